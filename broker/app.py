@@ -23,7 +23,7 @@ from broker.identities.passwords import Passwords
 from broker.security_credentials.pages import SECURITY_CREDENTIALS
 from broker.services import PAGES, Services, open_services
 from broker.settings import Settings
-from broker.web import authzen, documentation, versitygw
+from broker.web import authzen, documentation, roles_anywhere, versitygw
 from broker.web.api import ApiEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
@@ -147,6 +147,7 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
                     services.pipeline, services.registry, services.gateway_scheme
                 ),
                 **_portal_endpoints(services),
+                **_roles_anywhere_endpoints(services),
             },
             _pages(services, sign_in_links),
             public_origin=settings.public_origin,
@@ -194,6 +195,17 @@ def _portal_endpoints(services: Services) -> dict[str, App]:
     return {
         prefix: ApiEndpoint(api, cross_origin=False) for prefix, api in apis.items()
     }
+
+
+def _roles_anywhere_endpoints(services: Services) -> dict[str, App]:
+    """IAM Roles Anywhere, by the first part of its paths."""
+    api = roles_anywhere.RolesAnywhereApi(
+        services.pipeline,
+        services.registry,
+        load_rest_service("rolesanywhere"),
+    ).api()
+    endpoint = ApiEndpoint(api, cross_origin=False, methods=roles_anywhere.METHODS)
+    return dict.fromkeys(roles_anywhere.PATHS, endpoint)
 
 
 def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:

@@ -20,6 +20,7 @@ from broker.actions.models import ServiceName, load_service
 from broker.actions.portal import portal_actions
 from broker.actions.portal.logins import PortalLogins, portal_logins
 from broker.actions.registry import Registry
+from broker.actions.roles_anywhere import roles_anywhere_actions
 from broker.actions.signin import signin_actions
 from broker.actions.signin.account_risks import AccountRisks
 from broker.actions.signin.activity import GetActivity
@@ -41,6 +42,7 @@ from broker.audit.decisions import DecisionLog
 from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
 from broker.authn.attempts import Attempts
+from broker.authn.certificates import CertificateScheme
 from broker.authn.claimed_providers import ClaimedProviders
 from broker.authn.endpoints import Endpoints
 from broker.authn.federated import SamlExpectations, SamlProver
@@ -270,6 +272,7 @@ def _build(
             ),
             FirstPassword(Passwords(vault)).action(),
             *portal_actions(fresh, issuer, stores.ledger, library=library, guard=guard),
+            *roles_anywhere_actions(fresh, issuer),
             LookupEvents(stores.ledger).action(),
             GetActivity(stores.ledger).action(),
             *AccountRisks().actions(),
@@ -293,6 +296,7 @@ def _build(
             Proof.SIGNATURE: signatures,
             Proof.SAML: assertion_scheme,
             Proof.WEB_IDENTITY: TokenScheme(web_identity, claimed_providers),
+            Proof.CERTIFICATE: CertificateScheme(fresh, endpoints),
         },
         rates=rates,
         guard=guard,

@@ -29,10 +29,11 @@ class Proof(StrEnum):
     SIGNATURE = "signature"
     SAML = "saml"
     WEB_IDENTITY = "web identity"
+    CERTIFICATE = "certificate"
 
     @property
     def is_parameter(self) -> bool:
-        """Whether the proof is a parameter, so that the input is read before it."""
+        """Whether parameters say what the proof is for: they are read before it."""
         return self is not Proof.SIGNATURE
 
 

@@ -20,7 +20,7 @@ from broker.protocols.shapes.model import ServiceModel
 ServiceName = Literal["sts", "iam", "broker"]
 """Services that speak Query."""
 
-RestName = Literal["sso", "sso-oidc"]
+RestName = Literal["sso", "sso-oidc", "rolesanywhere"]
 """Services that speak rest-json."""
 
 TargetName = Literal["cloudtrail"]
@@ -32,10 +32,15 @@ _VERSIONS: dict[ServiceName | RestName | TargetName, str] = {
     "broker": "2026-11-27",
     "sso": "2019-06-10",
     "sso-oidc": "2019-06-10",
+    "rolesanywhere": "2018-05-10",
     "cloudtrail": "2013-11-01",
 }
 
-_ACTION_PREFIXES: dict[RestName, str] = {"sso": "sso", "sso-oidc": "sso-oauth"}
+_ACTION_PREFIXES: dict[RestName, str] = {
+    "sso": "sso",
+    "sso-oidc": "sso-oauth",
+    "rolesanywhere": "rolesanywhere",
+}
 """What the services of rest-json are called in actions."""
 
 _MODEL = "service-2.json"
@@ -120,4 +125,9 @@ def load_service_model(name: ServiceName | RestName | TargetName) -> ServiceMode
         for reference in shape.get("members", {}).values():
             reference.pop("documentation", None)
     model.pop("documentation", None)
+    if name == "rolesanywhere":
+        # AWS documents this operation, and leaves it out of its model.
+        text = files("broker") / "actions" / "roles_anywhere" / "create_session.json"
+        for part, more in json.loads(text.read_bytes()).items():
+            model[part].update(more)
     return cast("ServiceModel", model)

@@ -113,7 +113,7 @@ def _add_session(context: Context, caller: Caller, now: datetime) -> None:
     context["aws:tokenissuetime"] = (_iso(session.issued_at_ms // _MILLISECONDS),)
     if session.kind is SessionKind.ROOT_TASK:
         context["aws:assumedroot"] = ("true",)
-    if session.provider_arn:
+    if session.provider_arn and ":rolesanywhere:" not in session.provider_arn:
         context["aws:federatedprovider"] = (session.provider_arn,)
     if session.source_identity:
         context["aws:sourceidentity"] = (session.source_identity,)

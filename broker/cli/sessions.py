@@ -338,6 +338,10 @@ async def _mark_of(directory: DirectoryReader, account: AccountId, target: str) 
         oidc := await directory.find_oidc_provider(account, path)
     ):
         found = oidc.arn, oidc.arn
+    elif kind == "trust-anchor" and (
+        anchor := await directory.find_trust_anchor(account, name)
+    ):
+        found = anchor.arn, anchor.arn
     if found is None or found[0] != target:
         raise NoSuchEntity(f"There is no {target}.")
     return found[1]

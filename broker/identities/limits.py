@@ -36,6 +36,9 @@ class Quota(StrEnum):
     INSTANCE_PROFILES = "InstanceProfilesPerAccount"
     SERVICES = "ServicesPerAccount"
     SERVICE_TOKENS = "TokensPerService"
+    TRUST_ANCHORS = "TrustAnchorsPerAccount"
+    CERTIFICATE_PROFILES = "RolesAnywhereProfilesPerAccount"
+    CERTIFICATE_LISTS = "CrlsPerTrustAnchor"
     RESOURCE_POLICIES = "ResourcePoliciesPerAccount"
     RESOURCE_POLICY_SIZE = "ResourcePolicySize"
     POLICY_SIZE = "PolicySize"
@@ -68,6 +71,9 @@ DEFAULTS: Mapping[str, int] = {
     Quota.INSTANCE_PROFILES: 1000,
     Quota.SERVICES: 100,
     Quota.SERVICE_TOKENS: 10,
+    Quota.TRUST_ANCHORS: 50,
+    Quota.CERTIFICATE_PROFILES: 250,
+    Quota.CERTIFICATE_LISTS: 2,
     Quota.RESOURCE_POLICIES: 10_000,
     Quota.RESOURCE_POLICY_SIZE: 20_480,
     Quota.POLICY_SIZE: 6144,

@@ -135,7 +135,13 @@ def kind_of(action: str, outcome: str, *, is_mint: bool, has_provider: bool) -> 
 
 
 _PASSKEY_OPTIONS = "signin:CreatePasskeyOptions"
-_SIGN_INS = frozenset({"sts:AssumeRoleWithSAML", "sts:AssumeRoleWithWebIdentity"})
+_SIGN_INS = frozenset(
+    {
+        "rolesanywhere:CreateSession",
+        "sts:AssumeRoleWithSAML",
+        "sts:AssumeRoleWithWebIdentity",
+    }
+)
 _PROOF_CHECKS = frozenset(
     {
         "signin:ListRolesWithSAML",

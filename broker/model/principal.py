@@ -126,6 +126,25 @@ class Principal:
         )
 
     @classmethod
+    def aws_service(
+        cls, account: AccountId, *, service: str, arn: str, name: str
+    ) -> Self:
+        """A service such as ``ec2.amazonaws.com``, acting for a machine of ``account``.
+
+        ``arn`` is the machine's, and ``name`` what its proof calls it.
+        """
+        return cls(
+            type=PrincipalType.SERVICE,
+            account=account,
+            arn=arn,
+            principal_arn="",
+            userid=arn,
+            unique_id="",
+            username=name,
+            service=service,
+        )
+
+    @classmethod
     def from_provider(
         cls, type_: PrincipalType, account: AccountId, *, provider: str, subject: str
     ) -> Self:

@@ -76,6 +76,8 @@ _GLOBAL = (
     ContextKey("aws:PrincipalTag/*", _S, _WHO, "the entity or session has the tag"),
     ContextKey("aws:PrincipalIsAWSService", _B, _WHO, "signed calls"),
     ContextKey("aws:PrincipalServiceName", _S, _WHO, "calls of a service"),
+    ContextKey("aws:SourceArn", _A, _WHO, "calls of a service, for a resource"),
+    ContextKey("aws:SourceAccount", _S, _WHO, "calls of a service, for a resource"),
     ContextKey("aws:userid", _S, _WHO, "every call except anonymous ones"),
     ContextKey("aws:username", _S, _WHO, "calls of an IAM user"),
     ContextKey("aws:TokenIssueTime", _D, _SESSION, "temporary credentials"),

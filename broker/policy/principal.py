@@ -118,16 +118,18 @@ class PrincipalTest:
 
     def _named(self, principal: Principal) -> Grant:  # noqa: PLR0911  # one a kind
         kind = principal.type
-        if kind in _UNSIGNED:
-            # "*" does not allow unsigned callers (as recorded at AWS), but a Deny
-            # covers them.
-            if principal.federated in self.federated or (self.star and self.denies):
+        if kind in _UNSIGNED or kind is PrincipalType.SERVICE:
+            # "*" allows neither unsigned callers (as recorded at AWS) nor services: a
+            # role that everybody may assume is not for machines. A Deny covers both.
+            if (
+                principal.federated in self.federated
+                or principal.service in self.services
+                or (self.star and self.denies)
+            ):
                 return Grant.DIRECT
             return Grant.NONE
         if self.star:
             return Grant.DIRECT
-        if kind is PrincipalType.SERVICE:
-            return Grant.DIRECT if principal.service in self.services else Grant.NONE
         if kind is PrincipalType.ANONYMOUS:
             return Grant.NONE
         names = self.names

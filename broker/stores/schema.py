@@ -468,6 +468,56 @@ RESOURCE_POLICIES = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 
+# IAM Roles Anywhere: whose certificates open which roles.
+TRUST_ANCHORS = Table(
+    "trust_anchors",
+    METADATA,
+    Column("anchor_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False, index=True),
+    Column("region", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("certificates", Text, nullable=False),
+    Column("enabled", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    _json("tags", "{}"),
+)
+
+CERTIFICATE_PROFILES = Table(
+    "certificate_profiles",
+    METADATA,
+    Column("profile_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False, index=True),
+    Column("region", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    _json("role_arns", "[]"),
+    _json("managed_policy_arns", "[]"),
+    Column("session_policy", Text, nullable=True),
+    Column("duration_seconds", BigInteger, nullable=False),
+    Column("accepts_session_name", BigInteger, nullable=False),
+    _json("attribute_mappings", "{}"),
+    Column("enabled", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    _json("tags", "{}"),
+)
+
+CERTIFICATE_LISTS = Table(
+    "certificate_lists",
+    METADATA,
+    Column("list_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False, index=True),
+    Column("anchor_id", _KEY, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("enabled", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    _json("tags", "{}"),
+)
+
 # The embedded cache. These tables stay empty when Redis is configured.
 CACHE_ENTRIES = Table(
     "cache_entries",

@@ -6,6 +6,7 @@ nothing for forms and XML, and this is the hot path.
 Source: recorded STS answers (REC-A, REC-L).
 """
 
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from broker.web.bodies import (
 from broker.web.deadlines import Deadlines
 from broker.web.refusals import answer_refusal, find_client, other_service
 
+METHODS = frozenset({"GET", "POST"})
 QUERY_BYTES_MAX = 16 * 1024
 
 LINGER_BYTES_MAX = 2 * BODY_BYTES_MAX
@@ -67,8 +69,15 @@ class ApiEndpoint:
     ``cross_origin`` lets pages of other sites read the answers.
     """
 
-    def __init__(self, answers: Answers, *, cross_origin: bool = True) -> None:
+    def __init__(
+        self,
+        answers: Answers,
+        *,
+        cross_origin: bool = True,
+        methods: AbstractSet[str] = METHODS,
+    ) -> None:
         self._answers = answers
+        self._methods = methods
         self._cross_origin = cross_origin
         self._lingering = Deadlines(LINGER_SECONDS_MAX)
 
@@ -82,7 +91,7 @@ class ApiEndpoint:
         headers: Headers = tuple(scope["headers"])
         if self._cross_origin and b"origin" in dict(headers):
             common += _CROSS_ORIGIN
-        if method not in {"GET", "POST"}:
+        if method not in self._methods:
             await _respond_without_action(scope, send, common)
             return
         if len(query) > QUERY_BYTES_MAX:

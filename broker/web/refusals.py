@@ -21,8 +21,8 @@ from broker.web.asgi import Headers, Scope, Send, respond
 
 SERVED = (
     "This endpoint is a federation broker. It serves AWS STS (2011-06-15),"
-    " IAM (2010-05-08), sign-in with the access portal (sso and sso-oidc), CloudTrail's"
-    " LookupEvents, and decisions for registered services; it serves nothing else."
+    " IAM (2010-05-08), IAM Roles Anywhere (2018-05-10), sign-in with the access portal"
+    " (sso and sso-oidc), CloudTrail's LookupEvents, and decisions for registered services; it serves nothing else."
 )
 _OURS = frozenset({"", "sts", "iam", "signin", "broker"})
 _XML_SERVICES = frozenset({"cloudfront", "route53"})

@@ -42,17 +42,20 @@ class RestApi:
         prefix: str,
         operations: Mapping[str, Operation],
         name_fault: NameFault,
+        *,
+        body_bytes_max: int = BODY_BYTES_MAX,
     ) -> None:
         self._service = service
         self._prefix = prefix
         self._operations = operations
         self._name_fault = name_fault
+        self._body_bytes_max = body_bytes_max
 
     async def answer(self, raw: RawRequest, request_id: str) -> Answer:
         """One call, from the wire to the wire. Never raises."""
         operation = ""
         try:
-            if len(raw.body) > BODY_BYTES_MAX:
+            if len(raw.body) > self._body_bytes_max:
                 raise RequestEntityTooLarge("The body is too long.")  # noqa: TRY301
             path = raw.raw_path.decode("latin-1").removeprefix(self._prefix)
             call = self._service.route(raw, path)

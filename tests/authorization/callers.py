@@ -10,6 +10,7 @@ from typing import Any
 
 from broker.identities.account_options import ROOT_MANAGED_BY
 from broker.identities.control_policies import ControlKind, ControlPolicy, option_value
+from broker.identities.roles_anywhere import SERVICE_PRINCIPAL
 from broker.model.account import Account, AccountId
 from broker.model.caller import Caller
 from broker.model.entities import (
@@ -28,7 +29,9 @@ from broker.services import Services, open_services
 from broker.settings import Settings
 from tests.authorization.inputs import (
     ACCOUNT,
+    ANCHOR,
     BOUND,
+    CERTIFICATE_PROFILE,
     OIDC,
     OTHER,
     POLICY,
@@ -73,6 +76,10 @@ TRUST = document(
             ({"AWS": [ACCOUNT, OTHER, BOUND]}, "sts:TagSession"),
             ({"Federated": SAML}, ["sts:AssumeRoleWithSAML", "sts:TagSession"]),
             ({"Federated": OIDC}, ["sts:AssumeRoleWithWebIdentity", "sts:TagSession"]),
+            (
+                {"Service": SERVICE_PRINCIPAL},
+                ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+            ),
         )
     )
 )
@@ -186,6 +193,8 @@ async def _fill_entities(change: Any, account: AccountId) -> None:
             tags=tags,
         )
     )
+    if account == ACCOUNT:
+        await change.insert_certificate_profile(CERTIFICATE_PROFILE)
     await change.insert_oidc_provider(
         OidcProvider(
             account=account,
@@ -266,6 +275,15 @@ def _outside(kind: PrincipalType, provider: str) -> FederatedIdentity:
     )
 
 
+_CERTIFICATE = replace(
+    _outside(PrincipalType.SERVICE, ANCHOR),
+    principal=Principal.aws_service(
+        AccountId(ACCOUNT), service=SERVICE_PRINCIPAL, arn=ANCHOR, name="CN=ann"
+    ),
+    source_identity="ann",
+    context={"aws:sourcearn": (ANCHOR,)},
+)
+
 _READ_ONLY = SessionPolicies(document(allow(["iam:Get*", "iam:List*"])), ())
 
 _ROOT_TASK = Caller(
@@ -309,6 +327,7 @@ KINDS = (
             session=_session(ACCOUNT, kind=SessionKind.CONSOLE),
         ),
     ),
+    Kind("certificate", identity=_CERTIFICATE),
 )
 
 ADMIN = replace(KINDS[3], title="")

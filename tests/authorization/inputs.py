@@ -10,9 +10,11 @@ from functools import cache
 from typing import Any, cast
 
 from broker.actions.decisions.question import Question
+from broker.actions.decisions.search import Search
 from broker.actions.models import load_service_model
 from broker.model.account import AccountId
 from broker.model.principal import Principal
+from broker.model.roles_anywhere import CertificateProfile
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
 from broker.sessions.portal import NamedRoles, OpenPortal
@@ -23,11 +25,14 @@ ACCOUNT = "111122223333"
 OTHER = "444455556666"
 BOUND = "777788889999"
 BASE = f"arn:aws:iam::{ACCOUNT}"
+UUID = "11111111-2222-4333-8444-555555555555"
 TARGET_ROLE = f"{BASE}:role/app/Target"
 SAML = f"{BASE}:saml-provider/Corp"
 OIDC = f"{BASE}:oidc-provider/issuer.example"
 POLICY = f"{BASE}:policy/Policy"
 TASK_POLICY = "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
+ANCHOR = f"arn:aws:rolesanywhere:us-east-1:{ACCOUNT}:trust-anchor/{UUID}"
+PROFILE = "99999999-2222-4333-8444-555555555555"
 TAGS = [{"Key": "team", "Value": "blue"}]
 _DOCUMENT = (
     '{"Version":"2012-10-17","Statement":'
@@ -57,6 +62,12 @@ VALUES: Mapping[str, Any] = {
     "ProviderArn": SAML,
     "ResourceArn": f"arn:aws:orders:us-east-1:{ACCOUNT}:order/1",
     "Question": Question(service="orders", principal=f"{BASE}:user/target"),
+    "Search": Search(
+        sought="action",
+        kind="",
+        question=Question(service="orders", principal=f"{BASE}:user/target"),
+        asked=b"",
+    ),
     "RoleArn": TARGET_ROLE,
     "RoleName": "Target",
     "RoleSessionName": "session",
@@ -97,7 +108,33 @@ VALUES: Mapping[str, Any] = {
     "UserName": "target",
     "accountId": ACCOUNT,
     "roleName": "Target",
+    "roleArn": TARGET_ROLE,
+    "roleArns": [TARGET_ROLE],
+    "crlId": UUID,
+    "profileId": PROFILE,
+    "resourceArn": ANCHOR,
+    "tagKeys": ["team"],
+    "tags": [{"key": "team", "value": "blue"}],
+    "trustAnchorArn": ANCHOR,
+    "trustAnchorId": UUID,
 }
+
+CERTIFICATE_PROFILE = CertificateProfile(
+    account=AccountId(ACCOUNT),
+    profile_id=PROFILE,
+    region="us-east-1",
+    name="machines",
+    role_arns=(TARGET_ROLE,),
+    managed_policy_arns=(),
+    session_policy=None,
+    duration_seconds=3600,
+    accepts_session_name=False,
+    attribute_mappings={},
+    enabled=True,
+    created_by="",
+    created_at=datetime.now(UTC),
+    updated_at=datetime.now(UTC),
+)
 
 OPTIONAL = frozenset(
     {
@@ -108,6 +145,8 @@ OPTIONAL = frozenset(
         "Tags",
         "TagKeys",
         "UserName",
+        "roleArns",
+        "tags",
     }
 )
 """Members that are sent although they need not be: they bring condition keys."""
@@ -115,7 +154,9 @@ OPTIONAL = frozenset(
 
 def make_input(service: str, operation: str) -> dict[str, Any]:
     """A valid input of an operation; whatever is asked for, without a model."""
-    if service not in {"sts", "iam", "broker"}:
+    if operation == "CreateSession":
+        return {"roleArn": TARGET_ROLE, "Profile": CERTIFICATE_PROFILE}
+    if service not in {"sts", "iam", "broker", "rolesanywhere"}:
         return _Anything()
     model = _model(service)
     if operation not in model["operations"]:

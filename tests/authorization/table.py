@@ -45,6 +45,7 @@ _LEGEND = (
 _PROOFS = {
     Proof.SAML: "SAML assertion",
     Proof.WEB_IDENTITY: "web identity token",
+    Proof.CERTIFICATE: "certificate",
 }
 
 

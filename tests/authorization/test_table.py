@@ -25,6 +25,7 @@ FREE = {"sts:GetCallerIdentity", "sts:GetSessionToken"}
 """What AWS lets everybody do who has an access key."""
 
 GATHERING = {
+    "broker:SearchDecisions",
     "signin:GetActivity",
     "signin:ListBroadPolicies",
     "signin:ListEndingCredentials",

@@ -4,7 +4,7 @@ Source: Smithy, "HTTP binding traits" and "AWS REST JSON 1 protocol".
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from urllib.parse import parse_qsl, unquote
 
@@ -68,6 +68,11 @@ class RestService:
         self._model = model
         self._routes = _routes(model)
         self._readers: dict[str, RestReader] = {}
+
+    @property
+    def operations(self) -> Iterable[str]:
+        """The names of all operations."""
+        return self._model["operations"]
 
     def route(self, raw: RawRequest, path: str) -> RestCall:
         """The call at a path below the service's prefix, still percent-encoded.

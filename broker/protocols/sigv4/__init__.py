@@ -13,16 +13,18 @@ from broker.protocols.sigv4.credential import (
     parse_signed,
 )
 from broker.protocols.sigv4.errors import SignatureReason, SigV4Rejected
-from broker.protocols.sigv4.rules import STRICT, SignatureRules
+from broker.protocols.sigv4.rules import STRICT, X509, SignatureRules
 from broker.protocols.sigv4.signature import (
     derive_signing_key,
     prepare_signing_key,
+    signed_text,
     verify_signature,
 )
 from broker.protocols.sigv4.verify import verify_scope, verify_time
 
 __all__ = [
     "STRICT",
+    "X509",
     "SigV4Rejected",
     "SignatureReason",
     "SignatureRules",
@@ -30,6 +32,7 @@ __all__ = [
     "derive_signing_key",
     "parse_signed",
     "prepare_signing_key",
+    "signed_text",
     "verify_scope",
     "verify_signature",
     "verify_time",

@@ -34,7 +34,6 @@ from broker.protocols.sigv4.errors import (
     shown,
 )
 from broker.protocols.sigv4.fields import (
-    ALGORITHM,
     NONCONFORMING,
     RE_EXAMINE,
     UNSIGNED,
@@ -42,7 +41,7 @@ from broker.protocols.sigv4.fields import (
     parse_date,
     parse_expires,
 )
-from broker.protocols.sigv4.rules import STRICT, SignatureRules
+from broker.protocols.sigv4.rules import HMAC, STRICT, SignatureRules
 
 _PARAMETERS = {
     name.lower(): name
@@ -83,13 +82,15 @@ _SIGNED_HEADERS = re.compile(f"{_TOKEN}(?:;{_TOKEN})*")
 class SignedRequest:
     """A request's signature taken apart; nothing in it is proved yet.
 
-    ``date`` to ``terminator`` are the credential scope as sent. ``timestamp`` is the
+    ``access_key_id`` is a certificate's serial number if its key signed. ``date`` to
+    ``terminator`` are the credential scope as sent. ``timestamp`` is the
     request's date in ISO 8601 basic format and ``signed_at`` the same moment.
     ``expires_seconds`` is ``X-Amz-Expires``; None when a presigned URL names none and
     for the header form. ``content_sha256`` is what the client says of its body.
     ``canonical_head`` is the canonical request up to the body's hash.
     """
 
+    algorithm: str
     access_key_id: str
     date: str
     region: str
@@ -143,8 +144,9 @@ def _parse_header_form(
     *,
     rules: SignatureRules,
 ) -> SignedRequest:
-    found = parse_authorization(
+    algorithm, found = parse_authorization(
         _text(headers[b"authorization"]),
+        rules.algorithms,
         dated=b"x-amz-date" in headers or b"date" in headers,
     )
     date_name = b"x-amz-date" if b"x-amz-date" in headers else b"date"
@@ -158,6 +160,7 @@ def _parse_header_form(
         headers=headers,
         repeated=repeated,
         pairs=pairs,
+        algorithm=algorithm,
         credential=found["Credential"],
         signed_headers=found["SignedHeaders"],
         signature=found["Signature"],
@@ -186,11 +189,11 @@ def _parse_query_form(
             for name in missing
         ]
         raise SigV4Rejected(SignatureReason.INCOMPLETE, "".join(texts) + RE_EXAMINE)
-    if parameters[b"X-Amz-Algorithm"] != ALGORITHM.encode():
+    if parameters[b"X-Amz-Algorithm"] != HMAC.encode() or HMAC not in rules.algorithms:
         raise SigV4Rejected(
             SignatureReason.UNSIGNED,
             "Missing Authentication Token",
-            f"X-Amz-Algorithm is not {ALGORITHM}",
+            f"X-Amz-Algorithm is not {HMAC}, or there are no presigned URLs here",
         )
     lowered = {name.lower() for name in parameters}
     for name in headers:
@@ -207,6 +210,7 @@ def _parse_query_form(
         headers=headers,
         repeated=repeated,
         pairs=[pair for pair in pairs if pair[0] != b"X-Amz-Signature"],
+        algorithm=HMAC,
         credential=text[b"X-Amz-Credential"],
         signed_headers=text[b"X-Amz-SignedHeaders"],
         signature=text[b"X-Amz-Signature"],
@@ -228,6 +232,7 @@ def _finish(
     headers: Mapping[bytes, bytes],
     repeated: AbstractSet[bytes],
     pairs: Sequence[Pair],
+    algorithm: str,
     credential: str,
     signed_headers: str,
     signature: str,
@@ -258,6 +263,7 @@ def _finish(
         )
     )
     return SignedRequest(
+        algorithm=algorithm,
         access_key_id=access_key_id,
         date=date,
         region=region,

@@ -4,11 +4,11 @@ Source: AWS, "Create a signed AWS API request"; recorded texts (REC-A).
 """
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from broker.protocols.sigv4.errors import SignatureReason, SigV4Rejected, hashed, shown
 
-ALGORITHM = "AWS4-HMAC-SHA256"
 MAX_EXPIRES_SECONDS = 604_800
 """A presigned URL lives a week at most."""
 
@@ -25,11 +25,13 @@ NONCONFORMING = "The request signature does not conform to AWS standards."
 RE_EXAMINE = "Re-examine the query-string parameters."
 
 
-def parse_authorization(text: str, *, dated: bool) -> dict[str, str]:
-    """``Credential``, ``SignedHeaders`` and ``Signature`` of an Authorization header.
+def parse_authorization(
+    text: str, algorithms: Collection[str], *, dated: bool
+) -> tuple[str, dict[str, str]]:
+    """The algorithm, one of ``algorithms``, and what an Authorization header holds.
 
-    ``dated`` says whether a date header came along; its absence is reported with the
-    parts that are missing.
+    That is ``Credential``, ``SignedHeaders`` and ``Signature``. ``dated`` says whether
+    a date header came along; its absence is reported with the parts that are missing.
 
     Raises:
         SigV4Rejected: another scheme or algorithm, or parts missing or repeated.
@@ -39,11 +41,11 @@ def parse_authorization(text: str, *, dated: bool) -> dict[str, str]:
         raise SigV4Rejected(
             SignatureReason.UNSIGNED, UNSIGNED, "another scheme than AWS4"
         )
-    if algorithm != ALGORITHM:
+    if algorithm not in algorithms:
         raise SigV4Rejected(
             SignatureReason.INCOMPLETE,
             f"Unsupported AWS 'algorithm': '{shown(algorithm)}' "
-            f"(only {ALGORITHM} for now). ",
+            f"(only {' or '.join(algorithms)} for now). ",
         )
     found: dict[str, str] = {}
     for piece in rest.replace(",", " ").split():
@@ -62,7 +64,7 @@ def parse_authorization(text: str, *, dated: bool) -> dict[str, str]:
             )
         found[name] = value
     if dated and len(found) == len(_FIELDS) and all(found.values()):
-        return found
+        return algorithm, found
     wrong = "".join(
         f"Authorization header requires '{name}' parameter. "
         for name in _FIELDS

@@ -7,7 +7,6 @@ import re
 from broker.model.raw import RawRequest
 from broker.protocols.sigv4.credential import SignedRequest
 from broker.protocols.sigv4.errors import reject_mismatch
-from broker.protocols.sigv4.fields import ALGORITHM
 from broker.protocols.sigv4.rules import STRICT, UNSIGNED_PAYLOAD, SignatureRules
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -40,18 +39,30 @@ def verify_signature(
         SigV4Rejected: the signature or what is declared of the body is wrong.
     """
     payload = _payload(signed, raw, rules)
-    canonical = signed.canonical_head + payload.encode("ascii")
-    to_sign = (
-        f"{ALGORITHM}\n{signed.timestamp}\n{signed.scope}\n"
-        f"{hashlib.sha256(canonical).hexdigest()}"
-    )
     keyed = signing_key.copy()
-    keyed.update(to_sign.encode())
+    keyed.update(_string_to_sign(signed, payload))
     if not hmac.compare_digest(
         keyed.hexdigest().encode("ascii"), signed.signature.encode()
     ):
         reject_mismatch("wrong secret access key, or the request changed on its way")
     return payload
+
+
+def signed_text(signed: SignedRequest, raw: RawRequest) -> bytes:
+    """What the signature is over, for those who check it with a public key.
+
+    Raises:
+        SigV4Rejected: what is declared of the body is wrong.
+    """
+    return _string_to_sign(signed, _payload(signed, raw, STRICT))
+
+
+def _string_to_sign(signed: SignedRequest, payload: str) -> bytes:
+    canonical = signed.canonical_head + payload.encode("ascii")
+    return (
+        f"{signed.algorithm}\n{signed.timestamp}\n{signed.scope}\n"
+        f"{hashlib.sha256(canonical).hexdigest()}"
+    ).encode()
 
 
 def _payload(signed: SignedRequest, raw: RawRequest, rules: SignatureRules) -> str:

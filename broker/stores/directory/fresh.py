@@ -18,10 +18,17 @@ from broker.model.entities import (
 )
 from broker.model.registered import RegisteredService, ServiceToken
 from broker.model.revocation import Revocations
+from broker.model.roles_anywhere import (
+    CertificateList,
+    CertificateProfile,
+    TrustAnchor,
+)
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.schema import (
     ACCESS_KEYS,
     ACCOUNTS,
+    CERTIFICATE_LISTS,
+    CERTIFICATE_PROFILES,
     LOGIN_PROFILES,
     OIDC_PROVIDERS,
     RESOURCE_POLICIES,
@@ -29,6 +36,7 @@ from broker.stores.schema import (
     ROLES,
     SAML_PROVIDERS,
     SERVICES,
+    TRUST_ANCHORS,
     USERS,
 )
 
@@ -157,6 +165,39 @@ class FreshDirectory:
             "revocations",
             lambda: self._directory.revocations(account),
             of=REVOCATIONS.name,
+        )
+
+    async def find_trust_anchor(
+        self, account: AccountId, anchor_id: str
+    ) -> TrustAnchor | None:
+        """A trust anchor by id."""
+        return await self.memo.get(
+            account,
+            ("trust-anchor", anchor_id),
+            lambda: self._directory.find_trust_anchor(account, anchor_id),
+            of=TRUST_ANCHORS.name,
+        )
+
+    async def find_certificate_profile(
+        self, account: AccountId, profile_id: str
+    ) -> CertificateProfile | None:
+        """A profile of IAM Roles Anywhere by id."""
+        return await self.memo.get(
+            account,
+            ("certificate-profile", profile_id),
+            lambda: self._directory.find_certificate_profile(account, profile_id),
+            of=CERTIFICATE_PROFILES.name,
+        )
+
+    async def list_certificate_lists(
+        self, account: AccountId
+    ) -> tuple[CertificateList, ...]:
+        """The revocation lists of all trust anchors of the account."""
+        return await self.memo.get(
+            account,
+            "certificate-lists",
+            lambda: self._directory.list_certificate_lists(account),
+            of=CERTIFICATE_LISTS.name,
         )
 
     async def find_service(

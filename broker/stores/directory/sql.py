@@ -38,6 +38,10 @@ from broker.stores.directory.providers import ProviderReads, ProviderWrites
 from broker.stores.directory.reports import ReportReads, ReportWrites
 from broker.stores.directory.risks import RiskReads
 from broker.stores.directory.roles import RoleReads, RoleWrites
+from broker.stores.directory.roles_anywhere import (
+    RolesAnywhereReads,
+    RolesAnywhereWrites,
+)
 from broker.stores.directory.services import ServiceReads, ServiceWrites
 from broker.stores.directory.statements import Parameters, insert_or_ignore
 from broker.stores.directory.users import UserReads, UserWrites
@@ -67,6 +71,7 @@ class SqlDirectory(
     PasskeyReads,
     MachineReads,
     ServiceReads,
+    RolesAnywhereReads,
     OverviewReads,
     RiskReads,
 ):
@@ -151,6 +156,7 @@ class SqlChange(
     PasskeyWrites,
     MachineWrites,
     ServiceWrites,
+    RolesAnywhereWrites,
     OverviewReads,
     RiskReads,
 ):

@@ -60,6 +60,10 @@ from broker.stores.directory.port.reports import (
 )
 from broker.stores.directory.port.revocations import RevocationChange, RevocationReader
 from broker.stores.directory.port.roles import RoleChange, RoleReader
+from broker.stores.directory.port.roles_anywhere import (
+    RolesAnywhereChange,
+    RolesAnywhereReader,
+)
 from broker.stores.directory.port.services import (
     ResourcePolicyChange,
     ResourcePolicyReader,
@@ -92,6 +96,7 @@ class DirectoryReader(
     InstanceProfileReader,
     ServiceReader,
     ResourcePolicyReader,
+    RolesAnywhereReader,
     UseReader,
     RiskReader,
     ReportReader,
@@ -119,6 +124,7 @@ class DirectoryChange(
     InstanceProfileChange,
     ServiceChange,
     ResourcePolicyChange,
+    RolesAnywhereChange,
     ReportChange,
     RevocationChange,
     DirectoryReader,

@@ -39,7 +39,9 @@ class EntityCounter(Protocol):
 
         ``kind`` is ``users``, ``groups``, ``roles``, ``policies``, ``access_keys``,
         ``login_profiles``, ``saml_providers``, ``oidc_providers``, ``mfa_devices``,
-        ``server_certificates`` or ``instance_profiles``.
+        ``server_certificates``, ``instance_profiles``, ``services``,
+        ``resource_policies``, ``trust_anchors``, ``certificate_profiles`` or
+        ``certificate_lists``.
         """
         ...
 

@@ -15,6 +15,7 @@ from broker.protocols.sigv4 import (
 
 AT = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 SIGNED = SignedRequest(
+    algorithm="AWS4-HMAC-SHA256",
     access_key_id="AKIARZPUZDIKAAAACAQD",
     date="20240506",
     region="eu-west-3",

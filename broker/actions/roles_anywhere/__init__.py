@@ -1,0 +1,28 @@
+"""IAM Roles Anywhere: certificates open roles.
+
+The operations are AWS's, by its model. ``CreateSession`` is a mint like those of STS;
+its proof is a certificate of one of the account's trust anchors.
+"""
+
+from broker.actions.action import Action
+from broker.actions.roles_anywhere.create_session import CreateSession
+from broker.actions.roles_anywhere.lists import LISTS
+from broker.actions.roles_anywhere.profiles import PROFILES
+from broker.actions.roles_anywhere.tags import TAGS
+from broker.actions.roles_anywhere.trust_anchors import TRUST_ANCHORS
+from broker.actions.sts.role_mint import RoleMinter
+from broker.sessions.issue import SessionIssuer
+from broker.stores.directory.fresh import FreshDirectory
+
+
+def roles_anywhere_actions(
+    fresh: FreshDirectory, issuer: SessionIssuer
+) -> tuple[Action, ...]:
+    """Every action of the service."""
+    return (
+        CreateSession(fresh, RoleMinter(fresh, issuer)).action(),
+        *TRUST_ANCHORS,
+        *PROFILES,
+        *LISTS,
+        *TAGS,
+    )

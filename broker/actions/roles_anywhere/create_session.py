@@ -1,0 +1,129 @@
+"""``CreateSession``: a certificate opens a role.
+
+It acts like ``AssumeRole``, called by ``rolesanywhere.amazonaws.com``: the role's trust
+policy is evaluated for that service, with the trust anchor as ``aws:SourceArn`` and the
+certificate's attributes as tags. Credentials end no later than the certificates.
+
+Source: IAM Roles Anywhere User Guide, "CreateSession".
+"""
+
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+from broker.actions.action import Action, Call, Proof
+from broker.actions.sts.federated_mint import identity_tags
+from broker.actions.sts.role_mint import RoleMinter, RoleRequest
+from broker.actions.sts.roles import find_role, role_needs
+from broker.authz.need import Need
+from broker.errors import AccessDenied, UnsupportedOperation, ValidationError
+from broker.model.roles_anywhere import CertificateProfile
+from broker.model.session import SessionKind
+from broker.sessions.lineage import lineage_of_proof
+from broker.stores.directory.fresh import FreshDirectory
+
+_UNSUPPORTED = ("cert", "instanceProperties")
+
+
+class SessionRequest(TypedDict):
+    """The input; ``Profile`` was added by the proof."""
+
+    trustAnchorArn: str
+    profileArn: str
+    roleArn: str
+    durationSeconds: NotRequired[int]
+    roleSessionName: NotRequired[str]
+    Profile: CertificateProfile
+
+
+class CreateSession:
+    """The handler, with what it needs."""
+
+    def __init__(self, fresh: FreshDirectory, minter: RoleMinter) -> None:
+        self._fresh = fresh
+        self._minter = minter
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="rolesanywhere",
+            name="CreateSession",
+            proof=Proof.CERTIFICATE,
+            needs=self._needs,
+            handle=self._handle,
+            audited=(
+                "trustAnchorArn",
+                "profileArn",
+                "roleArn",
+                "durationSeconds",
+                "roleSessionName",
+            ),
+        )
+
+    async def _needs(self, given: SessionRequest, call: Call) -> tuple[Need, ...]:
+        profile, identity = given["Profile"], call.federated
+        for name in _UNSUPPORTED:
+            if given.get(name):
+                raise UnsupportedOperation(f"The parameter {name} is not supported.")
+        if given["roleArn"] not in profile.role_arns:
+            raise AccessDenied(
+                f"Unable to assume role for {given['roleArn']}",
+                detail=f"the profile {profile.arn} does not have this role",
+            )
+        if "roleSessionName" in given and not profile.accepts_session_name:
+            raise ValidationError("The profile does not accept a roleSessionName.")
+        return role_needs(
+            "sts:AssumeRole",
+            _as_assume_role(given, call),
+            await find_role(self._fresh, given["roleArn"]),
+            tags=identity_tags(identity),
+            source_identity=identity.source_identity,
+            context=identity.context,
+        )
+
+    async def _handle(self, given: SessionRequest, call: Call) -> Mapping[str, Any]:
+        profile, identity = given["Profile"], call.federated
+        asked = _as_assume_role(given, call)
+        if profile.session_policy:
+            asked["Policy"] = profile.session_policy
+        asked["PolicyArns"] = [{"arn": arn} for arn in profile.managed_policy_arns]
+        minted, answer = await self._minter.mint(
+            asked,
+            call,
+            RoleRequest(
+                kind=SessionKind.ASSUME_ROLE,
+                role=call.trusted_role,
+                session_name=asked["RoleSessionName"],
+                tags=identity_tags(identity),
+                source_identity=identity.source_identity,
+                identity=identity,
+                lineage=lineage_of_proof(identity),
+            ),
+        )
+        user, credentials = answer["AssumedRoleUser"], answer["Credentials"]
+        entry = {
+            "assumedRoleUser": {
+                "arn": user["Arn"],
+                "assumedRoleId": user["AssumedRoleId"],
+            },
+            "credentials": {
+                "accessKeyId": credentials["AccessKeyId"],
+                "expiration": credentials["Expiration"],
+                "secretAccessKey": credentials["SecretAccessKey"],
+                "sessionToken": credentials["SessionToken"],
+            },
+            "packedPolicySize": minted.packed_policy_size,
+            "roleArn": given["roleArn"],
+        }
+        if identity.source_identity is not None:
+            entry["sourceIdentity"] = identity.source_identity
+        return {"credentialSet": [entry], "subjectArn": identity.principal.arn}
+
+
+def _as_assume_role(given: SessionRequest, call: Call) -> dict[str, Any]:
+    """The request as ``AssumeRole`` would get it."""
+    most = given["Profile"].duration_seconds
+    return {
+        "RoleArn": given["roleArn"],
+        "RoleSessionName": given.get("roleSessionName") or call.federated.session_name,
+        "DurationSeconds": min(given.get("durationSeconds", most), most),
+    }

@@ -1,0 +1,260 @@
+"""Authenticates requests that the key of a certificate signed: IAM Roles Anywhere.
+
+Only certificates count that lead to the named trust anchor of one account, and the
+anchor's revocation lists are asked about all of them. The caller is the service
+``rolesanywhere.amazonaws.com``, for which the role's trust policy is evaluated, with the
+certificate's attributes as tags.
+
+Source: IAM Roles Anywhere User Guide, "Authentication" and "Trust model".
+"""
+
+import re
+import uuid
+from collections.abc import Sequence
+
+from broker.authn.endpoints import Endpoints
+from broker.authn.federated import federated_caller
+from broker.authn.scheme import ProofRefused, ProofResult, Read
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    IncompleteSignature,
+    InvalidIdentityToken,
+    MissingAuthenticationToken,
+    SignatureDoesNotMatch,
+    ValidationError,
+)
+from broker.identities.roles_anywhere import SERVICE_PRINCIPAL
+from broker.model.account import AccountId, parse_account_id
+from broker.model.arn import Arn
+from broker.model.federated import FederatedIdentity
+from broker.model.principal import Principal
+from broker.model.request import Given, RequestContext
+from broker.model.roles_anywhere import (
+    CertificateList,
+    CertificateProfile,
+    TrustAnchor,
+    rolesanywhere_arn,
+)
+from broker.protocols.sigv4 import (
+    X509,
+    SignatureReason,
+    SignedRequest,
+    SigV4Rejected,
+    parse_signed,
+    signed_text,
+    verify_scope,
+    verify_time,
+)
+from broker.protocols.x509 import (
+    Anchors,
+    CertificateRejected,
+    RevocationList,
+    VerifiedChain,
+    find_common_name,
+    parse_anchors,
+    parse_presented,
+    parse_revocation_list,
+    read_attributes,
+    verify_chain,
+    verify_not_revoked,
+)
+from broker.stores.directory.fresh import FreshDirectory
+
+PROFILE = "Profile"
+"""The member of the input that holds the `CertificateProfile`."""
+
+_SERVICE = "rolesanywhere"
+_SOURCE_IDENTITY = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+_SUBJECTS = uuid.UUID("0d2ec4a5-3a3f-4d5e-9d0f-52cf06f1e1a4")
+"""The name space of subjects' ids, which follow from account and name."""
+
+_ERRORS = {
+    SignatureReason.UNSIGNED: MissingAuthenticationToken,
+    SignatureReason.INCOMPLETE: IncompleteSignature,
+}
+
+
+class CertificateScheme:
+    """``trustAnchorArn``, ``profileArn`` and a certificate prove a machine."""
+
+    def __init__(self, fresh: FreshDirectory, endpoints: Endpoints) -> None:
+        self._fresh = fresh
+        self._endpoints = endpoints
+
+    async def prove(
+        self, request: RequestContext, _service: str, _action: str, read: Read
+    ) -> tuple[ProofResult, Given]:
+        """Read, then prove; the profile is added to what was read.
+
+        Raises:
+            MissingAuthenticationToken, IncompleteSignature, SignatureDoesNotMatch: the
+                signature's form, time or scope.
+            ValidationError: an ARN is malformed.
+            ProofRefused: the certificate is no proof for this trust anchor.
+            AccessDenied: the profile is not there or disabled.
+            StoreUnavailableError: the directory is away.
+        """
+        given = await read()
+        signed, text = self._read_signature(request)
+        account, anchor_id = _parse_arn(given["trustAnchorArn"], "trust-anchor")
+        anchor = await self._fresh.find_trust_anchor(account, anchor_id)
+        if (
+            anchor is None
+            or anchor.arn != given["trustAnchorArn"]
+            or anchor.region != signed.region
+        ):
+            raise InvalidIdentityToken(
+                "Untrusted certificate. Insufficient certificate",
+                detail=f"there is no trust anchor {given['trustAnchorArn']} here",
+            )
+        try:
+            chain = await self._verify(request, anchor, signed, text)
+            profile = await self._require_profile(given["profileArn"], anchor)
+            identity = _identity_of(chain, anchor, profile)
+        except CertificateRejected as error:
+            raise _refused(
+                InvalidIdentityToken(error.message, detail=error.detail), anchor
+            ) from error
+        except AccessDenied as error:
+            raise _refused(error, anchor) from error
+        proved = ProofResult(
+            caller=federated_caller(identity), region=signed.region, identity=identity
+        )
+        return proved, {**given, PROFILE: profile}
+
+    def _read_signature(self, request: RequestContext) -> tuple[SignedRequest, bytes]:
+        """The signature taken apart, in time and scope, and what it is over."""
+        raw = request.raw
+        try:
+            signed = parse_signed(raw, X509)
+            verify_time(signed, now=request.now)
+            verify_scope(
+                signed, regions=self._endpoints.regions_at(raw), service=_SERVICE
+            )
+            return signed, signed_text(signed, raw)
+        except SigV4Rejected as rejected:
+            raise _ERRORS.get(rejected.reason, SignatureDoesNotMatch)(
+                rejected.message, detail=rejected.detail
+            ) from None
+
+    async def _verify(
+        self,
+        request: RequestContext,
+        anchor: TrustAnchor,
+        signed: SignedRequest,
+        text: bytes,
+    ) -> VerifiedChain:
+        if not anchor.enabled:
+            raise CertificateRejected(
+                "Untrusted certificate. Insufficient certificate",
+                "the trust anchor is disabled",
+            )
+        presented = parse_presented(dict(request.raw.headers))
+        leaf = presented.unverified_leaf
+        if signed.access_key_id != str(leaf.serial_number):
+            raise CertificateRejected(
+                "The credential is not the serial number of the certificate."
+            )
+        presented.verify_signature(signed.algorithm, signed.signature, text)
+        chain = verify_chain(
+            leaf, presented.unverified_chain, await self._anchors(anchor), request.now
+        )
+        verify_not_revoked(chain, await self._lists(anchor), request.now)
+        return chain
+
+    async def _anchors(self, anchor: TrustAnchor) -> Anchors:
+        async def load() -> Anchors:
+            return parse_anchors(anchor.certificates)
+
+        key = ("anchors", anchor.anchor_id, hash(anchor.certificates))
+        return await self._fresh.memo.get(anchor.account, key, load)
+
+    async def _lists(self, anchor: TrustAnchor) -> Sequence[RevocationList]:
+        lists = await self._fresh.list_certificate_lists(anchor.account)
+        return [
+            await self._parsed(one)
+            for one in lists
+            if one.anchor_id == anchor.anchor_id and one.enabled
+        ]
+
+    async def _parsed(self, listed: CertificateList) -> RevocationList:
+        async def load() -> RevocationList:
+            return parse_revocation_list(listed.data)
+
+        key = ("revocation-list", listed.list_id, hash(listed.data))
+        return await self._fresh.memo.get(listed.account, key, load)
+
+    async def _require_profile(
+        self, arn: str, anchor: TrustAnchor
+    ) -> CertificateProfile:
+        account, profile_id = _parse_arn(arn, "profile")
+        found = None
+        if account == anchor.account:
+            found = await self._fresh.find_certificate_profile(account, profile_id)
+        if found is None or found.arn != arn or found.region != anchor.region:
+            raise AccessDenied(
+                "Unable to assume role with this profile.",
+                detail=f"there is no profile {arn} beside the trust anchor",
+            )
+        if not found.enabled:
+            raise AccessDenied(
+                "Unable to assume role with this profile.",
+                detail=f"the profile {arn} is disabled",
+            )
+        return found
+
+
+def _identity_of(
+    chain: VerifiedChain, anchor: TrustAnchor, profile: CertificateProfile
+) -> FederatedIdentity:
+    """What the certificate says, in AWS's terms."""
+    leaf = chain.leaf
+    name = leaf.subject.rfc4514_string()
+    common_name = find_common_name(leaf)
+    if common_name is not None and not _SOURCE_IDENTITY.fullmatch(common_name):
+        raise CertificateRejected(
+            "The subject's common name cannot be a source identity: it must have 2 to"
+            " 64 letters, digits and characters of +=,.@-_."
+        )
+    subject_id = uuid.uuid5(_SUBJECTS, f"{anchor.account}/{name}")
+    arn = rolesanywhere_arn(anchor.region, anchor.account, "subject", str(subject_id))
+    serial = f"{leaf.serial_number:x}"
+    return FederatedIdentity(
+        principal=Principal.aws_service(
+            anchor.account, service=SERVICE_PRINCIPAL, arn=arn, name=name
+        ),
+        account=anchor.account,
+        provider_arn=anchor.arn,
+        provider_id=anchor.anchor_id,
+        issuer=leaf.issuer.rfc4514_string(),
+        subject=name,
+        session_name=serial.zfill(len(serial) + len(serial) % 2),
+        tags=read_attributes(leaf, profile.attribute_mappings),
+        source_identity=common_name,
+        session_ends_at=min(one.not_valid_after_utc for one in chain.certificates),
+        context={
+            "aws:sourcearn": (anchor.arn,),
+            "aws:sourceaccount": (anchor.account,),
+            "aws:principalisawsservice": ("true",),
+            "aws:principalservicename": (SERVICE_PRINCIPAL,),
+        },
+    )
+
+
+def _refused(error: BrokerError, anchor: TrustAnchor) -> ProofRefused:
+    return ProofRefused(
+        error, account=anchor.account, arn=anchor.arn, provider_id=anchor.anchor_id
+    )
+
+
+def _parse_arn(text: str, kind: str) -> tuple[AccountId, str]:
+    try:
+        arn = Arn.parse(text)
+        account = parse_account_id(arn.account)
+    except ValueError as error:
+        raise ValidationError(f"{text[:1011]} is invalid") from error
+    found, _, name = arn.resource.partition("/")
+    if arn.service != _SERVICE or found != kind:
+        raise ValidationError(f"{text[:1011]} is invalid")
+    return account, name

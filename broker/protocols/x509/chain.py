@@ -1,0 +1,212 @@
+"""Which chains count: anchors, path validation, and rules for the end entity.
+
+Source: RFC 5280, 6; IAM Roles Anywhere User Guide, "Trust model".
+"""
+
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    SECP384R1,
+    SECP521R1,
+    EllipticCurvePublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
+
+from broker.model.struct import struct
+from broker.protocols.x509.errors import CertificateRejected
+
+CHAIN_MAX = 5
+"""Intermediate certificates of a request."""
+
+ANCHORS_MAX = 100
+"""Certificates of one trust anchor."""
+
+_RSA_BITS = (2048, 4096)
+_CURVES = (SECP256R1, SECP384R1, SECP521R1)
+_EXPONENT_MAX = 2**32
+_HASHES = (SHA256, SHA384, SHA512)
+_CLIENT = frozenset(
+    {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+)
+
+_CA_POLICY = (
+    ExtensionPolicy.permit_all()
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
+    .require_present(x509.KeyUsage, Criticality.AGNOSTIC, None)
+)
+_END_ENTITY_POLICY = ExtensionPolicy.permit_all().require_present(
+    x509.KeyUsage, Criticality.AGNOSTIC, None
+)
+
+
+@struct
+class Anchors:
+    """The certificates of a trust anchor, each of them fit to be one."""
+
+    certificates: tuple[x509.Certificate, ...]
+    store: Store
+
+
+@struct
+class VerifiedChain:
+    """A validated path, the end entity first and an anchor last."""
+
+    certificates: tuple[x509.Certificate, ...]
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        """The end entity's certificate."""
+        return self.certificates[0]
+
+
+def parse_anchors(pem: str) -> Anchors:
+    """The certificate authorities of a bundle in PEM.
+
+    Raises:
+        CertificateRejected: one cannot be read or is none of a certificate authority.
+    """
+    try:
+        found = tuple(x509.load_pem_x509_certificates(pem.encode("utf-8")))
+        if len(found) > ANCHORS_MAX:
+            raise CertificateRejected(
+                f"A trust anchor can have {ANCHORS_MAX} certificates at most."
+            )
+        for certificate in found:
+            _require_authority(certificate)
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        raise CertificateRejected(
+            "Incorrect certificate data: give X.509 certificates in PEM.",
+            f"{type(error).__name__}: {error}",
+        ) from error
+    return Anchors(certificates=found, store=Store(list(found)))
+
+
+def verify_chain(
+    leaf: x509.Certificate,
+    chain: tuple[x509.Certificate, ...],
+    anchors: Anchors,
+    now: datetime,
+) -> VerifiedChain:
+    """Validate the path from an end entity to one of the anchors.
+
+    Raises:
+        CertificateRejected: there is no such path, or it breaks a rule.
+    """
+    names = [certificate.subject for certificate in chain]
+    if len(set(names)) < len(names):
+        # With one candidate a step, the work grows with the length alone.
+        raise CertificateRejected(
+            "Two certificates of X-Amz-X509-Chain have the same subject."
+        )
+    _require_end_entity(leaf)
+    for certificate in chain:
+        _require_authority(certificate)
+    verifier = (
+        PolicyBuilder()
+        .store(anchors.store)
+        .time(now)
+        .max_chain_depth(CHAIN_MAX)
+        .extension_policies(ca_policy=_CA_POLICY, ee_policy=_END_ENTITY_POLICY)
+        .build_client_verifier()
+    )
+    try:
+        verified = verifier.verify(leaf, list(chain))
+    except VerificationError as error:
+        raise CertificateRejected(
+            "Untrusted certificate. Insufficient certificate", str(error)
+        ) from error
+    return VerifiedChain(certificates=tuple(verified.chain))
+
+
+def require_sound_key(certificate: x509.Certificate) -> None:
+    """Refuse keys that prove too little, or that take too long.
+
+    Raises:
+        CertificateRejected: RSA with less than 2,048 or more than 4,096 bits, another
+            curve than P-256, P-384 and P-521, or another kind of key.
+    """
+    key = certificate.public_key()
+    if isinstance(key, RSAPublicKey):
+        least, most = _RSA_BITS
+        exponent = key.public_numbers().e
+        if least <= key.key_size <= most and exponent < _EXPONENT_MAX:
+            return
+    elif isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, _CURVES):
+        return
+    raise CertificateRejected(
+        "Keys of certificates must be RSA with 2048 to 4096 bits, or on the curve"
+        " P-256, P-384 or P-521."
+    )
+
+
+def _require_sound(certificate: x509.Certificate) -> None:
+    if certificate.version is not x509.Version.v3:
+        raise CertificateRejected("Certificates must be X.509 version 3.")
+    require_sound_key(certificate)
+    if not isinstance(certificate.signature_hash_algorithm, _HASHES):
+        raise CertificateRejected(
+            "Certificates must be signed with SHA-256, SHA-384 or SHA-512."
+        )
+
+
+def _require_authority(certificate: x509.Certificate) -> None:
+    _require_sound(certificate)
+    if not _is_authority(certificate):
+        raise CertificateRejected(
+            "Incorrect basic constraints for CA certificate: CA must be true."
+        )
+    usage = _find_usage(certificate)
+    if usage is None or not usage.key_cert_sign:
+        raise CertificateRejected(
+            "Incorrect key usage for CA certificate: it must have Certificate Sign."
+        )
+
+
+def _require_end_entity(certificate: x509.Certificate) -> None:
+    _require_sound(certificate)
+    if _is_authority(certificate):
+        raise CertificateRejected(
+            "Incorrect basic constraints for end-entity certificate: it is one of a CA."
+        )
+    usage = _find_usage(certificate)
+    if usage is None or not usage.digital_signature:
+        raise CertificateRejected(
+            "Incorrect key usage for end-entity certificate: it must have Digital"
+            " Signature."
+        )
+    try:
+        purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    except x509.ExtensionNotFound:
+        return
+    if _CLIENT.isdisjoint(purposes.value):
+        raise CertificateRejected(
+            "Incorrect extended key usage for end-entity certificate: it must have"
+            " Client Authentication."
+        )
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    except x509.ExtensionNotFound:
+        return False
+    return found.value.ca
+
+
+def _find_usage(certificate: x509.Certificate) -> x509.KeyUsage | None:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return None

@@ -1,0 +1,121 @@
+"""Certificate revocation lists: read once, asked at every request.
+
+Source: RFC 5280, 5 and 6.3.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from broker.model.struct import struct
+from broker.protocols.x509.chain import VerifiedChain
+from broker.protocols.x509.errors import CertificateRejected
+
+LIST_BYTES_MAX = 300_000
+
+_UNDERSTOOD = frozenset(
+    {
+        x509.CRLNumber.oid,
+        x509.AuthorityKeyIdentifier.oid,
+        x509.IssuerAlternativeName.oid,
+        x509.FreshestCRL.oid,
+        x509.AuthorityInformationAccess.oid,
+    }
+)
+
+
+@struct
+class RevocationList:
+    """A list, with the serial numbers that it revokes; its signature is not checked."""
+
+    unverified: x509.CertificateRevocationList
+    issuer: x509.Name
+    serials: frozenset[int]
+    expires_at: datetime | None
+
+    def is_signed_by(self, issuer: x509.Certificate) -> bool:
+        """Whether this certificate's key signed it, and may sign lists."""
+        try:
+            usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
+        except x509.ExtensionNotFound:
+            return False
+        key = issuer.public_key()
+        try:
+            # Keys of other kinds than these are refused wherever one comes in.
+            return usage.crl_sign and self.unverified.is_signature_valid(key)  # type: ignore[arg-type]
+        except (TypeError, UnsupportedAlgorithm):
+            return False
+
+
+def parse_revocation_list(data: bytes) -> RevocationList:
+    """A list in PEM or DER.
+
+    Raises:
+        CertificateRejected: it cannot be read, or says what is not understood here:
+            lists of changes, of some reasons or of other issuers.
+    """
+    if len(data) > LIST_BYTES_MAX:
+        raise CertificateRejected(f"A list can have {LIST_BYTES_MAX} bytes at most.")
+    try:
+        if data.lstrip().startswith(b"-----BEGIN"):
+            found = x509.load_pem_x509_crl(data)
+        else:
+            found = x509.load_der_x509_crl(data)
+        foreign = [one.oid for one in found.extensions if one.oid not in _UNDERSTOOD]
+        serials = []
+        for entry in found:
+            serials.append(entry.serial_number)
+            foreign += [one.oid for one in entry.extensions if one.critical]
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        raise CertificateRejected(
+            "The revocation list cannot be read: give an X.509 list in PEM or DER.",
+            f"{type(error).__name__}: {error}",
+        ) from error
+    if foreign:
+        raise CertificateRejected(
+            "The revocation list has an extension that is not supported:"
+            f" {foreign[0].dotted_string}."
+        )
+    return RevocationList(
+        unverified=found,
+        issuer=found.issuer,
+        serials=frozenset(serials),
+        expires_at=found.next_update_utc,
+    )
+
+
+def verify_not_revoked(
+    chain: VerifiedChain, lists: Iterable[RevocationList], now: datetime
+) -> None:
+    """Ask the lists about each certificate of a path but the anchor.
+
+    An issuer without a list revokes nothing. One whose lists are not signed by it, or
+    are out of date, leaves open what it has revoked: then nothing passes.
+
+    Raises:
+        CertificateRejected: one is revoked, or it cannot be told.
+    """
+    known = tuple(lists)
+    if not known:
+        return
+    for certificate, issuer in zip(
+        chain.certificates, chain.certificates[1:], strict=False
+    ):
+        named = [one for one in known if one.issuer == certificate.issuer]
+        signed = [one for one in named if one.is_signed_by(issuer)]
+        if any(certificate.serial_number in one.serials for one in signed):
+            raise CertificateRejected(
+                "Certificate revoked.", f"serial number {certificate.serial_number}"
+            )
+        if named and not any(_is_current(one, now) for one in signed):
+            raise CertificateRejected(
+                "The revocation list of the certificate's issuer is out of date or not"
+                " signed by it.",
+                f"issuer {issuer.subject.rfc4514_string()}",
+            )
+
+
+def _is_current(one: RevocationList, now: datetime) -> bool:
+    return one.expires_at is None or now < one.expires_at

@@ -1,0 +1,634 @@
+"""IAM Roles Anywhere: certificates open roles, through the socket."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import boto3
+import httpx2
+import pytest
+from botocore.exceptions import ClientError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from iam_rolesanywhere_session import IAMRolesAnywhereSession
+
+from tests.support.broker import ACCOUNT, REGION, Key, RunningBroker, running_broker
+from tests.support.certificates import (
+    Issued,
+    elliptic_key,
+    issue,
+    name_of,
+    rsa_key,
+    usage,
+)
+from tests.support.roles_anywhere import create_session, sign
+from tests.support.servers import find_free_port
+from tests.support.tls import tls_before
+
+ACTIONS = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
+
+
+class World:
+    """An account with a trust anchor, a profile, and a role that trusts them."""
+
+    def __init__(self, broker: RunningBroker, root: Key, iam: Any) -> None:
+        self.broker, self.root_key, self.iam = broker, root, iam
+        self.root = issue("Corp Root", is_authority=True)
+        self.intermediate = self.root.authority("Corp Machines", path_length=0)
+        self.api = broker.client("rolesanywhere", root)
+        self.anchor = self.api.create_trust_anchor(
+            name="corp",
+            enabled=True,
+            source={
+                "sourceType": "CERTIFICATE_BUNDLE",
+                "sourceData": {"x509CertificateData": self.root.pem},
+            },
+        )["trustAnchor"]
+        self.role = iam.create_role(
+            RoleName="Machine",
+            AssumeRolePolicyDocument=json.dumps(
+                {
+                    "Version": "2012-10-17",
+                    "Statement": {
+                        "Effect": "Allow",
+                        "Principal": {"Service": "rolesanywhere.amazonaws.com"},
+                        "Action": ACTIONS,
+                        "Condition": {
+                            "StringLike": {"aws:PrincipalTag/x509Subject/CN": "web*"},
+                            "ArnEquals": {
+                                "aws:SourceArn": self.anchor["trustAnchorArn"]
+                            },
+                        },
+                    },
+                }
+            ),
+        )["Role"]["Arn"]
+        self.profile = self.api.create_profile(
+            name="machines", roleArns=[self.role], enabled=True
+        )["profile"]
+
+    @property
+    def members(self) -> dict[str, Any]:
+        return {
+            "trustAnchorArn": self.anchor["trustAnchorArn"],
+            "profileArn": self.profile["profileArn"],
+            "roleArn": self.role,
+        }
+
+    def ask(
+        self,
+        signer: Issued,
+        *chain: Issued,
+        more: dict[str, Any] | None = None,
+        **knobs: Any,
+    ) -> httpx2.Response:
+        return create_session(
+            self.broker.url,
+            signer,
+            {**self.members, **(more or {})},
+            chain=chain,
+            **knobs,
+        )
+
+
+@pytest.fixture(scope="module")
+def world(broker: RunningBroker, root: Key, iam: Any) -> World:
+    return World(broker, root, iam)
+
+
+def credentials_of(answer: httpx2.Response) -> dict[str, Any]:
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()["credentialSet"][0]
+    return found
+
+
+def sts_of(world: World, credentials: dict[str, str]) -> Any:
+    return boto3.client(
+        "sts",
+        endpoint_url=world.broker.url,
+        region_name=REGION,
+        aws_access_key_id=credentials["accessKeyId"],
+        aws_secret_access_key=credentials["secretAccessKey"],
+        aws_session_token=credentials["sessionToken"],
+    )
+
+
+def refusal_of(answer: httpx2.Response) -> tuple[int, str, str]:
+    assert "x-amzn-errortype" in answer.headers, answer.text
+    return (
+        answer.status_code,
+        answer.headers["x-amzn-errortype"],
+        answer.json()["message"],
+    )
+
+
+@pytest.mark.parametrize("key", [None, rsa_key()], ids=["ecdsa", "rsa"])
+def test_a_certificate_opens_the_role(world: World, key: Any) -> None:
+    leaf = world.intermediate.issue("web-1", key=key)
+    answer = world.ask(leaf, world.intermediate)
+    entry = credentials_of(answer)
+    serial = f"{leaf.certificate.serial_number:x}"
+    name = serial.zfill(len(serial) + len(serial) % 2)
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Machine/{name}"
+    assert entry["assumedRoleUser"]["arn"] == arn
+    assert entry["sourceIdentity"] == "web-1"
+    assert entry["roleArn"] == world.role
+    assert answer.json()["subjectArn"].startswith(
+        f"arn:aws:rolesanywhere:{REGION}:{ACCOUNT}:subject/"
+    )
+    assert sts_of(world, entry["credentials"]).get_caller_identity()["Arn"] == arn
+    ends = datetime.fromisoformat(entry["credentials"]["expiration"])
+    assert timedelta(minutes=55) < ends - datetime.now(UTC) <= timedelta(hours=1)
+
+
+def test_the_query_may_name_the_arns(world: World) -> None:
+    members = dict(world.members)
+    answer = create_session(
+        world.broker.url,
+        world.root.issue("web-2"),
+        {"durationSeconds": 900},
+        query=f"?{urlencode(members)}",
+    )
+    ends = datetime.fromisoformat(credentials_of(answer)["credentials"]["expiration"])
+    assert ends - datetime.now(UTC) <= timedelta(minutes=15)
+    twice = world.ask(world.root.issue("web-2"), query=f"?{urlencode(members)}")
+    assert refusal_of(twice)[:2] == (400, "ValidationException")
+    missing = create_session(world.broker.url, world.root.issue("web-2"), {})
+    assert refusal_of(missing)[:2] == (400, "ValidationException")
+
+
+def test_credentials_end_with_the_certificate(world: World) -> None:
+    leaf = world.root.issue("web-3", days=0.02)
+    entry = credentials_of(world.ask(leaf))
+    ends = datetime.fromisoformat(entry["credentials"]["expiration"])
+    assert ends <= leaf.certificate.not_valid_after_utc
+
+
+def _below(authority: Issued, **knobs: Any) -> tuple[Issued, tuple[Issued, ...]]:
+    return authority.issue("web-1", **knobs), (authority,)
+
+
+def _deep(world: World) -> tuple[Issued, tuple[Issued, ...]]:
+    below = world.intermediate.authority("Below")
+    return below.issue("web-1"), (below, world.intermediate)
+
+
+BAD: dict[str, Any] = {
+    "self-signed": lambda _w: (issue("web-1"), ()),
+    "of another authority of the same name": lambda _w: (
+        issue("Corp Root", is_authority=True).issue("web-1"),
+        (),
+    ),
+    "without the intermediate": lambda w: (w.intermediate.issue("web-1"), ()),
+    "expired": lambda w: (w.root.issue("web-1", starts=-9, days=-1), ()),
+    "not yet valid": lambda w: (w.root.issue("web-1", starts=1), ()),
+    "of an authority": lambda w: (
+        w.root.authority(
+            "web-1", uses=usage("digital_signature", "key_cert_sign", "crl_sign")
+        ),
+        (),
+    ),
+    "the anchor itself": lambda w: (w.root, ()),
+    "the intermediate itself": lambda w: (w.intermediate, ()),
+    "without key usage": lambda w: (w.root.issue("web-1", uses=usage()), ()),
+    "not for signatures": lambda w: (
+        w.root.issue("web-1", uses=usage("key_encipherment")),
+        (),
+    ),
+    "for servers alone": lambda w: (
+        w.root.issue(
+            "web-1",
+            extensions=[
+                (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
+            ],
+        ),
+        (),
+    ),
+    "with an unknown critical extension": lambda w: (
+        w.root.issue(
+            "web-1",
+            extensions=[
+                (
+                    x509.UnrecognizedExtension(
+                        x509.ObjectIdentifier("1.3.6.1.4.1.5.5"), b"\x05\x00"
+                    ),
+                    True,
+                )
+            ],
+        ),
+        (),
+    ),
+    "RSA of 1024 bits": lambda w: (w.root.issue("web-1", key=rsa_key(1024)), ()),
+    "on P-224": lambda w: (
+        w.root.issue("web-1", key=ec.generate_private_key(ec.SECP224R1())),
+        (),
+    ),
+    "on secp256k1": lambda w: (
+        w.root.issue("web-1", key=ec.generate_private_key(ec.SECP256K1())),
+        (),
+    ),
+    "below an end entity": lambda w: _below(w.root.issue("Rogue")),
+    "below one without basic constraints": lambda w: _below(
+        w.root.issue(
+            "Rogue", constraints=False, uses=usage("digital_signature", "key_cert_sign")
+        ),
+    ),
+    "below an authority that may not sign certificates": lambda w: _below(
+        w.root.authority("Rogue", uses=usage("digital_signature"))
+    ),
+    "below an expired authority": lambda w: _below(
+        w.root.authority("Rogue", starts=-9, days=-1)
+    ),
+    "deeper than the path may be": _deep,
+    "outside of the name constraints": lambda w: _below(
+        w.root.authority(
+            "Rogue",
+            extensions=[
+                (x509.NameConstraints([x509.DNSName("good.example")], None), True)
+            ],
+        ),
+        extensions=[
+            (x509.SubjectAlternativeName([x509.DNSName("bad.example")]), False)
+        ],
+    ),
+    "below a weak authority": lambda w: _below(
+        w.root.authority("Rogue", key=rsa_key(1024))
+    ),
+    "two intermediates of one name": lambda w: (
+        w.intermediate.issue("web-1"),
+        (w.intermediate, w.root.authority("Corp Machines")),
+    ),
+    "with two common names": lambda w: (
+        w.root.issue(
+            name_of((NameOID.COMMON_NAME, "web-1"), (NameOID.COMMON_NAME, "admin"))
+        ),
+        (),
+    ),
+    "with a name that is no source identity": lambda w: (
+        w.root.issue("web-1 *"),
+        (),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_certificate_opens_nothing(world: World, case: str) -> None:
+    leaf, chain = BAD[case](world)
+    answer = world.ask(leaf, *chain)
+    assert refusal_of(answer)[:2] == (403, "AccessDeniedException"), answer.text
+
+
+def test_more_intermediates_than_five_are_refused(world: World) -> None:
+    chain = [world.root]
+    for number in range(6):
+        chain.insert(0, chain[0].authority(f"Level {number}"))
+    leaf = chain[0].issue("web-1")
+    assert world.ask(leaf, *chain[:-1]).status_code == 403
+    shorter = chain[1].issue("web-1")
+    assert world.ask(shorter, *chain[1:-1]).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("knobs", "code"),
+    [
+        ({"serial": "1"}, "AccessDeniedException"),
+        ({"key": elliptic_key()}, "AccessDeniedException"),
+        ({"algorithm": "AWS4-X509-RSA-SHA256"}, "AccessDeniedException"),
+        ({"algorithm": "AWS4-HMAC-SHA256"}, "IncompleteSignatureException"),
+        ({"region": "eu-west-1"}, "AccessDeniedException"),
+        ({"service": "sts"}, "InvalidSignatureException"),
+        ({"at": datetime(2026, 1, 1, tzinfo=UTC)}, "InvalidSignatureException"),
+        ({"headers": {"X-Amz-X509": "AAAA"}}, "AccessDeniedException"),
+        ({"headers": {"X-Amz-X509": ""}}, "AccessDeniedException"),
+        ({"headers": {"X-Amz-X509": "A" * 13_000}}, "AccessDeniedException"),
+        ({"headers": {"X-Amz-X509-Chain": "x"}}, "AccessDeniedException"),
+    ],
+)
+def test_a_bad_signature_opens_nothing(
+    world: World, knobs: dict[str, Any], code: str
+) -> None:
+    answer = world.ask(world.root.issue("web-1"), **knobs)
+    assert refusal_of(answer)[1] == code, answer.text
+
+
+def test_what_was_signed_is_what_counts(world: World) -> None:
+    leaf = world.root.issue("web-1")
+    url = f"{world.broker.url}/sessions"
+    body = json.dumps(world.members).encode()
+    headers = sign(url, body, leaf)
+    other = json.dumps({**world.members, "durationSeconds": 43200}).encode()
+    assert httpx2.post(url, content=other, headers=headers).status_code == 403
+    assert httpx2.post(f"{url}?x=1", content=body, headers=headers).status_code == 403
+    another = sign(url, body, world.root.issue("web-2"))
+    swapped = {**headers, "X-Amz-X509": another["X-Amz-X509"]}
+    assert httpx2.post(url, content=body, headers=swapped).status_code == 403
+    unsigned = {**headers, "X-Amz-X509-Chain": another["X-Amz-X509"]}
+    assert httpx2.post(url, content=body, headers=unsigned).status_code == 403
+    bare = httpx2.post(url, content=body)
+    assert refusal_of(bare)[1] == "MissingAuthenticationTokenException"
+    assert httpx2.post(url, content=body, headers=headers).status_code == 201
+
+
+def test_the_trust_policy_decides(world: World) -> None:
+    answer = world.ask(world.root.issue("db-1"))
+    status, code, message = refusal_of(answer)
+    assert (status, code) == (403, "AccessDeniedException")
+    assert "is not authorized to perform: sts:AssumeRole" in message
+    lookalike = world.root.issue(name_of(O="web-1", CN="db"))
+    assert world.ask(lookalike).status_code == 403
+
+
+def test_everybody_is_not_a_machine(world: World) -> None:
+    role = world.iam.create_role(
+        RoleName="Everybody",
+        AssumeRolePolicyDocument=json.dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": {
+                    "Effect": "Allow",
+                    "Principal": {"AWS": "*"},
+                    "Action": ACTIONS,
+                },
+            }
+        ),
+    )["Role"]["Arn"]
+    profile = world.api.create_profile(name="everybody", roleArns=[role], enabled=True)[
+        "profile"
+    ]
+    answer = world.ask(
+        world.root.issue("web-1"),
+        more={"roleArn": role, "profileArn": profile["profileArn"]},
+    )
+    assert answer.status_code == 403
+    world.api.delete_profile(profileId=profile["profileId"])
+
+
+def test_a_profile_limits(world: World) -> None:
+    leaf = world.root.issue("web-1")
+    other = world.ask(leaf, more={"roleArn": f"arn:aws:iam::{ACCOUNT}:role/Other"})
+    assert refusal_of(other)[:2] == (403, "AccessDeniedException")
+    named = world.ask(leaf, more={"roleSessionName": "mine"})
+    assert refusal_of(named)[:2] == (400, "ValidationException")
+    profile = world.api.create_profile(
+        name="narrow",
+        roleArns=[world.role],
+        enabled=True,
+        durationSeconds=900,
+        acceptRoleSessionName=True,
+        sessionPolicy=json.dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": {
+                    "Effect": "Allow",
+                    "Action": "iam:ListUsers",
+                    "Resource": "*",
+                },
+            }
+        ),
+    )["profile"]
+    more = {"profileArn": profile["profileArn"], "roleSessionName": "mine"}
+    entry = credentials_of(world.ask(leaf, more={**more, "durationSeconds": 3600}))
+    assert entry["assumedRoleUser"]["arn"].endswith("/mine")
+    assert entry["packedPolicySize"] > 0
+    ends = datetime.fromisoformat(entry["credentials"]["expiration"])
+    assert ends - datetime.now(UTC) <= timedelta(minutes=15)
+    world.api.disable_profile(profileId=profile["profileId"])
+    assert world.ask(leaf, more=more).status_code == 403
+    world.api.delete_profile(profileId=profile["profileArn"])
+
+
+def test_mappings_say_which_tags_there_are(world: World) -> None:
+    leaf = world.root.issue(name_of(CN="web-1", OU="Blue"))
+    identifier = world.profile["profileId"]
+    mapped = {
+        one["certificateField"]: [rule["specifier"] for rule in one["mappingRules"]]
+        for one in world.profile["attributeMappings"]
+    }
+    assert mapped == {
+        "x509Issuer": ["*"],
+        "x509SAN": ["DNS", "URI", "Name/*"],
+        "x509Subject": ["*"],
+    }
+    world.api.delete_attribute_mapping(
+        profileId=identifier, certificateField="x509Subject"
+    )
+    assert world.ask(leaf).status_code == 403
+    world.api.put_attribute_mapping(
+        profileId=identifier,
+        certificateField="x509Subject",
+        mappingRules=[{"specifier": "CN"}],
+    )
+    assert world.ask(leaf).status_code == 201
+    with pytest.raises(ClientError, match="no specifier"):
+        world.api.put_attribute_mapping(
+            profileId=identifier,
+            certificateField="x509Subject",
+            mappingRules=[{"specifier": "X"}],
+        )
+    world.api.put_attribute_mapping(
+        profileId=identifier,
+        certificateField="x509Subject",
+        mappingRules=[{"specifier": "*"}],
+    )
+
+
+def test_a_revoked_certificate_opens_nothing(world: World) -> None:
+    good, bad = (world.intermediate.issue(name) for name in ("web-1", "web-2"))
+    anchor = world.anchor["trustAnchorArn"]
+    below = world.api.import_crl(
+        name="machines",
+        crlData=world.intermediate.revoke(bad),
+        enabled=True,
+        trustAnchorArn=anchor,
+    )["crl"]
+    assert world.ask(good, world.intermediate).status_code == 201
+    refused = world.ask(bad, world.intermediate)
+    assert refusal_of(refused)[2] == "Certificate revoked."
+    world.api.disable_crl(crlId=below["crlId"])
+    assert world.ask(bad, world.intermediate).status_code == 201
+    world.api.enable_crl(crlId=below["crlId"])
+    # Lists that are out of date, or somebody else's, leave open what is revoked.
+    world.api.update_crl(
+        crlId=below["crlId"], crlData=world.intermediate.revoke(days=-0.5)
+    )
+    assert "out of date" in refusal_of(world.ask(good, world.intermediate))[2]
+    forged = issue("Corp Machines", is_authority=True)
+    world.api.update_crl(crlId=below["crlId"], crlData=forged.revoke())
+    assert "not signed by it" in refusal_of(world.ask(good, world.intermediate))[2]
+    world.api.delete_crl(crlId=below["crlId"])
+    above = world.api.import_crl(
+        name="root",
+        crlData=world.root.revoke(world.intermediate),
+        enabled=True,
+        trustAnchorArn=anchor,
+    )["crl"]
+    assert world.ask(good, world.intermediate).status_code == 403
+    with pytest.raises(ClientError, match="not signed by the trust anchor"):
+        world.api.update_crl(
+            crlId=above["crlId"],
+            crlData=issue("Corp Root", is_authority=True).revoke(),
+        )
+    with pytest.raises(ClientError, match="cannot be read"):
+        world.api.update_crl(crlId=above["crlId"], crlData=b"nothing")
+    world.api.delete_crl(crlId=above["crlId"])
+
+
+def test_who_deletes_an_anchor_ends_what_it_opened(world: World) -> None:
+    second = world.api.create_trust_anchor(
+        name="second",
+        enabled=True,
+        source={
+            "sourceType": "CERTIFICATE_BUNDLE",
+            "sourceData": {"x509CertificateData": world.root.pem},
+        },
+    )["trustAnchor"]
+    trust = world.iam.get_role(RoleName="Machine")["Role"]["AssumeRolePolicyDocument"]
+    trust["Statement"]["Condition"].pop("ArnEquals")
+    world.iam.update_assume_role_policy(
+        RoleName="Machine", PolicyDocument=json.dumps(trust)
+    )
+    leaf = world.root.issue("web-1")
+    more = {"trustAnchorArn": second["trustAnchorArn"]}
+    held = credentials_of(world.ask(leaf, more=more))["credentials"]
+    kept = credentials_of(world.ask(leaf))["credentials"]
+    world.api.disable_trust_anchor(trustAnchorId=second["trustAnchorId"])
+    assert world.ask(leaf, more=more).status_code == 403
+    assert sts_of(world, held).get_caller_identity()
+    world.api.delete_trust_anchor(trustAnchorId=second["trustAnchorId"])
+    with pytest.raises(ClientError, match="ExpiredToken"):
+        sts_of(world, held).get_caller_identity()
+    assert sts_of(world, kept).get_caller_identity()
+
+
+def test_permissions_and_passing(world: World) -> None:
+    user = world.iam.create_user(UserName="operator")["User"]
+    key = world.iam.create_access_key(UserName="operator")["AccessKey"]
+    allow = {"Effect": "Allow", "Action": "rolesanywhere:*", "Resource": "*"}
+    world.iam.put_user_policy(
+        UserName="operator",
+        PolicyName="anywhere",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": allow}),
+    )
+    api = world.broker.client(
+        "rolesanywhere", Key(key["AccessKeyId"], key["SecretAccessKey"])
+    )
+    assert api.list_profiles()["profiles"]
+    with pytest.raises(ClientError, match="iam:PassRole"):
+        api.create_profile(name="mine", roleArns=[world.role])
+    with pytest.raises(ClientError, match="iam:PassRole"):
+        api.update_profile(profileId=world.profile["profileId"], roleArns=[world.role])
+    made = api.create_profile(name="empty", roleArns=[])["profile"]
+    assert made["createdBy"] == user["Arn"]
+    api.delete_profile(profileId=made["profileId"])
+
+
+def test_lists_tags_and_what_is_not_there(world: World) -> None:
+    arn = world.anchor["trustAnchorArn"]
+    world.api.tag_resource(resourceArn=arn, tags=[{"key": "team", "value": "blue"}])
+    assert world.api.list_tags_for_resource(resourceArn=arn)["tags"] == [
+        {"key": "team", "value": "blue"}
+    ]
+    world.api.untag_resource(resourceArn=arn, tagKeys=["team"])
+    assert world.api.list_tags_for_resource(resourceArn=arn)["tags"] == []
+    other = world.api.create_trust_anchor(name="other", source=world.anchor["source"])
+    found, token = [], {}
+    while True:
+        page = world.api.list_trust_anchors(pageSize=1, **token)
+        (one,) = page["trustAnchors"]
+        found.append(one["trustAnchorArn"])
+        if "nextToken" not in page:
+            break
+        token = {"nextToken": page["nextToken"]}
+    assert arn in found
+    assert len(set(found)) == len(found) >= 2
+    world.api.delete_trust_anchor(trustAnchorId=other["trustAnchor"]["trustAnchorId"])
+    missing = "00000000-0000-4000-8000-000000000000"
+    for call in (
+        lambda: world.api.get_trust_anchor(trustAnchorId=missing),
+        lambda: world.api.get_profile(profileId=missing),
+        lambda: world.api.get_crl(crlId=missing),
+    ):
+        with pytest.raises(ClientError) as gone:
+            call()
+        assert gone.value.response["Error"]["Code"] == "ResourceNotFoundException"
+    with pytest.raises(ClientError, match="not supported"):
+        world.api.list_subjects()
+    with pytest.raises(ClientError, match="aliasName is not supported"):
+        world.api.update_profile(
+            profileId=world.profile["profileId"], aliasName="machines"
+        )
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        "nothing",
+        issue("web-1").pem,
+        issue("Weak", is_authority=True, key=rsa_key(1024)).pem,
+        issue("No signing", is_authority=True, uses=usage("crl_sign")).pem,
+        issue("Strong", is_authority=True).pem * 101,
+    ],
+    ids=["text", "end entity", "weak", "no signing", "too many"],
+)
+def test_an_unfit_anchor_is_refused(world: World, pem: str) -> None:
+    with pytest.raises(ClientError) as refused:
+        world.api.create_trust_anchor(
+            name="bad",
+            source={
+                "sourceType": "CERTIFICATE_BUNDLE",
+                "sourceData": {"x509CertificateData": pem},
+            },
+        )
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_what_happened_is_on_record(world: World) -> None:
+    leaf = world.root.issue("web-9")
+    credentials_of(world.ask(leaf))
+    assert world.ask(issue("web-9")).status_code == 403
+    records = [
+        json.loads(line)
+        for line in world.broker.command("audit", "--json").splitlines()
+        if "rolesanywhere:CreateSession" in line
+    ]
+    assert any(one["decision"] == "allowed" for one in records)
+    assert any(one["decision"] != "allowed" for one in records)
+    assert hashes.SHA256.name not in str(records)
+
+
+def test_aws_own_client_gets_credentials_and_renews_them(tmp_path: Path) -> None:
+    """Through TLS: iam-rolesanywhere-session knows nothing else."""
+    listen = find_free_port()
+    origin = f"https://localhost:{listen}"
+    with running_broker(
+        tmp_path, public_url=origin, trusted_proxies="127.0.0.1/32"
+    ) as broker:
+        root = broker.create_account()
+        world = World(broker, root, broker.client("iam", root))
+        leaf = world.intermediate.issue("web-1", key=rsa_key())
+        files = {"leaf": leaf.pem, "key": leaf.key_pem, "chain": world.intermediate.pem}
+        for name, pem in files.items():
+            (tmp_path / f"{name}.pem").write_text(pem)
+        with tls_before(tmp_path, listen, broker.port) as trusted:
+            session = IAMRolesAnywhereSession(
+                profile_arn=world.profile["profileArn"],
+                role_arn=world.role,
+                trust_anchor_arn=world.anchor["trustAnchorArn"],
+                certificate=str(tmp_path / "leaf.pem"),
+                private_key=str(tmp_path / "key.pem"),
+                certificate_chain=str(tmp_path / "chain.pem"),
+                region=REGION,
+                endpoint=f"localhost:{listen}",
+                verify=str(trusted),
+            )
+            credentials = session.get_refreshable_credentials()
+            sts = session.get_session().client("sts", endpoint_url=origin)
+            assert ":assumed-role/Machine/" in sts.get_caller_identity()["Arn"]
+            first = credentials.get_frozen_credentials()
+            credentials._expiry_time = datetime.now(UTC)
+            second = credentials.get_frozen_credentials()
+    assert first.access_key != second.access_key
