@@ -25,6 +25,9 @@ FREE = {"sts:GetCallerIdentity", "sts:GetSessionToken"}
 """What AWS lets everybody do who has an access key."""
 
 GATHERING = {
+    "broker:GetGatewayProtocol",
+    "broker:ResolveAccessKeys",
+    "broker:ResolvePrincipals",
     "broker:SearchDecisions",
     "signin:GetActivity",
     "signin:ListBroadPolicies",
