@@ -47,6 +47,7 @@ GATHERING = {
     "signin:RegisterPasskey",
     "signin:SearchEntities",
     "signin:SetProviderOptions",
+    "rolesanywhere:CreateSession",
     "sso:GetRoleCredentials",
 }
 """What needs the permissions of the API's actions that it stands for."""

@@ -5,6 +5,7 @@ import contextlib
 import ssl
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from cryptography import x509
@@ -27,30 +28,41 @@ def tls_before(folder: Path, listen: int, port: int) -> Iterator[Path]:
     trusted.write_text(authority.pem)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(chain)
-    loop = asyncio.new_event_loop()
+    begun, over = threading.Event(), threading.Event()
 
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(_CHUNK):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+    async def serve() -> None:
+        server = await asyncio.start_server(
+            partial(_carry_both, port), "localhost", listen, ssl=context
+        )
+        begun.set()
+        await asyncio.to_thread(over.wait)
+        server.close()
 
-    async def connected(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        inner, outer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(carry(reader, outer), carry(inner, writer))
-
-    server = loop.run_until_complete(
-        asyncio.start_server(connected, "localhost", listen, ssl=context)
-    )
-    thread = threading.Thread(target=loop.run_forever, name="tls")
+    # What is still open is cancelled at the end.
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="tls")
     thread.start()
+    assert begun.wait(10)
     try:
         yield trusted
     finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.stop)
+        over.set()
         thread.join(10)
-        loop.close()
+
+
+async def _carry_both(
+    port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    inner, outer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        await asyncio.gather(_carry(reader, outer), _carry(inner, writer))
+    finally:
+        for one in (writer, outer):
+            one.transport.abort()
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(_CHUNK):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
