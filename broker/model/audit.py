@@ -153,6 +153,7 @@ _PROOF_CHECKS = frozenset(
 )
 _CREDENTIALS = frozenset(
     {
+        "broker:DeriveSigningKey",
         "sts:AssumeRole",
         "sts:AssumeRoot",
         "sts:GetSessionToken",
@@ -172,7 +173,7 @@ _CREDENTIALS = frozenset(
 )
 _READS = (
     *("Get", "List", "Describe", "Search", "Lookup", "Simulate", "Evaluate", "Decide"),
-    *("Decode", "Generate", "Check", "Diagnose", "Authorize", "Probe"),
+    *("Decode", "Generate", "Check", "Diagnose", "Authorize", "Probe", "Resolve"),
 )
 
 
