@@ -1,6 +1,7 @@
 """One ASGI application over a worker's services: the API, the pages, the edge."""
 
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
@@ -37,8 +38,16 @@ from broker.web.refusals import answer_refusal, find_client, other_service
 from broker.web.trail_api import TrailApi
 
 API_PATH = "/"
+_DOUBLED = "//"
+"""The same path with nothing in it twice, which is how Vault relays a request.
+
+AWS takes it for ``/``, and so do signatures, in which a path is normalised.
+Source: hashicorp/vault, builtin/credential/aws/path_login.go.
+"""
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 _FOR_PEOPLE = frozenset({"signin", "console", "portal", "authorize"})
+_FOR_BROWSERS = re.compile(rb"(?:.*&)?Action=(?:login|logout)(?:&.*)?", re.DOTALL)
+"""Queries of ``/federation`` that set or read the session's cookie."""
 _UNKNOWN_OPERATION = b"<UnknownOperationException/>\n"
 
 OnReady = Callable[[Services], Awaitable[None]]
@@ -161,6 +170,7 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
         open_below=(FORWARD_PATH, versitygw.PRIVATE_PATH),
         data_paths=(
             API_PATH,
+            _DOUBLED,
             DECISIONS_PATH,
             FORWARD_PATH,
             *authzen.DATA_PATHS,
@@ -304,7 +314,7 @@ def _route(
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if path == API_PATH:
+        if path in (API_PATH, _DOUBLED):
             await api(scope, receive, send)
             return
         below = f"/{path[1:].partition('/')[0]}"
@@ -329,8 +339,12 @@ def _route(
 
 
 def _is_for_people(scope: Scope) -> bool:
-    path: str = scope["path"]
-    return scope["method"] == "GET" and path.split("/", 2)[1] in _FOR_PEOPLE
+    if scope["method"] != "GET":
+        return False
+    first = scope["path"].split("/", 2)[1]
+    if first == "federation":
+        return _FOR_BROWSERS.fullmatch(scope["query_string"]) is not None
+    return first in _FOR_PEOPLE
 
 
 def _host(scope: Scope) -> str | None:

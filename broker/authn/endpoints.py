@@ -4,7 +4,8 @@
     sts.HOST          the global endpoint, which is signed for as us-east-1
     HOST              every configured region
 
-If the operator configures AWS's own host names as aliases, they fix the region too.
+If the operator configures AWS's own host names as aliases, they fix the region too:
+those of STS as here, and ``iam.amazonaws.com`` as a global endpoint.
 
 Source: IAM User Guide, id_credentials_temp_region-endpoints; recorded answers (REC-A).
 """
@@ -19,7 +20,7 @@ GLOBAL_REGION = "us-east-1"
 _CACHED_HOSTS = 1024
 _REGION = re.compile(r"(?:[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})?", re.ASCII)
 _AWS = re.compile(
-    r"sts(?:-fips)?(?:\.([a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}))?"
+    r"(?:sts(?:-fips)?(?:\.([a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}))?|iam)"
     r"\.(?:amazonaws\.com(?:\.cn)?|api\.aws)(?::[0-9]{1,5})?",
     re.ASCII,
 )

@@ -31,6 +31,7 @@ async def announce(
         "starting",
         version=version("federation-broker"),
         sign_in=f"{settings.public_origin}/signin",
+        also_answers_as=list(settings.host_aliases),
         listening=[_address(listener) for listener in listeners],
         workers=workers,
         database=redact_url(settings.database),

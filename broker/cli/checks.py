@@ -1,11 +1,14 @@
 """The checks of ``broker doctor``; none of them changes anything."""
 
+import re
 import stat
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 from sqlalchemy import text
 
+from broker.authn.endpoints import GLOBAL_REGION, find_fixed_region
 from broker.cli.findings import Finding, good, problem, warning
 from broker.clock import Clock
 from broker.identities.outbound import find_outbound
@@ -37,11 +40,13 @@ from broker.stores.urls import (
 _CLOCK_TOLERANCE = timedelta(seconds=2)
 _MUCH_ROOM = 64_000_000
 _KEY_AGE = timedelta(days=365)
+_SIGN_IN = re.compile(r"(?:^|\.)signin\.")
 
 
 def check_settings(settings: Settings) -> list[Finding]:
     """Check the settings for combinations that are unsafe or do not work."""
     found = [good("settings", f"public URL {settings.public_origin}")]
+    found += _check_aliases(settings)
     if not settings.secure:
         found.append(
             warning(
@@ -77,6 +82,30 @@ def check_settings(settings: Settings) -> list[Finding]:
             )
         )
     return found
+
+
+def _check_aliases(settings: Settings) -> Iterator[Finding]:
+    """What the further host names are good for, and what is still refused there."""
+    accepted = frozenset(settings.regions)
+    for name in settings.host_aliases:
+        fixed = find_fixed_region(name, settings.public_host)
+        region = GLOBAL_REGION if fixed == "" else fixed
+        recipient = f"https://{name}/saml"
+        said = ""
+        if region is not None:
+            said = f", for signatures of {region} alone"
+        elif _SIGN_IN.search(name) and recipient not in settings.recipients:
+            said = (
+                f"; assertions made for {recipient} are refused, except from providers"
+                " whose Recipients name it"
+            )
+        yield good("settings", f"also answers as {name}{said}")
+        if region is not None and not {"*", region} & accepted:
+            yield warning(
+                "settings",
+                f"every signed call to {name} is refused: BROKER_REGIONS lacks {region}",
+                "add the region, or remove the name from BROKER_HOST_ALIASES",
+            )
 
 
 async def check_database(settings: Settings) -> list[Finding]:

@@ -44,7 +44,10 @@ class ConsoleContext:
 
     def __init__(self, deps: ConsoleDeps) -> None:
         self.deps = deps
-        self.pages = Pages(deps.allowed_origins, documentation=deps.documentation)
+        self.pages = Pages(
+            (deps.public_origin, *deps.allowed_origins),
+            documentation=deps.documentation,
+        )
         self.cookie = SessionCookie(secure=deps.secure)
         self.flash = Flash(secure=deps.secure)
         self.logins = ProviderLogins(deps)

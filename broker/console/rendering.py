@@ -35,7 +35,8 @@ _PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 class Pages:
     """Renders pages.
 
-    ``allowed_origins`` are where a form may redirect to. ``documentation`` is the path
+    ``allowed_origins`` are where a form may redirect to: the broker's public origin,
+    for pages that are shown under another name, and others. ``documentation`` is the path
     that every page links to; empty if there is none.
     """
 

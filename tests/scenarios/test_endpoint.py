@@ -27,7 +27,9 @@ SERVED = (
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     folder: Path = tmp_path_factory.mktemp("broker")
-    names = f"{ALIAS}, sts.eu-west-3.amazonaws.com signin.aws.amazon.com"
+    names = (
+        f"{ALIAS}, sts.eu-west-3.amazonaws.com signin.aws.amazon.com iam.amazonaws.com"
+    )
     with running_broker(folder, host_aliases=names) as made:
         yield made
 
@@ -166,7 +168,8 @@ def names(port: int) -> dict[str, int]:
         "iam.127.0.0.1": 200,
         "eu-west-3.signin.127.0.0.1": 200,
         "bucket.127.0.0.1": 421,
-        "iam.amazonaws.com": 421,
+        "iam.amazonaws.com": 200,
+        "iam.us-gov.amazonaws.com": 421,
         f"x.{ALIAS}": 421,
         f"sts.{ALIAS}": 421,
         "127.0.0.2": 421,
@@ -192,6 +195,10 @@ def test_aliases_and_loopback_names_are_the_broker(broker: RunningBroker) -> Non
         ("signin.aws.amazon.com", "/signin/123456789012?a=b", True),
         ("signin.aws.amazon.com", "/console/", True),
         ("signin.aws.amazon.com", "/federation?Action=nothing", False),
+        ("signin.aws.amazon.com", "/federation?Action=getSigninToken", False),
+        ("signin.aws.amazon.com", "/federation?SigninToken=a&Action=login", True),
+        ("signin.aws.amazon.com", "/federation?Action=logout&redirect_uri=b", True),
+        ("signin.aws.amazon.com", "/federation?XAction=login", False),
         ("127.0.0.1", "/signin", False),
     ],
 )
@@ -210,15 +217,24 @@ def root(broker: RunningBroker) -> Key:
 
 
 def signed(
-    broker: RunningBroker, key: Key, host: str, region: str, query: str = ""
+    broker: RunningBroker,
+    key: Key,
+    host: str,
+    region: str,
+    query: str = "",
+    *,
+    path: str = "/",
+    service: str = "sts",
 ) -> tuple[int, str]:
-    """A POST without a content type, as plain signers send it."""
+    """A POST without a content type, as plain signers send it; signed for ``/``."""
     request = AWSRequest("POST", f"http://{host}/{query}", data=b"")
     SigV4Auth(
-        Credentials(key.access_key_id, key.secret_access_key), "sts", region
+        Credentials(key.access_key_id, key.secret_access_key), service, region
     ).add_auth(request)
     asked = urllib.request.Request(
-        f"{broker.url}/{query}", headers=dict(request.headers.items()), method="POST"
+        f"{broker.url}{path}{query}",
+        headers=dict(request.headers.items()),
+        method="POST",
     )
     asked.add_header("Host", host)
     try:
@@ -258,6 +274,27 @@ def test_aws_names_have_their_regions(
     told, text = signed(broker, root, host, region, WHO)
     assert told == status, text
     assert ("Credential should be scoped to a valid region" in text) is (status == 403)
+
+
+@pytest.mark.parametrize(("region", "status"), [("us-east-1", 200), ("eu-west-3", 403)])
+def test_iam_is_signed_for_at_its_own_name_as_at_aws(
+    broker: RunningBroker, root: Key, region: str, status: int
+) -> None:
+    query = "?Action=ListUsers&Version=2010-05-08"
+    told, text = signed(broker, root, "iam.amazonaws.com", region, query, service="iam")
+    assert told == status, text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/", 200), ("//", 200), ("///", 404), ("//signin", 404), ("/./", 404)],
+)
+def test_a_doubled_slash_is_the_api_as_vault_relays_it(
+    broker: RunningBroker, root: Key, path: str, status: int
+) -> None:
+    told, text = signed(broker, root, ALIAS, "us-east-1", WHO, path=path)
+    assert told == status, text
+    assert ("<GetCallerIdentityResult>" in text) is (status == 200)
 
 
 def test_every_answer_has_a_request_id_and_a_line(broker: RunningBroker) -> None:

@@ -66,8 +66,10 @@ async def test_addresses_storage_and_accounts(
         monkeypatch,
         public_url=url,
         trusted_proxies="10.0.0.0/8",
+        host_aliases="STS.amazonaws.com",
     )
     (line,) = lines
+    assert line["also_answers_as"] == ["sts.amazonaws.com"]
     assert line["sign_in"] == f"{url}/signin"
     assert line["listening"] == [f"http://127.0.0.1:{port}"]
     assert line["database"] == f"sqlite:///{tmp_path / 'broker.db'}"

@@ -46,6 +46,37 @@ def test_a_keyring_elsewhere_and_no_root_key_leave_nothing_to_warn_of(
     assert findings(cli)["warning"] == []
 
 
+@pytest.mark.usefixtures("account")
+def test_aliases_are_told_with_what_they_are_good_for(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = "sts.amazonaws.com, sts.eu-west-1.amazonaws.com, signin.aws.amazon.com, b"
+    monkeypatch.setenv("BROKER_HOST_ALIASES", names)
+    monkeypatch.setenv("BROKER_REGIONS", "us-east-1, eu-west-3")
+    found = findings(cli)
+    assert [text for text in found["ok"] if "also answers" in text] == [
+        "settings: also answers as sts.amazonaws.com, for signatures of us-east-1 alone",
+        (
+            "settings: also answers as sts.eu-west-1.amazonaws.com, for signatures of"
+            " eu-west-1 alone"
+        ),
+        (
+            "settings: also answers as signin.aws.amazon.com; assertions made for"
+            " https://signin.aws.amazon.com/saml are refused, except from providers whose"
+            " Recipients name it"
+        ),
+        "settings: also answers as b",
+    ]
+    (told,) = (text for text in found["warning"] if "BROKER_REGIONS" in text)
+    assert "sts.eu-west-1.amazonaws.com" in told
+    monkeypatch.setenv("BROKER_REGIONS", "*")
+    recipient = "https://signin.aws.amazon.com/saml"
+    monkeypatch.setenv("BROKER_SAML_RECIPIENTS", recipient)
+    found = findings(cli)
+    assert "settings: also answers as signin.aws.amazon.com" in found["ok"]
+    assert not any("BROKER_REGIONS" in text for text in found["warning"])
+
+
 ISSUER = f"""
 Accounts:
   "{ACCOUNT}":

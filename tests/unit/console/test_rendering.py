@@ -14,6 +14,7 @@ from broker.model.session import SessionKind
 from tests.support.servers import RedisServer, start_redis
 from tests.support.signin import (
     APPS,
+    ORIGIN,
     SignInWorld,
     get_signin_token,
     login_url,
@@ -39,7 +40,7 @@ async def test_pages_are_private_and_run_nothing_foreign(
         "script-src 'self'",
         "img-src 'self'",
         "connect-src 'self'",
-        f"form-action 'self' {APPS}",
+        f"form-action 'self' {ORIGIN} {APPS}",
         "frame-ancestors 'none'",
         "base-uri 'none'",
     ]

@@ -1,0 +1,126 @@
+"""Sign-in at another name of the broker ends at its own address, where cookies are."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2 as httpx
+import pytest
+
+from broker.model.session import SessionKind
+from tests.support.signin import (
+    COOKIE,
+    ORIGIN,
+    SignInWorld,
+    form_fields,
+    get_signin_token,
+    login_url,
+    open_world,
+    pair,
+    text_of,
+)
+
+SIGN_IN = "signin.aws.amazon.com"
+RECIPIENT = f"https://{SIGN_IN}/saml"
+ALIAS = {"host": SIGN_IN}
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
+    async with open_world(tmp_path, host_aliases=SIGN_IN) as made:
+        yield made
+
+
+@pytest.fixture
+def browser(world: SignInWorld) -> httpx.AsyncClient:
+    return world.browser()
+
+
+def onward(answer: httpx.Response) -> str:
+    """The path at the broker's own address to which a browser is sent."""
+    location = urlsplit(answer.headers["location"])
+    assert f"{location.scheme}://{location.netloc}" == ORIGIN
+    return f"{location.path}?{location.query}"
+
+
+async def test_a_sign_in_link_sets_its_cookie_at_the_public_address(
+    world: SignInWorld, browser: httpx.AsyncClient
+) -> None:
+    minted = await world.mint(SessionKind.ASSUME_ROLE)
+    answer = await browser.get(
+        login_url(await get_signin_token(browser, minted)), headers=ALIAS
+    )
+    assert answer.status_code == 307
+    assert "set-cookie" not in answer.headers
+    # The token is not spent on the way.
+    answer = await browser.get(onward(answer))
+    assert (answer.status_code, COOKIE in answer.cookies) == (302, True)
+
+
+async def test_tokens_for_links_are_given_at_the_alias_as_everywhere(
+    world: SignInWorld,
+) -> None:
+    minted = await world.mint(SessionKind.ASSUME_ROLE)
+    assert await get_signin_token(world.browser(ALIAS), minted)
+
+
+async def test_a_logout_link_ends_the_session_behind_the_cookie(
+    world: SignInWorld, browser: httpx.AsyncClient
+) -> None:
+    await world.sign_in(browser)
+    assert (await browser.get("/console/")).status_code == 200
+    answer = await browser.get("/federation?SigninToken=&Action=logout", headers=ALIAS)
+    assert answer.status_code == 307
+    await browser.get(onward(answer))
+    assert (await browser.get("/console/")).status_code != 200
+
+
+async def post(browser: httpx.AsyncClient, **fields: str) -> httpx.Response:
+    return await browser.post("/saml", data=fields, headers=ALIAS)
+
+
+async def test_an_assertion_posted_at_the_alias_signs_in_at_the_public_address(
+    world: SignInWorld, browser: httpx.AsyncClient
+) -> None:
+    posted = await post(browser, SAMLResponse=world.response())
+    assert posted.status_code == 303
+    there = await browser.get(posted.headers["location"], headers=ALIAS)
+    assert (there.status_code, "set-cookie" in there.headers) == (307, False)
+    answer = await browser.get(onward(there))
+    assert (answer.status_code, COOKIE in answer.cookies) == (303, True)
+
+
+async def test_the_role_page_at_the_alias_leads_to_the_public_address(
+    world: SignInWorld, browser: httpx.AsyncClient
+) -> None:
+    response = world.response(pair("Reader"), pair("Admin"))
+    page = await post(browser, SAMLResponse=response)
+    assert page.status_code == 200
+    # Browsers apply form-action to the redirects after a form, too.
+    assert f"form-action 'self' {ORIGIN}" in page.headers["content-security-policy"]
+    fields = form_fields(page, "/saml")
+    chosen = await post(
+        browser, **{**fields, "roleIndex": pair("Reader").partition(",")[0]}
+    )
+    assert chosen.status_code == 303
+    there = await browser.get(chosen.headers["location"], headers=ALIAS)
+    answer = await browser.get(onward(there))
+    assert COOKIE in answer.cookies
+
+
+async def test_an_alias_makes_no_recipient(
+    world: SignInWorld, browser: httpx.AsyncClient
+) -> None:
+    """An assertion made for AWS opens the broker only if the operator says so."""
+    given = {"recipient": RECIPIENT, "response": {"destination": RECIPIENT}}
+    refused = await post(browser, SAMLResponse=world.response(**given))
+    assert refused.status_code == 400, text_of(refused)
+
+
+async def test_a_recipient_that_the_operator_accepts_is_one(tmp_path: Path) -> None:
+    async with open_world(
+        tmp_path, host_aliases=SIGN_IN, saml_recipients=RECIPIENT
+    ) as world:
+        given = {"recipient": RECIPIENT, "response": {"destination": RECIPIENT}}
+        posted = await post(world.browser(), SAMLResponse=world.response(**given))
+        assert posted.status_code == 303, text_of(posted)
