@@ -19,8 +19,9 @@ from tests.support.broker import Key, RunningBroker, running_broker
 
 ALIAS = "sts.amazonaws.com"
 SERVED = (
-    "It serves AWS STS (2011-06-15), IAM (2010-05-08), sign-in with the access portal"
-    " (sso and sso-oidc), CloudTrail's LookupEvents, and decisions for registered services"
+    "It serves AWS STS (2011-06-15), IAM (2010-05-08), IAM Roles Anywhere (2018-05-10),"
+    " sign-in with the access portal (sso and sso-oidc), CloudTrail's LookupEvents, and"
+    " decisions for registered services"
 )
 
 
