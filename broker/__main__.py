@@ -1,5 +1,21 @@
-"""``python -m broker``: the same as the ``broker`` command."""
+"""The ``broker`` command, also as ``python -m broker``."""
 
-from broker.cli.main import run
+import sys
 
-run()
+
+def run() -> None:
+    """Run the command line.
+
+    The agent is a small program of its own: none of the others' imports come with it.
+    """
+    if sys.argv[1:2] == ["agent"]:
+        from broker.agent.main import run as run_agent  # noqa: PLC0415  # see above
+
+        sys.exit(run_agent(sys.argv[2:]))
+    from broker.cli.main import run as run_command  # noqa: PLC0415  # see above
+
+    run_command()
+
+
+if __name__ == "__main__":
+    run()

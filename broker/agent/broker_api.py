@@ -1,0 +1,203 @@
+"""Calls to the broker's Query API, with the standard library alone.
+
+One connection at a time, made anew for each call: there are few. Redirects are not
+followed, and the environment's proxies are not used.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+BROKER_VERSION = "2026-11-27"
+STS_VERSION = "2011-06-15"
+
+_ANSWER_BYTES_MAX = 262_144
+_TIMEOUT_SECONDS = 5.0
+_OK = 200
+_SERVER_ERROR = 500
+_CLOCK_SECONDS = 30
+"""A smaller difference is the network's."""
+
+_ALGORITHM = "AWS4-HMAC-SHA256"
+
+
+class BrokerAwayError(Exception):
+    """The broker did not answer, or could not; try again."""
+
+
+class BrokerRefusedError(Exception):
+    """The broker answered with an error: its code, and what it says."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+@dataclass(frozen=True)
+class AccessKey:
+    """A long-term or temporary key that signs calls."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(default="", repr=False)
+
+
+class BrokerApi:
+    """The broker at one origin. Can be used by several threads."""
+
+    def __init__(self, origin: str, region: str, ca_file: Path | None = None) -> None:
+        parts = urlsplit(origin)
+        self._host, self._port = parts.hostname or "", parts.port
+        self._authority = parts.netloc
+        self._region = region
+        self._tls = None
+        if parts.scheme == "https":
+            self._tls = ssl.create_default_context(
+                cafile=None if ca_file is None else str(ca_file)
+            )
+        self.clock_offset_seconds = 0.0
+        """How far the broker's clock is ahead of this machine's."""
+
+    def now(self) -> datetime:
+        """The broker's time, as far as it is known."""
+        return datetime.fromtimestamp(time.time() + self.clock_offset_seconds, UTC)
+
+    def call(
+        self,
+        action: str,
+        given: Mapping[str, str],
+        *,
+        version: str = BROKER_VERSION,
+        key: AccessKey | None = None,
+    ) -> Any:  # noqa: ANN401  # JSON
+        """The result of an action, signed if there is a key.
+
+        Raises:
+            BrokerAwayError: there is no answer that counts.
+            BrokerRefusedError: the answer is an error.
+        """
+        present = {name: value for name, value in given.items() if value}
+        form = {"Action": action, "Version": version, **present}
+        body = urlencode(form).encode()
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
+            "User-Agent": "broker-agent",
+        }
+        if key is not None:
+            headers |= self._signature(key, body, headers["Content-Type"])
+        status, answer = self._post(body, headers)
+        try:
+            document = json.loads(answer)
+            if status == _OK:
+                return document[f"{action}Response"].get(f"{action}Result") or {}
+            error = document["Error"]
+            code, message = str(error["Code"]), str(error.get("Message") or "")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BrokerAwayError(
+                f"{self._authority} answered {status}, but not as a broker does"
+            ) from error
+        if status >= _SERVER_ERROR or code == "Throttling":
+            raise BrokerAwayError(f"{code}: {message}")
+        raise BrokerRefusedError(code, message)
+
+    def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        connection = self._connect()
+        try:
+            connection.request("POST", "/", body, dict(headers))
+            response = connection.getresponse()
+            answer = response.read(_ANSWER_BYTES_MAX + 1)
+            date = response.getheader("Date")
+        except (OSError, HTTPException) as error:
+            raise BrokerAwayError(f"{self._authority}: {error}") from error
+        finally:
+            connection.close()
+        if len(answer) > _ANSWER_BYTES_MAX:
+            raise BrokerAwayError(f"{self._authority} answered at too great a length")
+        if date:
+            self._note_time(date)
+        return response.status, answer
+
+    def _connect(self) -> HTTPConnection:
+        if self._tls is None:
+            return HTTPConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS)
+        return HTTPSConnection(
+            self._host, self._port, timeout=_TIMEOUT_SECONDS, context=self._tls
+        )
+
+    def _note_time(self, date: str) -> None:
+        """A machine's clock may be wrong when it starts: sign by the broker's."""
+        try:
+            at = parsedate_to_datetime(date).timestamp()
+        except ValueError:
+            return
+        offset = at - time.time()
+        self.clock_offset_seconds = offset if abs(offset) > _CLOCK_SECONDS else 0.0
+
+    def _signature(
+        self, key: AccessKey, body: bytes, content_type: str
+    ) -> dict[str, str]:
+        """The headers of a request to STS that the key signs (Signature Version 4)."""
+        stamp = self.now().strftime("%Y%m%dT%H%M%SZ")
+        signed = {
+            "content-type": content_type,
+            "host": self._authority,
+            "x-amz-date": stamp,
+        }
+        if key.session_token:
+            signed["x-amz-security-token"] = key.session_token
+        names = ";".join(signed)
+        lines = [f"{name}:{value}\n" for name, value in signed.items()]
+        digest = hashlib.sha256(body).hexdigest()
+        canonical = f"POST\n/\n\n{''.join(lines)}\n{names}\n{digest}"
+        scope = f"{stamp[:8]}/{self._region}/sts/aws4_request"
+        hashed = hashlib.sha256(canonical.encode()).hexdigest()
+        secret = b"AWS4" + key.secret_access_key.encode()
+        for part in scope.split("/"):
+            secret = hmac.digest(secret, part.encode(), "sha256")
+        text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashed}"
+        signature = hmac.digest(secret, text.encode(), "sha256").hex()
+        headers = {
+            "Authorization": (
+                f"{_ALGORITHM} Credential={key.access_key_id}/{scope},"
+                f" SignedHeaders={names}, Signature={signature}"
+            ),
+            "X-Amz-Date": stamp,
+        }
+        if key.session_token:
+            headers["X-Amz-Security-Token"] = key.session_token
+        return headers
+
+
+def signed_token(claims: Mapping[str, Any], sign: Callable[[bytes], bytes]) -> str:
+    """A JSON Web Token in compact form; ``sign`` makes an Ed25519 signature.
+
+    Source: RFC 7515, 3.1; RFC 8037, 3.1.
+    """
+    parts = [
+        _base64url(json.dumps(part, separators=(",", ":")).encode())
+        for part in ({"alg": "EdDSA", "typ": "JWT"}, claims)
+    ]
+    signature = sign(".".join(parts).encode())
+    return ".".join((*parts, _base64url(signature)))
+
+
+def new_nonce() -> str:
+    """128 random bits as text."""
+    return secrets.token_urlsafe(16)
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

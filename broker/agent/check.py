@@ -1,0 +1,198 @@
+"""``broker agent check``: what is wrong, and what to do."""
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from broker.agent.broker_api import BrokerApi, BrokerAwayError, BrokerRefusedError
+from broker.agent.configuration import (
+    Address,
+    AgentSettings,
+    ConfigurationError,
+    load_settings,
+)
+from broker.agent.credentials import V2
+from broker.agent.http_server import bind
+from broker.agent.identity import (
+    STATE_FILE,
+    IdentityEndedError,
+    IdentityUnusableError,
+    InstanceState,
+    make_identity,
+)
+from broker.agent.private_files import is_private
+
+_SERVER = "broker-agent"
+_METADATA = "169.254.169.254"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    text: str
+    is_good: bool = True
+
+
+def check(path: Path) -> Iterator[Finding]:
+    """Look at everything, without changing anything on the machine.
+
+    An instance is not registered by it; the other identities get credentials once.
+    """
+    try:
+        settings = load_settings(path)
+    except ConfigurationError as error:
+        yield Finding(str(error), is_good=False)
+        return
+    yield Finding(f"{path} is understood")
+    yield from _files(settings)
+    yield from _broker(settings)
+    yield from _endpoints(settings)
+
+
+def _files(settings: AgentSettings) -> Iterator[Finding]:
+    identity = settings.identity
+    secret = (
+        identity.join_token_file,
+        identity.web_identity_token_file,
+        identity.access_key_file,
+        settings.container.token_file,
+        settings.state_dir / STATE_FILE if identity.is_instance else None,
+    )
+    for path in filter(None, secret):
+        if path.exists() and path != settings.container.token_file:
+            if not is_private(path):
+                yield Finding(
+                    f"{path} can be read by others; run: chmod 600 {path}",
+                    is_good=False,
+                )
+            elif not os.access(path, os.R_OK):
+                yield Finding(
+                    f"{path} cannot be read by this user; run the check as the"
+                    " agent's user",
+                    is_good=False,
+                )
+    folders = {settings.file.path, settings.container.token_file}
+    needed = {path.parent for path in folders if path is not None}
+    if identity.is_instance:
+        needed.add(settings.state_dir)
+    for folder in sorted(needed):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            yield Finding(
+                f"{folder} is not there, or this user cannot write in it",
+                is_good=False,
+            )
+
+
+def _broker(settings: AgentSettings) -> Iterator[Finding]:
+    try:
+        api = BrokerApi(settings.endpoint, settings.region, settings.ca_file)
+        identity = make_identity(settings, api)
+        if settings.identity.is_instance:
+            state = InstanceState.load(settings.state_dir / STATE_FILE)
+            if state is None or not state.instance_arn:
+                yield from _not_registered(settings)
+                return
+            grant = identity.get_grant()
+            yield Finding(f"the broker knows {grant.instance_arn}")
+            yield Finding(
+                f"its role is {grant.role_arn}" if grant.role_arn else _NO_ROLE
+            )
+        else:
+            found, grant = identity.get_credentials(V2)
+            left = int((found.expires_at - api.now()).total_seconds())
+            yield Finding(f"the broker gives {grant.role_arn} for {left} seconds")
+    except OSError as error:
+        yield Finding(f"ca_file: {settings.ca_file}: {error}", is_good=False)
+    except BrokerAwayError as error:
+        yield Finding(f"the broker does not answer: {error}", is_good=False)
+    except BrokerRefusedError as error:
+        yield Finding(f"the broker refuses: {error}", is_good=False)
+    except IdentityUnusableError as error:
+        yield Finding(str(error), is_good=False)
+    except IdentityEndedError as error:
+        yield Finding(
+            f"{error}; write a new join token into the file, or delete"
+            f" {settings.state_dir / STATE_FILE}",
+            is_good=False,
+        )
+    else:
+        yield from _clock(api)
+
+
+_NO_ROLE = "the machine has no role now; associate an instance profile that has one"
+
+
+def _not_registered(settings: AgentSettings) -> Iterator[Finding]:
+    identity = settings.identity
+    path = identity.join_token_file or identity.web_identity_token_file
+    if path is None or not path.exists():
+        yield Finding(
+            f"{path} is missing, and this machine is not registered; make a token with:"
+            " broker instances join-token PROFILE",
+            is_good=False,
+        )
+        return
+    yield Finding("this machine is not registered; the agent does that when it starts")
+
+
+def _clock(api: BrokerApi) -> Iterator[Finding]:
+    offset = round(api.clock_offset_seconds)
+    if offset:
+        yield Finding(
+            f"this machine's clock is {abs(offset)} seconds"
+            f" {'behind' if offset > 0 else 'ahead of'} the broker's; the agent copes,"
+            " but programs that sign requests will not: synchronise it",
+            is_good=False,
+        )
+
+
+def _endpoints(settings: AgentSettings) -> Iterator[Finding]:
+    listening = (
+        *(("metadata", one) for one in settings.metadata.listen),
+        *(("container", one) for one in settings.container.listen),
+    )
+    if not listening and settings.file.path is None:
+        yield Finding(
+            "nothing hands out credentials but `broker agent process`; for more, write"
+            " listen below [metadata] or [container]"
+        )
+    for name, address in listening:
+        yield _endpoint(name, address)
+
+
+def _endpoint(name: str, address: Address) -> Finding:
+    server = _find_server(address)
+    if server == _SERVER:
+        return Finding(f"the agent answers at {address} ({name})")
+    if server is not None:
+        return Finding(
+            f"another program ({server or 'unnamed'}) answers at {address} ({name})",
+            is_good=False,
+        )
+    try:
+        bind(address.host, address.port).close()
+    except OSError as error:
+        advice = ""
+        if address.host == _METADATA:
+            advice = "; add the address: ip addr add 169.254.169.254/32 dev lo"
+        return Finding(
+            f"{address} ({name}) cannot be opened: {error.strerror}{advice}",
+            is_good=False,
+        )
+    return Finding(f"{address} ({name}) is free; the agent is not running")
+
+
+def _find_server(address: Address) -> str | None:
+    """The name that a server at an address gives itself; None without one."""
+    connection = HTTPConnection(address.host, address.port, timeout=1)
+    try:
+        connection.request("GET", "/", headers={"Host": str(address)})
+        return connection.getresponse().getheader("Server", "")
+    except (OSError, socket.gaierror, HTTPException):
+        return None
+    finally:
+        connection.close()

@@ -1,0 +1,107 @@
+"""The container credentials endpoint of Amazon ECS and its kin.
+
+Clients find it by ``AWS_CONTAINER_CREDENTIALS_FULL_URI`` (or ``…_RELATIVE_URI`` at
+169.254.170.2) and show a token from ``AWS_CONTAINER_AUTHORIZATION_TOKEN`` or
+``…_TOKEN_FILE``. The path does not matter, so that either variable can have any.
+
+Source: AWS SDKs and Tools Reference Guide, "Container credential provider"; botocore's
+``ContainerMetadataFetcher``.
+"""
+
+import hmac
+import secrets
+from collections.abc import Awaitable
+from pathlib import Path
+
+from broker.agent.configuration import Address, ContainerSettings
+from broker.agent.credentials import ISO, Credentials, Grant
+from broker.agent.http_server import Answer, Request
+from broker.agent.keeper import Keeper
+from broker.agent.private_files import read_text, write_private
+from broker.agent.strangers import Doorkeeper
+
+_NAMES = ("169.254.170.2", "169.254.170.23", "[fd00:ec2::23]")
+
+
+class ContainerEndpoint:
+    """Hands credentials to whoever shows the token of the token file."""
+
+    def __init__(
+        self,
+        settings: ContainerSettings,
+        keeper: Keeper,
+        *,
+        further: tuple[Address, ...] = (),
+    ) -> None:
+        self._keeper = keeper
+        self._path = settings.token_file
+        self._door = Doorkeeper((*settings.listen, *further), _NAMES)
+        self._token = b""
+        self._stamp: object = None
+
+    def answer(self, request: Request) -> Answer | Awaitable[Answer]:
+        """One request."""
+        if not self._door.admits(request):
+            return _error(403, "Forbidden", "Not a request of this machine's programs.")
+        if request.method != "GET":
+            return _error(405, "MethodNotAllowed", "Use GET.")
+        shown = request.headers.get("authorization", "").encode("latin-1")
+        token = self._read_token()
+        if not token or not hmac.compare_digest(shown, token):
+            return _error(
+                401, "AccessDenied", "Show the token of the agent's token_file."
+            )
+        found, grant = self._keeper.find(), self._keeper.grant
+        if found is not None and grant is not None:
+            return _shown(found, grant)
+        return self._later()
+
+    async def _later(self) -> Answer:
+        found, grant = await self._keeper.wait_for(), self._keeper.grant
+        if found is not None and grant is not None:
+            return _shown(found, grant)
+        if self._keeper.has_ended or (grant is not None and not grant.role_name):
+            return _error(404, "NoRole", "This machine has no role.")
+        return _error(503, "ServiceUnavailable", "There are no credentials yet.")
+
+    def _read_token(self) -> bytes:
+        """The file's token; read again when the file is another one."""
+        if self._path is None:
+            return b""
+        try:
+            status = self._path.stat()
+            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+            if stamp != self._stamp:
+                self._token = read_text(self._path).encode()
+                self._stamp = stamp
+        except (OSError, ValueError):
+            self._token, self._stamp = b"", None
+        return self._token
+
+
+def ensure_token(path: Path) -> None:
+    """Make the token file unless it is there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if not path.exists():
+        # Clients refuse a token with a line's end.
+        write_private(path, secrets.token_urlsafe(32))
+
+
+def _shown(found: Credentials, grant: Grant) -> Answer:
+    return Answer.json(
+        {
+            "AccessKeyId": found.access_key_id,
+            "SecretAccessKey": found.secret_access_key,
+            "Token": found.session_token,
+            "Expiration": found.expires_at.strftime(ISO),
+            "AccountId": grant.account,
+            "RoleArn": grant.role_arn,
+        }
+    )
+
+
+def _error(status: int, code: str, message: str) -> Answer:
+    return Answer.json({"code": code, "message": message}, status)

@@ -1,0 +1,247 @@
+"""A small HTTP/1.1 server for endpoints of this machine.
+
+Requests are short, have no body that is read, and are answered from memory. What is held
+for a client is bounded: the size of a head, the number of connections, and the time
+without a request.
+"""
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
+
+import httptools
+
+HEAD_BYTES_MAX = 16_384
+BODY_BYTES_MAX = 4096
+HEADERS_MAX = 64
+CONNECTIONS_MAX = 512
+IDLE_SECONDS = 30.0
+
+_TEXT = "text/plain"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request; names of headers are in lower case, and no header came twice."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is sent back."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = _TEXT
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def text(cls, body: str) -> "Answer":
+        """Plain text, as EC2 answers most paths."""
+        return cls(body=body.encode())
+
+    @classmethod
+    def json(cls, document: Mapping[str, object], status: int = 200) -> "Answer":
+        """A JSON object, in the form that EC2 writes."""
+        body = json.dumps(document, indent=2).encode()
+        return cls(status, body, "application/json")
+
+    @classmethod
+    def refusal(cls, status: int) -> "Answer":
+        """An error that says no more than its status."""
+        return cls(status, HTTPStatus(status).phrase.encode())
+
+
+Handler = Callable[[Request], Answer | Awaitable[Answer]]
+
+
+class Server:
+    """Connections of all listeners that share a handler."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.connections: set[Connection] = set()
+
+    def __call__(self) -> "Connection":
+        """A new connection's protocol."""
+        return Connection(self)
+
+    def close(self) -> None:
+        """End all connections."""
+        for connection in tuple(self.connections):
+            connection.close()
+
+
+class Connection(asyncio.Protocol):
+    """One client; its requests are answered in turn."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._idle: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._repeated = False
+        self._head_bytes = 0
+        self._body_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take it, unless there are too many."""
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError("a stream is expected")
+        self._transport = transport
+        if len(self._server.connections) >= CONNECTIONS_MAX:
+            transport.abort()
+            return
+        self._server.connections.add(self)
+        self._wait()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Forget it."""
+        self._server.connections.discard(self)
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def close(self) -> None:
+        """End it."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; anything odd ends the connection."""
+        self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES_MAX:
+            self._refuse(431)
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400)
+        except httptools.HttpParserError:
+            self._refuse(400)
+
+    def on_url(self, url: bytes) -> None:
+        """Called by the parser."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser."""
+        key = name.decode("latin-1").lower()
+        if key in self._headers or len(self._headers) >= HEADERS_MAX:
+            self._repeated = True
+        self._headers[key] = value.decode("latin-1").strip()
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser."""
+        self._body_bytes += len(body)
+
+    def on_message_complete(self) -> None:
+        """Called by the parser: a request is there."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._task is not None:
+            # Sent before the last was answered; no client of these endpoints does that.
+            self.close()
+            return
+        request = Request(
+            self._parser.get_method().decode("latin-1"),
+            self._url.decode("latin-1"),
+            self._headers,
+        )
+        keeps = self._parser.should_keep_alive()
+        if self._repeated or self._body_bytes > BODY_BYTES_MAX:
+            self._refuse(400)
+            return
+        self._begin()
+        answer = self._server.handler(request)
+        if isinstance(answer, Answer):
+            self._send(request, answer, keeps=keeps)
+        else:
+            self._task = asyncio.get_running_loop().create_task(
+                self._send_later(request, answer, keeps=keeps)
+            )
+
+    async def _send_later(
+        self, request: Request, answer: Awaitable[Answer], *, keeps: bool
+    ) -> None:
+        found = await answer
+        self._task = None
+        self._send(request, found, keeps=keeps)
+
+    def _send(self, request: Request, answer: Answer, *, keeps: bool) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        lines = [
+            f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
+            f"Content-Type: {answer.content_type}",
+            f"Content-Length: {len(answer.body)}",
+            "Cache-Control: no-store",
+            "X-Content-Type-Options: nosniff",
+            f"Date: {formatdate(usegmt=True)}",
+            "Server: broker-agent",
+            *(f"{name}: {value}" for name, value in answer.headers),
+            *(() if keeps else ("Connection: close",)),
+        ]
+        head = "\r\n".join(lines).encode("latin-1")
+        body = b"" if request.method == "HEAD" else answer.body
+        transport.write(head + b"\r\n\r\n" + body)
+        if keeps:
+            self._wait()
+        else:
+            transport.close()
+
+    def _refuse(self, status: int) -> None:
+        self._send(Request("", "", {}), Answer.refusal(status), keeps=False)
+
+    def _wait(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        loop = asyncio.get_running_loop()
+        self._idle = loop.call_later(IDLE_SECONDS, self.close)
+
+
+def bind(host: str, port: int, hop_limit: int = 0) -> socket.socket:
+    """A listening socket; answers travel ``hop_limit`` hops, 0 for as many as usual.
+
+    Raises:
+        OSError: the address is not this machine's, or is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        limit_hops(listener, hop_limit)
+        listener.bind((host, port))
+        listener.listen(128)
+    except BaseException:
+        listener.close()
+        raise
+    listener.setblocking(False)  # noqa: FBT003  # the library's
+    return listener
+
+
+def limit_hops(listener: socket.socket, hop_limit: int) -> None:
+    """Let the answers of a listener's connections travel so many hops."""
+    if not hop_limit:
+        return
+    if listener.family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, hop_limit)
+    else:
+        listener.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hop_limit)

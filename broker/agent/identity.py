@@ -1,0 +1,337 @@
+"""What the agent is, and how it proves that to the broker.
+
+The calls block; the keeper makes them in a thread of its own.
+"""
+
+import base64
+import binascii
+import configparser
+import hashlib
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from broker.agent.broker_api import (
+    STS_VERSION,
+    AccessKey,
+    BrokerApi,
+    BrokerAwayError,
+    BrokerRefusedError,
+    new_nonce,
+    signed_token,
+)
+from broker.agent.configuration import AgentSettings, IdentitySettings
+from broker.agent.credentials import Credentials, Grant
+from broker.agent.private_files import read_text, write_private
+
+INSTANCE_SECONDS = 21_600
+ROLE_SECONDS = 3600
+STATE_FILE = "instance.json"
+
+_GONE = "InvalidClientTokenId"
+_ARN_FIELDS = 5
+
+
+class IdentityUnusableError(Exception):
+    """A file of the identity is missing or is not what it should be."""
+
+
+class IdentityEndedError(Exception):
+    """The broker knows this instance no more: its credentials must not be served."""
+
+
+class Identity(Protocol):
+    """One way to have a role.
+
+    Both methods raise BrokerAwayError when it is worth another try,
+    BrokerRefusedError when the broker says no, and IdentityUnusableError.
+    """
+
+    def get_grant(self) -> Grant:
+        """The role that it has now; IdentityEndedError when it is no more."""
+        ...
+
+    def get_credentials(self, delivery: str) -> tuple[Credentials, Grant]:
+        """New credentials of that role."""
+        ...
+
+
+def make_identity(settings: AgentSettings, api: BrokerApi) -> Identity:
+    """The identity that the settings describe."""
+    if settings.identity.is_instance:
+        return InstanceIdentity(settings, api)
+    return RoleIdentity(settings, api)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceState:
+    """What an instance keeps between two starts.
+
+    ``admitted_by`` is the SHA-256 of the join token. An ``is_ended`` one stays so until
+    there is another join token, or someone deletes the file.
+    """
+
+    private_key: bytes = field(repr=False)
+    instance_arn: str = ""
+    admitted_by: str = ""
+    is_ended: bool = False
+
+    @classmethod
+    def load(cls, path: Path) -> "InstanceState | None":
+        """The state in a file, if there is one.
+
+        Raises:
+            IdentityUnusableError: it cannot be read.
+        """
+        try:
+            row = json.loads(path.read_bytes())
+            return cls(
+                private_key=base64.b64decode(row["PrivateKey"], validate=True),
+                instance_arn=str(row["InstanceArn"]),
+                admitted_by=str(row["AdmittedBy"]),
+                is_ended=bool(row["IsEnded"]),
+            )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, binascii.Error) as error:
+            raise IdentityUnusableError(
+                f"{path} cannot be read ({error}); delete it to register anew"
+            ) from error
+
+    def save(self, path: Path) -> None:
+        """Write it, durably.
+
+        Raises:
+            IdentityUnusableError: it cannot be written.
+        """
+        row = {
+            "PrivateKey": base64.b64encode(self.private_key).decode(),
+            "InstanceArn": self.instance_arn,
+            "AdmittedBy": self.admitted_by,
+            "IsEnded": self.is_ended,
+        }
+        try:
+            write_private(path, json.dumps(row) + "\n")
+        except OSError as error:
+            raise IdentityUnusableError(f"{path} cannot be written: {error}") from error
+
+
+class InstanceIdentity:
+    """A registered machine, which signs with a key that never leaves it."""
+
+    def __init__(self, settings: AgentSettings, api: BrokerApi) -> None:
+        self._api = api
+        self._identity = settings.identity
+        self._seconds = settings.duration_seconds
+        self._region = settings.region
+        self._path = settings.state_dir / STATE_FILE
+        self._state: InstanceState | None = None
+
+    def get_grant(self) -> Grant:
+        """See `Identity`."""
+        answer = self._ask("GetInstanceAssociation", {})
+        return _grant(answer)
+
+    def get_credentials(self, delivery: str) -> tuple[Credentials, Grant]:
+        """See `Identity`."""
+        seconds = str(self._seconds) if self._seconds else ""
+        given = {"RoleDelivery": delivery, "DurationSeconds": seconds}
+        answer = self._ask("GetInstanceCredentials", given)
+        return _credentials(answer, self._api), _grant(answer)
+
+    def _ask(self, action: str, given: Mapping[str, str]) -> Mapping[str, Any]:
+        state = self._require_state()
+        claims = {
+            "iss": state.instance_arn,
+            "sub": state.instance_arn,
+            "aud": f"broker:{action}",
+            "iat": int(self._api.now().timestamp()),
+            "jti": new_nonce(),
+        }
+        key = Ed25519PrivateKey.from_private_bytes(state.private_key)
+        proved = {
+            "InstanceArn": state.instance_arn,
+            "InstanceProof": signed_token(claims, key.sign),
+        }
+        try:
+            answer: Mapping[str, Any] = self._api.call(action, {**proved, **given})
+        except BrokerRefusedError as error:
+            if error.code != _GONE:
+                raise
+            self._keep(replace(state, is_ended=True))
+            raise IdentityEndedError(_ended(state)) from error
+        return answer
+
+    def _require_state(self) -> InstanceState:
+        """The state of a registered instance; it registers if it has to."""
+        state = self._state or InstanceState.load(self._path)
+        proof, digest = self._read_proof(state)
+        if state is not None and state.is_ended and digest == state.admitted_by:
+            self._state = state
+            raise IdentityEndedError(_ended(state))
+        if state is None or state.is_ended:
+            key = Ed25519PrivateKey.generate().private_bytes_raw()
+            state = InstanceState(private_key=key)
+        if not state.instance_arn:
+            # The key is kept first: should the answer be lost, asking again with the
+            # same key is not a second use of the token.
+            self._keep(replace(state, admitted_by=digest))
+            arn = self._register(state, proof)
+            state = replace(state, admitted_by=digest, instance_arn=arn)
+            self._keep(state)
+        self._state = state
+        return state
+
+    def _read_proof(self, state: InstanceState | None) -> tuple[str, str]:
+        """What admits the machine, and its digest; a registered one needs none."""
+        identity = self._identity
+        path = identity.join_token_file or identity.web_identity_token_file
+        if path is None:
+            raise IdentityUnusableError("there is no token file")
+        known = state if state is not None and state.instance_arn else None
+        if known is not None and identity.join_token_file is None:
+            # Tokens change by themselves: a new one must not revive an instance.
+            return "", known.admitted_by
+        try:
+            proof = read_text(path)
+        except (OSError, ValueError) as error:
+            if known is not None:
+                return "", known.admitted_by  # the file may go once it was used
+            raise IdentityUnusableError(
+                f"{path} cannot be read, and this machine is not registered: {error}"
+            ) from error
+        return proof, hashlib.sha256(proof.encode()).hexdigest()
+
+    def _register(self, state: InstanceState, proof: str) -> str:
+        key = Ed25519PrivateKey.from_private_bytes(state.private_key)
+        public_key = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+        if self._identity.join_token_file is not None:
+            action, given = "RegisterInstance", {"JoinToken": proof}
+        else:
+            action = "RegisterInstanceWithWebIdentity"
+            given = {
+                "WebIdentityToken": proof,
+                "InstanceProfileArn": self._identity.instance_profile_arn,
+            }
+        answer = self._api.call(
+            action, {**given, "PublicKey": public_key, "Region": self._region}
+        )
+        return _grant(answer).instance_arn
+
+    def _keep(self, state: InstanceState) -> None:
+        state.save(self._path)
+        self._state = state
+
+
+class RoleIdentity:
+    """A role assumed with a web identity token or an access key from a file."""
+
+    def __init__(self, settings: AgentSettings, api: BrokerApi) -> None:
+        self._api = api
+        self._identity = settings.identity
+        self._seconds = settings.duration_seconds or ROLE_SECONDS
+
+    def get_grant(self) -> Grant:
+        """See `Identity`: what the settings say."""
+        arn = self._identity.role_arn
+        return Grant(
+            account=arn.split(":", _ARN_FIELDS)[4],
+            role_name=arn.rpartition("/")[2],
+            role_arn=arn,
+            association_id=arn,
+        )
+
+    def get_credentials(self, delivery: str) -> tuple[Credentials, Grant]:
+        """See `Identity`; every delivery gets the same."""
+        del delivery
+        identity = self._identity
+        given = {
+            "RoleArn": identity.role_arn,
+            "RoleSessionName": identity.session_name or session_name(),
+            "DurationSeconds": str(self._seconds),
+        }
+        if identity.web_identity_token_file is not None:
+            action, key = "AssumeRoleWithWebIdentity", None
+            given["WebIdentityToken"] = _read(identity.web_identity_token_file)
+        else:
+            action, key = "AssumeRole", load_access_key(identity)
+        answer = self._api.call(action, given, version=STS_VERSION, key=key)
+        return _credentials(answer, self._api), self.get_grant()
+
+
+def load_access_key(identity: IdentitySettings) -> AccessKey:
+    """The key of the profile ``default`` of a file in AWS's format.
+
+    Raises:
+        IdentityUnusableError: there is none.
+    """
+    path = identity.access_key_file
+    if path is None:
+        raise IdentityUnusableError("there is no access_key_file")
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(_read(path))
+        profile = parser["default"]
+        return AccessKey(
+            profile["aws_access_key_id"],
+            profile["aws_secret_access_key"],
+            profile.get("aws_session_token", ""),
+        )
+    except (configparser.Error, KeyError) as error:
+        raise IdentityUnusableError(
+            f"{path} has no access key; write aws_access_key_id and"
+            " aws_secret_access_key below [default]"
+        ) from error
+
+
+def session_name() -> str:
+    """The host's name, as far as a session name can have it."""
+    allowed = set("_=,.@-")
+    name = "".join(
+        one if one.isascii() and (one.isalnum() or one in allowed) else "-"
+        for one in socket.gethostname()
+    )
+    return name[:64].ljust(2, "-")
+
+
+def _read(path: Path) -> str:
+    try:
+        return read_text(path)
+    except (OSError, ValueError) as error:
+        raise IdentityUnusableError(f"{path} cannot be read: {error}") from error
+
+
+def _grant(answer: Mapping[str, Any]) -> Grant:
+    found = answer.get("InstanceAssociation")
+    if not isinstance(found, dict) or not found.get("InstanceArn"):
+        raise BrokerAwayError("the answer names no instance")
+    arn = str(found["InstanceArn"])
+    return Grant(
+        account=arn.split(":", _ARN_FIELDS)[4],
+        role_name=found.get("RoleName") or "",
+        role_arn=found.get("RoleArn") or "",
+        instance_arn=arn,
+        profile_arn=found.get("InstanceProfileArn") or "",
+        profile_id=found.get("InstanceProfileId") or "",
+        association_id=found.get("AssociationId") or "",
+        poll_seconds=float(found.get("PollSeconds") or 0),
+    )
+
+
+def _credentials(answer: Mapping[str, Any], api: BrokerApi) -> Credentials:
+    try:
+        return Credentials.of(answer["Credentials"], api.now())
+    except (KeyError, ValueError, TypeError) as error:
+        raise BrokerAwayError("the answer holds no credentials") from error
+
+
+def _ended(state: InstanceState) -> str:
+    return (
+        f"the broker does not know {state.instance_arn} any more; it was ended, or is"
+        " another broker's"
+    )

@@ -1,0 +1,221 @@
+"""The credentials in memory: renewed early, served while they last.
+
+One task talks to the broker. It asks every few seconds whether the role changed, and
+gets new credentials when half the life of the present ones is over, a little sooner or
+later, so that many machines do not come at once. What fails is tried again, ever less
+often; meanwhile the present credentials are served until they expire.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+from broker.agent.broker_api import BrokerAwayError, BrokerRefusedError
+from broker.agent.credentials import V2, Credentials, Grant
+from broker.agent.identity import (
+    Identity,
+    IdentityEndedError,
+    IdentityUnusableError,
+)
+
+Value = TypeVar("Value")
+
+RETRY_SECONDS_MAX = 30.0
+WAIT_SECONDS = 0.9
+"""How long a request waits for the first credentials: clients give up after a second."""
+
+_RETRY_SECONDS = 0.5
+_IDLE_SECONDS = 60.0
+_SPREAD = 0.1
+"""Of a span of time, up or down."""
+
+_FAILURES = (
+    BrokerAwayError,
+    BrokerRefusedError,
+    IdentityEndedError,
+    IdentityUnusableError,
+)
+_log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Holds what one identity gets; ``on_change`` is told of new credentials.
+
+    ``now`` is the broker's time.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        now: Callable[[], datetime],
+        on_change: Callable[[Credentials | None], None] = lambda _: None,
+    ) -> None:
+        self._identity = identity
+        self._now = now
+        self._on_change = on_change
+        self.grant: Grant | None = None
+        """None until the broker has told, and when the identity has ended."""
+
+        self.error = ""
+        """Why the last attempt failed."""
+
+        self.has_ended = False
+        """Whether the broker does not know this identity any more."""
+
+        self._held: dict[str, Credentials] = {}
+        self._renew_at: dict[str, datetime] = {V2: datetime.min.replace(tzinfo=UTC)}
+        self._poll_at = float("-inf")
+        self._failures = 0
+        self._woken = asyncio.Event()
+        self._told = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "broker")
+
+    def find(self, delivery: str = V2) -> Credentials | None:
+        """The present credentials, if they have not expired."""
+        held = self._held.get(delivery)
+        return held if held is not None and held.expires_at > self._now() else None
+
+    async def wait_for(self, delivery: str = V2) -> Credentials | None:
+        """The same, waiting a moment for those that are on their way."""
+        if delivery not in self._renew_at:
+            self._renew_at[delivery] = datetime.min.replace(tzinfo=UTC)
+            self._woken.set()
+        deadline = time.monotonic() + WAIT_SECONDS
+        while (found := self.find(delivery)) is None:
+            left = deadline - time.monotonic()
+            if left <= 0 or (self.grant is not None and not self.grant.role_name):
+                return None
+            self._told.clear()
+            try:
+                await asyncio.wait_for(self._told.wait(), left)
+            except TimeoutError:
+                return None
+        return found
+
+    async def wait_for_grant(self) -> Grant | None:
+        """The role, waiting a moment for the first word of it."""
+        if self.grant is None and not self.error:
+            self._told.clear()
+            try:
+                await asyncio.wait_for(self._told.wait(), WAIT_SECONDS)
+            except TimeoutError:
+                return None
+        return self.grant
+
+    def wake(self) -> None:
+        """Try at once."""
+        self._poll_at = float("-inf")
+        self._woken.set()
+
+    def replace_identity(self, identity: Identity) -> None:
+        """Become another identity; what the old one got is served until it is there."""
+        self._identity = identity
+        self._renew_at = dict.fromkeys(self._renew_at, datetime.min.replace(tzinfo=UTC))
+        self.wake()
+
+    def close(self) -> None:
+        """Let go of the thread; a call under way ends by itself."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self) -> None:
+        """Keep them until cancelled."""
+        while True:
+            self._woken.clear()
+            try:
+                await self._step()
+            except _FAILURES as error:
+                self._note(error)
+                delay = self._retry_seconds()
+            except Exception as error:  # noqa: BLE001  # the one loop must outlive any surprise
+                _log.exception("unexpected failure")
+                self.error = f"unexpected: {error!r}"
+                delay = RETRY_SECONDS_MAX
+            else:
+                if self.error:
+                    _log.info("the broker serves this machine again")
+                self.error, self._failures = "", 0
+                delay = self._seconds_left()
+            self._told.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), delay)
+
+    async def _step(self) -> None:
+        polled_at = time.monotonic()
+        if polled_at >= self._poll_at:
+            self._take(await self._in_thread(self._identity.get_grant))
+            if self.grant is not None and self.grant.poll_seconds:
+                self._poll_at = polled_at + _spread(self.grant.poll_seconds)
+            else:
+                self._poll_at = float("inf")
+        for delivery in tuple(self._renew_at):
+            if self.grant is None or not self.grant.role_name:
+                break
+            if self._renew_at[delivery] > self._now():
+                continue
+            identity = self._identity
+            found, grant = await self._in_thread(
+                partial(identity.get_credentials, delivery)
+            )
+            if identity is not self._identity:
+                break  # replaced meanwhile
+            self._take(grant)
+            self._held[delivery] = found
+            life = (found.expires_at - self._now()).total_seconds()
+            self._renew_at[delivery] = self._now() + timedelta(
+                seconds=_spread(life / 2)
+            )
+            self._told.set()
+            if delivery == V2:
+                self._on_change(found)
+
+    def _take(self, grant: Grant) -> None:
+        """Note the role; credentials of another one are not served any more."""
+        before = self.grant
+        self.grant, self.has_ended = grant, False
+        if before is not None and before.association_id != grant.association_id:
+            _log.info("the role is now %s", grant.role_arn or "none")
+            self._drop()
+        self._told.set()
+
+    def _drop(self) -> None:
+        self._held.clear()
+        self._renew_at = dict.fromkeys(self._renew_at, datetime.min.replace(tzinfo=UTC))
+        self._on_change(None)
+
+    def _note(self, error: Exception) -> None:
+        text = str(error)
+        if text != self.error:
+            _log.warning("%s", text)
+        self.error = text
+        if isinstance(error, IdentityEndedError) and not self.has_ended:
+            self.grant, self.has_ended = None, True
+            self._drop()
+
+    def _retry_seconds(self) -> float:
+        """Ever longer, and spread: after an outage not all come at once."""
+        self._failures = min(self._failures + 1, 10)
+        most = min(_RETRY_SECONDS * 2**self._failures, RETRY_SECONDS_MAX)
+        return random.uniform(most / 4, most)  # noqa: S311  # no secret
+
+    def _seconds_left(self) -> float:
+        """Until there is something to do."""
+        left = [_IDLE_SECONDS, self._poll_at - time.monotonic()]
+        if self.grant is not None and self.grant.role_name:
+            left += [
+                (at - self._now()).total_seconds() for at in self._renew_at.values()
+            ]
+        return max(min(left), 0.01)
+
+    async def _in_thread(self, work: Callable[[], Value]) -> Value:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _spread(seconds: float) -> float:
+    return seconds * random.uniform(1 - _SPREAD, 1 + _SPREAD)  # noqa: S311  # no secret

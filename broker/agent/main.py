@@ -1,0 +1,138 @@
+"""The command ``broker agent``."""
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import TextIO
+
+from broker.agent.broker_api import BrokerApi, BrokerAwayError, BrokerRefusedError
+from broker.agent.check import check
+from broker.agent.configuration import (
+    DEFAULT_PATH,
+    AgentSettings,
+    ConfigurationError,
+    load_settings,
+)
+from broker.agent.credentials import V2
+from broker.agent.identity import (
+    IdentityEndedError,
+    IdentityUnusableError,
+    make_identity,
+)
+from broker.agent.outputs import process_output
+from broker.agent.private_files import read_text
+from broker.agent.service import Agent
+
+_OK = 200
+
+
+def run(words: Sequence[str]) -> int:
+    """Run it with the words after ``broker agent``; the exit status."""
+    options = _parser().parse_args(words)
+    try:
+        match options.what:
+            case "check":
+                return _check(options.config)
+            case "process":
+                return _process(options.config)
+            case _:
+                return _serve(options.config)
+    except (
+        BrokerAwayError,
+        BrokerRefusedError,
+        ConfigurationError,
+        IdentityEndedError,
+        IdentityUnusableError,
+    ) as error:
+        _say(f"broker agent: {error}", sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="broker agent",
+        description="Hand a machine's credentials to the programs on it.",
+    )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("serve", "check", "process"),
+        default="serve",
+        help="serve (the default), check what is wrong, or print credentials once"
+        " for credential_process",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=DEFAULT_PATH,
+        metavar="FILE",
+        help=f"the agent's settings (default: {DEFAULT_PATH})",
+    )
+    return parser
+
+
+def _serve(path: Path) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    asyncio.run(_run(path))
+    return 0
+
+
+async def _run(path: Path) -> None:
+    await Agent(path).run()
+
+
+def _check(path: Path) -> int:
+    failures = 0
+    for finding in check(path):
+        failures += not finding.is_good
+        _say(f"{'ok  ' if finding.is_good else 'FAIL'}  {finding.text}")
+    return min(failures, 1)
+
+
+def _process(path: Path) -> int:
+    """From the running agent where it has a container endpoint, else by itself."""
+    settings = load_settings(path)
+    found = _ask_agent(settings)
+    if found is None:
+        api = BrokerApi(settings.endpoint, settings.region, settings.ca_file)
+        credentials, _ = make_identity(settings, api).get_credentials(V2)
+        found = process_output(credentials)
+    _say(found)
+    return 0
+
+
+def _ask_agent(settings: AgentSettings) -> str | None:
+    path = settings.container.token_file
+    for address in settings.container.listen if path is not None else ():
+        connection = HTTPConnection(address.host, address.port, timeout=2)
+        try:
+            token = read_text(path) if path is not None else ""
+            connection.request("GET", "/", headers={"Authorization": token})
+            response = connection.getresponse()
+            document = json.loads(response.read())
+            if response.status == _OK:
+                return json.dumps(
+                    {
+                        "Version": 1,
+                        "AccessKeyId": document["AccessKeyId"],
+                        "SecretAccessKey": document["SecretAccessKey"],
+                        "SessionToken": document["Token"],
+                        "Expiration": document["Expiration"],
+                    }
+                )
+        except (OSError, ValueError, KeyError, HTTPException):
+            continue
+        finally:
+            connection.close()
+    return None
+
+
+def _say(text: str, to: TextIO | None = None) -> None:
+    # Texts of strangers must not steer the terminal.
+    shown = "".join(one if one.isprintable() else "?" for one in text)
+    (to or sys.stdout).write(f"{shown}\n")

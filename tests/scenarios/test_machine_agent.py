@@ -1,0 +1,175 @@
+"""``broker agent`` beside a broker: AWS's clients find credentials by themselves."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.aws_cli import AWS_CLI_1, find_aws_cli_2, run_aws_cli
+from tests.support.broker import ACCOUNT, REGION, Key, RunningBroker
+from tests.support.machine_agent import (
+    RunningAgent,
+    add_profile,
+    broker_client,
+    joined,
+    plain_environment,
+)
+
+SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role"
+WHO = (
+    "import boto3, sys;"
+    "print(boto3.client('sts', endpoint_url=sys.argv[1], region_name='eu-west-3')"
+    ".get_caller_identity()['Arn'])"
+)
+
+
+@pytest.fixture(scope="module")
+def api(broker: RunningBroker, root: Key, iam: Any) -> Any:
+    for name in ("web", "db"):
+        add_profile(iam, name)
+    return broker_client(broker, root)
+
+
+@pytest.fixture
+def agent(tmp_path: Path, broker: RunningBroker, api: Any) -> Iterator[RunningAgent]:
+    made = joined(tmp_path / "agent", broker, api)
+    made.start()
+    yield made
+    made.stop()
+
+
+def instance_id(agent: RunningAgent) -> str:
+    status, body = agent.get("/latest/meta-data/instance-id")
+    assert status == 200
+    return body
+
+
+def until(done: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for what must come, however slow the machine is."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def who(broker: RunningBroker, environment: dict[str, str]) -> str:
+    """``GetCallerIdentity`` by a program that was told where to look, and no more."""
+    done = subprocess.run(
+        [sys.executable, "-c", WHO, broker.url],
+        env=plain_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+
+
+def test_boto3_finds_the_instances_role(
+    broker: RunningBroker, agent: RunningAgent
+) -> None:
+    found = who(broker, agent.metadata_environment())
+    assert found == f"{SESSION}/web/{instance_id(agent)}"
+
+
+def test_boto3_finds_the_containers_role(
+    broker: RunningBroker, agent: RunningAgent
+) -> None:
+    found = who(broker, agent.container_environment())
+    assert found == f"{SESSION}/web/{instance_id(agent)}"
+
+
+def test_a_process_and_a_file_hand_out_the_same(
+    broker: RunningBroker, agent: RunningAgent, tmp_path: Path
+) -> None:
+    expected = f"{SESSION}/web/{instance_id(agent)}"
+    file = agent.folder / "credentials"
+    until(file.exists)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert who(broker, {"AWS_SHARED_CREDENTIALS_FILE": str(file)}) == expected
+    words = " ".join(f"'{word}'" for word in agent.words("process"))
+    config = tmp_path / "config"
+    config.write_text(f"[default]\ncredential_process = {words}\n")
+    assert who(broker, {"AWS_CONFIG_FILE": str(config)}) == expected
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_aws_cli_finds_the_instances_role(
+    broker: RunningBroker, agent: RunningAgent, version: int
+) -> None:
+    program = AWS_CLI_1 if version == 1 else find_aws_cli_2()
+    assert program, "install awscli"
+    done = run_aws_cli(
+        ["sts", "get-caller-identity", "--endpoint-url", broker.url],
+        plain_environment(
+            **agent.metadata_environment(), AWS_REGION=REGION, AWS_DEFAULT_REGION=REGION
+        ),
+        program=program,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["Arn"].startswith(f"{SESSION}/web/i-")
+
+
+def test_another_profile_counts_on_the_running_machine(
+    broker: RunningBroker, agent: RunningAgent, api: Any
+) -> None:
+    name = instance_id(agent)
+    api.associate_instance_profile(InstanceId=name, InstanceProfileName="db")
+    roles = "/latest/meta-data/iam/security-credentials/"
+    until(lambda: agent.get(roles) == (200, "db"))
+    found = who(broker, agent.metadata_environment())
+    assert found == f"{SESSION}/db/{name}"
+    api.disassociate_instance_profile(InstanceId=name)
+    until(lambda: agent.get(roles)[0] == 404)
+    assert not (agent.folder / "credentials").exists()
+    api.associate_instance_profile(InstanceId=name, InstanceProfileName="web")
+    until(lambda: agent.get(f"{roles}web")[0] == 200)
+
+
+def test_the_end_of_an_instance_ends_its_credentials(
+    broker: RunningBroker, agent: RunningAgent, api: Any
+) -> None:
+    roles = "/latest/meta-data/iam/security-credentials/"
+    _, text = agent.get(f"{roles}web")
+    found = json.loads(text)
+    key = Key(found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
+    client = broker.client("sts", key)
+    client.get_caller_identity()
+    api.end_instance(InstanceId=instance_id(agent))
+    ended_at = time.monotonic()
+    with pytest.raises(client.exceptions.ClientError, match="ExpiredToken"):
+        client.get_caller_identity()
+    assert time.monotonic() - ended_at < 5
+    until(lambda: agent.get(f"{roles}web")[0] == 404)
+    # It stays ended over a restart; a new join token makes it another instance.
+    agent.stop()
+    agent.start()
+    until(lambda: agent.get(roles)[0] == 404)
+    token = api.create_join_token(InstanceProfileName="db")["Token"]
+    Path(str(agent.identity["join_token_file"])).write_text(token)
+    until(lambda: agent.get(roles) == (200, "db"), 60)
+
+
+def test_a_killed_agent_is_the_same_instance_again(agent: RunningAgent) -> None:
+    before = instance_id(agent)
+    agent.kill()
+    agent.start()
+    assert instance_id(agent) == before
+
+
+def test_what_is_checked(agent: RunningAgent) -> None:
+    instance_id(agent)
+    done = agent.run("check")
+    assert done.returncode == 0, done.stdout
+    assert "its role is" in done.stdout
+    agent.stop()
+    (agent.folder / "instance.json").chmod(0o644)
+    done = agent.run("check")
+    assert done.returncode == 1
+    assert "chmod 600" in done.stdout
+    assert "the agent is not running" in done.stdout
