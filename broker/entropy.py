@@ -57,6 +57,11 @@ def new_provider_id(prefix: str) -> str:
     return prefix + _random_text(_SHORT_ID_LENGTH)
 
 
+def new_instance_id() -> str:
+    """``i-`` and 17 hexadecimal digits."""
+    return f"i-{random_bits(68):017x}"
+
+
 def random_bits(count: int) -> int:
     """A number of ``count`` random bits."""
     whole = (count + 7) // 8

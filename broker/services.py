@@ -16,6 +16,7 @@ from broker.actions.decisions.gateway import GatewayActions
 from broker.actions.decisions.search import Searcher
 from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
+from broker.actions.instances import instance_actions
 from broker.actions.models import ServiceName, load_service
 from broker.actions.portal import portal_actions
 from broker.actions.portal.logins import PortalLogins, portal_logins
@@ -47,6 +48,11 @@ from broker.authn.claimed_providers import ClaimedProviders
 from broker.authn.endpoints import Endpoints
 from broker.authn.federated import SamlExpectations, SamlProver
 from broker.authn.federated_schemes import AssertionScheme, TokenScheme
+from broker.authn.instances import (
+    InstanceScheme,
+    JoinTokenScheme,
+    MachineTokenScheme,
+)
 from broker.authn.long_term import LongTermKeys
 from broker.authn.mfa import MfaVerifier
 from broker.authn.proof_dry_run import ProofDryRun
@@ -254,6 +260,7 @@ def _build(
             *iam_actions(vault, rules.names, attempts, metadata_http_hosts=http_hosts),
             *outbound_federation_actions(vault, settings.public_origin),
             *MANAGEMENT,
+            *instance_actions(fresh, issuer),
             authorizer.action(),
             Searcher(authorizer).action(),
             *GatewayActions(authorizer, signatures, fresh, stores.cache).actions(),
@@ -297,6 +304,9 @@ def _build(
             Proof.SAML: assertion_scheme,
             Proof.WEB_IDENTITY: TokenScheme(web_identity, claimed_providers),
             Proof.CERTIFICATE: CertificateScheme(fresh, endpoints),
+            Proof.JOIN_TOKEN: JoinTokenScheme(stores.directory),
+            Proof.MACHINE_TOKEN: MachineTokenScheme(web_identity),
+            Proof.INSTANCE: InstanceScheme(fresh),
         },
         rates=rates,
         guard=guard,

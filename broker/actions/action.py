@@ -30,6 +30,9 @@ class Proof(StrEnum):
     SAML = "saml"
     WEB_IDENTITY = "web identity"
     CERTIFICATE = "certificate"
+    JOIN_TOKEN = "join token"  # noqa: S105  # a kind of proof
+    MACHINE_TOKEN = "web identity of a machine"  # noqa: S105  # a kind of proof
+    INSTANCE = "instance key"
 
     @property
     def is_parameter(self) -> bool:

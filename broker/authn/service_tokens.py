@@ -5,18 +5,18 @@ its own header. Doors where nobody else's proof can stand in a header of the pro
 take it there too, and no request with two. Every fault of a token gets the same answer.
 """
 
-import ipaddress
 from collections.abc import Collection
 from functools import lru_cache
 from typing import NoReturn
 
 from broker.authn.scheme import ProofResult, Read, Scheme
 from broker.errors import InvalidClientTokenId
+from broker.identities.networks import is_within
 from broker.identities.registered_services import find_token_account, token_digest
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
-from broker.model.registered import ServiceToken, service_arn
+from broker.model.registered import service_arn
 from broker.model.request import Given, RequestContext
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -80,7 +80,7 @@ class ServiceScheme:
         token, service = found
         if token.expires_at <= request.now:
             _refuse(f"the service token {token.token_id} has expired")
-        if not _may_come_from(token, request.raw.source_ip):
+        if not is_within(request.raw.source_ip, token.addresses):
             _refuse(f"the service token {token.token_id} is for other addresses")
         return _caller(account, service.name, token.token_id)
 
@@ -91,19 +91,6 @@ def _caller(account: AccountId, name: str, token_id: str) -> Caller:
         account, arn=service_arn(account, name), name=name, token_id=token_id
     )
     return Caller(principal=principal)
-
-
-def _may_come_from(token: ServiceToken, address: str) -> bool:
-    return not token.addresses or _within(address, token.addresses)
-
-
-@lru_cache(1024)
-def _within(address: str, networks: tuple[str, ...]) -> bool:
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(found in ipaddress.ip_network(network) for network in networks)
 
 
 def _refuse(detail: str) -> NoReturn:

@@ -53,6 +53,16 @@ COMMANDS = {
         "app",
         "Services that ask the broker for decisions.",
     ),
+    "instances": CommandPlace(
+        "broker.cli.instances",
+        "app",
+        "Machines and the instance profile that each has.",
+    ),
+    "agent": CommandPlace(
+        "broker.cli.agent",
+        "agent",
+        "Hand a machine's credentials to the programs on it.",
+    ),
     "keys": CommandPlace("broker.cli.keys", "app", "Sealing keys."),
     "mfa": CommandPlace("broker.cli.mfa", "app", "MFA devices."),
     "doctor": CommandPlace(

@@ -34,6 +34,8 @@ class Quota(StrEnum):
     SERVICE_CREDENTIALS = "ContextSpecificCredentialsPerUserPerContext"
     SERVER_CERTIFICATES = "ServerCertificatesPerAccount"
     INSTANCE_PROFILES = "InstanceProfilesPerAccount"
+    INSTANCES = "InstancesPerAccount"
+    JOIN_TOKENS = "JoinTokensPerAccount"
     SERVICES = "ServicesPerAccount"
     SERVICE_TOKENS = "TokensPerService"
     TRUST_ANCHORS = "TrustAnchorsPerAccount"
@@ -69,6 +71,8 @@ DEFAULTS: Mapping[str, int] = {
     Quota.SERVICE_CREDENTIALS: 2,
     Quota.SERVER_CERTIFICATES: 20,
     Quota.INSTANCE_PROFILES: 1000,
+    Quota.INSTANCES: 50_000,
+    Quota.JOIN_TOKENS: 1000,
     Quota.SERVICES: 100,
     Quota.SERVICE_TOKENS: 10,
     Quota.TRUST_ANCHORS: 50,

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import ipaddress
 import json
 import re
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from datetime import datetime, timedelta
 from broker.entropy import new_unique_id, random_bytes
 from broker.errors import InvalidInput, NoSuchEntity, ValidationError
 from broker.identities.limits import Quota, require_within
+from broker.identities.networks import parse_networks
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.registered import RegisteredService, ServiceToken
 from broker.model.secret import Secret
@@ -25,7 +25,6 @@ from broker.stores.directory.port.services import ServiceChange, ServiceReader
 
 TOKEN_DAYS = 90
 TOKEN_DAYS_MAX = 366
-ADDRESSES_MAX = 20
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PREFIX = "bst"
@@ -133,7 +132,7 @@ async def create_token(
     """
     if not 1 <= days <= TOKEN_DAYS_MAX:
         raise ValidationError(f"A token lives 1 to {TOKEN_DAYS_MAX} days.")
-    networks = _networks(addresses)
+    networks = parse_networks(addresses)
     living = 0
     for token in await tokens_of(change, service):
         if token.expires_at <= now:
@@ -186,17 +185,3 @@ def find_token_account(secret: str) -> AccountId | None:
         return parse_account_id(number)
     except ValueError:
         return None
-
-
-def _networks(addresses: Iterable[str]) -> tuple[str, ...]:
-    found = []
-    for address in addresses:
-        try:
-            found.append(str(ipaddress.ip_network(address)))
-        except ValueError as error:
-            raise ValidationError(
-                f"{address[:80]} is no address or network, such as 10.0.0.0/8."
-            ) from error
-    if len(found) > ADDRESSES_MAX:
-        raise ValidationError(f"A token has up to {ADDRESSES_MAX} addresses.")
-    return tuple(found)

@@ -29,6 +29,61 @@ class InstanceProfile:
         return iam_arn(self.account, f"instance-profile{self.path}{self.name}")
 
 
+def instance_arn(account: str, region: str, instance_id: str) -> str:
+    """``arn:aws:ec2:{region}:{account}:instance/{instance_id}``."""
+    return f"arn:aws:ec2:{region}:{account}:instance/{instance_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """A machine of an account, known by its public key.
+
+    ``public_key`` are the 32 bytes of an Ed25519 key, whose private half never left the
+    machine. ``profile_id`` is the unique id of its instance profile, None without one.
+    ``registered_by`` says what admitted it: a join token's ARN, or a provider's ARN with
+    ``provider_id``, and ``subject`` for whom it vouched (a digest, as sessions carry it).
+    """
+
+    account: AccountId
+    instance_id: str
+    region: str
+    public_key: bytes
+    registered_at: datetime
+    registered_by: str
+    profile_id: str | None = None
+    provider_id: str = ""
+    subject: str = ""
+
+    @property
+    def arn(self) -> str:
+        """The ARN that ``ec2:SourceInstanceARN`` has."""
+        return instance_arn(self.account, self.region, self.instance_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinToken:
+    """Admits one machine to an instance profile; only its SHA-256 is kept.
+
+    ``addresses`` are the networks it may be used from; empty for any. ``instance_id`` is
+    the machine that used it, empty before that.
+    """
+
+    account: AccountId
+    token_id: str
+    profile_id: str
+    digest: bytes = field(repr=False)
+    created_at: datetime
+    expires_at: datetime
+    created_by: str
+    addresses: tuple[str, ...] = ()
+    instance_id: str = ""
+
+    @property
+    def arn(self) -> str:
+        """``arn:aws:broker::{account}:join-token/{id}``."""
+        return f"arn:aws:broker::{self.account}:join-token/{self.token_id}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionTask:
     """The deletion of a service-linked role; ``reason`` says why it failed."""

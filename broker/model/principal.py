@@ -7,6 +7,9 @@ from broker.model.account import AccountId
 from broker.model.arn import iam_arn, sts_arn
 from broker.model.struct import struct
 
+EC2 = "ec2.amazonaws.com"
+"""The service principal that takes up roles for machines."""
+
 
 class PrincipalType(StrEnum):
     """The values of ``aws:PrincipalType``, and the unsigned callers.

@@ -101,6 +101,11 @@ _GLOBAL = (
     ContextKey("aws:ResourceAccount", _S, _OBJECT, "the resource has an owner"),
 )
 
+_EC2 = (
+    ContextKey("ec2:SourceInstanceARN", _A, _SESSION, "sessions of instances"),
+    ContextKey("ec2:RoleDelivery", _S, _SESSION, "sessions of instances: 1.0 or 2.0"),
+)
+
 _STS = (
     ContextKey("sts:ExternalId", _S, _CALL, "AssumeRole with ExternalId"),
     ContextKey("sts:RoleSessionName", _S, _CALL, "AssumeRole… calls"),
@@ -202,7 +207,7 @@ _SAML = (
 )
 
 CONTEXT_KEYS: Mapping[str, ContextKey] = MappingProxyType(
-    {key.name.lower(): key for key in (*_GLOBAL, *_STS, *_IAM, *_SAML)}
+    {key.name.lower(): key for key in (*_GLOBAL, *_EC2, *_STS, *_IAM, *_SAML)}
 )
 """All keys of fixed name or prefix, by lower-case name."""
 

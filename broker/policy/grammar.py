@@ -72,6 +72,10 @@ _PARTITION = re.compile(r"aws(?:-[a-z-]+)?|\*")
 _STRAY_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
 
+_IN_TRUST = frozenset({"sts", "broker", "*"})
+"""Services whose actions a trust policy may allow: the broker's let machines register."""
+
+
 class Stage(IntEnum):
     """The stages in which IAM reads a policy, in their order."""
 
@@ -430,7 +434,7 @@ class _StatementReader:
                 "after the colon",
                 element=element,
             )
-        if self.kind is PolicyKind.TRUST and service.lower() not in {"sts", "*"}:
+        if self.kind is PolicyKind.TRUST and service.lower() not in _IN_TRUST:
             self.note(
                 Stage.KIND,
                 RejectionReason.INVALID_ACTION,

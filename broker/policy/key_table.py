@@ -25,6 +25,7 @@ of strings.
 """
 _GROUPS = (
     ("Every service", "aws:"),
+    ("EC2", "ec2:"),
     ("STS", "sts:"),
     ("IAM", "iam:"),
     ("SAML", "saml:"),

@@ -423,6 +423,38 @@ INSTANCE_PROFILES = Table(
     Index("instance_profiles_role", "account", "role_id"),
 )
 
+# Machines that registered, and what admits one.
+INSTANCES = Table(
+    "instances",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("instance_id", _KEY, primary_key=True),
+    Column("region", Text, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("registered_at", BigInteger, nullable=False),
+    Column("registered_by", _KEY, nullable=False),
+    Column("profile_id", _KEY, nullable=True),
+    Column("provider_id", _KEY, nullable=False),
+    Column("subject", _KEY, nullable=False),
+    UniqueConstraint("account", "public_key", name="instances_key"),
+    Index("instances_profile", "account", "profile_id"),
+)
+
+JOIN_TOKENS = Table(
+    "join_tokens",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("token_id", _KEY, primary_key=True),
+    Column("profile_id", _KEY, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    _json("addresses", "[]"),
+    Column("instance_id", _KEY, nullable=False),
+    UniqueConstraint("account", "digest", name="join_tokens_digest"),
+)
+
 DELETION_TASKS = Table(
     "deletion_tasks",
     METADATA,

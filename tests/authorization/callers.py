@@ -23,7 +23,8 @@ from broker.model.entities import (
     User,
 )
 from broker.model.federated import FederatedIdentity
-from broker.model.principal import Principal, PrincipalType
+from broker.model.machines import Instance, InstanceProfile
+from broker.model.principal import EC2, Principal, PrincipalType
 from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.services import Services, open_services
 from broker.settings import Settings
@@ -32,6 +33,7 @@ from tests.authorization.inputs import (
     ANCHOR,
     BOUND,
     CERTIFICATE_PROFILE,
+    INSTANCE,
     OIDC,
     OTHER,
     POLICY,
@@ -182,6 +184,27 @@ async def _fill_entities(change: Any, account: AccountId) -> None:
             )
         )
         await change.attach_policy(account, role_id, ADMINISTRATOR)
+    await change.insert_instance_profile(
+        InstanceProfile(
+            account=account,
+            profile_id="AIPATARGET",
+            name="example",
+            path="/",
+            created_at=NOW,
+            role_id="AROATARGET",
+        )
+    )
+    await change.insert_instance(
+        Instance(
+            account=account,
+            instance_id=INSTANCE,
+            region="us-east-1",
+            public_key=bytes(32),
+            registered_at=NOW,
+            registered_by="",
+            profile_id="AIPATARGET",
+        )
+    )
     await change.insert_saml_provider(
         SamlProvider(
             account=account,
@@ -231,6 +254,13 @@ def _session(principal_id: str, **more: Any) -> Session:
         "expires_at": issued + 3600,
     }
     return Session(**{**given, **more})
+
+
+def _machine(resource: str, name: str) -> Caller:
+    account = AccountId(ACCOUNT)
+    arn = f"arn:aws:ec2:us-east-1:{account}:{resource}"
+    principal = Principal.aws_service(account, service=EC2, arn=arn, name=name)
+    return Caller(principal=principal, access_key_id=name)
 
 
 def _role(**session: Any) -> Caller:
@@ -328,6 +358,8 @@ KINDS = (
         ),
     ),
     Kind("certificate", identity=_CERTIFICATE),
+    Kind("join token", _machine("join-token/example", "AJTKEXAMPLE")),
+    Kind("instance", _machine(f"instance/{INSTANCE}", INSTANCE)),
 )
 
 ADMIN = replace(KINDS[3], title="")

@@ -33,6 +33,8 @@ POLICY = f"{BASE}:policy/Policy"
 TASK_POLICY = "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
 ANCHOR = f"arn:aws:rolesanywhere:us-east-1:{ACCOUNT}:trust-anchor/{UUID}"
 PROFILE = "99999999-2222-4333-8444-555555555555"
+INSTANCE = "i-0123456789abcdef0"
+INSTANCE_ARN = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/{INSTANCE}"
 TAGS = [{"Key": "team", "Value": "blue"}]
 _DOCUMENT = (
     '{"Version":"2012-10-17","Statement":'
@@ -47,6 +49,10 @@ VALUES: Mapping[str, Any] = {
     "Definition": "{}",
     "EntityArn": f"{BASE}:delegation-request/example",
     "GroupName": "target",
+    "InstanceArn": INSTANCE_ARN,
+    "InstanceId": INSTANCE,
+    "InstanceProfileArn": f"{BASE}:instance-profile/example",
+    "JoinToken": f"bjt.{ACCOUNT}.example",
     "Kinds": ["role"],
     "Marker": None,
     "OpenIDConnectProviderArn": OIDC,

@@ -43,6 +43,9 @@ _LEGEND = (
     ".  the call proves its caller in its body, in another way",
 )
 _PROOFS = {
+    Proof.JOIN_TOKEN: "join token",
+    Proof.MACHINE_TOKEN: "web identity token",
+    Proof.INSTANCE: "instance",
     Proof.SAML: "SAML assertion",
     Proof.WEB_IDENTITY: "web identity token",
     Proof.CERTIFICATE: "certificate",

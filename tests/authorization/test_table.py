@@ -25,6 +25,7 @@ FREE = {"sts:GetCallerIdentity", "sts:GetSessionToken"}
 """What AWS lets everybody do who has an access key."""
 
 GATHERING = {
+    "broker:GetInstanceCredentials",
     "broker:GetGatewayProtocol",
     "broker:ResolveAccessKeys",
     "broker:ResolvePrincipals",

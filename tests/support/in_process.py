@@ -22,6 +22,7 @@ from botocore.credentials import Credentials
 from botocore.parsers import create_parser
 from botocore.serialize import QuerySerializer
 
+from broker import actions
 from broker import app as composition
 from broker.identities.accounts import create_account, create_root_key
 from broker.model.account import AccountId
@@ -33,6 +34,9 @@ from tests.support.tables import lay_tables
 ORIGIN = "http://127.0.0.1:8080"
 FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
 _SESSION = botocore.session.get_session()
+_SESSION.get_component("data_loader").search_paths.append(
+    str(Path(actions.__file__).parent / "own_models")
+)
 _PARSER = create_parser("query")
 
 

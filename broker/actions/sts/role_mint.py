@@ -1,6 +1,7 @@
 """The last step of every way to assume a role: rules of life, then the mint."""
 
 from collections.abc import Mapping
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +39,8 @@ class RoleRequest:
     """A permitted request for a role's session.
 
     ``ends_at`` is the last instant of the sign-in that it is made from, if any.
+    ``seconds`` is its life where a service takes up the role, for which the role's
+    maximum does not count, and ``context`` the condition keys that such a session has.
     """
 
     kind: SessionKind
@@ -51,6 +54,8 @@ class RoleRequest:
     parent_key_id: str = ""
     mfa_at: int | None = None
     ends_at: datetime | None = None
+    seconds: int | None = None
+    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class RoleMinter:
@@ -78,7 +83,7 @@ class RoleMinter:
             raise AccessDenied(detail=f"the account of {role.arn} is gone")
         require_region(account, call)
         chained = calling is not None and calling.kind.is_role
-        duration = _duration(given, call, request, chained=chained)
+        duration = request.seconds or _duration(given, call, request, chained=chained)
         policies = await read_session_policies(given, role.account, call.directory)
         tags = inherit_tags(request.tags, calling)
         user = assumed_role_user(role.account, role, request.session_name)
@@ -99,7 +104,9 @@ class RoleMinter:
                 source_identity=request.source_identity,
                 provider_arn=_provider_arn(identity, calling),
                 provider_id=_provider_id(identity, calling),
-                identity_context=identity.session_context if identity else {},
+                identity_context=identity.session_context
+                if identity
+                else request.context,
                 mfa_at=request.mfa_at,
                 chain_depth=calling.chain_depth + 1 if calling and chained else 0,
                 ends_by=_ends_by(request),

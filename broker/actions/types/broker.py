@@ -10,6 +10,26 @@ from datetime import datetime
 from typing import NotRequired, TypedDict
 
 
+class AssociateInstanceProfileRequest(TypedDict):
+    InstanceId: str
+    InstanceProfileName: str
+
+
+class AssociateInstanceProfileResponse(TypedDict):
+    Instance: Instance
+
+
+class CreateJoinTokenRequest(TypedDict):
+    InstanceProfileName: str
+    DurationSeconds: NotRequired[int]
+    Addresses: NotRequired[Sequence[str]]
+
+
+class CreateJoinTokenResponse(TypedDict):
+    JoinToken: JoinToken
+    Token: str
+
+
 class CreateServiceTokenRequest(TypedDict):
     ServiceName: str
     Days: NotRequired[int]
@@ -19,6 +39,17 @@ class CreateServiceTokenRequest(TypedDict):
 class CreateServiceTokenResponse(TypedDict):
     ServiceToken: ServiceToken
     Token: str
+
+
+class Credentials(TypedDict):
+    AccessKeyId: str
+    SecretAccessKey: str
+    SessionToken: str
+    Expiration: datetime
+
+
+class DeleteJoinTokenRequest(TypedDict):
+    TokenId: str
 
 
 class DeleteResourcePolicyRequest(TypedDict):
@@ -32,6 +63,47 @@ class DeleteServiceRequest(TypedDict):
 class DeleteServiceTokenRequest(TypedDict):
     ServiceName: str
     TokenId: str
+
+
+class DisassociateInstanceProfileRequest(TypedDict):
+    InstanceId: str
+
+
+class DisassociateInstanceProfileResponse(TypedDict):
+    Instance: Instance
+
+
+class EndInstanceRequest(TypedDict):
+    InstanceId: str
+
+
+class GetInstanceAssociationRequest(TypedDict):
+    InstanceArn: str
+    InstanceProof: str
+
+
+class GetInstanceAssociationResponse(TypedDict):
+    InstanceAssociation: InstanceAssociation
+
+
+class GetInstanceCredentialsRequest(TypedDict):
+    InstanceArn: str
+    InstanceProof: str
+    RoleDelivery: NotRequired[str]
+    DurationSeconds: NotRequired[int]
+
+
+class GetInstanceCredentialsResponse(TypedDict):
+    Credentials: Credentials
+    InstanceAssociation: InstanceAssociation
+
+
+class GetInstanceRequest(TypedDict):
+    InstanceId: str
+
+
+class GetInstanceResponse(TypedDict):
+    Instance: Instance
 
 
 class GetResourcePolicyRequest(TypedDict):
@@ -48,6 +120,62 @@ class GetServiceRequest(TypedDict):
 
 class GetServiceResponse(TypedDict):
     Service: Service
+
+
+class Instance(TypedDict):
+    InstanceId: str
+    Arn: str
+    RegisterDate: datetime
+    RegisteredBy: NotRequired[str]
+    InstanceProfileArn: NotRequired[str]
+    InstanceProfileId: NotRequired[str]
+    LastUsedDate: NotRequired[datetime]
+
+
+class InstanceAssociation(TypedDict):
+    InstanceId: str
+    InstanceArn: str
+    AssociationId: str
+    InstanceProfileArn: NotRequired[str]
+    InstanceProfileId: NotRequired[str]
+    RoleName: NotRequired[str]
+    RoleArn: NotRequired[str]
+    PollSeconds: int
+
+
+class JoinToken(TypedDict):
+    TokenId: str
+    Arn: NotRequired[str]
+    InstanceProfileId: str
+    InstanceProfileArn: NotRequired[str]
+    CreateDate: datetime
+    ExpirationDate: datetime
+    CreatedBy: NotRequired[str]
+    Addresses: NotRequired[Sequence[str]]
+    InstanceId: NotRequired[str]
+
+
+class ListInstancesRequest(TypedDict):
+    InstanceProfileName: NotRequired[str]
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ListInstancesResponse(TypedDict):
+    Instances: Sequence[Instance]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
+class ListJoinTokensRequest(TypedDict):
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ListJoinTokensResponse(TypedDict):
+    JoinTokens: Sequence[JoinToken]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
 
 
 class ListResourcePoliciesRequest(TypedDict):
@@ -89,6 +217,27 @@ class PutServiceRequest(TypedDict):
 
 class PutServiceResponse(TypedDict):
     Service: Service
+
+
+class RegisterInstanceRequest(TypedDict):
+    Region: NotRequired[str]
+    JoinToken: str
+    PublicKey: str
+
+
+class RegisterInstanceResponse(TypedDict):
+    InstanceAssociation: InstanceAssociation
+
+
+class RegisterInstanceWithWebIdentityRequest(TypedDict):
+    Region: NotRequired[str]
+    InstanceProfileArn: str
+    WebIdentityToken: str
+    PublicKey: str
+
+
+class RegisterInstanceWithWebIdentityResponse(TypedDict):
+    InstanceAssociation: InstanceAssociation
 
 
 class ResourcePolicy(TypedDict):

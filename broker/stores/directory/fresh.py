@@ -16,6 +16,7 @@ from broker.model.entities import (
     SamlProvider,
     User,
 )
+from broker.model.machines import Instance, InstanceProfile
 from broker.model.registered import RegisteredService, ServiceToken
 from broker.model.revocation import Revocations
 from broker.model.roles_anywhere import (
@@ -29,6 +30,8 @@ from broker.stores.schema import (
     ACCOUNTS,
     CERTIFICATE_LISTS,
     CERTIFICATE_PROFILES,
+    INSTANCE_PROFILES,
+    INSTANCES,
     LOGIN_PROFILES,
     OIDC_PROVIDERS,
     RESOURCE_POLICIES,
@@ -230,6 +233,37 @@ class FreshDirectory:
             }
 
         return await self.memo.get(account, "service-tokens", load)
+
+    async def find_instance(
+        self, account: AccountId, instance_id: str
+    ) -> Instance | None:
+        """A registered machine."""
+        return await self.memo.get(
+            account,
+            ("instance", instance_id),
+            lambda: self._directory.find_instance(account, instance_id),
+            of=INSTANCES.name,
+        )
+
+    async def count_instances(self, account: AccountId) -> int:
+        """How many machines the account has."""
+        return await self.memo.get(
+            account,
+            "instance-count",
+            lambda: self._directory.count(account, "instances"),
+            of=INSTANCES.name,
+        )
+
+    async def find_instance_profile_by_id(
+        self, account: AccountId, profile_id: str
+    ) -> InstanceProfile | None:
+        """An instance profile by unique id."""
+        return await self.memo.get(
+            account,
+            ("instance-profile-id", profile_id),
+            lambda: self._directory.find_instance_profile_by_id(account, profile_id),
+            of=INSTANCE_PROFILES.name,
+        )
 
     async def resource_policy_arns(self, account: AccountId) -> frozenset[str]:
         """The resources of the account that have a policy."""

@@ -1,13 +1,16 @@
 """What is revoked in an account."""
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 
 from broker.clock import Clock
 from broker.model.account import AccountId
 from broker.model.revocation import REVOCATION_LIFE, Revocation, Revocations
 from broker.stores.directory.statements import Reads, Writes
-from broker.stores.schema import REVOCATIONS
+from broker.stores.schema import INSTANCES, REVOCATIONS
 from broker.stores.times import to_micros
+
+_MICROSECONDS = 1000
+"""In a millisecond."""
 
 
 class RevocationReads(Reads):
@@ -55,6 +58,31 @@ class RevocationWrites(RevocationReads, Writes):
             delete(REVOCATIONS).where(
                 REVOCATIONS.c.account == revocation.account,
                 REVOCATIONS.c.expires_at < to_micros(self._clock.now()),
+            )
+        )
+
+        if not_before is not None:
+            await self._delete_instances(
+                revocation.account, revocation.target, not_before
+            )
+
+    async def _delete_instances(
+        self, account: AccountId, target: str, not_before_ms: int
+    ) -> None:
+        """End the machines that a provider or a subject admitted before a time.
+
+        Their keys would outlive the mark.
+        """
+        await self.run(
+            delete(INSTANCES).where(
+                INSTANCES.c.account == account,
+                INSTANCES.c.registered_at < not_before_ms * _MICROSECONDS,
+                INSTANCES.c.provider_id != "",
+                or_(
+                    INSTANCES.c.registered_by == target,
+                    INSTANCES.c.provider_id == target,
+                    INSTANCES.c.subject == target,
+                ),
             )
         )
 

@@ -7,6 +7,7 @@ import pytest
 from broker.errors import InvalidInput, LimitExceeded, NoSuchEntity, ValidationError
 from broker.identities import registered_services as rules
 from broker.identities.accounts import require_account
+from broker.identities.networks import ADDRESSES_MAX
 from broker.identities.resource_policies import put_resource_policy
 from broker.model.registered import RegisteredService, ServiceToken
 from tests.support.iam import ACCOUNT, NOW, Iam, set_quotas
@@ -59,7 +60,7 @@ async def test_an_account_has_so_many_services(iam: Iam) -> None:
 
 async def test_a_token_has_so_many_addresses(iam: Iam) -> None:
     service = await register(iam, "orders")
-    networks = [f"10.0.{number}.0/24" for number in range(rules.ADDRESSES_MAX + 1)]
+    networks = [f"10.0.{number}.0/24" for number in range(ADDRESSES_MAX + 1)]
     token = await make_token(iam, service, *networks[1:])
     assert token.addresses == tuple(networks[1:])
     with pytest.raises(ValidationError):

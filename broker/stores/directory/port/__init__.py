@@ -31,8 +31,10 @@ from broker.stores.directory.port.credentials import (
 )
 from broker.stores.directory.port.groups import GroupChange, GroupReader
 from broker.stores.directory.port.instance_profiles import (
+    InstanceChange,
     InstanceProfileChange,
     InstanceProfileReader,
+    InstanceReader,
 )
 from broker.stores.directory.port.mfa import (
     MfaDeviceChange,
@@ -94,6 +96,7 @@ class DirectoryReader(
     UserCredentialReader,
     ServerCertificateReader,
     InstanceProfileReader,
+    InstanceReader,
     ServiceReader,
     ResourcePolicyReader,
     RolesAnywhereReader,
@@ -122,6 +125,7 @@ class DirectoryChange(
     UserCredentialChange,
     ServerCertificateChange,
     InstanceProfileChange,
+    InstanceChange,
     ServiceChange,
     ResourcePolicyChange,
     RolesAnywhereChange,

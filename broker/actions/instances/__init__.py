@@ -1,0 +1,21 @@
+"""Machines: who may register, what profile each has, and its role's credentials.
+
+`management` is for administrators and autoscalers, `machines` for the machines
+themselves.
+"""
+
+from broker.actions.action import Action
+from broker.actions.instances.association import Associations
+from broker.actions.instances.machines import Machines
+from broker.actions.instances.management import INSTANCE_MANAGEMENT
+from broker.actions.sts.role_mint import RoleMinter
+from broker.sessions.issue import SessionIssuer
+from broker.stores.directory.fresh import FreshDirectory
+
+
+def instance_actions(
+    fresh: FreshDirectory, issuer: SessionIssuer
+) -> tuple[Action, ...]:
+    """Every action about machines."""
+    machines = Machines(fresh, RoleMinter(fresh, issuer), Associations(fresh))
+    return (*INSTANCE_MANAGEMENT, *machines.actions())

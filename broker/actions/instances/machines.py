@@ -1,0 +1,263 @@
+"""What machines call themselves: to register, and for their role's credentials."""
+
+import base64
+import binascii
+
+from broker.actions.action import Action, Call, Proof, needs_nothing
+from broker.actions.instances.association import Association, Associations
+from broker.actions.sts.role_mint import RoleMinter, RoleRequest
+from broker.actions.sts.roles import role_needs
+from broker.actions.types import broker as types
+from broker.authz.need import Need, Trust
+from broker.errors import (
+    AccessDenied,
+    InvalidClientTokenId,
+    InvalidPublicKey,
+    NoSuchEntity,
+    SignatureDoesNotMatch,
+)
+from broker.identities import instances as rules
+from broker.identities.accounts import require_account
+from broker.model.lineage import Lineage, Origin, subject_digest
+from broker.model.machines import Instance, InstanceProfile
+from broker.model.proof_used import ProofUsed
+from broker.model.session import SessionKind
+from broker.protocols.oidc.jwks import is_small_order
+from broker.sessions.lineage import subject_target
+from broker.sessions.tags import NO_TAGS
+from broker.stores.directory.fresh import FreshDirectory
+
+CREDENTIAL_SECONDS = 6 * 3600
+"""As EC2's; the role's ``MaxSessionDuration`` does not limit what a service takes up.
+
+Source: IAM User Guide, id_roles_use, "Update the maximum session duration".
+"""
+
+_BY_TOKEN = "RegisterInstanceWithWebIdentity"  # noqa: S105  # an operation's name
+
+
+class Machines:
+    """The handlers, with what they need."""
+
+    def __init__(
+        self, fresh: FreshDirectory, minter: RoleMinter, associations: Associations
+    ) -> None:
+        self._fresh = fresh
+        self._minter = minter
+        self._associations = associations
+
+    def actions(self) -> tuple[Action, ...]:
+        """The declarations."""
+        return (
+            Action(
+                service="broker",
+                name="RegisterInstance",
+                proof=Proof.JOIN_TOKEN,
+                needs=needs_nothing,
+                handle=self._register,
+                writes=True,
+                audited=("PublicKey", "Region"),
+            ),
+            Action(
+                service="broker",
+                name=_BY_TOKEN,
+                proof=Proof.MACHINE_TOKEN,
+                needs=self._needs_trust,
+                handle=self._register_with_identity,
+                writes=True,
+                audited=("InstanceProfileArn", "PublicKey", "Region"),
+            ),
+            Action(
+                service="broker",
+                name="GetInstanceAssociation",
+                proof=Proof.INSTANCE,
+                needs=needs_nothing,
+                handle=self._get_association,
+                audited=("InstanceArn",),
+                calls=0,
+                counted=True,
+            ),
+            Action(
+                service="broker",
+                name="GetInstanceCredentials",
+                proof=Proof.INSTANCE,
+                needs=self._needs_role,
+                handle=self._get_credentials,
+                audited=("InstanceArn", "RoleDelivery", "DurationSeconds"),
+            ),
+        )
+
+    async def _register(
+        self, given: types.RegisterInstanceRequest, call: Call
+    ) -> types.RegisterInstanceResponse:
+        token = await call.change.find_join_token(
+            call.account, rules.join_token_digest(given["JoinToken"])
+        )
+        if token is None:
+            raise InvalidClientTokenId(detail="the join token was deleted just now")
+        instance = await rules.register_with_token(
+            call.change,
+            await require_account(call.change, call.account),
+            token,
+            _read_key(given["PublicKey"]),
+            region=given.get("Region", call.region),
+            now=call.now,
+        )
+        return {"InstanceAssociation": await self._admitted(instance, call)}
+
+    async def _register_with_identity(
+        self, given: types.RegisterInstanceWithWebIdentityRequest, call: Call
+    ) -> types.RegisterInstanceWithWebIdentityResponse:
+        identity = call.federated
+        if identity.replay_id is not None:
+            raise AccessDenied(
+                f"Tokens of {identity.provider_arn} can be used once, for a session;"
+                " register with a join token."
+            )
+        profile = await self._profile(given["InstanceProfileArn"], call)
+        if profile is None:
+            raise AccessDenied(detail="the instance profile was deleted just now")
+        subject = subject_target(subject_digest(identity.issuer, identity.subject))
+        public_key = _read_key(given["PublicKey"])
+        instance = await call.change.find_instance_by_key(call.account, public_key)
+        if instance is None or instance.subject != subject:
+            instance = await rules.register_instance(
+                call.change,
+                await require_account(call.change, call.account),
+                public_key,
+                profile_id=profile.profile_id,
+                registered_by=identity.provider_arn,
+                region=given.get("Region", call.region),
+                now=call.now,
+                provider_id=identity.provider_id,
+                subject=subject,
+            )
+        return {"InstanceAssociation": await self._admitted(instance, call)}
+
+    async def _needs_trust(
+        self, given: types.RegisterInstanceWithWebIdentityRequest, call: Call
+    ) -> tuple[Need, ...]:
+        profile = await self._profile(given["InstanceProfileArn"], call)
+        role = None
+        if profile is not None and profile.role_id is not None:
+            role = await self._fresh.find_role_by_id(call.account, profile.role_id)
+        return (
+            Need(
+                action=f"broker:{_BY_TOKEN}",
+                resource=role.arn if role else given["InstanceProfileArn"],
+                account=call.account,
+                trust=Trust(role=role),
+            ),
+        )
+
+    async def _get_association(
+        self, _given: types.GetInstanceAssociationRequest, call: Call
+    ) -> types.GetInstanceAssociationResponse:
+        found = await self._find(call)
+        return {"InstanceAssociation": await self._associations.shown(found)}
+
+    async def _needs_role(
+        self, _given: types.GetInstanceCredentialsRequest, call: Call
+    ) -> tuple[Need, ...]:
+        found = await self._find(call)
+        if found.role is None:
+            raise NoSuchEntity(
+                f"The instance {found.instance.instance_id} has no instance profile"
+                " with a role."
+            )
+        role = found.role
+        return role_needs(
+            "sts:AssumeRole",
+            {"RoleArn": role.arn, "RoleSessionName": found.instance.instance_id},
+            role,
+            tags=NO_TAGS,
+            source_identity=None,
+            context={},
+        )
+
+    async def _get_credentials(
+        self, given: types.GetInstanceCredentialsRequest, call: Call
+    ) -> types.GetInstanceCredentialsResponse:
+        found = await self._find(call)
+        instance = found.instance
+        order = RoleRequest(
+            kind=SessionKind.ASSUME_ROLE,
+            role=call.trusted_role,
+            session_name=instance.instance_id,
+            tags=NO_TAGS,
+            source_identity=None,
+            lineage=_lineage(instance),
+            seconds=given.get("DurationSeconds", CREDENTIAL_SECONDS),
+            context={
+                "ec2:sourceinstancearn": (instance.arn,),
+                "ec2:roledelivery": (given.get("RoleDelivery", "2.0"),),
+            },
+        )
+        try:
+            _, answer = await self._minter.mint({}, call, order)
+        except ProofUsed as error:
+            raise SignatureDoesNotMatch(
+                "This instance proof was used before; sign a new one."
+            ) from error
+        return {
+            "Credentials": answer["Credentials"],
+            "InstanceAssociation": await self._associations.shown(found),
+        }
+
+    async def _find(self, call: Call) -> Association:
+        instance = await self._fresh.find_instance(
+            call.account, call.caller.access_key_id
+        )
+        if instance is None:
+            raise InvalidClientTokenId(detail="the instance was ended just now")
+        return await self._associations.find(instance)
+
+    async def _admitted(
+        self, instance: Instance, call: Call
+    ) -> types.InstanceAssociation:
+        """What a machine learns of its registration, before that is committed."""
+        call.record.add_resource(instance.arn)
+        found = Association(instance, None, None)
+        if instance.profile_id is not None:
+            profile = await call.change.find_instance_profile_by_id(
+                call.account, instance.profile_id
+            )
+            found = Association(instance, profile, None)
+        return await self._associations.shown(found)
+
+    async def _profile(self, arn: str, call: Call) -> InstanceProfile | None:
+        """The instance profile of exactly this ARN."""
+        profile = await call.directory.find_instance_profile(
+            call.account, arn.rpartition("/")[2]
+        )
+        return profile if profile is not None and profile.arn == arn else None
+
+
+def _lineage(instance: Instance) -> Lineage:
+    """A machine's key is what its sessions begin with, as a user's access key is."""
+    vouched = (instance.subject, instance.provider_id, instance.registered_by)
+    return Lineage(
+        origin=Origin(
+            account=instance.account,
+            access_key_id=instance.instance_id,
+            targets=vouched if instance.provider_id else (),
+        )
+    )
+
+
+def _read_key(text: str) -> bytes:
+    """The 32 bytes of an Ed25519 public key.
+
+    Raises:
+        InvalidPublicKey: it is none, or one that anyone could sign for.
+    """
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise InvalidPublicKey(_NO_KEY) from error
+    if len(key) != rules.KEY_BYTES or is_small_order(key):
+        raise InvalidPublicKey(_NO_KEY)
+    return key
+
+
+_NO_KEY = "PublicKey must be the 32 bytes of an Ed25519 public key, in base64."

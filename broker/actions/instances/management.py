@@ -1,0 +1,297 @@
+"""Join tokens, and machines as administrators and autoscalers see them.
+
+Handing a role to a machine needs ``iam:PassRole``, as at EC2.
+
+Source: EC2's ``AssociateIamInstanceProfile``; IAM User Guide, "Grant a user permissions
+to pass a role to an AWS service".
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from broker.actions.action import Action, Call, Handle, Needs
+from broker.actions.iam.paging import page_request, stored_page, truncation
+from broker.actions.types import broker as types
+from broker.authz.context import tag_context
+from broker.authz.need import Need
+from broker.errors import NoSuchEntity
+from broker.identities import instances as rules
+from broker.identities.accounts import require_account
+from broker.identities.instance_profiles import require_instance_profile
+from broker.model.arn import iam_arn
+from broker.model.machines import Instance, InstanceProfile, JoinToken, instance_arn
+from broker.model.principal import EC2
+from broker.model.request import Given
+from broker.sessions.revoke import revoke_issued_before
+
+_SERVICE = "broker"
+
+_NeedsOf = Callable[[str, Any, Call], Awaitable[tuple[Need, ...]]]
+
+
+async def _create_token(
+    given: types.CreateJoinTokenRequest, call: Call
+) -> types.CreateJoinTokenResponse:
+    profile = await require_instance_profile(
+        call.change, call.account, given["InstanceProfileName"]
+    )
+    token, secret = await rules.create_join_token(
+        call.change,
+        await require_account(call.change, call.account),
+        profile,
+        seconds=given.get("DurationSeconds", rules.JOIN_SECONDS),
+        addresses=given.get("Addresses", ()),
+        created_by=call.caller.principal.arn,
+        now=call.now,
+    )
+    call.record.add_resource(token.arn)
+    return {"JoinToken": _token_view(token, profile), "Token": secret.reveal()}
+
+
+async def _list_tokens(
+    given: types.ListJoinTokensRequest, call: Call
+) -> types.ListJoinTokensResponse:
+    page = await stored_page(
+        call.directory.list_join_tokens(call.account, page_request(given))
+    )
+    profiles = await _profiles(call, [one.profile_id for one in page.items])
+    answer: types.ListJoinTokensResponse = {
+        "JoinTokens": [
+            _token_view(one, profiles.get(one.profile_id)) for one in page.items
+        ],
+        **truncation(page),
+    }
+    return answer
+
+
+async def _delete_token(given: types.DeleteJoinTokenRequest, call: Call) -> None:
+    token_id = given["TokenId"]
+    if not await call.change.delete_join_token(call.account, token_id):
+        raise NoSuchEntity(f"The join token with id {token_id} cannot be found.")
+
+
+async def _list(
+    given: types.ListInstancesRequest, call: Call
+) -> types.ListInstancesResponse:
+    profile_id = None
+    if "InstanceProfileName" in given:
+        profile = await require_instance_profile(
+            call.directory, call.account, given["InstanceProfileName"]
+        )
+        profile_id = profile.profile_id
+    page = await stored_page(
+        call.directory.list_instances(
+            call.account, page_request(given), profile_id=profile_id
+        )
+    )
+    answer: types.ListInstancesResponse = {
+        "Instances": await _views(page.items, call),
+        **truncation(page),
+    }
+    return answer
+
+
+async def _get(
+    given: types.GetInstanceRequest, call: Call
+) -> types.GetInstanceResponse:
+    return {"Instance": await _view(await _require(given, call), call)}
+
+
+async def _associate(
+    given: types.AssociateInstanceProfileRequest, call: Call
+) -> types.AssociateInstanceProfileResponse:
+    profile = await require_instance_profile(
+        call.change, call.account, given["InstanceProfileName"]
+    )
+    after = await rules.associate_profile(
+        call.change, await _require(given, call), profile
+    )
+    return {"Instance": await _view(after, call)}
+
+
+async def _disassociate(
+    given: types.DisassociateInstanceProfileRequest, call: Call
+) -> types.DisassociateInstanceProfileResponse:
+    after = await rules.associate_profile(
+        call.change, await _require(given, call), None
+    )
+    return {"Instance": await _view(after, call)}
+
+
+async def _end(given: types.EndInstanceRequest, call: Call) -> None:
+    instance = await _require(given, call)
+    await call.change.delete_instance(instance)
+    await revoke_issued_before(
+        call.change,
+        account=call.account,
+        target=instance.instance_id,
+        now=call.now,
+        reason="the instance was ended",
+    )
+
+
+async def _require(given: Given, call: Call) -> Instance:
+    return await rules.require_instance(
+        call.directory, call.account, given["InstanceId"]
+    )
+
+
+async def _profiles(
+    call: Call, profile_ids: Sequence[str | None]
+) -> dict[str, InstanceProfile]:
+    found = {}
+    for profile_id in dict.fromkeys(filter(None, profile_ids)):
+        profile = await call.directory.find_instance_profile_by_id(
+            call.account, profile_id
+        )
+        if profile is not None:
+            found[profile_id] = profile
+    return found
+
+
+async def _views(found: Sequence[Instance], call: Call) -> list[types.Instance]:
+    profiles = await _profiles(call, [one.profile_id for one in found])
+    uses = await call.directory.list_uses(
+        call.account, [one.instance_id for one in found]
+    )
+    used = {use.subject: use.at for use in reversed(uses)}
+    views: list[types.Instance] = []
+    for one in found:
+        view: types.Instance = {
+            "InstanceId": one.instance_id,
+            "Arn": one.arn,
+            "RegisterDate": one.registered_at,
+            "RegisteredBy": one.registered_by,
+        }
+        profile = profiles.get(one.profile_id or "")
+        if profile is not None:
+            view["InstanceProfileArn"] = profile.arn
+            view["InstanceProfileId"] = profile.profile_id
+        if one.instance_id in used:
+            view["LastUsedDate"] = used[one.instance_id]
+        views.append(view)
+    return views
+
+
+async def _view(instance: Instance, call: Call) -> types.Instance:
+    (view,) = await _views([instance], call)
+    return view
+
+
+def _token_view(token: JoinToken, profile: InstanceProfile | None) -> types.JoinToken:
+    view: types.JoinToken = {
+        "TokenId": token.token_id,
+        "Arn": token.arn,
+        "InstanceProfileId": token.profile_id,
+        "CreateDate": token.created_at,
+        "ExpirationDate": token.expires_at,
+        "CreatedBy": token.created_by,
+        "Addresses": list(token.addresses),
+    }
+    if profile is not None:
+        view["InstanceProfileArn"] = profile.arn
+    if token.instance_id:
+        view["InstanceId"] = token.instance_id
+    return view
+
+
+async def _on_everything(name: str, _given: Given, call: Call) -> tuple[Need, ...]:
+    return (_need(name, "*", call),)
+
+
+async def _on_token(name: str, given: Given, call: Call) -> tuple[Need, ...]:
+    arn = f"arn:aws:broker::{call.account}:join-token/{given['TokenId']}"
+    return (_need(name, arn, call),)
+
+
+async def _on_instance(name: str, given: Given, call: Call) -> tuple[Need, ...]:
+    instance_id = given["InstanceId"]
+    found = await call.directory.find_instance(call.account, instance_id)
+    arn = instance_arn(call.account, call.region, instance_id)
+    return (_need(name, found.arn if found else arn, call),)
+
+
+async def _on_profile(name: str, given: Given, call: Call) -> tuple[Need, ...]:
+    profile_name = given["InstanceProfileName"]
+    profile = await call.directory.find_instance_profile(call.account, profile_name)
+    if profile is None:
+        arn = iam_arn(call.account, f"instance-profile/{profile_name}")
+        return (_need(name, arn, call),)
+    return (_need(name, profile.arn, call), *await _passed(profile, call))
+
+
+async def _on_instance_and_profile(
+    name: str, given: Given, call: Call
+) -> tuple[Need, ...]:
+    profile = await call.directory.find_instance_profile(
+        call.account, given["InstanceProfileName"]
+    )
+    passed = () if profile is None else await _passed(profile, call)
+    return (*await _on_instance(name, given, call), *passed)
+
+
+async def _passed(profile: InstanceProfile, call: Call) -> tuple[Need, ...]:
+    """The permission to hand the profile's role to a machine."""
+    if profile.role_id is None:
+        return ()  # whoever puts a role in needs it
+    role = await call.directory.find_role_by_id(call.account, profile.role_id)
+    if role is None:
+        return ()
+    return (
+        Need(
+            action="iam:PassRole",
+            resource=role.arn,
+            account=call.account,
+            context={
+                **tag_context("aws:resourcetag", role.tags),
+                **tag_context("iam:resourcetag", role.tags),
+                "iam:passedtoservice": (EC2,),
+            },
+        ),
+    )
+
+
+def _need(name: str, resource: str, call: Call) -> Need:
+    return Need(action=f"{_SERVICE}:{name}", resource=resource, account=call.account)
+
+
+def _action(
+    name: str, handle: Handle, on: _NeedsOf, *, writes: bool, calls: int = 1
+) -> Action:
+    return Action(
+        service=_SERVICE,
+        name=name,
+        handle=handle,
+        needs=_needs(name, on),
+        writes=writes,
+        calls=calls,
+        audited=(
+            "Addresses",
+            "DurationSeconds",
+            "InstanceId",
+            "InstanceProfileName",
+            "TokenId",
+        ),
+        lists=not writes,
+    )
+
+
+def _needs(name: str, on: _NeedsOf) -> Needs:
+    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
+        return await on(name, given, call)
+
+    return needs
+
+
+INSTANCE_MANAGEMENT = (
+    _action("CreateJoinToken", _create_token, _on_profile, writes=True),
+    _action("ListJoinTokens", _list_tokens, _on_everything, writes=False),
+    _action("DeleteJoinToken", _delete_token, _on_token, writes=True, calls=0),
+    _action("ListInstances", _list, _on_everything, writes=False),
+    _action("GetInstance", _get, _on_instance, writes=False),
+    _action(
+        "AssociateInstanceProfile", _associate, _on_instance_and_profile, writes=True
+    ),
+    _action("DisassociateInstanceProfile", _disassociate, _on_instance, writes=True),
+    _action("EndInstance", _end, _on_instance, writes=True, calls=0),
+)

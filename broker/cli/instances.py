@@ -1,0 +1,243 @@
+"""``broker instances``: machines, what admits them, and the profile that each has."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any
+
+import typer
+
+from broker.cli.operator import (
+    operator_entry,
+    read_account_id,
+    require_known,
+    with_services,
+)
+from broker.cli.terminal import say, say_json, say_table
+from broker.identities import instances as rules
+from broker.identities.instance_profiles import require_instance_profile
+from broker.model.account import AccountId
+from broker.model.machines import Instance
+from broker.model.page import PageRequest
+from broker.services import Services
+from broker.sessions.revoke import revoke_issued_before
+from broker.stores.directory.port import DirectoryChange
+
+app = typer.Typer(
+    help="Machines and the instance profile that each has.", no_args_is_help=True
+)
+
+_OPERATOR = "operator"
+_HEADINGS = ("Instance", "Profile", "Registered", "Last used", "Admitted by")
+_PAGE = 500
+
+IdArgument = Annotated[
+    str, typer.Argument(metavar="INSTANCE", help="The instance, i-….")
+]
+AccountOption = Annotated[
+    str, typer.Option("--account", parser=read_account_id, help="The account number.")
+]
+
+
+@app.command("list")
+def list_instances(
+    account: Annotated[
+        str | None,
+        typer.Option("--account", parser=read_account_id, help="Only this account's."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object per line.")
+    ] = False,
+) -> None:
+    """List the machines."""
+
+    async def work(services: Services) -> list[dict[str, Any]]:
+        directory = services.stores.directory
+        if account is None:
+            accounts = [one.account_id for one in await directory.list_accounts()]
+        else:
+            known = await require_known(directory, AccountId(account))
+            accounts = [known.account_id]
+        return [
+            row for one in accounts async for row in _rows(services, AccountId(one))
+        ]
+
+    found = with_services(work)
+    if as_json:
+        for one in found:
+            say_json(one)
+        return
+    say_table(
+        _HEADINGS,
+        [
+            (
+                one["Arn"],
+                one["InstanceProfileName"] or "-",
+                one["Registered"],
+                one["LastUsed"] or "never",
+                one["RegisteredBy"],
+            )
+            for one in found
+        ],
+    )
+
+
+@app.command("join-token")
+def join_token(
+    profile: Annotated[
+        str, typer.Argument(metavar="PROFILE", help="The instance profile's name.")
+    ],
+    account: AccountOption,
+    seconds: Annotated[
+        int, typer.Option(help="How long it is valid.")
+    ] = rules.JOIN_SECONDS,
+    address: Annotated[
+        list[str] | None,
+        typer.Option(help="Where it may be used from, such as 10.0.0.0/8; repeatable."),
+    ] = None,
+) -> None:
+    """Make a token with which one machine registers, and print it once."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        owner = AccountId(account)
+        known = await require_known(services.stores.directory, owner)
+        async with services.stores.directory.change(owner) as change:
+            found = await require_instance_profile(change, owner, profile)
+            token, secret = await rules.create_join_token(
+                change,
+                known,
+                found,
+                seconds=seconds,
+                addresses=address or (),
+                created_by=_OPERATOR,
+                now=services.clock.now().replace(microsecond=0),
+            )
+            await _record(
+                change,
+                "CreateJoinToken",
+                owner,
+                (found.arn, token.arn),
+                InstanceProfileName=found.name,
+                DurationSeconds=seconds,
+                Addresses=list(token.addresses),
+            )
+        return {
+            "TokenId": token.token_id,
+            "Token": secret.reveal(),
+            "Expires": token.expires_at.isoformat(),
+        }
+
+    say_json(with_services(work))
+
+
+@app.command()
+def associate(
+    instance: IdArgument,
+    account: AccountOption,
+    profile: Annotated[
+        str, typer.Argument(metavar="[PROFILE]", help="The instance profile.")
+    ] = "",
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Take the present one away.")
+    ] = False,
+) -> None:
+    """Give a machine an instance profile in place of any other, or none."""
+    if bool(profile) == detach:
+        raise typer.BadParameter("pass either PROFILE or --detach")
+
+    async def apply(change: DirectoryChange, known: Instance, _: Services) -> str:
+        found = None
+        if profile:
+            found = await require_instance_profile(change, known.account, profile)
+        await rules.associate_profile(change, known, found)
+        await _record(
+            change,
+            "AssociateInstanceProfile" if found else "DisassociateInstanceProfile",
+            known.account,
+            (known.arn,),
+            InstanceId=known.instance_id,
+            **({"InstanceProfileName": found.name} if found else {}),
+        )
+        return f"{known.instance_id} has {found.arn if found else 'no profile'}."
+
+    _change(instance, account, apply)
+
+
+@app.command()
+def end(instance: IdArgument, account: AccountOption) -> None:
+    """End a machine: its credentials stop working, and it gets no more."""
+
+    async def apply(change: DirectoryChange, known: Instance, made: Services) -> str:
+        await change.delete_instance(known)
+        await revoke_issued_before(
+            change,
+            account=known.account,
+            target=known.instance_id,
+            now=made.clock.now(),
+            reason="the instance was ended",
+        )
+        await _record(
+            change,
+            "EndInstance",
+            known.account,
+            (known.arn,),
+            InstanceId=known.instance_id,
+        )
+        return f"{known.instance_id} is ended."
+
+    _change(instance, account, apply)
+
+
+def _change(
+    instance: str,
+    account: str,
+    apply: Callable[[DirectoryChange, Instance, Services], Awaitable[str]],
+) -> None:
+    async def work(services: Services) -> str:
+        owner = AccountId(account)
+        await require_known(services.stores.directory, owner)
+        async with services.stores.directory.change(owner) as change:
+            known = await rules.require_instance(change, owner, instance)
+            return await apply(change, known, services)
+
+    say(with_services(work))
+
+
+async def _record(
+    change: DirectoryChange,
+    action: str,
+    account: AccountId,
+    resources: tuple[str, ...],
+    **shown: object,
+) -> None:
+    entry = operator_entry(action, account, **shown)
+    entry.resources = resources
+    await change.record(entry.complete())
+
+
+async def _rows(
+    services: Services, account: AccountId
+) -> AsyncIterator[dict[str, Any]]:
+    directory = services.stores.directory
+    marker = None
+    while True:
+        page = await directory.list_instances(account, PageRequest(marker, _PAGE))
+        ids = [one.instance_id for one in page.items]
+        uses = await directory.list_uses(account, ids) if ids else ()
+        used = {use.subject: use.at for use in reversed(uses)}
+        for one in page.items:
+            profile = None
+            if one.profile_id is not None:
+                profile = await directory.find_instance_profile_by_id(
+                    account, one.profile_id
+                )
+            at = used.get(one.instance_id)
+            yield {
+                "InstanceId": one.instance_id,
+                "Arn": one.arn,
+                "InstanceProfileName": profile.name if profile else None,
+                "Registered": one.registered_at.isoformat(timespec="seconds"),
+                "LastUsed": at.isoformat(timespec="seconds") if at else None,
+                "RegisteredBy": one.registered_by,
+            }
+        if page.marker is None:
+            return
+        marker = page.marker

@@ -1,0 +1,239 @@
+"""Machines: the tokens that admit them, their keys, and the profile each has."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from broker.entropy import new_handle, new_instance_id, new_unique_id
+from broker.errors import (
+    AccessDenied,
+    InvalidPublicKey,
+    NoSuchEntity,
+    ValidationError,
+)
+from broker.identities.limits import Quota, require_within
+from broker.identities.networks import is_within, parse_networks
+from broker.model.account import Account, AccountId, parse_account_id
+from broker.model.arn import Arn
+from broker.model.machines import Instance, InstanceProfile, JoinToken
+from broker.model.secret import Secret
+from broker.stores.directory.port.instance_profiles import (
+    InstanceChange,
+    InstanceReader,
+)
+
+JOIN_SECONDS = 3600
+JOIN_SECONDS_MIN = 60
+JOIN_SECONDS_MAX = 7 * 86_400
+KEY_BYTES = 32
+"""Of an Ed25519 public key. Source: RFC 8032, 5.1.5."""
+
+_PREFIX = "bjt"
+_INSTANCE_ID = re.compile(r"i-[0-9a-f]{17}")
+_ARN_PREFIX = "instance/"
+
+
+async def create_join_token(
+    change: InstanceChange,
+    account: Account,
+    profile: InstanceProfile,
+    *,
+    seconds: int = JOIN_SECONDS,
+    addresses: Iterable[str] = (),
+    created_by: str,
+    now: datetime,
+) -> tuple[JoinToken, Secret]:
+    """Make a token that admits one machine, and delete the expired ones.
+
+    The secret is not kept and cannot be shown again. ``seconds`` is how long it is
+    valid, ``addresses`` are the networks it may be used from, and ``created_by`` is the
+    ARN of who asks for it.
+
+    Raises:
+        ValidationError: the lifetime or an address is not allowed.
+        LimitExceeded: the account has as many tokens as it may have.
+    """
+    if not JOIN_SECONDS_MIN <= seconds <= JOIN_SECONDS_MAX:
+        raise ValidationError(
+            f"A join token lives {JOIN_SECONDS_MIN} to {JOIN_SECONDS_MAX} seconds."
+        )
+    networks = parse_networks(addresses)
+    await change.delete_join_tokens_before(account.account_id, now)
+    count = await change.count(account.account_id, "join_tokens")
+    require_within(account, Quota.JOIN_TOKENS, count + 1)
+    secret = f"{_PREFIX}.{account.account_id}.{new_handle()}"
+    token = JoinToken(
+        account=account.account_id,
+        token_id=new_unique_id("AJTK"),
+        profile_id=profile.profile_id,
+        digest=join_token_digest(secret),
+        created_at=now,
+        expires_at=now + timedelta(seconds=seconds),
+        created_by=created_by,
+        addresses=networks,
+    )
+    await change.insert_join_token(token)
+    return token, Secret(secret)
+
+
+def join_token_digest(secret: str) -> bytes:
+    """What is kept of a join token."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def find_join_token_account(secret: str) -> AccountId | None:
+    """The account that a token says it is of; None for other texts."""
+    prefix, _, rest = secret.partition(".")
+    number, dot, _ = rest.partition(".")
+    if prefix != _PREFIX or not dot:
+        return None
+    try:
+        return parse_account_id(number)
+    except ValueError:
+        return None
+
+
+def find_fault(token: JoinToken, address: str, now: datetime) -> str:
+    """Why a join token does not count; empty when it does.
+
+    A used one counts here: the machine that used it may ask again.
+    """
+    if token.expires_at <= now:
+        return f"the join token {token.token_id} has expired"
+    if not is_within(address, token.addresses):
+        return f"the join token {token.token_id} is for other addresses"
+    return ""
+
+
+async def register_with_token(
+    change: InstanceChange,
+    account: Account,
+    token: JoinToken,
+    public_key: bytes,
+    *,
+    region: str,
+    now: datetime,
+) -> Instance:
+    """Admit a machine by a join token, which is used up in this very change.
+
+    A machine that did not get the answer may ask again with the same key.
+
+    Raises:
+        AccessDenied: another machine used the token, or its profile is gone.
+        InvalidPublicKey: another machine has this key.
+        LimitExceeded: the account has as many instances as it may have.
+    """
+    current = await change.find_join_token(token.account, token.digest)
+    if current is None:
+        raise AccessDenied(_USED, detail="the join token was deleted just now")
+    if current.instance_id:
+        known = await change.find_instance(token.account, current.instance_id)
+        if known is None or known.public_key != public_key:
+            raise AccessDenied(
+                _USED, detail=f"{current.arn} admitted {current.instance_id}"
+            )
+        return known
+    profile = await change.find_instance_profile_by_id(
+        token.account, current.profile_id
+    )
+    if profile is None:
+        raise AccessDenied(
+            "The instance profile of this join token was deleted.",
+            detail=f"{current.profile_id} is gone",
+        )
+    instance = await register_instance(
+        change,
+        account,
+        public_key,
+        profile_id=profile.profile_id,
+        registered_by=current.arn,
+        region=region,
+        now=now,
+    )
+    await change.update_join_token(replace(current, instance_id=instance.instance_id))
+    return instance
+
+
+async def register_instance(
+    change: InstanceChange,
+    account: Account,
+    public_key: bytes,
+    *,
+    profile_id: str,
+    registered_by: str,
+    region: str,
+    now: datetime,
+    provider_id: str = "",
+    subject: str = "",
+) -> Instance:
+    """Admit a machine, whatever proved that it may come in.
+
+    ``subject`` is the target of not-before marks that end it, as is ``registered_by``
+    where a provider vouched for it.
+
+    Raises:
+        InvalidPublicKey: another machine has this key.
+        LimitExceeded: the account has as many instances as it may have.
+    """
+    if await change.find_instance_by_key(account.account_id, public_key) is not None:
+        raise InvalidPublicKey("Another instance has this public key.")
+    count = await change.count(account.account_id, "instances")
+    require_within(account, Quota.INSTANCES, count + 1)
+    instance = Instance(
+        account=account.account_id,
+        instance_id=new_instance_id(),
+        region=region,
+        public_key=public_key,
+        registered_at=now,
+        registered_by=registered_by,
+        profile_id=profile_id,
+        provider_id=provider_id,
+        subject=subject,
+    )
+    await change.insert_instance(instance)
+    return instance
+
+
+async def require_instance(
+    directory: InstanceReader, account: AccountId, instance_id: str
+) -> Instance:
+    """A machine by its id.
+
+    Raises:
+        NoSuchEntity: there is none.
+    """
+    instance = await directory.find_instance(account, instance_id)
+    if instance is None:
+        raise NoSuchEntity(f"The instance ID {instance_id} does not exist.")
+    return instance
+
+
+async def associate_profile(
+    change: InstanceChange, instance: Instance, profile: InstanceProfile | None
+) -> Instance:
+    """Give a machine this instance profile in place of any other; None takes it away."""
+    after = replace(instance, profile_id=profile.profile_id if profile else None)
+    await change.update_instance(after)
+    return after
+
+
+def parse_instance_arn(text: str) -> tuple[AccountId, str]:
+    """The account and the id in a machine's ARN.
+
+    Raises:
+        ValidationError: it is no machine's ARN.
+    """
+    try:
+        arn = Arn.parse(text)
+        account = parse_account_id(arn.account)
+    except ValueError as error:
+        raise ValidationError(f"{text[:80]} is not an instance's ARN.") from error
+    instance_id = arn.resource.removeprefix(_ARN_PREFIX)
+    if arn.service != "ec2" or not _INSTANCE_ID.fullmatch(instance_id):
+        raise ValidationError(f"{text[:80]} is not an instance's ARN.")
+    return account, instance_id
+
+
+_USED = "This join token has been used. Ask for a new one."

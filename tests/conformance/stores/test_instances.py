@@ -1,0 +1,160 @@
+"""Machines, join tokens, and what ends machines, on every database."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from broker.model.account import AccountId
+from broker.model.machines import Instance, InstanceProfile, JoinToken
+from broker.model.page import PageRequest
+from broker.sessions.revoke import revoke_issued_before
+from broker.stores.directory.sql import SqlDirectory
+from broker.stores.errors import AlreadyExistsError
+
+FIRST = AccountId("111111111111")
+SECOND = AccountId("222222222222")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PROVIDER = f"arn:aws:iam::{FIRST}:oidc-provider/issuer.example"
+ALL = PageRequest(None, 100)
+
+
+def instance(number: int, **changed: object) -> Instance:
+    given = {
+        "account": FIRST,
+        "instance_id": f"i-{number:017x}",
+        "region": "eu-west-3",
+        "public_key": bytes([number]) * 32,
+        "registered_at": NOW + timedelta(seconds=number),
+        "registered_by": "someone",
+        "profile_id": "AIPA1",
+    }
+    return Instance(**{**given, **changed})  # type: ignore[arg-type]
+
+
+def vouched_for(number: int, subject: str = "subject/a", **more: object) -> Instance:
+    return instance(
+        number,
+        registered_by=PROVIDER,
+        provider_id="OIDCP1",
+        subject=subject,
+        **more,
+    )
+
+
+def token(number: int, **changed: object) -> JoinToken:
+    given = {
+        "account": FIRST,
+        "token_id": f"AJTK{number}",
+        "profile_id": "AIPA1",
+        "digest": bytes([number]) * 32,
+        "created_at": NOW,
+        "expires_at": NOW + timedelta(hours=number),
+        "created_by": "operator",
+        "addresses": ("10.0.0.0/8",),
+    }
+    return JoinToken(**{**given, **changed})  # type: ignore[arg-type]
+
+
+async def ids(directory: SqlDirectory, account: AccountId = FIRST) -> list[int]:
+    page = await directory.list_instances(account, ALL)
+    return [int(one.instance_id.removeprefix("i-"), 16) for one in page.items]
+
+
+async def test_instances(directory: SqlDirectory) -> None:
+    first, second = instance(1), instance(2, profile_id=None)
+    async with directory.change(FIRST) as change:
+        await change.insert_instance(second)
+        await change.insert_instance(first)
+        for taken in (
+            instance(1, public_key=bytes(32)),
+            instance(3, public_key=first.public_key),
+        ):
+            with pytest.raises(AlreadyExistsError):
+                await change.insert_instance(taken)
+        assert await change.count(FIRST, "instances") == 2
+    async with directory.change(SECOND) as change:
+        await change.insert_instance(instance(1, account=SECOND))
+    assert await directory.find_instance(FIRST, first.instance_id) == first
+    assert await directory.find_instance(SECOND, second.instance_id) is None
+    assert await directory.find_instance_by_key(FIRST, second.public_key) == second
+    page = await directory.list_instances(FIRST, PageRequest(None, 1))
+    assert page.items == (first,)
+    rest = await directory.list_instances(FIRST, PageRequest(page.marker, 1))
+    assert rest.items == (second,)
+    of_profile = await directory.list_instances(FIRST, ALL, profile_id="AIPA1")
+    assert of_profile.items == (first,)
+    changed = replace(second, profile_id="AIPA2")
+    async with directory.change(FIRST) as change:
+        await change.update_instance(changed)
+        await change.delete_instance(first)
+    assert await directory.find_instance(FIRST, second.instance_id) == changed
+    assert await ids(directory) == [2]
+    assert await ids(directory, SECOND) == [1]
+
+
+async def test_profiles_by_their_ids(directory: SqlDirectory) -> None:
+    profile = InstanceProfile(
+        account=FIRST, profile_id="AIPA1", name="Web", path="/a/", created_at=NOW
+    )
+    async with directory.change(FIRST) as change:
+        await change.insert_instance_profile(profile)
+    assert await directory.find_instance_profile_by_id(FIRST, "AIPA1") == profile
+    assert await directory.find_instance_profile_by_id(SECOND, "AIPA1") is None
+
+
+async def test_join_tokens(directory: SqlDirectory) -> None:
+    async with directory.change(FIRST) as change:
+        for number in (2, 1, 3):
+            await change.insert_join_token(token(number))
+        with pytest.raises(AlreadyExistsError):
+            await change.insert_join_token(token(4, digest=token(1).digest))
+    assert await directory.find_join_token(FIRST, token(2).digest) == token(2)
+    assert await directory.find_join_token(SECOND, token(2).digest) is None
+    used = replace(token(2), instance_id="i-1")
+    async with directory.change(FIRST) as change:
+        await change.update_join_token(used)
+        await change.delete_join_tokens_before(FIRST, NOW + timedelta(minutes=90))
+        assert await change.delete_join_token(FIRST, "AJTK3")
+        assert not await change.delete_join_token(FIRST, "AJTK3")
+        assert await change.count(FIRST, "join_tokens") == 1
+    assert (await directory.list_join_tokens(FIRST, ALL)).items == (used,)
+
+
+@pytest.mark.parametrize(
+    ("target", "left"),
+    [
+        (PROVIDER, [4, 5]),
+        ("OIDCP1", [4, 5]),
+        ("subject/a", [2, 4, 5]),
+        ("subject/c", [1, 2, 4, 5]),
+        ("someone", [1, 2, 4, 5]),
+        ("", [1, 2, 4, 5]),
+    ],
+)
+async def test_a_mark_ends_the_machines_that_it_admitted_before(
+    directory: SqlDirectory, target: str, left: list[int]
+) -> None:
+    async with directory.change(FIRST) as change:
+        await change.insert_instance(vouched_for(1))
+        await change.insert_instance(vouched_for(2, "subject/b"))
+        await change.insert_instance(instance(4))
+        late = NOW + timedelta(hours=2)
+        await change.insert_instance(vouched_for(5, registered_at=late))
+    async with directory.change(SECOND) as change:
+        await change.insert_instance(vouched_for(1, account=SECOND))
+    async with directory.change(FIRST) as change:
+        await revoke_issued_before(
+            change, account=FIRST, target=target, now=NOW + timedelta(hours=1)
+        )
+    assert await ids(directory) == left
+    assert await ids(directory, SECOND) == [1]
+
+
+async def test_an_accounts_machines_go_with_it(directory: SqlDirectory) -> None:
+    async with directory.change(FIRST) as change:
+        await change.insert_instance(instance(1))
+        await change.insert_join_token(token(1))
+        await change.delete_account(FIRST)
+    assert await ids(directory) == []
+    assert (await directory.list_join_tokens(FIRST, ALL)).items == ()

@@ -1,0 +1,311 @@
+"""Machines through the Query API, signed by PyJWT and read by botocore."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.support.broker import Key
+from tests.support.in_process import in_process
+from tests.support.machines import ACCOUNT, TRUST, Fleet, Machine, public_text
+
+SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role"
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    async with in_process(tmp_path) as broker:
+        yield await Fleet.of(broker, "web", "db")
+
+
+async def test_a_machine_joins_and_takes_up_its_role(fleet: Fleet) -> None:
+    machine = await fleet.machine()
+    key = await machine.credentials()
+    assert await fleet.who(key) == f"{SESSION}/web/{machine.instance_id}"
+    (listed,) = (await fleet.manage("ListInstances"))["Instances"]
+    assert listed["Arn"] == machine.arn
+    assert listed["InstanceProfileArn"].endswith(":instance-profile/web")
+    assert ":join-token/" in listed["RegisteredBy"]
+
+
+async def test_credentials_last_six_hours_whatever_the_role_allows(
+    fleet: Fleet,
+) -> None:
+    machine = await fleet.machine()
+    for given, seconds in (({}, 6 * 3600), ({"DurationSeconds": 900}, 900)):
+        reply = await machine.ask("GetInstanceCredentials", **given)
+        answer = reply.parsed("broker", "GetInstanceCredentials")
+        left = answer["Credentials"]["Expiration"] - fleet.broker.clock.now()
+        assert seconds - 60 < left.total_seconds() <= seconds
+    for refused in (899, 21_601):
+        reply = await machine.ask("GetInstanceCredentials", DurationSeconds=refused)
+        assert reply.code == "ValidationError"
+
+
+async def test_policies_see_the_instance_and_the_delivery(fleet: Fleet) -> None:
+    machine = await fleet.machine()
+    other = await fleet.machine()
+    condition = {
+        "ArnEquals": {"ec2:SourceInstanceARN": machine.arn},
+        "StringEquals": {"ec2:RoleDelivery": "2.0"},
+    }
+    statement = {
+        "Effect": "Allow",
+        "Action": "iam:ListRoles",
+        "Resource": "*",
+        "Condition": condition,
+    }
+    await fleet.iam(
+        "PutRolePolicy",
+        RoleName="web",
+        PolicyName="p",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statement}),
+    )
+
+    async def code(key: Key) -> str:
+        return (await fleet.broker.call("iam", "ListRoles", key)).code
+
+    assert await code(await machine.credentials()) == ""
+    assert await code(await machine.credentials(RoleDelivery="1.0")) == "AccessDenied"
+    assert await code(await other.credentials()) == "AccessDenied"
+
+
+async def test_the_roles_trust_policy_decides(fleet: Fleet) -> None:
+    machine = await fleet.machine()
+    before = await machine.credentials()
+    closed = TRUST.replace("ec2.amazonaws.com", "lambda.amazonaws.com")
+    await fleet.iam("UpdateAssumeRolePolicy", RoleName="web", PolicyDocument=closed)
+    reply = await machine.ask("GetInstanceCredentials")
+    assert reply.code == "AccessDenied"
+    assert (await fleet.who(before)).startswith(SESSION)  # as at AWS, until it expires
+
+
+async def test_a_join_token_admits_one_machine(fleet: Fleet) -> None:
+    token = await fleet.token()
+    first, second = Machine(fleet.broker), Machine(fleet.broker)
+    replies = await asyncio.gather(*(one.join(token) for one in (first, second)))
+    assert sorted(reply.status for reply in replies) == [200, 403]
+    admitted = first if first.arn else second
+    refused = second if first.arn else first
+    # The answer may have been lost: the same machine asks again and is not another.
+    arn = admitted.arn
+    assert (await admitted.join(token)).status == 200
+    assert admitted.arn == arn
+    assert (await refused.join(token)).code == "AccessDenied"
+    assert len((await fleet.manage("ListInstances"))["Instances"]) == 1
+    (listed,) = (await fleet.manage("ListJoinTokens"))["JoinTokens"]
+    assert listed["InstanceId"] == admitted.instance_id
+    assert token not in str(listed)
+
+
+async def test_a_join_token_that_does_not_count(fleet: Fleet) -> None:
+    machine = Machine(fleet.broker)
+    elsewhere = await fleet.token(Addresses=["192.0.2.0/24"])
+    deleted = await fleet.manage("CreateJoinToken", InstanceProfileName="web")
+    await fleet.manage("DeleteJoinToken", TokenId=deleted["JoinToken"]["TokenId"])
+    made_up = f"bjt.{ACCOUNT}.{'x' * 43}"
+    late = await fleet.token(DurationSeconds=60)
+    fleet.broker.clock.move(61)
+    for token in (elsewhere, deleted["Token"], made_up, "x" * 40, late):
+        reply = await machine.join(token)
+        assert reply.code == "InvalidClientTokenId", token
+    here = await fleet.token(Addresses=["127.0.0.0/8"])
+    assert (await machine.join(here)).status == 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        base64.b64encode(bytes(32)).decode(),  # of small order: signs anything
+        base64.b64encode(b"\x01" + bytes(31)).decode(),
+        base64.b64encode(b"x" * 31).decode(),
+        "!" * 44,
+    ],
+)
+async def test_a_key_that_proves_nothing(fleet: Fleet, text: str) -> None:
+    reply = await fleet.broker.call(
+        "broker",
+        "RegisterInstance",
+        None,
+        JoinToken=await fleet.token(),
+        PublicKey=text,
+    )
+    assert reply.code in {"InvalidPublicKey", "ValidationError"}
+
+
+async def test_two_machines_never_share_a_key(fleet: Fleet) -> None:
+    machine = await fleet.machine()
+    twin = Machine(fleet.broker, key=machine.key)
+    assert (await twin.join(await fleet.token())).code == "InvalidPublicKey"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"iss": "arn:aws:ec2:us-east-1:111122223333:instance/i-00000000000000000"},
+        {"sub": None},
+        {"aud": "broker:GetInstanceAssociation"},
+        {"aud": ["broker:GetInstanceCredentials"]},
+        {"jti": None},
+        {"jti": "short"},
+        {"jti": "x" * 65},
+        {"jti": 7 * 10**20},
+        {"iat": None},
+        {"iat": "now"},
+        {"iat": True},
+    ],
+)
+async def test_a_proof_with_other_claims(fleet: Fleet, changed: dict[str, Any]) -> None:
+    machine = await fleet.machine()
+    try:
+        proof = machine.proof("GetInstanceCredentials", **changed)
+    except TypeError:  # PyJWT signs no such claims
+        return
+    reply = await machine.ask("GetInstanceCredentials", proof)
+    assert reply.code == "SignatureDoesNotMatch"
+
+
+async def test_a_proof_by_another_key_or_algorithm(fleet: Fleet) -> None:
+    machine, other = await fleet.machine(), await fleet.machine()
+    name = "GetInstanceCredentials"
+    claims = jwt.decode(machine.proof(name), options={"verify_signature": False})
+    stranger = jwt.encode(claims, Ed25519PrivateKey.generate(), algorithm="EdDSA")
+    by_other = jwt.encode(claims, other.key, algorithm="EdDSA")
+    secret = public_text(machine.key)
+    symmetric = jwt.encode(claims, secret, algorithm="HS256")
+    unsigned = jwt.encode(claims, None, algorithm="none")
+    tampered = machine.proof(name)[:-4] + "AAAA"
+    for proof in (stranger, by_other, symmetric, unsigned, tampered, "x" * 30):
+        assert (await machine.ask(name, proof)).code == "SignatureDoesNotMatch"
+
+
+async def test_a_proof_counts_for_five_minutes_and_once(fleet: Fleet) -> None:
+    machine = await fleet.machine()
+    now = int(fleet.broker.clock.now().timestamp())
+    name = "GetInstanceCredentials"
+    for offset in (-310, 310):
+        proof = machine.proof(name, iat=now + offset)
+        assert (await machine.ask(name, proof)).code == "SignatureDoesNotMatch"
+    proof = machine.proof(name, iat=now - 280)
+    assert (await machine.ask(name, proof)).status == 200
+    assert (await machine.ask(name, proof)).code == "SignatureDoesNotMatch"
+
+
+async def test_a_replaced_profile_counts_at_once(fleet: Fleet) -> None:
+    machine = await fleet.machine()
+    old = await machine.credentials()
+    before = await machine.association()
+    await fleet.manage(
+        "AssociateInstanceProfile",
+        InstanceId=machine.instance_id,
+        InstanceProfileName="db",
+    )
+    after = await machine.association()
+    assert (before["RoleName"], after["RoleName"]) == ("web", "db")
+    assert before["AssociationId"] != after["AssociationId"]
+    assert (await fleet.who(await machine.credentials())).startswith(f"{SESSION}/db/")
+    assert (await fleet.who(old)).startswith(f"{SESSION}/web/")  # as at AWS
+    await fleet.manage("DisassociateInstanceProfile", InstanceId=machine.instance_id)
+    assert "RoleName" not in await machine.association()
+    assert (await machine.ask("GetInstanceCredentials")).code == "NoSuchEntity"
+
+
+async def test_another_role_in_the_profile_is_another_association(
+    fleet: Fleet,
+) -> None:
+    machine = await fleet.machine()
+    before = await machine.association()
+    given = {"InstanceProfileName": "web", "RoleName": "web"}
+    await fleet.iam("RemoveRoleFromInstanceProfile", **given)
+    assert (await machine.ask("GetInstanceCredentials")).code == "NoSuchEntity"
+    await fleet.iam("AddRoleToInstanceProfile", **given | {"RoleName": "db"})
+    after = await machine.association()
+    assert after["RoleName"] == "db"
+    assert before["AssociationId"] != after["AssociationId"]
+
+
+async def test_the_end_of_a_machine_ends_what_it_did(fleet: Fleet) -> None:
+    machine, other = await fleet.machine(), await fleet.machine()
+    key, others = await machine.credentials(), await other.credentials()
+    await fleet.iam(
+        "CreateRole",
+        RoleName="next",
+        AssumeRolePolicyDocument=json.dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": {
+                    "Effect": "Allow",
+                    "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:role/web"},
+                    "Action": "sts:AssumeRole",
+                },
+            }
+        ),
+    )
+    chained = await fleet.broker.ask(
+        "sts",
+        "AssumeRole",
+        key,
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/next",
+        RoleSessionName="session",
+    )
+    await fleet.manage("EndInstance", InstanceId=machine.instance_id)
+    assert await fleet.who(key) == "ExpiredToken"
+    assert await fleet.who(Key.of(chained["Credentials"])) == "ExpiredToken"
+    assert (await machine.ask("GetInstanceCredentials")).code == "InvalidClientTokenId"
+    assert (await machine.ask("GetInstanceAssociation")).code == "InvalidClientTokenId"
+    assert (await fleet.who(others)).startswith(SESSION)
+
+
+async def test_handing_out_a_role_needs_the_permission_to_pass_it(
+    fleet: Fleet,
+) -> None:
+    machine = await fleet.machine()
+    await fleet.iam("CreateUser", UserName="ops")
+    made = (await fleet.iam("CreateAccessKey", UserName="ops"))["AccessKey"]
+    ops = Key.of(made)
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("CreateJoinToken", {"InstanceProfileName": "db"}),
+        (
+            "AssociateInstanceProfile",
+            {"InstanceProfileName": "db", "InstanceId": machine.instance_id},
+        ),
+    ]
+
+    async def codes() -> list[str]:
+        return [
+            (await fleet.broker.call("broker", name, ops, **given)).code
+            for name, given in calls
+        ]
+
+    def policy(*statements: dict[str, Any]) -> str:
+        return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+    async def allow(*statements: dict[str, Any]) -> None:
+        await fleet.iam(
+            "PutUserPolicy",
+            UserName="ops",
+            PolicyName="p",
+            PolicyDocument=policy(*statements),
+        )
+
+    own = {"Effect": "Allow", "Action": "broker:*", "Resource": "*"}
+    passing = {
+        "Effect": "Allow",
+        "Action": "iam:PassRole",
+        "Resource": f"arn:aws:iam::{ACCOUNT}:role/web",
+    }
+    await allow(own, passing)
+    assert await codes() == ["AccessDenied", "AccessDenied"]
+    condition = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+    right = passing | {
+        "Resource": f"arn:aws:iam::{ACCOUNT}:role/db",
+        "Condition": condition,
+    }
+    await allow(own, right)
+    assert await codes() == ["", ""]
