@@ -273,6 +273,7 @@ def console_deps(
         resolver=services.resolver,
         portal_sessions=services.portal_sessions,
         portal_logins=services.portal_logins,
+        organisations=services.organisations,
         fresh=services.fresh,
         directory=services.stores.directory,
         cache=services.stores.cache,

@@ -72,6 +72,7 @@ from broker.federation.outbound import OutboundClient
 from broker.federation.saml_request_key import RequestKeys
 from broker.federation.web_identity import WebIdentityProver
 from broker.identities.mfa_codes import MfaCodes
+from broker.identities.organisations import Organisations, read_organisations
 from broker.identities.passwords import Passwords
 from broker.installation import Installation, open_installation
 from broker.model.entities import SamlProvider
@@ -118,6 +119,7 @@ class Services(Installation):
     resolver: Resolver
     portal_sessions: PortalSessions
     portal_logins: PortalLogins
+    organisations: Organisations
     federated: SamlProver
     issuer_keys: IssuerKeys
     metadata_refresher: MetadataRefresher
@@ -230,6 +232,7 @@ def _build(
     auditor = Auditor(stores.ledger, clock)
     messages = AuthorizationMessages(keyring)
     library = PolicyLibrary(stores.directory, fresh)
+    organisations = read_organisations(settings.organisations_file)
     guard = Guard(library, messages)
     rates = RateLimits(stores.cache, clock, calls_per_second=settings.rate_limit)
     attempts = Attempts(stores.cache, clock)
@@ -278,7 +281,14 @@ def _build(
                 assumers=RoleAssumers(stores.directory, guard),
             ),
             FirstPassword(Passwords(vault)).action(),
-            *portal_actions(fresh, issuer, stores.ledger, library=library, guard=guard),
+            *portal_actions(
+                fresh,
+                issuer,
+                stores.ledger,
+                library=library,
+                guard=guard,
+                organisations=organisations,
+            ),
             *roles_anywhere_actions(fresh, issuer),
             LookupEvents(stores.ledger).action(),
             GetActivity(stores.ledger).action(),
@@ -329,6 +339,7 @@ def _build(
         resolver=resolver,
         portal_sessions=PortalSessions(stores.cache, vault, resolver, fresh),
         portal_logins=portal_logins(stores.cache, vault),
+        organisations=organisations,
         federated=federated,
         issuer_keys=issuer_keys,
         metadata_refresher=metadata_refresher,

@@ -20,6 +20,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from broker.errors import OperatorError
 from broker.federation.addresses import InternalIssuer, parse_internal_issuers
+from broker.identities.organisations import (
+    OrganisationsFileError,
+    read_organisations,
+)
 from broker.spelling import find_similar
 from broker.stores.urls import (
     StoreUrlError,
@@ -208,6 +212,14 @@ def _authorities(path: Path) -> Path:
     return path
 
 
+def _organisations(path: Path) -> Path:
+    try:
+        read_organisations(path)
+    except OrganisationsFileError as error:
+        raise ValueError(str(error)) from None
+    return path
+
+
 def _file(path: Path) -> Path:
     if path.is_dir():
         raise ValueError(f"{path} is a folder; write the path of a file")
@@ -252,6 +264,7 @@ class Settings(BaseSettings):
     home_region: Annotated[str, AfterValidator(_region)] = "us-east-1"
     allowed_destinations: Annotated[Texts, AfterValidator(_origins)] = ()
     host_aliases: HostNames = ()
+    organisations_file: Annotated[Path, AfterValidator(_organisations)] | None = None
     rate_limit: Annotated[int, _number(0, 1_000_000)] = 600
     audit_days: Annotated[int, _number(1, 36_500)] = 365
     log_format: LogFormat | None = None

@@ -103,16 +103,19 @@ class SamlProver:
         *,
         key_budget: SamlKeyBudget | None = None,
         request_id: str = "",
+        also_to: str = "",
     ) -> FederatedIdentity:
         """The identity that one provider's keys prove; roles are not looked at.
 
         ``in_response_to`` are the browser's open requests, and ``key_budget`` remembers
         which keys did not verify the response. With a ``request_id`` a refusal names
-        the request, as AWS's API does.
+        the request, as AWS's API does. ``also_to`` is another provider's ARN, at whose
+        address the response may have been sent to.
 
         Raises:
             InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: refused.
         """
+        recipients = await self._recipients_of(also_to)
         name = _parse_arn(provider_arn).resource.removeprefix("saml-provider/")
         provider = await self._fresh.find_saml_provider(account, name)
         if provider is None:
@@ -128,6 +131,7 @@ class SamlProver:
                 in_response_to,
                 key_budget=key_budget,
                 request_id=request_id,
+                recipients=recipients,
             )
         except BrokerError as error:
             newer = await self._find_newer(provider, error)
@@ -140,7 +144,18 @@ class SamlProver:
             in_response_to,
             key_budget=key_budget,
             request_id=request_id,
+            recipients=recipients,
         )
+
+    async def _recipients_of(self, provider_arn: str) -> frozenset[str]:
+        """A provider's own address; none if there is no such provider."""
+        if not provider_arn:
+            return frozenset()
+        arn = _parse_arn(provider_arn)
+        name = arn.resource.removeprefix("saml-provider/")
+        account = parse_account_id(arn.account)
+        provider = await self._fresh.find_saml_provider(account, name)
+        return frozenset() if provider is None else frozenset({self._acs_of(provider)})
 
     async def _prove(
         self,
@@ -151,6 +166,7 @@ class SamlProver:
         *,
         key_budget: SamlKeyBudget | None,
         request_id: str,
+        recipients: AbstractSet[str],
     ) -> FederatedIdentity:
         expected = self._expectations
         terms = await self._terms(provider)
@@ -165,7 +181,7 @@ class SamlProver:
                 metadata=terms.metadata,
                 decryption_keys=terms.decryption,
                 audiences=expected.audiences,
-                recipients=terms.recipients,
+                recipients=terms.recipients | recipients,
                 now=now,
                 skew=expected.skew,
                 in_response_to=in_response_to,

@@ -18,6 +18,7 @@ from broker.cli.checks import (
     check_settings,
 )
 from broker.cli.findings import Finding, Level, problem
+from broker.cli.organisation_checks import check_organisations
 from broker.cli.provider_checks import check_providers
 from broker.cli.sealed_checks import check_sealed_values
 from broker.cli.service_checks import check_services
@@ -94,6 +95,7 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
             *await check_accounts(stores),
             *await check_issuers(stores, clock),
             *await check_services(stores, clock),
+            *await check_organisations(settings, stores),
         ):
             yield finding
         async for finding in check_providers(settings, stores, clock):

@@ -15,6 +15,7 @@ from broker.federation.code_flow import CodeFlow
 from broker.federation.saml_request_key import RequestKeys
 from broker.federation.web_identity import WebIdentityProver
 from broker.identities.mfa_codes import MfaCodes
+from broker.identities.organisations import Organisations
 from broker.identities.passkeys import PasskeyProofs
 from broker.identities.passwords import Passwords
 from broker.pipeline import Pipeline
@@ -55,6 +56,7 @@ class ConsoleDeps:
     resolver: Resolver
     portal_sessions: PortalSessions
     portal_logins: PortalLogins
+    organisations: Organisations
     fresh: FreshDirectory
     directory: DirectoryReader
     cache: Cache

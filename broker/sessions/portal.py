@@ -48,15 +48,18 @@ class PortalIdentity:
 class PortalSignIn:
     """A sign-in as it is kept. ``identities`` are none for an IAM user.
 
-    It ends with the ``end_marks`` in its account, too: a login at a provider has one.
-    ``earlier`` are the browser's sign-ins before it that go on.
+    It ends with the ``end_marks`` in ``end_account``, too: a login at a provider has one.
+    ``earlier`` are the browser's sign-ins before it that go on. ``organisation`` is the
+    one that was signed in to; empty for an account.
     """
 
     access_key_id: str
     session_token: str = field(repr=False)
     identities: tuple[PortalIdentity, ...] = ()
     end_marks: tuple[str, ...] = ()
+    end_account: str = ""
     earlier: tuple[str, ...] = field(default=(), repr=False)
+    organisation: str = ""
 
 
 class NamedRoles:
@@ -134,7 +137,9 @@ class _StoredSignIn:
     access_key_id: str
     session_token: str = field(repr=False)
     end_marks: tuple[str, ...]
+    end_account: str
     earlier: tuple[str, ...] = field(repr=False)
+    organisation: str
     roles: NamedRoles
 
 
@@ -143,11 +148,13 @@ class OpenPortal:
     """A live sign-in; ``handle`` is the cookie of the browser that it began in.
 
     ``roles`` are none for an IAM user, whose policies say which there are.
+    ``organisation`` is empty for a sign-in to an account.
     """
 
     handle: str = field(repr=False)
     resolved: ResolvedSession
     roles: NamedRoles
+    organisation: str = ""
 
     @property
     def session(self) -> Session:
@@ -201,7 +208,9 @@ class PortalSessions:
             "key": sign_in.access_key_id,
             "token": sign_in.session_token,
             "ends": sign_in.end_marks,
+            "ends_in": sign_in.end_account,
             "earlier": sign_in.earlier,
+            "organisation": sign_in.organisation,
             "until": int(expires_at.timestamp()),
             "identities": [
                 {**_row(one.identity), "roles": one.roles} for one in sign_in.identities
@@ -221,12 +230,17 @@ class PortalSessions:
         resolved = await self._resolver.resolve(
             kept.access_key_id, kept.session_token, now
         )
-        account = resolved.session.account
+        account = AccountId(kept.end_account or resolved.session.account)
         if kept.end_marks and await has_ended(
             self._directory, account, *kept.end_marks
         ):
             raise ExpiredToken(detail="the login at the provider has ended")
-        return OpenPortal(handle=handle, resolved=resolved, roles=kept.roles)
+        return OpenPortal(
+            handle=handle,
+            resolved=resolved,
+            roles=kept.roles,
+            organisation=kept.organisation,
+        )
 
     async def find_earlier(self, handle: str) -> tuple[str, ...]:
         """The sign-ins of the same browser before this one, ended or not."""
@@ -246,7 +260,9 @@ class PortalSessions:
             value["key"],
             value["token"],
             tuple(value["ends"]),
+            value.get("ends_in", ""),
             tuple(value.get("earlier", ())),
+            value.get("organisation", ""),
             NamedRoles(value["identities"], ends_at),
         )
         if len(str(value["identities"])) <= _REMEMBERED_CHARACTERS:

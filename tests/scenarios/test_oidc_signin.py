@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import boto3
 import httpx2 as httpx
 import pytest
+from botocore.exceptions import ClientError
 from lxml import html
 
 from broker.cli.resealing import CLIENT_SECRET, reseal_all, sealed_values
@@ -22,7 +23,15 @@ from broker.services import open_services
 from broker.settings import load_settings
 from tests.support.broker import ACCOUNT, REGION, Key
 from tests.support.identity_providers import browsing
-from tests.support.oidc_world import SECRET, OidcWorld, oidc_world, role_arn, sign_in
+from tests.support.oidc_world import (
+    MEMBER,
+    SECRET,
+    STRICT,
+    OidcWorld,
+    oidc_world,
+    role_arn,
+    sign_in,
+)
 from tests.support.servers import find_free_port
 from tests.support.signin import text_of
 from tests.support.visit import visit
@@ -109,13 +118,51 @@ def test_the_role_page_leads_to_the_portal(world: OidcWorld) -> None:
         assert "You are admin@example.com" in page
 
 
-def begin_device(url: str) -> tuple[dict[str, Any], Any]:
+def test_an_organisation_asks_each_members_own_provider(world: OidcWorld) -> None:
+    """One ID token; who has not registered its client accepts none of it."""
+    with browsing() as browser:
+        page = browser.get(f"{world.broker.url}/portal/corp")
+        (link,) = html.fromstring(page.text).xpath("//a[@class='way']/@href")
+        assert "with" in link
+        login = browser.get(f"{world.broker.url}{link}")
+        page = browser.submit(browser.submit(login, login="admin", password="any"))
+        assert browser.url == f"{world.broker.url}/portal/corp"
+        forms = "//form[@action='/portal/corp/console']//input[@name='role']/@value"
+        assert html.fromstring(page.text).xpath(forms) == [
+            role_arn("Admin"),
+            role_arn("Staff"),
+            f"arn:aws:iam::{MEMBER}:role/Admin",
+        ]
+        device, client = begin_device(world.broker.url, "corp")
+        consent = browser.get(device["verificationUriComplete"])
+        browser.submit(consent, answer="allow")
+        token = client.create_token(
+            grantType="urn:ietf:params:oauth:grant-type:device_code",
+            deviceCode=device["deviceCode"],
+            **client_of(device),
+        )["accessToken"]
+        sso = unsigned("sso", f"{world.broker.url}/sso")
+        accounts = sso.list_accounts(accessToken=token)["accountList"]
+        assert [one["accountId"] for one in accounts] == [ACCOUNT, MEMBER]
+        given = sso.get_role_credentials(
+            roleName="Admin", accountId=MEMBER, accessToken=token
+        )["roleCredentials"]
+        key = Key(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
+        arn = world.broker.client("sts", key).get_caller_identity()["Arn"]
+        assert arn == (f"arn:aws:sts::{MEMBER}:assumed-role/Admin/admin@example.com")
+        with pytest.raises(ClientError, match="ForbiddenException"):
+            sso.get_role_credentials(
+                roleName="Admin", accountId=STRICT, accessToken=token
+            )
+
+
+def begin_device(url: str, place: str = ACCOUNT) -> tuple[dict[str, Any], Any]:
     """What boto3's client of ``sso-oidc`` is told; its registration is added."""
     client = unsigned("sso-oidc", f"{url}/sso-oidc")
     made = client.register_client(clientName="test", clientType="public")
     registered = {name: made[name] for name in ("clientId", "clientSecret")}
     device = client.start_device_authorization(
-        startUrl=f"{url}/portal/{ACCOUNT}", **registered
+        startUrl=f"{url}/portal/{place}", **registered
     )
     return {**device, **registered}, client
 

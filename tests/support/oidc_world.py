@@ -18,6 +18,9 @@ def role_arn(name: str) -> str:
     return f"arn:aws:iam::{ACCOUNT}:role/{name}"
 
 
+MEMBER, STRICT = "444455556666", "777788889999"
+
+
 @dataclass
 class OidcWorld:
     """``start`` is where signing in begins; ``root`` the account's key."""
@@ -34,8 +37,18 @@ def oidc_world(folder: Path) -> Iterator[OidcWorld]:
     """Staff and admins of a provider that also tells of logouts."""
     port = find_free_port()
     issuer = f"http://localhost:{port}"
-    with running_broker(folder, internal_issuers=f"localhost:{port}") as broker:
+    host = f"localhost:{port}"
+    organisations = folder / "organisations.yaml"
+    members = "\n".join(
+        f'      "{number}": {{Providers: [oidc-provider/{host}]}}'
+        for number in (ACCOUNT, MEMBER, STRICT)
+    )
+    organisations.write_text(f"Organisations:\n  corp:\n    Accounts:\n{members}\n")
+    with running_broker(
+        folder, internal_issuers=host, organisations_file=str(organisations)
+    ) as broker:
         root = broker.create_account()
+        _add_members(broker, issuer)
         arn = _register(broker, root, issuer)
         secret = folder / "secret"
         secret.write_text(SECRET)
@@ -64,10 +77,18 @@ def sign_in(world: OidcWorld, browser: Browser, name: str) -> str:
     return text_of(browser.submit(consent))
 
 
-def _register(broker: RunningBroker, root: Key, issuer: str) -> str:
+def _add_members(broker: RunningBroker, issuer: str) -> None:
+    """Two more accounts of the organisation; one does not know the broker's client."""
+    for number, client in ((MEMBER, "broker"), (STRICT, "app")):
+        arn = _register(broker, broker.create_account(number), issuer, client)
+        groups = {"admins": [f"arn:aws:iam::{number}:role/Admin"]}
+        broker.command("providers", "set", arn, f"GroupRoles={json.dumps(groups)}")
+
+
+def _register(broker: RunningBroker, root: Key, issuer: str, *clients: str) -> str:
     iam = broker.client("iam", root)
     arn: str = iam.create_open_id_connect_provider(
-        Url=issuer, ClientIDList=["broker", "app"]
+        Url=issuer, ClientIDList=clients or ["broker", "app"]
     )["OpenIDConnectProviderArn"]
     host = issuer.removeprefix("http://")
     trust = {

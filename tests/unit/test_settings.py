@@ -43,6 +43,8 @@ NONSENSE = [
     ("CA_FILE", "/nowhere.pem", "PEM file"),
     ("CA_FILE", __file__, "PEM file"),
     ("KEYRING_FILE", "/tmp", "a file"),
+    ("ORGANISATIONS_FILE", "/nowhere.yaml", "cannot be read"),
+    ("ORGANISATIONS_FILE", __file__, "line 1"),
     ("DATABASE_URL", "mysql://u:hunter2@h/x", "postgresql://"),
     ("DATABASE_URL", "postgresql://u:hunter2@h:port/x", "postgresql://"),
     ("DATABASE_URL", "sqlite://x.db", "sqlite:///"),

@@ -16,6 +16,7 @@ from broker.actions.portal.sign_out import LOGOUT
 from broker.actions.sts.role_mint import RoleMinter
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
+from broker.identities.organisations import Organisations
 from broker.sessions.issue import SessionIssuer
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.ledger.port import Ledger
@@ -28,9 +29,11 @@ def portal_actions(
     *,
     library: PolicyLibrary,
     guard: Guard,
+    organisations: Organisations,
 ) -> tuple[Action, ...]:
     """Every action of the portal."""
-    choices, names = RoleChoices(fresh, library, guard), AccountNames(fresh)
+    choices = RoleChoices(fresh, library, guard, organisations)
+    names = AccountNames(fresh, organisations)
     return (
         Authenticate(fresh, issuer).action(),
         *Assignments(choices, names).actions(),

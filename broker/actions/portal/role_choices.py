@@ -21,6 +21,7 @@ from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
 from broker.authz.named_roles import named_roles
 from broker.errors import AccessDenied, ValidationError
+from broker.identities.organisations import Organisations
 from broker.model.account import AccountId, parse_account_id
 from broker.model.caller import Caller
 from broker.model.entities import Role
@@ -72,8 +73,13 @@ class RoleChoices:
     """Finds the roles of a sign-in, and those that it may take."""
 
     def __init__(
-        self, fresh: FreshDirectory, library: PolicyLibrary, guard: Guard
+        self,
+        fresh: FreshDirectory,
+        library: PolicyLibrary,
+        guard: Guard,
+        organisations: Organisations,
     ) -> None:
+        self._organisations = organisations
         self._fresh = fresh
         self._library = library
         self._guard = guard
@@ -82,11 +88,16 @@ class RoleChoices:
         """A role that the sign-in named, or any that an IAM user asks for."""
         if not portal.roles:
             try:
-                return await self._fresh.find_role(parse_account_id(account), name)
+                number = parse_account_id(account)
             except ValueError:
                 return None
+            if not self._admits(portal, number):
+                return None
+            return await self._fresh.find_role(number, name)
         found = portal.roles.find(account, name)
         if found is None or not await self._is_registered(found[1]):
+            return None
+        if not self._admits(portal, found[1].account, found[1].provider_arn):
             return None
         return await self.find_named(found[0])
 
@@ -134,10 +145,14 @@ class RoleChoices:
         portal = choosing.portal
         named = portal.roles.find(role.account, role.name)
         if named is None:
-            if portal.roles:
+            if portal.roles or not self._admits(portal, role.account):
                 return False
             caller, provider_arn = choosing.call.caller, ""
-        elif named[0] != role.arn or not await self._is_known(named[1], choosing):
+        elif (
+            named[0] != role.arn
+            or not self._admits(portal, role.account, named[1].provider_arn)
+            or not await self._is_known(named[1], choosing)
+        ):
             return False
         else:
             caller, provider_arn = federated_caller(named[1]), named[1].provider_arn
@@ -175,6 +190,17 @@ class RoleChoices:
             return await call.directory.list_roles_with(call.account, text, page)
         except InvalidMarkerError as error:
             raise ValidationError("There is no such place in this list.") from error
+
+    def _admits(
+        self, portal: OpenPortal, account: AccountId, provider_arn: str = ""
+    ) -> bool:
+        """Whether the sign-in's organisation, if it is to one, has the account."""
+        if not portal.organisation:
+            return True
+        found = self._organisations.find(portal.organisation)
+        if found is None or not found.admits(account, provider_arn):
+            return False
+        return bool(portal.roles) or found.admits_users(portal.session.account)
 
     async def _candidates(
         self, choosing: Choosing, account: AccountId | None

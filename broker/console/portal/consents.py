@@ -32,7 +32,8 @@ from broker.console.csrf import (
     require_same_origin,
 )
 from broker.console.forms import Form, read_form
-from broker.console.portal.sign_ins import PORTAL, PortalSignIns
+from broker.console.portal.places import PORTAL
+from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.portal.visits import PortalVisits
 from broker.console.rendering import see_other
 from broker.console.request_info import (

@@ -14,7 +14,7 @@ from broker.console.context import HOME, ConsoleContext
 from broker.console.credentials_view import CredentialsView
 from broker.console.login_method import LoginMethod
 from broker.console.pages.recent_roles import RecentRoles, name_of_person
-from broker.console.portal.sign_ins import PORTAL
+from broker.console.portal.places import PORTAL
 from broker.console.portal.visits import (
     PortalVisit,
     PortalVisits,

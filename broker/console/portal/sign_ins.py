@@ -19,11 +19,14 @@ from broker.console.console_session import ConsoleSession
 from broker.console.context import ConsoleContext
 from broker.console.cookies import SessionCookie
 from broker.console.destinations import is_at_or_below
+from broker.console.portal.organisation_proofs import OrganisationProofs
+from broker.console.portal.places import PORTAL, PortalPlace, PortalPlaces
 from broker.console.rendering import see_other
 from broker.console.request_info import unnoted
 from broker.console.signin.pending_login import LONGEST_SIGN_IN, PendingLogin
 from broker.console.signin.provider_logins import ProviderLogin, login_end_mark
 from broker.errors import (
+    AccessDenied,
     ExpiredToken,
     InvalidClientTokenId,
     InvalidIdentityToken,
@@ -31,6 +34,7 @@ from broker.errors import (
 )
 from broker.federation.offered_roles import offered_roles
 from broker.federation.oidc_options import parse_oidc_options
+from broker.identities.organisations import Organisation
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.federated import FederatedIdentity
@@ -45,7 +49,6 @@ from broker.sessions.portal import (
     PortalSignIn,
 )
 
-PORTAL = "/portal"
 _COOKIE = "broker-portal"
 _WAITING_COOKIE = "broker-portal-waiting"
 _WAITING_LIFE = timedelta(minutes=10)
@@ -64,6 +67,7 @@ class _Opening:
     name: str
     principal_id: str
     accounts: frozenset[AccountId]
+    organisation: str = ""
     identities: tuple[PortalIdentity, ...] = ()
     pending: PendingLogin | None = None
 
@@ -76,15 +80,23 @@ class _Opening:
             self.principal_id,
             self.name,
         )
-        return not is_same and any(map(old.reaches, self.accounts))
+        is_there = old.organisation == self.organisation != "" or any(
+            map(old.reaches, self.accounts)
+        )
+        return is_there and not is_same
 
 
-def _opening_of(found: Sequence[PortalIdentity], pending: PendingLogin) -> _Opening:
+def _opening_of(
+    found: Sequence[PortalIdentity],
+    pending: PendingLogin,
+    organisation: Organisation | None,
+) -> _Opening:
     first = found[0].identity
     return _Opening(
         name=first.session_name or first.subject,
         principal_id=first.provider_id,
         accounts=frozenset(one.identity.account for one in found),
+        organisation=organisation.name if organisation else "",
         identities=tuple(found),
         pending=pending,
     )
@@ -116,6 +128,8 @@ class PortalSignIns:
         self._waiting_cookie = SessionCookie(secure=deps.secure, name=_WAITING_COOKIE)
         self._waiting = Handles(deps.cache, deps.vault, "portal-waiting")
         self._sessions = deps.portal_sessions
+        self._places = PortalPlaces(context)
+        self._proofs = OrganisationProofs(context)
 
     async def wait(self, response: Response, destination: str) -> None:
         """Remember that the browser's next sign-in is to open the portal.
@@ -164,7 +178,7 @@ class PortalSignIns:
         return found
 
     async def open_for_user(
-        self, request: Request, account: AccountId
+        self, request: Request, place: PortalPlace
     ) -> OpenPortal | None:
         """A new sign-in of the IAM user who is signed in to the console, if any is."""
         who = await self._context.find_session(request)
@@ -172,7 +186,7 @@ class PortalSignIns:
             not isinstance(who, ConsoleSession)
             or who.session.kind is not SessionKind.CONSOLE
             or who.principal.type is not PrincipalType.USER
-            or who.session.account != account
+            or not place.admits_users(who.session.account)
         ):
             return None
 
@@ -185,7 +199,8 @@ class PortalSignIns:
             lambda: _Opening(
                 name=who.session.name,
                 principal_id=who.session.principal_id,
-                accounts=frozenset({account}),
+                accounts=frozenset({who.session.account}),
+                organisation=place.organisation.name if place.organisation else "",
             ),
         )
         return await self._sessions.find(handle, self._now())
@@ -194,9 +209,15 @@ class PortalSignIns:
         """Open the portal with a provider's proof, using that up."""
         found: list[PortalIdentity] = []
 
+        organisation = self._places.organisation_of(pending.destination)
+
         async def prove(now: datetime) -> ProofResult:
             prove_with = self._prove_token if pending.token else self._prove_assertion
-            found.extend(await prove_with(request, pending, now))
+            found.extend(await prove_with(request, pending, now, organisation))
+            if not found:
+                raise AccessDenied(
+                    "Your identity provider gives you no role in this organisation."
+                )
             proved = proved_by(found[0].identity)
             if not pending.token:
                 return proved
@@ -206,7 +227,9 @@ class PortalSignIns:
                 one_time_use=one_time_use("oidc-sign-in", pending.state, until=until),
             )
 
-        handle = await self._open(request, prove, lambda: _opening_of(found, pending))
+        handle = await self._open(
+            request, prove, lambda: _opening_of(found, pending, organisation)
+        )
         if not pending.token and pending.request_id:
             await self._context.login_states.forget(pending.request_id[1:])
         response = see_other(pending.destination)
@@ -284,6 +307,7 @@ class PortalSignIns:
         going_on: Sequence[OpenPortal],
     ) -> str:
         marks: tuple[str, ...] = ()
+        end_account = ""
         pending = opening.pending
         if pending is not None and pending.login:
             login = await self._context.logins.open(
@@ -292,44 +316,80 @@ class PortalSignIns:
                 credentials.expiration,
             )
             marks = (login_end_mark(login),)
+            end_account = _account_of(pending.login["provider_arn"])
         return await self._sessions.open(
             PortalSignIn(
                 access_key_id=credentials.access_key_id,
                 session_token=credentials.session_token.reveal(),
                 identities=opening.identities,
                 end_marks=marks,
+                end_account=end_account,
                 earlier=tuple(one.handle for one in going_on),
+                organisation=opening.organisation,
             ),
             credentials.expiration,
             kept_until=max((one.ends_at for one in going_on), default=None),
         )
 
     async def _prove_assertion(
-        self, request: Request, pending: PendingLogin, now: datetime
+        self,
+        request: Request,
+        pending: PendingLogin,
+        now: datetime,
+        organisation: Organisation | None,
     ) -> list[PortalIdentity]:
-        """Verify the assertion again, with each provider that accepted it."""
+        """Verify the assertion again, with each provider that accepted it.
+
+        In an organisation it is also verified with those of the other members.
+        """
         answering: frozenset[str] = frozenset()
         if pending.request_id:
             await self._context.login_states.require(request, pending.request_id[1:])
             answering = frozenset({pending.request_id})
-        found = []
-        for arn in pending.provider_arns:
+        # Those of other members are asked below, where they may refuse it.
+        arns = (pending.provider_arn,) if organisation else pending.provider_arns
+        identities = []
+        for arn in arns:
             identity = await self._context.deps.federated.prove_for_provider(
                 pending.response, _account_of(arn), arn, now, answering
             )
             _require_name(identity)
-            roles = tuple(
-                pair.role_arn
-                for pair in identity.role_pairs
-                if pair.provider_arn == arn
+            identities.append(identity)
+        if organisation is not None:
+            identities = [
+                one
+                for one in identities
+                if organisation.admits(one.account, one.provider_arn)
+            ]
+            identities += await self._proofs.verify_response(
+                organisation,
+                pending.response,
+                now,
+                answering=answering,
+                besides=arns,
+                sent_to=pending.provider_arn,
             )
-            found.append(PortalIdentity(identity=identity, roles=roles))
-        return found
+        found = [
+            PortalIdentity(
+                identity=identity,
+                roles=tuple(
+                    pair.role_arn
+                    for pair in identity.role_pairs
+                    if pair.provider_arn == identity.provider_arn
+                ),
+            )
+            for identity in identities
+        ]
+        return [one for one in found if one.roles or organisation is None]
 
     async def _prove_token(
-        self, _request: Request, pending: PendingLogin, now: datetime
+        self,
+        _request: Request,
+        pending: PendingLogin,
+        now: datetime,
+        organisation: Organisation | None,
     ) -> list[PortalIdentity]:
-        """Verify the ID token again."""
+        """Verify the ID token again; in an organisation, with the other members', too."""
         deps = self._context.deps
         arn: str = pending.login["provider_arn"]
         account = _account_of(arn)
@@ -342,9 +402,20 @@ class PortalSignIns:
         if provider is None or provider.unique_id != identity.provider_id:
             raise InvalidIdentityToken("Specified provider doesn't exist.")
         options = parse_oidc_options(provider.options)
-        named = replace(identity, session_name=pending.session_name)
-        roles = offered_roles(identity, options)
-        return [PortalIdentity(identity=named, roles=roles)]
+        found = [(identity, offered_roles(identity, options))]
+        if organisation is not None:
+            if not organisation.admits(account, arn):
+                found = []
+            found += await self._proofs.verify_token(
+                organisation, pending.token, now, besides=arn
+            )
+        return [
+            PortalIdentity(
+                identity=replace(one, session_name=pending.session_name), roles=roles
+            )
+            for one, roles in found
+            if roles or organisation is None
+        ]
 
     def _now(self) -> datetime:
         return self._context.deps.clock.now()

@@ -21,7 +21,8 @@ from broker.console.csrf import FIELD, is_own_form, require_same_origin
 from broker.console.forms import read_form
 from broker.console.pages.favourite_roles import KEPT_MAX, FavouriteRoles
 from broker.console.pages.recent_roles import RecentRoles, name_of_person
-from broker.console.portal.sign_ins import PORTAL, PortalSignIns
+from broker.console.portal.places import PORTAL
+from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.portal.visits import PortalVisit, PortalVisits, read_role
 from broker.console.rendering import see_other
 from broker.console.signin.account_page import require_place

@@ -1,4 +1,4 @@
-"""Visits to the portal's pages: by whom, of which account; or where to sign in."""
+"""Visits to the portal's pages: by whom, to which place; or where to sign in."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,8 @@ from broker.actions.portal.account_names import AccountNames
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.forms import Form, read_form
-from broker.console.portal.sign_ins import PORTAL, PortalSignIns
+from broker.console.portal.places import PLACE, PORTAL, PortalPlaces, place_of
+from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.rendering import Handler, see_other
 from broker.console.request_info import (
     note,
@@ -22,7 +23,6 @@ from broker.console.request_info import (
     source_address,
 )
 from broker.console.signin.account_page import require_place
-from broker.console.signin.sign_in_options import SignInOptions
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -41,7 +41,8 @@ _ROLE = re.compile(
 class PortalVisit:
     """A request for a page of the portal, by somebody who is signed in to it.
 
-    ``place`` is the account in the address, by number or alias.
+    ``place`` is what the address names: an account's number or alias, or an
+    organisation.
     """
 
     request: Request
@@ -85,25 +86,25 @@ def read_role(form: Form) -> RoleName:
 
 
 class PortalVisits:
-    """Matches the browser's sign-in with the account of a start URL."""
+    """Matches the browser's sign-in with the place of a start URL."""
 
     def __init__(self, context: ConsoleContext, sign_ins: PortalSignIns) -> None:
         self._context = context
         self._sign_ins = sign_ins
-        self._options = SignInOptions(context)
+        self._places = PortalPlaces(context)
         self._begin_limits = context.begin_limits
-        self._names = AccountNames(context.deps.fresh)
+        self._names = AccountNames(context.deps.fresh, context.deps.organisations)
 
     async def find(self, request: Request, place: str) -> OpenPortal | None:
-        """The browser's sign-in to this account (its number or alias).
+        """The browser's sign-in to this place: an account or an organisation.
 
         An IAM user who is signed in to the console is signed in here as well.
         """
-        number = await self._options.find_number(place)
-        if number is None:
+        found = await self._places.find(place)
+        if found is None:
             return None
-        portal = await self._sign_ins.find(request, lambda one: one.reaches(number))
-        return portal or await self._sign_ins.open_for_user(request, number)
+        portal = await self._sign_ins.find(request, found.is_reached_by)
+        return portal or await self._sign_ins.open_for_user(request, found)
 
     def page(self, page: Page) -> Handler:
         """A page below a start URL, for who is signed in; refusals are pages there."""
@@ -158,7 +159,7 @@ class PortalVisits:
             template,
             status,
             place=visit.place,
-            place_name=await self.name_of(portal, portal.session.account),
+            place_name=await self._name_of_place(visit),
             name=portal.session.name,
             provider_arn=portal.session.provider_arn,
             ends_at=portal.ends_at,
@@ -173,6 +174,12 @@ class PortalVisits:
         await self._sign_ins.remember(visit.request, page, portal)
         return page
 
+    async def _name_of_place(self, visit: PortalVisit) -> str:
+        organisation = self._context.deps.organisations.find(visit.portal.organisation)
+        if organisation is not None:
+            return organisation.display_name
+        return await self.name_of(visit.portal, visit.portal.session.account)
+
     async def name_of(self, portal: OpenPortal, account: AccountId) -> str:
         """What an account is called."""
         return await self._names.get(portal, account)
@@ -180,12 +187,15 @@ class PortalVisits:
     async def to_sign_in(
         self, request: Request, place: str, destination: str
     ) -> Response:
-        """Redirect to the account's sign-in page, and back afterwards.
+        """Redirect to the place's sign-in page, and back afterwards.
 
         Raises:
             Throttling: this address begins too many sign-ins.
         """
         await self._begin_limits.require(source_address(request))
+        if self._context.deps.organisations.find(place) and not place_of(destination):
+            mark = "&" if "?" in destination else "?"
+            destination = f"{destination}{mark}{urlencode({PLACE: place})}"
         response = see_other(
             f"{SIGN_IN}/{place}?{urlencode({'Destination': destination})}"
         )

@@ -20,6 +20,7 @@ from broker.console.signin.oidc_signin import OidcSignIn
 from broker.console.signin.saml_requests import SamlRequests
 from broker.console.signin.sign_in_options import SignInOption, SignInOptions
 from broker.errors import NoSuchEntity
+from broker.identities.organisations import Organisation
 from broker.model.account import Account
 from broker.model.entities import SamlProvider
 
@@ -78,9 +79,16 @@ class SignIn:
         )
 
     async def account_page(self, request: Request) -> Response:
-        """``/signin/{alias or id}``; does not reveal whether the account exists."""
+        """``/signin/{alias or id}``; does not reveal whether the account exists.
+
+        An organisation has a page of its own.
+        """
         place = require_place(request)
         form = await read_form(request)
+        organisation = self._context.deps.organisations.find(place)
+        if organisation is not None:
+            destination = self._destination(form.find("Destination"))
+            return await self._show_organisation(request, organisation, destination)
         known = self._context.known.find(request)
         known = known if known is not None and known.place == place else None
         return await self.show(
@@ -91,6 +99,29 @@ class SignIn:
                 is_root=form.find("kind") == "root",
                 name=known.name if known else "",
             ),
+        )
+
+    async def _show_organisation(
+        self, request: Request, organisation: Organisation, destination: str
+    ) -> Response:
+        destination = destination or f"/portal/{organisation.name}"
+        options = await self._options.of_organisation(organisation)
+        members = [one for one in organisation.members.values() if one.has_passwords]
+        directory = self._context.deps.directory
+        accounts = [(one, await directory.find_account(one.account)) for one in members]
+        return self._context.pages.show(
+            request,
+            "signin_organisation.html",
+            organisation=organisation,
+            links=[_link(option, "", destination) for option in options],
+            accounts=[
+                SignInLink(
+                    one.display_name or (found and found.alias) or one.account,
+                    _with(f"{SIGN_IN}/{one.account}", destination),
+                    one.account,
+                )
+                for one, found in accounts
+            ],
         )
 
     async def show(

@@ -24,9 +24,9 @@ from broker.console.csrf import require_same_origin
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
 from broker.console.pages.recent_roles import RecentRoles, name_of
+from broker.console.portal.places import PORTAL, PortalPlaces
 from broker.console.portal.sign_ins import (
     PICKS_PORTAL,
-    PORTAL,
     leads_to_portal,
     to_portal,
 )
@@ -88,6 +88,7 @@ class OidcSignIn:
         self._completion = completion
         self._choices = Handles(context.deps.cache, context.deps.vault, "oidc-choice")
         self._recent = RecentRoles(context.deps)
+        self._places = PortalPlaces(context)
 
     async def begin(
         self, request: Request, provider: OidcProvider, destination: str
@@ -142,15 +143,14 @@ class OidcSignIn:
             raise
         # The code is spent by now, so the result is kept where it can be retried if
         # a store is unavailable.
+        destination = login_state["destination"]
         logins = {
-            arn: _pending_login(proved, arn, login_state["destination"], state)
+            arn: _pending_login(proved, arn, destination, state)
             for arn in proved.role_arns
         }
-        if leads_to_portal(login_state["destination"]):
-            first = next(iter(logins.values()))
-            response = await self._completion.redirect(
-                to_portal(first, first.destination)
-            )
+        if leads_to_portal(destination):
+            login = _pending_login(proved, "", destination, state)
+            response = await self._completion.redirect(to_portal(login, destination))
         elif len(logins) == 1:
             response = await self._completion.redirect(*logins.values())
         else:
@@ -273,7 +273,8 @@ class OidcSignIn:
         claims = identity.claims
         _require_nonce(claims.get("nonce"), login_state["nonce"])
         roles = offered_roles(identity, options)
-        if not roles:
+        # In an organisation, other members' providers may give some.
+        if not roles and not self._places.organisation_of(login_state["destination"]):
             raise AccessDenied(_NO_ROLE)
         can_end = await deps.code_flow.can_end(provider)
         login = _login(identity, claims, can_end=can_end)

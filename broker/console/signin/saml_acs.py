@@ -25,7 +25,9 @@ from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
 from broker.console.pages.recent_roles import RecentRoles, name_of
-from broker.console.portal.sign_ins import PICKS_PORTAL, PORTAL, leads_to_portal
+from broker.console.portal.organisation_proofs import OrganisationProofs
+from broker.console.portal.places import PORTAL, PortalPlaces
+from broker.console.portal.sign_ins import PICKS_PORTAL, leads_to_portal
 from broker.console.rendering import compressed
 from broker.console.request_info import note
 from broker.console.signin.login_completion import LoginCompletion
@@ -82,11 +84,16 @@ class AccountBlock:
 
 @dataclass(slots=True)
 class _Attempt:
-    """A posted response, and the provider that it is from or claims to be from."""
+    """A posted response, and the provider that it is from or claims to be from.
+
+    ``verified_by`` is the first provider that verified it.
+    """
 
     response_text: str
     uuid: str | None
+    relay: str = ""
     provider_arn: str = ""
+    verified_by: str = ""
 
 
 @dataclass(slots=True)
@@ -106,13 +113,17 @@ class SamlAcs:
         self._requests = SamlRequests(context)
         self._recent = RecentRoles(context.deps)
         self._options = SignInOptions(context)
+        self._places = PortalPlaces(context)
+        self._proofs = OrganisationProofs(context)
 
     async def post(self, request: Request) -> Response:
         """``POST /saml``, and ``POST /saml/acs/{id}`` for one provider."""
         note(request, action="ListRolesWithSAML")
         form = await read_form(request, body_max=BODY_BYTES_MAX)
         attempt = _Attempt(
-            form.require("SAMLResponse"), request.path_params.get("uuid")
+            form.require("SAMLResponse"),
+            request.path_params.get("uuid"),
+            form.find("RelayState") or "",
         )
         try:
             return await self._answer(request, form, attempt)
@@ -135,10 +146,8 @@ class SamlAcs:
     ) -> Response:
         response_text, uuid = attempt.response_text, attempt.uuid
         answered, choices = await self._list(request, attempt)
-        relay = form.find("RelayState") or ""
-        destination = self._context.destinations.find_safe(
-            answered.destination if answered else relay
-        )
+        relay = attempt.relay
+        destination = self._find_destination(attempt, answered)
         if form.find("pick") == PICKS_PORTAL:
             destination = f"{PORTAL}/{choices[0].identity.account}"
         if destination is not None and leads_to_portal(destination):
@@ -191,7 +200,7 @@ class SamlAcs:
                 door=LoginMethod.SAML,
                 destination=destination,
                 response=attempt.response_text,
-                provider_arn=attempt.provider_arn,
+                provider_arn=attempt.verified_by,
                 request_id=answered.request_id if answered else "",
                 login=await find_login(self._context, choices[0].identity),
                 portal=True,
@@ -232,9 +241,7 @@ class SamlAcs:
         try:
             peeked = _peek(response_text)
             listed.answered = await self._requests.find_answered(peeked.in_response_to)
-            identities = await self._verify(
-                response_text, peeked, uuid, listed.answered, now
-            )
+            identities = await self._verify(attempt, peeked, listed.answered, now)
         except BrokerError as error:
             claimed = await self._find_claimed(
                 response_text, peeked, uuid, listed.answered
@@ -251,24 +258,27 @@ class SamlAcs:
                 for pair in reversed(identity.role_pairs)
             }.values()
         )[::-1]
+        attempt.verified_by = identities[0].provider_arn
         first = listed.choices[0].identity if listed.choices else identities[0]
         attempt.provider_arn = first.provider_arn
         return proved_by(first)
 
     async def _verify(
         self,
-        response_text: str,
+        attempt: _Attempt,
         peeked: UnverifiedResponse,
-        uuid: str | None,
         answered: OpenRequest | None,
         now: datetime,
     ) -> list[FederatedIdentity]:
         """Verify the response with each nominated provider.
 
+        On the way to an organisation its other members' providers verify it as well.
+
         Raises:
             InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: No
                 provider accepts it; this is the first one's reason.
         """
+        response_text, uuid = attempt.response_text, attempt.uuid
         identities: list[FederatedIdentity] = []
         first: BrokerError | None = None
         candidates = await self._nominate(peeked, uuid)
@@ -295,11 +305,30 @@ class SamlAcs:
                 raise
             except BrokerError as error:
                 first = first or error
+        organisation = self._places.organisation_of(
+            self._find_destination(attempt, answered) or ""
+        )
+        if organisation is not None and (identities or answered is None):
+            identities += await self._proofs.verify_response(
+                organisation,
+                response_text,
+                now,
+                answering=open_requests,
+                besides=[arn for _, arn in candidates],
+                sent_to=identities[0].provider_arn if identities else "",
+            )
         if not identities:
             raise first or InvalidIdentityToken(
                 NO_ROLE, detail="the response nominates no provider"
             )
         return identities
+
+    def _find_destination(
+        self, attempt: _Attempt, answered: OpenRequest | None
+    ) -> str | None:
+        return self._context.destinations.find_safe(
+            answered.destination if answered else attempt.relay
+        )
 
     async def _find_claimed(
         self,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.saml_options import SamlProviderOptions
+from broker.identities.organisations import Organisation
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.entities import OidcProvider, SamlProvider
@@ -49,6 +50,7 @@ class SignInOptions:
     def __init__(self, context: ConsoleContext) -> None:
         self._directory = context.deps.directory
         self._fresh = context.deps.fresh
+        self._federated = context.deps.federated
 
     async def of_account(self, account: str) -> tuple[SignInOption, ...]:
         """An account's options, by its id or alias; empty for an unknown account."""
@@ -65,6 +67,28 @@ class SignInOptions:
             ),
             *(SignInOption(p) for p in oidc if parse_oidc_options(p.options).client_id),
         )
+
+    async def of_organisation(
+        self, organisation: Organisation
+    ) -> tuple[SignInOption, ...]:
+        """An organisation's options: one for each identity provider.
+
+        Where several members have registered the same one, the first in the file
+        begins the sign-in.
+        """
+        found: dict[tuple[str, ...], SignInOption] = {}
+        for account, arn in organisation.saml_providers:
+            saml = await self._fresh.find_saml_provider(account, _name_of(arn))
+            if saml and SamlProviderOptions.parse(saml.options).sign_in:
+                metadata = await self._federated.metadata_of(saml)
+                entities = sorted(one.entity_id for one in metadata.descriptors)
+                found.setdefault(("saml", *entities), SignInOption(saml))
+        for account, arn in organisation.oidc_providers:
+            oidc = await self._fresh.find_oidc_provider(account, _name_of(arn))
+            client_id = parse_oidc_options(oidc.options).client_id if oidc else None
+            if oidc and client_id:
+                found.setdefault(("oidc", oidc.url, client_id), SignInOption(oidc))
+        return tuple(found.values())
 
     async def start_path(self, provider_arn: str) -> str:
         """The path that starts a sign-in with a provider, or else with its account.
@@ -104,3 +128,7 @@ class SignInOptions:
             return None
         found = await self._directory.find_account_by_alias(account)
         return found.account_id if found else None
+
+
+def _name_of(provider_arn: str) -> str:
+    return Arn.parse(provider_arn).resource.partition("/")[2]

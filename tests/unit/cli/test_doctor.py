@@ -107,6 +107,46 @@ def test_an_issuers_keys_from_before_certificates_are_told_of_until_they_are_ove
 
 
 @pytest.mark.usefixtures("account")
+def test_organisations_that_name_what_is_not_there(
+    cli: CommandLine,
+    applied: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = cli.folder / "organisations.yaml"
+    monkeypatch.setenv("BROKER_ORGANISATIONS_FILE", str(path))
+
+    def told(accounts: str, name: str = "corp", *, fails: bool = False) -> list[str]:
+        path.write_text(f"Organisations: {{{name}: {{Accounts: {{{accounts}}}}}}}")
+        return [
+            text.removeprefix("organisations: ")
+            for texts in findings(cli, fails=fails).values()
+            for text in texts
+            if text.startswith("organisations:")
+        ]
+
+    users = f'"{ACCOUNT}": {{Passwords: true}}'
+    corp = "{Providers: [saml-provider/Corp]}"
+    own, arn = f'"{ACCOUNT}": {corp}', f"arn:aws:iam::{ACCOUNT}:saml-provider/Corp"
+    assert told(users) == ["corp has 1 account"]
+    assert told(own, fails=True) == [
+        "no sign-in to corp can begin here",
+        f"corp names {arn}, which does not exist",
+    ]
+    assert told(f'"999999999999": {corp}, {users}', fails=True) == [
+        "corp names the account 999999999999, which does not exist"
+    ]
+    applied(
+        f'Accounts: {{"{ACCOUNT}": {{SAMLProviders: [{{Name: Corp,'
+        f" SamlMetadataDocument: {json.dumps(metadata_xml())}}}]}}}}"
+    )
+    assert told(own) == ["no sign-in to corp can begin here"]
+    cli("providers", "set", arn, "SignIn=true")
+    assert told(own) == ["corp has 1 account"]
+    (hidden,) = told(own, "example")
+    assert hidden.startswith(f"example is also the alias of {ACCOUNT}")
+
+
+@pytest.mark.usefixtures("account")
 @pytest.mark.parametrize(("hours", "told"), [(35, True), (37, False)])
 def test_sessions_of_the_version_before_are_told_of_while_there_may_be_some(
     cli: CommandLine, hours: int, told: bool

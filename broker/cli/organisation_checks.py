@@ -1,0 +1,96 @@
+"""What ``broker doctor`` says of organisations."""
+
+from broker.cli.findings import Finding, good, problem, warning
+from broker.federation.oidc_options import parse_oidc_options
+from broker.federation.saml_options import SamlProviderOptions
+from broker.identities.organisations import (
+    MemberAccount,
+    Organisation,
+    OrganisationsFileError,
+    read_organisations,
+)
+from broker.model.arn import Arn
+from broker.settings import Settings
+from broker.storage import Stores
+
+_SUBJECT = "organisations"
+
+
+async def check_organisations(settings: Settings, stores: Stores) -> list[Finding]:
+    """Find members and providers that are not there, and names that hide others."""
+    try:
+        organisations = read_organisations(settings.organisations_file)
+    except OrganisationsFileError as error:
+        return [problem(_SUBJECT, str(error), "correct the file")]
+    found: list[Finding] = []
+    for organisation in organisations.by_name.values():
+        wrong = await _check(organisation, stores)
+        name, count = organisation.name, len(organisation.members)
+        found += wrong or [
+            good(_SUBJECT, f"{name} has {count} account{'s' * (count != 1)}")
+        ]
+    return found
+
+
+async def _check(organisation: Organisation, stores: Stores) -> list[Finding]:
+    found: list[Finding] = []
+    hidden = await stores.directory.find_account_by_alias(organisation.name)
+    if hidden is not None:
+        found.append(
+            warning(
+                _SUBJECT,
+                f"{organisation.name} is also the alias of {hidden.account_id}, whose"
+                " sign-in page and portal are at its number only",
+                "rename one of the two",
+            )
+        )
+    begins = False
+    for member in organisation.members.values():
+        if await stores.directory.find_account(member.account) is None:
+            found.append(
+                problem(
+                    _SUBJECT,
+                    f"{organisation.name} names the account {member.account}, which"
+                    " does not exist",
+                    "remove it from the file, or make the account",
+                )
+            )
+            continue
+        begins = begins or member.has_passwords
+        for arn in member.providers:
+            is_there, is_offered = await _find_provider(arn, member, stores)
+            begins = begins or is_offered
+            if not is_there:
+                found.append(
+                    problem(
+                        _SUBJECT,
+                        f"{organisation.name} names {arn}, which does not exist",
+                        "correct the name, or make the provider",
+                    )
+                )
+    if not begins:
+        found.append(
+            warning(
+                _SUBJECT,
+                f"no sign-in to {organisation.name} can begin here",
+                "broker providers set ARN SignIn=true for one of its SAML providers,"
+                " or ClientId=… for an OpenID Connect provider",
+            )
+        )
+    return found
+
+
+async def _find_provider(
+    arn: str, member: MemberAccount, stores: Stores
+) -> tuple[bool, bool]:
+    """Whether a provider exists, and whether a sign-in can begin with it here."""
+    kind, _, name = Arn.parse(arn).resource.partition("/")
+    if kind == "saml-provider":
+        saml = await stores.directory.find_saml_provider(member.account, name)
+        if saml is None:
+            return False, False
+        return True, SamlProviderOptions.parse(saml.options).sign_in
+    oidc = await stores.directory.find_oidc_provider(member.account, name)
+    if oidc is None:
+        return False, False
+    return True, bool(parse_oidc_options(oidc.options).client_id)

@@ -1,0 +1,385 @@
+"""Accounts under one start address: whose proof reaches what."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lxml import html
+
+from broker.identities.organisations import Organisations, parse_organisations
+from broker.model.account import AccountId
+from broker.model.entities import InlinePolicy
+from broker.model.session import Session
+from tests.support.passwords import create_user, send_password, use_cheap_hashes
+from tests.support.portal import Person, Terminal
+from tests.support.portal_accounts import add_accounts, numbers
+from tests.support.saml_idp import key_pair
+from tests.support.signin import (
+    ACCOUNT,
+    ORIGIN,
+    OTHER,
+    SignInWorld,
+    form_fields,
+    open_world,
+    pair,
+    role_arn,
+    text_of,
+)
+from tests.unit.console.signin.test_saml_requests import ACS, UUID, begin
+
+ONE, TWO, OUTSIDE = numbers(3)
+GROUPS = "https://idp.example.com/groups"
+START = "/portal/corp"
+SAME = {"sec-fetch-site": "same-origin"}
+FILE = f"""
+Organisations:
+  corp:
+    DisplayName: Example Corp
+    Accounts:
+      "{ACCOUNT}": {{DisplayName: Production, Providers: [saml-provider/Corp]}}
+      "{ONE}": {{Providers: [saml-provider/Corp]}}
+      "{TWO}": {{Passwords: true}}
+      "{OTHER}": {{Providers: [saml-provider/Corp], Passwords: true}}
+"""
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
+    path = tmp_path / "organisations.yaml"
+    path.write_text(FILE)
+    async with open_world(tmp_path, organisations_file=path, rate_limit=0) as made:
+        made.clock.stop()
+        await add_accounts(made, [ONE, TWO, OUTSIDE], names=["Deploy", "Look"])
+        yield made
+
+
+def groups(*names: str) -> dict[str, Any]:
+    """What of an assertion names groups instead of roles."""
+    return {
+        "attributes": {
+            "https://aws.amazon.com/SAML/Attributes/RoleSessionName": (
+                "alice@example.com",
+            ),
+            GROUPS: names,
+        }
+    }
+
+
+async def map_groups(world: SignInWorld, *accounts: AccountId, **more: object) -> None:
+    """Let the group of engineers have a role in each of these accounts."""
+    for account in accounts:
+        name = "Reader" if account in {ACCOUNT, OTHER} else "Deploy"
+        table = {"engineers": [role_arn(name, account)]}
+        options = {"GroupRoles": table, "GroupAttribute": GROUPS, **more}
+        async with world.services.stores.directory.change(account) as change:
+            provider = await change.find_saml_provider(account, "Corp")
+            assert provider is not None
+            await change.update_saml_provider(replace(provider, options=options))
+
+
+def listed(page: Any) -> list[str]:
+    forms = f"//form[@action='{START}/console']//input[@name='role']/@value"
+    return [str(value) for value in html.fromstring(page.text).xpath(forms)]
+
+
+async def session_of(world: SignInWorld, answer: Any) -> Session:
+    given = answer.json()["roleCredentials"]
+    resolved = await world.services.resolver.resolve(
+        given["accessKeyId"], given["sessionToken"], world.clock.now()
+    )
+    return resolved.session
+
+
+async def test_groups_open_the_roles_of_every_member(world: SignInWorld) -> None:
+    """One assertion that names no role; each account has its own table."""
+    await map_groups(world, ACCOUNT, ONE, OUTSIDE, OTHER)
+    person = Person(world)
+    await person.sign_in(place="corp", **groups("engineers"))
+    page = await person.browser.get(START)
+    assert "access portal of Example Corp" in text_of(page)
+    assert listed(page) == [role_arn("Deploy", ONE), role_arn("Reader")]
+    names = html.fromstring(page.text).xpath("//div[@id='roles']//h2/text()")
+    assert names == ["product-00", "Production"]
+    found = await person.browser.get(START, params={"q": "produCTION"})
+    assert listed(found) == [role_arn("Reader")]
+    nobody = Person(world)
+    data = {
+        "SAMLResponse": world.response(**groups("guests")),
+        "RelayState": START,
+    }
+    posted = await nobody.browser.post("/saml", data=data)
+    assert posted.status_code == 400
+
+
+async def test_tools_list_the_members_and_get_credentials(world: SignInWorld) -> None:
+    await map_groups(world, ACCOUNT, ONE, OUTSIDE)
+    person = Person(world)
+    terminal = await Terminal(world).register(issuerUrl=f"{ORIGIN}{START}")
+    sent = await person.browser.get("/authorize", params=terminal.authorize_query())
+    asked = await person.browser.get(sent.headers["location"])
+    assert asked.headers["location"].startswith("/signin/corp?")
+    # The provider's own button, which knows nothing of the organisation.
+    arrived = await world.sign_in(person.browser, pair("Reader"))
+    consent = await person.browser.get(arrived.headers["location"])
+    answered = await person.press(consent)
+    code = answered.headers["location"].partition("code=")[2].partition("&")[0]
+    token = (await terminal.redeem(code)).json()["accessToken"]
+    accounts = await terminal.ask("assignment/accounts", token)
+    assert accounts.json()["accountList"] == [
+        {"accountId": ACCOUNT, "accountName": "Production"}
+    ]
+    person, terminal = Person(world), await Terminal(world).register(device=True)
+    device = await terminal.begin(startUrl=f"{ORIGIN}{START}")
+    await person.sign_in(place="corp", **groups("engineers"))
+    await person.answer_device(device["userCode"])
+    token = (await terminal.poll(device)).json()["accessToken"]
+    accounts = await terminal.ask("assignment/accounts", token)
+    assert [one["accountName"] for one in accounts.json()["accountList"]] == [
+        "Production",
+        "product-00",
+    ]
+    session = await session_of(world, await terminal.role(token, "Deploy", ONE))
+    assert (session.account, session.kind.value) == (ONE, "AssumeRoleWithSAML")
+    assert session.provider_arn == f"arn:aws:iam::{ONE}:saml-provider/Corp"
+    for name, account in (("Deploy", OUTSIDE), ("Look", ONE), ("Deploy", TWO)):
+        refused = await terminal.role(token, name, account)
+        assert refused.headers["x-amzn-errortype"] == "ForbiddenException"
+
+
+async def test_an_account_outside_is_not_reached_though_its_provider_agrees(
+    world: SignInWorld,
+) -> None:
+    deploy = f"{role_arn('Deploy', OUTSIDE)},arn:aws:iam::{OUTSIDE}:saml-provider/Corp"
+    person = Person(world)
+    await person.sign_in(pair("Reader"), deploy, place="corp")
+    assert listed(await person.browser.get(START)) == [role_arn("Reader")]
+    alone = Person(world)
+    data = {"SAMLResponse": world.response(deploy), "RelayState": START}
+    posted = await alone.browser.post("/saml", data=data)
+    refused = await alone.browser.get(posted.headers["location"])
+    assert refused.status_code == 403
+    assert "no role in this organisation" in refused.text
+    # To its own account the same assertion is still good.
+    data["RelayState"] = f"/portal/{OUTSIDE}"
+    posted = await alone.browser.post("/saml", data=data)
+    assert (await alone.browser.get(posted.headers["location"])).status_code == 303
+
+
+async def test_a_members_trust_policy_decides_as_ever(world: SignInWorld) -> None:
+    await map_groups(world, ACCOUNT, ONE)
+    person = Person(world)
+    await person.sign_in(place="corp", **groups("engineers"))
+    async with world.services.stores.directory.change(ONE) as change:
+        role = await change.find_role(ONE, "Deploy")
+        assert role is not None
+        denied = role.trust_policy.replace('"Allow"', '"Deny"')
+        await change.update_role(replace(role, trust_policy=denied))
+    assert listed(await person.browser.get(START)) == [role_arn("Reader")]
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        provider = await change.find_saml_provider(ACCOUNT, "Corp")
+        assert provider is not None
+        await change.update_saml_provider(
+            replace(provider, metadata=provider.metadata.replace("idp", "idq"))
+        )
+    again = Person(world)
+    data = {"SAMLResponse": world.response(), "RelayState": START}
+    assert (await again.browser.post("/saml", data=data)).status_code == 400
+
+
+async def test_one_members_keys_open_no_other_members_roles(world: SignInWorld) -> None:
+    """The other provider claims the same entity id, with keys of its own."""
+    await map_groups(world, ACCOUNT, ONE, OTHER)
+    person = Person(world)
+    await person.sign_in(
+        place="corp", signing_key=key_pair("other"), **groups("engineers")
+    )
+    assert listed(await person.browser.get(START)) == [role_arn("Reader", OTHER)]
+
+
+async def sent_response(
+    world: SignInWorld, request: Any, **knobs: Any
+) -> dict[str, str]:
+    """An answer to a request that the first member's provider was asked with."""
+    asked = request.get("ID")
+    response = world.response(
+        recipient=ACS,
+        in_response_to=asked,
+        response={"destination": ACS, "in_response_to": asked},
+        **knobs,
+    )
+    return {"SAMLResponse": response}
+
+
+async def test_a_sign_in_that_begins_here_reaches_all_members(
+    world: SignInWorld,
+) -> None:
+    """The answer is addressed to the one that was asked; the others see it as well."""
+    await map_groups(world, ACCOUNT, ONE, OTHER, SignIn=True)
+    person = Person(world)
+    page = await person.browser.get("/signin/corp")
+    assert "Example Corp" in text_of(page)
+    links = html.fromstring(page.text).xpath("//a[@class='way']/@href")
+    # One identity provider, one link; then the accounts with passwords.
+    assert [link.partition("?")[0] for link in links] == [
+        f"/signin/{ACCOUNT}/with/{UUID}",
+        f"/signin/{TWO}",
+        f"/signin/{OTHER}",
+    ]
+    request = await begin(person.browser, links[0])
+    data = await sent_response(world, request, **groups("engineers"))
+    posted = await person.browser.post(f"/saml/acs/{UUID}", data=data)
+    assert posted.status_code == 303, posted.text
+    arrived = await person.browser.get(posted.headers["location"])
+    assert arrived.headers["location"] == START
+    assert listed(await person.browser.get(START)) == [
+        role_arn("Deploy", ONE),
+        role_arn("Reader"),
+    ]
+
+
+async def test_only_the_provider_that_was_asked_may_answer(world: SignInWorld) -> None:
+    await map_groups(world, ACCOUNT, ONE, OTHER, SignIn=True)
+    person = Person(world)
+    request = await begin(
+        person.browser, f"/signin/{ACCOUNT}/with/{UUID}?Destination={START}"
+    )
+    data = await sent_response(
+        world, request, signing_key=key_pair("other"), **groups("engineers")
+    )
+    assert (
+        await person.browser.post(f"/saml/acs/{UUID}", data=data)
+    ).status_code == 400
+    # Elsewhere than in an organisation, another's address is none of a provider's.
+    unasked = world.response(
+        recipient=ACS, response={"destination": ACS}, **groups("engineers")
+    )
+    posted = await person.browser.post(
+        f"/saml/acs/SAMLSP{ONE}0000", data={"SAMLResponse": unasked}
+    )
+    assert posted.status_code == 400
+
+
+async def test_an_account_and_an_organisation_are_signed_in_to_each_by_itself(
+    world: SignInWorld,
+) -> None:
+    person = Person(world)
+    await person.sign_in()
+    assert (
+        (await person.browser.get(START)).headers["location"].startswith("/signin/corp")
+    )
+    await person.sign_in(place="corp")
+    for place in (ACCOUNT, "corp"):
+        assert (await person.browser.get(f"/portal/{place}")).status_code == 200
+    handle = person.browser.cookies["broker-portal"]
+    before = world.browser(cookies={"broker-portal": handle})
+    assert (await before.get(START)).status_code == 200
+    await person.sign_in(place="corp", aws={"session_name": "bob@example.com"})
+    # It was somebody else's: that one has ended.
+    assert (await before.get(START)).status_code == 303
+    assert "bob@example.com" in (await person.browser.get(START)).text
+
+
+async def test_users_of_members_with_passwords_sign_in(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_cheap_hashes(monkeypatch)
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    user = await create_user(world, policy=policy)
+    trusting = [(ACCOUNT, "Reader"), (ONE, "Deploy"), (OUTSIDE, "Deploy")]
+    for account, name in trusting:
+        async with world.services.stores.directory.change(account) as change:
+            role = await change.find_role(account, name)
+            assert role is not None
+            trust = {**statement, "Principal": {"AWS": user.arn}}
+            del trust["Resource"]
+            document = {"Version": "2012-10-17", "Statement": trust}
+            await change.update_role(replace(role, trust_policy=json.dumps(document)))
+    named = [role_arn(name, account) for account, name in trusting]
+    policy = json.dumps(
+        {"Version": "2012-10-17", "Statement": {**statement, "Resource": named}}
+    )
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.put_inline_policy(
+            InlinePolicy(
+                account=ACCOUNT, owner_id=user.user_id, name="Named", document=policy
+            )
+        )
+    person = Person(world)
+    await send_password(person.browser, Destination=START)
+    # The account's users do not sign in there.
+    assert (await person.browser.get(START)).status_code == 303
+    everyone = world.services.organisations.find("corp")
+    assert everyone is not None
+    member = replace(everyone.members[ACCOUNT], has_passwords=True)
+    set_organisation(
+        world, replace(everyone, members={**everyone.members, ACCOUNT: member})
+    )
+    page = await person.browser.get(START)
+    assert listed(page) == [role_arn("Deploy", ONE), role_arn("Reader")]
+    data = form_fields(page, f"{START}/sign-out")
+    for arn, status in zip(named, (200, 200, 403), strict=True):
+        answer = await person.browser.post(
+            f"{START}/credentials", data=data | {"role": arn}, headers=SAME
+        )
+        assert answer.status_code == status, arn
+    # Without a restart nothing changes; after it, the sign-in reaches nothing.
+    set_organisation(world, everyone)
+    assert listed(await person.browser.get(START)) == []
+
+
+def set_organisation(world: SignInWorld, organisation: Any) -> None:
+    """As a restart with another file does, while sign-ins go on."""
+    by_name = world.services.organisations.by_name
+    assert isinstance(by_name, dict)
+    by_name[organisation.name] = organisation
+
+
+async def test_a_changed_file_counts_for_sign_ins_that_go_on(
+    world: SignInWorld,
+) -> None:
+    await map_groups(world, ACCOUNT, ONE)
+    person = Person(world)
+    await person.sign_in(place="corp", **groups("engineers"))
+    page = await person.browser.get(START)
+    assert listed(page) == [role_arn("Deploy", ONE), role_arn("Reader")]
+    data = form_fields(page, f"{START}/sign-out")
+    corp = world.services.organisations.find("corp")
+    assert corp is not None
+    for changed in (
+        {key: one for key, one in corp.members.items() if key != ONE},
+        {**corp.members, ONE: replace(corp.members[ONE], providers=())},
+    ):
+        set_organisation(world, replace(corp, members=changed))
+        assert listed(await person.browser.get(START)) == [role_arn("Reader")]
+        refused = await person.browser.post(
+            f"{START}/credentials",
+            data=data | {"role": role_arn("Deploy", ONE)},
+            headers=SAME,
+        )
+        assert refused.status_code == 403
+    by_name = world.services.organisations.by_name
+    assert isinstance(by_name, dict)
+    by_name.clear()
+    assert (await person.browser.get(START)).status_code == 303
+
+
+async def test_an_organisation_comes_before_an_account_of_its_name(
+    world: SignInWorld,
+) -> None:
+    """Whoever administers an account chooses its alias."""
+    directory = world.services.stores.directory
+    async with directory.change(OTHER) as change:
+        account = await change.find_account(OTHER)
+        assert account is not None
+        await change.update_account(replace(account, alias="corp"))
+    page = await world.browser().get("/signin/corp")
+    assert "Example Corp" in text_of(page)
+
+
+def test_without_a_file_there_is_none() -> None:
+    assert Organisations().find("corp") is None
+    assert parse_organisations(FILE).find("corp") is not None
