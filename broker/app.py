@@ -24,7 +24,7 @@ from broker.identities.passwords import Passwords
 from broker.security_credentials.pages import SECURITY_CREDENTIALS
 from broker.services import PAGES, Services, open_services
 from broker.settings import Settings
-from broker.web import authzen, documentation, roles_anywhere, versitygw
+from broker.web import authzen, documentation, opa, roles_anywhere, versitygw
 from broker.web.api import ApiEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
@@ -155,6 +155,11 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
                 versitygw.PRIVATE_PATH: versitygw.GatewayEndpoint(
                     services.pipeline, services.registry, services.gateway_scheme
                 ),
+                **opa.hook_endpoints(
+                    services.pipeline,
+                    services.registry.get("broker", "Authorize"),
+                    services.store_scheme,
+                ),
                 **_portal_endpoints(services),
                 **_roles_anywhere_endpoints(services),
             },
@@ -175,6 +180,8 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
             FORWARD_PATH,
             *authzen.DATA_PATHS,
             *versitygw.DATA_PATHS,
+            opa.CEPH_PATH,
+            opa.MINIO_PATH,
         ),
         hsts=settings.secure,
         observe=services.metrics.observe_request,

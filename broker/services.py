@@ -92,6 +92,7 @@ from broker.stores.directory.freshness import Freshness
 from broker.stores.ledger.observed import ObservedLedger
 from broker.stores.uses import UseBuffer
 from broker.web.metrics import Metrics
+from broker.web.opa import TOKEN_HEADERS
 
 PAGES = (
     "/saml",
@@ -141,6 +142,9 @@ class Services(Installation):
     """Proves registered services by token or signature; proxies by token alone."""
 
     proxy_scheme: Scheme
+    store_scheme: Scheme
+    """As ``proxy_scheme``, and takes the token where Ceph and MinIO put it."""
+
     gateway_scheme: Scheme
     """Proves versitygw, which signs as for IAM, but by rules of its own."""
 
@@ -360,6 +364,7 @@ def _build(
         service_scheme=ServiceScheme(fresh, signatures),
         proxy_scheme=ServiceScheme(fresh),
         bearer_scheme=ServiceScheme(fresh, signatures, bearers=(b"authorization",)),
+        store_scheme=ServiceScheme(fresh, bearers=TOKEN_HEADERS),
         gateway_scheme=SignedForScheme(
             signatures,
             SignedFor(service="iam", rules=SignatureRules(path_as_sent=True)),

@@ -1,0 +1,230 @@
+"""The hooks in which Ceph and MinIO ask an OPA server: ``{"result": true}`` or not.
+
+A user of the store is a user of the same name in the service's account, or, if the name
+is an ARN, the principal with that ARN. Nothing else that the store says of the user
+counts: groups and claims are the store's own.
+
+Source: Ceph, ``rgw_opa.cc``; MinIO, "Access Management Plugin Guide".
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import orjson
+import structlog
+from pydantic import Field, StringConstraints
+
+from broker.actions.action import Action
+from broker.actions.decisions.authorize import ANSWERS, QUESTION
+from broker.actions.decisions.question import Batch, DecisionAnswer, Question
+from broker.authn.scheme import Scheme
+from broker.errors import BrokerError, InternalFailure, ProofError
+from broker.model.request import Door
+from broker.pipeline import Pipeline
+from broker.protocols.enforcement import RequestAmbiguous
+from broker.protocols.enforcement.s3 import read_s3_request
+from broker.web.asgi import App, Receive, Scope, Send, respond
+from broker.web.bodies import ClientGoneError
+from broker.web.json_requests import Part, read_json, read_model, receive_request
+
+CEPH_PATH = "/v1/data/ceph/authz"
+MINIO_PATH = "/v1/data/minio/authz"
+
+TOKEN_HEADERS = (b"authorization", b"x-auth-token")
+"""MinIO sends its token in the first, Ceph in the second."""
+
+_log = structlog.get_logger(__name__)
+
+_BODY_BYTES_MAX = 1_000_000
+_JSON = (b"content-type", b"application/json")
+_OK, _UNAUTHORIZED, _NOT_ALLOWED = 200, 401, 405
+_ACCOUNT = re.compile(r"[0-9]{12}")
+
+_Name = Annotated[str, StringConstraints(max_length=2048)]
+_MINIO_KEYS: Mapping[str, str] = {
+    "sourceip": "aws:SourceIp",
+    "securetransport": "aws:SecureTransport",
+    "useragent": "aws:UserAgent",
+    "referer": "aws:Referer",
+    "prefix": "s3:prefix",
+    "delimiter": "s3:delimiter",
+    "max-keys": "s3:max-keys",
+    "versionid": "s3:versionid",
+}
+"""The conditions of MinIO that are condition keys, by their names in lower case.
+
+MinIO adds a client's headers and query to its own conditions, so a name may come in
+several spellings, or with several values. Then it is the client's, and the question is
+refused.
+"""
+
+
+class _Bucket(Part):
+    name: _Name = ""
+    tenant: _Name = ""
+
+
+class _BucketInfo(Part):
+    bucket: _Bucket = _Bucket()
+
+
+class _UserInfo(Part):
+    user_id: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+
+
+class _CephInput(Part):
+    method: Annotated[str, StringConstraints(max_length=20)]
+    params: Annotated[str, StringConstraints(max_length=16_384)] = ""
+    object_name: _Name = ""
+    user_info: _UserInfo
+    bucket_info: _BucketInfo = _BucketInfo()
+
+
+class _MinioInput(Part):
+    account: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    action: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    bucket: _Name = ""
+    object: _Name = ""
+    conditions: Annotated[dict[str, list[str]], Field(max_length=1000)] | None = None
+
+
+def read_ceph(body: bytes) -> Question:
+    """The question in Ceph's words.
+
+    Raises:
+        RequestAmbiguous: it is about no action of S3.
+        ValidationError: it is none.
+    """
+    given = read_model(_CephInput, read_json(body).get("input"))
+    tenant, _, _ = given.user_info.user_id.rpartition("$")
+    bucket = given.bucket_info.bucket
+    if bucket.tenant not in {"", tenant}:
+        raise RequestAmbiguous("The bucket is of another tenant than the user.")
+    query = given.params.removeprefix("?")
+    read = read_s3_request(given.method, bucket.name, given.object_name, query)
+    if read is None:
+        raise RequestAmbiguous("The request means no action that is known here.")
+    target, context = read
+    return Question(
+        is_foreign=True,
+        principal=_principal(given.user_info.user_id),
+        actions=(target.action,),
+        resources=(target.resource,),
+        context=context,
+    )
+
+
+def read_minio(body: bytes) -> Question:
+    """The question in MinIO's words.
+
+    Raises:
+        RequestAmbiguous: it tells a condition twice.
+        ValidationError: it is none.
+    """
+    given = read_model(_MinioInput, read_json(body).get("input"))
+    resource = "*"
+    if given.bucket:
+        path = f"{given.bucket}/{given.object}" if given.object else given.bucket
+        resource = f"arn:aws:s3:::{path}"
+    told: dict[str, tuple[str, ...]] = {}
+    for name, values in (given.conditions or {}).items():
+        key = _MINIO_KEYS.get(name.lower())
+        if key is None:
+            continue
+        distinct = tuple(dict.fromkeys(values))
+        if key in told or len(distinct) > 1:
+            raise RequestAmbiguous(f"The condition {name[:64]} is told twice.")
+        told[key] = distinct
+    return Question(
+        is_foreign=True,
+        principal=_principal(given.account),
+        actions=(given.action,),
+        resources=(resource,),
+        context=told,
+    )
+
+
+class HookEndpoint:
+    """Answers one of the hooks; stands behind `broker.web.edge.Edge`."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        authorize: Action,
+        stores: Scheme,
+        read: Callable[[bytes], Question],
+    ) -> None:
+        self._pipeline = pipeline
+        self._authorize = authorize
+        self._stores = stores
+        self._read = read
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request. Whatever is not ``true`` is a refusal to a store."""
+        if scope["method"] != "POST":
+            await respond(send, _NOT_ALLOWED, ((b"allow", b"POST"),))
+            return
+        try:
+            allowed = await self._ask(scope, receive)
+        except ClientGoneError:
+            return
+        except BrokerError as error:
+            scope["state"]["line"]["error_code"] = error.code
+            status = _UNAUTHORIZED if isinstance(error, ProofError) else error.status
+            body = {"result": False, "code": error.code, "message": error.words}
+            await respond(send, status, (_JSON,), orjson.dumps(body))
+            return
+        await respond(send, _OK, (_JSON,), orjson.dumps({"result": allowed}))
+
+    async def _ask(self, scope: Scope, receive: Receive) -> bool:
+        raw = await receive_request(scope, receive, _BODY_BYTES_MAX)
+        state: dict[str, Any] = scope["state"]
+        state["line"]["action"] = self._authorize.name
+        request = self._pipeline.receive(raw, state["request_id"], Door.DECISIONS)
+        try:
+            result = await self._pipeline.perform(
+                request,
+                self._authorize,
+                lambda: {QUESTION: Batch(questions=(self._question(raw.body),))},
+                self._stores,
+            )
+        except BrokerError:
+            raise
+        except Exception as error:
+            _log.exception("unexpected failure", request_id=state["request_id"])
+            raise InternalFailure from error
+        answers: list[DecisionAnswer] = result[ANSWERS]
+        return answers[0].allowed
+
+    def _question(self, body: bytes) -> Question:
+        try:
+            return self._read(body)
+        except RequestAmbiguous as error:
+            return Question(ambiguous=str(error))
+
+
+def hook_endpoints(
+    pipeline: Pipeline, authorize: Action, stores: Scheme
+) -> dict[str, App]:
+    """The endpoints by their paths."""
+    return {
+        path: HookEndpoint(pipeline, authorize, stores, read)
+        for path, read in ((CEPH_PATH, read_ceph), (MINIO_PATH, read_minio))
+    }
+
+
+def _principal(name: str) -> str:
+    """Who a store's user is; ``TENANT$NAME`` is a user of the account ``TENANT``.
+
+    Raises:
+        RequestAmbiguous: the tenant is no account.
+    """
+    if name.startswith("arn:"):
+        return name
+    tenant, dollar, rest = name.partition("$")
+    if not dollar:
+        return f"user/{name}"
+    if not _ACCOUNT.fullmatch(tenant) or "$" in rest or "/" in rest:
+        raise RequestAmbiguous(f"{name[:200]} is no user of an account.")
+    return f"arn:aws:iam::{tenant}:user/{rest}"
