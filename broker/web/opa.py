@@ -39,6 +39,7 @@ _log = structlog.get_logger(__name__)
 _BODY_BYTES_MAX = 1_000_000
 _JSON = (b"content-type", b"application/json")
 _OK, _UNAUTHORIZED, _NOT_ALLOWED = 200, 401, 405
+_NEW_BUCKET = re.compile(r"/([^/:*?]{1,255})/?")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 
 _Name = Annotated[str, StringConstraints(max_length=2048)]
@@ -76,9 +77,10 @@ class _UserInfo(Part):
 class _CephInput(Part):
     method: Annotated[str, StringConstraints(max_length=20)]
     params: Annotated[str, StringConstraints(max_length=16_384)] = ""
+    decoded_uri: _Name = ""
     object_name: _Name = ""
     user_info: _UserInfo
-    bucket_info: _BucketInfo = _BucketInfo()
+    bucket_info: _BucketInfo | None = None
 
 
 class _MinioInput(Part):
@@ -98,11 +100,13 @@ def read_ceph(body: bytes) -> Question:
     """
     given = read_model(_CephInput, read_json(body).get("input"))
     tenant, _, _ = given.user_info.user_id.rpartition("$")
-    bucket = given.bucket_info.bucket
+    if given.bucket_info is None:
+        bucket = _Bucket(name=_bucket_to_make(given))
+    else:
+        bucket = given.bucket_info.bucket
     if bucket.tenant not in {"", tenant}:
         raise RequestAmbiguous("The bucket is of another tenant than the user.")
-    query = given.params.removeprefix("?")
-    read = read_s3_request(given.method, bucket.name, given.object_name, query)
+    read = read_s3_request(given.method, bucket.name, given.object_name, given.params)
     if read is None:
         raise RequestAmbiguous("The request means no action that is known here.")
     target, context = read
@@ -113,6 +117,13 @@ def read_ceph(body: bytes) -> Question:
         resources=(target.resource,),
         context=context,
     )
+
+
+def _bucket_to_make(given: _CephInput) -> str:
+    """The bucket that is not there yet; empty for requests about none."""
+    match = _NEW_BUCKET.fullmatch(given.decoded_uri)
+    is_new = match is not None and given.method == "PUT" and not given.params
+    return match[1] if match is not None and is_new else ""
 
 
 def read_minio(body: bytes) -> Question:

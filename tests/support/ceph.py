@@ -36,14 +36,15 @@ class Gateway:
 
 
 @contextmanager
-def radosgw(folder: Path) -> Iterator[Gateway]:
-    """A gateway with STS, which ends with its cluster."""
+def radosgw(folder: Path, **settings: str) -> Iterator[Gateway]:
+    """A gateway with STS and more settings, which ends with its cluster."""
     monitor, port = find_free_port(), find_free_port()
     cluster = str(uuid4())
     for name in ("run", "mon", "osd", "crash"):
         (folder / name).mkdir(parents=True)
     file = folder / "ceph.conf"
-    file.write_text(_settings(folder, cluster, monitor, port))
+    more = "".join(f"{name} = {value}\n" for name, value in settings.items())
+    file.write_text(_settings(folder, cluster, monitor, port) + more)
     url = f"http://127.0.0.1:{port}"
     environment = {"CEPH_CONF": str(file)}
     keyring = str(folder / "keyring")
@@ -148,6 +149,9 @@ def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:
     while True:
         try:
             urllib.request.urlopen(url, timeout=5).close()
+        except urllib.error.HTTPError as error:
+            error.close()  # it answers, if only that nobody is let in
+            return
         except (urllib.error.URLError, OSError):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise

@@ -2,8 +2,8 @@
 
 A library in itself, pure: `definition` is what an account declares of a service,
 `paths` the one rule by which a request's path names a resource, `mapping` the way from
-a request to an action and a resource, and `forwarded` reads the headers in which
-proxies describe the request that they ask about.
+a request to an action and a resource, `forwarded` reads the headers in which
+proxies describe the request that they ask about, and `s3` knows what S3's requests mean.
 """
 
 from broker.protocols.enforcement.definition import (

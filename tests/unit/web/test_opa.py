@@ -76,9 +76,12 @@ def ceph(
     bucket: str = "reports",
     **more: object,
 ) -> dict[str, Any]:
-    """What ``rgw_opa_authorize`` sends; the user's keys are part of it."""
+    """What Ceph 18 sends (recorded); the user's keys are part of it.
+
+    For what is about no bucket, or one that is not there yet, ``bucket_info`` is absent.
+    """
     path = f"/{bucket}/{key}" if key else f"/{bucket}"
-    return {
+    given: dict[str, Any] = {
         "method": method,
         "relative_uri": path,
         "decoded_uri": path,
@@ -91,9 +94,11 @@ def ceph(
             "display_name": "Alice",
             "keys": [{"user": user, "access_key": "A", "secret_key": "S"}],
         },
-        "bucket_info": {"bucket": {"name": bucket, "tenant": ""}, "owner": user},
-        **more,
     }
+    if bucket:
+        owned = {"bucket": {"name": bucket, "tenant": ""}, "owner": user}
+        given["bucket_info"] = owned
+    return {name: v for name, v in (given | more).items() if v is not None}
 
 
 def minio(
@@ -158,6 +163,32 @@ async def test_ceph_asks_by_method_and_query(world: World) -> None:
         ("get", "a", ""),
     ):
         assert not await world.ceph(method, key, params=params), (method, params)
+
+
+async def test_a_bucket_that_is_not_there_yet_is_named_by_the_path(
+    world: World,
+) -> None:
+    statement = {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::mine"}
+    await world.service.make_user("bob", {**POLICY, "Statement": statement})
+
+    async def asked(method: str, path: str, **more: Any) -> bool:
+        told = {"decoded_uri": path, "bucket_info": None, **more}
+        return await world.ceph(method, bucket="", user="bob", **told)
+
+    assert await asked("PUT", "/mine")
+    assert await asked("PUT", "/mine/")
+    for method, path in (
+        ("PUT", "/other"),
+        ("PUT", "/mine/key"),
+        ("PUT", "/other:mine"),
+        ("PUT", "/"),
+        ("PUT", ""),
+        ("GET", "/mine"),
+        ("DELETE", "/mine"),
+        ("POST", "/"),
+    ):
+        assert not await asked(method, path), (method, path)
+    assert not await asked("PUT", "/mine", params="policy")
 
 
 async def test_the_documented_request_of_ceph(world: World) -> None:
