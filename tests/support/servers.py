@@ -177,7 +177,7 @@ def start_redis(*options: str) -> Iterator[RedisServer]:
     program = find_redis()
     if program is None:
         raise RuntimeError("redis-server is not installed")
-    with _folder() as folder:
+    with server_folder() as folder:
         port = find_free_port()
         place = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
         memory = ["--save", "", "--appendonly", "no", "--daemonize", "no"]
@@ -268,7 +268,7 @@ def start_redis_sentinel(master: RedisServer, name: str) -> Iterator[RedisServer
     program = find_redis()
     if program is None:
         raise RuntimeError("redis-server is not installed")
-    with _folder() as folder:
+    with server_folder() as folder:
         port = find_free_port()
         settings = folder / "sentinel.conf"
         settings.write_text(
@@ -292,7 +292,7 @@ def start_postgresql(*, fsync: bool = False) -> Iterator[PostgresqlServer]:
     binaries = find_postgresql()
     if binaries is None:
         raise RuntimeError("PostgreSQL is not installed")
-    with _folder() as folder:
+    with server_folder() as folder:
         data = folder / "data"
         subprocess.run(
             ["cp", "-a", str(_fresh_cluster(binaries)), str(data)],
@@ -318,7 +318,7 @@ def start_postgresql(*, fsync: bool = False) -> Iterator[PostgresqlServer]:
 @cache
 def _fresh_cluster(binaries: Path) -> Path:
     """What initdb makes, once for this process, to be copied."""
-    folder = UNTIL_THE_END.enter_context(_folder())
+    folder = UNTIL_THE_END.enter_context(server_folder())
     data = folder / "data"
     first = ["-D", str(data), "-U", "broker", "--auth=trust", "--no-sync"]
     subprocess.run(
@@ -372,7 +372,8 @@ def _find_account() -> pwd.struct_passwd | None:
 
 
 @contextlib.contextmanager
-def _folder() -> Iterator[Path]:
+def server_folder() -> Iterator[Path]:
+    """A folder for a server, its own if it runs as another user."""
     folder = Path(tempfile.mkdtemp(prefix="broker-test-"))
     account = _find_account()
     if account is not None:

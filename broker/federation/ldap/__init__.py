@@ -1,0 +1,1 @@
+"""Asks corporate directories: LDAP servers, Active Directory's among them."""

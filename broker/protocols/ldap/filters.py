@@ -1,0 +1,63 @@
+"""Search filters with places for values, filled so that a value is only ever a value.
+
+Source: RFC 4515, 3.
+"""
+
+import re
+from collections.abc import Mapping
+
+from sansldap import FilterOr, LDAPFilter
+
+_PLACE = re.compile(r"\{([a-z]*)\}")
+_DESCRIPTION = re.compile(r"[A-Za-z][A-Za-z0-9-]*", re.ASCII)
+
+
+def escape(value: bytes) -> str:
+    """The value as it stands in a filter: every byte but letters and digits escaped."""
+    return "".join(
+        chr(byte) if chr(byte).isascii() and chr(byte).isalnum() else f"\\{byte:02x}"
+        for byte in value
+    )
+
+
+def check_filter(template: str, places: frozenset[str]) -> str:
+    """The template, if it is a filter that has at least one of the places.
+
+    Raises:
+        ValueError: it is no filter, or has none of the places, or another one.
+    """
+    found = set(_PLACE.findall(template))
+    if not found or not found <= places:
+        named = " or ".join(sorted(f"{{{place}}}" for place in places))
+        raise ValueError(f"the filter {template!r} must have {named}, and no other")
+    fill_filter(template, dict.fromkeys(found, b"x"))
+    return template
+
+
+def fill_filter(template: str, values: Mapping[str, bytes]) -> LDAPFilter:
+    """The filter with its places filled.
+
+    Raises:
+        ValueError: the template is no filter.
+    """
+    text = _PLACE.sub(lambda place: escape(values[place[1]]), template)
+    try:
+        return LDAPFilter.from_string(text)
+    except Exception as error:
+        # The library has exceptions of its own, which are no ValueErrors.
+        raise ValueError(f"{template!r} is no filter: {error}") from error
+
+
+def equals(attribute: str, value: bytes) -> LDAPFilter:
+    """Entries whose attribute has the value."""
+    return LDAPFilter.from_string(f"({attribute}={escape(value)})")
+
+
+def any_of(filters: list[LDAPFilter]) -> LDAPFilter:
+    """Entries that one of the filters finds."""
+    return filters[0] if len(filters) == 1 else FilterOr(filters=filters)
+
+
+def is_attribute(name: str) -> bool:
+    """Whether this can be the name of an attribute."""
+    return bool(_DESCRIPTION.fullmatch(name))
