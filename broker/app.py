@@ -283,6 +283,8 @@ def console_deps(
         organisations=services.organisations,
         fresh=services.fresh,
         directory=services.stores.directory,
+        ldap=services.ldap,
+        directory_passwords=services.directory_passwords,
         cache=services.stores.cache,
         vault=services.vault,
         tokens=SigninTokens(services.stores.cache, services.vault),

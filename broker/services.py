@@ -45,6 +45,7 @@ from broker.audit.writer import Auditor
 from broker.authn.attempts import Attempts
 from broker.authn.certificates import CertificateScheme
 from broker.authn.claimed_providers import ClaimedProviders
+from broker.authn.directory_passwords import DirectoryPasswords
 from broker.authn.endpoints import Endpoints
 from broker.authn.federated import SamlExpectations, SamlProver
 from broker.authn.federated_schemes import AssertionScheme, TokenScheme
@@ -67,6 +68,8 @@ from broker.clock import Clock
 from broker.federation.addresses import AddressRules
 from broker.federation.code_flow import CodeFlow
 from broker.federation.issuer_keys import IssuerKeys
+from broker.federation.ldap.people import LdapPeople
+from broker.federation.ldap.prover import LdapProver
 from broker.federation.metadata_refresh import MetadataRefresher
 from broker.federation.outbound import OutboundClient
 from broker.federation.saml_request_key import RequestKeys
@@ -89,6 +92,7 @@ from broker.sessions.vault import SealBrokenError, Vault
 from broker.settings import Settings
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
+from broker.stores.ldap_sign_ins import LdapSignIns
 from broker.stores.ledger.observed import ObservedLedger
 from broker.stores.uses import UseBuffer
 from broker.web.metrics import Metrics
@@ -126,6 +130,8 @@ class Services(Installation):
     metadata_refresher: MetadataRefresher
     web_identity: WebIdentityProver
     code_flow: CodeFlow
+    ldap: LdapProver
+    directory_passwords: DirectoryPasswords
     request_keys: RequestKeys
     auditor: Auditor
     pipeline: Pipeline
@@ -181,6 +187,7 @@ async def open_services(
         await stack.enter_async_context(uses.flushing())
         stack.push_async_callback(services.issuer_keys.close)
         stack.push_async_callback(services.metadata_refresher.close)
+        stack.push_async_callback(services.ldap.close)
         stack.push_async_callback(services.index.settle)
         stack.push_async_callback(services.auditor.close)
         stack.push_async_callback(services.decisions.close)
@@ -232,6 +239,11 @@ def _build(
         vault,
         acs_of=lambda provider: acs_url(settings, provider),
         newer_metadata=metadata_refresher,
+    )
+    ldap = LdapProver(
+        fresh,
+        {name: LdapPeople(name, one) for name, one in settings.directories.items()},
+        LdapSignIns(stores.database),
     )
     auditor = Auditor(stores.ledger, clock)
     messages = AuthorizationMessages(keyring)
@@ -349,6 +361,10 @@ def _build(
         metadata_refresher=metadata_refresher,
         web_identity=web_identity,
         code_flow=CodeFlow(outbound, vault, clock),
+        ldap=ldap,
+        directory_passwords=DirectoryPasswords(
+            ldap, lambda: Attempts(stores.cache, clock)
+        ),
         request_keys=RequestKeys(stores.database, vault, clock),
         auditor=auditor,
         pipeline=pipeline,

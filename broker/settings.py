@@ -8,11 +8,11 @@ import ipaddress
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ValidationError
@@ -32,6 +32,9 @@ from broker.stores.urls import (
     redact_url,
 )
 
+if TYPE_CHECKING:
+    from broker.federation.ldap.directories import LdapDirectory
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _PREFIX = "BROKER_"
@@ -42,6 +45,7 @@ _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,252}[a-z0-9])?", re.ASCII)
 _AWS_AUDIENCE = "urn:amazon:webservices"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _IPV6 = 6
+_DIRECTORIES_MAX_BYTES = 262_144
 
 
 class SettingsError(OperatorError):
@@ -226,6 +230,34 @@ def _file(path: Path) -> Path:
     return path
 
 
+def _directories(path: Path) -> Path:
+    read_directories(path)
+    return path
+
+
+def read_directories(path: Path) -> Mapping[str, "LdapDirectory"]:
+    """The directories that ``BROKER_DIRECTORIES_FILE`` describes.
+
+    Raises:
+        ValueError: it cannot be read, or a line for what is wrong.
+    """
+    # Imported here: without such a file nothing of it is needed.
+    from broker.federation.ldap.directories import (  # noqa: PLC0415
+        parse_directories,
+    )
+    from broker.identities.template.errors import TemplateError  # noqa: PLC0415
+    from broker.identities.template.yaml_text import load_yaml  # noqa: PLC0415
+
+    try:
+        if path.stat().st_size > _DIRECTORIES_MAX_BYTES:
+            raise ValueError(f"{path} is longer than {_DIRECTORIES_MAX_BYTES} bytes")
+        return parse_directories(load_yaml(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except (TemplateError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {error}") from None
+
+
 DatabaseUrl = Annotated[str, _store(parse_database_url, "postgresql://u:p@h/name")]
 RedisUrl = Annotated[str, _store(parse_redis_url, "rediss://u:p@h:6379/0")]
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -269,6 +301,7 @@ class Settings(BaseSettings):
     audit_days: Annotated[int, _number(1, 36_500)] = 365
     log_format: LogFormat | None = None
     metrics_allow: Networks = ()
+    directories_file: Annotated[Path, AfterValidator(_directories)] | None = None
 
     @property
     def public_origin(self) -> str:
@@ -338,6 +371,20 @@ class Settings(BaseSettings):
             f"BROKER_DATA_DIR: {self.data_dir} cannot be used: {why}; write a folder that"
             " the broker may write to"
         )
+
+    @property
+    def directories(self) -> Mapping[str, "LdapDirectory"]:
+        """The directories that people may sign in with, read anew.
+
+        Raises:
+            SettingsError: the file is no longer what it was at the start.
+        """
+        if self.directories_file is None:
+            return {}
+        try:
+            return read_directories(self.directories_file)
+        except ValueError as error:
+            raise SettingsError(f"BROKER_DIRECTORIES_FILE: {error}") from None
 
     @property
     def skew(self) -> timedelta:

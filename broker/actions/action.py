@@ -33,6 +33,7 @@ class Proof(StrEnum):
     JOIN_TOKEN = "join token"  # noqa: S105  # a kind of proof
     MACHINE_TOKEN = "web identity of a machine"  # noqa: S105  # a kind of proof
     INSTANCE = "instance key"
+    LDAP = "ldap"
 
     @property
     def is_parameter(self) -> bool:

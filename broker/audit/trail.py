@@ -17,7 +17,11 @@ _PARTS = 6
 _SERVICES = {"sso-oauth": "sso"}
 """What a service is called in an event's source, where that is not its prefix."""
 
-_PROVIDERS = {"saml-provider": "SAMLUser", "oidc-provider": "WebIdentityUser"}
+_PROVIDERS = {
+    "saml-provider": "SAMLUser",
+    "oidc-provider": "WebIdentityUser",
+    "ldap-provider": "LDAPUser",
+}
 
 
 def event_name(record: AuditRecord) -> str:

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
 from broker.clock import Clock
-from broker.errors import AccessDenied, BrokerError, Throttling
+from broker.errors import AccessDenied, Throttling
 from broker.model.account import AccountId
 from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
@@ -136,7 +136,7 @@ class Attempts:
 
     @asynccontextmanager
     async def one(
-        self, limits: Sequence[Limit], *, wrong: type[BrokerError] = AccessDenied
+        self, limits: Sequence[Limit], *, wrong: type[Exception] = AccessDenied
     ) -> AsyncIterator[None]:
         """Count the block as an attempt, which fails if it raises ``wrong``.
 

@@ -12,7 +12,7 @@ from broker.clock import Clock
 from broker.errors import BrokerError
 from broker.identities.names import parse_provider_arn
 from broker.model.account import AccountId
-from broker.model.entities import OidcProvider, SamlProvider
+from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.offload import offload_long
 from broker.protocols.oidc.rejection import OidcRejected
 from broker.protocols.oidc.verify import peek_unverified
@@ -32,7 +32,7 @@ class ClaimedProvider:
     """The account that a proof claims to come through, and its provider if known."""
 
     account: AccountId
-    provider: SamlProvider | OidcProvider | None = None
+    provider: SamlProvider | OidcProvider | LdapProvider | None = None
 
     @property
     def provider_id(self) -> str:
@@ -40,7 +40,7 @@ class ClaimedProvider:
         match self.provider:
             case SamlProvider():
                 return self.provider.uuid
-            case OidcProvider():
+            case OidcProvider() | LdapProvider():
                 return self.provider.unique_id
         return ""
 

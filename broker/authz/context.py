@@ -23,6 +23,7 @@ _POLICY_TYPE = {
     # An unsigned caller counts as a user whose id is the provider's ARN.
     PrincipalType.SAML: "User",
     PrincipalType.WEB_IDENTITY: "User",
+    PrincipalType.LDAP: "User",
 }
 _MILLISECONDS = 1000
 

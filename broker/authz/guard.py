@@ -26,7 +26,7 @@ from broker.policy import (
     explain,
 )
 
-_UNSIGNED = frozenset({PrincipalType.SAML, PrincipalType.WEB_IDENTITY})
+_UNSIGNED = frozenset(kind for kind in PrincipalType if kind.is_federated)
 
 
 @struct

@@ -25,6 +25,7 @@ _ROLE_ACTIONS = frozenset(
         "sts:assumerole",
         "sts:assumerolewithsaml",
         "sts:assumerolewithwebidentity",
+        "sts:assumerolewithldapidentity",
         "sts:setsourceidentity",
         "sts:tagsession",
     }
@@ -32,6 +33,7 @@ _ROLE_ACTIONS = frozenset(
 _PROVIDERS = {
     "saml-provider": PrincipalType.SAML,
     "oidc-provider": PrincipalType.WEB_IDENTITY,
+    "ldap-provider": PrincipalType.LDAP,
 }
 _WITHOUT_POLICIES = ("iam:", "sts:")
 """Actions on what has no policy of its own, a role's trust policy aside."""

@@ -94,11 +94,17 @@ def _find_doubt(written: str) -> str | None:
     if service is None:
         return "is an action of a service that AWS does not have"
     covers = compile_wildcard(tokenize(name))
-    if any(map(covers, service.actions)):
+    if any(map(covers, service.actions)) or (
+        prefix in _OWN and any(map(covers, _OWN[prefix]))
+    ):
         return None
     if "*" in name or "?" in name:
         return f"covers no action of {service.name}"
     return f"is no action of {service.name}"
+
+
+_OWN = {"sts": ("assumerolewithldapidentity",)}
+"""The broker's own actions of services of AWS's."""
 
 
 @lru_cache(maxsize=1)

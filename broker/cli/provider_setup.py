@@ -10,8 +10,8 @@ from broker.cli.operator import with_services
 from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say, say_json
 from broker.federation.provider_options import shown_options
-from broker.model.entities import SamlProvider
-from broker.policy import known_claims
+from broker.model.entities import LdapProvider, SamlProvider
+from broker.policy import DIRECTORY_KEYS, known_claims
 from broker.protocols.saml.sp_metadata import assertion_consumer_url
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def show(
                 expected=services.federated.expected_of(provider),
             )
             return {**found, **dict(_describe_saml(setup))}
+        if isinstance(provider, LdapProvider):
+            return {**found, **_describe_ldap(services, provider)}
         keys = (
             *("aud", "sub", "amr", "email", "oaud"),
             *known_claims(provider.host_and_path),
@@ -60,6 +62,18 @@ def show(
         lines = _lines(value)
         say(f"{name:<{width}}  {lines[0] if lines else 'none'}")
         say(*(f"{'':<{width}}  {line}" for line in lines[1:]))
+
+
+def _describe_ldap(services: "Services", provider: LdapProvider) -> dict[str, object]:
+    directory = services.settings.directories.get(provider.directory)
+    start = f"{services.settings.public_origin}/signin/{provider.account}"
+    return {
+        "Directory": provider.directory,
+        "Servers": [str(server) for server in directory.servers] if directory else [],
+        "SignInBeginsAt": f"{start}/with/{provider.unique_id}",
+        "TrustAction": "sts:AssumeRoleWithLDAPIdentity",
+        "ConditionKeys": [f"{provider.name}:{key}" for key in DIRECTORY_KEYS],
+    }
 
 
 def _describe_saml(setup: Mapping[str, Any]) -> Iterator[tuple[str, object]]:

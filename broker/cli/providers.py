@@ -21,7 +21,12 @@ from broker.federation.provider_options import (
     shown_options,
 )
 from broker.model.account import AccountId, parse_account_id
-from broker.model.entities import CLIENT_SECRET_SEAL, OidcProvider, SamlProvider
+from broker.model.entities import (
+    CLIENT_SECRET_SEAL,
+    LdapProvider,
+    OidcProvider,
+    SamlProvider,
+)
 from broker.spelling import suggest
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.port.providers import ProviderReader
@@ -80,7 +85,7 @@ def list_providers(
 
     rows: list[tuple[str, str, str]] = []
     for provider in with_installation(work):
-        issuer = provider.url if isinstance(provider, OidcProvider) else ""
+        issuer = _issuer(provider)
         options = shown_options(provider.options)
         if as_json:
             described = {"Arn": provider.arn, "Issuer": issuer, "Options": options}
@@ -110,7 +115,7 @@ def set_options(
     OpenID Connect: Profile, OneTimeUse, Algorithms, StaticJwks (JSON or @FILE),
     ClaimKeys (claims that become condition keys); for the sign-in page ClientId,
     ClientSecret (@FILE), Scopes and NameClaims (claims that identify one person).
-    Both: GroupRoles (JSON or @FILE) and GroupAttribute.
+    Both: GroupRoles (JSON or @FILE) and GroupAttribute. LDAP: SignIn and GroupRoles.
     """
     account = find_account(arn)
 
@@ -125,8 +130,10 @@ def set_options(
             check_options(provider, options)
             if isinstance(provider, SamlProvider):
                 await change.update_saml_provider(replace(provider, options=options))
-            else:
+            elif isinstance(provider, OidcProvider):
                 await change.update_oidc_provider(replace(provider, options=options))
+            else:
+                await change.update_ldap_provider(replace(provider, options=options))
             entry = operator_entry(
                 "SetProviderOptions",
                 account,
@@ -150,12 +157,13 @@ async def all_providers(directory: DirectoryReader) -> list[Provider]:
     for account in await directory.list_accounts():
         found += await directory.list_saml_providers(account.account_id)
         found += await directory.list_oidc_providers(account.account_id)
+        found += await directory.list_ldap_providers(account.account_id)
     return found
 
 
 def _sealed(installation: "Installation", provider: Provider, secret: str) -> str:
-    if isinstance(provider, SamlProvider):
-        raise TypeError("SAML providers have no client secret")
+    if not isinstance(provider, OidcProvider):
+        raise TypeError("only OpenID Connect providers have a client secret")
     purpose, column = CLIENT_SECRET_SEAL
     sealed = installation.vault.seal(
         purpose, provider.account, provider.unique_id, column, secret.encode()
@@ -200,6 +208,8 @@ async def require_provider(
         provider = await directory.find_saml_provider(account, name)
     elif kind == "oidc-provider":
         provider = await directory.find_oidc_provider(account, name)
+    elif kind == "ldap-provider":
+        provider = await directory.find_ldap_provider(account, name)
     if provider is None:
         raise NoSuchEntity(f"There is no provider {arn}.")
     return provider
@@ -216,6 +226,17 @@ def find_account(arn: str) -> AccountId:
         return parse_account_id(account.partition(":")[0])
     except ValueError:
         raise typer.BadParameter(f"{arn!r} is not a provider's ARN") from None
+
+
+def _issuer(provider: Provider) -> str:
+    """The issuer, or the directory's name; SAML providers have metadata instead."""
+    match provider:
+        case OidcProvider():
+            return provider.url
+        case LdapProvider():
+            return provider.directory
+        case SamlProvider():
+            return ""
 
 
 def _short(value: object) -> str:

@@ -52,7 +52,7 @@ _HEADINGS = (
 _ARN_FIELDS = 6
 _TEMPORARY = "ASIA"
 _PROVIDER_ARN = re.compile(
-    r"arn:aws:iam::[0-9]{12}:(?:saml|oidc)-provider/.{1,400}", re.DOTALL
+    r"arn:aws:iam::[0-9]{12}:(?:saml|oidc|ldap)-provider/.{1,400}", re.DOTALL
 )
 
 KeyArgument = Annotated[
@@ -342,6 +342,10 @@ async def _mark_of(directory: DirectoryReader, account: AccountId, target: str) 
         anchor := await directory.find_trust_anchor(account, name)
     ):
         found = anchor.arn, anchor.arn
+    elif kind == "ldap-provider" and (
+        ldap := await directory.find_ldap_provider(account, path)
+    ):
+        found = ldap.arn, ldap.arn
     if found is None or found[0] != target:
         raise NoSuchEntity(f"There is no {target}.")
     return found[1]

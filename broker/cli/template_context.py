@@ -1,10 +1,17 @@
 """The context for reading a template, from the settings."""
 
 from collections.abc import Collection, Mapping
+from functools import partial
 
 from broker.federation.addresses import AddressRules
+from broker.federation.ldap.options import LdapProviderOptions
 from broker.federation.oidc_options import check_oidc_options
-from broker.federation.provider_options import OIDC_OPTIONS, SAML_OPTIONS, SECRET
+from broker.federation.provider_options import (
+    LDAP_OPTIONS,
+    OIDC_OPTIONS,
+    SAML_OPTIONS,
+    SECRET,
+)
 from broker.federation.saml_options import check_saml_options
 from broker.identities.template import TemplateContext
 from broker.settings import Settings
@@ -19,6 +26,7 @@ def template_context(settings: Settings) -> TemplateContext:
         http_hosts=tuple(f"{entry.host}:{entry.port}" for entry in named),
         check_saml_options=_check_saml,
         check_oidc_options=_check_oidc,
+        check_ldap_provider=partial(_check_ldap, settings),
     )
 
 
@@ -35,6 +43,19 @@ def _check_oidc(options: Mapping[str, object]) -> None:
         )
     _require_known(options, OIDC_OPTIONS)
     check_oidc_options(options)
+
+
+def _check_ldap(
+    settings: Settings, directory: str, options: Mapping[str, object]
+) -> None:
+    known = settings.directories
+    if directory not in known:
+        raise ValueError(
+            f"BROKER_DIRECTORIES_FILE has no directory {directory!r}; "
+            + (suggest(directory, known) if known else "it is not set")
+        )
+    _require_known(options, LDAP_OPTIONS)
+    LdapProviderOptions.parse(options)
 
 
 def _require_known(options: Mapping[str, object], known: Collection[str]) -> None:

@@ -7,11 +7,13 @@ from broker.actions.registry import Registry
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.authn.attempts import Attempts
 from broker.authn.claimed_providers import ClaimedProviders
+from broker.authn.directory_passwords import DirectoryPasswords
 from broker.authn.endpoints import Endpoints
 from broker.authn.federated import SamlProver
 from broker.authn.federated_schemes import AssertionScheme
 from broker.clock import Clock
 from broker.federation.code_flow import CodeFlow
+from broker.federation.ldap.prover import LdapProver
 from broker.federation.saml_request_key import RequestKeys
 from broker.federation.web_identity import WebIdentityProver
 from broker.identities.mfa_codes import MfaCodes
@@ -59,6 +61,8 @@ class ConsoleDeps:
     organisations: Organisations
     fresh: FreshDirectory
     directory: DirectoryReader
+    ldap: LdapProver
+    directory_passwords: DirectoryPasswords
     cache: Cache
     vault: Vault
     tokens: SigninTokens

@@ -10,6 +10,7 @@ class LoginMethod(StrEnum):
     OIDC = "oidc"
     FEDERATION = "federation"
     PASSWORD = "password"  # noqa: S105  # a method's name
+    LDAP = "ldap"
     SWITCH_ROLE = "switch"
     TERMINAL = "login"
     PORTAL = "portal"

@@ -27,10 +27,12 @@ from broker.console.signin import (
     oidc_logout,
     oidc_signin,
     password_steps,
+    role_offer,
     saml_logout,
     saml_metadata,
 )
 from broker.console.signin.account_page import SignIn
+from broker.console.signin.directory_signin import DirectorySignIn
 from broker.console.signin.federation import Federation
 from broker.console.signin.first_password import FirstPasswordPage
 from broker.console.signin.login_completion import CONTINUE, LoginCompletion
@@ -38,6 +40,8 @@ from broker.console.signin.oidc_logout import OidcLogout
 from broker.console.signin.oidc_signin import OidcSignIn
 from broker.console.signin.password_signin import PasswordSignIn
 from broker.console.signin.password_steps import PasswordSteps
+from broker.console.signin.provider_start import ProviderStart
+from broker.console.signin.role_offer import RoleOffer
 from broker.console.signin.saml_acs import SamlAcs
 from broker.console.signin.saml_logout import SamlLogout
 from broker.console.signin.saml_metadata import SamlMetadata
@@ -73,9 +77,7 @@ def console_routes(
     context = ConsoleContext(deps)
     completion = LoginCompletion(context)
     sign_out = SignOut(context)
-    oidc = OidcSignIn(context, completion)
-    logout = OidcLogout(context)
-    sign_in = SignIn(context, oidc)
+    sign_in = SignIn(context)
     metadata = SamlMetadata(context)
     acs = SamlAcs(context, completion)
     endpoint = Federation(context, completion, sign_out)
@@ -105,16 +107,7 @@ def console_routes(
     add(CONTINUE, ["GET", "POST"], guarded(completion.resume, door=LoginMethod.SAML))
     add(SIGNED_OUT, ["GET"], guarded(sign_in.signed_out))
     add(SIGN_IN, ["GET"], guarded(sign_in.begin_page))
-    add(oidc_signin.CALLBACK, ["GET"], guarded(oidc.callback, door=LoginMethod.OIDC))
-    add(oidc_logout.BACK_CHANNEL, ["POST"], logout.back_channel)
-    add(oidc_logout.FRONT_CHANNEL, ["GET"], guarded(logout.front_channel))
-    add(oidc_logout.THERE, ["GET"], guarded(logout.there, door=LoginMethod.OIDC))
-    add(oidc_signin.ROLE, ["POST"], guarded(oidc.choose, door=LoginMethod.OIDC))
-    add(
-        "/signin/{account}/with/{provider}",
-        ["GET"],
-        guarded(sign_in.begin, door=LoginMethod.OIDC),
-    )
+    _add_providers(context, completion, add)
     add("/signin/{account}", ["GET"], guarded(sign_in.account_page))
     _add_passwords(context, sign_in, PasswordSteps(context, completion), add)
     add(saml_metadata.GLOBAL, ["GET"], guarded(metadata.overall))
@@ -137,6 +130,35 @@ def console_routes(
     add("/console", ["GET"], to_home)
     add("/console/{rest:path}", ["GET"], guarded(nowhere))
     return routes
+
+
+def _add_providers(
+    context: ConsoleContext,
+    completion: LoginCompletion,
+    add: Callable[[str, list[str], Handler], None],
+) -> None:
+    """Sign-in at OpenID Connect providers and with directories."""
+    guarded = context.pages.guarded
+    offer = RoleOffer(context, completion)
+    oidc = OidcSignIn(context, completion, offer)
+    directory = DirectorySignIn(context, completion, offer)
+    begin = ProviderStart(context, oidc, directory)
+    logout = OidcLogout(context)
+    add(oidc_signin.CALLBACK, ["GET"], guarded(oidc.callback, door=LoginMethod.OIDC))
+    add(oidc_logout.BACK_CHANNEL, ["POST"], logout.back_channel)
+    add(oidc_logout.FRONT_CHANNEL, ["GET"], guarded(logout.front_channel))
+    add(oidc_logout.THERE, ["GET"], guarded(logout.there, door=LoginMethod.OIDC))
+    add(role_offer.ROLE, ["POST"], guarded(offer.choose, door=LoginMethod.OIDC))
+    add(
+        "/signin/{account}/with/{provider}",
+        ["GET"],
+        guarded(begin.begin, door=LoginMethod.OIDC),
+    )
+    add(
+        "/signin/{account}/with/{provider}",
+        ["POST"],
+        guarded(directory.password, door=LoginMethod.LDAP),
+    )
 
 
 def _add_passwords(

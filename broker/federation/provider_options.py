@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from broker.federation.group_roles import GroupRoles
-from broker.model.entities import OidcProvider, SamlProvider
+from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.protocols.strict_json import parse_object
 
-Provider = SamlProvider | OidcProvider
+Provider = SamlProvider | OidcProvider | LdapProvider
 Reader = Callable[[str], object]
 
 SECRET: Final = "ClientSecret"  # noqa: S105  # an option's name
@@ -83,11 +83,21 @@ OIDC_OPTIONS: Mapping[str, Reader] = {
     "GroupRoles": _groups,
     "GroupAttribute": str,
 }
+LDAP_OPTIONS: Mapping[str, Reader] = {
+    "SignIn": _truth,
+    "GroupRoles": _groups,
+}
 
 
 def known_options(provider: Provider) -> Mapping[str, Reader]:
     """The options that a provider of this kind can have, with what reads each."""
-    return SAML_OPTIONS if isinstance(provider, SamlProvider) else OIDC_OPTIONS
+    match provider:
+        case SamlProvider():
+            return SAML_OPTIONS
+        case OidcProvider():
+            return OIDC_OPTIONS
+        case LdapProvider():
+            return LDAP_OPTIONS
 
 
 def read_option(provider: Provider, name: str, text: str) -> object:
@@ -131,6 +141,12 @@ def check_options(provider: Provider, options: Mapping[str, object]) -> None:
         from broker.federation.saml_options import check_saml_options  # noqa: PLC0415
 
         check_saml_options(options)
+    elif isinstance(provider, LdapProvider):
+        from broker.federation.ldap.options import (  # noqa: PLC0415
+            LdapProviderOptions,
+        )
+
+        LdapProviderOptions.parse(options)
     else:
         from broker.federation.oidc_options import check_oidc_options  # noqa: PLC0415
 

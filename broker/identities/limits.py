@@ -21,6 +21,7 @@ class Quota(StrEnum):
     POLICIES = "PoliciesPerAccount"
     SAML_PROVIDERS = "SAMLProvidersPerAccount"
     OIDC_PROVIDERS = "OpenIdConnectProvidersPerAccount"
+    LDAP_PROVIDERS = "LDAPProvidersPerAccount"
     CLIENT_IDS = "ClientIdsPerOpenIdConnectProvider"
     POLICIES_PER_ROLE = "PoliciesPerRole"
     POLICIES_PER_USER = "PoliciesPerUser"
@@ -58,6 +59,7 @@ DEFAULTS: Mapping[str, int] = {
     Quota.POLICIES: 1500,
     Quota.SAML_PROVIDERS: 100,
     Quota.OIDC_PROVIDERS: 100,
+    Quota.LDAP_PROVIDERS: 20,
     Quota.CLIENT_IDS: 100,
     Quota.POLICIES_PER_ROLE: 10,
     Quota.POLICIES_PER_USER: 10,

@@ -140,12 +140,14 @@ _SIGN_INS = frozenset(
         "rolesanywhere:CreateSession",
         "sts:AssumeRoleWithSAML",
         "sts:AssumeRoleWithWebIdentity",
+        "sts:AssumeRoleWithLDAPIdentity",
     }
 )
 _PROOF_CHECKS = frozenset(
     {
         "signin:ListRolesWithSAML",
         "signin:ListRolesWithWebIdentity",
+        "signin:ListRolesWithLDAPIdentity",
         "signin:CheckPassword",
         "signin:CheckMfa",
         COUNT_FAILURES,

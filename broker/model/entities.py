@@ -194,6 +194,27 @@ class SamlProvider:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LdapProvider:
+    """A directory of the operator's, as an identity provider of an account.
+
+    ``directory`` is its name in ``BROKER_DIRECTORIES_FILE``; ``unique_id`` is the
+    broker's own (``LDAPP…``), new at every creation.
+    """
+
+    account: AccountId
+    unique_id: str
+    name: str
+    directory: str
+    created_at: datetime
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def arn(self) -> str:
+        """``arn:aws:iam::{account}:ldap-provider/{name}``."""
+        return iam_arn(self.account, f"ldap-provider/{self.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OidcProvider:
     """An OpenID Connect provider.
 

@@ -24,8 +24,19 @@ class PrincipalType(StrEnum):
     FEDERATED_USER = "FederatedUser"
     SAML = "SAML"
     WEB_IDENTITY = "WebIdentity"
+    LDAP = "LDAP"
     SERVICE = "Service"
     ANONYMOUS = "Anonymous"
+
+    @property
+    def is_federated(self) -> bool:
+        """Whether a provider vouches for such a caller, who signs nothing."""
+        return self in _FEDERATED
+
+
+_FEDERATED = frozenset(
+    {PrincipalType.SAML, PrincipalType.WEB_IDENTITY, PrincipalType.LDAP}
+)
 
 
 @struct

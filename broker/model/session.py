@@ -22,6 +22,7 @@ class SessionKind(StrEnum):
     ASSUME_ROLE = "AssumeRole"
     SAML = "AssumeRoleWithSAML"
     WEB_IDENTITY = "AssumeRoleWithWebIdentity"
+    LDAP = "AssumeRoleWithLDAPIdentity"
     FEDERATION_TOKEN = "GetFederationToken"  # noqa: S105  # an operation's name
     SESSION_TOKEN = "GetSessionToken"  # noqa: S105  # an operation's name
     ROOT_TASK = "AssumeRoot"
@@ -35,7 +36,12 @@ class SessionKind(StrEnum):
 
 
 _ROLE_KINDS = frozenset(
-    {SessionKind.ASSUME_ROLE, SessionKind.SAML, SessionKind.WEB_IDENTITY}
+    {
+        SessionKind.ASSUME_ROLE,
+        SessionKind.SAML,
+        SessionKind.WEB_IDENTITY,
+        SessionKind.LDAP,
+    }
 )
 
 

@@ -22,6 +22,7 @@ from broker.policy.compiled import (
 )
 from broker.policy.context import (
     CONTEXT_KEYS,
+    DIRECTORY_KEYS,
     ContextKey,
     KeySource,
     KeyType,
@@ -52,6 +53,7 @@ from broker.policy.work import VALUE_CHARACTERS_MAX, VALUES_MAX
 __all__ = [
     "ALLOW_ALL",
     "CONTEXT_KEYS",
+    "DIRECTORY_KEYS",
     "VALUES_MAX",
     "VALUE_CHARACTERS_MAX",
     "AccessRequest",

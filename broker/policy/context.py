@@ -40,7 +40,7 @@ class KeySource(StrEnum):
     CLOCK = "the time of the call"
     PARAMETER = "a parameter of the call"
     RESOURCE = "the resource acted on"
-    PROOF = "the verified SAML assertion or web identity token"
+    PROOF = "the verified SAML assertion or web identity token, or the directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +226,16 @@ ISSUER_CLAIMS: Mapping[str, ContextKey] = MappingProxyType(
     }
 )
 """The keys of a web identity token; the issuer is host and path of the provider."""
+
+_DIRECTORY_LASTING = "the call of a person of the directory, and its session"
+_DIRECTORY_ONCE = "only the call of a person of the directory"
+DIRECTORY_KEYS: Mapping[str, ContextKey] = MappingProxyType(
+    {
+        "sub": ContextKey("{provider}:sub", _S, _PROOF, _DIRECTORY_LASTING),
+        "username": ContextKey("{provider}:username", _S, _PROOF, _DIRECTORY_LASTING),
+        "groups": ContextKey(
+            "{provider}:groups", _S, _PROOF, _DIRECTORY_ONCE, multivalued=True
+        ),
+    }
+)
+"""The keys of a person of a directory; the prefix is the LDAP provider's name."""

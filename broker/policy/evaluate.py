@@ -25,7 +25,9 @@ from broker.policy.work import SMALL_WORK, require_bounded
 
 _OF_NO_ACCOUNT = frozenset({PrincipalType.ANONYMOUS, PrincipalType.SERVICE})
 _CONTROLS = (PolicyType.RESOURCE_CONTROL, PolicyType.SERVICE_CONTROL)
-_WITHOUT_IDENTITY = _OF_NO_ACCOUNT | {PrincipalType.SAML, PrincipalType.WEB_IDENTITY}
+_WITHOUT_IDENTITY = _OF_NO_ACCOUNT | {
+    kind for kind in PrincipalType if kind.is_federated
+}
 
 
 def authorize(request: AccessRequest, applicable: ApplicablePolicies) -> Decision:

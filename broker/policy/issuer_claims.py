@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from broker.policy.context import (
     CONTEXT_KEYS,
+    DIRECTORY_KEYS,
     ISSUER_CLAIMS,
     ContextKey,
     KeySource,
@@ -141,7 +142,9 @@ def find_context_key(name: str) -> ContextKey | None:
         return CONTEXT_KEYS[f"{prefix}/*"]
     issuer, _, claim = lowered.rpartition(":")
     if "." not in issuer and ":" not in issuer:
-        return None
+        # The name of an LDAP provider has neither, and no prefix of AWS's keys.
+        is_reserved = any(key.startswith(f"{issuer}:") for key in CONTEXT_KEYS)
+        return None if is_reserved or not issuer else DIRECTORY_KEYS.get(claim)
     known = known_claims(issuer).get(claim)
     if known is not None:
         return ContextKey(

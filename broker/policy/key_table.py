@@ -3,14 +3,21 @@
 import sys
 from collections.abc import Iterable, Iterator
 
-from broker.policy.context import CONTEXT_KEYS, ISSUER_CLAIMS, ContextKey, KeyType
+from broker.policy.context import (
+    CONTEXT_KEYS,
+    DIRECTORY_KEYS,
+    ISSUER_CLAIMS,
+    ContextKey,
+    KeyType,
+)
 from broker.policy.issuer_claims import KNOWN_ISSUERS
 
 _HEAD = """# Condition keys
 
 The keys that `Condition` and `${…}` can use. A key that does not apply is absent, not empty:
 an operator without `IfExists` then does not match. `*` stands for a tag key, and `{issuer}`
-for the host and path of an OpenID Connect provider. Multivalued keys need `ForAnyValue` or
+for the host and path of an OpenID Connect provider, and `{provider}` for the name of an LDAP
+provider. Multivalued keys need `ForAnyValue` or
 `ForAllValues`. Names are case-insensitive.
 
 This page is generated from the engine's own table:
@@ -39,6 +46,7 @@ def key_table() -> str:
         keys = [key for name, key in CONTEXT_KEYS.items() if name.startswith(prefix)]
         parts.append(f"## {title}\n\n{_table(keys)}")
     parts.append(f"## Web identity\n\n{_table(ISSUER_CLAIMS.values())}")
+    parts.append(f"## Directories\n\n{_table(DIRECTORY_KEYS.values())}")
     parts.append(f"{_CLAIMS_HEAD}\n" + "".join(f"{line}\n" for line in _known()))
     return "\n".join(parts)
 

@@ -81,6 +81,9 @@ STS_ACTIONS = frozenset(
 )
 """All resource types of STS, in lower case."""
 
+OWN_STS_ACTIONS = frozenset({"sts:assumerolewithldapidentity"})
+"""Those that only the broker has."""
+
 
 def parse_new_policy(
     text: str,
@@ -174,7 +177,7 @@ def _of_trust(
     for action in statement.actions:
         name = action.lower()
         exact = name.startswith("sts:") and "*" not in name and "?" not in name
-        if exact and name not in STS_ACTIONS:
+        if exact and name not in STS_ACTIONS | OWN_STS_ACTIONS:
             place = f"{statement.place}, Action"
             yield (
                 Stage.KIND,

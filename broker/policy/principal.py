@@ -27,12 +27,12 @@ _PRINCIPAL_ARN = re.compile(
 )
 _UNIQUE_ID = re.compile(r"A(?:IDA|ROA)[A-Z0-9]{12,124}")
 _PROVIDER_ARN = re.compile(
-    r"arn:aws[a-z-]*:iam::[0-9]{12}:(?:saml-provider|oidc-provider)/[^*?\s]+"
+    r"arn:aws[a-z-]*:iam::[0-9]{12}:(?:saml|oidc|ldap)-provider/[^*?\s]+"
 )
 _SERVICE = re.compile(r"[a-z0-9][a-z0-9.-]*\.(?:amazonaws\.com(?:\.cn)?|amazon\.com)")
 _CANONICAL_USER = re.compile(r"[0-9a-f]{64}")
 
-_UNSIGNED = frozenset({PrincipalType.SAML, PrincipalType.WEB_IDENTITY})
+_UNSIGNED = frozenset(kind for kind in PrincipalType if kind.is_federated)
 
 
 class Grant(IntEnum):

@@ -39,6 +39,7 @@ _KINDS = (
     SessionKind.ROOT_TASK,
     SessionKind.CONSOLE,
     SessionKind.PORTAL,
+    SessionKind.LDAP,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS, 1)}
 

@@ -28,6 +28,7 @@ _RANGES = {
     SessionKind.ASSUME_ROLE: _ROLE,
     SessionKind.SAML: _ROLE,
     SessionKind.WEB_IDENTITY: _ROLE,
+    SessionKind.LDAP: _ROLE,
     SessionKind.FEDERATION_TOKEN: _USER,
     SessionKind.SESSION_TOKEN: _USER,
     SessionKind.ROOT_TASK: _TASK,

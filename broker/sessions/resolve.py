@@ -238,6 +238,12 @@ class Resolver:
             raise ExpiredToken(detail=why)
 
 
+_PROVIDER_TYPES = {
+    "saml-provider": PrincipalType.SAML,
+    "ldap-provider": PrincipalType.LDAP,
+}
+
+
 def _resolved(opened: OpenedSession, entity: Role | User | Account) -> ResolvedSession:
     session = opened.session
     own: Mapping[str, str] = {} if isinstance(entity, Account) else entity.tags
@@ -250,8 +256,10 @@ def _resolved(opened: OpenedSession, entity: Role | User | Account) -> ResolvedS
 
 
 def _provider_type(provider_arn: str) -> PrincipalType:
-    is_saml = ":saml-provider/" in provider_arn
-    return PrincipalType.SAML if is_saml else PrincipalType.WEB_IDENTITY
+    for kind, type_ in _PROVIDER_TYPES.items():
+        if f":{kind}/" in provider_arn:
+            return type_
+    return PrincipalType.WEB_IDENTITY
 
 
 def _principal(session: Session, entity: Role | User | Account) -> Principal:

@@ -232,6 +232,31 @@ OIDC_PROVIDERS = Table(
     UniqueConstraint("account", "host_and_path", name="oidc_providers_url"),
 )
 
+LDAP_PROVIDERS = Table(
+    "ldap_providers",
+    METADATA,
+    Column("unique_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("name", _KEY, nullable=False),
+    Column("directory", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    _json("options", "{}"),
+    UniqueConstraint("account", "name", name="ldap_providers_name"),
+)
+
+# Whom a directory vouched for and whose sessions may live until then; each is asked
+# about again and again. It is no part of what decides, so it raises no generation.
+LDAP_SIGN_INS = Table(
+    "ldap_sign_ins",
+    METADATA,
+    Column("provider_id", _KEY, primary_key=True),
+    Column("subject", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("provider", _KEY, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("asked_at", BigInteger, nullable=False, index=True),
+)
+
 REVOCATIONS = Table(
     "revocations",
     METADATA,

@@ -34,6 +34,7 @@ from tests.authorization.inputs import (
     BOUND,
     CERTIFICATE_PROFILE,
     INSTANCE,
+    LDAP,
     OIDC,
     OTHER,
     POLICY,
@@ -82,6 +83,7 @@ TRUST = document(
                 {"Service": SERVICE_PRINCIPAL},
                 ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
             ),
+            ({"Federated": LDAP}, ["sts:AssumeRoleWithLDAPIdentity", "sts:TagSession"]),
         )
     )
 )
@@ -360,6 +362,7 @@ KINDS = (
     Kind("certificate", identity=_CERTIFICATE),
     Kind("join token", _machine("join-token/example", "AJTKEXAMPLE")),
     Kind("instance", _machine(f"instance/{INSTANCE}", INSTANCE)),
+    Kind("person of a directory", identity=_outside(PrincipalType.LDAP, LDAP)),
 )
 
 ADMIN = replace(KINDS[3], title="")

@@ -28,6 +28,7 @@ BASE = f"arn:aws:iam::{ACCOUNT}"
 UUID = "11111111-2222-4333-8444-555555555555"
 TARGET_ROLE = f"{BASE}:role/app/Target"
 SAML = f"{BASE}:saml-provider/Corp"
+LDAP = f"{BASE}:ldap-provider/corp"
 OIDC = f"{BASE}:oidc-provider/issuer.example"
 POLICY = f"{BASE}:policy/Policy"
 TASK_POLICY = "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
@@ -166,7 +167,7 @@ def make_input(service: str, operation: str) -> dict[str, Any]:
         return _Anything()
     model = _model(service)
     if operation not in model["operations"]:
-        return _Anything()
+        return _Anything(RoleArn=VALUES["RoleArn"])
     shape = model["operations"][operation].get("input")
     if shape is None:
         return {}

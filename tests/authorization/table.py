@@ -49,6 +49,7 @@ _PROOFS = {
     Proof.SAML: "SAML assertion",
     Proof.WEB_IDENTITY: "web identity token",
     Proof.CERTIFICATE: "certificate",
+    Proof.LDAP: "person of a directory",
 }
 
 

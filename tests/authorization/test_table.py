@@ -63,6 +63,9 @@ MODELLED = {
 MODELLED |= {"broker:Authorize", "broker:DeriveSigningKey"}
 """Asked for in JSON; no model describes them."""
 
+# MinIO's operation, which AWS has no model of.
+MODELLED.add("sts:AssumeRoleWithLDAPIdentity")
+
 
 TAKES_TAGS = {
     f"{service}:{operation}"

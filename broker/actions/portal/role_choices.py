@@ -241,6 +241,10 @@ class RoleChoices:
         if saml_name:
             saml = await self._fresh.find_saml_provider(account, saml_name)
             return saml is not None and saml.uuid == identity.provider_id
+        _, _, ldap_name = identity.provider_arn.partition(":ldap-provider/")
+        if ldap_name:
+            ldap = await self._fresh.find_ldap_provider(account, ldap_name)
+            return ldap is not None and ldap.unique_id == identity.provider_id
         _, _, path = identity.provider_arn.partition(":oidc-provider/")
         oidc = await self._fresh.find_oidc_provider(account, path)
         return oidc is not None and oidc.unique_id == identity.provider_id

@@ -13,6 +13,12 @@ from broker.model.session import SessionKind
 from broker.sessions.portal import OpenPortal
 from broker.sessions.tags import NO_TAGS
 
+_KINDS = {
+    PrincipalType.SAML: SessionKind.SAML,
+    PrincipalType.WEB_IDENTITY: SessionKind.WEB_IDENTITY,
+    PrincipalType.LDAP: SessionKind.LDAP,
+}
+
 
 def role_permissions(portal: OpenPortal, role: Role) -> tuple[Need, ...]:
     """What a role's trust policy, and an IAM user's own policies, must allow.
@@ -44,9 +50,7 @@ def role_permissions(portal: OpenPortal, role: Role) -> tuple[Need, ...]:
 
 def session_kind_of(identity: FederatedIdentity) -> SessionKind:
     """The kind of session that such a proof opens."""
-    if identity.principal.type is PrincipalType.SAML:
-        return SessionKind.SAML
-    return SessionKind.WEB_IDENTITY
+    return _KINDS[identity.principal.type]
 
 
 def session_name_of(identity: FederatedIdentity) -> str:

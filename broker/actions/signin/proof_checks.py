@@ -25,10 +25,11 @@ class ProvedRolesRequest(TypedDict):
 
 
 def proof_check_actions() -> tuple[Action, ...]:
-    """Listing roles after an assertion or token; checking a password or factor."""
+    """Listing roles after a federated proof; checking a password or factor."""
     return (
         _check("ListRolesWithSAML", _list_roles),
         _check("ListRolesWithWebIdentity", _list_roles),
+        _check("ListRolesWithLDAPIdentity", _list_roles),
         _check("CheckPassword", _confirm, "UserName"),
         _check("CheckMfa", _confirm, "MFAIdentifier"),
     )

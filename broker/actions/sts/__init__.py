@@ -3,6 +3,9 @@
 from broker.actions.action import Action
 from broker.actions.signin.derived_mint import DerivedMinter
 from broker.actions.sts.assume_role import AssumeRole
+from broker.actions.sts.assume_role_with_ldap_identity import (
+    AssumeRoleWithLdapIdentity,
+)
 from broker.actions.sts.assume_role_with_saml import AssumeRoleWithSaml
 from broker.actions.sts.assume_role_with_web_identity import AssumeRoleWithWebIdentity
 from broker.actions.sts.assume_root import AssumeRoot
@@ -39,6 +42,7 @@ def sts_actions(
     own = OwnTokens(vault, fresh, public_origin)
     return (
         AssumeRole(fresh, minter, mfa).action(),
+        AssumeRoleWithLdapIdentity(fresh, minter).action(),
         AssumeRoleWithSaml(fresh, minter).action(),
         AssumeRoleWithWebIdentity(fresh, minter, own).action(),
         AssumeRoot(fresh, issuer).action(),

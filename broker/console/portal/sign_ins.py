@@ -19,6 +19,7 @@ from broker.console.console_session import ConsoleSession
 from broker.console.context import ConsoleContext
 from broker.console.cookies import SessionCookie
 from broker.console.destinations import is_at_or_below
+from broker.console.login_method import LoginMethod
 from broker.console.portal.organisation_proofs import OrganisationProofs
 from broker.console.portal.places import PORTAL, PortalPlace, PortalPlaces
 from broker.console.rendering import see_other
@@ -53,6 +54,12 @@ _COOKIE = "broker-portal"
 _WAITING_COOKIE = "broker-portal-waiting"
 _WAITING_LIFE = timedelta(minutes=10)
 _SIGN_IN = ("sso", "Authenticate")
+_ONE_TIME_USES = {
+    LoginMethod.OIDC: "oidc-sign-in",
+    LoginMethod.LDAP: "ldap-sign-in",
+}
+"""What a sign-in uses up whose proof itself may come again."""
+
 _EARLIER_MAX = 7
 """Sign-ins of a browser that go on beside its newest."""
 
@@ -100,6 +107,12 @@ def _opening_of(
         identities=tuple(found),
         pending=pending,
     )
+
+
+_Prove = Callable[
+    [Request, PendingLogin, datetime, Organisation | None],
+    Awaitable[list[PortalIdentity]],
+]
 
 
 PICKS_PORTAL = "portal"
@@ -212,19 +225,24 @@ class PortalSignIns:
         organisation = self._places.organisation_of(pending.destination)
 
         async def prove(now: datetime) -> ProofResult:
-            prove_with = self._prove_token if pending.token else self._prove_assertion
+            prove_with: _Prove = self._prove_assertion
+            if pending.token:
+                prove_with = self._prove_token
+            elif pending.subject:
+                prove_with = self._ask_directory
             found.extend(await prove_with(request, pending, now, organisation))
             if not found:
                 raise AccessDenied(
                     "Your identity provider gives you no role in this organisation."
                 )
             proved = proved_by(found[0].identity)
-            if not pending.token:
+            kind = _ONE_TIME_USES.get(pending.door)
+            if kind is None:
                 return proved
             until = now + LONGEST_SIGN_IN
             return replace(
                 proved,
-                one_time_use=one_time_use("oidc-sign-in", pending.state, until=until),
+                one_time_use=one_time_use(kind, pending.state, until=until),
             )
 
         handle = await self._open(
@@ -381,6 +399,19 @@ class PortalSignIns:
             for identity in identities
         ]
         return [one for one in found if one.roles or organisation is None]
+
+    async def _ask_directory(
+        self,
+        _request: Request,
+        pending: PendingLogin,
+        now: datetime,
+        _organisation: Organisation | None,
+    ) -> list[PortalIdentity]:
+        """Ask the directory again."""
+        proof = await self._context.deps.ldap.renew_subject(
+            pending.provider_arn, pending.provider_id, pending.subject, now
+        )
+        return [PortalIdentity(identity=proof.identity, roles=proof.roles)]
 
     async def _prove_token(
         self,

@@ -1,7 +1,7 @@
 """``/signin``: the account chooser, an account's sign-in page, and the sign-out page."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -13,16 +13,11 @@ from broker.console.csrf import csrf_token
 from broker.console.deps import SignInLink
 from broker.console.forms import read_form
 from broker.console.rendering import see_other
-from broker.console.request_info import refuse_prefetch, source_address
-from broker.console.signin.known_browsers import KnownBrowser
 from broker.console.signin.oidc_logout import THERE
-from broker.console.signin.oidc_signin import OidcSignIn
-from broker.console.signin.saml_requests import SamlRequests
 from broker.console.signin.sign_in_options import SignInOption, SignInOptions
 from broker.errors import NoSuchEntity
 from broker.identities.organisations import Organisation
 from broker.model.account import Account
-from broker.model.entities import SamlProvider
 
 _ACCOUNT = re.compile(r"[0-9]{12}|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII)
 _NO_PLACE = (
@@ -47,11 +42,9 @@ class SignInForm:
 class SignIn:
     """The pages shown before sign-in."""
 
-    def __init__(self, context: ConsoleContext, oidc: OidcSignIn) -> None:
+    def __init__(self, context: ConsoleContext) -> None:
         self._context = context
         self._options = SignInOptions(context)
-        self._saml = SamlRequests(context)
-        self._oidc = oidc
 
     async def begin_page(self, request: Request) -> Response:
         """``/signin``: ask for the account, or go to the one this browser used last."""
@@ -159,25 +152,6 @@ class SignIn:
         self._context.login_states.remember(page, browser)
         return page
 
-    async def begin(self, request: Request) -> Response:
-        """``/signin/{account}/with/{provider}``: redirect to the identity provider."""
-        refuse_prefetch(request)
-        form = await read_form(request)
-        account: str = request.path_params["account"]
-        option = None
-        if _ACCOUNT.fullmatch(account):
-            option = await self._options.find(account, request.path_params["provider"])
-        if option is None:
-            raise NoSuchEntity("There is no such page.")
-        await self._context.begin_limits.require(source_address(request))
-        destination = self._destination(form.find("Destination"))
-        if isinstance(option.provider, SamlProvider):
-            response = await self._saml.begin(request, option.provider, destination)
-        else:
-            response = await self._oidc.begin(request, option.provider, destination)
-        self._remember(request, response, account, option)
-        return response
-
     async def signed_out(self, request: Request) -> Response:
         """The page after sign-out, with a link to sign out at the provider as well."""
         handle = (await read_form(request)).find("there") or ""
@@ -196,17 +170,6 @@ class SignIn:
         directory = self._context.deps.directory
         number = await self._options.find_number(place)
         return None if number is None else await directory.find_account(number)
-
-    def _remember(
-        self, request: Request, response: Response, account: str, option: SignInOption
-    ) -> None:
-        known = self._context.known.find(request)
-        # Links carry the account's number, people type its alias: same account.
-        if known is not None and account in {known.place, known.account}:
-            known = replace(known, way=option.id)
-        else:
-            known = KnownBrowser(place=account, way=option.id)
-        self._context.known.remember(response, known)
 
     def _destination(self, given: str | None) -> str:
         return self._context.destinations.find_safe(given or "") or ""

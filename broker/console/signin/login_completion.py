@@ -16,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.signin.signin_tokens import SigninGrant, use_of
+from broker.authn.federated_schemes import proved_by
+from broker.authn.scheme import DoorProof, ProofResult
 from broker.console.console_session import ConsoleSession, SessionOrigin
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token, require_same_origin
@@ -30,6 +32,7 @@ from broker.console.signin.pending_login import LONGEST_SIGN_IN, PendingLogin
 from broker.console.signin.provider_logins import ProviderLogin
 from broker.console.signin.sign_in_options import SignInOptions
 from broker.errors import (
+    AccessDenied,
     BrokerError,
     ServiceUnavailable,
     ValidationError,
@@ -178,9 +181,13 @@ class LoginCompletion:
         Raises:
             ValidationError: The sign-in token or sign-in was already used.
         """
-        if not (pending.begun or pending.signin_token or pending.token):
+        if not (
+            pending.begun or pending.signin_token or pending.token or pending.subject
+        ):
             return await self._assume(request, pending), None
         try:
+            if pending.subject:
+                return await self._ask_directory(request, pending), None
             if pending.begun:
                 return await self._passwords.login(request, pending.begun)
             if pending.signin_token:
@@ -229,6 +236,30 @@ class LoginCompletion:
             lambda: given,
             one_time_use=lambda: one_time_use(
                 "oidc-sign-in", pending.state, until=self._now() + LONGEST_SIGN_IN
+            ),
+        )
+
+    async def _ask_directory(
+        self, request: Request, pending: PendingLogin
+    ) -> Mapping[str, Any]:
+        async def prove(now: datetime) -> ProofResult:
+            proof = await self._context.deps.ldap.renew_subject(
+                pending.provider_arn, pending.provider_id, pending.subject, now
+            )
+            if pending.role_arn not in proof.roles:
+                raise AccessDenied(
+                    "Your groups in the directory no longer have this role."
+                )
+            return proved_by(proof.identity)
+
+        return await self._context.perform(
+            request,
+            Door.SIGN_IN,
+            ("sts", "AssumeRoleWithLDAPIdentity"),
+            DoorProof(prove),
+            lambda: {"RoleArn": pending.role_arn},
+            one_time_use=lambda: one_time_use(
+                "ldap-sign-in", pending.state, until=self._now() + LONGEST_SIGN_IN
             ),
         )
 

@@ -9,8 +9,8 @@ Source: OpenID Connect Core 3.1; RFC 9700; RFC 9207 (iss).
 import hmac
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -20,20 +20,15 @@ from broker.authn.claimed_providers import ClaimedProvider
 from broker.authn.federated_schemes import proved_by
 from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.context import ConsoleContext
-from broker.console.csrf import require_same_origin
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
-from broker.console.pages.recent_roles import RecentRoles, name_of
-from broker.console.portal.places import PORTAL, PortalPlaces
-from broker.console.portal.sign_ins import (
-    PICKS_PORTAL,
-    leads_to_portal,
-    to_portal,
-)
+from broker.console.portal.places import PortalPlaces
+from broker.console.portal.sign_ins import leads_to_portal, to_portal
 from broker.console.request_info import note, refuse_prefetch
 from broker.console.signin.login_completion import LoginCompletion
 from broker.console.signin.pending_login import PendingLogin
-from broker.console.signin.role_descriptions import OFFERED_MAX, find_descriptions
+from broker.console.signin.role_descriptions import OFFERED_MAX
+from broker.console.signin.role_offer import RoleOffer
 from broker.entropy import new_handle
 from broker.errors import (
     AccessDenied,
@@ -49,17 +44,14 @@ from broker.federation.offered_roles import offered_roles
 from broker.federation.oidc_options import OidcProviderOptions, parse_oidc_options
 from broker.federation.session_name import session_name
 from broker.model.account import AccountId, parse_account_id
-from broker.model.arn import Arn, sts_arn
+from broker.model.arn import sts_arn
 from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Door
-from broker.sessions.handles import Handles
 from broker.sessions.vault import SealBrokenError
 from broker.stores.errors import StoreUnavailableError
 
 CALLBACK = "/signin/oidc/callback"
-ROLE = "/signin/oidc/role"
-_CHOOSING = timedelta(minutes=5)
 _LONGEST_REASON = 200
 _NO_ROLE = (
     "Your identity provider's token gives you no role here: it has no roles claim, and"
@@ -83,12 +75,13 @@ class VerifiedLogin:
 class OidcSignIn:
     """The code flow's pages."""
 
-    def __init__(self, context: ConsoleContext, completion: LoginCompletion) -> None:
+    def __init__(
+        self, context: ConsoleContext, completion: LoginCompletion, offer: RoleOffer
+    ) -> None:
         self._context = context
         self._completion = completion
-        self._choices = Handles(context.deps.cache, context.deps.vault, "oidc-choice")
-        self._recent = RecentRoles(context.deps)
         self._places = PortalPlaces(context)
+        self._offer = offer
 
     async def begin(
         self, request: Request, provider: OidcProvider, destination: str
@@ -154,35 +147,10 @@ class OidcSignIn:
         elif len(logins) == 1:
             response = await self._completion.redirect(*logins.values())
         else:
-            response = await self._ask(request, proved, logins)
-        await login_states.forget(state)
-        return response
-
-    async def choose(self, request: Request) -> Response:
-        """``POST /signin/oidc/role``: sign in with one of the offered roles."""
-        form = await read_form(request)
-        require_same_origin(request, self._context.deps.public_origin)
-        handle = form.require("handle")
-        offered = await self._choices.find(handle)
-        if offered is None:
-            raise ValidationError("This choice has expired. Start again.")
-        logins: dict[str, dict[str, Any]] = offered["arrivals"]
-        role_arn = form.find("pick") or form.require("roleIndex")
-        if role_arn == PICKS_PORTAL:
-            first = PendingLogin(**next(iter(logins.values())))
-            account = parse_account_id(Arn.parse(first.role_arn).account)
-            response = await self._completion.sign_in(
-                request, to_portal(first, f"{PORTAL}/{account}")
+            response = await self._offer.ask(
+                request, proved.identity, proved.session_name, logins
             )
-            await self._choices.forget(handle)
-            return response
-        if role_arn not in logins:
-            raise AccessDenied("Your identity provider does not offer this role.")
-        await self._recent.remember(offered["who"], role_arn)
-        response = await self._completion.confirm_or_sign_in(
-            request, PendingLogin(**logins[role_arn])
-        )
-        await self._choices.forget(handle)
+        await login_states.forget(state)
         return response
 
     async def _list(
@@ -280,37 +248,6 @@ class OidcSignIn:
         login = _login(identity, claims, can_end=can_end)
         return VerifiedLogin(
             identity, token, _session_name(claims, identity, options), roles, login
-        )
-
-    async def _ask(
-        self,
-        request: Request,
-        proved: VerifiedLogin,
-        logins: Mapping[str, PendingLogin],
-    ) -> Response:
-        kept = {arn: asdict(login) for arn, login in logins.items()}
-        handle = await self._choices.put(
-            {"arrivals": kept, "who": name_of(proved.identity)},
-            self._context.deps.clock.now() + _CHOOSING,
-        )
-        recent = await self._recent.find([name_of(proved.identity)])
-        offered = [arn for arn in recent if arn in logins]
-        account = await self._context.deps.fresh.find_account(proved.identity.account)
-        alias = account.alias if account else None
-        return self._context.pages.show(
-            request,
-            "oidc_roles.html",
-            account=alias or proved.identity.account,
-            roles=[
-                (arn, _role_name(arn))
-                for arn in dict.fromkeys((*offered, *proved.role_arns))
-            ],
-            last=offered[0] if offered else "",
-            who=proved.session_name,
-            provider=proved.identity.provider_arn.partition("/")[2],
-            abouts=await find_descriptions(self._context.deps.fresh, proved.role_arns),
-            action=ROLE,
-            handle=handle,
         )
 
 

@@ -1,19 +1,20 @@
 """The identity providers on an account's sign-in page.
 
-Only those that the operator enables: with ``SignIn`` for a SAML provider, ``ClientId``
-for an OpenID Connect provider. Nothing else on the page reveals whether the account
+Only those that the operator enables: with ``SignIn`` for a SAML or LDAP provider,
+``ClientId`` for an OpenID Connect provider. Nothing else on the page reveals whether the account
 exists.
 """
 
 from dataclasses import dataclass
 
 from broker.console.context import SIGN_IN, ConsoleContext
+from broker.federation.ldap.options import LdapProviderOptions
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.saml_options import SamlProviderOptions
 from broker.identities.organisations import Organisation
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
-from broker.model.entities import OidcProvider, SamlProvider
+from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 
 _NUMBER_LENGTH = 12
 
@@ -22,7 +23,7 @@ _NUMBER_LENGTH = 12
 class SignInOption:
     """A provider on its account's sign-in page."""
 
-    provider: SamlProvider | OidcProvider
+    provider: SamlProvider | OidcProvider | LdapProvider
 
     @property
     def id(self) -> str:
@@ -34,9 +35,9 @@ class SignInOption:
     @property
     def label(self) -> str:
         """The text of its link."""
-        if isinstance(self.provider, SamlProvider):
-            return self.provider.name
-        return self.provider.host_and_path
+        if isinstance(self.provider, OidcProvider):
+            return self.provider.host_and_path
+        return self.provider.name
 
     @property
     def url(self) -> str:
@@ -59,7 +60,13 @@ class SignInOptions:
             return ()
         saml = await self._directory.list_saml_providers(number)
         oidc = await self._directory.list_oidc_providers(number)
+        ldap = await self._directory.list_ldap_providers(number)
         return (
+            *(
+                SignInOption(p)
+                for p in ldap
+                if LdapProviderOptions.parse(p.options).sign_in
+            ),
             *(
                 SignInOption(p)
                 for p in saml
@@ -111,6 +118,10 @@ class SignInOptions:
             oidc = await self._fresh.find_oidc_provider(account, name)
             if oidc and parse_oidc_options(oidc.options).client_id:
                 option = SignInOption(oidc)
+        elif kind == "ldap-provider":
+            ldap = await self._fresh.find_ldap_provider(account, name)
+            if ldap and LdapProviderOptions.parse(ldap.options).sign_in:
+                option = SignInOption(ldap)
         return option.url if option else f"{SIGN_IN}/{account}"
 
     async def find(self, account: str, provider_id: str) -> SignInOption | None:

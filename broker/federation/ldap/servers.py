@@ -96,6 +96,9 @@ class LdapServers:
         """Close what is open."""
         self._drop_idle()
         self._dialler.close()
+        # Transports are closed in the loop's next rounds.
+        for _ in range(2):
+            await asyncio.sleep(0)
 
     async def _bound(
         self,

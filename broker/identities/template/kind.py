@@ -17,6 +17,9 @@ Spec = TypeVar("Spec")
 CheckOptions = Callable[[Mapping[str, object]], object]
 """Raises ``ValueError`` for options that a provider cannot have."""
 
+CheckDirectory = Callable[[str, Mapping[str, object]], object]
+"""The same, for options and for the directory that the operator must have."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateContext:
@@ -26,6 +29,7 @@ class TemplateContext:
     http_hosts: Collection[str] = ()
     check_saml_options: CheckOptions = dict
     check_oidc_options: CheckOptions = dict
+    check_ldap_provider: CheckDirectory = lambda _directory, _options: None
     sealer: Sealer | None = None
     """Seals an issuer's keys; without it, no issuer can be enabled."""
 

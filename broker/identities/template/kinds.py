@@ -5,6 +5,7 @@ from typing import Any
 from broker.identities.template.groups import GROUPS
 from broker.identities.template.instance_profiles import INSTANCE_PROFILES
 from broker.identities.template.kind import EntityKind
+from broker.identities.template.ldap_providers import LDAP_PROVIDERS
 from broker.identities.template.managed_policies import MANAGED_POLICIES
 from broker.identities.template.mfa_devices import VIRTUAL_MFA_DEVICES
 from broker.identities.template.oidc_providers import OIDC_PROVIDERS
@@ -18,6 +19,7 @@ from broker.identities.template.users import USERS
 KINDS: tuple[EntityKind[Any], ...] = (
     SAML_PROVIDERS,
     OIDC_PROVIDERS,
+    LDAP_PROVIDERS,
     MANAGED_POLICIES,
     GROUPS,
     USERS,

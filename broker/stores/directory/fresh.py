@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from broker.model.account import Account, AccountId, find_account_of_key_id
 from broker.model.entities import (
     AccessKey,
+    LdapProvider,
     LoginProfile,
     OidcProvider,
     Role,
@@ -32,6 +33,7 @@ from broker.stores.schema import (
     CERTIFICATE_PROFILES,
     INSTANCE_PROFILES,
     INSTANCES,
+    LDAP_PROVIDERS,
     LOGIN_PROFILES,
     OIDC_PROVIDERS,
     RESOURCE_POLICIES,
@@ -159,6 +161,17 @@ class FreshDirectory:
             ("oidc-provider", host_and_path),
             lambda: self._directory.find_oidc_provider(account, host_and_path),
             of=OIDC_PROVIDERS.name,
+        )
+
+    async def find_ldap_provider(
+        self, account: AccountId, name: str
+    ) -> LdapProvider | None:
+        """An LDAP provider by name."""
+        return await self.memo.get(
+            account,
+            ("ldap-provider", name),
+            lambda: self._directory.find_ldap_provider(account, name),
+            of=LDAP_PROVIDERS.name,
         )
 
     async def revocations(self, account: AccountId) -> Revocations:

@@ -1,4 +1,4 @@
-"""SAML and OpenID Connect providers."""
+"""SAML, OpenID Connect and LDAP providers."""
 
 import base64
 import json
@@ -10,6 +10,7 @@ from sqlalchemy import select
 from broker.model.account import AccountId
 from broker.model.entities import (
     EncryptionMode,
+    LdapProvider,
     OidcProvider,
     SamlPrivateKey,
     SamlProvider,
@@ -24,7 +25,7 @@ from broker.stores.directory.entity_tables import (
 )
 from broker.stores.directory.revocations import RevocationWrites
 from broker.stores.directory.statements import Reads
-from broker.stores.schema import OIDC_PROVIDERS, SAML_PROVIDERS
+from broker.stores.schema import LDAP_PROVIDERS, OIDC_PROVIDERS, SAML_PROVIDERS
 from broker.stores.times import from_micros, to_micros
 
 _NAMING_MAX = 20
@@ -73,6 +74,9 @@ _OIDC_TABLE = EntityTable(
     created_at=TIME,
     tags=MAPPING,
     options=MAPPING,
+)
+_LDAP_TABLE = EntityTable(
+    LDAP_PROVIDERS, LdapProvider, created_at=TIME, options=MAPPING
 )
 
 
@@ -131,6 +135,19 @@ class ProviderReads(Reads):
             .order_by(OIDC_PROVIDERS.c.host_and_path),
         )
 
+    async def find_ldap_provider(
+        self, account: AccountId, name: str
+    ) -> LdapProvider | None:
+        return await self.find_entity(_LDAP_TABLE, account=account, name=name)
+
+    async def list_ldap_providers(self, account: AccountId) -> tuple[LdapProvider, ...]:
+        return await self.list_entities(
+            _LDAP_TABLE,
+            select(LDAP_PROVIDERS)
+            .where(LDAP_PROVIDERS.c.account == account)
+            .order_by(LDAP_PROVIDERS.c.name),
+        )
+
 
 class ProviderWrites(ProviderReads, RevocationWrites):
     """See ``DirectoryChange``."""
@@ -153,4 +170,14 @@ class ProviderWrites(ProviderReads, RevocationWrites):
 
     async def delete_oidc_provider(self, provider: OidcProvider) -> None:
         await self.delete_by(OIDC_PROVIDERS, unique_id=provider.unique_id)
+        await self.end_vouched_for(provider.account, provider.arn)
+
+    async def insert_ldap_provider(self, provider: LdapProvider) -> None:
+        await self.insert_entity(_LDAP_TABLE, provider, "LDAP provider")
+
+    async def update_ldap_provider(self, provider: LdapProvider) -> None:
+        await self.update_entity(_LDAP_TABLE, provider, "unique_id")
+
+    async def delete_ldap_provider(self, provider: LdapProvider) -> None:
+        await self.delete_by(LDAP_PROVIDERS, unique_id=provider.unique_id)
         await self.end_vouched_for(provider.account, provider.arn)

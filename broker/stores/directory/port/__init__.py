@@ -50,6 +50,7 @@ from broker.stores.directory.port.policies import (
     PolicyReader,
 )
 from broker.stores.directory.port.providers import (
+    LdapProviderChange,
     OidcProviderChange,
     ProviderReader,
     SamlProviderChange,
@@ -120,6 +121,7 @@ class DirectoryChange(
     PolicyChange,
     SamlProviderChange,
     OidcProviderChange,
+    LdapProviderChange,
     MfaDeviceChange,
     PasskeyChange,
     UserCredentialChange,

@@ -38,8 +38,8 @@ class EntityCounter(Protocol):
         """How many there are, for quotas.
 
         ``kind`` is ``users``, ``groups``, ``roles``, ``policies``, ``access_keys``,
-        ``login_profiles``, ``saml_providers``, ``oidc_providers``, ``mfa_devices``,
-        ``server_certificates``, ``instance_profiles``, ``services``,
+        ``login_profiles``, ``saml_providers``, ``oidc_providers``, ``ldap_providers``,
+        ``mfa_devices``, ``server_certificates``, ``instance_profiles``, ``services``,
         ``resource_policies``, ``trust_anchors``, ``certificate_profiles`` or
         ``certificate_lists``.
         """

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from broker.model.account import AccountId
-from broker.model.entities import OidcProvider, SamlProvider
+from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.stores.directory.port.accounts import EntityCounter
 
 
@@ -45,8 +45,22 @@ class OidcProviderReader(OidcProviderFinder, Protocol):
     ) -> tuple[OidcProvider, ...]: ...
 
 
-class ProviderReader(SamlProviderReader, OidcProviderReader, Protocol):
-    """Providers of both kinds."""
+class LdapProviderReader(Protocol):
+    """LDAP providers."""
+
+    async def find_ldap_provider(
+        self, account: AccountId, name: str
+    ) -> LdapProvider | None: ...
+
+    async def list_ldap_providers(
+        self, account: AccountId
+    ) -> tuple[LdapProvider, ...]: ...
+
+
+class ProviderReader(
+    SamlProviderReader, OidcProviderReader, LdapProviderReader, Protocol
+):
+    """Providers of all kinds."""
 
 
 class SamlProviderChange(SamlProviderReader, EntityCounter, Protocol):
@@ -69,5 +83,19 @@ class OidcProviderChange(OidcProviderReader, EntityCounter, Protocol):
     async def update_oidc_provider(self, provider: OidcProvider) -> None: ...
 
     async def delete_oidc_provider(self, provider: OidcProvider) -> None:
+        """Delete it, with a mark that ends what it vouched for."""
+        ...
+
+
+class LdapProviderChange(
+    OidcProviderFinder, LdapProviderReader, EntityCounter, Protocol
+):
+    """Writes to LDAP providers."""
+
+    async def insert_ldap_provider(self, provider: LdapProvider) -> None: ...
+
+    async def update_ldap_provider(self, provider: LdapProvider) -> None: ...
+
+    async def delete_ldap_provider(self, provider: LdapProvider) -> None:
         """Delete it, with a mark that ends what it vouched for."""
         ...

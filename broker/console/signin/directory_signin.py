@@ -1,0 +1,201 @@
+"""Sign-in with the name and password of a directory.
+
+The password is tried once, when the form is sent. What is opened with it later asks the
+directory again, by the person's subject.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.authn.federated_schemes import proved_by
+from broker.authn.scheme import DoorProof, ProofResult
+from broker.console.context import SIGN_IN, ConsoleContext
+from broker.console.csrf import csrf_token
+from broker.console.forms import Form, read_form
+from broker.console.login_method import LoginMethod
+from broker.console.portal.sign_ins import leads_to_portal, to_portal
+from broker.console.request_info import note, source_address
+from broker.console.signin.account_page import require_place
+from broker.console.signin.login_completion import LoginCompletion
+from broker.console.signin.password_steps import (
+    require_own_form,
+    status_of,
+    words_of,
+)
+from broker.console.signin.pending_login import PendingLogin
+from broker.console.signin.role_descriptions import OFFERED_MAX
+from broker.console.signin.role_offer import RoleOffer
+from broker.console.signin.sign_in_options import SignInOption, SignInOptions
+from broker.entropy import new_handle
+from broker.errors import (
+    AccessDenied,
+    IdpCommunicationError,
+    IdpRejectedClaim,
+    NoSuchEntity,
+    Throttling,
+)
+from broker.federation.ldap.people import LONGEST_NAME, LONGEST_PASSWORD
+from broker.federation.ldap.prover import LdapProof
+from broker.model.arn import sts_arn
+from broker.model.entities import LdapProvider
+from broker.model.federated import FederatedIdentity
+from broker.model.request import Door
+from broker.model.secret import Secret
+
+NO_ROLE = "You may not sign in here: none of your groups in the directory is mapped to a role."
+_UNREACHED = 503
+
+
+class DirectorySignIn:
+    """The page of a directory's provider."""
+
+    def __init__(
+        self, context: ConsoleContext, completion: LoginCompletion, offer: RoleOffer
+    ) -> None:
+        self._context = context
+        self._completion = completion
+        self._offer = offer
+        self._options = SignInOptions(context)
+
+    def show(
+        self,
+        request: Request,
+        option: SignInOption,
+        destination: str,
+        *,
+        name: str = "",
+        problem: str = "",
+        status: int = 200,
+    ) -> Response:
+        """The form; ``problem`` says why the last attempt failed."""
+        states = self._context.login_states
+        browser = states.browser_of(request)
+        page = self._context.pages.show(
+            request,
+            "signin_directory.html",
+            status,
+            provider=option.label,
+            account=request.path_params["account"],
+            action=option.url,
+            back=f"{SIGN_IN}/{request.path_params['account']}",
+            destination=destination,
+            name=name,
+            longest_name=LONGEST_NAME,
+            longest_password=LONGEST_PASSWORD,
+            problem=problem,
+            csrf=csrf_token(browser),
+        )
+        states.remember(page, browser)
+        return page
+
+    async def password(self, request: Request) -> Response:
+        """``POST /signin/{account}/with/{provider}``."""
+        form = await read_form(request)
+        note(request, action="ListRolesWithLDAPIdentity")
+        require_own_form(self._context, request, form)
+        option = await self._options.find(
+            require_place(request), request.path_params["provider"]
+        )
+        provider = option.provider if option is not None else None
+        if option is None or not isinstance(provider, LdapProvider):
+            raise NoSuchEntity("There is no such page.")
+        destination = (
+            self._context.destinations.find_safe(form.find("Destination") or "") or ""
+        )
+        try:
+            proof = await self._list(request, provider, form)
+        except (IdpRejectedClaim, Throttling, AccessDenied) as error:
+            problem, status = words_of(error), status_of(error)
+        except IdpCommunicationError as error:
+            problem, status = error.words, _UNREACHED
+        else:
+            return await self._sign_in(request, provider, proof, destination)
+        name = (form.find("username") or "")[:LONGEST_NAME]
+        return self.show(
+            request, option, destination, name=name, problem=problem, status=status
+        )
+
+    async def _list(
+        self, request: Request, provider: LdapProvider, form: Form
+    ) -> LdapProof:
+        """Try the password, and list the roles that it gives.
+
+        Raises:
+            IdpRejectedClaim, Throttling: it is wrong, or was too often.
+            IdpCommunicationError: the directory could not be asked.
+            AccessDenied: it gives no role.
+        """
+        found: list[LdapProof] = []
+        username = (form.find("username") or "").strip()
+        password = Secret(form.find("password") or "")
+
+        async def prove(now: datetime) -> ProofResult:
+            proof = await self._context.deps.directory_passwords.prove(
+                provider,
+                username,
+                password,
+                address=source_address(request),
+                now=now,
+            )
+            found.append(proof)
+            return proved_by(proof.identity)
+
+        def roles() -> Mapping[str, object]:
+            if not found[0].roles:
+                raise AccessDenied(NO_ROLE, detail="GroupRoles maps none of the groups")
+            return {"RoleArns": found[0].roles}
+
+        await self._context.perform(
+            request,
+            Door.SIGN_IN,
+            ("signin", "ListRolesWithLDAPIdentity"),
+            DoorProof(prove),
+            roles,
+        )
+        return found[0]
+
+    async def _sign_in(
+        self,
+        request: Request,
+        provider: LdapProvider,
+        proof: LdapProof,
+        destination: str,
+    ) -> Response:
+        identity, roles = proof.identity, proof.roles
+        logins = {
+            arn: _pending(provider, identity, arn, destination, roles) for arn in roles
+        }
+        first = next(iter(logins.values()))
+        if leads_to_portal(destination):
+            return await self._completion.redirect(to_portal(first, destination))
+        if len(logins) == 1:
+            return await self._completion.redirect(first)
+        return await self._offer.ask(
+            request, identity, identity.session_name or "", logins
+        )
+
+
+def _pending(
+    provider: LdapProvider,
+    identity: FederatedIdentity,
+    role_arn: str,
+    destination: str,
+    roles: tuple[str, ...],
+) -> PendingLogin:
+    session = f"{role_arn.rpartition('/')[2]}/{identity.session_name}"
+    return PendingLogin(
+        door=LoginMethod.LDAP,
+        destination=destination,
+        session_arn=sts_arn(provider.account, f"assumed-role/{session}"),
+        role_arn=role_arn,
+        provider_arn=provider.arn,
+        provider_arns=(provider.arn,),
+        provider_id=provider.unique_id,
+        subject=identity.subject,
+        session_name=identity.session_name or "",
+        state=new_handle(),
+        offered=roles[:OFFERED_MAX] if len(roles) > 1 else (),
+    )

@@ -1,0 +1,96 @@
+"""The choice of a role after a provider's proof, if it gives several."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.console.context import ConsoleContext
+from broker.console.csrf import require_same_origin
+from broker.console.forms import read_form
+from broker.console.pages.recent_roles import RecentRoles, name_of
+from broker.console.portal.places import PORTAL
+from broker.console.portal.sign_ins import PICKS_PORTAL, to_portal
+from broker.console.signin.login_completion import LoginCompletion
+from broker.console.signin.pending_login import PendingLogin
+from broker.console.signin.role_descriptions import find_descriptions
+from broker.errors import AccessDenied, ValidationError
+from broker.model.arn import Arn
+from broker.model.federated import FederatedIdentity
+from broker.sessions.handles import Handles
+
+ROLE = "/signin/oidc/role"
+_CHOOSING = timedelta(minutes=5)
+
+
+class RoleOffer:
+    """Asks for a role, and signs in with it."""
+
+    def __init__(self, context: ConsoleContext, completion: LoginCompletion) -> None:
+        self._context = context
+        self._completion = completion
+        self._choices = Handles(context.deps.cache, context.deps.vault, "oidc-choice")
+        self._recent = RecentRoles(context.deps)
+
+    async def ask(
+        self,
+        request: Request,
+        identity: FederatedIdentity,
+        session_name: str,
+        logins: Mapping[str, PendingLogin],
+    ) -> Response:
+        """The page with these logins, by the ARNs of their roles."""
+        kept = {arn: asdict(login) for arn, login in logins.items()}
+        handle = await self._choices.put(
+            {"arrivals": kept, "who": name_of(identity)},
+            self._context.deps.clock.now() + _CHOOSING,
+        )
+        recent = await self._recent.find([name_of(identity)])
+        offered = [arn for arn in recent if arn in logins]
+        account = await self._context.deps.fresh.find_account(identity.account)
+        alias = account.alias if account else None
+        return self._context.pages.show(
+            request,
+            "oidc_roles.html",
+            account=alias or identity.account,
+            roles=[
+                (arn, arn.rpartition("/")[2])
+                for arn in dict.fromkeys((*offered, *logins))
+            ],
+            last=offered[0] if offered else "",
+            who=session_name,
+            provider=identity.provider_arn.partition("/")[2],
+            abouts=await find_descriptions(self._context.deps.fresh, tuple(logins)),
+            action=ROLE,
+            handle=handle,
+        )
+
+    async def choose(self, request: Request) -> Response:
+        """``POST /signin/oidc/role``: sign in with one of the offered roles."""
+        form = await read_form(request)
+        require_same_origin(request, self._context.deps.public_origin)
+        handle = form.require("handle")
+        offered = await self._choices.find(handle)
+        if offered is None:
+            raise ValidationError("This choice has expired. Start again.")
+        logins: dict[str, dict[str, Any]] = offered["arrivals"]
+        role_arn = form.find("pick") or form.require("roleIndex")
+        if role_arn == PICKS_PORTAL:
+            first = PendingLogin(**next(iter(logins.values())))
+            account = Arn.parse(first.role_arn).account
+            response = await self._completion.sign_in(
+                request, to_portal(first, f"{PORTAL}/{account}")
+            )
+            await self._choices.forget(handle)
+            return response
+        if role_arn not in logins:
+            raise AccessDenied("Your identity provider does not offer this role.")
+        await self._recent.remember(offered["who"], role_arn)
+        response = await self._completion.confirm_or_sign_in(
+            request, PendingLogin(**logins[role_arn])
+        )
+        await self._choices.forget(handle)
+        return response

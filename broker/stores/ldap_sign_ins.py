@@ -1,0 +1,124 @@
+"""Whom directories vouched for, so that those who leave are noticed.
+
+A row for each person whose sessions may live. It grants nothing: it says whom to ask
+about again.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, delete, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from broker.model.account import AccountId
+from broker.model.struct import struct
+from broker.stores.database import Database, translate_errors
+from broker.stores.schema import LDAP_SIGN_INS
+from broker.stores.times import to_micros
+
+KEPT = timedelta(hours=37)
+"""From the last that was made of it; no session and no revocation lasts longer."""
+
+_RENEWED_AFTER = timedelta(hours=1)
+_REMEMBERED = 10_000
+_C = LDAP_SIGN_INS.c
+
+
+@struct
+class LdapSignIn:
+    """A person of a directory; ``provider`` is the name of the account's provider."""
+
+    account: AccountId
+    provider: str
+    provider_id: str
+    subject: str
+
+
+class LdapSignIns:
+    """Keeps them in the durable database.
+
+    Every method raises ``StoreUnavailableError`` when that is away.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._noted: OrderedDict[tuple[str, str], datetime] = OrderedDict()
+
+    async def note(self, sign_in: LdapSignIn, now: datetime) -> None:
+        """Ask about this person from now on; durable when it returns."""
+        key = (sign_in.provider_id, sign_in.subject)
+        noted = self._noted.get(key)
+        if noted is not None and now - noted < _RENEWED_AFTER:
+            return
+        async with self._database.connection() as connection:
+            make: Any = (
+                sqlite_insert
+                if connection.dialect.name == "sqlite"
+                else postgresql_insert
+            )
+            statement = make(LDAP_SIGN_INS).values(
+                provider_id=sign_in.provider_id,
+                subject=sign_in.subject,
+                account=sign_in.account,
+                provider=sign_in.provider,
+                # Longer by the time for which it is not written again.
+                until=to_micros(now + KEPT + _RENEWED_AFTER),
+                asked_at=to_micros(now),
+            )
+            with translate_errors():
+                await connection.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=["provider_id", "subject"],
+                        set_={"until": statement.excluded.until},
+                    )
+                )
+                await connection.commit()
+        self._noted[key] = now
+        self._noted.move_to_end(key)
+        if len(self._noted) > _REMEMBERED:
+            self._noted.popitem(last=False)
+
+    async def take_due(
+        self, now: datetime, *, before: datetime, most: int
+    ) -> tuple[LdapSignIn, ...]:
+        """Some who were asked about last before then; no other worker gets them."""
+        due = and_(_C.asked_at < to_micros(before), _C.until > to_micros(now))
+        # In a fixed order, so that workers never wait for each other in turn.
+        some = select(_C.provider_id, _C.subject).where(due).order_by(_C.asked_at)
+        taken = (
+            update(LDAP_SIGN_INS)
+            .where(tuple_(_C.provider_id, _C.subject).in_(some.limit(most)), due)
+            .values(asked_at=to_micros(now))
+            .returning(_C.account, _C.provider, _C.provider_id, _C.subject)
+        )
+        if not await self._database.rows(select(_C.subject).where(due).limit(1)):
+            return ()
+        async with self._database.connection() as connection:
+            with translate_errors():
+                rows = (await connection.execute(taken)).all()
+                await connection.commit()
+        return tuple(
+            LdapSignIn(
+                account=row.account,
+                provider=row.provider,
+                provider_id=row.provider_id,
+                subject=row.subject,
+            )
+            for row in rows
+        )
+
+    async def forget(self, sign_ins: Iterable[LdapSignIn], now: datetime) -> None:
+        """Ask no more about these, nor about any whose time is over."""
+        gone = [(one.provider_id, one.subject) for one in sign_ins]
+        for key in gone:
+            self._noted.pop(key, None)
+        which = or_(
+            tuple_(_C.provider_id, _C.subject).in_(gone), _C.until <= to_micros(now)
+        )
+        async with self._database.connection() as connection:
+            with translate_errors():
+                await connection.execute(delete(LDAP_SIGN_INS).where(which))
+                await connection.commit()

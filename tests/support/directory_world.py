@@ -1,0 +1,146 @@
+"""A broker whose account ``ACCOUNT`` trusts a directory, and its people's browsers."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import yaml
+
+from broker.model.entities import LdapProvider, Role
+from tests.support.signin import (
+    ACCOUNT,
+    SignInWorld,
+    form_fields,
+    open_world,
+    role_arn,
+    text_of,
+)
+from tests.support.slapd import (
+    GROUPS,
+    PASSWORD,
+    PEOPLE,
+    SERVICE,
+    SERVICE_PASSWORD,
+    Slapd,
+)
+
+NAME = "corp"
+PROVIDER_ID = "LDAPPCORP"
+PROVIDER = f"arn:aws:iam::{ACCOUNT}:ldap-provider/{NAME}"
+START = f"/signin/{ACCOUNT}/with/{PROVIDER_ID}"
+
+
+def describe(server: Slapd, folder: Path, **more: Any) -> dict[str, Any]:
+    """A directory as ``BROKER_DIRECTORIES_FILE`` has it."""
+    password = folder / "bind-password"
+    password.write_text(f"{SERVICE_PASSWORD}\n")
+    given: dict[str, Any] = {
+        "Kind": "OpenLDAP",
+        "Servers": [f"ldaps://localhost:{server.tls_port}"],
+        "CaFile": str(server.ca_file),
+        "BindDN": SERVICE,
+        "BindPasswordFile": str(password),
+        "Base": PEOPLE,
+        "GroupBase": GROUPS,
+        "NestedGroups": True,
+        "TimeoutSeconds": 5,
+        **more,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def write_directories(folder: Path, **directories: Mapping[str, Any]) -> Path:
+    """The file."""
+    path = folder / "directories.yaml"
+    path.write_text(yaml.safe_dump({"Directories": directories}))
+    return path
+
+
+def trust(*actions: str, provider: str = PROVIDER, **condition: Any) -> str:
+    statement: dict[str, Any] = {
+        "Effect": "Allow",
+        "Principal": {"Federated": provider},
+        "Action": list(actions or ("sts:AssumeRoleWithLDAPIdentity",)),
+    }
+    if condition:
+        statement["Condition"] = condition
+    return json.dumps({"Version": "2012-10-17", "Statement": statement})
+
+
+@asynccontextmanager
+async def directory_world(
+    folder: Path,
+    server: Slapd,
+    groups: Mapping[str, list[str]],
+    **directory: Any,
+) -> AsyncIterator[SignInWorld]:
+    """``groups`` are names of roles by group; each role trusts the directory."""
+    path = write_directories(folder, corp=describe(server, folder, **directory))
+    async with open_world(folder, directories_file=path) as world:
+        now = world.clock.now()
+        names = dict.fromkeys(name for each in groups.values() for name in each)
+        async with world.services.stores.directory.change(ACCOUNT) as change:
+            await change.insert_ldap_provider(
+                LdapProvider(
+                    account=ACCOUNT,
+                    unique_id=PROVIDER_ID,
+                    name=NAME,
+                    directory="corp",
+                    created_at=now,
+                    options={
+                        "SignIn": True,
+                        "GroupRoles": {
+                            group: [role_arn(name) for name in each]
+                            for group, each in groups.items()
+                        },
+                    },
+                )
+            )
+            for number, name in enumerate(names):
+                await change.insert_role(
+                    Role(
+                        account=ACCOUNT,
+                        role_id=f"AROADIRECTORY{number:05d}",
+                        name=name,
+                        path="/",
+                        trust_policy=trust(),
+                        created_at=now,
+                        max_session_duration_seconds=3600,
+                    )
+                )
+        yield world
+
+
+async def send_password(
+    browser: httpx.AsyncClient,
+    username: str,
+    password: str = PASSWORD,
+    destination: str = "",
+) -> httpx.Response:
+    """Open the directory's page, fill it in and send it."""
+    more = {"Destination": destination} if destination else {}
+    page = await browser.get(START, params=more)
+    assert page.status_code == 200, page.text
+    return await browser.post(
+        START,
+        data={
+            **form_fields(page, START),
+            "username": username,
+            "password": password,
+        },
+        headers={"sec-fetch-site": "same-origin"},
+    )
+
+
+async def sign_in(
+    browser: httpx.AsyncClient, username: str, password: str = PASSWORD
+) -> str:
+    """Sign in with the only role; what the console's first page says."""
+    sent = await send_password(browser, username, password)
+    assert sent.status_code == 303, text_of(sent)
+    arrived = await browser.get(sent.headers["location"])
+    assert arrived.status_code == 303, text_of(arrived)
+    return text_of(await browser.get(arrived.headers["location"]))

@@ -1,0 +1,193 @@
+"""People of a real slapd: found, proved, refused; and what a hostile name can do."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.federation.ldap.directories import parse_directories
+from broker.federation.ldap.people import (
+    LONGEST_NAME,
+    LONGEST_PASSWORD,
+    LdapPeople,
+    Person,
+    PersonRefusedError,
+)
+from broker.model.secret import Secret
+from broker.protocols.ldap.accounts import AccountState
+from tests.support.directory_world import describe
+from tests.support.slapd import (
+    GROUPS,
+    PASSWORD,
+    PEOPLE,
+    Slapd,
+    dn_of,
+    group,
+    person,
+    start_slapd,
+)
+
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
+
+TODAY = (datetime.now(UTC) - datetime.fromtimestamp(0, UTC)).days
+CROWD = [f"crowd{number:03d}" for number in range(250)]
+OTHERS = f"ou=others,{PEOPLE}"
+
+
+@pytest.fixture(scope="module")
+def slapd() -> Iterator[Slapd]:
+    with start_slapd(
+        person("ann"),
+        person("bob"),
+        person("cid", shadowExpire=str(TODAY - 1)),
+        person("dee", shadowExpire=str(TODAY + 30)),
+        person("eve"),
+        person("fay"),
+        person("gus"),
+        *(person(f"guess{number}") for number in range(4)),
+        person("twin"),
+        f"dn: {OTHERS}\nobjectClass: organizationalUnit\nou: others",
+        person("twin", below=OTHERS),
+        person("ü,+\\22#", mail="strange@example.com"),
+        person("star", cn="*"),
+        "\n".join(
+            [
+                f"dn: uid=away,{PEOPLE}",
+                "objectClass: referral",
+                "objectClass: extensibleObject",
+                "uid: away",
+                f"ref: ldap://127.0.0.1:1/uid=away,{PEOPLE}",
+            ]
+        ),
+        group("staff", dn_of("ann"), dn_of("bob")),
+        group("admins", dn_of("bob")),
+        group("all", f"cn=staff,{GROUPS}"),
+        group("world", f"cn=all,{GROUPS}"),
+        group("circle", f"cn=world,{GROUPS}", f"cn=circle,{GROUPS}", dn_of("gus")),
+        group("strange", dn_of("ü,+\\22#")),
+        *(group(name, dn_of("fay")) for name in CROWD),
+    ) as server:
+        server.modify(dn_of("eve"), "add: pwdReset", "pwdReset: TRUE")
+        yield server
+
+
+@asynccontextmanager
+async def people_of(
+    slapd: Slapd, folder: Path, **more: Any
+) -> AsyncIterator[LdapPeople]:
+    found = parse_directories(
+        {"Directories": {"corp": describe(slapd, folder, **more)}}
+    )
+    people = LdapPeople("corp", found["corp"])
+    try:
+        yield people
+    finally:
+        await people.close()
+
+
+async def prove(people: LdapPeople, username: str, password: str = PASSWORD) -> Person:
+    return await people.authenticate(username, Secret(password), datetime.now(UTC))
+
+
+TRANSPORTS: dict[str, dict[str, Any]] = {
+    "LDAPS": {},
+    "StartTLS": {"Servers": "ldap", "StartTLS": True},
+    "plain on this computer": {"Servers": "ldap", "AllowPlaintext": True},
+}
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+async def test_a_person_is_found_and_proved(
+    slapd: Slapd, tmp_path: Path, name: str
+) -> None:
+    more = dict(TRANSPORTS[name])
+    if more.get("Servers"):
+        more["Servers"] = [f"ldap://127.0.0.1:{slapd.port}"]
+    tags = {"mail": "Email", "telephoneNumber": "Phone"}
+    async with people_of(slapd, tmp_path, Tags=tags, **more) as people:
+        found = await prove(people, "ANN")
+        assert found.username == "ann"
+        assert found.dn == dn_of("ann")
+        assert found.groups == ("all", "circle", "staff", "world")
+        assert found.attributes == {"Email": "ann@example.com"}
+        again = await people.find_current(found.subject, datetime.now(UTC))
+        assert again == found
+
+
+INJECTIONS = (
+    *("*", "a*", "ann)(uid=*", "ann)(|(uid=*))", "*)(objectClass=*", "(", ")", "\\"),
+    *("ann\\", "\\61nn", "ann)(&)", "ann\\29(uid=bob", "uid=ann", "ann,ou=people"),
+    *("ann\x00", "ann\n", "", " ", "x" * (LONGEST_NAME + 1), "ann;bob"),
+    *("cn=broker,dc=example,dc=com", dn_of("ann"), "nobody", "twin", "away"),
+    # Two people's addresses at once, and names of operators in filters.
+    *("ann)(mail=bob@example.com", "!(uid=x)", "&", "|", "uid:dn:=ann", "ann*"),
+)
+
+
+@pytest.mark.parametrize("username", INJECTIONS)
+async def test_a_name_is_only_ever_a_value(
+    slapd: Slapd, tmp_path: Path, username: str
+) -> None:
+    async with people_of(slapd, tmp_path) as people:
+        with pytest.raises(PersonRefusedError) as refused:
+            await prove(people, username)
+        assert refused.value.state is AccountState.WRONG
+
+
+async def test_strange_names_are_people_all_the_same(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    async with people_of(slapd, tmp_path) as people:
+        found = await prove(people, "ü,+\\22#")
+        assert found.groups == ("strange",)
+
+
+PASSWORDS = (
+    *("", "\0", PASSWORD.lower(), f"{PASSWORD}\0", f"{PASSWORD} ", PASSWORD[:-1]),
+    *("*", "{SSHA}", "x" * (LONGEST_PASSWORD + 1), PASSWORD + "x" * 400),
+)
+
+
+@pytest.mark.parametrize("number", range(len(PASSWORDS)))
+async def test_only_the_password_proves(
+    slapd: Slapd, tmp_path: Path, number: int
+) -> None:
+    """An empty one would be an unauthenticated bind, which succeeds."""
+    async with people_of(slapd, tmp_path) as people:
+        with pytest.raises(PersonRefusedError) as refused:
+            await prove(people, f"guess{number % 4}", PASSWORDS[number])
+        assert refused.value.state is AccountState.WRONG
+
+
+STATES: dict[str, tuple[str, str, AccountState]] = {
+    "expired": ("cid", PASSWORD, AccountState.EXPIRED),
+    "must change": ("eve", PASSWORD, AccountState.PASSWORD_MUST_CHANGE),
+    "expires later": ("dee", PASSWORD, AccountState.GOOD),
+}
+
+
+@pytest.mark.parametrize("case", STATES)
+async def test_the_accounts_state_decides(
+    slapd: Slapd, tmp_path: Path, case: str
+) -> None:
+    username, password, state = STATES[case]
+    async with people_of(slapd, tmp_path) as people:
+        if state is AccountState.GOOD:
+            assert (await prove(people, username, password)).username == username
+            return
+        with pytest.raises(PersonRefusedError) as refused:
+            await prove(people, username, password)
+        assert refused.value.state is state
+
+
+@pytest.mark.parametrize("username", ["ann", "Ann", "\uff41\uff4e\uff4e"])
+async def test_names_that_the_directory_takes_for_one_are_one_person(
+    slapd: Slapd, tmp_path: Path, username: str
+) -> None:
+    """Limits count by subject, so spelling a name in other ways gains nothing."""
+    async with people_of(slapd, tmp_path) as people:
+        found = await prove(people, username)
+        assert (found.username, found.dn) == ("ann", dn_of("ann"))
