@@ -48,7 +48,9 @@ _QUESTION_SECONDS = 2.0
 _FIELDS_MAX = 20
 _USER_BYTES_MAX = 63
 _EMPTY_SHA256 = hashlib.sha256().hexdigest()
-_TOKEN = re.compile(r"([^/?#\s]{1,300})/\?([!-~]{1,16384})")
+_TOKEN = re.compile(r"([^/?#\s]{1,300})/?\?([!-~]{1,16384})")
+"""AWS's SDK for Go leaves the slash out; it is signed all the same."""
+
 _HOST = re.compile(r"(?:[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\]):[0-9]{1,5}")
 _RESOURCE = re.compile(r"arn:aws:rds-db:[a-z0-9-]{1,64}:[0-9]{12}:dbuser:[\w.-]{1,200}")
 

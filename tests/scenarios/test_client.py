@@ -24,7 +24,7 @@ from broker.client import DecisionClient, WsgiMiddleware
 from tests.support import signers
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.servers import find_free_port
-from tests.support.signers import SIGNERS, SignedRequest, Signer
+from tests.support.signers import OTHERS, SIGNERS, SignedRequest, Signer
 
 ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"
@@ -180,7 +180,7 @@ def world(
         yield World(**vars(installed), port=port)
 
 
-@pytest.mark.parametrize("sign", SIGNERS, ids=lambda sign: sign.__name__)
+@pytest.mark.parametrize("sign", [*SIGNERS, *OTHERS], ids=lambda sign: sign.__name__)
 def test_a_good_request_gets_through_and_a_tampered_one_does_not(
     world: World, sign: Signer
 ) -> None:

@@ -309,8 +309,12 @@ def test_other_tokens_do_not_log_in(world: World) -> None:
     assert "X-Amz-" not in said
 
 
-def test_the_javascript_sdk_logs_in(world: World) -> None:
-    token = signers.rds_token(world.alice, "localhost", world.database.port, "reader")
+@pytest.mark.parametrize(
+    "language", ["javascript", pytest.param("go", marks=pytest.mark.long)]
+)
+def test_aws_sdks_make_tokens(world: World, language: str) -> None:
+    place = "localhost", world.database.port
+    token = signers.rds_token(language, world.alice, *place, "reader")
     assert world.log_in(token) == "reader"
 
 

@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,8 +23,11 @@ from botocore.crt.auth import CrtSigV4Auth
 from requests_aws4auth import AWS4Auth
 
 from tests.support.broker import Key
+from tests.support.kept import UNTIL_THE_END
 
 NODE = Path(__file__).parents[1] / "node"
+PROGRAMS = Path(__file__).parents[1] / "signers"
+GO_PACKAGES = Path("/usr/share/gocode")
 REGION = "us-east-1"
 
 
@@ -91,11 +96,10 @@ def awscurl(key: Key, url: str) -> SignedRequest:
     return made[0]
 
 
-def _node(by: str, key: Key, service: str, request: dict[str, Any]) -> Any:
-    node = shutil.which("node")
-    if node is None or not (NODE / "node_modules" / "aws4").is_dir():
-        assert os.environ.get("CI") != "true"
-        pytest.skip("the signers in JavaScript are not installed: .ci/setup test")
+def _sign(
+    command: list[str], by: str, key: Key, service: str, request: dict[str, Any]
+) -> Any:
+    """What a program of another language answers."""
     credentials = {
         "accessKeyId": key.access_key_id,
         "secretAccessKey": key.secret_access_key,
@@ -109,7 +113,7 @@ def _node(by: str, key: Key, service: str, request: dict[str, Any]) -> Any:
         "request": request,
     }
     done = subprocess.run(
-        [node, str(NODE / "sign.mjs")],
+        command,
         input=json.dumps(wanted).encode(),
         capture_output=True,
         check=True,
@@ -118,7 +122,7 @@ def _node(by: str, key: Key, service: str, request: dict[str, Any]) -> Any:
     return json.loads(done.stdout)
 
 
-def _signed_by_node(by: str, key: Key, url: str) -> SignedRequest:
+def _signed_by(command: list[str], by: str, key: Key, url: str) -> SignedRequest:
     parts = urlsplit(url)
     request = {
         "method": "GET",
@@ -126,26 +130,74 @@ def _signed_by_node(by: str, key: Key, url: str) -> SignedRequest:
         "path": parts.path,
         "headers": {"host": parts.netloc},
     }
-    return SignedRequest("GET", url, _node(by, key, "execute-api", request))
+    return SignedRequest("GET", url, _sign(command, by, key, "execute-api", request))
+
+
+def _node() -> list[str]:
+    node = shutil.which("node")
+    if node is None or not (NODE / "node_modules" / "aws4").is_dir():
+        assert os.environ.get("CI") != "true"
+        pytest.skip("the signers in JavaScript are not installed: .ci/setup test")
+    return [node, str(NODE / "sign.mjs")]
+
+
+@cache
+def _go() -> list[str]:
+    """AWS's SDK for Go, as Debian has it, compiled once."""
+    go = shutil.which("go")
+    if go is None or not (GO_PACKAGES / "src/github.com/aws/aws-sdk-go-v2").is_dir():
+        assert os.environ.get("CI") != "true"
+        pytest.skip("AWS's SDK for Go is not installed: .ci/setup long")
+    folder = UNTIL_THE_END.enter_context(tempfile.TemporaryDirectory())
+    subprocess.run(
+        [go, "build", "-o", f"{folder}/sign", str(PROGRAMS / "sign.go")],
+        env={
+            "PATH": os.environ["PATH"],
+            "GO111MODULE": "off",
+            "GOPATH": str(GO_PACKAGES),
+            "GOCACHE": f"{folder}/cache",
+            "CGO_ENABLED": "0",
+        },
+        check=True,
+        timeout=600,
+    )
+    return [f"{folder}/sign"]
+
+
+def _ruby() -> list[str]:
+    ruby = shutil.which("ruby")
+    if ruby is None:
+        assert os.environ.get("CI") != "true"
+        pytest.skip("Ruby is not installed: .ci/setup long")
+    return [ruby, str(PROGRAMS / "sign.rb")]
 
 
 def javascript(key: Key, url: str) -> SignedRequest:
     """AWS's own."""
-    return _signed_by_node("smithy", key, url)
+    return _signed_by(_node(), "smithy", key, url)
 
 
 def aws4(key: Key, url: str) -> SignedRequest:
-    return _signed_by_node("aws4", key, url)
+    return _signed_by(_node(), "aws4", key, url)
 
 
 def aws4fetch(key: Key, url: str) -> SignedRequest:
-    return _signed_by_node("aws4fetch", key, url)
+    return _signed_by(_node(), "aws4fetch", key, url)
 
 
-def rds_token(key: Key, host: str, port: int, user: str) -> str:
-    """A token for a database, by AWS's JavaScript signer."""
+def go(key: Key, url: str) -> SignedRequest:
+    return _signed_by(_go(), "request", key, url)
+
+
+def ruby(key: Key, url: str) -> SignedRequest:
+    return _signed_by(_ruby(), "request", key, url)
+
+
+def rds_token(language: str, key: Key, host: str, port: int, user: str) -> str:
+    """A token for a database, by AWS's SDK for JavaScript or Go."""
     request = {"hostname": host, "port": port, "username": user}
-    made: str = _node("rds", key, "rds-db", request)
+    command = {"javascript": _node, "go": _go}[language]()
+    made: str = _sign(command, "rds", key, "rds-db", request)
     return made
 
 
@@ -192,6 +244,8 @@ SIGNERS: tuple[Signer, ...] = (
     aws4,
     aws4fetch,
 )
+OTHERS = [pytest.param(sign, marks=pytest.mark.long) for sign in (go, ruby)]
+"""AWS's SDKs that only `make long` installs."""
 
 
 def _credentials(key: Key) -> Credentials:
