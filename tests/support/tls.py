@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +16,16 @@ _CHUNK = 65_536
 
 
 @contextlib.contextmanager
-def tls_before(folder: Path, listen: int, port: int) -> Iterator[Path]:
-    """Serve https://localhost at ``listen``; yields the file of the authority."""
+def tls_before(
+    folder: Path, listen: int, port: int, *, names: Sequence[str] = ("localhost",)
+) -> Iterator[Path]:
+    """Serve https at ``listen`` for these names; yields the file of the authority."""
     authority = issue("Test Root", is_authority=True)
     served = authority.issue(
         "localhost",
-        extensions=[(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)],
+        extensions=[
+            (x509.SubjectAlternativeName(list(map(x509.DNSName, names))), False)
+        ],
     )
     chain, trusted = folder / "served.pem", folder / "authority.pem"
     chain.write_text(served.pem + served.key_pem)
