@@ -2,14 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from broker.catalogue import AccessLevel, find_service
+from broker.catalogue import AccessLevel, ServiceEntry, find_service
 from broker.console.forms import Form
 
 SHOWN_MAX = 100
 PICKED_MAX = 200
+_RESOURCES_MAX = 60
+_PLACEHOLDER = re.compile(r"\$?\{[^}]*\}")
 _NUMBER = re.compile(r"[0-9]{1,4}")
 
 
@@ -76,6 +78,7 @@ class ActionPickerView:
     """The picker for display; ``unknown`` when AWS has no such service.
 
     ``levels`` are the service's access levels: number, name, and count of actions.
+    ``keys`` and ``resources`` are its condition keys and the ARNs of its resource types.
     """
 
     picker: ActionPicker
@@ -85,11 +88,19 @@ class ActionPickerView:
     choices: tuple[ActionChoice, ...]
     more: int
     keys: tuple[str, ...]
+    resources: tuple[str, ...]
 
 
-def view_picker(picker: ActionPicker, named: Iterable[str]) -> ActionPickerView:
-    """List the service's actions; ``named`` are those that the statement has."""
-    service = find_service(picker.service)
+def view_picker(
+    picker: ActionPicker,
+    named: Iterable[str],
+    declared: Mapping[str, ServiceEntry] | None = None,
+) -> ActionPickerView:
+    """List the service's actions; ``named`` are those that the statement has.
+
+    ``declared`` are the account's registered services, which win over AWS's.
+    """
+    service = (declared or {}).get(picker.service) or find_service(picker.service)
     if service is None:
         return ActionPickerView(
             picker=picker,
@@ -99,6 +110,7 @@ def view_picker(picker: ActionPicker, named: Iterable[str]) -> ActionPickerView:
             choices=(),
             more=0,
             keys=(),
+            resources=(),
         )
     have = {action.lower() for action in named}
     counts = Counter(entry.level for entry in service.actions.values())
@@ -122,4 +134,11 @@ def view_picker(picker: ActionPicker, named: Iterable[str]) -> ActionPickerView:
         ),
         more=max(0, len(fitting) - SHOWN_MAX),
         keys=tuple(service.condition_keys)[:60],
+        resources=tuple(dict.fromkeys(_resources(service)))[:_RESOURCES_MAX],
     )
+
+
+def _resources(service: ServiceEntry) -> Iterable[str]:
+    """ARNs with ``*`` for what differs."""
+    for kind in service.resource_types.values():
+        yield _PLACEHOLDER.sub("*", kind.arn.replace("${Partition}", "aws"))

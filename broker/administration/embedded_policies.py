@@ -5,12 +5,14 @@ the transaction that replaces the text compares it first.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
 from starlette.responses import Response
 
 from broker.actions.action import Call
+from broker.administration.declared_services import read_declared
 from broker.administration.policy_editor import (
     PolicyEditor,
     begin,
@@ -94,7 +96,10 @@ async def _inline(visit: Visit) -> Response:
         raise ValidationError("The kind (role, user or group) is missing.")
     visit.here = f"{kind}s"
     policy = visit.text("policy")[:128]
+    declared = await read_declared(visit)
     editor = read_editor(visit.posted_form, PolicyKind.IDENTITY)
+    if editor is not None:
+        editor = replace(editor, declared=declared)
 
     async def save(editor: PolicyEditor) -> Response:
         await visit.iam_if(
@@ -119,7 +124,7 @@ async def _inline(visit: Visit) -> Response:
         return edited
     return await visit.show(
         "admin/embedded_policy.html",
-        editor=edited,
+        editor=replace(edited, declared=declared),
         action=INLINE,
         title=f"Policy of the {kind} {owner}",
         back=address(_PAGES[kind], name=owner),

@@ -57,20 +57,26 @@ async def list_page(
     action: str,
     member: str,
     matches: Callable[[Mapping[str, Any]], bool] | None,
+    *,
+    service: str = "iam",
     **given: object,
 ) -> ListedPage:
-    """Read one page of a list, filtered by ``matches`` if given.
+    """Read one page of a list of ``service``, filtered by ``matches`` if given.
 
     Raises:
         BrokerError: The action failed.
     """
     marker = visit.text("marker") or None
     if matches is None:
-        result = await visit.iam(action, Marker=marker, MaxItems=ROWS, **given)
+        result = await visit.perform(
+            service, action, Marker=marker, MaxItems=ROWS, **given
+        )
         return ListedPage(tuple(result[member]), str(result.get("Marker", "")))
     found: list[Mapping[str, Any]] = []
     for _ in range(_CALLS_MAX):
-        result = await visit.iam(action, Marker=marker, MaxItems=_SEARCHED, **given)
+        result = await visit.perform(
+            service, action, Marker=marker, MaxItems=_SEARCHED, **given
+        )
         found += filter(matches, result[member])
         marker = result.get("Marker")
         if marker is None or len(found) >= ROWS:

@@ -6,10 +6,13 @@ from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.declared_services import read_overviews
 from broker.administration.listing import Part, read_part
 from broker.administration.policies import ONE as POLICY
 from broker.administration.provider_page import ONE as PROVIDER
 from broker.administration.role_page import ONE as ROLE
+from broker.administration.service_decisions import count_by_service
+from broker.administration.services import ONE as SERVICE
 from broker.console.charts import (
     REFUSALS,
     Share,
@@ -62,6 +65,8 @@ async def _page(visit: Visit) -> Response:
             KeyDays=KEY_DAYS,
         ),
         broad=await read_part(visit, "ListBroadPolicies", service="signin"),
+        services=await read_overviews(visit),
+        service=SERVICE,
         days=_DAYS,
         ending_days=_ENDING_DAYS,
         key_days=KEY_DAYS,
@@ -79,13 +84,14 @@ async def _page(visit: Visit) -> Response:
 
 def _activity(part: Part, since: datetime, now: datetime) -> dict[str, Any]:
     if part.found is None:
-        return {"chart": None, "by_provider": (), "by_reason": ()}
+        return {"chart": None, "by_provider": (), "by_reason": (), "decisions": {}}
     counts = part.found["Activity"]
     return {
         "chart": time_chart(counts, since, now, _BUCKET_HOURS),
         "by_provider": tuple(
             _provider_bars(shares(sum_by_name(counts, [Kind.SIGN_IN]), _SHOWN))
         ),
+        "decisions": count_by_service(part),
         "by_reason": tuple(
             (
                 share,

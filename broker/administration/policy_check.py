@@ -1,9 +1,10 @@
 """Checking a policy text against its grammar: what is wrong, and where."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from broker.administration.policy_findings import PolicyAdvice, find_advice
+from broker.catalogue import ServiceEntry
 from broker.identities.documents import validated_document
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, policy_size
 from broker.policy.places import find_place, find_statement_index
@@ -57,11 +58,15 @@ Judge = Callable[[str, PolicyKind], PolicyDocument]
 
 
 def check_text(
-    text: str, kind: PolicyKind, judge: Judge = validated_document
+    text: str,
+    kind: PolicyKind,
+    judge: Judge = validated_document,
+    declared: Mapping[str, ServiceEntry] | None = None,
 ) -> CheckedPolicy:
     """Check a text against the grammar, and collect advice.
 
     ``judge`` has the rules to apply; the default are those for storing a policy.
+    ``declared`` are the account's registered services.
     """
     size = policy_size(text)
     if size > CHECKED_MAX:
@@ -71,7 +76,7 @@ def check_text(
         document = judge(text, kind)
     except PolicyRejected as error:
         return CheckedPolicy(None, place_problem(text, error))
-    return CheckedPolicy(document, None, find_advice(document))
+    return CheckedPolicy(document, None, find_advice(document, declared))
 
 
 def place_problem(text: str, error: PolicyRejected) -> Problem:

@@ -140,6 +140,8 @@ def blank_statement(kind: PolicyKind) -> DraftFields:
         return DraftFields(
             principals=(PrincipalRow("AWS"),), actions=("sts:AssumeRole",)
         )
+    if kind is PolicyKind.RESOURCE:
+        return DraftFields(principals=(PrincipalRow("AWS"),), resources=())
     return DraftFields(resources=())
 
 
@@ -187,9 +189,9 @@ def find_fields(value: Json, kind: PolicyKind) -> DraftFields | None:
     resources: tuple[str, ...] | None = None
     not_resource = False
     principals: tuple[PrincipalRow, ...] | None = None
-    if kind is PolicyKind.TRUST:
+    if kind.is_about_principals:
         principals = _principal_rows(rest.pop("Principal", {"AWS": []}))
-    else:
+    if kind is not PolicyKind.TRUST:
         resources, not_resource = _either(rest, "Resource")
     if (
         rest
@@ -198,7 +200,8 @@ def find_fields(value: Json, kind: PolicyKind) -> DraftFields | None:
         or effect not in {"Allow", "Deny"}
         or actions is None
         or conditions is None
-        or (resources is None and principals is None)
+        or (resources is None and kind is not PolicyKind.TRUST)
+        or (principals is None and kind.is_about_principals)
     ):
         return None
     return DraftFields(
@@ -350,7 +353,8 @@ def _value(fields: DraftFields) -> dict[str, object]:
     if fields.principals is not None:
         printed["Principal"] = _principal_value(fields.principals)
     printed["NotAction" if fields.not_action else "Action"] = _short(fields.actions)
-    if fields.resources is not None:
+    # A resource's policy may leave them out: it is about all that it holds for.
+    if fields.resources or (fields.resources is not None and fields.principals is None):
         name = "NotResource" if fields.not_resource else "Resource"
         printed[name] = _short(fields.resources)
     conditions = _condition_value(fields.conditions)

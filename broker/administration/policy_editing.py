@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from starlette.responses import Response
 
 from broker.actions.action import Call
+from broker.administration.declared_services import read_declared
 from broker.administration.policies import HERE, ONE, is_aws, is_for_services
 from broker.administration.policy_editor import (
     PolicyEditor,
@@ -34,7 +35,7 @@ _KIND = PolicyKind.IDENTITY
 
 async def _new(visit: Visit) -> Response:
     values = {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
-    editor = _read_editor(visit)
+    editor = await _read_editor(visit)
     edited = (
         await _begin_new(visit)
         if editor is None
@@ -56,9 +57,9 @@ async def _begin_new(visit: Visit) -> PolicyEditor:
     if source and not source.startswith("arn:"):
         source = await _arn_of_aws(visit, source)
     if not source:
-        return replace(begin_empty(_KIND), managed=True)
+        return await _managed(visit, begin_empty(_KIND))
     _, text = await _read_default(visit, source)
-    return replace(begin(format_text(text), _KIND), managed=True)
+    return await _managed(visit, begin(format_text(text), _KIND))
 
 
 async def _arn_of_aws(visit: Visit, name: str) -> str:
@@ -75,9 +76,13 @@ async def _arn_of_aws(visit: Visit, name: str) -> str:
     raise ValidationError(f"There is no AWS managed policy {name[:128]} to copy.")
 
 
-def _read_editor(visit: Visit) -> PolicyEditor | None:
+async def _read_editor(visit: Visit) -> PolicyEditor | None:
     editor = read_editor(visit.posted_form, _KIND)
-    return None if editor is None else replace(editor, managed=True)
+    return None if editor is None else await _managed(visit, editor)
+
+
+async def _managed(visit: Visit, editor: PolicyEditor) -> PolicyEditor:
+    return replace(editor, managed=True, declared=await read_declared(visit))
 
 
 async def _create(
@@ -96,7 +101,7 @@ async def _create(
 
 async def _edit(visit: Visit) -> Response:
     arn = visit.text("arn")[:2048]
-    editor = _read_editor(visit)
+    editor = await _read_editor(visit)
     policy, text = await _read_default(visit, arn)
     if is_aws(policy):
         raise ValidationError("AWS managed policies cannot be edited; copy it instead.")
@@ -106,8 +111,8 @@ async def _edit(visit: Visit) -> Response:
         return stored, now["DefaultVersionId"]
 
     edited = (
-        replace(
-            begin(format_text(text), _KIND, policy["DefaultVersionId"]), managed=True
+        await _managed(
+            visit, begin(format_text(text), _KIND, policy["DefaultVersionId"])
         )
         if editor is None
         else await press_button(

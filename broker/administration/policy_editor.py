@@ -36,6 +36,7 @@ from broker.administration.policy_draft import (
 )
 from broker.administration.policy_findings import PolicyAdvice
 from broker.catalogue import (
+    ServiceEntry,
     ServiceSummary,
     policy_summary,
     service_prefixes,
@@ -91,6 +92,14 @@ class PolicyEditor:
     managed: bool = False
     """Whether it is a managed policy, whose Version must be 2012-10-17."""
 
+    declared: Mapping[str, ServiceEntry] = field(default_factory=dict)
+    """The account's registered services, to choose from."""
+
+    @property
+    def is_of_resource(self) -> bool:
+        """Whether it is a resource's policy, with principals and resources."""
+        return self.kind is PolicyKind.RESOURCE
+
     @property
     def is_trust(self) -> bool:
         """Whether it is a trust policy, with principals instead of resources."""
@@ -115,7 +124,7 @@ class PolicyEditor:
     def check(self) -> CheckedPolicy:
         """Check the text against the grammar."""
         judge = partial(validated_document, managed=self.managed)
-        return check_text(self.policy(), self.kind, judge)
+        return check_text(self.policy(), self.kind, judge, self.declared)
 
     def summary(self) -> tuple[ServiceSummary, ...]:
         """The policy's permissions by service; empty when it cannot be parsed."""
@@ -140,12 +149,12 @@ class PolicyEditor:
         fields = statements[self.picker.statement].fields
         if fields is None:
             return None
-        return view_picker(self.picker, fields.actions)
+        return view_picker(self.picker, fields.actions, self.declared)
 
     @property
     def services(self) -> tuple[str, ...]:
-        """The services to suggest."""
-        return service_prefixes()
+        """The services to suggest, the account's own first."""
+        return (*self.declared, *service_prefixes())
 
     @property
     def operators(self) -> tuple[str, ...]:
@@ -347,6 +356,7 @@ def _read_collapsed(raw: str, kind: PolicyKind) -> DraftStatement:
 
 def _fields(form: Form, prefix: str, kind: PolicyKind) -> DraftFields:
     trust = kind is PolicyKind.TRUST
+    about_principals = kind.is_about_principals
     return DraftFields(
         sid=(form.find(f"{prefix}.sid") or "").strip(),
         effect="Deny" if form.find(f"{prefix}.effect") == "Deny" else "Allow",
@@ -354,7 +364,7 @@ def _fields(form: Form, prefix: str, kind: PolicyKind) -> DraftFields:
         actions=_lines(form.find(f"{prefix}.actions")),
         not_resource=form.find(f"{prefix}.not_resource") == "1",
         resources=None if trust else _lines(form.find(f"{prefix}.resources")),
-        principals=tuple(_principals(form, prefix)) if trust else None,
+        principals=tuple(_principals(form, prefix)) if about_principals else None,
         conditions=tuple(_conditions(form, prefix)),
     )
 

@@ -1,9 +1,9 @@
 """Advice on a policy that the grammar accepts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from broker.catalogue import unknown_actions
+from broker.catalogue import ServiceEntry, unknown_actions
 from broker.policy import Effect, PolicyDocument, PolicyKind, Statement
 from broker.policy.document import VERSION_2008
 
@@ -21,17 +21,24 @@ class PolicyAdvice:
     statement: int | None = None
 
 
-def find_advice(document: PolicyDocument) -> tuple[PolicyAdvice, ...]:
-    """The advice, at most `FINDINGS_MAX` pieces."""
+def find_advice(
+    document: PolicyDocument, declared: Mapping[str, ServiceEntry] | None = None
+) -> tuple[PolicyAdvice, ...]:
+    """The advice, at most `FINDINGS_MAX` pieces.
+
+    ``declared`` are the account's registered services.
+    """
     found: list[PolicyAdvice] = []
-    for one in _findings(document):
+    for one in _findings(document, declared):
         if len(found) == FINDINGS_MAX:
             break
         found.append(one)
     return tuple(found)
 
 
-def _findings(document: PolicyDocument) -> Iterator[PolicyAdvice]:
+def _findings(
+    document: PolicyDocument, declared: Mapping[str, ServiceEntry] | None
+) -> Iterator[PolicyAdvice]:
     statements = document.statements
     if document.version == VERSION_2008:
         yield PolicyAdvice(
@@ -48,9 +55,11 @@ def _findings(document: PolicyDocument) -> Iterator[PolicyAdvice]:
     for one in statements:
         if document.kind is PolicyKind.TRUST:
             yield from _trust(one)
+        elif document.kind is PolicyKind.RESOURCE:
+            yield from _resource(one)
         else:
             yield from _permissions(one)
-    for warning in unknown_actions(document):
+    for warning in unknown_actions(document, declared):
         yield PolicyAdvice(f"{warning}.", _index(statements, warning))
 
 
@@ -97,6 +106,18 @@ def _permissions(one: Statement) -> Iterator[PolicyAdvice]:
         yield PolicyAdvice(
             f"{one.place}: iam:PassRole on all roles allows passing any role to a"
             " service; name the roles instead.",
+            one.index,
+        )
+
+
+def _resource(one: Statement) -> Iterator[PolicyAdvice]:
+    principals = one.principals
+    if one.effect is Effect.DENY or principals is None or one.conditions:
+        return
+    if principals.anyone or _EVERYTHING in principals.aws:
+        yield PolicyAdvice(
+            f"{one.place}: every principal of this account is allowed, and those of"
+            " other accounts whose own policies allow it.",
             one.index,
         )
 

@@ -13,7 +13,11 @@ from broker.console.forms import newlines
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ConcurrentModification
 from broker.identities.registered_services import require_service
-from broker.identities.service_text import find_place, read_definition, write_definition
+from broker.identities.service_text import (
+    find_places,
+    read_definition,
+    write_definition,
+)
 from broker.identities.template.errors import TemplateError
 from broker.offload import offload
 from broker.policy.positions import Span, TextPosition
@@ -150,15 +154,12 @@ def _read(text: str, name: str) -> _Checked:
     try:
         parse_definition(definition, name)
     except DefinitionRejected as error:
+        spans = find_places(text, [place for place, _ in error.problems])
         return _Checked(
             definition,
             tuple(
-                problem_at(
-                    text,
-                    f"{place}: {message}." if place else f"The definition: {message}.",
-                    find_place(text, place),
-                )
-                for place, message in error.problems
+                problem_at(text, f"{place or 'The definition'}: {message}.", span)
+                for (place, message), span in zip(error.problems, spans, strict=True)
             ),
         )
     return _Checked(definition)

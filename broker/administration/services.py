@@ -1,10 +1,12 @@
 """*Services*: the list of registered services, and the page of one."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.declared_services import read_overviews
 from broker.administration.listing import Part, cut_page, page_links, read_part
 from broker.administration.service_decisions import (
     count_by_service,
@@ -26,6 +28,9 @@ from broker.protocols.enforcement.mapping import EXECUTE_API
 SERVICE = "broker"
 """The prefix of the actions that the pages perform."""
 
+SOON = timedelta(days=14)
+"""Before a token expires, so that nothing has to be refused."""
+
 HERE = "services"
 LIST = "/console/services"
 ONE = "/console/services/service"
@@ -45,6 +50,7 @@ async def _list(visit: Visit) -> Response:
     sorting = Sorting.read(visit.text("sort"), LIST, _BY, "name", q=search)
     rows, marker = cut_page(visit, sorting.order(found, _BY), _ROWS)
     activity = await read_activity(visit) if rows else Part(None)
+    overviews = await read_overviews(visit) if rows else ()
     return await visit.show(
         "admin/services.html",
         rows=rows,
@@ -52,6 +58,8 @@ async def _list(visit: Visit) -> Response:
         sorting=sorting,
         counts=count_by_service(activity),
         counted=activity.found is not None,
+        overviews={one.service.name: one for one in overviews},
+        soon=visit.now + SOON,
         pages=page_links(visit, LIST, marker, q=search, sort=sorting.text),
         execute_api=EXECUTE_API,
     )

@@ -13,10 +13,11 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.administration.action_picker import ActionPicker, read_picker, view_picker
+from broker.administration.declared_services import read_declared
 from broker.administration.policy_check import Problem, check_text
 from broker.administration.policy_texts import PolicyTexts, read_texts
 from broker.administration.simulated_answers import SimulationRow, make_rows
-from broker.catalogue import service_prefixes
+from broker.catalogue import ServiceEntry, service_prefixes
 from broker.console.forms import Form, newlines
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
@@ -29,6 +30,15 @@ TYPES = (
     *("string", "stringList", "boolean", "booleanList", "numeric", "numericList"),
     *("date", "dateList", "ip", "ipList", "binary", "binaryList"),
 )
+_DECLARED_TYPES = {
+    "Bool": "boolean",
+    "Numeric": "numeric",
+    "Date": "date",
+    "IPAddress": "ip",
+    "Binary": "binary",
+}
+"""The form's types of the types in a service's definition; others are strings."""
+
 _PLACE = re.compile(r"[0-9]{1,4}")
 _BAD_REQUEST = 400
 _POLICIES_MAX = 10
@@ -94,6 +104,7 @@ async def _page(visit: Visit) -> Response:
             problem = Problem(message=visit.problem)
         elif problem is not None:
             visit.status = _BAD_REQUEST
+    declared = await read_declared(visit)
     return await visit.show(
         "admin/simulator.html",
         action=PATH,
@@ -104,24 +115,28 @@ async def _page(visit: Visit) -> Response:
         rows=rows[:_ROWS_MAX],
         rows_more=max(0, len(rows) - _ROWS_MAX),
         refused=texts.refused,
-        view=view_picker(simulation.picker, simulation.actions)
+        view=view_picker(simulation.picker, simulation.actions, declared)
         if simulation.picker
         else None,
-        services=service_prefixes(),
-        known_keys=[k.name for k in CONTEXT_KEYS.values() if "*" not in k.name],
+        services=(*declared, *service_prefixes()),
+        known_keys=[
+            *(k.name for k in CONTEXT_KEYS.values() if "*" not in k.name),
+            *_declared_keys(simulation, declared),
+        ],
+        known_resources=_declared_resources(simulation, declared),
     )
 
 
 def _begin(visit: Visit) -> SimulationForm:
-    """An empty form, or one for the principal in the query."""
+    """An empty form, or one for what is in the query."""
     kind, _, path = visit.text("principal")[:2048].rpartition(":")[2].partition("/")
     return SimulationForm(
         kind=kind if kind in KINDS else "role",
         name=path.rpartition("/")[2],
         policies=(),
         boundary="",
-        actions=(),
-        resources=(),
+        actions=_lines(visit.form, "action")[:1],
+        resources=_lines(visit.form, "resource")[:1],
         keys=(),
         caller="",
         resource_policy="",
@@ -285,7 +300,7 @@ def _entry(key: SimulatedKey) -> Mapping[str, Any]:
 
 
 async def _with_keys(visit: Visit, simulation: SimulationForm) -> SimulationForm:
-    """The form with a row for each condition key that the policies use."""
+    """The form with a row for each condition key of the policies and the services."""
     texts = [text for text in simulation.policies if text.strip()] or None
     if simulation.has_principal:
         source = simulation.source_arn(visit.who.session.account)
@@ -296,11 +311,14 @@ async def _with_keys(visit: Visit, simulation: SimulationForm) -> SimulationForm
         )
     else:
         result = await visit.iam("GetContextKeysForCustomPolicy", PolicyInputList=texts)
+    brought = _declared_keys(simulation, await read_declared(visit))
     have = {key.name.lower() for key in simulation.keys}
+    types = {name.lower(): kind for name, kind in brought.items()}
+    names = {name.lower(): name for name in (*brought, *result["ContextKeyNames"])}
     new = (
-        SimulatedKey(name, _type_of(name))
-        for name in result["ContextKeyNames"]
-        if name.lower() not in have
+        SimulatedKey(name, types.get(lowered) or _type_of(name))
+        for lowered, name in names.items()
+        if lowered not in have
     )
     return replace(simulation, keys=(*simulation.keys, *new)[:_KEYS_MAX])
 
@@ -308,6 +326,44 @@ async def _with_keys(visit: Visit, simulation: SimulationForm) -> SimulationForm
 def _type_of(name: str) -> str:
     known = find_context_key(name)
     return known.type.entry_type if known else "string"
+
+
+def _named(
+    simulation: SimulationForm, declared: Mapping[str, ServiceEntry]
+) -> list[ServiceEntry]:
+    """The registered services whose actions are asked about."""
+    prefixes = {action.partition(":")[0].lower() for action in simulation.actions}
+    return [entry for prefix, entry in declared.items() if prefix in prefixes]
+
+
+def _declared_keys(
+    simulation: SimulationForm, declared: Mapping[str, ServiceEntry]
+) -> dict[str, str]:
+    """The condition keys that these services may bring, with the form's types.
+
+    Keys that stand for many are not among them.
+    """
+    return {
+        key: _DECLARED_TYPES.get(kind, "string")
+        for entry in _named(simulation, declared)
+        for key, kind in entry.condition_keys.items()
+        if "*" not in key
+    }
+
+
+def _declared_resources(
+    simulation: SimulationForm, declared: Mapping[str, ServiceEntry]
+) -> list[str]:
+    """What the ARNs of these actions' resources look like."""
+    actions = {action.lower() for action in simulation.actions}
+    found = (
+        kind.arn
+        for entry in _named(simulation, declared)
+        for action in entry.actions.values()
+        if f"{entry.prefix}:{action.name}".lower() in actions
+        for kind in action.resource_types
+    )
+    return list(dict.fromkeys(found))
 
 
 def _text(form: Form, name: str) -> str:

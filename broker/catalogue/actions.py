@@ -1,10 +1,15 @@
 """Questions about actions: which there are, what a pattern covers, what is unknown."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from broker.catalogue.data import ActionEntry, find_service, service_prefixes
+from broker.catalogue.data import (
+    ActionEntry,
+    ServiceEntry,
+    find_service,
+    service_prefixes,
+)
 from broker.policy import PolicyDocument
 from broker.policy.wildcard import compile_wildcard, tokenize
 
@@ -40,17 +45,19 @@ def expand_action(pattern: str) -> tuple[ActionEntry, ...]:
     return tuple(found)
 
 
-def unknown_actions(document: PolicyDocument) -> tuple[str, ...]:
+def unknown_actions(
+    document: PolicyDocument, own: Mapping[str, ServiceEntry] | None = None
+) -> tuple[str, ...]:
     """One warning for each ``Action`` or ``NotAction`` that covers no known action.
 
-    Only a warning, because an installation's own services have actions that the
-    catalogue does not know.
+    ``own`` are services beside AWS's, by prefix. Only a warning, because an
+    installation may have more of them.
     """
     return tuple(
         f"{statement.place}: {written} {what}"
         for statement in document.statements
         for written in statement.actions
-        if (what := _find_doubt(written)) is not None
+        if (what := _find_doubt(written, own or {})) is not None
     )
 
 
@@ -86,11 +93,11 @@ def _arn_pattern(template: str) -> re.Pattern[str]:
     return re.compile("[^:/]*".join(inside[:-1]) + ".*" + inside[-1], re.DOTALL)
 
 
-def _find_doubt(written: str) -> str | None:
+def _find_doubt(written: str, own: Mapping[str, ServiceEntry]) -> str | None:
     prefix, colon, name = written.lower().partition(":")
     if not colon or "*" in prefix or "?" in prefix:
         return None
-    service = find_service(prefix)
+    service = own.get(prefix) or find_service(prefix)
     if service is None:
         return "is an action of a service that AWS does not have"
     covers = compile_wildcard(tokenize(name))

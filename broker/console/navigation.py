@@ -70,6 +70,13 @@ SECTIONS = (
                 "broker:ListServices",
             ),
             Entry(
+                "resource-policies",
+                "/console/resource-policies",
+                "Resource policies",
+                "layers",
+                "broker:ListResourcePolicies",
+            ),
+            Entry(
                 "providers",
                 "/console/providers",
                 "Identity providers",

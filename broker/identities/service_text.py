@@ -1,6 +1,7 @@
 """Definitions of registered services as people write them: YAML, which JSON is, too."""
 
 import json
+from collections.abc import Iterable
 
 import yaml
 
@@ -36,19 +37,23 @@ def write_definition(definition: str) -> str:
     return dump_yaml(data) if data else ""
 
 
-def find_place(text: str, place: str) -> Span | None:
-    """Where in a definition's YAML text a part stands, such as ``Routes.0.Path``.
+def find_places(text: str, places: Iterable[str]) -> list[Span | None]:
+    """Where in a definition's YAML text parts stand, such as ``Routes.0.Path``.
 
-    A part of a mapping is its key, and the value if that ends on the same line. None
-    when there is no such part: the nearest one around it is found instead, if any.
+    A part of a mapping is its key, and the value if that ends on the same line. For a
+    part that is not there it is the nearest one around it; None for the whole.
     """
     try:
-        node = compose_yaml(text)
+        root = compose_yaml(text)
     except TemplateError:
-        return None
+        root = None
+    return [None if root is None else _find_place(root, place) for place in places]
+
+
+def _find_place(root: yaml.Node, place: str) -> Span | None:
     found: Span | None = None
-    rest = place
-    while rest and node is not None:
+    node, rest = root, place
+    while rest:
         step = _step(node, rest)
         if step is None:
             break

@@ -43,6 +43,7 @@ GATHERING = {
     "signin:ListTrustingRoles",
     "signin:ListRoleAssumers",
     "signin:ListRoleOverviews",
+    "signin:ListServiceOverviews",
     "signin:ListUserOverviews",
     "signin:ProbeProvider",
     "signin:RegisterPasskey",

@@ -149,7 +149,7 @@ async def test_the_simulator_answers_and_asks_for_keys(
     policy = {"Version": "2012-10-17", "Statement": [statement]}
     await page.fill("[name=policy0]", json.dumps(policy, indent=2))
     await page.fill("[name=actions]", "s3:GetObject\ns3:PutObject")
-    await page.click("button:has-text('Find the keys that the policies use')")
+    await page.click("button:has-text('Find the keys that policies and services use')")
     await expect(page.locator("[name='k0.name']")).to_have_value(
         "aws:PrincipalTag/team"
     )

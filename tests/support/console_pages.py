@@ -7,7 +7,7 @@ walk all pages say which one is missing.
 from broker import app as composition
 from broker.administration.pages import ADMINISTRATION
 from broker.console.routes import console_routes
-from tests.support.furnished import POLICY
+from tests.support.furnished import ORDER, POLICY
 from tests.support.signin import ACCOUNT, SignInWorld, provider_arn, role_arn
 
 _USER = f"arn:aws:iam::{ACCOUNT}:user/dana"
@@ -46,6 +46,11 @@ EXAMPLES: dict[str, list[str]] = {
     "/console/services/service": [
         f"/console/services/service?name={name}" for name in ("orders", "api")
     ],
+    "/console/resource-policies": [
+        "/console/resource-policies",
+        "/console/resource-policies?q=nothing",
+    ],
+    "/console/resource-policies/edit": [f"/console/resource-policies/edit?arn={ORDER}"],
     "/console/services/edit": ["/console/services/edit?name=orders"],
     "/console/policies": ["/console/policies", "/console/policies?q=nothing"],
     "/console/policies/policy": [f"/console/policies/policy?arn={POLICY}"],

@@ -9,6 +9,7 @@ import httpx2 as httpx
 from broker.identities import registered_services
 from broker.identities.account_options import PROVIDER_OPTIONS
 from broker.identities.accounts import create_root_key, require_account
+from broker.identities.resource_policies import put_resource_policy
 from tests.support.broker import Key
 from tests.support.in_process import InProcess
 from tests.support.signin import ACCOUNT, SignInWorld
@@ -52,6 +53,19 @@ ORDERS = json.dumps(
     }
 )
 """The definition of the registered service ``orders``."""
+
+DANA_MAY_READ = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/dana"},
+            "Action": "orders:GetOrder",
+        },
+    }
+)
+ORDER = f"arn:aws:orders:us-east-1:{ACCOUNT}:order/7"
+"""A resource of it that has a policy."""
 
 POLICY = f"arn:aws:iam::{ACCOUNT}:policy/ReadReports"
 
@@ -138,6 +152,7 @@ async def _register(world: SignInWorld) -> str:
             await registered_services.put_service(change, account, name, text, now)
             for name, text in (("orders", ORDERS), ("api", "{}"))
         ]
+        await put_resource_policy(change, account, ORDER, DANA_MAY_READ, now)
         _, token = await registered_services.create_token(
             change, account, orders, days=90, addresses=(), now=now
         )

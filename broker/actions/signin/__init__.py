@@ -18,6 +18,7 @@ from broker.actions.signin.password_login import PasswordLogin
 from broker.actions.signin.proof_checks import proof_check_actions
 from broker.actions.signin.role_overviews import LIST_ROLE_OVERVIEWS, RoleAssumers
 from broker.actions.signin.search_entities import SEARCH_ENTITIES
+from broker.actions.signin.service_overviews import LIST_SERVICE_OVERVIEWS
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.signin.user_overviews import LIST_USER_OVERVIEWS
 from broker.sessions.issue import SessionIssuer
@@ -51,6 +52,7 @@ def signin_actions(
         *live.actions(),
         LIST_USER_OVERVIEWS,
         LIST_ROLE_OVERVIEWS,
+        LIST_SERVICE_OVERVIEWS,
         SEARCH_ENTITIES,
         assumers.action(),
     )

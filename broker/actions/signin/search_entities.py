@@ -23,8 +23,13 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "policy": ("iam:ListPolicies", "policy/"),
     "saml-provider": ("iam:ListSAMLProviders", "saml-provider/*"),
     "oidc-provider": ("iam:ListOpenIDConnectProviders", "oidc-provider/*"),
+    "service": ("broker:ListServices", ""),
+    "resource-policy": ("broker:ListResourcePolicies", ""),
 }
-"""The kinds that can be searched, with the permission to list them and its resource."""
+"""The kinds that can be searched, with the permission to list them and its resource.
+
+The last is what an ARN of IAM ends with; empty for lists that are about no resource.
+"""
 
 HITS_MAX = 6
 """Of each kind."""
@@ -127,6 +132,20 @@ async def _oidc(text: str, call: Call) -> list[Hit]:
     return _providers("oidc-provider", text, found)
 
 
+async def _services(text: str, call: Call) -> list[Hit]:
+    found = await call.directory.list_services(call.account)
+    return [Hit("service", s.name, s.arn) for s in found if text in s.name]
+
+
+async def _resource_policies(text: str, call: Call) -> list[Hit]:
+    arns = await call.directory.resource_policy_arns(call.account)
+    return [
+        Hit("resource-policy", arn.split(":", 5)[-1], arn)
+        for arn in arns
+        if text in arn.lower()
+    ]
+
+
 def _providers(kind: str, text: str, found: Iterable[Any]) -> list[Hit]:
     arns = (one.arn for one in found)
     named = ((arn, arn.partition("/")[2]) for arn in arns)
@@ -155,6 +174,8 @@ _FINDERS: Mapping[str, Callable[[str, Call], Awaitable[list[Hit]]]] = {
     "policy": _policies,
     "saml-provider": _saml,
     "oidc-provider": _oidc,
+    "service": _services,
+    "resource-policy": _resource_policies,
 }
 
 
@@ -162,7 +183,7 @@ async def _needs(given: SearchEntitiesRequest, call: Call) -> tuple[Need, ...]:
     return tuple(
         Need(
             action=action,
-            resource=iam_arn(call.account, below),
+            resource=iam_arn(call.account, below) if below else "*",
             account=call.account,
         )
         for action, below in (KINDS[kind] for kind in given["Kinds"])

@@ -33,8 +33,14 @@ _PAGES_OF = {
         "OpenID Connect provider",
         "fingerprint-pattern",
     ),
+    "service": ("/console/services/service?name=", "Service", "plug"),
+    "resource-policy": (
+        "/console/resource-policies/edit?arn=",
+        "Resource policy",
+        "layers",
+    ),
 }
-_BY_NAME = frozenset({"role", "user", "group"})
+_BY_NAME = frozenset({"role", "user", "group", "service"})
 _MORE_PAGES = (
     ("New role", "/console/roles/new", "iam:CreateRole"),
     ("New user", "/console/users/new", "iam:CreateUser"),
@@ -45,6 +51,12 @@ _MORE_PAGES = (
         "New OpenID Connect provider",
         "/console/providers/new/oidc",
         "iam:CreateOpenIDConnectProvider",
+    ),
+    ("New service", "/console/services/new", "broker:PutService"),
+    (
+        "New resource policy",
+        "/console/resource-policies/new",
+        "broker:PutResourcePolicy",
     ),
     (
         "Diagnose a refused sign-in",
