@@ -24,7 +24,7 @@ from broker.identities.passwords import Passwords
 from broker.security_credentials.pages import SECURITY_CREDENTIALS
 from broker.services import PAGES, Services, open_services
 from broker.settings import Settings
-from broker.web import authzen, documentation, opa, roles_anywhere, versitygw
+from broker.web import authzen, documentation, opa, roles_anywhere, scim, versitygw
 from broker.web.api import ApiEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
@@ -162,6 +162,11 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
                 ),
                 **_portal_endpoints(services),
                 **_roles_anywhere_endpoints(services),
+                scim.PREFIX: scim.ScimEndpoint(
+                    services.pipeline,
+                    services.fresh,
+                    public_origin=settings.public_origin,
+                ),
             },
             _pages(services, sign_in_links),
             public_origin=settings.public_origin,

@@ -22,6 +22,7 @@ from broker.actions.portal import portal_actions
 from broker.actions.portal.logins import PortalLogins, portal_logins
 from broker.actions.registry import Registry
 from broker.actions.roles_anywhere import roles_anywhere_actions
+from broker.actions.scim.administration import SCIM_ADMINISTRATION
 from broker.actions.signin import signin_actions
 from broker.actions.signin.account_risks import AccountRisks
 from broker.actions.signin.activity import GetActivity
@@ -73,6 +74,7 @@ from broker.federation.ldap.prover import LdapProver
 from broker.federation.metadata_refresh import MetadataRefresher
 from broker.federation.outbound import OutboundClient
 from broker.federation.saml_request_key import RequestKeys
+from broker.federation.scim import DirectoryAdmission
 from broker.federation.web_identity import WebIdentityProver
 from broker.identities.mfa_codes import MfaCodes
 from broker.identities.organisations import Organisations, read_organisations
@@ -228,7 +230,9 @@ def _build(
         clock,
         http_hosts=http_hosts,
     )
-    web_identity = WebIdentityProver(fresh, issuer_keys, skew=settings.skew)
+    web_identity = WebIdentityProver(
+        fresh, issuer_keys, DirectoryAdmission(fresh), skew=settings.skew
+    )
     federated = SamlProver(
         fresh,
         SamlExpectations(
@@ -280,6 +284,7 @@ def _build(
             *outbound_federation_actions(vault, settings.public_origin),
             *MANAGEMENT,
             *instance_actions(fresh, issuer),
+            *SCIM_ADMINISTRATION,
             authorizer.action(),
             Searcher(authorizer).action(),
             *GatewayActions(authorizer, signatures, fresh, stores.cache).actions(),

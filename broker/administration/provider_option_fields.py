@@ -39,6 +39,33 @@ _GROUPS = OptionGroup(
         ),
     ),
 )
+_SCIM = OptionGroup(
+    "People and groups by SCIM",
+    (
+        OptionField(
+            "ScimSubject",
+            "Attribute that names a person as proofs do",
+            "userName, externalId or emails. With it, only people whom the directory"
+            " provisions as active come in.",
+        ),
+        OptionField(
+            "ScimClaim",
+            "Claim or SAML attribute that it equals",
+            "The NameID or sub if empty; for Entra ID with OpenID Connect: oid.",
+        ),
+        OptionField(
+            "ScimGroups",
+            "Groups for roles by group",
+            "displayName or externalId of the directory's groups, or asserted: those of"
+            " the proof. displayName if empty.",
+        ),
+        OptionField(
+            "ScimUnknown",
+            "People whom the directory does not know",
+            "refuse or allow; refuse if empty.",
+        ),
+    ),
+)
 _PROFILE = OptionField(
     "Profile",
     "Rules",
@@ -81,6 +108,7 @@ SAML = (
         ),
     ),
     _GROUPS,
+    _SCIM,
     OptionGroup(
         "What is accepted",
         (
@@ -156,6 +184,7 @@ OIDC = (
         ),
     ),
     _GROUPS,
+    _SCIM,
     OptionGroup(
         "What is accepted",
         (

@@ -21,7 +21,7 @@ from broker.administration.service_view import (
 from broker.console.tables import Sorting
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
-from broker.identities.registered_services import TOKEN_DAYS, TOKEN_DAYS_MAX
+from broker.identities.bearer_tokens import DAYS, DAYS_MAX
 from broker.identities.service_text import write_definition
 from broker.protocols.enforcement.mapping import EXECUTE_API
 
@@ -89,8 +89,8 @@ async def _one(visit: Visit) -> Response:
         ),
         made=made,
         now=visit.now,
-        days=TOKEN_DAYS,
-        days_max=TOKEN_DAYS_MAX,
+        days=DAYS,
+        days_max=DAYS_MAX,
         values={name: visit.text(name)[:_TYPED_MAX] for name in ("days", "addresses")},
         execute_api=EXECUTE_API,
         **await read_decisions(visit, view),
@@ -112,7 +112,7 @@ def _routes(view: ServiceView) -> Sequence[tuple[str, str, str, str]]:
 async def _make_token(visit: Visit, name: str) -> Mapping[str, Any]:
     days = visit.text("days")
     if days and not (days.isascii() and days.isdigit() and len(days) <= len("366")):
-        raise ValidationError(f"A token lives 1 to {TOKEN_DAYS_MAX} days.")
+        raise ValidationError(f"A token lives 1 to {DAYS_MAX} days.")
     return await visit.perform(
         SERVICE,
         "CreateServiceToken",

@@ -18,8 +18,10 @@ from broker.errors import BrokerError, InvalidIdentityToken, ValidationError
 from broker.federation.saml import (
     prove_saml,
     wire_error,
+    with_directory_roles,
 )
 from broker.federation.saml_options import SamlProviderOptions
+from broker.federation.scim import DirectoryAdmission
 from broker.identities.saml_providers import SAML_KEY_SEAL
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
@@ -92,6 +94,7 @@ class SamlProver:
         self._opener = opener
         self._acs_of = acs_of
         self._newer_metadata = newer_metadata
+        self._admission = DirectoryAdmission(fresh)
 
     async def prove_for_provider(
         self,
@@ -114,6 +117,7 @@ class SamlProver:
 
         Raises:
             InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: refused.
+            StoreUnavailableError: the directory is away.
         """
         recipients = await self._recipients_of(also_to)
         name = _parse_arn(provider_arn).resource.removeprefix("saml-provider/")
@@ -174,7 +178,7 @@ class SamlProver:
         if key_budget is not None:
             key_budget.begin(terms.metadata)
         try:
-            return prove_saml(
+            identity = prove_saml(
                 response_text,
                 provider=provider,
                 options=terms.options,
@@ -191,6 +195,8 @@ class SamlProver:
             if key_budget is not None:
                 key_budget.note(terms.metadata, error)
             raise
+        admitted = await self._admission.admit(identity, terms.options.scim, now)
+        return with_directory_roles(admitted, terms.options)
 
     async def _find_newer(
         self, provider: SamlProvider, error: BrokerError

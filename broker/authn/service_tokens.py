@@ -11,8 +11,9 @@ from typing import NoReturn
 
 from broker.authn.scheme import ProofResult, Read, Scheme
 from broker.errors import InvalidClientTokenId
+from broker.identities.bearer_tokens import find_token_account, token_digest
 from broker.identities.networks import is_within
-from broker.identities.registered_services import find_token_account, token_digest
+from broker.identities.registered_services import TOKEN_PREFIX
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
@@ -71,7 +72,7 @@ class ServiceScheme:
         return ProofResult(caller=caller), await read()
 
     async def _find_caller(self, secret: str, request: RequestContext) -> Caller:
-        account = find_token_account(secret)
+        account = find_token_account(TOKEN_PREFIX, secret)
         if account is None:
             _refuse("not the form of a service token")
         found = (await self._fresh.service_tokens(account)).get(token_digest(secret))

@@ -14,6 +14,9 @@ from broker.federation.provider_health import HealthFinding, HealthLevel
 from broker.federation.provider_probe import probe_oidc, probe_saml
 from broker.federation.refresh_state import LONGEST_INTERVAL, read_state
 from broker.federation.saml_options import SamlProviderOptions
+from broker.federation.scim import provider_id_of
+from broker.federation.scim_options import ScimOptions
+from broker.identities.scim_tokens import tokens_of
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.protocols.oidc.rejection import OidcRejected
 from broker.protocols.saml.errors import MetadataRejected
@@ -23,6 +26,7 @@ from broker.storage import Stores
 from broker.stores.errors import StoreUnavailableError
 
 _CERTIFICATE_NOTICE = timedelta(days=30)
+_TOKEN_NOTICE = timedelta(days=14)
 
 
 async def check_providers(
@@ -40,8 +44,12 @@ async def check_providers(
                     yield finding
                 for finding in await _check_published(saml, stores, clock.now()):
                     yield finding
+                for finding in await _check_scim(saml, stores, clock.now()):
+                    yield finding
             for oidc in await stores.directory.list_oidc_providers(account.account_id):
                 for finding in await _check_oidc(oidc, keys):
+                    yield finding
+                for finding in await _check_scim(oidc, stores, clock.now()):
                     yield finding
     finally:
         await keys.close()
@@ -79,6 +87,66 @@ async def probe_new_providers(
         else warning(arn, finding.text, finding.advice)
         for arn, findings in zip(arns, found, strict=True)
         for finding in findings
+    ]
+
+
+async def _check_scim(
+    provider: SamlProvider | OidcProvider, stores: Stores, now: datetime
+) -> list[Finding]:
+    """Say whom the provider's directory lets in, and with what it writes."""
+    arn, provider_id = provider.arn, provider_id_of(provider)
+    tokens = [
+        token
+        for token in await tokens_of(stores.directory, provider.account, provider_id)
+        if token.expires_at > now
+    ]
+    try:
+        options = ScimOptions.parse(provider.options)
+    except ValueError:
+        return []  # reported with the other options
+    if options is None:
+        if not tokens:
+            return []
+        return [
+            warning(
+                arn,
+                "its directory has a SCIM token, but SCIM is switched off",
+                f"broker providers set {arn} ScimSubject=userName",
+            )
+        ]
+    counts = await stores.directory.provisioning_counts(provider.account, provider_id)
+    found: list[Finding] = []
+    if not tokens:
+        found.append(
+            problem(
+                arn,
+                "SCIM is switched on, but no token is valid: leavers are not reported",
+                f"broker providers scim-token {arn}",
+            )
+        )
+    elif (end := max(token.expires_at for token in tokens)) - now < _TOKEN_NOTICE:
+        found.append(
+            warning(
+                arn,
+                f"its last SCIM token expires {end:%Y-%m-%d}",
+                f"broker providers scim-token {arn}",
+            )
+        )
+    if not counts.users and not options.allows_unknown:
+        found.append(
+            warning(
+                arn,
+                "SCIM is switched on, but its directory has provisioned nobody: nobody"
+                " comes in",
+                "provision people, or set ScimUnknown=allow meanwhile",
+            )
+        )
+    return found or [
+        good(
+            arn,
+            f"SCIM: {counts.users} people, {counts.inactive} of them inactive,"
+            f" {counts.groups} groups",
+        )
     ]
 
 

@@ -45,6 +45,16 @@ _MORE = {
         "try_proof",
         "Test a proof: show what was found, what was expected and what to change.",
     ),
+    "scim": CommandPlace(
+        "broker.cli.provider_scim",
+        "scim",
+        "Show a provider's SCIM address, tokens, and how many people and groups it has.",
+    ),
+    "scim-token": CommandPlace(
+        "broker.cli.provider_scim",
+        "scim_token",
+        "Make a token with which a provider's directory uses SCIM, and print it once.",
+    ),
     "refresh": CommandPlace(
         "broker.cli.provider_metadata",
         "refresh",
@@ -115,7 +125,9 @@ def set_options(
     OpenID Connect: Profile, OneTimeUse, Algorithms, StaticJwks (JSON or @FILE),
     ClaimKeys (claims that become condition keys); for the sign-in page ClientId,
     ClientSecret (@FILE), Scopes and NameClaims (claims that identify one person).
-    Both: GroupRoles (JSON or @FILE) and GroupAttribute. LDAP: SignIn and GroupRoles.
+    Both: GroupRoles (JSON or @FILE) and GroupAttribute; for SCIM ScimSubject (userName,
+    externalId or emails), ScimClaim, ScimGroups (displayName, externalId or asserted)
+    and ScimUnknown (refuse or allow). LDAP: SignIn and GroupRoles.
     """
     account = find_account(arn)
 

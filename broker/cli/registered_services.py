@@ -14,6 +14,7 @@ from broker.cli.operator import (
 )
 from broker.cli.terminal import say, say_json, say_table
 from broker.identities import registered_services as rules
+from broker.identities.bearer_tokens import DAYS
 from broker.identities.service_text import read_definition
 from broker.identities.template.errors import TemplateError
 from broker.model.account import AccountId
@@ -124,7 +125,7 @@ def set_definition(
 def token(
     name: NameArgument,
     account: AccountOption,
-    days: Annotated[int, typer.Option(help="How long it lives.")] = rules.TOKEN_DAYS,
+    days: Annotated[int, typer.Option(help="How long it lives.")] = DAYS,
     address: Annotated[
         list[str] | None,
         typer.Option(help="Where it may be used from, such as 10.0.0.0/8; repeatable."),

@@ -19,13 +19,11 @@ from broker.cli.times import format_duration, format_time
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId, find_account_of_key_id, parse_account_id
 from broker.model.audit import AuditFilter, AuditRecord
-from broker.model.lineage import subject_digest
 from broker.model.page import PageRequest, read_pages
 from broker.sessions.lineage import (
     LineageSnapshot,
     find_end,
     source_identity_target,
-    subject_target,
     trace,
 )
 from broker.sessions.record import read_audited, show_lineage
@@ -33,6 +31,7 @@ from broker.sessions.revoke import (
     forget_session,
     revoke_issued_before,
     revoke_key_id,
+    revoke_person,
     revoke_session,
 )
 from broker.stores.cache.port import SessionRecord
@@ -205,16 +204,19 @@ def revoke(
         raise typer.BadParameter(
             "--source-identity, --issuer and --subject need an account number as TARGET"
         )
-    mark = _mark_for(
+    _check_combined(
         provider, source_identity=source_identity, issuer=issuer, subject=subject
     )
+    mark = source_identity_target(source_identity) if source_identity else provider
 
     async def work(installation: "Installation") -> None:
         directory = installation.stores.directory
         now = installation.clock.now()
         one = target.startswith(_TEMPORARY)
         found = await _find_session(installation, target) if one else None
-        before = mark or ("" if one else await _mark_of(directory, account, target))
+        before = mark
+        if not (one or subject or mark):
+            before = await _mark_of(directory, account, target)
         async with directory.change(account) as change:
             if found is not None:
                 await revoke_session(change, found[0], now=now, reason=reason)
@@ -223,6 +225,15 @@ def revoke(
                     change,
                     account=account,
                     access_key_id=target,
+                    now=now,
+                    reason=reason,
+                )
+            elif subject:
+                await revoke_person(
+                    change,
+                    account=account,
+                    issuers=(issuer,),
+                    subject=subject,
                     now=now,
                     reason=reason,
                 )
@@ -246,8 +257,10 @@ def revoke(
     say(f"Revoked: {whose}")
 
 
-def _mark_for(provider: str, *, source_identity: str, issuer: str, subject: str) -> str:
-    """The not-before mark for one of these; empty without any.
+def _check_combined(
+    provider: str, *, source_identity: str, issuer: str, subject: str
+) -> None:
+    """Check what says whose sessions end.
 
     Raises:
         BadParameter: They cannot be combined.
@@ -258,9 +271,6 @@ def _mark_for(provider: str, *, source_identity: str, issuer: str, subject: str)
         raise typer.BadParameter("--issuer and --subject go together")
     if source_identity and subject:
         raise typer.BadParameter("pass either --source-identity or --subject")
-    if source_identity:
-        return source_identity_target(source_identity)
-    return subject_target(subject_digest(issuer, subject)) if subject else provider
 
 
 async def _find_session(

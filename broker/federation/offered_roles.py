@@ -18,7 +18,9 @@ def offered_roles(
         )
     if options.group_roles is None:
         return ()
-    groups = identity.claims.get(options.group_roles.attribute)
+    groups: object = identity.claims.get(options.group_roles.attribute)
+    if identity.directory_groups is not None:
+        groups = list(identity.directory_groups)
     named = [groups] if isinstance(groups, str) else groups
     if not isinstance(named, list):
         return ()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from broker.federation.group_roles import GroupRoles
+from broker.federation.scim_options import ScimOptions
 from broker.protocols.oidc.algorithms import ALGORITHM_NAMES
 from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.oidc.rejection import OidcRejected
@@ -36,7 +37,8 @@ class OidcProviderOptions:
     ``GroupAttribute`` are read by `GroupRoles`. ``ClaimKeys`` are claims that become
     condition keys besides those of every issuer and those that AWS documents for this
     one. ``NameClaims`` are claims, best first, that identify one person each at this
-    provider; sessions are named after them.
+    provider; sessions are named after them. ``ScimSubject`` and what goes with it are
+    read by `ScimOptions`.
     """
 
     one_time_use: bool = False
@@ -49,6 +51,7 @@ class OidcProviderOptions:
     group_roles: GroupRoles | None = None
     claim_keys: tuple[str, ...] = ()
     name_claims: tuple[str, ...] = ()
+    scim: ScimOptions | None = None
 
     @property
     def verify_options(self) -> VerifyOptions:
@@ -91,6 +94,7 @@ def parse_oidc_options(options: Mapping[str, object]) -> OidcProviderOptions:
         group_roles=GroupRoles.parse(options),
         claim_keys=_read_claim_keys(options.get("ClaimKeys", ())),
         name_claims=_read_name_claims(options.get("NameClaims", ())),
+        scim=ScimOptions.parse(options),
     )
 
 

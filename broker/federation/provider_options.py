@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from broker.federation.group_roles import GroupRoles
+from broker.federation.scim_options import OPTIONS
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.protocols.strict_json import parse_object
 
@@ -54,6 +55,8 @@ def _jwks(text: str) -> object:
     return text
 
 
+_SCIM: Mapping[str, Reader] = dict.fromkeys(OPTIONS, str)
+
 SAML_OPTIONS: Mapping[str, Reader] = {
     "Profile": str,
     "AllowSha1": _truth,
@@ -66,6 +69,7 @@ SAML_OPTIONS: Mapping[str, Reader] = {
     "SignIn": _truth,
     "GroupRoles": _groups,
     "GroupAttribute": str,
+    **_SCIM,
     "MetadataUrl": str,
     "MetadataCertificate": str,
     "MetadataTrustTls": _truth,
@@ -82,6 +86,7 @@ OIDC_OPTIONS: Mapping[str, Reader] = {
     "NameClaims": _list,
     "GroupRoles": _groups,
     "GroupAttribute": str,
+    **_SCIM,
 }
 LDAP_OPTIONS: Mapping[str, Reader] = {
     "SignIn": _truth,

@@ -6,6 +6,7 @@ whether it may be assumed, and the ledger whether the assertion was used before.
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -22,6 +23,7 @@ from broker.federation.saml_context import (
     subject_type,
 )
 from broker.federation.saml_options import SamlProviderOptions
+from broker.federation.scim_options import value_of
 from broker.federation.session_name import session_name
 from broker.model.arn import Arn
 from broker.model.entities import EncryptionMode, SamlProvider
@@ -152,8 +154,11 @@ def prove_saml(
     except SamlRejected as error:
         raise wire_error(error, request_id=request_id) from error
     by_group = _by_group(assertion, provider, options)
+    is_provisioned = options.scim is not None and options.scim.gives_groups
     # A subject in none of the mapped groups lacks a role, not a session name.
-    is_by_group = by_group or (options.group_roles and ROLE not in assertion.attributes)
+    is_by_group = by_group or (
+        options.group_roles and (is_provisioned or ROLE not in assertion.attributes)
+    )
     claims = read_claims(
         assertion.attributes,
         fallback_name=(
@@ -206,6 +211,29 @@ def prove_saml(
             if options.exchange_twice
             else None
         ),
+        directory_value=_directory_value(assertion, options),
+    )
+
+
+def _directory_value(assertion: VerifiedAssertion, options: SamlProviderOptions) -> str:
+    scim = options.scim
+    said = assertion.attributes.get(scim.claim, ()) if scim is not None else ()
+    return value_of(scim, assertion.subject, said)
+
+
+def with_directory_roles(
+    identity: FederatedIdentity, options: SamlProviderOptions
+) -> FederatedIdentity:
+    """The same with the roles for the groups that the person's directory has."""
+    table, groups = options.group_roles, identity.directory_groups
+    if table is None or not groups:
+        return identity
+    pairs = (
+        RolePair(arn, identity.provider_arn)
+        for arn in table.roles_of(groups, identity.account)
+    )
+    return replace(
+        identity, role_pairs=tuple(dict.fromkeys((*identity.role_pairs, *pairs)))
     )
 
 
@@ -214,7 +242,7 @@ def _by_group(
 ) -> tuple[RolePair, ...]:
     """The roles for the subject's groups, by the operator's table."""
     table = options.group_roles
-    if table is None:
+    if table is None or (options.scim is not None and options.scim.gives_groups):
         return ()
     groups = assertion.attributes.get(table.attribute, ())
     return tuple(

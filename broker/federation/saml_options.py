@@ -7,6 +7,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from broker.federation.group_roles import GroupRoles
+from broker.federation.scim_options import ScimOptions
 from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.expectations import Profile, SamlOptions
@@ -36,6 +37,7 @@ class SamlProviderOptions:
     document must be signed by a key that is registered for the provider.
     ``MetadataTrustTls``: accepts an unsigned document on the strength of TLS alone:
     control of that server, or of its name, is then enough to replace the keys.
+    ``ScimSubject`` and what goes with it: see `ScimOptions`.
     """
 
     profile: Profile = Profile.STRICT
@@ -51,6 +53,7 @@ class SamlProviderOptions:
     metadata_url: str = ""
     metadata_certificate: str = ""
     metadata_trust_tls: bool = False
+    scim: ScimOptions | None = None
 
     @classmethod
     def parse(cls, options: Mapping[str, object]) -> Self:
@@ -77,6 +80,7 @@ class SamlProviderOptions:
             metadata_url=_text(options, "MetadataUrl"),
             metadata_certificate=_text(options, "MetadataCertificate"),
             metadata_trust_tls=_flag(options, "MetadataTrustTls"),
+            scim=ScimOptions.parse(options),
         )
 
     @cached_property

@@ -21,6 +21,8 @@ from broker.errors import (
 )
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.federation.oidc_options import OidcProviderOptions, parse_oidc_options
+from broker.federation.scim import Admission
+from broker.federation.scim_options import value_of
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
@@ -98,9 +100,15 @@ class WebIdentityProver:
     """Proves the callers of ``AssumeRoleWithWebIdentity``."""
 
     def __init__(
-        self, providers: OidcProviderFinder, keys: IssuerKeys, *, skew: timedelta
+        self,
+        providers: OidcProviderFinder,
+        keys: IssuerKeys,
+        admission: Admission,
+        *,
+        skew: timedelta,
     ) -> None:
         self._providers = providers
+        self._admission = admission
         self._keys = keys
         self._skew = skew
 
@@ -122,6 +130,7 @@ class WebIdentityProver:
         Raises:
             InvalidIdentityToken, ExpiredFederationToken: the token is not valid here.
             IdpCommunicationError: the issuer's keys cannot be had; try again.
+            IdpRejectedClaim: the provider's directory says that the person may not.
             IdpRejectedClaim, AccessDenied: AWS's answers to a legacy ``ProviderId``.
         """
         if provider_id is not None:
@@ -131,11 +140,12 @@ class WebIdentityProver:
             provider = await self._find_provider(account, unverified.issuer)
             options = _options_of(provider)
             verified = await self._verify(unverified, provider, options, now)
-            identity = self._identity(verified, provider, options)
+            proved = self._identity(verified, provider, options)
         except OidcRejected as rejected:
             raise translate(rejected) from rejected
         except IssuerUnreachableError as error:
             raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
+        identity = await self._admission.admit(proved, options.scim, now)
         if role_arn is not None:
             require_allowed_role(identity, role_arn)
         return identity
@@ -243,6 +253,11 @@ class WebIdentityProver:
             sealed_lineage=_text(token.claims.get(_LINEAGE_CLAIM)),
             replay_id=replay_id,
             once_for_all_roles=True,
+            directory_value=value_of(
+                options.scim,
+                token.subject,
+                token.claims.get(options.scim.claim) if options.scim else None,
+            ),
             usable_until=(
                 datetime.fromtimestamp(token.expires_at, UTC) + 2 * self._skew
                 if replay_id

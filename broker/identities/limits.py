@@ -42,6 +42,10 @@ class Quota(StrEnum):
     TRUST_ANCHORS = "TrustAnchorsPerAccount"
     CERTIFICATE_PROFILES = "RolesAnywhereProfilesPerAccount"
     CERTIFICATE_LISTS = "CrlsPerTrustAnchor"
+    SCIM_USERS = "UsersPerDirectory"
+    SCIM_GROUPS = "GroupsPerDirectory"
+    SCIM_MEMBERS = "MembersPerDirectoryGroup"
+    SCIM_TOKENS = "TokensPerDirectory"
     RESOURCE_POLICIES = "ResourcePoliciesPerAccount"
     RESOURCE_POLICY_SIZE = "ResourcePolicySize"
     POLICY_SIZE = "PolicySize"
@@ -80,6 +84,10 @@ DEFAULTS: Mapping[str, int] = {
     Quota.TRUST_ANCHORS: 50,
     Quota.CERTIFICATE_PROFILES: 250,
     Quota.CERTIFICATE_LISTS: 2,
+    Quota.SCIM_USERS: 20_000,
+    Quota.SCIM_GROUPS: 2000,
+    Quota.SCIM_MEMBERS: 10_000,
+    Quota.SCIM_TOKENS: 5,
     Quota.RESOURCE_POLICIES: 10_000,
     Quota.RESOURCE_POLICY_SIZE: 20_480,
     Quota.POLICY_SIZE: 6144,

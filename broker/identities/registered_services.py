@@ -1,18 +1,17 @@
 """Registered services and their tokens: the rules."""
 
-import base64
-import hashlib
 import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from broker.entropy import new_unique_id, random_bytes
-from broker.errors import InvalidInput, NoSuchEntity, ValidationError
+from broker.entropy import new_unique_id
+from broker.errors import InvalidInput, NoSuchEntity
+from broker.identities.bearer_tokens import check_days, new_token, token_digest
 from broker.identities.limits import Quota, require_within
 from broker.identities.networks import parse_networks
-from broker.model.account import Account, AccountId, parse_account_id
+from broker.model.account import Account, AccountId
 from broker.model.registered import RegisteredService, ServiceToken
 from broker.model.secret import Secret
 from broker.protocols.enforcement import (
@@ -23,12 +22,9 @@ from broker.protocols.enforcement import (
 from broker.protocols.enforcement.mapping import EXECUTE_API
 from broker.stores.directory.port.services import ServiceChange, ServiceReader
 
-TOKEN_DAYS = 90
-TOKEN_DAYS_MAX = 366
+TOKEN_PREFIX = "bst"  # noqa: S105  # how a token begins
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_PREFIX = "bst"
-_SECRET_BYTES = 32
 
 
 def check_service_name(name: str) -> None:
@@ -130,8 +126,7 @@ async def create_token(
         ValidationError: the lifetime or an address is not allowed.
         LimitExceeded: the service has as many tokens as it may have.
     """
-    if not 1 <= days <= TOKEN_DAYS_MAX:
-        raise ValidationError(f"A token lives 1 to {TOKEN_DAYS_MAX} days.")
+    check_days(days)
     networks = parse_networks(addresses)
     living = 0
     for token in await tokens_of(change, service):
@@ -140,19 +135,18 @@ async def create_token(
         else:
             living += 1
     require_within(account, Quota.SERVICE_TOKENS, living + 1)
-    random = base64.urlsafe_b64encode(random_bytes(_SECRET_BYTES)).rstrip(b"=").decode()
-    secret = f"{_PREFIX}.{service.account}.{random}"
+    secret = new_token(TOKEN_PREFIX, service.account)
     made = ServiceToken(
         account=service.account,
         token_id=new_unique_id("ASVT"),
         service_id=service.service_id,
-        digest=token_digest(secret),
+        digest=token_digest(secret.reveal()),
         created_at=now,
         expires_at=now + timedelta(days=days),
         addresses=networks,
     )
     await change.insert_service_token(made)
-    return made, Secret(secret)
+    return made, secret
 
 
 async def delete_token(
@@ -168,20 +162,3 @@ async def delete_token(
             await change.delete_service_token(token)
             return
     raise NoSuchEntity(f"The service {service.name} has no token {token_id}.")
-
-
-def token_digest(secret: str) -> bytes:
-    """What is kept of a token."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
-
-
-def find_token_account(secret: str) -> AccountId | None:
-    """The account that a token says it is of; None for other texts."""
-    prefix, _, rest = secret.partition(".")
-    number, dot, _ = rest.partition(".")
-    if prefix != _PREFIX or not dot:
-        return None
-    try:
-        return parse_account_id(number)
-    except ValueError:
-        return None

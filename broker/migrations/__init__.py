@@ -23,11 +23,23 @@ from broker.stores.urls import DatabaseLocation, PostgresqlLocation, SqliteLocat
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest revision; a test compares it with the folder."""
 
 _KNOWN = frozenset(
-    {"0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", HEAD}
+    {
+        "0001",
+        "0002",
+        "0003",
+        "0004",
+        "0005",
+        "0006",
+        "0007",
+        "0008",
+        "0009",
+        "0010",
+        HEAD,
+    }
 )
 _LOCK_SUFFIX = "-migrate"
 # Any number will do as long as every broker takes the same.

@@ -34,7 +34,10 @@ class FederatedIdentity:
     the last instant at which it could pass. ``once_per_door`` allows one use at each
     door; with ``once_for_all_roles`` a use for one role counts for all roles; until
     ``second_use_until`` a second use is allowed. ``token_id`` and ``sealed_lineage``
-    are a web identity token's, the latter if the broker issued it.
+    are a web identity token's, the latter if the broker issued it. ``directory_value``
+    is what the proof says of the attribute by which a SCIM directory knows the person;
+    ``person`` is that person's id in it, empty if unknown, and ``directory_groups`` are
+    their groups there, None where the proof's own groups count.
     """
 
     principal: Principal
@@ -66,3 +69,6 @@ class FederatedIdentity:
     second_use_until: datetime | None = None
     token_id: str = ""
     sealed_lineage: str = ""
+    directory_value: str = ""
+    person: str = ""
+    directory_groups: tuple[str, ...] | None = None

@@ -22,6 +22,7 @@ class Door(StrEnum):
     CONSOLE = "console"
     DECISIONS = "decisions"
     PORTAL = "portal"
+    SCIM = "scim"
 
 
 @struct

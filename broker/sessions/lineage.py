@@ -70,6 +70,11 @@ def subject_target(subject: str) -> str:
     return f"subject/{subject}"
 
 
+def person_target(person: str) -> str:
+    """What a not-before mark of a person in a SCIM directory is kept under."""
+    return f"person/{person}"
+
+
 def lineage_from(caller: Caller) -> Lineage:
     """The lineage of a session that the caller makes."""
     if caller.session is not None:
@@ -90,6 +95,7 @@ def lineage_of_proof(identity: FederatedIdentity) -> Lineage:
         origin=Origin(
             account=identity.account,
             subject=subject_digest(identity.issuer, identity.subject),
+            targets=(person_target(identity.person),) if identity.person else (),
         )
     )
 
@@ -133,14 +139,18 @@ def descend(session: Session) -> Lineage:
 def descend_as(session: Session, identity: FederatedIdentity) -> Lineage:
     """The same for what is made of a sign-in that several providers vouched for.
 
-    The subject may be revoked in the account of each of them.
+    The subject may be revoked in the account of each of them, and so may the person
+    that a directory knows.
     """
     lineage = descend(session)
     origin = lineage.origin
-    if identity.account == origin.account:
-        return lineage
-    target = subject_target(subject_digest(identity.issuer, identity.subject))
-    return replace(lineage, origin=replace(origin, targets=(*origin.targets, target)))
+    targets = dict.fromkeys(origin.targets)
+    if identity.account != origin.account:
+        subject = subject_digest(identity.issuer, identity.subject)
+        targets[subject_target(subject)] = None
+    if identity.person:
+        targets[person_target(identity.person)] = None
+    return replace(lineage, origin=replace(origin, targets=tuple(targets)))
 
 
 def has_shown_mfa(session: Session, principal_id: str) -> bool | None:

@@ -294,6 +294,7 @@ def _row(identity: FederatedIdentity) -> dict[str, object]:
     return {
         **{name: getattr(identity, name) for name in (*_TEXTS, *_KEYS)},
         "account": identity.account,
+        "person": identity.person,
         "type": identity.principal.type.value,
         "tags": dict(identity.tags),
         "transitive": sorted(identity.transitive_keys),
@@ -316,5 +317,7 @@ def _read(row: Mapping[str, Any], ends_at: datetime) -> FederatedIdentity:
         tags=row["tags"],
         transitive_keys=frozenset(row["transitive"]),
         session_ends_at=ends_at,
+        # What an older version kept has none.
+        person=row.get("person", ""),
         **kept,
     )

@@ -4,15 +4,23 @@ Revocations are durable changes in the directory; the cache merely drops a listi
 entry.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from broker.model.account import AccountId
-from broker.model.lineage import Ancestor
+from broker.model.lineage import Ancestor, subject_digest
 from broker.model.revocation import REVOCATION_LIFE, Revocation, session_target
+from broker.sessions.lineage import person_target, subject_target
 from broker.stores.cache.port import Cache, SessionRecord
 from broker.stores.directory.port.revocations import RevocationChange
 from broker.stores.errors import StoreUnavailableError
+
+SETTLING = timedelta(seconds=2)
+"""How long after a person's end another worker may still admit them.
+
+Workers learn of a change within a second; the rest is for clocks that differ.
+"""
 
 
 async def revoke_session(
@@ -72,6 +80,43 @@ async def revoke_issued_before(
         now=now,
         reason=reason,
     )
+
+
+async def revoke_person(
+    change: RevocationChange,
+    *,
+    account: AccountId,
+    issuers: Iterable[str],
+    subject: str,
+    now: datetime,
+    person: str = "",
+    settling: timedelta = timedelta(0),
+    reason: str = "",
+) -> None:
+    """End everything of a person whom a provider of the account vouched for.
+
+    That is every session of the ``subject`` (NameID, ``sub`` or directory id) from one
+    of the provider's ``issuers``, all those that a SCIM directory's ``person`` opened
+    under whatever subject, and what came from them: console sessions, sign-ins to the
+    portal, refresh tokens, credentials of roles, in every account. Sessions that are
+    issued while the end is ``settling`` are ended, too.
+    """
+    targets = []
+    if subject:
+        targets += [subject_target(subject_digest(one, subject)) for one in issuers]
+    if person:
+        targets.append(person_target(person))
+    # The millisecond of the revocation itself counts as before it.
+    not_before_ms = int((now + settling).timestamp() * 1000) + 1
+    for target in targets:
+        await _revoke(
+            change,
+            account=account,
+            target=target,
+            not_before_ms=not_before_ms,
+            now=now,
+            reason=reason,
+        )
 
 
 async def forget_session(cache: Cache, access_key_id: str) -> None:

@@ -575,6 +575,79 @@ CERTIFICATE_LISTS = Table(
     _json("tags", "{}"),
 )
 
+_LIVING = text("departed_at IS NULL")
+
+PROVISIONED_USERS = Table(
+    "provisioned_users",
+    METADATA,
+    Column("account", _KEY, nullable=False),
+    Column("provider_id", _KEY, nullable=False),
+    Column("user_id", _KEY, primary_key=True),
+    Column("user_name", Text, nullable=False),
+    Column("name_key", _KEY, nullable=False),
+    Column("external_id", _KEY, nullable=False),
+    Column("email", _KEY, nullable=False),
+    Column("active", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("not_before", BigInteger, nullable=True),
+    Column("departed_at", BigInteger, nullable=True),
+    Index(
+        "provisioned_users_name",
+        "account",
+        "provider_id",
+        "name_key",
+        unique=True,
+        sqlite_where=_LIVING,
+        postgresql_where=_LIVING,
+    ),
+    Index("provisioned_users_by_name", "account", "provider_id", "name_key"),
+    Index("provisioned_users_external", "account", "provider_id", "external_id"),
+    Index("provisioned_users_email", "account", "provider_id", "email"),
+    Index("provisioned_users_departed", "account", "provider_id", "departed_at"),
+)
+
+PROVISIONED_GROUPS = Table(
+    "provisioned_groups",
+    METADATA,
+    Column("account", _KEY, nullable=False),
+    Column("provider_id", _KEY, nullable=False),
+    Column("group_id", _KEY, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("name_key", _KEY, nullable=False),
+    Column("external_id", _KEY, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint(
+        "account", "provider_id", "name_key", name="provisioned_groups_name"
+    ),
+)
+
+PROVISIONED_MEMBERS = Table(
+    "provisioned_members",
+    METADATA,
+    Column("account", _KEY, nullable=False),
+    Column("group_id", _KEY, primary_key=True),
+    Column("user_id", _KEY, primary_key=True),
+    Index("provisioned_members_user", "user_id"),
+)
+
+SCIM_TOKENS = Table(
+    "scim_tokens",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("token_id", _KEY, primary_key=True),
+    Column("provider_id", _KEY, nullable=False),
+    Column("provider_arn", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    _json("addresses", "[]"),
+)
+
 # The embedded cache. These tables stay empty when Redis is configured.
 CACHE_ENTRIES = Table(
     "cache_entries",

@@ -28,6 +28,7 @@ from tests.support.oidc_issuer import (
     send,
     serving,
 )
+from tests.support.provisioned import NO_DIRECTORY
 
 ACCOUNT = AccountId("111111111111")
 
@@ -55,7 +56,7 @@ async def outcome(server: IssuerServer, *tokens: str) -> list[BrokerError | None
     rules = AddressRules(parse_internal_issuers(f"127.0.0.1:{server.port}"))
     keys = IssuerKeys(OutboundClient(rules, deadline_seconds=0.5), SystemClock())
     prover = WebIdentityProver(
-        OneProvider(server.issuer), keys, skew=timedelta(seconds=60)
+        OneProvider(server.issuer), keys, NO_DIRECTORY, skew=timedelta(seconds=60)
     )
     found: list[BrokerError | None] = []
     for token in tokens:

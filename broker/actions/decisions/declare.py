@@ -33,6 +33,12 @@ def named_resource(given: Given, _call: Call) -> str:
     return arn
 
 
+def named_provider(given: Given, _call: Call) -> str:
+    """The identity provider ``ProviderArn``, whether or not there is one."""
+    arn: str = given["ProviderArn"]
+    return arn
+
+
 def everything(_given: Given, _call: Call) -> str:
     """Lists are about no resource."""
     return "*"
@@ -64,6 +70,7 @@ _SHOWN = (
     "Days",
     "Definition",
     "PolicyDocument",
+    "ProviderArn",
     "ResourceArn",
     "ServiceName",
     "TokenId",

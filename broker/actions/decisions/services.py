@@ -10,6 +10,7 @@ from broker.actions.decisions.declare import (
 from broker.actions.types import broker as types
 from broker.identities import registered_services as services
 from broker.identities.accounts import require_account
+from broker.identities.bearer_tokens import DAYS
 from broker.model.registered import RegisteredService, ServiceToken
 
 
@@ -46,7 +47,7 @@ async def _create_token(
         call.change,
         await require_account(call.change, call.account),
         await _require(given["ServiceName"], call),
-        days=given.get("Days", services.TOKEN_DAYS),
+        days=given.get("Days", DAYS),
         addresses=given.get("Addresses", ()),
         now=call.now,
     )

@@ -38,7 +38,7 @@ def portal_actions(
         Authenticate(fresh, issuer).action(),
         *Assignments(choices, names).actions(),
         AssignmentSearch(choices, names).action(),
-        GetRoleCredentials(choices, RoleMinter(fresh, issuer)).action(),
+        GetRoleCredentials(choices, RoleMinter(fresh, issuer), fresh).action(),
         LOGOUT,
         *CreateToken(ledger).actions(),
     )

@@ -22,12 +22,13 @@ from broker.actions.portal.role_permissions import (
 from broker.actions.sts.federated_mint import identity_tags
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
 from broker.authz.need import Need
-from broker.errors import AccessDenied
+from broker.errors import AccessDenied, ExpiredToken
 from broker.model.federated import FederatedIdentity
 from broker.model.session import Session, SessionKind
-from broker.sessions.lineage import descend, descend_as
+from broker.sessions.lineage import descend, descend_as, find_end, trace_token
 from broker.sessions.portal import OpenPortal
 from broker.sessions.tags import NO_TAGS
+from broker.stores.directory.fresh import FreshDirectory
 
 NO_ACCESS = "No access"
 _MILLISECONDS = 1000
@@ -44,8 +45,11 @@ class RoleCredentialsRequest(TypedDict):
 class GetRoleCredentials:
     """The handler, with what it needs."""
 
-    def __init__(self, choices: RoleChoices, minter: RoleMinter) -> None:
+    def __init__(
+        self, choices: RoleChoices, minter: RoleMinter, fresh: FreshDirectory
+    ) -> None:
         self._choices = choices
+        self._fresh = fresh
         self._minter = minter
 
     def action(self) -> Action:
@@ -86,6 +90,7 @@ class GetRoleCredentials:
         )
         if found is not None:
             wanted = _of_identity(wanted, found[1], portal.session)
+            await self._require_live(wanted, call)
         _, answer = await self._minter.mint(
             {"DurationSeconds": role.max_session_duration_seconds}, call, wanted
         )
@@ -99,6 +104,17 @@ class GetRoleCredentials:
                 "expiration": int(ends_at.timestamp() * _MILLISECONDS),
             }
         }
+
+    async def _require_live(self, wanted: RoleRequest, call: Call) -> None:
+        """Refuse what the identity's own account has ended.
+
+        The sign-in itself may have begun in another account, and go on there.
+        """
+        issued_at_ms = int(call.now.timestamp() * _MILLISECONDS)
+        traces = trace_token(wanted.lineage, wanted.role.account, issued_at_ms)
+        why = await find_end(traces, self._fresh)
+        if why:
+            raise ExpiredToken(detail=why)
 
 
 def _of_identity(

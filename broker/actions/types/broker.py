@@ -30,6 +30,17 @@ class CreateJoinTokenResponse(TypedDict):
     Token: str
 
 
+class CreateScimTokenRequest(TypedDict):
+    ProviderArn: str
+    Days: NotRequired[int]
+    Addresses: NotRequired[Sequence[str]]
+
+
+class CreateScimTokenResponse(TypedDict):
+    ScimToken: ScimToken
+    Token: str
+
+
 class CreateServiceTokenRequest(TypedDict):
     ServiceName: str
     Days: NotRequired[int]
@@ -54,6 +65,11 @@ class DeleteJoinTokenRequest(TypedDict):
 
 class DeleteResourcePolicyRequest(TypedDict):
     ResourceArn: str
+
+
+class DeleteScimTokenRequest(TypedDict):
+    ProviderArn: str
+    TokenId: str
 
 
 class DeleteServiceRequest(TypedDict):
@@ -189,6 +205,14 @@ class ListResourcePoliciesResponse(TypedDict):
     Marker: NotRequired[str]
 
 
+class ListScimTokensRequest(TypedDict):
+    ProviderArn: str
+
+
+class ListScimTokensResponse(TypedDict):
+    ScimTokens: Sequence[ScimToken]
+
+
 class ListServiceTokensRequest(TypedDict):
     ServiceName: str
 
@@ -245,6 +269,13 @@ class ResourcePolicy(TypedDict):
     PolicyDocument: NotRequired[str]
     CreateDate: datetime
     UpdateDate: datetime
+
+
+class ScimToken(TypedDict):
+    TokenId: str
+    CreateDate: datetime
+    ExpirationDate: datetime
+    Addresses: NotRequired[Sequence[str]]
 
 
 class Service(TypedDict):

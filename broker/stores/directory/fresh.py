@@ -4,7 +4,7 @@ Every read goes through ``Freshness``, which knows when an account changed. Each
 kind of entity has one memo key, so that all readers share what one of them loaded.
 """
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from broker.model.account import Account, AccountId, find_account_of_key_id
@@ -18,6 +18,7 @@ from broker.model.entities import (
     User,
 )
 from broker.model.machines import Instance, InstanceProfile
+from broker.model.provisioned import Membership, ProvisionedUser, ScimToken
 from broker.model.registered import RegisteredService, ServiceToken
 from broker.model.revocation import Revocations
 from broker.model.roles_anywhere import (
@@ -40,12 +41,15 @@ from broker.stores.schema import (
     REVOCATIONS,
     ROLES,
     SAML_PROVIDERS,
+    SCIM_TOKENS,
     SERVICES,
     TRUST_ANCHORS,
     USERS,
 )
 
 Value = TypeVar("Value")
+
+GROUPS_OF_PERSON_MAX = 1000
 
 
 class Memo(Protocol):
@@ -277,6 +281,40 @@ class FreshDirectory:
             lambda: self._directory.find_instance_profile_by_id(account, profile_id),
             of=INSTANCE_PROFILES.name,
         )
+
+    async def scim_tokens(self, account: AccountId) -> Mapping[bytes, ScimToken]:
+        """The tokens of the directories of the account's providers, by their digests.
+
+        All at once: a stranger's guesses cost no query.
+        """
+
+        async def load() -> Mapping[bytes, ScimToken]:
+            tokens = await self._directory.list_scim_tokens(account)
+            return {token.digest: token for token in tokens}
+
+        return await self.memo.get(account, "scim-tokens", load, of=SCIM_TOKENS.name)
+
+    async def provisioned_person(
+        self, account: AccountId, provider_id: str, attribute: str, value: str
+    ) -> tuple[Sequence[ProvisionedUser], Sequence[Membership]]:
+        """Whom a provider's directory knows by a value, and the groups of the first.
+
+        Those who were deleted come last, and have none.
+        """
+
+        async def load() -> tuple[Sequence[ProvisionedUser], Sequence[Membership]]:
+            people = await self._directory.list_provisioned_people(
+                account, provider_id, attribute, value
+            )
+            first = [one.user_id for one in people[:1] if one.departed_at is None]
+            if not first:
+                return people, ()
+            return people, await self._directory.list_provisioned_memberships(
+                account, user_ids=first, limit=GROUPS_OF_PERSON_MAX
+            )
+
+        key = ("provisioned-person", provider_id, attribute, value)
+        return await self.memo.get(account, key, load)
 
     async def resource_policy_arns(self, account: AccountId) -> frozenset[str]:
         """The resources of the account that have a policy."""

@@ -23,6 +23,7 @@ from broker.stores.directory.entity_tables import (
     EntityTable,
     dump,
 )
+from broker.stores.directory.provisioning import ProvisioningWrites
 from broker.stores.directory.revocations import RevocationWrites
 from broker.stores.directory.statements import Reads
 from broker.stores.schema import LDAP_PROVIDERS, OIDC_PROVIDERS, SAML_PROVIDERS
@@ -149,7 +150,7 @@ class ProviderReads(Reads):
         )
 
 
-class ProviderWrites(ProviderReads, RevocationWrites):
+class ProviderWrites(ProviderReads, ProvisioningWrites, RevocationWrites):
     """See ``DirectoryChange``."""
 
     async def insert_saml_provider(self, provider: SamlProvider) -> None:
@@ -160,6 +161,7 @@ class ProviderWrites(ProviderReads, RevocationWrites):
 
     async def delete_saml_provider(self, provider: SamlProvider) -> None:
         await self.delete_by(SAML_PROVIDERS, uuid=provider.uuid)
+        await self.end_provisioning(provider.account, provider.uuid)
         await self.end_vouched_for(provider.account, provider.arn)
 
     async def insert_oidc_provider(self, provider: OidcProvider) -> None:
@@ -170,6 +172,7 @@ class ProviderWrites(ProviderReads, RevocationWrites):
 
     async def delete_oidc_provider(self, provider: OidcProvider) -> None:
         await self.delete_by(OIDC_PROVIDERS, unique_id=provider.unique_id)
+        await self.end_provisioning(provider.account, provider.unique_id)
         await self.end_vouched_for(provider.account, provider.arn)
 
     async def insert_ldap_provider(self, provider: LdapProvider) -> None:

@@ -35,6 +35,10 @@ from broker.stores.directory.passkeys import (
 )
 from broker.stores.directory.policies import PolicyReads, PolicyWrites
 from broker.stores.directory.providers import ProviderReads, ProviderWrites
+from broker.stores.directory.provisioning import (
+    ProvisioningReads,
+    ProvisioningWrites,
+)
 from broker.stores.directory.reports import ReportReads, ReportWrites
 from broker.stores.directory.risks import RiskReads
 from broker.stores.directory.roles import RoleReads, RoleWrites
@@ -72,6 +76,7 @@ class SqlDirectory(
     MachineReads,
     ServiceReads,
     RolesAnywhereReads,
+    ProvisioningReads,
     OverviewReads,
     RiskReads,
 ):
@@ -157,6 +162,7 @@ class SqlChange(
     MachineWrites,
     ServiceWrites,
     RolesAnywhereWrites,
+    ProvisioningWrites,
     OverviewReads,
     RiskReads,
 ):

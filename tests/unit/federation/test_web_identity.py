@@ -23,6 +23,7 @@ from broker.model.principal import PrincipalType
 from broker.protocols.oidc.aws_claims import ROLES_CLAIM, TAGS_CLAIM
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from tests.support.oidc_issuer import OidcIssuer, serving
+from tests.support.provisioned import NO_DIRECTORY
 
 ONE, TWO = AccountId("111111111111"), AccountId("222222222222")
 ROLE = f"arn:aws:iam::{ONE}:role/Deploy"
@@ -76,7 +77,7 @@ async def keys(clock: Any) -> AsyncIterator[IssuerKeys]:
 
 @pytest.fixture
 def prover(providers: Providers, keys: IssuerKeys) -> WebIdentityProver:
-    return WebIdentityProver(providers, keys, skew=SKEW)
+    return WebIdentityProver(providers, keys, NO_DIRECTORY, skew=SKEW)
 
 
 async def prove(prover: WebIdentityProver, token: str, **given: Any) -> Any:
@@ -270,7 +271,7 @@ async def test_internal_issuers_keys_are_fetched_and_rotate_without_a_failure(
     with serving() as server:
         rules = AddressRules(parse_internal_issuers(f"127.0.0.1:{server.port}"))
         keys = IssuerKeys(OutboundClient(rules), clock)
-        prover = WebIdentityProver(providers, keys, skew=SKEW)
+        prover = WebIdentityProver(providers, keys, NO_DIRECTORY, skew=SKEW)
         providers.register(server.issuer, StaticJwks=None)
         identity = await prove(prover, server.issuer.token())
         at = f"127.0.0.1:{server.port}"
@@ -302,7 +303,7 @@ async def test_a_token_that_cannot_pass_fetches_nothing(
     with serving() as server:
         rules = AddressRules(parse_internal_issuers(f"127.0.0.1:{server.port}"))
         keys = IssuerKeys(OutboundClient(rules), clock)
-        prover = WebIdentityProver(providers, keys, skew=SKEW)
+        prover = WebIdentityProver(providers, keys, NO_DIRECTORY, skew=SKEW)
         providers.register(server.issuer, StaticJwks=None)
         for header in ({"alg": "none"}, {"alg": "HS256"}, {"crit": ["x"]}):
             await refusal(prover, server.issuer.token(header=header))

@@ -7,6 +7,7 @@ import pytest
 from broker.errors import InvalidInput, LimitExceeded, NoSuchEntity, ValidationError
 from broker.identities import registered_services as rules
 from broker.identities.accounts import require_account
+from broker.identities.bearer_tokens import find_token_account
 from broker.identities.networks import ADDRESSES_MAX
 from broker.identities.resource_policies import put_resource_policy
 from broker.model.registered import RegisteredService, ServiceToken
@@ -82,7 +83,7 @@ async def test_the_token_that_is_named_is_revoked(iam: Iam) -> None:
     "text", ["", "bst", f"bst.{ACCOUNT}", f"x.{ACCOUNT}.secret", "bst.1.secret"]
 )
 def test_other_texts_are_of_no_account(text: str) -> None:
-    assert rules.find_token_account(text) is None
+    assert find_token_account(rules.TOKEN_PREFIX, text) is None
 
 
 async def test_resource_policies_are_bounded(iam: Iam) -> None:

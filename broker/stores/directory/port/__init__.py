@@ -55,6 +55,10 @@ from broker.stores.directory.port.providers import (
     ProviderReader,
     SamlProviderChange,
 )
+from broker.stores.directory.port.provisioning import (
+    ProvisioningChange,
+    ProvisioningReader,
+)
 from broker.stores.directory.port.reports import (
     ReportChange,
     ReportReader,
@@ -101,6 +105,7 @@ class DirectoryReader(
     ServiceReader,
     ResourcePolicyReader,
     RolesAnywhereReader,
+    ProvisioningReader,
     UseReader,
     RiskReader,
     ReportReader,
@@ -131,6 +136,7 @@ class DirectoryChange(
     ServiceChange,
     ResourcePolicyChange,
     RolesAnywhereChange,
+    ProvisioningChange,
     ReportChange,
     RevocationChange,
     DirectoryReader,

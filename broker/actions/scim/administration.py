@@ -1,0 +1,159 @@
+"""What administrators see and do of a provider's directory: its tokens and people."""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from broker.actions.action import Action, Call
+from broker.actions.decisions.declare import change, named_provider, read
+from broker.actions.signin.identity_providers import provider_needs, require_provider
+from broker.actions.types import broker as types
+from broker.authz.need import Need
+from broker.errors import InvalidInput
+from broker.federation.provider_options import Provider
+from broker.federation.scim import provider_id_of
+from broker.federation.scim_options import SUBJECTS, ScimOptions
+from broker.identities import scim_tokens
+from broker.identities.accounts import require_account
+from broker.identities.bearer_tokens import DAYS
+from broker.model.provisioned import ScimToken
+from broker.stores.directory.port.provisioning import ProvisionedQuery
+
+PEOPLE_MAX = 50
+GROUPS_MAX = 200
+_NAMES_CHARACTERS = 256
+
+
+async def _create_token(
+    given: types.CreateScimTokenRequest, call: Call
+) -> types.CreateScimTokenResponse:
+    provider = await require_provider(given["ProviderArn"], call)
+    require_switched_on(provider)
+    token, secret = await scim_tokens.create_token(
+        call.change,
+        await require_account(call.change, call.account),
+        provider_id=provider_id_of(provider),
+        provider_arn=provider.arn,
+        days=given.get("Days", DAYS),
+        addresses=given.get("Addresses", ()),
+        now=call.now,
+    )
+    call.record.parameters = {**call.record.parameters, "TokenId": token.token_id}
+    return {"ScimToken": _view(token), "Token": secret.reveal()}
+
+
+async def _list_tokens(
+    given: types.ListScimTokensRequest, call: Call
+) -> types.ListScimTokensResponse:
+    provider = await require_provider(given["ProviderArn"], call)
+    found = await scim_tokens.tokens_of(
+        call.directory, call.account, provider_id_of(provider)
+    )
+    return {"ScimTokens": [_view(token) for token in found]}
+
+
+async def _delete_token(given: types.DeleteScimTokenRequest, call: Call) -> None:
+    provider = await require_provider(given["ProviderArn"], call)
+    await scim_tokens.delete_token(
+        call.change, call.account, provider_id_of(provider), given["TokenId"]
+    )
+
+
+class ProvisioningRequest(TypedDict):
+    """Part of a directory: people from ``Start`` on, by user name if it is given."""
+
+    ProviderArn: str
+    Start: int
+    UserName: str
+    InactiveOnly: bool
+
+
+async def _get_provisioning(
+    given: ProvisioningRequest, call: Call
+) -> Mapping[str, Any]:
+    """``Options`` (None where SCIM is off), ``Counts``, ``Users`` and ``Groups``.
+
+    ``Total`` is how many people there are of those that are asked for, and ``Members``
+    the names of the groups of each.
+    """
+    provider = await require_provider(given["ProviderArn"], call)
+    provider_id, directory = provider_id_of(provider), call.directory
+    users, total = await directory.list_provisioned_users(
+        ProvisionedQuery(
+            account=call.account,
+            provider_id=provider_id,
+            name=given["UserName"][:_NAMES_CHARACTERS] or None,
+            active=False if given["InactiveOnly"] else None,
+            offset=given["Start"],
+            limit=PEOPLE_MAX,
+        )
+    )
+    groups, _ = await directory.list_provisioned_groups(
+        ProvisionedQuery(
+            account=call.account, provider_id=provider_id, limit=GROUPS_MAX
+        )
+    )
+    members: dict[str, list[str]] = {}
+    if users:
+        for one in await directory.list_provisioned_memberships(
+            call.account, user_ids=[user.user_id for user in users], limit=1000
+        ):
+            members.setdefault(one.user_id, []).append(one.group_name)
+    return {
+        "Provider": provider,
+        "Options": _find_options(provider),
+        "Counts": await directory.provisioning_counts(call.account, provider_id),
+        "Users": users,
+        "Total": total,
+        "Members": members,
+        "Groups": groups,
+    }
+
+
+def require_switched_on(provider: Provider) -> ScimOptions:
+    """The provider's SCIM options.
+
+    Raises:
+        InvalidInput: SCIM is switched off for it.
+    """
+    options = _find_options(provider)
+    if options is None:
+        raise InvalidInput(
+            f"SCIM is switched off for {provider.arn}: set its option ScimSubject to"
+            f" one of {', '.join(SUBJECTS)} first."
+        )
+    return options
+
+
+def _find_options(provider: Provider) -> ScimOptions | None:
+    try:
+        return ScimOptions.parse(provider.options)
+    except ValueError as error:
+        raise InvalidInput(f"The options of {provider.arn}: {error}") from error
+
+
+async def _may_list(given: ProvisioningRequest, call: Call) -> tuple[Need, ...]:
+    return await provider_needs("broker:ListScimUsers", given["ProviderArn"], call)
+
+
+def _view(token: ScimToken) -> types.ScimToken:
+    return {
+        "TokenId": token.token_id,
+        "CreateDate": token.created_at,
+        "ExpirationDate": token.expires_at,
+        "Addresses": list(token.addresses),
+    }
+
+
+SCIM_ADMINISTRATION: tuple[Action, ...] = (
+    change("CreateScimToken", _create_token, named_provider),
+    read("ListScimTokens", _list_tokens, named_provider),
+    change("DeleteScimToken", _delete_token, named_provider),
+    Action(
+        service="signin",
+        name="GetProvisioning",
+        needs=_may_list,
+        handle=_get_provisioning,
+        audited=("ProviderArn",),
+    ),
+)
+"""What an account's administrators call; the tokens through the Query API, too."""

@@ -1,0 +1,181 @@
+"""Declares the operations of a directory, one row each.
+
+The token is the permission: it is of one provider, and so is all that it reaches.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from broker.actions.action import Action, Call, Handle, needs_nothing
+from broker.authn.scim_tokens import PROVIDER
+from broker.errors import AccessDenied
+from broker.federation.group_roles import GroupRoles
+from broker.federation.provider_options import Provider
+from broker.federation.scim import issuers_of, provider_id_of
+from broker.federation.scim_options import ScimOptions
+from broker.identities.accounts import require_account
+from broker.identities.provisioning import Directory
+from broker.model.provisioned import ProvisionedUser
+from broker.model.request import Given
+from broker.protocols.scim.errors import CHANGED, ScimRejected
+from broker.sessions.revoke import SETTLING, revoke_issued_before, revoke_person
+
+SERVICE = "scim"
+ID, RESOURCE, PATCH, LISTING, BASE, IF_MATCH = (
+    *("Id", "Resource", "Patch", "Listing"),
+    *("Base", "IfMatch"),
+)
+"""Members of the operations' inputs."""
+
+SHOWN, VERSION = "Shown", "Version"
+"""Members of their results."""
+
+
+class ScimRefused(AccessDenied):
+    """A request is refused in SCIM's own words."""
+
+    def __init__(self, rejected: ScimRejected) -> None:
+        super().__init__(rejected.detail, detail=rejected.detail)
+        self.rejected = rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The directory that a token writes to, and what its people are compared by."""
+
+    provider: Provider
+    options: ScimOptions
+    group_roles: GroupRoles | None
+    directory: Directory
+
+    def names_roles(self, *names: str) -> bool:
+        """Whether a group of one of these names, old and new, gives a role."""
+        table = self.group_roles
+        return (
+            table is not None
+            and self.options.gives_groups
+            and any(name in table.roles for name in names)
+        )
+
+    def group_label(self, name: str, external_id: str) -> str:
+        """What of a group ``GroupRoles`` goes by."""
+        return external_id if self.options.groups == "externalId" else name
+
+
+async def find_terms(given: Given, call: Call) -> Terms:
+    """The directory of the call's token.
+
+    Raises:
+        AccessDenied: the operator has switched SCIM off for the provider.
+    """
+    provider: Provider = given[PROVIDER]
+    call.record.resources = (provider.arn,)
+    try:
+        options = ScimOptions.parse(provider.options)
+        group_roles = GroupRoles.parse(provider.options)
+    except ValueError as error:
+        raise AccessDenied(
+            "The options of the provider are broken.", detail=str(error)
+        ) from error
+    if options is None:
+        raise AccessDenied(
+            "SCIM is switched off for this provider: it has no ScimSubject."
+        )
+    account = await require_account(call.directory, call.account)
+    directory = Directory(account, provider_id_of(provider), options.subject)
+    return Terms(provider, options, group_roles, directory)
+
+
+async def end_person(terms: Terms, call: Call, user: ProvisionedUser) -> None:
+    """End everything of a person, who is as ``user`` says until now."""
+    await revoke_person(
+        call.change,
+        account=call.account,
+        issuers=() if terms.options.claim else issuers_of(terms.provider),
+        subject=terms.options.subject_of(user),
+        person=user.user_id,
+        now=call.now,
+        settling=SETTLING,
+        reason="the directory says that the person has left",
+    )
+
+
+async def end_sessions_of(call: Call, user_ids: Iterable[str]) -> None:
+    """Have people sign in again: what they may do has become less."""
+    for user_id in user_ids:
+        await revoke_person(
+            call.change,
+            account=call.account,
+            issuers=(),
+            subject="",
+            person=user_id,
+            now=call.now,
+            reason="the person was removed from a group",
+        )
+
+
+async def end_all_sessions(terms: Terms, call: Call) -> None:
+    """Have everyone of the provider sign in again."""
+    await revoke_issued_before(
+        call.change,
+        account=call.account,
+        target=terms.provider.arn,
+        now=call.now,
+        reason="many people were removed from a group",
+    )
+
+
+def note(call: Call, **shown: object) -> None:
+    """Add to the call's record what it was about."""
+    call.record.parameters = {**call.record.parameters, **shown}
+
+
+def check_version(given: Given, version: int) -> None:
+    """Refuse a change that is meant for another version.
+
+    Raises:
+        ScimRefused: ``If-Match`` names another one.
+    """
+    wanted: str = given.get(IF_MATCH, "")
+    if not wanted or wanted.strip() == "*":
+        return
+    tags = {tag.strip().removeprefix("W/").strip('"') for tag in wanted.split(",")}
+    if str(version) not in tags:
+        raise ScimRefused(
+            ScimRejected("The resource has another version.", status=CHANGED)
+        )
+
+
+def read(name: str, handle: Handle) -> Action:
+    """An operation that changes nothing."""
+    return _action(name, handle, writes=False)
+
+
+def change(name: str, handle: Handle) -> Action:
+    """An operation that runs inside a transaction."""
+    return _action(name, handle, writes=True)
+
+
+def shown(resource: Mapping[str, Any], version: int) -> Mapping[str, Any]:
+    """The result of an operation on one resource."""
+    return {SHOWN: resource, VERSION: version}
+
+
+def _action(name: str, handle: Handle, *, writes: bool) -> Action:
+    return Action(
+        service=SERVICE,
+        name=name,
+        handle=handle,
+        needs=needs_nothing,
+        writes=writes,
+        audited=(ID,),
+    )
+
+
+async def _discover(given: Given, call: Call) -> None:
+    await find_terms(given, call)
+
+
+DISCOVER = read("GetServiceProviderConfig", _discover)
+"""What stands before all that is the same for everyone."""

@@ -1,0 +1,256 @@
+"""Groups of a directory: their members' roles follow at the next sign-in.
+
+Who is taken out of a group that gives roles has to sign in again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from broker.actions.action import Call
+from broker.actions.scim.declare import (
+    BASE,
+    ID,
+    LISTING,
+    PATCH,
+    RESOURCE,
+    SHOWN,
+    ScimRefused,
+    Terms,
+    change,
+    check_version,
+    end_all_sessions,
+    end_sessions_of,
+    find_terms,
+    note,
+    read,
+    shown,
+)
+from broker.actions.scim.users import MEMBERSHIPS_MAX
+from broker.identities import provisioning
+from broker.model.provisioned import Membership, ProvisionedGroup
+from broker.model.request import Given
+from broker.protocols.scim.answers import show_group, show_list
+from broker.protocols.scim.errors import ScimRejected
+from broker.protocols.scim.requests import (
+    MEMBERS_MAX,
+    GroupPatch,
+    Listing,
+    MemberChanges,
+    rejecting,
+)
+from broker.protocols.scim.resources import Group
+from broker.stores.directory.port.provisioning import ProvisionedQuery
+
+_WHOLE = Listing()
+_MEMBERS_READ = 10_000
+
+
+async def _create(given: Given, call: Call) -> Mapping[str, Any]:
+    terms = await find_terms(given, call)
+    wanted: Group = given[RESOURCE]
+    group = await provisioning.create_group(
+        call.change,
+        terms.directory,
+        name=wanted.display_name or "",
+        external_id=wanted.external_id or "",
+        now=call.now,
+    )
+    await provisioning.add_members(call.change, terms.directory, group, _ids(wanted))
+    note(call, Id=group.group_id, DisplayName=group.name)
+    return await _one(given, call, group)
+
+
+async def _get(given: Given, call: Call) -> Mapping[str, Any]:
+    terms = await find_terms(given, call)
+    group = await provisioning.require_group(call.directory, terms.directory, given[ID])
+    return await _one(given, call, group)
+
+
+async def _list(given: Given, call: Call) -> Mapping[str, Any]:
+    terms = await find_terms(given, call)
+    listing: Listing = given[LISTING]
+    found, total = await call.directory.list_provisioned_groups(_query(terms, listing))
+    members: dict[str, list[Membership]] = {}
+    if found and listing.shows("members"):
+        for one in await _members(call, found):
+            members.setdefault(one.group_id, []).append(one)
+    resources = [
+        show_group(group, members.get(group.group_id, ()), given[BASE], listing)
+        for group in found
+    ]
+    return {SHOWN: show_list(resources, total, listing.start)}
+
+
+async def _put(given: Given, call: Call) -> Mapping[str, Any]:
+    wanted: Group = given[RESOURCE]
+    steps = MemberChanges(steps=((_ids(wanted), None),))
+    return await _change(given, call, wanted, steps)
+
+
+async def _patch(given: Given, call: Call) -> Mapping[str, Any]:
+    patch: GroupPatch = given[PATCH]
+    return await _change(given, call, patch, patch.members)
+
+
+async def _delete(given: Given, call: Call) -> None:
+    terms = await find_terms(given, call)
+    group = await provisioning.require_group(call.change, terms.directory, given[ID])
+    check_version(given, group.version)
+    note(call, DisplayName=group.name)
+    label = terms.group_label(group.name, group.external_id)
+    if terms.names_roles(label):
+        await _end_members(terms, call, group, keep=())
+    await call.change.delete_provisioned_group(group)
+
+
+async def _change(
+    given: Given, call: Call, wanted: Group | GroupPatch, changes: MemberChanges
+) -> Mapping[str, Any]:
+    terms = await find_terms(given, call)
+    before = await provisioning.require_group(call.change, terms.directory, given[ID])
+    check_version(given, before.version)
+    named = wanted if isinstance(wanted, Group) else _patched(before, wanted)
+    after = await provisioning.update_group(
+        call.change,
+        before,
+        name=named.display_name or "",
+        external_id=named.external_id or "",
+        now=call.now,
+    )
+    note(call, DisplayName=after.name)
+    old = terms.group_label(before.name, before.external_id)
+    if old != terms.group_label(after.name, after.external_id) and (
+        terms.names_roles(old)
+    ):
+        await _end_members(terms, call, before, keep=())
+    for added, removed in changes.steps:
+        await _take_out(terms, call, before, removed, keep=added)
+        await provisioning.add_members(call.change, terms.directory, after, added)
+    return await _one(given, call, after)
+
+
+async def _take_out(
+    terms: Terms,
+    call: Call,
+    group: ProvisionedGroup,
+    removed: tuple[str, ...] | None,
+    *,
+    keep: tuple[str, ...],
+) -> None:
+    """Remove these members, or all that are not to be kept (None)."""
+    gives_roles = terms.names_roles(terms.group_label(group.name, group.external_id))
+    if removed is None:
+        if gives_roles:
+            await _end_members(terms, call, group, keep=keep)
+        while gone := [
+            one.user_id
+            for one in await provisioning.members_of(
+                call.change, group, limit=_MEMBERS_READ
+            )
+            if one.user_id not in keep
+        ]:
+            await call.change.remove_provisioned_members(group, gone)
+        return
+    if gives_roles and removed:
+        there = {
+            one.user_id
+            for one in await call.change.list_provisioned_memberships(
+                call.account,
+                group_ids=(group.group_id,),
+                user_ids=removed,
+                limit=MEMBERS_MAX,
+            )
+        }
+        await end_sessions_of(call, sorted(there))
+    await call.change.remove_provisioned_members(group, removed)
+
+
+async def _end_members(
+    terms: Terms, call: Call, group: ProvisionedGroup, *, keep: tuple[str, ...]
+) -> None:
+    """Have all members sign in again who are not kept."""
+    members = await provisioning.members_of(
+        call.change, group, limit=MEMBERS_MAX + len(keep) + 1
+    )
+    leaving = [one.user_id for one in members if one.user_id not in keep]
+    if len(leaving) > MEMBERS_MAX:
+        await end_all_sessions(terms, call)
+        return
+    await end_sessions_of(call, leaving)
+
+
+def _patched(before: ProvisionedGroup, wanted: GroupPatch) -> Group:
+    """The group's names after a patch; its members are apart."""
+    group = Group(display_name=before.name, external_id=before.external_id or None)
+    if wanted.patch is None:
+        return group
+    try:
+        with rejecting():
+            wanted.patch.patch(group)
+    except ScimRejected as rejected:
+        raise ScimRefused(rejected) from None
+    return group
+
+
+async def _one(given: Given, call: Call, group: ProvisionedGroup) -> Mapping[str, Any]:
+    listing: Listing = given.get(LISTING, _WHOLE)
+    members: Sequence[Membership] = ()
+    if listing.shows("members"):
+        members = await provisioning.members_of(
+            call.directory, group, limit=_MEMBERS_READ
+        )
+    return shown(show_group(group, members, given[BASE], listing), group.version)
+
+
+async def _members(
+    call: Call, groups: Sequence[ProvisionedGroup]
+) -> Sequence[Membership]:
+    found = await call.directory.list_provisioned_memberships(
+        call.account,
+        group_ids=[group.group_id for group in groups],
+        limit=MEMBERSHIPS_MAX + 1,
+    )
+    if len(found) > MEMBERSHIPS_MAX:
+        raise ScimRefused(
+            ScimRejected(
+                "These groups have too many members for one answer: ask for fewer"
+                " groups, or with excludedAttributes=members.",
+                "tooMany",
+            )
+        )
+    return found
+
+
+def _query(terms: Terms, listing: Listing) -> ProvisionedQuery:
+    query = ProvisionedQuery(
+        account=terms.directory.account_id,
+        provider_id=terms.directory.provider_id,
+        offset=listing.start - 1,
+        limit=listing.count,
+    )
+    for condition in listing.conditions:
+        value = str(condition.value)
+        match condition.attribute:
+            case "id":
+                query = replace(query, entity_id=value)
+            case "displayName":
+                query = replace(query, name=value)
+            case "externalId":
+                query = replace(query, external_id=value)
+            case "members":
+                query = replace(query, member_id=value)
+    return query
+
+
+def _ids(group: Group) -> tuple[str, ...]:
+    members = group.members or ()
+    return tuple(dict.fromkeys(one.value for one in members if one.value))
+
+
+CREATE = change("CreateGroup", _create)
+GET = read("GetGroup", _get)
+LIST = read("ListGroups", _list)
+PUT = change("PutGroup", _put)
+PATCH_ONE = change("PatchGroup", _patch)
+DELETE = change("DeleteGroup", _delete)

@@ -1,0 +1,194 @@
+"""Users of a directory: who is deactivated or deleted loses everything at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from scim2_models import PatchOp
+
+from broker.actions.action import Call
+from broker.actions.scim.declare import (
+    BASE,
+    ID,
+    LISTING,
+    PATCH,
+    RESOURCE,
+    SHOWN,
+    ScimRefused,
+    Terms,
+    change,
+    check_version,
+    end_person,
+    find_terms,
+    note,
+    read,
+    shown,
+)
+from broker.identities import provisioning
+from broker.identities.provisioning import UserFields
+from broker.model.provisioned import Membership, ProvisionedUser
+from broker.model.request import Given
+from broker.protocols.scim.answers import dump_user, load_user, show_list, show_user
+from broker.protocols.scim.errors import ScimRejected
+from broker.protocols.scim.requests import Listing, apply_user_patch
+from broker.protocols.scim.resources import User
+from broker.sessions.revoke import SETTLING
+from broker.stores.directory.port.provisioning import ProvisionedQuery
+
+MEMBERSHIPS_MAX = 5000
+"""Shown in one answer."""
+
+_WHOLE = Listing()
+
+
+async def _create(given: Given, call: Call) -> Mapping[str, Any]:
+    terms = await find_terms(given, call)
+    user = await provisioning.create_user(
+        call.change,
+        terms.directory,
+        _fields(given[RESOURCE]),
+        now=call.now,
+        not_before=call.now + SETTLING,
+    )
+    note(call, Id=user.user_id, UserName=user.user_name, Active=user.active)
+    if not user.active:
+        await end_person(terms, call, user)
+    return await _one(given, call, user)
+
+
+async def _get(given: Given, call: Call) -> Mapping[str, Any]:
+    terms = await find_terms(given, call)
+    user = await provisioning.require_user(call.directory, terms.directory, given[ID])
+    return await _one(given, call, user)
+
+
+async def _list(given: Given, call: Call) -> Mapping[str, Any]:
+    terms = await find_terms(given, call)
+    listing: Listing = given[LISTING]
+    found, total = await call.directory.list_provisioned_users(_query(terms, listing))
+    groups: dict[str, list[Membership]] = {}
+    if found and listing.shows("groups"):
+        for one in await _memberships(call, [user.user_id for user in found]):
+            groups.setdefault(one.user_id, []).append(one)
+    resources = [
+        show_user(user, groups.get(user.user_id, ()), given[BASE], listing)
+        for user in found
+    ]
+    return {SHOWN: show_list(resources, total, listing.start)}
+
+
+async def _put(given: Given, call: Call) -> Mapping[str, Any]:
+    terms = await find_terms(given, call)
+    before = await provisioning.require_user(call.change, terms.directory, given[ID])
+    check_version(given, before.version)
+    return await _update(given, call, terms, before, given[RESOURCE])
+
+
+async def _patch(given: Given, call: Call) -> Mapping[str, Any]:
+    terms = await find_terms(given, call)
+    before = await provisioning.require_user(call.change, terms.directory, given[ID])
+    check_version(given, before.version)
+    patch: PatchOp[User] = given[PATCH]
+    user = load_user(before)
+    user.active = before.active
+    try:
+        user = apply_user_patch(patch, user)
+    except ScimRejected as rejected:
+        raise ScimRefused(rejected) from None
+    return await _update(given, call, terms, before, user)
+
+
+async def _delete(given: Given, call: Call) -> None:
+    terms = await find_terms(given, call)
+    user = await provisioning.require_user(call.change, terms.directory, given[ID])
+    check_version(given, user.version)
+    note(call, UserName=user.user_name)
+    await end_person(terms, call, user)
+    await provisioning.delete_user(
+        call.change, user, now=call.now, not_before=call.now + SETTLING
+    )
+
+
+async def _update(
+    given: Given, call: Call, terms: Terms, before: ProvisionedUser, wanted: User
+) -> Mapping[str, Any]:
+    after = await provisioning.update_user(
+        call.change,
+        terms.directory,
+        before,
+        _fields(wanted),
+        now=call.now,
+        not_before=call.now + SETTLING,
+    )
+    note(call, UserName=after.user_name, Active=after.active)
+    subject_of = terms.options.subject_of
+    if not after.active:
+        await end_person(terms, call, after)
+    if subject_of(after) != subject_of(before):
+        # Whoever gets the old name is another person.
+        await end_person(terms, call, replace(before, user_id=""))
+    return await _one(given, call, after)
+
+
+async def _one(given: Given, call: Call, user: ProvisionedUser) -> Mapping[str, Any]:
+    listing: Listing = given.get(LISTING, _WHOLE)
+    groups: Sequence[Membership] = ()
+    if listing.shows("groups"):
+        groups = await _memberships(call, [user.user_id])
+    return shown(show_user(user, groups, given[BASE], listing), user.version)
+
+
+async def _memberships(call: Call, user_ids: list[str]) -> Sequence[Membership]:
+    found = await call.directory.list_provisioned_memberships(
+        call.account, user_ids=user_ids, limit=MEMBERSHIPS_MAX + 1
+    )
+    if len(found) > MEMBERSHIPS_MAX:
+        raise ScimRefused(
+            ScimRejected(
+                "These users are in too many groups for one answer: ask for fewer"
+                " users, or with excludedAttributes=groups.",
+                "tooMany",
+            )
+        )
+    return found
+
+
+def _query(terms: Terms, listing: Listing) -> ProvisionedQuery:
+    query = ProvisionedQuery(
+        account=terms.directory.account_id,
+        provider_id=terms.directory.provider_id,
+        offset=listing.start - 1,
+        limit=listing.count,
+    )
+    for condition in listing.conditions:
+        value = condition.value
+        match condition.attribute:
+            case "id":
+                query = replace(query, entity_id=str(value))
+            case "userName":
+                query = replace(query, name=str(value))
+            case "externalId":
+                query = replace(query, external_id=str(value))
+            case "emails":
+                query = replace(query, email=str(value))
+            case "active":
+                query = replace(query, active=bool(value))
+    return query
+
+
+def _fields(user: User) -> UserFields:
+    return UserFields(
+        user_name=user.user_name or "",
+        external_id=user.external_id or "",
+        email=user.address,
+        active=user.active,
+        document=dump_user(user),
+    )
+
+
+CREATE = change("CreateUser", _create)
+GET = read("GetUser", _get)
+LIST = read("ListUsers", _list)
+PUT = change("PutUser", _put)
+PATCH_ONE = change("PatchUser", _patch)
+DELETE = change("DeleteUser", _delete)

@@ -1,0 +1,141 @@
+"""How the proofs of a provider and the people of its SCIM directory belong together.
+
+The options say by which attribute the directory knows a proof's person. With them, a person whom the directory calls inactive is refused although the proof is good,
+and the directory's groups count instead of the proof's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+from broker.errors import IdpRejectedClaim
+from broker.federation.provider_options import Provider
+from broker.federation.scim_options import ScimOptions
+from broker.model.account import AccountId
+from broker.model.entities import OidcProvider, SamlProvider
+from broker.model.federated import FederatedIdentity
+from broker.model.provisioned import Membership, ProvisionedUser
+from broker.protocols.saml.errors import MetadataRejected
+from broker.protocols.saml.metadata import parse_metadata
+
+_INACTIVE = "The directory of the identity provider says that you are not active."
+_NOT_THERE = "The directory of the identity provider does not know you."
+
+
+def provider_id_of(provider: Provider) -> str:
+    """The provider's unique id."""
+    return provider.uuid if isinstance(provider, SamlProvider) else provider.unique_id
+
+
+def issuers_of(provider: Provider) -> tuple[str, ...]:
+    """Who issues the provider's proofs: its entity ids, its URL, or itself."""
+    match provider:
+        case OidcProvider():
+            return (provider.url,)
+        case SamlProvider():
+            try:
+                metadata = parse_metadata(provider.metadata, now=None, legacy_rsa=True)
+            except MetadataRejected:
+                return ()
+            return tuple(one.entity_id for one in metadata.descriptors)
+        case _:
+            return (provider.arn,)
+
+
+class Admission(Protocol):
+    """Decides whether the person of a proof may come in."""
+
+    async def admit(
+        self, identity: FederatedIdentity, options: ScimOptions | None, now: datetime
+    ) -> FederatedIdentity:
+        """The identity, with what the directory knows of the person.
+
+        Raises:
+            IdpRejectedClaim: the directory says that they may not.
+            StoreUnavailableError: the directory of the broker is away.
+        """
+        ...
+
+
+class PeopleFinder(Protocol):
+    """Finds people whom directories provisioned; `FreshDirectory` from memory."""
+
+    async def provisioned_person(
+        self, account: AccountId, provider_id: str, attribute: str, value: str
+    ) -> tuple[Sequence[ProvisionedUser], Sequence[Membership]]:
+        """Those whose attribute has the value, and the groups of the first."""
+        ...
+
+
+class DirectoryAdmission:
+    """Asks what the provider's directory provisioned."""
+
+    def __init__(self, people: PeopleFinder) -> None:
+        self._people = people
+
+    async def admit(
+        self, identity: FederatedIdentity, options: ScimOptions | None, now: datetime
+    ) -> FederatedIdentity:
+        """See `Admission`."""
+        if options is None:
+            return identity
+        value = identity.directory_value
+        people: Sequence[ProvisionedUser] = ()
+        memberships: Sequence[Membership] = ()
+        if value:
+            people, memberships = await self._people.provisioned_person(
+                identity.account, identity.provider_id, options.subject, value
+            )
+        living = [one for one in people if one.departed_at is None]
+        if not living:
+            return _unknown(identity, options, has_left=bool(people))
+        if len(living) > 1:
+            raise IdpRejectedClaim(
+                _NOT_THERE,
+                detail=f"{options.subject} {identity.directory_value!r:.200} is that of"
+                " several people in the directory",
+            )
+        (person,) = living
+        if not person.active:
+            raise IdpRejectedClaim(
+                _INACTIVE, detail=f"{person.user_id} is inactive in the directory"
+            )
+        _require_settled(person, now)
+        groups = None
+        if options.gives_groups:
+            by_id = options.groups == "externalId"
+            names = (
+                one.group_external_id if by_id else one.group_name
+                for one in memberships
+            )
+            groups = tuple(filter(None, names))
+        return replace(identity, person=person.user_id, directory_groups=groups)
+
+
+def _unknown(
+    identity: FederatedIdentity, options: ScimOptions, *, has_left: bool
+) -> FederatedIdentity:
+    """What becomes of someone whom the directory does not know, or not any more."""
+    what = f"{options.subject} {identity.directory_value!r:.200}"
+    if has_left:
+        raise IdpRejectedClaim(
+            _INACTIVE, detail=f"{what} was deleted from the directory"
+        )
+    if not options.allows_unknown:
+        raise IdpRejectedClaim(
+            _NOT_THERE,
+            detail=f"{what} is unknown to the directory",
+            advice="Have your account provisioned, or try again once it is.",
+        )
+    return replace(identity, directory_groups=() if options.gives_groups else None)
+
+
+def _require_settled(person: ProvisionedUser, now: datetime) -> None:
+    """Refuse who was let in again before their end had reached every worker."""
+    if person.not_before is not None and now <= person.not_before:
+        raise IdpRejectedClaim(
+            _INACTIVE,
+            detail=f"{person.user_id} was inactive until a moment ago",
+            advice="Try again in a few seconds.",
+        )

@@ -1,0 +1,51 @@
+"""What the bearer tokens of services and directories have in common.
+
+A token is ``PREFIX.ACCOUNT.RANDOM``; only its SHA-256 is kept, so that it can be shown
+once. It expires, and may be bound to the networks it is used from.
+"""
+
+import base64
+import hashlib
+
+from broker.entropy import random_bytes
+from broker.errors import ValidationError
+from broker.model.account import AccountId, parse_account_id
+from broker.model.secret import Secret
+
+DAYS = 90
+DAYS_MAX = 366
+
+_SECRET_BYTES = 32
+
+
+def new_token(prefix: str, account: AccountId) -> Secret:
+    """The text of a new token."""
+    random = base64.urlsafe_b64encode(random_bytes(_SECRET_BYTES)).rstrip(b"=").decode()
+    return Secret(f"{prefix}.{account}.{random}")
+
+
+def token_digest(secret: str) -> bytes:
+    """What is kept of a token."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def find_token_account(prefix: str, secret: str) -> AccountId | None:
+    """The account that a token says it is of; None for other texts."""
+    found, _, rest = secret.partition(".")
+    number, dot, _ = rest.partition(".")
+    if found != prefix or not dot:
+        return None
+    try:
+        return parse_account_id(number)
+    except ValueError:
+        return None
+
+
+def check_days(days: int) -> None:
+    """Check a token's lifetime.
+
+    Raises:
+        ValidationError: it is not allowed.
+    """
+    if not 1 <= days <= DAYS_MAX:
+        raise ValidationError(f"A token lives 1 to {DAYS_MAX} days.")

@@ -1,0 +1,310 @@
+"""People and groups of a provider's directory: what may be written, and how much.
+
+Ids are the broker's, user names and group names are unique within a provider, and so is
+whatever attribute proofs are compared with. A deleted person's row stays, without what
+it said of them, so that they are refused and not unknown.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from broker.entropy import new_unique_id
+from broker.errors import EntityAlreadyExists, NoSuchEntity, ValidationError
+from broker.identities.limits import Quota, require_within
+from broker.model.account import Account, AccountId
+from broker.model.provisioned import (
+    Membership,
+    ProvisionedGroup,
+    ProvisionedUser,
+)
+from broker.stores.directory.port.provisioning import (
+    ProvisioningChange,
+    ProvisioningReader,
+)
+from broker.stores.errors import AlreadyExistsError
+
+DOCUMENT_CHARACTERS_MAX = 32_768
+DEPARTED_MAX = 10_000
+"""Deleted people that are remembered, the last ones of each provider."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFields:
+    """What a directory says of a person; ``active`` is None where it says nothing."""
+
+    user_name: str
+    external_id: str
+    email: str
+    active: bool | None
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A provider's directory; ``subject`` is the attribute that proofs are about."""
+
+    account: Account
+    provider_id: str
+    subject: str
+
+    @property
+    def account_id(self) -> AccountId:
+        """The account's number."""
+        return self.account.account_id
+
+
+async def require_user(
+    directory: ProvisioningReader, of: Directory, user_id: str
+) -> ProvisionedUser:
+    """A user by id.
+
+    Raises:
+        NoSuchEntity: the provider's directory has none, or it was deleted.
+    """
+    user = await directory.find_provisioned_user(of.account_id, of.provider_id, user_id)
+    if user is None:
+        raise NoSuchEntity(f"There is no user {user_id[:80]}.")
+    return user
+
+
+async def require_group(
+    directory: ProvisioningReader, of: Directory, group_id: str
+) -> ProvisionedGroup:
+    """A group by id.
+
+    Raises:
+        NoSuchEntity: the provider's directory has none.
+    """
+    group = await directory.find_provisioned_group(
+        of.account_id, of.provider_id, group_id
+    )
+    if group is None:
+        raise NoSuchEntity(f"There is no group {group_id[:80]}.")
+    return group
+
+
+async def create_user(
+    change: ProvisioningChange,
+    of: Directory,
+    fields: UserFields,
+    *,
+    now: datetime,
+    not_before: datetime,
+) -> ProvisionedUser:
+    """Add a person, active unless the directory says otherwise.
+
+    ``not_before`` is until when the end of an inactive one is on its way.
+
+    Raises:
+        EntityAlreadyExists: the user name, or the attribute that proofs are compared
+            with, is another person's.
+        LimitExceeded: the directory has as many people as it may have.
+        ValidationError: there is too much of it.
+    """
+    _check_document(fields)
+    counts = await change.provisioning_counts(of.account_id, of.provider_id)
+    require_within(of.account, Quota.SCIM_USERS, counts.users + 1)
+    before = await _check_subject(change, of, fields, "")
+    active = fields.active is not False
+    ends = [one.not_before for one in before if one.not_before is not None]
+    if not active:
+        ends.append(not_before)
+    user = ProvisionedUser(
+        account=of.account_id,
+        provider_id=of.provider_id,
+        user_id=new_unique_id("SCMU"),
+        user_name=fields.user_name,
+        external_id=fields.external_id,
+        email=fields.email.lower(),
+        active=active,
+        document=fields.document,
+        created_at=now,
+        updated_at=now,
+        not_before=max(ends, default=None),
+    )
+    try:
+        await change.insert_provisioned_user(user)
+    except AlreadyExistsError as error:
+        raise _taken("userName") from error
+    return user
+
+
+async def update_user(
+    change: ProvisioningChange,
+    of: Directory,
+    before: ProvisionedUser,
+    fields: UserFields,
+    *,
+    now: datetime,
+    not_before: datetime,
+) -> ProvisionedUser:
+    """Write what the directory says now; nothing is written if it says the same.
+
+    Raises:
+        EntityAlreadyExists: as for a new one.
+        ValidationError: there is too much of it.
+    """
+    _check_document(fields)
+    active = before.active if fields.active is None else fields.active
+    after = replace(
+        before,
+        user_name=fields.user_name,
+        external_id=fields.external_id,
+        email=fields.email.lower(),
+        active=active,
+        document=fields.document,
+        not_before=before.not_before if active else not_before,
+    )
+    if replace(after, not_before=before.not_before) == before:
+        return before
+    await _check_subject(change, of, fields, before.user_id)
+    after = replace(after, version=before.version + 1, updated_at=now)
+    try:
+        await change.update_provisioned_user(after)
+    except AlreadyExistsError as error:
+        raise _taken("userName") from error
+    return after
+
+
+async def delete_user(
+    change: ProvisioningChange,
+    user: ProvisionedUser,
+    *,
+    now: datetime,
+    not_before: datetime,
+) -> None:
+    """Delete a person: what is left serves to refuse them."""
+    await change.remove_from_provisioned_groups(user)
+    await change.update_provisioned_user(
+        replace(
+            user,
+            active=False,
+            document="{}",
+            updated_at=now,
+            not_before=not_before,
+            departed_at=now,
+        )
+    )
+    await change.forget_departed_users(
+        user.account, user.provider_id, keep=DEPARTED_MAX
+    )
+
+
+async def create_group(
+    change: ProvisioningChange,
+    of: Directory,
+    *,
+    name: str,
+    external_id: str,
+    now: datetime,
+) -> ProvisionedGroup:
+    """Add a group without members.
+
+    Raises:
+        EntityAlreadyExists: the name is another group's.
+        LimitExceeded: the directory has as many groups as it may have.
+    """
+    counts = await change.provisioning_counts(of.account_id, of.provider_id)
+    require_within(of.account, Quota.SCIM_GROUPS, counts.groups + 1)
+    group = ProvisionedGroup(
+        account=of.account_id,
+        provider_id=of.provider_id,
+        group_id=new_unique_id("SCMG"),
+        name=name,
+        external_id=external_id,
+        created_at=now,
+        updated_at=now,
+    )
+    try:
+        await change.insert_provisioned_group(group)
+    except AlreadyExistsError as error:
+        raise _taken("displayName") from error
+    return group
+
+
+async def update_group(
+    change: ProvisioningChange,
+    before: ProvisionedGroup,
+    *,
+    name: str,
+    external_id: str,
+    now: datetime,
+) -> ProvisionedGroup:
+    """Write a group anew, as a version of its own: its members may have changed.
+
+    Raises:
+        EntityAlreadyExists: the name is another group's.
+    """
+    after = replace(
+        before,
+        name=name,
+        external_id=external_id,
+        version=before.version + 1,
+        updated_at=now,
+    )
+    try:
+        await change.update_provisioned_group(after)
+    except AlreadyExistsError as error:
+        raise _taken("displayName") from error
+    return after
+
+
+async def add_members(
+    change: ProvisioningChange,
+    of: Directory,
+    group: ProvisionedGroup,
+    ids: Collection[str],
+) -> None:
+    """Put people into a group.
+
+    Raises:
+        ValidationError: one of them is no user of the provider's directory.
+        LimitExceeded: the group has as many members as it may have.
+    """
+    if not ids:
+        return
+    known = await change.provisioned_user_ids(of.account_id, of.provider_id, ids)
+    unknown = next((one for one in ids if one not in known), None)
+    if unknown is not None:
+        raise ValidationError(f"{unknown[:80]} is no user of this directory.")
+    await change.add_provisioned_members(group, ids)
+    count = await change.count_provisioned_members(of.account_id, group.group_id)
+    require_within(of.account, Quota.SCIM_MEMBERS, count)
+
+
+async def members_of(
+    directory: ProvisioningReader, group: ProvisionedGroup, *, limit: int
+) -> Sequence[Membership]:
+    """The members of a group, up to ``limit``."""
+    return await directory.list_provisioned_memberships(
+        group.account, group_ids=(group.group_id,), limit=limit
+    )
+
+
+async def _check_subject(
+    change: ProvisioningChange, of: Directory, fields: UserFields, user_id: str
+) -> Sequence[ProvisionedUser]:
+    """Refuse a second person for one proof; returns those that had the value before."""
+    value = {
+        "userName": fields.user_name,
+        "externalId": fields.external_id,
+        "emails": fields.email,
+    }[of.subject]
+    found = await change.list_provisioned_people(
+        of.account_id, of.provider_id, of.subject, value
+    )
+    if any(one.departed_at is None and one.user_id != user_id for one in found):
+        raise _taken(of.subject)
+    return [one for one in found if one.departed_at is not None]
+
+
+def _check_document(fields: UserFields) -> None:
+    if len(fields.document) > DOCUMENT_CHARACTERS_MAX:
+        raise ValidationError(
+            f"A user has at most {DOCUMENT_CHARACTERS_MAX} characters in all."
+        )
+
+
+def _taken(attribute: str) -> EntityAlreadyExists:
+    return EntityAlreadyExists(f"Another resource has this {attribute}.")

@@ -1,0 +1,82 @@
+"""People and groups that an identity provider's directory provisions by SCIM."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from broker.model.account import AccountId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisionedUser:
+    """A person of a provider's directory.
+
+    ``document`` is the JSON of the SCIM resource without what the broker assigns.
+    ``email`` is the address that counts. Proofs before ``not_before`` open nothing.
+    ``departed_at`` is when the person was deleted: what is left then serves to refuse
+    them, and SCIM does not show it.
+    """
+
+    account: AccountId
+    provider_id: str
+    user_id: str
+    user_name: str
+    external_id: str = ""
+    email: str = ""
+    active: bool = True
+    document: str = "{}"
+    version: int = 1
+    created_at: datetime
+    updated_at: datetime
+    not_before: datetime | None = None
+    departed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisionedGroup:
+    """A group of a provider's directory; its members are kept apart."""
+
+    account: AccountId
+    provider_id: str
+    group_id: str
+    name: str
+    external_id: str = ""
+    version: int = 1
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """A person in a group, with what the group is called."""
+
+    group_id: str
+    group_name: str
+    group_external_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScimToken:
+    """A bearer token with which one provider's directory writes.
+
+    Only its SHA-256 is kept. ``addresses`` are the networks it may be used from; empty
+    for any.
+    """
+
+    account: AccountId
+    token_id: str
+    provider_id: str
+    provider_arn: str
+    digest: bytes = field(repr=False)
+    created_at: datetime
+    expires_at: datetime
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisioningCounts:
+    """How many people, of them inactive, and groups a provider's directory has."""
+
+    users: int
+    inactive: int
+    groups: int

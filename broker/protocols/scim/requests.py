@@ -1,0 +1,388 @@
+"""Reads what a client of SCIM sends: bodies, patches and queries, each within bounds."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import orjson
+from pydantic import ValidationError
+from scim2_models import (
+    Context,
+    Error,
+    PatchOp,
+    Path,
+    Resource,
+    ResponseParameters,
+    SCIMException,
+)
+
+from broker.protocols.scim.errors import ScimRejected
+from broker.protocols.scim.filters import Condition, read_filter
+from broker.protocols.scim.resources import POLICY, Group, Member, User
+
+AnyResource = TypeVar("AnyResource", bound=Resource[Any])
+
+BODY_BYTES_MAX = 1_000_000
+OPERATIONS_MAX = 50
+MEMBERS_MAX = 1000
+"""Of a group, named in one request."""
+
+PAGE_MAX = 200
+"""Resources in one answer."""
+
+START_MAX = 10_000_000
+_VALUES_MAX = 10_000
+"""In a body: about so many commas."""
+
+_PATH_CHARACTERS_MAX = 1000
+_QUERY_BYTES_MAX = 16_384
+_FIELDS_MAX = 20
+_NAMES_CHARACTERS_MAX = 2000
+_NOISE = re.compile(r"^\d+ validation errors? for \w+|\[type=.*", re.DOTALL)
+"""What a validation error says for programmers."""
+
+_ASSIGNED = frozenset({"id", "meta", "groups", "password"})
+"""Members that only the broker sets, and the one that is never kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A query: which resources, from which on, and which of their attributes.
+
+    ``start`` counts from 1; ``projection`` is what is shown of each, None for all.
+    """
+
+    conditions: tuple[Condition, ...] = ()
+    start: int = 1
+    count: int = PAGE_MAX
+    projection: ResponseParameters[Any] | None = None
+
+    def shows(self, name: str) -> bool:
+        """Whether an attribute that is shown by default is to be shown."""
+        if self.projection is None:
+            return True
+        asked = self.projection.attributes
+        if asked:
+            return name in {_attribute(one) for one in asked}
+        excluded = self.projection.excluded_attributes or ()
+        return name not in {_attribute(one) for one in excluded}
+
+
+def _attribute(path: object) -> str:
+    """The first name of an attribute's path, in lower case and without its schema."""
+    return str(path).rpartition(":")[2].partition(".")[0].lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberChanges:
+    """What becomes of a group's members, step by step.
+
+    Each step is the ids that are added and those that are removed; None removes all.
+    """
+
+    steps: tuple[tuple[tuple[str, ...], tuple[str, ...] | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupPatch:
+    """A patch of a group, its members apart: a group may have many of them."""
+
+    patch: PatchOp[Group] | None
+    members: MemberChanges = field(default_factory=MemberChanges)
+
+
+@contextmanager
+def rejecting() -> Iterator[None]:
+    """Turn what `scim2-models` refuses into `ScimRejected`, under `POLICY`."""
+    try:
+        with POLICY:
+            yield
+    except ValidationError as error:
+        first = Error.from_validation_errors(error)[0]
+        raise ScimRejected(
+            (first.detail or "The request is malformed.")[:1000],
+            first.scim_type or "",
+        ) from None
+    except SCIMException as error:
+        words = " ".join(_NOISE.sub("", error.detail).split())
+        raise ScimRejected(words[:1000], error.scim_type, status=error.status) from None
+
+
+def read_user(body: bytes, *, replaces: bool = False) -> User:
+    """A user to create, or to put in the place of one.
+
+    Raises:
+        ScimRejected: it is malformed.
+    """
+    return _read(User, body, replaces=replaces)
+
+
+def read_group(body: bytes, *, replaces: bool = False) -> Group:
+    """A group to create, or to put in the place of one.
+
+    Raises:
+        ScimRejected: it is malformed.
+    """
+    group = _read(Group, body, replaces=replaces)
+    _member_ids(group.members or [])
+    return group
+
+
+def read_user_patch(body: bytes) -> PatchOp[User]:
+    """A patch of a user.
+
+    Raises:
+        ScimRejected: it is malformed.
+    """
+    given = _patch_body(body)
+    with rejecting():
+        return PatchOp[User].model_validate(
+            given, scim_ctx=Context.RESOURCE_PATCH_REQUEST
+        )
+
+
+def apply_user_patch(patch: PatchOp[User], user: User) -> User:
+    """The user after a patch, held to the bounds of a whole one.
+
+    Raises:
+        ScimRejected: the patch does not fit the user, or makes too much of them.
+    """
+    with rejecting():
+        patch.patch(user)
+        after = User.model_validate(user.model_dump())
+    if after.active is None:
+        raise ScimRejected(
+            "active is set to true or false, never removed.", "mutability"
+        )
+    return after
+
+
+def read_group_patch(body: bytes) -> GroupPatch:
+    """A patch of a group.
+
+    Raises:
+        ScimRejected: it is malformed.
+    """
+    given = _patch_body(body)
+    with rejecting():
+        patch = PatchOp[Group].model_validate(
+            given, scim_ctx=Context.RESOURCE_PATCH_REQUEST
+        )
+    rest: list[Any] = []
+    steps: list[tuple[tuple[str, ...], tuple[str, ...] | None]] = []
+    for operation in patch.operations or []:
+        left = operation
+        if operation.path is None and isinstance(operation.value, dict):
+            named = {
+                name: value
+                for name, value in operation.value.items()
+                if name.lower() == "members"
+            }
+            steps += [_member_step(operation.op, None, v) for v in named.values()]
+            others = {
+                name: value
+                for name, value in operation.value.items()
+                if name not in named
+            }
+            if not others:
+                continue
+            left = operation.model_copy(update={"value": others})
+        elif operation.path is not None and operation.path.parts[0].lower() == (
+            "members"
+        ):
+            steps.append(_member_step(operation.op, operation.path, operation.value))
+            continue
+        rest.append(left)
+    count = sum(len(add) + len(remove or ()) for add, remove in steps)
+    if count > MEMBERS_MAX:
+        raise ScimRejected(
+            f"A request names at most {MEMBERS_MAX} members; send several.", "tooMany"
+        )
+    return GroupPatch(
+        patch=patch.model_copy(update={"operations": rest}) if rest else None,
+        members=MemberChanges(steps=tuple(steps)),
+    )
+
+
+def read_listing(query: bytes, kind: type[AnyResource]) -> Listing:
+    """The query of a request for one resource or several.
+
+    Raises:
+        ScimRejected: it is malformed, or has a filter that is not supported.
+    """
+    if len(query) > _QUERY_BYTES_MAX:
+        raise ScimRejected(f"The query is longer than {_QUERY_BYTES_MAX} bytes.")
+    try:
+        pairs = parse_qsl(
+            query.decode("ascii"),
+            keep_blank_values=True,
+            max_num_fields=_FIELDS_MAX,
+            errors="strict",
+        )
+    except ValueError:
+        raise ScimRejected("The query cannot be read.") from None
+    given = {name.lower(): value for name, value in pairs}
+    if len(given) != len(pairs):
+        raise ScimRejected("A parameter is there twice.")
+    text = given.get("filter", "")
+    with rejecting():
+        conditions = read_filter(text, kind) if text else ()
+    return Listing(
+        conditions=conditions,
+        start=max(1, _number(given, "startindex", 1, most=START_MAX)),
+        count=max(0, min(PAGE_MAX, _number(given, "count", PAGE_MAX, most=START_MAX))),
+        projection=_projection(given, kind),
+    )
+
+
+def _read(kind: type[AnyResource], body: bytes, *, replaces: bool) -> AnyResource:
+    given = {
+        name: value
+        for name, value in _object(body).items()
+        if name.lower() not in _ASSIGNED
+    }
+    _check_members(given)
+    context = (
+        Context.RESOURCE_REPLACEMENT_REQUEST
+        if replaces
+        else Context.RESOURCE_CREATION_REQUEST
+    )
+    with rejecting():
+        resource = kind.model_validate(given, scim_ctx=context)
+    resource.schemas = [str(kind.__schema__)]
+    return resource
+
+
+def _patch_body(body: bytes) -> Mapping[str, Any]:
+    given = _object(body)
+    for name, value in given.items():
+        if name.lower() != "operations" or not isinstance(value, list):
+            continue
+        if len(value) > OPERATIONS_MAX:
+            raise ScimRejected(
+                f"A patch has at most {OPERATIONS_MAX} operations.", "tooMany"
+            )
+        for operation in value:
+            if isinstance(operation, dict):
+                _check_path(operation)
+    return given
+
+
+def _check_path(operation: Mapping[str, Any]) -> None:
+    """Refuse a path that takes long to parse."""
+    for name, value in operation.items():
+        if name.lower() == "path" and len(str(value)) > _PATH_CHARACTERS_MAX:
+            raise ScimRejected(
+                f"A path has at most {_PATH_CHARACTERS_MAX} characters.",
+                "invalidPath",
+            )
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    if body.count(b",") > _VALUES_MAX:
+        raise ScimRejected(
+            f"The body has more than {_VALUES_MAX} values; send several.", "tooMany"
+        )
+    try:
+        given = orjson.loads(body)
+    except ValueError:
+        raise ScimRejected("The body is not JSON.", "invalidSyntax") from None
+    if not isinstance(given, dict):
+        raise ScimRejected("The body is no JSON object.", "invalidSyntax")
+    return given
+
+
+def _member_step(
+    op: str,
+    path: Path[Any] | None,
+    value: object,
+) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """One operation on members, as what it adds and what it removes."""
+    binding = None if path is None else path.resolve()
+    if binding is not None and binding.sub_field_name is not None:
+        raise ScimRejected(
+            "Members are added and removed as a whole, as members or as"
+            ' members[value eq "…"].',
+            "invalidPath",
+        )
+    selected = None if path is None else path.value_filter
+    if selected is not None:
+        if op != "remove":
+            raise ScimRejected(
+                "A filter selects members only to remove them.", "invalidPath"
+            )
+        with rejecting():
+            return (), _selected_ids(str(path))
+    if op == "remove" and value is None:
+        return (), None
+    ids = _member_ids(value if isinstance(value, list) else [value])
+    if op == "remove":
+        return (), ids
+    return (ids, None) if op == "replace" else (ids, ())
+
+
+def _selected_ids(path: str) -> tuple[str, ...]:
+    """The one member that ``members[value eq "…"]`` selects."""
+    (condition,) = read_filter(path, Group)
+    return (str(condition.value),)
+
+
+def _member_ids(members: list[Any]) -> tuple[str, ...]:
+    _check_count(members)
+    ids = []
+    for member in members:
+        found: object = None
+        if isinstance(member, Member):
+            found = member.value
+        elif isinstance(member, Mapping):
+            found = next((v for n, v in member.items() if n.lower() == "value"), None)
+        if not isinstance(found, str) or not found:
+            raise ScimRejected("A member has no value: a user's id.", "invalidValue")
+        ids.append(found)
+    return tuple(dict.fromkeys(ids))
+
+
+def _check_members(given: Mapping[str, Any]) -> None:
+    """Refuse too many members before they are looked at one by one."""
+    for name, value in given.items():
+        if name.lower() == "members" and isinstance(value, list):
+            _check_count(value)
+
+
+def _check_count(members: list[Any]) -> None:
+    if len(members) > MEMBERS_MAX:
+        raise ScimRejected(
+            f"A request names at most {MEMBERS_MAX} members; send several.", "tooMany"
+        )
+
+
+def _projection(
+    given: Mapping[str, str], kind: type[Resource[Any]]
+) -> ResponseParameters[Any] | None:
+    names = {
+        name: text
+        for name in ("attributes", "excludedAttributes")
+        if (text := given.get(name.lower(), ""))
+    }
+    if not names:
+        return None
+    for name, text in names.items():
+        if len(text) > _NAMES_CHARACTERS_MAX:
+            raise ScimRejected(f"{name} is too long.")
+    bound: Any = ResponseParameters[kind]  # type: ignore[valid-type]
+    with rejecting():
+        read: ResponseParameters[Any] = bound.model_validate(names)
+    return read
+
+
+def _number(given: Mapping[str, str], name: str, default: int, *, most: int) -> int:
+    text = given.get(name, "")
+    if not text:
+        return default
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(most))):
+        raise ScimRejected(f"{name} is no number, or out of range.", "invalidValue")
+    return min(int(text), most)

@@ -1,0 +1,328 @@
+"""What clients of SCIM send, within bounds: bodies, patches, queries."""
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from broker.protocols.scim.errors import ScimRejected
+from broker.protocols.scim.requests import (
+    MEMBERS_MAX,
+    OPERATIONS_MAX,
+    PAGE_MAX,
+    apply_user_patch,
+    read_group,
+    read_group_patch,
+    read_listing,
+    read_user,
+    read_user_patch,
+    rejecting,
+)
+from broker.protocols.scim.resources import EMAILS_MAX, TEXT_MAX, Group, User
+from tests.support.scim import ENTERPRISE, GROUP, PATCH_OP, USER
+
+ENTRA_USER = {
+    "schemas": [USER, ENTERPRISE],
+    "externalId": "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef",
+    "userName": "Test_User_ab6490ee-1e48-479e-a20b-2d77186b5dd1",
+    "active": True,
+    "emails": [
+        {
+            "primary": True,
+            "type": "work",
+            "value": "Test_User_fd0ea19b-0777-472c-9f96-4f70d2226f2e@testuser.com",
+        }
+    ],
+    "meta": {"resourceType": "User"},
+    "name": {
+        "formatted": "givenName familyName",
+        "familyName": "familyName",
+        "givenName": "givenName",
+    },
+    "roles": [],
+    ENTERPRISE: {"department": "bookkeeping"},
+}
+OKTA_USER = {
+    "schemas": [USER],
+    "userName": "test.user@okta.local",
+    "name": {"givenName": "Test", "familyName": "User"},
+    "emails": [{"primary": True, "value": "test.user@okta.local", "type": "work"}],
+    "displayName": "Test User",
+    "locale": "en-US",
+    "externalId": "00ujl29u0le5T6Aj10h7",
+    "groups": [],
+    "password": "1mz050nq",
+    "active": True,
+}
+
+
+def encoded(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def patch(*operations: dict[str, Any]) -> bytes:
+    return encoded({"schemas": [PATCH_OP], "Operations": list(operations)})
+
+
+def patched(user: User, *operations: dict[str, Any]) -> User:
+    return apply_user_patch(read_user_patch(patch(*operations)), user)
+
+
+def rejection(read: Any, *given: Any) -> ScimRejected:
+    with pytest.raises(ScimRejected) as rejected:
+        read(*given)
+    return rejected.value
+
+
+def test_what_entra_and_okta_create() -> None:
+    entra = read_user(encoded(ENTRA_USER))
+    assert entra.active is True
+    assert entra.external_id == ENTRA_USER["externalId"]
+    assert entra.address.endswith("@testuser.com")
+    assert entra.label == "givenName familyName"
+    okta = read_user(encoded(OKTA_USER))
+    kept = json.dumps(okta.model_dump())
+    assert okta.address == "test.user@okta.local"
+    for dropped in ("password", "1mz050nq", "locale", "groups"):
+        assert dropped not in kept
+
+
+@pytest.mark.parametrize(
+    ("given", "active"),
+    [("False", False), ("True", True), ("false", False), (True, True), (None, None)],
+)
+def test_active_may_be_a_text(given: object, active: bool | None) -> None:
+    user = read_user(encoded({"schemas": [USER], "userName": "a", "active": given}))
+    assert user.active is active
+
+
+@pytest.mark.parametrize("name", ["id", "ID", "meta", "groups", "password"])
+def test_what_only_the_broker_sets_is_not_taken_from_a_client(name: str) -> None:
+    value = {"id": "SCMUX", "meta": {"version": "9"}}.get(name.lower(), [])
+    body = {"schemas": [USER], "userName": "a", name: value}
+    for replaces in (False, True):
+        user = read_user(encoded(body), replaces=replaces)
+        assert user.id is None
+        assert user.meta is None
+        assert user.groups is None
+
+
+@pytest.mark.parametrize(
+    ("body", "keyword"),
+    [
+        (b"", "invalidSyntax"),
+        (b"{", "invalidSyntax"),
+        (b"[]", "invalidSyntax"),
+        (b"null", "invalidSyntax"),
+        (b"[" * 5000, "invalidSyntax"),
+        (b'{"a":' * 5000, "invalidSyntax"),
+        (encoded({"schemas": [USER]}), "invalidValue"),
+        (encoded({"schemas": [USER], "userName": ""}), "invalidValue"),
+        (encoded({"schemas": [USER], "userName": 5}), "invalidValue"),
+        (
+            encoded({"schemas": [USER], "userName": "a" * (TEXT_MAX + 1)}),
+            "invalidValue",
+        ),
+        (
+            encoded({"schemas": [USER], "userName": "a", "active": "maybe"}),
+            "invalidValue",
+        ),
+        (
+            encoded(
+                {"schemas": [USER], "userName": "a", "emails": [{}] * (EMAILS_MAX + 1)}
+            ),
+            "invalidValue",
+        ),
+    ],
+)
+def test_bodies_that_are_no_user(body: bytes, keyword: str) -> None:
+    assert rejection(read_user, body).scim_type == keyword
+
+
+def test_the_address_that_counts() -> None:
+    def address(*emails: dict[str, Any]) -> str:
+        body = {"schemas": [USER], "userName": "a", "emails": list(emails)}
+        return read_user(encoded(body)).address
+
+    home, work = {"type": "home", "value": "h"}, {"type": "work", "value": "w"}
+    assert address() == ""
+    assert address(home) == "h"
+    assert address(home, work) == "w"
+    assert address(work, {**home, "primary": True}) == "h"
+    assert address({"type": "work"}, home) == "h"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "Replace", "path": "active", "value": "False"},
+        {"op": "replace", "path": "active", "value": False},
+        {"op": "replace", "value": {"active": False}},
+        {"op": "Add", "path": "active", "value": "False"},
+        {"op": "replace", "path": f"{USER}:active", "value": False},
+        {"op": "replace", "value": {"Active": "false"}},
+    ],
+)
+def test_ways_to_deactivate(operation: dict[str, Any]) -> None:
+    user = patched(User(user_name="a", active=True), operation)
+    assert user.active is False
+
+
+def test_patches_of_entra_and_okta() -> None:
+    user = patched(
+        User(user_name="a", active=True),
+        {"op": "Add", "path": 'emails[type eq "work"].value', "value": "a@b.c"},
+        {"op": "Replace", "path": "name.familyName", "value": "Jones"},
+        {"op": "Add", "path": f"{ENTERPRISE}:department", "value": "x"},
+        {"op": "Add", "path": 'phoneNumbers[type eq "work"].value', "value": "1"},
+        {"op": "Replace", "value": {"displayName": "B", "name.givenName": "Barb"}},
+    )
+    assert user.address == "a@b.c"
+    assert user.label == "B"
+    assert user.name is not None
+    assert (user.name.given_name, user.name.family_name) == ("Barb", "Jones")
+
+
+@pytest.mark.parametrize(
+    ("operation", "keyword"),
+    [
+        ({"op": "replace", "path": "id", "value": "SCMUX"}, "mutability"),
+        ({"op": "replace", "value": {"id": "SCMUX"}}, "mutability"),
+        ({"op": "add", "path": "groups", "value": [{"value": "x"}]}, "mutability"),
+        ({"op": "replace", "path": "meta.version", "value": "9"}, "mutability"),
+        ({"op": "remove", "path": "userName"}, "mutability"),
+        ({"op": "remove", "path": "active"}, "mutability"),
+        ({"op": "remove"}, "noTarget"),
+        ({"op": "replace", "path": "a.b.c.d", "value": 1}, "invalidPath"),
+        ({"op": "replace", "path": "emails[", "value": 1}, "invalidPath"),
+        ({"op": "replace", "path": "userName", "value": ""}, "invalidValue"),
+        ({"op": "replace", "path": "active", "value": "maybe"}, "invalidValue"),
+        ({"op": "move", "path": "active", "value": True}, "invalidValue"),
+        (
+            {
+                "op": "replace",
+                "path": "emails[" + "not(" * 40 + 'type eq "w"' + ")" * 40 + "]",
+                "value": {},
+            },
+            "invalidPath",
+        ),
+    ],
+)
+def test_patches_that_are_refused(operation: dict[str, Any], keyword: str) -> None:
+    rejected = rejection(patched, User(user_name="a", active=True), operation)
+    assert rejected.scim_type in {keyword, "invalidFilter"}
+
+
+def test_a_patch_has_a_bound() -> None:
+    one = {"op": "replace", "path": "active", "value": True}
+    read_user_patch(patch(*[one] * OPERATIONS_MAX))
+    assert rejection(read_user_patch, patch(*[one] * (OPERATIONS_MAX + 1)))
+    assert rejection(read_user_patch, patch())
+    assert rejection(read_user_patch, encoded({"schemas": [PATCH_OP]}))
+
+
+MEMBER = [{"value": "1"}]
+STEPS: list[tuple[dict[str, Any], Any]] = [
+    ({"op": "Add", "path": "members", "value": MEMBER}, (("1",), ())),
+    ({"op": "add", "path": "members", "value": MEMBER[0]}, (("1",), ())),
+    ({"op": "add", "value": {"members": MEMBER}}, (("1",), ())),
+    ({"op": "Add", "value": {"Members": MEMBER}}, (("1",), ())),
+    ({"op": "Remove", "path": "members", "value": MEMBER}, ((), ("1",))),
+    ({"op": "remove", "path": 'members[value eq "1"]'}, ((), ("1",))),
+    ({"op": "remove", "path": "members"}, ((), None)),
+    ({"op": "replace", "path": "members", "value": MEMBER}, (("1",), None)),
+    ({"op": "replace", "path": "members", "value": []}, ((), None)),
+    ({"op": "replace", "path": f"{GROUP}:members", "value": MEMBER}, (("1",), None)),
+]
+
+
+@pytest.mark.parametrize(("operation", "step"), STEPS)
+def test_changes_of_members(operation: dict[str, Any], step: Any) -> None:
+    read = read_group_patch(patch(operation))
+    assert read.members.steps == (step,)
+    assert read.patch is None
+
+
+def test_members_and_names_in_one_patch() -> None:
+    read = read_group_patch(
+        patch(
+            {"op": "replace", "value": {"displayName": "B", "members": MEMBER}},
+            {"op": "replace", "path": "externalId", "value": "7"},
+        )
+    )
+    group = Group(display_name="A")
+    assert read.patch is not None
+    with rejecting():
+        read.patch.patch(group)
+    assert (group.display_name, group.external_id, group.members) == ("B", "7", None)
+    assert read.members.steps == ((("1",), None),)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "add", "path": "members.value", "value": "1"},
+        {"op": "remove", "path": 'members[value eq "1"].value'},
+        {"op": "remove", "path": 'members[value ne "1"]'},
+        {"op": "remove", "path": 'members[value eq "1" or value eq "2"]'},
+        {"op": "add", "path": 'members[value eq "1"]', "value": MEMBER},
+        {"op": "add", "path": "members", "value": ["1"]},
+        {"op": "add", "path": "members", "value": [{"display": "x"}]},
+        {"op": "add", "path": "members", "value": [{"value": 1}]},
+        {
+            "op": "add",
+            "path": "members",
+            "value": [{"value": str(n)} for n in range(MEMBERS_MAX + 1)],
+        },
+    ],
+)
+def test_changes_of_members_that_are_refused(operation: dict[str, Any]) -> None:
+    assert rejection(read_group_patch, patch(operation)).scim_type in {
+        *("invalidPath", "invalidValue", "invalidFilter", "tooMany"),
+        "mutability",
+    }
+
+
+def test_a_group_names_a_bounded_number_of_members() -> None:
+    members = [{"value": str(number)} for number in range(MEMBERS_MAX + 1)]
+    body = {"schemas": [GROUP], "displayName": "A", "members": members}
+    assert rejection(read_group, encoded(body)).scim_type == "tooMany"
+    halves = [
+        {"op": "add", "path": "members", "value": members[:600]},
+        {"op": "remove", "path": "members", "value": members[600:]},
+    ]
+    assert rejection(read_group_patch, patch(*halves)).scim_type == "tooMany"
+
+
+def listing(**given: object) -> Any:
+    return read_listing(urlencode(given).encode(), User)
+
+
+def test_queries() -> None:
+    assert (listing().start, listing().count) == (1, PAGE_MAX)
+    assert listing(startIndex=0, count=-1).start == 1
+    assert listing(count=-1).count == 0
+    assert listing(count=5000).count == PAGE_MAX
+    assert listing(startIndex=7).start == 7
+    assert listing(attributes="userName,groups.value").shows("groups")
+    assert not listing(attributes="userName").shows("groups")
+    assert not listing(excludedAttributes="emails, groups").shows("groups")
+    assert not listing(excludedAttributes=f"{USER}:groups").shows("groups")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"count=many",
+        b"startIndex=99999999999999999999",
+        b"count=1&COUNT=2",
+        b"filter=%ff",
+        b"attributes=" + b"a," * 2000,
+        b"attributes=userName&excludedAttributes=emails",
+        b"&".join(b"x%d=1" % number for number in range(30)),
+        b"x=" + b"a" * 20_000,
+    ],
+)
+def test_queries_that_are_refused(query: bytes) -> None:
+    rejection(read_listing, query, User)
