@@ -17,6 +17,7 @@ from broker.authz.rates import RateLimits
 from broker.clock import Clock, SystemClock
 from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
+from broker.console.static_files import STATIC
 from broker.federation.refusals import name_reason
 from broker.identities.mfa_codes import MfaCodes
 from broker.identities.passkeys import PasskeyProofs
@@ -354,9 +355,11 @@ def _route(
 
 
 def _is_for_people(scope: Scope) -> bool:
-    if scope["method"] != "GET":
+    path: str = scope["path"]
+    # The role page, the answer to a posted assertion, is shown under any name.
+    if scope["method"] != "GET" or path.startswith(STATIC):
         return False
-    first = scope["path"].split("/", 2)[1]
+    first = path.split("/", 2)[1]
     if first == "federation":
         return _FOR_BROWSERS.fullmatch(scope["query_string"]) is not None
     return first in _FOR_PEOPLE

@@ -46,6 +46,7 @@ from broker.console.signin.saml_acs import SamlAcs
 from broker.console.signin.saml_logout import SamlLogout
 from broker.console.signin.saml_metadata import SamlMetadata
 from broker.console.signin.sign_out import SIGNED_OUT, SignOut
+from broker.console.static_files import STATIC
 from broker.console.terminals import command_line, token_endpoint
 from broker.console.terminals.command_line import CommandLine
 from broker.console.terminals.token_endpoint import TokenEndpoint
@@ -126,7 +127,7 @@ def console_routes(
     async def nowhere(_request: Request) -> Response:
         raise NoSuchEntity("There is no such page.")
 
-    add("/console/static/{name}", ["GET", "HEAD"], static)
+    add(f"{STATIC}{{name}}", ["GET", "HEAD"], static)
     add("/console", ["GET"], to_home)
     add("/console/{rest:path}", ["GET"], guarded(nowhere))
     return routes

@@ -8,6 +8,9 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+STATIC = "/console/static/"
+"""Where the files are served, under any name of the broker."""
+
 _FOLDER = Path(__file__).parent / "static"
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -44,7 +47,7 @@ class StaticFiles:
 
     def url(self, name: str) -> str:
         """The file's path, which browsers may cache forever."""
-        return f"/console/static/{self._names[name]}"
+        return f"{STATIC}{self._names[name]}"
 
     def answer(self, request: Request, name: str) -> Response:
         """The file, compressed for browsers that accept it, or 404."""

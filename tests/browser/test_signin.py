@@ -66,6 +66,24 @@ async def test_many_roles_one_choice_credentials_sign_out(
     assert scene.complaints == []
 
 
+async def test_a_response_posted_under_another_name_ends_at_the_public_one(
+    scene: Scene,
+) -> None:
+    """The form of the role page is redirected there, which browsers must be allowed."""
+    scene.idp.acs = scene.idp.acs.replace("127.0.0.1", "localhost")
+    page = await scene.page()
+    await scene.arrive(page, pair("Reader"), pair("Admin"))
+    await expect(page.locator("h1")).to_have_text("Choose a role")
+    assert page.url == scene.idp.acs
+    await page.click("text=Admin")
+    await page.click("#signin_button")
+    await expect(page).to_have_url(f"{scene.origin}/console/")
+    await expect(page.locator(".who")).to_contain_text("Admin @ example")
+    (cookie,) = await page.context.cookies()
+    assert cookie["domain"] == "127.0.0.1"
+    assert scene.complaints == []
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 async def test_one_role_goes_straight_to_the_console(
     scene: Scene, scripts: bool
