@@ -5,15 +5,17 @@ Each recipe is done as its page says, on the real program. Then what it says is 
 
 import json
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+import jwt
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
@@ -285,3 +287,25 @@ def test_ceph(tmp_path: Path) -> None:
             job.token("Reports", "ceph", "ES384"),
         ):
             assert refused(exchange, gateway.url, role, token)[0] == 403
+        old = job.token("Reports", "ceph")
+        job.broker.command("account", "rotate-issuer-keys", ACCOUNT)
+        assert exchange(gateway.url, role, job.token("Reports", "ceph"))
+        let_new_keys_sign(job.broker)
+        new = job.token("Reports", "ceph")
+        assert jwt.get_unverified_header(new)["kid"] == "RSA_1"
+        assert exchange(gateway.url, role, new)
+        assert refused(exchange, gateway.url, role, old)[0] == 403
+
+
+def let_new_keys_sign(broker: RunningBroker) -> None:
+    """As if ten minutes had passed since the rotation."""
+    broker.stop()
+    database = broker.folder / "data" / "broker.db"
+    with closing(sqlite3.connect(database)) as connection:
+        ((text,),) = connection.execute("SELECT options FROM accounts")
+        options = json.loads(text)
+        for key in options["OutboundWebIdentityFederation"]["keys"]:
+            key["signs_from"] -= 600
+        connection.execute("UPDATE accounts SET options = ?", (json.dumps(options),))
+        connection.commit()
+    broker.start()

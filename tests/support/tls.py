@@ -70,3 +70,39 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             writer.write(data)
             await writer.drain()
         writer.close()
+
+
+@contextlib.contextmanager
+def leading_to(port: int) -> Iterator[str]:
+    """An HTTP proxy whose every tunnel ends at a local port, as a private DNS would do.
+
+    Yields its address, for ``HTTPS_PROXY``.
+    """
+    begun, over = threading.Event(), threading.Event()
+    listen: list[int] = []
+
+    async def serve() -> None:
+        server = await asyncio.start_server(partial(_tunnel, port), "127.0.0.1", 0)
+        listen.append(server.sockets[0].getsockname()[1])
+        begun.set()
+        await asyncio.to_thread(over.wait)
+        server.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="proxy")
+    thread.start()
+    assert begun.wait(10)
+    try:
+        yield f"http://127.0.0.1:{listen[0]}"
+    finally:
+        over.set()
+        thread.join(10)
+
+
+async def _tunnel(
+    port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        asked = await reader.readuntil(b"\r\n\r\n")
+        assert asked.startswith(b"CONNECT "), asked
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await _carry_both(port, reader, writer)

@@ -1,0 +1,108 @@
+"""Clients that nobody told of the broker: AWS's own names lead to it, by TLS."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.servers import find_free_port
+from tests.support.tls import leading_to, tls_before
+
+NAMES = (
+    "sts.amazonaws.com",
+    "sts.eu-west-1.amazonaws.com",
+    "sts-fips.us-east-1.amazonaws.com",
+    "iam.amazonaws.com",
+)
+UNLISTED = "sts.eu-west-2.amazonaws.com"
+
+
+@dataclass
+class World:
+    broker: RunningBroker
+    root: Key
+    proxy: str
+    authority: Path
+
+    def client(self, service: str, region: str, **config: Any) -> Any:
+        """A client with no endpoint at all."""
+        return boto3.client(
+            service,
+            region_name=region,
+            aws_access_key_id=self.root.access_key_id,
+            aws_secret_access_key=self.root.secret_access_key,
+            verify=str(self.authority),
+            config=Config(
+                proxies={"https": self.proxy},
+                retries={"total_max_attempts": 1},
+                **config,
+            ),
+        )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder: Path = tmp_path_factory.mktemp("broker")
+    listen = find_free_port()
+    with (
+        running_broker(folder, host_aliases=" ".join(NAMES)) as broker,
+        tls_before(
+            folder, listen, broker.port, names=("localhost", *NAMES, UNLISTED)
+        ) as authority,
+        leading_to(listen) as proxy,
+    ):
+        yield World(broker, broker.create_account(), proxy, authority)
+
+
+@pytest.mark.parametrize(
+    ("service", "region", "config", "host"),
+    [
+        ("sts", "eu-west-1", {}, "sts.eu-west-1.amazonaws.com"),
+        (
+            "sts",
+            "us-east-1",
+            {"use_fips_endpoint": True},
+            "sts-fips.us-east-1.amazonaws.com",
+        ),
+        ("iam", "eu-west-1", {}, "iam.amazonaws.com"),
+    ],
+)
+def test_a_client_without_an_endpoint_is_served(
+    world: World, service: str, region: str, config: dict[str, Any], host: str
+) -> None:
+    client = world.client(service, region, **config)
+    assert client.meta.endpoint_url == f"https://{host}"
+    if service == "sts":
+        assert client.get_caller_identity()["Account"] == ACCOUNT
+    else:
+        assert client.list_users()["Users"] == []
+    client.close()
+
+
+def test_the_global_endpoint_serves_clients_that_still_use_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_STS_REGIONAL_ENDPOINTS", "legacy")
+    client = world.client("sts", "eu-west-1")
+    assert client.meta.endpoint_url == "https://sts.amazonaws.com"
+    assert client.get_caller_identity()["Account"] == ACCOUNT
+    client.close()
+
+
+def test_a_name_that_is_not_listed_is_refused_in_words_that_say_so(
+    world: World,
+) -> None:
+    client = world.client("sts", "eu-west-2")
+    assert client.meta.endpoint_url == f"https://{UNLISTED}"
+    with pytest.raises(ClientError) as refused:
+        client.get_caller_identity()
+    client.close()
+    answer = refused.value.response
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 421
+    assert "BROKER_HOST_ALIASES" in answer["Error"]["Message"]
