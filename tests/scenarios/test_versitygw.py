@@ -16,23 +16,10 @@ from botocore.exceptions import ClientError
 from tests.scenarios.test_services_api import client
 from tests.support import versitygw
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.unix_http import UnixConnection
 from tests.support.versitygw import DEFINITION, Gateway, Refused, allows
 
 OBJECT = "arn:aws:s3:::reports/q3.csv"
-_SECONDS = 30
-
-
-class _Connection(http.client.HTTPConnection):
-    """A connection through a unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("unix", timeout=_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_SECONDS)
-        self.sock.connect(str(self._path))
 
 
 @dataclass
@@ -46,7 +33,7 @@ class World:
     def post(self, operation: str, body: object) -> dict[str, Any]:
         path, content = f"/private/{operation}", json.dumps(body).encode()
         headers = self.gateway.sign(path, content)
-        with closing(_Connection(self.path)) as connection:
+        with closing(UnixConnection(self.path)) as connection:
             connection.request("POST", path, content, headers)
             answer = connection.getresponse()
             told = {name.lower(): value for name, value in answer.getheaders()}
@@ -121,7 +108,7 @@ def test_a_gateway_works_through_the_socket(world: World) -> None:
 
 def test_nothing_else_is_served_there(world: World) -> None:
     for path in ("/", "/healthz", "/decisions", "/console", "/private"):
-        with closing(_Connection(world.path)) as connection:
+        with closing(UnixConnection(world.path)) as connection:
             connection.request("GET", path)
             assert connection.getresponse().status == 404
 
@@ -159,7 +146,7 @@ def test_the_socket_ends_with_the_broker(tmp_path: Path) -> None:
         folder.mkdir()
         with running_broker(folder, workers=workers, options=options) as broker:
             assert path.is_socket()
-            with closing(_Connection(path)) as connection:
+            with closing(UnixConnection(path)) as connection:
                 connection.request("POST", "/private/version", b"{}")
                 answer = connection.getresponse()
                 with pytest.raises(Refused):
