@@ -13,7 +13,13 @@ import yaml
 from broker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-UNIT = ROOT / "samples" / "systemd" / "broker.service"
+SAMPLES = ROOT / "samples"
+UNITS = {
+    SAMPLES / "systemd" / "broker.service": "/opt/broker/bin/broker",
+    SAMPLES / "protected" / "postgresql" / "database-logins.service": (
+        "/opt/database-logins/bin/python"
+    ),
+}
 MANIFESTS = ROOT / "samples" / "kubernetes" / "broker.yaml"
 PROGRAMS = ROOT / ".venv-programs" / "bin"
 SETTINGS = {f"BROKER_{name.upper()}" for name in Settings.model_fields}
@@ -45,13 +51,14 @@ def test_the_image_says_whether_it_is_healthy() -> None:
     assert "/readyz" in check
 
 
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sample", UNITS, ids=lambda path: path.name)
+def test_systemd_accepts_the_unit(sample: Path, tmp_path: Path) -> None:
     program = shutil.which("systemd-analyze")
     if program is None:
         pytest.skip("systemd is not installed")
-    unit = tmp_path / UNIT.name
+    unit = tmp_path / sample.name
     # Neither the program nor the user is on this machine.
-    text = UNIT.read_text().replace("/opt/broker/bin/broker", "/bin/true")
+    text = sample.read_text().replace(UNITS[sample], "/bin/true")
     unit.write_text(
         re.sub("^(User|Group)=broker$", r"\1=daemon", text, flags=re.MULTILINE)
     )
@@ -61,7 +68,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    problems = [line for line in done.stderr.splitlines() if UNIT.name in line]
+    problems = [line for line in done.stderr.splitlines() if sample.name in line]
     assert problems == []
 
 
