@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 MESSAGE_BYTES_MAX = 20_000
-"""A broker's session token has a few thousand; PostgreSQL passes on 65,530."""
+"""A token for a database has up to 3,000; PostgreSQL passes on 65,530."""
 
 _SEQUENCE, _INTEGER, _OCTETS = 0x30, 0x02, 0x04
 _BIND, _SIMPLE = 0x60, 0x80
