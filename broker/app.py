@@ -181,7 +181,6 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
         open_below=(FORWARD_PATH, versitygw.PRIVATE_PATH),
         data_paths=(
             API_PATH,
-            _DOUBLED,
             DECISIONS_PATH,
             FORWARD_PATH,
             *authzen.DATA_PATHS,

@@ -17,6 +17,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from tests.support.aws_cli import AWS_CLI_1, find_aws_cli_2
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.iam_authenticator import (
     HEADER,
@@ -132,11 +133,15 @@ def presigned(
 # Kubernetes
 
 
-@pytest.fixture(scope="module")
-def token(world: World) -> str:
+@pytest.fixture(scope="module", params=["1", "2"])
+def token(world: World, request: pytest.FixtureRequest) -> str:
     """As ``kubectl`` has it made by the AWS CLI, which asks nobody for it."""
+    program = AWS_CLI_1 if request.param == "1" else find_aws_cli_2()
+    if program is None:
+        pytest.skip("no AWS CLI of version 2")
     made = world.broker.aws(
         *("eks", "get-token", "--cluster-name", "production", "--region", REGION),
+        program=program,
         AWS_ACCESS_KEY_ID=world.session.access_key_id,
         AWS_SECRET_ACCESS_KEY=world.session.secret_access_key,
         AWS_SESSION_TOKEN=world.session.session_token or "",
