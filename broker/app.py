@@ -301,6 +301,7 @@ def console_deps(
         mfa_codes=MfaCodes(services.stores.directory, services.vault),
         passkeys=PasskeyProofs(services.stores.directory),
         uses=services.uses,
+        upstreams=services.upstreams,
         attempts=services.attempts,
         entity_id=f"{settings.public_origin}/saml",
         public_origin=settings.public_origin,

@@ -21,7 +21,8 @@
     │                MalformedCertificate, DuplicateCertificate,
     │                KeyPairMismatch, InvalidPublicKey, DuplicateSshPublicKey,
     │                UnrecognizedPublicKeyEncoding
-    └── service      Throttling, ServiceUnavailable, InternalFailure
+    └── service      Throttling, ServiceUnavailable, UpstreamRefused,
+                     UpstreamUnavailable, UpstreamOutcomeUnknown, InternalFailure
 
 ``message`` goes on the wire and gives an attacker nothing; it is AWS's sentence alone
 where AWS's is known, because clients compare it. ``advice`` is what we have to say
@@ -437,6 +438,30 @@ class ServiceUnavailable(BrokerError):
     status = 503
     fault = Fault.RECEIVER
     default_message = "The request has failed due to a temporary failure of the server."
+
+
+class UpstreamRefused(BrokerError):
+    """The engine behind the role refused; the broker's own rules had allowed it."""
+
+    code = "UpstreamRefused"
+
+
+class UpstreamUnavailable(BrokerError):
+    """The engine behind the role cannot be asked; nothing is spent."""
+
+    code = "UpstreamUnavailable"
+    status = 503
+    fault = Fault.RECEIVER
+
+
+class UpstreamOutcomeUnknown(BrokerError):
+    """The engine behind the role was asked, and may have issued credentials.
+
+    Clients do not retry: a one-time proof stays used.
+    """
+
+    code = "UpstreamOutcomeUnknown"
+    status = 409
 
 
 class InternalFailure(BrokerError):

@@ -40,6 +40,8 @@ from broker.actions.signin.provider_options import ProviderOptions
 from broker.actions.signin.role_overviews import RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
+from broker.actions.sts.role_mint import RoleMinter
+from broker.actions.sts.upstream_mint import UpstreamMinter
 from broker.audit.decisions import DecisionLog
 from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
@@ -67,6 +69,7 @@ from broker.authz.hypothetical import Hypotheses
 from broker.authz.rates import RateLimits
 from broker.clock import Clock
 from broker.federation.addresses import AddressRules
+from broker.federation.ambient import AmbientCredentials
 from broker.federation.code_flow import CodeFlow
 from broker.federation.issuer_keys import IssuerKeys
 from broker.federation.ldap.people import LdapPeople
@@ -75,6 +78,7 @@ from broker.federation.metadata_refresh import MetadataRefresher
 from broker.federation.outbound import OutboundClient
 from broker.federation.saml_request_key import RequestKeys
 from broker.federation.scim import DirectoryAdmission
+from broker.federation.upstream_client import UPSTREAM_SECONDS, UpstreamClient
 from broker.federation.web_identity import WebIdentityProver
 from broker.identities.mfa_codes import MfaCodes
 from broker.identities.organisations import Organisations, read_organisations
@@ -85,6 +89,7 @@ from broker.pipeline import Pipeline
 from broker.protocols.sigv4 import SignatureRules
 from broker.protocols.webauthn import find_relying_party
 from broker.sessions.issue import SessionIssuer
+from broker.sessions.issue_upstream import UpstreamIssuer
 from broker.sessions.messages import AuthorizationMessages
 from broker.sessions.portal import PortalSessions
 from broker.sessions.record import SessionIndex
@@ -146,6 +151,7 @@ class Services(Installation):
     uses: UseBuffer
     attempts: Attempts
     decisions: DecisionLog
+    upstreams: UpstreamMinter
     service_scheme: Scheme
     """Proves registered services by token or signature; proxies by token alone."""
 
@@ -193,6 +199,7 @@ async def open_services(
         stack.push_async_callback(services.index.settle)
         stack.push_async_callback(services.auditor.close)
         stack.push_async_callback(services.decisions.close)
+        stack.push_async_callback(services.upstreams.close)
         yield services
 
 
@@ -270,11 +277,24 @@ def _build(
         log=decisions,
         home_region=settings.home_region,
     )
+    upstreams = UpstreamMinter(
+        fresh,
+        UpstreamClient(
+            OutboundClient(
+                rules, ca_file=settings.ca_file, deadline_seconds=UPSTREAM_SECONDS
+            )
+        ),
+        vault,
+        AmbientCredentials(),
+        settings.public_origin,
+    )
+    minter = RoleMinter(fresh, issuer, UpstreamIssuer(stores.ledger, index), upstreams)
     registry = Registry(
         [
             *sts_actions(
                 fresh,
                 issuer,
+                minter,
                 mfa=MfaVerifier(MfaCodes(stores.directory, vault), attempts),
                 messages=messages,
                 vault=vault,
@@ -283,7 +303,7 @@ def _build(
             *iam_actions(vault, rules.names, attempts, metadata_http_hosts=http_hosts),
             *outbound_federation_actions(vault, settings.public_origin),
             *MANAGEMENT,
-            *instance_actions(fresh, issuer),
+            *instance_actions(fresh, minter),
             *SCIM_ADMINISTRATION,
             authorizer.action(),
             Searcher(authorizer).action(),
@@ -306,11 +326,12 @@ def _build(
                 fresh,
                 issuer,
                 stores.ledger,
+                minter,
                 library=library,
                 guard=guard,
                 organisations=organisations,
             ),
-            *roles_anywhere_actions(fresh, issuer),
+            *roles_anywhere_actions(fresh, minter),
             LookupEvents(stores.ledger).action(),
             GetActivity(stores.ledger).action(),
             *AccountRisks().actions(),
@@ -382,6 +403,7 @@ def _build(
         uses=uses,
         attempts=attempts,
         decisions=decisions,
+        upstreams=upstreams,
         service_scheme=ServiceScheme(fresh, signatures),
         proxy_scheme=ServiceScheme(fresh),
         bearer_scheme=ServiceScheme(fresh, signatures, bearers=(b"authorization",)),

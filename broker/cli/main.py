@@ -53,6 +53,11 @@ COMMANDS = {
         "app",
         "Services that ask the broker for decisions.",
     ),
+    "upstreams": CommandPlace(
+        "broker.cli.upstreams",
+        "app",
+        "Other engines that give the credentials of roles.",
+    ),
     "instances": CommandPlace(
         "broker.cli.instances",
         "app",

@@ -12,6 +12,7 @@ from broker.model.credentials import (
     CredentialKind,
 )
 from broker.model.page import read_pages
+from broker.model.upstream import UPSTREAM_SEAL
 from broker.sessions.vault import Vault
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.port.credentials import (
@@ -19,10 +20,12 @@ from broker.stores.directory.port.credentials import (
     UserCredentialChange,
 )
 from broker.stores.directory.port.mfa import MfaDeviceChange
+from broker.stores.directory.port.upstreams import UpstreamChange
 
 MFA_DEVICE = "seed of MFA device"
 SERVICE_PASSWORD = "secret of service-specific credential"  # noqa: S105  # a kind's name
 SERVER_CERTIFICATE = "private key of server certificate"
+UPSTREAM = "secret of upstream"
 
 _PAGE = 1000
 
@@ -38,6 +41,9 @@ async def sealed_credentials(
     kind = CredentialKind.SERVICE_SPECIFIC
     for credential in await directory.list_credentials(account, kind):
         yield SERVICE_PASSWORD, credential.credential_id, credential.sealed
+    for upstream in await directory.list_upstreams(account):
+        if upstream.sealed_secret is not None:
+            yield UPSTREAM, upstream.name, upstream.sealed_secret
     listed = partial(directory.list_server_certificates, account, "/")
     async for certificates in read_pages(listed, _PAGE):
         for certificate in certificates:
@@ -85,6 +91,18 @@ async def _reseal_certificate(
     return 1
 
 
+async def _reseal_upstream(
+    change: UpstreamChange, vault: Vault, account: AccountId, name: str
+) -> int:
+    upstream = await change.find_upstream(account, name)
+    secret = None if upstream is None else upstream.sealed_secret
+    if upstream is None or secret is None or not vault.needs_resealing(secret):
+        return 0
+    sealed = resealed(vault, UPSTREAM_SEAL, account, name, secret)
+    await change.put_upstream(replace(upstream, sealed_secret=sealed))
+    return 1
+
+
 def resealed(
     vault: Vault, seal: tuple[str, str], account: AccountId, entity: str, sealed: bytes
 ) -> bytes:
@@ -102,4 +120,5 @@ RESEAL_CREDENTIALS: Mapping[str, Reseal] = {
     MFA_DEVICE: _reseal_device,
     SERVICE_PASSWORD: _reseal_password,
     SERVER_CERTIFICATE: _reseal_certificate,
+    UPSTREAM: _reseal_upstream,
 }

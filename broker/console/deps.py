@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from broker.actions.portal.logins import PortalLogins
 from broker.actions.registry import Registry
 from broker.actions.signin.signin_tokens import SigninTokens
+from broker.actions.sts.upstream_mint import UpstreamMinter
 from broker.authn.attempts import Attempts
 from broker.authn.claimed_providers import ClaimedProviders
 from broker.authn.directory_passwords import DirectoryPasswords
@@ -75,6 +76,7 @@ class ConsoleDeps:
     passkeys: PasskeyProofs
     attempts: Attempts
     uses: UseBuffer
+    upstreams: UpstreamMinter
     entity_id: str
     public_origin: str
     secure: bool

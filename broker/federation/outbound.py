@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -118,6 +119,20 @@ class OutboundClient:
             resolve=self._resolve,
         )
 
+    def pool(
+        self, *, account: AccountId | None, max_bytes: int = MAX_ANSWER_BYTES
+    ) -> httpx2.AsyncBaseTransport:
+        """The same with connections that are kept, for requests to one host alone."""
+        return _PooledTransport(
+            rules=self.rules,
+            account=account,
+            trust=self._trust,
+            thumbprints=frozenset(),
+            deadline_seconds=self._deadline_seconds,
+            max_bytes=max_bytes,
+            resolve=self._resolve,
+        )
+
 
 class _CheckedTransport(httpx2.AsyncBaseTransport):
     """Resolves, checks, and connects to what was checked, once for each request."""
@@ -190,9 +205,7 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
         deadline: float,
         trust: ssl.SSLContext,
     ) -> httpx2.Response:
-        # Each request has its own transport: a pool identifies connections by address
-        # alone, and two names at one address must not share one.
-        inner = httpx2.AsyncHTTPTransport(verify=trust, trust_env=False, http2=False)
+        inner = self._connections(trust)
         headers = request.headers.copy()
         headers["accept-encoding"] = "identity"
         pinned = httpx2.Request(
@@ -210,13 +223,26 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
             answer = await inner.handle_async_request(pinned)
             _check_head(answer, self._max_bytes)
         except BaseException:
-            await inner.aclose()
+            await self._end(inner)
             raise
         return httpx2.Response(
             answer.status_code,
             headers=answer.headers,
-            stream=_BoundedStream(answer, inner, deadline, self._max_bytes),
+            stream=_BoundedStream(
+                answer, lambda: self._end(inner), deadline, self._max_bytes
+            ),
         )
+
+    def _connections(self, trust: ssl.SSLContext) -> httpx2.AsyncHTTPTransport:
+        """Each request has its own transport.
+
+        A pool identifies connections by address alone, and two names at one address
+        must not share one.
+        """
+        return httpx2.AsyncHTTPTransport(verify=trust, trust_env=False, http2=False)
+
+    async def _end(self, connections: httpx2.AsyncHTTPTransport) -> None:
+        await connections.aclose()
 
     async def _find_pinned_trust(
         self, target: Target, address: Address
@@ -241,18 +267,35 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
         )
 
 
+class _PooledTransport(_CheckedTransport):
+    """The same for one host: its connections are kept, and checked at each request."""
+
+    def __init__(self, **checks: Any) -> None:  # noqa: ANN401  # those of its base
+        super().__init__(**checks)
+        self._kept = super()._connections(self._trust)
+
+    def _connections(self, _trust: ssl.SSLContext) -> httpx2.AsyncHTTPTransport:
+        return self._kept
+
+    async def _end(self, connections: httpx2.AsyncHTTPTransport) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        await self._kept.aclose()
+
+
 class _BoundedStream(httpx2.AsyncByteStream):
     """An answer's body, bounded in bytes and by the request's deadline."""
 
     def __init__(
         self,
         answer: httpx2.Response,
-        transport: httpx2.AsyncHTTPTransport,
+        end: Callable[[], Awaitable[None]],
         deadline: float,
         max_bytes: int,
     ) -> None:
         self._answer = answer
-        self._transport = transport
+        self._end = end
         self._deadline = deadline
         self._max_bytes = max_bytes
 
@@ -274,7 +317,7 @@ class _BoundedStream(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._answer.aclose()
-        await self._transport.aclose()
+        await self._end()
 
 
 def _check_head(answer: httpx2.Response, max_bytes: int) -> None:

@@ -46,6 +46,7 @@ class Quota(StrEnum):
     SCIM_GROUPS = "GroupsPerDirectory"
     SCIM_MEMBERS = "MembersPerDirectoryGroup"
     SCIM_TOKENS = "TokensPerDirectory"
+    UPSTREAMS = "UpstreamsPerAccount"
     RESOURCE_POLICIES = "ResourcePoliciesPerAccount"
     RESOURCE_POLICY_SIZE = "ResourcePolicySize"
     POLICY_SIZE = "PolicySize"
@@ -88,6 +89,7 @@ DEFAULTS: Mapping[str, int] = {
     Quota.SCIM_GROUPS: 2000,
     Quota.SCIM_MEMBERS: 10_000,
     Quota.SCIM_TOKENS: 5,
+    Quota.UPSTREAMS: 20,
     Quota.RESOURCE_POLICIES: 10_000,
     Quota.RESOURCE_POLICY_SIZE: 20_480,
     Quota.POLICY_SIZE: 6144,

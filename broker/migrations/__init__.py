@@ -23,24 +23,10 @@ from broker.stores.urls import DatabaseLocation, PostgresqlLocation, SqliteLocat
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-HEAD = "0011"
+HEAD = "0012"
 """The newest revision; a test compares it with the folder."""
 
-_KNOWN = frozenset(
-    {
-        "0001",
-        "0002",
-        "0003",
-        "0004",
-        "0005",
-        "0006",
-        "0007",
-        "0008",
-        "0009",
-        "0010",
-        HEAD,
-    }
-)
+_KNOWN = frozenset({f"{number:04}" for number in range(1, int(HEAD) + 1)})
 _LOCK_SUFFIX = "-migrate"
 # Any number will do as long as every broker takes the same.
 _ADVISORY_LOCK = 0x62726F6B6572

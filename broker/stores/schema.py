@@ -648,6 +648,19 @@ SCIM_TOKENS = Table(
     _json("addresses", "[]"),
 )
 
+# Other engines that mint for roles.
+UPSTREAMS = Table(
+    "upstreams",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("name", _KEY, primary_key=True),
+    Column("definition", Text, nullable=False),
+    Column("access_key_id", Text, nullable=False),
+    Column("sealed_secret", LargeBinary, nullable=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
 # The embedded cache. These tables stay empty when Redis is configured.
 CACHE_ENTRIES = Table(
     "cache_entries",

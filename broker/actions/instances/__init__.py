@@ -9,13 +9,10 @@ from broker.actions.instances.association import Associations
 from broker.actions.instances.machines import Machines
 from broker.actions.instances.management import INSTANCE_MANAGEMENT
 from broker.actions.sts.role_mint import RoleMinter
-from broker.sessions.issue import SessionIssuer
 from broker.stores.directory.fresh import FreshDirectory
 
 
-def instance_actions(
-    fresh: FreshDirectory, issuer: SessionIssuer
-) -> tuple[Action, ...]:
+def instance_actions(fresh: FreshDirectory, minter: RoleMinter) -> tuple[Action, ...]:
     """Every action about machines."""
-    machines = Machines(fresh, RoleMinter(fresh, issuer), Associations(fresh))
+    machines = Machines(fresh, minter, Associations(fresh))
     return (*INSTANCE_MANAGEMENT, *machines.actions())

@@ -26,6 +26,7 @@ def portal_actions(
     fresh: FreshDirectory,
     issuer: SessionIssuer,
     ledger: Ledger,
+    minter: RoleMinter,
     *,
     library: PolicyLibrary,
     guard: Guard,
@@ -38,7 +39,7 @@ def portal_actions(
         Authenticate(fresh, issuer).action(),
         *Assignments(choices, names).actions(),
         AssignmentSearch(choices, names).action(),
-        GetRoleCredentials(choices, RoleMinter(fresh, issuer), fresh).action(),
+        GetRoleCredentials(choices, minter, fresh).action(),
         LOGOUT,
         *CreateToken(ledger).actions(),
     )

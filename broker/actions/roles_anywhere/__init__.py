@@ -11,16 +11,15 @@ from broker.actions.roles_anywhere.profiles import PROFILES
 from broker.actions.roles_anywhere.tags import TAGS
 from broker.actions.roles_anywhere.trust_anchors import TRUST_ANCHORS
 from broker.actions.sts.role_mint import RoleMinter
-from broker.sessions.issue import SessionIssuer
 from broker.stores.directory.fresh import FreshDirectory
 
 
 def roles_anywhere_actions(
-    fresh: FreshDirectory, issuer: SessionIssuer
+    fresh: FreshDirectory, minter: RoleMinter
 ) -> tuple[Action, ...]:
     """Every action of the service."""
     return (
-        CreateSession(fresh, RoleMinter(fresh, issuer)).action(),
+        CreateSession(fresh, minter).action(),
         *TRUST_ANCHORS,
         *PROFILES,
         *LISTS,

@@ -30,6 +30,7 @@ from broker.stores.directory.fresh import FreshDirectory
 def sts_actions(
     fresh: FreshDirectory,
     issuer: SessionIssuer,
+    minter: RoleMinter,
     *,
     mfa: MfaVerifier,
     messages: AuthorizationMessages,
@@ -37,7 +38,6 @@ def sts_actions(
     public_origin: str,
 ) -> tuple[Action, ...]:
     """Every STS operation."""
-    minter = RoleMinter(fresh, issuer)
     user_minter = UserMinter(fresh, issuer)
     own = OwnTokens(vault, fresh, public_origin)
     return (

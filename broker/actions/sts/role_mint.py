@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from broker.actions.action import Call
@@ -15,6 +16,7 @@ from broker.actions.sts.roles import (
     token_shape,
 )
 from broker.actions.sts.session_policies import read_session_policies
+from broker.actions.sts.upstream_mint import UpstreamMinter, UpstreamOrder
 from broker.errors import AccessDenied
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
@@ -28,6 +30,7 @@ from broker.sessions.issue import (
     SessionIssuer,
     new_access_key_id,
 )
+from broker.sessions.issue_upstream import UpstreamIssuer
 from broker.sessions.limits import console_duration, session_duration
 from broker.sessions.lineage import new_mint_id
 from broker.sessions.tags import SessionTags, inherit_tags
@@ -61,9 +64,17 @@ class RoleRequest:
 class RoleMinter:
     """Makes sessions of roles."""
 
-    def __init__(self, fresh: FreshDirectory, issuer: SessionIssuer) -> None:
+    def __init__(
+        self,
+        fresh: FreshDirectory,
+        issuer: SessionIssuer,
+        upstream_issuer: UpstreamIssuer,
+        upstreams: UpstreamMinter,
+    ) -> None:
         self._fresh = fresh
         self._issuer = issuer
+        self._upstream_issuer = upstream_issuer
+        self._upstreams = upstreams
 
     async def mint(
         self, given: Mapping[str, Any], call: Call, request: RoleRequest
@@ -87,42 +98,64 @@ class RoleMinter:
         policies = await read_session_policies(given, role.account, call.directory)
         tags = inherit_tags(request.tags, calling)
         user = assumed_role_user(role.account, role, request.session_name)
-        order = MintOrder(
-            session=Session(
-                access_key_id=new_access_key_id(role.account),
-                mint_id=new_mint_id(),
-                issued_at_ms=int(call.now.timestamp() * 1000),
-                expires_at=int(call.now.timestamp()) + duration,
-                account=role.account,
-                kind=request.kind,
-                principal_id=role.role_id,
-                name=request.session_name,
-                parent_key_id=request.parent_key_id,
-                policies=policies,
-                tags=tags.tags,
-                transitive_keys=tags.transitive_keys,
-                source_identity=request.source_identity,
-                provider_arn=_provider_arn(identity, calling),
-                provider_id=_provider_id(identity, calling),
-                identity_context=identity.session_context
-                if identity
-                else request.context,
-                mfa_at=request.mfa_at,
-                chain_depth=calling.chain_depth + 1 if calling and chained else 0,
-                ends_by=_ends_by(request),
-                lineage=request.lineage,
-            ),
-            account_salt=account.session_salt,
-            principal_arn=user["Arn"],
-            now=call.now,
-            least_token_characters=given.get("MinimumSessionTokenSize", 0),
+        session = Session(
+            access_key_id=new_access_key_id(role.account),
+            mint_id=new_mint_id(),
+            issued_at_ms=int(call.now.timestamp() * 1000),
+            expires_at=int(call.now.timestamp()) + duration,
+            account=role.account,
+            kind=request.kind,
+            principal_id=role.role_id,
+            name=request.session_name,
+            parent_key_id=request.parent_key_id,
+            policies=policies,
+            tags=tags.tags,
+            transitive_keys=tags.transitive_keys,
+            source_identity=request.source_identity,
+            provider_arn=_provider_arn(identity, calling),
+            provider_id=_provider_id(identity, calling),
+            identity_context=identity.session_context if identity else request.context,
+            mfa_at=request.mfa_at,
+            chain_depth=calling.chain_depth + 1 if calling and chained else 0,
+            ends_by=_ends_by(request),
+            lineage=request.lineage,
         )
         mark, second_use = call.mark, None
         if identity is not None:
             mark, second_use = proof_marks(identity, role.role_id, call)
-        minted = await self._issuer.issue(
-            order, call.record, mark, second_use=second_use
-        )
+        engine = await self._upstreams.find(role)
+        if engine is not None:
+            order = UpstreamOrder(
+                role=role,
+                session_name=request.session_name,
+                duration_seconds=duration,
+                tags=tags,
+                source_identity=request.source_identity,
+                policy=given.get("Policy"),
+                policy_arns=policies[0].policy_arns if policies else (),
+                now=call.now,
+            )
+            minted, from_engine = await self._upstream_issuer.issue(
+                session,
+                partial(self._upstreams.mint, engine, account, order),
+                call.record,
+                mark,
+                second_use=second_use,
+            )
+            user = {"AssumedRoleId": from_engine.user_id, "Arn": from_engine.arn}
+        else:
+            minted = await self._issuer.issue(
+                MintOrder(
+                    session=session,
+                    account_salt=account.session_salt,
+                    principal_arn=user["Arn"],
+                    now=call.now,
+                    least_token_characters=given.get("MinimumSessionTokenSize", 0),
+                ),
+                call.record,
+                mark,
+                second_use=second_use,
+            )
         shared: dict[str, Any] = {
             "Credentials": credentials_shape(minted.credentials),
             "AssumedRoleUser": user,

@@ -16,6 +16,7 @@ from broker.console.console_session import ConsoleSession
 from broker.console.context import HOME
 from broker.console.login_method import LoginMethod
 from broker.console.pages.switchable_roles import SwitchableRoles
+from broker.console.upstream_console import find_upstream_console
 from broker.console.visit import BOTH, POST, PageRoute, Visit, go
 from broker.errors import AccessDenied, ValidationError
 from broker.federation.session_name import session_name
@@ -59,6 +60,11 @@ async def _switch(visit: Visit, role: str) -> Response:
     original = await require_original(visit)
     arn = role_arn_of(original, role)
     credentials = await assume(visit, original, arn)
+    elsewhere = await find_upstream_console(
+        visit.frame.context, visit.request, arn, credentials
+    )
+    if elsewhere is not None:
+        return elsewhere
     sessions = visit.frame.context.sessions
     hidden = await sessions.renew(original)
     cookie = await sessions.open(

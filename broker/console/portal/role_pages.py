@@ -24,6 +24,7 @@ from broker.console.portal.visits import (
 from broker.console.rendering import see_other
 from broker.console.request_info import unnoted
 from broker.console.signin.end_session import end_session
+from broker.console.upstream_console import find_upstream_console
 from broker.errors import ServiceUnavailable
 from broker.model.request import Door
 
@@ -56,7 +57,20 @@ class RolePages:
         An IAM user's console session stays behind it, since the sign-in here ends with
         that; any other is replaced.
         """
-        taken = await self._take(visit, read_role(visit.form))
+        role = read_role(visit.form)
+        taken = await self._take(visit, role)
+        elsewhere = await find_upstream_console(
+            self._context,
+            visit.request,
+            role.arn,
+            {
+                "AccessKeyId": taken.access_key_id,
+                "SecretAccessKey": taken.secret_access_key,
+                "SessionToken": taken.session_token,
+            },
+        )
+        if elsewhere is not None:
+            return elsewhere
         sessions = self._context.sessions
         replaced = await self._context.find_session(visit.request)
         origin = SessionOrigin(door=LoginMethod.PORTAL, issuer=visit.start)

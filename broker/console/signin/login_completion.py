@@ -31,6 +31,7 @@ from broker.console.signin.password_progress import PasswordProgress
 from broker.console.signin.pending_login import LONGEST_SIGN_IN, PendingLogin
 from broker.console.signin.provider_logins import ProviderLogin
 from broker.console.signin.sign_in_options import SignInOptions
+from broker.console.upstream_console import find_upstream_console
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -131,6 +132,11 @@ class LoginCompletion:
         result, progress = await self._mint(request, pending)
         credentials = result["Credentials"]
         context = self._context
+        elsewhere = await find_upstream_console(
+            context, request, pending.role_arn, credentials
+        )
+        if elsewhere is not None:
+            return elsewhere
         login = ""
         if pending.login:
             login = await context.logins.open(

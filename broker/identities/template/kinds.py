@@ -14,6 +14,7 @@ from broker.identities.template.roles import ROLES
 from broker.identities.template.saml_providers import SAML_PROVIDERS
 from broker.identities.template.server_certificates import SERVER_CERTIFICATES
 from broker.identities.template.services import SERVICES
+from broker.identities.template.upstreams import UPSTREAMS
 from broker.identities.template.users import USERS
 
 KINDS: tuple[EntityKind[Any], ...] = (
@@ -28,5 +29,6 @@ KINDS: tuple[EntityKind[Any], ...] = (
     SERVER_CERTIFICATES,
     VIRTUAL_MFA_DEVICES,
     SERVICES,
+    UPSTREAMS,
     RESOURCE_POLICIES,
 )

@@ -44,6 +44,7 @@ from broker.stores.schema import (
     SERVICE_TOKENS,
     SERVICES,
     TRUST_ANCHORS,
+    UPSTREAMS,
     USER_CREDENTIALS,
     USERS,
     USES,
@@ -68,6 +69,7 @@ _COUNTED = {
     "services": SERVICES,
     "resource_policies": RESOURCE_POLICIES,
     "trust_anchors": TRUST_ANCHORS,
+    "upstreams": UPSTREAMS,
     "certificate_profiles": CERTIFICATE_PROFILES,
     "certificate_lists": CERTIFICATE_LISTS,
 }
@@ -102,6 +104,7 @@ _OWNED = (
     SERVICE_TOKENS,
     SERVICES,
     TRUST_ANCHORS,
+    UPSTREAMS,
     USER_CREDENTIALS,
     USERS,
     USES,

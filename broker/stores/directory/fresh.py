@@ -26,6 +26,7 @@ from broker.model.roles_anywhere import (
     CertificateProfile,
     TrustAnchor,
 )
+from broker.model.upstream import Upstream
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.schema import (
     ACCESS_KEYS,
@@ -44,6 +45,7 @@ from broker.stores.schema import (
     SCIM_TOKENS,
     SERVICES,
     TRUST_ANCHORS,
+    UPSTREAMS,
     USERS,
 )
 
@@ -218,6 +220,15 @@ class FreshDirectory:
             "certificate-lists",
             lambda: self._directory.list_certificate_lists(account),
             of=CERTIFICATE_LISTS.name,
+        )
+
+    async def list_upstreams(self, account: AccountId) -> tuple[Upstream, ...]:
+        """The account's upstreams, by name."""
+        return await self.memo.get(
+            account,
+            "upstreams",
+            lambda: self._directory.list_upstreams(account),
+            of=UPSTREAMS.name,
         )
 
     async def find_service(

@@ -48,6 +48,7 @@ from broker.stores.directory.roles_anywhere import (
 )
 from broker.stores.directory.services import ServiceReads, ServiceWrites
 from broker.stores.directory.statements import Parameters, insert_or_ignore
+from broker.stores.directory.upstreams import UpstreamReads, UpstreamWrites
 from broker.stores.directory.users import UserReads, UserWrites
 from broker.stores.errors import OutcomeUnknownError, StoreUnavailableError
 from broker.stores.ledger.rows import AUDIT_COLUMNS, encode_audit
@@ -77,6 +78,7 @@ class SqlDirectory(
     ServiceReads,
     RolesAnywhereReads,
     ProvisioningReads,
+    UpstreamReads,
     OverviewReads,
     RiskReads,
 ):
@@ -163,6 +165,7 @@ class SqlChange(
     ServiceWrites,
     RolesAnywhereWrites,
     ProvisioningWrites,
+    UpstreamWrites,
     OverviewReads,
     RiskReads,
 ):

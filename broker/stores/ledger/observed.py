@@ -17,6 +17,8 @@ class ObservedLedger:
         self._ledger = ledger
         self._observe = observe
         self.start = ledger.start
+        self.reserve = ledger.reserve
+        self.release = ledger.release
         self.close = ledger.close
         self.find = ledger.find
         self.search = ledger.search

@@ -61,6 +61,23 @@ class Ledger(Protocol):
         """
         ...
 
+    async def reserve(self, mark: ReplayMark) -> None:
+        """Spend a proof before something else is asked that mints for it.
+
+        Raises:
+            ReplayedError: the mark's key is there, of another mint.
+            StoreUnavailableError: nothing is written, or it cannot be told.
+        """
+        ...
+
+    async def release(self, mark: ReplayMark) -> None:
+        """Take a reservation back; a mark of another mint stays.
+
+        Raises:
+            StoreUnavailableError: it may still be there.
+        """
+        ...
+
     async def append(self, record: AuditRecord) -> None:
         """Take a record of a read or a denial; durable within a second.
 

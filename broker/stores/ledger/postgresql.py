@@ -158,6 +158,19 @@ class PostgresqlLedger:
             self._batch_complete.set_result(None)
         await future
 
+    async def reserve(self, mark: ReplayMark) -> None:
+        row = encode_mark(mark)
+        async with self._reads() as connection:
+            await connection.execute(sql.RESERVE, *row)
+            owner = await connection.fetchval(sql.OWNER, row[0])
+        if owner != mark.mint_id:
+            raise ReplayedError("the proof was spent before")
+
+    async def release(self, mark: ReplayMark) -> None:
+        key, mint_id, _ = encode_mark(mark)
+        async with self._reads() as connection:
+            await connection.execute(sql.GIVE_BACK, [key], [mint_id])
+
     async def append(self, record: AuditRecord) -> None:
         if self._closed or len(self._rows) >= _MAX_WAITING_ROWS:
             raise StoreUnavailableError("the audit trail takes no more records")

@@ -36,6 +36,11 @@ SELECT {_COLUMNS} FROM unnest({_arrays(1)}) AS batch ({_COLUMNS})
 WHERE NOT EXISTS (SELECT 1 FROM audit WHERE audit.event_id = batch.event_id)
 """  # noqa: S608  # constants
 
+RESERVE = (
+    "INSERT INTO replay_marks (key, mint_id, expires_at) VALUES ($1, $2, $3)"
+    " ON CONFLICT DO NOTHING"
+)
+OWNER = "SELECT mint_id FROM replay_marks WHERE key = $1"
 OWNERS = "SELECT key, mint_id FROM replay_marks WHERE key = ANY($1::bytea[])"
 GIVE_BACK = """
 DELETE FROM replay_marks USING unnest($1::bytea[], $2::text[]) AS unclear (mark, mint)

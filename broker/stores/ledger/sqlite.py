@@ -12,11 +12,17 @@ from broker.model.account import AccountId
 from broker.model.audit import ActivityCounts, AuditFilter, AuditRecord
 from broker.model.page import Page, PageRequest
 from broker.stores.connect import connect_sqlite
-from broker.stores.errors import StoreUnavailableError
+from broker.stores.errors import ReplayedError, StoreUnavailableError
 from broker.stores.ledger import counts
 from broker.stores.ledger.port import NameOf, ReplayMark
-from broker.stores.ledger.rows import decode_audit, encode_audit, encode_mark
+from broker.stores.ledger.rows import (
+    MarkRow,
+    decode_audit,
+    encode_audit,
+    encode_mark,
+)
 from broker.stores.ledger.search import Search, read_page
+from broker.stores.sqlite_batch import give_back as give_back_marks
 from broker.stores.sqlite_space import give_back
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.times import to_micros
@@ -38,6 +44,11 @@ _PURGE_AUDIT = (
     "DELETE FROM audit WHERE seq IN "
     "(SELECT seq FROM audit WHERE at < ? ORDER BY at, seq LIMIT ?)"
 )
+_RESERVE = (
+    "INSERT INTO replay_marks (key, mint_id, expires_at) VALUES (?, ?, ?)"
+    " ON CONFLICT DO NOTHING"
+)
+_OWNER = "SELECT mint_id FROM replay_marks WHERE key = ?"
 _PLACE, _COUNTS, _PURGE_COUNTS, _ADD, _ADVANCE, _REACHED = map(
     counts.in_sqlite,
     (
@@ -45,6 +56,13 @@ _PLACE, _COUNTS, _PURGE_COUNTS, _ADD, _ADVANCE, _REACHED = map(
         *(counts.ADD, counts.ADVANCE, counts.REACHED),
     ),
 )
+
+
+def _reserve(connection: sqlite3.Connection, row: MarkRow) -> str:
+    """Insert a mark unless its key is there; whose mark it is."""
+    connection.execute(_RESERVE, row)
+    (owner,) = connection.execute(_OWNER, row[:1]).fetchone()
+    return str(owner)
 
 
 class SqliteLedger:
@@ -74,6 +92,16 @@ class SqliteLedger:
         await self._writer.mint(
             encode_audit(record), None if mark is None else encode_mark(mark)
         )
+
+    async def reserve(self, mark: ReplayMark) -> None:
+        row = encode_mark(mark)
+        owner = await self._writer.run(lambda c: _reserve(c, row))
+        if owner != mark.mint_id:
+            raise ReplayedError("the proof was spent before")
+
+    async def release(self, mark: ReplayMark) -> None:
+        rows = [encode_mark(mark)]
+        await self._writer.run(lambda c: give_back_marks(c, rows))
 
     async def append(self, record: AuditRecord) -> None:
         if self._writer.is_full:

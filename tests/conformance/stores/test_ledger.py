@@ -158,6 +158,26 @@ async def test_a_mark_is_spent_once(ledger: Ledger, other_ledger: Ledger) -> Non
     await other_ledger.mint(make_record("3"), make_mark("b", "3"))
 
 
+async def test_a_reservation_spends_until_it_is_released(
+    ledger: Ledger, other_ledger: Ledger
+) -> None:
+    mark = make_mark("a", "1")
+    await ledger.reserve(mark)
+    await other_ledger.reserve(mark)  # the same mint's
+    for again in (ledger, other_ledger):
+        with pytest.raises(ReplayedError):
+            await again.reserve(make_mark("a", "2"))
+        with pytest.raises(ReplayedError):
+            await again.mint(make_record("2"), make_mark("a", "2"))
+    await other_ledger.release(make_mark("a", "2"))  # not its own
+    with pytest.raises(ReplayedError):
+        await ledger.reserve(make_mark("a", "2"))
+    await other_ledger.release(mark)
+    await ledger.mint(make_record("3"), make_mark("a", "3"))
+    with pytest.raises(ReplayedError):
+        await other_ledger.reserve(mark)
+
+
 async def test_a_mint_that_comes_again_is_the_same_mint(ledger: Ledger) -> None:
     for _ in range(2):
         await ledger.mint(make_record("1"), make_mark("a", "1"))

@@ -77,6 +77,7 @@ from broker.stores.directory.port.services import (
     ServiceChange,
     ServiceReader,
 )
+from broker.stores.directory.port.upstreams import UpstreamChange, UpstreamReader
 from broker.stores.directory.port.users import (
     LoginProfileChange,
     LoginProfileReader,
@@ -106,6 +107,7 @@ class DirectoryReader(
     ResourcePolicyReader,
     RolesAnywhereReader,
     ProvisioningReader,
+    UpstreamReader,
     UseReader,
     RiskReader,
     ReportReader,
@@ -137,6 +139,7 @@ class DirectoryChange(
     ResourcePolicyChange,
     RolesAnywhereChange,
     ProvisioningChange,
+    UpstreamChange,
     ReportChange,
     RevocationChange,
     DirectoryReader,

@@ -40,8 +40,8 @@ class EntityCounter(Protocol):
         ``kind`` is ``users``, ``groups``, ``roles``, ``policies``, ``access_keys``,
         ``login_profiles``, ``saml_providers``, ``oidc_providers``, ``ldap_providers``,
         ``mfa_devices``, ``server_certificates``, ``instance_profiles``, ``services``,
-        ``resource_policies``, ``trust_anchors``, ``certificate_profiles`` or
-        ``certificate_lists``.
+        ``resource_policies``, ``trust_anchors``, ``certificate_profiles``,
+        ``certificate_lists`` or ``upstreams``.
         """
         ...
 

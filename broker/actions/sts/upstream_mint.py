@@ -1,0 +1,345 @@
+"""The last step of assuming a role that another engine mints for.
+
+Everything before it is the broker's own: proof, trust policy, tags, session name,
+source identity, session policies, limits, replay, audit. Only the credentials come from
+the engine, and so do its limits.
+
+Source: AWS STS API reference, "AssumeRole", "AssumeRoleWithWebIdentity" and
+"GetFederationToken"; IAM User Guide, "Pass session tags in AWS STS".
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from broker.actions.sts.roles import assumed_role_user
+from broker.entropy import new_request_id
+from broker.errors import (
+    BrokerError,
+    OutboundFederationDisabled,
+    ServiceUnavailable,
+    UpstreamOutcomeUnknown,
+    UpstreamRefused,
+    UpstreamUnavailable,
+    ValidationError,
+)
+from broker.federation.upstream_client import (
+    KeyPair,
+    UpstreamClient,
+    UpstreamCredentials,
+    UpstreamRefusedError,
+    UpstreamUnclearError,
+    UpstreamUnreachableError,
+)
+from broker.identities.outbound import Algorithm, find_outbound, issuer_of, sign
+from broker.identities.upstream_definition import UpstreamDefinition, parse_upstream
+from broker.model.account import Account
+from broker.model.entities import Role
+from broker.model.sealing import Opener
+from broker.model.secret import Secret
+from broker.model.session import TemporaryCredentials
+from broker.model.struct import struct
+from broker.model.upstream import UPSTREAM_SEAL, Upstream
+from broker.sessions.issue_upstream import NothingMintedError, UpstreamMint
+from broker.sessions.tags import NO_TAGS, SessionTags
+from broker.sessions.vault import SealBrokenError
+from broker.stores.directory.fresh import FreshDirectory
+
+_TOKEN_LIFE = timedelta(minutes=5)
+_TAGS_CLAIM = "https://aws.amazon.com/tags"
+_SOURCE_IDENTITY_CLAIM = "https://aws.amazon.com/source_identity"
+_CHAINED_SECONDS_MAX = 3600
+_TRY_SECONDS = 900
+_FEDERATED_NAME_MAX = 32
+_AWS_MANAGED = ":iam::aws:policy/"
+
+
+class Ambient(Protocol):
+    """Finds what the broker's surroundings have: environment, profile, instance."""
+
+    def find(self) -> KeyPair | None:
+        """The credentials, or None; may take a while."""
+        ...
+
+
+@struct
+class Engine:
+    """The upstream of a role, and the role there (empty for federation tokens)."""
+
+    upstream: Upstream
+    definition: UpstreamDefinition
+    role_arn: str
+
+
+@struct
+class UpstreamOrder:
+    """A permitted request for a session of a role, as the engine is asked for it."""
+
+    role: Role
+    session_name: str
+    duration_seconds: int
+    tags: SessionTags
+    source_identity: str | None
+    policy: str | None
+    policy_arns: tuple[str, ...]
+    now: datetime
+
+
+class UpstreamMinter:
+    """Asks the engines behind roles."""
+
+    def __init__(
+        self,
+        fresh: FreshDirectory,
+        client: UpstreamClient,
+        opener: Opener,
+        ambient: Ambient,
+        public_origin: str,
+    ) -> None:
+        self._fresh = fresh
+        self._client = client
+        self._opener = opener
+        self._ambient = ambient
+        self._public_origin = public_origin
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def find(self, role: Role) -> Engine | None:
+        """The engine that mints for a role; None where the broker does itself."""
+        for upstream in await self._fresh.list_upstreams(role.account):
+            definition = parse_upstream(upstream.definition)
+            arn = definition.find_role(role.name)
+            if arn is not None:
+                return Engine(upstream=upstream, definition=definition, role_arn=arn)
+        return None
+
+    async def mint(
+        self, engine: Engine, account: Account, order: UpstreamOrder
+    ) -> UpstreamMint:
+        """Ask for credentials.
+
+        Raises:
+            NothingMintedError: definitely none were issued.
+            UpstreamOutcomeUnknown: some may have been.
+        """
+        try:
+            parameters, keys = await self._question(engine, account, order)
+        except BrokerError as error:
+            raise NothingMintedError(error) from error
+        definition, name = engine.definition, engine.upstream.name
+        try:
+            found = await self._client.assume(
+                account.account_id,
+                definition.endpoint,
+                parameters,
+                region=definition.region,
+                keys=keys,
+            )
+        except UpstreamRefusedError as error:
+            raise NothingMintedError(_refused(name, error)) from error
+        except UpstreamUnreachableError as error:
+            raise NothingMintedError(
+                UpstreamUnavailable(
+                    f"The upstream {name} cannot be reached.", detail=str(error)
+                )
+            ) from error
+        except UpstreamUnclearError as error:
+            raise UpstreamOutcomeUnknown(
+                f"The upstream {name} did not answer; it may have issued credentials.",
+                detail=str(error),
+            ) from error
+        user = assumed_role_user(order.role.account, order.role, order.session_name)
+        return UpstreamMint(
+            credentials=TemporaryCredentials(
+                access_key_id=found.access_key_id,
+                secret_access_key=found.secret_access_key,
+                session_token=found.session_token,
+                expiration=found.expiration,
+            ),
+            packed_policy_size=found.packed_policy_size,
+            principal_arn=user["Arn"],
+            arn=found.arn,
+            user_id=found.user_id,
+        )
+
+    async def try_out(
+        self, engine: Engine, account: Account, role: Role, now: datetime
+    ) -> UpstreamMint:
+        """Ask as for a session of a quarter of an hour, which is given to nobody.
+
+        Raises:
+            NothingMintedError, UpstreamOutcomeUnknown: as `mint` does.
+        """
+        order = UpstreamOrder(
+            role=role,
+            session_name="broker-upstreams-test",
+            duration_seconds=_TRY_SECONDS,
+            tags=NO_TAGS,
+            source_identity=None,
+            policy=None,
+            policy_arns=(),
+            now=now,
+        )
+        return await self.mint(engine, account, order)
+
+    async def console_url(
+        self, role: Role, credentials: Mapping[str, str], issuer: str
+    ) -> str | None:
+        """A link to the console of the engine behind a role.
+
+        ``credentials`` are the members of an answer's ``Credentials`` that it gave. None
+        if the broker mints for the role itself.
+
+        Raises:
+            UpstreamRefused, UpstreamUnavailable: there is no link.
+        """
+        engine = await self.find(role)
+        if engine is None:
+            return None
+        definition, name = engine.definition, engine.upstream.name
+        if definition.sign_in is None or definition.console is None:
+            raise UpstreamRefused(f"The upstream {name} has no console.")
+        try:
+            return await self._client.console_url(
+                role.account,
+                definition.sign_in,
+                UpstreamCredentials(
+                    access_key_id=credentials["AccessKeyId"],
+                    secret_access_key=Secret(credentials["SecretAccessKey"]),
+                    session_token=Secret(credentials["SessionToken"]),
+                    expiration=datetime.now(UTC),
+                ),
+                destination=definition.console,
+                issuer=definition.issuer or issuer,
+            )
+        except UpstreamRefusedError as error:
+            raise _refused(name, error) from error
+        except (UpstreamUnreachableError, UpstreamUnclearError) as error:
+            raise UpstreamUnavailable(
+                f"The upstream {name} gave no link to its console.", detail=str(error)
+            ) from error
+
+    async def _question(
+        self, engine: Engine, account: Account, order: UpstreamOrder
+    ) -> tuple[dict[str, str], KeyPair | None]:
+        definition = engine.definition
+        parameters = {"DurationSeconds": str(order.duration_seconds)}
+        parameters.update(_policies(order))
+        if definition.method == "WebIdentity":
+            parameters |= {
+                "Action": "AssumeRoleWithWebIdentity",
+                "RoleArn": engine.role_arn,
+                "RoleSessionName": order.session_name,
+                "WebIdentityToken": self._token(definition, account, order),
+            }
+            return parameters, None
+        keys = await self._keys(engine.upstream)
+        chains = definition.method == "AssumeRole"
+        if definition.passes_tags:
+            parameters.update(_tags(order.tags, chains=chains))
+        if not chains:
+            parameters |= {
+                "Action": "GetFederationToken",
+                "Name": order.session_name[:_FEDERATED_NAME_MAX],
+            }
+            return parameters, keys
+        if keys.session_token:
+            # Roles that are assumed with temporary credentials last an hour.
+            seconds = min(order.duration_seconds, _CHAINED_SECONDS_MAX)
+            parameters["DurationSeconds"] = str(seconds)
+        if definition.passes_source_identity and order.source_identity:
+            parameters["SourceIdentity"] = order.source_identity
+        parameters |= {
+            "Action": "AssumeRole",
+            "RoleArn": engine.role_arn,
+            "RoleSessionName": order.session_name,
+        }
+        return parameters, keys
+
+    async def _keys(self, upstream: Upstream) -> KeyPair:
+        if upstream.sealed_secret is None:
+            found = await asyncio.to_thread(self._ambient.find)
+            if found is None:
+                raise UpstreamUnavailable(
+                    f"The upstream {upstream.name} cannot be reached.",
+                    detail="the broker's surroundings have no AWS credentials",
+                )
+            return found
+        purpose, column = UPSTREAM_SEAL
+        try:
+            secret = self._opener.open_sealed(
+                purpose, upstream.account, upstream.name, column, upstream.sealed_secret
+            )
+        except SealBrokenError as error:
+            raise ServiceUnavailable(detail=str(error)) from error
+        return KeyPair(
+            access_key_id=upstream.access_key_id,
+            secret_access_key=Secret(secret.decode()),
+        )
+
+    def _token(
+        self, definition: UpstreamDefinition, account: Account, order: UpstreamOrder
+    ) -> str:
+        """A token of the account's issuer about the role; see the recipe."""
+        outbound = find_outbound(account)
+        if outbound is None or not outbound.enabled:
+            raise OutboundFederationDisabled(
+                "OutboundWebIdentityFederation is disabled.",
+                detail="the upstream asks for a token of this account's issuer",
+            )
+        key = outbound.find_signing(Algorithm.RS256, order.now)
+        if key is None:
+            raise ServiceUnavailable(detail="no key signs yet")
+        claims: dict[str, object] = {
+            "iss": issuer_of(self._public_origin, account.account_id),
+            "sub": order.role.arn,
+            "aud": definition.audience,
+            "iat": int(order.now.timestamp()),
+            "exp": int((order.now + _TOKEN_LIFE).timestamp()),
+            "jti": new_request_id(),
+        }
+        if definition.passes_tags and order.tags.tags:
+            claims[_TAGS_CLAIM] = {
+                "principal_tags": {k: [v] for k, v in order.tags.tags.items()},
+                "transitive_tag_keys": sorted(order.tags.transitive_keys),
+            }
+        if definition.passes_source_identity and order.source_identity:
+            claims[_SOURCE_IDENTITY_CLAIM] = order.source_identity
+        try:
+            return sign(account.account_id, key, self._opener, claims)
+        except SealBrokenError as error:
+            raise ServiceUnavailable(detail=str(error)) from error
+
+
+def _policies(order: UpstreamOrder) -> dict[str, str]:
+    found = {} if order.policy is None else {"Policy": order.policy}
+    for number, arn in enumerate(order.policy_arns, 1):
+        if _AWS_MANAGED not in arn:
+            raise ValidationError(
+                f"{arn} is a policy of this account, which the engine behind the role"
+                " does not have. Pass it as Policy."
+            )
+        found[f"PolicyArns.member.{number}.arn"] = arn
+    return found
+
+
+def _tags(tags: SessionTags, *, chains: bool) -> dict[str, str]:
+    found = {}
+    for number, (key, value) in enumerate(tags.tags.items(), 1):
+        found[f"Tags.member.{number}.Key"] = key
+        found[f"Tags.member.{number}.Value"] = value
+    if chains:
+        for number, key in enumerate(sorted(tags.transitive_keys), 1):
+            found[f"TransitiveTagKeys.member.{number}"] = key
+    return found
+
+
+def _refused(name: str, error: UpstreamRefusedError) -> UpstreamRefused:
+    return UpstreamRefused(
+        f"The upstream {name} refused: {error.code}.",
+        detail=json.dumps({"Code": error.code, "Message": str(error)[:900]}),
+    )

@@ -1,0 +1,197 @@
+"""``broker upstreams``: other engines (AWS, Ceph, another broker) behind roles."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from broker.cli.operator import (
+    operator_entry,
+    read_account_id,
+    require_known,
+    with_services,
+)
+from broker.cli.terminal import say, say_json, say_table
+from broker.errors import BrokerError, OperatorError
+from broker.identities import upstreams as rules
+from broker.identities.service_text import read_definition
+from broker.identities.template.errors import TemplateError
+from broker.identities.upstream_definition import (
+    DEFINITION_CHARACTERS_MAX,
+    parse_upstream,
+)
+from broker.model.account import AccountId
+from broker.model.secret import Secret
+from broker.model.upstream import Upstream
+from broker.services import Services
+from broker.sessions.issue_upstream import NothingMintedError
+from broker.stores.directory.port import DirectoryChange
+
+app = typer.Typer(
+    help="Other engines that give the credentials of roles.", no_args_is_help=True
+)
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The upstream.")]
+AccountOption = Annotated[
+    str, typer.Option("--account", parser=read_account_id, help="The account number.")
+]
+_HEADINGS = ("Account", "Upstream", "Endpoint", "Method", "Roles")
+
+
+@app.command("list")
+def list_upstreams(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object per line.")
+    ] = False,
+) -> None:
+    """List the upstreams of all accounts."""
+
+    async def work(services: Services) -> list[Upstream]:
+        directory = services.stores.directory
+        return [
+            one
+            for account in await directory.list_accounts()
+            for one in await directory.list_upstreams(account.account_id)
+        ]
+
+    found = with_services(work)
+    if as_json:
+        for one in found:
+            say_json(_described(one))
+        return
+    rows = []
+    for one in found:
+        definition = parse_upstream(one.definition)
+        roles = ", ".join(definition.roles)
+        rows.append(
+            (one.account, one.name, definition.endpoint, definition.method, roles)
+        )
+    say_table(_HEADINGS, rows)
+
+
+@app.command("set")
+def set_upstream(  # noqa: PLR0917  # a command's options
+    name: NameArgument,
+    account: AccountOption,
+    file: Annotated[
+        Path | None, typer.Argument(help="The definition, YAML or JSON.")
+    ] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it.")] = False,
+    access_key_id: Annotated[
+        str,
+        typer.Option(
+            metavar="ID",
+            help="Give it this key pair; its secret is read from standard input.",
+        ),
+    ] = "",
+    no_key: Annotated[
+        bool, typer.Option("--no-key", help="Take its key pair away.")
+    ] = False,
+) -> None:
+    """Make an upstream, change its definition, or give it a key pair."""
+    if sum(map(bool, (file, delete, access_key_id, no_key))) != 1:
+        raise typer.BadParameter(
+            "pass one of FILE, --delete, --access-key-id and --no-key"
+        )
+    text = "" if file is None else _read(file)
+    secret = Secret(sys.stdin.readline().strip()) if access_key_id else None
+    if secret is not None and not secret.reveal():
+        raise typer.BadParameter("give the secret access key on standard input")
+
+    async def work(services: Services) -> str:
+        owner = AccountId(account)
+        known = await require_known(services.stores.directory, owner)
+        now = services.clock.now().replace(microsecond=0)
+        async with services.stores.directory.change(owner) as change:
+            if text:
+                made = await rules.put_upstream(change, known, name, text, now)
+                await _record(change, "PutUpstream", made, Definition=made.definition)
+                return f"The upstream {name} is set."
+            found = await rules.require_upstream(change, owner, name)
+            if delete:
+                await change.delete_upstream(found)
+                await _record(change, "DeleteUpstream", found)
+                return f"The upstream {name} is deleted."
+            await rules.put_key_pair(
+                change,
+                found,
+                access_key_id=access_key_id,
+                secret=secret,
+                sealer=services.vault,
+                now=now,
+            )
+            await _record(
+                change, "PutUpstreamKeyPair", found, AccessKeyId=access_key_id
+            )
+        return f"The upstream {name} has {access_key_id or 'no key pair'}."
+
+    say(with_services(work))
+
+
+@app.command()
+def test(
+    name: NameArgument,
+    account: AccountOption,
+    role: Annotated[str, typer.Option(help="A role of the account that it is for.")],
+) -> None:
+    """Ask an upstream for credentials of a role, and say whose they are."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        directory = services.stores.directory
+        owner = AccountId(account)
+        known = await require_known(directory, owner)
+        found = await directory.find_role(owner, role)
+        if found is None:
+            raise _Failed(f"The account {account} has no role {role}.")
+        engine = await services.upstreams.find(found)
+        if engine is None or engine.upstream.name != name:
+            raise _Failed(f"The upstream {name} is not for the role {role}.")
+        try:
+            minted = await services.upstreams.try_out(
+                engine, known, found, services.clock.now()
+            )
+        except NothingMintedError as error:
+            raise _Failed(_words(error.error)) from error
+        except BrokerError as error:
+            raise _Failed(_words(error)) from error
+        return {
+            "Arn": minted.arn,
+            "AccessKeyId": minted.credentials.access_key_id,
+            "Expiration": minted.credentials.expiration.isoformat(),
+        }
+
+    say_json(with_services(work))
+
+
+class _Failed(OperatorError):
+    """The test found what is wrong."""
+
+
+def _words(error: BrokerError) -> str:
+    return f"{error.words} {error.detail}".strip()
+
+
+async def _record(
+    change: DirectoryChange, action: str, upstream: Upstream, **shown: object
+) -> None:
+    entry = operator_entry(action, upstream.account, Upstream=upstream.name, **shown)
+    await change.record(entry.complete())
+
+
+def _described(one: Upstream) -> dict[str, Any]:
+    return {
+        "Account": one.account,
+        "UpstreamName": one.name,
+        "Definition": json.loads(one.definition),
+        "AccessKeyId": one.access_key_id,
+    }
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8") as stream:
+            return read_definition(stream.read(DEFINITION_CHARACTERS_MAX + 1))
+    except (OSError, UnicodeDecodeError, TemplateError) as error:
+        raise typer.BadParameter(f"{file}: {error}") from error

@@ -1,0 +1,317 @@
+"""Asks another STS for credentials, and its federation endpoint for console links.
+
+Requests are made within the operator's address rules, each upstream with connections
+of its own, so that a slow one holds up nobody else. Nothing is tried again once it was
+sent: a second request might mint a second time.
+
+Source: AWS STS API reference; IAM User Guide, "Enable custom identity broker access to
+the AWS console".
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+import httpx2
+
+from broker.federation.outbound import OutboundClient
+from broker.model.account import AccountId
+from broker.model.secret import Secret
+from broker.model.struct import struct
+
+UPSTREAM_SECONDS = 10.0
+"""From the first byte to the last of one request."""
+
+IN_FLIGHT_MAX = 64
+"""Requests to one upstream at a time; more are refused at once."""
+
+ANSWER_BYTES_MAX = 262_144
+VERSION: Final = "2011-06-15"
+
+_UPSTREAMS_MAX = 256
+_SKEW_SECONDS = 60
+_OK = 200
+_CLOCK = frozenset({"RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch"})
+
+
+class UpstreamRefusedError(Exception):
+    """The upstream answered that it does not mint.
+
+    ``code`` is its error; the text is its message, for operators.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UpstreamUnreachableError(Exception):
+    """The request did not get to the upstream, which minted nothing."""
+
+
+class UpstreamUnclearError(Exception):
+    """The request was sent, and whether the upstream minted cannot be told."""
+
+
+@struct
+class UpstreamCredentials:
+    """What an upstream minted; ``arn`` is the principal there."""
+
+    access_key_id: str
+    secret_access_key: Secret
+    session_token: Secret
+    expiration: datetime
+    arn: str = ""
+    user_id: str = ""
+    packed_policy_size: int = 0
+
+
+@struct
+class KeyPair:
+    """What requests to an upstream are signed with."""
+
+    access_key_id: str
+    secret_access_key: Secret
+    session_token: str = field(default="", repr=False)
+
+
+class UpstreamClient:
+    """One client for all upstreams, with a pool for each."""
+
+    def __init__(self, outbound: OutboundClient) -> None:
+        self._outbound = outbound
+        self._pools: dict[tuple[AccountId, str], _Pool] = {}
+
+    async def assume(
+        self,
+        account: AccountId,
+        endpoint: str,
+        parameters: Mapping[str, str],
+        *,
+        region: str,
+        keys: KeyPair | None,
+    ) -> UpstreamCredentials:
+        """Call an operation of the upstream's STS that mints.
+
+        ``parameters`` are those of the Query API; without ``keys`` the call is not
+        signed.
+
+        Raises:
+            UpstreamRefusedError: it answered with an error.
+            UpstreamUnreachableError: it could not be asked.
+            UpstreamUnclearError: it was asked, and did not answer in time or not
+                readably.
+        """
+        body = urlencode({**parameters, "Version": VERSION}).encode()
+        headers = {
+            "content-type": "application/x-www-form-urlencoded; charset=utf-8",
+            "host": urlsplit(endpoint).netloc,
+        }
+        if keys is not None:
+            headers = await asyncio.to_thread(
+                _signed, endpoint, body, headers, region, keys
+            )
+        answer = await self._send(account, "POST", endpoint, headers, body)
+        return _read(parameters["Action"], answer)
+
+    async def console_url(
+        self,
+        account: AccountId,
+        sign_in: str,
+        credentials: UpstreamCredentials,
+        *,
+        destination: str,
+        issuer: str,
+    ) -> str:
+        """A link that opens the upstream's console, once, within fifteen minutes.
+
+        Raises:
+            UpstreamRefusedError, UpstreamUnreachableError, UpstreamUnclearError: there
+                is none.
+        """
+        session = json.dumps(
+            {
+                "sessionId": credentials.access_key_id,
+                "sessionKey": credentials.secret_access_key.reveal(),
+                "sessionToken": credentials.session_token.reveal(),
+            }
+        )
+        # In the body: addresses end up in logs.
+        body = urlencode({"Action": "getSigninToken", "Session": session}).encode()
+        headers = {
+            "content-type": "application/x-www-form-urlencoded",
+            "host": urlsplit(sign_in).netloc,
+        }
+        answer = await self._send(account, "POST", sign_in, headers, body)
+        if answer.status_code != _OK:
+            raise UpstreamRefusedError(
+                "getSigninToken", f"it answered {answer.status_code}"
+            )
+        try:
+            token = answer.json()["SigninToken"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UpstreamUnclearError("the answer has no SigninToken") from error
+        query = {
+            "Action": "login",
+            "Issuer": issuer,
+            "Destination": destination,
+            "SigninToken": token,
+        }
+        return f"{sign_in}?{urlencode(query)}"
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for pool in self._pools.values():
+            await pool.client.aclose()
+        self._pools.clear()
+
+    async def _send(
+        self,
+        account: AccountId,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> httpx2.Response:
+        pool = await self._pool(account, url)
+        if pool.in_flight >= IN_FLIGHT_MAX:
+            raise UpstreamUnreachableError(
+                f"{IN_FLIGHT_MAX} requests to it are under way already"
+            )
+        pool.in_flight += 1
+        try:
+            return await pool.client.request(
+                method, url, headers=dict(headers), content=body
+            )
+        except (httpx2.ConnectError, httpx2.UnsupportedProtocol) as error:
+            raise UpstreamUnreachableError(str(error) or "no connection") from error
+        except httpx2.ConnectTimeout as error:
+            raise _timed_out(error) from error
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise UpstreamUnclearError(str(error) or type(error).__name__) from error
+        finally:
+            pool.in_flight -= 1
+
+    async def _pool(self, account: AccountId, url: str) -> "_Pool":
+        parts = urlsplit(url)
+        key = (account, f"{parts.scheme}://{parts.netloc}")
+        pool = self._pools.get(key)
+        if pool is None:
+            if len(self._pools) >= _UPSTREAMS_MAX:
+                oldest = next(iter(self._pools))
+                await self._pools.pop(oldest).client.aclose()
+            pool = self._pools[key] = _Pool(self._outbound, account)
+        return pool
+
+
+class _Pool:
+    """The connections to one upstream."""
+
+    def __init__(self, outbound: OutboundClient, account: AccountId) -> None:
+        self.in_flight = 0
+        self.client = httpx2.AsyncClient(
+            transport=outbound.pool(account=account, max_bytes=ANSWER_BYTES_MAX),
+            trust_env=False,
+            follow_redirects=False,
+            headers={"user-agent": "federation-broker", "accept": "*/*"},
+        )
+
+
+def _timed_out(error: httpx2.ConnectTimeout) -> Exception:
+    """Whether a deadline ended the connecting or the waiting.
+
+    The checked transport has one deadline for both, and tells which by the cause.
+    """
+    if isinstance(error.__cause__, TimeoutError):
+        return UpstreamUnclearError("no answer within the deadline")
+    return UpstreamUnreachableError("no connection within the deadline")
+
+
+def _signed(
+    url: str, body: bytes, headers: Mapping[str, str], region: str, keys: KeyPair
+) -> dict[str, str]:
+    """The headers of a signed request, by botocore's signer."""
+    from botocore.auth import SigV4Auth  # noqa: PLC0415  # only where it is needed
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415  # above
+    from botocore.credentials import Credentials  # noqa: PLC0415  # above
+
+    request = AWSRequest("POST", url, headers=dict(headers), data=body)
+    SigV4Auth(
+        Credentials(
+            keys.access_key_id,
+            keys.secret_access_key.reveal(),
+            keys.session_token or None,
+        ),
+        "sts",
+        region,
+    ).add_auth(request)
+    return dict(request.headers.items())
+
+
+@cache
+def _parser() -> tuple[Any, Any]:
+    """What reads Query answers, from botocore of Query answers, and the model of STS."""
+    from botocore.loaders import Loader  # noqa: PLC0415  # only where it is needed
+    from botocore.model import ServiceModel  # noqa: PLC0415  # above
+    from botocore.parsers import create_parser  # noqa: PLC0415  # above
+
+    model = Loader().load_service_model("sts", "service-2", VERSION)
+    return create_parser("query"), ServiceModel(model, "sts")
+
+
+def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
+    parser, model = _parser()
+    shape = model.operation_model(operation).output_shape
+    parts = {
+        "status_code": answer.status_code,
+        "headers": dict(answer.headers),
+        "body": answer.content,
+    }
+    try:
+        found = parser.parse(parts, shape)
+    except Exception as error:  # each fault has an error of its own
+        raise UpstreamUnclearError(
+            f"it answered {answer.status_code}, which cannot be read"
+        ) from error
+    if answer.status_code != _OK:
+        fault = found.get("Error", {})
+        code = fault.get("Code") or str(answer.status_code)
+        if not code[:1].isalpha():
+            raise UpstreamUnclearError(f"it answered {answer.status_code}")
+        raise UpstreamRefusedError(
+            code, f"{fault.get('Message', '')}{_skew(code, answer)}"
+        )
+    try:
+        credentials = found["Credentials"]
+        user = found.get("AssumedRoleUser") or found.get("FederatedUser") or {}
+        return UpstreamCredentials(
+            access_key_id=credentials["AccessKeyId"],
+            secret_access_key=Secret(credentials["SecretAccessKey"]),
+            session_token=Secret(credentials["SessionToken"]),
+            expiration=credentials["Expiration"].astimezone(UTC),
+            arn=user.get("Arn", ""),
+            user_id=user.get("AssumedRoleId") or user.get("FederatedUserId") or "",
+            packed_policy_size=found.get("PackedPolicySize", 0),
+        )
+    except (KeyError, AttributeError) as error:
+        raise UpstreamUnclearError("the answer has no credentials") from error
+
+
+def _skew(code: str, answer: httpx2.Response) -> str:
+    """What to say of the clocks, where a signature's time may be to blame."""
+    if code not in _CLOCK:
+        return ""
+    try:
+        theirs = parsedate_to_datetime(answer.headers["date"])
+        seconds = abs((datetime.now(UTC) - theirs).total_seconds())
+    except (KeyError, ValueError, TypeError):
+        return ""
+    if seconds < _SKEW_SECONDS:
+        return ""
+    return f" (its clock and the broker's differ by {seconds:.0f} seconds)"

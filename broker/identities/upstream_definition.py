@@ -1,0 +1,123 @@
+"""What an upstream is: where its STS is, and how the broker asks it.
+
+Set by the operator alone: an upstream says where proved sessions are handed on to.
+"""
+
+import json
+from functools import lru_cache
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_pascal
+
+DEFINITION_CHARACTERS_MAX = 65_536
+ALL_ROLES = "*"
+ROLE_NAME = "{RoleName}"
+
+_URL = r"^https?://[A-Za-z0-9.:\[\]_-]{1,255}(/[!-~]{0,255})?$"
+_REGION = r"^[a-z0-9]+(?:-[a-z0-9]+){0,7}$"
+
+Url = Annotated[str, StringConstraints(pattern=_URL)]
+RoleName = Annotated[str, StringConstraints(pattern=r"^(?:[\w+=,.@-]{1,64}|\*)$")]
+RoleArn = Annotated[
+    str, StringConstraints(pattern=r"^arn:[a-z0-9-]+:[!-~]{1,1000}$", max_length=1024)
+]
+
+
+class UpstreamRejected(Exception):
+    """The definition cannot stand; the text says where and why."""
+
+
+class UpstreamDefinition(BaseModel):
+    """The whole definition.
+
+    ``endpoint`` is the STS, and ``region`` the one that requests are signed for.
+    ``method`` is how it is asked: ``WebIdentity`` with a token that the account issues
+    (no secret is stored), ``AssumeRole`` or ``FederationToken`` with a key pair or with
+    what the broker's surroundings have. ``roles`` maps names of the account's roles to
+    upstream roles; ``*`` stands for all others, and ``{RoleName}`` for the role's own
+    name. ``audience`` is what the token is for. ``sign_in`` is the federation endpoint
+    that gives console links, ``console`` where those lead and ``issuer`` where the
+    upstream sends people when their session ends.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        alias_generator=to_pascal,
+        validate_by_alias=True,
+    )
+
+    endpoint: Url
+    region: Annotated[str, StringConstraints(pattern=_REGION, max_length=64)] = (
+        "us-east-1"
+    )
+    method: Literal["WebIdentity", "AssumeRole", "FederationToken"] = "WebIdentity"
+    audience: Annotated[str, StringConstraints(min_length=1, max_length=255)] = (
+        "sts.amazonaws.com"
+    )
+    roles: dict[RoleName, RoleArn | Literal[""]] = Field(min_length=1, max_length=1000)
+    passes_tags: bool = True
+    passes_source_identity: bool = True
+    sign_in: Url | None = None
+    console: Url | None = None
+    issuer: Url | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, arn in self.roles.items():
+            if self.method != "FederationToken" and not arn:
+                raise ValueError(f"{name} needs the ARN of an upstream role")
+            if name != ALL_ROLES and ROLE_NAME in arn:
+                raise ValueError(
+                    f"{name}: {ROLE_NAME} belongs to the entry {ALL_ROLES}"
+                )
+        if self.sign_in is not None and self.console is None:
+            raise ValueError("SignIn needs Console, the address it leads to")
+        return self
+
+    def find_role(self, name: str) -> str | None:
+        """The upstream role of a role here; None if it has none."""
+        arn = self.roles.get(name)
+        if arn is None and (pattern := self.roles.get(ALL_ROLES)) is not None:
+            arn = pattern.replace(ROLE_NAME, name)
+        return arn
+
+
+@lru_cache(256)
+def parse_upstream(text: str) -> UpstreamDefinition:
+    """The definition in a JSON text.
+
+    Raises:
+        UpstreamRejected: it is not allowed.
+    """
+    if len(text) > DEFINITION_CHARACTERS_MAX:
+        raise UpstreamRejected(
+            f"it is longer than {DEFINITION_CHARACTERS_MAX} characters"
+        )
+    try:
+        return UpstreamDefinition.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise UpstreamRejected(f"{place}: {message}" if place else message) from error
+
+
+def normalize_upstream(text: str) -> str:
+    """A definition as it is stored: without what it leaves to the defaults.
+
+    Raises:
+        UpstreamRejected: it is not allowed.
+    """
+    found = parse_upstream(text)
+    stored = found.model_dump(by_alias=True, exclude_unset=True, mode="json")
+    return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,118 @@
+"""Other engines that mint for roles: the rules.
+
+An account's administrators do not set them: a definition says where proved sessions are
+handed on to, and may use what the broker's surroundings have.
+"""
+
+import re
+from dataclasses import replace
+from datetime import datetime
+
+from broker.errors import InvalidInput, NoSuchEntity
+from broker.identities.limits import Quota, require_within
+from broker.identities.upstream_definition import (
+    UpstreamRejected,
+    normalize_upstream,
+    parse_upstream,
+)
+from broker.model.account import Account, AccountId
+from broker.model.sealing import Sealer
+from broker.model.secret import Secret
+from broker.model.upstream import UPSTREAM_SEAL, Upstream
+from broker.stores.directory.port.upstreams import UpstreamChange, UpstreamReader
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+
+
+async def require_upstream(
+    directory: UpstreamReader, account: AccountId, name: str
+) -> Upstream:
+    """An upstream by name.
+
+    Raises:
+        NoSuchEntity: there is none.
+    """
+    found = await directory.find_upstream(account, name)
+    if found is None:
+        raise NoSuchEntity(f"The account {account} has no upstream {name}.")
+    return found
+
+
+def checked_definition(name: str, text: str) -> str:
+    """A definition as it is stored.
+
+    Raises:
+        InvalidInput: the name or the definition is not allowed.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name[:80]} cannot be an upstream's name: use 1 to 64 letters, digits,"
+            " hyphens and underscores."
+        )
+    try:
+        return normalize_upstream(text)
+    except UpstreamRejected as error:
+        raise InvalidInput(f"The upstream {name} is refused: {error}.") from error
+
+
+async def put_upstream(
+    change: UpstreamChange, account: Account, name: str, text: str, now: datetime
+) -> Upstream:
+    """Make an upstream, or give it another definition; its key pair stays.
+
+    Raises:
+        InvalidInput: name or definition is not allowed, or another upstream has one of
+            its roles.
+        LimitExceeded: the account has too many.
+    """
+    definition = checked_definition(name, text)
+    mine = parse_upstream(definition)
+    before = None
+    for other in await change.list_upstreams(account.account_id):
+        if other.name == name:
+            before = other
+            continue
+        shared = mine.roles.keys() & parse_upstream(other.definition).roles.keys()
+        if shared:
+            raise InvalidInput(
+                f"The role {min(shared)} belongs to the upstream {other.name}."
+            )
+    if before is None:
+        count = await change.count(account.account_id, "upstreams")
+        require_within(account, Quota.UPSTREAMS, count + 1)
+        before = Upstream(
+            account=account.account_id,
+            name=name,
+            definition=definition,
+            created_at=now,
+            updated_at=now,
+        )
+    after = replace(before, definition=definition, updated_at=now)
+    await change.put_upstream(after)
+    return after
+
+
+async def put_key_pair(
+    change: UpstreamChange,
+    upstream: Upstream,
+    *,
+    access_key_id: str,
+    secret: Secret | None,
+    sealer: Sealer,
+    now: datetime,
+) -> Upstream:
+    """Give an upstream a key pair, or take it away (without a secret)."""
+    sealed = None
+    if secret is not None:
+        purpose, column = UPSTREAM_SEAL
+        sealed = sealer.seal(
+            purpose, upstream.account, upstream.name, column, secret.reveal().encode()
+        )
+    after = replace(
+        upstream,
+        access_key_id=access_key_id if sealed else "",
+        sealed_secret=sealed,
+        updated_at=now,
+    )
+    await change.put_upstream(after)
+    return after

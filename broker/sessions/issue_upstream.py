@@ -1,0 +1,121 @@
+"""Sessions that another engine mints: the proof is reserved before it is asked.
+
+A definite failure gives the proof back. If it cannot be told whether the engine minted,
+the proof stays spent: at most one set of credentials comes from it.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from broker.errors import BrokerError, ServiceUnavailable
+from broker.model.proof_used import ProofUsed
+from broker.model.session import Session, TemporaryCredentials
+from broker.model.struct import struct
+from broker.sessions.issue import CallRecord, MintResult, commit_once
+from broker.sessions.record import SessionIndex, audit_session, describe_session
+from broker.stores.errors import (
+    ReplayedError,
+    StoreUnavailableError,
+    refusal_of,
+)
+from broker.stores.ledger.port import Ledger, ReplayMark
+
+
+class NothingMintedError(Exception):
+    """The engine definitely minted nothing; ``error`` is what the client gets."""
+
+    def __init__(self, error: BrokerError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@struct
+class UpstreamMint:
+    """What an engine minted.
+
+    ``principal_arn`` is the session here that it stands for, ``arn`` and ``user_id``
+    are the engine's own.
+    """
+
+    credentials: TemporaryCredentials
+    packed_policy_size: int
+    principal_arn: str
+    arn: str = ""
+    user_id: str = ""
+
+
+class UpstreamIssuer:
+    """Issues sessions that another engine mints."""
+
+    def __init__(self, ledger: Ledger, index: SessionIndex) -> None:
+        self._ledger = ledger
+        self._index = index
+
+    async def issue(
+        self,
+        session: Session,
+        ask: Callable[[], Awaitable[UpstreamMint]],
+        record: CallRecord,
+        mark: ReplayMark | None = None,
+        *,
+        second_use: ReplayMark | None = None,
+    ) -> tuple[MintResult, UpstreamMint]:
+        """Reserve, ask, and record; ``session`` gets its key id and end from the engine.
+
+        Raises:
+            ProofUsed: the proof behind ``mark`` was spent before.
+            ServiceUnavailable: the database is away. Before the engine was asked,
+                nothing is spent; after it, the proof is.
+            BrokerError: what the engine refused (the proof is good again), or left
+                unclear (it is not).
+        """
+        reserved = await self._reserve(mark, second_use)
+        try:
+            minted = await ask()
+        except NothingMintedError as refused:
+            if reserved is not None:
+                await self._release(reserved, refused.error)
+            raise refused.error from refused.__cause__
+        credentials = minted.credentials
+        made = replace(
+            session,
+            access_key_id=credentials.access_key_id,
+            expires_at=int(credentials.expiration.timestamp()),
+        )
+        entry = describe_session(made, minted.principal_arn)
+        completed = record.complete(audit_session(entry, made))
+        await commit_once(self._ledger, completed, None)
+        record.committed = True
+        await self._index.put(entry)
+        result = MintResult(
+            credentials=credentials,
+            packed_policy_size=minted.packed_policy_size,
+            session=made,
+        )
+        return result, minted
+
+    async def _reserve(
+        self, mark: ReplayMark | None, second_use: ReplayMark | None
+    ) -> ReplayMark | None:
+        for one in (mark, second_use):
+            if one is None:
+                continue
+            try:
+                await self._ledger.reserve(one)
+            except ReplayedError as error:
+                if one is second_use or second_use is None:
+                    raise ProofUsed from error
+            except StoreUnavailableError as error:
+                raise refusal_of(error) from error
+            else:
+                return one
+        return None
+
+    async def _release(self, mark: ReplayMark, refused: BrokerError) -> None:
+        try:
+            await self._ledger.release(mark)
+        except StoreUnavailableError as error:
+            raise ServiceUnavailable(
+                detail=f"the engine refused ({refused}), and the proof could not be"
+                f" given back: {error}"
+            ) from error

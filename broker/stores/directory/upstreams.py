@@ -1,0 +1,41 @@
+"""Other engines that mint for roles of an account."""
+
+from sqlalchemy import select
+
+from broker.model.account import AccountId
+from broker.model.upstream import Upstream
+from broker.stores.directory.entity_tables import TIME, EntityTable
+from broker.stores.directory.statements import Reads, Writes
+from broker.stores.schema import UPSTREAMS
+
+_TABLE = EntityTable(UPSTREAMS, Upstream, created_at=TIME, updated_at=TIME)
+
+
+class UpstreamReads(Reads):
+    """See ``DirectoryReader``."""
+
+    async def find_upstream(self, account: AccountId, name: str) -> Upstream | None:
+        return await self.find_entity(_TABLE, account=account, name=name)
+
+    async def list_upstreams(self, account: AccountId) -> tuple[Upstream, ...]:
+        return await self.list_entities(
+            _TABLE,
+            select(UPSTREAMS)
+            .where(UPSTREAMS.c.account == account)
+            .order_by(UPSTREAMS.c.name),
+        )
+
+
+class UpstreamWrites(UpstreamReads, Writes):
+    """See ``DirectoryChange``."""
+
+    async def put_upstream(self, upstream: Upstream) -> None:
+        values = _TABLE.values(upstream)
+        if not await self.insert_if_free(UPSTREAMS, values):
+            del values["created_at"]
+            await self.update_by(
+                UPSTREAMS, values, account=upstream.account, name=upstream.name
+            )
+
+    async def delete_upstream(self, upstream: Upstream) -> None:
+        await self.delete_by(UPSTREAMS, account=upstream.account, name=upstream.name)

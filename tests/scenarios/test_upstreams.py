@@ -1,0 +1,362 @@
+"""Other engines behind roles: a second broker stands for AWS, and moto for its form."""
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from html import unescape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.scenarios.installation import READER, Installation, policy, trust
+from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.oidc_issuer import serving
+from tests.support.servers import find_free_port
+
+UPSTREAM_ACCOUNT = "999988887777"
+UPSTREAM_ROLE = f"arn:aws:iam::{UPSTREAM_ACCOUNT}:role/ReadOnly"
+
+
+NAMES = ("Reader", "Refused", "Away", "Unclear", "Keys", "Tokens")
+"""Roles of the first broker, each with an upstream of its own."""
+
+
+@dataclass
+class World:
+    """A broker, and the one behind it."""
+
+    front: Installation
+    upstream: RunningBroker
+    upstream_root: Key
+    spare: int
+    """A port that the broker may reach, and where nothing is at first."""
+
+    secret: str = ""
+    """Of the key pair that the broker has there."""
+
+    def set(self, name: str, **members: Any) -> None:
+        definition = {
+            "Endpoint": self.upstream.url,
+            "Roles": {name: UPSTREAM_ROLE},
+            "SignIn": f"{self.upstream.url}/federation",
+            "Console": f"{self.upstream.url}/console/",
+            **members,
+        }
+        file = self.front.broker.folder / f"{name}.json"
+        file.write_text(json.dumps(definition))
+        self.command("set", f"to-{name}", "--account", ACCOUNT, str(file))
+
+    def command(self, *words: str, stdin: str | None = None) -> str:
+        return self.front.broker.command("upstreams", *words, stdin=stdin)
+
+    def saml(self, name: str, response: str | None = None) -> dict[str, Any]:
+        """Exchange an assertion for a role."""
+        arn = role_arn(name)
+        response = response or self.front.assertion(arn)
+        return self.front.saml(response, RoleArn=arn)
+
+    def there(self, answer: dict[str, Any]) -> str:
+        """Who the credentials are, asked where they were made."""
+        key = Key.of(answer["Credentials"])
+        found: str = self.upstream.client("sts", key).get_caller_identity()["Arn"]
+        return found
+
+
+def role_arn(name: str) -> str:
+    return READER if name == "Reader" else f"arn:aws:iam::{ACCOUNT}:role/{name}"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("upstreams")
+    spare = find_free_port()
+    with ExitStack() as stack:
+        issuer = stack.enter_context(serving("/idp"))
+        for name in ("front", "aws"):
+            (folder / name).mkdir()
+        broker = stack.enter_context(running_broker(folder / "front", start=False))
+        upstream = stack.enter_context(
+            running_broker(folder / "aws", internal_issuers=f"127.0.0.1:{broker.port}")
+        )
+        broker.environment["BROKER_INTERNAL_ISSUERS"] = ",".join(
+            f"127.0.0.1:{port}" for port in (issuer.port, upstream.port, spare)
+        )
+        broker.start()
+        front = Installation(broker, issuer)
+        front.iam.enable_outbound_web_identity_federation()
+        made = World(front, upstream, upstream.create_account(UPSTREAM_ACCOUNT), spare)
+        _trust(made)
+        _set_up(made)
+        yield made
+
+
+def _trust(world: World) -> None:
+    """Have the second broker take the first one's tokens, for one role."""
+    iam = world.upstream.client("iam", world.upstream_root)
+    issuer = f"{world.front.broker.url}/issuer/{ACCOUNT}"
+    arn = iam.create_open_id_connect_provider(
+        Url=issuer, ClientIDList=["sts.amazonaws.com"]
+    )["OpenIDConnectProviderArn"]
+    name = issuer.removeprefix("http://")
+    iam.create_role(
+        RoleName="ReadOnly",
+        AssumeRolePolicyDocument=trust(
+            (
+                {"Federated": arn},
+                [
+                    "sts:AssumeRoleWithWebIdentity",
+                    "sts:TagSession",
+                    "sts:SetSourceIdentity",
+                ],
+                {
+                    "StringEquals": {
+                        f"{name}:aud": "sts.amazonaws.com",
+                        f"{name}:sub": READER,
+                    }
+                },
+            ),
+            ({"AWS": UPSTREAM_ACCOUNT}, ["sts:AssumeRole", "sts:TagSession"], None),
+        ),
+        MaxSessionDuration=7200,
+    )
+    iam.put_role_policy(
+        RoleName="ReadOnly", PolicyName="read", PolicyDocument=policy("iam:List*")
+    )
+
+
+def _set_up(world: World) -> None:
+    front = world.front.iam
+    trusted = front.get_role(RoleName="Admin")["Role"]["AssumeRolePolicyDocument"]
+    for name in NAMES[1:]:
+        front.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trusted))
+    nobody = UPSTREAM_ROLE.replace("ReadOnly", "Nobody")
+    nowhere = f"http://127.0.0.1:{world.spare}"
+    world.set("Reader")
+    world.set("Refused", Roles={"Refused": nobody})
+    world.set("Away", Endpoint=nowhere)
+    world.set("Unclear", Endpoint=nowhere)
+    world.set("Keys", Method="AssumeRole")
+    world.set("Tokens", Method="FederationToken", Roles={"Tokens": ""})
+    iam = world.upstream.client("iam", world.upstream_root)
+    iam.create_user(UserName="broker")
+    iam.put_user_policy(
+        UserName="broker",
+        PolicyName="assume",
+        PolicyDocument=policy(["sts:AssumeRole", "sts:TagSession", "sts:GetFed*"]),
+    )
+    key = iam.create_access_key(UserName="broker")["AccessKey"]
+    for name in ("Keys", "Tokens"):
+        world.command(
+            *("set", f"to-{name}", "--account", ACCOUNT),
+            *("--access-key-id", key["AccessKeyId"]),
+            stdin=key["SecretAccessKey"] + "\n",
+        )
+    world.secret = key["SecretAccessKey"]
+    time.sleep(1.2)  # until the worker knows
+
+
+def test_every_door_of_sts_gives_the_upstreams_credentials(world: World) -> None:
+    answer = world.front.web_identity(DurationSeconds=1800)
+    there = f"arn:aws:sts::{UPSTREAM_ACCOUNT}:assumed-role/ReadOnly/workload"
+    assert answer["AssumedRoleUser"]["Arn"] == there
+    assert world.there(answer) == there
+    answer = world.front.saml()
+    assert world.there(answer).startswith(
+        f"arn:aws:sts::{UPSTREAM_ACCOUNT}:assumed-role/ReadOnly/"
+    )
+    # The keys are the engine's: this broker does not know them.
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        world.front.identity(answer)
+    # Other roles are the broker's own, as before.
+    admin = world.front.saml(
+        world.front.assertion(f"arn:aws:iam::{ACCOUNT}:role/Admin"),
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/Admin",
+    )
+    assert f":{ACCOUNT}:" in world.front.identity(admin)["Arn"]
+
+
+def test_a_session_is_on_record_and_listed(world: World) -> None:
+    answer = world.front.web_identity()
+    key_id = answer["Credentials"]["AccessKeyId"]
+    shown = json.loads(world.front.broker.command("sessions", "show", key_id))
+    assert "Reader" in json.dumps(shown)
+    assert answer["Credentials"]["SecretAccessKey"] not in world.front.broker.log
+    assert answer["Credentials"]["SessionToken"] not in world.front.broker.log
+    assert key_id in world.front.broker.command("audit", "--json", "--limit", "20")
+
+
+def test_an_assertion_is_spent_once(world: World) -> None:
+    response = world.front.assertion()
+    world.front.saml(response)
+    with pytest.raises(ClientError, match="used before"):
+        world.front.saml(response)
+
+
+def test_our_own_rules_decide_first(world: World) -> None:
+    with pytest.raises(ClientError) as refused:
+        world.front.web_identity(DurationSeconds=43_200)
+    assert refused.value.response["Error"]["Code"] == "ValidationError"
+    own = world.front.iam.create_policy(
+        PolicyName="Own", PolicyDocument=policy("iam:ListUsers")
+    )["Policy"]["Arn"]
+    with pytest.raises(ClientError, match="does not have"):
+        world.front.web_identity(PolicyArns=[{"arn": own}])
+    narrowed = world.front.web_identity(Policy=policy("iam:ListRoles"))
+    there = world.upstream.client("iam", Key.of(narrowed["Credentials"]))
+    assert there.list_roles()["Roles"]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        there.list_users()
+
+
+def test_what_the_upstream_refuses_is_not_the_trust_policys_doing(
+    world: World,
+) -> None:
+    response = world.front.assertion(role_arn("Refused"))
+    for _ in range(2):  # nothing was minted: the proof is good again
+        with pytest.raises(ClientError) as refused:
+            world.saml("Refused", response)
+        error = refused.value.response
+        assert error["Error"]["Code"] == "UpstreamRefused"
+        assert "AccessDenied" in error["Error"]["Message"]
+    request_id = error["ResponseMetadata"]["RequestId"]
+    said = world.front.broker.command("explain", request_id)
+    assert "Not authorized to perform" in said
+
+
+def test_an_upstream_that_is_away_costs_no_proof(world: World) -> None:
+    response = world.front.assertion(role_arn("Away"))
+    for _ in range(2):
+        with pytest.raises(ClientError) as refused:
+            world.saml("Away", response)
+        assert refused.value.response["Error"]["Code"] == "UpstreamUnavailable"
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+
+
+ANSWERS = {
+    "closes": (None, b""),
+    "no XML": (200, b"nothing"),
+    "no credentials": (200, b"<AssumeRoleWithWebIdentityResponse/>"),
+    "a page": (502, b"<html>bad gateway</html>"),
+    "a bomb": (200, b"<a>" * 60_000),
+    "too much": (200, b"<a>" + b"x" * 300_000 + b"</a>"),
+}
+
+
+@contextmanager
+def answering(port: int, status: int | None, body: bytes) -> Iterator[str]:
+    """An upstream that answers every request like this."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            if status is None:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    with closing(_Server(("127.0.0.1", port), Handler)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join(10)
+
+
+class _Server(ThreadingHTTPServer):
+    def close(self) -> None:
+        self.server_close()
+
+    def handle_error(self, *_args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_an_unclear_outcome_leaves_the_proof_spent(world: World, case: str) -> None:
+    response = world.front.assertion(role_arn("Unclear"))
+    with (
+        answering(world.spare, *ANSWERS[case]),
+        pytest.raises(ClientError) as refused,
+    ):
+        world.saml("Unclear", response)
+    error = refused.value.response
+    assert error["Error"]["Code"] == "UpstreamOutcomeUnknown", error
+    assert error["ResponseMetadata"]["HTTPStatusCode"] == 409
+    with pytest.raises(ClientError, match="used before"):
+        world.saml("Unclear", response)
+
+
+def test_a_key_pair_is_sealed_and_assumes_a_role(world: World) -> None:
+    assert ":assumed-role/ReadOnly/" in world.there(world.saml("Keys"))
+    assert ":federated-user/" in world.there(world.saml("Tokens"))
+    shown = json.loads(
+        world.command("test", "to-Keys", "--account", ACCOUNT, "--role", "Keys")
+    )
+    assert shown["Arn"].endswith("/broker-upstreams-test")
+    assert world.secret not in world.command("list", "--json")
+    for file in (world.front.broker.folder / "data").glob("broker.db*"):
+        assert world.secret.encode() not in file.read_bytes()
+
+
+def test_a_saml_sign_in_ends_in_the_upstreams_console(world: World) -> None:
+    front = world.front
+    with httpx2.Client(follow_redirects=True) as browser:
+        page = browser.post(
+            front.acs,
+            data={"SAMLResponse": front.assertion()},
+            headers={"accept": "text/html"},
+        )
+        assert page.status_code == 200, page.text
+        (link,) = re.findall(
+            r'id="upstream_console" class="[^"]*" href="([^"]*)"', page.text
+        )
+        url = unescape(link)
+        assert url.startswith(f"{world.upstream.url}/federation?Action=login&")
+        assert 'http-equiv="refresh"' in page.text
+        console = browser.get(url)
+        assert console.status_code == 200
+        assert str(console.url).startswith(f"{world.upstream.url}/console/")
+        assert "ReadOnly" in console.text
+
+
+def test_a_definition_that_cannot_stand_is_refused(world: World) -> None:
+    for members, text in (
+        ({"Endpoint": "ftp://x"}, "Endpoint"),
+        ({"Roles": {}}, "Roles"),
+        ({"Roles": {"Reader": ""}}, "needs the ARN"),
+        ({"Console": None, "SignIn": "https://x.example/federation"}, "Console"),
+        ({"Surprise": 1}, "Surprise"),
+    ):
+        with pytest.raises(AssertionError, match=text):
+            world.set("bad", **members)
+    assert "bad" not in world.command("list")
+
+
+def test_two_upstreams_cannot_have_one_role(world: World) -> None:
+    with pytest.raises(AssertionError, match="belongs to the upstream to-Reader"):
+        world.set("second", Roles={"Reader": UPSTREAM_ROLE})
+
+
+def test_templates_know_upstreams(world: World) -> None:
+    text = world.front.broker.command("export", ACCOUNT)
+    assert "UpstreamName: to-Reader" in text
+    file = Path(world.front.broker.folder) / "account.yaml"
+    file.write_text(text)
+    said = world.front.broker.command("apply", str(file), "--dry-run")
+    assert "to-Reader" not in said
