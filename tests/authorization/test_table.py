@@ -38,6 +38,7 @@ GATHERING = {
     "signin:CreatePasskeyOptions",
     "signin:DiagnoseProof",
     "signin:GetProviderHealth",
+    "signin:GetProvisioning",
     "signin:GetProviderOptions",
     "signin:ListProviderHealth",
     "signin:ListTrustingRoles",
@@ -61,7 +62,7 @@ MODELLED = {
 }
 """The pinned service models have operations that the catalogue does not have yet."""
 
-MODELLED |= {"broker:Authorize", "broker:DeriveSigningKey"}
+MODELLED |= {"broker:Authorize", "broker:DeriveSigningKey", "broker:ListScimUsers"}
 """Asked for in JSON; no model describes them."""
 
 # MinIO's operation, which AWS has no model of.
