@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 from broker.actions.signin.service_overviews import ServiceOverview
 from broker.administration.listing import read_part
-from broker.administration.service_view import ServiceView, view_services
 from broker.catalogue import AccessLevel, ActionEntry, ResourceType, ServiceEntry
+from broker.console.pages.service_views import (
+    LIST_SERVICES,
+    ServiceView,
+    read_service_views,
+)
 from broker.console.visit import Visit
-from broker.errors import AccessDenied
-
-_LIST = "broker:ListServices"
 
 
 async def read_declared(visit: Visit) -> Mapping[str, ServiceEntry]:
@@ -28,28 +29,13 @@ async def read_declared(visit: Visit) -> Mapping[str, ServiceEntry]:
     }
 
 
-async def read_service_views(visit: Visit) -> list[ServiceView]:
-    """All of the account's services; none if the caller may not list them.
-
-    Raises:
-        BrokerError: they cannot be read.
-    """
-    if _LIST not in await visit.frame.possible(visit.request, visit.who, [_LIST]):
-        return []
-    try:
-        listed = await visit.perform("broker", "ListServices")
-    except AccessDenied:  # only under conditions that do not hold now
-        return []
-    return view_services(visit, listed["Services"])
-
-
 async def read_overviews(visit: Visit) -> tuple[ServiceOverview, ...]:
     """The account's services and their tokens; none if they may not be listed.
 
     Raises:
         BrokerError: they cannot be read.
     """
-    needed = {_LIST, "broker:ListServiceTokens"}
+    needed = {LIST_SERVICES, "broker:ListServiceTokens"}
     if await visit.frame.possible(visit.request, visit.who, needed) != needed:
         return ()
     part = await read_part(visit, "ListServiceOverviews", service="signin")

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.actions.action import Call
-from broker.administration.declared_services import read_declared, read_service_views
+from broker.administration.declared_services import read_declared
 from broker.administration.listing import list_page, page_links
 from broker.administration.policies import name_matches
 from broker.administration.policy_editor import (
@@ -22,6 +22,7 @@ from broker.administration.policy_editor import (
 from broker.administration.policy_saving import press_button
 from broker.administration.services import SERVICE
 from broker.console.context import Precondition
+from broker.console.pages.service_views import read_service_views
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ConcurrentModification
 from broker.identities.trust import shown_trust_policies

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from broker.administration.listing import Part, read_part
-from broker.administration.service_view import ServiceView
 from broker.console.charts import bucket_start, sum_by_name, time_chart
 from broker.console.pages.audit_filters import AUDIT
+from broker.console.pages.service_views import ServiceView
 from broker.console.visit import Visit, address
 from broker.model.audit import DECISION_MEASURES, AuditRecord, Outcome
 from broker.protocols.enforcement.mapping import EXECUTE_API

@@ -13,7 +13,7 @@ from broker.administration.service_decisions import (
     read_activity,
     read_decisions,
 )
-from broker.administration.service_view import (
+from broker.console.pages.service_views import (
     ServiceView,
     view_service,
     view_services,

@@ -18,6 +18,7 @@ from broker.console.pages import (
     search,
     sessions,
     switch_role,
+    try_it,
 )
 from broker.console.portal.routes import add_portal
 from broker.console.portal.sign_ins import PortalSignIns
@@ -58,6 +59,7 @@ _MOVED = 308
 _OWN_PAGES = (
     *home.PAGES,
     *permissions.PAGES,
+    *try_it.PAGES,
     *switch_role.PAGES,
     *account_names.PAGES,
     *sessions.PAGES,

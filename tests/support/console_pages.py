@@ -51,6 +51,7 @@ EXAMPLES: dict[str, list[str]] = {
         "/console/resource-policies?q=nothing",
     ],
     "/console/resource-policies/edit": [f"/console/resource-policies/edit?arn={ORDER}"],
+    "/console/try": ["/console/try", "/console/try?service=api"],
     "/console/services/edit": ["/console/services/edit?name=orders"],
     "/console/policies": ["/console/policies", "/console/policies?q=nothing"],
     "/console/policies/policy": [f"/console/policies/policy?arn={POLICY}"],

@@ -1,20 +1,16 @@
-"""*My permissions* and *Try it*: the session's own policies, and what they allow."""
+"""*My permissions*: the session's own policies."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.responses import Response
 
 from broker.catalogue import (
     ServiceSummary,
-    find_action,
     policy_summary,
 )
-from broker.console.visit import BOTH, PageRoute, Visit
+from broker.console.visit import PageRoute, Visit
 from broker.policy import PolicySet, PolicyType, Statement
 
-_TYPED_MAX = 2048
 _ROWS_MAX = 30
 _STATEMENTS_MAX = 20
 _SHOWN_MAX = 4
@@ -57,27 +53,6 @@ async def _page(visit: Visit) -> Response:
     )
 
 
-async def _try_it(visit: Visit) -> Response:
-    """``/console/try``: the form; a POST shows the decision."""
-    action, resource = visit.text("action"), visit.text("resource")
-    answer: Mapping[str, Any] | None = None
-    if visit.posted:
-        with visit.attempt():
-            answer = await visit.perform(
-                "signin",
-                "SimulateOwnAccess",
-                ActionName=action,
-                ResourceArn=resource or "*",
-            )
-    return await visit.show(
-        "try.html",
-        action=action[:_TYPED_MAX],
-        resource=resource[:_TYPED_MAX],
-        answer=answer,
-        known=find_action(action) is not None,
-    )
-
-
 def _layer(kind: PolicyType, found: PolicySet) -> LayerView:
     rows = policy_summary(document for _, document in found.policies)
     statements = [
@@ -94,7 +69,4 @@ def _layer(kind: PolicyType, found: PolicySet) -> LayerView:
     )
 
 
-PAGES = (
-    PageRoute("/console/permissions", "permissions", _page),
-    PageRoute("/console/try", "try", _try_it, BOTH),
-)
+PAGES = (PageRoute("/console/permissions", "permissions", _page),)

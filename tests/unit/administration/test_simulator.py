@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from lxml import html
 
+from broker.identities.accounts import require_account
+from broker.identities.registered_services import put_service
 from broker.model.entities import InlinePolicy
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.controls import press
@@ -249,3 +251,62 @@ async def test_markup_is_text(admin: Administrator) -> None:
         resources="arn:aws:s3:::<script>x",
     )
     assert "<script>x" not in page.text
+
+
+async def test_registered_services_are_offered(world: SignInWorld) -> None:
+    definition = {
+        "ResourceTypes": {"order": "order/{id}", "shelf": "shelf/{id}"},
+        "Actions": {
+            "GetOrder": {"AccessLevel": "Read", "ResourceTypes": ["order"]},
+            "ListOrders": {"AccessLevel": "List"},
+        },
+        "ConditionKeys": {
+            "orders:From": "IPAddress",
+            "orders:Large": "Bool",
+            "aws:ResourceTag/*": "String",
+        },
+    }
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await put_service(
+            change,
+            await require_account(change, ACCOUNT),
+            "orders",
+            json.dumps(definition),
+            world.clock.now(),
+        )
+    await grant(world, "*")
+    admin = await enter(world)
+    asked = {"kind": "role", "name": "Brief", "actions": "orders:GetOrder"}
+    page = await press(admin, await admin.see(PATH), "find-keys", **asked)
+    tree = html.fromstring(page.text)
+    found = {
+        tree.xpath(f"//*[@name='k{n}.name']/@value")[0]: tree.xpath(
+            f"//select[@name='k{n}.type']/option[@selected]/text()"
+        )[0]
+        for n in range(2)
+    }
+    assert found == {"orders:From": "ip", "orders:Large": "boolean"}
+    arn = f"arn:aws:orders:us-east-1:{ACCOUNT}:"
+    assert f"{arn}order/{{id}}" in page.text
+    assert f"{arn}shelf" not in page.text
+    condition = {"IpAddress": {"orders:From": "10.0.0.0/8"}}
+    await give(
+        world,
+        "Brief",
+        policy(
+            {
+                "Effect": "Allow",
+                "Action": "orders:*",
+                "Resource": "*",
+                "Condition": condition,
+            }
+        ),
+    )
+    for address, decision in (("10.1.2.3", "Allowed"), ("8.8.8.8", "Not allowed")):
+        page = await press(
+            admin,
+            page,
+            "simulate",
+            **{**asked, "resources": f"{arn}order/7", "k0.values": address},
+        )
+        assert [headline for headline, _ in answers(page)] == [decision]

@@ -1,4 +1,4 @@
-"""What the pages show of a registered service's definition."""
+"""Registered services as pages show them: with their definitions read."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,12 +6,15 @@ from typing import Any
 
 from broker.console.request_info import raw_request
 from broker.console.visit import Visit
+from broker.errors import AccessDenied
 from broker.protocols.enforcement import (
     CompiledService,
     DefinitionRejected,
     ServiceDefinition,
     parse_definition,
 )
+
+LIST_SERVICES = "broker:ListServices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +67,20 @@ def view_services(
 ) -> list[ServiceView]:
     """The same for several."""
     return [view_service(visit, service) for service in services]
+
+
+async def read_service_views(visit: Visit) -> list[ServiceView]:
+    """All of the account's services; none if the caller may not list them.
+
+    Raises:
+        BrokerError: they cannot be read.
+    """
+    if LIST_SERVICES not in await visit.frame.possible(
+        visit.request, visit.who, [LIST_SERVICES]
+    ):
+        return []
+    try:
+        listed = await visit.perform("broker", "ListServices")
+    except AccessDenied:  # only under conditions that do not hold now
+        return []
+    return view_services(visit, listed["Services"])
