@@ -156,6 +156,7 @@ _PROOF_CHECKS = frozenset(
 _CREDENTIALS = frozenset(
     {
         "broker:DeriveSigningKey",
+        "broker:GetInstanceCredentials",
         "sts:AssumeRole",
         "sts:AssumeRoot",
         "sts:GetSessionToken",
