@@ -13,6 +13,12 @@ from urllib.parse import urlsplit
 
 DEFAULT_PATH = Path("/etc/broker-agent.toml")
 FILE_BYTES_MAX = 65_536
+METADATA_SECONDS = 3600
+"""What credentials from the metadata service must last at least.
+
+Source: botocore's ``InstanceMetadataFetcher._evaluate_expiration``.
+"""
+
 _PORT_MAX = 65_535
 
 
@@ -177,6 +183,12 @@ def _read(document: Mapping[str, Any]) -> AgentSettings:
     for table in (top, identity, metadata, container, file):
         table.refuse_unknown()
     _check_identity(settings.identity)
+    if settings.metadata.listen and 0 < settings.duration_seconds < METADATA_SECONDS:
+        raise ConfigurationError(
+            f"duration_seconds must be at least {METADATA_SECONDS} with [metadata]:"
+            " SDKs go on with credentials from there that have less than 20 minutes"
+            " left, and the agent renews when half the time is over"
+        )
     if settings.container.listen and settings.container.token_file is None:
         raise ConfigurationError(
             "container.token_file is missing: the file with the token that clients"

@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.scenarios.installation import READER, Installation, trust
 from tests.support.aws_cli import AWS_CLI_1, find_aws_cli_2, run_aws_cli
 from tests.support.broker import ACCOUNT, REGION, Key, RunningBroker
 from tests.support.machine_agent import (
@@ -18,6 +19,7 @@ from tests.support.machine_agent import (
     broker_client,
     joined,
     plain_environment,
+    until,
 )
 
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role"
@@ -47,14 +49,6 @@ def instance_id(agent: RunningAgent) -> str:
     status, body = agent.get("/latest/meta-data/instance-id")
     assert status == 200
     return body
-
-
-def until(done: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for what must come, however slow the machine is."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def who(broker: RunningBroker, environment: dict[str, str]) -> str:
@@ -152,7 +146,7 @@ def test_the_end_of_an_instance_ends_its_credentials(
     until(lambda: agent.get(roles)[0] == 404)
     token = api.create_join_token(InstanceProfileName="db")["Token"]
     Path(str(agent.identity["join_token_file"])).write_text(token)
-    until(lambda: agent.get(roles) == (200, "db"), 60)
+    until(lambda: agent.get(roles) == (200, "db"))
 
 
 def test_a_killed_agent_is_the_same_instance_again(agent: RunningAgent) -> None:
@@ -173,3 +167,120 @@ def test_what_is_checked(agent: RunningAgent) -> None:
     assert done.returncode == 1
     assert "chmod 600" in done.stdout
     assert "the agent is not running" in done.stdout
+
+
+class Vouched:
+    """An instance profile whose role lets an issuer's subject register machines."""
+
+    def __init__(self, installation: Installation, name: str, subject: str) -> None:
+        self.installation = installation
+        self.name = name
+        iam, issuer = installation.iam, installation.issuer
+        self.provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{issuer.host_and_path}"
+        condition = {"StringEquals": {f"{issuer.host_and_path}:sub": subject}}
+        iam.create_role(
+            RoleName=name,
+            AssumeRolePolicyDocument=trust(
+                ({"Service": "ec2.amazonaws.com"}, "sts:AssumeRole", None),
+                (
+                    {"Federated": self.provider},
+                    "broker:RegisterInstanceWithWebIdentity",
+                    condition,
+                ),
+            ),
+        )
+        made = iam.create_instance_profile(InstanceProfileName=name)
+        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+        self.arn = made["InstanceProfile"]["Arn"]
+
+    def agent(self, folder: Path, **claims: Any) -> RunningAgent:
+        folder.mkdir(parents=True)
+        token = folder / "token"
+        token.write_text(self.installation.issuer.issuer.token(**claims))
+        token.chmod(0o600)
+        identity = {
+            "web_identity_token_file": str(token),
+            "instance_profile_arn": self.arn,
+        }
+        return RunningAgent(folder, self.installation.broker.url, identity)
+
+
+def test_a_provider_vouches_for_a_machine_and_ends_it(
+    installation: Installation, tmp_path: Path
+) -> None:
+    vouched = Vouched(installation, "vouched", "node-1")
+    agent = vouched.agent(tmp_path / "agent", sub="node-1")
+    stranger = vouched.agent(tmp_path / "stranger", sub="node-2")
+    path = "/latest/meta-data/iam/security-credentials/vouched"
+    agent.start()
+    stranger.start()
+    try:
+        status, text = agent.get(path)
+        assert status == 200, agent.log
+        found = json.loads(text)
+        key = Key(found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
+        sts = installation.broker.client("sts", key)
+        assert sts.get_caller_identity()["Arn"].startswith(f"{SESSION}/vouched/i-")
+        until(lambda: "Not authorized to perform" in stranger.log)
+        assert stranger.get(path)[0] == 503
+        # What the subject's revocation reaches, machines included.
+        installation.broker.command(
+            "sessions",
+            "revoke",
+            ACCOUNT,
+            "--subject",
+            "node-1",
+            "--issuer",
+            installation.issuer.issuer.url,
+        )
+        until(lambda: agent.get(path)[0] == 404)
+        with pytest.raises(sts.exceptions.ClientError, match="ExpiredToken"):
+            sts.get_caller_identity()
+        # The token could still register a machine; an ended one does not by itself.
+        agent.stop()
+        agent.start()
+        until(lambda: agent.get(path)[0] == 404)
+    finally:
+        agent.stop()
+        stranger.stop()
+
+
+def test_a_role_by_a_token_or_an_access_key(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """Identities without an instance: the role that the file names."""
+    iam, broker = installation.iam, installation.broker
+    iam.create_user(UserName="worker")
+    made = iam.create_access_key(UserName="worker")["AccessKey"]
+    user = f"arn:aws:iam::{ACCOUNT}:user/worker"
+    iam.create_role(
+        RoleName="Worker",
+        AssumeRolePolicyDocument=trust(({"AWS": user}, "sts:AssumeRole", None)),
+    )
+    token, keys = tmp_path / "token", tmp_path / "keys"
+    token.write_text(installation.issuer.issuer.token())
+    keys.write_text(
+        f"[default]\naws_access_key_id = {made['AccessKeyId']}\n"
+        f"aws_secret_access_key = {made['SecretAccessKey']}\n"
+    )
+    for number, identity in enumerate(
+        (
+            {"web_identity_token_file": str(token), "role_arn": READER},
+            {
+                "access_key_file": str(keys),
+                "role_arn": f"arn:aws:iam::{ACCOUNT}:role/Worker",
+                "session_name": "worker-1",
+            },
+        )
+    ):
+        folder = tmp_path / f"agent{number}"
+        agent = RunningAgent(folder, broker.url, identity)
+        agent.start()
+        try:
+            found = who(broker, agent.container_environment())
+            role = identity["role_arn"].rpartition("/")[2]
+            assert found.startswith(f"{SESSION}/{role}/"), agent.log
+        finally:
+            agent.stop()
+        done = agent.run("check")
+        assert "the broker gives" in done.stdout

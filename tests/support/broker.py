@@ -69,6 +69,9 @@ class RunningBroker:
     forked: bool = True
     """Whether it is forked with its imports done; benchmarks measure a real start."""
 
+    program: tuple[str, ...] = ("-m", "broker")
+    """What Python runs where it is not forked; a test may put a lever before it."""
+
     process: Forked | subprocess.Popen[bytes] | None = None
 
     @property
@@ -104,7 +107,7 @@ class RunningBroker:
         else:
             with log.open("ab") as file:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-m", "broker", *words],
+                    [sys.executable, *self.program, *words],
                     env=self.environment,
                     stdout=file,
                     stderr=file,

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -211,6 +211,14 @@ def plain_environment(**more: str) -> dict[str, str]:
         if not name.startswith(("AWS_", "BROKER_")) and name != "HOME"
     }
     return {**kept, "HOME": "/nonexistent", **more}
+
+
+def until(done: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for what must come, however slow the machine is."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @contextmanager
