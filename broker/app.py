@@ -96,6 +96,8 @@ class Broker:
             await self._stack.enter_async_context(
                 services.metadata_refresher.refreshing()
             )
+            if self._settings.directories_file is not None:
+                await self._stack.enter_async_context(services.leavers.watching())
             self._app = compose(services, self._sign_in_links)
         except Exception as error:  # noqa: BLE001  # the server reports it and stops
             await self._stack.aclose()

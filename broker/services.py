@@ -28,8 +28,10 @@ from broker.actions.signin.account_risks import AccountRisks
 from broker.actions.signin.activity import GetActivity
 from broker.actions.signin.command_line import command_line_actions
 from broker.actions.signin.command_line_grants import command_line_grants
+from broker.actions.signin.derived_mint import DerivedMinter
 from broker.actions.signin.first_password import FirstPassword
 from broker.actions.signin.identity_providers import IdentityProviders
+from broker.actions.signin.leavers import Leavers
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.lookup_events import LookupEvents
 from broker.actions.signin.own_access import OwnAccess
@@ -139,6 +141,7 @@ class Services(Installation):
     code_flow: CodeFlow
     ldap: LdapProver
     directory_passwords: DirectoryPasswords
+    leavers: Leavers
     request_keys: RequestKeys
     auditor: Auditor
     pipeline: Pipeline
@@ -251,10 +254,11 @@ def _build(
         acs_of=lambda provider: acs_url(settings, provider),
         newer_metadata=metadata_refresher,
     )
+    sign_ins = LdapSignIns(stores.database)
     ldap = LdapProver(
         fresh,
         {name: LdapPeople(name, one) for name, one in settings.directories.items()},
-        LdapSignIns(stores.database),
+        sign_ins,
     )
     auditor = Auditor(stores.ledger, clock)
     messages = AuthorizationMessages(keyring)
@@ -289,6 +293,7 @@ def _build(
         settings.public_origin,
     )
     minter = RoleMinter(fresh, issuer, UpstreamIssuer(stores.ledger, index), upstreams)
+    derived = DerivedMinter(fresh, issuer, ldap)
     registry = Registry(
         [
             *sts_actions(
@@ -299,6 +304,7 @@ def _build(
                 messages=messages,
                 vault=vault,
                 public_origin=settings.public_origin,
+                derived=derived,
             ),
             *iam_actions(vault, rules.names, attempts, metadata_http_hosts=http_hosts),
             *outbound_federation_actions(vault, settings.public_origin),
@@ -308,13 +314,12 @@ def _build(
             authorizer.action(),
             Searcher(authorizer).action(),
             *GatewayActions(authorizer, signatures, fresh, stores.cache).actions(),
-            *command_line_actions(
-                fresh, issuer, command_line_grants(stores.cache, vault)
-            ),
+            *command_line_actions(derived, command_line_grants(stores.cache, vault)),
             *signin_actions(
                 fresh,
                 issuer,
                 SigninTokens(stores.cache, vault),
+                minter=derived,
                 own=OwnAccess(library, guard, stores.directory),
                 roles=OwnRoles(fresh, library, guard),
                 live=LiveSessions(stores.cache),
@@ -379,7 +384,9 @@ def _build(
         index=index,
         issuer=issuer,
         resolver=resolver,
-        portal_sessions=PortalSessions(stores.cache, vault, resolver, fresh),
+        portal_sessions=PortalSessions(
+            stores.cache, vault, resolver, fresh, renew=ldap.renew
+        ),
         portal_logins=portal_logins(stores.cache, vault),
         organisations=organisations,
         federated=federated,
@@ -388,6 +395,7 @@ def _build(
         web_identity=web_identity,
         code_flow=CodeFlow(outbound, vault, clock),
         ldap=ldap,
+        leavers=Leavers(stores.directory, ldap, sign_ins, clock),
         directory_passwords=DirectoryPasswords(
             ldap, lambda: Attempts(stores.cache, clock)
         ),

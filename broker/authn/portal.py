@@ -34,11 +34,16 @@ class PortalScheme:
 
         Raises:
             ExpiredToken, InvalidClientTokenId: there is no such sign-in, or it is over.
+            ServiceUnavailable: the person's directory could not be asked.
         """
         portal = await self._find(request.now)
         if portal is None:
             raise InvalidClientTokenId(detail="no such access token or sign-in")
         given = await read()
+        if "roleName" in given:
+            portal = await portal.renewed(
+                given["accountId"], given["roleName"], request.now
+            )
         caller = portal_caller(portal, given)
         return ProofResult(caller=caller), {**given, SIGN_IN: portal}
 

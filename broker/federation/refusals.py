@@ -23,6 +23,20 @@ from broker.protocols.saml.errors import SamlReason
 _SAML = frozenset({"sts:AssumeRoleWithSAML", "signin:ListRolesWithSAML"})
 _TOKEN = frozenset({"sts:AssumeRoleWithWebIdentity", "signin:ListRolesWithWebIdentity"})
 
+_LIST_ROLES = "signin:ListRolesWithLDAPIdentity"
+_LDAP = frozenset({"sts:AssumeRoleWithLDAPIdentity", _LIST_ROLES})
+_LET_IN = "The directory lets the person in"
+_LET_IN_ADVICE = (
+    "Look at the entry in the directory: the person has to type the right name and"
+    " password, and the account must be open. Broker providers test says what it finds."
+)
+_ASKED = "The directory can be asked"
+_ASKED_ADVICE = "Run broker providers test with the provider's ARN: it says what fails."
+_GROUPS_ADVICE = (
+    "Put the person into a group that GroupRoles maps to a role, or map one of their"
+    " groups; broker providers test lists them."
+)
+
 _TRUST = "The role's trust policy accepts it"
 _TRUST_ADVICE = (
     "Compare the conditions of the role's trust policy (audience, subject, tags) with"
@@ -66,6 +80,8 @@ _NOT_THE_PROOF = frozenset({"ServiceUnavailable", "InternalFailure", "Throttling
 
 def explain_refusal(record: AuditRecord) -> Check | None:
     """The check that a recorded proof failed; None if none was refused."""
+    if record.action in _LDAP:
+        return _explain_directory(record)
     is_saml = record.action in _SAML
     if not record.error_code or record.error_code in _NOT_THE_PROOF:
         return None
@@ -81,6 +97,21 @@ def explain_refusal(record: AuditRecord) -> Check | None:
             return Check(title, State.FAILED, detail, advice)
     title, advice = _BY_CODE.get(record.error_code, (CLAIMS, CLAIMS_ADVICE))
     return Check(title, State.FAILED, detail, advice)
+
+
+def _explain_directory(record: AuditRecord) -> Check | None:
+    """The check that a person of a directory failed."""
+    detail = record.detail or record.reason or record.error_code
+    match record.error_code:
+        case "IDPRejectedClaim":
+            return Check(_LET_IN, State.FAILED, detail, _LET_IN_ADVICE)
+        case "IDPCommunicationError":
+            return Check(_ASKED, State.FAILED, detail, _ASKED_ADVICE)
+        case "AccessDenied" if record.action == _LIST_ROLES:
+            return Check(_ROLES, State.FAILED, detail, _GROUPS_ADVICE)
+        case "AccessDenied":
+            return Check(_TRUST, State.FAILED, detail, _TRUST_ADVICE)
+    return None
 
 
 def name_reason(record: AuditRecord) -> str:

@@ -24,10 +24,10 @@ _ACCOUNTS_MAX = 100
 _PROVIDERS_MAX = 10
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{12}", re.ASCII)
-_PROVIDER = re.compile(r"(?:saml|oidc)-provider/[\w./:~%-]{1,255}", re.ASCII)
+_PROVIDER = re.compile(r"(?:saml|oidc|ldap)-provider/[\w./:~%-]{1,255}", re.ASCII)
 _TAKEN = frozenset({"authorize", "device"})
 _DISPLAY_NAME_MAX = 64
-_SAML, _OIDC = ":saml-provider/", ":oidc-provider/"
+_SAML, _OIDC, _LDAP = ":saml-provider/", ":oidc-provider/", ":ldap-provider/"
 
 
 class OrganisationsFileError(OperatorError):
@@ -65,6 +65,11 @@ class Organisation:
     def oidc_providers(self) -> Iterator[tuple[AccountId, str]]:
         """The OpenID Connect providers, likewise."""
         return self._providers(_OIDC)
+
+    @property
+    def ldap_providers(self) -> Iterator[tuple[AccountId, str]]:
+        """The LDAP providers, likewise."""
+        return self._providers(_LDAP)
 
     def admits(self, account: AccountId, provider_arn: str = "") -> bool:
         """Whether an account is a member, and a provider of it signs in there."""
@@ -179,7 +184,8 @@ def _member(number: str, value: object, organisation: str) -> MemberAccount:
         if not isinstance(provider, str) or not _PROVIDER.fullmatch(provider):
             raise OrganisationsFileError(
                 f"{place}.Providers: {str(provider)[:80]!r} is no provider; write such"
-                " as saml-provider/Corp or oidc-provider/login.example.com"
+                " as saml-provider/Corp, oidc-provider/login.example.com or"
+                " ldap-provider/corp"
             )
     passwords = given.get("Passwords", False)
     if not isinstance(passwords, bool):

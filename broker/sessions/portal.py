@@ -6,8 +6,15 @@ said, and what is made from it carries it in its lineage. So ending the sign-in 
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -114,6 +121,11 @@ class NamedRoles:
             }
         return self._index
 
+    def identities(self) -> Iterator[FederatedIdentity]:
+        """What each provider vouched for."""
+        for number in range(len(self._rows)):
+            yield self._identity(number)
+
     def reach(self, account: AccountId) -> bool:
         """Whether a provider of the account vouched for the person."""
         return any(row["account"] == account for row in self._rows)
@@ -143,6 +155,14 @@ class _StoredSignIn:
     roles: NamedRoles
 
 
+Renew = Callable[[FederatedIdentity, datetime], Awaitable[FederatedIdentity]]
+"""The person as the provider has them now, where it can be asked."""
+
+
+async def _as_before(identity: FederatedIdentity, _now: datetime) -> FederatedIdentity:
+    return identity
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPortal:
     """A live sign-in; ``handle`` is the cookie of the browser that it began in.
@@ -155,6 +175,32 @@ class OpenPortal:
     resolved: ResolvedSession
     roles: NamedRoles
     organisation: str = ""
+    renew: Renew = field(default=_as_before, repr=False, compare=False)
+
+    async def renewed(self, account: str, role: str, now: datetime) -> "OpenPortal":
+        """The sign-in, for one role, as the directory has the person now.
+
+        Raises:
+            ExpiredToken: the person is gone from it, or their account is closed.
+            ServiceUnavailable: the directory could not be asked.
+        """
+        found = self.roles.find(account, role)
+        if found is None:
+            return self
+        identity = await self.renew(found[1], now)
+        if identity is found[1]:
+            return self
+        row = {**_row(identity), "roles": sorted(identity.allowed_roles or ())}
+        return replace(self, roles=NamedRoles([row], self.ends_at))
+
+    async def require_current(self, now: datetime) -> None:
+        """Ask each directory that vouched for the person again.
+
+        Raises:
+            ExpiredToken, ServiceUnavailable: as ``renewed`` does.
+        """
+        for identity in self.roles.identities():
+            await self.renew(identity, now)
 
     @property
     def session(self) -> Session:
@@ -186,7 +232,10 @@ class PortalSessions:
         vault: Vault,
         resolver: Resolver,
         directory: RevocationReader,
+        *,
+        renew: Renew = _as_before,
     ) -> None:
+        self._renew = renew
         self._handles = Handles(cache, vault, "portal")
         self._tokens = SealedTexts(vault, "portal-token")
         self._resolver = resolver
@@ -240,6 +289,7 @@ class PortalSessions:
             resolved=resolved,
             roles=kept.roles,
             organisation=kept.organisation,
+            renew=self._renew,
         )
 
     async def find_earlier(self, handle: str) -> tuple[str, ...]:

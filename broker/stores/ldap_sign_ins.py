@@ -81,6 +81,17 @@ class LdapSignIns:
         if len(self._noted) > _REMEMBERED:
             self._noted.popitem(last=False)
 
+    async def ask_soon(self, provider_id: str, subject: str) -> None:
+        """Let this person be the next to be asked about."""
+        async with self._database.connection() as connection:
+            with translate_errors():
+                await connection.execute(
+                    update(LDAP_SIGN_INS)
+                    .where(_C.provider_id == provider_id, _C.subject == subject)
+                    .values(asked_at=0)
+                )
+                await connection.commit()
+
     async def take_due(
         self, now: datetime, *, before: datetime, most: int
     ) -> tuple[LdapSignIn, ...]:

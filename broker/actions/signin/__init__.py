@@ -31,6 +31,7 @@ def signin_actions(
     issuer: SessionIssuer,
     tokens: SigninTokens,
     *,
+    minter: DerivedMinter,
     own: OwnAccess,
     roles: OwnRoles,
     live: LiveSessions,
@@ -38,7 +39,6 @@ def signin_actions(
     assumers: RoleAssumers,
 ) -> tuple[Action, ...]:
     """All actions of the service ``signin``."""
-    minter = DerivedMinter(fresh, issuer)
     return (
         *proof_check_actions(),
         ConsoleLogin(fresh, minter, PasswordLogin(issuer)).action(),

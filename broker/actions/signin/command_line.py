@@ -12,8 +12,6 @@ from broker.actions.signin.derived_mint import DerivedMinter, require_session
 from broker.actions.sts.roles import credentials_shape
 from broker.model.request import Given
 from broker.model.secret import Secret
-from broker.sessions.issue import SessionIssuer
-from broker.stores.directory.fresh import FreshDirectory
 
 TOKEN_SECONDS = 900
 """The longest lifetime of the credentials that a terminal gets at a time."""
@@ -87,10 +85,10 @@ class CreateOAuth2Token:
 
 
 def command_line_actions(
-    fresh: FreshDirectory, issuer: SessionIssuer, grants: CommandLineGrants
+    minter: DerivedMinter, grants: CommandLineGrants
 ) -> tuple[Action, ...]:
     """Both actions."""
     return (
         AuthorizeOAuth2Access(grants).action(),
-        CreateOAuth2Token(DerivedMinter(fresh, issuer)).action(),
+        CreateOAuth2Token(minter).action(),
     )

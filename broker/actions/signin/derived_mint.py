@@ -1,6 +1,8 @@
 """Mints a session from another one of the same principal, with no more permissions."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
 
 from broker.actions.action import Call
 from broker.errors import AccessDenied, ExpiredToken, ValidationError
@@ -19,6 +21,14 @@ _TIED_TO_A_KEY = frozenset(
 )
 
 
+class Directories(Protocol):
+    """Asks the directory behind a session again."""
+
+    async def require_current(self, session: Session, now: datetime) -> None:
+        """Refuse the session of someone whom the directory no longer has."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrowing:
     """How the new session is narrower than the caller's own."""
@@ -35,9 +45,12 @@ class DerivedMinter:
     issue, so that revocations by time apply.
     """
 
-    def __init__(self, fresh: FreshDirectory, issuer: SessionIssuer) -> None:
+    def __init__(
+        self, fresh: FreshDirectory, issuer: SessionIssuer, directories: Directories
+    ) -> None:
         self._fresh = fresh
         self._issuer = issuer
+        self._directories = directories
 
     async def mint(
         self,
@@ -50,16 +63,18 @@ class DerivedMinter:
         """The new session, which ends at ``ends_at`` (seconds since 1970).
 
         Raises:
-            ExpiredToken: that is past.
+            ExpiredToken: that is past, or the person left the directory.
             AccessDenied: the account is gone.
             ProofUsed: the one-time proof was already used.
-            ServiceUnavailable: the database is unavailable; nothing was minted.
+            ServiceUnavailable: the database is unavailable, or the person's directory;
+                nothing was minted.
         """
         caller = call.caller
         session = require_session(call)
         seconds = ends_at - int(call.now.timestamp())
         if seconds <= 0:
             raise ExpiredToken(detail=f"the session ended at {ends_at}")
+        await self._directories.require_current(session, call.now)
         account = await self._fresh.find_account(session.account)
         if account is None:
             raise AccessDenied(detail=f"account {session.account} is gone")

@@ -29,7 +29,7 @@ def proof_check_actions() -> tuple[Action, ...]:
     return (
         _check("ListRolesWithSAML", _list_roles),
         _check("ListRolesWithWebIdentity", _list_roles),
-        _check("ListRolesWithLDAPIdentity", _list_roles),
+        _check("ListRolesWithLDAPIdentity", _note_roles),
         _check("CheckPassword", _confirm, "UserName"),
         _check("CheckMfa", _confirm, "MFAIdentifier"),
     )
@@ -50,6 +50,13 @@ async def _list_roles(given: ProvedRolesRequest, call: Call) -> Mapping[str, Any
         call.record.add_resource(arn)
     if not given["RoleArns"]:
         raise InvalidIdentityToken(NO_ROLE, detail=_NO_ROLE_DETAIL)
+    return {}
+
+
+async def _note_roles(given: ProvedRolesRequest, call: Call) -> Mapping[str, Any]:
+    """For a page that has refused those without a role, unless others may give some."""
+    for arn in given["RoleArns"]:
+        call.record.add_resource(arn)
     return {}
 
 

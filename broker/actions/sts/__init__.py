@@ -36,6 +36,7 @@ def sts_actions(
     messages: AuthorizationMessages,
     vault: Vault,
     public_origin: str,
+    derived: DerivedMinter,
 ) -> tuple[Action, ...]:
     """Every STS operation."""
     user_minter = UserMinter(fresh, issuer)
@@ -51,7 +52,7 @@ def sts_actions(
         GET_CALLER_IDENTITY,
         GET_DELEGATED_ACCESS_TOKEN,
         GetFederationToken(user_minter).action(),
-        GetScopedCredentials(DerivedMinter(fresh, issuer)).action(),
+        GetScopedCredentials(derived).action(),
         GetSessionToken(user_minter, mfa).action(),
         GetWebIdentityToken(fresh, vault, own, public_origin).action(),
     )

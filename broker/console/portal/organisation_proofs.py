@@ -12,6 +12,7 @@ from datetime import datetime
 from broker.authn.saml_key_budget import SamlKeyBudget
 from broker.console.context import ConsoleContext
 from broker.errors import BrokerError, ServiceUnavailable
+from broker.federation.ldap.prover import LdapProof
 from broker.federation.offered_roles import offered_roles
 from broker.federation.oidc_options import parse_oidc_options
 from broker.identities.organisations import Organisation
@@ -90,6 +91,38 @@ class OrganisationProofs:
             await asyncio.sleep(0)
             try:
                 found.append(await self._verify(token, account, now))
+            except ServiceUnavailable:
+                raise
+            except BrokerError:
+                continue
+        return found
+
+    async def ask_directory(
+        self, organisation: Organisation, first: LdapProof, now: datetime
+    ) -> list[LdapProof]:
+        """What the LDAP providers of the same directory say of the person.
+
+        Raises:
+            ServiceUnavailable: a provider cannot be read.
+        """
+        deps, identity = self._deps, first.identity
+        known = await deps.ldap.find_by_arn(identity.provider_arn)
+        found = []
+        for _, arn in organisation.ldap_providers:
+            provider = await deps.ldap.find_by_arn(arn)
+            if (
+                provider is None
+                or known is None
+                or arn == identity.provider_arn
+                or provider.directory != known.directory
+            ):
+                continue
+            try:
+                found.append(
+                    await deps.ldap.renew_subject(
+                        arn, provider.unique_id, identity.subject, now
+                    )
+                )
             except ServiceUnavailable:
                 raise
             except BrokerError:

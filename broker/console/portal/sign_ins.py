@@ -405,13 +405,22 @@ class PortalSignIns:
         _request: Request,
         pending: PendingLogin,
         now: datetime,
-        _organisation: Organisation | None,
+        organisation: Organisation | None,
     ) -> list[PortalIdentity]:
-        """Ask the directory again."""
-        proof = await self._context.deps.ldap.renew_subject(
+        """Ask the directory again; in an organisation, for the other members, too."""
+        first = await self._context.deps.ldap.renew_subject(
             pending.provider_arn, pending.provider_id, pending.subject, now
         )
-        return [PortalIdentity(identity=proof.identity, roles=proof.roles)]
+        found = [first]
+        if organisation is not None:
+            if not organisation.admits(first.identity.account, pending.provider_arn):
+                found = []
+            found += await self._proofs.ask_directory(organisation, first, now)
+        return [
+            PortalIdentity(identity=one.identity, roles=one.roles)
+            for one in found
+            if one.roles or organisation is None
+        ]
 
     async def _prove_token(
         self,

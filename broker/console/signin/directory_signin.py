@@ -16,6 +16,7 @@ from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
+from broker.console.portal.places import PortalPlaces
 from broker.console.portal.sign_ins import leads_to_portal, to_portal
 from broker.console.request_info import note, source_address
 from broker.console.signin.account_page import require_place
@@ -59,6 +60,7 @@ class DirectorySignIn:
         self._completion = completion
         self._offer = offer
         self._options = SignInOptions(context)
+        self._places = PortalPlaces(context)
 
     def show(
         self,
@@ -106,7 +108,7 @@ class DirectorySignIn:
             self._context.destinations.find_safe(form.find("Destination") or "") or ""
         )
         try:
-            proof = await self._list(request, provider, form)
+            proof = await self._list(request, provider, form, destination)
         except (IdpRejectedClaim, Throttling, AccessDenied) as error:
             problem, status = words_of(error), status_of(error)
         except IdpCommunicationError as error:
@@ -119,7 +121,7 @@ class DirectorySignIn:
         )
 
     async def _list(
-        self, request: Request, provider: LdapProvider, form: Form
+        self, request: Request, provider: LdapProvider, form: Form, destination: str
     ) -> LdapProof:
         """Try the password, and list the roles that it gives.
 
@@ -143,8 +145,11 @@ class DirectorySignIn:
             found.append(proof)
             return proved_by(proof.identity)
 
+        # In an organisation, other members' providers may give some.
+        is_shared = self._places.organisation_of(destination) is not None
+
         def roles() -> Mapping[str, object]:
-            if not found[0].roles:
+            if not found[0].roles and not is_shared:
                 raise AccessDenied(NO_ROLE, detail="GroupRoles maps none of the groups")
             return {"RoleArns": found[0].roles}
 
@@ -168,11 +173,11 @@ class DirectorySignIn:
         logins = {
             arn: _pending(provider, identity, arn, destination, roles) for arn in roles
         }
-        first = next(iter(logins.values()))
         if leads_to_portal(destination):
-            return await self._completion.redirect(to_portal(first, destination))
+            login = _pending(provider, identity, "", destination, roles)
+            return await self._completion.redirect(to_portal(login, destination))
         if len(logins) == 1:
-            return await self._completion.redirect(first)
+            return await self._completion.redirect(*logins.values())
         return await self._offer.ask(
             request, identity, identity.session_name or "", logins
         )

@@ -38,9 +38,10 @@ class ProviderStart:
         option = await self._options.find(account, request.path_params["provider"])
         if option is None:
             raise NoSuchEntity("There is no such page.")
-        await self._context.begin_limits.require(source_address(request))
         destination = form.find("Destination") or ""
         destination = self._context.destinations.find_safe(destination) or ""
+        if not isinstance(option.provider, LdapProvider):
+            await self._context.begin_limits.require(source_address(request))
         if isinstance(option.provider, SamlProvider):
             response = await self._saml.begin(request, option.provider, destination)
         elif isinstance(option.provider, LdapProvider):

@@ -95,6 +95,10 @@ class SignInOptions:
             client_id = parse_oidc_options(oidc.options).client_id if oidc else None
             if oidc and client_id:
                 found.setdefault(("oidc", oidc.url, client_id), SignInOption(oidc))
+        for account, arn in organisation.ldap_providers:
+            ldap = await self._fresh.find_ldap_provider(account, _name_of(arn))
+            if ldap and LdapProviderOptions.parse(ldap.options).sign_in:
+                found.setdefault(("ldap", ldap.directory), SignInOption(ldap))
         return tuple(found.values())
 
     async def start_path(self, provider_arn: str) -> str:

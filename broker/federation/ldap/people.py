@@ -4,10 +4,11 @@ Search, then bind: the name that a person types is only ever a value in a filter
 the bind takes the entry's own name.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from broker.federation.ldap.connection import (
     SEARCH,
@@ -35,6 +36,7 @@ _LEVELS_MAX = 10
 
 _BATCH = 50
 _DN = "dn"
+_GONE = "no longer in the directory"
 
 Attempt = Callable[[str], AbstractAsyncContextManager[object]]
 
@@ -141,21 +143,51 @@ class LdapPeople:
             lambda connection: self._read(connection, subject, now)
         )
 
-    async def is_over(self, subject: str, now: datetime) -> str:
-        """Why the person's sessions must end; empty when they need not.
+    async def find_over(
+        self, subjects: Sequence[str], now: datetime
+    ) -> Mapping[str, str]:
+        """Those of the subjects whose sessions must end, with the reason.
 
         Raises:
             LdapUnavailableError: the directory could not be asked.
         """
+        over: dict[str, str] = {}
+        for start in range(0, len(subjects), _BATCH):
+            some = subjects[start : start + _BATCH]
+            over |= await self._servers.work(
+                partial(self._find_over, subjects=some, now=now)
+            )
+        return over
 
-        async def look(connection: LdapConnection) -> None:
-            self._require_open(await self._find_entry(connection, subject), now)
-
-        try:
-            await self._servers.work(look)
-        except PersonRefusedError as error:
-            return str(error) if error.is_over else ""
-        return ""
+    async def _find_over(
+        self, connection: LdapConnection, *, subjects: Sequence[str], now: datetime
+    ) -> Mapping[str, str]:
+        attribute = self._directory.subject
+        filters = []
+        over = {}
+        for subject in subjects:
+            # Whom this search does not find is no longer there.
+            over[subject] = _GONE
+            with suppress(ValueError):
+                filters.append(equals(attribute, subject_value(subject, attribute)))
+        found = (
+            await connection.search(
+                self._directory.base,
+                any_of(filters),
+                self._attributes,
+                most=len(filters),
+            )
+            if filters
+            else ()
+        )
+        for entry in found:
+            subject = read_subject(entry, attribute)
+            state = state_of_entry(entry, now)
+            if subject in over and not state.is_over:
+                del over[subject]
+            elif subject in over:
+                over[subject] = state.value
+        return over
 
     async def reach(self) -> None:
         """Connect and bind as the service.

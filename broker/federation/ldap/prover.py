@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime
 
-from broker.errors import IdpCommunicationError, IdpRejectedClaim
+from broker.errors import (
+    ExpiredToken,
+    IdpCommunicationError,
+    IdpRejectedClaim,
+    ServiceUnavailable,
+)
 from broker.federation.ldap.connection import LdapUnavailableError
 from broker.federation.ldap.options import LdapProviderOptions
 from broker.federation.ldap.people import (
@@ -14,12 +19,13 @@ from broker.federation.ldap.people import (
     PersonRefusedError,
 )
 from broker.federation.session_name import session_name
-from broker.model.account import AccountId, parse_account_id
+from broker.model.account import parse_account_id
 from broker.model.arn import Arn
 from broker.model.entities import LdapProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.model.secret import Secret
+from broker.model.session import Session
 from broker.model.struct import struct
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.ldap_sign_ins import LdapSignIn, LdapSignIns
@@ -52,9 +58,10 @@ class LdapProver:
         self._directories = directories
         self._sign_ins = sign_ins
 
-    async def find_provider(self, account: AccountId, name: str) -> LdapProvider | None:
-        """The account's provider, at most a second old."""
-        return await self._fresh.find_ldap_provider(account, name)
+    async def find_by_arn(self, arn: str) -> LdapProvider | None:
+        """The provider of an ARN, at most a second old."""
+        account = parse_account_id(Arn.parse(arn).account)
+        return await self._fresh.find_ldap_provider(account, provider_name(arn))
 
     def people_of(self, provider: LdapProvider) -> LdapPeople:
         """The directory behind a provider.
@@ -92,29 +99,66 @@ class LdapProver:
             raise wire_error(error) from error
         return await self._vouched(provider, person, now)
 
-    async def renew(self, identity: FederatedIdentity, now: datetime) -> LdapProof:
-        """The same person as the directory has them now.
+    async def renew(
+        self, identity: FederatedIdentity, now: datetime
+    ) -> FederatedIdentity:
+        """The same person as the directory has them now; others as they are.
+
+        Raises:
+            ExpiredToken: they are gone, or their account is closed.
+            ServiceUnavailable: the directory could not be asked.
+        """
+        if identity.principal.type is not PrincipalType.LDAP:
+            return identity
+        proof = await self._renew_session(
+            identity.provider_arn, identity.provider_id, identity.subject, now
+        )
+        return proof.identity
+
+    async def require_current(self, session: Session, now: datetime) -> None:
+        """Refuse to continue the session of someone whom the directory no longer has.
+
+        Sessions of others pass, and so do chained ones, which say nothing of people:
+        those end with what they came from.
+
+        Raises:
+            ExpiredToken: they are gone, or their account is closed.
+            ServiceUnavailable: the directory could not be asked.
+        """
+        arn = session.provider_arn or ""
+        key = f"{provider_name(arn)}:sub"
+        for subject in session.identity_context.get(key, ()):
+            await self._renew_session(arn, session.provider_id, subject, now)
+
+    async def _renew_session(
+        self, provider_arn: str, provider_id: str, subject: str, now: datetime
+    ) -> LdapProof:
+        try:
+            return await self.renew_subject(provider_arn, provider_id, subject, now)
+        except IdpRejectedClaim as error:
+            raise ExpiredToken(detail=error.detail) from error
+        except IdpCommunicationError as error:
+            raise ServiceUnavailable(detail=error.detail) from error
+
+    async def renew_subject(
+        self, provider_arn: str, provider_id: str, subject: str, now: datetime
+    ) -> LdapProof:
+        """The person of a subject; the provider by its ARN and unique id.
 
         Raises:
             IdpRejectedClaim: they are gone, or their account is closed.
             IdpCommunicationError: the directory could not be asked.
         """
-        return await self.renew_subject(
-            identity.provider_arn, identity.provider_id, identity.subject, now
-        )
-
-    async def renew_subject(
-        self, provider_arn: str, provider_id: str, subject: str, now: datetime
-    ) -> LdapProof:
-        """The same, by the provider's ARN and unique id, and the subject."""
-        account = parse_account_id(Arn.parse(provider_arn).account)
-        provider = await self.find_provider(account, provider_name(provider_arn))
+        provider = await self.find_by_arn(provider_arn)
         if provider is None or provider.unique_id != provider_id:
             raise IdpRejectedClaim(_NO_PROVIDER, detail=provider_arn)
         people = self.people_of(provider)
         try:
             person = await people.find_current(subject, now)
         except (PersonRefusedError, LdapUnavailableError) as error:
+            if isinstance(error, PersonRefusedError) and error.is_over:
+                # What they opened before ends, too, without waiting for its turn.
+                await self._sign_ins.ask_soon(provider.unique_id, subject)
             raise wire_error(error) from error
         return await self._vouched(provider, person, now)
 

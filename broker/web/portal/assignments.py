@@ -36,6 +36,7 @@ _NAMES: Mapping[type[BrokerError], str] = {
     AccessDenied: "ForbiddenException",
     NoSuchEntity: "ResourceNotFoundException",
     Throttling: "TooManyRequestsException",
+    ExpiredToken: "UnauthorizedException",
     ServiceUnavailable: "ServiceUnavailableException",
     InternalFailure: "InternalServerException",
 }

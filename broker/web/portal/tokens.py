@@ -335,6 +335,7 @@ class TokenApi:
         if family is None or family.client_id != given["clientId"]:
             raise _refused("no such refresh token of this client")
         portal = await self._open(family.portal, now)
+        await portal.require_current(now)
         known = await self._grants.find_token(token)
         if known is None:
             raise _refused("the refresh token is not of its family")

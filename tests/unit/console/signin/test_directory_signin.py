@@ -1,18 +1,30 @@
 """People of a real slapd sign in to the console."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from broker.federation.ldap.prover import WRONG
+from broker.federation.refusals import explain_refusal
 from tests.support.directory_world import (
     PROVIDER,
     START,
     directory_world,
+    send_password,
     sign_in,
 )
-from tests.support.signin import ACCOUNT
-from tests.support.slapd import GROUPS, Slapd, dn_of, group, person, start_slapd
+from tests.support.signin import ACCOUNT, form_fields, role_arn, text_of
+from tests.support.slapd import (
+    GROUPS,
+    PASSWORD,
+    Slapd,
+    dn_of,
+    group,
+    person,
+    start_slapd,
+)
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
 
@@ -23,7 +35,8 @@ def slapd() -> Iterator[Slapd]:
         person("ann"),
         person("bob"),
         person("cid"),
-        group("staff", dn_of("ann"), dn_of("bob")),
+        person("old", shadowExpire="1"),
+        group("staff", dn_of("ann"), dn_of("bob"), dn_of("old")),
         group("admins", dn_of("bob")),
         group("all", f"cn=staff,{GROUPS}"),
     ) as server:
@@ -41,3 +54,144 @@ async def test_a_person_signs_in_to_the_console(slapd: Slapd, tmp_path: Path) ->
         record = await world.recorded("sts:AssumeRoleWithLDAPIdentity")
         assert record.session["provider_arn"] == PROVIDER
         assert record.session["kind"] == "AssumeRoleWithLDAPIdentity"
+
+
+async def test_several_roles_are_a_choice(slapd: Slapd, tmp_path: Path) -> None:
+    groups = {"staff": ["Staff"], "admins": ["Staff", "Boss"]}
+    async with directory_world(tmp_path, slapd, groups) as world:
+        browser = world.browser()
+        page = await send_password(browser, "bob")
+        assert page.status_code == 200
+        assert "You are bob" in text_of(page)
+        fields = form_fields(page, "/signin/oidc/role")
+        for role, status in ((role_arn("Reader"), 403), (role_arn("Boss"), 303)):
+            chosen = await browser.post(
+                "/signin/oidc/role",
+                data={**fields, "roleIndex": role},
+                headers={"sec-fetch-site": "same-origin"},
+            )
+            assert chosen.status_code == status, text_of(chosen)
+        assert "Boss" in text_of(await browser.get("/console/"))
+
+
+REFUSED = {
+    "a wrong password": ("ann", "wrong", 403),
+    "nobody": ("nobody", "wrong", 403),
+    "an empty password": ("ann", "", 403),
+    "everybody": ("*", PASSWORD, 403),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_whatever_is_wrong_a_person_reads_the_same(
+    slapd: Slapd, tmp_path: Path, case: str
+) -> None:
+    username, password, status = REFUSED[case]
+    async with directory_world(tmp_path, slapd, {"staff": ["Staff"]}) as world:
+        page = await send_password(world.browser(), username, password)
+        assert page.status_code == status
+        assert WRONG in text_of(page)
+        record = await world.recorded("signin:ListRolesWithLDAPIdentity")
+        assert record.error_code == "IDPRejectedClaim"
+        assert record.resources == (PROVIDER,)
+        assert record.detail.startswith("wrong name or password")
+        whole = f"{record!r}"
+        assert PASSWORD not in whole
+
+
+async def test_states_are_told_to_operators_only(slapd: Slapd, tmp_path: Path) -> None:
+    async with directory_world(tmp_path, slapd, {"staff": ["Staff"]}) as world:
+        page = await send_password(world.browser(), "old")
+        assert WRONG in text_of(page)
+        assert "expired" not in text_of(page)
+        record = await world.recorded("signin:ListRolesWithLDAPIdentity")
+        assert record.detail == f"account expired: {dn_of('old')}"
+        check = explain_refusal(record)
+        assert check is not None
+        assert check.title == "The directory lets the person in"
+        assert "expired" in check.found
+
+
+async def test_without_a_group_there_is_no_role(slapd: Slapd, tmp_path: Path) -> None:
+    async with directory_world(tmp_path, slapd, {"staff": ["Staff"]}) as world:
+        page = await send_password(world.browser(), "cid")
+        assert page.status_code == 403
+        assert "none of your groups" in text_of(page)
+
+
+async def test_ten_wrong_passwords_and_then_none(slapd: Slapd, tmp_path: Path) -> None:
+    """However the name is written; a password that is right counts for nothing then."""
+    async with directory_world(tmp_path, slapd, {"staff": ["Staff"]}) as world:
+        browser = world.browser()
+        for number in range(10):
+            name = ("Nobody", "NOBODY")[number % 2]
+            assert (await send_password(browser, name, "x")).status_code == 403
+        assert (await send_password(browser, "nobody", "x")).status_code == 429
+        assert (await send_password(browser, "ann")).status_code == 303
+
+
+async def test_a_form_from_elsewhere_is_refused(slapd: Slapd, tmp_path: Path) -> None:
+    async with directory_world(tmp_path, slapd, {"staff": ["Staff"]}) as world:
+        browser = world.browser()
+        data = {"username": "ann", "password": PASSWORD}
+        assert (await browser.post(START, data=data)).status_code == 403
+        page = await browser.get(START)
+        data |= form_fields(page, START)
+        headers = {"sec-fetch-site": "cross-site", "origin": "https://evil.example"}
+        sent = await browser.post(START, data=data, headers=headers)
+        assert sent.status_code == 403
+        other = await world.browser().post(START, data=data)
+        assert other.status_code == 403
+
+
+async def test_a_sign_in_is_good_once(slapd: Slapd, tmp_path: Path) -> None:
+    async with directory_world(tmp_path, slapd, {"staff": ["Staff"]}) as world:
+        browser = world.browser()
+        sent = await send_password(browser, "ann")
+        location = sent.headers["location"]
+        assert (await browser.get(location)).status_code == 303
+        again = await world.browser().get(location)
+        assert again.status_code == 400
+
+
+async def test_without_sign_in_there_is_no_page(slapd: Slapd, tmp_path: Path) -> None:
+    async with directory_world(tmp_path, slapd, {"staff": ["Staff"]}) as world:
+        directory = world.services.stores.directory
+        provider = await directory.find_ldap_provider(ACCOUNT, "corp")
+        assert provider is not None
+        async with directory.change(ACCOUNT) as change:
+            await change.update_ldap_provider(
+                replace(provider, options={**provider.options, "SignIn": False})
+            )
+        browser = world.browser()
+        assert (await browser.get(START)).status_code == 404
+        assert START not in (await browser.get(f"/signin/{ACCOUNT}")).text
+
+
+async def test_deleting_the_provider_ends_what_it_opened(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    async with directory_world(tmp_path, slapd, {"staff": ["Staff"]}) as world:
+        browser = world.browser()
+        await sign_in(browser, "ann")
+        directory = world.services.stores.directory
+        provider = await directory.find_ldap_provider(ACCOUNT, "corp")
+        assert provider is not None
+        async with directory.change(ACCOUNT) as change:
+            await change.delete_ldap_provider(provider)
+        assert (await browser.get("/console/")).status_code != 200
+        world.clock.move(60)
+        await world.services.leavers.ask()
+
+
+async def test_a_directory_that_is_away_says_so(slapd: Slapd, tmp_path: Path) -> None:
+    nowhere = ["ldaps://localhost:1"]
+    async with directory_world(
+        tmp_path, slapd, {"staff": ["Staff"]}, Servers=nowhere
+    ) as world:
+        page = await send_password(world.browser(), "ann")
+        assert page.status_code == 503
+        assert "cannot be asked right now" in text_of(page)
+        record = await world.recorded("signin:ListRolesWithLDAPIdentity")
+        assert record.error_code == "IDPCommunicationError"
+        assert record.detail.startswith("connect: ldaps://localhost:1")

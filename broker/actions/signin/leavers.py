@@ -1,0 +1,153 @@
+"""Ends what people opened who have left a directory.
+
+A directory tells nobody that an account was closed, so it is asked: about each person
+whose sessions may live, less than a minute after the last time, fifty with one search.
+Each person is asked about by one worker at a time, each directory for itself, so that
+one that hangs delays no other's leavers.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+
+import structlog
+
+from broker.clock import Clock
+from broker.entropy import new_request_id
+from broker.errors import IdpCommunicationError
+from broker.federation.ldap.connection import LdapUnavailableError
+from broker.federation.ldap.prover import LdapProver
+from broker.model.audit import AuditRecord
+from broker.model.entities import LdapProvider
+from broker.sessions.revoke import SETTLING, revoke_person
+from broker.stores.directory.port import Directory
+from broker.stores.errors import ConflictError, StoreUnavailableError
+from broker.stores.ldap_sign_ins import LdapSignIn, LdapSignIns
+
+TICK_SECONDS = 5.0
+ASK_AFTER = timedelta(seconds=40)
+"""With a tick and the longest wait for a directory, less than a minute."""
+
+_TAKEN = 500
+"""People asked about in one round of a worker."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Leavers:
+    """Asks about people, and ends the sessions of those who left."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        ldap: LdapProver,
+        sign_ins: LdapSignIns,
+        clock: Clock,
+    ) -> None:
+        self._directory = directory
+        self._ldap = ldap
+        self._sign_ins = sign_ins
+        self._clock = clock
+
+    @asynccontextmanager
+    async def watching(
+        self, *, interval_seconds: float = TICK_SECONDS
+    ) -> AsyncIterator[None]:
+        """Ask in the background while the block runs."""
+        task = asyncio.create_task(self._watch(interval_seconds), name="leavers")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def ask(self) -> bool:
+        """Ask about some who are due; whether there may be more.
+
+        Raises:
+            StoreUnavailableError, ConflictError: the database is away or busy.
+        """
+        now = self._clock.now()
+        due = await self._sign_ins.take_due(now, before=now - ASK_AFTER, most=_TAKEN)
+        by_provider: dict[tuple[str, str, str], list[LdapSignIn]] = defaultdict(list)
+        for one in due:
+            by_provider[one.account, one.provider, one.provider_id].append(one)
+        results = await asyncio.gather(
+            *(self._ask_provider(some, now) for some in by_provider.values()),
+            return_exceptions=True,
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return len(due) == _TAKEN
+
+    async def _ask_provider(self, some: Sequence[LdapSignIn], now: datetime) -> None:
+        first = some[0]
+        provider = await self._directory.find_ldap_provider(
+            first.account, first.provider
+        )
+        if provider is None or provider.unique_id != first.provider_id:
+            # Its deletion ended all that it had vouched for.
+            await self._sign_ins.forget(some, now)
+            return
+        try:
+            over = await self._ldap.people_of(provider).find_over(
+                [one.subject for one in some], now
+            )
+        except (LdapUnavailableError, IdpCommunicationError) as error:
+            _log.warning(
+                "a directory cannot be asked about its people",
+                provider=provider.arn,
+                error=str(error),
+            )
+            return
+        if over:
+            await self._end(provider, over)
+            gone = [one for one in some if one.subject in over]
+            await self._sign_ins.forget(gone, self._clock.now())
+
+    async def _end(self, provider: LdapProvider, over: Mapping[str, str]) -> None:
+        """End everything that these people opened, by subject, with the reason."""
+        async with self._directory.change(provider.account) as change:
+            for subject, why in over.items():
+                now = self._clock.now()
+                await revoke_person(
+                    change,
+                    account=provider.account,
+                    issuers=(provider.arn,),
+                    subject=subject,
+                    now=now,
+                    # What was being minted while the directory was asked.
+                    settling=SETTLING,
+                    reason=why,
+                )
+                await change.record(
+                    AuditRecord(
+                        event_id=new_request_id(),
+                        at=now,
+                        account=provider.account,
+                        door="background",
+                        action="broker:EndDirectorySessions",
+                        caller_arn="broker",
+                        parameters={"Subject": subject},
+                        resources=(provider.arn,),
+                        decision="allowed",
+                        reason=why,
+                    )
+                )
+                _log.info("a person left", provider=provider.arn, reason=why)
+
+    async def _watch(self, interval_seconds: float) -> None:
+        while True:
+            more = False
+            try:
+                more = await self.ask()
+            except (StoreUnavailableError, ConflictError) as error:
+                _log.warning("nobody is asked about", error=str(error))
+            except Exception:  # noqa: BLE001  # the loop must outlive any round
+                _log.exception("unexpected failure")
+            if not more:
+                await asyncio.sleep(interval_seconds)

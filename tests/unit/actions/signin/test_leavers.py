@@ -1,0 +1,190 @@
+"""People who leave a real slapd lose what they opened."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from broker.errors import ExpiredToken
+from tests.support.directory_world import (
+    PROVIDER,
+    directory_world,
+    send_password,
+    sign_in,
+)
+from tests.support.portal import Person, Terminal
+from tests.support.signin import ACCOUNT, SignInWorld, text_of
+from tests.support.slapd import Slapd, dn_of, group, person, start_slapd
+
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
+
+MINUTE = 60
+NAMES = ("disabled", "deleted", "expired", "locked", "stays", "moved", "away")
+
+
+@pytest.fixture
+def slapd() -> Iterator[Slapd]:
+    with start_slapd(
+        *map(person, NAMES),
+        group("staff", *map(dn_of, NAMES)),
+        group("others", dn_of("moved")),
+    ) as server:
+        yield server
+
+
+@dataclass
+class Signed:
+    """What one person has opened: the console, the portal, a terminal."""
+
+    console: httpx.AsyncClient
+    portal: httpx.AsyncClient
+    terminal: Terminal
+    tokens: dict[str, Any]
+
+    async def role(self) -> httpx.Response:
+        return await self.terminal.role(self.tokens["accessToken"], "Staff")
+
+    async def refresh(self) -> httpx.Response:
+        answer = await self.terminal.token(
+            "refresh_token", refreshToken=self.tokens["refreshToken"]
+        )
+        if answer.status_code == 200:
+            self.tokens = answer.json()
+        return answer
+
+
+@asynccontextmanager
+async def opened(
+    slapd: Slapd, folder: Path, *names: str
+) -> AsyncIterator[tuple[SignInWorld, dict[str, Signed]]]:
+    groups = {"staff": ["Staff"], "others": ["Other"]}
+    async with directory_world(folder, slapd, groups) as world:
+        found = {}
+        for name in names:
+            console = world.browser()
+            await _to_console(console, name)
+            someone = Person(world)
+            sent = await send_password(
+                someone.browser, name, destination=f"/portal/{ACCOUNT}"
+            )
+            assert sent.status_code == 303, text_of(sent)
+            arrived = await someone.browser.get(sent.headers["location"])
+            assert arrived.headers["location"] == f"/portal/{ACCOUNT}", arrived.text
+            terminal = await Terminal(world).register()
+            code = await someone.code_for(terminal)
+            tokens = (await terminal.redeem(code)).json()
+            found[name] = Signed(console, someone.browser, terminal, tokens)
+        yield world, found
+
+
+async def _to_console(browser: httpx.AsyncClient, name: str) -> None:
+    if name != "moved":
+        assert "Staff" in await sign_in(browser, name)
+
+
+async def is_open(signed: Signed) -> bool:
+    page = await signed.console.get("/console/")
+    return page.status_code == 200
+
+
+def leave(slapd: Slapd, name: str) -> None:
+    dn = dn_of(name)
+    match name:
+        case "disabled":
+            slapd.modify(
+                dn, "add: pwdAccountLockedTime", "pwdAccountLockedTime: 000001010000Z"
+            )
+        case "deleted":
+            slapd.delete(dn)
+        case "expired":
+            slapd.modify(dn, "add: shadowExpire", "shadowExpire: 1")
+        case "locked":
+            slapd.modify(
+                dn, "add: pwdAccountLockedTime", "pwdAccountLockedTime: 20260101000000Z"
+            )
+
+
+@pytest.mark.parametrize("name", ["disabled", "deleted", "expired", "locked"])
+async def test_who_leaves_loses_everything_within_a_minute(
+    slapd: Slapd, tmp_path: Path, name: str
+) -> None:
+    async with opened(slapd, tmp_path, name, "stays") as (world, people):
+        gone, stays = people[name], people["stays"]
+        taken = (await gone.role()).json()["roleCredentials"]
+        leave(slapd, name)
+        # Nothing new from now on, before anybody was polled.
+        assert (await gone.role()).status_code == 401
+        assert (await gone.refresh()).json()["error"] == "invalid_grant"
+        assert await is_open(gone)
+        world.clock.move(MINUTE)
+        assert not await world.services.leavers.ask()
+        assert not await is_open(gone)
+        with pytest.raises(ExpiredToken):
+            await world.services.resolver.resolve(
+                taken["accessKeyId"], taken["sessionToken"], world.clock.now()
+            )
+        record = await world.recorded("broker:EndDirectorySessions")
+        assert record.resources == (PROVIDER,)
+        assert await is_open(stays)
+        assert (await stays.role()).status_code == 200
+        assert (await stays.refresh()).status_code == 200
+        # Once is enough: nobody is asked about who is gone.
+        world.clock.move(MINUTE)
+        await world.services.leavers.ask()
+        ends = [
+            one
+            for one in await world.audit()
+            if one.action == "broker:EndDirectorySessions"
+        ]
+        assert len(ends) == 1
+
+
+async def test_who_comes_back_signs_in_anew(slapd: Slapd, tmp_path: Path) -> None:
+    async with opened(slapd, tmp_path, "expired") as (world, people):
+        leave(slapd, "expired")
+        world.clock.move(MINUTE)
+        await world.services.leavers.ask()
+        assert not await is_open(people["expired"])
+        slapd.modify(dn_of("expired"), "delete: shadowExpire")
+        world.clock.move(MINUTE)
+        assert "Staff" in await sign_in(world.browser(), "expired")
+
+
+async def test_a_role_goes_with_the_group(slapd: Slapd, tmp_path: Path) -> None:
+    async with opened(slapd, tmp_path, "moved") as (_, people):
+        moved = people["moved"]
+        assert (await moved.role()).status_code == 200
+        slapd.modify(
+            f"cn=staff,{dn_of('x').partition(',')[2].replace('people', 'groups')}",
+            "delete: member",
+            f"member: {dn_of('moved')}",
+        )
+        refused = await moved.role()
+        assert refused.status_code == 403, refused.text
+        other = await moved.terminal.role(moved.tokens["accessToken"], "Other")
+        assert other.status_code == 200
+
+
+async def test_without_the_directory_nothing_new_is_made_and_nobody_loses_anything(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    async with opened(slapd, tmp_path, "away") as (world, people):
+        away = people["away"]
+        slapd.stop()
+        assert (await away.role()).status_code == 503
+        assert (await away.refresh()).status_code == 503
+        world.clock.move(MINUTE)
+        await world.services.leavers.ask()
+        assert await is_open(away)
+        slapd.start()
+        world.clock.move(MINUTE)
+        # For two seconds nobody waits for a directory that did not answer.
+        async with asyncio.timeout(20):
+            while (await away.role()).status_code != 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert (await away.refresh()).status_code == 200
