@@ -195,10 +195,8 @@ def test_seaweedfs(tmp_path: Path) -> None:
             "127.0.0.1:8333": f"127.0.0.1:{ports['s3']}",
             "weed server": " ".join(["weed server", *options]),
         },
-        # What it needs for the first object is there last.
-        servers={
-            "weed server": f"http://127.0.0.1:{ports['volume']}/status",
-        },
+        # A place for an object can be had last of all.
+        servers={"weed server": f"http://127.0.0.1:{ports['master']}/dir/assign"},
     ) as job:
         job.prepare()
         job.follow("At SeaweedFS")
