@@ -1,7 +1,6 @@
 """The one gate: gather, evaluate, and refuse what is not allowed."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 
 from broker.authz.context import Context, call_context, resource_context
@@ -140,8 +139,17 @@ class Guard:
         if like is None:
             applicable = await self._applicable(caller, need)
         else:
-            resource = await self._library.resource(need.account, need.resource)
-            applicable = replace(like.applicable, resource=resource)
+            shared = like.applicable
+            # Written out: `dataclasses.replace` takes three times as long.
+            applicable = ApplicablePolicies(
+                identity=shared.identity,
+                boundary=shared.boundary,
+                session=shared.session,
+                resource=await self._library.resource(need.account, need.resource),
+                resource_account=shared.resource_account,
+                service_controls=shared.service_controls,
+                resource_controls=shared.resource_controls,
+            )
         request = AccessRequest(
             action=need.action,
             resource=need.resource,

@@ -12,6 +12,7 @@ Source: OpenID AuthZEN, "Authorization API 1.0", final.
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -74,7 +75,8 @@ _UNTIL = {
     "permit_on_first_permit": True,
 }
 
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+_TEXT_MAX = 2048
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=_TEXT_MAX)]
 _Properties = Annotated[dict[str, Any], Field(max_length=_KEYS_MAX)]
 
 
@@ -226,6 +228,9 @@ class _BatchReader:
     def __init__(self, *, is_batch: bool) -> None:
         self._is_batch = is_batch
         self._until: bool | None = None
+        self._names: list[list[str]] = []
+        """The resources of each question."""
+
         self.unreadable: dict[int, str] | None = None
         """By place; None if one evaluation was asked for by itself."""
 
@@ -253,32 +258,78 @@ class _BatchReader:
             if name in given
         }
         self.unreadable = {}
-        questions = []
+        questions: list[Question] = []
+        before = ""
         for place, one in enumerate(asked):
+            # Evaluations that differ in their resource alone are one question.
+            kind, name = _plain_resource(one) if self._until is None else ("", "")
+            if kind and kind == before:
+                self._names[-1].append(name)
+                continue
+            before = ""
             try:
-                questions.append(
-                    _question(read_model(_Evaluation, {**defaults, **one}))
-                )
+                question = _question(read_model(_Evaluation, {**defaults, **one}))
             except InvalidQuestion as error:
                 self.unreadable[place] = error.words
                 if self._until is False:
                     break  # the first denial
-        return Batch(questions=tuple(questions), until=self._until)
+                continue
+            questions.append(question)
+            self._names.append(list(question.resources))
+            before = kind
+        joined = zip(questions, self._names, strict=True)
+        return Batch(
+            questions=tuple(
+                one if len(names) == 1 else replace(one, resources=tuple(names))
+                for one, names in joined
+            ),
+            until=self._until,
+        )
 
     def describe(self, given: list[DecisionAnswer]) -> list[dict[str, Any]]:
         """The answers with the denials in between, as far as the batch went."""
         found: list[dict[str, Any]] = []
-        answers = iter(given)
+        sizes = map(len, self._names)
+        answers = iter(
+            [
+                one
+                for answer, size in zip(given, sizes, strict=False)
+                for one in _describe_each(answer, size)
+            ]
+        )
         while True:
             text = (self.unreadable or {}).get(len(found))
             if text is not None:
                 found.append(_denial(_BAD, text))
             elif (answer := next(answers, None)) is not None:
-                found.append(_describe(answer))
+                found.append(answer)
             else:
                 return found
             if found[-1]["decision"] is self._until:
                 return found
+
+
+def _plain_resource(one: dict[str, Any]) -> tuple[str, str]:
+    """Type and name, if an evaluation has nothing else; empty if it has."""
+    resource = one.get("resource")
+    if len(one) != 1 or not isinstance(resource, dict) or len(resource) != 2:  # noqa: PLR2004
+        return "", ""
+    kind, name = resource.get("type"), resource.get("id")
+    if not isinstance(kind, str) or not isinstance(name, str):
+        return "", ""
+    return (kind, name) if 0 < len(name) <= _TEXT_MAX else ("", "")
+
+
+def _describe_each(answer: DecisionAnswer, size: int) -> list[dict[str, Any]]:
+    """The decisions of a question that stands for so many evaluations."""
+    if answer.refusal is not None:
+        return [_describe(answer)] * size
+    return [
+        {"decision": one.allowed}
+        if one.refusal is None
+        else _denial(one.refusal.status, one.refusal.words)
+        for one in answer.decisions
+    ]
 
 
 def _describe(answer: DecisionAnswer) -> dict[str, Any]:

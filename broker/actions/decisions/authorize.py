@@ -9,7 +9,7 @@ kept (`broker.audit.decisions`).
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from broker.actions.action import Action, Call
@@ -89,7 +89,8 @@ _TOGETHER = 100
 class _Subject:
     """Who acts, and what is known of their request.
 
-    ``like`` is a first judgement, whose policies serve all others.
+    ``like`` is a first judgement, whose policies serve all others, and ``context`` the
+    condition keys that the service adds nothing to.
     """
 
     caller: Caller
@@ -99,6 +100,7 @@ class _Subject:
     payload: str = ""
     path: str = ""
     like: Judgement | None = None
+    context: Context | None = None
 
 
 @struct
@@ -193,23 +195,66 @@ class Authorizer:
         work = _Work()
         answers: list[DecisionAnswer] = []
         for asked in batch.questions:
-            question = asked
-            try:
-                if asked.is_foreign:
-                    question = complete_question(ready.compiled, asked)
-                check_question(ready.compiled, question)
-            except ValidationError as refusal:
-                if noted:
-                    await self._note_refused(ready, question, call, refusal)
-                answer = DecisionAnswer(refusal=refusal)
-            else:
-                answer = await self._answer(ready, question, call, work, noted=noted)
+            answer = await self._answer_checked(ready, asked, call, work, noted=noted)
             answers.append(answer)
             if batch.until is not None and answer.allowed is batch.until:
                 break
         if noted:
             await self._note(ready, work, call)
         return answers
+
+    async def _answer_checked(
+        self,
+        ready: ReadyService,
+        asked: Question,
+        call: Call,
+        work: _Work,
+        *,
+        noted: bool,
+    ) -> DecisionAnswer:
+        """The answer, which may be that it cannot be asked.
+
+        Of several resources in foreign words each has its own.
+        """
+        question = asked
+        try:
+            if asked.is_foreign:
+                question = complete_question(ready.compiled, asked)
+            check_question(ready.compiled, question)
+        except ValidationError as refusal:
+            if asked.is_foreign and len(asked.resources) > 1 and not asked.is_split:
+                return await self._answer_singly(ready, asked, call, work, noted=noted)
+            if noted:
+                await self._note_refused(ready, question, call, refusal)
+            return DecisionAnswer(refusal=refusal)
+        return await self._answer(ready, question, call, work, noted=noted)
+
+    async def _answer_singly(
+        self,
+        ready: ReadyService,
+        asked: Question,
+        call: Call,
+        work: _Work,
+        *,
+        noted: bool,
+    ) -> DecisionAnswer:
+        caller: Caller | None = None
+        decisions: list[ActionDecision] = []
+        for resource in asked.resources:
+            one = await self._answer_checked(
+                ready, replace(asked, resources=(resource,)), call, work, noted=noted
+            )
+            caller = caller or one.caller
+            decisions += one.decisions or [
+                ActionDecision(
+                    action=action,
+                    resource=resource,
+                    allowed=False,
+                    refusal=one.refusal,
+                )
+                for action in asked.actions
+            ]
+        return DecisionAnswer(caller=caller, decisions=tuple(decisions))
 
     async def _answer(
         self,
@@ -419,11 +464,15 @@ class Authorizer:
     async def _note(self, ready: ReadyService, work: _Work, call: Call) -> None:
         """Count the decisions, and keep what must be kept; a batch by its actions."""
         kept: dict[tuple[str, str, bool], AuditEntry] = {}
+        used: set[tuple[int, str]] = set()
         for subject, one in work.judged:
             who = subject.caller
             decision = one.decision
-            prefix, _, name = decision.action.partition(":")
-            self._uses.note_call(call.request, subject.region, who, prefix, name)
+            use = id(subject), decision.action
+            if use not in used:
+                used.add(use)
+                prefix, _, name = decision.action.partition(":")
+                self._uses.note_call(call.request, subject.region, who, prefix, name)
             self._log.count(
                 ready.service, Outcome.ALLOWED if decision.allowed else Outcome.DENIED
             )
@@ -562,13 +611,19 @@ def _raw(seen: Circumstances) -> RawRequest:
 
 
 def _context(subject: _Subject, question: Question, call: Call) -> Context:
-    context = call_context(
-        subject.caller, subject.raw, region=subject.region, now=call.now
-    )
-    if not subject.raw.source_ip:
-        del context["aws:sourceip"]
-    if subject.secure is None:
-        del context["aws:securetransport"]
+    context = subject.context
+    if context is None:
+        context = call_context(
+            subject.caller, subject.raw, region=subject.region, now=call.now
+        )
+        if not subject.raw.source_ip:
+            del context["aws:sourceip"]
+        if subject.secure is None:
+            del context["aws:securetransport"]
+        subject.context = context
+    if not question.context:
+        return context
+    context = dict(context)
     for key, values in question.context.items():
         context.setdefault(key.lower(), values)  # the broker's own keys stay
     return context

@@ -118,12 +118,16 @@ class Verdict:
 
 @struct
 class ActionDecision:
-    """The decision on one action and one resource."""
+    """The decision on one action and one resource.
+
+    ``refusal`` is why there is none: of a batch's resources, this cannot be asked about.
+    """
 
     action: str
     resource: str
     allowed: bool
     verdict: Verdict | None = None
+    refusal: BrokerError | None = None
 
 
 @struct

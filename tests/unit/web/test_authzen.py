@@ -138,6 +138,43 @@ async def test_defaults_are_replaced_whole(face: Face) -> None:
     assert answer["evaluations"][2]["context"]["error"]["status"] == 400
 
 
+async def test_each_resource_of_a_batch_has_its_own_answer(face: Face) -> None:
+    def resource(name: str, kind: str = "record") -> dict[str, Any]:
+        return {"resource": {"type": kind, "id": name}}
+
+    asked = {
+        "subject": {"type": "user", "id": "alice"},
+        "action": {"name": "read"},
+        "evaluations": [
+            resource("record-1"),
+            resource("no/record"),
+            resource("record-2"),
+            {},
+            resource("record-3"),
+            resource("x", "spaceship"),
+            resource(f"{RECORD}record-4", "aws"),
+            resource("arn:aws:s3:::b", "aws"),
+            {**resource("record-5"), "subject": {"type": "user", "id": "nobody"}},
+            resource("record-6"),
+            {"resource": {"type": "record", "id": 7}},
+            resource("record-8"),
+        ],
+    }
+    answer = await face.ask("evaluations", asked)
+    got = [one["decision"] for one in answer["evaluations"]]
+    # fmt: off
+    assert got == [
+        True, False, True, False, True, False, True, False, False, True, False, True,
+    ]
+    # fmt: on
+    told = [one.get("context") is not None for one in answer["evaluations"]]
+    assert told == [not one for one in got]
+    unknown = {**asked, "subject": {"type": "user", "id": "nobody"}}
+    answer = await face.ask("evaluations", unknown)
+    assert not any(one["decision"] for one in answer["evaluations"])
+    assert len(answer["evaluations"]) == len(got)
+
+
 async def test_the_three_semantics(face: Face) -> None:
     for semantic, expected in (
         ("execute_all", [True, False, False, True]),
