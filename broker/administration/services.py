@@ -18,6 +18,7 @@ from broker.console.pages.service_views import (
     view_service,
     view_services,
 )
+from broker.administration.token_form import read_token_form, typed
 from broker.console.tables import Sorting
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
@@ -35,7 +36,6 @@ HERE = "services"
 LIST = "/console/services"
 ONE = "/console/services/service"
 _ROWS = 50
-_TYPED_MAX = 2048
 
 _BY: Mapping[str, Callable[[ServiceView], Any]] = {
     "name": lambda view: view.name,
@@ -91,7 +91,7 @@ async def _one(visit: Visit) -> Response:
         now=visit.now,
         days=DAYS,
         days_max=DAYS_MAX,
-        values={name: visit.text(name)[:_TYPED_MAX] for name in ("days", "addresses")},
+        values=typed(visit),
         execute_api=EXECUTE_API,
         **await read_decisions(visit, view),
     )
@@ -110,15 +110,8 @@ def _routes(view: ServiceView) -> Sequence[tuple[str, str, str, str]]:
 
 
 async def _make_token(visit: Visit, name: str) -> Mapping[str, Any]:
-    days = visit.text("days")
-    if days and not (days.isascii() and days.isdigit() and len(days) <= len("366")):
-        raise ValidationError(f"A token lives 1 to {DAYS_MAX} days.")
     return await visit.perform(
-        SERVICE,
-        "CreateServiceToken",
-        ServiceName=name,
-        Days=int(days) if days else None,
-        Addresses=visit.text("addresses").replace(",", " ").split() or None,
+        SERVICE, "CreateServiceToken", ServiceName=name, **read_token_form(visit)
     )
 
 

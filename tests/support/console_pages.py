@@ -78,6 +78,11 @@ EXAMPLES: dict[str, list[str]] = {
     "/console/providers/options": [
         f"/console/providers/options?arn={arn}" for arn in (provider_arn(), _OIDC)
     ],
+    "/console/providers/scim": [
+        f"/console/providers/scim?arn={provider_arn()}",
+        f"/console/providers/scim?arn={provider_arn()}&q=nobody&state=inactive&start=9",
+        f"/console/providers/scim?arn={_OIDC}",
+    ],
     "/console/providers/diagnose": [
         f"/console/providers/diagnose?arn={arn}" for arn in (provider_arn(), _OIDC)
     ],
