@@ -13,12 +13,12 @@ from broker.administration.service_decisions import (
     read_activity,
     read_decisions,
 )
+from broker.administration.token_form import read_token_form, typed
 from broker.console.pages.service_views import (
     ServiceView,
     view_service,
     view_services,
 )
-from broker.administration.token_form import read_token_form, typed
 from broker.console.tables import Sorting
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError

@@ -1,5 +1,7 @@
 """A provider's directory tells by SCIM who may come in, and who has left."""
 
+import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +15,7 @@ from tests.support.broker import ACCOUNT
 from tests.support.scim import Directory, administration, directory
 
 NAME_ID = "alice"
+PROMISED_SECONDS = 1.0
 
 
 @pytest.fixture
@@ -70,3 +73,49 @@ def test_the_checks_of_scim2_tester(corp: Directory) -> None:
     assert set(failed) == KNOWN, failed
     assert "active is set to true or false" in "".join(failed.values())
     assert len(results) > 50
+
+
+def test_administrators_see_who_is_there(
+    installation: Installation, corp: Directory
+) -> None:
+    api = administration(installation.broker, installation.root)
+    users = [corp.create_user(name) for name in ("alice", "bob", "carol")]
+    corp.create_group("Admins", users[1]["id"])
+    corp.deactivate(users[2]["id"])
+    listed = api.list_scim_users(ProviderArn=SAML_PROVIDER, MaxItems=2)
+    assert [one["UserName"] for one in listed["ScimUsers"]] == ["alice", "bob"]
+    assert listed["ScimUsers"][1]["Groups"] == ["Admins"]
+    rest = api.list_scim_users(ProviderArn=SAML_PROVIDER, Marker=listed["Marker"])
+    assert [one["UserName"] for one in rest["ScimUsers"]] == ["carol"]
+    assert not rest["IsTruncated"]
+    inactive = api.list_scim_users(ProviderArn=SAML_PROVIDER, Active=False)
+    assert [one["UserId"] for one in inactive["ScimUsers"]] == [users[2]["id"]]
+    with pytest.raises(ClientError) as refused:
+        api.list_scim_users(ProviderArn=SAML_PROVIDER, Marker="many")
+    assert refusal(refused)[0] == "ValidationError"
+    state = json.loads(installation.broker.command("providers", "scim", SAML_PROVIDER))
+    assert (state["Users"], state["Inactive"], state["Groups"]) == (3, 1, 1)
+    assert state["Address"] == f"{installation.broker.url}/scim/v2/{ACCOUNT}"
+    doctor = installation.broker.command("doctor")
+    assert "SCIM: 3 people, 1 of them inactive, 1 groups" in doctor
+
+
+def test_the_operators_tokens(installation: Installation) -> None:
+    broker = installation.broker
+    words = ("providers", "scim-token", SAML_PROVIDER)
+    with pytest.raises(AssertionError, match="SCIM is switched off"):
+        broker.command(*words)
+    broker.command("providers", "set", SAML_PROVIDER, "ScimSubject=userName")
+    try:
+        made = json.loads(broker.command(*words, "--days", "3"))
+        with directory(broker, made["Token"]) as corp:
+            assert corp.send("GET", "/Users").status_code == 200
+            broker.command(*words, "--revoke", made["TokenId"])
+            deadline = time.monotonic() + PROMISED_SECONDS
+            while corp.send("GET", "/Users").status_code == 200:
+                assert time.monotonic() < deadline
+        records = broker.command("audit", "--json")
+        assert "broker:CreateScimToken" in records
+        assert made["Token"] not in records
+    finally:
+        broker.command("providers", "set", SAML_PROVIDER, "ScimSubject=")

@@ -1,6 +1,6 @@
 """What administrators see and do of a provider's directory: its tokens and people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call
@@ -8,19 +8,21 @@ from broker.actions.decisions.declare import change, named_provider, read
 from broker.actions.signin.identity_providers import provider_needs, require_provider
 from broker.actions.types import broker as types
 from broker.authz.need import Need
-from broker.errors import InvalidInput
+from broker.errors import InvalidInput, ValidationError
 from broker.federation.provider_options import Provider
 from broker.federation.scim import provider_id_of
 from broker.federation.scim_options import SUBJECTS, ScimOptions
 from broker.identities import scim_tokens
 from broker.identities.accounts import require_account
 from broker.identities.bearer_tokens import DAYS
-from broker.model.provisioned import ScimToken
+from broker.model.provisioned import ProvisionedUser, ScimToken
 from broker.stores.directory.port.provisioning import ProvisionedQuery
 
 PEOPLE_MAX = 50
 GROUPS_MAX = 200
 _NAMES_CHARACTERS = 256
+_MARKER_DIGITS = 9
+_MEMBERSHIPS_MAX = 1000
 
 
 async def _create_token(
@@ -58,6 +60,64 @@ async def _delete_token(given: types.DeleteScimTokenRequest, call: Call) -> None
     )
 
 
+async def _list_users(
+    given: types.ListScimUsersRequest, call: Call
+) -> types.ListScimUsersResponse:
+    provider = await require_provider(given["ProviderArn"], call)
+    start = _read_marker(given.get("Marker", "0"))
+    limit = min(given.get("MaxItems", PEOPLE_MAX), PEOPLE_MAX)
+    users, total = await call.directory.list_provisioned_users(
+        ProvisionedQuery(
+            account=call.account,
+            provider_id=provider_id_of(provider),
+            name=given.get("UserName"),
+            active=given.get("Active"),
+            offset=start,
+            limit=limit,
+        )
+    )
+    members = await _groups_of(users, call)
+    answer: types.ListScimUsersResponse = {
+        "ScimUsers": [
+            {
+                "UserId": user.user_id,
+                "UserName": user.user_name,
+                "ExternalId": user.external_id,
+                "Active": user.active,
+                "Groups": members.get(user.user_id, []),
+                "CreateDate": user.created_at,
+                "UpdateDate": user.updated_at,
+            }
+            for user in users
+        ],
+        "IsTruncated": start + len(users) < total,
+    }
+    if answer["IsTruncated"]:
+        answer["Marker"] = str(start + len(users))
+    return answer
+
+
+def _read_marker(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _MARKER_DIGITS):
+        raise ValidationError("Invalid Marker.")
+    return int(text)
+
+
+async def _groups_of(
+    users: Sequence[ProvisionedUser], call: Call
+) -> Mapping[str, list[str]]:
+    """The names of some of each user's groups, by the user's id."""
+    found: dict[str, list[str]] = {}
+    if users:
+        for one in await call.directory.list_provisioned_memberships(
+            call.account,
+            user_ids=[user.user_id for user in users],
+            limit=_MEMBERSHIPS_MAX,
+        ):
+            found.setdefault(one.user_id, []).append(one.group_name)
+    return found
+
+
 class ProvisioningRequest(TypedDict):
     """Part of a directory: people from ``Start`` on, by user name if it is given."""
 
@@ -92,19 +152,13 @@ async def _get_provisioning(
             account=call.account, provider_id=provider_id, limit=GROUPS_MAX
         )
     )
-    members: dict[str, list[str]] = {}
-    if users:
-        for one in await directory.list_provisioned_memberships(
-            call.account, user_ids=[user.user_id for user in users], limit=1000
-        ):
-            members.setdefault(one.user_id, []).append(one.group_name)
     return {
         "Provider": provider,
         "Options": _find_options(provider),
         "Counts": await directory.provisioning_counts(call.account, provider_id),
         "Users": users,
         "Total": total,
-        "Members": members,
+        "Members": await _groups_of(users, call),
         "Groups": groups,
     }
 
@@ -148,6 +202,7 @@ SCIM_ADMINISTRATION: tuple[Action, ...] = (
     change("CreateScimToken", _create_token, named_provider),
     read("ListScimTokens", _list_tokens, named_provider),
     change("DeleteScimToken", _delete_token, named_provider),
+    read("ListScimUsers", _list_users, named_provider),
     Action(
         service="signin",
         name="GetProvisioning",
@@ -156,4 +211,4 @@ SCIM_ADMINISTRATION: tuple[Action, ...] = (
         audited=("ProviderArn",),
     ),
 )
-"""What an account's administrators call; the tokens through the Query API, too."""
+"""What an account's administrators call; all but the last through the Query API, too."""

@@ -213,6 +213,20 @@ class ListScimTokensResponse(TypedDict):
     ScimTokens: Sequence[ScimToken]
 
 
+class ListScimUsersRequest(TypedDict):
+    ProviderArn: str
+    UserName: NotRequired[str]
+    Active: NotRequired[bool]
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ListScimUsersResponse(TypedDict):
+    ScimUsers: Sequence[ScimUser]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
 class ListServiceTokensRequest(TypedDict):
     ServiceName: str
 
@@ -276,6 +290,16 @@ class ScimToken(TypedDict):
     CreateDate: datetime
     ExpirationDate: datetime
     Addresses: NotRequired[Sequence[str]]
+
+
+class ScimUser(TypedDict):
+    UserId: str
+    UserName: str
+    ExternalId: NotRequired[str]
+    Active: bool
+    Groups: NotRequired[Sequence[str]]
+    CreateDate: datetime
+    UpdateDate: datetime
 
 
 class Service(TypedDict):
