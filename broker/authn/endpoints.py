@@ -5,9 +5,10 @@
     HOST              every configured region
 
 If the operator configures AWS's own host names as aliases, they fix the region too:
-those of STS as here, and ``iam.amazonaws.com`` as a global endpoint.
+those of STS as here, and IAM's as a global endpoint.
 
-Source: IAM User Guide, id_credentials_temp_region-endpoints; recorded answers (REC-A).
+Source: IAM User Guide, id_credentials_temp_region-endpoints; AWS General Reference,
+"IAM endpoints and quotas"; recorded answers (REC-A).
 """
 
 import re
@@ -20,7 +21,7 @@ GLOBAL_REGION = "us-east-1"
 _CACHED_HOSTS = 1024
 _REGION = re.compile(r"(?:[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})?", re.ASCII)
 _AWS = re.compile(
-    r"(?:sts(?:-fips)?(?:\.([a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}))?|iam)"
+    r"(?:sts(?:-fips)?(?:\.([a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}))?|iam(?:-fips|\.global)?)"
     r"\.(?:amazonaws\.com(?:\.cn)?|api\.aws)(?::[0-9]{1,5})?",
     re.ASCII,
 )

@@ -46,8 +46,6 @@ def self_signed(
             x509.NameAttribute(NameOID.COMMON_NAME, name),
         ]
     )
-    elliptic = isinstance(private, ec.EllipticCurvePrivateKey)
-    digest = hashes.SHA384() if elliptic else hashes.SHA256()
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -58,6 +56,6 @@ def self_signed(
         .not_valid_after(_NO_END)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_SIGNS, critical=True)
-        .sign(private, digest)
+        .sign(private, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.DER)
