@@ -16,6 +16,10 @@ import typer
 from broker.cli.operator import AccountArgument, operator_entry, with_installation
 from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import format_duration, format_time
+from broker.cli.upstream_limits import (
+    upstream_roles,
+    words_on_upstreams,
+)
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId, find_account_of_key_id, parse_account_id
 from broker.model.audit import AuditFilter, AuditRecord
@@ -140,7 +144,6 @@ def _print_table(records: list[SessionRecord], now: datetime) -> None:
 @app.command()
 def show(key: KeyArgument) -> None:
     """Show a session's origin and state, as JSON."""
-    account = _account_of(key)
 
     async def work(installation: "Installation") -> dict[str, object]:
         found = await _find_session(installation, key)
@@ -155,7 +158,12 @@ def show(key: KeyArgument) -> None:
         else:
             described.update({**asdict(record), "tags": dict(record.tags)})
         described["lineage"] = show_lineage(record.lineage)
-        described["state"] = await _state(installation, account, record)
+        described["state"] = await _state(installation, record.account, record)
+        beyond = await upstream_roles(
+            installation.stores.directory, record.account, record.principal_id
+        )
+        if beyond:
+            described["upstream"] = beyond[0].name
         return described
 
     say_json(with_installation(work), indent=2)
@@ -198,7 +206,9 @@ def revoke(
     """
     if bool(target) == bool(provider):
         raise typer.BadParameter("pass either TARGET or --provider")
-    account = _account_of(provider or target)
+    one = target.startswith(_TEMPORARY)
+    # The key ids that upstreams give do not say whose they are.
+    account = None if one else _account_of(provider or target)
     about = {"SourceIdentity": source_identity, "Issuer": issuer, "Subject": subject}
     if any(about.values()) and target != account:
         raise typer.BadParameter(
@@ -209,21 +219,21 @@ def revoke(
     )
     mark = source_identity_target(source_identity) if source_identity else provider
 
-    async def work(installation: "Installation") -> None:
+    async def work(installation: "Installation") -> str:
         directory = installation.stores.directory
         now = installation.clock.now()
-        one = target.startswith(_TEMPORARY)
         found = await _find_session(installation, target) if one else None
+        owner = account or (found[0].account if found else _account_of(target))
         before = mark
         if not (one or subject or mark):
-            before = await _mark_of(directory, account, target)
-        async with directory.change(account) as change:
+            before = await _mark_of(directory, owner, target)
+        async with directory.change(owner) as change:
             if found is not None:
                 await revoke_session(change, found[0], now=now, reason=reason)
             elif one:
                 await revoke_key_id(
                     change,
-                    account=account,
+                    account=owner,
                     access_key_id=target,
                     now=now,
                     reason=reason,
@@ -231,7 +241,7 @@ def revoke(
             elif subject:
                 await revoke_person(
                     change,
-                    account=account,
+                    account=owner,
                     issuers=(issuer,),
                     subject=subject,
                     now=now,
@@ -239,11 +249,11 @@ def revoke(
                 )
             else:
                 await revoke_issued_before(
-                    change, account=account, target=before, now=now, reason=reason
+                    change, account=owner, target=before, now=now, reason=reason
                 )
             entry = operator_entry(
                 "RevokeSessions",
-                account,
+                owner,
                 Target=target or provider,
                 Reason=reason,
                 **{name: value for name, value in about.items() if value},
@@ -251,10 +261,15 @@ def revoke(
             await change.record(entry.complete())
         if one:
             await forget_session(installation.stores.cache, target)
+        role_id = found[0].principal_id if found else before
+        roles = await upstream_roles(directory, owner, role_id)
+        return words_on_upstreams(roles, now) if roles else ""
 
-    with_installation(work)
+    beyond = with_installation(work)
     whose = next(filter(None, (source_identity, subject, target, provider)))
     say(f"Revoked: {whose}")
+    if beyond:
+        say(beyond)
 
 
 def _check_combined(

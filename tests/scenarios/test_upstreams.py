@@ -360,3 +360,18 @@ def test_templates_know_upstreams(world: World) -> None:
     file.write_text(text)
     said = world.front.broker.command("apply", str(file), "--dry-run")
     assert "to-Reader" not in said
+
+
+def test_a_revocation_says_that_it_does_not_reach_there(world: World) -> None:
+    answer = world.front.web_identity()
+    key_id = answer["Credentials"]["AccessKeyId"]
+    command = world.front.broker.command
+    for target in (key_id, READER):
+        said = command("sessions", "revoke", target)
+        assert UPSTREAM_ROLE in said
+        assert "aws:TokenIssueTime" in said
+    shown = json.loads(command("sessions", "show", key_id))
+    assert (shown["state"], shown["upstream"]) == ("revoked", "to-Reader")
+    admin = f"arn:aws:iam::{ACCOUNT}:role/Admin"
+    assert "TokenIssueTime" not in command("sessions", "revoke", admin)
+    assert world.there(answer)
