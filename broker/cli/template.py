@@ -13,13 +13,10 @@ from broker.cli.template_context import template_context
 from broker.cli.template_warnings import template_warnings
 from broker.cli.terminal import say
 from broker.errors import NoSuchEntity
-from broker.identities.template import (
-    Change,
-    ChangeKind,
-    TemplateError,
-    apply_template,
-    export_account,
-)
+from broker.identities.template.apply import apply_template
+from broker.identities.template.changes import Change, ChangeKind
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.export import export_account
 from broker.model.account import AccountId
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from broker.federation.provider_options import (
     SECRET,
 )
 from broker.federation.saml_options import check_saml_options
-from broker.identities.template import TemplateContext
+from broker.identities.template.kind import TemplateContext
 from broker.settings import Settings
 from broker.spelling import suggest
 

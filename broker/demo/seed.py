@@ -15,7 +15,8 @@ from broker.demo.console_password import console_password
 from broker.demo.people import ACCOUNT, PORTAL_USER
 from broker.federation.addresses import AddressRules
 from broker.identities.access_keys import create_access_key
-from broker.identities.template import TemplateContext, apply_template
+from broker.identities.template.apply import apply_template
+from broker.identities.template.kind import TemplateContext
 from broker.model.entities import KeyStatus
 from broker.model.secret import Secret
 from broker.services import Services

@@ -9,18 +9,3 @@ secrets.
 for each kind of entity describes its properties, `apply` applies a template and
 `export` writes one.
 """
-
-from broker.identities.template.apply import apply_template
-from broker.identities.template.changes import Change, ChangeKind
-from broker.identities.template.errors import TemplateError
-from broker.identities.template.export import export_account
-from broker.identities.template.kind import TemplateContext
-
-__all__ = [
-    "Change",
-    "ChangeKind",
-    "TemplateContext",
-    "TemplateError",
-    "apply_template",
-    "export_account",
-]

@@ -6,14 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from broker.identities.template import (
-    Change,
-    ChangeKind,
-    TemplateContext,
-    TemplateError,
-    apply_template,
-    export_account,
-)
+from broker.identities.template.apply import apply_template
+from broker.identities.template.changes import Change, ChangeKind
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.export import export_account
+from broker.identities.template.kind import TemplateContext
 from broker.model.account import AccountId
 from broker.model.entities import EncryptionMode
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, policy, trust

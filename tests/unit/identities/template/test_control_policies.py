@@ -7,13 +7,11 @@ import pytest
 import yaml
 
 from broker.identities.control_policies import ControlKind, control_policies
-from broker.identities.template import (
-    Change,
-    TemplateContext,
-    TemplateError,
-    apply_template,
-    export_account,
-)
+from broker.identities.template.apply import apply_template
+from broker.identities.template.changes import Change
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.export import export_account
+from broker.identities.template.kind import TemplateContext
 from tests.support.iam import ACCOUNT, Iam
 
 SURROUNDINGS = TemplateContext(is_internal=lambda *_: False)

@@ -5,13 +5,11 @@ from typing import Any
 import pytest
 import yaml
 
-from broker.identities.template import (
-    Change,
-    TemplateContext,
-    TemplateError,
-    apply_template,
-    export_account,
-)
+from broker.identities.template.apply import apply_template
+from broker.identities.template.changes import Change
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.export import export_account
+from broker.identities.template.kind import TemplateContext
 from tests.support.iam import ACCOUNT, Iam, policy
 
 SURROUNDINGS = TemplateContext(is_internal=lambda *_: False)

@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 
 from broker.identities.account_options import ROOT_MANAGED_BY
 from broker.identities.outbound import find_outbound
-from broker.identities.template import (
-    Change,
-    TemplateContext,
-    TemplateError,
-    apply_template,
-    export_account,
-)
+from broker.identities.template.apply import apply_template
+from broker.identities.template.changes import Change
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.export import export_account
+from broker.identities.template.kind import TemplateContext
 from broker.model.account import AccountId
 from tests.support.certificates import server_certificate
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, open_iam, trust
