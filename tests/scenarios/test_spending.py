@@ -193,10 +193,13 @@ def test_seaweedfs(tmp_path: Path) -> None:
         tmp_path,
         instead={
             "127.0.0.1:8333": f"127.0.0.1:{ports['s3']}",
-            "weed server": " ".join(["weed server", *options]),
+            # It goes on for minutes after it was asked to end.
+            "weed server": " ".join(
+                ["timeout --foreground -k 1 900 weed server", *options]
+            ),
         },
         # A place for an object can be had last of all.
-        servers={"weed server": f"http://127.0.0.1:{ports['master']}/dir/assign"},
+        servers={"timeout": f"http://127.0.0.1:{ports['master']}/dir/assign"},
     ) as job:
         job.prepare()
         job.follow("At SeaweedFS")
