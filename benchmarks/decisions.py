@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from benchmarks.http import Row, empty_handler, installed, measure
+from benchmarks.proxies import behind_proxies
 from broker.client import AsgiMiddleware, DecisionClient, Principal
 from broker.client.answers import Answer
 from broker.client.request import Request
@@ -255,8 +256,13 @@ def _over_http() -> list[Row]:
                 folder,
             )
             asked = _asked(installation, alice, token)
+            proxies = behind_proxies(installation.broker.port, alice, token, folder)
     text = f"{rate.per_second:.0f}/s, {rate.per_second / baseline:.0%} of empty"
-    return [("told requests, /decisions/forward", f"{text} (goal: 50%)"), asked]
+    return [
+        ("told requests, /decisions/forward", f"{text} (goal: 50%)"),
+        asked,
+        *proxies,
+    ]
 
 
 def _registered(installation: Installation) -> tuple[Key, str]:

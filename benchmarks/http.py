@@ -203,7 +203,7 @@ def empty_handler() -> AbstractContextManager[str]:
 @contextmanager
 def _server(module: str, *arguments: str) -> Iterator[str]:
     port = find_free_port()
-    with _process([sys.executable, "-m", module, str(port), *arguments]):
+    with running([sys.executable, "-m", module, str(port), *arguments]):
         url = f"http://127.0.0.1:{port}"
         _wait_for(f"{url}/readyz")
         yield url
@@ -225,7 +225,7 @@ def _moto_rate(folder: Path) -> float:
         "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam"
         "%3A%3A123456789012%3Arole%2FReader&RoleSessionName=s-{}&WebIdentityToken=abcd"
     )
-    with _process(["moto_server", "-p", str(port), "-H", "127.0.0.1"]):
+    with running(["moto_server", "-p", str(port), "-H", "127.0.0.1"]):
         url = f"http://127.0.0.1:{port}"
         _wait_for(f"{url}/moto-api/")
         # Unsigned calls of this action end in an error there, so it is signed.
@@ -252,7 +252,7 @@ def _stock_is_valid_rate() -> float:
 
 
 @contextmanager
-def _process(command: list[str]) -> Iterator[None]:
+def running(command: list[str]) -> Iterator[None]:
     bin_folder = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"}
     process = subprocess.Popen(
