@@ -1,4 +1,4 @@
-"""The console: server time of every page, of a sign-in and of the role page.
+"""The console: server time of every page, of sign-ins, the role page and the portal.
 
 In this process, without a network: from the request to the last byte of the answer,
 with a thousand roles in the account. ``python -m benchmarks console``
@@ -19,7 +19,13 @@ import structlog
 
 from tests.support.console_pages import addresses_inside
 from tests.support.furnished import furnish
-from tests.support.signin import ACCOUNT, COOKIE, SignInWorld, open_world, pair
+from tests.support.portal_accounts import (
+    add_accounts,
+    numbers,
+    of_groups,
+    organisation,
+)
+from tests.support.signin import ACCOUNT, SignInWorld, open_world, pair
 
 ROLES = 1000
 ROUNDS = 15
@@ -31,7 +37,7 @@ class Visitor:
 
     def __init__(self, world: SignInWorld) -> None:
         self._world = world
-        self._cookie = ""
+        self._cookies: dict[str, str] = {}
         self.milliseconds = 0.0
 
     async def ask(self, path: str, form: dict[str, str] | None = None) -> str:
@@ -42,8 +48,9 @@ class Visitor:
             (b"accept", b"text/html"),
             (b"accept-encoding", b"gzip"),
         ]
-        if self._cookie:
-            headers.append((b"cookie", f"{COOKIE}={self._cookie}".encode()))
+        if self._cookies:
+            pairs = "; ".join(f"{name}={one}" for name, one in self._cookies.items())
+            headers.append((b"cookie", pairs.encode()))
         if form is not None:
             headers.append(_FORM)
         body = urlencode(form or {}).encode()
@@ -76,15 +83,19 @@ class Visitor:
         if answer["status"] >= 400:  # the statuses of failures
             raise RuntimeError(f"{path} answered {answer['status']}")
         found = dict(answer["headers"])
-        cookie = found.get(b"set-cookie", b"").decode()
-        if cookie.startswith(f"{COOKIE}="):
-            self._cookie = cookie.partition("=")[2].partition(";")[0]
+        for name, value in answer["headers"]:
+            if name == b"set-cookie":
+                cookie, _, text = value.decode().partition(";")[0].partition("=")
+                self._cookies[cookie] = text
         return str(found.get(b"location", b"").decode())
 
     async def sign_in(self, role: str) -> float:
         """From the posted response to the console; the milliseconds of it all."""
-        response = self._world.response(pair(role))
-        onward = await self.ask("/saml", {"SAMLResponse": response})
+        return await self.arrive({"SAMLResponse": self._world.response(pair(role))})
+
+    async def arrive(self, form: dict[str, str]) -> float:
+        """From a posted response to the page that it leads to, likewise."""
+        onward = await self.ask("/saml", form)
         spent = self.milliseconds
         while onward:
             onward = await self.ask(onward)
@@ -96,6 +107,7 @@ def run() -> Iterator[tuple[str, str]]:
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR)
     )
+    yield from asyncio.run(_portal_figures())
     yield from asyncio.run(_figures())
 
 
@@ -118,6 +130,36 @@ async def _figures() -> list[tuple[str, str]]:
                     await visitor.ask(address)
                     times.append(visitor.milliseconds)
                 figures.append((address[:58], _told(times)))
+            return figures
+
+
+async def _portal_figures() -> list[tuple[str, str]]:
+    """The portal of fifty accounts of twenty roles, all open to who signs in."""
+    accounts = numbers()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "organisations.json"
+        path.write_text(organisation(accounts))
+        async with open_world(
+            Path(folder), rate_limit=0, organisations_file=path
+        ) as world:
+            await add_accounts(world, accounts, group="engineers")
+            visitor, signed_in = Visitor(world), []
+            for _ in range(ROUNDS):
+                response = world.response(**of_groups("engineers"))
+                form = {"SAMLResponse": response, "RelayState": "/portal/corp"}
+                signed_in.append(await visitor.arrive(form))
+            figures = [("portal, 50 accounts x 20 roles: sign-in", _told(signed_in))]
+            for name, query in (
+                ("first page", ""),
+                ("last page", "?from=950"),
+                ("search that finds 50 roles", "?q=team-07"),
+                ("search that finds none", "?q=nothing"),
+            ):
+                times = []
+                for _ in range(ROUNDS):
+                    await visitor.ask(f"/portal/corp{query}")
+                    times.append(visitor.milliseconds)
+                figures.append((f"  {name}", _told(times)))
             return figures
 
 

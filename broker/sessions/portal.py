@@ -31,10 +31,11 @@ from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
 from broker.stores.directory.port.revocations import RevocationReader
 
-_REMEMBERED = 1024
-"""Sign-ins that a worker remembers, each of at most so many characters."""
+_REMEMBERED_MAX = 1024
+"""Sign-ins that a worker remembers, of so many characters together and each."""
 
-_REMEMBERED_CHARACTERS = 16_384
+_REMEMBERED_CHARACTERS = 8 * 1024 * 1024
+_LONGEST_REMEMBERED = 512 * 1024
 _HANDLE = "portal"
 _TEXTS = (
     *("provider_arn", "provider_id", "issuer", "subject", "subject_type"),
@@ -153,6 +154,7 @@ class _StoredSignIn:
     earlier: tuple[str, ...] = field(repr=False)
     organisation: str
     roles: NamedRoles
+    characters: int
 
 
 Renew = Callable[[FederatedIdentity, datetime], Awaitable[FederatedIdentity]]
@@ -241,6 +243,7 @@ class PortalSessions:
         self._resolver = resolver
         self._directory = directory
         self._remembered: OrderedDict[str, _StoredSignIn] = OrderedDict()
+        self._remembered_characters = 0
 
     async def open(
         self,
@@ -314,16 +317,31 @@ class PortalSessions:
             tuple(value.get("earlier", ())),
             value.get("organisation", ""),
             NamedRoles(value["identities"], ends_at),
+            characters=len(str(value)),
         )
-        if len(str(value["identities"])) <= _REMEMBERED_CHARACTERS:
-            self._remembered[handle] = found
-            if len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
+        self._remember(handle, found)
         return found
+
+    def _remember(self, handle: str, found: _StoredSignIn) -> None:
+        if found.characters > _LONGEST_REMEMBERED:
+            return
+        self._drop(handle)
+        self._remembered[handle] = found
+        self._remembered_characters += found.characters
+        while (
+            len(self._remembered) > _REMEMBERED_MAX
+            or self._remembered_characters > _REMEMBERED_CHARACTERS
+        ):
+            self._drop(next(iter(self._remembered)))
+
+    def _drop(self, handle: str) -> None:
+        dropped = self._remembered.pop(handle, None)
+        if dropped is not None:
+            self._remembered_characters -= dropped.characters
 
     async def forget(self, handle: str) -> None:
         """Drop what is kept: the sign-in was ended already."""
-        self._remembered.pop(handle, None)
+        self._drop(handle)
         await self._handles.forget(handle)
 
     def create_token(self, handle: str, expires_at: datetime) -> str:

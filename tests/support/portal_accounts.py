@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
@@ -10,6 +11,8 @@ from broker.model.entities import Role
 from tests.support.signin import ACCOUNT, SignInWorld
 
 ACCOUNTS, ROLES = 50, 20
+GROUPS = "https://idp.example.com/groups"
+_SESSION_NAME = "https://aws.amazon.com/SAML/Attributes/RoleSessionName"
 
 
 def numbers(count: int = ACCOUNTS) -> list[AccountId]:
@@ -34,20 +37,38 @@ def pairs(
     ]
 
 
+def of_groups(*names: str, who: str = "alice@example.com") -> dict[str, Any]:
+    """What of an assertion names groups instead of roles."""
+    return {"attributes": {_SESSION_NAME: (who,), GROUPS: names}}
+
+
+def organisation(accounts: Sequence[AccountId], name: str = "corp") -> str:
+    """The operator's file that makes one of these accounts."""
+    members = {account: {"Providers": ["saml-provider/Corp"]} for account in accounts}
+    given = {"DisplayName": "Example Corp", "Accounts": members}
+    return json.dumps({"Organisations": {name: given}})
+
+
 async def add_accounts(
     world: SignInWorld,
     accounts: Sequence[AccountId],
     *,
     names: Sequence[str] = (),
     description: str = "For reports",
+    group: str = "",
 ) -> None:
-    """Make them, each with a provider of its own for the same identity provider."""
+    """Make them, each with a provider of its own for the same identity provider.
+
+    A ``group`` is mapped to all roles.
+    """
     directory = world.services.stores.directory
     home = await directory.find_account(ACCOUNT)
     provider = await directory.find_saml_provider(ACCOUNT, "Corp")
     assert home is not None
     assert provider is not None
     for count, number in enumerate(accounts):
+        roles = [iam_arn(number, f"role/{name}") for name in names or role_names()]
+        options = {"GroupRoles": {group: roles}, "GroupAttribute": GROUPS}
         statement = {
             "Effect": "Allow",
             "Principal": {"Federated": iam_arn(number, "saml-provider/Corp")},
@@ -64,7 +85,12 @@ async def add_accounts(
                 )
             )
             await change.insert_saml_provider(
-                replace(provider, account=number, uuid=f"SAMLSP{number}{count:04}")
+                replace(
+                    provider,
+                    account=number,
+                    uuid=f"SAMLSP{number}{count:04}",
+                    options=options if group else {},
+                )
             )
             for place, name in enumerate(names or role_names()):
                 await change.insert_role(

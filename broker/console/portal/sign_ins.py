@@ -4,7 +4,7 @@ An identity provider's proof opens the portal instead of one role when the sign-
 to lead to it. An IAM user has a console session already, which opens it.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -175,20 +175,23 @@ class PortalSignIns:
 
     async def find(self, request: Request, reaches: Reaches) -> OpenPortal | None:
         """The browser's newest live sign-in that reaches the place, if there is one."""
-        for portal in await self.list_open(request):
+        async for portal in self._list_open(request):
             if reaches(portal):
                 return portal
         return None
 
     async def list_open(self, request: Request) -> list[OpenPortal]:
         """The browser's sign-ins that are not over, newest first."""
-        found = []
+        return [portal async for portal in self._list_open(request)]
+
+    async def _list_open(self, request: Request) -> AsyncIterator[OpenPortal]:
         for handle in await self._handles(request):
-            with suppress(ExpiredToken, InvalidClientTokenId):
+            try:
                 portal = await self._sessions.find(handle, self._now())
-                if portal is not None:
-                    found.append(portal)
-        return found
+            except (ExpiredToken, InvalidClientTokenId):
+                continue
+            if portal is not None:
+                yield portal
 
     async def open_for_user(
         self, request: Request, place: PortalPlace

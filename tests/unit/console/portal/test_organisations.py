@@ -15,7 +15,7 @@ from broker.model.entities import InlinePolicy
 from broker.model.session import Session
 from tests.support.passwords import create_user, send_password, use_cheap_hashes
 from tests.support.portal import Person, Terminal
-from tests.support.portal_accounts import add_accounts, numbers
+from tests.support.portal_accounts import GROUPS, add_accounts, numbers, of_groups
 from tests.support.saml_idp import key_pair
 from tests.support.signin import (
     ACCOUNT,
@@ -31,7 +31,6 @@ from tests.support.signin import (
 from tests.unit.console.signin.test_saml_requests import ACS, UUID, begin
 
 ONE, TWO, OUTSIDE = numbers(3)
-GROUPS = "https://idp.example.com/groups"
 START = "/portal/corp"
 SAME = {"sec-fetch-site": "same-origin"}
 FILE = f"""
@@ -54,18 +53,6 @@ async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
         made.clock.stop()
         await add_accounts(made, [ONE, TWO, OUTSIDE], names=["Deploy", "Look"])
         yield made
-
-
-def groups(*names: str) -> dict[str, Any]:
-    """What of an assertion names groups instead of roles."""
-    return {
-        "attributes": {
-            "https://aws.amazon.com/SAML/Attributes/RoleSessionName": (
-                "alice@example.com",
-            ),
-            GROUPS: names,
-        }
-    }
 
 
 async def map_groups(world: SignInWorld, *accounts: AccountId, **more: object) -> None:
@@ -97,7 +84,7 @@ async def test_groups_open_the_roles_of_every_member(world: SignInWorld) -> None
     """One assertion that names no role; each account has its own table."""
     await map_groups(world, ACCOUNT, ONE, OUTSIDE, OTHER)
     person = Person(world)
-    await person.sign_in(place="corp", **groups("engineers"))
+    await person.sign_in(place="corp", **of_groups("engineers"))
     page = await person.browser.get(START)
     assert "access portal of Example Corp" in text_of(page)
     assert listed(page) == [role_arn("Deploy", ONE), role_arn("Reader")]
@@ -107,7 +94,7 @@ async def test_groups_open_the_roles_of_every_member(world: SignInWorld) -> None
     assert listed(found) == [role_arn("Reader")]
     nobody = Person(world)
     data = {
-        "SAMLResponse": world.response(**groups("guests")),
+        "SAMLResponse": world.response(**of_groups("guests")),
         "RelayState": START,
     }
     posted = await nobody.browser.post("/saml", data=data)
@@ -133,7 +120,7 @@ async def test_tools_list_the_members_and_get_credentials(world: SignInWorld) ->
     ]
     person, terminal = Person(world), await Terminal(world).register(device=True)
     device = await terminal.begin(startUrl=f"{ORIGIN}{START}")
-    await person.sign_in(place="corp", **groups("engineers"))
+    await person.sign_in(place="corp", **of_groups("engineers"))
     await person.answer_device(device["userCode"])
     token = (await terminal.poll(device)).json()["accessToken"]
     accounts = await terminal.ask("assignment/accounts", token)
@@ -171,7 +158,7 @@ async def test_an_account_outside_is_not_reached_though_its_provider_agrees(
 async def test_a_members_trust_policy_decides_as_ever(world: SignInWorld) -> None:
     await map_groups(world, ACCOUNT, ONE)
     person = Person(world)
-    await person.sign_in(place="corp", **groups("engineers"))
+    await person.sign_in(place="corp", **of_groups("engineers"))
     async with world.services.stores.directory.change(ONE) as change:
         role = await change.find_role(ONE, "Deploy")
         assert role is not None
@@ -194,7 +181,7 @@ async def test_one_members_keys_open_no_other_members_roles(world: SignInWorld) 
     await map_groups(world, ACCOUNT, ONE, OTHER)
     person = Person(world)
     await person.sign_in(
-        place="corp", signing_key=key_pair("other"), **groups("engineers")
+        place="corp", signing_key=key_pair("other"), **of_groups("engineers")
     )
     assert listed(await person.browser.get(START)) == [role_arn("Reader", OTHER)]
 
@@ -203,11 +190,11 @@ async def sent_response(
     world: SignInWorld, request: Any, **knobs: Any
 ) -> dict[str, str]:
     """An answer to a request that the first member's provider was asked with."""
-    asked = request.get("ID")
+    asked, recipient = request.get("ID"), knobs.pop("recipient", ACS)
     response = world.response(
-        recipient=ACS,
+        recipient=recipient,
         in_response_to=asked,
-        response={"destination": ACS, "in_response_to": asked},
+        response={"destination": recipient, "in_response_to": asked},
         **knobs,
     )
     return {"SAMLResponse": response}
@@ -229,7 +216,7 @@ async def test_a_sign_in_that_begins_here_reaches_all_members(
         f"/signin/{OTHER}",
     ]
     request = await begin(person.browser, links[0])
-    data = await sent_response(world, request, **groups("engineers"))
+    data = await sent_response(world, request, **of_groups("engineers"))
     posted = await person.browser.post(f"/saml/acs/{UUID}", data=data)
     assert posted.status_code == 303, posted.text
     arrived = await person.browser.get(posted.headers["location"])
@@ -247,14 +234,23 @@ async def test_only_the_provider_that_was_asked_may_answer(world: SignInWorld) -
         person.browser, f"/signin/{ACCOUNT}/with/{UUID}?Destination={START}"
     )
     data = await sent_response(
-        world, request, signing_key=key_pair("other"), **groups("engineers")
+        world, request, signing_key=key_pair("other"), **of_groups("engineers")
     )
     assert (
         await person.browser.post(f"/saml/acs/{UUID}", data=data)
     ).status_code == 400
+    sent_to_all = f"{ORIGIN}/saml"
+    data = await sent_response(
+        world,
+        request,
+        recipient=sent_to_all,
+        signing_key=key_pair("other"),
+        **of_groups("engineers"),
+    )
+    assert (await person.browser.post("/saml", data=data)).status_code == 400
     # Elsewhere than in an organisation, another's address is none of a provider's.
     unasked = world.response(
-        recipient=ACS, response={"destination": ACS}, **groups("engineers")
+        recipient=ACS, response={"destination": ACS}, **of_groups("engineers")
     )
     posted = await person.browser.post(
         f"/saml/acs/SAMLSP{ONE}0000", data={"SAMLResponse": unasked}
@@ -280,6 +276,20 @@ async def test_an_account_and_an_organisation_are_signed_in_to_each_by_itself(
     # It was somebody else's: that one has ended.
     assert (await before.get(START)).status_code == 303
     assert "bob@example.com" in (await person.browser.get(START)).text
+
+
+async def test_somebody_elses_sign_in_to_other_members_ends_the_one_before(
+    world: SignInWorld,
+) -> None:
+    deploy = f"{role_arn('Deploy', ONE)},arn:aws:iam::{ONE}:saml-provider/Corp"
+    person = Person(world)
+    await person.sign_in(place="corp")
+    assert (await person.browser.get(f"/portal/{ACCOUNT}")).status_code == 303
+    handle = person.browser.cookies["broker-portal"]
+    before = world.browser(cookies={"broker-portal": handle})
+    await person.sign_in(deploy, place="corp", aws={"session_name": "bob"})
+    assert listed(await person.browser.get(START)) == [role_arn("Deploy", ONE)]
+    assert (await before.get(START)).status_code == 303
 
 
 async def test_users_of_members_with_passwords_sign_in(
@@ -343,7 +353,7 @@ async def test_a_changed_file_counts_for_sign_ins_that_go_on(
 ) -> None:
     await map_groups(world, ACCOUNT, ONE)
     person = Person(world)
-    await person.sign_in(place="corp", **groups("engineers"))
+    await person.sign_in(place="corp", **of_groups("engineers"))
     page = await person.browser.get(START)
     assert listed(page) == [role_arn("Deploy", ONE), role_arn("Reader")]
     data = form_fields(page, f"{START}/sign-out")

@@ -1,0 +1,111 @@
+"""Sign-ins to the portal as they are kept, and how much of them a worker remembers."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.errors import ExpiredToken
+from broker.model.session import SessionKind
+from broker.sessions import portal
+from broker.sessions.ends import end_for_good, end_mark
+from broker.sessions.portal import NamedRoles, PortalSignIn
+from tests.support.signin import ACCOUNT, OTHER, SignInWorld, open_world, role_arn
+
+MARK = end_mark("oidc-login", "a login")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
+    async with open_world(tmp_path) as made:
+        yield made
+
+
+async def opened(world: SignInWorld, **more: Any) -> str:
+    minted = (await world.mint(SessionKind.ASSUME_ROLE)).credentials
+    return await world.services.portal_sessions.open(
+        PortalSignIn(
+            access_key_id=minted.access_key_id,
+            session_token=minted.session_token.reveal(),
+            **more,
+        ),
+        minted.expiration,
+    )
+
+
+@pytest.mark.parametrize(
+    ("ended_in", "end_account", "is_over"),
+    [(ACCOUNT, "", True), (OTHER, OTHER, True), (OTHER, "", False)],
+)
+async def test_a_sign_in_ends_with_its_login_in_the_providers_account(
+    world: SignInWorld, ended_in: Any, end_account: str, is_over: bool
+) -> None:
+    sessions, now = world.services.portal_sessions, world.clock.now()
+    handle = await opened(world, end_marks=(MARK,), end_account=end_account)
+    unmarked = await opened(world)
+    assert await sessions.find(handle, now) is not None
+    async with world.services.stores.directory.change(ended_in) as change:
+        await end_for_good(
+            change, ended_in, [MARK], until=now + timedelta(hours=1), reason="over"
+        )
+    assert await sessions.find(unmarked, now) is not None
+    if is_over:
+        with pytest.raises(ExpiredToken):
+            await sessions.find(handle, now)
+    else:
+        assert await sessions.find(handle, now) is not None
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "remembered"),
+    [
+        ("_REMEMBERED_MAX", 2, [False, True, True]),
+        ("_REMEMBERED_CHARACTERS", 1, [False, False, False]),
+        ("_LONGEST_REMEMBERED", 1, [False, False, False]),
+        ("_REMEMBERED_MAX", 3, [True, True, True]),
+    ],
+)
+async def test_a_worker_remembers_so_many_and_so_much(
+    world: SignInWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    bound: str,
+    value: int,
+    remembered: list[bool],
+) -> None:
+    """What it remembers it finds while the cache has lost it."""
+    monkeypatch.setattr(portal, bound, value)
+    sessions, now = world.services.portal_sessions, world.clock.now()
+    handles = [await opened(world) for _ in range(3)]
+    for handle in handles:
+        assert await sessions.find(handle, now) is not None
+    for handle in handles:
+        await sessions._handles.forget(handle)
+    found = [await sessions.find(handle, now) is not None for handle in handles]
+    assert found == remembered
+    for handle in handles:
+        await sessions.forget(handle)
+    assert sessions._remembered_characters == 0
+
+
+def test_of_several_roles_with_a_name_the_first_counts() -> None:
+    rows = [
+        {
+            "account": account,
+            "roles": [
+                role_arn("b", account),
+                role_arn("x/A", account),
+                role_arn("A", account),
+            ],
+        }
+        for account in (ACCOUNT, OTHER)
+    ]
+    roles = NamedRoles(rows, ends_at=None)  # type: ignore[arg-type]  # not read here
+    assert list(roles.accounts) == [ACCOUNT, OTHER]
+    index = roles._by_account[ACCOUNT]
+    assert [arn for arn, _ in index.values()] == [
+        role_arn("x/A"),
+        role_arn("b"),
+    ]
+    assert roles.find("999999999999", "A") is None
