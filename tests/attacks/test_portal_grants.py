@@ -669,7 +669,18 @@ async def test_a_changed_trust_policy_and_a_deleted_provider_count_at_once(
     assert error_of(await terminal.role(token, "Admin")) == "UnauthorizedException"
 
 
-async def test_an_assertion_opens_the_portal_once(world: SignInWorld) -> None:
+async def test_an_assertion_opens_the_portal_once(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept for the second time is forgotten: nobody can use it."""
+    sessions, kept = world.services.portal_sessions, []
+    keep = sessions.open
+
+    async def noted(*given: Any, **more: Any) -> str:
+        kept.append(await keep(*given, **more))
+        return kept[-1]
+
+    monkeypatch.setattr(sessions, "open", noted)
     response = world.response()
     data = {"SAMLResponse": response, "RelayState": f"/portal/{ACCOUNT}"}
     statuses = []
@@ -678,6 +689,9 @@ async def test_an_assertion_opens_the_portal_once(world: SignInWorld) -> None:
         posted = await browser.post("/saml", data=data)
         statuses.append((await browser.get(posted.headers["location"])).status_code)
     assert statuses == [303, 400]
+    now = world.clock.now()
+    found = [await sessions.find(handle, now) is not None for handle in kept]
+    assert found == [True, False]
 
 
 async def test_the_portals_tokens_open_nothing_else(world: SignInWorld) -> None:
@@ -777,7 +791,9 @@ def fail_after(patch: pytest.MonkeyPatch, cache: Any, most: int) -> None:
         patch.setattr(cache, name, failing(getattr(cache, name)))
 
 
-@pytest.mark.parametrize("place", ["9" * 4301, "9" * 5000, "-1", "1.5", "²", "0x1"])
+@pytest.mark.parametrize(
+    "place", ["9" * 4301, "9" * 5000, "-1", "1.5", "²", "٣", "0x1"]
+)
 async def test_a_place_in_a_list_that_cannot_be_is_refused(
     world: SignInWorld, place: str
 ) -> None:

@@ -1,6 +1,7 @@
 """Signing in at a real OpenID Connect provider, through the real pages."""
 
 import asyncio
+import json
 import os
 import runpy
 import subprocess
@@ -154,6 +155,24 @@ def test_an_organisation_asks_each_members_own_provider(world: OidcWorld) -> Non
             sso.get_role_credentials(
                 roleName="Admin", accountId=STRICT, accessToken=token
             )
+
+
+def test_an_organisation_knows_no_provider_that_is_not_listed(
+    world: OidcWorld,
+) -> None:
+    """A sign-in that begins with such a one is good for those that are."""
+    with browsing() as browser:
+        start = f"{world.start}?{urlencode({'Destination': '/portal/mixed'})}"
+        login = browser.get(start)
+        page = browser.submit(browser.submit(login, login="admin", password="any"))
+        assert browser.url == f"{world.broker.url}/portal/mixed"
+        forms = "//form[@action='/portal/mixed/console']//input[@name='role']/@value"
+        found = html.fromstring(page.text).xpath(forms)
+        assert found == [f"arn:aws:iam::{MEMBER}:role/Admin"]
+    told = world.broker.command(
+        *("audit", "--json", "--action", "sso:Authenticate", "--limit", "1")
+    )
+    assert json.loads(told.splitlines()[0])["account"] == MEMBER
 
 
 def begin_device(url: str, place: str = ACCOUNT) -> tuple[dict[str, Any], Any]:

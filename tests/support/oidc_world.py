@@ -43,7 +43,14 @@ def oidc_world(folder: Path) -> Iterator[OidcWorld]:
         f'      "{number}": {{Providers: [oidc-provider/{host}]}}'
         for number in (ACCOUNT, MEMBER, STRICT)
     )
-    organisations.write_text(f"Organisations:\n  corp:\n    Accounts:\n{members}\n")
+    mixed = (
+        f'      "{MEMBER}": {{Providers: [oidc-provider/{host}]}}\n'
+        f'      "{ACCOUNT}": {{Providers: [oidc-provider/elsewhere.example.com]}}\n'
+    )
+    organisations.write_text(
+        f"Organisations:\n  corp:\n    Accounts:\n{members}\n"
+        f"  mixed:\n    Accounts:\n{mixed}"
+    )
     with running_broker(
         folder, internal_issuers=host, organisations_file=str(organisations)
     ) as broker:

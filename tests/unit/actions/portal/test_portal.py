@@ -3,21 +3,40 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from broker.actions.portal import role_choices
+from broker.actions.portal.grants import read_user_code
+from broker.authn.federated_schemes import proved_by
+from broker.authn.scheme import DoorProof, ProofResult
 from broker.console.portal import sign_ins
-from broker.errors import ExpiredToken, InvalidClientTokenId
+from broker.errors import (
+    AccessDenied,
+    ExpiredFederationToken,
+    ExpiredToken,
+    InvalidClientTokenId,
+)
 from broker.model.entities import Role
+from broker.model.federated import FederatedIdentity
 from broker.model.lineage import subject_digest
-from broker.model.session import Session
+from broker.model.raw import RawRequest
+from broker.model.request import Door
+from broker.model.session import Session, SessionKind, TemporaryCredentials
 from broker.sessions.lineage import subject_target
+from broker.sessions.resolve import session_caller
 from broker.sessions.revoke import revoke_issued_before
 from tests.support import saml_idp
-from tests.support.passwords import create_user, send_password, use_cheap_hashes
+from tests.support.passwords import (
+    create_user,
+    send_password,
+    switch_root_on,
+    use_cheap_hashes,
+)
 from tests.support.portal import Person, Terminal, logged_in
 from tests.support.signin import (
     ACCOUNT,
@@ -26,6 +45,7 @@ from tests.support.signin import (
     form_fields,
     open_world,
     pair,
+    provider_arn,
     role_arn,
 )
 
@@ -354,3 +374,189 @@ async def test_a_sign_in_that_starts_at_the_provider_finds_the_portal(
     # Only the next sign-in, and only in this browser.
     again = await world.sign_in(person.browser, pair("Reader"))
     assert again.headers["location"] == "/console/"
+
+
+async def test_a_session_that_is_over_at_the_provider_opens_nothing(
+    world: SignInWorld,
+) -> None:
+    """Between the proof and the sign-in, too."""
+    end = world.clock.now() + timedelta(seconds=10)
+    response = world.response(
+        session_not_on_or_after=end.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    )
+    identity = await world.services.federated.prove_for_provider(
+        response, ACCOUNT, provider_arn(), world.clock.now()
+    )
+    world.clock.move(9)
+    session = await perform(world, proved_by(identity), identity)
+    assert session.expires_at <= end.timestamp()
+    world.clock.move(1)
+    with pytest.raises(ExpiredFederationToken):
+        await perform(world, proved_by(identity), identity)
+
+
+async def perform(
+    world: SignInWorld, proved: ProofResult, *identities: FederatedIdentity
+) -> Session:
+    """The sign-in of what was proved, past the pages' own checks."""
+    services = world.services
+    kept: list[TemporaryCredentials] = []
+
+    async def keep(credentials: TemporaryCredentials) -> None:
+        kept.append(credentials)
+
+    async def prove(_now: datetime) -> ProofResult:
+        return proved
+
+    raw = RawRequest(
+        method="GET",
+        raw_path=b"/portal",
+        query=b"",
+        headers=((b"host", b"127.0.0.1:8080"),),
+        body=b"",
+        source_ip="127.0.0.1",
+        secure=False,
+    )
+    await services.pipeline.perform(
+        services.pipeline.receive(raw, str(uuid4()), Door.PORTAL),
+        services.registry.get("sso", "Authenticate"),
+        lambda: {"Identities": identities, "SessionName": "x", "Keep": keep},
+        DoorProof(prove),
+    )
+    resolved = await services.resolver.resolve(
+        kept[0].access_key_id, kept[0].session_token.reveal(), world.clock.now()
+    )
+    return resolved.session
+
+
+async def authenticate(world: SignInWorld, kind: SessionKind, **order: Any) -> Session:
+    """The sign-in of a session that asks by itself."""
+    minted = (await world.mint(kind, **order)).credentials
+    resolved = await world.services.resolver.resolve(
+        minted.access_key_id, minted.session_token.reveal(), world.clock.now()
+    )
+    return await perform(world, ProofResult(caller=session_caller(resolved)))
+
+
+async def test_the_root_signs_in_to_no_portal(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_cheap_hashes(monkeypatch)
+    await switch_root_on(world)
+    with pytest.raises(AccessDenied, match="Only IAM users"):
+        await authenticate(world, SessionKind.CONSOLE)
+
+
+@pytest.mark.parametrize("kind", [SessionKind.ASSUME_ROLE, SessionKind.SAML])
+async def test_only_users_at_the_console_sign_in_without_a_provider(
+    world: SignInWorld, kind: SessionKind
+) -> None:
+    with pytest.raises(AccessDenied):
+        await authenticate(world, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_let_in"),
+    [(SessionKind.CONSOLE, True), (SessionKind.SESSION_TOKEN, False)],
+)
+@pytest.mark.parametrize(("seconds", "life"), [(3600, 3600), (12 * 3600, 8 * 3600)])
+async def test_a_users_sign_in_ends_with_the_console_session(
+    world: SignInWorld, kind: SessionKind, is_let_in: bool, seconds: int, life: int
+) -> None:
+    user = await create_user(world)
+    order = {
+        "principal_id": user.user_id,
+        "principal_arn": user.arn,
+        "name": user.name,
+        "duration_seconds": seconds,
+    }
+    if not is_let_in:
+        with pytest.raises(AccessDenied):
+            await authenticate(world, kind, **order)
+        return
+    session = await authenticate(world, kind, **order)
+    assert session.expires_at == int(world.clock.now().timestamp()) + life
+
+
+async def test_a_users_credentials_end_with_the_sign_in(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_cheap_hashes(monkeypatch)
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    await create_user(world, policy=policy)
+    await add_role(world, "Mine", {"AWS": ACCOUNT})
+    person, terminal = Person(world), await Terminal(world).register(device=True)
+    await send_password(person.browser, Destination=f"/portal/{ACCOUNT}")
+    device = await terminal.begin()
+    await person.answer_device(device["userCode"])
+    token = (await terminal.poll(device)).json()["accessToken"]
+    portal = await world.services.portal_sessions.find_by_token(
+        token, world.clock.now()
+    )
+    assert portal is not None
+    left = (portal.ends_at - world.clock.now()).total_seconds()
+    world.clock.move(left - 600)
+    device = await terminal.begin()
+    await person.answer_device(device["userCode"])
+    token = (await terminal.poll(device)).json()["accessToken"]
+    answer = await terminal.role(token, "Mine")
+    expiration = answer.json()["roleCredentials"]["expiration"] / 1000
+    assert expiration == portal.session.expires_at
+
+
+async def test_roles_that_belong_to_aws_are_not_listed_or_given(
+    world: SignInWorld,
+) -> None:
+    directory = world.services.stores.directory
+    async with directory.change(ACCOUNT) as change:
+        role = await change.find_role(ACCOUNT, "Reader")
+        assert role is not None
+        name = "AWSReservedSSO_Reader"
+        await change.insert_role(
+            replace(role, name=name, role_id="AROAAWSRESERVED00000")
+        )
+    _, terminal, tokens = await logged_in(world, pair("Reader"), pair(name))
+    token = tokens["accessToken"]
+    listed = await terminal.ask("assignment/roles", token, account_id=ACCOUNT)
+    assert [one["roleName"] for one in listed.json()["roleList"]] == ["Reader"]
+    refused = await terminal.role(token, name)
+    assert refused.headers["x-amzn-errortype"] == "ForbiddenException"
+
+
+@pytest.mark.parametrize(("bound", "value"), [("_LOOKED_MAX", 1), ("_SECONDS_MAX", -1)])
+async def test_a_list_decides_about_so_many_roles_and_so_long(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+) -> None:
+    _, terminal, tokens = await logged_in(world, pair("Reader"), pair("Admin"))
+
+    async def listed() -> list[str]:
+        answer = await terminal.ask(
+            "assignment/roles", tokens["accessToken"], account_id=ACCOUNT
+        )
+        return [one["roleName"] for one in answer.json()["roleList"]]
+
+    assert await listed() == ["Admin", "Reader"]
+    monkeypatch.setattr(role_choices, bound, value)
+    assert await listed() == ["Admin"][:value]
+    accounts = await terminal.ask("assignment/accounts", tokens["accessToken"])
+    assert len(accounts.json()["accountList"]) == max(0, value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("bcdf ghjk", "BCDF-GHJK"),
+        (" b-c-d-f-g-h-j-k ", "BCDF-GHJK"),
+        ("BCDFGHJ", ""),
+        ("BCDFGHJKL", ""),
+        ("BCDFGHJKBCDFGHJK", ""),
+        ("." * 24 + "BCDFGHJK", "BCDF-GHJK"),
+        ("." * 25 + "BCDFGHJK", ""),
+        ("", ""),
+    ],
+)
+def test_a_user_code_has_eight_letters_however_it_is_typed(
+    typed: str, read: str
+) -> None:
+    assert read_user_code(typed) == read

@@ -232,6 +232,35 @@ async def test_favourites_and_recent_roles_come_first_and_are_ones_own(
     assert "Favourites" not in titles(await person.browser.get(START))
 
 
+async def test_a_favourite_is_shown_only_if_the_sign_in_names_it(
+    world: SignInWorld,
+) -> None:
+    """By its whole ARN; and whoever its trust policy lets in besides."""
+    directory = world.services.stores.directory
+    async with directory.change(ACCOUNT) as change:
+        role = await change.find_role(ACCOUNT, "Reader")
+        assert role is not None
+        everyone = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:*"}
+        document = {"Version": "2012-10-17", "Statement": everyone}
+        for name, path, trust in (
+            ("Deep", "/team/", role.trust_policy),
+            ("Open", "/", json.dumps(document)),
+        ):
+            await change.insert_role(
+                replace(
+                    role,
+                    name=name,
+                    path=path,
+                    trust_policy=trust,
+                    role_id=f"AROA{name.upper():0<17}",
+                )
+            )
+    person = await arrived(world, pair("Reader"), pair("Deep"))
+    for favourite in ("team/Deep", "Open"):
+        await send(person, "favourites", role=role_arn(favourite))
+    assert listed(await person.browser.get(START)) == [role_arn("Reader")]
+
+
 async def test_there_are_only_so_many_favourites(world: SignInWorld) -> None:
     person = await arrived(world)
     for number in range(KEPT_MAX):

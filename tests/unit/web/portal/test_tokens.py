@@ -1,0 +1,100 @@
+"""``sso-oidc`` and ``sso``: what clients may ask for, and how much of it."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from broker.actions.signin.begin_limits import PER_ADDRESS
+from broker.sessions.handles import Handles
+from broker.web.rest_api import BODY_BYTES_MAX
+from tests.support.portal import SCOPES, Person, Terminal, challenge, logged_in
+from tests.support.signin import ACCOUNT, ORIGIN, SignInWorld, open_world
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
+    async with open_world(tmp_path, rate_limit=0) as made:
+        made.clock.stop()
+        yield made
+
+
+async def test_a_client_of_codes_begins_no_device(world: SignInWorld) -> None:
+    terminal = await Terminal(world).register()
+    answer = await terminal.post(
+        "device_authorization",
+        **terminal.credentials,
+        startUrl=f"{ORIGIN}/portal/{ACCOUNT}",
+    )
+    assert answer.headers["x-amzn-errortype"] == "UnauthorizedClientException"
+
+
+@pytest.mark.parametrize(
+    "verifier", ["v" * 42, "v" * 129, "v" * 42 + "!", "v" * 43 + "é"]
+)
+async def test_a_verifier_is_one_even_if_it_fits_the_challenge(
+    world: SignInWorld, verifier: str
+) -> None:
+    """Short ones could be guessed from the challenge, which others see."""
+    person, terminal = Person(world), await Terminal(world).register()
+    await person.sign_in()
+    page = await person.consent_page(
+        terminal, code_challenge=challenge(verifier.encode("ascii", "replace").decode())
+    )
+    answered = await person.press(page)
+    code = answered.headers["location"].partition("code=")[2].partition("&")[0]
+    refused = await terminal.redeem(code, codeVerifier=verifier)
+    assert refused.headers["x-amzn-errortype"] == "InvalidGrantException"
+
+
+async def test_little_of_what_a_device_calls_itself_is_kept(world: SignInWorld) -> None:
+    person, terminal = Person(world), await Terminal(world).register(device=True)
+    await person.sign_in()
+    terminal.http.headers["user-agent"] = "\x7fA" + "b" * 8000
+    device = await terminal.begin()
+    page = await person.browser.get(device["verificationUriComplete"])
+    assert f"<code>A{'b' * 98}</code>" in page.text
+
+
+@pytest.mark.parametrize("path", ["client/register", "device_authorization"])
+async def test_an_address_begins_only_so_much(world: SignInWorld, path: str) -> None:
+    terminal = await Terminal(world).register(device=True)
+    world.clock.move(2)
+    given = {
+        "client/register": {
+            "clientName": "x",
+            "clientType": "public",
+            "scopes": SCOPES,
+        },
+        "device_authorization": {
+            **terminal.credentials,
+            "startUrl": f"{ORIGIN}/portal/{ACCOUNT}",
+        },
+    }[path]
+    answers = [await terminal.post(path, **given) for _ in range(PER_ADDRESS + 1)]
+    assert [one.status_code for one in answers] == [*[200] * PER_ADDRESS, 400]
+    assert answers[-1].headers["x-amzn-errortype"] == "SlowDownException"
+
+
+async def test_a_sign_in_is_dropped_when_it_is_signed_out_of(
+    world: SignInWorld,
+) -> None:
+    person, terminal, tokens = await logged_in(world)
+    handle = person.browser.cookies["broker-portal"]
+    services = world.services
+    kept = Handles(services.stores.cache, services.vault, "portal")
+    assert await kept.find(handle) is not None
+    await terminal.ask("logout", tokens["accessToken"])
+    assert await kept.find(handle) is None
+
+
+async def test_a_body_is_only_so_long(world: SignInWorld) -> None:
+    """Whatever it says: white space at its end is nothing wrong in itself."""
+    terminal = Terminal(world)
+    text = json.dumps({"clientName": "x", "clientType": "public", "scopes": SCOPES})
+    for length, code in ((BODY_BYTES_MAX, 200), (BODY_BYTES_MAX + 1, 400)):
+        body = text.ljust(length).encode()
+        answer = await terminal.http.post("/sso-oidc/client/register", content=body)
+        assert answer.status_code == code
+    assert answer.headers["x-amzn-errortype"] == "InvalidRequestException"
