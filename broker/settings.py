@@ -251,7 +251,9 @@ def read_directories(path: Path) -> Mapping[str, "LdapDirectory"]:
     try:
         if path.stat().st_size > _DIRECTORIES_MAX_BYTES:
             raise ValueError(f"{path} is longer than {_DIRECTORIES_MAX_BYTES} bytes")
-        return parse_directories(load_yaml(path.read_text(encoding="utf-8")))
+        return parse_directories(
+            load_yaml(path.read_text(encoding="utf-8")), path.parent
+        )
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     except (TemplateError, UnicodeDecodeError) as error:

@@ -17,6 +17,7 @@ from broker.cli.checks import (
     check_sessions,
     check_settings,
 )
+from broker.cli.directory_checks import check_directories
 from broker.cli.findings import Finding, Level, problem
 from broker.cli.organisation_checks import check_organisations
 from broker.cli.provider_checks import check_providers
@@ -96,6 +97,7 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
             *await check_issuers(stores, clock),
             *await check_services(stores, clock),
             *await check_organisations(settings, stores),
+            *await check_directories(settings, stores),
         ):
             yield finding
         async for finding in check_providers(settings, stores, clock):

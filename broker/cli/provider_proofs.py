@@ -12,7 +12,9 @@ from broker.cli.operator import with_services
 from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say, say_json
 from broker.federation.diagnosis import State, is_good
-from broker.model.entities import OidcProvider, SamlProvider
+from broker.federation.ldap.dry_run import LdapDryRun
+from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
+from broker.model.secret import Secret
 
 if TYPE_CHECKING:
     from broker.services import Services
@@ -25,7 +27,7 @@ _MARKS = {
 }
 
 
-def try_proof(
+def try_proof(  # noqa: PLR0917  # options, which the command line names
     arn: Annotated[str, typer.Argument(metavar="ARN")],
     saml_response: Annotated[
         Path | None,
@@ -33,6 +35,13 @@ def try_proof(
     ] = None,
     token: Annotated[
         Path | None, typer.Option(help="An ID token; - for stdin.")
+    ] = None,
+    user: Annotated[
+        str, typer.Option(help="A person's name in the provider's directory.")
+    ] = "",
+    password_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with that person's password; - for stdin."),
     ] = None,
     at: Annotated[
         str, typer.Option(help="Evaluate at this time (ISO 8601, UTC).")
@@ -43,18 +52,24 @@ def try_proof(
 ) -> None:
     """Test a proof: show what was found, what was expected and what to change.
 
-    No credentials are issued, and the proof is not used up.
+    No credentials are issued, and the proof is not used up. For a directory: try each
+    of its servers, and look a person up (--user, and --password-file if the password
+    is to be tried, too).
     """
     path = saml_response or token
-    if path is None or (saml_response and token):
+    is_ldap = ":ldap-provider/" in arn
+    if not is_ldap and (path is None or (saml_response and token)):
         raise typer.BadParameter("pass either --saml-response or --token")
-    text = _read(path)
+    text = _read(path) if path else ""
+    password = Secret(_read(password_file).rstrip("\r\n")) if password_file else None
     when = _read_time(at)
 
     async def work(services: "Services") -> DryRunResult:
         provider = await require_provider(
             services.stores.directory, find_account(arn), arn
         )
+        if isinstance(provider, LdapProvider):
+            return await _try_directory(services, provider, user, password)
         dry_run = ProofDryRun(services.federated, services.web_identity)
         now = when or services.clock.now()
         if isinstance(provider, SamlProvider) and saml_response:
@@ -70,6 +85,21 @@ def try_proof(
         _show(outcome)
     if not is_good(outcome.checks):
         raise typer.Exit(1)
+
+
+async def _try_directory(
+    services: "Services", provider: LdapProvider, user: str, password: Secret | None
+) -> DryRunResult:
+    dry_run = LdapDryRun(services.ldap.people_of(provider))
+    await dry_run.try_servers()
+    if user:
+        await dry_run.try_person(provider, user, password, services.clock.now())
+    proof = dry_run.proof
+    return DryRunResult(
+        tuple(dry_run.checks),
+        proof.identity if proof else None,
+        proof.roles if proof else (),
+    )
 
 
 def _show(outcome: DryRunResult) -> None:

@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic.alias_generators import to_pascal
@@ -126,10 +127,11 @@ def _group_filter(template: str) -> str:
     return check_filter(template, _MEMBER)
 
 
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    return path
+def _existing(path: Path, info: ValidationInfo) -> Path:
+    found = Path((info.context or {}).get("folder", "")) / path
+    if not found.is_file():
+        raise ValueError(f"there is no file {found}")
+    return found
 
 
 Attribute = Annotated[str, AfterValidator(_attribute)]
@@ -234,14 +236,16 @@ class _File(_Section):
     directories: Annotated[dict[str, LdapDirectory], Field(max_length=_DIRECTORIES_MAX)]
 
 
-def parse_directories(data: object) -> Mapping[str, LdapDirectory]:
-    """The directories by name.
+def parse_directories(
+    data: object, folder: Path = Path()
+) -> Mapping[str, LdapDirectory]:
+    """The directories by name; files in them are relative to ``folder``.
 
     Raises:
         ValueError: a line for each thing that is wrong: where, and how to write it.
     """
     try:
-        found = _File.model_validate(data).directories
+        found = _File.model_validate(data, context={"folder": folder}).directories
     except ValidationError as error:
         raise ValueError(
             "; ".join(

@@ -15,7 +15,7 @@ from broker.federation.ldap.connection import (
     LdapConnection,
     LdapUnavailableError,
 )
-from broker.federation.ldap.directories import LdapDirectory
+from broker.federation.ldap.directories import LdapDirectory, LdapServer
 from broker.federation.ldap.servers import LdapServers
 from broker.model.secret import Secret
 from broker.protocols.ldap.accounts import (
@@ -100,15 +100,13 @@ class LdapPeople:
             LdapUnavailableError: the directory could not be asked.
         """
         _require_plausible(username, password)
-        entry = await self._servers.work(
-            lambda connection: self._find_by_name(connection, username)
-        )
-        async with attempt(self._subject_of(entry) if entry is not None else ""):
-            found = await self._try_password(entry, password)
+        entry = await self.find_entry(username)
+        async with attempt(self.subject_of(entry) if entry is not None else ""):
+            found = await self.try_password(entry, password)
         # Read again, after the bind: it may have lifted a lock whose time was over.
-        return await self.find_current(self._subject_of(found), now)
+        return await self.find_current(self.subject_of(found), now)
 
-    async def _try_password(self, entry: Entry | None, password: Secret) -> Entry:
+    async def try_password(self, entry: Entry | None, password: Secret) -> Entry:
         """The entry, once a bind as the person succeeded.
 
         Raises:
@@ -131,6 +129,17 @@ class LdapPeople:
                 state, f"{entry.dn}: result {answer.code} {answer.diagnostic}".strip()
             )
         return entry
+
+    async def find_entry(self, username: str) -> Entry | None:
+        """The one entry of a name.
+
+        Raises:
+            PersonRefusedError: more than one has it.
+            LdapUnavailableError: the directory could not be asked.
+        """
+        return await self._servers.work(
+            lambda connection: self._find_by_name(connection, username)
+        )
 
     async def find_current(self, subject: str, now: datetime) -> Person:
         """The person of a subject as the directory has them now.
@@ -189,17 +198,18 @@ class LdapPeople:
                 over[subject] = state.value
         return over
 
-    async def reach(self) -> None:
-        """Connect and bind as the service.
+    async def try_server(self, server: LdapServer) -> None:
+        """Connect to one server, and bind as the service.
 
         Raises:
-            LdapUnavailableError: that does not work.
+            LdapUnavailableError: that fails; its ``stage`` says how far it went.
         """
+        await self._servers.try_server(server)
 
-        async def nothing(_connection: LdapConnection) -> None:
-            return None
-
-        await self._servers.work(nothing)
+    @property
+    def servers(self) -> tuple[LdapServer, ...]:
+        """The directory's servers, as the file has them."""
+        return self._directory.servers
 
     async def close(self) -> None:
         """Close the connections."""
@@ -274,7 +284,12 @@ class LdapPeople:
         if state is not AccountState.GOOD:
             raise PersonRefusedError(state, entry.dn)
 
-    def _subject_of(self, entry: Entry) -> str:
+    def subject_of(self, entry: Entry) -> str:
+        """What identifies the entry for good.
+
+        Raises:
+            LdapUnavailableError: it has no such attribute, or none that can be read.
+        """
         subject = read_subject(entry, self._directory.subject)
         if not subject:
             raise LdapUnavailableError(

@@ -175,7 +175,7 @@ class LdapProver:
             ),
             now,
         )
-        return _proof(provider, person)
+        return proof_of(provider, person)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -197,7 +197,8 @@ def provider_name(arn: str) -> str:
     return arn.partition(":ldap-provider/")[2]
 
 
-def _proof(provider: LdapProvider, person: Person) -> LdapProof:
+def proof_of(provider: LdapProvider, person: Person) -> LdapProof:
+    """The person as the provider's account sees them."""
     name = provider.name
     lasting: dict[str, tuple[str, ...]] = {
         f"{name}:sub": (person.subject,),

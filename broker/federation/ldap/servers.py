@@ -75,6 +75,18 @@ class LdapServers:
                     self._drop_idle()
             return await self._on_any(lambda server: self._bound(server, step))
 
+    async def try_server(self, server: LdapServer) -> None:
+        """Connect to one server, and bind as the service.
+
+        Raises:
+            LdapUnavailableError: that fails; its ``stage`` says how far it went.
+        """
+        connection = await self._dialler.open(server)
+        try:
+            await self._bind_service(connection)
+        finally:
+            connection.close()
+
     async def try_password(self, dn: str, password: Secret) -> BindAnswer:
         """The answer to a bind with a person's name and password.
 
