@@ -1,0 +1,419 @@
+"""Servers that lie, hang, die or send too much; and the next one that answers."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sansldap import (
+    BindRequest,
+    ExtendedRequest,
+    LDAPResultCode,
+    LDAPServer,
+    PartialAttribute,
+    SearchRequest,
+)
+
+from broker.federation.ldap.connection import LdapUnavailableError
+from broker.federation.ldap.directories import parse_directories
+from broker.federation.ldap.people import LdapPeople
+from broker.model.secret import Secret
+from tests.support.directory_world import describe
+from tests.support.slapd import (
+    PASSWORD,
+    Slapd,
+    dn_of,
+    group,
+    person,
+    start_slapd,
+    tls_certificate,
+)
+
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def slapd() -> Iterator[Slapd]:
+    with start_slapd(person("ann"), group("staff", dn_of("ann"))) as server:
+        yield server
+
+
+@asynccontextmanager
+async def people_of(
+    slapd: Slapd, folder: Path, *servers: str, **more: Any
+) -> AsyncIterator[LdapPeople]:
+    given = describe(slapd, folder, Servers=list(servers), TimeoutSeconds=0.5)
+    found = parse_directories({"Directories": {"corp": {**given, **more}}})
+    people = LdapPeople("corp", found["corp"])
+    try:
+        yield people
+    finally:
+        await people.close()
+
+
+async def prove(people: LdapPeople) -> str:
+    found = await people.authenticate("ann", Secret(PASSWORD), datetime.now(UTC))
+    return found.username
+
+
+@asynccontextmanager
+async def serving(serve: Serve) -> AsyncIterator[str]:
+    """A server on this computer; its address."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def guarded(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            await serve(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    async def accept(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        task = asyncio.ensure_future(guarded(reader, writer))
+        tasks.add(task)
+        await asyncio.wait([task])
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        yield f"ldap://127.0.0.1:{port}"
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        server.close()
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+def answering(act: Callable[[LDAPServer, Any], None]) -> Serve:
+    """A server whose answers are ``act``'s."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        session = LDAPServer()
+        while data := await reader.read(65536):
+            for message in session.receive(data):
+                act(session, message)
+            writer.write(session.data_to_send())
+            await writer.drain()
+
+    return serve
+
+
+def _bound(session: LDAPServer, message: Any) -> bool:
+    if isinstance(message, BindRequest):
+        session.bind_response(message.message_id)
+        return True
+    return False
+
+
+async def _hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
+async def _garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(65536)
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    await writer.drain()
+    await asyncio.Event().wait()
+
+
+async def _closes(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await reader.read(65536)
+
+
+async def _endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A message of two gigabytes, a little at a time."""
+    await reader.read(65536)
+    writer.write(b"\x30\x84\x7f\xff\xff\xff")
+    while True:
+        writer.write(bytes(65536))
+        await writer.drain()
+
+
+def _encoded(tag: int, *parts: bytes) -> bytes:
+    """A short value in BER."""
+    body = b"".join(parts)
+    return bytes((tag, len(body))) + body
+
+
+_SUCCESS = _encoded(0x0A, b"\0") + _encoded(0x04) + _encoded(0x04)
+
+
+def _message(number: int, operation: bytes) -> bytes:
+    return _encoded(0x30, _encoded(0x02, bytes((number,))), operation)
+
+
+def saying(*answers: bytes) -> Serve:
+    """A server with a fixed answer to the first message, the second …"""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in answers:
+            await reader.read(65536)
+            writer.write(answer)
+            await writer.drain()
+        await asyncio.Event().wait()
+
+    return serve
+
+
+_REFERRAL = _message(
+    2,
+    _encoded(
+        0x65,
+        _encoded(0x0A, b"\x0a"),
+        _encoded(0x04) + _encoded(0x04),
+        _encoded(0xA3, _encoded(0x04, b"ldap://127.0.0.1:1/dc=elsewhere")),
+    ),
+)
+_GOODBYE = _message(
+    0,
+    _encoded(
+        0x78,
+        _encoded(0x0A, b"\x34") + _encoded(0x04) + _encoded(0x04),
+        _encoded(0x8A, b"1.3.6.1.4.1.1466.20036"),
+    ),
+)
+
+
+def _many(session: LDAPServer, message: Any) -> None:
+    if not _bound(session, message):
+        assert isinstance(message, SearchRequest)
+        for number in range(3000):
+            session.search_result_entry(
+                message.message_id,
+                f"uid={number}",
+                [PartialAttribute(name="uid", values=[bytes(1000)])],
+            )
+        session.search_result_done(message.message_id)
+
+
+def _no_base(session: LDAPServer, message: Any) -> None:
+    if not _bound(session, message):
+        session.search_result_done(
+            message.message_id, result_code=LDAPResultCode.NO_SUCH_OBJECT
+        )
+
+
+def _refuses_service(session: LDAPServer, message: Any) -> None:
+    session.bind_response(
+        message.message_id, result_code=LDAPResultCode.INVALID_CREDENTIALS
+    )
+
+
+BAD: dict[str, tuple[Serve, str, str]] = {
+    "hangs": (_hang, "service bind", "did not answer within"),
+    "is no LDAP": (_garbage, "service bind", "not LDAP"),
+    "hangs up": (_closes, "service bind", "hung up"),
+    "sends without end": (_endless, "service bind", "sends too much"),
+    "refers elsewhere": (
+        saying(_message(1, _encoded(0x61, _SUCCESS)), _REFERRAL),
+        "search",
+        "REFERRAL",
+    ),
+    "sends too many": (answering(_many), "search", "sends too much"),
+    "answers another question": (
+        saying(_message(8, _encoded(0x61, _SUCCESS))),
+        "service bind",
+        "not LDAP",
+    ),
+    "says goodbye": (saying(_GOODBYE), "service bind", "closed the session"),
+    "has no such base": (answering(_no_base), "search", "NO_SUCH_OBJECT"),
+    "refuses the service": (answering(_refuses_service), "service bind", "refused"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+async def test_a_bad_server_is_told_and_the_next_one_asked(
+    slapd: Slapd, tmp_path: Path, case: str
+) -> None:
+    serve, stage, words = BAD[case]
+    good = f"ldap://127.0.0.1:{slapd.port}"
+    async with serving(serve) as bad:
+        plain = {"AllowPlaintext": True}
+        async with people_of(slapd, tmp_path, bad, **plain) as people:
+            with pytest.raises(LdapUnavailableError, match=words) as refused:
+                await prove(people)
+            assert refused.value.stage == stage
+            # For a moment nobody waits for it again.
+            with pytest.raises(LdapUnavailableError) as again:
+                await prove(people)
+            assert again.value is refused.value
+        async with people_of(slapd, tmp_path, bad, good, **plain) as people:
+            assert await prove(people) == "ann"
+            # Now it comes last, so nobody waits for it.
+            assert await prove(people) == "ann"
+
+
+async def test_a_referral_is_not_followed(slapd: Slapd, tmp_path: Path) -> None:
+    """Nothing that a server sends makes the broker connect anywhere."""
+    asked: list[str] = []
+
+    async def note(
+        _reader: asyncio.StreamReader, _writer: asyncio.StreamWriter
+    ) -> None:
+        asked.append("connected")
+
+    async with serving(note) as elsewhere:
+
+        def refers(session: LDAPServer, message: Any) -> None:
+            if not _bound(session, message):
+                session.search_result_reference(message.message_id, [elsewhere])
+                session.search_result_done(message.message_id)
+
+        async with (
+            serving(answering(refers)) as server,
+            people_of(slapd, tmp_path, server, AllowPlaintext=True) as people,
+        ):
+            assert await people.find_entry("ann") is None
+    assert not asked
+
+
+_HEARD: list[Any] = []
+"""What was said in clear text besides the wish for TLS."""
+
+
+async def _strips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Someone on the way who refuses TLS, to read the password in clear text."""
+    session = LDAPServer()
+    while data := await reader.read(65536):
+        for message in session.receive(data):
+            if not isinstance(message, ExtendedRequest):
+                _HEARD.append(message)
+            session.extended_response(
+                message.message_id, result_code=LDAPResultCode.PROTOCOL_ERROR
+            )
+        writer.write(session.data_to_send())
+
+
+async def _injects(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Someone on the way who adds an answer in clear text for after TLS."""
+    session = LDAPServer()
+    data = await reader.read(65536)
+    (message,) = session.receive(data)
+    session.extended_response(message.message_id)
+    writer.write(session.data_to_send() + _message(2, _encoded(0x61, _SUCCESS)))
+    await writer.drain()
+    await reader.read(65536)
+
+
+@pytest.mark.parametrize("serve", [_strips, _injects], ids=["strips", "injects"])
+async def test_nothing_is_said_without_tls(
+    slapd: Slapd, tmp_path: Path, serve: Serve
+) -> None:
+    async with (
+        serving(serve) as server,
+        people_of(slapd, tmp_path, server, StartTLS=True) as people,
+    ):
+        with pytest.raises(LdapUnavailableError) as refused:
+            await prove(people)
+        assert refused.value.stage == "TLS"
+    assert not _HEARD
+
+
+CERTIFICATES: dict[str, tuple[dict[str, Any], str]] = {
+    "another authority": ({"CaFile": "other.pem"}, "self-signed"),
+    "the system's authorities": ({"CaFile": None}, "self-signed"),
+    "StartTLS, another authority": (
+        {"CaFile": "other.pem", "StartTLS": True, "Servers": "ldap://localhost"},
+        "self-signed",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CERTIFICATES)
+async def test_only_the_servers_own_certificate_will_do(
+    slapd: Slapd, tmp_path: Path, case: str
+) -> None:
+    given, words = CERTIFICATES[case]
+    more = dict(given)
+    (tmp_path / "other.pem").write_text(tls_certificate("localhost")[0])
+    if more.get("CaFile"):
+        more["CaFile"] = str(tmp_path / more["CaFile"])
+    place = more.pop("Servers", "ldaps://localhost")
+    port = slapd.tls_port if place.startswith("ldaps") else slapd.port
+    async with people_of(slapd, tmp_path, f"{place}:{port}", **more) as people:
+        with pytest.raises(LdapUnavailableError, match=words) as refused:
+            await prove(people)
+        assert refused.value.stage == "TLS"
+
+
+async def test_a_certificate_for_another_name_will_not_do(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    certificate, key = tls_certificate("elsewhere.example.com")
+    (tmp_path / "cert.pem").write_text(certificate)
+    (tmp_path / "key.pem").write_text(key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    server = await asyncio.start_server(_hang, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    address, ca_file = f"ldaps://localhost:{port}", str(tmp_path / "cert.pem")
+    async with people_of(slapd, tmp_path, address, CaFile=ca_file) as people:
+        with pytest.raises(LdapUnavailableError, match="Hostname mismatch") as refused:
+            await prove(people)
+        assert refused.value.stage == "TLS"
+    server.close()
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1:DeprecationWarning")
+async def test_old_tls_is_refused(slapd: Slapd, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = ssl.TLSVersion.TLSv1_1
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.load_cert_chain(slapd.ca_file, slapd.folder / "key.pem")
+    server = await asyncio.start_server(_hang, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    async with people_of(slapd, tmp_path, f"ldaps://localhost:{port}") as people:
+        with pytest.raises(LdapUnavailableError) as refused:
+            await prove(people)
+        assert refused.value.stage == "TLS"
+    server.close()
+
+
+async def test_a_connection_that_died_meanwhile_is_replaced(tmp_path: Path) -> None:
+    with start_slapd(person("ann")) as own:
+        address = f"ldap://127.0.0.1:{own.port}"
+        async with people_of(own, tmp_path, address, AllowPlaintext=True) as people:
+            assert await prove(people) == "ann"
+            own.restart()
+            assert await prove(people) == "ann"
+
+
+async def test_many_at_once_are_served_by_few_connections(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    address = f"ldaps://localhost:{slapd.tls_port}"
+    async with people_of(slapd, tmp_path, address, TimeoutSeconds=5) as people:
+        subject = (
+            await people.authenticate("ann", Secret(PASSWORD), datetime.now(UTC))
+        ).subject
+        found = await asyncio.gather(
+            *(people.find_current(subject, datetime.now(UTC)) for _ in range(60))
+        )
+        assert {one.username for one in found} == {"ann"}
+
+
+async def test_too_many_who_wait_for_one_that_hangs_are_sent_away(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    async with serving(_hang) as server:
+        plain = {"AllowPlaintext": True, "TimeoutSeconds": 1}
+        async with people_of(slapd, tmp_path, server, **plain) as people:
+            results = await asyncio.gather(
+                *(people.find_entry("ann") for _ in range(100)), return_exceptions=True
+            )
+    assert all(isinstance(one, LdapUnavailableError) for one in results)
+    assert sum("too many wait" in str(one) for one in results) == 36
