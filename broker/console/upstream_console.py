@@ -11,8 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.context import ConsoleContext
+from broker.federation.upstream_client import KeyPair
 from broker.model.account import parse_account_id
 from broker.model.arn import Arn
+from broker.model.secret import Secret
 
 
 async def find_upstream_console(
@@ -35,9 +37,13 @@ async def find_upstream_console(
     role = await context.deps.fresh.find_role(account, name)
     if role is None:
         return None
-    url = await context.deps.upstreams.console_url(
-        role, credentials, f"{context.deps.public_origin}/signin/{account}"
+    keys = KeyPair(
+        access_key_id=credentials["AccessKeyId"],
+        secret_access_key=Secret(credentials["SecretAccessKey"]),
+        session_token=credentials["SessionToken"],
     )
+    issuer = f"{context.deps.public_origin}/signin/{account}"
+    url = await context.deps.upstreams.console_url(role, keys, issuer)
     if url is None:
         return None
     # A redirect would be one that a form leads to, which pages do not allow.

@@ -120,16 +120,14 @@ class UpstreamClient:
         answer = await self._send(account, "POST", endpoint, headers, body)
         return _read(parameters["Action"], answer)
 
-    async def console_url(
+    async def signin_token(
         self,
         account: AccountId,
         sign_in: str,
-        credentials: UpstreamCredentials,
-        *,
-        destination: str,
-        issuer: str,
+        keys: KeyPair,
+        duration_seconds: int | None = None,
     ) -> str:
-        """A link that opens the upstream's console, once, within fifteen minutes.
+        """A token of the upstream's federation endpoint, good once.
 
         Raises:
             UpstreamRefusedError, UpstreamUnreachableError, UpstreamUnclearError: there
@@ -137,13 +135,16 @@ class UpstreamClient:
         """
         session = json.dumps(
             {
-                "sessionId": credentials.access_key_id,
-                "sessionKey": credentials.secret_access_key.reveal(),
-                "sessionToken": credentials.session_token.reveal(),
+                "sessionId": keys.access_key_id,
+                "sessionKey": keys.secret_access_key.reveal(),
+                "sessionToken": keys.session_token,
             }
         )
+        asked = {"Action": "getSigninToken", "Session": session}
+        if duration_seconds is not None:
+            asked["SessionDuration"] = str(duration_seconds)
         # In the body: addresses end up in logs.
-        body = urlencode({"Action": "getSigninToken", "Session": session}).encode()
+        body = urlencode(asked).encode()
         headers = {
             "content-type": "application/x-www-form-urlencoded",
             "host": urlsplit(sign_in).netloc,
@@ -154,16 +155,9 @@ class UpstreamClient:
                 "getSigninToken", f"it answered {answer.status_code}"
             )
         try:
-            token = answer.json()["SigninToken"]
+            return str(answer.json()["SigninToken"])
         except (ValueError, KeyError, TypeError) as error:
             raise UpstreamUnclearError("the answer has no SigninToken") from error
-        query = {
-            "Action": "login",
-            "Issuer": issuer,
-            "Destination": destination,
-            "SigninToken": token,
-        }
-        return f"{sign_in}?{urlencode(query)}"
 
     async def close(self) -> None:
         """Close all connections."""
@@ -208,6 +202,17 @@ class UpstreamClient:
                 await self._pools.pop(oldest).client.aclose()
             pool = self._pools[key] = _Pool(self._outbound, account)
         return pool
+
+
+def login_url(sign_in: str, token: str, destination: str, issuer: str) -> str:
+    """The link that opens an upstream's console with a sign-in token of its."""
+    query = {
+        "Action": "login",
+        "Issuer": issuer,
+        "Destination": destination,
+        "SigninToken": token,
+    }
+    return f"{sign_in}?{urlencode(query)}"
 
 
 class _Pool:

@@ -375,3 +375,35 @@ def test_a_revocation_says_that_it_does_not_reach_there(world: World) -> None:
     admin = f"arn:aws:iam::{ACCOUNT}:role/Admin"
     assert "TokenIssueTime" not in command("sessions", "revoke", admin)
     assert world.there(answer)
+
+
+def test_a_custom_broker_url_leads_to_the_upstreams_console(world: World) -> None:
+    found = world.saml("Reader")["Credentials"]
+    federation = f"{world.front.broker.url}/federation"
+
+    def signin_token(**changed: str) -> httpx2.Response:
+        session = {
+            "sessionId": found["AccessKeyId"],
+            "sessionKey": found["SecretAccessKey"],
+            "sessionToken": found["SessionToken"],
+            **changed,
+        }
+        asked = {"Action": "getSigninToken", "Session": json.dumps(session)}
+        return httpx2.post(federation, data=asked)
+
+    assert signin_token(sessionKey="x" * 40).status_code == 400
+    answer = signin_token()
+    assert answer.status_code == 200, answer.text
+    token = answer.json()["SigninToken"]
+    query = {"Action": "login", "Issuer": "https://corp.example", "SigninToken": token}
+    elsewhere = {**query, "Destination": "https://evil.example/"}
+    assert httpx2.get(federation, params=elsewhere).status_code == 400
+    query["Destination"] = f"{world.upstream.url}/console/roles"
+    sent = httpx2.get(federation, params=query)
+    assert sent.status_code == 302
+    location = sent.headers["location"]
+    assert location.startswith(f"{world.upstream.url}/federation?Action=login&")
+    with httpx2.Client(follow_redirects=True) as browser:
+        page = browser.get(location)
+    assert str(page.url) == query["Destination"]
+    assert httpx2.get(federation, params=query).status_code == 400  # it worked once

@@ -8,7 +8,7 @@ from typing import NotRequired, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.signin.derived_mint import require_session
-from broker.actions.signin.signin_tokens import SigninGrant, SigninTokens
+from broker.actions.signin.signin_tokens import LIFE, SigninGrant, SigninTokens
 from broker.errors import ValidationError
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
@@ -23,10 +23,15 @@ _REFUSED = frozenset(
 
 
 class GetSigninTokenRequest(TypedDict):
-    """The session token that signed the call, and the requested duration."""
+    """The session token that signed the call, and the requested duration.
+
+    Where an upstream minted the session: a sign-in token of the upstream, which proved
+    the caller, and the role here.
+    """
 
     SessionToken: Secret
     SessionDuration: NotRequired[int]
+    RoleArn: NotRequired[str]
 
 
 class GetSigninTokenResponse(TypedDict):
@@ -54,16 +59,22 @@ class GetSigninToken:
     async def _handle(
         self, given: GetSigninTokenRequest, call: Call
     ) -> GetSigninTokenResponse:
-        session = require_session(call)
         duration = given.get("SessionDuration")
-        _require_eligible(session, duration)
+        if "RoleArn" in given:
+            ends_at = int((call.now + LIFE).timestamp())
+            access_key_id = call.caller.access_key_id
+        else:
+            session = require_session(call)
+            _require_eligible(session, duration)
+            ends_at, access_key_id = session.expires_at, session.access_key_id
         token = await self._tokens.create(
             SigninGrant(
-                access_key_id=session.access_key_id,
+                access_key_id=access_key_id,
                 session_token=given["SessionToken"].reveal(),
                 duration_seconds=duration,
+                role_arn=given.get("RoleArn", ""),
             ),
-            ends_at=session.expires_at,
+            ends_at=ends_at,
             now=call.now,
         )
         return {"SigninToken": token}

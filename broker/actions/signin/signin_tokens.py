@@ -20,12 +20,15 @@ LIFE = timedelta(minutes=15)
 class SigninGrant:
     """What a sign-in token stands for: a session, proved when the token was made.
 
-    ``duration_seconds`` is the requested lifetime of the console session.
+    ``duration_seconds`` is the requested lifetime of the console session. Where an
+    upstream minted the session, ``session_token`` is a sign-in token of the upstream,
+    and ``role_arn`` the role here that it is for.
     """
 
     access_key_id: str
     session_token: str = field(repr=False)
     duration_seconds: int | None
+    role_arn: str = ""
 
 
 class SigninTokens:
@@ -45,6 +48,7 @@ class SigninTokens:
                 "key": grant.access_key_id,
                 "token": grant.session_token,
                 "duration": grant.duration_seconds,
+                "role": grant.role_arn,
             },
             min(now + LIFE, datetime.fromtimestamp(ends_at, UTC)),
         )
@@ -71,4 +75,5 @@ def _grant(value: dict[str, object] | None) -> SigninGrant | None:
         access_key_id=str(value["key"]),
         session_token=str(value["token"]),
         duration_seconds=duration if isinstance(duration, int) else None,
+        role_arn=str(value.get("role", "")),
     )

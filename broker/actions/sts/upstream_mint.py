@@ -10,8 +10,7 @@ Source: AWS STS API reference, "AssumeRole", "AssumeRoleWithWebIdentity" and
 
 import asyncio
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from broker.actions.sts.roles import assumed_role_user
@@ -28,10 +27,10 @@ from broker.errors import (
 from broker.federation.upstream_client import (
     KeyPair,
     UpstreamClient,
-    UpstreamCredentials,
     UpstreamRefusedError,
     UpstreamUnclearError,
     UpstreamUnreachableError,
+    login_url,
 )
 from broker.identities.outbound import Algorithm, find_outbound, issuer_of, sign
 from broker.identities.upstream_definition import UpstreamDefinition, parse_upstream
@@ -186,13 +185,10 @@ class UpstreamMinter:
         )
         return await self.mint(engine, account, order)
 
-    async def console_url(
-        self, role: Role, credentials: Mapping[str, str], issuer: str
-    ) -> str | None:
+    async def console_url(self, role: Role, keys: KeyPair, issuer: str) -> str | None:
         """A link to the console of the engine behind a role.
 
-        ``credentials`` are the members of an answer's ``Credentials`` that it gave. None
-        if the broker mints for the role itself.
+        ``keys`` are what it gave for the role. None if the broker mints itself.
 
         Raises:
             UpstreamRefused, UpstreamUnavailable: there is no link.
@@ -200,21 +196,23 @@ class UpstreamMinter:
         engine = await self.find(role)
         if engine is None:
             return None
+        token = await self.signin_token(engine, keys)
+        return self.login_url(engine.definition, token, issuer)
+
+    async def signin_token(
+        self, engine: Engine, keys: KeyPair, duration_seconds: int | None = None
+    ) -> str:
+        """A sign-in token of the engine, for credentials that it gave.
+
+        Raises:
+            UpstreamRefused, UpstreamUnavailable: there is none.
+        """
         definition, name = engine.definition, engine.upstream.name
-        if definition.sign_in is None or definition.console is None:
+        if definition.sign_in is None:
             raise UpstreamRefused(f"The upstream {name} has no console.")
         try:
-            return await self._client.console_url(
-                role.account,
-                definition.sign_in,
-                UpstreamCredentials(
-                    access_key_id=credentials["AccessKeyId"],
-                    secret_access_key=Secret(credentials["SecretAccessKey"]),
-                    session_token=Secret(credentials["SessionToken"]),
-                    expiration=datetime.now(UTC),
-                ),
-                destination=definition.console,
-                issuer=definition.issuer or issuer,
+            return await self._client.signin_token(
+                engine.upstream.account, definition.sign_in, keys, duration_seconds
             )
         except UpstreamRefusedError as error:
             raise _refused(name, error) from error
@@ -222,6 +220,21 @@ class UpstreamMinter:
             raise UpstreamUnavailable(
                 f"The upstream {name} gave no link to its console.", detail=str(error)
             ) from error
+
+    def login_url(
+        self,
+        definition: UpstreamDefinition,
+        token: str,
+        issuer: str,
+        destination: str = "",
+    ) -> str:
+        """The link for a sign-in token of the engine; ``destination`` if it is there."""
+        return login_url(
+            definition.sign_in or "",
+            token,
+            destination or definition.console or "",
+            definition.issuer or issuer,
+        )
 
     async def _question(
         self, engine: Engine, account: Account, order: UpstreamOrder

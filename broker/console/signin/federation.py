@@ -20,6 +20,7 @@ from broker.console.request_info import refuse_prefetch
 from broker.console.signin.login_completion import LoginCompletion
 from broker.console.signin.pending_login import PendingLogin
 from broker.console.signin.sign_out import SignOut
+from broker.console.signin.upstream_sessions import UpstreamSessions
 from broker.errors import (
     BrokerError,
     ExpiredToken,
@@ -27,6 +28,7 @@ from broker.errors import (
     ServiceUnavailable,
     ValidationError,
 )
+from broker.federation.upstream_client import KeyPair
 from broker.model.caller import Caller
 from broker.model.request import Door
 from broker.model.secret import Secret
@@ -50,6 +52,7 @@ class Federation:
         self._context = context
         self._completion = completion
         self._sign_out = sign_out
+        self._upstreams = UpstreamSessions(context)
 
     async def answer(self, request: Request) -> Response:
         """GET or POST, by ``Action``."""
@@ -74,7 +77,20 @@ class Federation:
             given["SessionDuration"] = _read_duration(duration)
 
         async def prove(now: datetime) -> Caller:
-            return await self._prove(key_id, secret, token, now)
+            there = await self._upstreams.find(key_id)
+            if there is None:
+                return await self._prove(key_id, secret, token, now)
+            keys = KeyPair(
+                access_key_id=key_id,
+                secret_access_key=Secret(secret),
+                session_token=token,
+            )
+            # The upstream minted these, and it alone can tell that they are right.
+            found = await self._context.deps.upstreams.signin_token(
+                there.engine, keys, given.get("SessionDuration")
+            )
+            given.update(SessionToken=Secret(found), RoleArn=there.role.arn)
+            return there.caller(key_id)
 
         result = await self._context.perform(
             request, Door.FEDERATION, ("signin", "GetSigninToken"), prove, lambda: given
@@ -99,19 +115,21 @@ class Federation:
         return session_caller(resolved)
 
     async def _login(self, request: Request, form: Form) -> Response:
-        destination = self._context.destinations.find_safe(form.require("Destination"))
+        wanted = form.require("Destination")
+        token = form.require("SigninToken")
+        deps = self._context.deps
+        issuer = (form.find("Issuer") or "")[:_LONGEST_ISSUER]
+        grant = await deps.tokens.find(token)
+        if grant is not None and grant.role_arn:
+            return await self._upstreams.login(token, grant, wanted, issuer)
+        destination = self._context.destinations.find_safe(wanted)
         if destination is None:
             raise ValidationError(
                 "The Destination is not an address that this broker may send you to.",
                 detail="not the console, not on BROKER_ALLOWED_DESTINATIONS",
             )
-        token = form.require("SigninToken")
-        deps = self._context.deps
-        issuer = (form.find("Issuer") or "")[:_LONGEST_ISSUER]
         try:
-            caller = await self._completion.caller_of(
-                await deps.tokens.find(token), deps.clock.now()
-            )
+            caller = await self._completion.caller_of(grant, deps.clock.now())
         except ServiceUnavailable:
             raise
         except BrokerError as error:
