@@ -349,13 +349,14 @@ def _principal_headers(answer: DecisionAnswer, caller: Caller) -> Headers:
     """
     principal, session = caller.principal, caller.session
     source_identity = session.source_identity if session is not None else None
+    tags = caller.principal_tags
     return (
         (b"x-broker-principal", header_value(principal.arn)),
         (b"x-broker-account", header_value(principal.account)),
         (b"x-broker-user-id", header_value(principal.userid)),
         (b"x-broker-session-name", header_value(principal.session_name or "")),
         (b"x-broker-source-identity", header_value(source_identity or "")),
-        (b"x-broker-tags", urlencode(caller.principal_tags).encode("ascii")),
+        (b"x-broker-tags", urlencode(tags).encode("ascii") if tags else b""),
         (b"x-broker-content-sha256", header_value(answer.payload)),
     )
 

@@ -199,7 +199,8 @@ class Freshness:
                 and known is not None
                 and entry[0] == known.state.number
             ):
-                return cast("Value", entry[1])  # as mostly: without a call of its own
+                # As mostly: without a call, not even of `cast`.
+                return entry[1]  # type: ignore[return-value]
             value = self._recall(account, key)
             if value is not _MISS:
                 return cast("Value", value)
