@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400)
+            self.close()  # the request itself was answered
         except httptools.HttpParserError:
             self._refuse(400)
 

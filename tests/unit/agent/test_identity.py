@@ -1,0 +1,182 @@
+"""An instance's key and state: nothing is lost, and nothing revives by itself."""
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from broker.agent.broker_api import BrokerApi, BrokerAwayError, BrokerRefusedError
+from broker.agent.configuration import AgentSettings, IdentitySettings
+from broker.agent.credentials import V2
+from broker.agent.identity import (
+    IdentityEndedError,
+    IdentityUnusableError,
+    InstanceIdentity,
+    session_name,
+)
+
+ARN = "arn:aws:ec2:eu-west-3:111122223333:instance/i-0123456789abcdef0"
+
+
+class Broker(BrokerApi):
+    """Answers as the test says, and checks proofs with PyJWT."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:1", "eu-west-3")
+        self.fault: Exception | None = None
+        self.loses_answers = False
+        self.keys: list[str] = []
+        self.audiences: list[str] = []
+
+    def call(self, action: str, given: Mapping[str, str], **_more: Any) -> Any:
+        if self.fault is not None:
+            raise self.fault
+        if action.startswith("Register"):
+            self.keys.append(given["PublicKey"])
+            if self.loses_answers:
+                raise BrokerAwayError("the answer was lost")
+        else:
+            raw = base64.b64decode(self.keys[-1])
+            key = Ed25519PublicKey.from_public_bytes(raw)
+            claims = jwt.decode(
+                given["InstanceProof"],
+                key,
+                algorithms=["EdDSA"],
+                audience=f"broker:{action}",
+            )
+            assert claims["iss"] == claims["sub"] == ARN
+            assert len(claims["jti"]) >= 16
+        credentials = {
+            "AccessKeyId": "ASIAEXAMPLE",
+            "SecretAccessKey": "secret",
+            "SessionToken": "token",
+            "Expiration": 1.8e9,
+        }
+        found = {"InstanceArn": ARN, "AssociationId": "a", "RoleName": "web"}
+        return {"InstanceAssociation": found, "Credentials": credentials}
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+def identity(folder: Path, broker: Broker, **given: Any) -> InstanceIdentity:
+    token = folder / "join-token"
+    if not token.exists():
+        token.write_text("token-1\n")
+    settings = AgentSettings(
+        endpoint="http://127.0.0.1:1",
+        region="eu-west-3",
+        state_dir=folder,
+        identity=IdentitySettings(**(given or {"join_token_file": token})),
+    )
+    return InstanceIdentity(settings, broker)
+
+
+def state(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "instance.json").read_text())
+    return found
+
+
+def test_it_registers_once_and_keeps_its_key(tmp_path: Path, broker: Broker) -> None:
+    first = identity(tmp_path, broker)
+    assert first.get_grant().role_name == "web"
+    found, _ = first.get_credentials(V2)
+    assert found.access_key_id == "ASIAEXAMPLE"
+    assert (tmp_path / "instance.json").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "join-token").unlink()
+    assert identity(tmp_path, broker).get_grant().instance_arn == ARN
+    assert len(broker.keys) == 1
+    assert "token-1" not in (tmp_path / "instance.json").read_text()
+    assert state(tmp_path)["PrivateKey"] not in repr(first._state)
+
+
+def test_a_lost_answer_is_asked_for_again_with_the_same_key(
+    tmp_path: Path, broker: Broker
+) -> None:
+    broker.loses_answers = True
+    for _ in range(2):  # the second time after a restart
+        with pytest.raises(BrokerAwayError):
+            identity(tmp_path, broker).get_grant()
+    broker.loses_answers = False
+    assert identity(tmp_path, broker).get_grant().instance_arn == ARN
+    assert len(set(broker.keys)) == 1
+
+
+def test_an_ended_instance_stays_so_until_there_is_another_token(
+    tmp_path: Path, broker: Broker
+) -> None:
+    one = identity(tmp_path, broker)
+    one.get_grant()
+    broker.fault = BrokerRefusedError("InvalidClientTokenId", "gone")
+    with pytest.raises(IdentityEndedError):
+        one.get_grant()
+    broker.fault = None
+    for each in (one, identity(tmp_path, broker)):
+        with pytest.raises(IdentityEndedError):
+            each.get_grant()
+    (tmp_path / "join-token").write_text("token-2")
+    assert one.get_grant().instance_arn == ARN
+    assert len(set(broker.keys)) == 2, "another instance has another key"
+
+
+def test_with_a_web_identity_token_until_the_state_is_deleted(
+    tmp_path: Path, broker: Broker
+) -> None:
+    token = tmp_path / "join-token"
+    given = {
+        "web_identity_token_file": token,
+        "instance_profile_arn": "arn:aws:iam::111122223333:instance-profile/web",
+    }
+    one = identity(tmp_path, broker, **given)
+    one.get_grant()
+    broker.fault = BrokerRefusedError("InvalidClientTokenId", "gone")
+    with pytest.raises(IdentityEndedError):
+        one.get_grant()
+    broker.fault = None
+    token.write_text("token-2")  # such tokens change all the time
+    with pytest.raises(IdentityEndedError):
+        one.get_grant()
+    (tmp_path / "instance.json").unlink()
+    assert identity(tmp_path, broker, **given).get_grant().instance_arn == ARN
+
+
+def test_another_refusal_ends_nothing(tmp_path: Path, broker: Broker) -> None:
+    one = identity(tmp_path, broker)
+    one.get_grant()
+    broker.fault = BrokerRefusedError("AccessDenied", "not now")
+    with pytest.raises(BrokerRefusedError):
+        one.get_credentials(V2)
+    assert not state(tmp_path)["IsEnded"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"PrivateKey": 7}', "[1]", "\xff"])
+def test_a_state_that_cannot_be_read(tmp_path: Path, broker: Broker, text: str) -> None:
+    (tmp_path / "instance.json").write_text(text, encoding="latin-1")
+    with pytest.raises(IdentityUnusableError, match="delete it"):
+        identity(tmp_path, broker).get_grant()
+    assert not broker.keys
+
+
+def test_no_token_and_no_state(tmp_path: Path, broker: Broker) -> None:
+    one = identity(tmp_path, broker)
+    (tmp_path / "join-token").unlink()
+    with pytest.raises(IdentityUnusableError, match="not registered"):
+        one.get_grant()
+
+
+def test_a_hosts_name_as_a_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    for host, name in {
+        "web-1.example": "web-1.example",
+        "rechner ü/1": "rechner---1",
+        "a": "a-",
+        "x" * 80: "x" * 64,
+    }.items():
+        monkeypatch.setattr("socket.gethostname", lambda found=host: found)
+        assert session_name() == name

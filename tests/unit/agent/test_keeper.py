@@ -1,0 +1,207 @@
+"""What is kept in memory, renewed and dropped, with an identity told by the test."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from broker.agent import keeper as module
+from broker.agent.broker_api import BrokerAwayError, BrokerRefusedError
+from broker.agent.configuration import FileSettings
+from broker.agent.credentials import V1, V2, Credentials, Grant
+from broker.agent.identity import IdentityEndedError
+from broker.agent.keeper import Keeper
+from broker.agent.outputs import CredentialsFile
+
+WEB = Grant(
+    account="111122223333",
+    role_name="web",
+    association_id="web",
+    poll_seconds=0.02,
+    instance_arn="arn:aws:ec2:eu-west-3:111122223333:instance/i-1",
+)
+DB = replace(WEB, role_name="db", association_id="db")
+NONE = replace(WEB, role_name="", association_id="none")
+
+
+class Told:
+    """An identity that does as it is told."""
+
+    def __init__(self) -> None:
+        self.grant = WEB
+        self.fault: Exception | None = None
+        self.seconds = 3600.0
+        self.made = 0
+
+    def get_grant(self) -> Grant:
+        if self.fault is not None:
+            raise self.fault
+        return self.grant
+
+    def get_credentials(self, delivery: str) -> tuple[Credentials, Grant]:
+        if self.fault is not None:
+            raise self.fault
+        self.made += 1
+        now = datetime.now(UTC)
+        name = f"{self.grant.role_name}-{delivery}-{self.made}"
+        made = Credentials(
+            access_key_id=name,
+            secret_access_key="secret",
+            session_token="token",
+            expires_at=now + timedelta(seconds=self.seconds),
+            updated_at=now,
+        )
+        return made, self.grant
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "RETRY_SECONDS_MAX", 0.05)
+    return Told()
+
+
+@asynccontextmanager
+async def keeping(
+    told: Told, on_change: Callable[[Credentials | None], None] = lambda _: None
+) -> AsyncIterator[Keeper]:
+    keeper = Keeper(told, lambda: datetime.now(UTC), on_change)
+    task = asyncio.create_task(keeper.run())
+    yield keeper
+    task.cancel()
+    keeper.close()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def until(done: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not done():  # noqa: ASYNC110  # what it waits for has no event
+            await asyncio.sleep(0.005)
+
+
+def key(found: Credentials | None) -> str:
+    return found.access_key_id if found is not None else ""
+
+
+async def test_the_first_request_waits_for_the_first_credentials(told: Told) -> None:
+    async with keeping(told) as keeper:
+        assert keeper.find() is None
+        assert key(await keeper.wait_for()) == "web-2.0-1"
+        assert key(keeper.find()) == "web-2.0-1"
+
+
+async def test_each_delivery_has_its_own(told: Told) -> None:
+    async with keeping(told) as keeper:
+        await keeper.wait_for()
+        assert keeper.find(V1) is None
+        assert key(await keeper.wait_for(V1)).startswith("web-1.0-")
+        assert key(keeper.find(V2)) == "web-2.0-1"
+
+
+async def test_they_are_renewed_when_half_their_time_is_over(told: Told) -> None:
+    told.seconds = 0.4
+    async with keeping(told) as keeper:
+        first = await keeper.wait_for()
+        assert first is not None
+        await until(lambda: key(keeper.find()) != key(first))
+        assert datetime.now(UTC) < first.expires_at, "before they expire"
+        assert keeper.find() is not None
+
+
+async def test_another_role_is_served_at_once_and_the_old_one_never(
+    told: Told,
+) -> None:
+    async with keeping(told) as keeper:
+        await keeper.wait_for()
+        told.grant = DB
+        await until(lambda: key(keeper.find()).startswith("db"))
+        told.grant = NONE
+        await until(lambda: keeper.find() is None)
+        assert await keeper.wait_for() is None
+        made = told.made
+        await asyncio.sleep(0.1)
+        assert told.made == made, "nothing is asked for without a role"
+        told.grant = WEB
+        await until(lambda: key(keeper.find()).startswith("web"))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        BrokerAwayError("away"),
+        BrokerRefusedError("AccessDenied", "no"),
+        RuntimeError("unexpected"),
+    ],
+)
+async def test_they_are_served_through_an_outage_until_they_expire(
+    told: Told, fault: Exception
+) -> None:
+    told.seconds = 0.5
+    async with keeping(told) as keeper:
+        first = await keeper.wait_for()
+        told.fault = fault
+        await until(lambda: keeper.error)
+        assert key(keeper.find()) == key(first) or told.made > 1
+        await until(lambda: keeper.find() is None)
+        told.fault = None
+        await until(lambda: keeper.find() is not None)
+        assert not keeper.error
+
+
+async def test_the_end_of_an_instance_drops_them_at_once(told: Told) -> None:
+    async with keeping(told) as keeper:
+        await keeper.wait_for()
+        told.fault = IdentityEndedError("ended")
+        await until(lambda: keeper.has_ended)
+        assert keeper.find() is None
+        assert keeper.grant is None
+        told.fault = None
+        await until(lambda: keeper.find() is not None)
+        assert not keeper.has_ended
+
+
+async def test_another_identity_takes_over(told: Told) -> None:
+    other = Told()
+    other.grant = DB
+    async with keeping(told) as keeper:
+        await keeper.wait_for()
+        keeper.replace_identity(other)
+        await until(lambda: key(keeper.find()).startswith("db"))
+
+
+async def test_the_file_follows(told: Told, tmp_path: Path) -> None:
+    path = tmp_path / "credentials"
+    file = CredentialsFile(FileSettings(path=path, profile="web"))
+    async with keeping(told, file.put) as keeper:
+        await keeper.wait_for()
+        await until(path.exists)
+        assert path.read_text().startswith("[web]\naws_access_key_id = web-2.0-1\n")
+        assert path.stat().st_mode & 0o777 == 0o600
+        told.grant = NONE
+        await until(lambda: not path.exists())
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_file_that_cannot_be_written_stops_nothing(
+    told: Told, tmp_path: Path
+) -> None:
+    file = CredentialsFile(FileSettings(path=tmp_path / "no" / "credentials"))
+    async with keeping(told, file.put) as keeper:
+        assert await keeper.wait_for() is not None
+        assert not keeper.error
+
+
+def test_retries_are_spread_and_bounded() -> None:
+    keeper = Keeper(Told(), lambda: datetime.now(UTC))
+    delays = [keeper._retry_seconds() for _ in range(50)]
+    assert max(delays) <= module.RETRY_SECONDS_MAX
+    assert min(delays) > 0
+    late = delays[10:]
+    assert max(late) - min(late) > module.RETRY_SECONDS_MAX / 4
+    keeper.close()
