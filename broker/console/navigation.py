@@ -63,6 +63,13 @@ SECTIONS = (
                 "iam:SimulatePrincipalPolicy",
             ),
             Entry(
+                "instances",
+                "/console/instances",
+                "Instances",
+                "server",
+                "broker:ListInstances",
+            ),
+            Entry(
                 "services",
                 "/console/services",
                 "Services",

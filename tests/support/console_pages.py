@@ -7,7 +7,7 @@ walk all pages say which one is missing.
 from broker import app as composition
 from broker.administration.pages import ADMINISTRATION
 from broker.console.routes import console_routes
-from tests.support.furnished import ORDER, POLICY
+from tests.support.furnished import INSTANCE, ORDER, POLICY
 from tests.support.signin import ACCOUNT, SignInWorld, provider_arn, role_arn
 
 _USER = f"arn:aws:iam::{ACCOUNT}:user/dana"
@@ -43,6 +43,7 @@ EXAMPLES: dict[str, list[str]] = {
         "/console/audit?view=refused&range=24h",
         "/console/audit?since=never",
     ],
+    "/console/instances/instance": [f"/console/instances/instance?id={INSTANCE}"],
     "/console/services/service": [
         f"/console/services/service?name={name}" for name in ("orders", "api")
     ],

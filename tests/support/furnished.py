@@ -9,7 +9,10 @@ import httpx2 as httpx
 from broker.identities import registered_services
 from broker.identities.account_options import PROVIDER_OPTIONS
 from broker.identities.accounts import create_root_key, require_account
+from broker.identities.instance_profiles import require_instance_profile
+from broker.identities.instances import create_join_token
 from broker.identities.resource_policies import put_resource_policy
+from broker.model.machines import Instance
 from tests.support.broker import Key
 from tests.support.in_process import InProcess
 from tests.support.signin import ACCOUNT, SignInWorld
@@ -66,6 +69,9 @@ DANA_MAY_READ = json.dumps(
 )
 ORDER = f"arn:aws:orders:us-east-1:{ACCOUNT}:order/7"
 """A resource of it that has a policy."""
+
+INSTANCE = "i-0123456789abcdef0"
+"""A machine with the instance profile ``web``."""
 
 POLICY = f"arn:aws:iam::{ACCOUNT}:policy/ReadReports"
 
@@ -124,6 +130,11 @@ async def furnish(world: SignInWorld) -> None:
             ClientIDList=["app"],
             ThumbprintList=["a" * 40],
         )
+        await iam("CreateInstanceProfile", InstanceProfileName="web")
+        await iam(
+            "AddRoleToInstanceProfile", InstanceProfileName="web", RoleName="Reader"
+        )
+        await _join(world)
         token = await _register(world)
         for action in ("orders:GetOrder", "orders:ListOrders"):
             question = {
@@ -141,6 +152,28 @@ async def furnish(world: SignInWorld) -> None:
         assert account is not None
         options = {**account.options, PROVIDER_OPTIONS: True}
         await change.update_account(replace(account, options=options))
+
+
+async def _join(world: SignInWorld) -> None:
+    """A machine, and a join token for another."""
+    now = world.clock.now()
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        account = await require_account(change, ACCOUNT)
+        profile = await require_instance_profile(change, ACCOUNT, "web")
+        token, _ = await create_join_token(
+            change, account, profile, created_by=f"arn:aws:iam::{ACCOUNT}:root", now=now
+        )
+        await change.insert_instance(
+            Instance(
+                account=ACCOUNT,
+                instance_id=INSTANCE,
+                region="us-east-1",
+                public_key=bytes(range(32)),
+                registered_at=now,
+                registered_by=token.arn,
+                profile_id=profile.profile_id,
+            )
+        )
 
 
 async def _register(world: SignInWorld) -> str:

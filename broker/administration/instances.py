@@ -1,0 +1,142 @@
+"""*Instances*: the machines of the account, join tokens, and the page of one machine."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.listing import list_page, page_links, read_part
+from broker.console.visit import BOTH, PageRoute, Visit
+from broker.errors import ValidationError
+from broker.identities.instances import (
+    JOIN_SECONDS,
+    JOIN_SECONDS_MAX,
+    JOIN_SECONDS_MIN,
+)
+
+SERVICE = "broker"
+HERE = "instances"
+LIST = "/console/instances"
+ONE = "/console/instances/instance"
+NEW = "/console/instances/join"
+_SECONDS_DIGITS = 6
+_TYPED_MAX = 2048
+_MINUTE = 60
+
+
+async def _list(visit: Visit) -> Response:
+    if visit.posted:
+        with visit.attempt():
+            await visit.perform(SERVICE, "DeleteJoinToken", TokenId=visit.text("token"))
+            return visit.done("Join token deleted.", LIST)
+    search = visit.text("q")[:128]
+
+    def matches(instance: Mapping[str, Any]) -> bool:
+        profile: str = instance.get("InstanceProfileArn", "")
+        return search in instance["InstanceId"] or search in profile
+
+    page = await list_page(
+        visit,
+        "ListInstances",
+        "Instances",
+        matches if search else None,
+        service=SERVICE,
+    )
+    tokens = await read_part(visit, "ListJoinTokens", service=SERVICE)
+    return await visit.show(
+        "admin/instances.html",
+        rows=page.rows,
+        search=search,
+        tokens=tokens,
+        open_tokens=[
+            token
+            for token in tokens.get("JoinTokens")
+            if "InstanceId" not in token and token["ExpirationDate"] > visit.now
+        ],
+        pages=page_links(visit, LIST, page.marker, q=search),
+    )
+
+
+async def _join(visit: Visit) -> Response:
+    made: Mapping[str, Any] | None = None
+    if visit.posted:
+        with visit.attempt():
+            made = await visit.perform(
+                SERVICE,
+                "CreateJoinToken",
+                InstanceProfileName=visit.form.require("profile")[:128],
+                DurationSeconds=_MINUTE * _minutes(visit.text("minutes")),
+                Addresses=visit.text("addresses").replace(",", " ").split() or None,
+            )
+    return await visit.show(
+        "admin/instance_join.html",
+        profiles=await read_part(visit, "ListInstanceProfiles"),
+        made=made,
+        origin=visit.frame.context.deps.public_origin,
+        minutes=JOIN_SECONDS // _MINUTE,
+        minutes_max=JOIN_SECONDS_MAX // _MINUTE,
+        values={
+            name: visit.text(name)[:_TYPED_MAX]
+            for name in ("profile", "minutes", "addresses")
+        },
+    )
+
+
+def _minutes(text: str) -> int:
+    if not text:
+        return JOIN_SECONDS // _MINUTE
+    if not (text.isascii() and text.isdigit() and len(text) <= _SECONDS_DIGITS):
+        raise ValidationError(
+            f"A join token lives {JOIN_SECONDS_MIN // _MINUTE} to"
+            f" {JOIN_SECONDS_MAX // _MINUTE} minutes."
+        )
+    return int(text)
+
+
+async def _one(visit: Visit) -> Response:
+    name = visit.form.require("id")[:64]
+    if visit.posted:
+        with visit.attempt():
+            operation = _OPERATIONS.get(visit.text("do"))
+            if operation is None:
+                raise ValidationError("Unknown operation.")
+            return await operation(visit, name)
+    found = await visit.perform(SERVICE, "GetInstance", InstanceId=name)
+    return await visit.show(
+        "admin/instance.html",
+        instance=found["Instance"],
+        profiles=await read_part(visit, "ListInstanceProfiles"),
+    )
+
+
+async def _associate(visit: Visit, name: str) -> Response:
+    await visit.perform(
+        SERVICE,
+        "AssociateInstanceProfile",
+        InstanceId=name,
+        InstanceProfileName=visit.form.require("profile")[:128],
+    )
+    return visit.done("The machine has another instance profile.", ONE, id=name)
+
+
+async def _detach(visit: Visit, name: str) -> Response:
+    await visit.perform(SERVICE, "DisassociateInstanceProfile", InstanceId=name)
+    return visit.done("The machine has no instance profile now.", ONE, id=name)
+
+
+async def _end(visit: Visit, name: str) -> Response:
+    await visit.perform(SERVICE, "EndInstance", InstanceId=name)
+    return visit.done("Instance ended.", LIST)
+
+
+_OPERATIONS: Mapping[str, Callable[[Visit, str], Awaitable[Response]]] = {
+    "associate": _associate,
+    "detach": _detach,
+    "end": _end,
+}
+
+PAGES = (
+    PageRoute(LIST, HERE, _list, BOTH),
+    PageRoute(NEW, HERE, _join, BOTH),
+    PageRoute(ONE, HERE, _one, BOTH),
+)
