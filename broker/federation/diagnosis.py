@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from broker.errors import BrokerError
 from broker.federation.issuer_keys import IssuerUnreachableError
+from broker.federation.scim import NotAdmitted
 from broker.protocols.oidc.rejection import (
     IssuerRejected,
     OidcReason,
@@ -347,6 +348,11 @@ _BEFORE_READING = frozenset({_S.METADATA_UNUSABLE, _S.METADATA_EXPIRED})
 
 CLAIMS = "The attributes that the broker uses hold"
 CLAIMS_ADVICE = "Correct the attribute or claim that the message names."
+ADMITTED = "The provider's directory lets the person in"
+ADMITTED_ADVICE = (
+    "Activate the person in the identity provider's directory, or have it provision"
+    " them; the provider's SCIM page shows whom it reported."
+)
 REGISTERED = "The provider is registered, and its keys can be had"
 REACH_ADVICE = (
     "Register the issuer exactly as the token spells it. Check its name, the network"
@@ -366,6 +372,9 @@ def diagnose(
     if isinstance(cause, SamlRejected | OidcRejected):
         return tuple(_until(stages, cause))
     words = refusal.words + (f" ({refusal.detail})" if refusal.detail else "")
+    if isinstance(refusal, NotAdmitted):
+        failed = Check(ADMITTED, State.FAILED, words, ADMITTED_ADVICE)
+        return (*_all(stages, State.HELD), Check(CLAIMS, State.HELD), failed)
     if stages is OIDC_STAGES or isinstance(cause, IssuerUnreachableError):
         failed = Check(REGISTERED, State.FAILED, words, REACH_ADVICE)
         return (failed, *_all(stages, State.NOT_REACHED))

@@ -7,6 +7,8 @@ derives the failed check, what was found and what to change.
 from enum import StrEnum
 
 from broker.federation.diagnosis import (
+    ADMITTED,
+    ADMITTED_ADVICE,
     CLAIMS,
     CLAIMS_ADVICE,
     OIDC_STAGES,
@@ -16,6 +18,7 @@ from broker.federation.diagnosis import (
     Check,
     State,
 )
+from broker.federation.scim import NOT_ADMITTED
 from broker.model.audit import COUNT_FAILURES, AuditRecord
 from broker.protocols.oidc.rejection import OidcReason
 from broker.protocols.saml.errors import SamlReason
@@ -63,6 +66,7 @@ _BY_CODE = {
     "ValidationError": (_REQUEST, _REQUEST_ADVICE),
 }
 _BY_WORD = (
+    (NOT_ADMITTED, (ADMITTED, ADMITTED_ADVICE)),
     ("replay:", (_REPLAY, _REPLAY_ADVICE)),
     ("has no provider for", (REGISTERED, REACH_ADVICE)),
     ("there is no provider", (REGISTERED, REACH_ADVICE)),

@@ -19,6 +19,9 @@ from broker.model.provisioned import Membership, ProvisionedUser
 from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
 
+NOT_ADMITTED = "SCIM: "
+"""How the detail of such a refusal begins."""
+
 _INACTIVE = "The directory of the identity provider says that you are not active."
 _NOT_THERE = "The directory of the identity provider does not know you."
 
@@ -43,6 +46,16 @@ def issuers_of(provider: Provider) -> tuple[str, ...]:
             return (provider.arn,)
 
 
+class NotAdmitted(IdpRejectedClaim):
+    """A good proof of somebody whom the provider's directory does not let in.
+
+    ``why`` is for the record, after `NOT_ADMITTED`.
+    """
+
+    def __init__(self, message: str, why: str, *, advice: str = "") -> None:
+        super().__init__(message, detail=f"{NOT_ADMITTED}{why}", advice=advice)
+
+
 class Admission(Protocol):
     """Decides whether the person of a proof may come in."""
 
@@ -52,7 +65,7 @@ class Admission(Protocol):
         """The identity, with what the directory knows of the person.
 
         Raises:
-            IdpRejectedClaim: the directory says that they may not.
+            NotAdmitted: the directory says that they may not.
             StoreUnavailableError: the directory of the broker is away.
         """
         ...
@@ -91,15 +104,15 @@ class DirectoryAdmission:
         if not living:
             return _unknown(identity, options, has_left=bool(people))
         if len(living) > 1:
-            raise IdpRejectedClaim(
+            raise NotAdmitted(
                 _NOT_THERE,
-                detail=f"{options.subject} {identity.directory_value!r:.200} is that of"
-                " several people in the directory",
+                f"{options.subject} {value!r:.200} is that of several people in the"
+                " directory",
             )
         (person,) = living
         if not person.active:
-            raise IdpRejectedClaim(
-                _INACTIVE, detail=f"{person.user_id} is inactive in the directory"
+            raise NotAdmitted(
+                _INACTIVE, f"{person.user_id} is inactive in the directory"
             )
         _require_settled(person, now)
         groups = None
@@ -119,13 +132,11 @@ def _unknown(
     """What becomes of someone whom the directory does not know, or not any more."""
     what = f"{options.subject} {identity.directory_value!r:.200}"
     if has_left:
-        raise IdpRejectedClaim(
-            _INACTIVE, detail=f"{what} was deleted from the directory"
-        )
+        raise NotAdmitted(_INACTIVE, f"{what} was deleted from the directory")
     if not options.allows_unknown:
-        raise IdpRejectedClaim(
+        raise NotAdmitted(
             _NOT_THERE,
-            detail=f"{what} is unknown to the directory",
+            f"{what} is unknown to the directory",
             advice="Have your account provisioned, or try again once it is.",
         )
     return replace(identity, directory_groups=() if options.gives_groups else None)
@@ -134,8 +145,8 @@ def _unknown(
 def _require_settled(person: ProvisionedUser, now: datetime) -> None:
     """Refuse who was let in again before their end had reached every worker."""
     if person.not_before is not None and now <= person.not_before:
-        raise IdpRejectedClaim(
+        raise NotAdmitted(
             _INACTIVE,
-            detail=f"{person.user_id} was inactive until a moment ago",
+            f"{person.user_id} was inactive until a moment ago",
             advice="Try again in a few seconds.",
         )

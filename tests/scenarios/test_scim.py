@@ -5,14 +5,19 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 from botocore.exceptions import ClientError
 from scim2_client.engines.httpx2 import SyncSCIMClient
 from scim2_tester import Status, check_server
 
+from broker.sessions.revoke import SETTLING
 from tests.scenarios.installation import SAML_PROVIDER, Installation
-from tests.support.broker import ACCOUNT
+from tests.support.broker import ACCOUNT, Key
+from tests.support.oidc_issuer import serving
 from tests.support.scim import Directory, administration, directory
+from tests.support.signin import BROWSER
+from tests.support.storage import broker_on
 
 NAME_ID = "alice"
 PROMISED_SECONDS = 1.0
@@ -119,3 +124,95 @@ def test_the_operators_tokens(installation: Installation) -> None:
         assert made["Token"] not in records
     finally:
         broker.command("providers", "set", SAML_PROVIDER, "ScimSubject=")
+
+
+ENOUGH = 12
+"""Connections of their own: both workers are asked."""
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    folder = tmp_path_factory.mktemp("broker")
+    with serving("/idp") as issuer:
+        internal = f"127.0.0.1:{issuer.port}"
+        with broker_on(
+            "redis+postgresql", folder, internal_issuers=internal, workers=2
+        ) as broker:
+            yield Installation(broker, issuer)
+
+
+class Person:
+    """Somebody with a console session, a portal sign-in and a role's credentials."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self.cookies = {
+            path: self._sign_in(state) for path, state in PAGES_AND_STATES.items()
+        }
+        self.key = Key.of(installation.saml()["Credentials"])
+
+    def _sign_in(self, relay_state: str) -> dict[str, str]:
+        with httpx.Client(follow_redirects=True, headers=BROWSER) as browser:
+            data = {
+                "SAMLResponse": self.installation.assertion(),
+                "RelayState": relay_state,
+            }
+            answer = browser.post(self.installation.acs, data=data)
+            assert answer.status_code == 200, answer.text
+            return dict(browser.cookies)
+
+    def has(self) -> set[str]:
+        """What still works, each asked on connections of its own."""
+        url, found = self.installation.broker.url, set()
+        for path, cookies in self.cookies.items():
+            answer = httpx.get(f"{url}{path}", cookies=cookies, headers=BROWSER)
+            if answer.status_code == 200:
+                found.add(path)
+        client = self.installation.broker.client("sts", self.key)
+        try:
+            client.get_caller_identity()
+            found.add("credentials")
+        except ClientError:
+            pass
+        finally:
+            client.close()
+        return found
+
+    def comes_in(self) -> bool:
+        self.installation.sts = self.installation.broker.client("sts")
+        try:
+            self.installation.saml()
+        except ClientError as error:
+            return error.response["Error"]["Code"] != "IDPRejectedClaim"
+        return True
+
+
+PAGES_AND_STATES = {"/console/": "", f"/portal/{ACCOUNT}": f"/portal/{ACCOUNT}"}
+ALL = {*PAGES_AND_STATES, "credentials"}
+
+
+def test_a_leaver_is_out_at_every_worker_within_a_second(
+    two_workers: Installation,
+) -> None:
+    broker = two_workers.broker
+    broker.command("providers", "set", SAML_PROVIDER, "ScimSubject=userName")
+    api = administration(broker, two_workers.root)
+    token = api.create_scim_token(ProviderArn=SAML_PROVIDER)["Token"]
+    time.sleep(PROMISED_SECONDS)
+    with directory(broker, token) as corp:
+        user = corp.create_user(NAME_ID)["id"]
+        time.sleep(PROMISED_SECONDS)
+        person = Person(two_workers)
+        for _ in range(ENOUGH):
+            assert person.has() == ALL
+        assert corp.deactivate(user).status_code == 200
+        time.sleep(PROMISED_SECONDS)
+        for _ in range(ENOUGH):
+            assert person.has() == set()
+            assert not person.comes_in()
+        active = {"op": "replace", "path": "active", "value": True}
+        assert corp.patch(f"/Users/{user}", active).status_code == 200
+        time.sleep(SETTLING.total_seconds() + PROMISED_SECONDS)
+        for _ in range(ENOUGH):
+            assert person.comes_in()
+            assert person.has() == set()

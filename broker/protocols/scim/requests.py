@@ -30,7 +30,7 @@ OPERATIONS_MAX = 50
 MEMBERS_MAX = 1000
 """Of a group, named in one request."""
 
-PAGE_MAX = 200
+PAGE_MAX = 100
 """Resources in one answer."""
 
 START_MAX = 10_000_000

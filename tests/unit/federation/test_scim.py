@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from broker.errors import IdpRejectedClaim
+from broker.federation.diagnosis import OIDC_STAGES, SAML_STAGES, State, diagnose
+from broker.federation.refusals import explain_refusal
 from broker.federation.scim import DirectoryAdmission, issuers_of, provider_id_of
 from broker.federation.scim_options import ScimOptions
+from broker.model.audit import AuditRecord
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
@@ -114,6 +117,27 @@ async def test_who_is_back_waits_until_the_end_is_known_everywhere() -> None:
     back = replace(ALICE, not_before=AT + timedelta(seconds=2))
     assert "until a moment ago" in await refusal(ON, back, after=2)
     assert (await admit(ON, back, after=2.1)).person == "SCMU1"
+
+
+@pytest.mark.parametrize("stages", [SAML_STAGES, OIDC_STAGES])
+async def test_a_refusal_is_explained(stages: Any) -> None:
+    with pytest.raises(IdpRejectedClaim) as refused:
+        await admit(ON, GONE)
+    *held, failed = diagnose(stages, refused.value)
+    assert all(check.state is State.HELD for check in held)
+    assert failed.state is State.FAILED
+    assert "was deleted" in failed.found
+    record = AuditRecord(
+        event_id="1",
+        at=AT,
+        account=ACCOUNT,
+        action="sts:AssumeRoleWithSAML",
+        error_code="IDPRejectedClaim",
+        detail=refused.value.detail,
+    )
+    explained = explain_refusal(record)
+    assert explained is not None
+    assert (explained.title, explained.advice) == (failed.title, failed.advice)
 
 
 def test_issuers() -> None:
