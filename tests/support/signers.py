@@ -71,7 +71,7 @@ def aws4auth(
 
 
 def crt(key: Key, url: str) -> SignedRequest:
-    """The C library below AWS's SDKs for C++, Java, Kotlin and Swift."""
+    """AWS's C library, which its SDKs in several languages share."""
     request = AWSRequest("GET", url)
     CrtSigV4Auth(_credentials(key), "execute-api", REGION).add_auth(request)
     return SignedRequest("GET", request.url, dict(request.headers.items()))
