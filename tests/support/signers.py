@@ -42,9 +42,11 @@ class SignedRequest:
 
 
 def botocore(
-    key: Key, url: str, method: str = "GET", body: bytes = b""
+    key: Key, url: str, method: str = "GET", body: bytes = b"", **headers: str
 ) -> SignedRequest:
-    request = AWSRequest(method, url, data=body)
+    """Other ``headers`` are signed, too."""
+    signed = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = AWSRequest(method, url, data=body, headers=signed)
     SigV4Auth(_credentials(key), "execute-api", REGION).add_auth(request)
     return SignedRequest(method, url, dict(request.headers.items()), body)
 

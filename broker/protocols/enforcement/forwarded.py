@@ -87,7 +87,11 @@ def read_forwarded(headers: Headers) -> ForwardedRequest:
         method=method,
         raw_path=raw_path,
         query=query,
-        headers=((b"host", found[_HOST]), *rest),
+        headers=(
+            (b"host", found[_HOST]),
+            *rest,
+            *_signed_of_the_connection(rest, found[uri_name], length),
+        ),
         source_ip=last_address(found.get(_FOR, b"")),
         secure=None if not secure else secure == b"https",
         content_length=_content_length(length),
@@ -146,6 +150,25 @@ def _family(found: dict[bytes, bytes]) -> tuple[bytes, bytes]:
     if not sent or sent[0][0] not in found or sent[0][1] not in found:
         raise RequestAmbiguous("The proxy does not send the request's method and URI.")
     return sent[0]
+
+
+def _signed_of_the_connection(
+    headers: list[tuple[bytes, bytes]], uri: bytes, length: bytes
+) -> Headers:
+    """The client's headers that say how long its body is, where it has signed them.
+
+    They belong to its connection, so that a subrequest has none or its own. SDKs sign
+    ``content-length``, which the proxy tells in a header of another name. Older
+    versions of botocore (AWS CLI 2.23) sign ``transfer-encoding``, which can only have
+    been ``chunked``. Whatever is put in here, the signature decides.
+    """
+    signed = uri + b"".join([v for name, v in headers if name == b"authorization"])
+    signed = signed.lower()
+    if b"transfer-encoding" in signed:
+        return ((b"transfer-encoding", b"chunked"),)
+    if length and b"content-length" in signed:
+        return ((b"content-length", length),)
+    return ()
 
 
 def _content_length(text: bytes) -> int:

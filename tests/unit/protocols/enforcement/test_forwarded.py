@@ -34,6 +34,36 @@ def test_the_request_is_told() -> None:
     )
 
 
+SIGNED = b"AWS4-HMAC-SHA256 Credential=x, SignedHeaders=%s;host, Signature=00"
+LENGTH = (b"x-original-content-length", b"12")
+
+
+@pytest.mark.parametrize(
+    ("signed", "told", "expected"),
+    [
+        (b"content-length", (LENGTH,), ((b"content-length", b"12"),)),
+        (b"content-length", (), ()),
+        (b"content-type", (LENGTH,), ()),
+        (b"transfer-encoding", (), ((b"transfer-encoding", b"chunked"),)),
+        (b"transfer-encoding", (LENGTH,), ((b"transfer-encoding", b"chunked"),)),
+        (b"transfer-encoding", ((b"transfer-encoding", b"x"),), None),
+    ],
+)
+def test_signed_headers_of_the_clients_connection(
+    signed: bytes,
+    told: tuple[tuple[bytes, bytes], ...],
+    expected: tuple[tuple[bytes, bytes], ...] | None,
+) -> None:
+    """A subrequest has its own; what it says of them is never the client's."""
+    expected = expected or ((b"transfer-encoding", b"chunked"),) * (expected is None)
+    authorization = (b"authorization", SIGNED % signed)
+    found = read_forwarded((*ORIGINAL, authorization, *told, (b"content-length", b"0")))
+    assert found.headers == ((b"host", b"api.example"), authorization, *expected)
+    presigned = (b"x-original-uri", b"/?X-Amz-SignedHeaders=%s%%3Bhost" % signed)
+    found = read_forwarded((ORIGINAL[0], presigned, ORIGINAL[2], *told))
+    assert found.headers == ((b"host", b"api.example"), *expected)
+
+
 def test_the_other_family_tells_it_too() -> None:
     told = read_forwarded((*ORIGINAL, (b"x-original-content-length", b"12")))
     assert (told.method, told.raw_path) == ("GET", b"/")
