@@ -17,7 +17,11 @@ from broker.actions.decisions.search import Searcher
 from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.instances import instance_actions
-from broker.actions.models import ServiceName, load_service
+from broker.actions.models import (
+    ServiceName,
+    load_service,
+    load_sts_for_directories,
+)
 from broker.actions.portal import portal_actions
 from broker.actions.portal.logins import PortalLogins, portal_logins
 from broker.actions.registry import Registry
@@ -50,7 +54,7 @@ from broker.audit.writer import Auditor
 from broker.authn.attempts import Attempts
 from broker.authn.certificates import CertificateScheme
 from broker.authn.claimed_providers import ClaimedProviders
-from broker.authn.directory_passwords import DirectoryPasswords
+from broker.authn.directory_passwords import DirectoryPasswords, LdapScheme
 from broker.authn.endpoints import Endpoints
 from broker.authn.federated import SamlExpectations, SamlProver
 from broker.authn.federated_schemes import AssertionScheme, TokenScheme
@@ -254,11 +258,15 @@ def _build(
         acs_of=lambda provider: acs_url(settings, provider),
         newer_metadata=metadata_refresher,
     )
+    directories = settings.directories
     sign_ins = LdapSignIns(stores.database)
     ldap = LdapProver(
         fresh,
-        {name: LdapPeople(name, one) for name, one in settings.directories.items()},
+        {name: LdapPeople(name, one) for name, one in directories.directories.items()},
         sign_ins,
+    )
+    directory_passwords = DirectoryPasswords(
+        ldap, lambda: Attempts(stores.cache, clock)
     )
     auditor = Auditor(stores.ledger, clock)
     messages = AuthorizationMessages(keyring)
@@ -351,7 +359,12 @@ def _build(
                 find_relying_party(settings.public_origin),
             ).actions(),
         ],
-        services=[load_service(name) for name in get_args(ServiceName)],
+        services=[
+            load_sts_for_directories()
+            if name == "sts" and directories.at_api
+            else load_service(name)
+            for name in get_args(ServiceName)
+        ],
     )
     claimed_providers = ClaimedProviders(fresh, stores.directory, clock)
     assertion_scheme = AssertionScheme(federated, claimed_providers)
@@ -360,6 +373,7 @@ def _build(
             Proof.SIGNATURE: signatures,
             Proof.SAML: assertion_scheme,
             Proof.WEB_IDENTITY: TokenScheme(web_identity, claimed_providers),
+            Proof.LDAP: LdapScheme(directory_passwords, ldap, directories.at_api),
             Proof.CERTIFICATE: CertificateScheme(fresh, endpoints),
             Proof.JOIN_TOKEN: JoinTokenScheme(stores.directory),
             Proof.MACHINE_TOKEN: MachineTokenScheme(web_identity),
@@ -396,9 +410,7 @@ def _build(
         code_flow=CodeFlow(outbound, vault, clock),
         ldap=ldap,
         leavers=Leavers(stores.directory, ldap, sign_ins, clock),
-        directory_passwords=DirectoryPasswords(
-            ldap, lambda: Attempts(stores.cache, clock)
-        ),
+        directory_passwords=directory_passwords,
         request_keys=RequestKeys(stores.database, vault, clock),
         auditor=auditor,
         pipeline=pipeline,

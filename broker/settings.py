@@ -8,7 +8,7 @@ import ipaddress
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -33,7 +33,7 @@ from broker.stores.urls import (
 )
 
 if TYPE_CHECKING:
-    from broker.federation.ldap.directories import LdapDirectory
+    from broker.federation.ldap.directories import DirectoriesFile
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -235,7 +235,7 @@ def _directories(path: Path) -> Path:
     return path
 
 
-def read_directories(path: Path) -> Mapping[str, "LdapDirectory"]:
+def read_directories(path: Path) -> "DirectoriesFile":
     """The directories that ``BROKER_DIRECTORIES_FILE`` describes.
 
     Raises:
@@ -375,14 +375,19 @@ class Settings(BaseSettings):
         )
 
     @property
-    def directories(self) -> Mapping[str, "LdapDirectory"]:
-        """The directories that people may sign in with, read anew.
+    def directories(self) -> "DirectoriesFile":
+        """What people may sign in with, read anew.
 
         Raises:
             SettingsError: the file is no longer what it was at the start.
         """
         if self.directories_file is None:
-            return {}
+            # Imported here: without such a file nothing of it is needed.
+            from broker.federation.ldap.directories import (  # noqa: PLC0415
+                NO_DIRECTORIES,
+            )
+
+            return NO_DIRECTORIES
         try:
             return read_directories(self.directories_file)
         except ValueError as error:

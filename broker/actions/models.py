@@ -95,6 +95,19 @@ def load_service(name: ServiceName) -> Service:
     return Service(load_service_model(name), _WORDINGS[name])
 
 
+def load_sts_for_directories() -> Service:
+    """STS with ``AssumeRoleWithLDAPIdentity``, which AWS does not have."""
+    model = load_service_model("sts")
+    folder = files("broker") / "actions" / "own_models" / "sts" / _VERSIONS["sts"]
+    own = json.loads((folder / "ldap-identity.json").read_bytes())
+    whole = {
+        **model,
+        "operations": {**model["operations"], **own["operations"]},
+        "shapes": {**model["shapes"], **own["shapes"]},
+    }
+    return Service(cast("ServiceModel", whole), _WORDINGS["sts"])
+
+
 @cache
 def load_rest_service(name: RestName) -> RestService:
     """A service of rest-json, under the name that its actions have."""

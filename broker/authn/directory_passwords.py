@@ -4,21 +4,25 @@ Each directory has queues of its own: those who wait for one that hangs keep nob
 waiting.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
 from broker.authn.attempts import Attempts, limit_of, limit_of_address
 from broker.authn.claimed_providers import ClaimedProvider
-from broker.authn.scheme import ProofRefused
+from broker.authn.federated import account_of_arn
+from broker.authn.federated_schemes import proved_by
+from broker.authn.scheme import ProofRefused, ProofResult, Read
 from broker.errors import (
     IdpCommunicationError,
     IdpRejectedClaim,
+    InvalidIdentityToken,
     Throttling,
 )
 from broker.federation.ldap.people import PersonRefusedError
 from broker.federation.ldap.prover import LdapProof, LdapProver
 from broker.model.entities import LdapProvider
+from broker.model.request import Given, RequestContext
 from broker.model.secret import Secret
 
 
@@ -71,3 +75,50 @@ class DirectoryPasswords:
         except (IdpRejectedClaim, IdpCommunicationError, Throttling) as error:
             claimed = ClaimedProvider(provider.account, provider)
             raise ProofRefused.of(error, claimed) from error
+
+
+class LdapScheme:
+    """``LDAPUsername`` and ``LDAPPassword`` prove the caller, as MinIO has it.
+
+    ``providers`` are the ARNs of those that the operator lets programs use.
+    """
+
+    def __init__(
+        self,
+        passwords: DirectoryPasswords,
+        prover: LdapProver,
+        providers: Sequence[str],
+    ) -> None:
+        self._passwords = passwords
+        self._prover = prover
+        self._providers = providers
+
+    async def prove(
+        self, request: RequestContext, _service: str, _action: str, read: Read
+    ) -> tuple[ProofResult, Given]:
+        """Read, then prove; the password is not handed on.
+
+        Raises:
+            ValidationError: the role's ARN is malformed.
+            InvalidIdentityToken: no provider of the role's account may be used.
+            ProofRefused: the password is no proof.
+        """
+        given = dict(await read())
+        password = Secret(given.pop("LDAPPassword"))
+        provider = await self._find_provider(given.get("RoleArn"))
+        proof = await self._passwords.prove(
+            provider,
+            given.pop("LDAPUsername"),
+            password,
+            address=request.raw.source_ip,
+            now=request.now,
+        )
+        return proved_by(proof.identity), given
+
+    async def _find_provider(self, role_arn: str | None) -> LdapProvider:
+        account = account_of_arn(role_arn, "role/") if role_arn else None
+        for arn in self._providers:
+            found = await self._prover.find_by_arn(arn)
+            if found is not None and account in {None, found.account}:
+                return found
+        raise InvalidIdentityToken("Specified provider doesn't exist.")

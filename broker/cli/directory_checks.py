@@ -13,7 +13,7 @@ from broker.storage import Stores
 async def check_directories(settings: Settings, stores: Stores) -> list[Finding]:
     """Try each server of each directory, and look for providers without one."""
     try:
-        directories = settings.directories
+        directories = settings.directories.directories
     except SettingsError as error:
         return [problem("directories", str(error), "fix it and run this again")]
     found: list[Finding] = []

@@ -65,7 +65,7 @@ def show(
 
 
 def _describe_ldap(services: "Services", provider: LdapProvider) -> dict[str, object]:
-    directory = services.settings.directories.get(provider.directory)
+    directory = services.settings.directories.directories.get(provider.directory)
     start = f"{services.settings.public_origin}/signin/{provider.account}"
     return {
         "Directory": provider.directory,

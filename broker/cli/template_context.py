@@ -48,7 +48,7 @@ def _check_oidc(options: Mapping[str, object]) -> None:
 def _check_ldap(
     settings: Settings, directory: str, options: Mapping[str, object]
 ) -> None:
-    known = settings.directories
+    known = settings.directories.directories
     if directory not in known:
         raise ValueError(
             f"BROKER_DIRECTORIES_FILE has no directory {directory!r}; "

@@ -1,7 +1,7 @@
 """A broker whose account ``ACCOUNT`` trusts a directory, and its people's browsers."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,13 @@ def describe(server: Slapd, folder: Path, **more: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def write_directories(folder: Path, **directories: Mapping[str, Any]) -> Path:
+def write_directories(
+    folder: Path, at_api: Sequence[str] = (), **directories: Mapping[str, Any]
+) -> Path:
     """The file."""
     path = folder / "directories.yaml"
-    path.write_text(yaml.safe_dump({"Directories": directories}))
+    whole = {"Directories": directories, "AssumeRoleWithLDAPIdentity": list(at_api)}
+    path.write_text(yaml.safe_dump(whole))
     return path
 
 
@@ -75,10 +78,12 @@ async def directory_world(
     folder: Path,
     server: Slapd,
     groups: Mapping[str, list[str]],
+    *,
+    at_api: Sequence[str] = (),
     **directory: Any,
 ) -> AsyncIterator[SignInWorld]:
     """``groups`` are names of roles by group; each role trusts the directory."""
-    path = write_directories(folder, corp=describe(server, folder, **directory))
+    path = write_directories(folder, at_api, corp=describe(server, folder, **directory))
     async with open_world(folder, directories_file=path) as world:
         now = world.clock.now()
         names = dict.fromkeys(name for each in groups.values() for name in each)

@@ -21,6 +21,7 @@ from broker.stores.directory.fresh import FreshDirectory
 
 NO_ROLE = "None of your groups in the directory is mapped to a role here."
 _NAME = "AssumeRoleWithLDAPIdentity"
+_ANSWERED = ("Credentials", "AssumedRoleUser", "PackedPolicySize")
 
 
 class AssumeRoleWithLDAPIdentityRequest(TypedDict):
@@ -74,7 +75,7 @@ class AssumeRoleWithLdapIdentity:
             kind=SessionKind.LDAP,
             session_name=_session_name(identity),
         )
-        return answer | {"Subject": identity.subject, "Provider": identity.provider_arn}
+        return {name: answer[name] for name in _ANSWERED}
 
 
 def _only_role(identity: FederatedIdentity) -> str:

@@ -26,6 +26,9 @@ from pydantic.alias_generators import to_pascal
 from broker.protocols.ldap.filters import check_filter, is_attribute
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
+_PROVIDER_ARN = re.compile(
+    r"arn:aws:iam::[0-9]{12}:ldap-provider/[a-z][a-z0-9-]{0,62}", re.ASCII
+)
 _PORTS = {"ldaps": 636, "ldap": 389}
 _USERNAME = frozenset({"username"})
 _MEMBER = frozenset({"dn", "username"})
@@ -134,6 +137,15 @@ def _existing(path: Path, info: ValidationInfo) -> Path:
     return found
 
 
+def _provider_arn(arn: str) -> str:
+    if not _PROVIDER_ARN.fullmatch(arn):
+        raise ValueError(
+            f"{arn!r} is no LDAP provider; write such as"
+            " arn:aws:iam::123456789012:ldap-provider/corp"
+        )
+    return arn
+
+
 Attribute = Annotated[str, AfterValidator(_attribute)]
 ExistingFile = Annotated[Path, AfterValidator(_existing)]
 
@@ -232,20 +244,28 @@ class LdapDirectory(_Section):
         return password
 
 
-class _File(_Section):
+class DirectoriesFile(_Section):
+    """The whole file.
+
+    ``at_api`` are the ARNs of the LDAP providers, one an account, that programs may
+    bring passwords for; of a call without a role, the first is meant.
+    """
+
     directories: Annotated[dict[str, LdapDirectory], Field(max_length=_DIRECTORIES_MAX)]
+    at_api: Annotated[
+        tuple[Annotated[str, AfterValidator(_provider_arn)], ...],
+        Field(alias="AssumeRoleWithLDAPIdentity"),
+    ] = ()
 
 
-def parse_directories(
-    data: object, folder: Path = Path()
-) -> Mapping[str, LdapDirectory]:
-    """The directories by name; files in them are relative to ``folder``.
+def parse_directories(data: object, folder: Path = Path()) -> DirectoriesFile:
+    """The file's data; the files that it names are relative to ``folder``.
 
     Raises:
         ValueError: a line for each thing that is wrong: where, and how to write it.
     """
     try:
-        found = _File.model_validate(data, context={"folder": folder}).directories
+        found = DirectoriesFile.model_validate(data, context={"folder": folder})
     except ValidationError as error:
         raise ValueError(
             "; ".join(
@@ -255,9 +275,13 @@ def parse_directories(
                 for problem in error.errors(include_url=False, include_input=False)
             )
         ) from None
-    for name in found:
+    for name in found.directories:
         if not _NAME.fullmatch(name):
             raise ValueError(
                 f"{name!r} is no name: lower-case letters, digits and hyphens"
             )
     return found
+
+
+NO_DIRECTORIES = DirectoriesFile(directories={})
+"""Where the operator describes none."""

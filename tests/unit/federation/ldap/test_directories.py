@@ -35,7 +35,7 @@ def test_the_defaults_follow_from_the_kind(folder: Path) -> None:
         ("389", "nsUniqueId", "uniqueMember={dn}"),
     ):
         given = {"corp": describe(Kind=kind, NestedGroups=True)}
-        found = parse_directories({"Directories": given}, folder)["corp"]
+        found = parse_directories({"Directories": given}, folder).directories["corp"]
         assert found.kind is DirectoryKind(kind)
         assert found.subject == subject
         assert group_filter in found.group_filter
@@ -97,11 +97,14 @@ def test_plaintext_goes_to_this_computer_alone(folder: Path) -> None:
     for host in ("localhost", "127.0.0.1", "[::1]"):
         more = {"Servers": [f"ldap://{host}"], "AllowPlaintext": True}
         given = {"Directories": {"corp": describe(**more)}}
-        assert parse_directories(given, folder)["corp"].servers[0].is_loopback
+        assert (
+            parse_directories(given, folder).directories["corp"].servers[0].is_loopback
+        )
 
 
 def test_a_password_is_read_when_it_is_used(folder: Path) -> None:
-    found = parse_directories({"Directories": {"corp": describe()}}, folder)["corp"]
+    file = parse_directories({"Directories": {"corp": describe()}}, folder)
+    found = file.directories["corp"]
     (folder / "password").write_text("new")
     assert found.read_bind_password() == "new"
     for text in ("", "\n"):

@@ -81,7 +81,7 @@ async def people_of(
     found = parse_directories(
         {"Directories": {"corp": describe(slapd, folder, **more)}}
     )
-    people = LdapPeople("corp", found["corp"])
+    people = LdapPeople("corp", found.directories["corp"])
     try:
         yield people
     finally:

@@ -50,7 +50,7 @@ async def people_of(
 ) -> AsyncIterator[LdapPeople]:
     given = describe(slapd, folder, Servers=list(servers), TimeoutSeconds=0.5)
     found = parse_directories({"Directories": {"corp": {**given, **more}}})
-    people = LdapPeople("corp", found["corp"])
+    people = LdapPeople("corp", found.directories["corp"])
     try:
         yield people
     finally:
