@@ -1,5 +1,6 @@
 """The access portal as a person sees it: a program or a device asks to be let in."""
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -7,16 +8,32 @@ import httpx2 as httpx
 import pytest
 from playwright.async_api import Error, Page, expect
 
+from broker.actions.portal import assignment_search
+from broker.identities.organisations import parse_organisations
 from tests.browser.test_accessibility import looked_at, needs_axe, require_none
 from tests.browser.test_design import LONG, RIGHT_TO_LEFT, WIDTHS, too_wide
 from tests.support.browser import DESKTOP, PHONE, Scene, submit
 from tests.support.portal import SCOPES, challenge
-from tests.support.portal_accounts import add_accounts, numbers, pairs, role_names
+from tests.support.portal_accounts import (
+    ROLES,
+    add_accounts,
+    numbers,
+    of_groups,
+    organisation,
+    pairs,
+    role_names,
+)
 from tests.support.signin import ACCOUNT, pair
 
 windows = pytest.mark.parametrize(
     ("size", "scripts", "scheme"), [(DESKTOP, False, "light"), (PHONE, True, "dark")]
 )
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine decides about no fewer roles."""
+    monkeypatch.setattr(assignment_search, "_SECONDS_MAX", 60)
 
 
 async def register(scene: Scene, **more: Any) -> dict[str, Any]:
@@ -165,6 +182,35 @@ async def test_a_role_is_found_and_opened_from_the_keyboard(scene: Scene) -> Non
     with pytest.raises(Error, match="ERR_CACHE_MISS"):
         await page.go_forward()
     require_none(found)
+
+
+@needs_axe
+async def test_an_organisation_has_a_page_to_sign_in(scene: Scene) -> None:
+    accounts = numbers(2)
+    await add_accounts(scene.world, accounts, group="engineers")
+    by_name = scene.world.services.organisations.by_name
+    assert isinstance(by_name, dict)
+    made = parse_organisations(organisation(accounts))
+    members = dict(made.by_name["corp"].members)
+    members[accounts[0]] = replace(members[accounts[0]], has_passwords=True)
+    by_name["corp"] = replace(made.by_name["corp"], members=members)
+    async with scene.world.services.stores.directory.change(accounts[0]) as change:
+        provider = await change.find_saml_provider(accounts[0], "Corp")
+        assert provider is not None
+        options = {**provider.options, "SignIn": True}
+        await change.update_saml_provider(replace(provider, options=options))
+    page = await scene.page()
+    await page.goto(f"{scene.origin}/portal/corp")
+    await expect(page.locator("main")).to_contain_text("Example Corp")
+    found = await looked_at(page)
+    for width in WIDTHS:
+        found += await too_wide(page, width)
+    await page.click("text=product-00")
+    await expect(page.locator("#username")).to_be_visible()
+    await scene.arrive(page, relay="/portal/corp", **of_groups("engineers"))
+    await expect(page.locator("#roles .held")).to_have_count(2 * ROLES)
+    require_none(found)
+    assert scene.complaints == []
 
 
 @needs_axe

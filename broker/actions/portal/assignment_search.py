@@ -25,7 +25,7 @@ ROLES_MAX = 50
 """In one answer, or a few more of an IAM user's own account."""
 
 _LOOKED_MAX = 200
-_SECONDS_MAX = 0.25
+_SECONDS_MAX = 1.0
 _CALLS = 2
 _OWN = "own:"
 _PLACE = re.compile(rf"[0-9]{{1,6}}|{_OWN}[!-~]{{0,128}}", re.ASCII)

@@ -90,7 +90,6 @@ async def test_many_roles_come_page_by_page_and_only_those_are_decided_about(
     accounts = numbers(6)
     await add_accounts(world, accounts)
     person = await arrived(world, pair("Reader"), *pairs(accounts))
-    monkeypatch.setattr(assignment_search, "_SECONDS_MAX", 60)
     guard, judged = world.services.pipeline._guard, 0
     judge = guard.judge
 
