@@ -137,7 +137,6 @@ class GatewayActions:
             if (
                 record is None
                 or record.account != account
-                or record.expires_at <= call.now.timestamp()
                 or await find_end(trace(record), self._fresh)
             ):
                 return KnownKey()

@@ -192,6 +192,7 @@ async def _subjects(
 async def _resources(
     ready: ReadyService, search: Search, call: Call, page: PageRequest
 ) -> Page[_Candidate]:
+    """Those of other services and types are among them, and refused like any other."""
     compiled, kind = ready.compiled, search.kind
     if kind != ANY_TYPE and kind not in compiled.definition.resource_types:
         return Page((), None)
@@ -201,10 +202,6 @@ async def _resources(
     items = []
     for policy in found.items:
         arn = policy.arn
-        if not compiled.owns_resource(arn):
-            continue
-        if kind != ANY_TYPE and compiled.find_type(arn) != kind:
-            continue
         name = arn if kind == ANY_TYPE else compiled.name_resource(kind, arn)
         items.append(_Candidate(name, replace(search.question, resources=(arn,))))
     return Page(tuple(items), found.marker)

@@ -18,7 +18,7 @@ from broker.model.page import PageRequest
 from tests.support import authzen
 from tests.support.authzen import DECISIONS, MALFORMED, RECORD, SEARCHES, evaluation
 from tests.support.broker import Key
-from tests.support.decisions import ACCOUNT, HERE, AskingService
+from tests.support.decisions import ACCOUNT, HERE, ORDER, AskingService
 from tests.support.in_process import ORIGIN, Reply, in_process
 
 
@@ -74,17 +74,20 @@ async def face(tmp_path: Path) -> AsyncIterator[Face]:
                     UserName=name,
                     Tags=[{"Key": key, "Value": value}],
                 )
-        async with broker.services.stores.directory.change(HERE) as change:
-            account = await require_account(change, HERE)
-            for number in (1, 2):
-                await put_resource_policy(
-                    change,
-                    account,
-                    f"{RECORD}record-{number}",
-                    authzen.RESOURCE_POLICY,
-                    broker.clock.now(),
-                )
-        yield Face(service)
+        face = Face(service)
+        await put_policies(face, f"{RECORD}record-1", f"{RECORD}record-2")
+        yield face
+
+
+async def put_policies(face: Face, *arns: str) -> None:
+    """Make resources known."""
+    broker = face.service.broker
+    async with broker.services.stores.directory.change(HERE) as change:
+        account = await require_account(change, HERE)
+        for arn in arns:
+            await put_resource_policy(
+                change, account, arn, authzen.RESOURCE_POLICY, broker.clock.now()
+            )
 
 
 @pytest.fixture
@@ -342,6 +345,52 @@ async def test_only_declared_keys_count(own: Face) -> None:
         assert not await own.decide({**asked, "context": wrong_seen})
 
 
+async def test_what_is_no_address_is_refused(own: Face) -> None:
+    statement = {
+        "Effect": "Allow",
+        "Action": "records:*",
+        "Resource": "*",
+        "Condition": {"NotIpAddress": {"aws:SourceIp": "10.0.0.0/8"}},
+    }
+    await own.service.make_user(
+        "alice", {"Version": "2012-10-17", "Statement": statement}
+    )
+    asked = evaluation("alice", "read", "record-1")
+    assert await own.decide({**asked, "context": {"aws:SourceIp": "192.0.2.1"}})
+    for wrong in ("10.1.2.3:80", "nowhere", "10.1.2.3/8"):
+        told = {**asked, "context": {"aws:SourceIp": wrong}}
+        answer = await own.ask("evaluation", told)
+        assert answer["decision"] is False
+        assert answer["context"]["error"]["status"] == 400
+
+
+async def test_resources_are_found_by_service_and_type(own: Face) -> None:
+    everything = {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"},
+    }
+    await own.service.make_user("alice", everything)
+    types = {"record": "record/{id}", "page": "record/{id}/page/{number}"}
+    await own.service.register({**authzen.DEFINITION, "ResourceTypes": types})
+    other = AskingService(own.service.broker, own.service.root, "orders")
+    await other.register()
+    page = f"{RECORD}1/page/7"
+    await put_policies(own, ORDER + "1", RECORD + "1", page)
+    asked = {
+        "subject": {"type": "user", "id": "alice"},
+        "action": {"name": "read"},
+        "resource": {"type": "record"},
+    }
+    for kind, expected in (
+        ("record", ["1"]),
+        ("page", [page]),
+        ("aws", [f"{RECORD}1", page]),
+        ("order", []),
+    ):
+        answer = await own.ask("search/resource", {**asked, "resource": {"type": kind}})
+        assert authzen.found(answer) == expected
+
+
 async def test_a_name_is_told_in_one_place(face: Face) -> None:
     asked = evaluation("alice", "write", "record-2", what=authzen.ARCHIVED)
     both = {**asked, "context": {"status": "active"}}
@@ -397,6 +446,7 @@ async def test_a_batch_is_bounded(face: Face) -> None:
     asked = DECISIONS[0][0]
     full = await face.ask("evaluations", {**asked, "evaluations": [{}] * 100})
     assert [one["decision"] for one in full["evaluations"]] == [True] * 100
+    assert (await face.post("evaluations", {"evaluations": [{}] * 101})).status == 400
     for wrong in ([{}] * 101, [1], "x", {"a": 1}):
         reply = await face.post("evaluations", {**asked, "evaluations": wrong})
         assert reply.status == 400, wrong

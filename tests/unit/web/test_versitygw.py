@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import pytest
 
 from broker.identities.accounts import require_account
 from broker.identities.resource_policies import put_resource_policy
+from broker.model.lineage import no_lineage
+from broker.sessions.revoke import revoke_session
 from tests.support import versitygw
 from tests.support.broker import Key
 from tests.support.decisions import ACCOUNT, HERE, REGION, AskingService
@@ -291,6 +293,12 @@ async def test_who_there_is_not_is_no_identity(world: World) -> None:
     assert caught.value.code == "InvalidToken"
     answer = await world.evaluate(theirs)
     assert answer["decisions"] == [["deny"]]
+    ask = world.service.broker.ask
+    await ask("iam", "CreateUser", other, UserName="guest")
+    made = await ask("iam", "CreateAccessKey", other, UserName="guest")
+    made = await ask("sts", "GetSessionToken", Key.of(made["AccessKey"]))
+    answer = await world.evaluate(Key.of(made["Credentials"]))
+    assert answer["decisions"] == [["deny"]]
 
 
 async def test_a_matrix_of_three_words(world: World) -> None:
@@ -431,6 +439,37 @@ async def test_access_keys_are_resolved_in_order(world: World) -> None:
     assert "secret" not in json.dumps(answer).lower()
     with pytest.raises(Refused):
         await world.post("resolve-identity", {"accessKeyIds": ["x"] * 501})
+
+
+async def test_only_live_sessions_of_the_account_are_resolved(world: World) -> None:
+    other = await world.service.broker.create_account("444455556666")
+    sessions = [await role_session(world, DurationSeconds=900)]
+    for key in (other, world.alice):
+        made = await world.service.broker.ask(
+            "sts", "GetSessionToken", key, DurationSeconds=1800
+        )
+        sessions.append(Key.of(made["Credentials"]))
+
+    async def resolved() -> list[bool]:
+        asked = {"accessKeyIds": [one.access_key_id for one in sessions]}
+        answer = await world.post("resolve-identity", asked)
+        return [one["found"] for one in answer["identities"]]
+
+    assert await resolved() == [True, False, True]
+    broker = world.service.broker
+    record = await broker.services.stores.cache.find_session(sessions[2].access_key_id)
+    assert record is not None
+    async with broker.services.stores.directory.change(HERE) as change:
+        await revoke_session(change, record, now=broker.clock.now(), reason="test")
+    await broker.services.stores.cache.put_session(record)  # the cache decides nothing
+    assert await resolved() == [True, False, False]
+    broker.clock.move(1000)
+    expired = replace(
+        record, access_key_id=sessions[0].access_key_id, lineage=no_lineage()
+    )
+    expired = replace(expired, expires_at=int(broker.clock.now().timestamp()) - 1)
+    await broker.services.stores.cache.put_session(expired)
+    assert await resolved() == [False, False, False]
 
 
 async def test_principals_are_resolved_as_they_are_spelled(world: World) -> None:
