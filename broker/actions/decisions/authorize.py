@@ -81,8 +81,8 @@ _BODY_UNKNOWN = (
     " x-amz-content-sha256 with the body's SHA-256, or ask where the body is known."
 )
 _SERVICE_ARN = re.compile(r"arn:aws:broker::([0-9]{12}):service/([a-z][a-z0-9-]{0,62})")
-_TOGETHER = 100
-"""Decisions after which other calls have their turn."""
+_TURN_SECONDS = 0.01
+"""How long a batch decides before other calls have their turn."""
 
 
 @dataclass(slots=True)
@@ -132,6 +132,15 @@ class _Work:
 
     subjects: dict[tuple[object, ...], _Subject] = field(default_factory=dict)
     judged: list[tuple[_Subject, _Evaluation]] = field(default_factory=list)
+    turn_until: float = 0.0
+
+    async def give_way(self) -> None:
+        """Let other calls have their turn once ours has been long enough."""
+        now = asyncio.get_running_loop().time()
+        if now >= self.turn_until:
+            if self.turn_until:
+                await asyncio.sleep(0)
+            self.turn_until = now + _TURN_SECONDS
 
 
 class Authorizer:
@@ -279,14 +288,13 @@ class Authorizer:
             caller = None if subject is None else subject.caller
             return DecisionAnswer(caller=caller, refusal=refusal)
         judged: list[_Evaluation] = []
-        for number, target in enumerate(targets, 1):
+        for target in targets:
             one = await self._judge(
                 ready, target, subject, context, is_split=question.is_split
             )
             subject.like = subject.like or one.judgement
             judged.append(one)
-            if number % _TOGETHER == 0:
-                await asyncio.sleep(0)
+            await work.give_way()
         work.judged += [(subject, one) for one in judged]
         return DecisionAnswer(
             caller=subject.caller,

@@ -15,6 +15,8 @@ from broker.identities.accounts import require_account
 from broker.identities.resource_policies import put_resource_policy
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.errors import StoreUnavailableError
 from tests.support import authzen
 from tests.support.authzen import DECISIONS, MALFORMED, RECORD, SEARCHES, evaluation
 from tests.support.broker import Key
@@ -487,3 +489,21 @@ async def test_a_search_leaves_no_records_of_decisions(own: Face) -> None:
     for action in ("records:read", "records:write", "broker:SearchDecisions"):
         found = await ledger.search(AuditFilter(action=action), PageRequest(None, 10))
         assert found.items == ()
+
+
+async def test_a_store_that_is_away_decides_nothing(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise StoreUnavailableError("the directory is away")
+
+    for read in ("find_account", "service_tokens", "find_user"):
+        with monkeypatch.context() as patch:
+            patch.setattr(FreshDirectory, read, away)
+            for path in ("evaluation", "evaluations"):
+                reply = await face.post(path, DECISIONS[0][0])
+                assert reply.status == 503, read
+            sought, asked, _ = SEARCHES[0]
+            reply = await face.post(f"search/{sought}", asked)
+            assert reply.status == 503, read
+            assert reply.headers["retry-after"] == "1"

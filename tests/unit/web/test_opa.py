@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.errors import StoreUnavailableError
 from tests.support.decisions import ACCOUNT, AskingService
 from tests.support.in_process import ORIGIN, Reply, in_process
 from tests.support.versitygw import DEFINITION
@@ -340,3 +342,21 @@ async def test_other_paths_below_are_not_answered(world: World) -> None:
     for path in ("/v1/data", "/v1/data/ceph", "/v1/data/x/authz"):
         answer = await http.post(f"{ORIGIN}{path}", json={})
         assert answer.status_code == 404
+
+
+async def test_a_store_that_is_away_is_no_yes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise StoreUnavailableError("the directory is away")
+
+    for read in ("find_account", "service_tokens", "find_user"):
+        with monkeypatch.context() as patch:
+            patch.setattr(FreshDirectory, read, away)
+            for store, given in (
+                ("ceph", ceph("GET", "a")),
+                ("minio", minio("s3:GetObject", "a")),
+            ):
+                reply = await world.post(store, {"input": given})
+                assert reply.status == 503, read
+                assert json.loads(reply.body)["result"] is False

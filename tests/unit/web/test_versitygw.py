@@ -13,6 +13,8 @@ from broker.identities.accounts import require_account
 from broker.identities.resource_policies import put_resource_policy
 from broker.model.lineage import no_lineage
 from broker.sessions.revoke import revoke_session
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.errors import StoreUnavailableError
 from tests.support import versitygw
 from tests.support.broker import Key
 from tests.support.decisions import ACCOUNT, HERE, REGION, AskingService
@@ -20,6 +22,7 @@ from tests.support.in_process import ORIGIN, in_process
 from tests.support.versitygw import DEFINITION, Gateway, Mismatch, Refused, allows
 
 OBJECT = "arn:aws:s3:::reports/2026/q3.csv"
+PERSON = f"arn:aws:iam::{ACCOUNT}:user/alice"
 READ = {
     "Version": "2012-10-17",
     "Statement": {
@@ -609,3 +612,35 @@ async def last_used(world: World) -> str | None:
     )
     service: str = found["AccessKeyLastUsed"]["ServiceName"]
     return None if service == "N/A" else service
+
+
+async def test_a_store_that_is_away_tells_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await role_session(world)
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailableError("the store is away")
+
+    cache = type(world.service.broker.services.stores.cache)
+    for owner, read, operation, body in (
+        (FreshDirectory, "find_access_key", "version", {}),
+        (
+            FreshDirectory,
+            "find_role_by_id",
+            "derive-signing-key",
+            world.scope(session),
+        ),
+        (FreshDirectory, "find_user", "resolve-principals", {"principals": [PERSON]}),
+        (
+            cache,
+            "find_session",
+            "resolve-identity",
+            {"accessKeyIds": [session.access_key_id]},
+        ),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, read, away)
+            with pytest.raises(Refused) as caught:
+                await world.post(operation, body)
+            assert (caught.value.status, caught.value.code) == (503, ""), read

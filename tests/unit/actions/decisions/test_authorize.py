@@ -1,5 +1,6 @@
 """What registered services ask, and what they are told."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -738,3 +739,27 @@ async def test_envoys_own_word_on_the_client_is_the_last(
             ],
         )
         assert answer.status_code == status, addresses
+
+
+async def test_a_long_batch_lets_others_have_their_turn(
+    service: AskingService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.make_user("alice", READER)
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    asked = {
+        "Principal": f"arn:aws:iam::{ACCOUNT}:user/alice",
+        "Actions": ["orders:GetOrder"],
+        "Resources": [f"{ORDER}{number}" for number in range(100)],
+    }
+    monkeypatch.setattr("broker.actions.decisions.authorize._TURN_SECONDS", 0.0)
+    others = asyncio.create_task(count_turns())
+    await service.ask(**asked)
+    others.cancel()
+    assert turns > 99
