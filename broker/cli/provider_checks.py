@@ -144,8 +144,8 @@ async def _check_scim(
     return found or [
         good(
             arn,
-            f"SCIM: {counts.users} people, {counts.inactive} of them inactive,"
-            f" {counts.groups} groups",
+            f"SCIM: people: {counts.users} ({counts.inactive} inactive),"
+            f" groups: {counts.groups}",
         )
     ]
 

@@ -102,7 +102,7 @@ def test_administrators_see_who_is_there(
     assert (state["Users"], state["Inactive"], state["Groups"]) == (3, 1, 1)
     assert state["Address"] == f"{installation.broker.url}/scim/v2/{ACCOUNT}"
     doctor = installation.broker.command("doctor")
-    assert "SCIM: 3 people, 1 of them inactive, 1 groups" in doctor
+    assert "SCIM: people: 3 (1 inactive), groups: 1" in doctor
 
 
 def test_the_operators_tokens(installation: Installation) -> None:
