@@ -12,6 +12,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from broker.actions.scim import groups
 from broker.errors import ExpiredToken
 from broker.sessions.revoke import SETTLING
 from tests.support import saml_idp
@@ -118,6 +119,17 @@ async def test_a_leaver_loses_everything_and_stays_out(
     for seconds in (0, SETTLED):
         world.clock.move(seconds)
         assert not await comes_in(world)
+
+
+async def test_who_is_provisioned_as_inactive_has_left_already(
+    world: SignInWorld,
+) -> None:
+    corp = await open_directory(world, ScimUnknown="allow")
+    browser = await enter(world)
+    assert browser is not None
+    world.clock.move(1)
+    await corp.user("alice", active=False)
+    assert (await browser.get("/console/")).status_code != 200
 
 
 async def test_a_leaver_is_told_and_recorded(
@@ -356,6 +368,23 @@ async def test_who_leaves_a_group_with_roles_signs_in_again(
     assert (await browser.get("/console/")).status_code != 200
     assert (await bobs.get("/console/")).status_code == 200
     assert not await comes_in(world, **grouped())
+
+
+async def test_when_too_many_leave_a_group_everyone_signs_in_again(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each person's end is a row: for thousands, the provider's is one."""
+    monkeypatch.setattr(groups, "MEMBERS_MAX", 1)
+    corp = await open_directory(world, GroupRoles=TABLE)
+    users = [await corp.user(name) for name in ("alice", "bob", "carol")]
+    admins = await corp.group("Admins", *users[:2])
+    await corp.group("Readers", users[2])
+    carol = await enter(world, subject="carol", **grouped())
+    assert carol is not None
+    world.clock.move(1)
+    assert (await corp.send("DELETE", f"/Groups/{admins}")).status_code == 204
+    assert (await carol.get("/console/")).status_code != 200
+    assert await comes_in(world, subject="carol", **grouped())
 
 
 # ---- tokens

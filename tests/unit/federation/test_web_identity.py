@@ -15,15 +15,19 @@ from broker.errors import (
 )
 from broker.federation.addresses import AddressRules, parse_internal_issuers
 from broker.federation.issuer_keys import IssuerKeys
+from broker.federation.offered_roles import offered_roles
+from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.outbound import OutboundClient
+from broker.federation.scim import DirectoryAdmission
 from broker.federation.web_identity import WIRE_ERRORS, WebIdentityProver, translate
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
 from broker.model.principal import PrincipalType
+from broker.model.provisioned import Membership
 from broker.protocols.oidc.aws_claims import ROLES_CLAIM, TAGS_CLAIM
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from tests.support.oidc_issuer import OidcIssuer, serving
-from tests.support.provisioned import NO_DIRECTORY
+from tests.support.provisioned import NO_DIRECTORY, People, person
 
 ONE, TWO = AccountId("111111111111"), AccountId("222222222222")
 ROLE = f"arn:aws:iam::{ONE}:role/Deploy"
@@ -390,3 +394,42 @@ def test_details_stay_off_the_wire(reason: OidcReason) -> None:
     error = translate(OidcRejected(reason, "message", "for the operator"))
     assert "for the operator" in error.detail
     assert "operator" not in str(error.message)
+
+
+async def test_a_directory_says_who_comes_in_and_with_which_groups(
+    providers: Providers, keys: IssuerKeys
+) -> None:
+    people = People()
+    admitting = WebIdentityProver(
+        providers, keys, DirectoryAdmission(people), skew=SKEW
+    )
+    table = {"Ops": [ROLE], "Asserted": [f"{ROLE}2"]}
+    provider = providers.register(
+        ISSUER,
+        ScimSubject="externalId",
+        ScimClaim="oid",
+        GroupRoles=table,
+    )
+    options = parse_oidc_options(provider.options)
+    token = ISSUER.token(oid="o-7", groups=["Asserted"])
+    unknown = await refusal(admitting, token)
+    assert isinstance(unknown, IdpRejectedClaim)
+    assert people.asked == [("externalId", "o-7")]
+    people.people = [person("SCMU1", "whoever", external_id="o-7")]
+    people.memberships = [
+        Membership(
+            group_id="SCMG1",
+            group_name="Ops",
+            group_external_id="",
+            user_id="SCMU1",
+        )
+    ]
+    admitted = await prove(admitting, token)
+    assert admitted.person == "SCMU1"
+    assert offered_roles(admitted, options) == (ROLE,)
+    people.people = [person("SCMU1", "whoever", active=False)]
+    assert "not active" in (await refusal(admitting, token)).words
+    for odd in (ISSUER.token(), ISSUER.token(oid=["o-7", "o-8"])):
+        people.asked.clear()
+        await refusal(admitting, odd)
+        assert not people.asked
