@@ -1,5 +1,6 @@
 """Registered services in the console: defined, given tokens, watched, deleted."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -239,6 +240,36 @@ async def test_decisions_are_shown_with_their_reasons(
     await admin.do(await admin.see(NEW), NEW, name="order", definition=other, do="save")
     page = await admin.see(ONE, name="order")
     assert "No decision is in the audit log yet" in text_of(page)
+
+
+async def test_decisions_of_services_without_actions_are_told_apart(
+    admin: Administrator, world: SignInWorld
+) -> None:
+    for name in ("web", "webdav"):
+        await admin.do(await admin.see(NEW), NEW, name=name, definition="", do="save")
+        path = f"{ONE}?name={name}#secret"
+        made = await admin.send(
+            await admin.see(ONE, name=name), path, do="make-token", days="1"
+        )
+        (token,) = html.fromstring(made.text).xpath("//pre[@id='token']//text()")
+        arn = f"arn:aws:execute-api:us-east-1:{ACCOUNT}:{name}/$default/GET/a"
+        question = {
+            "Principal": f"arn:aws:iam::{ACCOUNT}:root",
+            "Actions": ["execute-api:Invoke"],
+            "Resources": [arn],
+        }
+        answer = await world.browser().post(
+            "/decisions", json=question, headers={"x-broker-service-token": token}
+        )
+        assert answer.json()["Allowed"], answer.text
+    while sum(r.action == "execute-api:Invoke" for r in await world.audit()) < 2:  # noqa: ASYNC110  # a database is asked
+        await asyncio.sleep(0.02)
+    for name in ("web", "webdav"):
+        page = await admin.see(ONE, name=name)
+        (row,) = html.fromstring(page.text).xpath(
+            "//*[@aria-label='Last recorded decisions']//tbody/tr"
+        )
+        assert f"{name}/$default/GET/a" in cells(row)
 
 
 async def test_without_the_audit_log_decisions_are_not_shown(

@@ -763,3 +763,28 @@ async def test_a_long_batch_lets_others_have_their_turn(
     await service.ask(**asked)
     others.cancel()
     assert turns > 99
+
+
+async def test_federated_users_have_the_policies_of_who_made_them(
+    service: AskingService, alice: Key
+) -> None:
+    federate = {"Effect": "Allow", "Action": "sts:GetFederationToken", "Resource": "*"}
+    bob = await service.make_user(
+        "bob", {"Version": "2012-10-17", "Statement": federate}
+    )
+    await service.broker.ask(
+        "iam",
+        "PutUserPolicy",
+        service.root,
+        UserName="alice",
+        PolicyName="Federate",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": federate}),
+    )
+    allowed = []
+    for key in (alice, bob, alice):
+        made = await service.broker.ask(
+            "sts", "GetFederationToken", key, Name="app", Policy=json.dumps(READER)
+        )
+        told = sign(Key.of(made["Credentials"])).described()
+        allowed.append((await service.ask(Request=told))["Allowed"])
+    assert allowed == [True, False, True]
