@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from lxml import html
 
+from broker.administration.policy_draft import find_fields
 from broker.identities import registered_services
 from broker.identities.accounts import require_account
+from broker.policy import PolicyKind
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.furnished import ORDERS
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
@@ -217,3 +219,10 @@ async def test_who_may_not_list_services_edits_without_them(
     await admin.see(LIST)
     await world.recorded("broker:ListResourcePolicies")
     assert "broker:ListServices" not in {one.action for one in await world.audit()}
+
+
+@pytest.mark.parametrize(
+    "principal", [{"CanonicalUser": "a"}, [], "AIDA", {"AWS": 7}, {}]
+)
+def test_principals_that_the_form_does_not_know_stay_json(principal: Any) -> None:
+    assert find_fields(statement(Principal=principal), PolicyKind.RESOURCE) is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -200,6 +201,24 @@ async def test_a_token_is_shown_once_and_revoked(
         )
         assert wrong.status_code == 400
     assert rows(await admin.see(ONE, name="orders"), "tokens") == []
+
+
+async def test_tokens_that_end_soon_are_told(
+    admin: Administrator, world: SignInWorld
+) -> None:
+    await register(admin)
+    for days in ("1", "10", "60"):
+        await make_token(admin, days=days)
+    world.clock.move(2 * 86_400)
+    admin = await enter(world)
+    ends = (world.clock.now() + timedelta(days=8)).strftime("%Y-%m-%d")
+    (row,) = html.fromstring((await admin.see(LIST)).text).xpath("//tbody/tr")
+    assert f"2 ends {ends}" in cells(row)
+    overview = html.fromstring((await admin.see("/console/overview")).text)
+    card = overview.xpath("string(//section[@aria-labelledby='services'])")
+    assert f"a token ends {ends}" in card
+    shown = " ".join(rows(await admin.see(ONE, name="orders"), "tokens"))
+    assert shown.count("expired") == shown.count("soon") == 1
 
 
 async def test_decisions_are_shown_with_their_reasons(

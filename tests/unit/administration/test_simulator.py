@@ -286,6 +286,7 @@ async def test_registered_services_are_offered(world: SignInWorld) -> None:
         for n in range(2)
     }
     assert found == {"orders:From": "ip", "orders:Large": "boolean"}
+    assert not tree.xpath("//*[@name='k2.name']")
     arn = f"arn:aws:orders:us-east-1:{ACCOUNT}:"
     assert f"{arn}order/{{id}}" in page.text
     assert f"{arn}shelf" not in page.text

@@ -55,6 +55,7 @@ async def test_everything_is_found_by_a_part_of_its_name(world: SignInWorld) -> 
         ("permissions", "/console/permissions"),
     ):
         assert any(path in found for _, found in await hits(browser, text)), text
+    assert await hits(browser, "nothing is called so") == []
 
 
 async def add_groups(world: SignInWorld, *names: str) -> None:
