@@ -16,6 +16,7 @@ PARTS = (
     "http",
     "portal",
     "decisions",
+    "agent",
     "flood",
     "holds",
     "workers",

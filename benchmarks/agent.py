@@ -1,0 +1,165 @@
+"""The agent: its size, its start, its answers; and ten thousand instances that renew.
+
+After an outage, all instances ask one worker for new credentials as fast as it answers;
+the agents themselves come spread over half a minute.
+"""
+
+import os
+import signal
+import sqlite3
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from benchmarks.http import Row, empty_handler, measure
+from broker.agent.broker_api import BROKER_VERSION, new_nonce, signed_token
+from tests.support.broker import ACCOUNT, REGION, RunningBroker, running_broker
+from tests.support.machine_agent import (
+    RunningAgent,
+    add_profile,
+    broker_client,
+    joined,
+)
+
+INSTANCES = 10_000
+_STARTS = 7
+_SECONDS = 5
+_CONNECTIONS = 16
+
+
+def run() -> Iterator[Row]:
+    """The figures, as label and text."""
+    with tempfile.TemporaryDirectory() as name, empty_handler() as empty:
+        folder = Path(name)
+        lines = ["Action=GetCallerIdentity&Version=2011-06-15"] * 40_000
+        baseline = measure(empty, lines, folder).per_second
+        with running_broker(
+            folder / "broker", forked=False, rate_limit="0", log_format="json"
+        ) as broker:
+            root = broker.create_account()
+            add_profile(broker.client("iam", root), "web")
+            agent = joined(folder / "agent", broker, broker_client(broker, root))
+            agent.start()
+            try:
+                yield from _alone(agent)
+            finally:
+                agent.stop()
+            starts = [_first_credentials(agent) * 1000 for _ in range(_STARTS)]
+            text = f"{statistics.median(starts):.0f} ms, {min(starts):.0f} at best"
+            yield "start of the process to first credentials", text
+            renewal = list(_renewals(broker))
+            rate = measure(broker.url, renewal, folder)
+            yield (
+                f"{INSTANCES:,} instances renew, one worker",
+                ", ".join(
+                    (
+                        f"{rate.per_second:.0f}/s",
+                        f"{rate.per_second / baseline:.0%} of empty",
+                        f"{INSTANCES / rate.per_second:.0f} s for all, no error",
+                    )
+                ),
+            )
+
+
+def _alone(agent: RunningAgent) -> Iterator[Row]:
+    path = "/latest/meta-data/iam/security-credentials/web"
+    while agent.get(path)[0] != 200:
+        time.sleep(0.05)
+    token = f"X-aws-ec2-metadata-token: {agent.token(21_600)}"
+    yield (
+        "credentials from the metadata service",
+        f"{_rate(f'http://{agent.metadata_address}{path}', token):.0f}/s",
+    )
+    shown = f"Authorization: {agent.token_file.read_text()}"
+    yield (
+        "credentials from the container endpoint",
+        f"{_rate(f'http://{agent.container_address}/', shown):.0f}/s",
+    )
+    yield "memory of the agent afterwards", f"{agent.resident_mb:.0f} MB"
+
+
+def _rate(url: str, header: str) -> float:
+    done = subprocess.run(
+        [
+            *("wrk", "-t", "1", "-c", str(_CONNECTIONS), "-d", f"{_SECONDS}s"),
+            *("-H", header, url),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    if "Non-2xx" in done.stdout:
+        raise RuntimeError(done.stdout)
+    (line,) = [one for one in done.stdout.splitlines() if "Requests/sec" in one]
+    return float(line.split()[1])
+
+
+def _first_credentials(agent: RunningAgent) -> float:
+    """Seconds from the start of a registered instance's agent to its first answer."""
+    agent.stop()
+    began = time.perf_counter()
+    agent.launch()
+    while True:
+        try:
+            status, _ = agent.get("/latest/meta-data/iam/security-credentials/web")
+        except OSError:
+            time.sleep(0.002)
+            continue
+        if status == 200:
+            took = time.perf_counter() - began
+            if agent.process is not None:
+                os.kill(agent.process.pid, signal.SIGTERM)
+                agent.process.wait()
+            return took
+
+
+def _renewals(broker: RunningBroker) -> Iterator[str]:
+    """A request for credentials by each of so many instances, which are there."""
+    broker.stop()
+    database = sqlite3.connect(broker.folder / "data" / "broker.db")
+    (profile_id,) = database.execute(
+        "SELECT profile_id FROM instance_profiles"
+    ).fetchone()
+    seeds = [number.to_bytes(32, "big") for number in range(1, INSTANCES + 1)]
+    keys = [Ed25519PrivateKey.from_private_bytes(seed) for seed in seeds]
+    database.executemany(
+        "INSERT INTO instances (account, instance_id, region, public_key,"
+        " registered_at, registered_by, profile_id, provider_id, subject)"
+        " VALUES (?, ?, ?, ?, 0, 'bench', ?, '', '')",
+        [
+            (
+                ACCOUNT,
+                f"i-{number:017x}",
+                REGION,
+                key.public_key().public_bytes_raw(),
+                profile_id,
+            )
+            for number, key in enumerate(keys)
+        ],
+    )
+    database.commit()
+    database.close()
+    broker.start()
+    for number, key in enumerate(keys):
+        arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-{number:017x}"
+        claims = {
+            "iss": arn,
+            "sub": arn,
+            "aud": "broker:GetInstanceCredentials",
+            "iat": int(time.time()),
+            "jti": new_nonce(),
+        }
+        yield urlencode(
+            {
+                "Action": "GetInstanceCredentials",
+                "Version": BROKER_VERSION,
+                "InstanceArn": arn,
+                "InstanceProof": signed_token(claims, key.sign),
+            }
+        )
