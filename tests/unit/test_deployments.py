@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 import yaml
 
+from broker.agent.configuration import load_settings
 from broker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
 UNITS = {
     SAMPLES / "systemd" / "broker.service": "/opt/broker/bin/broker",
+    SAMPLES / "systemd" / "broker-agent.service": "/opt/broker-agent/bin/broker",
+    SAMPLES / "systemd" / "broker-agent.socket": "/usr/sbin/ip",
     SAMPLES / "protected" / "postgresql" / "database-logins.service": (
         "/opt/database-logins/bin/python"
     ),
@@ -58,10 +61,13 @@ def test_systemd_accepts_the_unit(sample: Path, tmp_path: Path) -> None:
         pytest.skip("systemd is not installed")
     unit = tmp_path / sample.name
     # Neither the program nor the user is on this machine.
-    text = sample.read_text().replace(UNITS[sample], "/bin/true")
-    unit.write_text(
-        re.sub("^(User|Group)=broker$", r"\1=daemon", text, flags=re.MULTILINE)
-    )
+    for each in sample.parent.glob(f"{sample.stem}.*"):  # units that need each other
+        text = each.read_text().replace(UNITS[each], "/bin/true")
+        (tmp_path / each.name).write_text(
+            re.sub(
+                "^(User|Group)=broker(-agent)?$", r"\1=daemon", text, flags=re.MULTILINE
+            )
+        )
     done = subprocess.run(
         [program, "verify", "--man=no", str(unit)],
         capture_output=True,
@@ -70,6 +76,41 @@ def test_systemd_accepts_the_unit(sample: Path, tmp_path: Path) -> None:
     )
     problems = [line for line in done.stderr.splitlines() if sample.name in line]
     assert problems == []
+
+
+@pytest.mark.parametrize("name", ["agent.toml", "sidecar.toml"])
+def test_the_agent_understands_its_samples(name: str) -> None:
+    settings = load_settings(SAMPLES / "machines" / name)
+    assert settings.identity.is_instance
+
+
+def test_the_socket_gives_the_agent_what_it_listens_for() -> None:
+    unit = (SAMPLES / "systemd" / "broker-agent.socket").read_text()
+    assert "FileDescriptorName=metadata" in unit
+    service = (SAMPLES / "systemd" / "broker-agent.service").read_text()
+    assert "Requires=broker-agent.socket" in service
+
+
+def test_compose_accepts_the_sidecar(tmp_path: Path) -> None:
+    for file in (SAMPLES / "machines").iterdir():
+        shutil.copy(file, tmp_path)
+    (tmp_path / "join-token").touch()
+    done = subprocess.run(
+        ["docker-compose", "config", "-q"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = yaml.safe_load((tmp_path / "compose.yaml").read_text())["services"]
+    settings = load_settings(tmp_path / "sidecar.toml")
+    shared = str(settings.container.token_file).rpartition("/")[0]
+    assert f"token:{shared}" in told["agent"]["volumes"]
+    assert f"state:{settings.state_dir}" in told["agent"]["volumes"]
+    uri = told["workload"]["environment"]["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    assert uri == f"http://{settings.container.listen[0]}/"
 
 
 def manifests() -> list[dict[str, Any]]:
