@@ -90,11 +90,14 @@ def _files(settings: AgentSettings) -> Iterator[Finding]:
 def _broker(settings: AgentSettings) -> Iterator[Finding]:
     try:
         api = BrokerApi(settings.endpoint, settings.region, settings.ca_file)
-        identity = make_identity(settings, api)
+        identity = make_identity(settings, api, saves=False)
         if settings.identity.is_instance:
             state = InstanceState.load(settings.state_dir / STATE_FILE)
             if state is None or not state.instance_arn:
                 yield from _not_registered(settings)
+                return
+            if state.is_ended:
+                yield Finding(_ended(settings, state.instance_arn), is_good=False)
                 return
             grant = identity.get_grant()
             yield Finding(f"the broker knows {grant.instance_arn}")
@@ -114,16 +117,19 @@ def _broker(settings: AgentSettings) -> Iterator[Finding]:
     except IdentityUnusableError as error:
         yield Finding(str(error), is_good=False)
     except IdentityEndedError as error:
-        yield Finding(
-            f"{error}; write a new join token into the file, or delete"
-            f" {settings.state_dir / STATE_FILE}",
-            is_good=False,
-        )
+        yield Finding(_ended(settings, str(error)), is_good=False)
     else:
         yield from _clock(api)
 
 
 _NO_ROLE = "the machine has no role now; associate an instance profile that has one"
+
+
+def _ended(settings: AgentSettings, what: str) -> str:
+    return (
+        f"{what}: the instance was ended; write a new join token into the file, or"
+        f" delete {settings.state_dir / STATE_FILE}"
+    )
 
 
 def _not_registered(settings: AgentSettings) -> Iterator[Finding]:

@@ -61,10 +61,12 @@ class Identity(Protocol):
         ...
 
 
-def make_identity(settings: AgentSettings, api: BrokerApi) -> Identity:
-    """The identity that the settings describe."""
+def make_identity(
+    settings: AgentSettings, api: BrokerApi, *, saves: bool = True
+) -> Identity:
+    """The identity that the settings describe; it ``saves`` what it learns."""
     if settings.identity.is_instance:
-        return InstanceIdentity(settings, api)
+        return InstanceIdentity(settings, api, saves=saves)
     return RoleIdentity(settings, api)
 
 
@@ -124,8 +126,11 @@ class InstanceState:
 class InstanceIdentity:
     """A registered machine, which signs with a key that never leaves it."""
 
-    def __init__(self, settings: AgentSettings, api: BrokerApi) -> None:
+    def __init__(
+        self, settings: AgentSettings, api: BrokerApi, *, saves: bool = True
+    ) -> None:
         self._api = api
+        self._saves = saves
         self._identity = settings.identity
         self._seconds = settings.duration_seconds
         self._region = settings.region
@@ -224,7 +229,8 @@ class InstanceIdentity:
         return _grant(answer).instance_arn
 
     def _keep(self, state: InstanceState) -> None:
-        state.save(self._path)
+        if self._saves:
+            state.save(self._path)
         self._state = state
 
 

@@ -180,3 +180,19 @@ def test_a_hosts_name_as_a_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     }.items():
         monkeypatch.setattr("socket.gethostname", lambda found=host: found)
         assert session_name() == name
+
+
+def test_a_check_changes_nothing(tmp_path: Path, broker: Broker) -> None:
+    identity(tmp_path, broker).get_grant()
+    before = (tmp_path / "instance.json").stat()
+    settings = AgentSettings(
+        endpoint="http://127.0.0.1:1",
+        region="eu-west-3",
+        state_dir=tmp_path,
+        identity=IdentitySettings(join_token_file=tmp_path / "join-token"),
+    )
+    broker.fault = BrokerRefusedError("InvalidClientTokenId", "gone")
+    with pytest.raises(IdentityEndedError):
+        InstanceIdentity(settings, broker, saves=False).get_grant()
+    after = (tmp_path / "instance.json").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)

@@ -1,0 +1,95 @@
+"""What ``broker agent check`` finds, and that it leaves the machine as it is."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from broker.agent.broker_api import BrokerApi, BrokerAwayError
+from broker.agent.check import check
+from broker.agent.http_server import bind
+
+ARN = "arn:aws:ec2:eu-west-3:111122223333:instance/i-0123456789abcdef0"
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    def away(*_given: object, **_more: object) -> None:
+        raise BrokerAwayError("127.0.0.1:1: refused")
+
+    monkeypatch.setattr(BrokerApi, "call", away)
+    path = tmp_path / "agent.toml"
+    path.write_text(
+        'endpoint = "http://127.0.0.1:1"\nregion = "eu-west-3"\n'
+        f'state_dir = "{tmp_path}"\n'
+        f'[identity]\njoin_token_file = "{tmp_path}/join-token"\n'
+    )
+    return path
+
+
+def register(folder: Path, *, ended: bool = False) -> None:
+    state = folder / "instance.json"
+    row = {"PrivateKey": "AA==" * 11, "InstanceArn": ARN, "AdmittedBy": ""}
+    state.write_text(
+        json.dumps({**row, "PrivateKey": "A" * 43 + "=", "IsEnded": ended})
+    )
+    state.chmod(0o600)
+
+
+def faults(config: Path) -> list[str]:
+    return [one.text for one in check(config) if not one.is_good]
+
+
+def test_a_machine_without_a_token(config: Path) -> None:
+    (only,) = faults(config)
+    assert "broker instances join-token" in only
+
+
+def test_a_machine_with_one(config: Path) -> None:
+    token = config.parent / "join-token"
+    token.write_text("token")
+    assert "chmod 600" in faults(config)[0]
+    token.chmod(0o600)
+    assert faults(config) == []
+    assert sorted(one.name for one in config.parent.iterdir()) == [
+        "agent.toml",
+        "join-token",
+    ]
+
+
+def test_a_broker_that_is_away(config: Path) -> None:
+    register(config.parent)
+    (only,) = faults(config)
+    assert "the broker does not answer" in only
+
+
+def test_an_instance_that_was_ended(config: Path) -> None:
+    register(config.parent, ended=True)
+    (config.parent / "join-token").write_text("another")
+    (config.parent / "join-token").chmod(0o600)
+    (only,) = faults(config)
+    assert "write a new join token" in only
+
+
+def test_a_file_that_is_not_understood(config: Path) -> None:
+    config.write_text("region")
+    (only,) = faults(config)
+    assert "TOML" in only
+
+
+def test_an_address_that_is_not_this_machines(config: Path) -> None:
+    (config.parent / "join-token").write_text("token")
+    (config.parent / "join-token").chmod(0o600)
+    with bind("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        text = config.read_text()
+        config.write_text(f'{text}[metadata]\nlisten = ["127.0.0.1:{port}"]\n')
+        (only,) = faults(config)
+    assert "cannot be opened" in only
+
+
+def test_a_folder_that_is_not_there(config: Path) -> None:
+    register(config.parent)
+    text = config.read_text()
+    config.write_text(f'{text}[file]\npath = "{config.parent}/no/credentials"\n')
+    assert any("no is not there" in one for one in faults(config))
