@@ -48,6 +48,7 @@ from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
 from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.upstream_mint import UpstreamMinter
+from broker.actions.upstream_listing import LIST_UPSTREAMS
 from broker.audit.decisions import DecisionLog
 from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
@@ -317,6 +318,7 @@ def _build(
             *iam_actions(vault, rules.names, attempts, metadata_http_hosts=http_hosts),
             *outbound_federation_actions(vault, settings.public_origin),
             *MANAGEMENT,
+            LIST_UPSTREAMS,
             *instance_actions(fresh, minter),
             *SCIM_ADMINISTRATION,
             authorizer.action(),

@@ -15,6 +15,7 @@ from broker.administration.policy_editor import format_text
 from broker.administration.role_deletion import delete_role
 from broker.administration.tag_lines import read_tags
 from broker.administration.trust_words import TrustLine, trust_lines
+from broker.administration.upstreams import find_upstream_of
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, NoSuchEntity, ValidationError
 from broker.model.audit import AuditRecord
@@ -63,6 +64,7 @@ async def _page(visit: Visit) -> Response:
         },
         boundary=role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""),
         revoked=REVOKED,
+        upstream=await find_upstream_of(visit, role["RoleName"]),
     )
 
 

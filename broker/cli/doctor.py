@@ -25,6 +25,7 @@ from broker.cli.sealed_checks import check_sealed_values
 from broker.cli.service_checks import check_services
 from broker.cli.terminal import say, say_json
 from broker.cli.trust_checks import check_trust
+from broker.cli.upstream_checks import check_upstreams
 from broker.clock import SystemClock
 from broker.settings import Settings, SettingsError, load_settings
 from broker.storage import open_stores
@@ -96,6 +97,7 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
             *await check_accounts(stores),
             *await check_issuers(stores, clock),
             *await check_services(stores, clock),
+            *await check_upstreams(stores),
             *await check_organisations(settings, stores),
             *await check_directories(settings, stores),
         ):

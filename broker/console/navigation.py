@@ -84,6 +84,13 @@ SECTIONS = (
                 "broker:ListResourcePolicies",
             ),
             Entry(
+                "upstreams",
+                "/console/upstreams",
+                "Upstreams",
+                "link",
+                "broker:ListUpstreams",
+            ),
+            Entry(
                 "providers",
                 "/console/providers",
                 "Identity providers",

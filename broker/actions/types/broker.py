@@ -243,6 +243,14 @@ class ListServicesResponse(TypedDict):
     Services: Sequence[Service]
 
 
+class ListUpstreamsRequest(TypedDict):
+    pass
+
+
+class ListUpstreamsResponse(TypedDict):
+    Upstreams: Sequence[Upstream]
+
+
 class PutResourcePolicyRequest(TypedDict):
     ResourceArn: str
     PolicyDocument: str
@@ -315,3 +323,11 @@ class ServiceToken(TypedDict):
     CreateDate: datetime
     ExpirationDate: datetime
     Addresses: NotRequired[Sequence[str]]
+
+
+class Upstream(TypedDict):
+    Name: str
+    Definition: str
+    AccessKeyId: NotRequired[str]
+    CreateDate: datetime
+    UpdateDate: datetime

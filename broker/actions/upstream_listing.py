@@ -1,0 +1,25 @@
+"""``ListUpstreams``: what administrators see of the engines behind their roles."""
+
+from broker.actions.action import Call
+from broker.actions.decisions.declare import everything, read
+from broker.actions.types import broker as types
+
+
+async def _list(
+    _given: types.ListUpstreamsRequest, call: Call
+) -> types.ListUpstreamsResponse:
+    return {
+        "Upstreams": [
+            {
+                "Name": one.name,
+                "Definition": one.definition,
+                "AccessKeyId": one.access_key_id,
+                "CreateDate": one.created_at,
+                "UpdateDate": one.updated_at,
+            }
+            for one in await call.directory.list_upstreams(call.account)
+        ]
+    }
+
+
+LIST_UPSTREAMS = read("ListUpstreams", _list, everything)

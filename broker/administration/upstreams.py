@@ -1,0 +1,59 @@
+"""*Upstreams*: the other engines that mint for roles of the account."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.listing import read_part
+from broker.console.visit import GET, PageRoute, Visit
+from broker.identities.upstream_definition import (
+    UpstreamDefinition,
+    parse_upstream,
+)
+
+SERVICE = "broker"
+HERE = "upstreams"
+LIST = "/console/upstreams"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamView:
+    """An upstream as pages show it."""
+
+    name: str
+    definition: UpstreamDefinition
+    access_key_id: str
+    updated_at: Any
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "UpstreamView":
+        """The view of one that an answer holds."""
+        return cls(
+            name=found["Name"],
+            definition=parse_upstream(found["Definition"]),
+            access_key_id=found.get("AccessKeyId", ""),
+            updated_at=found["UpdateDate"],
+        )
+
+
+async def find_upstream_of(visit: Visit, role: str) -> tuple[str, str] | None:
+    """The upstream of a role and the role there, for those who may list upstreams."""
+    part = await read_part(visit, "ListUpstreams", service=SERVICE)
+    for found in part.get("Upstreams") if part.found else ():
+        view = UpstreamView.of(found)
+        arn = view.definition.find_role(role)
+        if arn is not None:
+            return view.name, arn
+    return None
+
+
+async def _list(visit: Visit) -> Response:
+    found = (await visit.perform(SERVICE, "ListUpstreams"))["Upstreams"]
+    return await visit.show(
+        "admin/upstreams.html", rows=[UpstreamView.of(one) for one in found]
+    )
+
+
+PAGES = (PageRoute(LIST, HERE, _list, GET),)

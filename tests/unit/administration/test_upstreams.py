@@ -1,0 +1,56 @@
+"""The engines behind roles, as administrators see them."""
+
+import json
+
+import pytest
+
+from broker.identities.accounts import require_account
+from broker.identities.upstreams import put_upstream
+from tests.support.administrator import Administrator, enter, grant
+from tests.support.signin import ACCOUNT, SignInWorld, text_of
+
+LIST = "/console/upstreams"
+THERE = "arn:aws:iam::999988887777:role/ReadOnly"
+
+
+async def put(world: SignInWorld) -> None:
+    directory = world.services.stores.directory
+    async with directory.change(ACCOUNT) as change:
+        await put_upstream(
+            change,
+            await require_account(change, ACCOUNT),
+            "production",
+            json.dumps({"Endpoint": "https://sts.example", "Roles": {"Admin": THERE}}),
+            world.clock.now(),
+        )
+
+
+@pytest.fixture
+async def admin(world: SignInWorld) -> Administrator:
+    await grant(world, "*")
+    return await enter(world)
+
+
+async def test_a_list_says_what_comes_from_where(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    assert "from this broker" in text_of(await admin.see(LIST))
+    await put(world)
+    page = text_of(await admin.see(LIST))
+    for text in ("production", "https://sts.example", "WebIdentity", THERE):
+        assert text in page
+    role = text_of(await admin.see("/console/roles/role", name="Admin"))
+    assert "production" in role
+    assert THERE in role
+
+
+async def test_who_may_not_list_them_sees_roles_all_the_same(
+    world: SignInWorld,
+) -> None:
+    await put(world)
+    await grant(world, "iam:*")
+    admin = await enter(world)
+    assert (await admin.browser.get(LIST)).status_code == 403
+    assert "production" not in text_of(
+        await admin.see("/console/roles/role", name="Admin")
+    )
