@@ -22,8 +22,8 @@ from broker.actions.decisions.question import (
     ClientRequest,
     DecisionAnswer,
     Question,
-    check_batch,
     check_question,
+    check_size,
 )
 from broker.actions.decisions.ready import ReadyService, prepare_service
 from broker.actions.decisions.verdicts import split
@@ -182,7 +182,7 @@ class Authorizer:
             ready = await self.find_ready(asked.service, call)
             return {ANSWERS: await self.decide(ready, asked, call)}
         ready = await self.find_ready(asked.service, call)
-        check_batch(Batch(questions=(asked,)))
+        check_size((asked,))
         check_question(ready.compiled, asked)
         work = _Work()
         answer = await self._answer(ready, asked, call, work)
@@ -200,10 +200,12 @@ class Authorizer:
             ServiceUnavailable: what it takes to decide, or to record it, is away.
             ValidationError: the batch asks too much.
         """
-        check_batch(batch)
+        check_size(batch.questions, batch.decisions_max)
         work = _Work()
         answers: list[DecisionAnswer] = []
         for asked in batch.questions:
+            if answers:
+                await work.give_way()
             answer = await self._answer_checked(ready, asked, call, work, noted=noted)
             answers.append(answer)
             if batch.until is not None and answer.allowed is batch.until:
@@ -289,12 +291,13 @@ class Authorizer:
             return DecisionAnswer(caller=caller, refusal=refusal)
         judged: list[_Evaluation] = []
         for target in targets:
+            if judged:
+                await work.give_way()
             one = await self._judge(
                 ready, target, subject, context, is_split=question.is_split
             )
             subject.like = subject.like or one.judgement
             judged.append(one)
-            await work.give_way()
         work.judged += [(subject, one) for one in judged]
         return DecisionAnswer(
             caller=subject.caller,

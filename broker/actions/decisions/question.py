@@ -150,19 +150,19 @@ class DecisionAnswer:
         return bool(self.decisions) and all(one.allowed for one in self.decisions)
 
 
-def check_batch(batch: Batch) -> None:
-    """Hold a batch to its bound.
+def check_size(
+    questions: tuple[Question, ...], decisions_max: int = DECISIONS_MAX
+) -> None:
+    """Hold questions to what they may ask together.
 
     Raises:
-        ValidationError: it asks too much.
+        ValidationError: they ask too much.
     """
-    asked = sum(
-        max(1, len(one.actions)) * max(1, len(one.resources)) for one in batch.questions
-    )
-    if asked > batch.decisions_max:
-        raise ValidationError(
-            f"A question asks for {batch.decisions_max} decisions at most."
-        )
+    asked = 0
+    for one in questions:
+        asked += (len(one.actions) or 1) * (len(one.resources) or 1)
+    if asked > decisions_max:
+        raise ValidationError(f"A question asks for {decisions_max} decisions at most.")
 
 
 def check_question(compiled: CompiledService, question: Question) -> None:
