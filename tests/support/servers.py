@@ -28,6 +28,8 @@ _UNPRIVILEGED = ("postgres", "nobody")
 class Server(ABC):
     """A process that can be stopped, killed, frozen and started again."""
 
+    runs_as_root = False
+
     def __init__(self, command: list[str], folder: Path, port: int) -> None:
         self.port = port
         self.folder = folder
@@ -43,7 +45,7 @@ class Server(ABC):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                **_as_unprivileged(),
+                **({} if self.runs_as_root else _as_unprivileged()),
             )
         deadline = time.monotonic() + _READY_SECONDS
         while not self._is_ready():

@@ -109,14 +109,15 @@ def state_of_bind(
         # An expired password with grace left was accepted all the same.
         must_change = AccountState.PASSWORD_MUST_CHANGE
         return must_change if said is must_change else AccountState.GOOD
+    text = diagnostic.lower()
+    if code == _UNWILLING and "inactivated" in text:
+        # 389 says so with the control of a locked account.
+        return AccountState.DISABLED
     if said is not None:
         return said
-    text = diagnostic.lower()
     found = _SUB_CODE.search(text)
     if found is not None:
         return _SUB_CODES.get(found[1], AccountState.WRONG)
-    if code == _UNWILLING and "inactivated" in text:
-        return AccountState.DISABLED
     if code == _CONSTRAINT_VIOLATION and "retry limit" in text:
         return AccountState.LOCKED
     return AccountState.WRONG

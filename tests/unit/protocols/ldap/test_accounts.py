@@ -90,7 +90,7 @@ BINDS = {
     "389, inactivated": (
         53,
         "Account inactivated. Contact system administrator.",
-        (),
+        ((PASSWORD_POLICY, bytes.fromhex("3003810101")),),
         AccountState.DISABLED,
     ),
     "389, too many attempts": (
