@@ -1,5 +1,6 @@
 """People of a real slapd sign in to the console."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -195,3 +196,34 @@ async def test_a_directory_that_is_away_says_so(slapd: Slapd, tmp_path: Path) ->
         record = await world.recorded("signin:ListRolesWithLDAPIdentity")
         assert record.error_code == "IDPCommunicationError"
         assert record.detail.startswith("connect: ldaps://localhost:1")
+
+
+async def test_a_directory_that_hangs_keeps_no_other_sign_in_waiting(
+    tmp_path: Path,
+) -> None:
+    """Others sign in, from the same address, while a crowd waits for it."""
+    with start_slapd(person("ann"), group("staff", dn_of("ann"))) as own:
+        async with directory_world(
+            tmp_path, own, {"staff": ["Staff"]}, TimeoutSeconds=30
+        ) as world:
+            browsers = [world.browser() for _ in range(30)]
+            own.freeze()
+            waiting = [
+                asyncio.create_task(send_password(browser, "ann"))
+                for browser in browsers
+            ]
+            await asyncio.sleep(0.1)
+            for _ in range(5):
+                assert (await world.sign_in(world.browser())).status_code == 303
+                page = await world.browser().get(f"/signin/{ACCOUNT}")
+                data = form_fields(page, f"/signin/{ACCOUNT}")
+                wrong = await world.browser().post(
+                    f"/signin/{ACCOUNT}",
+                    data={**data, "username": "nobody", "password": "x"},
+                    headers={"sec-fetch-site": "same-origin"},
+                )
+                assert wrong.status_code == 403
+            assert not any(task.done() for task in waiting)
+            own.thaw()
+            answers = await asyncio.gather(*waiting)
+            assert {answer.status_code for answer in answers} == {303}
