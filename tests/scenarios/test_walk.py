@@ -58,6 +58,7 @@ def test_a_page_of_the_beginning(page: str, tmp_path: Path) -> None:
         here.do(steps_of(DOCS / page))
 
 
+@pytest.mark.timeout(300)  # it starts five servers
 def test_the_readme(tmp_path: Path) -> None:
     """With the demo started as `make demo` does once everything is installed."""
     shutil.copytree(ROOT / "samples", tmp_path / "samples")
