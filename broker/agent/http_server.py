@@ -1,8 +1,8 @@
 """A small HTTP/1.1 server for endpoints of this machine.
 
-Requests are short, have no body that is read, and are answered from memory. What is held
-for a client is bounded: the size of a head, the number of connections, and the time
-without a request.
+Requests are short and are answered from memory. What is held for a client is bounded: the
+size of a head and of a body, the bodies of all clients together, the number of
+connections, and the time until a request is there.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ BODY_BYTES_MAX = 4096
 HEADERS_MAX = 64
 CONNECTIONS_MAX = 512
 IDLE_SECONDS = 30.0
+HANDSHAKE_SECONDS = 10.0
 
 _TEXT = "text/plain"
 
@@ -31,6 +32,7 @@ class Request:
     method: str
     path: str
     headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,16 @@ Handler = Callable[[Request], Answer | Awaitable[Answer]]
 class Server:
     """Connections of all listeners that share a handler."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        body_bytes_max: int = BODY_BYTES_MAX,
+        bodies_bytes_max: int = BODY_BYTES_MAX * CONNECTIONS_MAX,
+    ) -> None:
         self.handler = handler
+        self.body_bytes_max = body_bytes_max
+        self.bodies_bytes_left = bodies_bytes_max
         self.connections: set[Connection] = set()
 
     def __call__(self) -> "Connection":
@@ -88,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._idle: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._held_bytes = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -95,7 +106,8 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._repeated = False
         self._head_bytes = 0
-        self._body_bytes = 0
+        self._in_head = True
+        self._body = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take it, unless there are too many."""
@@ -111,6 +123,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget it."""
         self._server.connections.discard(self)
+        self._release()
         if self._idle is not None:
             self._idle.cancel()
         if self._task is not None:
@@ -123,16 +136,30 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; anything odd ends the connection."""
-        self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES_MAX:
-            self._refuse(431)
-            return
         try:
-            self._parser.feed_data(data)
+            while data and not self._is_over():
+                data = self._feed(data)
         except httptools.HttpParserUpgrade:
             self.close()  # the request itself was answered
         except httptools.HttpParserError:
             self._refuse(400)
+
+    def _feed(self, data: bytes) -> bytes:
+        """Parse as much as a head may have, or all of a body; what is left."""
+        if not self._in_head:
+            self._parser.feed_data(data)
+            return b""
+        room = HEAD_BYTES_MAX - self._head_bytes
+        if not room:
+            self._refuse(431)
+            return b""
+        self._head_bytes += min(room, len(data))
+        self._parser.feed_data(data[:room])
+        return data[room:]
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser."""
+        self._in_head = False
 
     def on_url(self, url: bytes) -> None:
         """Called by the parser."""
@@ -147,11 +174,21 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""
-        self._body_bytes += len(body)
+        if self._is_over():
+            return
+        server, size = self._server, len(body)
+        if len(self._body) + size > server.body_bytes_max:
+            self._refuse(413)
+        elif size > server.bodies_bytes_left:
+            self._refuse(503)
+        else:
+            server.bodies_bytes_left -= size
+            self._held_bytes += size
+            self._body += body
 
     def on_message_complete(self) -> None:
         """Called by the parser: a request is there."""
-        if self._transport is None or self._transport.is_closing():
+        if self._is_over():
             return
         if self._task is not None:
             # Sent before the last was answered; no client of these endpoints does that.
@@ -161,9 +198,10 @@ class Connection(asyncio.Protocol):
             self._parser.get_method().decode("latin-1"),
             self._url.decode("latin-1"),
             self._headers,
+            bytes(self._body),
         )
         keeps = self._parser.should_keep_alive()
-        if self._repeated or self._body_bytes > BODY_BYTES_MAX:
+        if self._repeated:
             self._refuse(400)
             return
         self._begin()
@@ -183,6 +221,7 @@ class Connection(asyncio.Protocol):
         self._send(request, found, keeps=keeps)
 
     def _send(self, request: Request, answer: Answer, *, keeps: bool) -> None:
+        self._release()
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -204,6 +243,14 @@ class Connection(asyncio.Protocol):
             self._wait()
         else:
             transport.close()
+
+    def _is_over(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
+    def _release(self) -> None:
+        """A body counts until its request is answered."""
+        self._server.bodies_bytes_left += self._held_bytes
+        self._held_bytes = 0
 
     def _refuse(self, status: int) -> None:
         self._send(Request("", "", {}), Answer.refusal(status), keeps=False)

@@ -68,6 +68,11 @@ COMMANDS = {
         "agent",
         "Hand a machine's credentials to the programs on it.",
     ),
+    "webhook": CommandPlace(
+        "broker.cli.webhook",
+        "webhook",
+        "Give the pods of a Kubernetes cluster what they need to get their roles.",
+    ),
     "keys": CommandPlace("broker.cli.keys", "app", "Sealing keys."),
     "mfa": CommandPlace("broker.cli.mfa", "app", "MFA devices."),
     "doctor": CommandPlace(

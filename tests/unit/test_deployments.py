@@ -1,5 +1,6 @@
 """The files that run a broker elsewhere are sound, as far as that can be seen here."""
 
+import json
 import os
 import re
 import shutil
@@ -7,11 +8,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import jsonpatch
 import pytest
 import yaml
 
 from broker.agent.configuration import load_settings
 from broker.settings import Settings
+from broker.webhook.admission import Injection, decide, parse_review
+from broker.webhook.main import run as run_webhook
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
@@ -24,6 +28,8 @@ UNITS = {
     ),
 }
 MANIFESTS = ROOT / "samples" / "kubernetes" / "broker.yaml"
+WEBHOOK = ROOT / "samples" / "kubernetes" / "webhook.yaml"
+REVIEWS = ROOT / "tests" / "unit" / "webhook" / "reviews"
 PROGRAMS = ROOT / ".venv-programs" / "bin"
 SETTINGS = {f"BROKER_{name.upper()}" for name in Settings.model_fields}
 
@@ -159,15 +165,56 @@ def found(name: str) -> str:
     return str(program)
 
 
-@pytest.mark.long
-def test_kubernetes_knows_every_member_of_the_manifests() -> None:
+def test_the_webhooks_manifests_fit_together() -> None:
+    by_kind = {each["kind"]: each for each in yaml.safe_load_all(WEBHOOK.read_text())}
+    spec = by_kind["Deployment"]["spec"]["template"]["spec"]
+    (made,) = spec["containers"]
+    assert made["securityContext"] == container()["securityContext"]
+    assert spec["serviceAccountName"] == by_kind["ServiceAccount"]["metadata"]["name"]
+    # It may do what it does, and nothing more.
+    (rule,) = by_kind["ClusterRole"]["rules"]
+    assert rule == {
+        "apiGroups": [""],
+        "resources": ["serviceaccounts"],
+        "verbs": ["get"],
+    }
+    # Its words are understood, up to the certificate, which is not here.
+    assert made["args"][:2] == ["broker", "webhook"]
+    words = [*made["args"][2:], "--listen=127.0.0.1:0", "--api-server=https://10.0.0.1"]
+    assert run_webhook(words) == 1
+    (hook,) = by_kind["MutatingWebhookConfiguration"]["webhooks"]
+    service = by_kind["Service"]["metadata"]
+    assert hook["clientConfig"]["service"]["name"] == service["name"]
+    assert hook["clientConfig"]["service"]["namespace"] == service["namespace"]
+
+
+def validate(*files: Path) -> None:
     done = subprocess.run(
-        [found("kubernetes-validate"), "--strict", "--quiet", str(MANIFESTS)],
+        [found("kubernetes-validate"), "--strict", "--quiet", *map(str, files)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.long
+def test_kubernetes_knows_every_member_of_the_manifests() -> None:
+    validate(MANIFESTS, WEBHOOK)
+
+
+@pytest.mark.long
+def test_a_pod_that_the_webhook_changed_is_one(tmp_path: Path) -> None:
+    given = Injection(sts_endpoint="https://broker.example.com", region="eu-west-1")
+    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/Reports"}
+    files = []
+    for review in REVIEWS.iterdir():
+        _, pod = parse_review(review.read_bytes())
+        assert pod is not None
+        patch = [dict(one) for one in decide(pod, role, given).patch]
+        files.append(tmp_path / review.name)
+        files[-1].write_text(json.dumps(jsonpatch.apply_patch(dict(pod.pod), patch)))
+    validate(*files)
 
 
 @pytest.mark.long

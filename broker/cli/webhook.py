@@ -1,0 +1,16 @@
+"""``broker webhook``, where it was not dispatched before the command line was imported."""
+
+from typing import Annotated
+
+import typer
+
+from broker.webhook.main import run
+
+
+def webhook(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="See: python -m broker webhook --help")
+    ] = None,
+) -> None:
+    """Give the pods of a Kubernetes cluster what they need to get their roles."""
+    raise typer.Exit(run(words or []))
