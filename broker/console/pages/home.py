@@ -104,9 +104,10 @@ def _portal_path(visit: Visit, who: ConsoleSession) -> str:
     """Where all accounts and roles are: of the portal that the session is from."""
     if who.origin.door is LoginMethod.PORTAL:
         return visit.frame.issuer_link(who.origin) or ""
-    if who.session.provider_arn or who.principal.type is PrincipalType.USER:
-        return f"/portal/{who.session.account}"
-    return ""
+    path = f"/portal/{who.session.account}"
+    if who.session.provider_id:
+        return address(path, **{"with": who.session.provider_id})
+    return path if who.principal.type is PrincipalType.USER else ""
 
 
 def _link_minutes(visit: Visit) -> tuple[int, ...]:

@@ -163,14 +163,15 @@ class PortalSignIns:
     async def redirected(self, request: Request, pending: PendingLogin) -> PendingLogin:
         """The same login, to the portal if that is what the browser waits for."""
         handle = self._waiting_cookie.find(request)
-        if handle is None or not pending.provider_arn or pending.portal:
+        is_settled = pending.portal and not pending.any_portal
+        if handle is None or not pending.provider_arn or is_settled:
             return pending
         value = await self._waiting.find(handle)
         if value is None:
             return pending
         return replace(
             to_portal(pending, value["destination"]),
-            provider_arns=(pending.provider_arn,),
+            provider_arns=pending.provider_arns or (pending.provider_arn,),
         )
 
     async def find(self, request: Request, reaches: Reaches) -> OpenPortal | None:

@@ -23,6 +23,7 @@ from broker.console.request_info import (
     source_address,
 )
 from broker.console.signin.account_page import require_place
+from broker.console.signin.sign_in_options import SignInOptions
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -92,6 +93,7 @@ class PortalVisits:
         self._context = context
         self._sign_ins = sign_ins
         self._places = PortalPlaces(context)
+        self._options = SignInOptions(context)
         self._begin_limits = context.begin_limits
         self._names = AccountNames(context.deps.fresh, context.deps.organisations)
 
@@ -141,7 +143,14 @@ class PortalVisits:
         form = await read_form(request)
         portal = await self.find(request, place)
         if portal is None:
-            return await self.to_sign_in(request, place, f"{PORTAL}/{place}")
+            destination = f"{PORTAL}/{place}"
+            # A page of ours knows with which provider the person is signed in there.
+            provider_id = form.find("with")
+            option = provider_id and await self._options.find(place, provider_id)
+            if option:
+                url = f"{option.url}?{urlencode({'Destination': destination})}"
+                return see_other(url)
+            return await self.to_sign_in(request, place, destination)
         if request.method == "POST":
             origin = self._context.deps.public_origin
             require_csrf(request, form.find(FIELD), portal.handle, origin)

@@ -20,7 +20,8 @@ class PendingLogin:
     ``login`` has the fields of its `ProviderLogin` except the token. ``begun`` is the
     handle of a password sign-in that has passed all its steps. ``offered`` are the
     roles that could have been chosen. A proof that opens the
-    ``portal`` instead of a role has the ``provider_arns`` that accepted it. A person of
+    ``portal`` instead of a role has the ``provider_arns`` that accepted it;
+    ``any_portal`` says that it may be another one that the browser waits for. A person of
     a directory is named by ``provider_arn``, ``provider_id`` and ``subject``; ``state``
     identifies that sign-in.
     """
@@ -41,6 +42,7 @@ class PendingLogin:
     state: str = field(default="", repr=False)
     offered: tuple[str, ...] = ()
     portal: bool = False
+    any_portal: bool = False
     provider_arns: tuple[str, ...] = ()
     provider_id: str = ""
     subject: str = ""

@@ -148,10 +148,13 @@ class SamlAcs:
         answered, choices = await self._list(request, attempt)
         relay = attempt.relay
         destination = self._find_destination(attempt, answered)
-        if form.find("pick") == PICKS_PORTAL:
+        picked = form.find("pick") == PICKS_PORTAL
+        if picked and not leads_to_portal(destination or ""):
             destination = f"{PORTAL}/{choices[0].identity.account}"
         if destination is not None and leads_to_portal(destination):
-            return await self._to_portal(attempt, answered, choices, destination)
+            return await self._to_portal(
+                attempt, answered, choices, destination, is_any=picked
+            )
         chosen = _choose(choices, form, is_browser=_is_browser(request))
         if chosen is None:
             recent = await self._recent.find(name_of(one.identity) for one in choices)
@@ -193,6 +196,8 @@ class SamlAcs:
         answered: OpenRequest | None,
         choices: tuple[RoleChoice, ...],
         destination: str,
+        *,
+        is_any: bool,
     ) -> Response:
         """Sign in to the portal, where the role is chosen."""
         return await self._completion.redirect(
@@ -204,6 +209,7 @@ class SamlAcs:
                 request_id=answered.request_id if answered else "",
                 login=await find_login(self._context, choices[0].identity),
                 portal=True,
+                any_portal=is_any,
                 provider_arns=tuple(
                     dict.fromkeys(choice.pair.provider_arn for choice in choices)
                 ),

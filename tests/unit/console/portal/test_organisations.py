@@ -155,6 +155,24 @@ async def test_an_account_outside_is_not_reached_though_its_provider_agrees(
     assert (await alone.browser.get(posted.headers["location"])).status_code == 303
 
 
+async def test_the_portal_that_was_asked_for_is_the_one_that_is_picked(
+    world: SignInWorld,
+) -> None:
+    """A sign-in at the provider's own page knows nothing of it; the browser does."""
+    person = Person(world)
+    await person.browser.get(START)
+    roles = (pair("Reader"), pair("Admin"))
+    form = {"SAMLResponse": world.response(*roles), "pick": "portal"}
+    posted = await person.browser.post("/saml", data=form)
+    arrived = await person.browser.get(posted.headers["location"])
+    assert arrived.headers["location"] == START
+    # Once only: later the account's own portal is meant.
+    form = {"SAMLResponse": world.response(*roles), "pick": "portal"}
+    posted = await person.browser.post("/saml", data=form)
+    arrived = await person.browser.get(posted.headers["location"])
+    assert arrived.headers["location"] == f"/portal/{ACCOUNT}"
+
+
 async def test_a_members_trust_policy_decides_as_ever(world: SignInWorld) -> None:
     await map_groups(world, ACCOUNT, ONE)
     person = Person(world)

@@ -404,6 +404,29 @@ async def test_the_role_page_after_sign_in_leads_to_the_portal(
     assert listed(await browser.get(START)) == [role_arn("Admin"), role_arn("Reader")]
 
 
+async def test_the_console_leads_to_the_portal_with_the_same_provider(
+    world: SignInWorld,
+) -> None:
+    """Its sign-in page is skipped, if a sign-in can begin here."""
+    browser = world.browser()
+    await world.sign_in(browser)
+    home = html.fromstring((await browser.get("/console/")).text)
+    (link,) = home.xpath("//a[@id='portal_link']/@href")
+    uuid = f"SAMLSP{ACCOUNT}AAAA"
+    assert link == f"{START}?with={uuid}"
+    sent = await browser.get(link)
+    assert sent.headers["location"].startswith(f"/signin/{ACCOUNT}?Destination=")
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        provider = await change.find_saml_provider(ACCOUNT, "Corp")
+        assert provider is not None
+        await change.update_saml_provider(replace(provider, options={"SignIn": True}))
+    sent = await browser.get(link)
+    onward = f"/signin/{ACCOUNT}/with/{uuid}?Destination=%2Fportal%2F{ACCOUNT}"
+    assert sent.headers["location"] == onward
+    other = await browser.get(f"{START}?with=https://evil.example")
+    assert other.headers["location"].startswith(f"/signin/{ACCOUNT}?Destination=")
+
+
 async def test_credentials_of_a_page_end_when_one_signs_out(world: SignInWorld) -> None:
     person = await arrived(world)
     shown = await send(person, "credentials", role=role_arn("Reader"))
