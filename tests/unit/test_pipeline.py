@@ -1,6 +1,7 @@
 """How calls that come together walk through the pipeline."""
 
 import asyncio
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,31 @@ async def test_calls_that_come_together_take_each_costly_step_together(
         await broker.ask("iam", "CreateUser", root, UserName="kim")
         made = await broker.ask("iam", "CreateAccessKey", root, UserName="kim")
         key = Key.of(made["AccessKey"])
+        federate = {"Effect": "Allow", "Action": "sts:*", "Resource": "*"}
+        await broker.ask(
+            "iam",
+            "PutUserPolicy",
+            root,
+            UserName="kim",
+            PolicyName="Own",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": federate}),
+        )
 
-        async def call() -> None:
-            await broker.ask("sts", "GetSessionToken", key)
+        async def call(operation: str) -> None:
+            given = {"Name": "app"} if operation == "GetFederationToken" else {}
+            await broker.ask("sts", operation, key, **given)
 
-        await call()  # from here on nothing has to be read first
+        operations = ("GetFederationToken", "GetSessionToken")
+        for operation in operations:
+            await call(operation)  # from here on nothing has to be read first
         watch(SigningKeys, "verify", "prove")
         watch(Guard, "require", "permit")
         watch(SessionIssuer, "issue", "do")
-        await asyncio.gather(*(call() for _ in range(CALLS)))
-    assert steps == ["prove"] * CALLS + ["permit"] * CALLS + ["do"] * CALLS
+        for operation in operations:
+            await asyncio.gather(*(call(operation) for _ in range(CALLS)))
+    proved, permitted, done = ([step] * CALLS for step in ("prove", "permit", "do"))
+    # Who has a user's keys needs no permission for a session token.
+    assert steps == [*proved, *permitted, *done, *proved, *done]
 
 
 async def test_what_ends_sessions_is_never_throttled(tmp_path: Path) -> None:
@@ -68,7 +84,13 @@ async def test_what_ends_sessions_is_never_throttled(tmp_path: Path) -> None:
         "sso:Logout",
     }
     # A data plane has no rate of an account's calls: a refusal would stop a service.
-    free.remove("broker:Authorize")
+    free -= {
+        "broker:Authorize",
+        "broker:DeriveSigningKey",
+        "broker:GetGatewayProtocol",
+        "broker:ResolveAccessKeys",
+        "broker:ResolvePrincipals",
+    }
     free.remove("sso:Logout")
     # Machines ask this all day, and get credentials by a call that counts.
     free.remove("broker:GetInstanceAssociation")
