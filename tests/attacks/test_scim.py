@@ -242,8 +242,15 @@ async def test_another_attribute_and_another_claim(world: SignInWorld) -> None:
     assert await comes_in(world, **attributes("o-7"))
     for values in ((), ("o-8",), ("O-7",), ("o-7", "o-8")):
         assert not await comes_in(world, **attributes(*values))
-    browser = world.browser()
-    await world.sign_in(browser, **attributes("o-7"))
+    browser = await enter(world, **attributes("o-7"))
+    assert browser is not None
+    world.clock.move(1)
+    renamed = {"op": "replace", "path": "externalId", "value": "o-9"}
+    await corp.patch(f"/Users/{user}", renamed)
+    assert (await browser.get("/console/")).status_code != 200
+    world.clock.move(1)
+    browser = await enter(world, **attributes("o-9"))
+    assert browser is not None
     await corp.deactivate(user)
     assert (await browser.get("/console/")).status_code != 200
 

@@ -101,8 +101,8 @@ async def end_person(terms: Terms, call: Call, user: ProvisionedUser) -> None:
     )
 
 
-async def end_sessions_of(call: Call, user_ids: Iterable[str]) -> None:
-    """Have people sign in again: what they may do has become less."""
+async def end_sessions_of(call: Call, user_ids: Iterable[str], reason: str) -> None:
+    """Have people sign in again: what they may do has changed."""
     for user_id in user_ids:
         await revoke_person(
             call.change,
@@ -111,7 +111,7 @@ async def end_sessions_of(call: Call, user_ids: Iterable[str]) -> None:
             subject="",
             person=user_id,
             now=call.now,
-            reason="the person was removed from a group",
+            reason=reason,
         )
 
 

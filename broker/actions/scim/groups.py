@@ -44,6 +44,7 @@ from broker.stores.directory.port.provisioning import ProvisionedQuery
 
 _WHOLE = Listing()
 _MEMBERS_READ = 10_000
+_REASON = "the person was removed from a group"
 
 
 async def _create(given: Given, call: Call) -> Mapping[str, Any]:
@@ -162,7 +163,7 @@ async def _take_out(
                 limit=MEMBERS_MAX,
             )
         }
-        await end_sessions_of(call, sorted(there))
+        await end_sessions_of(call, sorted(there), _REASON)
     await call.change.remove_provisioned_members(group, removed)
 
 
@@ -177,7 +178,7 @@ async def _end_members(
     if len(leaving) > MEMBERS_MAX:
         await end_all_sessions(terms, call)
         return
-    await end_sessions_of(call, leaving)
+    await end_sessions_of(call, leaving, _REASON)
 
 
 def _patched(before: ProvisionedGroup, wanted: GroupPatch) -> Group:

@@ -19,6 +19,7 @@ from broker.actions.scim.declare import (
     change,
     check_version,
     end_person,
+    end_sessions_of,
     find_terms,
     note,
     read,
@@ -127,6 +128,7 @@ async def _update(
     if subject_of(after) != subject_of(before):
         # Whoever gets the old name is another person.
         await end_person(terms, call, replace(before, user_id=""))
+        await end_sessions_of(call, (before.user_id,), "the person has another name")
     return await _one(given, call, after)
 
 
