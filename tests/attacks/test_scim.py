@@ -196,7 +196,10 @@ async def test_a_deleted_person_stays_out_though_unknown_people_come_in(
     await corp.send("DELETE", f"/Users/{user}")
     world.clock.move(SETTLED)
     assert not await comes_in(world)
+    again = await corp.user("alice")
+    await corp.send("DELETE", f"/Users/{again}")
     await corp.user("alice")
+    assert not await comes_in(world), "another worker may not know of the end yet"
     world.clock.move(SETTLED)
     assert await comes_in(world)
 

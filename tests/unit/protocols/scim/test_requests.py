@@ -214,6 +214,20 @@ def test_patches_that_are_refused(operation: dict[str, Any], keyword: str) -> No
     assert rejected.scim_type in {keyword, "invalidFilter"}
 
 
+def test_a_patch_makes_no_more_of_a_user_than_a_whole_one_may_have() -> None:
+    halves = [
+        {
+            "op": "add",
+            "path": "emails",
+            "value": [{"value": f"{n}{m}"} for m in range(15)],
+        }
+        for n in "ab"
+    ]
+    assert len(patched(User(user_name="a", active=True), halves[0]).emails or ()) == 15
+    rejected = rejection(patched, User(user_name="a", active=True), *halves)
+    assert rejected.scim_type == "invalidValue"
+
+
 def test_a_patch_has_a_bound() -> None:
     one = {"op": "replace", "path": "active", "value": True}
     read_user_patch(patch(*[one] * OPERATIONS_MAX))
