@@ -156,6 +156,30 @@ def test_a_killed_agent_is_the_same_instance_again(agent: RunningAgent) -> None:
     assert instance_id(agent) == before
 
 
+def test_a_changed_file_counts_without_a_restart(agent: RunningAgent, api: Any) -> None:
+    before = instance_id(agent)
+    old, new = agent.folder / "credentials", agent.folder / "others"
+    until(old.exists)
+    right = agent.config.read_text()
+    agent.config.write_text(f"{right}\n[metadat]\n")
+    until(lambda: "metadat is unknown" in agent.log)
+    assert instance_id(agent) == before, "a mistake changes nothing"
+    # Another identity, and another file for its credentials.
+    state = agent.folder / "other"
+    state.mkdir()
+    token = state / "join-token"
+    token.write_text(api.create_join_token(InstanceProfileName="db")["Token"])
+    agent.identity = {"join_token_file": str(token)}
+    agent.top = {"state_dir": str(state)}
+    agent.more = {"file": {"path": str(new)}}
+    agent.write_config()
+    until(new.exists)
+    until(lambda: not old.exists())
+    until(lambda: instance_id(agent) != before)
+    roles = "/latest/meta-data/iam/security-credentials/"
+    assert agent.get(roles) == (200, "db")
+
+
 def test_what_is_checked(agent: RunningAgent) -> None:
     instance_id(agent)
     done = agent.run("check")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -446,6 +447,12 @@ def test_a_token_is_made_once(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     ensure_token(path)
     assert path.read_text() == made
+
+
+def test_answers_travel_so_many_hops() -> None:
+    with bind("127.0.0.1", 0, 1) as four, bind("::1", 0, 2) as six:
+        assert four.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == 1
+        assert six.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) == 2
 
 
 def test_nothing_secret_in_words() -> None:

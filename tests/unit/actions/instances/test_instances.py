@@ -171,6 +171,24 @@ async def test_a_proof_with_other_claims(fleet: Fleet, changed: dict[str, Any]) 
     assert reply.code == "SignatureDoesNotMatch"
 
 
+async def test_an_arn_that_is_almost_the_machines(fleet: Fleet) -> None:
+    machine = await fleet.machine()
+    proof = machine.proof("GetInstanceAssociation")
+    right = machine.arn
+    for arn, code in {
+        right.replace(":us-east-1:", ":eu-west-3:"): "InvalidClientTokenId",
+        right.replace(ACCOUNT, "444455556666"): "InvalidClientTokenId",
+        right[:-1] + ("0" if right[-1] != "0" else "1"): "InvalidClientTokenId",
+        right.replace(":ec2:", ":iam:"): "ValidationError",
+        right.replace("instance/", "volume/"): "ValidationError",
+        right + "0": "ValidationError",
+        "x" * 30: "ValidationError",
+    }.items():
+        machine.arn = arn
+        reply = await machine.ask("GetInstanceAssociation", proof)
+        assert reply.code == code, arn
+
+
 async def test_a_proof_by_another_key_or_algorithm(fleet: Fleet) -> None:
     machine, other = await fleet.machine(), await fleet.machine()
     name = "GetInstanceCredentials"
