@@ -53,18 +53,21 @@ def run() -> Iterator[Row]:
             starts = [_first_credentials(agent) * 1000 for _ in range(_STARTS)]
             text = f"{statistics.median(starts):.0f} ms, {min(starts):.0f} at best"
             yield "start of the process to first credentials", text
-            renewal = list(_renewals(broker))
-            rate = measure(broker.url, renewal, folder)
-            yield (
-                f"{INSTANCES:,} instances renew, one worker",
-                ", ".join(
-                    (
-                        f"{rate.per_second:.0f}/s",
-                        f"{rate.per_second / baseline:.0%} of empty",
-                        f"{INSTANCES / rate.per_second:.0f} s for all, no error",
-                    )
+            keys = _add_instances(broker)
+            for label, action in (
+                (
+                    f"{INSTANCES:,} instances renew, one worker",
+                    "GetInstanceCredentials",
                 ),
-            )
+                ("each asks whether its profile changed", "GetInstanceAssociation"),
+            ):
+                rate = measure(broker.url, list(_requests(action, keys)), folder)
+                texts = (
+                    f"{rate.per_second:.0f}/s",
+                    f"{rate.per_second / baseline:.0%} of empty",
+                    f"{INSTANCES / rate.per_second:.0f} s for all, no error",
+                )
+                yield label, ", ".join(texts)
 
 
 def _alone(agent: RunningAgent) -> Iterator[Row]:
@@ -119,8 +122,8 @@ def _first_credentials(agent: RunningAgent) -> float:
             return took
 
 
-def _renewals(broker: RunningBroker) -> Iterator[str]:
-    """A request for credentials by each of so many instances, which are there."""
+def _add_instances(broker: RunningBroker) -> list[Ed25519PrivateKey]:
+    """Put so many instances into the database; their keys."""
     broker.stop()
     database = sqlite3.connect(broker.folder / "data" / "broker.db")
     (profile_id,) = database.execute(
@@ -146,18 +149,23 @@ def _renewals(broker: RunningBroker) -> Iterator[str]:
     database.commit()
     database.close()
     broker.start()
+    return keys
+
+
+def _requests(action: str, keys: list[Ed25519PrivateKey]) -> Iterator[str]:
+    """One request by each instance."""
     for number, key in enumerate(keys):
         arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-{number:017x}"
         claims = {
             "iss": arn,
             "sub": arn,
-            "aud": "broker:GetInstanceCredentials",
+            "aud": f"broker:{action}",
             "iat": int(time.time()),
             "jti": new_nonce(),
         }
         yield urlencode(
             {
-                "Action": "GetInstanceCredentials",
+                "Action": action,
                 "Version": BROKER_VERSION,
                 "InstanceArn": arn,
                 "InstanceProof": signed_token(claims, key.sign),

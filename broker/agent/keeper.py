@@ -147,38 +147,39 @@ class Keeper:
                 await asyncio.wait_for(self._woken.wait(), delay)
 
     async def _step(self) -> None:
-        polled_at = time.monotonic()
-        if polled_at >= self._poll_at:
+        if self.grant is None:
+            # Credentials come with the role that they are of: one call is enough.
+            with contextlib.suppress(BrokerRefusedError):
+                await self._renew(V2)
+        if time.monotonic() >= self._poll_at:
             self._take(await self._in_thread(self._identity.get_grant))
-            if self.grant is not None and self.grant.poll_seconds:
-                self._poll_at = polled_at + _spread(self.grant.poll_seconds)
-            else:
-                self._poll_at = float("inf")
         for delivery in tuple(self._renew_at):
             if self.grant is None or not self.grant.role_name:
                 break
-            if self._renew_at[delivery] > self._now():
-                continue
-            identity = self._identity
-            found, grant = await self._in_thread(
-                partial(identity.get_credentials, delivery)
-            )
-            if identity is not self._identity:
-                break  # replaced meanwhile
-            self._take(grant)
-            self._held[delivery] = found
-            life = (found.expires_at - self._now()).total_seconds()
-            self._renew_at[delivery] = self._now() + timedelta(
-                seconds=_spread(life / 2)
-            )
-            self._told.set()
-            if delivery == V2:
-                self._on_change(found)
+            if self._renew_at[delivery] <= self._now():
+                await self._renew(delivery)
+
+    async def _renew(self, delivery: str) -> None:
+        identity = self._identity
+        found, grant = await self._in_thread(
+            partial(identity.get_credentials, delivery)
+        )
+        if identity is not self._identity:
+            return  # replaced meanwhile
+        self._take(grant)
+        self._held[delivery] = found
+        life = (found.expires_at - self._now()).total_seconds()
+        self._renew_at[delivery] = self._now() + timedelta(seconds=_spread(life / 2))
+        self._told.set()
+        if delivery == V2:
+            self._on_change(found)
 
     def _take(self, grant: Grant) -> None:
         """Note the role; credentials of another one are not served any more."""
         before = self.grant
         self.grant, self.has_ended = grant, False
+        asks_again = _spread(grant.poll_seconds) if grant.poll_seconds else float("inf")
+        self._poll_at = time.monotonic() + asks_again
         if before is not None and before.association_id != grant.association_id:
             _log.info("the role is now %s", grant.role_arn or "none")
             self._drop()
