@@ -132,7 +132,11 @@ def _trust(one: Statement) -> Iterator[PolicyAdvice]:
             " policies allow it.",
             one.index,
         )
-    web = [arn for arn in principals.federated if ":saml-provider/" not in arn]
+    web = [
+        arn
+        for arn in principals.federated
+        if ":saml-provider/" not in arn and ":ldap-provider/" not in arn
+    ]
     keys = {condition.key.lower().rpartition(":")[2] for condition in one.conditions}
     if web and _ASSUMES_WEB & {action.lower() for action in one.actions}:
         if "aud" not in keys:

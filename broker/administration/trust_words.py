@@ -133,4 +133,6 @@ def _federated(value: str) -> str:
     kind, _, name = value.rpartition(":")[2].partition("/")
     if kind == "saml-provider":
         return f"People who sign in through {name} (SAML)"
+    if kind == "ldap-provider":
+        return f"People of the directory {name}"
     return f"Anyone with a token from {name or value}"

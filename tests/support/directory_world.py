@@ -9,6 +9,7 @@ from typing import Any
 import httpx2 as httpx
 import yaml
 
+from broker.model.account import AccountId
 from broker.model.entities import LdapProvider, Role
 from tests.support.signin import (
     ACCOUNT,
@@ -80,43 +81,50 @@ async def directory_world(
     groups: Mapping[str, list[str]],
     *,
     at_api: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
     **directory: Any,
 ) -> AsyncIterator[SignInWorld]:
     """``groups`` are names of roles by group; each role trusts the directory."""
     path = write_directories(folder, at_api, corp=describe(server, folder, **directory))
-    async with open_world(folder, directories_file=path) as world:
-        now = world.clock.now()
-        names = dict.fromkeys(name for each in groups.values() for name in each)
-        async with world.services.stores.directory.change(ACCOUNT) as change:
-            await change.insert_ldap_provider(
-                LdapProvider(
-                    account=ACCOUNT,
-                    unique_id=PROVIDER_ID,
-                    name=NAME,
-                    directory="corp",
+    async with open_world(folder, directories_file=path, **(settings or {})) as world:
+        await trust_directory(world, ACCOUNT, groups)
+        yield world
+
+
+async def trust_directory(
+    world: SignInWorld, account: AccountId, groups: Mapping[str, list[str]]
+) -> None:
+    """Register the directory in an account, with a role for each name."""
+    now = world.clock.now()
+    names = dict.fromkeys(name for each in groups.values() for name in each)
+    provider = LdapProvider(
+        account=account,
+        unique_id=PROVIDER_ID if account == ACCOUNT else f"{PROVIDER_ID}{account}",
+        name=NAME,
+        directory="corp",
+        created_at=now,
+        options={
+            "SignIn": True,
+            "GroupRoles": {
+                group: [role_arn(name, account) for name in each]
+                for group, each in groups.items()
+            },
+        },
+    )
+    async with world.services.stores.directory.change(account) as change:
+        await change.insert_ldap_provider(provider)
+        for number, name in enumerate(names):
+            await change.insert_role(
+                Role(
+                    account=account,
+                    role_id=f"AROA{account}9{number:04d}",
+                    name=name,
+                    path="/",
+                    trust_policy=trust(provider=provider.arn),
                     created_at=now,
-                    options={
-                        "SignIn": True,
-                        "GroupRoles": {
-                            group: [role_arn(name) for name in each]
-                            for group, each in groups.items()
-                        },
-                    },
+                    max_session_duration_seconds=3600,
                 )
             )
-            for number, name in enumerate(names):
-                await change.insert_role(
-                    Role(
-                        account=ACCOUNT,
-                        role_id=f"AROADIRECTORY{number:05d}",
-                        name=name,
-                        path="/",
-                        trust_policy=trust(),
-                        created_at=now,
-                        max_session_duration_seconds=3600,
-                    )
-                )
-        yield world
 
 
 async def send_password(

@@ -28,7 +28,7 @@ _TIMES = {"since": "StartTime", "until": "EndTime"}
 _NAMES = (*_TEXTS, *_TIMES, "decision", "view", "range", "follow")
 _NARROWING = ("caller", "key", "action", "provider", "decision")
 _OF_STS = ("assumed-role", "federated-user")
-_LISTED = (*_OF_STS, "user", "role", "saml-provider", "oidc-provider")
+_LISTED = (*_OF_STS, "user", "role", "saml-provider", "oidc-provider", "ldap-provider")
 _LONGEST = 2048
 _BAD_TIME = "Enter a time such as 2026-01-31T08:30, in UTC."
 

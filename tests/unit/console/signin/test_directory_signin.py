@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from broker.federation.ldap.prover import WRONG
 from broker.federation.refusals import explain_refusal
@@ -15,8 +16,9 @@ from tests.support.directory_world import (
     directory_world,
     send_password,
     sign_in,
+    trust_directory,
 )
-from tests.support.signin import ACCOUNT, form_fields, role_arn, text_of
+from tests.support.signin import ACCOUNT, OTHER, form_fields, role_arn, text_of
 from tests.support.slapd import (
     GROUPS,
     PASSWORD,
@@ -227,3 +229,30 @@ async def test_a_directory_that_hangs_keeps_no_other_sign_in_waiting(
             own.thaw()
             answers = await asyncio.gather(*waiting)
             assert {answer.status_code for answer in answers} == {303}
+
+
+async def test_in_an_organisation_one_password_opens_several_accounts(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    described = {
+        account: {"Providers": ["ldap-provider/corp"]} for account in (ACCOUNT, OTHER)
+    }
+    path = tmp_path / "organisations.yaml"
+    whole = {"Organisations": {"acme": {"Accounts": described}}}
+    path.write_text(yaml.safe_dump(whole))
+    async with directory_world(
+        tmp_path, slapd, {"staff": ["Staff"]}, settings={"organisations_file": path}
+    ) as world:
+        await trust_directory(world, OTHER, {"admins": ["Boss"]})
+        browser = world.browser()
+        page = await browser.get("/signin/acme")
+        assert page.text.count("/with/LDAPP") == 1
+        sent = await send_password(browser, "bob", destination="/portal/acme")
+        assert sent.status_code == 303, text_of(sent)
+        arrived = await browser.get(sent.headers["location"])
+        assert arrived.headers["location"] == "/portal/acme"
+        shown = text_of(await browser.get("/portal/acme"))
+        assert ACCOUNT in shown or "example" in shown
+        assert "Staff" in shown
+        assert "Boss" in shown
+        assert OTHER in shown

@@ -1,0 +1,128 @@
+"""Whom directories vouched for: asked about in turn, by one worker at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from broker.model.account import AccountId
+from broker.model.entities import LdapProvider
+from broker.stores.database import Database
+from broker.stores.directory.sql import SqlDirectory
+from broker.stores.ldap_sign_ins import KEPT, LdapSignIn, LdapSignIns
+from broker.stores.urls import DatabaseLocation
+
+ACCOUNT = AccountId("000000000001")
+AT = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
+PAUSE = timedelta(seconds=40)
+
+
+def person(subject: str, provider_id: str = "LDAPP1") -> LdapSignIn:
+    return LdapSignIn(
+        account=ACCOUNT, provider="corp", provider_id=provider_id, subject=subject
+    )
+
+
+@pytest.fixture
+async def database(
+    location: DatabaseLocation, directory: SqlDirectory
+) -> AsyncIterator[Database]:
+    # The directory has made the tables.
+    assert await directory.list_accounts() == ()
+    opened = Database(location)
+    yield opened
+    await opened.close()
+
+
+async def due(sign_ins: LdapSignIns, now: datetime, most: int = 100) -> set[str]:
+    found = await sign_ins.take_due(now, before=now - PAUSE, most=most)
+    return {one.subject for one in found}
+
+
+async def test_each_is_asked_about_in_turn(
+    database: Database, directory: SqlDirectory
+) -> None:
+    sign_ins = LdapSignIns(database)
+    for subject in ("a", "b"):
+        await sign_ins.note(person(subject), AT)
+    assert await due(sign_ins, AT) == set()
+    later = AT + PAUSE + timedelta(seconds=1)
+    assert await due(sign_ins, later, most=1) <= {"a", "b"}
+    assert len(await due(sign_ins, later)) == 1
+    assert await due(sign_ins, later) == set()
+    assert await due(sign_ins, later + PAUSE + timedelta(seconds=1)) == {"a", "b"}
+    # What is noted decides nothing: no worker forgets its memo because of it.
+    assert await directory.generations() == {}
+
+
+async def test_no_two_workers_ask_about_the_same(database: Database) -> None:
+    one, other = LdapSignIns(database), LdapSignIns(database)
+    names = {f"s{number:03d}" for number in range(60)}
+    for name in names:
+        await one.note(person(name), AT)
+    later = AT + timedelta(minutes=1)
+    found = await asyncio.gather(*(due(each, later, 20) for each in (one, other) * 4))
+    assert sum(map(len, found)) == len(names)
+    assert set().union(*found) == names
+
+
+async def test_a_new_sign_in_is_kept_for_longer_and_asked_about_as_before(
+    database: Database,
+) -> None:
+    sign_ins = LdapSignIns(database)
+    await sign_ins.note(person("a"), AT)
+    again = AT + timedelta(hours=2)
+    await sign_ins.note(person("a"), again)
+    assert await due(sign_ins, again) == {"a"}
+    end = again + KEPT
+    assert await due(sign_ins, end) == {"a"}
+    assert await due(sign_ins, end + timedelta(hours=2)) == set()
+
+
+async def test_who_may_have_left_comes_first(database: Database) -> None:
+    sign_ins = LdapSignIns(database)
+    await sign_ins.note(person("a"), AT)
+    await sign_ins.note(person("a", "LDAPP2"), AT)
+    await sign_ins.ask_soon("LDAPP2", "a")
+    (found,) = await sign_ins.take_due(AT, before=AT - PAUSE, most=9)
+    assert found == person("a", "LDAPP2")
+
+
+async def test_who_left_is_forgotten_and_noted_again(database: Database) -> None:
+    sign_ins = LdapSignIns(database)
+    for subject in ("a", "b"):
+        await sign_ins.note(person(subject), AT)
+    await sign_ins.forget([person("a")], AT)
+    later = AT + timedelta(minutes=1)
+    assert await due(sign_ins, later) == {"b"}
+    await sign_ins.note(person("a"), later)
+    assert await due(sign_ins, later + timedelta(minutes=1)) == {"a", "b"}
+
+
+async def test_providers_are_kept_and_their_end_is_marked(
+    directory: SqlDirectory,
+) -> None:
+    given = LdapProvider(
+        account=ACCOUNT,
+        unique_id="LDAPP1",
+        name="corp",
+        directory="corp",
+        created_at=AT,
+        options={"SignIn": True},
+    )
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_ldap_provider(given)
+        assert await change.count(ACCOUNT, "ldap_providers") == 1
+    assert await directory.find_ldap_provider(ACCOUNT, "corp") == given
+    assert await directory.find_ldap_provider(ACCOUNT, "Corp") is None
+    changed = replace(given, options={})
+    async with directory.change(ACCOUNT) as change:
+        await change.update_ldap_provider(changed)
+    assert await directory.list_ldap_providers(ACCOUNT) == (changed,)
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_ldap_provider(changed)
+    assert await directory.list_ldap_providers(ACCOUNT) == ()
+    revocations = await directory.revocations(ACCOUNT)
+    assert given.arn in revocations.not_before_ms
