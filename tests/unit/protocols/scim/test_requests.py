@@ -140,6 +140,13 @@ def test_bodies_that_are_no_user(body: bytes, keyword: str) -> None:
     assert rejection(read_user, body).scim_type == keyword
 
 
+def test_a_body_has_so_many_values_even_of_what_is_not_kept() -> None:
+    body = {"schemas": [USER], "userName": "a", "phoneNumbers": [1] * 10_002}
+    assert rejection(read_user, encoded(body)).scim_type == "tooMany"
+    body["phoneNumbers"] = [1] * 9000
+    assert read_user(encoded(body)).user_name == "a"
+
+
 def test_the_address_that_counts() -> None:
     def address(*emails: dict[str, Any]) -> str:
         body = {"schemas": [USER], "userName": "a", "emails": list(emails)}
