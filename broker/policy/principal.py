@@ -87,6 +87,7 @@ class PrincipalTest:
     """A compiled ``Principal`` or ``NotPrincipal`` element."""
 
     star: bool
+    anyone: bool
     accounts: frozenset[str]
     names: frozenset[str]
     federated: frozenset[str]
@@ -102,6 +103,7 @@ class PrincipalTest:
         accounts = {find_account(value) for value in principals.aws}
         return cls(
             star=principals.anyone or "*" in principals.aws,
+            anyone=principals.anyone,
             accounts=frozenset(a for a in accounts if a is not None),
             names=frozenset(principals.aws),
             federated=frozenset(principals.federated),
@@ -119,12 +121,13 @@ class PrincipalTest:
     def _named(self, principal: Principal) -> Grant:  # noqa: PLR0911  # one a kind
         kind = principal.type
         if kind in _UNSIGNED or kind is PrincipalType.SERVICE:
-            # "*" allows neither unsigned callers (as recorded at AWS) nor services: a
-            # role that everybody may assume is not for machines. A Deny covers both.
+            # "*" does not allow unsigned callers (as recorded at AWS), and {"AWS": "*"}
+            # no services. A Deny covers both.
             if (
                 principal.federated in self.federated
                 or principal.service in self.services
                 or (self.star and self.denies)
+                or (self.anyone and kind is PrincipalType.SERVICE)
             ):
                 return Grant.DIRECT
             return Grant.NONE

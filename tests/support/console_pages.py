@@ -106,6 +106,7 @@ for _kind, _name in (("users", "dana"), ("groups", "Finance")):
 
 NO_PAGES = {
     "/portal/{account}",
+    "/portal/{account}/role",
     "/saml",
     "/signin/continue",
     "/signin/oidc/callback",
