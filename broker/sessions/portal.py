@@ -56,7 +56,7 @@ class PortalIdentity:
 class PortalSignIn:
     """A sign-in as it is kept. ``identities`` are none for an IAM user.
 
-    It ends with the ``end_marks`` in ``end_account``, too: a login at a provider has one.
+    It ends with the ``end_marks`` in its account, too: a login at a provider has one.
     ``earlier`` are the browser's sign-ins before it that go on. ``organisation`` is the
     one that was signed in to; empty for an account.
     """
@@ -65,7 +65,6 @@ class PortalSignIn:
     session_token: str = field(repr=False)
     identities: tuple[PortalIdentity, ...] = ()
     end_marks: tuple[str, ...] = ()
-    end_account: str = ""
     earlier: tuple[str, ...] = field(default=(), repr=False)
     organisation: str = ""
 
@@ -150,7 +149,6 @@ class _StoredSignIn:
     access_key_id: str
     session_token: str = field(repr=False)
     end_marks: tuple[str, ...]
-    end_account: str
     earlier: tuple[str, ...] = field(repr=False)
     organisation: str
     roles: NamedRoles
@@ -260,7 +258,6 @@ class PortalSessions:
             "key": sign_in.access_key_id,
             "token": sign_in.session_token,
             "ends": sign_in.end_marks,
-            "ends_in": sign_in.end_account,
             "earlier": sign_in.earlier,
             "organisation": sign_in.organisation,
             "until": int(expires_at.timestamp()),
@@ -282,7 +279,7 @@ class PortalSessions:
         resolved = await self._resolver.resolve(
             kept.access_key_id, kept.session_token, now
         )
-        account = AccountId(kept.end_account or resolved.session.account)
+        account = resolved.session.account
         if kept.end_marks and await has_ended(
             self._directory, account, *kept.end_marks
         ):
@@ -313,7 +310,6 @@ class PortalSessions:
             value["key"],
             value["token"],
             tuple(value["ends"]),
-            value.get("ends_in", ""),
             tuple(value.get("earlier", ())),
             value.get("organisation", ""),
             NamedRoles(value["identities"], ends_at),

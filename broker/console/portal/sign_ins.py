@@ -234,7 +234,8 @@ class PortalSignIns:
                 prove_with = self._prove_token
             elif pending.subject:
                 prove_with = self._ask_directory
-            found.extend(await prove_with(request, pending, now, organisation))
+            proved_ones = await prove_with(request, pending, now, organisation)
+            found.extend(_admitted(proved_ones, organisation))
             if not found:
                 raise AccessDenied(
                     "Your identity provider gives you no role in this organisation."
@@ -329,7 +330,6 @@ class PortalSignIns:
         going_on: Sequence[OpenPortal],
     ) -> str:
         marks: tuple[str, ...] = ()
-        end_account = ""
         pending = opening.pending
         if pending is not None and pending.login:
             login = await self._context.logins.open(
@@ -338,14 +338,12 @@ class PortalSignIns:
                 credentials.expiration,
             )
             marks = (login_end_mark(login),)
-            end_account = _account_of(pending.login["provider_arn"])
         return await self._sessions.open(
             PortalSignIn(
                 access_key_id=credentials.access_key_id,
                 session_token=credentials.session_token.reveal(),
                 identities=opening.identities,
                 end_marks=marks,
-                end_account=end_account,
                 earlier=tuple(one.handle for one in going_on),
                 organisation=opening.organisation,
             ),
@@ -378,11 +376,6 @@ class PortalSignIns:
             _require_name(identity)
             identities.append(identity)
         if organisation is not None:
-            identities = [
-                one
-                for one in identities
-                if organisation.admits(one.account, one.provider_arn)
-            ]
             identities += await self._proofs.verify_response(
                 organisation,
                 pending.response,
@@ -391,7 +384,7 @@ class PortalSignIns:
                 besides=arns,
                 sent_to=pending.provider_arn,
             )
-        found = [
+        return [
             PortalIdentity(
                 identity=identity,
                 roles=tuple(
@@ -402,7 +395,6 @@ class PortalSignIns:
             )
             for identity in identities
         ]
-        return [one for one in found if one.roles or organisation is None]
 
     async def _ask_directory(
         self,
@@ -417,14 +409,8 @@ class PortalSignIns:
         )
         found = [first]
         if organisation is not None:
-            if not organisation.admits(first.identity.account, pending.provider_arn):
-                found = []
             found += await self._proofs.ask_directory(organisation, first, now)
-        return [
-            PortalIdentity(identity=one.identity, roles=one.roles)
-            for one in found
-            if one.roles or organisation is None
-        ]
+        return [PortalIdentity(identity=one.identity, roles=one.roles) for one in found]
 
     async def _prove_token(
         self,
@@ -448,8 +434,6 @@ class PortalSignIns:
         options = parse_oidc_options(provider.options)
         found = [(identity, offered_roles(identity, options))]
         if organisation is not None:
-            if not organisation.admits(account, arn):
-                found = []
             found += await self._proofs.verify_token(
                 organisation, pending.token, now, besides=arn
             )
@@ -458,11 +442,32 @@ class PortalSignIns:
                 identity=replace(one, session_name=pending.session_name), roles=roles
             )
             for one, roles in found
-            if roles or organisation is None
         ]
 
     def _now(self) -> datetime:
         return self._context.deps.clock.now()
+
+
+def _admitted(
+    found: Sequence[PortalIdentity], organisation: Organisation | None
+) -> Sequence[PortalIdentity]:
+    """What counts in an organisation, if any of it gives a role there.
+
+    The sign-in is of the provider that the person used, which comes first, even if it
+    gives none: it ends with that provider, and with a logout there.
+    """
+    if organisation is None:
+        return found
+    first = found[0]
+    counting = [
+        one
+        for one in found
+        if one.roles
+        and organisation.admits(one.identity.account, one.identity.provider_arn)
+    ]
+    if not counting or counting[0] is first:
+        return counting
+    return [replace(first, roles=()), *counting]
 
 
 def _account_of(provider_arn: str) -> AccountId:

@@ -86,14 +86,14 @@ class AccountBlock:
 class _Attempt:
     """A posted response, and the provider that it is from or claims to be from.
 
-    ``verified_by`` is the first provider that verified it.
+    ``first`` is what the first provider says that verified it.
     """
 
     response_text: str
     uuid: str | None
     relay: str = ""
     provider_arn: str = ""
-    verified_by: str = ""
+    first: FederatedIdentity | None = None
 
 
 @dataclass(slots=True)
@@ -200,14 +200,15 @@ class SamlAcs:
         is_any: bool,
     ) -> Response:
         """Sign in to the portal, where the role is chosen."""
+        first = attempt.first or choices[0].identity
         return await self._completion.redirect(
             PendingLogin(
                 door=LoginMethod.SAML,
                 destination=destination,
                 response=attempt.response_text,
-                provider_arn=attempt.verified_by,
+                provider_arn=first.provider_arn,
                 request_id=answered.request_id if answered else "",
-                login=await find_login(self._context, choices[0].identity),
+                login=await find_login(self._context, first),
                 portal=True,
                 any_portal=is_any,
                 provider_arns=tuple(
@@ -264,7 +265,7 @@ class SamlAcs:
                 for pair in reversed(identity.role_pairs)
             }.values()
         )[::-1]
-        attempt.verified_by = identities[0].provider_arn
+        attempt.first = identities[0]
         first = listed.choices[0].identity if listed.choices else identities[0]
         attempt.provider_arn = first.provider_arn
         return proved_by(first)

@@ -35,15 +35,12 @@ async def opened(world: SignInWorld, **more: Any) -> str:
     )
 
 
-@pytest.mark.parametrize(
-    ("ended_in", "end_account", "is_over"),
-    [(ACCOUNT, "", True), (OTHER, OTHER, True), (OTHER, "", False)],
-)
-async def test_a_sign_in_ends_with_its_login_in_the_providers_account(
-    world: SignInWorld, ended_in: Any, end_account: str, is_over: bool
+@pytest.mark.parametrize(("ended_in", "is_over"), [(ACCOUNT, True), (OTHER, False)])
+async def test_a_sign_in_ends_with_its_login_at_the_provider(
+    world: SignInWorld, ended_in: Any, is_over: bool
 ) -> None:
     sessions, now = world.services.portal_sessions, world.clock.now()
-    handle = await opened(world, end_marks=(MARK,), end_account=end_account)
+    handle = await opened(world, end_marks=(MARK,))
     unmarked = await opened(world)
     assert await sessions.find(handle, now) is not None
     async with world.services.stores.directory.change(ended_in) as change:

@@ -173,6 +173,20 @@ async def test_the_portal_that_was_asked_for_is_the_one_that_is_picked(
     assert arrived.headers["location"] == f"/portal/{ACCOUNT}"
 
 
+async def test_an_assertion_is_good_for_one_portal_once(world: SignInWorld) -> None:
+    """Whatever the places are: the sign-in is of the provider that was used."""
+    deploy = f"{role_arn('Deploy', ONE)},arn:aws:iam::{ONE}:saml-provider/Corp"
+    response = world.response(pair("Reader"), deploy)
+    places = (f"/portal/{ACCOUNT}", START, f"/portal/{ONE}")
+    statuses = []
+    for place in places:
+        browser = world.browser()
+        data = {"SAMLResponse": response, "RelayState": place}
+        posted = await browser.post("/saml", data=data)
+        statuses.append((await browser.get(posted.headers["location"])).status_code)
+    assert statuses == [303, 400, 400]
+
+
 async def test_a_members_trust_policy_decides_as_ever(world: SignInWorld) -> None:
     await map_groups(world, ACCOUNT, ONE)
     person = Person(world)
