@@ -19,6 +19,7 @@ from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.instances import instance_actions
 from broker.actions.models import (
     ServiceName,
+    load_rest_service,
     load_service,
     load_sts_for_directories,
 )
@@ -367,6 +368,7 @@ def _build(
             else load_service(name)
             for name in get_args(ServiceName)
         ],
+        rest_services=[load_rest_service("rolesanywhere")],
     )
     claimed_providers = ClaimedProviders(fresh, stores.directory, clock)
     assertion_scheme = AssertionScheme(federated, claimed_providers)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from broker.actions.action import Action
 from broker.model.request import Given
+from broker.protocols.json_api import RestService
 from broker.protocols.query import Service, flatten
 
 
@@ -11,9 +12,13 @@ class Registry:
     """The actions of all services, and the models of those that the wire names."""
 
     def __init__(
-        self, actions: Iterable[Action], services: Iterable[Service] = ()
+        self,
+        actions: Iterable[Action],
+        services: Iterable[Service] = (),
+        rest_services: Iterable[RestService] = (),
     ) -> None:
         self.services = tuple(services)
+        self._rest_services = tuple(rest_services)
         self._actions: dict[tuple[str, str], Action] = {}
         for action in actions:
             key = (action.service, action.name)
@@ -40,6 +45,9 @@ class Registry:
         for one in self.services:
             if one.name == service and name in one.operations:
                 return one.reader(name)(flatten(given))
+        for rest in self._rest_services:
+            if rest.name == service and name in rest.operations:
+                return rest.read_given(name, given)
         return given
 
     def __iter__(self) -> Iterator[Action]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from broker.cli.certificate_checks import check_certificates
 from broker.cli.checks import (
     check_accounts,
     check_cache,
@@ -97,6 +98,7 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
             *await check_accounts(stores),
             *await check_issuers(stores, clock),
             *await check_services(stores, clock),
+            *await check_certificates(stores, clock),
             *await check_upstreams(stores),
             *await check_organisations(settings, stores),
             *await check_directories(settings, stores),

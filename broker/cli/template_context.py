@@ -23,6 +23,7 @@ def template_context(settings: Settings) -> TemplateContext:
     named = [entry for entry in settings.internal_issuers if entry.network is None]
     return TemplateContext(
         is_internal=AddressRules(settings.internal_issuers).names,
+        home_region=settings.home_region,
         http_hosts=tuple(f"{entry.host}:{entry.port}" for entry in named),
         check_saml_options=_check_saml,
         check_oidc_options=_check_oidc,

@@ -91,6 +91,13 @@ SECTIONS = (
                 "broker:ListUpstreams",
             ),
             Entry(
+                "roles-anywhere",
+                "/console/roles-anywhere",
+                "Roles Anywhere",
+                "shield-check",
+                "rolesanywhere:ListTrustAnchors",
+            ),
+            Entry(
                 "providers",
                 "/console/providers",
                 "Identity providers",

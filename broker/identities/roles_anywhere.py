@@ -5,7 +5,7 @@ Source: IAM Roles Anywhere API reference and User Guide; botocore's model.
 
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -37,12 +37,26 @@ from broker.stores.directory.port.roles_anywhere import (
     RolesAnywhereReader,
 )
 
+NEW_PROFILE_MAPPINGS = DEFAULT_MAPPINGS
 SERVICE_PRINCIPAL = "rolesanywhere.amazonaws.com"
 DURATION_SECONDS = 3600
 
 _CHARACTERS_MAX = 2048
 _MANAGED_POLICIES_MAX = 10
 _UUID_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """When an authority's certificate ends, or its next revocation list is due.
+
+    ``at`` is None for a list that does not say; ``revoked`` counts its certificates.
+    """
+
+    subject: str
+    at: datetime | None
+    revoked: int = 0
+
 
 Named = TypeVar("Named", TrustAnchor, CertificateProfile, CertificateList)
 
@@ -114,6 +128,22 @@ def check_certificates(pem: str) -> None:
         parse_anchors(pem)
     except CertificateRejected as error:
         raise ValidationError(error.message, detail=error.detail) from error
+
+
+def anchor_expiries(certificates: str) -> tuple[Expiry, ...]:
+    """When each certificate of a trust anchor ends."""
+    return tuple(
+        Expiry(one.subject.rfc4514_string(), one.not_valid_after_utc)
+        for one in parse_anchors(certificates).certificates
+    )
+
+
+def list_expiry(data: bytes) -> Expiry:
+    """When the list after this revocation list is due."""
+    found = parse_revocation_list(data)
+    return Expiry(
+        found.issuer.rfc4514_string(), found.expires_at, revoked=len(found.serials)
+    )
 
 
 async def create_anchor(
@@ -205,8 +235,23 @@ def with_mapping(
     """The profile with these rules for a field of the certificate, and no others.
 
     Raises:
-        ValidationError: a specifier is unknown, or there is none.
+        ValidationError: see `check_mapping`.
     """
+    check_mapping(field, specifiers)
+    mapped = {**profile.attribute_mappings, field: tuple(dict.fromkeys(specifiers))}
+    return replace(profile, attribute_mappings=dict(sorted(mapped.items())))
+
+
+def check_mapping(field: str, specifiers: Sequence[str]) -> None:
+    """Judge the mapping rules of a field of the certificate.
+
+    Raises:
+        ValidationError: the field or a specifier is unknown, or there is none.
+    """
+    if field not in DEFAULT_MAPPINGS:
+        raise ValidationError(
+            f"{field[:60]} is no field; known are {', '.join(DEFAULT_MAPPINGS)}."
+        )
     known = SAN_SPECIFIERS if field == "x509SAN" else SPECIFIERS
     for one in specifiers:
         if one not in known:
@@ -216,8 +261,6 @@ def with_mapping(
             )
     if not specifiers:
         raise ValidationError("Give at least one mapping rule.")
-    mapped = {**profile.attribute_mappings, field: tuple(dict.fromkeys(specifiers))}
-    return replace(profile, attribute_mappings=dict(sorted(mapped.items())))
 
 
 def without_mapping(

@@ -7,7 +7,7 @@ walk all pages say which one is missing.
 from broker import app as composition
 from broker.administration.pages import ADMINISTRATION
 from broker.console.routes import console_routes
-from tests.support.furnished import INSTANCE, ORDER, POLICY
+from tests.support.furnished import ANCHOR, CERTIFICATE_PROFILE, INSTANCE, ORDER, POLICY
 from tests.support.signin import ACCOUNT, SignInWorld, provider_arn, role_arn
 
 _USER = f"arn:aws:iam::{ACCOUNT}:user/dana"
@@ -44,6 +44,10 @@ EXAMPLES: dict[str, list[str]] = {
         "/console/audit?since=never",
     ],
     "/console/instances/instance": [f"/console/instances/instance?id={INSTANCE}"],
+    "/console/roles-anywhere/anchor": [f"/console/roles-anywhere/anchor?id={ANCHOR}"],
+    "/console/roles-anywhere/profile": [
+        f"/console/roles-anywhere/profile?id={CERTIFICATE_PROFILE}"
+    ],
     "/console/services/service": [
         f"/console/services/service?name={name}" for name in ("orders", "api")
     ],

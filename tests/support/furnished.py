@@ -1,6 +1,7 @@
 """An account with something of everything in it, so that no page is empty."""
 
 import json
+import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,13 @@ from broker.identities.instance_profiles import require_instance_profile
 from broker.identities.instances import create_join_token
 from broker.identities.resource_policies import put_resource_policy
 from broker.model.machines import Instance
+from broker.model.roles_anywhere import (
+    CertificateList,
+    CertificateProfile,
+    TrustAnchor,
+)
 from tests.support.broker import Key
+from tests.support.certificates import issue
 from tests.support.in_process import InProcess
 from tests.support.signin import ACCOUNT, SignInWorld
 
@@ -73,6 +80,8 @@ ORDER = f"arn:aws:orders:us-east-1:{ACCOUNT}:order/7"
 INSTANCE = "i-0123456789abcdef0"
 """A machine with the instance profile ``web``."""
 
+ANCHOR = str(uuid.UUID(int=1))
+CERTIFICATE_PROFILE = str(uuid.UUID(int=2))
 POLICY = f"arn:aws:iam::{ACCOUNT}:policy/ReadReports"
 
 
@@ -135,6 +144,7 @@ async def furnish(world: SignInWorld) -> None:
             "AddRoleToInstanceProfile", InstanceProfileName="web", RoleName="Reader"
         )
         await _join(world)
+        await _admit_certificates(world)
         token = await _register(world)
         for action in ("orders:GetOrder", "orders:ListOrders"):
             question = {
@@ -172,6 +182,46 @@ async def _join(world: SignInWorld) -> None:
                 registered_at=now,
                 registered_by=token.arn,
                 profile_id=profile.profile_id,
+            )
+        )
+
+
+async def _admit_certificates(world: SignInWorld) -> None:
+    """A trust anchor with a revocation list, and a profile."""
+    now = world.clock.now()
+    by = issue("Plant", is_authority=True, days=365, now=now)
+    common: dict[str, Any] = {
+        "account": ACCOUNT,
+        "region": "us-east-1",
+        "enabled": True,
+        "created_at": now,
+        "updated_at": now,
+    }
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.insert_trust_anchor(
+            TrustAnchor(name="plant", anchor_id=ANCHOR, certificates=by.pem, **common)
+        )
+        await change.insert_certificate_list(
+            CertificateList(
+                name="gone",
+                list_id=str(uuid.UUID(int=3)),
+                anchor_id=ANCHOR,
+                data=by.revoke(by.issue("web-1", now=now), now=now),
+                **common,
+            )
+        )
+        await change.insert_certificate_profile(
+            CertificateProfile(
+                name="machines",
+                profile_id=CERTIFICATE_PROFILE,
+                role_arns=(f"arn:aws:iam::{ACCOUNT}:role/Reader",),
+                managed_policy_arns=(),
+                session_policy=None,
+                duration_seconds=3600,
+                accepts_session_name=False,
+                attribute_mappings={"x509Subject": ("CN",)},
+                created_by=f"arn:aws:iam::{ACCOUNT}:root",
+                **common,
             )
         )
 

@@ -26,6 +26,7 @@ class TemplateContext:
     """What parsing a template depends on besides its text."""
 
     is_internal: IsInternal
+    home_region: str = "us-east-1"
     http_hosts: Collection[str] = ()
     check_saml_options: CheckOptions = dict
     check_oidc_options: CheckOptions = dict

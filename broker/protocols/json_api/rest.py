@@ -98,6 +98,28 @@ class RestService:
             reader = self._readers[operation] = self._compile(operation)
         return reader
 
+    def read_given(
+        self, operation: str, given: Mapping[str, object]
+    ) -> Mapping[str, object]:
+        """What a page gives an operation, as JSON has it, held to the model.
+
+        Raises:
+            InputRejected: it breaks a constraint.
+        """
+        reference = self._model["operations"][operation].get("input")
+        if reference is None:
+            return {}
+        shapes = self._model["shapes"]
+        members = compile_members(
+            shapes,
+            shapes[reference["shape"]],
+            lambda to: compile_document(shapes, to["shape"]),
+        )
+        violations = Violations(Wording())
+        result = read_members(members, given, "", violations)
+        violations.refuse()
+        return result
+
     def status(self, operation: str) -> int:
         """The status of a success."""
         return _http(self._model, operation).get("responseCode", _OK)

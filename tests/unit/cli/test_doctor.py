@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import Issued, issue
 from tests.support.saml_idp import metadata_xml
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
@@ -274,3 +275,37 @@ def test_a_recipient_that_is_accepted_may_be_asked_for(
     cli("apply", "-", stdin=text)
     monkeypatch.setenv("BROKER_SAML_RECIPIENTS", AWS)
     assert not any("SAML:aud" in text for text in findings(cli)["warning"])
+
+
+@pytest.mark.usefixtures("account")
+def test_trust_anchors_and_lists_that_end_are_told(cli: CommandLine) -> None:
+    soon = issue("Soon", is_authority=True, days=10)
+    late = issue("Late", is_authority=True, days=400)
+    past = issue("Past", is_authority=True, days=1, starts=-3)
+
+    def anchor(name: str, by: Issued, *, enabled: bool = True) -> dict[str, object]:
+        data = {"X509CertificateData": by.pem}
+        source = {"SourceType": "CERTIFICATE_BUNDLE", "SourceData": data}
+        return {"Name": name, "Enabled": enabled, "Source": source}
+
+    def revoking(name: str, days: float) -> dict[str, object]:
+        data = late.revoke(days=days).decode()
+        more = {"TrustAnchorName": "late", "CrlData": data}
+        return {"Name": name, "Enabled": True, **more}
+
+    described = {
+        "TrustAnchors": [
+            anchor("soon", soon),
+            anchor("late", late),
+            anchor("past", past, enabled=False),
+        ],
+        "Crls": [revoking("due", 0.5), revoking("fresh", 7)],
+    }
+    path = cli.folder / "anchors.json"
+    path.write_text(json.dumps({"Accounts": {ACCOUNT: described}}))
+    cli("apply", str(path))
+    found = findings(cli)
+    assert "roles anywhere: 3 trust anchors" in found["ok"]
+    ends, due = sorted(text for text in found["warning"] if "anywhere" in text)
+    assert "CN=Soon" in ends
+    assert "the revocation list due" in due

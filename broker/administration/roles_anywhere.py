@@ -1,0 +1,319 @@
+"""*Roles Anywhere*: trust anchors with their revocation lists, and profiles."""
+
+import base64
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.listing import Part, read_part
+from broker.console.visit import BOTH, GET, PageRoute, Visit
+from broker.errors import ValidationError
+from broker.identities.roles_anywhere import (
+    DURATION_SECONDS,
+    Expiry,
+    anchor_expiries,
+    list_expiry,
+)
+
+SERVICE = "rolesanywhere"
+HERE = "roles-anywhere"
+LIST = "/console/roles-anywhere"
+ANCHOR = "/console/roles-anywhere/anchor"
+NEW_ANCHOR = "/console/roles-anywhere/new-anchor"
+PROFILE = "/console/roles-anywhere/profile"
+NEW_PROFILE = "/console/roles-anywhere/new-profile"
+
+_PAGES_MAX = 10
+_PAGE_SIZE = 100
+_DIGITS_MAX = 5
+_TYPED_MAX = 100_000
+_FIELDS = (
+    "name",
+    "certificates",
+    "crl",
+    "replace",
+    "roles",
+    "policies",
+    "policy",
+    "duration",
+)
+_BUNDLE = "CERTIFICATE_BUNDLE"
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorRow:
+    """A trust anchor, and when each of its certificates ends."""
+
+    view: Mapping[str, Any]
+    expiries: Sequence[Expiry]
+
+
+@dataclass(frozen=True, slots=True)
+class ListRow:
+    """A revocation list, when the next one is due, and how many it revokes."""
+
+    view: Mapping[str, Any]
+    expiry: Expiry
+
+
+async def _list(visit: Visit) -> Response:
+    anchors = await _read_all(visit, "ListTrustAnchors", "trustAnchors")
+    return await visit.show(
+        "admin/roles_anywhere.html",
+        anchors=anchors,
+        rows=[_anchor_row(one) for one in anchors.get("trustAnchors")],
+        profiles=await _read_all(visit, "ListProfiles", "profiles"),
+        now=visit.now,
+    )
+
+
+async def _new_anchor(visit: Visit) -> Response:
+    if visit.posted:
+        with visit.attempt():
+            made = await visit.perform(
+                SERVICE,
+                "CreateTrustAnchor",
+                name=visit.form.require("name").strip(),
+                source=_source(visit),
+                enabled=visit.is_checked("enabled"),
+            )
+            return visit.done(
+                "Trust anchor created.", ANCHOR, id=made["trustAnchor"]["trustAnchorId"]
+            )
+    return await visit.show("admin/trust_anchor_new.html", values=_typed(visit))
+
+
+async def _anchor(visit: Visit) -> Response:
+    identifier = visit.form.require("id")[:64]
+    if visit.posted:
+        with visit.attempt():
+            return await _operation(visit, _ANCHOR_OPERATIONS)(visit, identifier)
+    found = await visit.perform(SERVICE, "GetTrustAnchor", trustAnchorId=identifier)
+    view = found["trustAnchor"]
+    lists = await _read_all(visit, "ListCrls", "crls")
+    return await visit.show(
+        "admin/trust_anchor.html",
+        anchor=view,
+        expiries=_anchor_row(view).expiries,
+        lists=lists,
+        rows=[
+            ListRow(one, list_expiry(one["crlData"]))
+            for one in lists.get("crls")
+            if one["trustAnchorArn"] == view["trustAnchorArn"]
+        ],
+        now=visit.now,
+        values=_typed(visit),
+    )
+
+
+async def _rename_anchor(visit: Visit, identifier: str) -> Response:
+    await visit.perform(
+        SERVICE,
+        "UpdateTrustAnchor",
+        trustAnchorId=identifier,
+        name=visit.form.require("name").strip(),
+        source=_source(visit),
+    )
+    return visit.done("Trust anchor saved.", ANCHOR, id=identifier)
+
+
+async def _enable_anchor(visit: Visit, identifier: str) -> Response:
+    await visit.perform(SERVICE, "EnableTrustAnchor", trustAnchorId=identifier)
+    return visit.done("Trust anchor enabled.", ANCHOR, id=identifier)
+
+
+async def _disable_anchor(visit: Visit, identifier: str) -> Response:
+    await visit.perform(SERVICE, "DisableTrustAnchor", trustAnchorId=identifier)
+    return visit.done("Trust anchor disabled.", ANCHOR, id=identifier)
+
+
+async def _delete_anchor(visit: Visit, identifier: str) -> Response:
+    await visit.perform(SERVICE, "DeleteTrustAnchor", trustAnchorId=identifier)
+    return visit.done("Trust anchor deleted; its sessions have ended.", LIST)
+
+
+async def _import_list(visit: Visit, identifier: str) -> Response:
+    text, replaced = visit.form.require("crl").strip(), visit.text("replace")
+    data = base64.b64encode(text.encode()).decode()
+    if replaced:
+        await visit.perform(SERVICE, "UpdateCrl", crlId=replaced, crlData=data)
+    else:
+        found = await visit.perform(SERVICE, "GetTrustAnchor", trustAnchorId=identifier)
+        await visit.perform(
+            SERVICE,
+            "ImportCrl",
+            name=visit.form.require("name").strip(),
+            crlData=data,
+            enabled=True,
+            trustAnchorArn=found["trustAnchor"]["trustAnchorArn"],
+        )
+    return visit.done("Revocation list imported.", ANCHOR, id=identifier)
+
+
+async def _enable_list(visit: Visit, identifier: str) -> Response:
+    await visit.perform(SERVICE, "EnableCrl", crlId=visit.form.require("crl"))
+    return visit.done("Revocation list enabled.", ANCHOR, id=identifier)
+
+
+async def _disable_list(visit: Visit, identifier: str) -> Response:
+    await visit.perform(SERVICE, "DisableCrl", crlId=visit.form.require("crl"))
+    return visit.done("Revocation list disabled.", ANCHOR, id=identifier)
+
+
+async def _delete_list(visit: Visit, identifier: str) -> Response:
+    await visit.perform(SERVICE, "DeleteCrl", crlId=visit.form.require("crl"))
+    return visit.done("Revocation list deleted.", ANCHOR, id=identifier)
+
+
+async def _new_profile(visit: Visit) -> Response:
+    if visit.posted:
+        with visit.attempt():
+            made = await visit.perform(
+                SERVICE,
+                "CreateProfile",
+                enabled=visit.is_checked("enabled"),
+                **_profile_members(visit),
+            )
+            return visit.done(
+                "Profile created.", PROFILE, id=made["profile"]["profileId"]
+            )
+    return await visit.show(
+        "admin/certificate_profile_new.html",
+        values={
+            **_typed(visit),
+            "duration": visit.text("duration")[:20] or str(DURATION_SECONDS),
+        },
+        accepts_name=visit.is_checked("accepts_name"),
+    )
+
+
+async def _profile(visit: Visit) -> Response:
+    identifier = visit.form.require("id")[:64]
+    if visit.posted:
+        with visit.attempt():
+            return await _operation(visit, _PROFILE_OPERATIONS)(visit, identifier)
+    found = await visit.perform(SERVICE, "GetProfile", profileId=identifier)
+    view = found["profile"]
+    shown = {
+        "name": view["name"],
+        "roles": "\n".join(view["roleArns"]),
+        "policies": "\n".join(view["managedPolicyArns"]),
+        "policy": view.get("sessionPolicy", ""),
+        "duration": str(view["durationSeconds"]),
+    }
+    return await visit.show(
+        "admin/certificate_profile.html",
+        profile=view,
+        values={**shown, **_typed(visit)} if visit.refusal is not None else shown,
+        accepts_name=(
+            visit.is_checked("accepts_name")
+            if visit.refusal is not None
+            else view["acceptRoleSessionName"]
+        ),
+    )
+
+
+async def _save_profile(visit: Visit, identifier: str) -> Response:
+    await visit.perform(
+        SERVICE, "UpdateProfile", profileId=identifier, **_profile_members(visit)
+    )
+    return visit.done("Profile saved.", PROFILE, id=identifier)
+
+
+async def _enable_profile(visit: Visit, identifier: str) -> Response:
+    await visit.perform(SERVICE, "EnableProfile", profileId=identifier)
+    return visit.done("Profile enabled.", PROFILE, id=identifier)
+
+
+async def _disable_profile(visit: Visit, identifier: str) -> Response:
+    await visit.perform(SERVICE, "DisableProfile", profileId=identifier)
+    return visit.done("Profile disabled.", PROFILE, id=identifier)
+
+
+async def _delete_profile(visit: Visit, identifier: str) -> Response:
+    await visit.perform(SERVICE, "DeleteProfile", profileId=identifier)
+    return visit.done("Profile deleted.", LIST)
+
+
+def _typed(visit: Visit) -> dict[str, str]:
+    """What was typed into a form, to be corrected."""
+    return {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
+
+
+def _source(visit: Visit) -> Mapping[str, Any]:
+    pem = visit.form.require("certificates").strip()
+    return {"sourceType": _BUNDLE, "sourceData": {"x509CertificateData": pem}}
+
+
+def _profile_members(visit: Visit) -> dict[str, object]:
+    duration = visit.text("duration")
+    if not (duration.isascii() and duration.isdigit() and len(duration) <= _DIGITS_MAX):
+        raise ValidationError("Give the duration in seconds, 900 to 43200.")
+    return {
+        "name": visit.form.require("name").strip(),
+        "roleArns": visit.text("roles").split(),
+        "managedPolicyArns": visit.text("policies").split(),
+        "sessionPolicy": visit.text("policy") or None,
+        "durationSeconds": int(duration),
+        "acceptRoleSessionName": visit.is_checked("accepts_name"),
+    }
+
+
+async def _read_all(visit: Visit, action: str, member: str) -> Part:
+    """A whole list, which the account's quotas bound; or why it is refused."""
+    found: list[Mapping[str, Any]] = []
+    token: str | None = None
+    for _ in range(_PAGES_MAX):
+        part = await read_part(
+            visit, action, service=SERVICE, pageSize=_PAGE_SIZE, nextToken=token
+        )
+        if part.found is None:
+            return part
+        found += part.get(member)
+        token = part.found.get("nextToken")
+        if token is None:
+            break
+    return Part({member: found})
+
+
+def _anchor_row(view: Mapping[str, Any]) -> AnchorRow:
+    pem = view["source"]["sourceData"]["x509CertificateData"]
+    return AnchorRow(view, anchor_expiries(pem))
+
+
+_Operation = Callable[[Visit, str], Awaitable[Response]]
+
+
+def _operation(visit: Visit, known: Mapping[str, _Operation]) -> _Operation:
+    found = known.get(visit.text("do"))
+    if found is None:
+        raise ValidationError("Unknown operation.")
+    return found
+
+
+_ANCHOR_OPERATIONS: Mapping[str, _Operation] = {
+    "save": _rename_anchor,
+    "enable": _enable_anchor,
+    "disable": _disable_anchor,
+    "delete": _delete_anchor,
+    "import": _import_list,
+    "enable-list": _enable_list,
+    "disable-list": _disable_list,
+    "delete-list": _delete_list,
+}
+_PROFILE_OPERATIONS: Mapping[str, _Operation] = {
+    "save": _save_profile,
+    "enable": _enable_profile,
+    "disable": _disable_profile,
+    "delete": _delete_profile,
+}
+
+PAGES = (
+    PageRoute(LIST, HERE, _list, GET),
+    PageRoute(NEW_ANCHOR, HERE, _new_anchor, BOTH),
+    PageRoute(ANCHOR, HERE, _anchor, BOTH),
+    PageRoute(NEW_PROFILE, HERE, _new_profile, BOTH),
+    PageRoute(PROFILE, HERE, _profile, BOTH),
+)

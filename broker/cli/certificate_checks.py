@@ -1,0 +1,56 @@
+"""What ``broker doctor`` says of trust anchors and revocation lists."""
+
+from datetime import timedelta
+
+from broker.cli.findings import Finding, good, warning
+from broker.clock import Clock
+from broker.identities.roles_anywhere import anchor_expiries, list_expiry
+from broker.storage import Stores
+
+ANCHOR_SOON = timedelta(days=45)
+"""AWS warns of a trust anchor's end from 45 days before on."""
+
+LIST_SOON = timedelta(days=1)
+_SUBJECT = "roles anywhere"
+
+
+async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
+    """Find trust anchors and revocation lists that end, or have ended.
+
+    An enabled list that is out of date refuses every certificate of its issuer.
+    """
+    directory, now = stores.directory, clock.now()
+    found: list[Finding] = []
+    anchors = 0
+    for account in await directory.list_accounts():
+        for anchor in await directory.list_trust_anchors(account.account_id):
+            anchors += 1
+            found += [
+                warning(
+                    _SUBJECT,
+                    f"{one.subject[:200]} of {anchor.arn} {_ends(one.at <= now)}"
+                    f" {one.at:%Y-%m-%d}",
+                    "aws rolesanywhere update-trust-anchor with the next certificate"
+                    " beside it",
+                )
+                for one in anchor_expiries(anchor.certificates)
+                if anchor.enabled and one.at and one.at <= now + ANCHOR_SOON
+            ]
+        for listed in await directory.list_certificate_lists(account.account_id):
+            due = list_expiry(listed.data).at
+            if listed.enabled and due is not None and due <= now + LIST_SOON:
+                found.append(
+                    warning(
+                        _SUBJECT,
+                        f"the revocation list {listed.name} ({listed.arn})"
+                        f" {_ends(due <= now)} {due:%Y-%m-%d %H:%M} UTC; then it refuses"
+                        " its issuer's certificates",
+                        "aws rolesanywhere update-crl with the authority's next list",
+                    )
+                )
+    text = f"{anchors} trust anchors"
+    return [*([good(_SUBJECT, text)] if anchors else []), *found]
+
+
+def _ends(has_ended: bool) -> str:  # reads as a word
+    return "ended on" if has_ended else "ends on"
