@@ -19,9 +19,10 @@ from broker.model.arn import iam_arn
 _FILE_BYTES_MAX = 262_144
 _ORGANISATIONS_MAX = 50
 _ACCOUNTS_MAX = 100
-"""In one organisation: each one's provider verifies every proof."""
+_PROVIDERS_MAX = 200
+"""In one organisation: each of those that know the issuer verifies a proof."""
 
-_PROVIDERS_MAX = 10
+_PROVIDERS_OF_ONE_MAX = 10
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{12}", re.ASCII)
 _PROVIDER = re.compile(r"(?:saml|oidc|ldap)-provider/[\w./:~%-]{1,255}", re.ASCII)
@@ -159,6 +160,10 @@ def _organisation(name: str, value: object) -> Organisation:
             f"{name}: nobody can sign in; name Providers, or set Passwords: true, for"
             " an account"
         )
+    if sum(len(one.providers) for one in members) > _PROVIDERS_MAX:
+        raise OrganisationsFileError(
+            f"{name}: all accounts together can have {_PROVIDERS_MAX} Providers"
+        )
     return Organisation(
         name=name,
         display_name=_display_name(given, name) or name,
@@ -176,9 +181,9 @@ def _member(number: str, value: object, organisation: str) -> MemberAccount:
         ) from error
     given = _mapping(value or {}, place, {"DisplayName", "Providers", "Passwords"})
     providers = given.get("Providers") or []
-    if not isinstance(providers, list) or len(providers) > _PROVIDERS_MAX:
+    if not isinstance(providers, list) or len(providers) > _PROVIDERS_OF_ONE_MAX:
         raise OrganisationsFileError(
-            f"{place}.Providers must be a list of at most {_PROVIDERS_MAX}"
+            f"{place}.Providers must be a list of at most {_PROVIDERS_OF_ONE_MAX}"
         )
     for provider in providers:
         if not isinstance(provider, str) or not _PROVIDER.fullmatch(provider):

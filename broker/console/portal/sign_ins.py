@@ -4,7 +4,7 @@ An identity provider's proof opens the portal instead of one role when the sign-
 to lead to it. An IAM user has a console session already, which opens it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -60,6 +60,7 @@ _ONE_TIME_USES = {
 }
 """What a sign-in uses up whose proof itself may come again."""
 
+_ROLES_MAX = 5000
 _EARLIER_MAX = 7
 """Sign-ins of a browser that go on beside its newest."""
 
@@ -235,7 +236,7 @@ class PortalSignIns:
             elif pending.subject:
                 prove_with = self._ask_directory
             proved_ones = await prove_with(request, pending, now, organisation)
-            found.extend(_admitted(proved_ones, organisation))
+            found.extend(_bounded(_admitted(proved_ones, organisation)))
             if not found:
                 raise AccessDenied(
                     "Your identity provider gives you no role in this organisation."
@@ -468,6 +469,17 @@ def _admitted(
     if not counting or counting[0] is first:
         return counting
     return [replace(first, roles=()), *counting]
+
+
+def _bounded(found: Sequence[PortalIdentity]) -> Iterator[PortalIdentity]:
+    """The same with so many roles as a sign-in holds.
+
+    Whoever administers a member account maps any number of roles to its groups.
+    """
+    left = _ROLES_MAX
+    for one in found:
+        yield replace(one, roles=one.roles[:left])
+        left = max(0, left - len(one.roles))
 
 
 def _account_of(provider_arn: str) -> AccountId:

@@ -97,6 +97,15 @@ WRONG = {
         corp(f'"011122223333": {{Providers: [{PROVIDERS}]}}'),
         "at most 10",
     ),
+    "too many providers together": (
+        corp(
+            ", ".join(
+                f'"{100_000_000_000 + n}": {{Providers: [{PROVIDERS[:178]}]}}'
+                for n in range(21)
+            )
+        ),
+        "together can have 200",
+    ),
     "an ARN": (
         corp('"011122223333": {Providers: ["arn:aws:iam::1:saml-provider/C"]}'),
         "is no provider",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from lxml import html
 
+from broker.console.portal import sign_ins
 from broker.identities.organisations import Organisations, parse_organisations
 from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy
@@ -185,6 +186,23 @@ async def test_an_assertion_is_good_for_one_portal_once(world: SignInWorld) -> N
         posted = await browser.post("/saml", data=data)
         statuses.append((await browser.get(posted.headers["location"])).status_code)
     assert statuses == [303, 400, 400]
+
+
+async def test_a_sign_in_holds_only_so_many_roles(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_ins, "_ROLES_MAX", 2)
+    deploy = f"{role_arn('Deploy', ONE)},arn:aws:iam::{ONE}:saml-provider/Corp"
+    for roles, held in (
+        ([pair("Reader"), deploy], [role_arn("Deploy", ONE), role_arn("Reader")]),
+        (
+            [pair("Reader"), pair("Admin"), deploy],
+            [role_arn("Admin"), role_arn("Reader")],
+        ),
+    ):
+        person = Person(world)
+        await person.sign_in(*roles, place="corp")
+        assert listed(await person.browser.get(START)) == held
 
 
 async def test_a_members_trust_policy_decides_as_ever(world: SignInWorld) -> None:
