@@ -16,8 +16,10 @@ from broker.errors import (
     NoSuchEntity,
     SignatureDoesNotMatch,
 )
+from broker.federation.web_identity import require_allowed_role
 from broker.identities import instances as rules
 from broker.identities.accounts import require_account
+from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage, Origin, subject_digest
 from broker.model.machines import Instance, InstanceProfile
 from broker.model.proof_used import ProofUsed
@@ -109,11 +111,7 @@ class Machines:
         self, given: types.RegisterInstanceWithWebIdentityRequest, call: Call
     ) -> types.RegisterInstanceWithWebIdentityResponse:
         identity = call.federated
-        if identity.replay_id is not None:
-            raise AccessDenied(
-                f"Tokens of {identity.provider_arn} can be used once, for a session;"
-                " register with a join token."
-            )
+        _refuse_tokens_that_end(identity)
         profile = await self._profile(given["InstanceProfileArn"], call)
         if profile is None:
             raise AccessDenied(detail="the instance profile was deleted just now")
@@ -141,6 +139,8 @@ class Machines:
         role = None
         if profile is not None and profile.role_id is not None:
             role = await self._fresh.find_role_by_id(call.account, profile.role_id)
+        if role is not None:
+            require_allowed_role(call.federated, role.arn)
         return (
             Need(
                 action=f"broker:{_BY_TOKEN}",
@@ -231,6 +231,24 @@ class Machines:
             call.account, arn.rpartition("/")[2]
         )
         return profile if profile is not None and profile.arn == arn else None
+
+
+def _refuse_tokens_that_end(identity: FederatedIdentity) -> None:
+    """Refuse tokens of which something must end that a machine would outlive.
+
+    Raises:
+        AccessDenied: the token counts once, or the broker issued it to a session.
+    """
+    if identity.replay_id is not None:
+        raise AccessDenied(
+            f"Tokens of {identity.provider_arn} can be used once, for a session;"
+            " register with a join token."
+        )
+    if identity.sealed_lineage:
+        raise AccessDenied(
+            "A token that the broker issued to a session cannot register an instance,"
+            " which would outlive the session; register with a join token."
+        )
 
 
 def _lineage(instance: Instance) -> Lineage:

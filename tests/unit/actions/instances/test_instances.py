@@ -11,7 +11,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from broker.errors import AccessDenied, InvalidIdentityToken
+from broker.model.account import AccountId
+from broker.model.federated import FederatedIdentity
+from broker.model.principal import Principal, PrincipalType
 from tests.support.broker import Key
+from tests.support.calls import perform, told
 from tests.support.in_process import in_process
 from tests.support.machines import ACCOUNT, TRUST, Fleet, Machine, public_text
 
@@ -327,3 +332,85 @@ async def test_handing_out_a_role_needs_the_permission_to_pass_it(
     }
     await allow(own, right)
     assert await codes() == ["", ""]
+
+
+PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/issuer.example"
+PROFILE = f"arn:aws:iam::{ACCOUNT}:instance-profile/nodes"
+
+
+def vouched(**changed: Any) -> FederatedIdentity:
+    """What a token of the provider proved."""
+    account = AccountId(ACCOUNT)
+    given: dict[str, Any] = {
+        "principal": Principal.from_provider(
+            PrincipalType.WEB_IDENTITY, account, provider=PROVIDER, subject="node-1"
+        ),
+        "account": account,
+        "provider_arn": PROVIDER,
+        "provider_id": "OIDCPEXAMPLE",
+        "issuer": "https://issuer.example",
+        "subject": "node-1",
+    }
+    return FederatedIdentity(**{**given, **changed})
+
+
+@pytest.fixture
+async def nodes(fleet: Fleet) -> Fleet:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Federated": PROVIDER},
+        "Action": "broker:RegisterInstanceWithWebIdentity",
+    }
+    trust = json.loads(TRUST)
+    trust["Statement"] = [trust["Statement"], statement]
+    await fleet.add_profile("nodes", json.dumps(trust))
+    return fleet
+
+
+async def vouch(
+    fleet: Fleet, identity: FederatedIdentity, profile: str = PROFILE
+) -> str:
+    """The ARN of the machine that registers."""
+    services = fleet.broker.services
+    answer = await perform(
+        services,
+        services.registry.get("broker", "RegisterInstanceWithWebIdentity"),
+        {
+            "InstanceProfileArn": profile,
+            "WebIdentityToken": "told",
+            "PublicKey": public_text(Ed25519PrivateKey.generate()),
+        },
+        told(identity=identity),
+    )
+    arn: str = answer["InstanceAssociation"]["InstanceArn"]
+    return arn
+
+
+async def test_a_provider_vouches_where_the_roles_trust_policy_says_so(
+    nodes: Fleet,
+) -> None:
+    arn = await vouch(nodes, vouched())
+    (listed,) = (await nodes.manage("ListInstances"))["Instances"]
+    assert (listed["Arn"], listed["RegisteredBy"]) == (arn, PROVIDER)
+    allowed = f"arn:aws:iam::{ACCOUNT}:role/nodes"
+    await vouch(nodes, vouched(allowed_roles=frozenset({allowed})))
+    for identity, profile in (
+        (vouched(), PROFILE.replace("nodes", "web")),  # its role trusts EC2 alone
+        (vouched(), PROFILE.replace("nodes", "none")),
+        (vouched(provider_arn="x", principal=other_provider()), PROFILE),
+        (vouched(allowed_roles=frozenset()), PROFILE),
+        (vouched(replay_id=("jti", "1")), PROFILE),
+        (vouched(sealed_lineage="sealed"), PROFILE),
+    ):
+        with pytest.raises((AccessDenied, InvalidIdentityToken)):
+            await vouch(nodes, identity, profile)
+    assert len((await nodes.manage("ListInstances"))["Instances"]) == 2
+
+
+def other_provider() -> Principal:
+    return Principal.from_provider(
+        PrincipalType.WEB_IDENTITY,
+        AccountId(ACCOUNT),
+        provider=f"{PROVIDER}/other",
+        subject="node-1",
+    )
