@@ -379,7 +379,7 @@ def _build(
             Proof.WEB_IDENTITY: TokenScheme(web_identity, claimed_providers),
             Proof.LDAP: LdapScheme(directory_passwords, ldap, directories.at_api),
             Proof.CERTIFICATE: CertificateScheme(fresh, endpoints),
-            Proof.JOIN_TOKEN: JoinTokenScheme(stores.directory),
+            Proof.JOIN_TOKEN: JoinTokenScheme(stores.directory, fresh),
             Proof.MACHINE_TOKEN: MachineTokenScheme(web_identity),
             Proof.INSTANCE: InstanceScheme(fresh),
         },

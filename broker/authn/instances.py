@@ -30,9 +30,11 @@ from broker.identities.instances import (
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.caller import Caller
-from broker.model.machines import Instance
+from broker.model.lineage import read_lineage
+from broker.model.machines import Instance, JoinToken
 from broker.model.principal import EC2, Principal
 from broker.model.request import Given, RequestContext
+from broker.sessions.lineage import find_end, trace_token
 from broker.sessions.one_time_use import one_time_use
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.port.instance_profiles import InstanceReader
@@ -94,8 +96,9 @@ class InstanceScheme:
 class JoinTokenScheme:
     """``JoinToken`` proves that a machine may register."""
 
-    def __init__(self, directory: InstanceReader) -> None:
+    def __init__(self, directory: InstanceReader, fresh: FreshDirectory) -> None:
         self._directory = directory
+        self._fresh = fresh
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
@@ -117,7 +120,9 @@ class JoinTokenScheme:
         )
         if token is None:
             _refuse("no such join token")
-        fault = find_fault(token, request.raw.source_ip, request.now)
+        fault = find_fault(
+            token, request.raw.source_ip, request.now
+        ) or await self._find_end(token)
         if fault:
             raise ProofRefused(
                 InvalidClientTokenId(detail=fault), account=account, arn=token.arn
@@ -126,6 +131,15 @@ class JoinTokenScheme:
             account, service=EC2, arn=token.arn, name=token.token_id
         )
         return ProofResult(caller=Caller(principal=principal)), given
+
+    async def _find_end(self, token: JoinToken) -> str:
+        """Why what made the token has ended; empty while it has not."""
+        traces = trace_token(
+            read_lineage(token.lineage),
+            token.account,
+            int(token.created_at.timestamp() * 1000),
+        )
+        return await find_end(traces, self._fresh)
 
 
 class MachineTokenScheme:

@@ -17,6 +17,7 @@ from broker.identities.limits import Quota, require_within
 from broker.identities.networks import is_within, parse_networks
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import Arn
+from broker.model.lineage import Lineage, lineage_row
 from broker.model.machines import Instance, InstanceProfile, JoinToken
 from broker.model.secret import Secret
 from broker.stores.directory.port.instance_profiles import (
@@ -26,7 +27,9 @@ from broker.stores.directory.port.instance_profiles import (
 
 JOIN_SECONDS = 3600
 JOIN_SECONDS_MIN = 60
-JOIN_SECONDS_MAX = 7 * 86_400
+JOIN_SECONDS_MAX = 36 * 3600
+"""Revocations of what made a token are kept longer than that."""
+
 KEY_BYTES = 32
 """Of an Ed25519 public key. Source: RFC 8032, 5.1.5."""
 
@@ -44,12 +47,13 @@ async def create_join_token(
     addresses: Iterable[str] = (),
     created_by: str,
     now: datetime,
+    lineage: Lineage | None = None,
 ) -> tuple[JoinToken, Secret]:
     """Make a token that admits one machine, and delete the expired ones.
 
     The secret is not kept and cannot be shown again. ``seconds`` is how long it is
     valid, ``addresses`` are the networks it may be used from, and ``created_by`` is the
-    ARN of who asks for it.
+    ARN of who asks for it, ``lineage`` what its session came from.
 
     Raises:
         ValidationError: the lifetime or an address is not allowed.
@@ -73,6 +77,7 @@ async def create_join_token(
         expires_at=now + timedelta(seconds=seconds),
         created_by=created_by,
         addresses=networks,
+        lineage=() if lineage is None else tuple(lineage_row(lineage)),
     )
     await change.insert_join_token(token)
     return token, Secret(secret)

@@ -23,7 +23,7 @@ from broker.stores.urls import DatabaseLocation, PostgresqlLocation, SqliteLocat
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest revision; a test compares it with the folder."""
 
 _KNOWN = frozenset({f"{number:04}" for number in range(1, int(HEAD) + 1)})

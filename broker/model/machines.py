@@ -65,7 +65,8 @@ class JoinToken:
     """Admits one machine to an instance profile; only its SHA-256 is kept.
 
     ``addresses`` are the networks it may be used from; empty for any. ``instance_id`` is
-    the machine that used it, empty before that.
+    the machine that used it, empty before that. ``lineage`` is that of the session that
+    made it, as a row: the token ends with it.
     """
 
     account: AccountId
@@ -77,6 +78,7 @@ class JoinToken:
     created_by: str
     addresses: tuple[str, ...] = ()
     instance_id: str = ""
+    lineage: tuple[object, ...] = ()
 
     @property
     def arn(self) -> str:

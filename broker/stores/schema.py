@@ -477,6 +477,7 @@ JOIN_TOKENS = Table(
     Column("created_by", Text, nullable=False),
     _json("addresses", "[]"),
     Column("instance_id", _KEY, nullable=False),
+    _json("lineage", "[]"),
     UniqueConstraint("account", "digest", name="join_tokens_digest"),
 )
 

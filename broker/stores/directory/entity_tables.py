@@ -51,6 +51,8 @@ TIME = ColumnFormat(to_micros, from_micros)
 FLAG = ColumnFormat(int, bool)
 MAPPING = ColumnFormat(dump_mapping, load_mapping)
 TEXTS = ColumnFormat(dump, load_texts)
+ROW = ColumnFormat(dump, lambda text: tuple(json.loads(text)))
+"""A row of a model's own, such as a lineage."""
 
 
 def name_key(name: str) -> str:

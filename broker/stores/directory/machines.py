@@ -11,6 +11,7 @@ from broker.model.machines import DeletionTask, Instance, InstanceProfile, JoinT
 from broker.model.page import Page, PageRequest
 from broker.stores.directory.entity_tables import (
     MAPPING,
+    ROW,
     TEXTS,
     TIME,
     EntityTable,
@@ -35,7 +36,12 @@ _PROFILE_TABLE = EntityTable(
 )
 _INSTANCE_TABLE = EntityTable(INSTANCES, Instance, registered_at=TIME)
 _JOIN_TABLE = EntityTable(
-    JOIN_TOKENS, JoinToken, created_at=TIME, expires_at=TIME, addresses=TEXTS
+    JOIN_TOKENS,
+    JoinToken,
+    created_at=TIME,
+    expires_at=TIME,
+    addresses=TEXTS,
+    lineage=ROW,
 )
 _TASK_TABLE = EntityTable(DELETION_TASKS, DeletionTask, made_at=TIME)
 

@@ -52,6 +52,7 @@ def token(number: int, **changed: object) -> JoinToken:
         "expires_at": NOW + timedelta(hours=number),
         "created_by": "operator",
         "addresses": ("10.0.0.0/8",),
+        "lineage": ("111111111111", 0, "AIDA1", 0, 7, 0, 0, [["m", "k", "p", 1]]),
     }
     return JoinToken(**{**given, **changed})  # type: ignore[arg-type]
 

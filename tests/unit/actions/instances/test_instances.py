@@ -15,6 +15,7 @@ from broker.errors import AccessDenied, InvalidIdentityToken
 from broker.model.account import AccountId
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
+from broker.sessions.revoke import revoke_key_id
 from tests.support.broker import Key
 from tests.support.calls import perform, told
 from tests.support.in_process import in_process
@@ -107,6 +108,33 @@ async def test_a_join_token_admits_one_machine(fleet: Fleet) -> None:
     (listed,) = (await fleet.manage("ListJoinTokens"))["JoinTokens"]
     assert listed["InstanceId"] == admitted.instance_id
     assert token not in str(listed)
+
+
+async def test_a_join_token_ends_with_the_session_that_made_it(fleet: Fleet) -> None:
+    made = await fleet.broker.ask("sts", "GetSessionToken", fleet.root)
+    session = Key.of(made["Credentials"])
+    tokens = [
+        (
+            await fleet.broker.ask(
+                "broker", "CreateJoinToken", session, InstanceProfileName="web"
+            )
+        )["Token"]
+        for _ in "12"
+    ]
+    early = Machine(fleet.broker)
+    assert (await early.join(tokens[0])).status == 200
+    async with fleet.broker.services.stores.directory.change(
+        AccountId(ACCOUNT)
+    ) as change:
+        await revoke_key_id(
+            change,
+            account=AccountId(ACCOUNT),
+            access_key_id=session.access_key_id,
+            now=fleet.broker.clock.now(),
+        )
+    reply = await Machine(fleet.broker).join(tokens[1])
+    assert reply.code == "InvalidClientTokenId"
+    assert await early.credentials(), "a machine that is in is no session's"
 
 
 async def test_a_join_token_that_does_not_count(fleet: Fleet) -> None:
