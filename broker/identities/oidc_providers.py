@@ -89,6 +89,10 @@ async def create_oidc_provider(
     holder = await change.find_oidc_provider(account.account_id, provider.host_and_path)
     if holder is not None:
         raise taken
+    # An issuer without a dot: its condition keys would be those of a directory.
+    number, name = account.account_id, provider.host_and_path
+    if await change.find_ldap_provider(number, name) is not None:
+        raise taken
     count = await change.count(account.account_id, "oidc_providers")
     require_within(account, Quota.OIDC_PROVIDERS, count + 1)
     try:

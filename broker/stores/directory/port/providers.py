@@ -75,7 +75,9 @@ class SamlProviderChange(SamlProviderReader, EntityCounter, Protocol):
         ...
 
 
-class OidcProviderChange(OidcProviderReader, EntityCounter, Protocol):
+class OidcProviderChange(
+    OidcProviderReader, LdapProviderReader, EntityCounter, Protocol
+):
     """Writes to OpenID Connect providers."""
 
     async def insert_oidc_provider(self, provider: OidcProvider) -> None: ...

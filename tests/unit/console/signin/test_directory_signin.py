@@ -187,6 +187,24 @@ async def test_deleting_the_provider_ends_what_it_opened(
         await world.services.leavers.ask()
 
 
+async def test_a_sign_in_is_with_the_provider_that_it_began_with(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    async with directory_world(tmp_path, slapd, {"staff": ["Staff"]}) as world:
+        browser = world.browser()
+        sent = await send_password(browser, "ann")
+        directory = world.services.stores.directory
+        provider = await directory.find_ldap_provider(ACCOUNT, "corp")
+        assert provider is not None
+        async with directory.change(ACCOUNT) as change:
+            await change.delete_ldap_provider(provider)
+            await change.insert_ldap_provider(replace(provider, unique_id="LDAPPNEW"))
+        refused = await browser.get(sent.headers["location"])
+        assert refused.status_code == 403
+        record = await world.recorded("sts:AssumeRoleWithLDAPIdentity")
+        assert record.error_code == "IDPRejectedClaim"
+
+
 async def test_a_directory_that_is_away_says_so(slapd: Slapd, tmp_path: Path) -> None:
     nowhere = ["ldaps://localhost:1"]
     async with directory_world(
