@@ -188,3 +188,16 @@ async def test_without_the_directory_nothing_new_is_made_and_nobody_loses_anythi
             while (await away.role()).status_code != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert (await away.refresh()).status_code == 200
+
+
+async def test_who_is_found_to_have_left_is_ended_without_waiting(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    async with opened(slapd, tmp_path, "expired") as (world, people):
+        gone = people["expired"]
+        leave(slapd, "expired")
+        await world.services.leavers.ask()
+        assert await is_open(gone)
+        assert (await gone.role()).status_code == 401
+        await world.services.leavers.ask()
+        assert not await is_open(gone)

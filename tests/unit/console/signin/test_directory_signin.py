@@ -274,3 +274,17 @@ async def test_in_an_organisation_one_password_opens_several_accounts(
         assert "Staff" in shown
         assert "Boss" in shown
         assert OTHER in shown
+
+
+async def test_a_role_that_went_meanwhile_is_not_opened(tmp_path: Path) -> None:
+    staff = f"cn=staff,{GROUPS}"
+    with start_slapd(
+        person("ann"), person("bob"), group("staff", dn_of("ann"), dn_of("bob"))
+    ) as own:
+        async with directory_world(tmp_path, own, {"staff": ["Staff"]}) as world:
+            browser = world.browser()
+            sent = await send_password(browser, "ann")
+            own.modify(staff, "delete: member", f"member: {dn_of('ann')}")
+            refused = await browser.get(sent.headers["location"])
+            assert refused.status_code == 403
+            assert "no longer have this role" in text_of(refused)
