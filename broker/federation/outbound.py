@@ -158,11 +158,15 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         deadline = asyncio.get_running_loop().time() + self._deadline_seconds
+        begun = _Begun()
+        request.extensions = {**request.extensions, "trace": begun}
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._send(request, deadline)
         except TimeoutError as error:
-            raise httpx2.ConnectTimeout("no answer within the deadline") from error
+            if begun.has:
+                raise httpx2.ReadTimeout("no answer within the deadline") from error
+            raise httpx2.ConnectTimeout("no connection within the deadline") from error
         except (AddressRefusedError, OSError, UnicodeError) as error:
             raise httpx2.ConnectError(str(error)) from error
 
@@ -217,6 +221,7 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
                 # leave time for the next address
                 "timeout": {"connect": self._deadline_seconds / 2},
                 "sni_hostname": target.host,
+                "trace": request.extensions["trace"],
             },
         )
         try:
@@ -265,6 +270,17 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
             f"the certificate of {target.host} is not publicly trusted and no"
             " thumbprint of the provider names one that it serves"
         )
+
+
+class _Begun:
+    """Notes that a request's first byte is about to be sent."""
+
+    def __init__(self) -> None:
+        self.has = False
+
+    async def __call__(self, event: str, _info: dict[str, Any]) -> None:
+        if event.endswith("send_request_headers.started"):
+            self.has = True
 
 
 class _PooledTransport(_CheckedTransport):

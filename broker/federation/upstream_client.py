@@ -10,9 +10,10 @@ the AWS console".
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, Final
@@ -37,6 +38,18 @@ VERSION: Final = "2011-06-15"
 _UPSTREAMS_MAX = 256
 _SKEW_SECONDS = 60
 _OK = 200
+_FAULT = 500
+_UNAVAILABLE = 503
+_LIFE_MAX = timedelta(hours=37)
+"""AWS's longest sessions are 36 hours, and clocks differ."""
+
+_KEY_ID = re.compile(r"[!-~]{1,128}")
+_NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+)
 _CLOCK = frozenset({"RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch"})
 
 
@@ -156,7 +169,7 @@ class UpstreamClient:
             )
         try:
             return str(answer.json()["SigninToken"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UpstreamUnclearError("the answer has no SigninToken") from error
 
     async def close(self) -> None:
@@ -183,10 +196,8 @@ class UpstreamClient:
             return await pool.client.request(
                 method, url, headers=dict(headers), content=body
             )
-        except (httpx2.ConnectError, httpx2.UnsupportedProtocol) as error:
+        except _NOT_SENT as error:
             raise UpstreamUnreachableError(str(error) or "no connection") from error
-        except httpx2.ConnectTimeout as error:
-            raise _timed_out(error) from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise UpstreamUnclearError(str(error) or type(error).__name__) from error
         finally:
@@ -197,8 +208,8 @@ class UpstreamClient:
         key = (account, f"{parts.scheme}://{parts.netloc}")
         pool = self._pools.get(key)
         if pool is None:
-            if len(self._pools) >= _UPSTREAMS_MAX:
-                oldest = next(iter(self._pools))
+            idle = (one for one, its in self._pools.items() if not its.in_flight)
+            if len(self._pools) >= _UPSTREAMS_MAX and (oldest := next(idle, None)):
                 await self._pools.pop(oldest).client.aclose()
             pool = self._pools[key] = _Pool(self._outbound, account)
         return pool
@@ -226,16 +237,6 @@ class _Pool:
             follow_redirects=False,
             headers={"user-agent": "federation-broker", "accept": "*/*"},
         )
-
-
-def _timed_out(error: httpx2.ConnectTimeout) -> Exception:
-    """Whether a deadline ended the connecting or the waiting.
-
-    The checked transport has one deadline for both, and tells which by the cause.
-    """
-    if isinstance(error.__cause__, TimeoutError):
-        return UpstreamUnclearError("no answer within the deadline")
-    return UpstreamUnreachableError("no connection within the deadline")
 
 
 def _signed(
@@ -287,25 +288,37 @@ def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
     if answer.status_code != _OK:
         fault = found.get("Error", {})
         code = fault.get("Code") or str(answer.status_code)
-        if not code[:1].isalpha():
-            raise UpstreamUnclearError(f"it answered {answer.status_code}")
+        if code[:1].isalpha() and answer.status_code == _UNAVAILABLE:
+            raise UpstreamUnreachableError(f"it answered {code}")
+        if not code[:1].isalpha() or answer.status_code >= _FAULT:
+            raise UpstreamUnclearError(f"it answered {answer.status_code} {code:.100}")
         raise UpstreamRefusedError(
             code, f"{fault.get('Message', '')}{_skew(code, answer)}"
         )
     try:
         credentials = found["Credentials"]
+        expiration = credentials["Expiration"].astimezone(UTC)
         user = found.get("AssumedRoleUser") or found.get("FederatedUser") or {}
-        return UpstreamCredentials(
+        made = UpstreamCredentials(
             access_key_id=credentials["AccessKeyId"],
             secret_access_key=Secret(credentials["SecretAccessKey"]),
             session_token=Secret(credentials["SessionToken"]),
-            expiration=credentials["Expiration"].astimezone(UTC),
+            expiration=expiration,
             arn=user.get("Arn", ""),
             user_id=user.get("AssumedRoleId") or user.get("FederatedUserId") or "",
             packed_policy_size=found.get("PackedPolicySize", 0),
         )
-    except (KeyError, AttributeError) as error:
+    except (KeyError, AttributeError, OverflowError) as error:
         raise UpstreamUnclearError("the answer has no credentials") from error
+    if not _KEY_ID.fullmatch(made.access_key_id):
+        raise UpstreamUnclearError("the answer has no access key id")
+    now = datetime.now(UTC)
+    if not now < made.expiration < now + _LIFE_MAX:
+        raise UpstreamUnclearError(
+            f"it gave credentials until {made.expiration.isoformat()}: its clock or the"
+            " broker's is wrong"
+        )
+    return made
 
 
 def _skew(code: str, answer: httpx2.Response) -> str:

@@ -1,15 +1,12 @@
-"""Other engines behind roles: a second broker stands for AWS, and moto for its form."""
+"""Other engines behind roles: a second broker stands for AWS."""
 
 import json
 import re
-import socket
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from html import unescape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from tests.scenarios.installation import READER, Installation, policy, trust
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.oidc_issuer import serving
 from tests.support.servers import find_free_port
+from tests.support.upstream import fake_sts
 
 UPSTREAM_ACCOUNT = "999988887777"
 UPSTREAM_ROLE = f"arn:aws:iam::{UPSTREAM_ACCOUNT}:role/ReadOnly"
@@ -251,47 +249,11 @@ ANSWERS = {
 }
 
 
-@contextmanager
-def answering(port: int, status: int | None, body: bytes) -> Iterator[str]:
-    """An upstream that answers every request like this."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            if status is None:
-                self.connection.shutdown(socket.SHUT_RDWR)
-                return
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_args: object) -> None:
-            pass
-
-    with closing(_Server(("127.0.0.1", port), Handler)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join(10)
-
-
-class _Server(ThreadingHTTPServer):
-    def close(self) -> None:
-        self.server_close()
-
-    def handle_error(self, *_args: object) -> None:
-        pass
-
-
 @pytest.mark.parametrize("case", ANSWERS)
 def test_an_unclear_outcome_leaves_the_proof_spent(world: World, case: str) -> None:
     response = world.front.assertion(role_arn("Unclear"))
     with (
-        answering(world.spare, *ANSWERS[case]),
+        fake_sts(world.spare, *ANSWERS[case]),
         pytest.raises(ClientError) as refused,
     ):
         world.saml("Unclear", response)

@@ -1,0 +1,191 @@
+"""Proofs behind another engine's credentials: kills, races, and moto in AWS's place."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from moto.server import ThreadedMotoServer
+
+from tests.scenarios.installation import READER, Installation
+from tests.support.broker import ACCOUNT, REGION, Key
+from tests.support.oidc_issuer import serving
+from tests.support.servers import find_free_port
+from tests.support.storage import STORAGES, broker_on
+from tests.support.upstream import ROLE, FakeSts, fake_sts
+
+SECRET = "a-secret-of-the-upstream"
+NOT_NOW = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+
+
+@dataclass
+class World:
+    front: Installation
+    there: FakeSts
+
+    def sessions(self) -> set[str]:
+        """The key ids that the audit records of role sessions name."""
+        printed = self.front.broker.command("audit", "--json", "--limit", "1000")
+        return {
+            entry["session"]["access_key_id"]
+            for entry in map(json.loads, printed.splitlines())
+            if entry.get("session")
+        }
+
+
+def set_upstream(front: Installation, endpoint: str, role: str = ROLE) -> None:
+    file = front.broker.folder / "upstream.json"
+    definition = {"Endpoint": endpoint, "Method": "AssumeRole"}
+    file.write_text(json.dumps({**definition, "Roles": {"Reader": role}}))
+    command = front.broker.command
+    named = ("upstreams", "set", "aws", "--account", ACCOUNT)
+    command(*named, str(file))
+    command(*named, "--access-key-id", "AKIAEXAMPLE", stdin=f"{SECRET}\n")
+    time.sleep(1.2)  # until every worker knows
+
+
+@contextmanager
+def world_on(storage: str, folder: Path, workers: int) -> Iterator[World]:
+    with serving("/idp") as issuer, fake_sts() as there:
+        reached = f"127.0.0.1:{issuer.port},127.0.0.1:{there.port}"
+        with broker_on(
+            storage, folder, workers=workers, internal_issuers=reached
+        ) as broker:
+            front = Installation(broker, issuer)
+            set_upstream(front, there.url)
+            yield World(front, there)
+
+
+@pytest.fixture(scope="module", params=STORAGES)
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    workers = 1 if request.param == "embedded" else 2
+    folder = tmp_path_factory.mktemp("broker")
+    with world_on(request.param, folder, workers) as made:
+        yield made
+
+
+def outcome(world: World, response: str) -> str:
+    """What one exchange ends with, on a connection of its own."""
+    client = world.front.broker.client("sts")
+    try:
+        answer = client.assume_role_with_saml(
+            RoleArn=READER,
+            PrincipalArn=f"arn:aws:iam::{ACCOUNT}:saml-provider/Corp",
+            SAMLAssertion=response,
+        )
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    except BotoCoreError:
+        return "cut"
+    finally:
+        client.close()
+    return str(answer["Credentials"]["AccessKeyId"])
+
+
+def test_many_at_once_spend_a_proof_once(world: World) -> None:
+    response, before = world.front.assertion(), world.there.asked
+    with ThreadPoolExecutor(12) as pool:
+        found = Counter(pool.map(lambda _: outcome(world, response), range(12)))
+    assert found["InvalidIdentityToken"] == 11, found
+    assert world.there.asked == before + 1
+    (minted,) = set(found) - {"InvalidIdentityToken"}
+    assert minted in world.sessions()
+
+
+def test_what_is_refused_is_good_on_every_worker(world: World) -> None:
+    response = world.front.assertion()
+    world.there.status, world.there.body = 403, NOT_NOW
+    try:
+        found = {outcome(world, response) for _ in range(8)}
+    finally:
+        world.there.status, world.there.body = 200, None
+    assert found == {"UpstreamRefused"}
+    assert outcome(world, response).startswith("ASIAUPSTREAM")
+    assert outcome(world, response) == "InvalidIdentityToken"
+
+
+def test_a_kill_while_the_upstream_is_asked_spends_the_proof(world: World) -> None:
+    """And leaves nothing else: no record of a session that nobody has."""
+    front, there = world.front, world.there
+    before = world.sessions()
+    responses = [front.assertion() for _ in range(3)]
+    while there.arrived.acquire(blocking=False):
+        pass
+    there.hold()
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            asking = [pool.submit(outcome, world, each) for each in responses]
+            for _ in responses:
+                assert there.arrived.acquire(timeout=20)
+            front.broker.kill()
+            assert {each.result() for each in asking} == {"cut"}
+    finally:
+        there.go_on()
+    front.broker.start()
+    assert world.sessions() == before
+    asked = there.asked
+    for each in responses:
+        assert outcome(world, each) == "InvalidIdentityToken"
+    assert there.asked == asked
+    assert outcome(world, front.assertion()).startswith("ASIAUPSTREAM")
+
+
+def test_no_secret_of_the_upstream_is_kept(world: World) -> None:
+    assert SECRET not in world.front.broker.log
+    for file in world.front.broker.folder.rglob("*"):
+        if file.is_file():
+            assert SECRET.encode() not in file.read_bytes(), file
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    port = find_free_port()
+    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.stop()
+
+
+def test_moto_in_awss_place(moto: str, tmp_path: Path) -> None:
+    """Its credentials put and get an object there."""
+
+    def there(service: str, key: Key) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=moto,
+            region_name=REGION,
+            aws_access_key_id=key.access_key_id,
+            aws_secret_access_key=key.secret_access_key,
+            aws_session_token=key.session_token,
+        )
+
+    role = "arn:aws:iam::123456789012:role/Writer"
+    with serving("/idp") as issuer:
+        reached = f"127.0.0.1:{issuer.port},{moto.removeprefix('http://')}"
+        with broker_on("embedded", tmp_path, internal_issuers=reached) as broker:
+            front = Installation(broker, issuer)
+            set_upstream(front, moto, role)
+            answer = front.saml()
+            assert answer["AssumedRoleUser"]["Arn"].startswith(
+                "arn:aws:sts::123456789012:assumed-role/Writer/"
+            )
+    key = Key.of(answer["Credentials"])
+    assert ":assumed-role/Writer/" in there("sts", key).get_caller_identity()["Arn"]
+    s3 = there("s3", key)
+    s3.create_bucket(
+        Bucket="reports", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    s3.put_object(Bucket="reports", Key="today.txt", Body=b"42")
+    assert s3.get_object(Bucket="reports", Key="today.txt")["Body"].read() == b"42"

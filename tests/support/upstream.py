@@ -1,0 +1,104 @@
+"""A server in the place of another STS."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.support.servers import find_free_port
+
+ROLE = "arn:aws:iam::999988887777:role/ReadOnly"
+
+
+def granted(number: int = 1) -> bytes:
+    """What ``AssumeRole`` answers, with keys of this number."""
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    return (
+        '<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+        "<AssumeRoleResult><Credentials>"
+        f"<AccessKeyId>ASIAUPSTREAM{number:08}</AccessKeyId>"
+        "<SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>"
+        f"<Expiration>{ends:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials>"
+        f"<AssumedRoleUser><AssumedRoleId>AROAUPSTREAM:{number}</AssumedRoleId>"
+        "<Arn>arn:aws:sts::999988887777:assumed-role/ReadOnly/someone</Arn>"
+        "</AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>"
+    ).encode()
+
+
+@dataclass
+class FakeSts:
+    """What it answers may be changed while it runs.
+
+    ``status`` None closes the connection, ``body`` None is fresh credentials. While
+    ``holds``, it answers nothing; ``arrived`` is released at each request.
+    """
+
+    port: int
+    status: int | None = 200
+    body: bytes | None = None
+    asked: int = 0
+    arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    goes_on: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def hold(self) -> None:
+        """Answer nothing until `go_on`."""
+        self.goes_on.clear()
+
+    def go_on(self) -> None:
+        """Answer, and what waits too."""
+        self.goes_on.set()
+
+
+@contextmanager
+def fake_sts(
+    port: int = 0, status: int | None = 200, body: bytes | None = None
+) -> Iterator[FakeSts]:
+    """A server that answers every request alike."""
+    there = FakeSts(port or find_free_port(), status, body)
+    there.go_on()
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            with lock:
+                there.asked += 1
+                number = there.asked
+            there.arrived.release()
+            there.goes_on.wait()
+            if there.status is None:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            content = granted(number) if there.body is None else there.body
+            self.send_response(there.status)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    server = _Server(("127.0.0.1", there.port), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield there
+    finally:
+        there.go_on()
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+    def handle_error(self, *_args: object) -> None:
+        pass
