@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -129,6 +130,10 @@ class RunningBroker:
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(20)
+            deadline = time.monotonic() + _START_SECONDS
+            while self._is_listening():  # its workers end a moment later
+                assert time.monotonic() < deadline, "its port stays open"
+                time.sleep(0.02)
 
     def create_account(self, account: str = ACCOUNT, alias: str = "") -> Key:
         """An account's root key."""
@@ -169,6 +174,10 @@ class RunningBroker:
         assert done.returncode == 0, done.stderr
         answer: dict[str, Any] = json.loads(done.stdout or "{}")
         return answer
+
+    def _is_listening(self) -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
 
     def _is_ready(self) -> bool:
         try:
