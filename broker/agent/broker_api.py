@@ -60,13 +60,14 @@ class BrokerApi:
     def __init__(self, origin: str, region: str, ca_file: Path | None = None) -> None:
         parts = urlsplit(origin)
         self._host, self._port = parts.hostname or "", parts.port
-        self._authority = parts.netloc
         self._region = region
         self._tls = None
         if parts.scheme == "https":
             self._tls = ssl.create_default_context(
                 cafile=None if ca_file is None else str(ca_file)
             )
+        self.authority = parts.netloc
+        """What ``Host`` says."""
         self.clock_offset_seconds = 0.0
         """How far the broker's clock is ahead of this machine's."""
 
@@ -98,7 +99,7 @@ class BrokerApi:
         }
         if key is not None:
             headers |= self._signature(key, body, headers["Content-Type"])
-        status, answer = self._post(body, headers)
+        status, _, answer = self.post("/", body, headers)
         try:
             document = json.loads(answer)
             if status == _OK:
@@ -107,28 +108,36 @@ class BrokerApi:
             code, message = str(error["Code"]), str(error.get("Message") or "")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BrokerAwayError(
-                f"{self._authority} answered {status}, but not as a broker does"
+                f"{self.authority} answered {status}, but not as a broker does"
             ) from error
         if status >= _SERVER_ERROR or code == "Throttling":
             raise BrokerAwayError(f"{code}: {message}")
         raise BrokerRefusedError(code, message)
 
-    def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    def post(
+        self, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, str, bytes]:
+        """An answer's status, the error that its head names if any, and its body.
+
+        Raises:
+            BrokerAwayError: there is none.
+        """
         connection = self._connect()
         try:
-            connection.request("POST", "/", body, dict(headers))
+            connection.request("POST", path, body, dict(headers))
             response = connection.getresponse()
             answer = response.read(_ANSWER_BYTES_MAX + 1)
             date = response.getheader("Date")
+            fault = response.getheader("x-amzn-ErrorType") or ""
         except (OSError, HTTPException) as error:
-            raise BrokerAwayError(f"{self._authority}: {error}") from error
+            raise BrokerAwayError(f"{self.authority}: {error}") from error
         finally:
             connection.close()
         if len(answer) > _ANSWER_BYTES_MAX:
-            raise BrokerAwayError(f"{self._authority} answered at too great a length")
+            raise BrokerAwayError(f"{self.authority} answered at too great a length")
         if date:
             self._note_time(date)
-        return response.status, answer
+        return response.status, fault, answer
 
     def _connect(self) -> HTTPConnection:
         if self._tls is None:
@@ -153,7 +162,7 @@ class BrokerApi:
         stamp = self.now().strftime("%Y%m%dT%H%M%SZ")
         signed = {
             "content-type": content_type,
-            "host": self._authority,
+            "host": self.authority,
             "x-amz-date": stamp,
         }
         if key.session_token:

@@ -59,6 +59,7 @@ def _files(settings: AgentSettings) -> Iterator[Finding]:
         identity.join_token_file,
         identity.web_identity_token_file,
         identity.access_key_file,
+        identity.private_key_file,
         settings.container.token_file,
         settings.state_dir / STATE_FILE if identity.is_instance else None,
     )

@@ -4,6 +4,7 @@ Every name in it is known, or the file is refused: a misspelt limit must not be 
 """
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,15 +62,20 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True)
 class IdentitySettings:
-    """What the agent is: exactly one of the first three proves it.
+    """What the agent is: exactly one of the first four proves it.
 
-    A web identity token registers a machine when there is an ``instance_profile_arn``,
+    A certificate opens ``role_arn`` by IAM Roles Anywhere. A web identity token registers a machine when there is an ``instance_profile_arn``,
     and assumes ``role_arn`` otherwise; an access key assumes ``role_arn``.
     """
 
     join_token_file: Path | None = None
     web_identity_token_file: Path | None = None
     access_key_file: Path | None = None
+    certificate_file: Path | None = None
+    private_key_file: Path | None = None
+    chain_file: Path | None = None
+    trust_anchor_arn: str = ""
+    profile_arn: str = ""
     instance_profile_arn: str = ""
     role_arn: str = ""
     session_name: str = ""
@@ -159,6 +165,11 @@ def _read(document: Mapping[str, Any]) -> AgentSettings:
             join_token_file=identity.path("join_token_file"),
             web_identity_token_file=identity.path("web_identity_token_file"),
             access_key_file=identity.path("access_key_file"),
+            certificate_file=identity.path("certificate_file"),
+            private_key_file=identity.path("private_key_file"),
+            chain_file=identity.path("chain_file"),
+            trust_anchor_arn=identity.text("trust_anchor_arn"),
+            profile_arn=identity.text("profile_arn"),
             instance_profile_arn=identity.text("instance_profile_arn"),
             role_arn=identity.text("role_arn"),
             session_name=identity.text("session_name"),
@@ -197,21 +208,30 @@ def _read(document: Mapping[str, Any]) -> AgentSettings:
     return settings
 
 
+_PROOFS = (
+    "join_token_file",
+    "web_identity_token_file",
+    "access_key_file",
+    "certificate_file",
+)
+_WITH_CERTIFICATE = ("private_key_file", "trust_anchor_arn", "profile_arn")
+_ANCHOR = re.compile(
+    r"arn:aws[a-z-]*:rolesanywhere:[a-z0-9-]+:[0-9]{12}:trust-anchor/[0-9a-f-]+"
+)
+
+
 def _check_identity(identity: IdentitySettings) -> None:
-    given = [
-        name
-        for name in ("join_token_file", "web_identity_token_file", "access_key_file")
-        if getattr(identity, name) is not None
-    ]
+    given = [name for name in _PROOFS if getattr(identity, name) is not None]
     if len(given) != 1:
         raise ConfigurationError(
-            "[identity] needs exactly one of join_token_file, web_identity_token_file"
-            f" and access_key_file; it has {', '.join(given) or 'none'}"
+            f"[identity] needs exactly one of {', '.join(_PROOFS)}; it has"
+            f" {', '.join(given) or 'none'}"
         )
+    _check_certificate(identity)
     if identity.join_token_file is not None:
         needed = None
         refused = identity.role_arn or identity.instance_profile_arn
-    elif identity.access_key_file is not None:
+    elif given[0] in {"access_key_file", "certificate_file"}:
         needed = identity.role_arn
         refused = identity.instance_profile_arn
     else:
@@ -226,6 +246,26 @@ def _check_identity(identity: IdentitySettings) -> None:
         raise ConfigurationError(
             f"[identity] with {given[0]} has a role_arn or instance_profile_arn too"
             " many; the broker knows an instance's role"
+        )
+
+
+def _check_certificate(identity: IdentitySettings) -> None:
+    if identity.certificate_file is None:
+        for name in (*_WITH_CERTIFICATE, "chain_file"):
+            if getattr(identity, name):
+                raise ConfigurationError(
+                    f"identity.{name} belongs to certificate_file, which is missing"
+                )
+        return
+    for name in _WITH_CERTIFICATE:
+        if not getattr(identity, name):
+            raise ConfigurationError(
+                f"identity.{name} is missing: certificate_file needs it"
+            )
+    if not _ANCHOR.fullmatch(identity.trust_anchor_arn):
+        raise ConfigurationError(
+            "identity.trust_anchor_arn is not the ARN of a trust anchor; see:"
+            " aws rolesanywhere list-trust-anchors"
         )
 
 

@@ -67,6 +67,11 @@ def make_identity(
     """The identity that the settings describe; it ``saves`` what it learns."""
     if settings.identity.is_instance:
         return InstanceIdentity(settings, api, saves=saves)
+    if settings.identity.certificate_file is not None:
+        # X.509 costs memory, which agents with other identities do not pay.
+        from broker.agent.certificate import CertificateIdentity  # noqa: PLC0415
+
+        return CertificateIdentity(settings, api)
     return RoleIdentity(settings, api)
 
 
@@ -244,13 +249,7 @@ class RoleIdentity:
 
     def get_grant(self) -> Grant:
         """See `Identity`: what the settings say."""
-        arn = self._identity.role_arn
-        return Grant(
-            account=arn.split(":", _ARN_FIELDS)[4],
-            role_name=arn.rpartition("/")[2],
-            role_arn=arn,
-            association_id=arn,
-        )
+        return grant_of_role(self._identity.role_arn)
 
     def get_credentials(self, delivery: str) -> tuple[Credentials, Grant]:
         """See `Identity`; every delivery gets the same."""
@@ -268,6 +267,16 @@ class RoleIdentity:
             action, key = "AssumeRole", load_access_key(identity)
         answer = self._api.call(action, given, version=STS_VERSION, key=key)
         return _credentials(answer, self._api), self.get_grant()
+
+
+def grant_of_role(arn: str) -> Grant:
+    """A role that nothing replaces while it is had."""
+    return Grant(
+        account=arn.split(":", _ARN_FIELDS)[4],
+        role_name=arn.rpartition("/")[2],
+        role_arn=arn,
+        association_id=arn,
+    )
 
 
 def load_access_key(identity: IdentitySettings) -> AccessKey:

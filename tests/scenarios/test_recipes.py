@@ -166,6 +166,23 @@ def test_kubernetes(broker: RunningBroker, tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.long
+def test_machine_certificate(broker: RunningBroker, tmp_path: Path) -> None:
+    etc = tmp_path / "etc"
+    walk = Walk(
+        tmp_path,
+        {
+            **broker.environment,
+            "PATH": path_with(tmp_path, {}),
+            "HOME": str(tmp_path),
+            "PAGER": "",
+        },
+        instead={STS: broker.url, "/etc/broker-agent": str(etc)},
+    )
+    with walking(walk, shares_network=True) as here:
+        here.do(read_steps(RECIPES / "machine-certificate.md"))
+
+
 def test_keycloak(tmp_path: Path) -> None:
     """Ends as the page does: Ana is signed in, with the role of her group."""
     if shutil.which("node") is None or not (NODE / "node_modules").is_dir():

@@ -127,3 +127,44 @@ def test_a_mistake_is_named(tmp_path: Path, change: str, named: str) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="No such file"):
         load_settings(tmp_path / "agent.toml")
+
+
+CERTIFICATE = """
+endpoint = "https://broker.example.com"
+region = "eu-west-1"
+[identity]
+certificate_file = "/m.pem"
+private_key_file = "/m.key"
+trust_anchor_arn = "arn:aws:rolesanywhere:eu-west-1:111122223333:trust-anchor/1-a"
+profile_arn = "arn:aws:rolesanywhere:eu-west-1:111122223333:profile/1-a"
+role_arn = "arn:aws:iam::111122223333:role/web"
+"""
+
+
+def test_a_certificate(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(CERTIFICATE)
+    identity = load_settings(path).identity
+    assert identity.certificate_file == Path("/m.pem")
+    assert not identity.is_instance
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('private_key_file = "/m.key"', "", "private_key_file is missing"),
+        ("profile_arn", "#", "profile_arn is missing"),
+        ("trust_anchor_arn", "#", "trust_anchor_arn is missing"),
+        ("role_arn", "#", "needs role_arn"),
+        ("trust-anchor/", "profile/", "not the ARN of a trust anchor"),
+        ("certificate_file", "join_token_file", "belongs to certificate_file"),
+        ('"/m.pem"', '"/m.pem"\njoin_token_file = "/j"', "exactly one"),
+    ],
+)
+def test_what_a_certificate_needs(
+    tmp_path: Path, before: str, after: str, said: str
+) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(CERTIFICATE.replace(before, after))
+    with pytest.raises(ConfigurationError, match=said):
+        load_settings(path)

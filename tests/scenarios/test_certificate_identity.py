@@ -1,0 +1,142 @@
+"""``broker agent`` with a machine's certificate, beside a broker."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.agent.broker_api import BrokerApi
+from broker.agent.configuration import load_settings
+from broker.agent.identity import make_identity
+from tests.scenarios.test_roles_anywhere import World, sts_of
+from tests.support.broker import ACCOUNT, Key, RunningBroker
+from tests.support.certificates import Issued, elliptic_key, issue, rsa_key
+from tests.support.machine_agent import RunningAgent
+
+
+@pytest.fixture(scope="module")
+def world(broker: RunningBroker, root: Key, iam: Any) -> World:
+    return World(broker, root, iam)
+
+
+def write(folder: Path, machine: Issued, *chain: Issued) -> dict[str, str]:
+    """Its files, as the agent's settings name them."""
+    folder.mkdir(exist_ok=True)
+    certificate, key = folder / "machine.pem", folder / "machine.key"
+    certificate.write_text("".join(one.pem for one in (machine, *chain)))
+    key.write_text(machine.key_pem)
+    key.chmod(0o600)
+    return {"certificate_file": str(certificate), "private_key_file": str(key)}
+
+
+def identity(world: World, files: Mapping[str, str], **more: str) -> dict[str, str]:
+    return {
+        **files,
+        "trust_anchor_arn": world.anchor["trustAnchorArn"],
+        "profile_arn": world.profile["profileArn"],
+        "role_arn": world.role,
+        **more,
+    }
+
+
+@pytest.fixture(params=["RSA", "EC"])
+def machine(request: pytest.FixtureRequest, world: World) -> Issued:
+    key = rsa_key() if request.param == "RSA" else elliptic_key()
+    return world.intermediate.issue("web-1", key=key)
+
+
+def agent(world: World, folder: Path, given: Mapping[str, object]) -> RunningAgent:
+    made = RunningAgent(folder, world.broker.url, given)
+    made.write_config()
+    return made
+
+
+def arn_of(world: World, *credentials: str) -> str:
+    names = ("accessKeyId", "secretAccessKey", "sessionToken")
+    sts = sts_of(world, dict(zip(names, credentials, strict=True)))
+    arn: str = sts.get_caller_identity()["Arn"]
+    return arn
+
+
+def test_programs_get_the_role(world: World, machine: Issued, tmp_path: Path) -> None:
+    """With the chain in the same file, and in one of its own."""
+    files = write(tmp_path, machine, world.intermediate)
+    made = agent(world, tmp_path, identity(world, files))
+    printed = json.loads(made.run("process").stdout)
+    arn = arn_of(
+        world,
+        printed["AccessKeyId"],
+        printed["SecretAccessKey"],
+        printed["SessionToken"],
+    )
+    role, _, name = arn.rpartition("/")
+    assert role == f"arn:aws:sts::{ACCOUNT}:assumed-role/Machine"
+    assert int(name, 16) == machine.certificate.serial_number
+    left = datetime.fromisoformat(printed["Expiration"]) - datetime.now(UTC)
+    assert timedelta(minutes=55) < left <= timedelta(hours=1)
+    chain = tmp_path / "chain.pem"
+    chain.write_text(world.intermediate.pem)
+    files = write(tmp_path, machine)
+    made = agent(world, tmp_path, identity(world, files, chain_file=str(chain)))
+    assert made.run("check").returncode == 0
+
+
+def test_a_new_certificate_counts_from_the_next_renewal_on(
+    world: World, tmp_path: Path
+) -> None:
+    made = agent(world, tmp_path, identity(world, write(tmp_path, world.root)))
+    settings = load_settings(made.config)
+    api = BrokerApi(settings.endpoint, settings.region)
+    kept = make_identity(settings, api)
+    for number in (1, 2):
+        machine = world.intermediate.issue(f"web-{number}", key=rsa_key())
+        write(tmp_path, machine, world.intermediate)
+        found, grant = kept.get_credentials("2.0")
+        assert grant.role_arn == world.role
+        arn = arn_of(
+            world, found.access_key_id, found.secret_access_key, found.session_token
+        )
+        name = arn.rpartition("/")[2]
+        assert int(name, 16) == machine.certificate.serial_number
+
+
+@pytest.mark.parametrize("case", ["stranger", "subject", "chain"])
+def test_the_broker_decides(world: World, tmp_path: Path, case: str) -> None:
+    strange = issue("Corp Machines", is_authority=True)
+    files = {
+        "stranger": lambda: write(tmp_path, strange.issue("web-1"), strange),
+        "subject": lambda: write(
+            tmp_path, world.intermediate.issue("db-1"), world.intermediate
+        ),
+        "chain": lambda: write(tmp_path, world.intermediate.issue("web-1")),
+    }[case]()
+    made = agent(world, tmp_path, identity(world, files))
+    done = made.run("process")
+    assert done.returncode == 1
+    assert "AccessDeniedException" in done.stderr
+    assert done.stdout == ""
+
+
+def test_what_is_wrong_with_the_files_is_said(world: World, tmp_path: Path) -> None:
+    one, other = (world.intermediate.issue("web-1") for _ in range(2))
+    files = write(tmp_path, one, world.intermediate)
+    made = agent(world, tmp_path, identity(world, files))
+    key = Path(files["private_key_file"])
+    for text, said in (
+        (other.key_pem, "is not the one of the first certificate"),
+        ("nothing", "cannot be used"),
+        ("", "cannot be used"),
+    ):
+        key.write_text(text)
+        done = made.run("process")
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+    key.write_text(one.key_pem)
+    key.chmod(0o644)
+    assert "can be read by others" in made.run("check").stdout
+    Path(files["certificate_file"]).unlink()
+    assert "cannot be used" in made.run("process").stderr
