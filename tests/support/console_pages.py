@@ -32,6 +32,7 @@ OUTSIDE = {
     "/authorize": ["/authorize?client_id=no"],
     "/portal/authorize": ["/portal/authorize"],
     "/portal/device": ["/portal/device", "/portal/device?user_code=no"],
+    "/portal/{account}/{rest:path}": [f"/portal/{ACCOUNT}/nowhere"],
     "/console/login": ["/console/login"],
     "/console/{rest:path}": ["/console/nowhere"],
 }
@@ -109,6 +110,8 @@ for _kind, _name in (("users", "dana"), ("groups", "Finance")):
         ]
 
 NO_PAGES = {
+    "/portal",
+    "/portal/",
     "/portal/{account}",
     "/portal/{account}/role",
     "/saml",

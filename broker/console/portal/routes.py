@@ -6,6 +6,7 @@ from broker.console.context import ConsoleContext
 from broker.console.login_method import LoginMethod
 from broker.console.portal import consents, role_pages, start_page
 from broker.console.portal.consents import Consents
+from broker.console.portal.places import PORTAL
 from broker.console.portal.role_pages import RolePages
 from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.portal.start_page import StartPage
@@ -29,11 +30,14 @@ def add_portal(
         (consents.CONSENT, "POST", consent.answer_client),
         (consents.DEVICE, "GET", consent.device),
         (consents.DEVICE, "POST", consent.answer_device),
+        (PORTAL, "GET", start.begin),
+        (f"{PORTAL}/", "GET", start.begin),
         (start_page.START, "GET", visits.page(start.show)),
         (start_page.SIGN_OUT, "POST", start.sign_out),
         (start_page.FAVOURITES, "POST", visits.page(start.mark_favourite)),
         (role_pages.ROLE, "GET", visits.page(role.show)),
         (role_pages.CREDENTIALS, "POST", visits.page(role.show_credentials)),
         (role_pages.CONSOLE, "POST", visits.page(role.open_console)),
+        (f"{start_page.START}/{{rest:path}}", "GET", start.nowhere),
     ):
         add(path, [method], context.pages.guarded(handler, door=LoginMethod.TERMINAL))

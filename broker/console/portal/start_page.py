@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from broker.actions.portal.assignment_search import ROLES_MAX
 from broker.authn.portal import PortalScheme
-from broker.console.context import ConsoleContext
+from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, is_own_form, require_same_origin
 from broker.console.forms import read_form
 from broker.console.pages.favourite_roles import KEPT_MAX, FavouriteRoles
@@ -27,7 +27,7 @@ from broker.console.portal.visits import PortalVisit, PortalVisits, read_role
 from broker.console.rendering import see_other
 from broker.console.signin.account_page import require_place
 from broker.console.visit import address
-from broker.errors import AccessDenied, ValidationError
+from broker.errors import AccessDenied, NoSuchEntity, ValidationError
 from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.request import Door
@@ -61,6 +61,22 @@ class StartPage:
         self._visits = visits
         self._favourites = FavouriteRoles(context.deps)
         self._recent = RecentRoles(context.deps)
+
+    async def begin(self, request: Request) -> Response:
+        """``GET /portal``: to the portal that this browser knows, or the sign-in page."""
+        for portal in await self._sign_ins.list_open(request):
+            place = portal.organisation or portal.session.account
+            return see_other(START.format(account=place))
+        known = self._context.known.find(request)
+        return see_other(START.format(account=known.place) if known else SIGN_IN)
+
+    async def nowhere(self, _request: Request) -> Response:
+        """Every other path below a start URL.
+
+        Raises:
+            NoSuchEntity: Always.
+        """
+        raise NoSuchEntity("There is no such page.")
 
     async def show(self, visit: PortalVisit) -> Response:
         """``GET /portal/{account}``, with ``q``, a search, and ``from``, a place."""

@@ -289,7 +289,7 @@ async def test_secrets_are_shown_on_a_press_and_are_cached_nowhere(
     ):
         assert line in profile
     got = await person.browser.get(f"{START}/credentials", params={"role": role})
-    assert got.status_code == 405
+    assert got.status_code == 404
     shown = await send(person, "credentials", role=role)
     assert shown.status_code == 200
     assert shown.headers["cache-control"] == "no-store"
@@ -425,6 +425,22 @@ async def test_the_console_leads_to_the_portal_with_the_same_provider(
     assert sent.headers["location"] == onward
     other = await browser.get(f"{START}?with=https://evil.example")
     assert other.headers["location"].startswith(f"/signin/{ACCOUNT}?Destination=")
+
+
+async def test_the_bare_address_leads_to_the_portal_that_the_browser_knows(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_cheap_hashes(monkeypatch)
+    await create_user(world)
+    browser = world.browser()
+    assert (await browser.get("/portal")).headers["location"] == "/signin"
+    await send_password(browser, remember="yes")
+    assert (await browser.get("/portal/")).headers["location"] == "/portal/example"
+    person = await arrived(world)
+    assert (await person.browser.get("/portal")).headers["location"] == START
+    nowhere = await person.browser.get(f"{START}/nowhere")
+    assert nowhere.status_code == 404
+    assert "There is no such page" in nowhere.text
 
 
 async def test_credentials_of_a_page_end_when_one_signs_out(world: SignInWorld) -> None:
