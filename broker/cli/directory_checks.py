@@ -1,6 +1,7 @@
 """``broker doctor`` on LDAP directories: whether each server can be asked."""
 
 import asyncio
+from datetime import datetime
 
 from broker.cli.findings import Finding, good, problem, warning
 from broker.federation.diagnosis import State
@@ -8,6 +9,8 @@ from broker.federation.ldap.dry_run import LdapDryRun
 from broker.federation.ldap.people import LdapPeople
 from broker.settings import Settings, SettingsError
 from broker.storage import Stores
+
+_SECONDS = 8
 
 
 async def check_directories(settings: Settings, stores: Stores) -> list[Finding]:
@@ -44,16 +47,37 @@ async def check_directories(settings: Settings, stores: Stores) -> list[Finding]
     return found
 
 
+async def probe_new_directories(
+    settings: Settings, stores: Stores, created_at: datetime
+) -> list[Finding]:
+    """Try the directories of providers that were created at a moment."""
+    names: set[str] = set()
+    for account in await stores.directory.list_accounts():
+        for provider in await stores.directory.list_ldap_providers(account.account_id):
+            if provider.created_at == created_at:
+                names.add(provider.directory)
+    known = settings.directories.directories
+    found = await asyncio.gather(
+        *(_try(name, LdapPeople(name, known[name])) for name in sorted(names))
+    )
+    return [finding for findings in found for finding in findings]
+
+
 async def _try(name: str, people: LdapPeople) -> list[Finding]:
     dry_run = LdapDryRun(people)
+    subject = f"directory {name}"
     try:
-        await dry_run.try_servers()
+        async with asyncio.timeout(_SECONDS):
+            await dry_run.try_servers()
+    except TimeoutError:
+        return [warning(subject, f"no answer within {_SECONDS} s", "try it again")]
     finally:
         await people.close()
     failed = [check for check in dry_run.checks if check.state is State.FAILED]
-    subject = f"directory {name}"
     if not failed:
-        return [good(subject, f"{len(people.servers)} servers can be asked")]
+        count = len(people.servers)
+        words = "1 server" if count == 1 else f"{count} servers"
+        return [good(subject, f"{words} can be asked")]
     # One that answers is enough to sign in with.
     tell = problem if len(failed) == len(people.servers) else warning
     return [tell(subject, check.found, check.advice) for check in failed]

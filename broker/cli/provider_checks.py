@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from datetime import datetime, timedelta
 
+from broker.cli.directory_checks import probe_new_directories
 from broker.cli.findings import Finding, good, problem, warning
 from broker.clock import Clock
 from broker.federation.addresses import AddressRules
@@ -78,10 +79,13 @@ async def probe_new_providers(
                 if saml.created_at == created_at:
                     arns.append(saml.arn)
                     probes.append(probe_saml(saml, entities))
-        found = await asyncio.gather(*probes)
+        found, directories = await asyncio.gather(
+            asyncio.gather(*probes),
+            probe_new_directories(settings, stores, created_at),
+        )
     finally:
         await keys.close()
-    return [
+    return directories + [
         good(arn, finding.text)
         if finding.level is HealthLevel.GOOD
         else warning(arn, finding.text, finding.advice)

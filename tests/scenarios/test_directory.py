@@ -4,6 +4,7 @@ A broker with two workers in a process of its own: whichever worker a step meets
 knows the person.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from lxml import html
 
 from tests.scenarios.test_recipes import RECIPES, path_with
 from tests.support.broker import Key, RunningBroker, running_broker
+from tests.support.forked import run_forked
 from tests.support.slapd import (
     PASSWORD,
     SERVICE_PASSWORD,
@@ -120,6 +122,20 @@ def test_the_console_gives_nothing_to_who_has_left(
     # Not yet asked about: that takes up to a minute, and is tested with a clock.
     with pytest.raises(ClientError, match="AccessDenied"):
         broker.client("iam", key).create_user(UserName="x")
+
+
+def test_apply_looks_at_a_new_directory_and_doctor_at_all(
+    broker: RunningBroker, tmp_path: Path
+) -> None:
+    given = {
+        "LDAPProviders": [{"Name": "second", "Directory": "corp"}],
+    }
+    path = tmp_path / "second.yaml"
+    path.write_text(json.dumps({"Accounts": {"210987654321": given}}))
+    done = run_forked(("apply", str(path)), broker.environment)
+    assert "+ 210987654321 LDAP provider second" in done.stdout
+    assert "✓ directory corp: 1 server can be asked" in done.stderr
+    assert "directory corp: 1 server can be asked" in broker.command("doctor")
 
 
 def test_broker_providers_test_says_what_fails(
