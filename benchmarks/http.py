@@ -22,6 +22,7 @@ from benchmarks.saml import python3_saml
 from tests.scenarios.installation import Installation, policy, trust
 from tests.support import saml_idp
 from tests.support.broker import ACCOUNT, Key
+from tests.support.certificates import Issued, issue
 from tests.support.oidc_issuer import OidcIssuer, serving
 from tests.support.servers import find_free_port
 from tests.support.storage import STORAGES, broker_on
@@ -79,8 +80,13 @@ def _rates(  # noqa: PLR0917  # the figures it compares with
     url = installation.broker.url
     session = Key.of(installation.web_identity()["Credentials"])
 
-    def row(label: str, lines: Iterable[str], *more: Callable[[float], str]) -> Row:
-        rate = measure(url, lines, folder)
+    def row(
+        label: str,
+        lines: Iterable[str],
+        *more: Callable[[float], str],
+        path: str = "",
+    ) -> Row:
+        rate = measure(f"{url}{path}", lines, folder)
         texts = [
             f"{rate.per_second:.0f}/s",
             f"{rate.per_second / baseline:.0%} of empty",
@@ -103,6 +109,12 @@ def _rates(  # noqa: PLR0917  # the figures it compares with
         "GetCallerIdentity",
         requests.signed(url, session, 20_000, Action="GetCallerIdentity"),
     )
+    machine, members = _machines(installation)
+    yield row(
+        "CreateSession",
+        requests.sessions(url, machine, members, 8_000),
+        path="/sessions",
+    )
     user = _user(installation)
     yield row(
         "GetSessionToken",
@@ -119,6 +131,36 @@ def _rates(  # noqa: PLR0917  # the figures it compares with
             RoleSessionName="bench-{}",
         ),
     )
+
+
+def _machines(installation: Installation) -> tuple[Issued, dict[str, str]]:
+    """A certificate, and what it asks ``CreateSession`` for."""
+    root = issue("Bench Root", is_authority=True)
+    api = installation.broker.client("rolesanywhere", installation.root)
+    anchor = api.create_trust_anchor(
+        name="bench",
+        enabled=True,
+        source={
+            "sourceType": "CERTIFICATE_BUNDLE",
+            "sourceData": {"x509CertificateData": root.pem},
+        },
+    )["trustAnchor"]["trustAnchorArn"]
+    role = installation.iam.create_role(
+        RoleName="BenchMachine",
+        AssumeRolePolicyDocument=trust(
+            (
+                {"Service": "rolesanywhere.amazonaws.com"},
+                ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+                None,
+            )
+        ),
+    )["Role"]["Arn"]
+    profile = api.create_profile(name="bench", roleArns=[role], enabled=True)
+    return root.issue("bench"), {
+        "trustAnchorArn": anchor,
+        "profileArn": profile["profile"]["profileArn"],
+        "roleArn": role,
+    }
 
 
 def _user(installation: Installation) -> Key:

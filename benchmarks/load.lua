@@ -22,7 +22,7 @@ end
 
 failed = 0
 function response(status, _, body)
-  if status ~= 200 then
+  if status ~= 200 and status ~= 201 then
     failed = failed + 1
     if failed == 1 then io.stderr:write(status, " ", body:sub(1, 600), "\n") end
   end

@@ -1,7 +1,8 @@
 """Prepared requests: as many as a run sends, no token or assertion twice."""
 
+import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -11,7 +12,9 @@ from botocore.credentials import Credentials
 
 from tests.scenarios.installation import READER, SAML_PROVIDER, Installation
 from tests.support.broker import REGION, Key
+from tests.support.certificates import Issued
 from tests.support.oidc_issuer import OidcIssuer
+from tests.support.roles_anywhere import sign
 
 _VERSION = "2011-06-15"
 _VERSIONS = {"sts": _VERSION, "iam": "2010-05-08"}
@@ -71,3 +74,15 @@ def signed(
             if request.headers.get(name)
         )
         yield f"{head}\t{body}"
+
+
+def sessions(
+    url: str, machine: Issued, members: Mapping[str, str], count: int
+) -> Iterator[str]:
+    """``CreateSession`` of IAM Roles Anywhere; the durations differ."""
+    for number in range(count):
+        body = json.dumps({**members, "durationSeconds": 900 + number}).encode()
+        headers = sign(f"{url}/sessions", body, machine)
+        del headers["Host"]
+        head = "|".join(f"{name}: {value}" for name, value in headers.items())
+        yield f"{head}\t{body.decode()}"
