@@ -25,7 +25,11 @@ from broker.agent.broker_api import (
     new_nonce,
     signed_token,
 )
-from broker.agent.configuration import AgentSettings, IdentitySettings
+from broker.agent.configuration import (
+    AgentSettings,
+    ConfigurationError,
+    IdentitySettings,
+)
 from broker.agent.credentials import Credentials, Grant
 from broker.agent.private_files import read_text, write_private
 
@@ -65,6 +69,10 @@ def make_identity(
     settings: AgentSettings, api: BrokerApi, *, saves: bool = True
 ) -> Identity:
     """The identity that the settings describe; it ``saves`` what it learns."""
+    if settings.identity == IdentitySettings():
+        raise ConfigurationError(
+            "[identity] is missing; `broker agent pods` alone needs none"
+        )
     if settings.identity.is_instance:
         return InstanceIdentity(settings, api, saves=saves)
     if settings.identity.certificate_file is not None:

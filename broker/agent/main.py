@@ -25,6 +25,7 @@ from broker.agent.identity import (
     make_identity,
 )
 from broker.agent.outputs import process_output
+from broker.agent.pod_service import serve_pods
 from broker.agent.private_files import read_text
 from broker.agent.service import Agent
 
@@ -40,6 +41,8 @@ def run(words: Sequence[str]) -> int:
                 return _check(options.config)
             case "process":
                 return _process(options.config)
+            case "pods":
+                return _serve_pods(options.config)
             case _:
                 return _serve(options.config)
     except (
@@ -61,10 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("serve", "check", "process"),
+        choices=("serve", "check", "process", "pods"),
         default="serve",
-        help="serve (the default), check what is wrong, or print credentials once"
-        " for credential_process",
+        help="serve (the default), check what is wrong, print credentials once"
+        " for credential_process, or serve a Kubernetes node's pods",
     )
     parser.add_argument(
         "--config",
@@ -79,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(path: Path) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     asyncio.run(_run(path))
+    return 0
+
+
+def _serve_pods(path: Path) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    asyncio.run(serve_pods(path))
     return 0
 
 

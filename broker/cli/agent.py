@@ -8,7 +8,9 @@ from broker.agent.main import run
 
 
 def agent(
-    what: Annotated[str, typer.Argument(help="serve, check or process.")] = "serve",
+    what: Annotated[
+        str, typer.Argument(help="serve, check, process or pods.")
+    ] = "serve",
     config: Annotated[
         str, typer.Option(metavar="FILE", help="The agent's settings.")
     ] = "",

@@ -29,6 +29,7 @@ UNITS = {
 }
 MANIFESTS = ROOT / "samples" / "kubernetes" / "broker.yaml"
 WEBHOOK = ROOT / "samples" / "kubernetes" / "webhook.yaml"
+POD_IDENTITY = ROOT / "samples" / "kubernetes" / "pod-identity.yaml"
 REVIEWS = ROOT / "tests" / "unit" / "webhook" / "reviews"
 PROGRAMS = ROOT / ".venv-programs" / "bin"
 SETTINGS = {f"BROKER_{name.upper()}" for name in Settings.model_fields}
@@ -188,6 +189,23 @@ def test_the_webhooks_manifests_fit_together() -> None:
     assert hook["clientConfig"]["service"]["namespace"] == service["namespace"]
 
 
+def test_the_agents_manifest_and_its_pod_fit_together(tmp_path: Path) -> None:
+    each = list(yaml.safe_load_all(POD_IDENTITY.read_text()))
+    (settings,) = [one for one in each if one["kind"] == "ConfigMap"]
+    path = tmp_path / "agent.toml"
+    path.write_text(settings["data"]["agent.toml"])
+    (address,) = load_settings(path).pods.listen
+    (pod,) = [one for one in each if one["kind"] == "Pod"]
+    (made,) = pod["spec"]["containers"]
+    variables = {one["name"]: one["value"] for one in made["env"]}
+    host = variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"].split("/")[2]
+    assert (host, address.port) == (address.host, 80)
+    (source,) = pod["spec"]["volumes"][0]["projected"]["sources"]
+    (mount,) = made["volumeMounts"]
+    file = f"{mount['mountPath']}/{source['serviceAccountToken']['path']}"
+    assert variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] == file
+
+
 def validate(*files: Path) -> None:
     done = subprocess.run(
         [found("kubernetes-validate"), "--strict", "--quiet", *map(str, files)],
@@ -200,7 +218,7 @@ def validate(*files: Path) -> None:
 
 @pytest.mark.long
 def test_kubernetes_knows_every_member_of_the_manifests() -> None:
-    validate(MANIFESTS, WEBHOOK)
+    validate(MANIFESTS, WEBHOOK, POD_IDENTITY)
 
 
 @pytest.mark.long
