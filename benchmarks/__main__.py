@@ -19,6 +19,7 @@ PARTS = (
     "agent",
     "flood",
     "holds",
+    "upstreams",
     "workers",
     "scale",
 )

@@ -286,7 +286,7 @@ def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
             f"it answered {answer.status_code}, which cannot be read"
         ) from error
     if answer.status_code != _OK:
-        fault = found.get("Error", {})
+        fault = found.get("Error") or found  # Ceph answers in the form of S3
         code = fault.get("Code") or str(answer.status_code)
         if code[:1].isalpha() and answer.status_code == _UNAVAILABLE:
             raise UpstreamUnreachableError(f"it answered {code}")

@@ -13,18 +13,18 @@ from tests.support.servers import find_free_port
 ROLE = "arn:aws:iam::999988887777:role/ReadOnly"
 
 
-def granted(number: int = 1) -> bytes:
-    """What ``AssumeRole`` answers, with keys of this number."""
+def granted(number: int = 1, operation: str = "AssumeRole") -> bytes:
+    """What an operation answers, with keys of this number."""
     ends = datetime.now(UTC) + timedelta(hours=1)
     return (
-        '<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
-        "<AssumeRoleResult><Credentials>"
+        f'<{operation}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+        f"<{operation}Result><Credentials>"
         f"<AccessKeyId>ASIAUPSTREAM{number:08}</AccessKeyId>"
         "<SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>"
         f"<Expiration>{ends:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials>"
         f"<AssumedRoleUser><AssumedRoleId>AROAUPSTREAM:{number}</AssumedRoleId>"
         "<Arn>arn:aws:sts::999988887777:assumed-role/ReadOnly/someone</Arn>"
-        "</AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>"
+        f"</AssumedRoleUser></{operation}Result></{operation}Response>"
     ).encode()
 
 
@@ -58,7 +58,12 @@ class FakeSts:
 
 @contextmanager
 def fake_sts(
-    port: int = 0, status: int | None = 200, body: bytes | None = None
+    port: int = 0,
+    status: int | None = 200,
+    body: bytes | None = None,
+    *,
+    operation: str = "AssumeRole",
+    keeps_connections: bool = False,
 ) -> Iterator[FakeSts]:
     """A server that answers every request alike."""
     there = FakeSts(port or find_free_port(), status, body)
@@ -66,6 +71,10 @@ def fake_sts(
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1" if keeps_connections else "HTTP/1.0"
+        wbufsize = -1  # an answer is one packet
+        disable_nagle_algorithm = True
+
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
             with lock:
@@ -76,7 +85,7 @@ def fake_sts(
             if there.status is None:
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
-            content = granted(number) if there.body is None else there.body
+            content = granted(number, operation) if there.body is None else there.body
             self.send_response(there.status)
             self.send_header("content-length", str(len(content)))
             self.end_headers()

@@ -122,6 +122,14 @@ REFUSALS = (
 
 ANSWERS: dict[str, tuple[bytes, type[Exception]]] = {
     **{code: (fault(code, status), Refused) for code, status in REFUSALS},
+    "NoSuchEntity": (  # of radosgw 18.2.7
+        whole(
+            '<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchEntity</Code>'
+            "<Message></Message><RequestId>tx0</RequestId><HostId>1</HostId></Error>",
+            404,
+        ),
+        Refused,
+    ),
     "a code and no message": (fault("AccessDenied", 403, ""), Refused),
     # It did not take the request up.
     "ServiceUnavailable": (fault("ServiceUnavailable", 503), Unreachable),
