@@ -98,7 +98,8 @@ class BrokerApi:
             "User-Agent": "broker-agent",
         }
         if key is not None:
-            headers |= self._signature(key, body, headers["Content-Type"])
+            service = "sts" if version == STS_VERSION else "broker"
+            headers |= self._signature(key, body, headers["Content-Type"], service)
         status, _, answer = self.post("/", body, headers)
         try:
             document = json.loads(answer)
@@ -156,9 +157,9 @@ class BrokerApi:
         self.clock_offset_seconds = offset if abs(offset) > _CLOCK_SECONDS else 0.0
 
     def _signature(
-        self, key: AccessKey, body: bytes, content_type: str
+        self, key: AccessKey, body: bytes, content_type: str, service: str
     ) -> dict[str, str]:
-        """The headers of a request to STS that the key signs (Signature Version 4)."""
+        """The headers of a request that the key signs (Signature Version 4)."""
         stamp = self.now().strftime("%Y%m%dT%H%M%SZ")
         signed = {
             "content-type": content_type,
@@ -171,7 +172,7 @@ class BrokerApi:
         lines = [f"{name}:{value}\n" for name, value in signed.items()]
         digest = hashlib.sha256(body).hexdigest()
         canonical = f"POST\n/\n\n{''.join(lines)}\n{names}\n{digest}"
-        scope = f"{stamp[:8]}/{self._region}/sts/aws4_request"
+        scope = f"{stamp[:8]}/{self._region}/{service}/aws4_request"
         hashed = hashlib.sha256(canonical.encode()).hexdigest()
         secret = b"AWS4" + key.secret_access_key.encode()
         for part in scope.split("/"):

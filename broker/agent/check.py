@@ -137,7 +137,11 @@ def _ended(settings: AgentSettings, what: str) -> str:
 
 def _not_registered(settings: AgentSettings) -> Iterator[Finding]:
     identity = settings.identity
-    path = identity.join_token_file or identity.web_identity_token_file
+    path = (
+        identity.join_token_file
+        or identity.web_identity_token_file
+        or identity.certificate_file
+    )
     if path is None or not path.exists():
         yield Finding(
             f"{path} is missing, and this machine is not registered; make a token with:"

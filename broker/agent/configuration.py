@@ -64,7 +64,8 @@ class Address:
 class IdentitySettings:
     """What the agent is: exactly one of the first four proves it.
 
-    A certificate opens ``role_arn`` by IAM Roles Anywhere. A web identity token registers a machine when there is an ``instance_profile_arn``,
+    A certificate opens ``role_arn`` by IAM Roles Anywhere; with an
+    ``instance_profile_arn`` that role registers the machine. A web identity token registers a machine when there is an ``instance_profile_arn``,
     and assumes ``role_arn`` otherwise; an access key assumes ``role_arn``.
     """
 
@@ -296,7 +297,10 @@ def _check_identity(identity: IdentitySettings) -> None:
     if identity.join_token_file is not None:
         needed = None
         refused = identity.role_arn or identity.instance_profile_arn
-    elif given[0] in {"access_key_file", "certificate_file"}:
+    elif identity.certificate_file is not None:
+        # With an instance profile the role is the one that makes the join token.
+        needed, refused = identity.role_arn, ""
+    elif identity.access_key_file is not None:
         needed = identity.role_arn
         refused = identity.instance_profile_arn
     else:

@@ -37,6 +37,8 @@ INSTANCE_SECONDS = 21_600
 ROLE_SECONDS = 3600
 STATE_FILE = "instance.json"
 
+_REGISTRATION_SECONDS = 900
+_JOIN_SECONDS = 60
 _GONE = "InvalidClientTokenId"
 _ARN_FIELDS = 5
 
@@ -143,6 +145,7 @@ class InstanceIdentity:
         self, settings: AgentSettings, api: BrokerApi, *, saves: bool = True
     ) -> None:
         self._api = api
+        self._settings = settings
         self._saves = saves
         self._identity = settings.identity
         self._seconds = settings.duration_seconds
@@ -209,9 +212,11 @@ class InstanceIdentity:
         """What admits the machine, and its digest; a registered one needs none."""
         identity = self._identity
         path = identity.join_token_file or identity.web_identity_token_file
-        if path is None:
-            raise IdentityUnusableError("there is no token file")
         known = state if state is not None and state.instance_arn else None
+        if path is None:
+            # A certificate: a new one must not revive an instance either.
+            admitted_by = hashlib.sha256(identity.instance_profile_arn.encode())
+            return "", admitted_by.hexdigest()
         if known is not None and identity.join_token_file is None:
             # Tokens change by themselves: a new one must not revive an instance.
             return "", known.admitted_by
@@ -228,7 +233,10 @@ class InstanceIdentity:
     def _register(self, state: InstanceState, proof: str) -> str:
         key = Ed25519PrivateKey.from_private_bytes(state.private_key)
         public_key = base64.b64encode(key.public_key().public_bytes_raw()).decode()
-        if self._identity.join_token_file is not None:
+        if self._identity.certificate_file is not None:
+            proof = self._make_join_token()
+            action, given = "RegisterInstance", {"JoinToken": proof}
+        elif self._identity.join_token_file is not None:
             action, given = "RegisterInstance", {"JoinToken": proof}
         else:
             action = "RegisterInstanceWithWebIdentity"
@@ -240,6 +248,24 @@ class InstanceIdentity:
             action, {**given, "PublicKey": public_key, "Region": self._region}
         )
         return _grant(answer).instance_arn
+
+    def _make_join_token(self) -> str:
+        """One for this machine, made as the role that its certificate opens."""
+        from broker.agent.certificate import CertificateIdentity  # noqa: PLC0415
+
+        settings = replace(self._settings, duration_seconds=_REGISTRATION_SECONDS)
+        found, _ = CertificateIdentity(settings, self._api).get_credentials("")
+        answer = self._api.call(
+            "CreateJoinToken",
+            {
+                "InstanceProfileName": _name_of(self._identity.instance_profile_arn),
+                "DurationSeconds": str(_JOIN_SECONDS),
+            },
+            key=AccessKey(
+                found.access_key_id, found.secret_access_key, found.session_token
+            ),
+        )
+        return str(answer.get("Token") or "")
 
     def _keep(self, state: InstanceState) -> None:
         if self._saves:
@@ -327,6 +353,10 @@ def _read(path: Path) -> str:
         return read_text(path)
     except (OSError, ValueError) as error:
         raise IdentityUnusableError(f"{path} cannot be read: {error}") from error
+
+
+def _name_of(arn: str) -> str:
+    return arn.rpartition("/")[2]
 
 
 def _grant(answer: Mapping[str, Any]) -> Grant:

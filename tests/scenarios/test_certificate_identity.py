@@ -14,7 +14,7 @@ from broker.agent.identity import make_identity
 from tests.scenarios.test_roles_anywhere import World, sts_of
 from tests.support.broker import ACCOUNT, Key, RunningBroker
 from tests.support.certificates import Issued, elliptic_key, issue, rsa_key
-from tests.support.machine_agent import RunningAgent
+from tests.support.machine_agent import RunningAgent, add_profile, broker_client
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +140,51 @@ def test_what_is_wrong_with_the_files_is_said(world: World, tmp_path: Path) -> N
     assert "can be read by others" in made.run("check").stdout
     Path(files["certificate_file"]).unlink()
     assert "cannot be used" in made.run("process").stderr
+
+
+def test_an_instance_registers_with_its_certificate(
+    world: World, tmp_path: Path
+) -> None:
+    """Once; afterwards it is known by its own key."""
+    iam = world.iam
+    add_profile(iam, "plant")
+    profile = f"arn:aws:iam::{ACCOUNT}:instance-profile/plant"
+    machine = world.intermediate.issue("web-7", key=rsa_key())
+    files = write(tmp_path, machine, world.intermediate)
+    made = agent(world, tmp_path, identity(world, files, instance_profile_arn=profile))
+    done = made.run("process")
+    assert done.returncode == 1
+    assert "broker:CreateJoinToken" in done.stderr
+    statements = [
+        {"Effect": "Allow", "Action": "broker:CreateJoinToken", "Resource": profile},
+        {
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": f"arn:aws:iam::{ACCOUNT}:role/plant",
+        },
+    ]
+    iam.put_role_policy(
+        RoleName="Machine",
+        PolicyName="Register",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}),
+    )
+    names = []
+    for _ in range(2):
+        printed = json.loads(made.run("process").stdout)
+        arn = arn_of(
+            world,
+            printed["AccessKeyId"],
+            printed["SecretAccessKey"],
+            printed["SessionToken"],
+        )
+        assert arn.startswith(f"arn:aws:sts::{ACCOUNT}:assumed-role/plant/i-")
+        names.append(arn.rpartition("/")[2])
+        # Without its certificate it is still the same machine.
+        Path(files["certificate_file"]).unlink(missing_ok=True)
+    assert len(set(names)) == 1
+    broker_client(world.broker, world.root_key).end_instance(InstanceId=names[0])
+    write(tmp_path, machine, world.intermediate)
+    done = made.run("process")
+    assert done.returncode == 1
+    assert "does not know" in done.stderr
+    assert "does not know" in made.run("process").stderr
