@@ -1,5 +1,6 @@
 """The portal's pages: the list, a role's credentials, and its console."""
 
+import configparser
 import json
 import re
 from dataclasses import replace
@@ -281,13 +282,14 @@ async def test_secrets_are_shown_on_a_press_and_are_cached_nowhere(
     assert "ASIA" not in page.text
     tree = html.fromstring(page.text)
     profile = tree.xpath("string(//pre[@id='profile'])")
+    for line in (f"sso_account_id = {ACCOUNT}", "sso_role_name = Reader"):
+        assert line in profile
+    session = tree.xpath("string(//pre[@id='session_config'])")
     for line in (
         f"sso_start_url = {ORIGIN}{START}",
-        f"sso_account_id = {ACCOUNT}",
-        "sso_role_name = Reader",
         f"  endpoint_url = {ORIGIN}/sso-oidc",
     ):
-        assert line in profile
+        assert line in session
     got = await person.browser.get(f"{START}/credentials", params={"role": role})
     assert got.status_code == 404
     shown = await send(person, "credentials", role=role)
@@ -315,6 +317,33 @@ async def test_secrets_are_shown_on_a_press_and_are_cached_nowhere(
     assert resolved.session.kind.value == "AssumeRoleWithSAML"
     record = await world.recorded("sso:GetRoleCredentials")
     assert record.parameters == {"accountId": ACCOUNT, "roleName": "Reader"}
+
+
+async def test_all_that_is_to_be_pasted_fits_into_one_configuration_file(
+    world: SignInWorld,
+) -> None:
+    """A section that comes twice would make the whole file unreadable."""
+    person = await arrived(world, pair("Reader"), pair("Admin"))
+    pages = [
+        await person.browser.get(START),
+        await send(person, "credentials", role=role_arn("Reader")),
+        await send(person, "credentials", role=role_arn("Admin")),
+    ]
+    once, profiles = set(), []
+    for page in pages:
+        tree = html.fromstring(page.text)
+        once.add(tree.xpath("string(//pre[@id='session_config'])").strip())
+        for each in ("profile", "file_config"):
+            profiles += tree.xpath(f"//pre[@id='{each}']")
+    assert len(once) == 1
+    assert len(profiles) == 4
+    texts = [str(one.text_content()) for one in profiles]
+    config = configparser.RawConfigParser()
+    config.read_string("\n".join([*once, *texts]))
+    for section in config.sections():
+        if section.startswith("profile "):
+            assert f"services {config[section]['services']}" in config
+    assert f"{ORIGIN}{START}" in once.pop()
 
 
 @pytest.mark.parametrize("path", ["credentials", "console"])
