@@ -141,9 +141,6 @@ async def run_demo(
 def _links(idp_origin: str) -> tuple[SignInLink, ...]:
     return (
         SignInLink(
-            "Demo identity provider", f"{idp_origin}/", "Sign in as Ana or Ben by SAML"
-        ),
-        SignInLink(
             "Company portal", f"{idp_origin}/portal", "Sign in with a login URL"
         ),
     )

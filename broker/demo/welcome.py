@@ -16,7 +16,9 @@ def announce(place: DemoPlace, *, kept: bool) -> None:
     click = (
         f"[bold]{idp}/[/]\n  the demo identity provider: sign in as Ana, Ben or Dana\n"
         f"[bold]{broker}/signin[/]\n  the broker's own sign-in page"
-        f" (account {ACCOUNT}, alias {ALIAS})"
+        f" (account {ACCOUNT}, alias {ALIAS})\n"
+        f"[bold]{broker}/portal/{ALIAS}[/]\n  the access portal: accounts and roles,"
+        " and what `aws sso login` needs"
     )
     console.print(Panel(click, title="Click", title_align="left", padding=(1, 2)))
     # Printed without a frame, so that it can be copied as is.

@@ -246,4 +246,6 @@ async def test_an_administrator_sets_the_demo_up_in_the_console_alone(
     await add_roles(page, wanted)
     made = account_of(broker.command("export", ACCOUNT))
     assert made["Users"].pop(0)["UserName"] == "admin"
+    # A provider's options are the operator's, unless they let an account set them.
+    assert wanted["SAMLProviders"][0].pop("Broker") == {"SignIn": "true"}
     assert made == wanted

@@ -143,21 +143,6 @@ def test_a_person_with_two_roles_chooses_one(demo: RunningDemo) -> None:
 
 def test_signing_in_begins_at_the_broker(demo: RunningDemo) -> None:
     """The identity provider answers what it was asked, at the address that asked."""
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "broker", "providers", "set"),
-            *(f"arn:aws:iam::{ACCOUNT}:saml-provider/DemoIdP", "SignIn=true"),
-        ],
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(demo.folder),
-            "BROKER_DATA_DIR": str(demo.folder),
-            "BROKER_PUBLIC_URL": demo.broker,
-        },
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
     browser = Browser()
     browser.open(f"{demo.broker}/signin/demo")
     browser.follow("DemoIdP")
@@ -170,6 +155,18 @@ def test_signing_in_begins_at_the_broker(demo: RunningDemo) -> None:
     browser.submit()
     assert browser.url.startswith(f"{demo.broker}/console/")
     assert "ben@example.com" in browser.page
+
+
+def test_the_access_portal_asks_for_no_role_on_the_way(demo: RunningDemo) -> None:
+    """As `aws sso login` does, which begins at the broker, for a person with two roles."""
+    browser = Browser()
+    browser.open(f"{demo.broker}/portal/demo")
+    browser.follow("DemoIdP")
+    browser.follow("Sign in as Ana")
+    browser.submit()
+    assert browser.url == f"{demo.broker}/portal/demo"
+    assert "Administrator" in browser.page
+    assert "Analyst" in browser.page
 
 
 @pytest.mark.parametrize("binding", ["link", "form"])
@@ -228,9 +225,10 @@ def test_an_iam_user_signs_in_with_the_password_that_the_page_shows(
 
 def test_the_broker_shows_where_signing_in_begins(demo: RunningDemo) -> None:
     browser = Browser()
-    browser.open(f"{demo.broker}/signin")
-    assert f'href="{demo.idp}/"' in browser.page
-    assert f'href="{demo.idp}/portal"' in browser.page
+    for path in ("/signin", "/signin/demo"):
+        browser.open(f"{demo.broker}{path}")
+        assert f'href="{demo.idp}/portal"' in browser.page
+    assert "DemoIdP" in browser.page
 
 
 @pytest.mark.parametrize(
