@@ -28,6 +28,7 @@ from broker.errors import ValidationError
 from broker.model.page import Page, PageRequest
 from broker.model.request import Given
 from broker.model.struct import struct
+from broker.stores.errors import InvalidMarkerError
 
 SEARCH = "Search"
 FOUND = "Found"
@@ -39,6 +40,8 @@ PAGE = 50
 
 _CALLS = 20
 """What a search counts for in the account's rate: it costs as much."""
+
+_NOT_A_PLACE = "page.token is no token of a page."
 
 Sought = Literal["subject", "resource", "action"]
 
@@ -106,7 +109,9 @@ class Searcher:
         looked = 0
         while cursor is not None and len(names) < limit and looked < CANDIDATES_MAX:
             wanted = min(limit - len(names), CANDIDATES_MAX - looked)
-            page = await _candidates(ready, search, call, PageRequest(cursor, wanted))
+            page = await _page_of_candidates(
+                ready, search, call, PageRequest(cursor, wanted)
+            )
             names += await self._allowed(ready, page.items, call)
             looked += wanted
             cursor = page.marker
@@ -140,17 +145,24 @@ async def _needs(given: Given, call: Call) -> tuple[Need, ...]:
     return service_needs(search.question.service, call)
 
 
-async def _candidates(
+async def _page_of_candidates(
     ready: ReadyService, search: Search, call: Call, page: PageRequest
 ) -> Page[_Candidate]:
-    """The next ones; ``page.marker`` is empty for the first."""
-    match search.sought:
-        case "action":
-            return _actions(ready, search, page)
-        case "subject":
-            return await _subjects(ready, search, call, page)
-        case "resource":
-            return await _resources(ready, search, call, page)
+    """The next ones; ``page.marker`` is empty for the first.
+
+    Raises:
+        ValidationError: the marker is not one of the list's.
+    """
+    try:
+        match search.sought:
+            case "action":
+                return _actions(ready, search, page)
+            case "subject":
+                return await _subjects(ready, search, call, page)
+            case "resource":
+                return await _resources(ready, search, call, page)
+    except InvalidMarkerError as error:
+        raise ValidationError(_NOT_A_PLACE) from error
 
 
 def _actions(
@@ -232,7 +244,7 @@ def _read_token(search: Search) -> tuple[int, str]:
     except (ValueError, TypeError, binascii.Error, RecursionError):
         digest = before = cursor = None
     if not isinstance(before, int) or not isinstance(cursor, str):
-        raise ValidationError("page.token is no token of a page.")
+        raise ValidationError(_NOT_A_PLACE)
     if digest != _digest(search) or (search.limit is not None and before != limit):
         raise ValidationError("page.token is for another search.")
     return min(max(before, 0), CANDIDATES_MAX), cursor

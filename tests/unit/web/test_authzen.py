@@ -1,6 +1,7 @@
 """AuthZEN's certification scenario, and what is beside it."""
 
 import asyncio
+import base64
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -252,6 +253,25 @@ async def _check_pages(face: Face, sought: str) -> None:
         assert (await face.post(f"search/{sought}", broken)).status == 400
     none = await face.ask(f"search/{sought}", {**asked, "page": {"limit": 0}})
     assert none["results"] == []
+
+
+@pytest.mark.parametrize("sought", ["subject", "resource"])
+async def test_a_page_begins_where_the_list_has_a_place(
+    face: Face, sought: str
+) -> None:
+    asked = next(asked for kind, asked, _ in SEARCHES if kind == sought)
+    found = await face.ask(f"search/{sought}", {**asked, "page": {"limit": 0}})
+    token = found["page"]["next_token"]
+    digest, _, _ = json.loads(base64.urlsafe_b64decode(token))
+    prefix = "user:" if sought == "subject" else ""
+    for place in ("z" * 3000, "\ud800", "*", "AA"):
+        text = json.dumps([digest, 5, prefix + place]).encode()
+        forged = base64.urlsafe_b64encode(text).decode()
+        reply = await face.post(
+            f"search/{sought}", {**asked, "page": {"token": forged}}
+        )
+        assert reply.status == 400
+        assert b"page.token is no token of a page." in reply.body
 
 
 async def test_users_and_roles_are_found_by_arn(own: Face) -> None:
