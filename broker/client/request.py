@@ -68,9 +68,13 @@ def check_same_path(raw_path: bytes, path: bytes) -> None:
 
 
 def address(text: str) -> str:
-    """An IP address, or nothing: a socket's file is none."""
+    """An IP address, or nothing: a socket's file is none.
+
+    The zone of a link-local address (``%eth0``) is the machine's own affair.
+    """
+    told = text.partition("%")[0]
     try:
-        ip_address(text)
+        ip_address(told)
     except ValueError:
         return ""
-    return text
+    return told

@@ -36,6 +36,7 @@ _ANSWERED = b"x-broker-"
 """How the headers begin in which a service learns who acts."""
 
 _METHOD_LENGTH = 20
+_ADDRESS_LENGTH = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +111,13 @@ def last_address(forwarded_for: bytes) -> str:
     return text
 
 
-@lru_cache(1024)
 def is_address(text: str) -> bool:
-    """Whether a text is an IP address."""
+    """Whether a text is an IP address, without the zone of one machine."""
+    return len(text) <= _ADDRESS_LENGTH and "%" not in text and _is_address(text)
+
+
+@lru_cache(1024)
+def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:

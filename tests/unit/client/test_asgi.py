@@ -77,6 +77,13 @@ async def test_the_application_finds_principal_and_body(broker: FakeBroker) -> N
     assert question["Request"]["SecureTransport"]
 
 
+async def test_a_link_local_address_is_told_without_its_zone(
+    broker: FakeBroker,
+) -> None:
+    assert await World(broker).ask(client=("fe80::1%eth0", 1)) == 204
+    assert broker.questions[0]["Request"]["SourceIp"] == "fe80::1"
+
+
 async def test_a_refusal_is_in_awss_form(broker: FakeBroker) -> None:
     broker.reply = decided(
         allowed=False,

@@ -396,6 +396,14 @@ async def test_condition_keys_are_the_services_and_the_requests(
                 "Method": "GET",
                 "Target": "/",
                 "Headers": [],
+                "SourceIp": "fe80::1%x",
+            }
+        },
+        {
+            "Request": {
+                "Method": "GET",
+                "Target": "/",
+                "Headers": [],
                 "ContentLength": -1,
             }
         },

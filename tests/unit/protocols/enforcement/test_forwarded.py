@@ -84,6 +84,7 @@ def test_the_other_family_tells_it_too() -> None:
         (*FORWARDED, (b"x-forwarded-host", b"other")),
         (*FORWARDED, (b"x-forwarded-proto", b"http")),
         (*FORWARDED[:4], (b"x-forwarded-for", b"203.0.113.7, unknown")),
+        (*FORWARDED[:4], (b"x-forwarded-for", b"fe80::1%eth0")),
         (*ORIGINAL, (b"x-original-content-length", b"-1")),
         (*ORIGINAL, (b"x-original-content-length", b"9" * 21)),
         ((b"x-original-method", b"G T"), *ORIGINAL[1:]),
