@@ -20,6 +20,9 @@ from broker.protocols.enforcement import CompiledService
 DECISIONS_MAX = 100
 """Actions times resources of one question, and of all questions of a batch."""
 
+KEY_CHARACTERS_MAX = 256
+"""Of a condition key: the longest have a tag's key, of up to 128 characters."""
+
 
 @struct
 class ClientRequest:
@@ -193,7 +196,13 @@ def _check_context(
     compiled: CompiledService, context: Mapping[str, tuple[str, ...]]
 ) -> None:
     values = 0
+    if len({key.lower() for key in context}) < len(context):
+        raise ValidationError("Context has a key twice: their case does not count.")
     for key, given in context.items():
+        if len(key) > KEY_CHARACTERS_MAX:
+            raise ValidationError(
+                f"A key of Context has more than {KEY_CHARACTERS_MAX} characters."
+            )
         if not compiled.may_bring(key):
             raise ValidationError(
                 f"{compiled.name} does not bring the key {key[:200]}."

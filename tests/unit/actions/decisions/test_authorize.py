@@ -356,6 +356,13 @@ async def test_condition_keys_are_the_services_and_the_requests(
         reply = await service.post({"Request": told, "Context": {key: ["x"]}})
         assert reply.status == 400
         assert key.encode() in reply.body
+    for context, says in (
+        ({"orders:Priority": ["low"], "ORDERS:priority": ["high"]}, b"twice"),
+        ({f"aws:ResourceTag/{'x' * 300}": ["x"]}, b"256 characters"),
+    ):
+        reply = await service.post({"Request": told, "Context": context})
+        assert reply.status == 400
+        assert says in reply.body
 
 
 @pytest.mark.parametrize(
