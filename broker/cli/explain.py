@@ -20,6 +20,7 @@ from broker.cli.audit import newest_records
 from broker.cli.operator import with_installation
 from broker.cli.terminal import say, say_json
 from broker.cli.times import format_time
+from broker.cli.upstream_reasons import explain_upstream
 from broker.errors import BrokerError, NoSuchEntity
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.policy import PolicySet, PolicyType
@@ -177,6 +178,9 @@ async def _explain_record(
     if refusal is not None:
         lines += [f"Check that failed: {refusal.title}.", f"To do: {refusal.advice}"]
         found |= {"check": refusal.title, "to_do": [refusal.advice]}
+    both_sides, shown = explain_upstream(record)
+    lines += both_sides
+    found |= shown
     is_denied = record.outcome is Outcome.DENIED
     if is_denied and record.caller_arn and record.resources:
         today, detail = await _today(installation, record)

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from broker.console.context import HOME
 from broker.console.pages.session_tree import grow, made_from
+from broker.console.pages.session_upstreams import find_upstreams
 from broker.console.visit import BOTH, PageRoute, Visit, address, go
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
 from broker.sessions.revoke import forget_session
@@ -55,12 +56,14 @@ async def _list(
     branches = grow(result["Sessions"])
     start = _read_start(visit.text("from"), len(branches))
     end = start + SHOWN_MAX
+    shown = branches[start:end]
     return await visit.show(
         "sessions.html",
         path=path,
         is_all=path == ALL,
         search=search,
-        branches=branches[start:end],
+        branches=shown,
+        upstreams=await find_upstreams(visit, [one.record for one in shown]),
         found=len(branches),
         whole=result.get("Whole", True),
         at=_at,
@@ -93,6 +96,7 @@ async def _ask(visit: Visit, records: Sequence[SessionRecord], path: str) -> Res
         chosen=chosen,
         below=below[:_NAMED_MAX],
         below_count=len(below),
+        upstreams=await find_upstreams(visit, (*chosen, *below[:_NAMED_MAX])),
         is_own=any(record.access_key_id == own for record in (*chosen, *below)),
         at=_at,
     )

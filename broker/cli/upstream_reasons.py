@@ -1,0 +1,73 @@
+"""Both sides of a call that an upstream did not answer with credentials."""
+
+import json
+from collections.abc import Mapping
+
+from broker.errors import (
+    UpstreamOutcomeUnknown,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
+from broker.model.audit import AuditRecord
+
+_ABOUT_THE_ISSUER = (
+    "The upstream has to know the account's issuer, with the upstream's Audience as a"
+    " client id, and has to reach its keys: look at what is public below /issuer/."
+)
+_ABOUT_CLOCKS = "Compare the clocks of both machines, and the key pair there."
+_ADVICE = {
+    "AccessDenied": (
+        "Look at the upstream role's trust policy and permissions boundary: it has to"
+        " name the broker's issuer or key, the role here as sub, and sts:TagSession and"
+        " sts:SetSourceIdentity if those are passed."
+    ),
+    "IDPCommunicationError": _ABOUT_THE_ISSUER,
+    "InvalidIdentityToken": _ABOUT_THE_ISSUER,
+    "IDPRejectedClaim": _ABOUT_THE_ISSUER,
+    "InvalidClientTokenId": "Give the upstream a key pair that is active there.",
+    "RequestExpired": _ABOUT_CLOCKS,
+    "SignatureDoesNotMatch": _ABOUT_CLOCKS,
+    "ExpiredTokenException": _ABOUT_CLOCKS,
+    "PackedPolicyTooLarge": "Pass fewer or shorter tags and session policies.",
+    "RegionDisabledException": "Enable the region there, or set another Endpoint.",
+    "Throttling": "Ask again later; the proof is good.",
+    "ValidationError": (
+        "Look at the longest session of the upstream role, and at the names of session"
+        " and tags."
+    ),
+}
+_OTHERWISE = {
+    UpstreamRefused.code: "Look up the code in the upstream's documentation.",
+    UpstreamUnavailable.code: "Nothing is spent. Try `broker upstreams test`.",
+    UpstreamOutcomeUnknown.code: (
+        "The proof stays used. Look in the upstream's own log, where credentials may"
+        " have been issued, then sign in again."
+    ),
+}
+
+
+def explain_upstream(record: AuditRecord) -> tuple[list[str], dict[str, object]]:
+    """What each side decided, and what to do; nothing for other errors."""
+    code = record.error_code or ""
+    if code not in _OTHERWISE:
+        return [], {}
+    role = record.resources[0] if record.resources else "the role"
+    here = f"trust policy and rules of {role} allowed it"
+    there, answered = _read(record.detail)
+    advice = _ADVICE.get(answered, _OTHERWISE[code])
+    return (
+        [f"Here: {here}.", f"There: {there}", f"To do: {advice}"],
+        {"here": here, "there": there, "to_do": [advice]},
+    )
+
+
+def _read(detail: str) -> tuple[str, str]:
+    """What the upstream said, and its code."""
+    try:
+        found = json.loads(detail)
+    except ValueError:
+        return detail or "nothing is known.", ""
+    if not isinstance(found, Mapping):
+        return detail, ""
+    code, message = str(found.get("Code", "")), str(found.get("Message", ""))
+    return (f"{code}: {message}" if message else code), code
