@@ -17,6 +17,7 @@ from broker.actions.decisions.search import Searcher
 from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.instances import instance_actions
+from broker.actions.ldap_provider_listing import LIST_LDAP_PROVIDERS
 from broker.actions.models import (
     ServiceName,
     load_rest_service,
@@ -320,6 +321,7 @@ def _build(
             *outbound_federation_actions(vault, settings.public_origin),
             *MANAGEMENT,
             LIST_UPSTREAMS,
+            LIST_LDAP_PROVIDERS,
             *instance_actions(fresh, minter),
             *SCIM_ADMINISTRATION,
             authorizer.action(),

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, kind_of
 from broker.administration import providers
+from broker.administration.ldap_provider_page import show_directory
 from broker.administration.listing import read_part
 from broker.administration.provider_setup import oidc_setup, saml_setup
 from broker.administration.providers import IS_NEW, describe_error, lines, name_of
@@ -30,6 +31,8 @@ async def _page(visit: Visit) -> Response:
     if visit.posted:
         with visit.attempt(describe_error):
             return await _act(visit, arn)
+    if f":{providers.LDAP_KIND}/" in arn:
+        return await show_directory(visit, arn)
     # First, so that the health shows what it read.
     probe = await _probe(visit, arn) if visit.text("new") == IS_NEW["new"] else ()
     found = await visit.perform("signin", "GetProviderHealth", ProviderArn=arn)

@@ -7,14 +7,18 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
-from broker.administration.listing import cut_page, page_links
+from broker.administration.listing import Part, cut_page, page_links, read_part
 from broker.administration.tag_lines import read_tags
 from broker.console.signin.oidc_signin import CALLBACK
 from broker.console.tables import Sorting
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, BrokerError
 from broker.federation.diagnosis import LASSO_ADVICE
-from broker.federation.provider_health import ProviderHealth
+from broker.federation.provider_health import (
+    HealthFinding,
+    HealthLevel,
+    ProviderHealth,
+)
 
 HERE = "providers"
 LIST = "/console/providers"
@@ -27,10 +31,12 @@ IS_NEW = {"new": "yes"}
 """The query of a new provider's page, which has it probed."""
 
 ROWS = 50
+LDAP_KIND = "ldap-provider"
 _LISTS = {
     SAML_KIND: ("ListSAMLProviders", "SAMLProviderList"),
     OIDC_KIND: ("ListOpenIDConnectProviders", "OpenIDConnectProviderList"),
 }
+_KINDS = {SAML_KIND: "SAML", OIDC_KIND: "OpenID Connect", LDAP_KIND: "Directory"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +48,14 @@ class ProviderRow:
     name: str
     health: ProviderHealth | None
 
+    @property
+    def kind_name(self) -> str:
+        """The kind in words."""
+        return _KINDS[self.kind]
+
 
 async def find_rows(visit: Visit) -> tuple[list[ProviderRow], list[str]]:
-    """List the account's providers, and why some of them are not shown.
+    """List the account's SAML and OpenID Connect providers, and why some are missing.
 
     Raises:
         AccessDenied: The user may list neither kind.
@@ -67,6 +78,27 @@ async def find_rows(visit: Visit) -> tuple[list[ProviderRow], list[str]]:
     return rows, [error.words for error in refused]
 
 
+def _directory_rows(part: Part) -> list[ProviderRow]:
+    """The rows of LDAP providers: when each was used, since nothing watches them."""
+    return [
+        ProviderRow(
+            one["Arn"],
+            LDAP_KIND,
+            one["Name"],
+            ProviderHealth(
+                arn=one["Arn"],
+                findings=(_NOT_WATCHED,),
+                accepted_at=one.get("AcceptedDate"),
+                refused_at=one.get("RefusedDate"),
+            ),
+        )
+        for one in part.get("LDAPProviders")
+    ]
+
+
+_NOT_WATCHED = HealthFinding(HealthLevel.UNKNOWN, "Its servers are not watched.")
+
+
 def name_of(arn: str) -> str:
     """A provider's name, or its issuer without the scheme."""
     return arn.partition("-provider/")[2]
@@ -83,7 +115,16 @@ async def _healths(visit: Visit, kind: str) -> Mapping[str, ProviderHealth]:
 
 async def _list(visit: Visit) -> Response:
     search = visit.text("q")[:128]
-    rows, refused = await find_rows(visit)
+    directories = await read_part(visit, "ListLDAPProviders", service="broker")
+    try:
+        rows, refused = await find_rows(visit)
+    except AccessDenied as error:
+        if directories.refused:
+            raise
+        rows, refused = [], [error.words]
+    rows += _directory_rows(directories)
+    if directories.refused:
+        refused.append(directories.refused)
     found = [row for row in rows if search.lower() in row.name.lower()]
     sorting = Sorting.read(visit.text("sort"), LIST, _BY, "kind", q=search)
     shown, marker = cut_page(visit, sorting.order(found, _BY), ROWS)
@@ -101,7 +142,7 @@ async def _list(visit: Visit) -> Response:
 _LEVELS = ("problem", "warning", "unknown", "good")
 _BY: Mapping[str, Callable[[ProviderRow], Any]] = {
     # As they are read: SAML first.
-    "kind": lambda row: row.kind == OIDC_KIND,
+    "kind": lambda row: list(_KINDS).index(row.kind),
     "name": lambda row: row.name.lower(),
     "health": lambda row: row.health and _LEVELS.index(row.health.level),
     "accepted": lambda row: row.health and row.health.accepted_at,

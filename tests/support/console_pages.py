@@ -7,7 +7,14 @@ walk all pages say which one is missing.
 from broker import app as composition
 from broker.administration.pages import ADMINISTRATION
 from broker.console.routes import console_routes
-from tests.support.furnished import ANCHOR, CERTIFICATE_PROFILE, INSTANCE, ORDER, POLICY
+from tests.support.furnished import (
+    ANCHOR,
+    CERTIFICATE_PROFILE,
+    DIRECTORY,
+    INSTANCE,
+    ORDER,
+    POLICY,
+)
 from tests.support.signin import ACCOUNT, SignInWorld, provider_arn, role_arn
 
 _USER = f"arn:aws:iam::{ACCOUNT}:user/dana"
@@ -79,7 +86,8 @@ EXAMPLES: dict[str, list[str]] = {
         f"/console/access?arn={_USER}",
     ],
     "/console/providers/provider": [
-        f"/console/providers/provider?arn={arn}" for arn in (provider_arn(), _OIDC)
+        f"/console/providers/provider?arn={arn}"
+        for arn in (provider_arn(), _OIDC, DIRECTORY)
     ],
     "/console/providers/options": [
         f"/console/providers/options?arn={arn}" for arn in (provider_arn(), _OIDC)

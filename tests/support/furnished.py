@@ -13,6 +13,7 @@ from broker.identities.accounts import create_root_key, require_account
 from broker.identities.instance_profiles import require_instance_profile
 from broker.identities.instances import create_join_token
 from broker.identities.resource_policies import put_resource_policy
+from broker.model.entities import LdapProvider
 from broker.model.machines import Instance
 from broker.model.roles_anywhere import (
     CertificateList,
@@ -82,6 +83,7 @@ INSTANCE = "i-0123456789abcdef0"
 
 ANCHOR = str(uuid.UUID(int=1))
 CERTIFICATE_PROFILE = str(uuid.UUID(int=2))
+DIRECTORY = f"arn:aws:iam::{ACCOUNT}:ldap-provider/company"
 POLICY = f"arn:aws:iam::{ACCOUNT}:policy/ReadReports"
 
 
@@ -143,6 +145,7 @@ async def furnish(world: SignInWorld) -> None:
         await iam(
             "AddRoleToInstanceProfile", InstanceProfileName="web", RoleName="Reader"
         )
+        await _trust_directory(world)
         await _join(world)
         await _admit_certificates(world)
         token = await _register(world)
@@ -162,6 +165,23 @@ async def furnish(world: SignInWorld) -> None:
         assert account is not None
         options = {**account.options, PROVIDER_OPTIONS: True}
         await change.update_account(replace(account, options=options))
+
+
+async def _trust_directory(world: SignInWorld) -> None:
+    """A directory that gives a role, and is not on the sign-in page."""
+    provider = LdapProvider(
+        account=ACCOUNT,
+        unique_id="LDAPPCOMPANY",
+        name="company",
+        directory="headquarters",
+        created_at=world.clock.now(),
+        options={
+            "SignIn": False,
+            "GroupRoles": {"staff": [f"arn:aws:iam::{ACCOUNT}:role/Reader"]},
+        },
+    )
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.insert_ldap_provider(provider)
 
 
 async def _join(world: SignInWorld) -> None:

@@ -23,6 +23,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "policy": ("iam:ListPolicies", "policy/"),
     "saml-provider": ("iam:ListSAMLProviders", "saml-provider/*"),
     "oidc-provider": ("iam:ListOpenIDConnectProviders", "oidc-provider/*"),
+    "ldap-provider": ("broker:ListLDAPProviders", ""),
     "service": ("broker:ListServices", ""),
     "resource-policy": ("broker:ListResourcePolicies", ""),
 }
@@ -132,6 +133,11 @@ async def _oidc(text: str, call: Call) -> list[Hit]:
     return _providers("oidc-provider", text, found)
 
 
+async def _ldap(text: str, call: Call) -> list[Hit]:
+    found = await call.directory.list_ldap_providers(call.account)
+    return _providers("ldap-provider", text, found)
+
+
 async def _services(text: str, call: Call) -> list[Hit]:
     found = await call.directory.list_services(call.account)
     return [Hit("service", s.name, s.arn) for s in found if text in s.name]
@@ -174,6 +180,7 @@ _FINDERS: Mapping[str, Callable[[str, Call], Awaitable[list[Hit]]]] = {
     "policy": _policies,
     "saml-provider": _saml,
     "oidc-provider": _oidc,
+    "ldap-provider": _ldap,
     "service": _services,
     "resource-policy": _resource_policies,
 }

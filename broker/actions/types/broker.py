@@ -171,6 +171,17 @@ class JoinToken(TypedDict):
     InstanceId: NotRequired[str]
 
 
+class LDAPProvider(TypedDict):
+    Arn: str
+    Name: str
+    ProviderId: str
+    Directory: str
+    Options: str
+    CreateDate: datetime
+    AcceptedDate: NotRequired[datetime]
+    RefusedDate: NotRequired[datetime]
+
+
 class ListInstancesRequest(TypedDict):
     InstanceProfileName: NotRequired[str]
     Marker: NotRequired[str]
@@ -192,6 +203,14 @@ class ListJoinTokensResponse(TypedDict):
     JoinTokens: Sequence[JoinToken]
     IsTruncated: NotRequired[bool]
     Marker: NotRequired[str]
+
+
+class ListLDAPProvidersRequest(TypedDict):
+    pass
+
+
+class ListLDAPProvidersResponse(TypedDict):
+    LDAPProviders: Sequence[LDAPProvider]
 
 
 class ListResourcePoliciesRequest(TypedDict):

@@ -33,6 +33,11 @@ _PAGES_OF = {
         "OpenID Connect provider",
         "fingerprint-pattern",
     ),
+    "ldap-provider": (
+        "/console/providers/provider?arn=",
+        "Directory",
+        "fingerprint-pattern",
+    ),
     "service": ("/console/services/service?name=", "Service", "plug"),
     "resource-policy": (
         "/console/resource-policies/edit?arn=",

@@ -8,7 +8,7 @@ from lxml import html
 
 from broker.model.entities import Group
 from tests.support.administrator import enter, grant
-from tests.support.furnished import ORDER, POLICY, furnish
+from tests.support.furnished import DIRECTORY, ORDER, POLICY, furnish
 from tests.support.signin import ACCOUNT, SignInWorld, provider_arn
 
 LISTS = (
@@ -18,6 +18,7 @@ LISTS = (
     "iam:ListPolicies",
     "iam:ListSAMLProviders",
     "iam:ListOpenIDConnectProviders",
+    "broker:ListLDAPProviders",
     "broker:ListServices",
     "broker:ListResourcePolicies",
 )
@@ -50,6 +51,7 @@ async def test_everything_is_found_by_a_part_of_its_name(world: SignInWorld) -> 
             f"/console/providers/provider?arn={quote(provider_arn(), safe='')}",
         ),
         ("issuer.example", "/console/providers/provider?arn="),
+        ("OMPANY", f"/console/providers/provider?arn={quote(DIRECTORY, safe='')}"),
         ("RDER", "/console/services/service?name=orders"),
         ("order/7", f"/console/resource-policies/edit?arn={quote(ORDER, safe='')}"),
         ("permissions", "/console/permissions"),

@@ -1,0 +1,38 @@
+"""``ListLDAPProviders``: the account's directories, as administrators see them."""
+
+import json
+
+from broker.actions.action import Call
+from broker.actions.decisions.declare import everything, read
+from broker.actions.types import broker as types
+from broker.federation.provider_options import shown_options
+from broker.model.uses import ACCEPTED, PROOFS, REFUSED
+
+
+async def _list(
+    _given: types.ListLDAPProvidersRequest, call: Call
+) -> types.ListLDAPProvidersResponse:
+    providers = await call.directory.list_ldap_providers(call.account)
+    uses = await call.directory.list_uses(
+        call.account, [one.unique_id for one in providers]
+    )
+    at = {(one.subject, one.action): one.at for one in uses if one.service == PROOFS}
+    listed: list[types.LDAPProvider] = []
+    for one in providers:
+        found: types.LDAPProvider = {
+            "Arn": one.arn,
+            "Name": one.name,
+            "ProviderId": one.unique_id,
+            "Directory": one.directory,
+            "Options": json.dumps(shown_options(one.options)),
+            "CreateDate": one.created_at,
+        }
+        if accepted := at.get((one.unique_id, ACCEPTED)):
+            found["AcceptedDate"] = accepted
+        if refused := at.get((one.unique_id, REFUSED)):
+            found["RefusedDate"] = refused
+        listed.append(found)
+    return {"LDAPProviders": listed}
+
+
+LIST_LDAP_PROVIDERS = read("ListLDAPProviders", _list, everything)
