@@ -49,7 +49,9 @@ local function question(txn, token)
   headers["x-forwarded-host"] = {first(sent["host"]) or ""}
   headers["x-forwarded-for"] = {txn.f:src()}
   headers["x-forwarded-proto"] = {txn.f:ssl_fc() == 1 and "https" or "http"}
-  headers["x-original-content-length"] = {first(sent["content-length"]) or ""}
+  headers["x-original-content-length"] = {
+    first(sent["content-length"]) or first(sent["transfer-encoding"]) or "",
+  }
   return headers
 end
 

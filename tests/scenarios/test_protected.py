@@ -373,6 +373,16 @@ def test_a_body_needs_a_declared_hash(world: World) -> None:
     iam.delete_user_policy(**given)
 
 
+def test_a_body_in_chunks_is_not_that_of_a_request_without_one(world: World) -> None:
+    if world.proxy not in {"nginx", "haproxy"}:
+        return  # the others cannot tell
+    world.service.seen.clear()
+    request = signers.botocore(world.alice, f"{world.url}/orders/1")
+    chunks = {"Transfer-Encoding": "chunked"}
+    assert world.send(replace(request, body=b"2\r\n{}\r\n0\r\n\r\n"), **chunks) == 401
+    assert world.service.seen == []
+
+
 def test_curl_signs(world: World) -> None:
     url = f"{world.url}/orders/1"
     assert signers.curl(world.alice, url, world.certificate) == 200

@@ -35,6 +35,9 @@ _OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
 _ANSWERED = b"x-broker-"
 """How the headers begin in which a service learns who acts."""
 
+CHUNKED_LENGTH = 2**63 - 1
+"""Stands for the length of a body in chunks, which is more than none."""
+
 _METHOD_LENGTH = 20
 _ADDRESS_LENGTH = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
 
@@ -45,7 +48,7 @@ class ForwardedRequest:
 
     ``headers`` have ``host``, and none of those that describe the request.
     ``source_ip`` is empty, ``secure`` None and ``content_length`` -1 when they are not
-    known.
+    known; the length is `CHUNKED_LENGTH` for a body that comes in chunks.
     """
 
     method: str
@@ -179,6 +182,8 @@ def _signed_of_the_connection(
 def _content_length(text: bytes) -> int:
     if not text:
         return -1
+    if text.lower() == b"chunked":
+        return CHUNKED_LENGTH
     if not text.isdigit() or len(text) > _METHOD_LENGTH:
         raise RequestAmbiguous("x-original-content-length is no number.")
     return int(text)

@@ -64,6 +64,12 @@ def test_signed_headers_of_the_clients_connection(
     assert found.headers == ((b"host", b"api.example"), *expected)
 
 
+def test_a_body_in_chunks_is_a_body() -> None:
+    told = read_forwarded((*ORIGINAL, (b"x-original-content-length", b"Chunked")))
+    assert told.content_length > 0
+    assert told.headers == ((b"host", b"api.example"),)
+
+
 def test_the_other_family_tells_it_too() -> None:
     told = read_forwarded((*ORIGINAL, (b"x-original-content-length", b"12")))
     assert (told.method, told.raw_path) == ("GET", b"/")
