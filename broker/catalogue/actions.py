@@ -95,7 +95,7 @@ def _arn_pattern(template: str) -> re.Pattern[str]:
 
 def _find_doubt(written: str, own: Mapping[str, ServiceEntry]) -> str | None:
     prefix, colon, name = written.lower().partition(":")
-    if not colon or "*" in prefix or "?" in prefix:
+    if not colon or "*" in prefix or "?" in prefix or prefix == _BROKER:
         return None
     service = own.get(prefix) or find_service(prefix)
     if service is None:
@@ -109,6 +109,9 @@ def _find_doubt(written: str, own: Mapping[str, ServiceEntry]) -> str | None:
         return f"covers no action of {service.name}"
     return f"is no action of {service.name}"
 
+
+_BROKER = "broker"
+"""The prefix of the actions for what AWS does not have; they are not listed here."""
 
 _OWN = {"sts": ("assumerolewithldapidentity",)}
 """The broker's own actions of services of AWS's."""

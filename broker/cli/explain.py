@@ -22,6 +22,7 @@ from broker.cli.terminal import say, say_json
 from broker.cli.times import format_time
 from broker.cli.upstream_reasons import explain_upstream
 from broker.errors import BrokerError, NoSuchEntity
+from broker.identities.service_entries import service_entries
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.policy import PolicySet, PolicyType
 from broker.stores.directory.fresh import FreshDirectory
@@ -262,6 +263,13 @@ async def _explain_who(
         principal=principal, action="sts:GetCallerIdentity", resource="*", context={}
     )
     judged = await _judge(installation, hypothesis)
+    account = judged.request.principal.account
+    stored = await installation.stores.directory.list_services(account)
+    registered = service_entries(
+        [(one.name, one.definition) for one in stored],
+        account=account,
+        region=installation.settings.home_region,
+    )
     lines = [f"{judged.request.principal.arn}:"]
     found: dict[str, object] = {"principal": judged.request.principal.arn}
     for kind, policies in _layers(judged):
@@ -269,7 +277,7 @@ async def _explain_who(
         rows = show_summary(policy_summary(documents)).splitlines()
         named = ", ".join(label for label, _ in policies.policies)
         lines += [f"  {kind.value} ({named or 'none'})", *(f"    {r}" for r in rows)]
-        notes = [note for doc in documents for note in unknown_actions(doc)]
+        notes = [note for doc in documents for note in unknown_actions(doc, registered)]
         lines += [f"    Note: {note}" for note in notes]
         found[kind.value] = {"policies": named, "summary": rows, "notes": notes}
     return lines, found

@@ -10,7 +10,7 @@ import typer
 from broker.cli.findings import Finding, Level
 from broker.cli.operator import AccountArgument, system_user, with_installation
 from broker.cli.template_context import template_context
-from broker.cli.template_warnings import template_warnings
+from broker.cli.template_warnings import find_template_warnings
 from broker.cli.terminal import say
 from broker.errors import NoSuchEntity
 from broker.identities.template.apply import apply_template
@@ -50,7 +50,9 @@ def apply(
             template_context(installation.settings), sealer=installation.vault
         )
         now = installation.clock.now().replace(microsecond=0)
-        warnings = list(template_warnings(text, context, now))
+        warnings = await find_template_warnings(
+            text, context, now, installation.stores.directory
+        )
         changes = await apply_template(
             text,
             directory=installation.stores.directory,

@@ -3,27 +3,44 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from broker.catalogue import unknown_actions
+from broker.catalogue import ServiceEntry, unknown_actions
 from broker.identities.control_policies import ControlKind
+from broker.identities.service_entries import service_entries
 from broker.identities.template.kind import TemplateContext
 from broker.identities.template.managed_policies import PolicySpec
 from broker.identities.template.owned import OwnerSpec
 from broker.identities.template.reader import AccountTemplate, parse_template
+from broker.identities.template.services import SERVICES
 from broker.policy import PolicyKind, parse_policy
+from broker.stores.directory.port.services import ServiceReader
 
 
-def template_warnings(
-    text: str, context: TemplateContext, now: datetime
-) -> Iterator[str]:
-    """A line for each action that no AWS service has; it may be misspelt.
+async def find_template_warnings(
+    text: str, context: TemplateContext, now: datetime, directory: ServiceReader
+) -> list[str]:
+    """A line for each action that no service has; it may be misspelt.
+
+    Services are AWS's, and those that the template's accounts have or get.
 
     Raises:
         TemplateError: The template is invalid.
     """
-    for account in parse_template(text, context, now):
-        for place, document, kind in _documents(account):
-            for warning in unknown_actions(parse_policy(document, kind)):
-                yield f"{account.place}.{place}: {warning}"
+    accounts = parse_template(text, context, now)
+    registered: dict[str, ServiceEntry] = {}
+    for account in accounts:
+        stored = await directory.list_services(account.account)
+        declared = account.specs(SERVICES) or ()
+        registered |= service_entries(
+            [(one.name, one.definition) for one in (*stored, *declared)],
+            account=account.account,
+            region=context.home_region,
+        )
+    return [
+        f"{account.place}.{place}: {warning}"
+        for account in accounts
+        for place, document, kind in _documents(account)
+        for warning in unknown_actions(parse_policy(document, kind), registered)
+    ]
 
 
 def _documents(account: AccountTemplate) -> Iterator[tuple[str, str, PolicyKind]]:

@@ -367,7 +367,13 @@ def test_apply_tells_of_actions_that_no_service_has(broker: RunningBroker) -> No
           - PolicyName: Own
             PolicyDocument:
               Version: 2012-10-17
-              Statement: {Effect: Allow, Action: "corp:Read", Resource: "*"}
+              Statement:
+                Effect: Allow
+                Action: ["corp:Read", "orders:Get", "orders:Got", "broker:Authorize"]
+                Resource: "*"
+    Services:
+      - ServiceName: orders
+        Definition: {Actions: {Get: {AccessLevel: Read}}}
 """
     )
     done = CliRunner(env=dict(broker.environment)).invoke(app, ["apply", str(file)])
@@ -380,6 +386,10 @@ def test_apply_tells_of_actions_that_no_service_has(broker: RunningBroker) -> No
         (
             "? Accounts.777788889999.Users.ann.Own: Statement 1: corp:Read is an action of"
             " a service that AWS does not have"
+        ),
+        (
+            "? Accounts.777788889999.Users.ann.Own: Statement 1: orders:Got is no action"
+            " of orders (registered)"
         ),
     ]
     assert "+ 777788889999 managed policy Typo" in done.stdout

@@ -147,7 +147,8 @@ def test_an_arn_belongs_to_one_of_its_actions_resource_types(
 
 
 def test_a_misspelt_action_is_warned_of_with_its_place() -> None:
-    written = '["s3:Get*", "s3:Frob*", "iam:CreatUser", "corp:Read", "*", "*:Get*"]'
+    written = '["s3:Get*", "s3:Frob*", "iam:CreatUser", "corp:Read", "*", "*:Get*",'
+    written += ' "broker:Authorize"]'
     assert unknown_actions(document(statement(written))) == (
         "Statement 1: s3:Frob* covers no action of Amazon S3",
         (
