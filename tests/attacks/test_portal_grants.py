@@ -694,6 +694,41 @@ async def test_an_assertion_opens_the_portal_once(
     assert found == [True, False]
 
 
+async def test_another_site_cannot_replace_whom_the_browser_is_signed_in_as(
+    world: SignInWorld,
+) -> None:
+    """Somebody's own assertion, posted by their page, would end what others opened."""
+    person, terminal, tokens = await logged_in(world)
+    data = {
+        "SAMLResponse": world.response(aws={"session_name": "mallory@example.com"}),
+        "RelayState": f"/portal/{ACCOUNT}",
+    }
+    posted = await person.browser.post("/saml", data=data)
+    asked = await person.browser.get(posted.headers["location"])
+    assert asked.status_code == 200
+    for told in ("already signed in", "alice@example.com", "mallory@example.com"):
+        assert told in text_of(asked)
+    assert (await terminal.role(tokens["accessToken"])).status_code == 200
+    fields = form_fields(asked, "/signin/continue")
+    for changed, headers in (
+        ({"csrf": ""}, SAME),
+        ({}, {"origin": "https://evil.test"}),
+    ):
+        refused = await person.browser.post(
+            "/signin/continue", data={**fields, **changed}, headers=headers
+        )
+        assert refused.status_code == 403
+    start = await person.browser.get(f"/portal/{ACCOUNT}")
+    assert "alice@example.com" in start.text
+    agreed = await person.browser.post("/signin/continue", data=fields, headers=SAME)
+    assert agreed.headers["location"] == f"/portal/{ACCOUNT}"
+    start = await person.browser.get(f"/portal/{ACCOUNT}")
+    assert "mallory@example.com" in start.text
+    assert error_of(await terminal.role(tokens["accessToken"])) == (
+        "UnauthorizedException"
+    )
+
+
 async def test_the_portals_tokens_open_nothing_else(world: SignInWorld) -> None:
     """One proof per door: the portal's cookie is no console's, and the other way."""
     person, terminal, tokens = await logged_in(world)

@@ -195,6 +195,24 @@ class PortalSignIns:
             if portal is not None:
                 yield portal
 
+    async def find_replaced(
+        self, request: Request, pending: PendingLogin
+    ) -> OpenPortal | None:
+        """Somebody else's sign-in that this one would end, though nobody here began it.
+
+        Another site can send its own proof with this browser.
+        """
+        if pending.door != LoginMethod.SAML or pending.request_id:
+            return None
+        organisation = self._places.organisation_of(pending.destination)
+        coming = _Opening(
+            name=pending.session_name,
+            principal_id=pending.provider_id,
+            accounts=frozenset(map(_account_of, pending.provider_arns)),
+            organisation=organisation.name if organisation else "",
+        )
+        return await self.find(request, coming.replaces)
+
     async def open_for_user(
         self, request: Request, place: PortalPlace
     ) -> OpenPortal | None:

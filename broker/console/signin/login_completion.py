@@ -20,8 +20,13 @@ from broker.authn.federated_schemes import proved_by
 from broker.authn.scheme import DoorProof, ProofResult
 from broker.console.console_session import ConsoleSession, SessionOrigin
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
-from broker.console.csrf import csrf_token, require_same_origin
-from broker.console.forms import read_form
+from broker.console.csrf import (
+    FIELD,
+    csrf_token,
+    require_csrf,
+    require_same_origin,
+)
+from broker.console.forms import Form, read_form
 from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.rendering import see_other
 from broker.console.request_info import refuse_prefetch, unnoted
@@ -80,9 +85,6 @@ class LoginCompletion:
         form = await read_form(request)
         if request.method == "POST":
             require_same_origin(request, self._context.deps.public_origin)
-            who = await self._context.find_session(request)
-            if isinstance(who, ConsoleSession):
-                self._context.require_csrf(request, form, who)
         handle = form.find("handle") or ""
         value = await self._handles.find(handle)
         if value is None:
@@ -90,6 +92,8 @@ class LoginCompletion:
         pending = PendingLogin(**value)
         if request.method == "GET":
             pending = await self._portal.redirected(request, pending)
+        else:
+            await self._require_csrf(request, form, pending)
         sign_in = self.sign_in if request.method == "POST" else self.confirm_or_sign_in
         try:
             response = await sign_in(request, pending)
@@ -109,15 +113,29 @@ class LoginCompletion:
     ) -> Response:
         """Sign in, or ask first when the browser is signed in as someone else."""
         if pending.portal:
-            return await self.sign_in(request, pending, status)
+            old = await self._portal.find_replaced(request, pending)
+            if old is None:
+                return await self.sign_in(request, pending, status)
+            return self._context.pages.show(
+                request,
+                "switch.html",
+                current=old.session.name,
+                coming=pending.session_name,
+                stay=pending.destination,
+                terminals=True,
+                handle=await self.park(pending, CONFIRMATION_LIFE),
+                csrf=csrf_token(old.handle),
+            )
         who = await self._context.find_session(request)
         if isinstance(who, ConsoleSession) and who.principal.arn != pending.session_arn:
             handle = await self.park(pending, CONFIRMATION_LIFE)
             return self._context.pages.show(
                 request,
                 "switch.html",
-                current=who.principal,
+                current=who.principal.arn,
                 coming=pending.session_arn,
+                stay=HOME,
+                terminals=False,
                 handle=handle,
                 csrf=csrf_token(who.cookie),
             )
@@ -164,6 +182,24 @@ class LoginCompletion:
         if progress is not None:
             self._passwords.remember(request, response, progress)
         return response
+
+    async def _require_csrf(
+        self, request: Request, form: Form, pending: PendingLogin
+    ) -> None:
+        """Require the confirmation of whoever is signed in.
+
+        Raises:
+            AccessDenied: The form is of another site or another session.
+        """
+        if pending.portal:
+            old = await self._portal.find_replaced(request, pending)
+            if old is not None:
+                origin = self._context.deps.public_origin
+                require_csrf(request, form.find(FIELD), old.handle, origin)
+            return
+        who = await self._context.find_session(request)
+        if isinstance(who, ConsoleSession):
+            self._context.require_csrf(request, form, who)
 
     async def _open_portal(self, request: Request, pending: PendingLogin) -> Response:
         try:

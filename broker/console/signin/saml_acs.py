@@ -209,6 +209,8 @@ class SamlAcs:
                 provider_arn=first.provider_arn,
                 request_id=answered.request_id if answered else "",
                 login=await find_login(self._context, first),
+                session_name=first.session_name or first.subject,
+                provider_id=first.provider_id,
                 portal=True,
                 any_portal=is_any,
                 provider_arns=tuple(
