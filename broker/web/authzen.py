@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import orjson
-import structlog
 from pydantic import Field, StringConstraints
 
 from broker.actions.action import Action
@@ -33,17 +32,22 @@ from broker.actions.registry import Registry
 from broker.authn.scheme import Scheme
 from broker.errors import (
     BrokerError,
-    InternalFailure,
     NoSuchEntity,
     ProofError,
 )
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.raw import RawRequest
-from broker.model.request import Door, Given
+from broker.model.request import Given
 from broker.pipeline import Pipeline
 from broker.web.asgi import App, Headers, Receive, Scope, Send, respond
 from broker.web.bodies import ClientGoneError
-from broker.web.json_requests import Part, read_json, read_model, receive_request
+from broker.web.json_requests import (
+    Part,
+    perform_action,
+    read_json,
+    read_model,
+    receive_request,
+)
 
 ACCESS_PATH = "/access"
 CONFIGURATION_PATH = "/.well-known/authzen-configuration"
@@ -57,7 +61,6 @@ _SEARCHES: Mapping[str, Sought] = {
 DATA_PATHS = (CONFIGURATION_PATH, _EVALUATION, _EVALUATIONS, *_SEARCHES)
 """What is answered here, never with a page."""
 
-_log = structlog.get_logger(__name__)
 
 _BODY_BYTES_MAX = 1_000_000
 _REQUEST_ID_MAX = 256
@@ -210,16 +213,9 @@ class AuthZenEndpoint:
     async def _ask(
         self, scope: Scope, raw: RawRequest, read: Callable[[], Given], action: Action
     ) -> Mapping[str, Any]:
-        request_id: str = scope["state"]["request_id"]
-        scope["state"]["line"]["action"] = action.name
-        request = self._pipeline.receive(raw, request_id, Door.DECISIONS)
-        try:
-            return await self._pipeline.perform(request, action, read, self._services)
-        except BrokerError:
-            raise
-        except Exception as error:
-            _log.exception("unexpected failure", request_id=request_id)
-            raise InternalFailure from error
+        return await perform_action(
+            self._pipeline, scope, raw, action, read, scheme=self._services
+        )
 
 
 class _BatchReader:

@@ -18,7 +18,6 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import orjson
-import structlog
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from broker.actions.action import Action
@@ -33,27 +32,24 @@ from broker.authn.scheme import Scheme
 from broker.errors import (
     AccessDenied,
     BrokerError,
-    InternalFailure,
     InvalidClientTokenId,
     ProofError,
-    RequestEntityTooLarge,
     SignatureDoesNotMatch,
 )
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.caller import Caller
 from broker.model.raw import RawRequest
-from broker.model.request import Door
 from broker.pipeline import Pipeline
 from broker.protocols.enforcement import RequestAmbiguous, read_forwarded
 from broker.protocols.enforcement.forwarded import is_address, last_address
 from broker.protocols.sigv4.errors import MISMATCH
 from broker.web.asgi import Headers, Receive, Scope, Send, respond
-from broker.web.bodies import ClientGoneError, TooLargeError, receive_body
+from broker.web.bodies import ClientGoneError
+from broker.web.json_requests import perform_action, receive_request
 
 DECISIONS_PATH = "/decisions"
 FORWARD_PATH = "/decisions/forward"
 
-_log = structlog.get_logger(__name__)
 
 _JSON = (b"content-type", b"application/json")
 _CHALLENGE = (b"www-authenticate", b"AWS4-HMAC-SHA256")
@@ -115,7 +111,6 @@ class DecisionsEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request for a path below ``/decisions``."""
         path: str = scope["path"]
-        headers: Headers = tuple(scope["headers"])
         if path == DECISIONS_PATH and scope["method"] != "POST":
             await respond(send, 405, ((b"allow", b"POST"),))
             return
@@ -125,22 +120,12 @@ class DecisionsEndpoint:
             await respond(send, 404)
             return
         try:
-            body = await receive_body(receive, headers)
+            raw = await receive_request(scope, receive)
         except ClientGoneError:
             return
-        except TooLargeError:
-            await _refuse(scope, send, RequestEntityTooLarge())
+        except BrokerError as error:
+            await _refuse(scope, send, error)
             return
-        raw = RawRequest(
-            method=scope["method"],
-            raw_path=scope["raw_path"],
-            query=scope["query_string"],
-            headers=headers,
-            body=body,
-            source_ip=scope["state"]["source_ip"],
-            secure=scope["state"]["secure"],
-        )
-        scope["state"]["line"]["action"] = self._action.name
         if path == DECISIONS_PATH:
             await self._answer(scope, send, raw)
         else:
@@ -201,17 +186,14 @@ class DecisionsEndpoint:
         read: Callable[[], Question],
         scheme: Scheme,
     ) -> DecisionAnswer:
-        request_id: str = scope["state"]["request_id"]
-        request = self._pipeline.receive(raw, request_id, Door.DECISIONS)
-        try:
-            result = await self._pipeline.perform(
-                request, self._action, lambda: {QUESTION: read()}, scheme
-            )
-        except BrokerError:
-            raise
-        except Exception as error:
-            _log.exception("unexpected failure", request_id=request_id)
-            raise InternalFailure from error
+        result = await perform_action(
+            self._pipeline,
+            scope,
+            raw,
+            self._action,
+            lambda: {QUESTION: read()},
+            scheme=scheme,
+        )
         answer: DecisionAnswer = result[ANSWER]
         return answer
 

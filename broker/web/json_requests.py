@@ -1,15 +1,23 @@
-"""JSON requests of the faces of decisions: received whole, and held to a model."""
+"""Requests of the faces of decisions: received whole, held to a model, performed."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from broker.errors import RequestEntityTooLarge
+from broker.actions.action import Action
+from broker.authn.scheme import Scheme
+from broker.errors import BrokerError, InternalFailure, RequestEntityTooLarge
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.raw import RawRequest
+from broker.model.request import Door, Given
+from broker.pipeline import Pipeline
 from broker.protocols.strict_json import parse_object
 from broker.web.asgi import Receive, Scope
-from broker.web.bodies import TooLargeError, receive_body
+from broker.web.bodies import BODY_BYTES_MAX, TooLargeError, receive_body
+
+_log = structlog.get_logger(__name__)
 
 
 class Part(BaseModel):
@@ -22,7 +30,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 async def receive_request(
-    scope: Scope, receive: Receive, body_bytes_max: int
+    scope: Scope, receive: Receive, body_bytes_max: int = BODY_BYTES_MAX
 ) -> RawRequest:
     """The request with its body.
 
@@ -34,9 +42,9 @@ async def receive_request(
     try:
         body = await receive_body(receive, headers)
     except TooLargeError:
-        raise RequestEntityTooLarge from None
+        raise _too_large(body_bytes_max) from None
     if len(body) > body_bytes_max:
-        raise RequestEntityTooLarge
+        raise _too_large(body_bytes_max)
     return RawRequest(
         method=scope["method"],
         raw_path=scope["raw_path"],
@@ -46,6 +54,37 @@ async def receive_request(
         source_ip=scope["state"]["source_ip"],
         secure=scope["state"]["secure"],
     )
+
+
+def _too_large(body_bytes_max: int) -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(f"The body is longer than {body_bytes_max} bytes.")
+
+
+async def perform_action(
+    pipeline: Pipeline,
+    scope: Scope,
+    raw: RawRequest,
+    action: Action,
+    read: Callable[[], Given],
+    *,
+    scheme: Scheme,
+) -> Mapping[str, Any]:
+    """What the action answers to a request that came to a face.
+
+    Raises:
+        BrokerError: it is refused. What nobody foresaw is logged and an
+            `InternalFailure`.
+    """
+    request_id: str = scope["state"]["request_id"]
+    scope["state"]["line"]["action"] = action.name
+    request = pipeline.receive(raw, request_id, Door.DECISIONS)
+    try:
+        return await pipeline.perform(request, action, read, scheme)
+    except BrokerError:
+        raise
+    except Exception as error:
+        _log.exception("unexpected failure", request_id=request_id)
+        raise InternalFailure from error
 
 
 def read_json(body: bytes) -> dict[str, Any]:

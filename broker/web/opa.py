@@ -9,24 +9,28 @@ Source: Ceph, ``rgw_opa.cc``; MinIO, "Access Management Plugin Guide".
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
-import structlog
 from pydantic import Field, StringConstraints
 
 from broker.actions.action import Action
 from broker.actions.decisions.authorize import ANSWERS, QUESTION
 from broker.actions.decisions.question import Batch, DecisionAnswer, Question
 from broker.authn.scheme import Scheme
-from broker.errors import BrokerError, InternalFailure, ProofError
-from broker.model.request import Door
+from broker.errors import BrokerError, ProofError
 from broker.pipeline import Pipeline
 from broker.protocols.enforcement import RequestAmbiguous
 from broker.protocols.enforcement.s3 import read_s3_request
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.bodies import ClientGoneError
-from broker.web.json_requests import Part, read_json, read_model, receive_request
+from broker.web.json_requests import (
+    Part,
+    perform_action,
+    read_json,
+    read_model,
+    receive_request,
+)
 
 CEPH_PATH = "/v1/data/ceph/authz"
 MINIO_PATH = "/v1/data/minio/authz"
@@ -34,7 +38,6 @@ MINIO_PATH = "/v1/data/minio/authz"
 TOKEN_HEADERS = (b"authorization", b"x-auth-token")
 """MinIO sends its token in the first, Ceph in the second."""
 
-_log = structlog.get_logger(__name__)
 
 _BODY_BYTES_MAX = 1_000_000
 _JSON = (b"content-type", b"application/json")
@@ -190,21 +193,14 @@ class HookEndpoint:
 
     async def _ask(self, scope: Scope, receive: Receive) -> bool:
         raw = await receive_request(scope, receive, _BODY_BYTES_MAX)
-        state: dict[str, Any] = scope["state"]
-        state["line"]["action"] = self._authorize.name
-        request = self._pipeline.receive(raw, state["request_id"], Door.DECISIONS)
-        try:
-            result = await self._pipeline.perform(
-                request,
-                self._authorize,
-                lambda: {QUESTION: Batch(questions=(self._question(raw.body),))},
-                self._stores,
-            )
-        except BrokerError:
-            raise
-        except Exception as error:
-            _log.exception("unexpected failure", request_id=state["request_id"])
-            raise InternalFailure from error
+        result = await perform_action(
+            self._pipeline,
+            scope,
+            raw,
+            self._authorize,
+            lambda: {QUESTION: Batch(questions=(self._question(raw.body),))},
+            scheme=self._stores,
+        )
         answers: list[DecisionAnswer] = result[ANSWERS]
         return answers[0].allowed
 

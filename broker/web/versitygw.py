@@ -16,7 +16,6 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import orjson
-import structlog
 from pydantic import ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
@@ -40,12 +39,18 @@ from broker.errors import (
     NoSuchEntity,
 )
 from broker.errors import ValidationError as InvalidQuestion
-from broker.model.request import Door, Given
+from broker.model.request import Given
 from broker.pipeline import Pipeline
 from broker.web.asgi import App, Headers, Message, Receive, Send, respond
 from broker.web.asgi import Scope as AsgiScope
 from broker.web.bodies import ClientGoneError
-from broker.web.json_requests import Part, read_json, read_model, receive_request
+from broker.web.json_requests import (
+    Part,
+    perform_action,
+    read_json,
+    read_model,
+    receive_request,
+)
 
 PRIVATE_PATH = "/private"
 
@@ -61,7 +66,6 @@ _JSON = (b"content-type", b"application/json")
 _OK, _NOT_FOUND = 200, 404
 _TEMPORARY = "ASIA"
 
-_log = structlog.get_logger(__name__)
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 _KeyId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -141,8 +145,7 @@ class GatewayEndpoint:
     async def _answer(
         self, scope: AsgiScope, receive: Receive, headers: Headers
     ) -> Mapping[str, Any]:
-        state = scope["state"]
-        if not (is_private(scope) or state["secure"]):
+        if not (is_private(scope) or scope["state"]["secure"]):
             raise AccessDenied(
                 "This protocol is spoken over the private socket or over TLS alone."
             )
@@ -153,8 +156,6 @@ class GatewayEndpoint:
             _check_version(headers)
         raw = await receive_request(scope, receive, _BODY_BYTES_MAX)
         action = self._registry.get("broker", operation.action)
-        state["line"]["action"] = action.name
-        request = self._pipeline.receive(raw, state["request_id"], Door.DECISIONS)
         asked: Part | None = None
 
         def read() -> Given:
@@ -163,16 +164,13 @@ class GatewayEndpoint:
             return operation.want(asked)
 
         try:
-            result = await self._pipeline.perform(request, action, read, self._scheme)
+            result = await perform_action(
+                self._pipeline, scope, raw, action, read, scheme=self._scheme
+            )
         except (InvalidClientTokenId, ExpiredToken) as error:
             if isinstance(asked, _Derive):
                 raise _refused_key(asked, error) from error
             raise  # the gateway's own key
-        except BrokerError:
-            raise
-        except Exception as error:
-            _log.exception("unexpected failure", request_id=state["request_id"])
-            raise InternalFailure from error
         return operation.describe(result, asked)
 
 
