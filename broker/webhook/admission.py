@@ -19,7 +19,16 @@ _VOLUME = "aws-iam-token"
 """As AWS's webhook names it: where both run, the second finds its work done."""
 
 _FILE = "token"
-_IDENTITY = frozenset({"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"})
+_IDENTITY = frozenset(
+    {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_ROLE_ARN",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+    }
+)
+"""With one of these a container has credentials of its own, perhaps not the broker's."""
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]{1,512}")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _WARNING_CHARACTERS_MAX = 120
@@ -103,8 +112,8 @@ def decide(
 ) -> Verdict:
     """What to add to a pod, by the annotations of its service account and its own.
 
-    Containers that bring a role or token file of their own stay as they are, so a pod
-    that was changed once is not changed again.
+    Containers that bring credentials of their own stay as they are, so a pod that was
+    changed once is not changed again.
 
     Raises:
         ReviewError: the pod is not of the form that the API server sends.

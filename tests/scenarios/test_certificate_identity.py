@@ -136,6 +136,9 @@ def test_what_is_wrong_with_the_files_is_said(world: World, tmp_path: Path) -> N
         assert said in done.stderr
         assert "Traceback" not in done.stderr
     key.write_text(one.key_pem)
+    write(tmp_path, one, *[world.intermediate] * 6)
+    assert "more than 5 certificates" in made.run("process").stderr
+    write(tmp_path, one, world.intermediate)
     key.chmod(0o644)
     assert "can be read by others" in made.run("check").stdout
     Path(files["certificate_file"]).unlink()

@@ -145,6 +145,14 @@ async def test_an_expired_token_gets_nothing_from_memory(
     assert (status, answer["code"]) == (400, "ExpiredTokenException")
 
 
+async def test_a_token_that_is_too_long_is_not_read(
+    endpoint: PodEndpoint, broker: Broker
+) -> None:
+    status, answer = await ask(endpoint, token(broker, pad="x" * 13_000))
+    assert (status, answer["code"]) == (400, "InvalidTokenException")
+    assert broker.asked == []
+
+
 async def test_those_who_ask_together_cause_one_call(
     endpoint: PodEndpoint, broker: Broker
 ) -> None:

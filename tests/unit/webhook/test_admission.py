@@ -119,6 +119,23 @@ def test_every_container_but_those_that_are_skipped_or_have_their_own() -> None:
     assert source["serviceAccountToken"]["expirationSeconds"] == 7200
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_ROLE_ARN",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+    ],
+)
+def test_credentials_of_its_own(name: str) -> None:
+    document = review("deployment")
+    (container,) = document["request"]["object"]["spec"]["containers"]
+    container["env"].append({"name": name, "value": "mine"})
+    assert not verdict(document).patch
+
+
 @pytest.mark.parametrize("name", [path.stem for path in REVIEWS.iterdir()])
 def test_a_pod_is_changed_once(name: str) -> None:
     once = review(name)

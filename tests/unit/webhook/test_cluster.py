@@ -80,7 +80,7 @@ def test_the_token_is_read_for_every_request(cluster: Cluster) -> None:
         (200, b"[]"),
         (200, b'{"metadata": null}'),
         (200, b'{"metadata": {"annotations": ["x"]}}'),
-        (200, b" " * 1_048_577),
+        (200, b'{"metadata": {}}' + b" " * 1_048_577),
     ],
 )
 def test_an_answer_that_does_not_count(

@@ -1,0 +1,89 @@
+"""What the agent's HTTP server holds for its clients is bounded."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from broker.agent.http_server import Answer, Request, Server
+
+
+def echo(request: Request) -> Answer:
+    return Answer(body=request.body)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[tuple[Server, int]]:
+    made = Server(echo, body_bytes_max=100, bodies_bytes_max=150)
+    listener = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
+    yield made, listener.sockets[0].getsockname()[1]
+    listener.close()
+    made.close()
+
+
+async def begin(
+    port: int, length: int, body: bytes
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+    writer.write(head.encode() + body)
+    await writer.drain()
+    return reader, writer
+
+
+async def status(reader: asyncio.StreamReader) -> int:
+    return int((await reader.readline()).split()[1])
+
+
+async def test_bodies_are_bounded_one_by_one_and_together(
+    server: tuple[Server, int],
+) -> None:
+    made, port = server
+    one = await begin(port, 100, b"a" * 90)
+    while made.bodies_bytes_left != 60:  # noqa: ASYNC110  # the server tells nobody
+        await asyncio.sleep(0.001)
+    other = await begin(port, 80, b"b" * 80)
+    assert await status(other[0]) == 503
+    large = await begin(port, 101, b"c" * 101)
+    assert await status(large[0]) == 413
+    small = await begin(port, 50, b"d" * 50)
+    assert await status(small[0]) == 200
+    one[1].write(b"a" * 10)
+    assert await status(one[0]) == 200
+    assert (await one[0].readuntil(b"\r\n\r\n")).endswith(b"\r\n\r\n")
+    assert await one[0].readexactly(100) == b"a" * 90 + b"a" * 10
+    assert made.bodies_bytes_left == 150
+    for _, writer in (one, other, large, small):
+        writer.close()
+
+
+async def test_a_client_that_goes_away_leaves_room(server: tuple[Server, int]) -> None:
+    made, port = server
+    _, writer = await begin(port, 100, b"a" * 90)
+    while made.bodies_bytes_left != 60:  # noqa: ASYNC110  # likewise
+        await asyncio.sleep(0.001)
+    writer.close()
+    while made.bodies_bytes_left != 150:  # noqa: ASYNC110  # likewise
+        await asyncio.sleep(0.001)
+
+
+async def test_a_head_may_come_with_its_body_in_pieces(
+    server: tuple[Server, int],
+) -> None:
+    _, port = server
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for piece in (
+        b"POST / HT",
+        b"TP/1.1\r\nHost: x\r\nContent-Le",
+        b"ngth: 4\r\n\r\nab",
+        b"cd",
+    ):
+        writer.write(piece)
+        await writer.drain()
+    assert await status(reader) == 200
+    await reader.readuntil(b"\r\n\r\n")
+    assert await reader.readexactly(4) == b"abcd"
+    # A head that never ends is ended.
+    writer.write(b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000)
+    assert await status(reader) == 431
+    writer.close()
