@@ -499,6 +499,11 @@ async def test_a_code_that_was_found_is_still_there_after_the_sign_in(
     ):
         page = await person.browser.get(changed, headers=ELSEWHERE[0])
         assert "Enter the code" in page.text
+    # Nor does it help a link that somebody else was given by us, and sends on.
+    thief = await Person(world).browser.get(other["verificationUriComplete"])
+    (link,) = parse_qs(urlsplit(thief.headers["location"]).query)["Destination"]
+    page = await person.browser.get(link, headers=ELSEWHERE[0])
+    assert "Enter the code" in page.text
     assert (await person.answer_device(device["userCode"])).status_code == 200
 
 

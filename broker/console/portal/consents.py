@@ -177,7 +177,7 @@ class Consents:
         if typed is None:
             return self._ask_code(request)
         user_code = read_user_code(typed)
-        is_known = self._is_known(form, user_code)
+        is_known = self._is_known(request, form, user_code)
         if not is_known and not is_own_or_typed(request):
             return self._ask_code(request, user_code=user_code)
         try:
@@ -188,11 +188,16 @@ class Consents:
             return self._ask_code(request, _NO_CODE, _BAD)
         portal = await self._visits.find(request, asked.place)
         if portal is None:
+            states = self._context.login_states
+            browser = states.browser_of(request)
             known = self._known_codes.seal(
-                {"code": user_code}, self._now() + DEVICE_LIFE
+                {"code": user_code, "browser": csrf_token(browser)},
+                self._now() + DEVICE_LIFE,
             )
             here = f"{DEVICE}?{urlencode({'user_code': user_code, _KNOWN: known})}"
-            return await self._visits.to_sign_in(request, asked.place, here)
+            response = await self._visits.to_sign_in(request, asked.place, here)
+            states.remember(response, browser)
+            return response
         page = self._context.pages.show(
             request,
             "portal_consent.html",
@@ -249,10 +254,11 @@ class Consents:
             user_code=user_code,
         )
 
-    def _is_known(self, form: Form, user_code: str) -> bool:
-        """Whether we found the code before, and sent the browser to sign in first."""
+    def _is_known(self, request: Request, form: Form, user_code: str) -> bool:
+        """Whether we found the code before, and sent this browser to sign in first."""
         opened = self._known_codes.find_opened(form.find(_KNOWN) or "", self._now())
-        return opened is not None and opened["code"] == user_code
+        browser = csrf_token(self._context.login_states.browser_of(request))
+        return opened == {"code": user_code, "browser": browser}
 
     async def _find_device(
         self, request: Request, user_code: str, *, is_known: bool = False
