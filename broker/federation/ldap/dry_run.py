@@ -11,10 +11,11 @@ from broker.federation.ldap.connection import (
     LdapUnavailableError,
 )
 from broker.federation.ldap.directories import LdapServer
-from broker.federation.ldap.people import LdapPeople, PersonRefusedError
+from broker.federation.ldap.people import LdapPeople, Person, PersonRefusedError
 from broker.federation.ldap.prover import LdapProof, proof_of
 from broker.model.entities import LdapProvider
 from broker.model.secret import Secret
+from broker.model.tag_text import is_tag_value
 from broker.protocols.ldap.entry import Entry
 
 _STAGES = {
@@ -41,6 +42,7 @@ _PASSWORD = "The password is right"  # noqa: S105  # a check's title
 _OPEN = "The account is open"
 _GROUPS = "Groups are found"
 _ROLES = "A group gives a role"
+_TAGS = "Attributes can be session tags"
 _ADVICE = {
     _SEARCHED: "check Base and Filter, and that BindDN may read there",
     _FOUND: "check the name, Base and Filter",
@@ -48,7 +50,13 @@ _ADVICE = {
     _OPEN: "open the account in the directory",
     _GROUPS: "check GroupBase and GroupFilter, and that BindDN may read groups",
     _ROLES: "map one of these groups with GroupRoles, or add the person to one",
+    _TAGS: (
+        "leave them out of Tags, or change them in the directory: tags have at most 256"
+        " letters, digits, spaces and _.:/=+-@"
+    ),
 }
+_SHOWN = 100
+"""Characters of a value that is no tag."""
 
 
 class LdapDryRun:
@@ -143,6 +151,18 @@ class LdapDryRun:
             self._hold(_ROLES)
         else:
             self._fail(_ROLES, f"groups: {', '.join(person.groups)}")
+        self._try_tags(person)
+
+    def _try_tags(self, person: Person) -> None:
+        wrong = [
+            f"{tag} = {value[:_SHOWN]}"
+            for tag, value in person.attributes.items()
+            if not is_tag_value(value)
+        ]
+        if wrong:
+            self._fail(_TAGS, ", ".join(wrong))
+        elif person.attributes:
+            self._hold(_TAGS)
 
     def _hold(self, title: str) -> None:
         self.checks.append(Check(title, State.HELD))
