@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx2 as httpx
 import pytest
@@ -17,7 +18,8 @@ from botocore.exceptions import ClientError
 from lxml import html
 
 from tests.scenarios.test_recipes import RECIPES, path_with
-from tests.support.broker import Key, RunningBroker, running_broker
+from tests.support.aws_cli import find_aws_cli_2
+from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.forked import run_forked
 from tests.support.slapd import (
     PASSWORD,
@@ -28,12 +30,14 @@ from tests.support.slapd import (
     person,
     start_slapd,
 )
+from tests.support.sso_login import Home
 from tests.support.walk import Walk, read_steps, walking
 
 LDAP = "ldaps://ldap.example.com"
 STS = "https://broker.example.com"
 PROVIDER = "arn:aws:iam::123456789012:ldap-provider/corp"
 SAME = {"sec-fetch-site": "same-origin"}
+CLI_2 = find_aws_cli_2() or ""
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +134,79 @@ def test_the_console_gives_nothing_to_who_has_left(
             credentials(browser)
     # The refusal lets the workers ask at their next turn; without it, they do so
     # within a minute.
+    with pytest.raises(ClientError, match="ExpiredToken"):
+        call_for_a_minute(broker.client("sts", key))
+
+
+class Person:
+    """Somebody's browser, signed out, in which a login of a terminal is allowed."""
+
+    def __init__(self, broker: RunningBroker, name: str) -> None:
+        self.broker = broker
+        self.name = name
+        self.arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Staff/{name}"
+
+    def allow(self, address: str) -> None:
+        """Sign in on the way to the page that asks, and allow what it says."""
+        with httpx.Client(follow_redirects=True) as browser:
+            page = self.fill_in(browser, address)
+            assert "Give this device your access?" in page.text, page.text
+            (who,) = html.fromstring(page.text).xpath("//*[@id='who']/text()")
+            assert who == self.name
+            page = self._send(browser, page, answer="allow")
+            assert "The device has your access" in page.text, page.text
+
+    def fill_in(self, browser: httpx.Client, address: str) -> httpx.Response:
+        """Open the address and sign in with the directory's password."""
+        page = browser.get(address)
+        (start,) = html.fromstring(page.text).xpath("//a[contains(@href, '/with/')]")
+        page = browser.get(urljoin(str(page.url), start.get("href")))
+        return self._send(browser, page, username=self.name, password=PASSWORD)
+
+    def _send(
+        self, browser: httpx.Client, page: httpx.Response, **typed: str
+    ) -> httpx.Response:
+        (form,) = html.fromstring(page.text).xpath("//form[@method='post']")
+        given = {f.get("name"): f.get("value") for f in form.xpath(".//input")}
+        return browser.post(
+            urljoin(str(page.url), form.get("action")),
+            data={**given, **typed},
+            headers={"origin": self.broker.url},
+        )
+
+
+@pytest.mark.skipif(not CLI_2, reason="the AWS CLI 2 is not installed")
+def test_aws_sso_login_with_a_directorys_password_ends_with_the_account(
+    broker: RunningBroker, slapd: Slapd, tmp_path: Path
+) -> None:
+    slapd.add(person("zoe"))
+    staff = "cn=staff,ou=groups,dc=example,dc=com"
+    slapd.modify(staff, "add: member", f"member: {dn_of('zoe')}")
+    home = Home(tmp_path, broker.url, role="Staff")
+    zoe = Person(broker, "zoe")
+    home.log_in(CLI_2, zoe, "--use-device-code", "--profile", "dev")
+    assert home.who(CLI_2) == zoe.arn
+    held = home.boto3_session().get_credentials().get_frozen_credentials()
+    key = Key(held.access_key, held.secret_key, held.token)
+
+    disabled = ("add: pwdAccountLockedTime", "pwdAccountLockedTime: 000001010000Z")
+    slapd.modify(dn_of("zoe"), *disabled)
+
+    # The profile's next credentials, the login's refresh, and a new sign-in ask the
+    # directory, so none of them waits for the workers' next turn.
+    login = home.token
+    home.forget_credentials()
+    for expires_at, words in (
+        (login["expiresAt"], "has expired or is otherwise invalid"),
+        ("2020-01-01T00:00:00Z", "Token has expired and refresh failed"),
+    ):
+        home.keep({**login, "expiresAt": expires_at})
+        assert words in home.refuse("sts", "get-caller-identity", program=CLI_2)
+    with httpx.Client(follow_redirects=True) as browser:
+        page = zoe.fill_in(browser, f"{broker.url}/portal/{ACCOUNT}")
+        assert page.status_code == 403
+        assert "Your accounts and roles" not in page.text
+    # What the profile already had ends with the first refusal.
     with pytest.raises(ClientError, match="ExpiredToken"):
         call_for_a_minute(broker.client("sts", key))
 

@@ -1,29 +1,24 @@
 """`aws sso login` against a real broker, by AWS's own clients."""
 
 import json
-import os
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urljoin
 
-import boto3
 import httpx2 as httpx
 import pytest
-from botocore.credentials import SSOProvider
 from botocore.exceptions import ClientError, UnauthorizedSSOTokenError
-from botocore.tokens import SSOTokenProvider
 from lxml import html
 
 from tests.scenarios.installation import Installation
 from tests.scenarios.test_javascript import NODE, PROGRAM, needs_sdk
-from tests.support.aws_cli import AWS_CLI_1, find_aws_cli_2, run_aws_cli
-from tests.support.broker import ACCOUNT, REGION, Key, running_broker
+from tests.support.aws_cli import AWS_CLI_1, find_aws_cli_2
+from tests.support.broker import ACCOUNT, Key, running_broker
 from tests.support.oidc_issuer import serving
 from tests.support.signin import BROWSER
+from tests.support.sso_login import Home
 
 CLI_2 = find_aws_cli_2() or ""
 PROMISED_SECONDS = 1.0
@@ -65,118 +60,6 @@ class Browser:
         return self.submit(page, answer="allow")
 
 
-class Home:
-    """A home folder with the configuration of the documentation."""
-
-    def __init__(self, folder: Path, installation: Installation) -> None:
-        self.folder = folder
-        self.url = installation.broker.url
-        self.opened = folder / "opened"
-        browser = folder / "browser"
-        browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {self.opened}\n')
-        browser.chmod(0o755)
-        (folder / ".aws").mkdir()
-        (folder / ".aws" / "config").write_text(
-            f"""\
-[sso-session corp]
-sso_start_url = {self.url}/portal/{ACCOUNT}
-sso_region = {REGION}
-sso_registration_scopes = sso:account:access
-[profile dev]
-region = {REGION}
-sso_session = corp
-sso_account_id = {ACCOUNT}
-sso_role_name = Reader
-services = broker
-[services broker]
-sso =
-  endpoint_url = {self.url}/sso
-sso_oidc =
-  endpoint_url = {self.url}/sso-oidc
-sts =
-  endpoint_url = {self.url}
-"""
-        )
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_PAGER": "",
-            "AWS_PROFILE": "dev",
-            "BROWSER": str(browser),
-        }
-
-    def aws(self, *words: str, program: str) -> str:
-        done = run_aws_cli(words, self.environment, program=program)
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout
-
-    def log_in(self, program: str, browser: Browser, *words: str) -> None:
-        """Run the command, and do in the browser what it asks for."""
-        failed: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                self.aws("sso", "login", *words, program=program)
-            except BaseException as error:  # noqa: BLE001  # told by the main thread
-                failed.append(error)
-
-        self.opened.unlink(missing_ok=True)
-        command = threading.Thread(target=run)
-        command.start()
-        deadline = time.monotonic() + 60
-        while not self.opened.exists() or not self.opened.read_text():
-            assert command.is_alive(), failed
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        browser.allow(self.opened.read_text())
-        command.join(60)
-        assert not failed, failed
-
-    @property
-    def _token_file(self) -> Path:
-        folder = self.folder / ".aws" / "sso" / "cache"
-        (path,) = (p for p in folder.glob("*.json") if "accessToken" in p.read_text())
-        return path
-
-    @property
-    def token(self) -> dict[str, Any]:
-        self._path = self._token_file
-        found: dict[str, Any] = json.loads(self._path.read_text())
-        return found
-
-    def keep(self, token: dict[str, Any]) -> None:
-        self._path.write_text(json.dumps(token))
-
-    def forget_credentials(self) -> None:
-        """Those of a role, which the CLI keeps besides the token."""
-        for path in (self.folder / ".aws" / "cli" / "cache").glob("*.json"):
-            path.unlink()
-
-    def boto3_session(self) -> Any:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AWS_CONFIG_FILE", str(self.folder / ".aws" / "config"))
-            patch.setenv("HOME", str(self.folder))
-            folder = str(self.folder / ".aws" / "sso" / "cache")
-            patch.setattr(SSOTokenProvider, "_SSO_TOKEN_CACHE_DIR", folder)
-            patch.setattr(SSOProvider, "_SSO_TOKEN_CACHE_DIR", folder)
-            session = boto3.Session(profile_name="dev")
-            session.get_credentials()
-            session.client("sts")
-            return session
-
-    def boto3_who(self) -> str:
-        arn: str = self.boto3_session().client("sts").get_caller_identity()["Arn"]
-        return arn
-
-    def who(self, program: str) -> str:
-        told = self.aws(
-            "sts", "get-caller-identity", "--output", "json", program=program
-        )
-        arn: str = json.loads(told)["Arn"]
-        return arn
-
-
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One storage: what the portal asks of it is held to the ports' promises."""
@@ -189,7 +72,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 
 @pytest.fixture
 def home(tmp_path: Path, installation: Installation) -> Home:
-    return Home(tmp_path, installation)
+    return Home(tmp_path, installation.broker.url)
 
 
 @pytest.fixture

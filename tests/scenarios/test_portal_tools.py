@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from tests.scenarios.installation import Installation
-from tests.scenarios.test_portal import ALICE, CLI_2, Browser, Home
+from tests.scenarios.test_portal import ALICE, CLI_2, Browser
 from tests.support.broker import ACCOUNT, REGION, Key, running_broker
 from tests.support.oidc_issuer import serving
+from tests.support.sso_login import Home
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ROOT / ".venv-programs" / "bin"
@@ -46,7 +47,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 @pytest.fixture
 def home(tmp_path: Path, installation: Installation) -> Iterator[Home]:
     """Where somebody has logged in with the AWS CLI."""
-    made, browser = Home(tmp_path, installation), Browser(installation)
+    made, browser = Home(tmp_path, installation.broker.url), Browser(installation)
     with browser.http:
         browser.sign_in()
         made.log_in(CLI_2, browser)
@@ -117,7 +118,7 @@ def test_aws_sso_util_logs_in_lists_roles_and_gives_credentials(
     tmp_path: Path, installation: Installation
 ) -> None:
     """It has a login of its own, with a device's code, and runs other commands."""
-    home, browser = Home(tmp_path, installation), Browser(installation)
+    home, browser = Home(tmp_path, installation.broker.url), Browser(installation)
     start = f"{home.url}/portal/{ACCOUNT}"
     home.environment |= {
         "AWS_ENDPOINT_URL_SSO": f"{home.url}/sso",
