@@ -134,6 +134,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def _abort(self) -> None:
+        """End it, though the client does not read what was sent."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def data_received(self, data: bytes) -> None:
         """Parse what came; anything odd ends the connection."""
         try:
@@ -160,6 +165,9 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Called by the parser."""
         self._in_head = False
+        if "transfer-encoding" in self._headers:
+            # What is not the body of such a message (trailers) has no bound.
+            self._refuse(411)
 
     def on_url(self, url: bytes) -> None:
         """Called by the parser."""
@@ -190,9 +198,11 @@ class Connection(asyncio.Protocol):
         """Called by the parser: a request is there."""
         if self._is_over():
             return
-        if self._task is not None:
-            # Sent before the last was answered; no client of these endpoints does that.
-            self.close()
+        transport = self._transport
+        if self._task is not None or (transport and transport.get_write_buffer_size()):
+            # Sent before the last was answered, or the answer was taken; no client of
+            # these endpoints does that.
+            self._abort()
             return
         request = Request(
             self._parser.get_method().decode("latin-1"),
@@ -259,7 +269,7 @@ class Connection(asyncio.Protocol):
         if self._idle is not None:
             self._idle.cancel()
         loop = asyncio.get_running_loop()
-        self._idle = loop.call_later(IDLE_SECONDS, self.close)
+        self._idle = loop.call_later(IDLE_SECONDS, self._abort)
 
 
 def bind(host: str, port: int, hop_limit: int = 0) -> socket.socket:

@@ -310,7 +310,7 @@ async def test_names_that_are_this_machines(kept: Kept, host: str) -> None:
                 b"X-aws-ec2-metadata-token-ttl-seconds: 60\r\n"
                 b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
             ),
-            403,
+            411,
         ),
         (
             (
@@ -326,6 +326,40 @@ async def test_odd_requests(metadata: Client, raw: bytes, status: int) -> None:
     assert answer.split()[1] == b"%d" % status
     assert b"Location" not in answer
     assert answer.count(b"HTTP/1.1 ") == 1
+
+
+ENDLESS = {
+    "trailers": b"0\r\n" + b"".join(b"X%d: x\r\n" % one for one in range(5000)),
+    "one trailer": b"0\r\nX: " + b"x" * 100_000,
+    "a chunk's extension": b"1;" + b"x" * 100_000,
+}
+
+
+@pytest.mark.parametrize("rest", ENDLESS.values(), ids=ENDLESS.keys())
+async def test_what_follows_a_head_is_bounded(metadata: Client, rest: bytes) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", metadata.port)
+    writer.write(head + rest)  # and no end
+    with contextlib.suppress(ConnectionResetError):
+        assert (await asyncio.wait_for(reader.read(), 10)).split()[1] == b"411"
+    writer.close()
+
+
+async def test_a_client_that_does_not_read_is_left(metadata: Client) -> None:
+    """Its answers are not kept for it, however much it asks."""
+    _, token = await metadata.token()
+    request = (
+        f"GET {ROLE} HTTP/1.1\r\nHost: localhost\r\n"
+        f"X-aws-ec2-metadata-token: {token}\r\n\r\n"
+    ).encode()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)  # the library's
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, ("127.0.0.1", metadata.port))
+        sending = loop.sock_sendall(client, request * 200_000)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            await asyncio.wait_for(sending, 30)
 
 
 async def test_one_connection_serves_in_turn(metadata: Client) -> None:
