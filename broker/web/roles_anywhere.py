@@ -26,6 +26,9 @@ from broker.errors import (
     SignatureDoesNotMatch,
     Throttling,
     UnsupportedOperation,
+    UpstreamOutcomeUnknown,
+    UpstreamRefused,
+    UpstreamUnavailable,
     ValidationError,
 )
 from broker.model.request import Door, Given
@@ -72,6 +75,9 @@ _NAMES: Mapping[type[BrokerError], str] = {
     SignatureDoesNotMatch: "InvalidSignatureException",
     Throttling: "ThrottlingException",
     UnsupportedOperation: "UnsupportedOperationException",
+    UpstreamOutcomeUnknown: UpstreamOutcomeUnknown.code,
+    UpstreamRefused: UpstreamRefused.code,
+    UpstreamUnavailable: "ServiceUnavailableException",
 }
 
 

@@ -18,6 +18,9 @@ from broker.errors import (
     NoSuchEntity,
     ServiceUnavailable,
     Throttling,
+    UpstreamOutcomeUnknown,
+    UpstreamRefused,
+    UpstreamUnavailable,
 )
 from broker.model.request import Door
 from broker.pipeline import Pipeline
@@ -39,6 +42,9 @@ _NAMES: Mapping[type[BrokerError], str] = {
     ExpiredToken: "UnauthorizedException",
     ServiceUnavailable: "ServiceUnavailableException",
     InternalFailure: "InternalServerException",
+    UpstreamOutcomeUnknown: UpstreamOutcomeUnknown.code,
+    UpstreamRefused: UpstreamRefused.code,
+    UpstreamUnavailable: UpstreamUnavailable.code,
 }
 
 
