@@ -7,7 +7,7 @@ the proof stays spent: at most one set of credentials comes from it.
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from broker.errors import BrokerError, ServiceUnavailable
+from broker.errors import BrokerError, ServiceUnavailable, UpstreamOutcomeUnknown
 from broker.model.proof_used import ProofUsed
 from broker.model.session import Session, TemporaryCredentials
 from broker.model.struct import struct
@@ -83,6 +83,11 @@ class UpstreamIssuer:
             expires_at=int(credentials.expiration.timestamp()),
         )
         entry = describe_session(made, minted.principal_arn)
+        if await self._index.has_another(entry):
+            raise UpstreamOutcomeUnknown(
+                "The upstream gave an access key ID that is in use.",
+                detail=f"{entry.access_key_id} is another principal's",
+            )
         completed = record.complete(audit_session(entry, made))
         await commit_once(self._ledger, completed, None)
         record.committed = True

@@ -129,6 +129,17 @@ class SessionIndex:
         else:
             self.put_later(record)
 
+    async def has_another(self, record: SessionRecord) -> bool:
+        """Whether its key id is on record for another principal. Never raises."""
+        try:
+            found = await self._cache.find_session(record.access_key_id)
+        except StoreUnavailableError:
+            return False
+        return found is not None and (found.account, found.principal_id) != (
+            record.account,
+            record.principal_id,
+        )
+
     def put_later(self, record: SessionRecord) -> None:
         """Write the record behind the answer; dropped when too many wait."""
         if len(self._pending) < _MAX_PENDING:

@@ -18,7 +18,7 @@ from tests.scenarios.installation import READER, Installation, policy, trust
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.oidc_issuer import serving
 from tests.support.servers import find_free_port
-from tests.support.upstream import fake_sts
+from tests.support.upstream import fake_sts, granted
 
 UPSTREAM_ACCOUNT = "999988887777"
 UPSTREAM_ROLE = f"arn:aws:iam::{UPSTREAM_ACCOUNT}:role/ReadOnly"
@@ -337,27 +337,71 @@ def test_a_revocation_says_that_it_does_not_reach_there(world: World) -> None:
         assert "aws:TokenIssueTime" in said
     shown = json.loads(command("sessions", "show", key_id))
     assert (shown["state"], shown["upstream"]) == ("revoked", "to-Reader")
+    assert signin_token(world, answer).status_code == 400
+    other = world.front.web_identity()
+    command("sessions", "revoke", READER)
+    time.sleep(1.2)  # until the worker knows
+    assert signin_token(world, other).status_code == 400
+    assert signin_token(world, world.front.web_identity()).status_code == 200
     admin = f"arn:aws:iam::{ACCOUNT}:role/Admin"
     assert "TokenIssueTime" not in command("sessions", "revoke", admin)
     assert world.there(answer)
 
 
+def signin_token(
+    world: World, answer: dict[str, Any], **changed: str
+) -> httpx2.Response:
+    """What a custom federation broker is told of an answer's credentials."""
+    found = answer["Credentials"]
+    session = {
+        "sessionId": found["AccessKeyId"],
+        "sessionKey": found["SecretAccessKey"],
+        "sessionToken": found["SessionToken"],
+        **changed,
+    }
+    asked = {"Action": "getSigninToken", "Session": json.dumps(session)}
+    return httpx2.post(f"{world.front.broker.url}/federation", data=asked)
+
+
+def test_what_the_broker_minted_is_sent_to_no_upstream(world: World) -> None:
+    """Its session was there before the role had an upstream."""
+    front = world.front
+    trusted = front.iam.get_role(RoleName="Admin")["Role"]["AssumeRolePolicyDocument"]
+    front.iam.create_role(RoleName="Late", AssumeRolePolicyDocument=json.dumps(trusted))
+    own = world.saml("Late")
+    with fake_sts(world.spare) as there:
+        world.set(
+            "Late",
+            Endpoint=there.url,
+            SignIn=f"{there.url}/federation",
+            Console=f"{there.url}/console/",
+        )
+        time.sleep(1.2)  # until the worker knows
+        assert signin_token(world, own).status_code == 200
+        assert there.asked == 0
+    world.command("set", "to-Late", "--account", ACCOUNT, "--delete")
+
+
+def test_a_key_id_in_use_is_not_taken_from_another(world: World) -> None:
+    first = world.front.web_identity()["Credentials"]["AccessKeyId"]
+    body = granted(operation="AssumeRoleWithWebIdentity").replace(
+        b"ASIAUPSTREAM00000001", first.encode()
+    )
+    with (
+        fake_sts(world.spare, body=body),
+        pytest.raises(ClientError, match="UpstreamOutcomeUnknown"),
+    ):
+        world.front.web_identity(RoleArn=role_arn("Unclear"))
+    shown = json.loads(world.front.broker.command("sessions", "show", first))
+    assert "Reader" in json.dumps(shown)
+
+
 def test_a_custom_broker_url_leads_to_the_upstreams_console(world: World) -> None:
-    found = world.saml("Reader")["Credentials"]
+    found = world.saml("Reader")
     federation = f"{world.front.broker.url}/federation"
 
-    def signin_token(**changed: str) -> httpx2.Response:
-        session = {
-            "sessionId": found["AccessKeyId"],
-            "sessionKey": found["SecretAccessKey"],
-            "sessionToken": found["SessionToken"],
-            **changed,
-        }
-        asked = {"Action": "getSigninToken", "Session": json.dumps(session)}
-        return httpx2.post(federation, data=asked)
-
-    assert signin_token(sessionKey="x" * 40).status_code == 400
-    answer = signin_token()
+    assert signin_token(world, found, sessionKey="x" * 40).status_code == 400
+    answer = signin_token(world, found)
     assert answer.status_code == 200, answer.text
     token = answer.json()["SigninToken"]
     query = {"Action": "login", "Issuer": "https://corp.example", "SigninToken": token}

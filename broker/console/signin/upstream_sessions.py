@@ -18,6 +18,7 @@ from broker.model.arn import Arn
 from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.principal import Principal
+from broker.sessions.lineage import find_end, trace
 from broker.stores.errors import StoreUnavailableError
 
 _FOUND = 302
@@ -52,10 +53,12 @@ class UpstreamSessions:
         self._context = context
 
     async def find(self, access_key_id: str) -> UpstreamSession | None:
-        """The session of a key id; None if the broker minted it, or knows none.
+        """The session of a key id; None if the broker knows none, or it was revoked.
+
+        The broker itself may have minted it, before the role had an upstream.
 
         Raises:
-            ServiceUnavailable: the cache is away.
+            ServiceUnavailable: the cache or the database is away.
         """
         deps = self._context.deps
         try:
@@ -67,6 +70,8 @@ class UpstreamSessions:
         role = await deps.fresh.find_role_by_id(record.account, record.principal_id)
         engine = None if role is None else await deps.upstreams.find(role)
         if role is None or engine is None:
+            return None
+        if await find_end(trace(record), deps.fresh):
             return None
         return UpstreamSession(role, engine, record.principal_arn.rpartition("/")[2])
 
