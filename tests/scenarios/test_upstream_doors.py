@@ -13,11 +13,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.scenarios.installation import Installation
-from tests.scenarios.test_portal import CLI_2, Browser, Home
+from tests.scenarios.test_portal import CLI_2, Browser
 from tests.scenarios.test_roles_anywhere import World as Machines
 from tests.scenarios.test_roles_anywhere import credentials_of, refusal_of
 from tests.support.broker import ACCOUNT, REGION, running_broker
 from tests.support.oidc_issuer import serving
+from tests.support.sso_login import Home
 from tests.support.upstream import ROLE, FakeSts, fake_sts
 
 DENIED = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
@@ -61,7 +62,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_sso_login_gives_the_upstreams_credentials(
     world: World, tmp_path: Path
 ) -> None:
-    home, browser = Home(tmp_path, world.front), Browser(world.front)
+    home, browser = Home(tmp_path, world.front.broker.url), Browser(world.front)
     with browser.http:
         browser.sign_in()
         home.log_in(CLI_2, browser)
@@ -77,7 +78,7 @@ def test_sso_login_gives_the_upstreams_credentials(
 def test_an_upstreams_refusal_is_named_to_terminals(
     world: World, tmp_path: Path
 ) -> None:
-    home, browser = Home(tmp_path, world.front), Browser(world.front)
+    home, browser = Home(tmp_path, world.front.broker.url), Browser(world.front)
     with browser.http:
         browser.sign_in()
         home.log_in(CLI_2, browser)
