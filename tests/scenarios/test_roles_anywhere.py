@@ -570,9 +570,10 @@ def test_lists_tags_and_what_is_not_there(world: World) -> None:
         issue("web-1").pem,
         issue("Weak", is_authority=True, key=rsa_key(1024)).pem,
         issue("No signing", is_authority=True, uses=usage("crl_sign")).pem,
-        issue("Strong", is_authority=True).pem * 101,
+        "".join(issue(f"{one}", is_authority=True).pem for one in range(101)),
+        "".join(issue("Strong", is_authority=True).pem for _ in range(5)),
     ],
-    ids=["text", "end entity", "weak", "no signing", "too many"],
+    ids=["text", "end entity", "weak", "no signing", "too many", "namesakes"],
 )
 def test_an_unfit_anchor_is_refused(world: World, pem: str) -> None:
     with pytest.raises(ClientError) as refused:

@@ -3,6 +3,7 @@
 Source: RFC 5280, 6; IAM Roles Anywhere User Guide, "Trust model".
 """
 
+from collections import Counter
 from datetime import datetime
 
 from cryptography import x509
@@ -32,6 +33,10 @@ CHAIN_MAX = 5
 
 ANCHORS_MAX = 100
 """Certificates of one trust anchor."""
+
+NAMESAKES_MAX = 4
+"""Those of them with one subject: each is tried for every certificate that it may have
+issued."""
 
 _RSA_BITS = (2048, 4096)
 _CURVES = (SECP256R1, SECP384R1, SECP521R1)
@@ -85,6 +90,12 @@ def parse_anchors(pem: str) -> Anchors:
             )
         for certificate in found:
             _require_authority(certificate)
+        subjects = Counter(certificate.subject for certificate in found)
+        if any(count > NAMESAKES_MAX for count in subjects.values()):
+            raise CertificateRejected(
+                f"A trust anchor can have {NAMESAKES_MAX} certificates of one subject"
+                " at most."
+            )
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
         raise CertificateRejected(
             "Incorrect certificate data: give X.509 certificates in PEM.",
