@@ -34,9 +34,9 @@ SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role"
 METADATA = "169.254.169.254"
 LIFE_SECONDS = 3
 EXPIRIES = 3
-LEVER = f"""
+LEVER = """
 from broker.actions.instances import machines
-machines.CREDENTIAL_SECONDS = {LIFE_SECONDS}
+machines.CREDENTIAL_SECONDS = {}
 from broker.__main__ import run
 run()
 """
@@ -66,7 +66,7 @@ print(boto3.client("sts").get_caller_identity()["Arn"])
 def short_lived(folder: Path) -> Iterator[tuple[RunningBroker, Any]]:
     """A broker whose instances' credentials last a moment, and its API."""
     with running_broker(folder, forked=False, start=False) as broker:
-        broker.program = ("-c", LEVER)
+        broker.program = ("-c", LEVER.format(LIFE_SECONDS))
         broker.start()
         root = broker.create_account()
         for name in ("web", "db"):
@@ -76,10 +76,15 @@ def short_lived(folder: Path) -> Iterator[tuple[RunningBroker, Any]]:
 
 def results(*programs: subprocess.Popen[str]) -> list[dict[str, Any]]:
     found = []
-    for program in programs:
-        out, errors = program.communicate(timeout=120)
-        assert program.returncode == 0, errors
-        found.append(json.loads(out))
+    try:
+        for program in programs:
+            out, errors = program.communicate(timeout=120)
+            assert program.returncode == 0, errors
+            found.append(json.loads(out))
+    finally:
+        for program in programs:
+            program.kill()
+            program.communicate()
     return found
 
 

@@ -144,15 +144,15 @@ def _node() -> list[str]:
 
 
 @cache
-def _go() -> list[str]:
-    """AWS's SDK for Go, as Debian has it, compiled once."""
+def build_go(name: str) -> str:
+    """A program with AWS's SDK for Go, as Debian has it, compiled once."""
     go = shutil.which("go")
     if go is None or not (GO_PACKAGES / "src/github.com/aws/aws-sdk-go-v2").is_dir():
         assert os.environ.get("CI") != "true"
         pytest.skip("AWS's SDK for Go is not installed: .ci/setup long")
     folder = UNTIL_THE_END.enter_context(tempfile.TemporaryDirectory())
     subprocess.run(
-        [go, "build", "-o", f"{folder}/sign", str(PROGRAMS / "sign.go")],
+        [go, "build", "-o", f"{folder}/{name}", str(PROGRAMS / f"{name}.go")],
         env={
             "PATH": os.environ["PATH"],
             "GO111MODULE": "off",
@@ -163,7 +163,11 @@ def _go() -> list[str]:
         check=True,
         timeout=600,
     )
-    return [f"{folder}/sign"]
+    return f"{folder}/{name}"
+
+
+def _go() -> list[str]:
+    return [build_go("sign")]
 
 
 def _ruby() -> list[str]:
