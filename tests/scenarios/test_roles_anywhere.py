@@ -1,5 +1,6 @@
 """IAM Roles Anywhere: certificates open roles, through the socket."""
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,12 +11,10 @@ import boto3
 import httpx2
 import pytest
 from botocore.exceptions import ClientError
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from iam_rolesanywhere_session import IAMRolesAnywhereSession
 
+from tests.support.bad_certificates import BAD
 from tests.support.broker import ACCOUNT, REGION, Key, RunningBroker, running_broker
 from tests.support.certificates import (
     Issued,
@@ -168,118 +167,64 @@ def test_credentials_end_with_the_certificate(world: World) -> None:
     assert ends <= leaf.certificate.not_valid_after_utc
 
 
-def _below(authority: Issued, **knobs: Any) -> tuple[Issued, tuple[Issued, ...]]:
-    return authority.issue("web-1", **knobs), (authority,)
-
-
-def _deep(world: World) -> tuple[Issued, tuple[Issued, ...]]:
-    below = world.intermediate.authority("Below")
-    return below.issue("web-1"), (below, world.intermediate)
-
-
-BAD: dict[str, Any] = {
-    "self-signed": lambda _w: (issue("web-1"), ()),
-    "of another authority of the same name": lambda _w: (
-        issue("Corp Root", is_authority=True).issue("web-1"),
-        (),
-    ),
-    "without the intermediate": lambda w: (w.intermediate.issue("web-1"), ()),
-    "expired": lambda w: (w.root.issue("web-1", starts=-9, days=-1), ()),
-    "not yet valid": lambda w: (w.root.issue("web-1", starts=1), ()),
-    "of an authority": lambda w: (
-        w.root.authority(
-            "web-1", uses=usage("digital_signature", "key_cert_sign", "crl_sign")
-        ),
-        (),
-    ),
-    "the anchor itself": lambda w: (w.root, ()),
-    "the intermediate itself": lambda w: (w.intermediate, ()),
-    "without key usage": lambda w: (w.root.issue("web-1", uses=usage()), ()),
-    "not for signatures": lambda w: (
-        w.root.issue("web-1", uses=usage("key_encipherment")),
-        (),
-    ),
-    "for servers alone": lambda w: (
-        w.root.issue(
-            "web-1",
-            extensions=[
-                (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
-            ],
-        ),
-        (),
-    ),
-    "with an unknown critical extension": lambda w: (
-        w.root.issue(
-            "web-1",
-            extensions=[
-                (
-                    x509.UnrecognizedExtension(
-                        x509.ObjectIdentifier("1.3.6.1.4.1.5.5"), b"\x05\x00"
-                    ),
-                    True,
-                )
-            ],
-        ),
-        (),
-    ),
-    "RSA of 1024 bits": lambda w: (w.root.issue("web-1", key=rsa_key(1024)), ()),
-    "on P-224": lambda w: (
-        w.root.issue("web-1", key=ec.generate_private_key(ec.SECP224R1())),
-        (),
-    ),
-    "on secp256k1": lambda w: (
-        w.root.issue("web-1", key=ec.generate_private_key(ec.SECP256K1())),
-        (),
-    ),
-    "below an end entity": lambda w: _below(w.root.issue("Rogue")),
-    "below one without basic constraints": lambda w: _below(
-        w.root.issue(
-            "Rogue", constraints=False, uses=usage("digital_signature", "key_cert_sign")
-        ),
-    ),
-    "below an authority that may not sign certificates": lambda w: _below(
-        w.root.authority("Rogue", uses=usage("digital_signature"))
-    ),
-    "below an expired authority": lambda w: _below(
-        w.root.authority("Rogue", starts=-9, days=-1)
-    ),
-    "deeper than the path may be": _deep,
-    "outside of the name constraints": lambda w: _below(
-        w.root.authority(
-            "Rogue",
-            extensions=[
-                (x509.NameConstraints([x509.DNSName("good.example")], None), True)
-            ],
-        ),
-        extensions=[
-            (x509.SubjectAlternativeName([x509.DNSName("bad.example")]), False)
-        ],
-    ),
-    "below a weak authority": lambda w: _below(
-        w.root.authority("Rogue", key=rsa_key(1024))
-    ),
-    "two intermediates of one name": lambda w: (
-        w.intermediate.issue("web-1"),
-        (w.intermediate, w.root.authority("Corp Machines")),
-    ),
-    "with two common names": lambda w: (
-        w.root.issue(
-            name_of((NameOID.COMMON_NAME, "web-1"), (NameOID.COMMON_NAME, "admin"))
-        ),
-        (),
-    ),
-    "with a name that is no source identity": lambda w: (
-        w.root.issue("web-1 *"),
-        (),
-    ),
-}
-
-
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_certificate_opens_nothing(world: World, case: str) -> None:
-    leaf, chain = BAD[case](world)
+    leaf, chain = BAD[case](world.root, world.intermediate)
     answer = world.ask(leaf, *chain)
     assert refusal_of(answer)[:2] == (403, "AccessDeniedException"), answer.text
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda der: der[:-1],
+        lambda der: der[: len(der) // 2],
+        lambda der: der + b"\0",
+        lambda der: der + der,
+        lambda der: der.replace(b"Corp", b"C0rp"),
+        lambda der: der[:-1] + bytes([der[-1] ^ 1]),
+        lambda der: b"\x30\x84\xff\xff\xff\xff" + der[4:],
+        lambda der: b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der),
+        lambda _: b"\x30" * 3_000,
+        lambda _: b"{}",
+    ],
+)
+@pytest.mark.parametrize("header", ["X-Amz-X509", "X-Amz-X509-Chain"])
+def test_a_spoiled_certificate_opens_nothing(
+    world: World, header: str, spoil: Any
+) -> None:
+    leaf = world.intermediate.issue("web-1")
+    whole = leaf if header == "X-Amz-X509" else world.intermediate
+    spoiled = base64.b64encode(spoil(whole.der)).decode()
+    answer = world.ask(leaf, world.intermediate, headers={header: spoiled})
+    assert refusal_of(answer)[:2] == (403, "AccessDeniedException"), answer.text
+
+
+@pytest.mark.parametrize("member", ["trustAnchorArn", "profileArn"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (ACCOUNT, "999999999999"),
+        (REGION, "eu-west-1"),
+        (REGION, ""),
+        ("arn:aws:", "arn:aws-cn:"),
+        ("rolesanywhere", "iam"),
+        ("/", "/0"),
+        ("/", "/../"),
+        ("/", ""),
+        ("arn:", ""),
+        (":", "\0"),
+    ],
+)
+def test_the_arns_are_taken_literally(
+    world: World, member: str, old: str, new: str
+) -> None:
+    other = world.members[member].replace(old, new, 1)
+    answer = world.ask(world.root.issue("web-1"), more={member: other})
+    assert refusal_of(answer)[:2] in {
+        (400, "ValidationException"),
+        (403, "AccessDeniedException"),
+    }
 
 
 def test_more_intermediates_than_five_are_refused(world: World) -> None:
