@@ -19,6 +19,10 @@ HEAD_BYTES_MAX = 16_384
 BODY_BYTES_MAX = 4096
 HEADERS_MAX = 64
 CONNECTIONS_MAX = 512
+UNREAD_BYTES_MAX = 16_384
+"""What may wait to be sent when the next request comes. It is more than nothing, because
+TLS sends session tickets of its own after the handshake."""
+
 IDLE_SECONDS = 30.0
 HANDSHAKE_SECONDS = 10.0
 
@@ -199,9 +203,10 @@ class Connection(asyncio.Protocol):
         if self._is_over():
             return
         transport = self._transport
-        if self._task is not None or (transport and transport.get_write_buffer_size()):
-            # Sent before the last was answered, or the answer was taken; no client of
-            # these endpoints does that.
+        waiting = transport.get_write_buffer_size() if transport else 0
+        if self._task is not None or waiting > UNREAD_BYTES_MAX:
+            # Sent before the last was answered, or the answers were taken; no client
+            # of these endpoints does that.
             self._abort()
             return
         request = Request(

@@ -66,7 +66,9 @@ class Browser:
     ) -> httpx.Response:
         """Post a form of the page, the first or that of an action, as a person does."""
         wanted = f"//form[@action='{form_action}']" if form_action else "//form"
-        form = html.fromstring(page.text).xpath(wanted)[0]
+        forms = html.fromstring(page.text).xpath(wanted)
+        assert forms, f"{page.url}: {page.status_code} {page.text}"
+        form = forms[0]
         fields = {
             field.get("name"): field.get("value") or ""
             for field in form.xpath(".//input[@name]")

@@ -118,13 +118,12 @@ class WatchedBroker:
             create_app(self._settings), **{**SERVER, "loop": "asyncio"}
         )
         self._server = uvicorn.Server(config)
-        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="broker")
 
     def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
         self._watch.thread = threading.get_ident()
-        self._loop.run_until_complete(self._server.serve([self._listener]))
+        with asyncio.Runner() as runner:
+            runner.run(self._server.serve([self._listener]))
 
     @contextmanager
     def running(self) -> Iterator["WatchedBroker"]:
