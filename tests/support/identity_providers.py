@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.support.signin import BROWSER
 
 NODE = Path(__file__).parents[1] / "node"
 _HOPS = 20
+_TRIES = 50
 
 
 @contextmanager
@@ -55,7 +57,13 @@ class Browser:
         self.url = ""
 
     def get(self, url: str) -> httpx.Response:
-        return self._follow("GET", url, {})
+        """Try again while too many sign-ins are being started, as the page says."""
+        for _ in range(_TRIES):
+            answer = self._follow("GET", url, {})
+            if "Too many sign-ins are being started" not in answer.text:
+                break
+            time.sleep(0.2)
+        return answer
 
     def post(self, url: str, **fields: str) -> httpx.Response:
         """As another site's form does it."""
