@@ -94,7 +94,7 @@ class Visitor:
         return await self.arrive({"SAMLResponse": self._world.response(pair(role))})
 
     async def arrive(self, form: dict[str, str]) -> float:
-        """From a posted response to the page that it leads to, likewise."""
+        """Post a SAML response and follow redirects to the page; the milliseconds spent."""
         onward = await self.ask("/saml", form)
         spent = self.milliseconds
         while onward:

@@ -59,17 +59,17 @@ class Organisation:
 
     @property
     def saml_providers(self) -> Iterator[tuple[AccountId, str]]:
-        """The SAML providers that sign in there, each with its account."""
+        """The SAML providers that people sign in with, and their accounts."""
         return self._providers(_SAML)
 
     @property
     def oidc_providers(self) -> Iterator[tuple[AccountId, str]]:
-        """The OpenID Connect providers, likewise."""
+        """The OpenID Connect providers that people sign in with, and their accounts."""
         return self._providers(_OIDC)
 
     @property
     def ldap_providers(self) -> Iterator[tuple[AccountId, str]]:
-        """The LDAP providers, likewise."""
+        """The LDAP providers that people sign in with, and their accounts."""
         return self._providers(_LDAP)
 
     def admits(self, account: AccountId, provider_arn: str = "") -> bool:

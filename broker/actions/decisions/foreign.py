@@ -16,7 +16,7 @@ from broker.protocols.enforcement import CompiledService
 from broker.protocols.enforcement.forwarded import is_address
 
 ANY_TYPE = "aws"
-"""The type of a resource that is named by its ARN, and of a principal likewise."""
+"""The type given to a resource or a principal that is named by its ARN."""
 
 _PRINCIPAL = re.compile(r"(?:user|role)/[A-Za-z0-9_+=,.@-]{1,64}")
 _BOOLEANS = {"true": True, "false": False}

@@ -1,12 +1,12 @@
 """What a gateway asks that verifies signatures itself: keys to do so, and who is who.
 
-``broker:DeriveSigningKey`` gives out a signing key: with it, the gateway can verify (and
-could make) one principal's signatures for one day, region and scope of its service. So
-it is a permission of its own, which no service token gives. Keys are given of principals
-of the service's own account alone: another account's service may accept a scope of the
-same name. A session's is given to whoever has its token.
+``broker:DeriveSigningKey`` returns a signing key, with which the gateway can verify (and
+could make) one principal's signatures for one day, region and scope of its service. So it
+is a permission of its own, which no service token gives. Only keys of principals in the
+service's own account are derived: a service of another account may accept a scope of the
+same name. The key of a session is given only to a caller that presents the session token.
 
-Nothing of this is a use of the key: whoever knows its ID can bring a gateway to ask.
+None of this counts as a use of the key: anyone who knows its ID can make a gateway ask.
 """
 
 import re
@@ -56,7 +56,7 @@ class Scope:
 
 @struct
 class KnownKey:
-    """Whose an access key ID is; ``principal_arn`` is empty if it is nobody's."""
+    """The owner of an access key; ``principal_arn`` is empty if there is none."""
 
     principal_arn: str = ""
     is_session: bool = False

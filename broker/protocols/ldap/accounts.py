@@ -147,7 +147,7 @@ def _policy_error(value: bytes) -> int:
                 return int.from_bytes(raw[:2], "big")
             reader.skip_value(header)
     except (ValueError, NotImplementedError, NotEnougData):
-        pass
+        return -1  # malformed: the bind's own result code decides
     return -1
 
 
