@@ -6,6 +6,9 @@ once. It expires, and may be bound to the networks it is used from.
 
 import base64
 import hashlib
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from typing import Protocol, TypeVar
 
 from broker.entropy import random_bytes
 from broker.errors import ValidationError
@@ -39,6 +42,29 @@ def find_token_account(prefix: str, secret: str) -> AccountId | None:
         return parse_account_id(number)
     except ValueError:
         return None
+
+
+class Expiring(Protocol):
+    """A token as it is stored."""
+
+    @property
+    def expires_at(self) -> datetime: ...
+
+
+Token = TypeVar("Token", bound=Expiring)
+
+
+async def delete_expired(
+    tokens: Iterable[Token], delete: Callable[[Token], Awaitable[None]], now: datetime
+) -> int:
+    """Delete those that have expired; how many are left."""
+    left = 0
+    for token in tokens:
+        if token.expires_at <= now:
+            await delete(token)
+        else:
+            left += 1
+    return left
 
 
 def check_days(days: int) -> None:

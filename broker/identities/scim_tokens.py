@@ -5,7 +5,12 @@ from datetime import datetime, timedelta
 
 from broker.entropy import new_unique_id
 from broker.errors import NoSuchEntity
-from broker.identities.bearer_tokens import check_days, new_token, token_digest
+from broker.identities.bearer_tokens import (
+    check_days,
+    delete_expired,
+    new_token,
+    token_digest,
+)
 from broker.identities.limits import Quota, require_within
 from broker.identities.networks import parse_networks
 from broker.model.account import Account, AccountId
@@ -48,13 +53,9 @@ async def create_token(
     """
     check_days(days)
     networks = parse_networks(addresses)
-    living = 0
-    for token in await tokens_of(change, account.account_id, provider_id):
-        if token.expires_at <= now:
-            await change.delete_scim_token(token)
-        else:
-            living += 1
-    require_within(account, Quota.SCIM_TOKENS, living + 1)
+    tokens = await tokens_of(change, account.account_id, provider_id)
+    left = await delete_expired(tokens, change.delete_scim_token, now)
+    require_within(account, Quota.SCIM_TOKENS, left + 1)
     secret = new_token(TOKEN_PREFIX, account.account_id)
     made = ScimToken(
         account=account.account_id,
