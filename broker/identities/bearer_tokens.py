@@ -48,7 +48,9 @@ class Expiring(Protocol):
     """A token as it is stored."""
 
     @property
-    def expires_at(self) -> datetime: ...
+    def expires_at(self) -> datetime:
+        """From then on it proves nothing."""
+        ...
 
 
 Token = TypeVar("Token", bound=Expiring)

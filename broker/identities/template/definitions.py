@@ -26,10 +26,14 @@ class Defined(Protocol):
     """An entity as it is stored."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name, unique in the account."""
+        ...
 
     @property
-    def definition(self) -> str: ...
+    def definition(self) -> str:
+        """Its definition, in JSON."""
+        ...
 
 
 def definition_kind(
