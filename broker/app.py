@@ -40,9 +40,9 @@ from broker.web.trail_api import TrailApi
 
 API_PATH = "/"
 _DOUBLED = "//"
-"""The same path with nothing in it twice, which is how Vault relays a request.
+"""The same path as Vault relays it.
 
-AWS takes it for ``/``, and so do signatures, in which a path is normalised.
+AWS treats it as ``/``, and so do signatures, which normalise the path.
 Source: hashicorp/vault, builtin/credential/aws/path_login.go.
 """
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})

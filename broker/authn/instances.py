@@ -21,10 +21,10 @@ from broker.errors import (
     ValidationError,
 )
 from broker.federation.web_identity import WebIdentityProver
+from broker.identities.bearer_tokens import find_token_account, token_digest
 from broker.identities.instances import (
+    JOIN_TOKEN_PREFIX,
     find_fault,
-    find_join_token_account,
-    join_token_digest,
     parse_instance_arn,
 )
 from broker.model.account import AccountId, parse_account_id
@@ -112,12 +112,10 @@ class JoinTokenScheme:
         """
         given = await read()
         secret = given["JoinToken"]
-        account = find_join_token_account(secret)
+        account = find_token_account(JOIN_TOKEN_PREFIX, secret)
         if account is None:
             _refuse("not the form of a join token")
-        token = await self._directory.find_join_token(
-            account, join_token_digest(secret)
-        )
+        token = await self._directory.find_join_token(account, token_digest(secret))
         if token is None:
             _refuse("no such join token")
         fault = find_fault(

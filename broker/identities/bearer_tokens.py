@@ -1,16 +1,15 @@
-"""What the bearer tokens of services and directories have in common.
+"""What the bearer tokens of services, directories and machines have in common.
 
 A token is ``PREFIX.ACCOUNT.RANDOM``; only its SHA-256 is kept, so that it can be shown
 once. It expires, and may be bound to the networks it is used from.
 """
 
-import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from broker.entropy import random_bytes
+from broker.entropy import new_handle
 from broker.errors import ValidationError
 from broker.model.account import AccountId, parse_account_id
 from broker.model.secret import Secret
@@ -18,13 +17,10 @@ from broker.model.secret import Secret
 DAYS = 90
 DAYS_MAX = 366
 
-_SECRET_BYTES = 32
-
 
 def new_token(prefix: str, account: AccountId) -> Secret:
     """The text of a new token."""
-    random = base64.urlsafe_b64encode(random_bytes(_SECRET_BYTES)).rstrip(b"=").decode()
-    return Secret(f"{prefix}.{account}.{random}")
+    return Secret(f"{prefix}.{account}.{new_handle()}")
 
 
 def token_digest(secret: str) -> bytes:

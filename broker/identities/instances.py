@@ -1,18 +1,18 @@
 """Machines: the tokens that admit them, their keys, and the profile each has."""
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from broker.entropy import new_handle, new_instance_id, new_unique_id
+from broker.entropy import new_instance_id, new_unique_id
 from broker.errors import (
     AccessDenied,
     InvalidPublicKey,
     NoSuchEntity,
     ValidationError,
 )
+from broker.identities.bearer_tokens import new_token, token_digest
 from broker.identities.limits import Quota, require_within
 from broker.identities.networks import is_within, parse_networks
 from broker.model.account import Account, AccountId, parse_account_id
@@ -33,7 +33,7 @@ JOIN_SECONDS_MAX = 36 * 3600
 KEY_BYTES = 32
 """Of an Ed25519 public key. Source: RFC 8032, 5.1.5."""
 
-_PREFIX = "bjt"
+JOIN_TOKEN_PREFIX = "bjt"  # noqa: S105  # how a token begins
 _INSTANCE_ID = re.compile(r"i-[0-9a-f]{17}")
 _ARN_PREFIX = "instance/"
 
@@ -67,12 +67,12 @@ async def create_join_token(
     await change.delete_join_tokens_before(account.account_id, now)
     count = await change.count(account.account_id, "join_tokens")
     require_within(account, Quota.JOIN_TOKENS, count + 1)
-    secret = f"{_PREFIX}.{account.account_id}.{new_handle()}"
+    secret = new_token(JOIN_TOKEN_PREFIX, account.account_id)
     token = JoinToken(
         account=account.account_id,
         token_id=new_unique_id("AJTK"),
         profile_id=profile.profile_id,
-        digest=join_token_digest(secret),
+        digest=token_digest(secret.reveal()),
         created_at=now,
         expires_at=now + timedelta(seconds=seconds),
         created_by=created_by,
@@ -80,24 +80,7 @@ async def create_join_token(
         lineage=() if lineage is None else tuple(lineage_row(lineage)),
     )
     await change.insert_join_token(token)
-    return token, Secret(secret)
-
-
-def join_token_digest(secret: str) -> bytes:
-    """What is kept of a join token."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
-
-
-def find_join_token_account(secret: str) -> AccountId | None:
-    """The account that a token says it is of; None for other texts."""
-    prefix, _, rest = secret.partition(".")
-    number, dot, _ = rest.partition(".")
-    if prefix != _PREFIX or not dot:
-        return None
-    try:
-        return parse_account_id(number)
-    except ValueError:
-        return None
+    return token, secret
 
 
 def find_fault(token: JoinToken, address: str, now: datetime) -> str:

@@ -19,6 +19,7 @@ from broker.errors import (
 from broker.federation.web_identity import require_allowed_role
 from broker.identities import instances as rules
 from broker.identities.accounts import require_account
+from broker.identities.bearer_tokens import token_digest
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage, Origin, subject_digest
 from broker.model.machines import Instance, InstanceProfile
@@ -93,7 +94,7 @@ class Machines:
         self, given: types.RegisterInstanceRequest, call: Call
     ) -> types.RegisterInstanceResponse:
         token = await call.change.find_join_token(
-            call.account, rules.join_token_digest(given["JoinToken"])
+            call.account, token_digest(given["JoinToken"])
         )
         if token is None:
             raise InvalidClientTokenId(detail="the join token was deleted just now")

@@ -61,7 +61,7 @@ async def _update(given: types.UpdateCrlRequest, call: Call) -> types.CrlDetailR
         anchor = await rules.require_anchor(
             call.change, call.account, call.region, found.anchor_id
         )
-        rules.check_list(data, anchor)
+        await offload_long(len(data), lambda: rules.check_list(data, anchor))
         found = replace(found, data=data)
     return await _write(replace(found, name=given.get("name", found.name)), call)
 
