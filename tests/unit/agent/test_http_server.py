@@ -1,11 +1,17 @@
 """What the agent's HTTP server holds for its clients is bounded."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from broker.agent.http_server import Answer, Request, Server
+from tests.support.certificates import issue
+
+T = TypeVar("T")
 
 
 def echo(request: Request) -> Answer:
@@ -60,10 +66,10 @@ async def test_bodies_are_bounded_one_by_one_and_together(
 async def test_a_client_that_goes_away_leaves_room(server: tuple[Server, int]) -> None:
     made, port = server
     _, writer = await begin(port, 100, b"a" * 90)
-    while made.bodies_bytes_left != 60:  # noqa: ASYNC110  # likewise
+    while made.bodies_bytes_left != 60:  # noqa: ASYNC110  # as above
         await asyncio.sleep(0.001)
     writer.close()
-    while made.bodies_bytes_left != 150:  # noqa: ASYNC110  # likewise
+    while made.bodies_bytes_left != 150:  # noqa: ASYNC110  # as above
         await asyncio.sleep(0.001)
 
 
@@ -87,3 +93,60 @@ async def test_a_head_may_come_with_its_body_in_pieces(
     writer.write(b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000)
     assert await status(reader) == 431
     writer.close()
+
+
+async def test_a_request_may_come_with_the_end_of_the_handshake(tmp_path: Path) -> None:
+    # The server's session tickets wait to be sent when the request is there.
+    authority = issue("Root", is_authority=True)
+    served = authority.issue("localhost")
+    chain = tmp_path / "served.pem"
+    chain.write_text(served.pem + served.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain)
+    made = Server(echo)
+    listener = await asyncio.get_running_loop().create_server(
+        made, "127.0.0.1", 0, ssl=context
+    )
+    reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context(cadata=authority.pem)
+    client.check_hostname = False
+    tls = client.wrap_bio(received, sent)
+
+    async def done(step: Callable[[], T]) -> T:
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                writer.write(sent.read())
+                data = await reader.read(65_536)
+                assert data, "the server ended the connection"
+                received.write(data)
+
+    await done(tls.do_handshake)
+    assert tls.version() == "TLSv1.3"
+    tls.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await done(tls.read)).startswith(b"HTTP/1.1 200 OK\r\n")
+    writer.close()
+    listener.close()
+    made.close()
+
+
+async def test_answers_that_are_not_taken_end_the_connection() -> None:
+    made = Server(lambda _: Answer(body=b"a" * 500_000))
+    listener = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
+    # At that limit the client reads nothing more.
+    _, writer = await asyncio.open_connection(
+        *listener.sockets[0].getsockname(), limit=1
+    )
+
+    async def ask() -> None:
+        for _ in range(100):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.sleep(0.001)
+            await writer.drain()
+
+    with pytest.raises(ConnectionError):
+        await ask()
+    assert not made.connections
+    listener.close()
