@@ -3,7 +3,7 @@
 The token is the permission: it is of one provider, and so is all that it reaches.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,12 @@ from broker.federation.scim import issuers_of, provider_id_of
 from broker.federation.scim_options import ScimOptions
 from broker.identities.accounts import require_account
 from broker.identities.provisioning import Directory
-from broker.model.provisioned import ProvisionedUser
+from broker.model.provisioned import Membership, ProvisionedUser
 from broker.model.request import Given
 from broker.protocols.scim.errors import CHANGED, ScimRejected
+from broker.protocols.scim.requests import Listing
 from broker.sessions.revoke import SETTLING, revoke_issued_before, revoke_person
+from broker.stores.directory.port.provisioning import ProvisionedQuery
 
 SERVICE = "scim"
 ID, RESOURCE, PATCH, LISTING, BASE, IF_MATCH = (
@@ -30,6 +32,22 @@ ID, RESOURCE, PATCH, LISTING, BASE, IF_MATCH = (
 
 SHOWN, VERSION = "Shown", "Version"
 """Members of their results."""
+
+WHOLE = Listing()
+"""Shows all that is shown by default."""
+
+_MEMBERSHIPS_MAX = 5000
+
+_ASKED_AS = {
+    "id": "entity_id",
+    "userName": "name",
+    "displayName": "name",
+    "externalId": "external_id",
+    "emails": "email",
+    "active": "active",
+    "members": "member_id",
+}
+"""What of a `ProvisionedQuery` a filter's attribute is."""
 
 
 class ScimRefused(AccessDenied):
@@ -61,6 +79,19 @@ class Terms:
     def group_label(self, name: str, external_id: str) -> str:
         """What of a group ``GroupRoles`` goes by."""
         return external_id if self.options.groups == "externalId" else name
+
+    def query(self, listing: Listing) -> ProvisionedQuery:
+        """Which users or groups of the directory a listing asks for."""
+        wanted: Mapping[str, Any] = {
+            _ASKED_AS[one.attribute]: one.value for one in listing.conditions
+        }
+        return ProvisionedQuery(
+            account=self.directory.account_id,
+            provider_id=self.directory.provider_id,
+            offset=listing.start - 1,
+            limit=listing.count,
+            **wanted,
+        )
 
 
 async def find_terms(given: Given, call: Call) -> Terms:
@@ -124,6 +155,32 @@ async def end_all_sessions(terms: Terms, call: Call) -> None:
         now=call.now,
         reason="many people were removed from a group",
     )
+
+
+async def list_memberships(
+    call: Call, *, group_ids: Collection[str] = (), user_ids: Collection[str] = ()
+) -> Sequence[Membership]:
+    """Who is in these groups, or in which groups these users are, for one answer.
+
+    Raises:
+        ScimRefused: they are too many.
+    """
+    found = await call.directory.list_provisioned_memberships(
+        call.account,
+        group_ids=group_ids,
+        user_ids=user_ids,
+        limit=_MEMBERSHIPS_MAX + 1,
+    )
+    if len(found) > _MEMBERSHIPS_MAX:
+        kind, attribute = ("groups", "members") if group_ids else ("users", "groups")
+        raise ScimRefused(
+            ScimRejected(
+                f"These {kind} have too many {attribute} for one answer: ask for fewer"
+                f" {kind}, or with excludedAttributes={attribute}.",
+                "tooMany",
+            )
+        )
+    return found
 
 
 def note(call: Call, **shown: object) -> None:

@@ -4,7 +4,6 @@ Who is taken out of a group that gives roles has to sign in again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from broker.actions.action import Call
@@ -15,6 +14,7 @@ from broker.actions.scim.declare import (
     PATCH,
     RESOURCE,
     SHOWN,
+    WHOLE,
     ScimRefused,
     Terms,
     change,
@@ -22,11 +22,11 @@ from broker.actions.scim.declare import (
     end_all_sessions,
     end_sessions_of,
     find_terms,
+    list_memberships,
     note,
     read,
     shown,
 )
-from broker.actions.scim.users import MEMBERSHIPS_MAX
 from broker.identities import provisioning
 from broker.model.provisioned import Membership, ProvisionedGroup
 from broker.model.request import Given
@@ -40,9 +40,7 @@ from broker.protocols.scim.requests import (
     rejecting,
 )
 from broker.protocols.scim.resources import Group
-from broker.stores.directory.port.provisioning import ProvisionedQuery
 
-_WHOLE = Listing()
 _MEMBERS_READ = 10_000
 _REASON = "the person was removed from a group"
 
@@ -71,10 +69,11 @@ async def _get(given: Given, call: Call) -> Mapping[str, Any]:
 async def _list(given: Given, call: Call) -> Mapping[str, Any]:
     terms = await find_terms(given, call)
     listing: Listing = given[LISTING]
-    found, total = await call.directory.list_provisioned_groups(_query(terms, listing))
+    found, total = await call.directory.list_provisioned_groups(terms.query(listing))
     members: dict[str, list[Membership]] = {}
     if found and listing.shows("members"):
-        for one in await _members(call, found):
+        ids = [group.group_id for group in found]
+        for one in await list_memberships(call, group_ids=ids):
             members.setdefault(one.group_id, []).append(one)
     resources = [
         show_group(group, members.get(group.group_id, ()), given[BASE], listing)
@@ -195,53 +194,13 @@ def _patched(before: ProvisionedGroup, wanted: GroupPatch) -> Group:
 
 
 async def _one(given: Given, call: Call, group: ProvisionedGroup) -> Mapping[str, Any]:
-    listing: Listing = given.get(LISTING, _WHOLE)
+    listing: Listing = given.get(LISTING, WHOLE)
     members: Sequence[Membership] = ()
     if listing.shows("members"):
         members = await provisioning.members_of(
             call.directory, group, limit=_MEMBERS_READ
         )
     return shown(show_group(group, members, given[BASE], listing), group.version)
-
-
-async def _members(
-    call: Call, groups: Sequence[ProvisionedGroup]
-) -> Sequence[Membership]:
-    found = await call.directory.list_provisioned_memberships(
-        call.account,
-        group_ids=[group.group_id for group in groups],
-        limit=MEMBERSHIPS_MAX + 1,
-    )
-    if len(found) > MEMBERSHIPS_MAX:
-        raise ScimRefused(
-            ScimRejected(
-                "These groups have too many members for one answer: ask for fewer"
-                " groups, or with excludedAttributes=members.",
-                "tooMany",
-            )
-        )
-    return found
-
-
-def _query(terms: Terms, listing: Listing) -> ProvisionedQuery:
-    query = ProvisionedQuery(
-        account=terms.directory.account_id,
-        provider_id=terms.directory.provider_id,
-        offset=listing.start - 1,
-        limit=listing.count,
-    )
-    for condition in listing.conditions:
-        value = str(condition.value)
-        match condition.attribute:
-            case "id":
-                query = replace(query, entity_id=value)
-            case "displayName":
-                query = replace(query, name=value)
-            case "externalId":
-                query = replace(query, external_id=value)
-            case "members":
-                query = replace(query, member_id=value)
-    return query
 
 
 def _ids(group: Group) -> tuple[str, ...]:

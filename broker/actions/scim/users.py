@@ -14,6 +14,7 @@ from broker.actions.scim.declare import (
     PATCH,
     RESOURCE,
     SHOWN,
+    WHOLE,
     ScimRefused,
     Terms,
     change,
@@ -21,6 +22,7 @@ from broker.actions.scim.declare import (
     end_person,
     end_sessions_of,
     find_terms,
+    list_memberships,
     note,
     read,
     shown,
@@ -34,12 +36,6 @@ from broker.protocols.scim.errors import ScimRejected
 from broker.protocols.scim.requests import Listing, apply_user_patch
 from broker.protocols.scim.resources import User
 from broker.sessions.revoke import SETTLING
-from broker.stores.directory.port.provisioning import ProvisionedQuery
-
-MEMBERSHIPS_MAX = 5000
-"""Shown in one answer."""
-
-_WHOLE = Listing()
 
 
 async def _create(given: Given, call: Call) -> Mapping[str, Any]:
@@ -66,10 +62,11 @@ async def _get(given: Given, call: Call) -> Mapping[str, Any]:
 async def _list(given: Given, call: Call) -> Mapping[str, Any]:
     terms = await find_terms(given, call)
     listing: Listing = given[LISTING]
-    found, total = await call.directory.list_provisioned_users(_query(terms, listing))
+    found, total = await call.directory.list_provisioned_users(terms.query(listing))
     groups: dict[str, list[Membership]] = {}
     if found and listing.shows("groups"):
-        for one in await _memberships(call, [user.user_id for user in found]):
+        ids = [user.user_id for user in found]
+        for one in await list_memberships(call, user_ids=ids):
             groups.setdefault(one.user_id, []).append(one)
     resources = [
         show_user(user, groups.get(user.user_id, ()), given[BASE], listing)
@@ -133,49 +130,11 @@ async def _update(
 
 
 async def _one(given: Given, call: Call, user: ProvisionedUser) -> Mapping[str, Any]:
-    listing: Listing = given.get(LISTING, _WHOLE)
+    listing: Listing = given.get(LISTING, WHOLE)
     groups: Sequence[Membership] = ()
     if listing.shows("groups"):
-        groups = await _memberships(call, [user.user_id])
+        groups = await list_memberships(call, user_ids=(user.user_id,))
     return shown(show_user(user, groups, given[BASE], listing), user.version)
-
-
-async def _memberships(call: Call, user_ids: list[str]) -> Sequence[Membership]:
-    found = await call.directory.list_provisioned_memberships(
-        call.account, user_ids=user_ids, limit=MEMBERSHIPS_MAX + 1
-    )
-    if len(found) > MEMBERSHIPS_MAX:
-        raise ScimRefused(
-            ScimRejected(
-                "These users are in too many groups for one answer: ask for fewer"
-                " users, or with excludedAttributes=groups.",
-                "tooMany",
-            )
-        )
-    return found
-
-
-def _query(terms: Terms, listing: Listing) -> ProvisionedQuery:
-    query = ProvisionedQuery(
-        account=terms.directory.account_id,
-        provider_id=terms.directory.provider_id,
-        offset=listing.start - 1,
-        limit=listing.count,
-    )
-    for condition in listing.conditions:
-        value = condition.value
-        match condition.attribute:
-            case "id":
-                query = replace(query, entity_id=str(value))
-            case "userName":
-                query = replace(query, name=str(value))
-            case "externalId":
-                query = replace(query, external_id=str(value))
-            case "emails":
-                query = replace(query, email=str(value))
-            case "active":
-                query = replace(query, active=bool(value))
-    return query
 
 
 def _fields(user: User) -> UserFields:
