@@ -91,6 +91,7 @@ _ACCOUNT_DISABLED = 0x2
 _LOCKED_OUT = 0x10
 _NEVER = frozenset({0, 0x7FFFFFFFFFFFFFFF})
 _WINDOWS_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GENERALIZED_TIME = re.compile(r"([0-9]{14})(?:[.,][0-9]+)?Z")
 _DIGITS_MAX = 20
 
@@ -173,7 +174,7 @@ def _has_expired(entry: Entry, now: datetime) -> bool:
         return expires <= since_epoch * 10
     days = _number(entry, "shadowExpire")
     if days is not None and days >= 0:
-        return now >= datetime.fromtimestamp(0, UTC) + timedelta(days=days)
+        return (now - _UNIX_EPOCH).days >= days
     ends = _time(entry, "pwdEndTime")
     return ends is not None and ends <= now
 

@@ -163,6 +163,8 @@ ENTRIES = {
     "slapd, ends, unreadable": ({"pwdEndTime": "20269927120001Z"}, AccountState.GOOD),
     "shadow, expired": ({"shadowExpire": str(DAY)}, AccountState.EXPIRED),
     "shadow, tomorrow": ({"shadowExpire": str(DAY + 1)}, AccountState.GOOD),
+    "shadow, beyond all years": ({"shadowExpire": "9999999"}, AccountState.GOOD),
+    "shadow, beyond a number": ({"shadowExpire": "9" * 20}, AccountState.GOOD),
     "shadow, never": ({"shadowExpire": "-1"}, AccountState.GOOD),
     "shadow, no number": ({"shadowExpire": "x" * 30}, AccountState.GOOD),
     "shadow, a word": ({"shadowExpire": "soon"}, AccountState.GOOD),
