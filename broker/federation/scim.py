@@ -1,7 +1,8 @@
 """How the proofs of a provider and the people of its SCIM directory belong together.
 
-The options say by which attribute the directory knows a proof's person. With them, a person whom the directory calls inactive is refused although the proof is good,
-and the directory's groups count instead of the proof's.
+The options say by which attribute the directory knows a proof's person. With them, a
+person whom the directory calls inactive is refused although the proof is good, and the
+directory's groups count instead of the proof's.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The part of SCIM's filter language that identity providers use.
 
-Attributes that are equal to a value, several of them joined by *and*. Anything else is
-refused by name, so that no filter costs more than a look-up.
+Attributes that are equal to a value, joined by *and*, each at most once. Anything else
+is refused by name, so that no filter costs more than a look-up.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,6 @@ from broker.protocols.scim.errors import ScimRejected
 from broker.protocols.scim.resources import Group, User
 
 FILTER_CHARACTERS_MAX = 2000
-TERMS_MAX = 5
 
 _FIELDS: Mapping[type[Resource[Any]], Mapping[str, str]] = {
     User: {
@@ -68,10 +67,8 @@ def read_filter(text: str, kind: type[Resource[Any]]) -> tuple[Condition, ...]:
     bound: Any = ScimFilter[kind]  # type: ignore[valid-type]
     node: FilterNode = bound(text).ast
     found = tuple(_conditions(node, kind))
-    if len(found) > TERMS_MAX:
-        raise ScimRejected(
-            f"A filter has at most {TERMS_MAX} conditions.", "invalidFilter"
-        )
+    if len({one.attribute for one in found}) < len(found):
+        raise ScimRejected("A filter may name each attribute once.", "invalidFilter")
     return found
 
 
