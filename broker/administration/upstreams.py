@@ -10,6 +10,7 @@ from broker.administration.listing import read_part
 from broker.console.visit import GET, PageRoute, Visit
 from broker.identities.upstream_definition import (
     UpstreamDefinition,
+    find_upstream_role,
     parse_upstream,
 )
 
@@ -41,12 +42,15 @@ class UpstreamView:
 async def find_upstream_of(visit: Visit, role: str) -> tuple[str, str] | None:
     """The upstream of a role and the role there, for those who may list upstreams."""
     part = await read_part(visit, "ListUpstreams", service=SERVICE)
-    for found in part.get("Upstreams") if part.found else ():
-        view = UpstreamView.of(found)
-        arn = view.definition.find_role(role)
-        if arn is not None:
-            return view.name, arn
-    return None
+    if not part.found:
+        return None
+    return find_upstream_role(
+        role,
+        {
+            one["Name"]: parse_upstream(one["Definition"])
+            for one in part.get("Upstreams")
+        },
+    )
 
 
 async def _list(visit: Visit) -> Response:

@@ -29,19 +29,19 @@ async def upstream_roles(
     if not found:
         return ()
     # What it needs takes a while to import.
-    from broker.identities.upstream_definition import parse_upstream  # noqa: PLC0415
+    from broker.identities.upstream_definition import (  # noqa: PLC0415
+        find_upstream_role,
+        parse_upstream,
+    )
 
-    upstreams = [(one.name, parse_upstream(one.definition)) for one in found]
+    upstreams = {one.name: parse_upstream(one.definition) for one in found}
     role = await directory.find_role_by_id(account, role_id)
     if role is not None:
-        return tuple(
-            UpstreamRole(name, arn)
-            for name, definition in upstreams
-            if (arn := definition.find_role(role.name)) is not None
-        )
+        mapped = find_upstream_role(role.name, upstreams)
+        return () if mapped is None else (UpstreamRole(*mapped),)
     return tuple(
         UpstreamRole(name, arn)
-        for name, definition in upstreams
+        for name, definition in upstreams.items()
         for arn in definition.roles.values()
     )
 

@@ -1,9 +1,10 @@
 """What an upstream is: where its STS is, and how the broker asks it.
 
-Set by the operator alone: an upstream says where proved sessions are handed on to.
+Only the operator sets it: an upstream says where proved sessions are handed on to.
 """
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Literal, Self
 
@@ -84,12 +85,21 @@ class UpstreamDefinition(BaseModel):
             raise ValueError("SignIn needs Console, the address it leads to")
         return self
 
-    def find_role(self, name: str) -> str | None:
-        """The upstream role of a role here; None if it has none."""
-        arn = self.roles.get(name)
-        if arn is None and (pattern := self.roles.get(ALL_ROLES)) is not None:
-            arn = pattern.replace(ROLE_NAME, name)
-        return arn
+
+def find_upstream_role(
+    role: str, upstreams: Mapping[str, UpstreamDefinition]
+) -> tuple[str, str] | None:
+    """The name of a role's upstream, and the role there; None if it has none.
+
+    ``upstreams`` are those of the role's account, by name. One that names the role
+    comes before one that is for all others.
+    """
+    for entry in (role, ALL_ROLES):
+        for name, definition in upstreams.items():
+            arn = definition.roles.get(entry)
+            if arn is not None:
+                return name, arn.replace(ROLE_NAME, role)
+    return None
 
 
 @lru_cache(256)

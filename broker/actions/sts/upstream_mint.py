@@ -33,7 +33,11 @@ from broker.federation.upstream_client import (
     login_url,
 )
 from broker.identities.outbound import Algorithm, find_outbound, issuer_of, sign
-from broker.identities.upstream_definition import UpstreamDefinition, parse_upstream
+from broker.identities.upstream_definition import (
+    UpstreamDefinition,
+    find_upstream_role,
+    parse_upstream,
+)
 from broker.model.account import Account
 from broker.model.entities import Role
 from broker.model.sealing import Opener
@@ -109,12 +113,19 @@ class UpstreamMinter:
 
     async def find(self, role: Role) -> Engine | None:
         """The engine that mints for a role; None where the broker does itself."""
-        for upstream in await self._fresh.list_upstreams(role.account):
-            definition = parse_upstream(upstream.definition)
-            arn = definition.find_role(role.name)
-            if arn is not None:
-                return Engine(upstream=upstream, definition=definition, role_arn=arn)
-        return None
+        upstreams = {
+            one.name: one for one in await self._fresh.list_upstreams(role.account)
+        }
+        definitions = {
+            name: parse_upstream(one.definition) for name, one in upstreams.items()
+        }
+        found = find_upstream_role(role.name, definitions)
+        if found is None:
+            return None
+        name, arn = found
+        return Engine(
+            upstream=upstreams[name], definition=definitions[name], role_arn=arn
+        )
 
     async def mint(
         self, engine: Engine, account: Account, order: UpstreamOrder
