@@ -103,10 +103,13 @@ async def register_with_token(
     *,
     region: str,
     now: datetime,
+    provider_id: str = "",
+    subject: str = "",
 ) -> Instance:
     """Admit a machine by a join token, which is used up in this very change.
 
-    A machine that did not get the answer may ask again with the same key.
+    A machine that did not get the answer may ask again with the same key. See
+    `register_instance` for ``provider_id`` and ``subject``.
 
     Raises:
         AccessDenied: another machine used the token, or its profile is gone.
@@ -139,6 +142,8 @@ async def register_with_token(
         registered_by=current.arn,
         region=region,
         now=now,
+        provider_id=provider_id,
+        subject=subject,
     )
     await change.update_join_token(replace(current, instance_id=instance.instance_id))
     return instance
@@ -158,8 +163,8 @@ async def register_instance(
 ) -> Instance:
     """Admit a machine, whatever proved that it may come in.
 
-    ``subject`` is the target of not-before marks that end it, as is ``registered_by``
-    where a provider vouched for it.
+    ``subject`` is the target of not-before marks that end it, as are ``provider_id`` and
+    ``registered_by`` where a provider vouched for it.
 
     Raises:
         InvalidPublicKey: another machine has this key.

@@ -61,8 +61,8 @@ class Origin:
     ``began_ms`` is the issue of the first session, 0 in that session itself.
     ``mfa_shown`` says that this principal's second factor was shown on the way.
     ``named_ms`` is the issue of the session that set the source identity, 0 in itself.
-    ``targets`` are further targets of not-before marks, of what a web identity token of
-    the broker's own was made with before it came back as a proof.
+    ``targets`` are further targets of not-before marks, of what a token of the broker's
+    own was made with: a web identity token, or one that admits a machine.
     """
 
     account: AccountId | None = None

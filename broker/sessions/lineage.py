@@ -89,6 +89,25 @@ def lineage_from(caller: Caller) -> Lineage:
     )
 
 
+def lineage_of_token(caller: Caller) -> Lineage:
+    """The lineage of a token that the caller is given.
+
+    A session carries its provider and source identity beside its lineage, a token can
+    carry them only as targets of it.
+    """
+    lineage, session = lineage_from(caller), caller.session
+    if session is None:
+        return lineage
+    named = session.source_identity
+    targets = (
+        *lineage.origin.targets,
+        session.provider_arn or "",
+        source_identity_target(named) if named else "",
+    )
+    known = tuple(dict.fromkeys(filter(None, targets)))
+    return replace(lineage, origin=replace(lineage.origin, targets=known))
+
+
 def lineage_of_proof(identity: FederatedIdentity) -> Lineage:
     """The lineage of a session that an assertion or a token opens."""
     return Lineage(

@@ -11,10 +11,10 @@ import pytest
 from broker.agent.broker_api import BrokerApi
 from broker.agent.configuration import load_settings
 from broker.agent.identity import make_identity
-from tests.scenarios.test_roles_anywhere import World, sts_of
+from tests.scenarios.test_roles_anywhere import ACTIONS, World, sts_of
 from tests.support.broker import ACCOUNT, Key, RunningBroker
 from tests.support.certificates import Issued, elliptic_key, issue, rsa_key
-from tests.support.machine_agent import RunningAgent, add_profile, broker_client
+from tests.support.machine_agent import RunningAgent, add_profile, broker_client, until
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +191,66 @@ def test_an_instance_registers_with_its_certificate(
     assert done.returncode == 1
     assert "does not know" in done.stderr
     assert "does not know" in made.run("process").stderr
+
+
+def test_what_a_certificate_admitted_ends_with_its_trust_anchor(
+    world: World, tmp_path: Path
+) -> None:
+    """A join token that is not used yet, and a machine that is in."""
+    iam, root = world.iam, issue("Mill", is_authority=True)
+    add_profile(iam, "mill")
+    profile = f"arn:aws:iam::{ACCOUNT}:instance-profile/mill"
+    allowed = {
+        "Effect": "Allow",
+        "Action": ["broker:CreateJoinToken", "iam:PassRole"],
+        "Resource": "*",
+    }
+    trusted = {
+        "Effect": "Allow",
+        "Principal": {"Service": "rolesanywhere.amazonaws.com"},
+        "Action": ACTIONS,
+    }
+    role = iam.create_role(
+        RoleName="MillMachine",
+        AssumeRolePolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": trusted}
+        ),
+    )["Role"]["Arn"]
+    iam.put_role_policy(
+        RoleName="MillMachine",
+        PolicyName="Register",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": allowed}),
+    )
+    anchor = world.api.create_trust_anchor(
+        name="mill",
+        enabled=True,
+        source={
+            "sourceType": "CERTIFICATE_BUNDLE",
+            "sourceData": {"x509CertificateData": root.pem},
+        },
+    )["trustAnchor"]
+    opened = world.api.create_profile(name="mill", roleArns=[role], enabled=True)
+    given = {
+        **write(tmp_path, root.issue("web-8", key=rsa_key())),
+        "trust_anchor_arn": anchor["trustAnchorArn"],
+        "profile_arn": opened["profile"]["profileArn"],
+        "role_arn": role,
+    }
+    session = json.loads(agent(world, tmp_path, given).run("process").stdout)
+    key = Key(
+        session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"]
+    )
+    unused = broker_client(world.broker, key).create_join_token(
+        InstanceProfileName="mill"
+    )["Token"]
+    made = agent(world, tmp_path, {**given, "instance_profile_arn": profile})
+    assert made.run("process").returncode == 0
+    world.api.delete_trust_anchor(trustAnchorId=anchor["trustAnchorId"])
+    joining = tmp_path / "join-token"
+    joining.write_text(unused)
+    joining.chmod(0o600)
+    late = tmp_path / "late"
+    late.mkdir()
+    refused = agent(world, late, {"join_token_file": str(joining)}).run("process")
+    assert "InvalidClientTokenId" in refused.stderr
+    until(lambda: "does not know" in made.run("process").stderr)

@@ -36,6 +36,7 @@ def broker_client(broker: RunningBroker, key: Key) -> Any:
         region_name=REGION,
         aws_access_key_id=key.access_key_id,
         aws_secret_access_key=key.secret_access_key,
+        aws_session_token=key.session_token,
     )
 
 

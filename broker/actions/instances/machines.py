@@ -21,8 +21,8 @@ from broker.identities import instances as rules
 from broker.identities.accounts import require_account
 from broker.identities.bearer_tokens import token_digest
 from broker.model.federated import FederatedIdentity
-from broker.model.lineage import Lineage, Origin, subject_digest
-from broker.model.machines import Instance, InstanceProfile
+from broker.model.lineage import Lineage, Origin, read_lineage, subject_digest
+from broker.model.machines import Instance, InstanceProfile, JoinToken
 from broker.model.proof_used import ProofUsed
 from broker.model.session import SessionKind
 from broker.protocols.oidc.jwks import is_small_order
@@ -36,6 +36,7 @@ CREDENTIAL_SECONDS = 6 * 3600
 Source: IAM User Guide, id_roles_use, "Update the maximum session duration".
 """
 
+_ANCHORS = "arn:aws:rolesanywhere:"
 _BY_TOKEN = "RegisterInstanceWithWebIdentity"  # noqa: S105  # an operation's name
 
 
@@ -98,6 +99,7 @@ class Machines:
         )
         if token is None:
             raise InvalidClientTokenId(detail="the join token was deleted just now")
+        provider_id, subject = _certified(token)
         instance = await rules.register_with_token(
             call.change,
             await require_account(call.change, call.account),
@@ -105,6 +107,8 @@ class Machines:
             _read_key(given["PublicKey"]),
             region=given.get("Region", call.region),
             now=call.now,
+            provider_id=provider_id,
+            subject=subject,
         )
         return {"InstanceAssociation": await self._admitted(instance, call)}
 
@@ -250,6 +254,18 @@ def _refuse_tokens_that_end(identity: FederatedIdentity) -> None:
             "A token that the broker issued to a session cannot register an instance,"
             " which would outlive the session; register with a join token."
         )
+
+
+def _certified(token: JoinToken) -> tuple[str, str]:
+    """The trust anchor and the subject of the certificate that the token comes from.
+
+    Both are targets of marks, and empty for a token that somebody else made: what an
+    administrator admits does not end with their session.
+    """
+    origin = read_lineage(token.lineage).origin
+    anchors = (one for one in origin.targets if one.startswith(_ANCHORS))
+    anchor = next(anchors, "")
+    return anchor, subject_target(origin.subject) if anchor else ""
 
 
 def _lineage(instance: Instance) -> Lineage:

@@ -22,7 +22,7 @@ from broker.model.arn import iam_arn
 from broker.model.machines import Instance, InstanceProfile, JoinToken, instance_arn
 from broker.model.principal import EC2
 from broker.model.request import Given
-from broker.sessions.lineage import lineage_from
+from broker.sessions.lineage import lineage_of_token
 from broker.sessions.revoke import revoke_issued_before
 
 _SERVICE = "broker"
@@ -43,7 +43,7 @@ async def _create_token(
         seconds=given.get("DurationSeconds", rules.JOIN_SECONDS),
         addresses=given.get("Addresses", ()),
         created_by=call.caller.principal.arn,
-        lineage=lineage_from(call.caller),
+        lineage=lineage_of_token(call.caller),
         now=call.now,
     )
     call.record.add_resource(token.arn)

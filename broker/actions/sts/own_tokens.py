@@ -15,12 +15,7 @@ from broker.model.account import AccountId, parse_account_id
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage, lineage_row, read_lineage
 from broker.model.sealing import SealerOpener
-from broker.sessions.lineage import (
-    find_end,
-    lineage_from,
-    source_identity_target,
-    trace_token,
-)
+from broker.sessions.lineage import find_end, lineage_of_token, trace_token
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.errors import StoreUnavailableError
@@ -47,16 +42,7 @@ class OwnTokens:
 
     def seal(self, call: Call, token_id: str) -> str:
         """The claim of a token that the caller is given."""
-        lineage, session = lineage_from(call.caller), call.caller.session
-        if session is not None:
-            named = session.source_identity
-            targets = (
-                *lineage.origin.targets,
-                session.provider_arn or "",
-                source_identity_target(named) if named else "",
-            )
-            known = tuple(dict.fromkeys(filter(None, targets)))
-            lineage = replace(lineage, origin=replace(lineage.origin, targets=known))
+        lineage = lineage_of_token(call.caller)
         row = json.dumps([int(call.now.timestamp() * 1000), lineage_row(lineage)])
         sealed = self._sealer.seal(
             _PURPOSE, call.account, token_id, _COLUMN, row.encode("ascii")
