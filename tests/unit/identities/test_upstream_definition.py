@@ -1,14 +1,22 @@
-"""Which upstream a role has."""
+"""What an upstream's definition may say, and which upstream a role has."""
 
 import json
 
-from broker.identities.upstream_definition import find_upstream_role, parse_upstream
+import pytest
+
+from broker.errors import InvalidInput
+from broker.identities.upstream_definition import (
+    DEFINITION_CHARACTERS_MAX,
+    UpstreamRejected,
+    find_upstream_role,
+    parse_upstream,
+)
+from broker.identities.upstreams import checked_definition
 
 AWS = "arn:aws:iam::999988887777:role"
+GOOD = {"Endpoint": "https://sts.example", "Roles": {"ReadOnly": f"{AWS}/Auditor"}}
 UPSTREAMS = {
-    name: parse_upstream(
-        json.dumps({"Endpoint": "https://sts.example", "Roles": roles})
-    )
+    name: parse_upstream(json.dumps({**GOOD, "Roles": roles}))
     for name, roles in {
         "all": {"*": f"{AWS}/broker/{{RoleName}}"},
         "one": {"ReadOnly": f"{AWS}/Auditor"},
@@ -21,3 +29,29 @@ def test_an_upstream_that_names_a_role_comes_before_one_for_all_others() -> None
     assert find_upstream_role("Admin", UPSTREAMS) == ("all", f"{AWS}/broker/Admin")
     only = {"one": UPSTREAMS["one"]}
     assert find_upstream_role("Admin", only) is None
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"Roles": {"Admin": f"{AWS}/{{RoleName}}"}}, "belongs to the entry \\*"),
+        ({"Roles": {"no role": AWS}}, "Roles"),
+        ({"Roles": {"Admin": "Auditor"}}, "Roles"),
+        ({"Region": "eu_west"}, "Region"),
+        ({"Method": "SAML"}, "Method"),
+        ({"Audience": ""}, "Audience"),
+        ({"SignIn": "https://x.example/federation"}, "SignIn needs Console"),
+        ({"PassesTags": "yes"}, "PassesTags"),
+        ({"Audience": "x" * DEFINITION_CHARACTERS_MAX}, "longer than"),
+    ],
+)
+def test_what_a_definition_may_not_say(members: dict[str, object], said: str) -> None:
+    with pytest.raises(UpstreamRejected, match=said):
+        parse_upstream(json.dumps({**GOOD, **members}))
+
+
+@pytest.mark.parametrize("name", ["", "-aws", "a b", "ä", "a" * 65, "aws\n"])
+def test_what_an_upstream_may_not_be_called(name: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be an upstream's name"):
+        checked_definition(name, json.dumps(GOOD))
+    assert checked_definition("a" * 64, json.dumps(GOOD))
