@@ -146,6 +146,7 @@ class Pipeline:
             record=record,
             identity=proved.identity,
             one_time_use=proved.one_time_use,
+            keep=proved.keep,
         )
         return call, given
 

@@ -18,6 +18,7 @@ from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Given, RequestContext
 from broker.model.struct import struct
+from broker.sessions.issue import KeepCredentials
 from broker.sessions.one_time_use import OneTimeUse
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.ledger.port import ReplayMark
@@ -59,6 +60,7 @@ class Call:
     record: AuditEntry
     identity: FederatedIdentity | None = None
     one_time_use: OneTimeUse | None = None
+    keep: KeepCredentials | None = None
     needs: tuple[Need, ...] = ()
     prepared: object = None
     opened: DirectoryChange | None = None
@@ -76,6 +78,7 @@ class Call:
             record=self.record,
             identity=self.identity,
             one_time_use=self.one_time_use,
+            keep=self.keep,
             needs=needs,
         )
 

@@ -11,6 +11,7 @@ from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Given, RequestContext
 from broker.model.struct import struct
+from broker.sessions.issue import KeepCredentials
 from broker.sessions.one_time_use import OneTimeUse
 
 Read = Callable[[], Awaitable[Given]]
@@ -22,14 +23,15 @@ class ProofResult:
     """The authenticated caller, and how the caller was proved.
 
     ``region`` is the one that was signed for; empty when the proof names none.
-    ``identity`` is what an assertion or web identity token proved, and ``one_time_use`` what
-    the proof uses up when it leads to a mint.
+    ``identity`` is what an assertion or web identity token proved. A mint that the proof
+    leads to uses up ``one_time_use``, and has ``keep`` keep its credentials first.
     """
 
     caller: Caller
     region: str = ""
     identity: FederatedIdentity | None = None
     one_time_use: OneTimeUse | None = None
+    keep: KeepCredentials | None = None
 
 
 class ProofRefused(Exception):

@@ -179,6 +179,10 @@ class ConsoleSessions:
             await self._handles.drop(record["back"])
         await self._handles.drop(cookie)
 
+    async def discard(self, cookie: str) -> None:
+        """Remove a session that nobody was given, on a best-effort basis."""
+        await self._handles.forget(cookie)
+
     async def renew(self, who: ConsoleSession) -> str:
         """Give the same session a new cookie and invalidate the old one.
 

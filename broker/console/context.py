@@ -28,6 +28,7 @@ from broker.errors import AccessDenied
 from broker.model.caller import Caller
 from broker.model.request import Door, Given, RequestContext
 from broker.sessions.handles import Handles
+from broker.sessions.issue import KeepCredentials
 from broker.sessions.one_time_use import OneTimeUse
 
 HOME = "/console/"
@@ -91,12 +92,14 @@ class ConsoleContext:
         *,
         first: Precondition | None = None,
         one_time_use: FindOneTimeUse | None = None,
+        keep: KeepCredentials | None = None,
     ) -> Mapping[str, Any]:
         """Perform an action through the pipeline, with the given proof.
 
         Without ``proof`` the action's own scheme applies, as at the API. ``first``
         runs inside the action's transaction, before its work. ``one_time_use`` is
-        called after the proof and says what the mint uses up.
+        called after the proof and says what the mint uses up; before that, ``keep`` is
+        called with the mint's credentials, and stops it by raising.
 
         Raises:
             BrokerError: The action failed; the failure is audited.
@@ -111,27 +114,34 @@ class ConsoleContext:
             found = _preceded(found, first)
         pipeline = self.deps.pipeline
         scheme = DoorProof(_proved(proof)) if callable(proof) else proof
-        if one_time_use is not None:
-            scheme = _OneTimeScheme(
-                scheme or pipeline.schemes[found.proof], one_time_use
+        if one_time_use is not None or keep is not None:
+            scheme = _MintingScheme(
+                scheme or pipeline.schemes[found.proof], one_time_use, keep
             )
         context = pipeline.receive(raw_request(request), request_id(request), door)
         return await pipeline.perform(context, found, read, scheme)
 
 
-class _OneTimeScheme:
-    """A scheme whose proof the mint uses up."""
+class _MintingScheme:
+    """A scheme whose proof leads to a mint that uses something up, or is kept first."""
 
-    def __init__(self, scheme: Scheme, one_time_use: FindOneTimeUse) -> None:
+    def __init__(
+        self,
+        scheme: Scheme,
+        one_time_use: FindOneTimeUse | None,
+        keep: KeepCredentials | None,
+    ) -> None:
         self._scheme = scheme
         self._one_time_use = one_time_use
+        self._keep = keep
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
     ) -> tuple[ProofResult, Given]:
-        """Prove with the wrapped scheme and add what is used up."""
+        """Prove with the wrapped scheme, and say what the mint does besides."""
         proved, given = await self._scheme.prove(request, service, action, read)
-        return replace(proved, one_time_use=self._one_time_use()), given
+        use = self._one_time_use() if self._one_time_use else proved.one_time_use
+        return replace(proved, one_time_use=use, keep=self._keep), given
 
 
 def _proved(prove: CallerProof) -> Callable[[datetime], Awaitable[ProofResult]]:

@@ -15,7 +15,6 @@ from broker.model.federated import FederatedIdentity
 from broker.model.principal import PrincipalType
 from broker.model.session import Session, SessionKind
 from broker.sessions.issue import (
-    KeepCredentials,
     MintOrder,
     SessionIssuer,
     new_access_key_id,
@@ -32,12 +31,11 @@ _PORTAL = "portal"
 class AuthenticateRequest(TypedDict):
     """Everything that providers proved of the person; nothing for an IAM user.
 
-    ``SessionName`` says who it is, in the audit record. ``Keep`` keeps the sign-in.
+    ``SessionName`` says who it is, in the audit record.
     """
 
     Identities: tuple[FederatedIdentity, ...]
     SessionName: str
-    Keep: KeepCredentials
 
 
 class Authenticate:
@@ -76,7 +74,7 @@ class Authenticate:
             call.record,
             mark,
             second_use=second_use,
-            keep=given["Keep"],
+            keep=call.keep,
         )
 
 

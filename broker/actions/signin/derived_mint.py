@@ -112,7 +112,7 @@ class DerivedMinter:
             now=call.now,
             least_token_characters=narrowing.least_token_characters if narrowing else 0,
         )
-        return await self._issuer.issue(order, call.record, call.mark)
+        return await self._issuer.issue(order, call.record, call.mark, keep=call.keep)
 
 
 def require_session(call: Call) -> Session:

@@ -97,5 +97,6 @@ class PasswordLogin:
             ),
             call.record,
             call.mark,
+            keep=call.keep,
         )
         return {"Credentials": credentials_shape(minted.credentials)}

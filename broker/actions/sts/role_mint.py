@@ -155,6 +155,7 @@ class RoleMinter:
                 call.record,
                 mark,
                 second_use=second_use,
+                keep=call.keep,
             )
         shared: dict[str, Any] = {
             "Credentials": credentials_shape(minted.credentials),

@@ -320,8 +320,8 @@ class PortalSignIns:
                 lambda: {
                     "Identities": tuple(one.identity for one in opening().identities),
                     "SessionName": opening().name,
-                    "Keep": keep,
                 },
+                keep=keep,
             )
         except Exception:
             for handle in kept:

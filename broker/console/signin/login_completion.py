@@ -2,8 +2,8 @@
 
 A proof that came by a cross-site POST is parked under a handle first: such a request
 carries no cookie, so the current session is known only after a redirect. A login is
-good for one mint, which spends it in the ledger. When a mint fails because a store is
-unavailable, handle and proof stay usable.
+good for one mint, which spends it in the ledger; the session is kept for the browser
+before that. When a store is unavailable, handle and proof stay usable.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.signin.signin_tokens import SigninGrant, use_of
+from broker.actions.sts.roles import credentials_shape
 from broker.authn.federated_schemes import proved_by
 from broker.authn.scheme import DoorProof, ProofResult
 from broker.console.console_session import ConsoleSession, SessionOrigin
@@ -46,7 +47,9 @@ from broker.errors import (
 from broker.model.caller import Caller
 from broker.model.proof_used import ProofUsed
 from broker.model.request import Door
+from broker.model.session import TemporaryCredentials
 from broker.sessions.handles import Handles
+from broker.sessions.issue import KeepCredentials
 from broker.sessions.one_time_use import one_time_use
 from broker.sessions.resolve import session_caller
 
@@ -144,44 +147,60 @@ class LoginCompletion:
     async def sign_in(
         self, request: Request, pending: PendingLogin, status: int = 303
     ) -> Response:
-        """Mint the console session and set a new cookie for it."""
+        """Mint the console session and set a new cookie for it.
+
+        It is kept before the proof is spent: if that fails, nothing is used up.
+        """
         if pending.portal:
             return await self._open_portal(request, pending)
-        result, progress = await self._mint(request, pending)
-        credentials = result["Credentials"]
         context = self._context
-        elsewhere = await find_upstream_console(
-            context, request, pending.role_arn, credentials
-        )
-        if elsewhere is not None:
-            return elsewhere
-        login = ""
-        if pending.login:
-            login = await context.logins.open(
-                ProviderLogin(**pending.login, token=pending.token),
-                credentials["AccessKeyId"],
-                credentials["Expiration"],
-            )
-        cookie = await context.sessions.open(
-            credentials["AccessKeyId"],
-            credentials["SessionToken"],
-            credentials["Expiration"],
-            SessionOrigin(
-                door=pending.door,
-                issuer=pending.issuer or await self._back(pending),
-                login=login,
-                offered=tuple(pending.offered),
-            ),
-        )
-        await self._end_replaced(request)
         # A command-line login that led here still waits for an answer.
         waiting = await context.login_requests.find(request)
+        cookies: list[str] = []
+
+        async def keep(credentials: TemporaryCredentials) -> None:
+            cookies.append(await self._keep(pending, credentials_shape(credentials)))
+
+        try:
+            result, progress = await self._mint(request, pending, keep)
+        except Exception:
+            for cookie in cookies:
+                await context.sessions.discard(cookie)
+            raise
+        if not cookies:
+            # Another engine minted.
+            credentials = result["Credentials"]
+            elsewhere = await find_upstream_console(
+                context, request, pending.role_arn, credentials
+            )
+            if elsewhere is not None:
+                return elsewhere
+            cookies.append(await self._keep(pending, credentials))
+        await self._end_replaced(request)
         onward = LOGIN if waiting else (pending.destination or HOME)
         response = see_other(onward, status)
-        context.cookie.set(response, cookie)
+        context.cookie.set(response, cookies[0])
         if progress is not None:
             self._passwords.remember(request, response, progress)
         return response
+
+    async def _keep(self, pending: PendingLogin, credentials: Mapping[str, Any]) -> str:
+        """Keep the session for the browser; its cookie."""
+        key_id, ends_at = credentials["AccessKeyId"], credentials["Expiration"]
+        login = ""
+        if pending.login:
+            login = await self._context.logins.open(
+                ProviderLogin(**pending.login, token=pending.token), key_id, ends_at
+            )
+        origin = SessionOrigin(
+            door=pending.door,
+            issuer=pending.issuer or await self._back(pending),
+            login=login,
+            offered=tuple(pending.offered),
+        )
+        return await self._context.sessions.open(
+            key_id, credentials["SessionToken"], ends_at, origin
+        )
 
     async def _require_csrf(
         self, request: Request, form: Form, pending: PendingLogin
@@ -216,7 +235,7 @@ class LoginCompletion:
                 await end_session(self._context, request, replaced)
 
     async def _mint(
-        self, request: Request, pending: PendingLogin
+        self, request: Request, pending: PendingLogin, keep: KeepCredentials
     ) -> tuple[Mapping[str, Any], PasswordProgress | None]:
         """Mint the console session, using up the proof.
 
@@ -226,20 +245,20 @@ class LoginCompletion:
         if not (
             pending.begun or pending.signin_token or pending.token or pending.subject
         ):
-            return await self._assume(request, pending), None
+            return await self._assume(request, pending, keep), None
         try:
             if pending.subject:
-                return await self._ask_directory(request, pending), None
+                return await self._ask_directory(request, pending, keep), None
             if pending.begun:
-                return await self._passwords.login(request, pending.begun)
+                return await self._passwords.login(request, pending.begun, keep)
             if pending.signin_token:
-                return await self._login(request, pending), None
-            return await self._exchange(request, pending), None
+                return await self._login(request, pending, keep), None
+            return await self._exchange(request, pending, keep), None
         except ProofUsed as error:
             raise ValidationError(USED_UP, detail=error.detail) from error
 
     async def _assume(
-        self, request: Request, pending: PendingLogin
+        self, request: Request, pending: PendingLogin, keep: KeepCredentials
     ) -> Mapping[str, Any]:
         given = {
             "RoleArn": pending.role_arn,
@@ -257,13 +276,14 @@ class LoginCompletion:
             ("sts", "AssumeRoleWithSAML"),
             scheme,
             lambda: given,
+            keep=keep,
         )
         if start:
             await login_states.forget(start)
         return result
 
     async def _exchange(
-        self, request: Request, pending: PendingLogin
+        self, request: Request, pending: PendingLogin, keep: KeepCredentials
     ) -> Mapping[str, Any]:
         given = {
             "RoleArn": pending.role_arn,
@@ -279,10 +299,11 @@ class LoginCompletion:
             one_time_use=lambda: one_time_use(
                 "oidc-sign-in", pending.state, until=self._now() + LONGEST_SIGN_IN
             ),
+            keep=keep,
         )
 
     async def _ask_directory(
-        self, request: Request, pending: PendingLogin
+        self, request: Request, pending: PendingLogin, keep: KeepCredentials
     ) -> Mapping[str, Any]:
         async def prove(now: datetime) -> ProofResult:
             proof = await self._context.deps.ldap.renew_subject(
@@ -303,10 +324,11 @@ class LoginCompletion:
             one_time_use=lambda: one_time_use(
                 "ldap-sign-in", pending.state, until=self._now() + LONGEST_SIGN_IN
             ),
+            keep=keep,
         )
 
     async def _login(
-        self, request: Request, pending: PendingLogin
+        self, request: Request, pending: PendingLogin, keep: KeepCredentials
     ) -> Mapping[str, Any]:
         given: dict[str, int] = {}
 
@@ -326,6 +348,7 @@ class LoginCompletion:
             redeem,
             lambda: given,
             one_time_use=lambda: use_of(token, self._now()),
+            keep=keep,
         )
         await tokens.forget(token)
         return result

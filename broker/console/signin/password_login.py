@@ -18,6 +18,7 @@ from broker.identities.credential_report import PASSWORD_USE
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.request import Door
+from broker.sessions.issue import KeepCredentials
 from broker.stores.directory.port.users import UserReader
 
 _log = structlog.get_logger(__name__)
@@ -30,9 +31,9 @@ class PasswordLogins:
         self._context = context
 
     async def login(
-        self, request: Request, handle: str
+        self, request: Request, handle: str, keep: KeepCredentials
     ) -> tuple[Mapping[str, Any], PasswordProgress]:
-        """Use up a sign-in and mint its console session.
+        """Use up a sign-in and mint its console session, which ``keep`` keeps first.
 
         Raises:
             ValidationError: It is not open, or another browser started it.
@@ -61,6 +62,7 @@ class PasswordLogins:
             prove,
             lambda: given,
             one_time_use=lambda: found[0].use,
+            keep=keep,
         )
         pending = found[0]
         await self._context.pending.forget(handle)

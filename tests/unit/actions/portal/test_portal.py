@@ -406,7 +406,7 @@ async def perform(
         kept.append(credentials)
 
     async def prove(_now: datetime) -> ProofResult:
-        return proved
+        return replace(proved, keep=keep)
 
     raw = RawRequest(
         method="GET",
@@ -420,7 +420,7 @@ async def perform(
     await services.pipeline.perform(
         services.pipeline.receive(raw, str(uuid4()), Door.PORTAL),
         services.registry.get("sso", "Authenticate"),
-        lambda: {"Identities": identities, "SessionName": "x", "Keep": keep},
+        lambda: {"Identities": identities, "SessionName": "x"},
         DoorProof(prove),
     )
     resolved = await services.resolver.resolve(
