@@ -97,6 +97,18 @@ async def test_fifty_accounts_of_twenty_roles_fit_every_window(scene: Scene) -> 
     require_none(found)
 
 
+async def test_commands_on_an_empty_page_stay_in_their_card(scene: Scene) -> None:
+    await furnish(scene.world)
+    page = await scene.page(viewport={"width": 390, "height": 844})
+    await scene.arrive(page, pair("Admin"))
+    await page.goto(f"{scene.origin}/console/instances/join")
+    for part in (".snippet", "pre"):
+        box = await page.locator(f".empty {part}").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+
+
 async def test_everything_is_found_from_the_keyboard(scene: Scene) -> None:
     await furnish(scene.world)
     page = await scene.page()
