@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from broker.errors import LimitExceeded
 from broker.identities.accounts import require_account
 from broker.identities.upstreams import put_upstream
 from tests.support.administrator import Administrator, enter, grant
@@ -13,14 +14,16 @@ LIST = "/console/upstreams"
 THERE = "arn:aws:iam::999988887777:role/ReadOnly"
 
 
-async def put(world: SignInWorld) -> None:
+async def put(
+    world: SignInWorld, name: str = "production", role: str = "Reader"
+) -> None:
     directory = world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
         await put_upstream(
             change,
             await require_account(change, ACCOUNT),
-            "production",
-            json.dumps({"Endpoint": "https://sts.example", "Roles": {"Reader": THERE}}),
+            name,
+            json.dumps({"Endpoint": "https://sts.example", "Roles": {role: THERE}}),
             world.clock.now(),
         )
 
@@ -54,3 +57,11 @@ async def test_who_may_not_list_them_sees_roles_all_the_same(
     assert "production" not in text_of(
         await admin.see("/console/roles/role", name="Reader")
     )
+
+
+async def test_an_account_has_twenty_at_most(world: SignInWorld) -> None:
+    for number in range(20):
+        await put(world, f"upstream-{number}", f"Role{number}")
+    with pytest.raises(LimitExceeded):
+        await put(world)
+    await put(world, "upstream-0")

@@ -1,0 +1,95 @@
+"""``broker upstreams``, and what ``broker doctor`` says of them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from broker.errors import OperatorError
+from tests.unit.cli.conftest import ACCOUNT, CommandLine
+
+AWS = "arn:aws:iam::999988887777:role"
+HERE = ("--account", ACCOUNT)
+ROLE = f"""
+Accounts:
+  "{ACCOUNT}":
+    Roles:
+      - RoleName: ReadOnly
+        AssumeRolePolicyDocument:
+          Version: 2012-10-17
+          Statement: {{Effect: Allow, Principal: {{AWS: "{ACCOUNT}"}}, Action: sts:AssumeRole}}
+"""
+
+
+@pytest.fixture
+def upstream(
+    cli: CommandLine, account: object, applied: Callable[[str], str], tmp_path: Path
+) -> Callable[..., None]:
+    """Sets an upstream of an account that has the role ReadOnly."""
+    assert account
+    applied(ROLE)
+
+    def set_it(name: str, *roles: str, **members: str) -> None:
+        definition = {
+            "Endpoint": "https://sts.example",
+            "Roles": {role: f"{AWS}/{role}" for role in roles},
+            **members,
+        }
+        file = tmp_path / f"{name}.json"
+        file.write_text(json.dumps(definition))
+        cli("upstreams", "set", name, *HERE, str(file))
+
+    return set_it
+
+
+def test_a_test_is_for_a_role_of_the_upstream(
+    cli: CommandLine, upstream: Callable[..., None]
+) -> None:
+    upstream("aws", "ReadOnly")
+    upstream("ceph", "Other")
+    with pytest.raises(OperatorError, match="ceph is not for the role ReadOnly"):
+        cli("upstreams", "test", "ceph", *HERE, "--role", "ReadOnly")
+    with pytest.raises(OperatorError, match="has no role Other"):
+        cli("upstreams", "test", "ceph", *HERE, "--role", "Other")
+
+
+def test_a_key_pair_is_given_and_taken_away(
+    cli: CommandLine, upstream: Callable[..., None]
+) -> None:
+    upstream("aws", "ReadOnly", Method="AssumeRole")
+    given = ("upstreams", "set", "aws", *HERE, "--access-key-id", "AKIATHERE")
+    cli(*given, stdin="\n", fails=True)
+    assert "on standard input" in cli.stderr
+    cli(*given, stdin="secret-of-the-pair\n")
+    listed = cli("upstreams", "list", "--json")
+    assert json.loads(listed)["AccessKeyId"] == "AKIATHERE"
+    assert "secret-of-the-pair" not in listed
+    cli("upstreams", "set", "aws", *HERE, "--no-key")
+    assert cli.json("upstreams", "list", "--json")["AccessKeyId"] == ""
+    (taken, put) = cli.audit("broker:PutUpstreamKeyPair")
+    assert "secret-of-the-pair" not in str([taken, put])
+
+
+def test_one_thing_is_set_at_a_time(
+    cli: CommandLine, upstream: Callable[..., None]
+) -> None:
+    upstream("aws", "ReadOnly")
+    for options in ((), ("--delete", "--no-key")):
+        cli("upstreams", "set", "aws", *HERE, *options, fails=True)
+        assert "pass one of" in cli.stderr
+    assert cli.lines("upstreams", "list", "--json")
+    cli("upstreams", "set", "aws", *HERE, "--delete")
+    assert not cli.lines("upstreams", "list", "--json")
+
+
+def test_doctor_says_which_cannot_mint(
+    cli: CommandLine, upstream: Callable[..., None]
+) -> None:
+    upstream("aws", "ReadOnly", "Missing")
+    upstream("keys", "*", Method="AssumeRole")
+    said = cli("doctor", fails=True)
+    assert "2 set" in said
+    assert f"aws of {ACCOUNT} needs tokens of the account" in said
+    assert "the role Missing, which is not there" in said
+    assert f"keys of {ACCOUNT}" not in said
