@@ -222,7 +222,7 @@ def _read(document: Mapping[str, Any]) -> AgentSettings:
         pods=_read_pods(pods, top.text("region")),
     )
     for table in (top, identity, metadata, container, file, pods):
-        table.refuse_unknown()
+        table.check_names()
     if settings.pods.listen and settings.identity == IdentitySettings():
         return settings
     _check_identity(settings.identity)
@@ -248,7 +248,7 @@ def _read_pods(table: "_Table", region: str) -> PodSettings:
             service_account=each.text("service_account", required=True),
             role_arn=each.text("role_arn", required=True),
         )
-        each.refuse_unknown()
+        each.check_names()
         if not _ROLE.fullmatch(one.role_arn):
             raise ConfigurationError(
                 f"pods.associations: {one.role_arn!r} is not the ARN of a role"
@@ -339,6 +339,8 @@ def _check_certificate(identity: IdentitySettings) -> None:
 
 
 def _origin(text: str) -> str:
+    if not text:
+        return ""  # refused with the other names
     parts = urlsplit(text)
     local = parts.hostname in {"127.0.0.1", "localhost", "::1"}
     if (
@@ -366,6 +368,7 @@ class _Table:
         self._prefix = f"{name}." if name else ""
         self._members = members
         self._known: set[str] = set()
+        self._missing: list[str] = []
 
     def table(self, name: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._get(name, dict, "a table", default={})
@@ -380,7 +383,7 @@ class _Table:
     def text(self, name: str, *, required: bool = False) -> str:
         found: str = self._get(name, str, "text in quotes", default="")
         if required and not found:
-            raise ConfigurationError(f"{self._prefix}{name} is missing")
+            self._missing.append(name)
         if any(ord(one) < ord(" ") for one in found):
             raise ConfigurationError(f"{self._prefix}{name} has control characters")
         return found
@@ -417,13 +420,16 @@ class _Table:
     def addresses(self, name: str) -> tuple[Address, ...]:
         return tuple(map(Address.parse, self.texts(name)))
 
-    def refuse_unknown(self) -> None:
+    def check_names(self) -> None:
+        """Unknown names come first: one is often the missing one, misspelt."""
         unknown = sorted(set(self._members) - self._known)
         if unknown:
             raise ConfigurationError(
                 f"{self._prefix}{unknown[0]} is unknown; known are"
                 f" {', '.join(sorted(self._known))}"
             )
+        if self._missing:
+            raise ConfigurationError(f"{self._prefix}{self._missing[0]} is missing")
 
     def _get(self, name: str, kind: type, shown: str, *, default: Any) -> Any:  # noqa: ANN401  # TOML
         self._known.add(name)

@@ -75,6 +75,8 @@ def test_everything(tmp_path: Path) -> None:
         ("duration_seconds = 43201", "duration_seconds"),
         ("duration_seconds = true", "duration_seconds"),
         ("stat_dir = '/x'", "stat_dir is unknown"),
+        ("region = ''\nregoin = 'eu-west-1'", "regoin is unknown"),
+        ("endpoint = ''\nend_point = 'https://x'", "end_point is unknown"),
         ("[metadata]\nlisten = ['localhost:80']", "localhost:80"),
         ("[metadata]\nlisten = ['127.0.0.1']", "127.0.0.1"),
         ("[metadata]\nlisten = ['127.0.0.1:70000']", "70000"),

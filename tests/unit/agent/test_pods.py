@@ -222,7 +222,7 @@ role_arn = "arn:aws:iam::111122223333:role/x"
         ('cluster = "shop"', "", "pods.cluster is missing"),
         ('"shop"', '"a/b"', "pods.cluster is missing"),
         ('namespace = "a"', "", "associations.namespace is missing"),
-        ('namespace = "a"', 'namespac = "a"', "associations.namespace is missing"),
+        ('namespace = "a"', 'namespac = "a"', "associations.namespac is unknown"),
         (":role/web", ":user/web", "is not the ARN of a role"),
         ("[[pods.associations]]", "[pods.associations]", "must be a list of tables"),
         ("cluster", "clusters", "missing"),
