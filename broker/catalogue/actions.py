@@ -57,7 +57,7 @@ def unknown_actions(
         f"{statement.place}: {written} {what}"
         for statement in document.statements
         for written in statement.actions
-        if (what := _find_doubt(written, own or {})) is not None
+        if (what := find_doubt(written, own or {})) is not None
     )
 
 
@@ -93,7 +93,11 @@ def _arn_pattern(template: str) -> re.Pattern[str]:
     return re.compile("[^:/]*".join(inside[:-1]) + ".*" + inside[-1], re.DOTALL)
 
 
-def _find_doubt(written: str, own: Mapping[str, ServiceEntry]) -> str | None:
+def find_doubt(written: str, own: Mapping[str, ServiceEntry]) -> str | None:
+    """What to say of an ``Action`` that covers no known action; None if it covers one.
+
+    ``own`` as for `unknown_actions`.
+    """
     prefix, colon, name = written.lower().partition(":")
     if not colon or "*" in prefix or "?" in prefix or prefix == _BROKER:
         return None

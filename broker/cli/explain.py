@@ -1,6 +1,6 @@
 """``broker explain``: why a call was allowed or denied, or would be."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +10,8 @@ from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard, Judgement
 from broker.authz.hypothetical import Hypotheses, Hypothesis
 from broker.catalogue import (
-    find_action,
+    ServiceEntry,
+    find_doubt,
     policy_summary,
     show_summary,
     unknown_actions,
@@ -23,6 +24,7 @@ from broker.cli.times import format_time
 from broker.cli.upstream_reasons import explain_upstream
 from broker.errors import BrokerError, NoSuchEntity
 from broker.identities.service_entries import service_entries
+from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.policy import PolicySet, PolicyType
 from broker.stores.directory.fresh import FreshDirectory
@@ -239,7 +241,7 @@ async def _today(
         )
     except BrokerError as error:
         return [f"{head} cannot be evaluated: {error}"], {}
-    lines, found = _describe(judged)
+    lines, found = await _describe(installation, judged)
     return [head, *(f"  {line}" for line in lines)], {"now": found}
 
 
@@ -252,7 +254,7 @@ def _recorded_context(record: AuditRecord) -> dict[str, tuple[str, ...]]:
 async def _explain_hypothesis(
     installation: "Installation", hypothesis: Hypothesis
 ) -> tuple[list[str], dict[str, object]]:
-    return _describe(await _judge(installation, hypothesis))
+    return await _describe(installation, await _judge(installation, hypothesis))
 
 
 async def _explain_who(
@@ -263,13 +265,7 @@ async def _explain_who(
         principal=principal, action="sts:GetCallerIdentity", resource="*", context={}
     )
     judged = await _judge(installation, hypothesis)
-    account = judged.request.principal.account
-    stored = await installation.stores.directory.list_services(account)
-    registered = service_entries(
-        [(one.name, one.definition) for one in stored],
-        account=account,
-        region=installation.settings.home_region,
-    )
+    registered = await _registered(installation, judged.request.principal.account)
     lines = [f"{judged.request.principal.arn}:"]
     found: dict[str, object] = {"principal": judged.request.principal.arn}
     for kind, policies in _layers(judged):
@@ -281,6 +277,18 @@ async def _explain_who(
         lines += [f"    Note: {note}" for note in notes]
         found[kind.value] = {"policies": named, "summary": rows, "notes": notes}
     return lines, found
+
+
+async def _registered(
+    installation: "Installation", account: AccountId
+) -> Mapping[str, ServiceEntry]:
+    """The services that an account has registered, by the prefix of their actions."""
+    stored = await installation.stores.directory.list_services(account)
+    return service_entries(
+        [(one.name, one.definition) for one in stored],
+        account=account,
+        region=installation.settings.home_region,
+    )
 
 
 async def _judge(installation: "Installation", hypothesis: Hypothesis) -> Judgement:
@@ -298,7 +306,9 @@ async def _judge(installation: "Installation", hypothesis: Hypothesis) -> Judgem
         await freshness.close()
 
 
-def _describe(judged: Judgement) -> tuple[list[str], dict[str, object]]:
+async def _describe(
+    installation: "Installation", judged: Judgement
+) -> tuple[list[str], dict[str, object]]:
     request, decision = judged.request, judged.decision
     explanation = judged.explain()
     word = "Allowed" if decision.allowed else "Denied"
@@ -325,10 +335,10 @@ def _describe(judged: Judgement) -> tuple[list[str], dict[str, object]]:
         hints = [advice(judged), *missing_keys_advice(explanation)]
         lines += [f"To do: {hint}" for hint in hints]
         found["to_do"] = hints
-    if find_action(request.action) is None:
-        lines.append(
-            f"Note: AWS has no action {request.action}; a service of your own may have."
-        )
+    owner = judged.applicable.resource_account or request.principal.account
+    registered = await _registered(installation, AccountId(owner))
+    if (doubt := find_doubt(request.action, registered)) is not None:
+        lines.append(f"Note: {request.action} {doubt}.")
     return lines, found
 
 

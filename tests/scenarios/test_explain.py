@@ -236,7 +236,23 @@ def test_a_role_that_is_not_there_is_said_so(broker: RunningBroker, ann: Key) ->
 def test_an_unknown_action_is_noted(broker: RunningBroker, ann: Key) -> None:
     assert ann
     lines = asked(broker, "iam:GetUsr", ANN)
-    assert "Note: AWS has no action iam:GetUsr" in lines
+    assert (
+        "Note: iam:GetUsr is no action of AWS Identity and Access Management" in lines
+    )
+
+
+def test_actions_of_registered_services_are_known(
+    broker: RunningBroker, ann: Key
+) -> None:
+    assert ann
+    definition = broker.folder / "parcels.yaml"
+    definition.write_text("Actions: {GetParcel: {AccessLevel: Read}}")
+    words = ["services", "set", "parcels", "--account", ACCOUNT, str(definition)]
+    assert CliRunner(env=dict(broker.environment)).invoke(app, words).exit_code == 0
+    assert "Note:" not in asked(broker, "parcels:GetParcel", "*")
+    assert "Note:" not in asked(broker, "broker:PutService", "*")
+    lines = asked(broker, "parcels:GetParcels", "*")
+    assert "Note: parcels:GetParcels is no action of parcels (registered)." in lines
 
 
 def test_without_an_action_it_sums_up_what_a_principal_has(
