@@ -40,11 +40,11 @@ async def receive_request(
     """
     headers = tuple(scope["headers"])
     try:
-        body = await receive_body(receive, headers)
+        body = await receive_body(receive, headers, body_bytes_max)
     except TooLargeError:
-        raise _too_large(body_bytes_max) from None
-    if len(body) > body_bytes_max:
-        raise _too_large(body_bytes_max)
+        raise RequestEntityTooLarge(
+            f"The body is longer than {body_bytes_max} bytes."
+        ) from None
     return RawRequest(
         method=scope["method"],
         raw_path=scope["raw_path"],
@@ -54,10 +54,6 @@ async def receive_request(
         source_ip=scope["state"]["source_ip"],
         secure=scope["state"]["secure"],
     )
-
-
-def _too_large(body_bytes_max: int) -> RequestEntityTooLarge:
-    return RequestEntityTooLarge(f"The body is longer than {body_bytes_max} bytes.")
 
 
 async def perform_action(

@@ -199,7 +199,7 @@ class ScimApi:
         """Answer one request."""
         try:
             asked = _find_asked(scope["path"], scope["method"])
-            body = await receive_body(receive, tuple(scope["headers"]))
+            body = await receive_body(receive, tuple(scope["headers"]), BODY_BYTES_MAX)
         except ClientGoneError:
             return
         except TooLargeError:
@@ -207,9 +207,6 @@ class ScimApi:
             return
         except _NotServedError as refused:
             await _fail(send, refused.status, "Not served.", headers=refused.headers)
-            return
-        if len(body) > BODY_BYTES_MAX:
-            await _refuse(scope, send, RequestEntityTooLarge())
             return
         raw = RawRequest(
             method=scope["method"],
