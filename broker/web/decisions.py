@@ -45,7 +45,11 @@ from broker.protocols.enforcement.forwarded import is_address, last_address
 from broker.protocols.sigv4.errors import MISMATCH
 from broker.web.asgi import Headers, Receive, Scope, Send, respond
 from broker.web.bodies import ClientGoneError
-from broker.web.json_requests import perform_action, receive_request
+from broker.web.json_requests import (
+    not_as_modelled,
+    perform_action,
+    receive_request,
+)
 
 DECISIONS_PATH = "/decisions"
 FORWARD_PATH = "/decisions/forward"
@@ -207,9 +211,7 @@ def read_question(body: bytes) -> Question:
     try:
         given = _Question.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "The body"
-        raise InvalidQuestion(f"{place}: {first['msg']}.") from None
+        raise not_as_modelled(error) from None
     credentials = given.Credentials
     return Question(
         service=given.Service,

@@ -104,6 +104,11 @@ def read_model(model: type[Model], given: object) -> Model:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "The body"
-        raise InvalidQuestion(f"{place}: {first['msg']}.") from None
+        raise not_as_modelled(error) from None
+
+
+def not_as_modelled(error: ValidationError) -> InvalidQuestion:
+    """What to answer to an object that a model refuses: the first place, and why."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"])) or "The body"
+    return InvalidQuestion(f"{place}: {first['msg']}.")
