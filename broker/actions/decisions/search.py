@@ -247,4 +247,4 @@ def _read_token(search: Search) -> tuple[int, str]:
         raise ValidationError(_NOT_A_PLACE)
     if digest != _digest(search) or (search.limit is not None and before != limit):
         raise ValidationError("page.token is for another search.")
-    return min(max(before, 0), CANDIDATES_MAX), cursor
+    return before, cursor
