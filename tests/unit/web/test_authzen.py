@@ -181,6 +181,23 @@ async def test_each_resource_of_a_batch_has_its_own_answer(face: Face) -> None:
     assert len(answer["evaluations"]) == len(got)
 
 
+async def test_names_have_the_same_bounds_wherever_they_stand(face: Face) -> None:
+    common = {
+        "subject": {"type": "user", "id": "alice"},
+        "action": {"name": "read"},
+    }
+    for kind, name in (("record", ""), ("record", "x" * 2049), ("aws", "x" * 2049)):
+        resource = {"resource": {"type": kind, "id": name}}
+        before = {"resource": {"type": kind, "id": "x"}}
+        alone = await face.post("evaluation", {**common, **resource})
+        assert alone.status == 400
+        answer = await face.ask(
+            "evaluations", {**common, "evaluations": [before, resource]}
+        )
+        error = answer["evaluations"][1]["context"]["error"]
+        assert (error["status"], error["message"]) == (400, alone.body.decode())
+
+
 async def test_the_three_semantics(face: Face) -> None:
     for semantic, expected in (
         ("execute_all", [True, False, False, True]),
@@ -253,6 +270,27 @@ async def _check_pages(face: Face, sought: str) -> None:
         assert (await face.post(f"search/{sought}", broken)).status == 400
     none = await face.ask(f"search/{sought}", {**asked, "page": {"limit": 0}})
     assert none["results"] == []
+
+
+async def test_a_page_ends_after_so_many_candidates(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.actions.decisions.search.CANDIDATES_MAX", 1)
+    # Of the file's subjects only some may: a page without any is not the last.
+    asked, everything = next(
+        (asked, expected)
+        for sought, asked, expected in SEARCHES
+        if sought == "subject" and len(expected) < len(authzen.USERS)
+    )
+    found: list[list[str]] = []
+    token = ""
+    while token or not found:
+        answer = await face.ask("search/subject", {**asked, "page": {"token": token}})
+        found.append(authzen.found(answer))
+        token = answer["page"]["next_token"]
+    assert [name for names in found for name in names] == everything
+    assert len(found) == len(authzen.USERS)
+    assert [] in found
 
 
 @pytest.mark.parametrize("sought", ["subject", "resource"])
