@@ -10,7 +10,7 @@ whether they may ``rds-db:connect``, and answers yes or no::
         --database db.example.com:5432 \
         --resource arn:aws:rds-db:us-east-1:111122223333:dbuser:orders
 
-It listens on the loopback interface alone and needs the standard library alone.
+It listens only on the loopback interface and needs only the standard library.
 docs/recipes/postgresql.md sets a database up.
 
 Source: Amazon RDS User Guide, "IAM database authentication for MariaDB, MySQL, and

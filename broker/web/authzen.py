@@ -257,7 +257,7 @@ class _BatchReader:
         questions: list[Question] = []
         before = ""
         for place, one in enumerate(asked):
-            # Evaluations that differ in their resource alone are one question.
+            # Evaluations that differ only in their resource are one question.
             kind, name = _plain_resource(one) if self._until is None else ("", "")
             if kind and kind == before:
                 self._names[-1].append(name)

@@ -1,8 +1,8 @@
 """versitygw's private IAM protocol, version 1, below ``/private``.
 
 The gateway verifies its clients' signatures with keys derived here, and combines our
-decisions with its bucket policies. It is answered over a unix socket of the machine or
-over TLS alone. Each answer names the protocol's version: one without it, from whatever
+decisions with its bucket policies. It is answered only over a unix socket of the machine
+or over TLS. Each answer names the protocol's version: one without it, from whatever
 stands in between, counts as no answer.
 
 Source: versity/versitygw, ``iamapi/private`` and ``auth/iam_standalone.go``.
@@ -147,7 +147,7 @@ class GatewayEndpoint:
     ) -> Mapping[str, Any]:
         if not (is_private(scope) or scope["state"]["secure"]):
             raise AccessDenied(
-                "This protocol is spoken over the private socket or over TLS alone."
+                "This protocol is spoken only over the private socket or TLS."
             )
         operation = _OPERATIONS.get(scope["path"])
         if operation is None or scope["method"] != "POST":

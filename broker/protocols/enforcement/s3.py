@@ -1,8 +1,8 @@
 """What a request to an S3 store does: the action, and the bucket or object.
 
 Of method and query. A sub-resource that is not known, or more than one, means no action:
-stores may differ on which of them counts. Nor do requests whose objects stand in the body
-alone (deletions of many objects, uploads by a form).
+stores may differ on which of them counts. Nor do requests that name their objects only in
+the body (deletions of many objects, uploads by a form).
 
 Source: Amazon S3 API reference; Service Authorization Reference, "Actions, resources,
 and condition keys for Amazon S3".
