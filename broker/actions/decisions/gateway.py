@@ -34,7 +34,7 @@ GATEWAY_SERVICE = "s3"
 """The service that gateways ask for: their actions are S3's, and so is the prefix."""
 
 NAMES_MAX = 500
-"""Access key IDs or principals of one call."""
+"""Access key IDs or principals of one call; the protocol's reader holds it to that."""
 
 _TEMPORARY = "ASIA"
 _PAST = timedelta(days=7)
@@ -128,7 +128,7 @@ class GatewayActions:
     async def _resolve_keys(self, given: Given, call: Call) -> Mapping[str, Any]:
         ready = await self._authorizer.find_ready(GATEWAY_SERVICE, call)
         account = ready.service.account
-        asked = _bounded(given["AccessKeyIds"])
+        asked: list[str] = given["AccessKeyIds"]
         return {"Keys": [await self._find_key(one, account, call) for one in asked]}
 
     async def _find_key(self, key_id: str, account: AccountId, call: Call) -> KnownKey:
@@ -152,7 +152,7 @@ class GatewayActions:
     async def _resolve_principals(self, given: Given, call: Call) -> Mapping[str, Any]:
         ready = await self._authorizer.find_ready(GATEWAY_SERVICE, call)
         account = ready.service.account
-        asked = _bounded(given["Principals"])
+        asked: list[str] = given["Principals"]
         return {
             "Invalid": [one for one in asked if not await self._exists(one, account)]
         }
@@ -174,12 +174,6 @@ class GatewayActions:
         role = await self._fresh.find_role(account, name)
         is_named = role is not None and role.name == name
         return is_named and _SESSION_NAME.fullmatch(session) is not None
-
-
-def _bounded(names: list[str]) -> list[str]:
-    if len(names) > NAMES_MAX:
-        raise ValidationError(f"A call asks for {NAMES_MAX} names at most.")
-    return names
 
 
 def _check_date(date: str, now: datetime) -> None:
