@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from broker.identities.accounts import require_account
+from broker.identities.control_policies import ControlKind, ControlPolicy, option_value
 from broker.identities.resource_policies import put_resource_policy
 from broker.model.lineage import no_lineage
 from broker.sessions.revoke import revoke_session
@@ -148,14 +149,27 @@ async def test_other_versions_are_refused(world: World) -> None:
         assert (caught.value.status, caught.value.code) == (400, "ProtocolMismatch")
 
 
+async def test_a_version_is_named_once(world: World) -> None:
+    path = "/private/resolve-identity"
+    signed = world.gateway.sign(path, b"{}")
+    headers = [*signed.items(), ("x-vgw-private-protocol", "1")]
+    answer = await world.service.broker.http.post(
+        f"{ORIGIN}{path}",
+        content=b"{}",
+        headers=[*headers, ("X-Forwarded-Proto", "https")],
+    )
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "ProtocolMismatch"
+
+
 async def test_every_answer_names_the_version(world: World) -> None:
     http = world.service.broker.http
     for path, method in (("version", "GET"), ("other", "POST"), ("", "POST")):
         url = f"{ORIGIN}/private/{path}"
         answer = await http.request(method, url, headers={"X-Forwarded-Proto": "https"})
         assert answer.headers["x-vgw-private-protocol"] == "1"
-        assert answer.status_code >= 400
-        assert "error" in answer.json()
+        assert answer.status_code == 404
+        assert answer.json() == {"error": "There is no such operation."}
     with pytest.raises(Mismatch):
         versitygw.read(200, {}, b"{}")
 
@@ -362,6 +376,21 @@ async def test_a_gateways_grant_does_not_pass_a_boundary(world: World) -> None:
     )
     answer = await world.evaluate(world.alice, "s3:GetObject", "s3:PutObject")
     assert answer["decisions"] == [["deny", "deny"]]
+
+
+async def test_a_gateways_grant_does_not_pass_a_control_policy(world: World) -> None:
+    all_but = {"Effect": "Allow", "NotAction": "s3:PutObject", "Resource": "*"}
+    document = json.dumps({**READ, "Statement": all_but})
+    options = {
+        ControlKind.SERVICE.value: option_value([ControlPolicy("Bounds", document)])
+    }
+    async with world.service.broker.services.stores.directory.change(HERE) as change:
+        account = await require_account(change, HERE)
+        await change.update_account(replace(account, options=options))
+    answer = await world.evaluate(world.alice, "s3:GetObject", "s3:PutObject")
+    assert answer["decisions"] == [["allow", "deny"]]
+    answer = await world.evaluate(world.alice, "s3:DeleteObject")
+    assert answer["decisions"] == [["no_match"]]
 
 
 async def test_the_brokers_resource_policies_count(world: World) -> None:
