@@ -24,7 +24,7 @@ from broker.cli.times import format_time
 from broker.cli.upstream_reasons import explain_upstream
 from broker.errors import BrokerError, NoSuchEntity
 from broker.identities.service_entries import service_entries
-from broker.model.account import AccountId
+from broker.model.account import TEMPORARY_KEY_PREFIX, AccountId
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.policy import PolicySet, PolicyType
 from broker.stores.directory.fresh import FreshDirectory
@@ -33,7 +33,6 @@ from broker.stores.directory.freshness import Freshness
 if TYPE_CHECKING:
     from broker.installation import Installation
 
-_SESSION_KEY = "ASIA"
 _RECORDS_MAX = 100
 
 
@@ -226,7 +225,7 @@ async def _today(
 ) -> tuple[list[str], dict[str, object]]:
     """Evaluate the same call with today's policies."""
     unknown = "the call's parameters"
-    if record.access_key_id.startswith(_SESSION_KEY):
+    if record.access_key_id.startswith(TEMPORARY_KEY_PREFIX):
         unknown += " and its session's own policies"
     head = f"With today's policies, without {unknown}:"
     try:

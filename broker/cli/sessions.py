@@ -21,7 +21,12 @@ from broker.cli.upstream_limits import (
     words_on_upstreams,
 )
 from broker.errors import NoSuchEntity
-from broker.model.account import AccountId, find_account_of_key_id, parse_account_id
+from broker.model.account import (
+    TEMPORARY_KEY_PREFIX,
+    AccountId,
+    find_account_of_key_id,
+    parse_account_id,
+)
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest, read_pages
 from broker.sessions.lineage import (
@@ -53,7 +58,6 @@ _HEADINGS = (
     "Source identity",
 )
 _ARN_FIELDS = 6
-_TEMPORARY = "ASIA"
 _PROVIDER_ARN = re.compile(
     r"arn:aws:iam::[0-9]{12}:(?:saml|oidc|ldap)-provider/.{1,400}", re.DOTALL
 )
@@ -206,7 +210,7 @@ def revoke(
     """
     if bool(target) == bool(provider):
         raise typer.BadParameter("pass either TARGET or --provider")
-    one = target.startswith(_TEMPORARY)
+    one = target.startswith(TEMPORARY_KEY_PREFIX)
     # The key ids that upstreams give do not say whose they are.
     account = None if one else _account_of(provider or target)
     about = {"SourceIdentity": source_identity, "Issuer": issuer, "Subject": subject}

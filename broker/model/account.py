@@ -65,6 +65,10 @@ def _account_part(account: AccountId) -> tuple[str, int]:
     )
 
 
+TEMPORARY_KEY_PREFIX = "ASIA"
+"""How the access key IDs of sessions begin."""
+
+
 def find_account_of_key_id(access_key_id: str) -> AccountId | None:
     """The account that an access key id carries; None for ids of another format."""
     # Nothing longer than a key id is remembered.

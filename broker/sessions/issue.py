@@ -12,7 +12,12 @@ from typing import Protocol
 
 from broker.entropy import random_bits
 from broker.errors import ServiceUnavailable
-from broker.model.account import KEY_ID_RANDOM_BITS, AccountId, format_access_key_id
+from broker.model.account import (
+    KEY_ID_RANDOM_BITS,
+    TEMPORARY_KEY_PREFIX,
+    AccountId,
+    format_access_key_id,
+)
 from broker.model.audit import AuditRecord
 from broker.model.proof_used import ProofUsed
 from broker.model.session import (
@@ -31,8 +36,6 @@ from broker.stores.errors import (
     refusal_of,
 )
 from broker.stores.ledger.port import Ledger, ReplayMark
-
-_PREFIX = "ASIA"
 
 KeepCredentials = Callable[[TemporaryCredentials], Awaitable[None]]
 """Keeps what was made where its bearer's handle finds it."""
@@ -180,4 +183,6 @@ def replay_key(parts: tuple[str, ...]) -> bytes:
 
 def new_access_key_id(account: AccountId) -> str:
     """An access key id for temporary credentials of the account."""
-    return format_access_key_id(_PREFIX, account, random_bits(KEY_ID_RANDOM_BITS))
+    return format_access_key_id(
+        TEMPORARY_KEY_PREFIX, account, random_bits(KEY_ID_RANDOM_BITS)
+    )

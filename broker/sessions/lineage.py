@@ -17,7 +17,12 @@ from types import MappingProxyType
 from typing import Protocol
 
 from broker.entropy import random_bytes
-from broker.model.account import Account, AccountId, find_account_of_key_id
+from broker.model.account import (
+    TEMPORARY_KEY_PREFIX,
+    Account,
+    AccountId,
+    find_account_of_key_id,
+)
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import (
@@ -39,7 +44,6 @@ KEPT = 7
 
 _MINT_BYTES = 16
 _ARN_FIELDS = 5
-_TEMPORARY = "ASIA"
 _OWNERS = frozenset({PrincipalType.USER, PrincipalType.ACCOUNT})
 
 
@@ -390,7 +394,9 @@ def lineage_of_old_token(
 ) -> Lineage:
     """What a token of version 1 knew: the key it was made with, and what it narrowed."""
     keys = dict.fromkeys((*narrowed_from, parent_key_id))
-    is_long_term = bool(parent_key_id) and not parent_key_id.startswith(_TEMPORARY)
+    is_long_term = bool(parent_key_id) and not parent_key_id.startswith(
+        TEMPORARY_KEY_PREFIX
+    )
     return Lineage(
         origin=Origin(
             account=find_account_of_key_id(parent_key_id) if is_long_term else None,
@@ -404,7 +410,7 @@ def lineage_of_old_token(
                 issued_at_ms=issued_at_ms,
             )
             for key in keys
-            if key.startswith(_TEMPORARY)
+            if key.startswith(TEMPORARY_KEY_PREFIX)
         ),
     )
 

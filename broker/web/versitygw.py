@@ -39,6 +39,7 @@ from broker.errors import (
     NoSuchEntity,
 )
 from broker.errors import ValidationError as InvalidQuestion
+from broker.model.account import TEMPORARY_KEY_PREFIX
 from broker.model.request import Given
 from broker.pipeline import Pipeline
 from broker.web.asgi import App, Headers, Message, Receive, Send, respond
@@ -64,7 +65,6 @@ _DECISIONS_MAX = 2000
 
 _JSON = (b"content-type", b"application/json")
 _OK, _NOT_FOUND = 200, 404
-_TEMPORARY = "ASIA"
 
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
@@ -242,7 +242,7 @@ def _code(error: BrokerError) -> str:
 
 def _refused_key(asked: _Derive | _Evaluate, error: BrokerError) -> AccessDenied:
     """Of the access key and its token, the one that is wrong."""
-    if asked.session_token or asked.access_key_id.startswith(_TEMPORARY):
+    if asked.session_token or asked.access_key_id.startswith(TEMPORARY_KEY_PREFIX):
         return _InvalidToken(
             "The session token is missing, invalid, or of another access key.",
             detail=error.detail,

@@ -20,7 +20,7 @@ from broker.actions.decisions.declare import SERVICE
 from broker.authn.sigv4 import SignatureScheme
 from broker.authz.need import Need
 from broker.errors import InvalidClientTokenId, ValidationError
-from broker.model.account import AccountId, find_account_of_key_id
+from broker.model.account import TEMPORARY_KEY_PREFIX, AccountId, find_account_of_key_id
 from broker.model.principal import PrincipalType
 from broker.model.request import Given
 from broker.model.struct import struct
@@ -36,7 +36,6 @@ GATEWAY_SERVICE = "s3"
 NAMES_MAX = 500
 """Access key IDs or principals of one call; the protocol's reader holds it to that."""
 
-_TEMPORARY = "ASIA"
 _PAST = timedelta(days=7)
 """A presigned URL of S3 is good for seven days, for the day on which it was signed."""
 
@@ -132,7 +131,7 @@ class GatewayActions:
         return {"Keys": [await self._find_key(one, account, call) for one in asked]}
 
     async def _find_key(self, key_id: str, account: AccountId, call: Call) -> KnownKey:
-        if key_id.startswith(_TEMPORARY):
+        if key_id.startswith(TEMPORARY_KEY_PREFIX):
             record = await self._cache.find_session(key_id)
             if (
                 record is None
