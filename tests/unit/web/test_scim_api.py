@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from broker.actions.scim import declare
 from broker.identities.limits import Quota
 from broker.protocols.scim.requests import BODY_BYTES_MAX
 from tests.support.scim import GROUP, USER, InProcess, open_directory, set_options
@@ -192,6 +193,25 @@ async def test_groups_and_their_members(corp: InProcess) -> None:
     assert await members() == []
     assert (await corp.send("DELETE", path)).status_code == 204
     assert (await corp.send("GET", path)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "left_out"), [("/Groups", "members"), ("/Users", "groups")]
+)
+async def test_an_answer_has_a_bound_on_memberships(
+    corp: InProcess, monkeypatch: pytest.MonkeyPatch, path: str, left_out: str
+) -> None:
+    people = [await corp.user("alice"), await corp.user("bob")]
+    for name in ("Admins", "Staff"):
+        await corp.group(name, *people)
+    monkeypatch.setattr(declare, "_MEMBERSHIPS_MAX", 4)
+    assert (await corp.send("GET", path)).status_code == 200
+    monkeypatch.setattr(declare, "_MEMBERSHIPS_MAX", 3)
+    refused = await corp.send("GET", path)
+    assert (refused.status_code, refused.json()["scimType"]) == (400, "tooMany")
+    advice = f"excludedAttributes={left_out}"
+    assert advice in refused.json()["detail"]
+    assert (await corp.send("GET", f"{path}?{advice}")).status_code == 200
 
 
 async def test_what_is_taken(corp: InProcess) -> None:

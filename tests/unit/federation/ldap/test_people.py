@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sansldap import LDAPResultCode
 
+from broker.federation.ldap.connection import BindAnswer, LdapUnavailableError
 from broker.federation.ldap.directories import parse_directories
 from broker.federation.ldap.people import (
     LONGEST_NAME,
@@ -16,6 +18,7 @@ from broker.federation.ldap.people import (
     Person,
     PersonRefusedError,
 )
+from broker.federation.ldap.servers import LdapServers
 from broker.model.secret import Secret
 from broker.protocols.ldap.accounts import AccountState
 from tests.support.directory_world import describe
@@ -115,6 +118,18 @@ async def test_a_person_is_found_and_proved(
         assert found.attributes == {"Email": "ann@example.com"}
         again = await people.find_current(found.subject, datetime.now(UTC))
         assert again == found
+
+
+async def test_a_server_that_is_busy_says_nothing_of_the_password(
+    slapd: Slapd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(_self: LdapServers, _dn: str, _password: Secret) -> BindAnswer:
+        return BindAnswer(LDAPResultCode.BUSY, "later", ())
+
+    monkeypatch.setattr(LdapServers, "try_password", busy)
+    async with people_of(slapd, tmp_path) as people:
+        with pytest.raises(LdapUnavailableError, match="later"):
+            await prove(people, "ann")
 
 
 INJECTIONS = (
