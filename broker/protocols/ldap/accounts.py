@@ -93,7 +93,6 @@ _NEVER = frozenset({0, 0x7FFFFFFFFFFFFFFF})
 _WINDOWS_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GENERALIZED_TIME = re.compile(r"([0-9]{14})(?:[.,][0-9]+)?Z")
-_DIGITS_MAX = 20
 
 
 def is_refusal(code: int) -> bool:
@@ -193,11 +192,8 @@ def _is_locked(entry: Entry, now: datetime) -> bool:
 
 
 def _number(entry: Entry, attribute: str) -> int | None:
-    text = entry.text(attribute)
-    if not text or len(text) > _DIGITS_MAX:
-        return None
     try:
-        return int(text)
+        return int(entry.text(attribute))
     except ValueError:
         return None
 

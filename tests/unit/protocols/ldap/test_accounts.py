@@ -165,6 +165,7 @@ ENTRIES = {
     "shadow, tomorrow": ({"shadowExpire": str(DAY + 1)}, AccountState.GOOD),
     "shadow, beyond all years": ({"shadowExpire": "9999999"}, AccountState.GOOD),
     "shadow, beyond a number": ({"shadowExpire": "9" * 20}, AccountState.GOOD),
+    "shadow, beyond Python": ({"shadowExpire": "1" * 5000}, AccountState.GOOD),
     "shadow, never": ({"shadowExpire": "-1"}, AccountState.GOOD),
     "shadow, no number": ({"shadowExpire": "x" * 30}, AccountState.GOOD),
     "shadow, a word": ({"shadowExpire": "soon"}, AccountState.GOOD),
