@@ -123,7 +123,7 @@ async def _update(
     if not after.active:
         await end_person(terms, call, after)
     if subject_of(after) != subject_of(before):
-        # Whoever gets the old name is another person.
+        # The next one with the old name is another person.
         await end_person(terms, call, replace(before, user_id=""))
         await end_sessions_of(call, (before.user_id,), "the person has another name")
     return await _one(given, call, after)

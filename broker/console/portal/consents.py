@@ -1,7 +1,7 @@
 """Consent to a client: a program on this computer, or a device that shows a code.
 
 Both pages say who will be acted as, who asks and from where, and both ask for a press
-of a button: a link alone lets nobody in.
+of a button: a link by itself lets nobody in.
 
 Source: RFC 8252 7.3; RFC 8628 3.3 and 5.4; botocore's SSOTokenFetcherAuth.
 """

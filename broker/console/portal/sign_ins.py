@@ -492,7 +492,7 @@ def _admitted(
 def _bounded(found: Sequence[PortalIdentity]) -> Iterator[PortalIdentity]:
     """The same with so many roles as a sign-in holds.
 
-    Whoever administers a member account maps any number of roles to its groups.
+    A member account's administrators may map any number of roles to its groups.
     """
     left = _ROLES_MAX
     for one in found:
