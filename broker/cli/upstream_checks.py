@@ -48,12 +48,21 @@ async def _check(
     for name in definition.roles:
         if name == ALL_ROLES:
             continue
-        if await directory.find_role(account.account_id, name) is None:
+        role = await directory.find_role(account.account_id, name)
+        if role is None:
             found.append(
                 problem(
                     _SUBJECT,
                     f"{where} is for the role {name}, which is not there",
                     f"create the role, or {again} FILE without it",
+                )
+            )
+        elif role.name != name:
+            found.append(
+                problem(
+                    _SUBJECT,
+                    f"{where} is for the role {name}, which is spelled {role.name}",
+                    f"{again} FILE with that name",
                 )
             )
     return found

@@ -88,8 +88,10 @@ def test_doctor_says_which_cannot_mint(
 ) -> None:
     upstream("aws", "ReadOnly", "Missing")
     upstream("keys", "*", Method="AssumeRole")
+    upstream("typed", "READONLY", Method="AssumeRole")
     said = cli("doctor", fails=True)
-    assert "2 set" in said
+    assert "3 set" in said
     assert f"aws of {ACCOUNT} needs tokens of the account" in said
     assert "the role Missing, which is not there" in said
+    assert "the role READONLY, which is spelled ReadOnly" in said
     assert f"keys of {ACCOUNT}" not in said
