@@ -1,6 +1,6 @@
-"""AWS credentials that the broker's surroundings have.
+"""The AWS credentials of the broker's environment.
 
-The environment, a profile, a container's or an instance's metadata, in the order in
+Variables, a profile, a container's or an instance's metadata, in the order in
 which AWS's SDKs look; botocore finds and renews them.
 """
 

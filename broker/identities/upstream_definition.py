@@ -42,11 +42,11 @@ class UpstreamDefinition(BaseModel):
     ``endpoint`` is the STS, and ``region`` the one that requests are signed for.
     ``method`` is how it is asked: ``WebIdentity`` with a token that the account issues
     (no secret is stored), ``AssumeRole`` or ``FederationToken`` with a key pair or with
-    what the broker's surroundings have. ``roles`` maps names of the account's roles to
-    upstream roles; ``*`` stands for all others, and ``{RoleName}`` for the role's own
-    name. ``audience`` is what the token is for. ``sign_in`` is the federation endpoint
-    that gives console links, ``console`` where those lead and ``issuer`` where the
-    upstream sends people when their session ends.
+    the credentials of the broker's environment. ``roles`` maps names of the account's
+    roles to upstream roles; ``*`` stands for all others, and ``{RoleName}`` for the
+    role's own name. ``audience`` is what the token is for. ``sign_in`` is the
+    federation endpoint that gives console links, ``console`` where those lead and
+    ``issuer`` where the upstream sends people when their session ends.
     """
 
     model_config = ConfigDict(

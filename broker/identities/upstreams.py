@@ -1,7 +1,7 @@
 """Other engines that mint for roles: the rules.
 
 An account's administrators do not set them: a definition says where proved sessions are
-handed on to, and may use what the broker's surroundings have.
+handed on to, and may use the credentials of the broker's environment.
 """
 
 import re

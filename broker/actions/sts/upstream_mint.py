@@ -60,7 +60,7 @@ _AWS_MANAGED = ":iam::aws:policy/"
 
 
 class Ambient(Protocol):
-    """Finds what the broker's surroundings have: environment, profile, instance."""
+    """Finds the credentials of the broker's environment: variables, profile, instance."""
 
     def find(self) -> KeyPair | None:
         """The credentials, or None; may take a while."""
@@ -290,7 +290,7 @@ class UpstreamMinter:
             if found is None:
                 raise UpstreamUnavailable(
                     f"The upstream {upstream.name} cannot be reached.",
-                    detail="the broker's surroundings have no AWS credentials",
+                    detail="the broker's environment has no AWS credentials",
                 )
             return found
         purpose, column = UPSTREAM_SEAL

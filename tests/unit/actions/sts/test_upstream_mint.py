@@ -40,7 +40,7 @@ class Plain:
 
 @dataclass
 class World:
-    """The broker's surroundings, and what the upstream was asked for."""
+    """The broker's environment, and what the upstream was asked for."""
 
     session_token: str = ""
     asked: dict[str, str] = field(default_factory=dict)
