@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.support.browser import CHROMIUM, DESKTOP, PHONE
+from tests.support.browser import CHROMIUM, DESKTOP, PHONE, submit
 from tests.support.demo import RunningDemo, running_demo
 from tests.support.totp import Device
 
@@ -60,9 +60,8 @@ async def test_dana_signs_in_adds_a_device_and_changes_her_password(
     await page.goto(f"{demo.broker}/console/security")
     await expect(page.locator("main")).not_to_contain_text("is not authorized")
     await page.goto(f"{demo.broker}/console/security/mfa/app")
-    await page.click("#create_button")
-    drawn = "document.querySelector('.qr').naturalWidth > 0"
-    assert await page.evaluate(drawn)
+    await submit(page, "#create_button")
+    await expect(page.locator(".qr")).not_to_have_js_property("naturalWidth", 0)
     phone = Device(await page.locator("#seed").text_content() or "")
     await page.fill("[name=first_code]", phone.code())
     await page.fill("[name=second_code]", phone.code())
@@ -76,7 +75,7 @@ async def test_dana_signs_in_adds_a_device_and_changes_her_password(
     await page.click("#change_button")
     await expect(page).to_have_url(f"{demo.broker}/console/security?done=password")
 
-    await page.click("#signout_button")
+    await submit(page, "#signout_button")
     await page.goto(f"{demo.broker}/signin/demo")
     await page.fill("#username", "dana")
     await page.fill("#password", NEW)

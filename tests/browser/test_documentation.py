@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from broker.web.documentation import documentation_routes
 from tests.support.browser import DESKTOP, PHONE, serving_app
@@ -57,6 +57,8 @@ async def test_the_theme_can_be_changed(browser: Browser, origin: str) -> None:
     """By Furo's script, which is a file here."""
     page = await browser.new_page()
     await page.goto(f"{origin}/docs/")
-    before = await page.evaluate("document.body.dataset.theme")
+    body = page.locator("body")
+    before = await body.get_attribute("data-theme")
+    assert before
     await page.locator(".theme-toggle:visible").first.click()
-    assert await page.evaluate("document.body.dataset.theme") != before
+    await expect(body).not_to_have_attribute("data-theme", before)

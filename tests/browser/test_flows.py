@@ -12,7 +12,7 @@ from lxml import etree
 from playwright.async_api import Browser, expect
 
 from broker.model.entities import InlinePolicy
-from tests.support.browser import DESKTOP, PHONE, Scene
+from tests.support.browser import DESKTOP, PHONE, Scene, submit
 from tests.support.oidc_world import oidc_world, role_arn
 from tests.support.saml_idp import metadata_xml
 from tests.support.signin import ACCOUNT, pair
@@ -73,7 +73,7 @@ async def test_signing_in_begins_at_the_broker_and_remembers_the_provider(
     renew = await page.locator("#renew_link").get_attribute("href")
     assert renew == f"/signin/{ACCOUNT}/with/{UUID}"
     if size == DESKTOP:
-        await page.click("#signout_button")
+        await submit(page, "#signout_button")
         await page.goto(f"{scene.origin}/signin")
         first = page.locator(".way").first
         await expect(first).to_contain_text("Corp")

@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.administrator import grant
-from tests.support.browser import PHONE, Scene
+from tests.support.browser import PHONE, Scene, submit
 from tests.support.signin import pair
 
 PATIENT = 30_000
@@ -56,7 +56,7 @@ async def test_a_group_with_a_policy_and_a_user_with_all_come_and_go(
     secret = await page.inner_text("#secret-access-key")
     await page.click("text=Go to carla")
 
-    await page.click("nav[aria-label=User] >> text=Security credentials")
+    await submit(page, "nav[aria-label=User] >> text=Security credentials")
     assert secret not in await page.content()
     await page.click("text=Deactivate")
     await expect(page.locator(".held-name").first).to_contain_text("inactive")

@@ -167,6 +167,7 @@ async def test_a_role_is_found_and_opened_from_the_keyboard(scene: Scene) -> Non
     await expect(page.locator("h1")).to_have_text("Team-07")
     found = await looked_at(page)
     await page.click("[data-copy=profile]")
+    await expect(page.locator("[data-copy=profile]")).to_have_text("Copied")
     copied = await page.evaluate("navigator.clipboard.readText()")
     assert f"sso_account_id = {accounts[1]}" in copied
     button = page.locator("#credentials_button")
@@ -175,6 +176,7 @@ async def test_a_role_is_found_and_opened_from_the_keyboard(scene: Scene) -> Non
         await page.keyboard.press("Enter")
     found += await looked_at(page)
     await page.click("[data-copy=bash]")
+    await expect(page.locator("[data-copy=bash]")).to_have_text("Copied")
     copied = await page.evaluate("navigator.clipboard.readText()")
     assert "export AWS_SECRET_ACCESS_KEY=" in copied
     # The browser has kept nothing: going back and forward shows no secret again.
@@ -223,8 +225,8 @@ async def test_the_pages_are_accessible(scene: Scene) -> None:
     await page.goto(device["verificationUriComplete"])
     await scene.arrive(page, pair("Reader"))
     found += await looked_at(page)
-    await page.click("#allow_button")
+    await submit(page, "#allow_button")
     found += await looked_at(page)
-    await page.click("text=Your accounts and roles")
+    await submit(page, "text=Your accounts and roles")
     found += await looked_at(page)
     require_none(found)
