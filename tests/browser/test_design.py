@@ -8,7 +8,7 @@ from broker.model.account import AccountId
 from broker.model.entities import Role
 from tests.browser.test_accessibility import needs_axe, require_none, violations
 from tests.support.administrator import grant
-from tests.support.browser import Scene
+from tests.support.browser import PHONE, Scene
 from tests.support.furnished import furnish
 from tests.support.signin import ACCOUNT, pair, role_arn
 
@@ -99,7 +99,7 @@ async def test_fifty_accounts_of_twenty_roles_fit_every_window(scene: Scene) -> 
 
 async def test_commands_on_an_empty_page_stay_in_their_card(scene: Scene) -> None:
     await furnish(scene.world)
-    page = await scene.page(viewport={"width": 390, "height": 844})
+    page = await scene.page(size=PHONE)
     await scene.arrive(page, pair("Admin"))
     await page.goto(f"{scene.origin}/console/instances/join")
     for part in (".snippet", "pre"):

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
 import pytest
+from starlette.requests import Request
 
 from broker import app as composition
 from broker.console.console_session import SessionOrigin
@@ -196,6 +197,7 @@ async def test_a_sign_in_at_a_provider_opens_one_session(
         raise StoreUnavailableError
 
     monkeypatch.setattr(scene.context, "perform", perform)
+    browser = Request({"type": "http", "headers": []})
     for state in ("one-state", "one-state", "another"):
         pending = PendingLogin(
             door="oidc",
@@ -206,7 +208,7 @@ async def test_a_sign_in_at_a_provider_opens_one_session(
             state=state,
         )
         with pytest.raises(StoreUnavailableError):
-            await LoginCompletion(scene.context).sign_in(None, pending)  # type: ignore[arg-type]
+            await LoginCompletion(scene.context).sign_in(browser, pending)
     assert uses[0] == uses[1] != uses[2]
 
 
