@@ -147,7 +147,7 @@ def verdict_of(rules: SignatureRules, now: datetime, service: str) -> Verdict:
             return None
         try:
             path = resource_path(raw.raw_path)
-            check_overrides(raw.method, raw.headers)
+            check_overrides(raw.method, raw.target, raw.headers)
             signed = parse_signed(raw, rules)
             verify_time(signed, now=now, rules=rules)
             verify_scope(signed, regions={signers.REGION}, service=service)

@@ -21,6 +21,11 @@ class RawRequest:
     secure: bool
     body_sha256: str | None = None
 
+    @property
+    def target(self) -> bytes:
+        """Path and query, as in the request line."""
+        return self.raw_path + b"?" + self.query if self.query else self.raw_path
+
     def find_header(self, name: bytes) -> str | None:
         """The first value of a header (lower-case name), as Latin-1; None without it."""
         for n, v in self.headers:

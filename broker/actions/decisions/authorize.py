@@ -405,7 +405,7 @@ class Authorizer:
             raise ValidationError(f"The query is longer than {QUERY_BYTES_MAX} bytes.")
         try:
             path = resource_path(request.raw_path)
-            check_overrides(request.method, request.headers)
+            check_overrides(raw.method, raw.target, raw.headers)
         except RequestAmbiguous as error:
             raise ValidationError(str(error)) from error
         verified = await self._verify_signature(ready, raw, request, call)

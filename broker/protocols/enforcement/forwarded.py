@@ -29,9 +29,11 @@ _DESCRIPTION = frozenset(
     {*_FAMILIES[0], *_FAMILIES[1], _HOST, _FOR, _PROTO, _LENGTH, b"host"}
 )
 _OF_THE_SUBREQUEST = frozenset({b"connection", b"content-length", b"transfer-encoding"})
-_OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
-"""With these some frameworks run another method than the request's."""
+_METHOD_OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
+_PATH_OVERRIDES = (b"x-original-url", b"x-rewrite-url")
+"""With these some frameworks run another method or path than the request's."""
 
+_SCHEMES = (b"http", b"https")
 _ANSWERED = b"x-broker-"
 """How the headers begin in which a service learns who acts."""
 
@@ -128,24 +130,32 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def check_overrides(method: str, headers: Headers) -> None:
+def check_overrides(method: str, target: bytes, headers: Headers) -> None:
     """Refuse a request that some services take for another.
 
     For CGI, WSGI and their like ``_`` and ``-`` in a header's name are one, and many
-    programs read methods without regard to case.
+    programs read methods without regard to case. ``target`` is path and query.
 
     Raises:
-        RequestAmbiguous: a header names another method or the principal, or the method
-            is not in upper case.
+        RequestAmbiguous: a header names another method or path, or the principal, or
+            the method is not in upper case.
     """
     if not method.isupper():
         raise RequestAmbiguous("The method is not in upper case.")
     for name, value in headers:
         same = name.replace(b"_", b"-") if b"_" in name else name
-        if same in _OVERRIDES and value.decode("latin-1").strip() != method:
+        if same in _METHOD_OVERRIDES and value.decode("latin-1").strip() != method:
             raise RequestAmbiguous(f"{same.decode()} names another method.")
+        if same in _PATH_OVERRIDES and not _is_target(value.strip(), target, headers):
+            raise RequestAmbiguous(f"{same.decode()} names another path.")
         if same != name and same.startswith(_ANSWERED):
             raise RequestAmbiguous(f"{same.decode()} is the broker's to say.")
+
+
+def _is_target(url: bytes, target: bytes, headers: Headers) -> bool:
+    """Whether a URL is the request's own, as ingress-nginx tells it in full."""
+    host = dict(headers).get(b"host", b"")
+    return url in {target, *(b"%b://%b%b" % (s, host, target) for s in _SCHEMES)}
 
 
 def _family(found: dict[bytes, bytes]) -> tuple[bytes, bytes]:

@@ -546,6 +546,9 @@ async def test_headers_of_a_client_tell_nothing(
     assert b"both X-Forwarded and X-Original" in both.body
     override = {**forwarded, "X-HTTP-Method-Override": "DELETE"}
     assert (await service.forward(override)).status == 403
+    for url, status in (("/orders/7", 200), ("/orders/8", 403), ("/orders/7?a", 403)):
+        rewritten = {**forwarded, "X-Original-URL": url}
+        assert (await service.forward(rewritten)).status == status
     original = {
         n.replace("X-Forwarded-Uri", "X-Original-URI").replace(
             "X-Forwarded-Method", "X-Original-Method"

@@ -13,6 +13,7 @@ FORWARDED = (
     (b"authorization", b"AWS4-HMAC-SHA256 Credential=x"),
     (b"content-length", b"0"),
 )
+HOST = (b"host", b"api.example")
 ORIGINAL = (
     (b"x-original-method", b"GET"),
     (b"x-original-uri", b"/"),
@@ -114,17 +115,25 @@ def test_what_is_told_twice_or_not_at_all_is_refused(
         ("GET", (b"x_http_method_override", b"DELETE")),
         ("GET", (b"x_broker_principal", b"arn:aws:iam::111122223333:root")),
         ("GET", (b"x-broker_tags", b"team=blue")),
+        ("GET", (b"x-original-url", b"/admin")),
+        ("GET", (b"x_original_url", b"/admin")),
+        ("GET", (b"x-original-url", b"/a")),
+        ("GET", (b"x-rewrite-url", b"/a?b=2")),
+        ("GET", (b"x-rewrite-url", b"https://other.example/a?b=1")),
+        ("GET", (b"x-rewrite-url", b"/admin?https://api.example/a?b=1")),
     ],
 )
 def test_what_some_services_take_for_another_request_is_refused(
     method: str, header: tuple[bytes, bytes]
 ) -> None:
     with pytest.raises(RequestAmbiguous):
-        check_overrides(method, (header,))
+        check_overrides(method, b"/a?b=1", (HOST, header))
 
 
 def test_other_headers_are_let_through() -> None:
     """A proxy overwrites a client's headers of the very names that it copies."""
     names = (b"x_trace", b"x-broker-principal", b"x-amz-meta-a_b")
-    check_overrides("GET", tuple((name, b"1") for name in names))
-    check_overrides("PUT", ((b"x-http-method-override", b"PUT"),))
+    check_overrides("GET", b"/", tuple((name, b"1") for name in names))
+    check_overrides("PUT", b"/", ((b"x-http-method-override", b"PUT"),))
+    for url in (b"/a?b=1", b"http://api.example/a?b=1", b"https://api.example/a?b=1"):
+        check_overrides("GET", b"/a?b=1", (HOST, (b"x-original-url", url)))
