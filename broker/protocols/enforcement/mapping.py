@@ -1,7 +1,7 @@
 """From a request to the action and the resource that it means.
 
-Routes are tried in the order in which they are declared. A service without any counts
-as ``execute-api``: ``execute-api:Invoke`` on
+Routes are tried in the order in which they are declared. A service without actions
+counts as ``execute-api``: ``execute-api:Invoke`` on
 ``arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/path``.
 
 Source: API Gateway Developer Guide, "Control access for invoking an API".
@@ -56,7 +56,7 @@ class CompiledService:
         self.name = name
         self.account = account
         self.region = definition.region or region
-        self.prefix = name if definition.actions or definition.routes else EXECUTE_API
+        self.prefix = name if definition.actions else EXECUTE_API
         self.scopes = tuple(definition.scopes) or (self.prefix,)
         self._arn = f"arn:aws:{self.prefix}:{self.region}:{account}:"
         self._actions = frozenset(one.lower() for one in definition.actions)
