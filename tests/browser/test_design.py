@@ -98,7 +98,7 @@ async def test_fifty_accounts_of_twenty_roles_fit_every_window(scene: Scene) -> 
 
 
 async def test_commands_on_an_empty_page_stay_in_their_card(scene: Scene) -> None:
-    await furnish(scene.world)
+    await grant(scene.world, "iam:*")
     page = await scene.page(size=PHONE)
     await scene.arrive(page, pair("Admin"))
     await page.goto(f"{scene.origin}/console/instances/join")
