@@ -82,10 +82,15 @@ async def directory_world(
     *,
     at_api: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
+    others: Mapping[str, Mapping[str, Any]] | None = None,
     **directory: Any,
 ) -> AsyncIterator[SignInWorld]:
-    """``groups`` are names of roles by group; each role trusts the directory."""
-    path = write_directories(folder, at_api, corp=describe(server, folder, **directory))
+    """``groups`` are names of roles by group; each role trusts the directory.
+
+    ``others`` are more directories, which no account trusts yet.
+    """
+    corp = describe(server, folder, **directory)
+    path = write_directories(folder, at_api, corp=corp, **(others or {}))
     async with open_world(folder, directories_file=path, **(settings or {})) as world:
         await trust_directory(world, ACCOUNT, groups)
         yield world

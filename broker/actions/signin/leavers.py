@@ -141,13 +141,20 @@ class Leavers:
                 _log.info("a person left", provider=provider.arn, reason=why)
 
     async def _watch(self, interval_seconds: float) -> None:
-        while True:
-            more = False
-            try:
-                more = await self.ask()
-            except (StoreUnavailableError, ConflictError) as error:
-                _log.warning("nobody is asked about", error=str(error))
-            except Exception:  # noqa: BLE001  # the loop must outlive any round
-                _log.exception("unexpected failure")
-            if not more:
-                await asyncio.sleep(interval_seconds)
+        async with asyncio.TaskGroup() as rounds:
+            while True:
+                # Not awaited to its end: a directory that hangs holds up the people
+                # of one round, who are not taken again before they are due.
+                asked = rounds.create_task(self._ask_safely())
+                done, _ = await asyncio.wait({asked}, timeout=interval_seconds)
+                if done and not asked.result():
+                    await asyncio.sleep(interval_seconds)
+
+    async def _ask_safely(self) -> bool:
+        try:
+            return await self.ask()
+        except (StoreUnavailableError, ConflictError) as error:
+            _log.warning("nobody is asked about", error=str(error))
+        except Exception:  # noqa: BLE001  # the loop must outlive any round
+            _log.exception("unexpected failure")
+        return False

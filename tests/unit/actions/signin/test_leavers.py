@@ -1,7 +1,8 @@
 """People who leave a real slapd lose what they opened."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,11 @@ import httpx2 as httpx
 import pytest
 
 from broker.errors import ExpiredToken
+from broker.model.entities import LdapProvider
+from broker.stores.ldap_sign_ins import LdapSignIn, LdapSignIns
 from tests.support.directory_world import (
     PROVIDER,
+    describe,
     directory_world,
     send_password,
     sign_in,
@@ -60,10 +64,10 @@ class Signed:
 
 @asynccontextmanager
 async def opened(
-    slapd: Slapd, folder: Path, *names: str
+    slapd: Slapd, folder: Path, *names: str, **others: Mapping[str, Any]
 ) -> AsyncIterator[tuple[SignInWorld, dict[str, Signed]]]:
     groups = {"staff": ["Staff"], "others": ["Other"]}
-    async with directory_world(folder, slapd, groups) as world:
+    async with directory_world(folder, slapd, groups, others=others) as world:
         found = {}
         for name in names:
             console = world.browser()
@@ -201,3 +205,51 @@ async def test_who_is_found_to_have_left_is_ended_without_waiting(
         assert (await gone.role()).status_code == 401
         await world.services.leavers.ask()
         assert not await is_open(gone)
+
+
+async def test_a_directory_that_hangs_delays_no_others_leavers(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        hanging.setblocking(False)
+        slow = describe(
+            slapd,
+            tmp_path,
+            Servers=[f"ldap://127.0.0.1:{hanging.getsockname()[1]}"],
+            AllowPlaintext=True,
+            TimeoutSeconds=30,
+        )
+        async with opened(slapd, tmp_path, "disabled", slow=slow) as (world, people):
+            await _vouch(world, "slow")
+            world.clock.move(MINUTE)
+            async with world.services.leavers.watching(interval_seconds=0.02):
+                loop = asyncio.get_running_loop()
+                connection, _ = await loop.sock_accept(hanging)
+                with connection:
+                    leave(slapd, "disabled")
+                    world.clock.move(MINUTE)
+                    async with asyncio.timeout(20):
+                        while await is_open(people["disabled"]):  # noqa: ASYNC110
+                            await asyncio.sleep(0.02)
+
+
+async def _vouch(world: SignInWorld, name: str) -> None:
+    """Have a directory that vouched for somebody, who is to be asked about."""
+    provider = LdapProvider(
+        account=ACCOUNT,
+        unique_id=f"LDAPP{name.upper()}",
+        name=name,
+        directory=name,
+        created_at=world.clock.now(),
+    )
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.insert_ldap_provider(provider)
+    await LdapSignIns(world.services.stores.database).note(
+        LdapSignIn(
+            account=ACCOUNT,
+            provider=name,
+            provider_id=provider.unique_id,
+            subject="somebody",
+        ),
+        world.clock.now(),
+    )
