@@ -7,6 +7,7 @@ connections, and the time until a request is there.
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ IDLE_SECONDS = 30.0
 HANDSHAKE_SECONDS = 10.0
 
 _TEXT = "text/plain"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,10 @@ class Connection(asyncio.Protocol):
             self._refuse(400)
             return
         self._begin()
-        answer = self._server.handler(request)
+        try:
+            answer = self._server.handler(request)
+        except Exception:  # noqa: BLE001  # the client must not wait for nothing
+            answer = _surprise()
         if isinstance(answer, Answer):
             self._send(request, answer, keeps=keeps)
         else:
@@ -231,7 +236,10 @@ class Connection(asyncio.Protocol):
     async def _send_later(
         self, request: Request, answer: Awaitable[Answer], *, keeps: bool
     ) -> None:
-        found = await answer
+        try:
+            found = await answer
+        except Exception:  # noqa: BLE001  # as above
+            found = _surprise()
         self._task = None
         self._send(request, found, keeps=keeps)
 
@@ -275,6 +283,12 @@ class Connection(asyncio.Protocol):
             self._idle.cancel()
         loop = asyncio.get_running_loop()
         self._idle = loop.call_later(IDLE_SECONDS, self._abort)
+
+
+def _surprise() -> Answer:
+    """The answer for the exception that is being handled, which is logged."""
+    _log.exception("unexpected failure")
+    return Answer.refusal(500)
 
 
 def bind(host: str, port: int, hop_limit: int = 0) -> socket.socket:

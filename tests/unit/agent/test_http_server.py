@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -93,6 +93,35 @@ async def test_a_head_may_come_with_its_body_in_pieces(
     writer.write(b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000)
     assert await status(reader) == 431
     writer.close()
+
+
+async def fail_later() -> Answer:
+    await asyncio.sleep(0)
+    raise ArithmeticError("soon")
+
+
+def fail_now() -> Answer:
+    raise ArithmeticError("now")
+
+
+@pytest.mark.parametrize("fail", [fail_now, fail_later])
+async def test_a_surprise_is_an_answer(
+    server: tuple[Server, int],
+    fail: Callable[[], Answer | Awaitable[Answer]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made, port = server
+    reader, writer = await begin(port, 0, b"")
+    assert await status(reader) == 200
+    await reader.readuntil(b"\r\n\r\n")
+    made.handler = lambda _: fail()
+    for _ in range(2):  # the connection can be used again
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await status(reader) == 500
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(21) == b"Internal Server Error"
+    writer.close()
+    assert "ArithmeticError" in caplog.text
 
 
 async def test_a_request_may_come_with_the_end_of_the_handshake(tmp_path: Path) -> None:
