@@ -255,6 +255,7 @@ def read_unverified_pod(token: str) -> UnverifiedPod:
         LookupError,
         TypeError,
         AttributeError,
+        OverflowError,
         RecursionError,
     ) as error:
         raise refused from error

@@ -153,6 +153,29 @@ async def test_a_token_that_is_too_long_is_not_read(
     assert broker.asked == []
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": 10**400},
+        {"exp": "soon"},
+        {"exp": [1]},
+        {"sub": None},
+        {"sub": ["system:serviceaccount:a:b"]},
+        {"sub": "system:serviceaccount:a"},
+        {"sub": "system:serviceaccount:a:b:c"},
+        {"kubernetes.io": []},
+        {"kubernetes.io": {"pod": "web-1"}},
+    ],
+    ids=str,
+)
+async def test_claims_that_are_no_pods(
+    endpoint: PodEndpoint, broker: Broker, claims: dict[str, object]
+) -> None:
+    status, answer = await ask(endpoint, token(broker, **claims))
+    assert (status, answer["code"]) == (400, "InvalidTokenException")
+    assert broker.asked == []
+
+
 async def test_those_who_ask_together_cause_one_call(
     endpoint: PodEndpoint, broker: Broker
 ) -> None:
