@@ -150,7 +150,7 @@ def decide(
         change
         for kind in ("initContainers", "containers")
         for number, container in enumerate(_tables(_spec(review), kind))
-        if container.get("name") not in skipped
+        if _text(container, "name") not in skipped
         for change in _on_container(
             f"/spec/{kind}/{number}", container, variables, given
         )
@@ -204,7 +204,7 @@ def _on_container(
     variables: Mapping[str, str],
     given: Injection,
 ) -> Iterator[Mapping[str, Any]]:
-    present = {one.get("name") for one in _tables(container, "env")}
+    present = {_text(one, "name") for one in _tables(container, "env")}
     mounts = _tables(container, "volumeMounts")
     if present & _IDENTITY:
         return

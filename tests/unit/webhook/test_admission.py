@@ -299,7 +299,13 @@ def test_a_broken_review_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("containers", {"a": {}}), ("containers", ["x"]), ("volumes", "x")],
+    [
+        ("containers", {"a": {}}),
+        ("containers", ["x"]),
+        ("containers", [{"name": ["web"]}]),
+        ("containers", [{"name": "web", "env": [{"name": {}}]}]),
+        ("volumes", "x"),
+    ],
 )
 def test_a_broken_pod_is_refused(name: str, value: object) -> None:
     document = review("deployment")
