@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from broker.agent.configuration import AgentSettings, ConfigurationError
+
 BROKER_VERSION = "2026-11-27"
 STS_VERSION = "2011-06-15"
 
@@ -189,6 +191,18 @@ class BrokerApi:
         if key.session_token:
             headers["X-Amz-Security-Token"] = key.session_token
         return headers
+
+
+def make_api(settings: AgentSettings) -> BrokerApi:
+    """The broker that the settings name.
+
+    Raises:
+        ConfigurationError: ``ca_file`` cannot be used.
+    """
+    try:
+        return BrokerApi(settings.endpoint, settings.region, settings.ca_file)
+    except OSError as error:
+        raise ConfigurationError(f"ca_file: {settings.ca_file}: {error}") from error
 
 
 def signed_token(claims: Mapping[str, Any], sign: Callable[[bytes], bytes]) -> str:

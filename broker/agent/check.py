@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from broker.agent.broker_api import BrokerApi, BrokerAwayError, BrokerRefusedError
+from broker.agent.broker_api import (
+    BrokerApi,
+    BrokerAwayError,
+    BrokerRefusedError,
+    make_api,
+)
 from broker.agent.configuration import (
     Address,
     AgentSettings,
@@ -92,7 +97,7 @@ def _files(settings: AgentSettings) -> Iterator[Finding]:
 
 def _broker(settings: AgentSettings) -> Iterator[Finding]:
     try:
-        api = BrokerApi(settings.endpoint, settings.region, settings.ca_file)
+        api = make_api(settings)
         identity = make_identity(settings, api, saves=False)
         if settings.identity.is_instance:
             state = InstanceState.load(settings.state_dir / STATE_FILE)
@@ -111,13 +116,11 @@ def _broker(settings: AgentSettings) -> Iterator[Finding]:
             found, grant = identity.get_credentials(V2)
             left = int((found.expires_at - api.now()).total_seconds())
             yield Finding(f"the broker gives {grant.role_arn} for {left} seconds")
-    except OSError as error:
-        yield Finding(f"ca_file: {settings.ca_file}: {error}", is_good=False)
     except BrokerAwayError as error:
         yield Finding(f"the broker does not answer: {error}", is_good=False)
     except BrokerRefusedError as error:
         yield Finding(f"the broker refuses: {error}", is_good=False)
-    except IdentityUnusableError as error:
+    except (ConfigurationError, IdentityUnusableError) as error:
         yield Finding(str(error), is_good=False)
     except IdentityEndedError as error:
         yield Finding(_ended(settings, str(error)), is_good=False)

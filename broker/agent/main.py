@@ -10,7 +10,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TextIO
 
-from broker.agent.broker_api import BrokerApi, BrokerAwayError, BrokerRefusedError
+from broker.agent.broker_api import BrokerAwayError, BrokerRefusedError, make_api
 from broker.agent.check import check
 from broker.agent.configuration import (
     DEFAULT_PATH,
@@ -108,8 +108,8 @@ def _process(path: Path) -> int:
     settings = load_settings(path)
     found = _ask_agent(settings)
     if found is None:
-        api = BrokerApi(settings.endpoint, settings.region, settings.ca_file)
-        credentials, _ = make_identity(settings, api).get_credentials(V2)
+        identity = make_identity(settings, make_api(settings))
+        credentials, _ = identity.get_credentials(V2)
         found = process_output(credentials)
     _say(found)
     return 0

@@ -7,12 +7,8 @@ import os
 import signal
 from pathlib import Path
 
-from broker.agent.broker_api import BrokerApi
-from broker.agent.configuration import (
-    AgentSettings,
-    ConfigurationError,
-    load_settings,
-)
+from broker.agent.broker_api import make_api
+from broker.agent.configuration import ConfigurationError, load_settings
 from broker.agent.http_server import Server, bind
 from broker.agent.pods import BODY_BYTES_MAX, PodEndpoint
 from broker.agent.systemd import notify
@@ -32,7 +28,7 @@ async def serve_pods(path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     stamp, settings = _stamp(path), load_settings(path)
-    endpoint = PodEndpoint(settings.pods, _api(settings))
+    endpoint = PodEndpoint(settings.pods, make_api(settings))
     server = Server(endpoint.answer, body_bytes_max=BODY_BYTES_MAX)
     listeners = []
     for address in settings.pods.listen:
@@ -66,18 +62,11 @@ def _reload(path: Path, endpoint: PodEndpoint) -> None:
     """Follow a changed file; one that is wrong changes nothing."""
     try:
         settings = load_settings(path)
-        endpoint.replace(settings.pods, _api(settings))
+        endpoint.replace(settings.pods, make_api(settings))
     except ConfigurationError as error:
         _log.error("the old settings stay: %s", error)
     else:
         _log.info("read %s again", path)
-
-
-def _api(settings: AgentSettings) -> BrokerApi:
-    try:
-        return BrokerApi(settings.endpoint, settings.region, settings.ca_file)
-    except OSError as error:
-        raise ConfigurationError(f"ca_file: {settings.ca_file}: {error}") from error
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

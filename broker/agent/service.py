@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from broker.agent.broker_api import BrokerApi
+from broker.agent.broker_api import make_api
 from broker.agent.configuration import (
     Address,
     AgentSettings,
@@ -37,7 +37,7 @@ class Agent:
         self._path = path
         self._stamp = _stamp(path)
         self._settings = settings = load_settings(path)
-        self._api = self._make_api(settings)
+        self._api = make_api(settings)
         self._file = CredentialsFile(settings.file)
         self.keeper = Keeper(
             make_identity(settings, self._api),
@@ -102,12 +102,6 @@ class Agent:
                         f"{name}.listen: {address} cannot be opened: {error.strerror}"
                     ) from error
 
-    def _make_api(self, settings: AgentSettings) -> BrokerApi:
-        try:
-            return BrokerApi(settings.endpoint, settings.region, settings.ca_file)
-        except OSError as error:
-            raise ConfigurationError(f"ca_file: {settings.ca_file}: {error}") from error
-
     def _make_metadata(self, settings: AgentSettings) -> Metadata:
         return Metadata(
             settings.metadata,
@@ -149,7 +143,7 @@ class Agent:
         before = self._settings
         try:
             settings = load_settings(self._path)
-            api = self._make_api(settings)
+            api = make_api(settings)
             container = self._make_container(settings)
         except ConfigurationError as error:
             _log.error("the old settings stay: %s", error)

@@ -93,3 +93,14 @@ def test_a_folder_that_is_not_there(config: Path) -> None:
     text = config.read_text()
     config.write_text(f'{text}[file]\npath = "{config.parent}/no/credentials"\n')
     assert any("no is not there" in one for one in faults(config))
+
+
+def test_authorities_that_cannot_be_read(config: Path) -> None:
+    register(config.parent)
+    text = config.read_text().replace("http:", "https:")
+    config.write_text(f'ca_file = "{config.parent}/ca.pem"\n{text}')
+    (only,) = faults(config)
+    assert only.startswith("ca_file: ")
+    (config.parent / "ca.pem").write_text("nothing")
+    (only,) = faults(config)
+    assert only.startswith("ca_file: ")
