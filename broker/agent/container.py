@@ -17,7 +17,7 @@ from broker.agent.configuration import Address, ContainerSettings
 from broker.agent.credentials import ISO, Credentials, Grant
 from broker.agent.http_server import Answer, Request
 from broker.agent.keeper import Keeper
-from broker.agent.private_files import read_text, write_private
+from broker.agent.private_files import Stamp, read_text, stamp_of, write_private
 from broker.agent.strangers import Doorkeeper
 
 _NAMES = ("169.254.170.2", "169.254.170.23", "[fd00:ec2::23]")
@@ -37,7 +37,7 @@ class ContainerEndpoint:
         self._path = settings.token_file
         self._door = Doorkeeper((*settings.listen, *further), _NAMES)
         self._token = b""
-        self._stamp: object = None
+        self._stamp: Stamp | None = None
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
         """One request."""
@@ -68,14 +68,12 @@ class ContainerEndpoint:
         """The file's token; read again when the file is another one."""
         if self._path is None:
             return b""
-        try:
-            status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-            if stamp != self._stamp:
-                self._token = read_text(self._path).encode()
-                self._stamp = stamp
-        except (OSError, ValueError):
-            self._token, self._stamp = b"", None
+        stamp = stamp_of(self._path)
+        if stamp is None or stamp != self._stamp:
+            try:
+                self._token, self._stamp = read_text(self._path).encode(), stamp
+            except (OSError, ValueError):
+                self._token, self._stamp = b"", None
         return self._token
 
 

@@ -11,6 +11,7 @@ from broker.agent.broker_api import make_api
 from broker.agent.configuration import ConfigurationError, load_settings
 from broker.agent.http_server import Server, bind
 from broker.agent.pods import BODY_BYTES_MAX, PodEndpoint
+from broker.agent.private_files import stamp_of
 from broker.agent.systemd import notify
 
 _WATCH_SECONDS = 2.0
@@ -27,7 +28,7 @@ async def serve_pods(path: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    stamp, settings = _stamp(path), load_settings(path)
+    stamp, settings = stamp_of(path), load_settings(path)
     endpoint = PodEndpoint(settings.pods, make_api(settings))
     server = Server(endpoint.answer, body_bytes_max=BODY_BYTES_MAX)
     listeners = []
@@ -47,7 +48,7 @@ async def serve_pods(path: Path) -> None:
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _WATCH_SECONDS)
-            if (seen := _stamp(path)) != stamp:
+            if (seen := stamp_of(path)) != stamp:
                 stamp = seen
                 _reload(path, endpoint)
     finally:
@@ -67,10 +68,3 @@ def _reload(path: Path, endpoint: PodEndpoint) -> None:
         _log.error("the old settings stay: %s", error)
     else:
         _log.info("read %s again", path)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    with contextlib.suppress(OSError):
-        status = path.stat()
-        return (status.st_mtime_ns, status.st_ino, status.st_size)
-    return None

@@ -1,11 +1,23 @@
 """Files that only their owner may read, replaced as a whole."""
 
+import contextlib
 import os
 import stat
 import tempfile
 from pathlib import Path
 
 _FILE_BYTES_MAX = 65_536
+
+Stamp = tuple[int, int, int]
+"""What tells a file from the one that was in its place before."""
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """The present file's; None where there is none."""
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        return (status.st_mtime_ns, status.st_ino, status.st_size)
+    return None
 
 
 def read_text(path: Path) -> str:

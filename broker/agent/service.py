@@ -1,7 +1,6 @@
 """The agent while it runs: its endpoints, and what it reads again."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -24,6 +23,7 @@ from broker.agent.identity import make_identity
 from broker.agent.keeper import Keeper
 from broker.agent.metadata import Metadata
 from broker.agent.outputs import CredentialsFile
+from broker.agent.private_files import stamp_of
 from broker.agent.systemd import notify, take_sockets
 
 _WATCH_SECONDS = 2.0
@@ -35,7 +35,7 @@ class Agent:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp = _stamp(path)
+        self._stamp = stamp_of(path)
         self._settings = settings = load_settings(path)
         self._api = make_api(settings)
         self._file = CredentialsFile(settings.file)
@@ -134,12 +134,12 @@ class Agent:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            if _stamp(self._path) != self._stamp:
+            if stamp_of(self._path) != self._stamp:
                 self._reload()
 
     def _reload(self) -> None:
         """Follow a changed file; one that is wrong changes nothing."""
-        self._stamp = _stamp(self._path)
+        self._stamp = stamp_of(self._path)
         before = self._settings
         try:
             settings = load_settings(self._path)
@@ -161,13 +161,6 @@ class Agent:
         self._container.handler = container.answer
         self.keeper.replace_identity(make_identity(settings, api))
         _log.info("read %s again", self._path)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    with contextlib.suppress(OSError):
-        status = path.stat()
-        return (status.st_mtime_ns, status.st_ino, status.st_size)
-    return None
 
 
 def _addresses(listeners: Iterable[socket.socket]) -> tuple[Address, ...]:

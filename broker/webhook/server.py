@@ -1,17 +1,17 @@
 """The webhook's endpoint: ``POST /mutate`` for the API server, ``GET /healthz``."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from broker.agent.configuration import Address
 from broker.agent.http_server import HANDSHAKE_SECONDS, Answer, Request, Server, bind
+from broker.agent.private_files import Stamp, stamp_of
 from broker.webhook.admission import (
     Injection,
     ReviewError,
@@ -30,8 +30,6 @@ _LOOKUPS = 8
 _WAITING_MAX = 256
 _WATCH_SECONDS = 2.0
 _log = logging.getLogger(__name__)
-
-Stamp = tuple[tuple[int, int, int], ...] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,8 +162,6 @@ class ServedCertificate:
         self._stamp = stamp
         _log.info("read the certificate again")
 
-    def _look(self) -> Stamp:
-        with contextlib.suppress(OSError):
-            found = [path.stat() for path in self._files]
-            return tuple((one.st_mtime_ns, one.st_ino, one.st_size) for one in found)
-        return None
+    def _look(self) -> Sequence[Stamp] | None:
+        found = [stamp for path in self._files if (stamp := stamp_of(path))]
+        return found if len(found) == len(self._files) else None
