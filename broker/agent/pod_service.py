@@ -42,6 +42,7 @@ async def serve_pods(path: Path) -> None:
         listeners.append(await loop.create_server(server, sock=listener))
     if not listeners:
         raise ConfigurationError("[pods] has no listen; write 169.254.170.23:80")
+    loop.add_signal_handler(signal.SIGHUP, _reload, path, endpoint)
     _log.info("serving")
     notify("READY=1", os.environ)
     try:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -246,3 +247,10 @@ def test_a_changed_association_counts_by_itself(world: World) -> None:
     finally:
         world.write("Reports")
         until(lambda: world.get(token)[1]["RoleArn"].endswith("role/Reports"))
+
+
+def test_a_hangup_reads_the_file_again(world: World) -> None:
+    before = world.log.count(" again")
+    world.process.send_signal(signal.SIGHUP)
+    until(lambda: world.log.count(" again") > before)
+    assert world.get(world.token(jti="hangup"))[0] == 200
