@@ -6,6 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.administration.listing import list_page, page_links, read_part
+from broker.console.request_info import raw_request
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.identities.instances import (
@@ -72,7 +73,8 @@ async def _join(visit: Visit) -> Response:
         "admin/instance_join.html",
         profiles=await read_part(visit, "ListInstanceProfiles"),
         made=made,
-        origin=visit.frame.context.deps.public_origin,
+        origin=visit.deps.public_origin,
+        region=visit.deps.endpoints.find_region(raw_request(visit.request)),
         minutes=JOIN_SECONDS // _MINUTE,
         minutes_max=JOIN_SECONDS_MAX // _MINUTE,
         values={

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from broker.identities.roles import create_role
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.in_process import InProcess
 from tests.support.machines import TRUST
-from tests.support.signin import ACCOUNT, SignInWorld, text_of
+from tests.support.signin import ACCOUNT, SignInWorld, open_world, text_of
 
 LIST, NEW = "/console/instances", "/console/instances/join"
 ONE = "/console/instances/instance"
@@ -70,6 +72,18 @@ async def join(admin: Administrator, token: str) -> str:
     )
     name: str = made["InstanceAssociation"]["InstanceId"]
     return name
+
+
+async def test_the_settings_name_this_broker_and_its_region(tmp_path: Path) -> None:
+    async with open_world(tmp_path, home_region="eu-central-1") as world:
+        await grant(world, "*")
+        admin = await enter(world)
+        await add_profiles(admin, "web")
+        made = await admin.send(await admin.see(NEW), TOKEN_FORM, profile="web")
+        (text,) = html.fromstring(made.text).xpath("//pre[@id='settings']//text()")
+        settings = tomllib.loads(text)
+        assert settings["endpoint"] == world.services.settings.public_origin
+        assert settings["region"] == "eu-central-1"
 
 
 async def test_a_machine_is_admitted_given_another_profile_and_ended(
