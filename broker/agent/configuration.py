@@ -65,8 +65,9 @@ class IdentitySettings:
     """What the agent is: exactly one of the first four proves it.
 
     A certificate opens ``role_arn`` by IAM Roles Anywhere; with an
-    ``instance_profile_arn`` that role registers the machine. A web identity token registers a machine when there is an ``instance_profile_arn``,
-    and assumes ``role_arn`` otherwise; an access key assumes ``role_arn``.
+    ``instance_profile_arn`` that role registers the machine. A web identity token
+    registers a machine when there is an ``instance_profile_arn``, and assumes
+    ``role_arn`` otherwise; an access key assumes ``role_arn``.
     """
 
     join_token_file: Path | None = None

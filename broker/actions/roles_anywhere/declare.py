@@ -90,9 +90,9 @@ def refusing(handle: Handle, *members: str) -> Handle:
     return run
 
 
-async def everything(_given: Given, _call: Call) -> On:
+async def everything(given: Given, _call: Call) -> On:
     """Lists and new things are about no resource; tags of new things are keys."""
-    tags = given_tags(_given)
+    tags = given_tags(given)
     if not tags:
         return On("*")
     context = {**tag_context("aws:requesttag", tags), "aws:tagkeys": tuple(tags)}
