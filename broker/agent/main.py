@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TextIO
@@ -18,7 +19,7 @@ from broker.agent.configuration import (
     ConfigurationError,
     load_settings,
 )
-from broker.agent.credentials import V2
+from broker.agent.credentials import V2, Credentials
 from broker.agent.identity import (
     IdentityEndedError,
     IdentityUnusableError,
@@ -30,6 +31,7 @@ from broker.agent.private_files import read_text
 from broker.agent.service import Agent
 
 _OK = 200
+_ANSWER_BYTES_MAX = 65_536
 
 
 def run(words: Sequence[str]) -> int:
@@ -109,13 +111,12 @@ def _process(path: Path) -> int:
     found = _ask_agent(settings)
     if found is None:
         identity = make_identity(settings, make_api(settings))
-        credentials, _ = identity.get_credentials(V2)
-        found = process_output(credentials)
-    _say(found)
+        found, _ = identity.get_credentials(V2)
+    _say(process_output(found))
     return 0
 
 
-def _ask_agent(settings: AgentSettings) -> str | None:
+def _ask_agent(settings: AgentSettings) -> Credentials | None:
     path = settings.container.token_file
     for address in settings.container.listen if path is not None else ():
         connection = HTTPConnection(address.host, address.port, timeout=2)
@@ -123,18 +124,11 @@ def _ask_agent(settings: AgentSettings) -> str | None:
             token = read_text(path) if path is not None else ""
             connection.request("GET", "/", headers={"Authorization": token})
             response = connection.getresponse()
-            document = json.loads(response.read())
+            found = json.loads(response.read(_ANSWER_BYTES_MAX))
             if response.status == _OK:
-                return json.dumps(
-                    {
-                        "Version": 1,
-                        "AccessKeyId": document["AccessKeyId"],
-                        "SecretAccessKey": document["SecretAccessKey"],
-                        "SessionToken": document["Token"],
-                        "Expiration": document["Expiration"],
-                    }
-                )
-        except (OSError, ValueError, KeyError, HTTPException):
+                given = {**found, "SessionToken": found["Token"]}
+                return Credentials.of(given, datetime.now(UTC))
+        except (OSError, ValueError, KeyError, TypeError, HTTPException):
             continue
         finally:
             connection.close()
