@@ -24,7 +24,7 @@ _NAMES = ("169.254.170.2", "169.254.170.23", "[fd00:ec2::23]")
 
 
 class ContainerEndpoint:
-    """Hands credentials to whoever shows the token of the token file."""
+    """Hands credentials to clients that show the token in the token file."""
 
     def __init__(
         self,

@@ -73,7 +73,7 @@ def make_identity(
     """The identity that the settings describe; it ``saves`` what it learns."""
     if settings.identity == IdentitySettings():
         raise ConfigurationError(
-            "[identity] is missing; `broker agent pods` alone needs none"
+            "[identity] is missing; only `broker agent pods` needs none"
         )
     if settings.identity.is_instance:
         return InstanceIdentity(settings, api, saves=saves)

@@ -28,7 +28,7 @@ def process_output(found: Credentials) -> str:
 
 
 class CredentialsFile:
-    """A file in the format of ``~/.aws/credentials`` that is the agent's alone."""
+    """A file in the format of ``~/.aws/credentials`` that only the agent writes."""
 
     def __init__(self, settings: FileSettings) -> None:
         self._settings = settings

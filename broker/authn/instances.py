@@ -154,7 +154,7 @@ class MachineTokenScheme:
         Raises:
             ValidationError: ``InstanceProfileArn`` is malformed.
             InvalidIdentityToken, ExpiredFederationToken: the token is not valid here.
-            IdpCommunicationError: the issuer's keys cannot be had; try again.
+            IdpCommunicationError: the issuer's keys cannot be fetched; try again.
         """
         given = await read()
         identity = await self._prover.prove(

@@ -62,7 +62,7 @@ class PodReview:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The operations of a patch, and what whoever made the pod should know."""
+    """The operations of a patch, and warnings for the pod's creator."""
 
     patch: Sequence[Mapping[str, Any]] = ()
     warnings: Sequence[str] = ()

@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=Injection.token_seconds,
         metavar="SECONDS",
-        help="how long tokens last, likewise (default: %(default)s)",
+        help="how long tokens last, where no annotation says so (default: %(default)s)",
     )
     add(
         "--mount-path",

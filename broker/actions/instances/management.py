@@ -235,7 +235,7 @@ async def _on_instance_and_profile(
 async def _passed(profile: InstanceProfile, call: Call) -> tuple[Need, ...]:
     """The permission to hand the profile's role to a machine."""
     if profile.role_id is None:
-        return ()  # whoever puts a role in needs it
+        return ()  # putting one in needs the permission
     role = await call.directory.find_role_by_id(call.account, profile.role_id)
     if role is None:
         return ()

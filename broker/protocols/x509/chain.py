@@ -117,7 +117,7 @@ def verify_chain(
     """
     names = [certificate.subject for certificate in chain]
     if len(set(names)) < len(names):
-        # With one candidate a step, the work grows with the length alone.
+        # With one candidate a step, the work grows only with the length.
         raise CertificateRejected(
             "Two certificates of X-Amz-X509-Chain have the same subject."
         )

@@ -85,7 +85,7 @@ def _parse(text: bytes) -> x509.Certificate:
     try:
         der = base64.b64decode(text.strip(), validate=True)
         certificate = x509.load_der_x509_certificate(der)
-        # Reads all that is parsed late: nothing of it fails afterwards.
+        # These are parsed when first read: what fails must fail here.
         _ = certificate.extensions, certificate.subject, certificate.issuer
         require_sound_key(certificate)
     except (
