@@ -190,9 +190,7 @@ async def create_profile(
     """
     count = await change.count(account.account_id, "certificate_profiles")
     require_within(account, Quota.CERTIFICATE_PROFILES, count + 1)
-    created = replace(
-        profile, profile_id=_new_id(), attribute_mappings=DEFAULT_MAPPINGS
-    )
+    created = replace(profile, profile_id=_new_id())
     await change.insert_certificate_profile(created)
     return created
 

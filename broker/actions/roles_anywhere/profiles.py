@@ -37,7 +37,7 @@ async def _create(
         session_policy=given.get("sessionPolicy") or None,
         duration_seconds=given.get("durationSeconds", rules.DURATION_SECONDS),
         accepts_session_name=given.get("acceptRoleSessionName", False),
-        attribute_mappings={},
+        attribute_mappings=rules.NEW_PROFILE_MAPPINGS,
         enabled=given.get("enabled", False),
         created_by=call.caller.principal.arn,
         created_at=call.now,

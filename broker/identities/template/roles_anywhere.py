@@ -316,11 +316,7 @@ async def _create_profile(work: AccountWork, spec: ProfileSpec) -> None:
         spec,
     )
     await rules.check_profile(work.change, wanted)
-    created = await rules.create_profile(work.change, work.account, wanted)
-    if dict(created.attribute_mappings) != dict(spec.mappings):
-        await work.change.update_certificate_profile(
-            replace(created, attribute_mappings=spec.mappings)
-        )
+    await rules.create_profile(work.change, work.account, wanted)
 
 
 async def _update_profile(
