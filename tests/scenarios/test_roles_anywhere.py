@@ -174,6 +174,20 @@ def test_a_bad_certificate_opens_nothing(world: World, case: str) -> None:
     assert refusal_of(answer)[:2] == (403, "AccessDeniedException"), answer.text
 
 
+def test_a_serial_number_has_at_most_twenty_bytes(world: World) -> None:
+    longest = world.root.issue("web-1", serial=2**160 - 1)
+    entry = credentials_of(world.ask(longest))
+    assert entry["assumedRoleUser"]["arn"].endswith(f"/{'f' * 40}")
+    # The last is longer than Python writes as text.
+    for number in (2**160, 2**60_000):
+        leaf = world.root.issue("web-1", serial=number)
+        answer = world.ask(leaf, serial="1")
+        assert "serial number" in refusal_of(answer)[2]
+        between = world.root.authority("Between", serial=number)
+        answer = world.ask(between.issue("web-1"), between)
+        assert "serial number" in refusal_of(answer)[2]
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

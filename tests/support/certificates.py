@@ -166,12 +166,13 @@ def issue(
             if is_authority
             else usage("digital_signature")
         )
+    # Their own method would refuse numbers of more than 20 bytes.
+    number = serial or x509.random_serial_number()
     builder = (
-        x509.CertificateBuilder()
+        x509.CertificateBuilder(serial_number=number)
         .subject_name(name)
         .issuer_name(by.certificate.subject if by else name)
         .public_key(key.public_key())
-        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(at + timedelta(days=starts))
         .not_valid_after(at + timedelta(days=days))
     )

@@ -20,6 +20,9 @@ CHAIN_HEADER = b"x-amz-x509-chain"
 CERTIFICATE_CHARACTERS_MAX = 12_000
 """Of one certificate in base64."""
 
+SERIAL_BITS_MAX = 160
+"""Of a serial number, which names the session. Source: RFC 5280, 4.1.2.2."""
+
 _PKCS1 = PKCS1v15()
 _ECDSA = ECDSA(SHA256())
 _SHA256 = SHA256()
@@ -98,4 +101,6 @@ def _parse(text: bytes) -> x509.Certificate:
             "A certificate of the request cannot be read: give DER in base64.",
             f"{type(error).__name__}: {error}",
         ) from error
+    if certificate.serial_number.bit_length() > SERIAL_BITS_MAX:
+        raise CertificateRejected("The serial number of a certificate is too long.")
     return certificate
