@@ -93,9 +93,11 @@ class CompiledService:
     def owns_action(self, action: str) -> bool:
         """Whether an action is one of the service's own, declared if any are."""
         prefix, _, name = action.partition(":")
-        if prefix.lower() != self.prefix or not name:
+        if prefix.lower() != self.prefix:
             return False
-        return not self._actions or name.lower() in self._actions
+        if not self._actions:
+            return name.isascii() and name.isalnum()
+        return name.lower() in self._actions
 
     def owns_resource(self, resource: str) -> bool:
         """Whether an ARN is that of a resource of the service."""

@@ -75,7 +75,8 @@ def test_a_service_that_says_nothing_counts_as_execute_api() -> None:
     assert service.scopes == ("execute-api",)
     assert compiled().scopes == ("orders",)
     assert service.owns_action("execute-api:Invoke")
-    assert not service.owns_action("execute-api:")
+    for name in ("", "*", "Invoke*", "Inv?ke", "Invok\u00e9"):
+        assert not service.owns_action(f"execute-api:{name}")
     assert service.owns_resource(f"arn:aws:execute-api:us-east-1:{ACCOUNT}:orders/x")
     assert not service.owns_resource(f"arn:aws:execute-api:us-east-1:{ACCOUNT}:b/x")
 
