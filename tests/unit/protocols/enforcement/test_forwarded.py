@@ -1,7 +1,11 @@
 import pytest
 
 from broker.protocols.enforcement import RequestAmbiguous, read_forwarded
-from broker.protocols.enforcement.forwarded import check_overrides
+from broker.protocols.enforcement.forwarded import (
+    _is_address,
+    check_overrides,
+    is_address,
+)
 
 FORWARDED = (
     (b"host", b"broker:8080"),
@@ -65,6 +69,13 @@ def test_signed_headers_of_the_clients_connection(
     assert found.headers == ((b"host", b"api.example"), *expected)
 
 
+def test_a_text_that_is_too_long_for_an_address_is_not_remembered() -> None:
+    before = _is_address.cache_info()
+    assert not is_address("1" * 46)
+    assert _is_address.cache_info() == before
+    assert is_address("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
+
+
 def test_a_body_in_chunks_is_a_body() -> None:
     told = read_forwarded((*ORIGINAL, (b"x-original-content-length", b"Chunked")))
     assert told.content_length > 0
@@ -84,6 +95,7 @@ def test_the_other_family_tells_it_too() -> None:
         FORWARDED[:2],
         FORWARDED[:3],
         (*FORWARDED[:2], FORWARDED[3]),
+        (FORWARDED[0], *FORWARDED[2:4]),
         (*FORWARDED, (b"x-original-uri", b"/public")),
         (*FORWARDED, (b"x-original-method", b"GET")),
         (*ORIGINAL, (b"x-forwarded-uri", b"/public")),
@@ -96,6 +108,7 @@ def test_the_other_family_tells_it_too() -> None:
         (*ORIGINAL, (b"x-original-content-length", b"9" * 21)),
         ((b"x-original-method", b"G T"), *ORIGINAL[1:]),
         ((b"x-original-method", b"G" * 21), *ORIGINAL[1:]),
+        ((b"x-original-method", b"G\xc9T"), *ORIGINAL[1:]),
         (*ORIGINAL[:2], (b"x-forwarded-host", b"")),
     ],
 )
