@@ -1,4 +1,4 @@
-"""Log-ins to PostgreSQL with IAM credentials, as Amazon RDS has them.
+"""Logins to PostgreSQL with IAM credentials, as Amazon RDS has them.
 
 ``aws rds generate-db-auth-token`` makes a presigned URL, which is the password. A
 database server asks this program by its method ``ldap``: the bind's name is the
@@ -58,12 +58,12 @@ _log = logging.getLogger("broker.client")
 
 
 class LoginRefused(Exception):
-    """The log-in is refused; the text is for the database's log, without secrets."""
+    """The login is refused; the text is for the database's log, without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """What log-ins are for.
+    """What logins are for.
 
     ``hosts`` are the names and ports that clients connect to, in lower case;
     ``resource`` is the ARN of its users, up to the slash before their name.
@@ -138,7 +138,7 @@ class DatabaseLogins:
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         """Answer one connection's bind; whatever else is sent closes it."""
         if self._open >= CONNECTIONS_MAX:
-            _log.warning("a log-in is refused: too many at once")
+            _log.warning("a login is refused: too many at once")
             writer.close()
             return
         self._open += 1
@@ -150,9 +150,9 @@ class DatabaseLogins:
                 writer.write(answer)
                 await writer.drain()
         except TimeoutError:
-            _log.warning("a log-in is refused: it took too long")
+            _log.warning("a login is refused: it took too long")
         except BindMalformed as error:
-            _log.warning("a log-in is refused: %s", error)
+            _log.warning("a login is refused: %s", error)
         except (IncompleteReadError, ConnectionError):
             pass  # the client went away
         finally:
@@ -163,10 +163,10 @@ class DatabaseLogins:
         try:
             user, principal = self._ask(bind)
         except BrokerAway as error:
-            _log.warning("a log-in is refused: %s", error)
+            _log.warning("a login is refused: %s", error)
             return bind.result(ResultCode.UNAVAILABLE, "the broker does not answer")
         except LoginRefused as error:
-            _log.info("a log-in of %r is refused: %s", bind.name[:100], error)
+            _log.info("a login of %r is refused: %s", bind.name[:100], error)
             return bind.result(ResultCode.INVALID_CREDENTIALS, str(error))
         _log.info("%s logs in as %r", principal, user)
         return bind.result(ResultCode.SUCCESS)
@@ -226,7 +226,7 @@ def _read_token(path: Path | None) -> str:
 
 async def _serve(logins: DatabaseLogins, address: str, port: int) -> None:
     server = await asyncio.start_server(logins.serve, address, port)
-    _log.info("log-ins are answered on %s:%s", address, port)
+    _log.info("logins are answered on %s:%s", address, port)
     async with server:
         await server.serve_forever()
 

@@ -1,4 +1,4 @@
-"""IAM log-ins to a real PostgreSQL, as the recipe and its samples set them up."""
+"""IAM logins to a real PostgreSQL, as the recipe and its samples set them up."""
 
 import asyncio
 import json

@@ -3,7 +3,7 @@
 `multiprocessing`'s fork server imports the broker once and forks from then on. What
 runs in the child is what `python -m broker` runs, with its arguments, environment,
 streams and nothing else; the imports were done before. That the program starts from
-nothing too is shown where it is started by name: the demo, the console URL, the log-in.
+nothing too is shown where it is started by name: the demo, the console URL, the login.
 """
 
 import multiprocessing
