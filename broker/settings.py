@@ -81,7 +81,7 @@ def _network(text: str) -> Network:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise ValueError(
-            f"{text!r} is no network; write such as 10.0.0.0/8 or 192.0.2.7"
+            f"{text!r} is not a network; write such as 10.0.0.0/8 or 192.0.2.7"
         ) from None
 
 
@@ -108,7 +108,7 @@ def _number(least: int, most: int) -> BeforeValidator:
 def _origin(text: str) -> str:
     """Scheme, host and port, as browsers write them in an ``Origin`` header."""
     wrong = ValueError(
-        f"{redact_url(text)!r} is no origin; write scheme, host and port only, such as"
+        f"{redact_url(text)!r} is not an origin; write scheme, host and port only, such as"
         " https://broker.example.com"
     )
     try:
@@ -161,7 +161,7 @@ def _host_names(texts: tuple[str, ...]) -> tuple[str, ...]:
     for text in texts:
         if not _written_host(text.lower()):
             raise ValueError(
-                f"{text!r} is no host name; write names without scheme and port, such as"
+                f"{text!r} is not a host name; write names without scheme and port, such as"
                 " sts.amazonaws.com"
             )
     return tuple(text.lower() for text in texts)
@@ -172,7 +172,7 @@ def _recipients(texts: tuple[str, ...]) -> tuple[str, ...]:
         scheme, separator, rest = text.partition("://")
         if scheme not in _DEFAULT_PORTS or not separator or not rest.strip("/"):
             raise ValueError(
-                f"{text!r} is no address of an assertion consumer service; write such"
+                f"{text!r} is not an address of an assertion consumer service; write such"
                 " as https://signin.aws.amazon.com/saml"
             )
     return texts
@@ -180,7 +180,7 @@ def _recipients(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 def _region(text: str) -> str:
     if not _REGION.fullmatch(text):
-        raise ValueError(f"{text!r} is no region; write such as us-east-1")
+        raise ValueError(f"{text!r} is not a region; write such as us-east-1")
     return text
 
 
@@ -188,7 +188,7 @@ def _regions(texts: tuple[str, ...]) -> tuple[str, ...]:
     for text in texts or ("",):
         if text != "*" and not _REGION.fullmatch(text):
             raise ValueError(
-                f"{text!r} is no region; write regions such as us-east-1, or * for all"
+                f"{text!r} is not a region; write regions such as us-east-1, or * for all"
             )
     return texts
 

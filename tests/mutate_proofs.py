@@ -4,7 +4,7 @@
 ``python -m tests.mutate_proofs [MUTANTS] [SEED]`` changes SAML responses (signed
 outside, inside, both, and encrypted) and ID tokens (RSA and ECDSA) at random places
 and hands each to the verifier. A mutant may only be refused in the verifier's own
-way, or say exactly what the original says: white space between elements is no content.
+way, or say exactly what the original says: white space between elements is not content.
 It prints how many there were and the slowest one, and ends at the first that breaks
 the rule, with the mutant's text.
 """
@@ -121,7 +121,7 @@ def try_mutants(
     Raises:
         AssertionError: one passes and says something else.
     """
-    chance = random.Random(seed)  # mutants are no secrets
+    chance = random.Random(seed)  # mutants are not secrets
     known = [(original, verdict, verdict(original)) for original, verdict in proofs]
     assert all(said is not None for _, _, said in known), "an original is refused"
     same = 0

@@ -50,7 +50,7 @@ class Address:
             number = -1
         if not 0 <= number <= _PORT_MAX:
             raise ConfigurationError(
-                f"{text!r} is no address to listen on; write 127.0.0.1:8101 or"
+                f"{text!r} is not an address to listen on; write 127.0.0.1:8101 or"
                 " [::1]:8101"
             )
         return cls(host, number)

@@ -60,7 +60,7 @@ class Grant:
 
     @property
     def instance_id(self) -> str:
-        """``i-…``; empty where the identity is no instance."""
+        """``i-…``; empty where the identity is not an instance."""
         return self.instance_arn.rpartition("/")[2]
 
     @property

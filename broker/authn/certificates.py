@@ -91,7 +91,7 @@ class CertificateScheme:
             MissingAuthenticationToken, IncompleteSignature, SignatureDoesNotMatch: the
                 signature's form, time or scope.
             ValidationError: an ARN is malformed.
-            ProofRefused: the certificate is no proof for this trust anchor.
+            ProofRefused: the certificate is not a proof for this trust anchor.
             AccessDenied: the profile is not there or disabled.
             StoreUnavailableError: the directory is away.
         """

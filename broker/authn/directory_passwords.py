@@ -101,7 +101,7 @@ class LdapScheme:
         Raises:
             ValidationError: the role's ARN is malformed.
             InvalidIdentityToken: no provider of the role's account may be used.
-            ProofRefused: the password is no proof.
+            ProofRefused: the password is not a proof.
         """
         given = dict(await read())
         password = Secret(given.pop("LDAPPassword"))

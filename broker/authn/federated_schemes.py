@@ -46,7 +46,7 @@ class AssertionScheme:
 
         Raises:
             ValidationError: an ARN is malformed.
-            ProofRefused: the assertion is no proof for this provider and role.
+            ProofRefused: the assertion is not a proof for this provider and role.
         """
         given = await read()
         try:
@@ -96,7 +96,7 @@ class TokenScheme:
 
         Raises:
             ValidationError: the role's ARN is malformed.
-            ProofRefused: the token is no proof for this role.
+            ProofRefused: the token is not a proof for this role.
         """
         given = await read()
         role_arn, token = given["RoleArn"], given["WebIdentityToken"]

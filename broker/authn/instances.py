@@ -106,7 +106,7 @@ class JoinTokenScheme:
         """Read, then prove. The token is used up by the registration itself.
 
         Raises:
-            InvalidClientTokenId: it is no token of ours.
+            InvalidClientTokenId: it is not a token of ours.
             ProofRefused: it has expired, or is for other addresses.
             StoreUnavailableError: the directory is away.
         """

@@ -67,7 +67,9 @@ class MfaVerifier:
         account = caller.account
         holder = await self._devices.find_holder(account, serial)
         if holder is None or holder != _factor_owner(caller):
-            raise AccessDenied(_UNKNOWN, detail=f"{serial} is no device of the caller")
+            raise AccessDenied(
+                _UNKNOWN, detail=f"{serial} is not a device of the caller"
+            )
         async with self._attempts.one([limit_of_factors(account, holder)]):
             if not await self._devices.accept(account, serial, holder, code, now):
                 raise AccessDenied(

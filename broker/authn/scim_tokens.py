@@ -46,7 +46,7 @@ class ScimScheme:
             _refuse("no Authorization header, or several")
         text = sent[0].decode("latin-1")
         if text[: len(_SCHEME)].lower() != _SCHEME:
-            _refuse("Authorization is no bearer token")
+            _refuse("Authorization is not a bearer token")
         token = await self._find_token(text[len(_SCHEME) :].strip(), request)
         provider = await self._find_provider(token)
         principal = Principal.registered_service(

@@ -253,7 +253,7 @@ class SignatureScheme:
         """The live credentials of an access key id, with a session's token.
 
         Raises:
-            InvalidClientTokenId, ExpiredToken: they are no live ones.
+            InvalidClientTokenId, ExpiredToken: they are not live ones.
             ServiceUnavailable: the directory is away.
         """
         if token is None:

@@ -146,7 +146,7 @@ class Hypotheses:
             account = parse_account_id(arn.account)
         except ValueError as error:
             raise ValidationError(
-                f"{text} is no principal; write the ARN of a user, role, role session,"
+                f"{text} is not a principal; write the ARN of a user, role, role session,"
                 " identity provider or root"
             ) from error
         kind, _, rest = arn.resource.partition("/")

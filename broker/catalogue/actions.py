@@ -111,7 +111,7 @@ def find_doubt(written: str, own: Mapping[str, ServiceEntry]) -> str | None:
         return None
     if "*" in name or "?" in name:
         return f"covers no action of {service.name}"
-    return f"is no action of {service.name}"
+    return f"is not an action of {service.name}"
 
 
 _BROKER = "broker"

@@ -20,7 +20,7 @@ class UpstreamRole:
 async def upstream_roles(
     directory: DirectoryReader, account: AccountId, role_id: str
 ) -> tuple[UpstreamRole, ...]:
-    """The upstream that mints for a role; all of the account where it is no role's id.
+    """The upstream that mints for a role; all of the account where it is not a role's id.
 
     Raises:
         StoreUnavailableError: the database is away.

@@ -80,10 +80,12 @@ class Database:
         """
         for host in self.hosts:
             if not _HOST.fullmatch(host):
-                raise ValueError(f"{host} is no host with a port: db.example.com:5432")
+                raise ValueError(
+                    f"{host} is not a host with a port: db.example.com:5432"
+                )
         if not _RESOURCE.fullmatch(self.resource):
             raise ValueError(
-                f"{self.resource} is no arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE"
+                f"{self.resource} is not an arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE"
             )
 
 
@@ -100,7 +102,7 @@ def read_login(database: Database, user: str, token: str) -> bytes:
         raise LoginRefused("the user's name has a slash or a control character")
     match = _TOKEN.fullmatch(token)
     if match is None:
-        raise LoginRefused("the password is no authentication token")
+        raise LoginRefused("the password is not an authentication token")
     host, query = match.groups()
     if host.lower() not in database.hosts:
         raise LoginRefused("the token is for another host or port")
@@ -109,7 +111,7 @@ def read_login(database: Database, user: str, token: str) -> bytes:
             query, keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_MAX
         )
     except ValueError as error:
-        raise LoginRefused("the password is no authentication token") from error
+        raise LoginRefused("the password is not an authentication token") from error
     told = [field for field in fields if not field[0].lower().startswith("x-amz-")]
     if sorted(told) != [("Action", "connect"), ("DBUser", user)]:
         raise LoginRefused("the token is for another user or action")
@@ -176,7 +178,7 @@ class DatabaseLogins:
         try:
             user, token = bind.name.decode(), bind.password.decode("ascii")
         except UnicodeDecodeError as error:
-            raise LoginRefused("the password is no authentication token") from error
+            raise LoginRefused("the password is not an authentication token") from error
         question = read_login(self._database, user, token)
         try:
             answer = read_answer(self._broker.post(question), _EMPTY_SHA256)

@@ -29,7 +29,7 @@ class ResultCode(IntEnum):
 
 
 class BindMalformed(Exception):
-    """What was received is no simple bind within the bounds."""
+    """What was received is not a simple bind within the bounds."""
 
 
 class SimpleBind(NamedTuple):

@@ -146,7 +146,7 @@ def _read_body(environ: Environ, bytes_max: int) -> bytes:
     if length:
         size = int(length) if length.isascii() and length.isdigit() else -1
         if size < 0:
-            raise AmbiguousRequest("Content-Length is no number.")
+            raise AmbiguousRequest("Content-Length is not a number.")
         if size > bytes_max:
             raise TooLarge
         return _read(environ, size)

@@ -59,7 +59,7 @@ def is_own_or_typed(request: Request) -> bool:
     """Whether the browser shows a page here that its user opened, or one of ours did.
 
     A page elsewhere can make a browser send requests without a limit. Clients that do
-    not say where a request comes from are no browsers, or ones of before 2023.
+    not say where a request comes from are not browsers, or ones of before 2023.
 
     Source: W3C, Fetch Metadata Request Headers.
     """

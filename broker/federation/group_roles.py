@@ -59,7 +59,7 @@ def _role_arns(value: object) -> tuple[str, ...]:
         raise ValueError("GroupRoles must map groups to lists of role ARNs")  # noqa: TRY004  # the data is at fault
     for arn in arns:
         if not _is_role_arn(arn):
-            raise ValueError(f"GroupRoles has {arn!r:.200}, which is no role's ARN")
+            raise ValueError(f"GroupRoles has {arn!r:.200}, which is not a role's ARN")
     return tuple(arns)
 
 

@@ -148,7 +148,7 @@ def _read_algorithms(value: object) -> frozenset[str]:
 
 def _read_text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{name} is no text")  # noqa: TRY004  # the data is at fault
+        raise ValueError(f"{name} is not text")  # noqa: TRY004  # the data is at fault
     return value
 
 
@@ -187,7 +187,7 @@ def _read_claim_keys(value: object) -> tuple[str, ...]:
 def _read_name_claims(value: object) -> tuple[str, ...]:
     names = value.replace(",", " ").split() if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or len(names) > _MAX_NAME_CLAIMS:
-        raise ValueError("NameClaims is no list of at most 8 claims; write email")
+        raise ValueError("NameClaims is not a list of at most 8 claims; write email")
     for name in names:
         if not isinstance(name, str) or not _CLAIM_NAME.fullmatch(name):
             raise ValueError(

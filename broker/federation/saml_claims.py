@@ -155,7 +155,7 @@ def _read_transitive_keys(
     try:
         return frozenset(by_folded[value.lower()] for value in values)
     except KeyError as error:
-        raise _bad_tag(f"transitive key {error.args[0]!r:.200} is no tag") from error
+        raise _bad_tag(f"transitive key {error.args[0]!r:.200} is not a tag") from error
 
 
 def _is_tag_text(text: str) -> bool:

@@ -156,7 +156,7 @@ class WebIdentityProver:
         """The logout in a provider's logout token for the sign-in page, its client.
 
         Raises:
-            InvalidIdentityToken, ExpiredFederationToken: it is no proof of one.
+            InvalidIdentityToken, ExpiredFederationToken: it is not a proof of one.
             IdpCommunicationError: the issuer's keys cannot be had; try again.
         """
         options = _options_of(provider)

@@ -53,12 +53,12 @@ def switch_regions(
     """The option's new value.
 
     Raises:
-        ValueError: a name is no region's, or us-east-1 is to be switched off.
+        ValueError: a name is not a region's, or us-east-1 is to be switched off.
     """
     off = set(disable)
     for name in off:
         if not is_region_name(name):
-            raise ValueError(f"{name!r} is no region; write such as eu-west-3")
+            raise ValueError(f"{name!r} is not a region; write such as eu-west-3")
     if ALWAYS_ON in off:
         raise ValueError(f"{ALWAYS_ON} cannot be switched off")
     return sorted((disabled_regions(account) | off) - set(enable))

@@ -17,7 +17,7 @@ async def attach_policy(
     """Attach a managed policy; one that is attached already stays so.
 
     Raises:
-        ValidationError: that is no policy's ARN.
+        ValidationError: that is not a policy's ARN.
         NoSuchEntity: there is no such policy.
         PolicyNotAttachable: it is one of the policies of service-linked roles.
         LimitExceeded: the owner has as many policies as it may.
@@ -43,7 +43,7 @@ async def detach_policy(
     """Detach a managed policy.
 
     Raises:
-        ValidationError: that is no policy's ARN.
+        ValidationError: that is not a policy's ARN.
         NoSuchEntity: it is not attached.
     """
     parse_policy_arn(policy_arn)
@@ -57,7 +57,7 @@ async def checked_boundary(
     """The ARN of a managed policy that may serve as a permissions boundary.
 
     Raises:
-        InvalidInput: that is no policy's ARN.
+        InvalidInput: that is not a policy's ARN.
         NoSuchEntity: there is no such policy.
     """
     parse_policy_arn(policy_arn, InvalidInput)

@@ -102,7 +102,7 @@ def parse_control_policy(kind: ControlKind, policy: ControlPolicy) -> PolicyDocu
     """The document of a control policy.
 
     Raises:
-        ValueError: the text is no policy of this kind.
+        ValueError: the text is not a policy of this kind.
     """
     try:
         document = parse_policy(policy.text, kind.grammar)

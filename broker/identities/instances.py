@@ -216,7 +216,7 @@ def parse_instance_arn(text: str) -> tuple[AccountId, str]:
     """The account and the id in a machine's ARN.
 
     Raises:
-        ValidationError: it is no machine's ARN.
+        ValidationError: it is not a machine's ARN.
     """
     try:
         arn = Arn.parse(text)

@@ -33,7 +33,7 @@ def checked_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise InvalidInput(
-            f"{name!r:.80} is no name of an LDAP provider: lower-case letters, digits"
+            f"{name!r:.80} is not a name of an LDAP provider: lower-case letters, digits"
             " and hyphens, a letter first"
         )
     if name in _KEY_PREFIXES or find_service(name) is not None:

@@ -40,7 +40,7 @@ async def find_managed_policy(
     """A policy that the account can use, by ARN: its own, or an AWS-managed one.
 
     Raises:
-        ValidationError: that is no policy's ARN.
+        ValidationError: that is not a policy's ARN.
     """
     named = parse_policy_arn(arn)
     if named.account == AWS_MANAGED:
@@ -56,7 +56,7 @@ async def require_managed_policy(
 
     Raises:
         NoSuchEntity: there is no such policy.
-        ValidationError: that is no policy's ARN.
+        ValidationError: that is not a policy's ARN.
     """
     policy = await find_managed_policy(directory, account, arn)
     if policy is None:

@@ -21,7 +21,7 @@ def parse_networks(addresses: Iterable[str]) -> tuple[str, ...]:
             found.append(str(ipaddress.ip_network(address)))
         except ValueError as error:
             raise ValidationError(
-                f"{address[:80]} is no address or network, such as 10.0.0.0/8."
+                f"{address[:80]} is not an address or network, such as 10.0.0.0/8."
             ) from error
     if len(found) > ADDRESSES_MAX:
         raise ValidationError(f"A token has up to {ADDRESSES_MAX} addresses.")

@@ -45,7 +45,7 @@ async def require_oidc_provider(
 
     Raises:
         NoSuchEntity: there is none.
-        InvalidInput: that is no ARN of an OpenID Connect provider of the account.
+        InvalidInput: that is not an ARN of an OpenID Connect provider of the account.
     """
     provider = await _find(directory, account, arn)
     if provider is None:
@@ -109,7 +109,7 @@ async def delete_oidc_provider(
 
     Raises:
         NoSuchEntity: there is none.
-        InvalidInput: that is no ARN of an OpenID Connect provider of the account.
+        InvalidInput: that is not an ARN of an OpenID Connect provider of the account.
     """
     provider = await _find(change, account, arn)
     if provider is None:
@@ -169,7 +169,7 @@ def checked_issuer_url(url: str, account: AccountId, is_internal: IsInternal) ->
     ``:443`` is dropped; a trailing slash is kept.
 
     Raises:
-        ValidationError: that is no issuer's URL.
+        ValidationError: that is not an issuer's URL.
         InvalidInput: it has a query or a fragment.
     """
     parts, port = _split(url)

@@ -145,7 +145,7 @@ def parse_organisations(text: str) -> Organisations:
 def _organisation(name: str, value: object) -> Organisation:
     if not _NAME.fullmatch(name) or _NUMBER.fullmatch(name) or name in _TAKEN:
         raise OrganisationsFileError(
-            f"{name[:80]!r} is no name for an organisation; write 3 to 63 lower-case"
+            f"{name[:80]!r} is not a name for an organisation; write 3 to 63 lower-case"
             f" letters, digits and hyphens, and none of {', '.join(sorted(_TAKEN))}"
         )
     given = _mapping(value, name, {"DisplayName", "Accounts"})
@@ -177,7 +177,7 @@ def _member(number: str, value: object, organisation: str) -> MemberAccount:
         account = parse_account_id(number)
     except ValueError as error:
         raise OrganisationsFileError(
-            f"{place} is no account; write its twelve digits in quotation marks"
+            f"{place} is not an account; write its twelve digits in quotation marks"
         ) from error
     given = _mapping(value or {}, place, {"DisplayName", "Providers", "Passwords"})
     providers = given.get("Providers") or []
@@ -188,7 +188,7 @@ def _member(number: str, value: object, organisation: str) -> MemberAccount:
     for provider in providers:
         if not isinstance(provider, str) or not _PROVIDER.fullmatch(provider):
             raise OrganisationsFileError(
-                f"{place}.Providers: {str(provider)[:80]!r} is no provider; write such"
+                f"{place}.Providers: {str(provider)[:80]!r} is not a provider; write such"
                 " as saml-provider/Corp, oidc-provider/login.example.com or"
                 " ldap-provider/corp"
             )

@@ -259,7 +259,7 @@ async def add_members(
     """Put people into a group.
 
     Raises:
-        ValidationError: one of them is no user of the provider's directory.
+        ValidationError: one of them is not a user of the provider's directory.
         LimitExceeded: the group has as many members as it may have.
     """
     if not ids:
@@ -267,7 +267,7 @@ async def add_members(
     known = await change.provisioned_user_ids(of.account_id, of.provider_id, ids)
     unknown = next((one for one in ids if one not in known), None)
     if unknown is not None:
-        raise ValidationError(f"{unknown[:80]} is no user of this directory.")
+        raise ValidationError(f"{unknown[:80]} is not a user of this directory.")
     await change.add_provisioned_members(group, ids)
     count = await change.count_provisioned_members(of.account_id, group.group_id)
     require_within(of.account, Quota.SCIM_MEMBERS, count)

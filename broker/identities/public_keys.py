@@ -57,7 +57,7 @@ def require_key_pair(certificate: x509.Certificate, private_key: str) -> None:
 
     Raises:
         KeyPairMismatch: it is another's.
-        MalformedCertificate: it is no private key, or is encrypted.
+        MalformedCertificate: it is not a private key, or is encrypted.
     """
     try:
         key = serialization.load_pem_private_key(

@@ -53,7 +53,7 @@ async def create_role(
         EntityAlreadyExists: the name is taken.
         MalformedPolicyDocument: the trust policy is refused.
         LimitExceeded: the account has too many roles, or the trust policy is too large.
-        NoSuchEntity, InvalidInput: the boundary is no policy.
+        NoSuchEntity, InvalidInput: the boundary is not a policy.
     """
     check_path(path)
     refuse_reserved_path(path)

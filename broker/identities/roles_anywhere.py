@@ -209,7 +209,7 @@ async def check_profile(directory: PolicyFinder, profile: CertificateProfile) ->
         except ValueError as error:
             raise ValidationError(f"{role} is invalid") from error
         if parsed.account != profile.account or not parsed.resource.startswith("role/"):
-            raise ValidationError(f"{role} is no role of this account.")
+            raise ValidationError(f"{role} is not a role of this account.")
     text, arns = profile.session_policy, profile.managed_policy_arns
     if len(arns) > _MANAGED_POLICIES_MAX:
         raise ValidationError(
@@ -248,13 +248,13 @@ def check_mapping(field: str, specifiers: Sequence[str]) -> None:
     """
     if field not in DEFAULT_MAPPINGS:
         raise ValidationError(
-            f"{field[:60]} is no field; known are {', '.join(DEFAULT_MAPPINGS)}."
+            f"{field[:60]} is not a field; known are {', '.join(DEFAULT_MAPPINGS)}."
         )
     known = SAN_SPECIFIERS if field == "x509SAN" else SPECIFIERS
     for one in specifiers:
         if one not in known:
             raise ValidationError(
-                f"{one[:60]} is no specifier of {field}; known are"
+                f"{one[:60]} is not a specifier of {field}; known are"
                 f" {', '.join(sorted(known))}."
             )
     if not specifiers:

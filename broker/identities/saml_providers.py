@@ -56,7 +56,7 @@ async def require_saml_provider(
 
     Raises:
         NoSuchEntity: there is none.
-        InvalidInput: that is no ARN of a SAML provider of the account.
+        InvalidInput: that is not an ARN of a SAML provider of the account.
     """
     name = parse_provider_arn(arn, account, "saml-provider")
     provider = await directory.find_saml_provider(account, name)
@@ -228,7 +228,7 @@ def with_private_key(
     """The provider with one more decryption key, the newest first.
 
     Raises:
-        InvalidInput: that is no usable key.
+        InvalidInput: that is not a usable key.
         LimitExceeded: there are two already.
     """
     if len(provider.private_keys) >= _KEYS_MAX:

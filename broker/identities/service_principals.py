@@ -1,8 +1,8 @@
 """Which services a trust policy may name as principals.
 
-AWS refuses names that are no service's. Its list is not public: a name counts here when
-the part before the region is a service's prefix in the catalogue, or one of the names
-below, which differ from their services' prefixes.
+AWS refuses names that are not those of a service. Its list is not public: a name counts
+here when the part before the region is a service's prefix in the catalogue, or one of the
+names below, which differ from their services' prefixes.
 
 Source: IAM User Guide, "AWS service principals"; the services' own guides.
 """

@@ -54,10 +54,10 @@ def parse_tokens(text: str, encoding: SeedEncoding) -> list[Token]:
             token = _parse_token(line, encoding)
         except ValueError as error:
             # Without the cause: its text may hold the seed.
-            raise InvalidInput(f"Line {number} is no token: {error}.") from None
+            raise InvalidInput(f"Line {number} is not a token: {error}.") from None
         if token.serial.lower() in serials:
             raise InvalidInput(
-                f"Line {number} is no token: the serial number comes twice."
+                f"Line {number} is not a token: the serial number comes twice."
             )
         serials.add(token.serial.lower())
         tokens.append(token)

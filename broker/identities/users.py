@@ -45,7 +45,7 @@ async def create_user(
     Raises:
         EntityAlreadyExists: the name is taken.
         LimitExceeded: the account has too many users.
-        NoSuchEntity, InvalidInput: the boundary is no policy.
+        NoSuchEntity, InvalidInput: the boundary is not a policy.
     """
     check_path(path)
     if await change.find_user(account.account_id, name) is not None:

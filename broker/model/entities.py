@@ -52,7 +52,7 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A group of users; it lends them its policies and is no principal itself."""
+    """A group of users; it lends them its policies and is not a principal itself."""
 
     account: AccountId
     group_id: str

@@ -22,4 +22,4 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         raise TypeError("compare secrets with hmac.compare_digest")
 
-    __hash__ = None  # type: ignore[assignment] # a secret is no dictionary key
+    __hash__ = None  # type: ignore[assignment] # a secret is not a dictionary key

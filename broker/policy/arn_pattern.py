@@ -31,7 +31,7 @@ _PARTS = 6
 
 
 def is_everything(pattern: str) -> bool:
-    """Whether a Resource pattern is stars only; it matches what is no ARN, too."""
+    """Whether a Resource pattern is stars only; it matches what is not an ARN, too."""
     return bool(pattern) and not pattern.strip("*")
 
 

@@ -682,7 +682,7 @@ class _StatementReader:
         if not key:
             self.reject(
                 RejectionReason.INVALID_CONDITION,
-                'an empty text is no key; write for example "aws:SourceIp"',
+                'an empty text is not a key; write for example "aws:SourceIp"',
                 element=place,
             )
 

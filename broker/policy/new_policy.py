@@ -148,7 +148,7 @@ def _find_wrong(value: str) -> _Wrong | None:
     if "*" in service or "?" in service:
         return Stage.RESOURCES, _VENDOR, "write a service, as in arn:aws:s3:::bucket"
     if not service or ("::" in value and len(parts) < _PARTS):
-        advice = f"{value[:120]} is no ARN; it has six parts with colons between"
+        advice = f"{value[:120]} is not an ARN; it has six parts with colons between"
         return Stage.LEGACY, _LEGACY, advice
     return _of_service(value, service, region, resource)
 

@@ -59,7 +59,7 @@ def read_audited(session: Mapping[str, Any]) -> SessionRecord:
     """The inverse of ``audit_session``, for records of every version.
 
     Raises:
-        ValueError, KeyError: it is no session's.
+        ValueError, KeyError: it is not a session's.
     """
     return SessionRecord(
         access_key_id=session["access_key_id"],

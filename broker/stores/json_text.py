@@ -1,6 +1,6 @@
 """JSON as the stores write it: compact, whatever text a caller sent.
 
-A lone surrogate is no UTF-8, and a number may be beyond 64 bits; both are rare, and
+A lone surrogate is not UTF-8, and a number may be beyond 64 bits; both are rare, and
 the standard library writes them (the surrogate as an escape).
 """
 
@@ -33,7 +33,7 @@ def decode_json(text: str | bytes) -> Any:  # noqa: ANN401  # whatever it is the
     """The value of a text that `encode_json` made, whole numbers within 64 bits.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is not JSON.
     """
     try:
         return orjson.loads(text)

@@ -245,7 +245,7 @@ LDAP_PROVIDERS = Table(
 )
 
 # Whom a directory vouched for and whose sessions may live until then; each is asked
-# about again and again. It is no part of what decides, so it raises no generation.
+# about again and again. It is not part of what decides, so it raises no generation.
 LDAP_SIGN_INS = Table(
     "ldap_sign_ins",
     METADATA,

@@ -149,7 +149,7 @@ def _read_hosts(url: str, text: str, port: int) -> tuple[tuple[str, int], ...]:
             raise StoreUrlError(f"{redact_url(url)!r} names a host that is none")
         port_number = _read_number(url, number)
         if port_number not in _PORTS:
-            raise StoreUrlError(f"{redact_url(url)!r}: {number} is no port")
+            raise StoreUrlError(f"{redact_url(url)!r}: {number} is not a port")
         hosts.append((host.strip("[]"), port_number))
     return tuple(hosts)
 

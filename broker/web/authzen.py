@@ -240,10 +240,10 @@ class _BatchReader:
         asked = given.get("evaluations") if self._is_batch else None
         if not asked:
             if asked not in (None, []):
-                raise InvalidQuestion("evaluations: is no array.")
+                raise InvalidQuestion("evaluations: must be an array.")
             return Batch(questions=(_question(read_model(_Evaluation, given)),))
         if not isinstance(asked, list) or not all(isinstance(a, dict) for a in asked):
-            raise InvalidQuestion("evaluations: is no array of objects.")
+            raise InvalidQuestion("evaluations: must be an array of objects.")
         if len(asked) > DECISIONS_MAX:
             raise InvalidQuestion(f"evaluations: has more than {DECISIONS_MAX}.")
         options = read_model(_Options, given.get("options") or {})
@@ -367,7 +367,7 @@ def _who(subject: _Named) -> dict[str, Any]:
         return {"principal": subject.id}
     token = (subject.properties or {}).get("sessionToken")
     if token is not None and not isinstance(token, str):
-        raise InvalidQuestion("subject.properties.sessionToken: is no text.")
+        raise InvalidQuestion("subject.properties.sessionToken: must be text.")
     return {"access_key_id": subject.id, "session_token": token}
 
 

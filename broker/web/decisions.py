@@ -206,7 +206,7 @@ def read_question(body: bytes) -> Question:
     """The body of ``POST /decisions``.
 
     Raises:
-        ValidationError: it is no question; the text names the place.
+        ValidationError: it is not a question; the text names the place.
     """
     try:
         given = _Question.model_validate_json(body)
@@ -237,7 +237,7 @@ def _client_request(given: _Request) -> ClientRequest:
             "Request: Target and Headers hold bytes, each as one character."
         ) from None
     if given.SourceIp and not is_address(given.SourceIp):
-        raise InvalidQuestion("Request.SourceIp is no address.")
+        raise InvalidQuestion("Request.SourceIp is not an address.")
     return ClientRequest(
         method=given.Method,
         raw_path=raw_path,

@@ -92,7 +92,7 @@ def read_json(body: bytes) -> dict[str, Any]:
     try:
         return parse_object(body)
     except (ValueError, RecursionError) as error:
-        raise InvalidQuestion(f"The body is no JSON object: {error}.") from None
+        raise InvalidQuestion(f"The body is not a JSON object: {error}.") from None
 
 
 def read_model(model: type[Model], given: object) -> Model:

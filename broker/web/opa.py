@@ -225,7 +225,7 @@ def _principal(name: str) -> str:
     """Who a store's user is; ``TENANT$NAME`` is a user of the account ``TENANT``.
 
     Raises:
-        RequestAmbiguous: the tenant is no account.
+        RequestAmbiguous: the tenant is not an account.
     """
     if name.startswith("arn:"):
         return name
@@ -233,5 +233,5 @@ def _principal(name: str) -> str:
     if not dollar:
         return f"user/{name}"
     if not _ACCOUNT.fullmatch(tenant) or "$" in rest or "/" in rest:
-        raise RequestAmbiguous(f"{name[:200]} is no user of an account.")
+        raise RequestAmbiguous(f"{name[:200]} is not a user of an account.")
     return f"arn:aws:iam::{tenant}:user/{rest}"

@@ -35,7 +35,7 @@ class TrustedProxies:
     def find_client(
         self, peer: str, scheme: str, headers: Iterable[tuple[bytes, bytes]]
     ) -> Client:
-        """The rightmost address that is no trusted proxy's.
+        """The rightmost address that is not a trusted proxy's.
 
         An entry that is not an address ends the walk at the proxy that sent it.
         """

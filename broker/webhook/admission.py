@@ -35,7 +35,7 @@ _WARNING_CHARACTERS_MAX = 120
 
 
 class ReviewError(Exception):
-    """The request is no review of a pod that can be understood."""
+    """The request is not a review of a pod that can be understood."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +194,7 @@ def _token_seconds(
         seconds = int(text)
         if TOKEN_SECONDS_MIN <= seconds <= TOKEN_SECONDS_MAX:
             return seconds
-    warnings.append(f"{name} is no number of seconds from {TOKEN_SECONDS_MIN} on")
+    warnings.append(f"{name} is not a number of seconds from {TOKEN_SECONDS_MIN} on")
     return given.token_seconds
 
 

@@ -120,7 +120,7 @@ def _settings(
         parser.error("--sts-endpoint: write https://broker.example.com")
     api_server = given.api_server or _own_cluster()
     if not _is_https(api_server):
-        parser.error("--api-server: write https://ADDRESS; this is no cluster's pod")
+        parser.error("--api-server: write https://ADDRESS; this is not a cluster's pod")
     if not TOKEN_SECONDS_MIN <= given.token_seconds <= TOKEN_SECONDS_MAX:
         parser.error(f"--token-seconds: at least {TOKEN_SECONDS_MIN}")
     if given.region and not _REGION.fullmatch(given.region):

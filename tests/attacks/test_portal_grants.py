@@ -738,7 +738,7 @@ async def test_another_site_cannot_replace_whom_the_browser_is_signed_in_as(
 
 
 async def test_the_portals_tokens_open_nothing_else(world: SignInWorld) -> None:
-    """One proof per door: the portal's cookie is no console's, and the other way."""
+    """One proof per door: the portal's cookie is not a console's, and the other way."""
     person, terminal, tokens = await logged_in(world)
     assert (await person.browser.get("/console/")).headers["location"] == "/signin"
     cookies = {"broker-session": person.browser.cookies["broker-portal"]}

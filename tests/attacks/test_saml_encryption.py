@@ -1,4 +1,4 @@
-"""SAML-23, 24: encryption is no authentication, and the opener is no oracle."""
+"""SAML-23, 24: encryption is not authentication, and the opener is not an oracle."""
 
 import base64
 import copy

@@ -117,7 +117,7 @@ CASES: dict[str, tuple[str, M, str]] = {
         M.CERTIFICATE_BROKEN,
         "certificate",
     ),
-    "certificate that is no base64": (
+    "certificate that is not base64": (
         GOOD.replace("<ds:X509Certificate>", "<ds:X509Certificate>!"),
         M.CERTIFICATE_BROKEN,
         "certificate",

@@ -328,7 +328,7 @@ def test_weak_algorithms_are_refused_though_the_signature_is_good(
     "algorithm", [DS + "hmac-sha1", MORE + "hmac-sha256", DS + "dsa-sha1", "", "urn:x"]
 )
 def test_hmac_and_unknown_methods_are_refused(algorithm: str) -> None:
-    """SAML-11: a public key is no HMAC secret."""
+    """SAML-11: a public key is not an HMAC secret."""
 
     def change(root: _Element) -> None:
         method = _find(root, ".//ds:SignatureMethod")

@@ -176,7 +176,7 @@ def test_every_permission_and_key_is_one_that_aws_documents(
                 # A session's tags are put on what the operation itself makes.
                 assert any(
                     find_resource_template(one, [resource]) for one in (action, name)
-                ), f"{name}: {resource} is no resource of {action}"
+                ), f"{name}: {resource} is not a resource of {action}"
             for key in keys:
                 assert find_context_key(key) is not None, f"{name}: {key}"
         if needs and name not in GATHERING:

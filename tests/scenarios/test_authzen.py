@@ -25,7 +25,7 @@ class World:
     token: str
 
     def post(self, url: str, body: object, **headers: str) -> tuple[int, Any, Any]:
-        """Status, headers, and the answer; a text if it is no JSON."""
+        """Status, headers, and the answer; a text if it is not JSON."""
         request = urllib.request.Request(
             url,
             data=json.dumps(body).encode(),

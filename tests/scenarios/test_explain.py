@@ -244,7 +244,8 @@ def test_an_unknown_action_is_noted(broker: RunningBroker, ann: Key) -> None:
     assert ann
     lines = asked(broker, "iam:GetUsr", ANN)
     assert (
-        "Note: iam:GetUsr is no action of AWS Identity and Access Management" in lines
+        "Note: iam:GetUsr is not an action of AWS Identity and Access Management"
+        in lines
     )
 
 
@@ -259,7 +260,7 @@ def test_actions_of_registered_services_are_known(
     assert "Note:" not in asked(broker, "parcels:GetParcel", "*")
     assert "Note:" not in asked(broker, "broker:PutService", "*")
     lines = asked(broker, "parcels:GetParcels", "*")
-    assert "Note: parcels:GetParcels is no action of parcels (registered)." in lines
+    assert "Note: parcels:GetParcels is not an action of parcels (registered)." in lines
 
 
 def test_without_an_action_it_sums_up_what_a_principal_has(
@@ -313,7 +314,7 @@ def test_what_cannot_be_asked_is_refused(
     ("words", "wrong"),
     [
         (("00000000-0000-0000-0000-000000000000",), "There is no audit record"),
-        (("--principal", "ann", "--action", "s3:Get"), "ann is no principal"),
+        (("--principal", "ann", "--action", "s3:Get"), "ann is not a principal"),
         (("--principal", f"{BASE}:user/bob", "--action", "s3:Get"), "no user bob"),
         (("--principal", f"{BASE}:role/bob", "--action", "s3:Get"), "no role bob"),
     ],
@@ -411,7 +412,7 @@ def test_apply_tells_of_actions_that_no_service_has(broker: RunningBroker) -> No
             " a service that AWS does not have"
         ),
         (
-            "? Accounts.777788889999.Users.ann.Own: Statement 1: orders:Got is no action"
+            "? Accounts.777788889999.Users.ann.Own: Statement 1: orders:Got is not an action"
             " of orders (registered)"
         ),
     ]

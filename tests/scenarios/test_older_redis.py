@@ -124,7 +124,7 @@ def test_a_database_that_is_away_spends_no_link(world: World) -> None:
 
 
 def _until(ask: Callable[[], httpx.Response]) -> httpx.Response:
-    """The first answer that is no 503: stores come back within a second or so."""
+    """The first answer that is not a 503: stores come back within a second or so."""
 
     deadline = time.monotonic() + 20
     while True:

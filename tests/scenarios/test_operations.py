@@ -54,7 +54,7 @@ OUTSIDE_ORGANIZATION = (
 
 @cache
 def sources() -> Mapping[str, str]:
-    """The tests' texts by path, without what is awaited: those are no client's calls."""
+    """The tests' texts by path, without what is awaited: those are not a client's calls."""
     return {
         str(path.relative_to(TESTS.parent)): AWAITED.sub("", path.read_text("utf-8"))
         for folder in ("scenarios", "browser", "attacks", "support")

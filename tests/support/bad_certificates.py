@@ -66,7 +66,7 @@ def _named(name: str | x509.Name) -> Callable[[Issued, Issued], Presented]:
 
 
 def _malformed(oid: str, *, without: str = "") -> Callable[[Issued, Issued], Presented]:
-    """With an extension whose value is no DER of its kind."""
+    """With an extension whose value is not the DER of its kind."""
     extension = x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), b"\x05\x00")
     return lambda root, _: (
         root.issue(

@@ -147,7 +147,7 @@ class OidcIssuer:
         claims: Mapping[str, object] | None = None,
         **more: object,
     ) -> str:
-        """A token; ``claims`` takes names that are no identifiers.
+        """A token; ``claims`` takes names that are not identifiers.
 
         ``kid`` None leaves the header's kid out (then the first key signs);
         ``header`` is merged over the usual one.

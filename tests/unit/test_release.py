@@ -104,8 +104,8 @@ def test_a_release_candidate_comes_before_its_release(project: Path) -> None:
         ("0.1.0", "does not come after"),
         ("0.0.9", "does not come after"),
         ("0.1.0-rc.1", "does not come after"),
-        ("v0.2.0", "is no version"),
-        ("", "is no version"),
+        ("v0.2.0", "is not a version"),
+        ("", "is not a version"),
     ],
 )
 def test_a_version_that_does_not_come_next_is_refused(

@@ -194,7 +194,7 @@ class Authorizer:
     ) -> list[DecisionAnswer]:
         """An answer to each question, or to those until the batch ends.
 
-        Nothing is ``noted`` of questions that are no attempts: those of a search.
+        Nothing is ``noted`` of questions that are not attempts: those of a search.
 
         Raises:
             ServiceUnavailable: what it takes to decide, or to record it, is away.
@@ -332,7 +332,7 @@ class Authorizer:
         Raises:
             AccessDenied: the caller's token is for another.
             NoSuchEntity: there is none of that name.
-            ValidationError: it is no name or ARN of a service.
+            ValidationError: it is not a name or ARN of a service.
         """
         account, name = _asked_service(service, call)
 
@@ -361,7 +361,7 @@ class Authorizer:
             key = await self._signatures.resolve(
                 question.access_key_id, question.session_token, call.now
             )
-            # Access key IDs are no secret: they may not tell who is in other accounts.
+            # Access key IDs are not secret: they may not tell who is in other accounts.
             if key.caller.session is None and (
                 key.caller.account != ready.service.account
             ):
@@ -540,7 +540,7 @@ def _asked_service(asked: str, call: Call) -> tuple[AccountId, str]:
 
     Raises:
         AccessDenied: a token is for another service.
-        ValidationError: it is no ARN of a service.
+        ValidationError: it is not an ARN of a service.
     """
     principal = call.caller.principal
     if principal.type is PrincipalType.SERVICE:
@@ -566,7 +566,7 @@ def service_needs(
 
     Raises:
         AccessDenied: a token is for another service.
-        ValidationError: it is no name or ARN of a service.
+        ValidationError: it is not a name or ARN of a service.
     """
     account, name = _asked_service(service, call)
     if call.caller.principal.type is PrincipalType.SERVICE and action == "Authorize":

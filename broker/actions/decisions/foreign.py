@@ -31,7 +31,7 @@ def complete_question(compiled: CompiledService, question: Question) -> Question
     principal = question.principal
     if principal and not principal.startswith("arn:"):
         if not _PRINCIPAL.fullmatch(principal):
-            raise ValidationError(f"{principal[:200]} is no user or role.")
+            raise ValidationError(f"{principal[:200]} is not a user or role.")
         principal = f"arn:aws:iam::{compiled.account}:{principal}"
     circumstances, context = question.circumstances, question.context
     if context:
@@ -85,7 +85,7 @@ def _resource(compiled: CompiledService, kind: str, name: str) -> str:
 def _circumstances(told: Mapping[str, tuple[str, ...]]) -> Circumstances:
     source_ip = _single(told, "aws:sourceip")
     if source_ip and not is_address(source_ip):
-        raise ValidationError("aws:SourceIp is no address.")
+        raise ValidationError("aws:SourceIp is not an address.")
     secure = _single(told, "aws:securetransport").lower()
     if secure and secure not in _BOOLEANS:
         raise ValidationError("aws:SecureTransport is neither true nor false.")

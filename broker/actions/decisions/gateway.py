@@ -106,7 +106,9 @@ class GatewayActions:
         ready = await self._authorizer.find_ready(GATEWAY_SERVICE, call)
         compiled = ready.compiled
         if scope.service not in compiled.scopes or scope.service in RESERVED:
-            raise ValidationError(f"{scope.service[:64]} is no scope of the service.")
+            raise ValidationError(
+                f"{scope.service[:64]} is not a scope of the service."
+            )
         if scope.region != compiled.region:
             raise ValidationError(f"The service's region is {compiled.region}.")
         _check_date(scope.date, call.now)

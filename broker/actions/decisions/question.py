@@ -183,11 +183,13 @@ def check_question(compiled: CompiledService, question: Question) -> None:
         raise ValidationError("Without a Request, Actions must say what is asked.")
     for action in question.actions:
         if not compiled.owns_action(action):
-            raise ValidationError(f"{action[:200]} is no action of {compiled.name}.")
+            raise ValidationError(
+                f"{action[:200]} is not an action of {compiled.name}."
+            )
     for resource in question.resources:
         if not compiled.owns_resource(resource):
             raise ValidationError(
-                f"{resource[:200]} is no resource of {compiled.name}."
+                f"{resource[:200]} is not a resource of {compiled.name}."
             )
     _check_context(compiled, question.context)
 

@@ -3,7 +3,7 @@
 Only what the broker knows can be found: users and roles of the service's account, the
 service's declared actions, and resources that have a policy. What is found is what
 `broker:Authorize` would allow now, without a session's own policies and tags. A search
-is no attempt: it leaves no records of decisions and no uses.
+is not an attempt: it leaves no records of decisions and no uses.
 
 Each call looks at so many candidates at most, so a page may hold less than was asked
 for, and still not be the last.
@@ -41,7 +41,7 @@ PAGE = 50
 _CALLS = 20
 """What a search counts for in the account's rate: it costs as much."""
 
-_NOT_A_PLACE = "page.token is no token of a page."
+_NOT_A_PLACE = "page.token is not a token of a page."
 
 Sought = Literal["subject", "resource", "action"]
 

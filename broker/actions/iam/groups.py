@@ -102,7 +102,7 @@ async def _add_user(given: AddUserToGroupRequest, call: Call) -> None:
 
 async def _remove_user(given: RemoveUserFromGroupRequest, call: Call) -> None:
     user, group = await _user_and_group(given, call)
-    # Removing a user who is not a member is no error: the requested state holds.
+    # Removing a user who is not a member is not an error: the requested state holds.
     await call.change.remove_member(call.account, group.group_id, user.user_id)
 
 

@@ -145,7 +145,7 @@ def read_policies(
     """The policies of a parameter: ``PolicyInputList.1`` and so on.
 
     Raises:
-        InvalidInput: a text is no policy; the message names it.
+        InvalidInput: a text is not a policy; the message names it.
     """
     return [
         read_policy(text, kind, f"{parameter}.{number}", source_type)
@@ -159,7 +159,7 @@ def read_policy(
     """One policy of a request.
 
     Raises:
-        InvalidInput: the text is no policy.
+        InvalidInput: the text is not a policy.
     """
     try:
         return Source(policy_id, source_type, text, parse_policy(text, kind))
@@ -173,7 +173,7 @@ def read_levels(levels: Sequence[Any]) -> tuple[PolicySet, ...]:
     """``OrderedOrganizationPolicyInputList``: service control policies by level.
 
     Raises:
-        InvalidInput: a text is no policy.
+        InvalidInput: a text is not a policy.
     """
     found = []
     for number, level in enumerate(levels, start=1):

@@ -116,7 +116,7 @@ async def simulated_caller(call: Call, arn: str) -> SimulatedCaller:
     """The caller that an ARN names; it need not exist.
 
     Raises:
-        InvalidInput: the ARN is no user's, role's or group's.
+        InvalidInput: the ARN is not a user's, role's or group's.
     """
     entity = parse_entity_arn(arn, call.account)
     known: Bounded | None = None
@@ -154,7 +154,7 @@ def read_resources(given: Given) -> tuple[str, ...]:
     """``ResourceArns``, each once; ``*`` when there are none.
 
     Raises:
-        InvalidInput: one is no ARN, or there are too many.
+        InvalidInput: one is not an ARN, or there are too many.
     """
     resources = tuple(dict.fromkeys(given.get("ResourceArns", ()))) or (EVERYTHING,)
     if len(resources) > MAX_RESOURCES:
@@ -172,7 +172,7 @@ def read_owner(given: Given) -> str | None:
     """The account of ``ResourceOwner``; None when it is not given.
 
     Raises:
-        InvalidInput: it is no account's ARN.
+        InvalidInput: it is not an account's ARN.
     """
     text: str | None = given.get("ResourceOwner")
     if text is None:
@@ -217,7 +217,7 @@ def _caller(entity: EntityArn, known: Bounded | None) -> SimulatedCaller:
         "aws:principalaccount": (entity.account,),
     }
     if entity.kind == "group":
-        # A group is no principal: it lends its policies to users.
+        # A group is not a principal: it lends its policies to users.
         return SimulatedCaller(
             principal=Principal.user(entity.account, user_id="", path="/", name=""),
             context=context,

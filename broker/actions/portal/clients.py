@@ -179,7 +179,7 @@ def read_start_url(url: str, public_origin: str) -> str:
     """The account, by number or alias, of a start URL; it need not exist.
 
     Raises:
-        GrantRefused: InvalidRequestException, it is no start URL of this broker.
+        GrantRefused: InvalidRequestException, it is not a start URL of this broker.
     """
     bare = url.partition("#")[0].rstrip("/")
     prefix = f"{public_origin}{START}"

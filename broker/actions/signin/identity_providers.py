@@ -241,7 +241,7 @@ async def require_provider(arn: str, call: Call) -> Provider:
 
     Raises:
         NoSuchEntity: there is none.
-        InvalidInput: that is no ARN of a provider of the account.
+        InvalidInput: that is not an ARN of a provider of the account.
     """
     if kind_of(arn) == OIDC_KIND:
         return await require_oidc_provider(call.directory, call.account, arn)

@@ -23,7 +23,7 @@ async def find_role(fresh: FreshDirectory, role_arn: str) -> Role | None:
     """The role of exactly this ARN, path and case included.
 
     Raises:
-        ValidationError: it is no role's ARN.
+        ValidationError: it is not a role's ARN.
     """
     account = account_of_arn(role_arn, "role/")
     role = await fresh.find_role(account, role_arn.rpartition("/")[2])
@@ -44,7 +44,7 @@ def role_needs(
 
     ``tags`` are those passed by the call or the identity provider; inherited ones
     are added after the trust policy was evaluated. What the ``calling`` session hands
-    on needs the same permissions as what the call passes, and is no part of the
+    on needs the same permissions as what the call passes, and is not part of the
     request's context. Source: IAM User Guide, id_session-tags and "Monitor and
     control actions taken with assumed roles" (role chaining).
     """

@@ -31,7 +31,7 @@ async def read_session_policies(
 
     Raises:
         ValidationError: too many ARNs or one missing, or more text than fits.
-        MalformedPolicyDocument: the text is no policy, or an ARN names none.
+        MalformedPolicyDocument: the text is not a policy, or an ARN names none.
     """
     text: str | None = given.get("Policy")
     arns = tuple(

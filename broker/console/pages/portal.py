@@ -133,7 +133,7 @@ async def mark_favourite(visit: Visit) -> Response:
     """``POST /console/favourites``: add or remove one.
 
     Raises:
-        ValidationError: It is no role, or there are too many favourites.
+        ValidationError: It is not a role, or there are too many favourites.
     """
     original = await require_original(visit)
     role = role_arn_of(original, visit.text("role"))
@@ -145,7 +145,7 @@ async def mark_favourite(visit: Visit) -> Response:
             f"You have {KEPT_MAX} favourites, which is the most there can be."
             " Remove one first."
         )
-    done = "is now a favourite" if favourite else "is no favourite any more"
+    done = "is now a favourite" if favourite else "is not a favourite any more"
     return visit.done(f"{role.rpartition('/')[2]} {done}.", HOME)
 
 

@@ -107,7 +107,7 @@ class StartPage:
         """``POST /portal/{account}/favourites``: add or remove one.
 
         Raises:
-            ValidationError: It is no role, or there are too many favourites.
+            ValidationError: It is not a role, or there are too many favourites.
         """
         role = read_role(visit.form)
         is_favourite = visit.form.find("do") != "remove"
@@ -120,7 +120,7 @@ class StartPage:
         search = (visit.form.find("q") or "")[:_TEXT_MAX]
         start = (visit.form.find("from") or "")[:_PLACE_MAX]
         response = see_other(address(visit.start, q=search, **{"from": start}))
-        done = "is now a favourite" if is_favourite else "is no favourite any more"
+        done = "is now a favourite" if is_favourite else "is not a favourite any more"
         self._context.flash.put(response, f"{role.name} {done}.", visit.portal.handle)
         return response
 

@@ -77,7 +77,7 @@ def read_role(form: Form) -> RoleName:
     """The role of the field ``role``; it need not exist.
 
     Raises:
-        ValidationError: it is no role's ARN.
+        ValidationError: it is not a role's ARN.
     """
     arn = form.require("role")
     match = _ROLE.fullmatch(arn)

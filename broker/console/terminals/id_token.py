@@ -2,7 +2,7 @@
 
 AWS's CLI reads the session's ARN from it and verifies nothing. It is an unsecured JWT,
 which means something only to the client that requested it over this connection: there
-is no key whose signature could make it a proof somewhere else.
+is not a key whose signature could make it a proof somewhere else.
 
 Source: OpenID Connect Core 1.0, 2 and 3.1.3.7; RFC 7519 6.1; AWS CLI 2,
 customizations/login; botocore's signin model.

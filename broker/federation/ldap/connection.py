@@ -100,7 +100,9 @@ class LdapConnection:
             ValueError: name or password is empty, which servers take for anonymous.
         """
         if not dn or not password.reveal():
-            raise ValueError("an empty name or password is no proof (RFC 4513, 5.1.2)")
+            raise ValueError(
+                "an empty name or password is not a proof (RFC 4513, 5.1.2)"
+            )
         self._session.bind_simple(
             dn,
             password.reveal(),

@@ -118,7 +118,7 @@ def _server(value: object) -> object:
 
 def _attribute(name: str) -> str:
     if not is_attribute(name):
-        raise ValueError(f"{name!r} is no name of an attribute")
+        raise ValueError(f"{name!r} is not a name of an attribute")
     return name
 
 
@@ -140,7 +140,7 @@ def _existing(path: Path, info: ValidationInfo) -> Path:
 def _provider_arn(arn: str) -> str:
     if not _PROVIDER_ARN.fullmatch(arn):
         raise ValueError(
-            f"{arn!r} is no LDAP provider; write such as"
+            f"{arn!r} is not an LDAP provider; write such as"
             " arn:aws:iam::123456789012:ldap-provider/corp"
         )
     return arn
@@ -278,7 +278,7 @@ def parse_directories(data: object, folder: Path = Path()) -> DirectoriesFile:
     for name in found.directories:
         if not _NAME.fullmatch(name):
             raise ValueError(
-                f"{name!r} is no name: lower-case letters, digits and hyphens"
+                f"{name!r} is not a name: lower-case letters, digits and hyphens"
             )
     return found
 

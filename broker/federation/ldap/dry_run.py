@@ -56,7 +56,7 @@ _ADVICE = {
     ),
 }
 _SHOWN = 100
-"""Characters of a value that is no tag."""
+"""Characters of a value that is not a tag."""
 
 
 class LdapDryRun:

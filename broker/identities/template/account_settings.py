@@ -148,7 +148,7 @@ def _regions(broker: Properties) -> tuple[str, ...]:
     place = f"{broker.place}.{DISABLED_REGIONS}"
     for region in regions:
         if not is_region_name(region):
-            raise TemplateError(place, f"{region} is no region such as eu-central-1")
+            raise TemplateError(place, f"{region} is not a region such as eu-central-1")
         if region == ALWAYS_ON:
             raise TemplateError(place, f"{ALWAYS_ON} cannot be switched off")
     return tuple(sorted(set(regions)))

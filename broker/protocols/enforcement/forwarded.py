@@ -108,7 +108,7 @@ def last_address(forwarded_for: bytes) -> str:
     """The address that the last proxy saw; empty when there is none.
 
     Raises:
-        RequestAmbiguous: it is no address.
+        RequestAmbiguous: it is not an address.
     """
     text = forwarded_for.rpartition(b",")[2].strip().decode("latin-1")
     if text and not is_address(text):
@@ -195,5 +195,5 @@ def _content_length(text: bytes) -> int:
     if text.lower() == b"chunked":
         return CHUNKED_LENGTH
     if not text.isdigit() or len(text) > _METHOD_LENGTH:
-        raise RequestAmbiguous("x-original-content-length is no number.")
+        raise RequestAmbiguous("x-original-content-length is not a number.")
     return int(text)

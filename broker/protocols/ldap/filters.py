@@ -24,7 +24,7 @@ def check_filter(template: str, places: frozenset[str]) -> str:
     """The template, if it is a filter that has at least one of the places.
 
     Raises:
-        ValueError: it is no filter, or has none of the places, or another one.
+        ValueError: it is not a filter, or has none of the places, or another one.
     """
     found = set(_PLACE.findall(template))
     if not found or not found <= places:
@@ -38,14 +38,14 @@ def fill_filter(template: str, values: Mapping[str, bytes]) -> LDAPFilter:
     """The filter with its places filled.
 
     Raises:
-        ValueError: the template is no filter.
+        ValueError: the template is not a filter.
     """
     text = _PLACE.sub(lambda place: escape(values[place[1]]), template)
     try:
         return LDAPFilter.from_string(text)
     except Exception as error:
-        # The library has exceptions of its own, which are no ValueErrors.
-        raise ValueError(f"{template!r} is no filter: {error}") from error
+        # The library has exceptions of its own, which are not ValueErrors.
+        raise ValueError(f"{template!r} is not a filter: {error}") from error
 
 
 def equals(attribute: str, value: bytes) -> LDAPFilter:

@@ -86,7 +86,7 @@ def read_source_identity(claims: Mapping[str, Any]) -> str | None:
 def read_allowed_roles(claims: Mapping[str, Any]) -> frozenset[str] | None:
     """The role ARNs that the token may open; None when it does not say.
 
-    One ARN, several between semicolons, or an array; what is no role's ARN is
+    One ARN, several between semicolons, or an array; what is not a role's ARN is
     ignored, so that a list of nothing but mistakes opens nothing.
     """
     value = claims.get(ROLES_CLAIM)

@@ -58,7 +58,7 @@ def _text(value: object, name: str) -> str:
         case float() if isfinite(value):
             text = str(int(value)) if value.is_integer() else str(value)
         case _:
-            raise _bad(name, "is no text, Boolean, number or list of texts")
+            raise _bad(name, "is not text, Boolean, number or list of texts")
     if len(text) > MAX_CHARACTERS:
         raise _bad(name, f"has {len(text)} characters, {MAX_CHARACTERS} are read")
     return text

@@ -108,7 +108,7 @@ def _check_request(claims: Mapping[str, Any], method: str, url: str) -> None:
 def _read_id(claims: Mapping[str, Any], now: datetime, skew: timedelta) -> str:
     made_at, token_id = claims.get("iat"), claims.get("jti")
     if isinstance(made_at, bool) or not isinstance(made_at, int | float):
-        raise DpopRejected("iat is no number")
+        raise DpopRejected("iat is not a number")
     # Compared, not subtracted: an integer may be no float.
     moment, leeway = now.timestamp(), skew.total_seconds()
     if not moment - leeway <= made_at <= moment + leeway:

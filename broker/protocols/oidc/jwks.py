@@ -92,7 +92,7 @@ def parse_jwks(data: bytes) -> KeySet:
     """Read a JWK Set. Of two keys with one kid the later counts.
 
     Raises:
-        OidcRejected: BAD_KEY_SET, when it is no key set at all.
+        OidcRejected: BAD_KEY_SET, when it is not a key set at all.
     """
     if len(data) > MAX_JWKS_BYTES:
         raise _rejected(f"{len(data)} bytes, at most {MAX_JWKS_BYTES} are read")

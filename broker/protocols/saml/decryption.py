@@ -84,7 +84,7 @@ def decrypt_assertion(
     except SamlRejected as error:
         raise _failed(f"the plaintext is refused: {error}") from error
     if root.tag != ASSERTION:
-        raise _failed("the plaintext is no Assertion")
+        raise _failed("the plaintext is not an Assertion")
     if sum(1 for _ in root.iter(ASSERTION, ENCRYPTED_ASSERTION)) != 1:
         raise _failed("the plaintext holds further assertions")
     return root

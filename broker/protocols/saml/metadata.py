@@ -202,7 +202,7 @@ def find_valid_until(elements: Iterable[_Element]) -> datetime | None:
     """The earliest ``validUntil`` of these elements.
 
     Raises:
-        MetadataRejected: UNPARSABLE, for one that is no instant.
+        MetadataRejected: UNPARSABLE, for one that is not an instant.
     """
     ends = []
     for element in elements:

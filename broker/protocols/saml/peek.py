@@ -39,7 +39,7 @@ def peek_response(response_text: str) -> UnverifiedResponse:
     """Read a Response once, before any trust.
 
     Raises:
-        SamlRejected: the text is no Response with exactly one assertion.
+        SamlRejected: the text is not a Response with exactly one assertion.
     """
     envelope = read_envelope(parse_strictly(decode_response(response_text)))
     assertion = envelope.assertion

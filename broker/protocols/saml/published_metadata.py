@@ -221,7 +221,7 @@ def _parse_duration(text: str) -> timedelta:
     if not any(numbers):
         raise MetadataRejected(
             MetadataReason.UNPARSABLE,
-            "The published metadata has a cacheDuration that is no duration.",
+            "The published metadata has a cacheDuration that is not a duration.",
             detail=text[:60],
         )
     return timedelta(

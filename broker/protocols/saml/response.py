@@ -84,7 +84,7 @@ def read_issuer(issuer: _Element) -> str:
     """
     name = text_of(issuer)
     if not name or issuer.get("Format", ENTITY_FORMAT) != ENTITY_FORMAT:
-        raise SamlRejected(SamlReason.STRUCTURE, "an Issuer that is no entity id")
+        raise SamlRejected(SamlReason.STRUCTURE, "an Issuer that is not an entity id")
     return name
 
 

@@ -87,7 +87,7 @@ def find_unverified_issuer(response_text: str) -> str | None:
     For the record of a refusal only.
 
     Raises:
-        SamlRejected: the text is no strict XML.
+        SamlRejected: the text is not strict XML.
     """
     root = parse_strictly(decode_response(response_text))
     issuer = root.find(ISSUER)

@@ -291,7 +291,7 @@ def _object(body: bytes) -> dict[str, Any]:
     except ValueError:
         raise ScimRejected("The body is not JSON.", "invalidSyntax") from None
     if not isinstance(given, dict):
-        raise ScimRejected("The body is no JSON object.", "invalidSyntax")
+        raise ScimRejected("The body is not a JSON object.", "invalidSyntax")
     return given
 
 
@@ -384,5 +384,5 @@ def _number(given: Mapping[str, str], name: str, default: int, *, most: int) -> 
         return default
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(most))):
-        raise ScimRejected(f"{name} is no number, or out of range.", "invalidValue")
+        raise ScimRejected(f"{name} is not a number, or out of range.", "invalidValue")
     return min(int(text), most)

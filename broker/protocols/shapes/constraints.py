@@ -53,7 +53,7 @@ class Wording:
 
 
 XML_TEXT_PATTERN = r"[\u0009\u000A\u000D\u0020-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]*"
-"""Stands for strings whose shape has no pattern: what XML cannot carry is no text."""
+"""Stands for strings whose shape has no pattern: what XML cannot carry is not text."""
 
 UNBOUNDED = 1 << 64
 _LENGTH_ALWAYS_MATCHED = 100_000

@@ -119,7 +119,7 @@ def parse_expires(text: str | None) -> int | None:
     """``X-Amz-Expires`` in seconds; None when it was not sent.
 
     Raises:
-        SigV4Rejected: it is no number from 1 to a week.
+        SigV4Rejected: it is not a number from 1 to a week.
     """
     if text is None:
         return None

@@ -81,7 +81,9 @@ def _payload(signed: SignedRequest, raw: RawRequest, rules: SignatureRules) -> s
             return declared
     if declared is not None and rules.believes_declared_hash:
         if not _SHA256.fullmatch(declared):
-            reject_mismatch("x-amz-content-sha256 is no hash, nor what counts as one")
+            reject_mismatch(
+                "x-amz-content-sha256 is not a hash, nor what counts as one"
+            )
         return declared
     payload = raw.body_sha256 or hashlib.sha256(raw.body).hexdigest()
     if declared is not None and declared != payload:

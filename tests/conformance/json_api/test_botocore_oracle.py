@@ -90,7 +90,7 @@ def values(  # noqa: PLR0911  # one for each type
         case "string" if "enum" in shape:
             return st.sampled_from(shape["enum"])
         case _:
-            # An empty label or header is no value on the wire.
+            # An empty label or header is not a value on the wire.
             size = max(least, 1) if where in {"uri", "header"} else least
             found = TEXTS if where != "header" else st.text("abc-~", min_size=1)
             return found.filter(bool).map(

@@ -197,7 +197,7 @@ async def test_unknown_actions_are_advice(admin: Administrator) -> None:
     page = await press(
         admin, await admin.see(NEW), "check", **{**READ, "s0__actions": "s3:GetObjetc"}
     )
-    assert "s3:GetObjetc is no action of Amazon S3" in text_of(page)
+    assert "s3:GetObjetc is not an action of Amazon S3" in text_of(page)
     assert page.status_code == 200
 
 

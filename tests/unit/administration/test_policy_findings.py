@@ -36,7 +36,7 @@ def trust(principal: Any, action: str, **more: Any) -> dict[str, Any]:
         (allow("*"), "all actions on all resources"),
         (allow(["s3:*", "sqs:*"]), "full access to s3, sqs on all resources"),
         (allow("iam:PassRole"), "iam:PassRole on all roles"),
-        (allow("s3:GetObjetc"), "is no action of Amazon S3"),
+        (allow("s3:GetObjetc"), "is not an action of Amazon S3"),
         ({"Effect": "Deny", "Action": "*", "Resource": "*"}, "only Deny statements"),
         (
             {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"},

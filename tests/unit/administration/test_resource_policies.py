@@ -197,7 +197,7 @@ async def test_actions_are_chosen_from_the_service(admin: Administrator) -> None
 async def test_advice_knows_the_services(admin: Administrator) -> None:
     for action, said in (
         ("orders:GetOrder", "well-formed"),
-        ("orders:GetOrders", "orders:GetOrders is no action of orders"),
+        ("orders:GetOrders", "orders:GetOrders is not an action of orders"),
         ("store:Get", "store:Get is an action of a service that AWS does not have"),
     ):
         page = await put(admin, document(statement(Action=action)), do="check")

@@ -152,7 +152,7 @@ def test_a_misspelt_action_is_warned_of_with_its_place() -> None:
     assert unknown_actions(document(statement(written))) == (
         "Statement 1: s3:Frob* covers no action of Amazon S3",
         (
-            "Statement 1: iam:CreatUser is no action of"
+            "Statement 1: iam:CreatUser is not an action of"
             " AWS Identity and Access Management (IAM)"
         ),
         "Statement 1: corp:Read is an action of a service that AWS does not have",

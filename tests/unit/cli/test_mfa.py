@@ -75,7 +75,7 @@ def test_a_known_serial_stops_the_whole_import(cli: CommandLine) -> None:
 def test_another_line_is_refused_without_showing_its_seed(
     cli: CommandLine, line: str
 ) -> None:
-    with pytest.raises(InvalidInput, match="is no token") as caught:
+    with pytest.raises(InvalidInput, match="is not a token") as caught:
         cli("mfa", "import", ACCOUNT, "-", stdin=line)
     assert SEED[:15].hex() not in str(caught.value)
     assert cli("mfa", "list", ACCOUNT) == ""

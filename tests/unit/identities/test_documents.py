@@ -57,7 +57,7 @@ def test_the_advice_names_the_place(element: str) -> None:
     with pytest.raises(MalformedPolicyDocument) as caught:
         checked_document(text, PolicyKind.IDENTITY)
     assert caught.value.advice == (
-        f'Statement 1 ("A"), {element}: arn:aws:s3::b is no ARN; it has six parts with'
+        f'Statement 1 ("A"), {element}: arn:aws:s3::b is not an ARN; it has six parts with'
         " colons between."
     )
 

@@ -134,7 +134,7 @@ class ProvisioningChange(ProvisioningReader, EntityCounter, Protocol):
     async def add_provisioned_members(
         self, group: ProvisionedGroup, user_ids: Collection[str]
     ) -> None:
-        """Those that are in it already, or that are no users of its provider, stay."""
+        """Those that are in it already, or that are not users of its provider, stay."""
         ...
 
     async def remove_provisioned_members(

@@ -134,7 +134,7 @@ async def test_a_join_token_ends_with_the_session_that_made_it(fleet: Fleet) -> 
         )
     reply = await Machine(fleet.broker).join(tokens[1])
     assert reply.code == "InvalidClientTokenId"
-    assert await early.credentials(), "a machine that is in is no session's"
+    assert await early.credentials(), "a machine that is in is not a session's"
 
 
 async def test_a_join_token_that_does_not_count(fleet: Fleet) -> None:

@@ -153,7 +153,7 @@ async def test_roles_used_last_are_there_at_the_next_sign_in_and_for_no_one_else
     for role in ("Admin", "Brief", "Admin", "Brief"):
         await switch(browser, role)
     used = text_of(await browser.get(SWITCH)).partition("Recently used")[2]
-    # The role that one is in is no offer.
+    # The role that one is in is not an offer.
     assert role_arn("Admin") in used
     assert role_arn("Brief") not in used
     again = world.browser()

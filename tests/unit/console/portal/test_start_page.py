@@ -225,7 +225,7 @@ async def test_favourites_and_recent_roles_come_first_and_are_ones_own(
         aws={"session_name": "bob@example.com"},
     )
     assert titles(await bob.browser.get(START))[0] == "example"
-    # A favourite that the sign-in does not name is no role of it.
+    # A favourite that the sign-in does not name is not a role of it.
     fewer = await arrived(world)
     assert listed(await fewer.browser.get(START)) == [role_arn("Reader")]
     await send(person, "favourites", role=role, do="remove")

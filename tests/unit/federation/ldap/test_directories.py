@@ -72,7 +72,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no CA file": ({"CaFile": "nowhere"}, "there is no file"),
     "a secret in it": ({"BindPassword": "x"}, "Extra inputs"),
     "no place": ({"Filter": "(uid=x)"}, "{username}"),
-    "no filter": ({"Filter": "(uid={username}"}, "is no filter"),
+    "no filter": ({"Filter": "(uid={username}"}, "is not a filter"),
     "another place": ({"GroupFilter": "(member={user})"}, "{dn} or {username}"),
     "no attribute": ({"Subject": "entry UUID"}, "no name of an attribute"),
     "no time": ({"TimeoutSeconds": 0}, "0.2"),

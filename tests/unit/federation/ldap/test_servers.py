@@ -214,7 +214,7 @@ def _refuses_service(session: LDAPServer, message: Any) -> None:
 
 BAD: dict[str, tuple[Serve, str, str]] = {
     "hangs": (_hang, "service bind", "did not answer within"),
-    "is no LDAP": (_garbage, "service bind", "not LDAP"),
+    "is not LDAP": (_garbage, "service bind", "not LDAP"),
     "hangs up": (_closes, "service bind", "hung up"),
     "sends without end": (_endless, "service bind", "sends too much"),
     "refers elsewhere": (

@@ -463,7 +463,7 @@ async def test_a_user_moves_and_is_spelled_again(iam: Iam) -> None:
 
 
 async def test_yaml_is_read_by_the_core_schema(iam: Iam) -> None:
-    """Versions are no dates, account ids no octal numbers, ``on`` no truth."""
+    """Versions are not dates, account ids no octal numbers, ``on`` no truth."""
     text = f"""
     Accounts:
       000000000042:

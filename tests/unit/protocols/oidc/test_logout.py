@@ -78,7 +78,7 @@ REFUSED: dict[str, tuple[dict[str, Any], OidcReason]] = {
     "a long jti": ({"jti": "x" * 256}, OidcReason.BAD_CLAIM),
     "no events": ({"drop": ("events",)}, OidcReason.MISSING_CLAIM),
     "another event": ({"events": {"urn:x": {}}}, OidcReason.BAD_CLAIM),
-    "an event that is no object": ({"events": {EVENT: True}}, OidcReason.BAD_CLAIM),
+    "an event that is not an object": ({"events": {EVENT: True}}, OidcReason.BAD_CLAIM),
     "events as a list": ({"events": [EVENT]}, OidcReason.BAD_CLAIM),
     "a nonce": ({"nonce": "n"}, OidcReason.BAD_CLAIM),
     "a null nonce": ({"nonce": None}, OidcReason.BAD_CLAIM),
@@ -87,11 +87,11 @@ REFUSED: dict[str, tuple[dict[str, Any], OidcReason]] = {
     "an empty sid": ({"sid": ""}, OidcReason.BAD_CLAIM),
     "a long sub": ({"sub": "x" * 256}, OidcReason.BAD_CLAIM),
     "no iat": ({"drop": ("iat",)}, OidcReason.MISSING_CLAIM),
-    "an iat that is no number": (
+    "an iat that is not a number": (
         {"iat": "1", "drop": ("exp",)},
         OidcReason.BAD_TIMESTAMP,
     ),
-    "an iat that is no float": (
+    "an iat that is not a float": (
         {"iat": 10**400, "drop": ("exp",)},
         OidcReason.BAD_TIMESTAMP,
     ),

@@ -1,4 +1,4 @@
-"""The verifier's promises that are no attack: nomination, threads, what it returns."""
+"""The verifier's promises that are not about attacks: nomination, threads, what it returns."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
