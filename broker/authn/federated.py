@@ -294,7 +294,7 @@ def _require_valid(
 ) -> None:
     """Refuse if metadata that is fetched from a URL has expired.
 
-    Metadata that was registered by hand does not expire, as at AWS.
+    Metadata that was registered by hand does not expire, as in AWS.
 
     Raises:
         InvalidIdentityToken: its validUntil has passed.

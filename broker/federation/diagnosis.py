@@ -122,7 +122,7 @@ _KNOWN_CASES: tuple[tuple[StrEnum, str, str], ...] = (
             "This looks like an access token of Keycloak's, made for its own account"
             " service. Send the ID token; or give the client (or its scope) a mapper of type"
             " Audience that adds a client id registered here. With Profile=aws a registered"
-            " azp is enough, as at AWS."
+            " azp is enough, as in AWS."
         ),
     ),
     (
@@ -131,7 +131,7 @@ _KNOWN_CASES: tuple[tuple[StrEnum, str, str], ...] = (
         (
             "Have a registered client id put into aud as well (at Keycloak by a mapper of"
             " type Audience), register one of those that aud has, or set Profile=aws: then"
-            " azp alone is compared, as at AWS."
+            " azp alone is compared, as in AWS."
         ),
     ),
 )

@@ -132,8 +132,9 @@ def prove_saml(
     ``options`` and ``metadata`` are the provider's, parsed; ``audiences`` and
     ``recipients`` are the installation's, to which those of the options are added.
     ``decryption_keys`` are the provider's, newest first; ``in_response_to`` as in
-    `AssertionExpectations`; ``request_id`` is named in the refusals that name it at AWS. The pairs of the result are this provider's with roles of its own
-    account and may be none; ``replay_id`` lacks the role, which the caller adds.
+    `AssertionExpectations`; ``request_id`` appears in the refusals in which AWS has it.
+    The pairs of the result are this provider's with roles of its own account and may be
+    none; ``replay_id`` lacks the role, which the caller adds.
 
     Raises:
         InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: the proof is

@@ -2,7 +2,7 @@
 
 They are kept in the account's ``options`` as lists of names and texts. Those of a
 kind stand on one level: what none of the service control policies allows, no
-principal of the account may do. Resource control policies only deny, as at AWS.
+principal of the account may do. Resource control policies only deny, as in AWS.
 
 Source: Organizations User Guide, "Service control policies", "Resource control
 policies" and "Quotas".

@@ -121,7 +121,7 @@ class PrincipalTest:
     def _named(self, principal: Principal) -> Grant:  # noqa: PLR0911  # one a kind
         kind = principal.type
         if kind in _UNSIGNED or kind is PrincipalType.SERVICE:
-            # "*" does not allow unsigned callers (as recorded at AWS), and {"AWS": "*"}
+            # "*" does not allow unsigned callers (as recorded in AWS), and {"AWS": "*"}
             # no services. A Deny covers both.
             if (
                 principal.federated in self.federated

@@ -117,7 +117,7 @@ def test_a_passkey_from_its_making_to_its_end(broker: RunningBroker, iam: Any) -
 
 
 def test_a_passkey_is_no_factor_of_the_api(iam: Any, broker: RunningBroker) -> None:
-    """As at AWS: signed requests show codes."""
+    """As in AWS: signed requests show codes."""
     iam.create_user(UserName="bob")
     key = iam.create_access_key(UserName="bob")["AccessKey"]
     sts = boto3.client(

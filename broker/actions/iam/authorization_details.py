@@ -166,7 +166,7 @@ async def _own_policies(
 async def _aws_policies(
     call: Call, page: PageRequest, details: _Details
 ) -> Page[ManagedPolicy]:
-    """Only those attached somewhere, as at AWS; all on one page."""
+    """Only those attached somewhere, as in AWS; all on one page."""
     del page
     for policy in await list_used_aws_managed(call.directory, call.account):
         details.policies.append(await _policy(call, policy))

@@ -267,7 +267,7 @@ def _is_root_task(given: Given, call: Call) -> bool:
 
 
 async def _refuse_root_password(given: CreateLoginProfileRequest, call: Call) -> None:
-    """At AWS it lets the root recover its password by e-mail; here nothing could."""
+    """In AWS it lets the root recover its password by e-mail; here nothing could."""
     if "Password" in given:
         raise ValidationError("Must not specify a password in an AssumeRoot session.")
     if await call.directory.find_login_profile(call.account, call.account):

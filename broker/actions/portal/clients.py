@@ -59,7 +59,7 @@ class Client:
 
     @property
     def may_refresh(self) -> bool:
-        """Whether it gets refresh tokens: with a scope, as at AWS."""
+        """Whether it gets refresh tokens: with a scope, as in AWS."""
         return bool(self.scopes) and (not self.grants or REFRESH_TOKEN in self.grants)
 
     def may(self, grant: str) -> bool:

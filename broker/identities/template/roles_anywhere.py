@@ -3,7 +3,7 @@
 The properties of ``AWS::RolesAnywhere::TrustAnchor``, ``::Profile`` and ``::CRL``, with
 two that AWS has elsewhere: ``Region``, which is a stack's, and ``TrustAnchorName`` in
 place of ``TrustAnchorArn``, which nobody knows before the trust anchor is there. Names
-need not be unique at AWS; in a template they identify.
+need not be unique in AWS; in a template they identify.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """The accepted signature algorithms, and the key that each needs.
 
-RS and ES with SHA-2 as at AWS, and as extensions PS and Ed25519 (under its old name
+RS and ES with SHA-2 as in AWS, and as extensions PS and Ed25519 (under its old name
 and its new one). There is no HMAC and no ``none``, so neither can be asked for.
 PyJWT's algorithm objects do the arithmetic.
 

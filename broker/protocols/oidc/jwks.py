@@ -25,7 +25,7 @@ from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 
 MAX_JWKS_BYTES = 1 << 20
 MAX_KEYS_PER_TYPE = 100
-"""More keys of one type make all keys of that type unusable, as at AWS."""
+"""More keys of one type make all keys of that type unusable, as in AWS."""
 
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192

@@ -1,7 +1,7 @@
 """The directory's port: what every implementation promises.
 
 Absent entities read as None. Names of users, roles and policies are unique per
-account without regard to case and found without regard to it, as at AWS. Lists are
+account without regard to case and found without regard to it, as in AWS. Lists are
 ordered by name (without regard to case) and stay stable while others write: an item
 that is there the whole time is listed exactly once.
 

@@ -1,4 +1,4 @@
-"""Roles are made, shown, changed and deleted as recorded at AWS."""
+"""Roles are made, shown, changed and deleted as recorded in AWS."""
 
 import json
 from urllib.parse import unquote

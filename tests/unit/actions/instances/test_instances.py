@@ -89,7 +89,7 @@ async def test_the_roles_trust_policy_decides(fleet: Fleet) -> None:
     await fleet.iam("UpdateAssumeRolePolicy", RoleName="web", PolicyDocument=closed)
     reply = await machine.ask("GetInstanceCredentials")
     assert reply.code == "AccessDenied"
-    assert (await fleet.who(before)).startswith(SESSION)  # as at AWS, until it expires
+    assert (await fleet.who(before)).startswith(SESSION)  # as in AWS, until it expires
 
 
 async def test_a_join_token_admits_one_machine(fleet: Fleet) -> None:
@@ -261,7 +261,7 @@ async def test_a_replaced_profile_counts_at_once(fleet: Fleet) -> None:
     assert (before["RoleName"], after["RoleName"]) == ("web", "db")
     assert before["AssociationId"] != after["AssociationId"]
     assert (await fleet.who(await machine.credentials())).startswith(f"{SESSION}/db/")
-    assert (await fleet.who(old)).startswith(f"{SESSION}/web/")  # as at AWS
+    assert (await fleet.who(old)).startswith(f"{SESSION}/web/")  # as in AWS
     await fleet.manage("DisassociateInstanceProfile", InstanceId=machine.instance_id)
     assert "RoleName" not in await machine.association()
     assert (await machine.ask("GetInstanceCredentials")).code == "NoSuchEntity"
