@@ -35,7 +35,7 @@ class ReleaseError(Exception):
 def prepare(root: Path, version: str, date: str) -> None:
     """Move what is unreleased to a section of its own, and set the version everywhere."""
     if not _VERSION.fullmatch(version):
-        raise ReleaseError(f"{version!r} is no version such as 0.2.0 or 0.2.0-rc.1")
+        raise ReleaseError(f"{version!r} is not a version such as 0.2.0 or 0.2.0-rc.1")
     project = root / "pyproject.toml"
     text = project.read_text("utf-8")
     now = tomllib.loads(text)["project"]["version"]

@@ -404,7 +404,7 @@ def test_apply_tells_of_actions_that_no_service_has(broker: RunningBroker) -> No
     assert done.exit_code == 0, done.output
     assert done.stderr.splitlines() == [
         (
-            "? Accounts.777788889999.ManagedPolicies.Typo: Statement 1: s3:GetObjekt is no"
+            "? Accounts.777788889999.ManagedPolicies.Typo: Statement 1: s3:GetObjekt is not an"
             " action of Amazon S3"
         ),
         (

@@ -382,7 +382,7 @@ def test_mappings_say_which_tags_there_are(world: World) -> None:
         mappingRules=[{"specifier": "CN"}],
     )
     assert world.ask(leaf).status_code == 201
-    with pytest.raises(ClientError, match="no specifier"):
+    with pytest.raises(ClientError, match="not a specifier"):
         world.api.put_attribute_mapping(
             profileId=identifier,
             certificateField="x509Subject",

@@ -154,7 +154,7 @@ def test_an_account_that_is_not_there_is_named(
     [
         (("manage-root", ACCOUNT, "--by", "5"), "12-digit"),
         (("manage-root", ACCOUNT, "--by", ACCOUNT), "its own root"),
-        (("regions", ACCOUNT, "--disable", "moon"), "no region"),
+        (("regions", ACCOUNT, "--disable", "moon"), "not a region"),
         (("regions", ACCOUNT, "--disable", "us-east-1"), "cannot be switched off"),
     ],
 )

@@ -130,7 +130,7 @@ def test_a_stale_socket_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
     with private_socket(path):
         assert path.is_socket()
     path.write_text("something")
-    with pytest.raises(ListenError, match="no socket"), private_socket(path):
+    with pytest.raises(ListenError, match="not a socket"), private_socket(path):
         pass
     assert path.read_text() == "something"
     long = tmp_path / ("x" * 120)

@@ -74,7 +74,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no place": ({"Filter": "(uid=x)"}, "{username}"),
     "no filter": ({"Filter": "(uid={username}"}, "is not a filter"),
     "another place": ({"GroupFilter": "(member={user})"}, "{dn} or {username}"),
-    "no attribute": ({"Subject": "entry UUID"}, "no name of an attribute"),
+    "no attribute": ({"Subject": "entry UUID"}, "not a name of an attribute"),
     "no time": ({"TimeoutSeconds": 0}, "0.2"),
 }
 
@@ -89,7 +89,7 @@ def test_what_is_wrong_is_told_with_its_place(folder: Path, case: str) -> None:
 
 def test_names_are_plain(folder: Path) -> None:
     for name in ("Corp", "1", "a b", "x" * 64, ""):
-        with pytest.raises(ValueError, match="no name"):
+        with pytest.raises(ValueError, match="not a name"):
             parse_directories({"Directories": {name: describe()}}, folder)
 
 

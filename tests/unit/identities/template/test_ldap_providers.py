@@ -86,7 +86,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an option of others": ({"Broker": {"GroupAttribute": "x"}}, "not an option"),
     "no truth": ({"Broker": {"SignIn": "perhaps"}}, "true or false"),
     "no table": ({"Broker": {"GroupRoles": ["x"]}}, "GroupRoles"),
-    "no role": ({"Broker": {"GroupRoles": {"staff": ["x"]}}}, "no role's ARN"),
+    "no role": ({"Broker": {"GroupRoles": {"staff": ["x"]}}}, "not a role's ARN"),
     "capitals": ({"Name": "Corp"}, "lower-case"),
     "a host's name": ({"Name": "accounts.google.com"}, "lower-case"),
     "a port": ({"Name": "localhost:8080"}, "lower-case"),
