@@ -59,8 +59,7 @@ class Person:
 class PersonRefusedError(Exception):
     """The person may not sign in; ``state`` is for operators only.
 
-    ``subject`` is empty when the name is nobody's. ``is_gone`` says that the entry is
-    no longer there.
+    ``is_gone`` says that the entry is no longer there.
     """
 
     def __init__(
