@@ -41,6 +41,7 @@ from broker.errors import (
     BrokerError,
     InvalidClientTokenId,
     NoSuchEntity,
+    ProofError,
     ServiceUnavailable,
     SignatureDoesNotMatch,
     ValidationError,
@@ -522,7 +523,9 @@ class Authorizer:
         if question.request is not None:
             entry.source_ip = question.request.source_ip
         entry.resources = (ready.service.arn,)
-        entry.decision, entry.error_code = Outcome.REFUSED, refusal.code
+        is_proof = isinstance(refusal, ProofError)
+        entry.decision = Outcome.REFUSED if is_proof else Outcome.ERROR
+        entry.error_code = refusal.code
         entry.detail = entry.reason = refusal.detail or refusal.words
         await self._log.keep(entry)
 

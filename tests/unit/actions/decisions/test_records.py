@@ -106,6 +106,21 @@ async def test_refusals_are_kept_up_to_a_rate(
     assert len(await records(service, "broker:Authorize")) < 40
 
 
+async def test_a_question_without_a_decision_is_kept_by_what_was_wrong(
+    service: AskingService, alice: Key
+) -> None:
+    """Only a proof that does not count is a refused proof."""
+    for path in ("/other", "/orders//7"):
+        await service.ask(Request=sign(alice, path).described())
+    await service.ask(Request=sign(Key(alice.access_key_id, "a" * 40)).described())
+    kept = await records(service, "broker:Authorize")
+    assert [(one.decision, one.error_code) for one in kept] == [
+        ("error", "AccessDenied"),
+        ("error", "ValidationError"),
+        ("refused", "SignatureDoesNotMatch"),
+    ]
+
+
 async def test_denials_of_one_caller_are_kept_up_to_a_rate(
     service: AskingService, alice: Key
 ) -> None:
