@@ -27,6 +27,7 @@ class World:
             message = await receive()
             self.bodies.append(message["body"])
             assert not message["more_body"]
+            assert (await receive())["type"] == "http.disconnect"
             await send({"type": "http.response.start", "status": 204, "headers": []})
 
     async def ask(self, *chunks: bytes, **more: Any) -> int:
@@ -82,6 +83,13 @@ async def test_a_link_local_address_is_told_without_its_zone(
 ) -> None:
     assert await World(broker).ask(client=("fe80::1%eth0", 1)) == 204
     assert broker.questions[0]["Request"]["SourceIp"] == "fe80::1"
+
+
+async def test_what_is_not_there_is_not_told(broker: FakeBroker) -> None:
+    """A unix socket has no address, and a target without a query no question mark."""
+    assert await World(broker).ask(client=None) == 204
+    assert broker.questions[0]["Request"]["SourceIp"] == ""
+    assert broker.questions[0]["Request"]["Target"] == "/orders/7"
 
 
 async def test_a_refusal_is_in_awss_form(broker: FakeBroker) -> None:

@@ -140,7 +140,12 @@ EXPIRED = {"Code": "ExpiredToken", "Message": "expired"}
 UNKNOWN = {"Code": "InvalidClientTokenId", "Message": "no such key"}
 AMBIGUOUS = {"Code": "ValidationError", "Message": "The path has a semicolon."}
 NO_ROUTE = {"Code": "AccessDenied", "Message": "no action"}
-NOBODY = {"Allowed": False, "Decisions": [], "Principal": None}
+NOBODY = {
+    "Allowed": False,
+    "Decisions": [],
+    "Principal": None,
+    "ContentSha256": None,  # nothing was verified
+}
 
 
 @pytest.mark.parametrize(
@@ -149,6 +154,7 @@ NOBODY = {"Allowed": False, "Decisions": [], "Principal": None}
         (decided(allowed=False), DENIED),
         (decided(Allowed="yes"), None),
         (decided(Principal=None), None),
+        (decided(allowed=False, Principal=None), None),
         (
             decided(**NOBODY, Refusal=EXPIRED),
             Refusal(401, "ExpiredToken", "expired", "r-1"),
