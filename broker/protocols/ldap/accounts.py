@@ -73,11 +73,10 @@ _POLICY_ERRORS = {
     2: AccountState.PASSWORD_MUST_CHANGE,
 }
 _SUCCESS = LDAPResultCode.SUCCESS
-_CONSTRAINT_VIOLATION = LDAPResultCode.CONSTRAINT_VIOLATION
 _UNWILLING = LDAPResultCode.UNWILLING_TO_PERFORM
 _REFUSALS = frozenset(
     {
-        _CONSTRAINT_VIOLATION,
+        LDAPResultCode.CONSTRAINT_VIOLATION,
         LDAPResultCode.NO_SUCH_OBJECT,
         # Said of accounts that have no password.
         LDAPResultCode.INAPPROPRIATE_AUTHENTICATION,
@@ -118,7 +117,7 @@ def state_of_bind(
     found = _SUB_CODE.search(text)
     if found is not None:
         return _SUB_CODES.get(found[1], AccountState.WRONG)
-    if code == _CONSTRAINT_VIOLATION and "retry limit" in text:
+    if "retry limit" in text:
         return AccountState.LOCKED
     return AccountState.WRONG
 
@@ -138,15 +137,13 @@ def _policy_error(value: bytes) -> int:
         reader = ASN1Reader(value).read_sequence()
         while reader:
             header = reader.peek_header()
-            if header.tag.tag_class is not TagClass.CONTEXT_SPECIFIC:
-                return -1
             if header.tag.tag_number == 1:
                 raw = reader.read_octet_string(
                     tag=ASN1Tag(TagClass.CONTEXT_SPECIFIC, 1, is_constructed=False)
                 )
-                return int.from_bytes(raw[:2], "big")
+                return int.from_bytes(raw, "big")
             reader.skip_value(header)
-    except (ValueError, NotImplementedError, NotEnougData):
+    except (ValueError, NotEnougData):
         return -1  # malformed: the bind's own result code decides
     return -1
 
