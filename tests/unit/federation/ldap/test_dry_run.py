@@ -1,16 +1,18 @@
 """What an operator reads about a directory and a person."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from broker.federation.diagnosis import State
+from broker.federation.diagnosis import Check, State
 from broker.federation.ldap.directories import parse_directories
 from broker.federation.ldap.dry_run import LdapDryRun
 from broker.federation.ldap.people import LdapPeople
 from broker.model.entities import LdapProvider
+from broker.model.secret import Secret
 from tests.support.directory_world import describe
 from tests.support.signin import ACCOUNT
 from tests.support.slapd import Slapd, dn_of, group, person, start_slapd
@@ -19,6 +21,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
 
 TAGS = "Attributes can be session tags"
+PASSWORD = "The password is right"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,26 @@ def slapd() -> Iterator[Slapd]:
 async def test_a_value_that_no_tag_can_have_is_named(
     slapd: Slapd, tmp_path: Path, name: str, state: State, found: str
 ) -> None:
-    described = describe(slapd, tmp_path, Tags={"departmentNumber": "Department"})
+    checks = await tried(slapd, tmp_path, name, Tags={"departmentNumber": "Department"})
+    assert (checks[TAGS].state, checks[TAGS].found) == (state, found)
+
+
+async def test_an_empty_password_is_not_sent(slapd: Slapd, tmp_path: Path) -> None:
+    """A directory takes it for an anonymous bind, and says yes."""
+    checks = await tried(slapd, tmp_path, "ann", Secret(""))
+    assert checks[PASSWORD].state is State.FAILED
+    assert "RFC 4513" in checks[PASSWORD].found
+
+
+async def tried(
+    slapd: Slapd,
+    folder: Path,
+    name: str,
+    password: Secret | None = None,
+    **directory: Any,
+) -> Mapping[str, Check]:
+    """The checks of a person, by title."""
+    described = describe(slapd, folder, **directory)
     file = parse_directories({"Directories": {"corp": described}})
     people = LdapPeople("corp", file.directories["corp"])
     provider = LdapProvider(
@@ -50,7 +72,6 @@ async def test_a_value_that_no_tag_can_have_is_named(
         options={},
     )
     dry_run = LdapDryRun(people)
-    await dry_run.try_person(provider, name, None, NOW)
+    await dry_run.try_person(provider, name, password, NOW)
     await people.close()
-    (check,) = [one for one in dry_run.checks if one.title == TAGS]
-    assert (check.state, check.found) == (state, found)
+    return {one.title: one for one in dry_run.checks}

@@ -206,6 +206,16 @@ def _no_base(session: LDAPServer, message: Any) -> None:
         )
 
 
+def _stops_early(session: LDAPServer, message: Any) -> None:
+    """One entry, of who knows how many."""
+    if not _bound(session, message):
+        uid = PartialAttribute(name="uid", values=[b"ann"])
+        session.search_result_entry(message.message_id, "uid=ann", [uid])
+        session.search_result_done(
+            message.message_id, result_code=LDAPResultCode.SIZE_LIMIT_EXCEEDED
+        )
+
+
 def _refuses_service(session: LDAPServer, message: Any) -> None:
     session.bind_response(
         message.message_id, result_code=LDAPResultCode.INVALID_CREDENTIALS
@@ -230,6 +240,11 @@ BAD: dict[str, tuple[Serve, str, str]] = {
     ),
     "says goodbye": (saying(_GOODBYE), "service bind", "closed the session"),
     "has no such base": (answering(_no_base), "search", "NO_SUCH_OBJECT"),
+    "finds fewer than asked for": (
+        answering(_stops_early),
+        "search",
+        "SIZE_LIMIT_EXCEEDED",
+    ),
     "refuses the service": (answering(_refuses_service), "service bind", "refused"),
 }
 
