@@ -139,7 +139,7 @@ async def test_a_leaver_is_told_and_recorded(
     data = {"SAMLResponse": world.response()}
     page = await world.browser().post("/saml", data=data)
     assert page.status_code == 403
-    assert "says that you are not active" in text_of(page)
+    assert "says that you are not active. Ask its administrator" in text_of(page)
     record = await world.recorded("signin:ListRolesWithSAML")
     assert record.error_code == "IDPRejectedClaim"
     assert "is inactive in the directory" in record.detail
