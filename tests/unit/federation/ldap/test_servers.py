@@ -323,15 +323,22 @@ async def _injects(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     await reader.read(65536)
 
 
-@pytest.mark.parametrize("serve", [_strips, _injects], ids=["strips", "injects"])
+@pytest.mark.parametrize(
+    ("serve", "words"),
+    [
+        pytest.param(_strips, "refused StartTLS", id="strips"),
+        pytest.param(_injects, "not LDAP", id="injects"),
+        pytest.param(_endless, "refused StartTLS", id="sends without end"),
+    ],
+)
 async def test_nothing_is_said_without_tls(
-    slapd: Slapd, tmp_path: Path, serve: Serve
+    slapd: Slapd, tmp_path: Path, serve: Serve, words: str
 ) -> None:
     async with (
         serving(serve) as server,
         people_of(slapd, tmp_path, server, StartTLS=True) as people,
     ):
-        with pytest.raises(LdapUnavailableError) as refused:
+        with pytest.raises(LdapUnavailableError, match=words) as refused:
             await prove(people)
         assert refused.value.stage == "TLS"
     assert not _HEARD
