@@ -8,7 +8,6 @@ Source: AWS STS API reference, "AssumeRole", "AssumeRoleWithWebIdentity" and
 "GetFederationToken"; IAM User Guide, "Pass session tags in AWS STS".
 """
 
-import asyncio
 import json
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -24,6 +23,7 @@ from broker.errors import (
     UpstreamUnavailable,
     ValidationError,
 )
+from broker.federation.ambient import AmbientCredentialsError
 from broker.federation.upstream_client import (
     KeyPair,
     UpstreamClient,
@@ -62,8 +62,12 @@ _AWS_MANAGED = ":iam::aws:policy/"
 class Ambient(Protocol):
     """Finds the credentials of the broker's environment: variables, profile, instance."""
 
-    def find(self) -> KeyPair | None:
-        """The credentials, or None; may take a while."""
+    async def find(self) -> KeyPair:
+        """The credentials.
+
+        Raises:
+            AmbientCredentialsError: there are none in time.
+        """
         ...
 
 
@@ -266,6 +270,12 @@ class UpstreamMinter:
         if definition.passes_tags:
             parameters.update(_tags(order.tags, chains=chains))
         if not chains:
+            if keys.session_token:
+                raise UpstreamUnavailable(
+                    f"The upstream {engine.upstream.name} cannot be asked.",
+                    detail="federation tokens need the key pair of a user, and the"
+                    " broker's credentials are temporary",
+                )
             parameters |= {
                 "Action": "GetFederationToken",
                 "Name": order.session_name[:_FEDERATED_NAME_MAX],
@@ -286,13 +296,12 @@ class UpstreamMinter:
 
     async def _keys(self, upstream: Upstream) -> KeyPair:
         if upstream.sealed_secret is None:
-            found = await asyncio.to_thread(self._ambient.find)
-            if found is None:
+            try:
+                return await self._ambient.find()
+            except AmbientCredentialsError as error:
                 raise UpstreamUnavailable(
-                    f"The upstream {upstream.name} cannot be reached.",
-                    detail="the broker's environment has no AWS credentials",
-                )
-            return found
+                    f"The upstream {upstream.name} cannot be asked.", detail=str(error)
+                ) from error
         purpose, column = UPSTREAM_SEAL
         try:
             secret = self._opener.open_sealed(

@@ -10,7 +10,11 @@ import jwt
 import pytest
 
 from broker.actions.sts.upstream_mint import Engine, UpstreamMinter, UpstreamOrder
-from broker.errors import OutboundFederationDisabled, ValidationError
+from broker.errors import (
+    OutboundFederationDisabled,
+    UpstreamUnavailable,
+    ValidationError,
+)
 from broker.federation.upstream_client import KeyPair, UpstreamCredentials
 from broker.identities.outbound import Outbound, first_keys, with_outbound
 from broker.identities.upstream_definition import parse_upstream
@@ -45,7 +49,7 @@ class World:
     session_token: str = ""
     asked: dict[str, str] = field(default_factory=dict)
 
-    def find(self) -> KeyPair:
+    async def find(self) -> KeyPair:
         return KeyPair(
             access_key_id="AKIAAMBIENT",
             secret_access_key=Secret("secret"),
@@ -171,6 +175,15 @@ async def test_a_federated_user_has_a_short_name_and_no_transitive_tags() -> Non
     assert asked["Tags.member.1.Key"] == "team"
     assert not [name for name in asked if name.startswith("Transitive")]
     assert "SourceIdentity" not in asked
+
+
+async def test_a_federated_user_is_not_asked_for_with_temporary_credentials() -> None:
+    world = World("temporary")
+    with pytest.raises(NothingMintedError) as caught:
+        await ask(world, "FederationToken")
+    assert isinstance(caught.value.error, UpstreamUnavailable)
+    assert "key pair of a user" in caught.value.error.detail
+    assert not world.asked
 
 
 async def test_only_policies_of_aws_are_passed_by_name() -> None:
