@@ -99,7 +99,7 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
             *await check_issuers(stores, clock),
             *await check_services(stores, clock),
             *await check_certificates(stores, clock),
-            *await check_upstreams(stores),
+            *await check_upstreams(settings, stores),
             *await check_organisations(settings, stores),
             *await check_directories(settings, stores),
         ):

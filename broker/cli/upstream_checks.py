@@ -1,40 +1,121 @@
-"""What ``broker doctor`` says of upstreams."""
+"""``broker doctor`` on upstreams: what cannot mint as it is set, or cannot be reached."""
 
-from broker.cli.findings import Finding, good, problem
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from broker.cli.findings import Finding, good, problem, warning
+from broker.federation.addresses import AddressRules
+from broker.federation.outbound import OutboundClient
+from broker.federation.upstream_client import (
+    SKEW_SECONDS,
+    UpstreamClient,
+    UpstreamUnclearError,
+    UpstreamUnreachableError,
+)
 from broker.identities.outbound import find_outbound
 from broker.identities.upstream_definition import (
     ALL_ROLES,
+    UpstreamDefinition,
     UpstreamRejected,
     parse_upstream,
 )
-from broker.model.account import Account
-from broker.model.upstream import Upstream
+from broker.model.account import Account, AccountId
+from broker.settings import Settings
 from broker.storage import Stores
 from broker.stores.directory.port import DirectoryReader
 
 _SUBJECT = "upstreams"
+_ALL_SECONDS = 20
+_AT_A_TIME = 16
 
 
-async def check_upstreams(stores: Stores) -> list[Finding]:
-    """Find upstreams that cannot mint as they are."""
+async def check_upstreams(settings: Settings, stores: Stores) -> list[Finding]:
+    """Find upstreams that cannot mint as they are set, or cannot be reached.
+
+    Takes at most 20 seconds for all of them.
+    """
     found: list[Finding] = []
+    addresses: dict[tuple[AccountId, str], list[str]] = {}
     count = 0
     for account in await stores.directory.list_accounts():
         for one in await stores.directory.list_upstreams(account.account_id):
             count += 1
-            found += await _check(stores.directory, account, one)
-    return [*([good(_SUBJECT, f"{count} set")] if count else []), *found]
+            where = f"{one.name} of {account.account_id}"
+            again = f"broker upstreams set {one.name} --account {account.account_id}"
+            try:
+                definition = parse_upstream(one.definition)
+            except UpstreamRejected as error:
+                text = f"{where} cannot be read: {error}"
+                found.append(problem(_SUBJECT, text, f"{again} FILE"))
+                continue
+            for url in filter(None, (definition.endpoint, definition.sign_in)):
+                addresses.setdefault((account.account_id, url), []).append(where)
+            found += await _check(stores.directory, account, definition, where, again)
+    if not count:
+        return []
+    reached = await _reach(settings, addresses)
+    return [good(_SUBJECT, f"{count} set"), *found, *reached]
+
+
+async def _reach(
+    settings: Settings, addresses: Mapping[tuple[AccountId, str], Sequence[str]]
+) -> list[Finding]:
+    """Ask each address for an answer of any kind."""
+    client = UpstreamClient(
+        OutboundClient(
+            AddressRules(settings.internal_issuers), ca_file=settings.ca_file
+        )
+    )
+    slots = asyncio.Semaphore(_AT_A_TIME)
+
+    async def ask(account: AccountId, url: str, where: str) -> list[Finding]:
+        try:
+            async with slots:
+                ahead = await client.seconds_ahead(account, url)
+        except (UpstreamUnreachableError, UpstreamUnclearError) as error:
+            return [
+                problem(
+                    _SUBJECT,
+                    f"{where}: {url} does not answer: {error}",
+                    "check DNS, network and certificate (BROKER_CA_FILE); a private"
+                    " address needs BROKER_INTERNAL_ISSUERS",
+                )
+            ]
+        if ahead is None or abs(ahead) < SKEW_SECONDS:
+            return []
+        return [
+            problem(
+                _SUBJECT,
+                f"{where}: the clocks of {url} and of the broker differ by"
+                f" {abs(ahead):.0f} seconds",
+                "set the one that is wrong by NTP",
+            )
+        ]
+
+    asked = [
+        asyncio.create_task(ask(account, url, ", ".join(names)))
+        for (account, url), names in addresses.items()
+    ]
+    try:
+        done, late = await asyncio.wait(asked, timeout=_ALL_SECONDS)
+        for one in late:
+            one.cancel()
+        found = [finding for one in asked if one in done for finding in one.result()]
+        if late:
+            text = f"no answer within {_ALL_SECONDS} s from {len(late)} address(es)"
+            found.append(warning(_SUBJECT, text, "try it again"))
+        return found
+    finally:
+        await client.close()
 
 
 async def _check(
-    directory: DirectoryReader, account: Account, one: Upstream
+    directory: DirectoryReader,
+    account: Account,
+    definition: UpstreamDefinition,
+    where: str,
+    again: str,
 ) -> list[Finding]:
-    where = f"{one.name} of {account.account_id}"
-    again = f"broker upstreams set {one.name} --account {account.account_id}"
-    try:
-        definition = parse_upstream(one.definition)
-    except UpstreamRejected as error:
-        return [problem(_SUBJECT, f"{where} cannot be read: {error}", f"{again} FILE")]
     found = []
     outbound = find_outbound(account)
     if definition.method == "WebIdentity" and not (outbound and outbound.enabled):

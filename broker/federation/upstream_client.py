@@ -32,11 +32,13 @@ UPSTREAM_SECONDS = 10.0
 IN_FLIGHT_MAX = 64
 """Requests to one upstream at a time; more are refused at once."""
 
+SKEW_SECONDS = 60
+"""From here on, a difference between two clocks is worth a word."""
+
 ANSWER_BYTES_MAX = 262_144
 VERSION: Final = "2011-06-15"
 
 _UPSTREAMS_MAX = 256
-_SKEW_SECONDS = 60
 _OK = 200
 _FAULT = 500
 _UNAVAILABLE = 503
@@ -50,7 +52,6 @@ _NOT_SENT = (
     httpx2.PoolTimeout,
     httpx2.UnsupportedProtocol,
 )
-_CLOCK = frozenset({"RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch"})
 
 
 class UpstreamRefusedError(Exception):
@@ -172,6 +173,17 @@ class UpstreamClient:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UpstreamUnclearError("the answer has no SigninToken") from error
 
+    async def seconds_ahead(self, account: AccountId, url: str) -> float | None:
+        """How far an upstream's clock is ahead of the broker's; None if it has none.
+
+        Any answer will do, and nothing is minted.
+
+        Raises:
+            UpstreamUnreachableError, UpstreamUnclearError: there was no answer.
+        """
+        headers = {"host": urlsplit(url).netloc}
+        return _seconds_ahead(await self._send(account, "GET", url, headers, b""))
+
     async def close(self) -> None:
         """Close all connections."""
         for pool in self._pools.values():
@@ -262,7 +274,7 @@ def _signed(
 
 @cache
 def _parser() -> tuple[Any, Any]:
-    """What reads Query answers, from botocore of Query answers, and the model of STS."""
+    """Botocore's reader of Query answers, and its model of STS."""
     from botocore.loaders import Loader  # noqa: PLC0415  # only where it is needed
     from botocore.model import ServiceModel  # noqa: PLC0415  # above
     from botocore.parsers import create_parser  # noqa: PLC0415  # above
@@ -293,7 +305,7 @@ def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
         if not code[:1].isalpha() or answer.status_code >= _FAULT:
             raise UpstreamUnclearError(f"it answered {answer.status_code} {code:.100}")
         raise UpstreamRefusedError(
-            code, f"{fault.get('Message', '')}{_skew(code, answer)}"
+            code, f"{fault.get('Message', '')}{_skew(answer)}"
         )
     try:
         credentials = found["Credentials"]
@@ -321,15 +333,17 @@ def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
     return made
 
 
-def _skew(code: str, answer: httpx2.Response) -> str:
-    """What to say of the clocks, where a signature's time may be to blame."""
-    if code not in _CLOCK:
+def _skew(answer: httpx2.Response) -> str:
+    """What to say of the clocks, with any code: STS has many for what is too old."""
+    seconds = _seconds_ahead(answer)
+    if seconds is None or abs(seconds) < SKEW_SECONDS:
         return ""
+    return f" (its clock and the broker's differ by {abs(seconds):.0f} seconds)"
+
+
+def _seconds_ahead(answer: httpx2.Response) -> float | None:
     try:
         theirs = parsedate_to_datetime(answer.headers["date"])
-        seconds = abs((datetime.now(UTC) - theirs).total_seconds())
-    except (KeyError, ValueError, TypeError):
-        return ""
-    if seconds < _SKEW_SECONDS:
-        return ""
-    return f" (its clock and the broker's differ by {seconds:.0f} seconds)"
+        return (theirs - datetime.now(UTC)).total_seconds()
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,13 +33,14 @@ def granted(number: int = 1, operation: str = "AssumeRole") -> bytes:
 class FakeSts:
     """What it answers may be changed while it runs.
 
-    ``status`` None closes the connection, ``body`` None is fresh credentials. While
-    ``holds``, it answers nothing; ``arrived`` is released at each request.
+    ``status`` None closes the connection, ``body`` None is fresh credentials. After
+    `hold`, it answers nothing; ``arrived`` is released at each POST.
     """
 
     port: int
     status: int | None = 200
     body: bytes | None = None
+    minutes_ahead: int = 0
     asked: int = 0
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     goes_on: threading.Event = field(default_factory=threading.Event)
@@ -90,6 +92,15 @@ def fake_sts(
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
+
+        def do_GET(self) -> None:
+            there.goes_on.wait()
+            self.send_response(404)
+            self.end_headers()
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            now = time.time() if timestamp is None else timestamp
+            return super().date_time_string(now + 60 * there.minutes_ahead)
 
         def log_message(self, *_args: object) -> None:
             pass

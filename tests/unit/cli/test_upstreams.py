@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from broker.cli import upstream_checks
 from broker.errors import OperatorError
+from tests.support.upstream import fake_sts
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 AWS = "arn:aws:iam::999988887777:role"
@@ -32,7 +34,7 @@ def upstream(
 
     def set_it(name: str, *roles: str, **members: str) -> None:
         definition = {
-            "Endpoint": "https://sts.example",
+            "Endpoint": "https://127.0.0.1:1",
             "Roles": {role: f"{AWS}/{role}" for role in roles},
             **members,
         }
@@ -83,6 +85,35 @@ def test_one_thing_is_set_at_a_time(
     assert not cli.lines("upstreams", "list", "--json")
 
 
+def test_doctor_asks_each_address(
+    cli: CommandLine, upstream: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signs_in = {"SignIn": "https://10.0.0.1/", "Console": "https://10.0.0.1/"}
+    with fake_sts() as there:
+        monkeypatch.setenv("BROKER_INTERNAL_ISSUERS", f"127.0.0.1:{there.port}")
+        upstream("aws", "ReadOnly", Method="AssumeRole", Endpoint=there.url)
+        assert "does not answer" not in cli("doctor")
+        there.minutes_ahead = -10
+        said = cli("doctor", fails=True)
+        assert f"aws of {ACCOUNT}: the clocks of {there.url} and of" in said
+        upstream("aws", "ReadOnly", Method="AssumeRole", Endpoint=there.url, **signs_in)
+        said = cli("doctor", fails=True)
+        assert "https://10.0.0.1/ does not answer: 10.0.0.1 is 10.0.0.1, which" in said
+    said = cli("doctor", fails=True)
+    assert f"aws of {ACCOUNT}: {there.url} does not answer" in said
+
+
+def test_doctor_does_not_wait_for_what_hangs(
+    cli: CommandLine, upstream: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream_checks, "_ALL_SECONDS", 0.2)
+    with fake_sts() as there:
+        there.hold()
+        monkeypatch.setenv("BROKER_INTERNAL_ISSUERS", f"127.0.0.1:{there.port}")
+        upstream("aws", "ReadOnly", Method="AssumeRole", Endpoint=there.url)
+        assert "no answer within 0.2 s from 1" in cli("doctor")
+
+
 def test_doctor_says_which_cannot_mint(
     cli: CommandLine, upstream: Callable[..., None]
 ) -> None:
@@ -94,4 +125,5 @@ def test_doctor_says_which_cannot_mint(
     assert f"aws of {ACCOUNT} needs tokens of the account" in said
     assert "the role Missing, which is not there" in said
     assert "the role READONLY, which is spelled ReadOnly" in said
-    assert f"keys of {ACCOUNT}" not in said
+    assert f"keys of {ACCOUNT} needs" not in said
+    assert f"keys of {ACCOUNT} is for" not in said

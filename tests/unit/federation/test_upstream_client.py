@@ -423,14 +423,59 @@ async def test_a_closed_port_is_unreachable() -> None:
         await ask_at(there)
 
 
+def dated(minutes: int) -> str:
+    theirs = datetime.now(UTC) + timedelta(minutes=minutes)
+    return f"date: {format_datetime(theirs)}"
+
+
 @pytest.mark.parametrize("minutes", [-30, 0, 30])
-async def test_clocks_that_differ_are_told(minutes: int) -> None:
-    theirs = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes))
-    answer = fault("SignatureDoesNotMatch", 403, "Signature expired", f"date: {theirs}")
+@pytest.mark.parametrize(
+    "code", ["SignatureDoesNotMatch", "ExpiredTokenException", "InvalidIdentityToken"]
+)
+async def test_clocks_that_differ_are_told(code: str, minutes: int) -> None:
+    answer = fault(code, 403, "expired", dated(minutes))
     async with serving(says(answer)) as there:
         with pytest.raises(Refused) as caught:
             await ask_at(there)
     assert ("clock" in str(caught.value)) == bool(minutes)
+
+
+@pytest.mark.parametrize("minutes", [-30, 0, 30])
+async def test_an_upstreams_clock_is_read_from_any_answer(minutes: int) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET /there ")
+        writer.write(whole("no", 404, dated(minutes)))
+        await writer.drain()
+
+    async with serving(serve) as there:
+        found = await seconds_ahead(there.port)
+    assert found is not None
+    assert abs(found - 60 * minutes) < upstream_client.SKEW_SECONDS
+
+
+async def test_an_upstream_without_a_clock_or_an_answer() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(whole("", 204))
+        await writer.drain()
+
+    async with serving(serve) as there:
+        assert await seconds_ahead(there.port) is None
+    with pytest.raises(Unreachable):
+        await seconds_ahead(there.port)
+    async with serving(stay) as there:
+        with pytest.raises(Unclear):
+            await asyncio.wait_for(seconds_ahead(there.port), 20 * DEADLINE)
+
+
+async def seconds_ahead(port: int) -> float | None:
+    upstream = UpstreamClient(outbound(f"127.0.0.1:{port}"))
+    try:
+        return await upstream.seconds_ahead(
+            AccountId(ACCOUNT), f"http://127.0.0.1:{port}/there"
+        )
+    finally:
+        await upstream.close()
 
 
 @pytest.mark.parametrize("said", ["", "yesterday", "Thu, 99 Foo 2026 00:00:00 GMT"])
