@@ -1,6 +1,5 @@
 """The page of one role: permissions, trust policy and live sessions."""
 
-import json
 import re
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -19,6 +18,7 @@ from broker.administration.upstreams import find_upstream_of
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, NoSuchEntity, ValidationError
 from broker.model.audit import AuditRecord
+from broker.model.revocation import OLDER_SESSIONS, deny_older_sessions
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
 from broker.sessions.revoke import forget_session
 from broker.stores.cache.port import SessionRecord
@@ -26,8 +26,6 @@ from broker.stores.cache.port import SessionRecord
 HERE = roles.HERE
 ONE = "/console/roles/role"
 WHO = "/console/roles/who"
-REVOKED = "AWSRevokeOlderSessions"
-"""The inline policy that AWS's console adds to revoke a role's active sessions."""
 
 _MINUTES = re.compile(r"[0-9]{1,4}")
 _SHOWN_SESSIONS = 20
@@ -63,7 +61,7 @@ async def _page(visit: Visit) -> Response:
             for field in ("policy", "tags", "boundary", "description", "minutes")
         },
         boundary=role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""),
-        revoked=REVOKED,
+        revoked=OLDER_SESSIONS,
         upstream=await find_upstream_of(visit, role["RoleName"]),
     )
 
@@ -122,23 +120,11 @@ async def _delete_inline(visit: Visit, name: str) -> None:
 
 async def _revoke_older(visit: Visit, name: str) -> None:
     """Revoke sessions issued before now, with the policy that AWS's console uses."""
-    now = visit.now.astimezone(UTC)
-    statement = {
-        "Effect": "Deny",
-        "Action": ["*"],
-        "Resource": ["*"],
-        "Condition": {
-            "DateLessThan": {
-                "aws:TokenIssueTime": now.strftime("%Y-%m-%dT%H:%M:%S.000Z")
-            }
-        },
-    }
-    document = {"Version": "2012-10-17", "Statement": [statement]}
     await visit.iam(
         "PutRolePolicy",
         RoleName=name,
-        PolicyName=REVOKED,
-        PolicyDocument=json.dumps(document),
+        PolicyName=OLDER_SESSIONS,
+        PolicyDocument=deny_older_sessions(visit.now.astimezone(UTC)),
     )
 
 

@@ -17,6 +17,7 @@ from broker.cli.operator import AccountArgument, operator_entry, with_installati
 from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import format_duration, format_time
 from broker.cli.upstream_limits import (
+    UpstreamRole,
     upstream_roles,
     words_on_upstreams,
 )
@@ -164,7 +165,10 @@ def show(key: KeyArgument) -> None:
         described["lineage"] = show_lineage(record.lineage)
         described["state"] = await _state(installation, record.account, record)
         beyond = await upstream_roles(
-            installation.stores.directory, record.account, record.principal_id
+            installation.stores.directory,
+            record.account,
+            record.principal_id,
+            else_all=False,
         )
         if beyond:
             described["upstream"] = beyond[0].name
@@ -203,6 +207,14 @@ def revoke(
         typer.Option(help="Only this subject (NameID or sub), in the account TARGET."),
     ] = "",
     reason: Annotated[str, typer.Option(help="A reason for the audit record.")] = "",
+    upstream: Annotated[
+        bool,
+        typer.Option(
+            "--upstream",
+            help="Where an upstream gives the credentials: end all older sessions of its"
+            " roles there.",
+        ),
+    ] = False,
 ) -> None:
     """Revoke one session, or all that were issued so far.
 
@@ -223,7 +235,9 @@ def revoke(
     )
     mark = source_identity_target(source_identity) if source_identity else provider
 
-    async def work(installation: "Installation") -> str:
+    async def work(
+        installation: "Installation",
+    ) -> tuple[AccountId, tuple[UpstreamRole, ...], datetime]:
         directory = installation.stores.directory
         now = installation.clock.now()
         found = await _find_session(installation, target) if one else None
@@ -266,14 +280,31 @@ def revoke(
         if one:
             await forget_session(installation.stores.cache, target)
         role_id = found[0].principal_id if found else before
-        roles = await upstream_roles(directory, owner, role_id)
-        return words_on_upstreams(roles, now) if roles else ""
+        roles = await upstream_roles(directory, owner, role_id, else_all=True)
+        return owner, roles, now
 
-    beyond = with_installation(work)
+    owner, roles, now = with_installation(work)
     whose = next(filter(None, (source_identity, subject, target, provider)))
     say(f"Revoked: {whose}")
-    if beyond:
-        say(beyond)
+    if roles:
+        _go_on(owner, roles, now, ends=upstream)
+
+
+def _go_on(
+    account: AccountId,
+    roles: tuple[UpstreamRole, ...],
+    now: datetime,
+    *,
+    ends: bool,
+) -> None:
+    """Say what a revocation leaves open at upstreams, or end it there."""
+    if not ends:
+        say(words_on_upstreams(roles, now))
+        return
+    # What it needs takes a second to import.
+    from broker.cli.upstream_revocation import end_older_sessions  # noqa: PLC0415
+
+    end_older_sessions(account, roles, now)
 
 
 def _check_combined(

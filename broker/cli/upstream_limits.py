@@ -1,15 +1,19 @@
 """What to say where a revocation does not reach: credentials that an upstream gave."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 
 from broker.model.account import AccountId
+from broker.model.page import read_pages
+from broker.model.revocation import OLDER_SESSIONS, deny_older_sessions
 from broker.stores.directory.port import DirectoryReader
 
+_PAGE = 500
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, order=True)
 class UpstreamRole:
     """An upstream and a role there; empty for federation tokens."""
 
@@ -18,48 +22,48 @@ class UpstreamRole:
 
 
 async def upstream_roles(
-    directory: DirectoryReader, account: AccountId, role_id: str
+    directory: DirectoryReader, account: AccountId, role_id: str, *, else_all: bool
 ) -> tuple[UpstreamRole, ...]:
-    """The upstream that mints for a role; all of the account where it is not a role's id.
+    """The upstream that mints for a role, if any.
+
+    With ``else_all``, all upstream roles of the account for what is not a role's id.
 
     Raises:
         StoreUnavailableError: the database is away.
     """
     found = await directory.list_upstreams(account)
-    if not found:
+    role = await directory.find_role_by_id(account, role_id) if found else None
+    if not found or (role is None and not else_all):
         return ()
     # What it needs takes a while to import.
     from broker.identities.upstream_definition import (  # noqa: PLC0415
+        ALL_ROLES,
         find_upstream_role,
         parse_upstream,
     )
 
     upstreams = {one.name: parse_upstream(one.definition) for one in found}
-    role = await directory.find_role_by_id(account, role_id)
     if role is not None:
-        mapped = find_upstream_role(role.name, upstreams)
-        return () if mapped is None else (UpstreamRole(*mapped),)
-    return tuple(
-        UpstreamRole(name, arn)
-        for name, definition in upstreams.items()
-        for arn in definition.roles.values()
-    )
+        names = {role.name}
+    else:
+        # Named ones may have been deleted here, and have sessions there.
+        names = {name for one in upstreams.values() for name in one.roles}
+        names.discard(ALL_ROLES)
+        read = partial(directory.list_roles, account, "/")
+        async for page in read_pages(read, _PAGE):
+            names |= {one.name for one in page}
+    each = (find_upstream_role(name, upstreams) for name in sorted(names))
+    return tuple(dict.fromkeys(UpstreamRole(*one) for one in each if one is not None))
 
 
 def words_on_upstreams(roles: Iterable[UpstreamRole], now: datetime) -> str:
-    """What a revocation leaves open, and the statement that ends it there."""
+    """What a revocation leaves open, and the policy that ends it there."""
     listed = "\n".join(
-        f"  {one.role_arn or 'federation tokens'} ({one.name})" for one in roles
+        f"  {one.role_arn or 'the user of its federation tokens'} ({one.name})"
+        for one in roles
     )
-    statement = {
-        "Effect": "Deny",
-        "Action": "*",
-        "Resource": "*",
-        "Condition": {
-            "DateLessThan": {"aws:TokenIssueTime": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
-        },
-    }
     return (
         "Credentials that an upstream gave stay valid there until they end. To end them,"
-        f" attach this statement to\n{listed}\n{json.dumps(statement, indent=2)}"
+        f" attach this policy ({OLDER_SESSIONS}) to\n{listed}\n"
+        f"{deny_older_sessions(now + timedelta(seconds=1))}"
     )

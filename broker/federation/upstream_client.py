@@ -23,6 +23,7 @@ import httpx2
 
 from broker.federation.outbound import OutboundClient
 from broker.model.account import AccountId
+from broker.model.revocation import OLDER_SESSIONS
 from broker.model.secret import Secret
 from broker.model.struct import struct
 
@@ -37,6 +38,7 @@ SKEW_SECONDS = 60
 
 ANSWER_BYTES_MAX = 262_144
 VERSION: Final = "2011-06-15"
+IAM_VERSION: Final = "2010-05-08"
 
 _UPSTREAMS_MAX = 256
 _OK = 200
@@ -122,17 +124,37 @@ class UpstreamClient:
             UpstreamUnclearError: it was asked, and did not answer in time or not
                 readably.
         """
-        body = urlencode({**parameters, "Version": VERSION}).encode()
-        headers = {
-            "content-type": "application/x-www-form-urlencoded; charset=utf-8",
-            "host": urlsplit(endpoint).netloc,
-        }
-        if keys is not None:
-            headers = await asyncio.to_thread(
-                _signed, endpoint, body, headers, region, keys
-            )
-        answer = await self._send(account, "POST", endpoint, headers, body)
+        asked = {**parameters, "Version": VERSION}
+        answer = await self._call(account, endpoint, asked, ("sts", region), keys)
         return _read(parameters["Action"], answer)
+
+    async def deny_older(
+        self,
+        account: AccountId,
+        endpoint: str,
+        role: str,
+        policy: str,
+        *,
+        region: str,
+        keys: KeyPair,
+    ) -> None:
+        """Give a role of the upstream the inline policy `OLDER_SESSIONS`.
+
+        Raises:
+            UpstreamRefusedError, UpstreamUnreachableError, UpstreamUnclearError: as
+                `assume` does.
+        """
+        asked = {
+            "Action": "PutRolePolicy",
+            "RoleName": role,
+            "PolicyName": OLDER_SESSIONS,
+            "PolicyDocument": policy,
+            "Version": IAM_VERSION,
+        }
+        answer = await self._call(account, endpoint, asked, ("iam", region), keys)
+        _parse(answer)
+        if b"<PutRolePolicyResponse" not in answer.content:
+            raise UpstreamUnclearError("the answer is another's")
 
     async def signin_token(
         self,
@@ -189,6 +211,26 @@ class UpstreamClient:
         for pool in self._pools.values():
             await pool.client.aclose()
         self._pools.clear()
+
+    async def _call(
+        self,
+        account: AccountId,
+        endpoint: str,
+        parameters: Mapping[str, str],
+        scope: tuple[str, str],
+        keys: KeyPair | None,
+    ) -> httpx2.Response:
+        """Call an operation of the Query API; ``scope`` is service and region."""
+        body = urlencode(parameters).encode()
+        headers = {
+            "content-type": "application/x-www-form-urlencoded; charset=utf-8",
+            "host": urlsplit(endpoint).netloc,
+        }
+        if keys is not None:
+            headers = await asyncio.to_thread(
+                _signed, endpoint, body, headers, scope, keys
+            )
+        return await self._send(account, "POST", endpoint, headers, body)
 
     async def _send(
         self,
@@ -252,7 +294,11 @@ class _Pool:
 
 
 def _signed(
-    url: str, body: bytes, headers: Mapping[str, str], region: str, keys: KeyPair
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    scope: tuple[str, str],
+    keys: KeyPair,
 ) -> dict[str, str]:
     """The headers of a signed request, by botocore's signer."""
     from botocore.auth import SigV4Auth  # noqa: PLC0415  # only where it is needed
@@ -266,8 +312,7 @@ def _signed(
             keys.secret_access_key.reveal(),
             keys.session_token or None,
         ),
-        "sts",
-        region,
+        *scope,
     ).add_auth(request)
     return dict(request.headers.items())
 
@@ -283,16 +328,17 @@ def _parser() -> tuple[Any, Any]:
     return create_parser("query"), ServiceModel(model, "sts")
 
 
-def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
+def _parse(answer: httpx2.Response, operation: str = "") -> dict[str, Any]:
+    """What an operation of STS answers; without one, only whether it is an error."""
     parser, model = _parser()
-    shape = model.operation_model(operation).output_shape
+    shape = model.operation_model(operation).output_shape if operation else None
     parts = {
         "status_code": answer.status_code,
         "headers": dict(answer.headers),
         "body": answer.content,
     }
     try:
-        found = parser.parse(parts, shape)
+        found: dict[str, Any] = parser.parse(parts, shape)
     except Exception as error:  # each fault has an error of its own
         raise UpstreamUnclearError(
             f"it answered {answer.status_code}, which cannot be read"
@@ -304,9 +350,12 @@ def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
             raise UpstreamUnreachableError(f"it answered {code}")
         if not code[:1].isalpha() or answer.status_code >= _FAULT:
             raise UpstreamUnclearError(f"it answered {answer.status_code} {code:.100}")
-        raise UpstreamRefusedError(
-            code, f"{fault.get('Message', '')}{_skew(answer)}"
-        )
+        raise UpstreamRefusedError(code, f"{fault.get('Message', '')}{_skew(answer)}")
+    return found
+
+
+def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
+    found = _parse(answer, operation)
     try:
         credentials = found["Credentials"]
         expiration = credentials["Expiration"].astimezone(UTC)

@@ -18,6 +18,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_pascal
 
+from broker.model.arn import Arn
+
 DEFINITION_CHARACTERS_MAX = 65_536
 ALL_ROLES = "*"
 ROLE_NAME = "{RoleName}"
@@ -26,6 +28,7 @@ _URL = r"^https?://[A-Za-z0-9.:\[\]_-]{1,255}(/[!-~]{0,255})?$"
 _REGION = r"^[a-z0-9]+(?:-[a-z0-9]+){0,7}$"
 
 Url = Annotated[str, StringConstraints(pattern=_URL)]
+Region = Annotated[str, StringConstraints(pattern=_REGION, max_length=64)]
 RoleName = Annotated[str, StringConstraints(pattern=r"^(?:[\w+=,.@-]{1,64}|\*)$")]
 RoleArn = Annotated[
     str, StringConstraints(pattern=r"^arn:[a-z0-9-]+:[!-~]{1,1000}$", max_length=1024)
@@ -34,6 +37,28 @@ RoleArn = Annotated[
 
 class UpstreamRejected(Exception):
     """The definition cannot stand; the text says where and why."""
+
+
+_CONFIG = ConfigDict(
+    extra="forbid",
+    frozen=True,
+    strict=True,
+    alias_generator=to_pascal,
+    validate_by_alias=True,
+)
+
+
+class UpstreamRevocation(BaseModel):
+    """How older sessions of the upstream roles are ended there.
+
+    ``role`` may call ``PutRolePolicy`` for them; ``endpoint`` is IAM's.
+    """
+
+    model_config = _CONFIG
+
+    role: RoleArn
+    endpoint: Url = "https://iam.amazonaws.com"
+    region: Region = "us-east-1"
 
 
 class UpstreamDefinition(BaseModel):
@@ -46,21 +71,14 @@ class UpstreamDefinition(BaseModel):
     roles to upstream roles; ``*`` stands for all others, and ``{RoleName}`` for the
     role's own name. ``audience`` is what the token is for. ``sign_in`` is the
     federation endpoint that gives console links, ``console`` where those lead and
-    ``issuer`` where the upstream sends people when their session ends.
+    ``issuer`` where the upstream sends people when their session ends. ``revocation``
+    is there where the broker may end sessions at the upstream.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        alias_generator=to_pascal,
-        validate_by_alias=True,
-    )
+    model_config = _CONFIG
 
     endpoint: Url
-    region: Annotated[str, StringConstraints(pattern=_REGION, max_length=64)] = (
-        "us-east-1"
-    )
+    region: Region = "us-east-1"
     method: Literal["WebIdentity", "AssumeRole", "FederationToken"] = "WebIdentity"
     audience: Annotated[str, StringConstraints(min_length=1, max_length=255)] = (
         "sts.amazonaws.com"
@@ -71,6 +89,7 @@ class UpstreamDefinition(BaseModel):
     sign_in: Url | None = None
     console: Url | None = None
     issuer: Url | None = None
+    revocation: UpstreamRevocation | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -83,7 +102,31 @@ class UpstreamDefinition(BaseModel):
                 )
         if self.sign_in is not None and self.console is None:
             raise ValueError("SignIn needs Console, the address it leads to")
+        if self.revocation is not None:
+            self._check_revocation(self.revocation.role)
         return self
+
+    def _check_revocation(self, revoker: str) -> None:
+        if self.method == "FederationToken":
+            raise ValueError("Revocation: federation tokens have no role there")
+        for name, arn in self.roles.items():
+            if Arn.parse(arn).account != Arn.parse(revoker).account:
+                raise ValueError(
+                    f"Revocation: the role of {name} is in another account"
+                )
+            if _may_be(arn, revoker):
+                raise ValueError(f"Revocation: {name} would give its role")
+
+
+def _may_be(arn: str, role_arn: str) -> bool:
+    """Whether an entry's ARN is this role's, for some role here."""
+    arn, role_arn = arn.lower(), role_arn.lower()
+    before, placeholder, rest = arn.partition(ROLE_NAME.lower())
+    if not placeholder:
+        return arn == role_arn
+    after = rest.rpartition(ROLE_NAME.lower())[2]
+    name = role_arn.removeprefix(before).removesuffix(after)
+    return role_arn == f"{before}{name}{after}" and "/" not in name
 
 
 def find_upstream_role(

@@ -1,5 +1,6 @@
 """What no longer counts although it has not expired."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,8 +16,26 @@ Nothing is made from what is revoked, so all that came from it has ended by then
 session lasts longer than 36 hours.
 """
 
+OLDER_SESSIONS = "AWSRevokeOlderSessions"
+"""The inline policy that AWS's console adds to revoke a role's active sessions."""
+
 _SEPARATOR = "/"
 _SESSION_PARTS = 4
+
+
+def deny_older_sessions(before: datetime) -> str:
+    """The text of `OLDER_SESSIONS`; ``before`` is in UTC and counts in seconds."""
+    statement = {
+        "Effect": "Deny",
+        "Action": ["*"],
+        "Resource": ["*"],
+        "Condition": {
+            "DateLessThan": {
+                "aws:TokenIssueTime": before.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+            }
+        },
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -345,7 +345,63 @@ def test_a_revocation_says_that_it_does_not_reach_there(world: World) -> None:
     assert signin_token(world, world.front.web_identity()).status_code == 200
     admin = f"arn:aws:iam::{ACCOUNT}:role/Admin"
     assert "TokenIssueTime" not in command("sessions", "revoke", admin)
+    # A user's sessions may have led to each of them.
+    root = world.front.broker.client("sts", world.front.root).get_session_token()
+    key_id = root["Credentials"]["AccessKeyId"]
+    assert "upstream" not in json.loads(command("sessions", "show", key_id))
+    said = command("sessions", "revoke", key_id)
+    assert f"{UPSTREAM_ROLE} (to-Reader)" in said
+    assert "the user of its federation tokens (to-Tokens)" in said
     assert world.there(answer)
+
+
+def test_a_revocation_reaches_the_upstream_where_it_may(world: World) -> None:
+    iam = world.upstream.client("iam", world.upstream_root)
+    for name, subject, allowed in (
+        ("Ended", role_arn("Ended"), policy("iam:List*")),
+        (
+            "Revoker",
+            f"arn:aws:iam::{ACCOUNT}:upstream/to-Ended",
+            policy("iam:PutRolePolicy", UPSTREAM_ROLE.replace("ReadOnly", "Ended")),
+        ),
+    ):
+        trusted = iam.get_role(RoleName="ReadOnly")["Role"]["AssumeRolePolicyDocument"]
+        text = json.dumps(trusted).replace(READER, subject)
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=text)
+        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=allowed)
+    front = world.front.iam
+    trusted = front.get_role(RoleName="Admin")["Role"]["AssumeRolePolicyDocument"]
+    front.create_role(RoleName="Ended", AssumeRolePolicyDocument=json.dumps(trusted))
+    ended = UPSTREAM_ROLE.replace("ReadOnly", "Ended")
+    revocation = {
+        "Role": UPSTREAM_ROLE.replace("ReadOnly", "Revoker"),
+        "Endpoint": world.upstream.url,
+    }
+    world.set("Ended", Roles={"Ended": ended}, Revocation=revocation)
+    time.sleep(1.2)  # until the worker knows
+    there = world.upstream.client("iam", Key.of(world.saml("Ended")["Credentials"]))
+    assert there.list_users()
+    command = world.front.broker.command
+    said = command("sessions", "revoke", role_arn("Ended"), "--upstream")
+    assert f"Ended in to-Ended: older sessions of {ended}" in said
+    with pytest.raises(ClientError, match="explicit deny"):
+        there.list_users()
+    (entry,) = command(
+        "audit", "--json", "--action", "broker:EndUpstreamSessions"
+    ).splitlines()
+    assert ended in entry
+    time.sleep(1.1)  # the statement counts in seconds
+    there = world.upstream.client("iam", Key.of(world.saml("Ended")["Credentials"]))
+    assert there.list_users()
+    # Without the right to do so there, and without a Revocation.
+    iam.delete_role_policy(RoleName="Revoker", PolicyName="own")
+    with pytest.raises(AssertionError) as failed:
+        command("sessions", "revoke", role_arn("Ended"), "--upstream")
+    assert "attach this policy" in str(failed.value)
+    assert "AccessDenied" in str(failed.value)
+    world.command("set", "to-Ended", "--account", ACCOUNT, "--delete")
+    with pytest.raises(AssertionError, match="to-Reader has no Revocation"):
+        command("sessions", "revoke", READER, "--upstream")
 
 
 def signin_token(

@@ -126,7 +126,8 @@ class RoleMinter:
         engine = await self._upstreams.find(role)
         if engine is not None:
             order = UpstreamOrder(
-                role=role,
+                subject=role.arn,
+                principal_arn=user["Arn"],
                 session_name=request.session_name,
                 duration_seconds=duration,
                 tags=tags,

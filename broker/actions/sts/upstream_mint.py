@@ -9,6 +9,7 @@ Source: AWS STS API reference, "AssumeRole", "AssumeRoleWithWebIdentity" and
 """
 
 import json
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -39,7 +40,9 @@ from broker.identities.upstream_definition import (
     parse_upstream,
 )
 from broker.model.account import Account
+from broker.model.arn import iam_arn
 from broker.model.entities import Role
+from broker.model.revocation import deny_older_sessions
 from broker.model.sealing import Opener
 from broker.model.secret import Secret
 from broker.model.session import TemporaryCredentials
@@ -54,7 +57,7 @@ _TOKEN_LIFE = timedelta(minutes=5)
 _TAGS_CLAIM = "https://aws.amazon.com/tags"
 _SOURCE_IDENTITY_CLAIM = "https://aws.amazon.com/source_identity"
 _CHAINED_SECONDS_MAX = 3600
-_TRY_SECONDS = 900
+_LEAST_SECONDS = 900
 _FEDERATED_NAME_MAX = 32
 _AWS_MANAGED = ":iam::aws:policy/"
 
@@ -82,16 +85,20 @@ class Engine:
 
 @struct
 class UpstreamOrder:
-    """A permitted request for a session of a role, as the engine is asked for it."""
+    """A permitted request for a session, as the engine is asked for it.
 
-    role: Role
+    ``subject`` is whom a token is about, and ``principal_arn`` the session here.
+    """
+
+    subject: str
+    principal_arn: str
     session_name: str
     duration_seconds: int
-    tags: SessionTags
-    source_identity: str | None
-    policy: str | None
-    policy_arns: tuple[str, ...]
     now: datetime
+    tags: SessionTags = NO_TAGS
+    source_identity: str | None = None
+    policy: str | None = None
+    policy_arns: tuple[str, ...] = ()
 
 
 class UpstreamMinter:
@@ -166,7 +173,6 @@ class UpstreamMinter:
                 f"The upstream {name} did not answer; it may have issued credentials.",
                 detail=str(error),
             ) from error
-        user = assumed_role_user(order.role.account, order.role, order.session_name)
         return UpstreamMint(
             credentials=TemporaryCredentials(
                 access_key_id=found.access_key_id,
@@ -175,7 +181,7 @@ class UpstreamMinter:
                 expiration=found.expiration,
             ),
             packed_policy_size=found.packed_policy_size,
-            principal_arn=user["Arn"],
+            principal_arn=order.principal_arn,
             arn=found.arn,
             user_id=found.user_id,
         )
@@ -188,17 +194,75 @@ class UpstreamMinter:
         Raises:
             NothingMintedError, UpstreamOutcomeUnknown: as `mint` does.
         """
+        name = "broker-upstreams-test"
+        user = assumed_role_user(role.account, role, name)
         order = UpstreamOrder(
-            role=role,
-            session_name="broker-upstreams-test",
-            duration_seconds=_TRY_SECONDS,
-            tags=NO_TAGS,
-            source_identity=None,
-            policy=None,
-            policy_arns=(),
+            subject=role.arn,
+            principal_arn=user["Arn"],
+            session_name=name,
+            duration_seconds=_LEAST_SECONDS,
             now=now,
         )
         return await self.mint(engine, account, order)
+
+    async def end_older_sessions(
+        self,
+        upstream: Upstream,
+        account: Account,
+        role_arns: Iterable[str],
+        now: datetime,
+    ) -> AsyncIterator[str]:
+        """Have roles there deny everything to sessions from before now.
+
+        Gives the ARN of each role once it does.
+
+        Raises:
+            UpstreamRefused, UpstreamUnavailable, UpstreamOutcomeUnknown: the next role
+                does not, as far as is known.
+        """
+        definition, name = parse_upstream(upstream.definition), upstream.name
+        revocation = definition.revocation
+        if revocation is None:
+            raise UpstreamRefused(f"The upstream {name} has no Revocation.")
+        subject = iam_arn(account.account_id, f"upstream/{name}")
+        engine = Engine(
+            upstream=upstream, definition=definition, role_arn=revocation.role
+        )
+        order = UpstreamOrder(
+            subject=subject,
+            principal_arn=subject,
+            session_name="broker-sessions-revoke",
+            duration_seconds=_LEAST_SECONDS,
+            now=now,
+        )
+        try:
+            made = (await self.mint(engine, account, order)).credentials
+        except NothingMintedError as error:
+            raise error.error from error.__cause__
+        keys = KeyPair(
+            access_key_id=made.access_key_id,
+            secret_access_key=made.secret_access_key,
+            session_token=made.session_token.reveal(),
+        )
+        # What was issued within this second, too.
+        policy = deny_older_sessions(now + timedelta(seconds=1))
+        for arn in role_arns:
+            try:
+                await self._client.deny_older(
+                    account.account_id,
+                    revocation.endpoint,
+                    arn.rpartition("/")[2],
+                    policy,
+                    region=revocation.region,
+                    keys=keys,
+                )
+            except UpstreamRefusedError as error:
+                raise _refused(name, error) from error
+            except (UpstreamUnreachableError, UpstreamUnclearError) as error:
+                raise UpstreamUnavailable(
+                    f"The upstream {name} did not confirm it.", detail=str(error)
+                ) from error
+            yield arn
 
     async def console_url(self, role: Role, keys: KeyPair, issuer: str) -> str | None:
         """A link to the console of the engine behind a role.
@@ -329,7 +393,7 @@ class UpstreamMinter:
             raise ServiceUnavailable(detail="no key signs yet")
         claims: dict[str, object] = {
             "iss": issuer_of(self._public_origin, account.account_id),
-            "sub": order.role.arn,
+            "sub": order.subject,
             "aud": definition.audience,
             "iat": int(order.now.timestamp()),
             "exp": int((order.now + _TOKEN_LIFE).timestamp()),

@@ -15,6 +15,7 @@ from broker.identities.upstreams import checked_definition
 
 AWS = "arn:aws:iam::999988887777:role"
 GOOD = {"Endpoint": "https://sts.example", "Roles": {"ReadOnly": f"{AWS}/Auditor"}}
+REVOKER = {"Role": f"{AWS}/ops/Revoke-Revoke"}
 UPSTREAMS = {
     name: parse_upstream(json.dumps({**GOOD, "Roles": roles}))
     for name, roles in {
@@ -42,12 +43,43 @@ def test_an_upstream_that_names_a_role_comes_before_one_for_all_others() -> None
         ({"Audience": ""}, "Audience"),
         ({"SignIn": "https://x.example/federation"}, "SignIn needs Console"),
         ({"PassesTags": "yes"}, "PassesTags"),
+        ({"Revocation": {"Role": "BrokerRevocation"}}, "Revocation.Role"),
+        ({"Revocation": {**REVOKER, "Endpoint": "ftp://x"}}, "Revocation.Endpoint"),
+        ({"Revocation": {**REVOKER, "Policy": "{}"}}, "Revocation.Policy"),
+        ({"Revocation": {"Role": "arn:aws:iam::111111111111:role/R"}}, "another acc"),
+        ({"Revocation": {"Role": f"{AWS}/Auditor"}}, "ReadOnly would give its role"),
+        ({"Revocation": {"Role": f"{AWS}/AUDITOR"}}, "ReadOnly would give its role"),
+        (
+            {"Revocation": REVOKER, "Roles": {"*": f"{AWS}/ops/{{RoleName}}"}},
+            "\\* would give its role",
+        ),
+        (
+            {
+                "Revocation": REVOKER,
+                "Roles": {"*": f"{AWS}/ops/{{RoleName}}-{{RoleName}}"},
+            },
+            "\\* would give its role",
+        ),
+        (
+            {"Revocation": REVOKER, "Method": "FederationToken"},
+            "federation tokens have no role",
+        ),
         ({"Audience": "x" * DEFINITION_CHARACTERS_MAX}, "longer than"),
     ],
 )
 def test_what_a_definition_may_not_say(members: dict[str, object], said: str) -> None:
     with pytest.raises(UpstreamRejected, match=said):
         parse_upstream(json.dumps({**GOOD, **members}))
+
+
+@pytest.mark.parametrize(
+    "arn", [f"{AWS}/{{RoleName}}", f"{AWS}/ops/{{RoleName}}-x", f"{AWS}/ops/Revoke"]
+)
+def test_roles_beside_the_one_that_revokes(arn: str) -> None:
+    text = json.dumps({**GOOD, "Roles": {"*": arn}, "Revocation": REVOKER})
+    found = parse_upstream(text).revocation
+    assert found is not None
+    assert (found.endpoint, found.region) == ("https://iam.amazonaws.com", "us-east-1")
 
 
 @pytest.mark.parametrize("name", ["", "-aws", "a b", "ä", "a" * 65, "aws\n"])

@@ -19,7 +19,6 @@ from broker.federation.upstream_client import KeyPair, UpstreamCredentials
 from broker.identities.outbound import Outbound, first_keys, with_outbound
 from broker.identities.upstream_definition import parse_upstream
 from broker.model.account import Account, AccountId
-from broker.model.entities import Role
 from broker.model.secret import Secret
 from broker.model.upstream import Upstream
 from broker.sessions.issue_upstream import NothingMintedError
@@ -69,20 +68,12 @@ class World:
 
 
 ORDER = UpstreamOrder(
-    role=Role(
-        account=HERE,
-        role_id="AROAHERE",
-        name="ReadOnly",
-        path="/",
-        trust_policy="{}",
-        created_at=NOW,
-    ),
+    subject=f"arn:aws:iam::{HERE}:role/ReadOnly",
+    principal_arn=f"arn:aws:sts::{HERE}:assumed-role/ReadOnly/somebody",
     session_name="somebody.with.a.long.name@example.com",
     duration_seconds=7200,
     tags=SessionTags({"team": "red", "cost": "7"}, frozenset({"team"})),
     source_identity="alice",
-    policy=None,
-    policy_arns=(),
     now=NOW,
 )
 
