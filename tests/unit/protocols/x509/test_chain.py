@@ -1,0 +1,159 @@
+"""Which anchors are fit, and which paths lead to one."""
+
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from broker.protocols.x509 import (
+    CertificateRejected,
+    parse_anchors,
+    parse_presented,
+    verify_chain,
+)
+from tests.support.bad_certificates import BAD
+from tests.support.certificates import Issued, issue, rsa_key, usage
+
+NOT_OF_PATHS = {"of a key that somebody else has", *(n for n in BAD if "common" in n)}
+"""The request's signature and the session's name tell."""
+
+
+class _Key:
+    """Stands in for a private key that nobody has."""
+
+    def __init__(self, public: Any) -> None:
+        self._public = public
+
+    def public_key(self) -> Any:
+        return self._public
+
+
+def with_exponent(exponent: int) -> _Key:
+    modulus = rsa_key().public_key().public_numbers().n
+    return _Key(rsa.RSAPublicNumbers(exponent, modulus).public_key())
+
+
+def of_version_1(certificate: Issued) -> str:
+    """Its PEM without the version, which stands first in what is signed."""
+    der = certificate.der
+    assert (der[:2], der[4:6], der[8:13]) == (
+        b"\x30\x82",
+        b"\x30\x82",
+        b"\xa0\x03\x02\x01\x02",
+    )
+    outer, inner = (
+        b"\x30\x82" + (int.from_bytes(der[at : at + 2]) - 5).to_bytes(2)
+        for at in (2, 6)
+    )
+    text = base64.encodebytes(outer + inner + der[13:]).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n"
+
+
+def present(
+    leaf: Issued, *chain: Issued
+) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
+    headers = {b"x-amz-x509": base64.b64encode(leaf.der)}
+    if chain:
+        headers[b"x-amz-x509-chain"] = b",".join(base64.b64encode(c.der) for c in chain)
+    found = parse_presented(headers)
+    return found.unverified_leaf, found.unverified_chain
+
+
+ROOT = issue("Corp Root", is_authority=True)
+MACHINES = ROOT.authority("Corp Machines", path_length=0)
+
+
+@pytest.mark.parametrize("case", sorted(BAD.keys() - NOT_OF_PATHS))
+def test_a_bad_path_leads_nowhere(case: str) -> None:
+    leaf, chain = BAD[case](ROOT, MACHINES)
+    anchors = parse_anchors(ROOT.pem)
+    with pytest.raises(CertificateRejected):
+        verify_chain(*present(leaf, *chain), anchors, datetime.now(UTC))
+
+
+def test_a_good_path_is_told_from_end_to_anchor() -> None:
+    leaf = MACHINES.issue("web-1")
+    anchors = parse_anchors(issue("Other", is_authority=True).pem + ROOT.pem)
+    found = verify_chain(*present(leaf, MACHINES), anchors, datetime.now(UTC))
+    assert found.leaf == leaf.certificate
+    assert found.certificates == tuple(
+        one.certificate for one in (leaf, MACHINES, ROOT)
+    )
+
+
+def test_the_time_is_the_one_that_is_given() -> None:
+    leaf = ROOT.issue("web-1", days=2)
+    anchors = parse_anchors(ROOT.pem)
+    verify_chain(*present(leaf), anchors, datetime.now(UTC))
+    with pytest.raises(CertificateRejected):
+        verify_chain(*present(leaf), anchors, datetime.now(UTC) + timedelta(days=3))
+
+
+def test_a_path_has_at_most_five_certificates_between() -> None:
+    chain = [ROOT]
+    for number in range(5):
+        chain.insert(0, chain[0].authority(f"Level {number}"))
+    anchors = parse_anchors(ROOT.pem)
+    now = datetime.now(UTC)
+    verify_chain(*present(chain[0].issue("web-1"), *chain[:-1]), anchors, now)
+    chain.insert(0, chain[0].authority("Level 5"))
+    leaf, between = chain[0].issue("web-1").certificate, chain[:-1]
+    with pytest.raises(CertificateRejected):
+        verify_chain(leaf, tuple(one.certificate for one in between), anchors, now)
+
+
+UNFIT: dict[str, Callable[[], str]] = {
+    "no certificate": lambda: "nothing",
+    "of an end entity": lambda: issue("web-1").pem,
+    "of an end entity that may sign certificates": lambda: (
+        issue("web-1", uses=usage("key_cert_sign")).pem
+    ),
+    "without basic constraints": lambda: (
+        issue("Root", constraints=False, uses=usage("key_cert_sign")).pem
+    ),
+    "without key usage": lambda: issue("Root", is_authority=True, uses=usage()).pem,
+    "that may not sign certificates": lambda: (
+        issue("Root", is_authority=True, uses=usage("crl_sign")).pem
+    ),
+    "of version 1": lambda: of_version_1(
+        issue("Root", is_authority=True, key=rsa_key())
+    ),
+    "signed with SHA-224": lambda: (
+        issue("Root", is_authority=True, digest=hashes.SHA224()).pem
+    ),
+    "RSA of 1024 bits": lambda: issue("Root", is_authority=True, key=rsa_key(1024)).pem,
+    "on P-224": lambda: (
+        issue(
+            "Root", is_authority=True, key=ec.generate_private_key(ec.SECP224R1())
+        ).pem
+    ),
+    "with an exponent of 33 bits": lambda: (
+        issue("Root", by=ROOT, is_authority=True, key=with_exponent(2**32 + 1)).pem
+    ),
+    "101 of them": lambda: "".join(
+        issue(f"{one}", is_authority=True).pem for one in range(101)
+    ),
+    "five of one name": lambda: "".join(
+        issue("Root", is_authority=True).pem for _ in range(5)
+    ),
+    "one of them": lambda: ROOT.pem + issue("web-1").pem,
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_an_unfit_anchor_is_refused(case: str) -> None:
+    with pytest.raises(CertificateRejected):
+        parse_anchors(UNFIT[case]())
+
+
+def test_what_is_just_fit() -> None:
+    key = with_exponent(2**32 - 1)
+    fit = issue("Root", by=ROOT, is_authority=True, key=key).pem
+    assert len(parse_anchors(fit).certificates) == 1
+    namesakes = "".join(issue("Root", is_authority=True).pem for _ in range(4))
+    assert len(parse_anchors(namesakes).certificates) == 4

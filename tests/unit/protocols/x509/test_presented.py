@@ -1,0 +1,103 @@
+"""What a request may bring in its headers, and whose signature it has."""
+
+import base64
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+
+from broker.protocols.x509 import CertificateRejected, parse_presented
+from tests.support.certificates import Issued, elliptic_key, issue, rsa_key
+
+LEAF = issue("web-1")
+TEXT = b"AWS4-X509-ECDSA-SHA256\n..."
+
+
+def encoded(certificate: Issued) -> bytes:
+    return base64.b64encode(certificate.der)
+
+
+def refusal(**headers: bytes) -> str:
+    names = {"leaf": b"x-amz-x509", "chain": b"x-amz-x509-chain"}
+    with pytest.raises(CertificateRejected) as refused:
+        parse_presented({names[name]: value for name, value in headers.items()})
+    return refused.value.message
+
+
+def test_certificates_come_in_two_headers() -> None:
+    found = parse_presented(
+        {
+            b"x-amz-x509": encoded(LEAF),
+            b"x-amz-x509-chain": b", ".join([encoded(LEAF)] * 5),
+        }
+    )
+    assert found.unverified_leaf == LEAF.certificate
+    assert found.unverified_chain == (LEAF.certificate,) * 5
+
+
+def test_what_is_missing_or_too_much_is_said() -> None:
+    assert "X-Amz-X509 is missing" in refusal()
+    assert "X-Amz-X509 is missing" in refusal(leaf=b"")
+    six = b",".join([encoded(LEAF)] * 6)
+    assert "at most" in refusal(leaf=encoded(LEAF), chain=six)
+    assert "too long" in refusal(leaf=b"A" * 12_001)
+    assert "too long" in refusal(leaf=encoded(LEAF), chain=b"A" * 12_001)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"A",
+        b"AAAA",
+        b"\xff\xfe",
+        encoded(LEAF)[:-4],
+        encoded(LEAF)[:40] + b"!" + encoded(LEAF)[40:],
+        encoded(LEAF) + b",",
+        LEAF.pem.encode(),
+    ],
+)
+def test_what_is_no_certificate_is_refused(text: bytes) -> None:
+    assert "cannot be read" in refusal(leaf=text)
+    if b"," not in text:
+        assert "cannot be read" in refusal(leaf=encoded(LEAF), chain=text)
+
+
+@pytest.mark.parametrize("bits", [161, 30_000])
+def test_a_serial_number_is_bounded(bits: int) -> None:
+    odd = encoded(issue("web-1", serial=2 ** (bits - 1)))
+    assert "serial number" in refusal(leaf=odd)
+    assert "serial number" in refusal(leaf=encoded(LEAF), chain=odd)
+
+
+def test_a_weak_key_is_refused_before_it_is_used() -> None:
+    weak = encoded(issue("web-1", key=rsa_key(1024)))
+    assert "Keys of certificates" in refusal(leaf=weak)
+
+
+def signed(key: Any) -> str:
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(TEXT, ec.ECDSA(hashes.SHA256())).hex()
+    made: bytes = key.sign(TEXT, padding.PKCS1v15(), hashes.SHA256())
+    return made.hex()
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"), [("ECDSA", elliptic_key()), ("RSA", rsa_key())]
+)
+def test_the_certificates_own_key_signs(kind: str, key: Any) -> None:
+    found = parse_presented({b"x-amz-x509": encoded(issue("web-1", key=key))})
+    found.verify_signature(f"AWS4-X509-{kind}-SHA256", signed(key), TEXT)
+    other = {"ECDSA": "RSA", "RSA": "ECDSA"}[kind]
+    for algorithm, signature, text in (
+        (f"AWS4-X509-{other}-SHA256", signed(key), TEXT),
+        ("AWS4-HMAC-SHA256", signed(key), TEXT),
+        ("", signed(key), TEXT),
+        (f"AWS4-X509-{kind}-SHA256", signed(key), TEXT + b"."),
+        (f"AWS4-X509-{kind}-SHA256", signed(elliptic_key()), TEXT),
+        (f"AWS4-X509-{kind}-SHA256", "", TEXT),
+        (f"AWS4-X509-{kind}-SHA256", "xy", TEXT),
+        (f"AWS4-X509-{kind}-SHA256", "00" * 256, TEXT),
+    ):
+        with pytest.raises(CertificateRejected):
+            found.verify_signature(algorithm, signature, text)

@@ -1,0 +1,160 @@
+"""Which revocation lists are read, and what they revoke."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from broker.protocols.x509 import (
+    CertificateRejected,
+    VerifiedChain,
+    parse_revocation_list,
+    verify_not_revoked,
+)
+from broker.protocols.x509.revocation import LIST_BYTES_MAX
+from tests.support.certificates import Issued, issue, usage
+
+NOW = datetime.now(UTC)
+ROOT = issue("Corp Root", is_authority=True)
+MACHINES = ROOT.authority("Corp Machines")
+LEAF = MACHINES.issue("web-1")
+CHAIN = VerifiedChain(
+    certificates=tuple(one.certificate for one in (LEAF, MACHINES, ROOT))
+)
+
+
+def builder() -> x509.CertificateRevocationListBuilder:
+    return (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(MACHINES.certificate.subject)
+        .last_update(NOW - timedelta(days=1))
+        .next_update(NOW + timedelta(days=1))
+    )
+
+
+def entry() -> x509.RevokedCertificateBuilder:
+    return (
+        x509.RevokedCertificateBuilder()
+        .serial_number(LEAF.certificate.serial_number)
+        .revocation_date(NOW)
+    )
+
+
+def signed(made: x509.CertificateRevocationListBuilder, by: Issued = MACHINES) -> bytes:
+    return made.sign(by.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def judge(*lists: bytes, chain: VerifiedChain = CHAIN, days: float = 0) -> str:
+    """Why nothing passes; empty when it does."""
+    try:
+        found = [parse_revocation_list(one) for one in lists]
+        verify_not_revoked(chain, found, NOW + timedelta(days=days))
+    except CertificateRejected as error:
+        return error.message
+    return ""
+
+
+def test_a_list_speaks_for_its_issuer() -> None:
+    other = ROOT.authority("Other Machines")
+    assert judge() == ""
+    assert judge(MACHINES.revoke()) == ""
+    assert judge(MACHINES.revoke(LEAF)) == "Certificate revoked."
+    assert judge(other.revoke(LEAF), ROOT.revoke(LEAF)) == ""
+    assert judge(ROOT.revoke(MACHINES)) == "Certificate revoked."
+    assert judge(MACHINES.revoke(), MACHINES.revoke(LEAF)) == "Certificate revoked."
+    # The anchor is not asked about: deleting it is how that ends.
+    assert judge(ROOT.revoke(ROOT)) == ""
+
+
+def test_a_list_in_either_form() -> None:
+    assert judge(signed(builder().add_revoked_certificate(entry().build())))
+    assert judge(b"\n" + MACHINES.revoke(LEAF))
+
+
+def test_a_list_that_does_not_count_lets_nothing_pass() -> None:
+    namesake = issue("Corp Machines", is_authority=True)
+    assert "not signed by it" in judge(namesake.revoke())
+    # What somebody else says revokes nothing either.
+    assert "not signed by it" in judge(namesake.revoke(LEAF))
+    assert judge(namesake.revoke(LEAF), MACHINES.revoke()) == ""
+    assert "out of date" in judge(MACHINES.revoke(days=1), days=2)
+    assert judge(MACHINES.revoke(LEAF, days=1), days=2) == "Certificate revoked."
+    assert judge(MACHINES.revoke(days=1), MACHINES.revoke(days=3), days=2) == ""
+
+
+@pytest.mark.parametrize("uses", ["key_cert_sign", ""])
+def test_an_issuer_must_be_allowed_to_sign_lists(uses: str) -> None:
+    silent = issue("Silent", is_authority=True, uses=usage(*uses.split()))
+    leaf = silent.issue("web-1")
+    chain = VerifiedChain(certificates=(leaf.certificate, silent.certificate))
+    assert "not signed by it" in judge(silent.revoke(), chain=chain)
+
+
+FOREIGN: dict[str, Callable[[], Any]] = {
+    "of changes alone": lambda: builder().add_extension(
+        x509.DeltaCRLIndicator(1), critical=True
+    ),
+    "of authorities alone": lambda: builder().add_extension(
+        x509.IssuingDistributionPoint(
+            full_name=None,
+            relative_name=None,
+            only_contains_user_certs=False,
+            only_contains_ca_certs=True,
+            only_some_reasons=None,
+            indirect_crl=False,
+            only_contains_attribute_certs=False,
+        ),
+        critical=True,
+    ),
+    "an unknown one": lambda: builder().add_extension(
+        x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.5.5"), b"\5\0"),
+        critical=False,
+    ),
+    "an entry of another issuer": lambda: builder().add_revoked_certificate(
+        entry()
+        .add_extension(
+            x509.CertificateIssuer([x509.DirectoryName(ROOT.certificate.subject)]),
+            critical=True,
+        )
+        .build()
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_what_is_not_understood_is_refused(case: str) -> None:
+    with pytest.raises(CertificateRejected, match="not supported"):
+        parse_revocation_list(signed(FOREIGN[case]()))
+
+
+def test_what_changes_nothing_is_read() -> None:
+    numbered = builder().add_extension(x509.CRLNumber(7), critical=False)
+    reason = entry().add_extension(
+        x509.CRLReason(x509.ReasonFlags.key_compromise), critical=False
+    )
+    made = numbered.add_revoked_certificate(reason.build())
+    assert judge(signed(made)) == "Certificate revoked."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"nothing",
+        b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----",
+        LEAF.pem.encode(),
+        signed(builder())[:-1],
+    ],
+)
+def test_what_is_no_list_is_refused(data: bytes) -> None:
+    with pytest.raises(CertificateRejected, match="cannot be read"):
+        parse_revocation_list(data)
+
+
+def test_a_list_is_bounded() -> None:
+    with pytest.raises(CertificateRejected, match="at most"):
+        parse_revocation_list(b"\x30" * (LIST_BYTES_MAX + 1))
