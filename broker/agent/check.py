@@ -1,5 +1,6 @@
 """``broker agent check``: what is wrong, and what to do."""
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -103,15 +104,15 @@ def _broker(settings: AgentSettings) -> Iterator[Finding]:
             state = InstanceState.load(settings.state_dir / STATE_FILE)
             if state is None or not state.instance_arn:
                 yield from _not_registered(settings)
-                return
-            if state.is_ended:
+                yield _reach(api)
+            elif state.is_ended:
                 yield Finding(_ended(settings, state.instance_arn), is_good=False)
-                return
-            grant = identity.get_grant()
-            yield Finding(f"the broker knows {grant.instance_arn}")
-            yield Finding(
-                f"its role is {grant.role_arn}" if grant.role_arn else _NO_ROLE
-            )
+            else:
+                grant = identity.get_grant()
+                yield Finding(f"the broker knows {grant.instance_arn}")
+                yield Finding(
+                    f"its role is {grant.role_arn}" if grant.role_arn else _NO_ROLE
+                )
         else:
             found, grant = identity.get_credentials(V2)
             left = int((found.expires_at - api.now()).total_seconds())
@@ -132,10 +133,9 @@ _NO_ROLE = "the machine has no role now; associate an instance profile that has 
 
 
 def _ended(settings: AgentSettings, what: str) -> str:
-    return (
-        f"{what}: the instance was ended; write a new join token into the file, or"
-        f" delete {settings.state_dir / STATE_FILE}"
-    )
+    token, state = settings.identity.join_token_file, settings.state_dir / STATE_FILE
+    advice = f"write a new join token into {token}" if token else f"delete {state}"
+    return f"{what}: the instance was ended; to register again, {advice}"
 
 
 def _not_registered(settings: AgentSettings) -> Iterator[Finding]:
@@ -153,6 +153,17 @@ def _not_registered(settings: AgentSettings) -> Iterator[Finding]:
         )
         return
     yield Finding("this machine is not registered; the agent does that when it starts")
+
+
+def _reach(api: BrokerApi) -> Finding:
+    """Ask for what no broker says without a proof.
+
+    Raises:
+        BrokerAwayError: there is no broker.
+    """
+    with contextlib.suppress(BrokerRefusedError):
+        api.call("GetInstanceAssociation", {})
+    return Finding(f"a broker answers at {api.authority}")
 
 
 def _clock(api: BrokerApi) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.agent.broker_api import BrokerApi, BrokerAwayError
+from broker.agent.broker_api import BrokerApi, BrokerAwayError, BrokerRefusedError
 from broker.agent.check import check
 from broker.agent.http_server import bind
 
@@ -36,21 +36,30 @@ def register(folder: Path, *, ended: bool = False) -> None:
     state.chmod(0o600)
 
 
+def refuse(*_given: object, **_more: object) -> None:
+    raise BrokerRefusedError("ValidationError", "InstanceArn is missing")
+
+
 def faults(config: Path) -> list[str]:
     return [one.text for one in check(config) if not one.is_good]
 
 
 def test_a_machine_without_a_token(config: Path) -> None:
-    (only,) = faults(config)
-    assert "broker instances join-token" in only
+    missing, away = faults(config)
+    assert "broker instances join-token" in missing
+    assert "the broker does not answer" in away
 
 
-def test_a_machine_with_one(config: Path) -> None:
+def test_a_machine_with_one(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     token = config.parent / "join-token"
     token.write_text("token")
     assert "chmod 600" in faults(config)[0]
     token.chmod(0o600)
+    (only,) = faults(config)
+    assert "the broker does not answer" in only
+    monkeypatch.setattr(BrokerApi, "call", refuse)
     assert faults(config) == []
+    assert "a broker answers at 127.0.0.1:1" in {one.text for one in check(config)}
     assert sorted(one.name for one in config.parent.iterdir()) == [
         "agent.toml",
         "join-token",
@@ -68,7 +77,12 @@ def test_an_instance_that_was_ended(config: Path) -> None:
     (config.parent / "join-token").write_text("another")
     (config.parent / "join-token").chmod(0o600)
     (only,) = faults(config)
-    assert "write a new join token" in only
+    assert only.startswith(ARN)
+    assert f"write a new join token into {config.parent}/join-token" in only
+    text = config.read_text().replace("join_token_file", "web_identity_token_file")
+    config.write_text(f'{text}instance_profile_arn = "x"\n')
+    (only,) = faults(config)
+    assert f"delete {config.parent}/instance.json" in only
 
 
 def test_a_file_that_is_not_understood(config: Path) -> None:
@@ -84,8 +98,7 @@ def test_an_address_that_is_not_this_machines(config: Path) -> None:
         port = taken.getsockname()[1]
         text = config.read_text()
         config.write_text(f'{text}[metadata]\nlisten = ["127.0.0.1:{port}"]\n')
-        (only,) = faults(config)
-    assert "cannot be opened" in only
+        assert "cannot be opened" in faults(config)[-1]
 
 
 def test_a_folder_that_is_not_there(config: Path) -> None:
