@@ -12,7 +12,7 @@ import re
 import secrets
 import socket
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -94,7 +94,7 @@ class Metadata:
 
     def _is_valid(self, token: str) -> bool:
         try:
-            raw = urlsafe_b64decode(token)
+            raw = b64decode(token, b"-_", validate=True)
         except ValueError:
             return False
         body, seal = raw[:24], raw[24:]
@@ -108,11 +108,10 @@ class Metadata:
         return hmac.digest(self._secret, body, "sha256")
 
     def _find(self, path: str, delivery: str) -> Answer | Awaitable[Answer]:
-        if path.startswith(_ROLES):
-            name = path.removeprefix(_ROLES)
-            if name in {"", "/"}:
-                return self._with_grant(_role_names)
-            return self._credentials(name.removeprefix("/"), delivery)
+        if path == _ROLES:
+            return self._with_grant(_role_names)
+        if path.startswith(f"{_ROLES}/"):
+            return self._credentials(path.removeprefix(f"{_ROLES}/"), delivery)
         return self._with_grant(lambda grant: self._page(path, grant))
 
     def _with_grant(

@@ -180,6 +180,7 @@ async def test_paths_of_an_instance(metadata: Client) -> None:
         "/latest/meta-data/../meta-data/instance-id",
         "/latest//meta-data/instance-id/x",
         "/latestx/meta-data/instance-id",
+        "/latest/meta-data/iam/security-credentialsweb",
         "/latest/meta-data/iam/security-credentialsweb/x",
         "/latest/dynamic/instance-identity/signature",
     ],
@@ -211,6 +212,9 @@ async def test_a_token_is_for_its_time_and_this_agent(kept: Kept) -> None:
         for changed in (
             token[:-4] + "AAA=",
             token[4:],
+            f"!{token}",
+            f"{token[:8]} {token[8:]}",
+            f"{token}====",
             token[:20] + token[24:20:-1] + token[24:],
             "",
             "ä",
