@@ -6,7 +6,6 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.administration.listing import list_page, page_links, read_part
-from broker.console.request_info import raw_request
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.identities.instances import (
@@ -74,7 +73,7 @@ async def _join(visit: Visit) -> Response:
         profiles=await read_part(visit, "ListInstanceProfiles"),
         made=made,
         origin=visit.deps.public_origin,
-        region=visit.deps.endpoints.find_region(raw_request(visit.request)),
+        region=visit.region,
         minutes=JOIN_SECONDS // _MINUTE,
         minutes_max=JOIN_SECONDS_MAX // _MINUTE,
         values={

@@ -65,6 +65,7 @@ async def _list(visit: Visit) -> Response:
         anchors=anchors,
         rows=[_anchor_row(one) for one in anchors.get("trustAnchors")],
         profiles=await _read_all(visit, "ListProfiles", "profiles"),
+        region=visit.region,
         now=visit.now,
     )
 

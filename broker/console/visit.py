@@ -21,6 +21,7 @@ from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form, newlines
 from broker.console.page_frame import PageFrame
 from broker.console.rendering import Handler, see_other
+from broker.console.request_info import raw_request
 from broker.errors import BrokerError, ServiceUnavailable
 
 OK = 200
@@ -66,6 +67,11 @@ class Visit:
     def now(self) -> datetime:
         """The current time."""
         return self.deps.clock.now()
+
+    @property
+    def region(self) -> str:
+        """The region that this page's calls are for."""
+        return self.deps.endpoints.find_region(raw_request(self.request))
 
     def text(self, name: str) -> str:
         """A field's text, stripped and with LF line ends; empty when not sent."""
