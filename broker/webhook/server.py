@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import socket
 import ssl
 from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -113,7 +114,7 @@ async def serve(settings: WebhookSettings) -> None:
     )
     listener = await loop.create_server(
         server,
-        sock=bind(settings.listen.host, settings.listen.port),
+        sock=_bind(settings.listen),
         ssl=certificate.context,
         ssl_handshake_timeout=HANDSHAKE_SECONDS,
     )
@@ -128,6 +129,13 @@ async def serve(settings: WebhookSettings) -> None:
         webhook.close()
 
 
+def _bind(address: Address) -> socket.socket:
+    try:
+        return bind(address.host, address.port)
+    except OSError as error:
+        raise OSError(f"{address} cannot be opened: {error.strerror}") from error
+
+
 class ServedCertificate:
     """A certificate and its key from files; new connections get the present one.
 
@@ -139,7 +147,7 @@ class ServedCertificate:
         self._files = (certificate, key)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._stamp = self._look()
-        self.context.load_cert_chain(certificate, key)
+        self._load(self.context)
 
     async def watch(self) -> None:
         """Follow the files for good."""
@@ -154,13 +162,20 @@ class ServedCertificate:
             return
         try:
             # A pair that does not fit would spoil the context in use.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)
-            self.context.load_cert_chain(*self._files)
+            self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+            self._load(self.context)
         except OSError as error:
             _log.error("the old certificate stays: %s", error)
             return
         self._stamp = stamp
         _log.info("read the certificate again")
+
+    def _load(self, context: ssl.SSLContext) -> None:
+        try:
+            context.load_cert_chain(*self._files)
+        except OSError as error:
+            files = " and ".join(map(str, self._files))
+            raise OSError(f"{files} cannot be used: {error}") from error
 
     def _look(self) -> Sequence[Stamp] | None:
         found = [stamp for path in self._files if (stamp := stamp_of(path))]

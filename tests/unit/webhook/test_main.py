@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from broker.agent.http_server import bind
 from broker.webhook.main import run
+from tests.support.certificates import issue
 
 NEEDED = {
     "--sts-endpoint": "https://broker.example.com",
@@ -59,8 +62,25 @@ def test_outside_a_cluster_the_api_server_must_be_named(
     assert "--api-server" in capsys.readouterr().err
 
 
-def test_without_a_certificate_it_ends() -> None:
+def test_without_a_certificate_it_ends(caplog: pytest.LogCaptureFixture) -> None:
     assert run(words(listen="127.0.0.1:0")) == 1
+    assert "/nonexistent/tls.crt and /nonexistent/tls.key cannot be used" in caplog.text
+
+
+def test_without_its_address_it_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = issue("webhook")
+    (tmp_path / "tls.crt").write_text(served.pem)
+    (tmp_path / "tls.key").write_text(served.key_pem)
+    with bind("127.0.0.1", 0) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        files = {
+            "tls_certificate": str(tmp_path / "tls.crt"),
+            "tls_key": str(tmp_path / "tls.key"),
+        }
+        assert run(words(listen=listen, **files)) == 1
+    assert f"{listen} cannot be opened: Address already in use" in caplog.text
 
 
 def test_it_imports_little() -> None:
