@@ -360,6 +360,30 @@ def test_a_profile_limits(world: World) -> None:
     world.api.delete_profile(profileId=profile["profileArn"])
 
 
+def test_another_accounts_profile_is_not_for_these_certificates(world: World) -> None:
+    root = world.broker.create_account("444455556666")
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "rolesanywhere.amazonaws.com"},
+        "Action": ACTIONS,
+    }
+    theirs = world.broker.client("iam", root).create_role(
+        RoleName="Machine",
+        AssumeRolePolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": statement}
+        ),
+    )["Role"]["Arn"]
+    profile = world.broker.client("rolesanywhere", root).create_profile(
+        name="theirs", roleArns=[theirs], enabled=True
+    )["profile"]["profileArn"]
+    leaf = world.root.issue("web-1")
+    for role in (theirs, world.role):
+        answer = world.ask(leaf, more={"roleArn": role, "profileArn": profile})
+        assert refusal_of(answer)[2] == "Unable to assume role with this profile."
+    mixed = world.ask(leaf, more={"roleArn": theirs})
+    assert refusal_of(mixed)[:2] == (403, "AccessDeniedException")
+
+
 def test_mappings_say_which_tags_there_are(world: World) -> None:
     leaf = world.root.issue(name_of(CN="web-1", OU="Blue"))
     identifier = world.profile["profileId"]
