@@ -63,7 +63,7 @@ def check_same_path(raw_path: bytes, path: bytes) -> None:
     Raises:
         AmbiguousRequest: the decoded path is not that of the raw one.
     """
-    if raw_path != path and unquote_to_bytes(raw_path) != path:
+    if unquote_to_bytes(raw_path) != path:
         raise AmbiguousRequest("The server changed the path of the request.")
 
 
