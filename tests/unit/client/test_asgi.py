@@ -87,9 +87,10 @@ async def test_a_link_local_address_is_told_without_its_zone(
 
 async def test_what_is_not_there_is_not_told(broker: FakeBroker) -> None:
     """A unix socket has no address, and a target without a query no question mark."""
-    assert await World(broker).ask(client=None) == 204
-    assert broker.questions[0]["Request"]["SourceIp"] == ""
-    assert broker.questions[0]["Request"]["Target"] == "/orders/7"
+    for client in (None, ("/run/service.sock", 0)):
+        assert await World(broker).ask(client=client) == 204
+        assert broker.questions[-1]["Request"]["SourceIp"] == ""
+        assert broker.questions[-1]["Request"]["Target"] == "/orders/7"
 
 
 async def test_a_refusal_is_in_awss_form(broker: FakeBroker) -> None:
@@ -148,6 +149,7 @@ async def test_open_paths_are_open_and_no_others(broker: FakeBroker) -> None:
         ("/a b", b"/a%20b", 204),
         ("/\ufffd", b"/%FF", 403),
         ("/ä", b"/%C3%A4", 204),
+        ("/a%20b", b"/a%20b", 403),
         ("/orders/8", b"/orders/7", 403),
         ("/orders/7", None, 403),
     ],

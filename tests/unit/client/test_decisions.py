@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+import ssl
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,8 @@ from broker.client.answers import Refusal
 from broker.client.request import AmbiguousRequest, Request
 from broker.protocols.sigv4.errors import MISMATCH
 from tests.support.fake_broker import FakeBroker, decided
+from tests.support.servers import find_free_port
+from tests.support.tls import tls_before
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 REQUEST = Request(
@@ -122,7 +127,10 @@ def test_nothing_is_held_longer_than_a_revocation_may_take() -> None:
 
 @pytest.mark.parametrize(
     "origin",
-    ["broker.example", "ftp://x", "http://x/below", "http://u@x", "http://x?y"],
+    [
+        *("broker.example", "ftp://x", "http://", "http://x/below", "http://u@x"),
+        "http://x?y",
+    ],
 )
 def test_an_origin_is_an_origin(origin: str) -> None:
     with pytest.raises(ValueError, match="origin"):
@@ -223,6 +231,31 @@ def test_what_the_broker_cannot_read_is_the_clients_fault(broker: FakeBroker) ->
     broker.status, broker.reply = 400, b'{"message":"Request.Method: no"}'
     with pytest.raises(AmbiguousRequest):
         broker.client().decide(REQUEST)
+
+
+def test_a_broker_behind_tls_is_asked_only_if_its_certificate_is_trusted(
+    broker: FakeBroker, tmp_path: Path
+) -> None:
+    port = find_free_port()
+    with tls_before(tmp_path, port, broker.server_port) as authority:
+        trusting = ssl.create_default_context(cafile=authority)
+        for tls, host, asked in (
+            (trusting, "localhost", 1),
+            (trusting, "127.0.0.1", 0),
+            (None, "localhost", 0),
+        ):
+            broker.questions.clear()
+            client = DecisionClient(f"https://{host}:{port}", "token", tls=tls)
+            with nullcontext() if asked else pytest.raises(BrokerAway):
+                client.decide(REQUEST)
+            client.close()
+            assert len(broker.questions) == asked
+
+
+def test_without_time_there_is_no_answer(broker: FakeBroker) -> None:
+    with pytest.raises(BrokerAway):
+        broker.client(timeout_seconds=0.0).decide(REQUEST)
+    assert broker.questions == []
 
 
 def test_connections_are_used_again(broker: FakeBroker) -> None:

@@ -115,6 +115,8 @@ def test_the_path_is_what_was_sent(broker: FakeBroker) -> None:
     assert told(broker) == "/a%20b/%C3%A4"
     assert world.ask(SCRIPT_NAME="/api", PATH_INFO="/a%2Fb;c") == 204
     assert told(broker) == "/api/a%252Fb%3Bc"
+    names = [name for name, _ in broker.questions[-1]["Request"]["Headers"]]
+    assert "content-type" not in names
 
 
 def test_what_is_served_is_what_is_asked_about(broker: FakeBroker) -> None:
@@ -127,7 +129,8 @@ def test_what_is_served_is_what_is_asked_about(broker: FakeBroker) -> None:
 def test_bodies_have_a_bound_and_an_end(broker: FakeBroker) -> None:
     world = World(broker, body_bytes_max=30)
     assert world.ask(CONTENT_LENGTH="31") == 413
-    assert world.ask(CONTENT_LENGTH="-1") == 403
+    for length in ("-1", "+1", "x", "1_0", "\u00b2"):
+        assert world.ask(CONTENT_LENGTH=length) == 403
     assert world.ask(CONTENT_LENGTH="", HTTP_TRANSFER_ENCODING="chunked") == 403
     terminated = {"CONTENT_LENGTH": "", "wsgi.input_terminated": True}
     assert world.ask(b"abc, ", **terminated) == 204
