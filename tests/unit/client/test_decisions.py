@@ -265,6 +265,16 @@ def test_connections_are_used_again(broker: FakeBroker) -> None:
     assert broker.connections == 1
 
 
+def test_few_connections_are_kept(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.client.connections._IDLE_MAX", 0)
+    client = broker.client(held_seconds=0)
+    for _ in range(3):
+        client.decide(REQUEST)
+    assert broker.connections == 3
+
+
 def test_a_connection_that_the_broker_has_closed_is_replaced(
     broker: FakeBroker,
 ) -> None:
@@ -292,10 +302,22 @@ def test_a_silent_broker_is_away(broker: FakeBroker) -> None:
     client = broker.client(timeout_seconds=0.05)
     with pytest.raises(BrokerAway):
         client.decide(REQUEST)
-    broker.waits.set()
     # What comes late is not the answer to the next question.
+    broker.waits.set()
     broker.reply = decided(allowed=False)
-    assert broker.client().decide(REQUEST).refusal is not None
+    client._connections._timeout_seconds = 30.0
+    assert client.decide(REQUEST).refusal is not None
+
+
+def test_an_answer_that_is_too_long_is_not_read_on_by_the_next_question(
+    broker: FakeBroker,
+) -> None:
+    client = broker.client()
+    broker.reply = b" " * 2_000_000
+    with pytest.raises(BrokerAway):
+        client.decide(REQUEST)
+    broker.reply = decided()
+    assert client.decide(REQUEST).refusal is None
 
 
 async def test_a_silent_broker_is_away_for_the_loop_too(broker: FakeBroker) -> None:
