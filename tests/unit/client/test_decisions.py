@@ -148,7 +148,7 @@ EXPIRED = {"Code": "ExpiredToken", "Message": "expired"}
 UNKNOWN = {"Code": "InvalidClientTokenId", "Message": "no such key"}
 AMBIGUOUS = {"Code": "ValidationError", "Message": "The path has a semicolon."}
 NO_ROUTE = {"Code": "AccessDenied", "Message": "no action"}
-NOBODY = {
+NOBODY: dict[str, Any] = {
     "Allowed": False,
     "Decisions": [],
     "Principal": None,
@@ -334,3 +334,41 @@ async def test_a_held_answer_needs_no_thread(broker: FakeBroker) -> None:
     client._threads = None
     assert (await client.decide_soon(REQUEST)).refusal is None
     assert client._threads is None
+
+
+async def test_a_fork_has_threads_of_its_own(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has none of its parent's, so a question in their pool would wait for ever."""
+    client = broker.client(held_seconds=0)
+    await client.decide_soon(REQUEST)
+    before = client._threads
+    assert before is not None
+    child: Callable[[], int] = lambda: -1  # noqa: E731
+    monkeypatch.setattr(os, "getpid", child)
+    await client.decide_soon(REQUEST)
+    assert client._threads not in {None, before}
+    before.shutdown()
+
+
+async def test_a_closed_client_has_no_threads_and_can_be_asked_again(
+    broker: FakeBroker,
+) -> None:
+    client = broker.client(held_seconds=0)
+    for _ in range(2):
+        assert (await client.decide_soon(REQUEST)).refusal is None
+        assert client._threads is not None
+        threads = list(client._threads._threads)
+        client.close()
+        assert not any(thread.is_alive() for thread in threads)
+
+
+def test_why_a_request_is_refused_is_in_the_log(
+    broker: FakeBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.status, broker.reply = 403, b'{"message":"no such token"}'
+    with pytest.raises(BrokerAway):
+        broker.client().decide(REQUEST)
+    (record,) = [one for one in caplog.records if one.name == "broker.client"]
+    assert "403" in record.getMessage()
+    assert "no such token" in record.getMessage()
