@@ -25,7 +25,7 @@ class AmbientCredentials:
     """
 
     def __init__(self) -> None:
-        self._reading: Future[KeyPair] | None = None
+        self._reading: Future[KeyPair | AmbientCredentialsError] | None = None
         self._found: Any = None  # botocore publishes no types
 
     async def find(self) -> KeyPair:
@@ -40,17 +40,21 @@ class AmbientCredentials:
             Thread(target=self._read_into, args=(reading,), daemon=True).start()
         try:
             async with asyncio.timeout(UPSTREAM_SECONDS):
-                return await asyncio.shield(asyncio.wrap_future(reading))
+                found = await asyncio.shield(asyncio.wrap_future(reading))
         except TimeoutError as error:
             raise AmbientCredentialsError(
                 "the broker's environment gave no AWS credentials in time"
             ) from error
+        if isinstance(found, AmbientCredentialsError):
+            raise found
+        return found
 
-    def _read_into(self, reading: "Future[KeyPair]") -> None:
+    def _read_into(self, reading: "Future[KeyPair | AmbientCredentialsError]") -> None:
         try:
             reading.set_result(self._read())
         except AmbientCredentialsError as error:
-            reading.set_exception(error)
+            # As a result: an exception is logged where nobody waits any more.
+            reading.set_result(error)
 
     def _read(self) -> KeyPair:
         from botocore.session import Session  # noqa: PLC0415  # only where it is needed

@@ -1,6 +1,7 @@
 """The AWS credentials of the broker's environment, as botocore finds them."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -108,13 +109,18 @@ async def test_a_profile_that_is_not_there(
 
 
 async def test_a_source_that_hangs_holds_up_nothing_else(
-    config: Path, found: AmbientCredentials, monkeypatch: pytest.MonkeyPatch
+    config: Path,
+    found: AmbientCredentials,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(ambient, "UPSTREAM_SECONDS", 0.5)
     begun = config.with_name("begun")
     process(
         config,
-        f"import os, time\nopen({str(begun)!r}, 'a').write(f'{{os.getpid()}} ')\n"
+        f"import os, sys, time\nfile = {str(begun)!r}\n"
+        "if os.path.exists(file): sys.exit(1)\n"
+        "open(file, 'w').write(f'{os.getpid()} ')\n"
         "time.sleep(60)\n",
     )
     try:
@@ -125,6 +131,12 @@ async def test_a_source_that_hangs_holds_up_nothing_else(
         assert threading.active_count() < 40
     finally:
         os.kill(await asyncio.to_thread(_only_pid, begun), signal.SIGKILL)
+    # The end of the process is told to who asks next, and is nothing to log.
+    monkeypatch.setattr(ambient, "UPSTREAM_SECONDS", 10)
+    with pytest.raises(AmbientCredentialsError, match="custom-process"):
+        await found.find()
+    gc.collect()
+    assert not caplog.records
 
 
 def _only_pid(file: Path) -> int:
