@@ -299,7 +299,7 @@ def _go_on(
 ) -> None:
     """Say what a revocation leaves open at upstreams, or end it there."""
     if not ends:
-        say(words_on_upstreams(roles, now))
+        say(*words_on_upstreams(roles, now))
         return
     # What it needs takes a second to import.
     from broker.cli.upstream_revocation import end_older_sessions  # noqa: PLC0415

@@ -56,14 +56,14 @@ async def upstream_roles(
     return tuple(dict.fromkeys(UpstreamRole(*one) for one in each if one is not None))
 
 
-def words_on_upstreams(roles: Iterable[UpstreamRole], now: datetime) -> str:
-    """What a revocation leaves open, and the policy that ends it there."""
-    listed = "\n".join(
-        f"  {one.role_arn or 'the user of its federation tokens'} ({one.name})"
-        for one in roles
-    )
-    return (
-        "Credentials that an upstream gave stay valid there until they end. To end them,"
-        f" attach this policy ({OLDER_SESSIONS}) to\n{listed}\n"
-        f"{deny_older_sessions(now + timedelta(seconds=1))}"
-    )
+def words_on_upstreams(roles: Iterable[UpstreamRole], now: datetime) -> list[str]:
+    """What a revocation leaves open, and the policy that ends it there; in lines."""
+    return [
+        "Credentials that an upstream gave stay valid there until they end.",
+        f"To end them, attach this policy ({OLDER_SESSIONS}) to",
+        *(
+            f"  {one.role_arn or 'the user of its federation tokens'} ({one.name})"
+            for one in roles
+        ),
+        *deny_older_sessions(now + timedelta(seconds=1)).splitlines(),
+    ]

@@ -47,7 +47,7 @@ def end_older_sessions(
             except BrokerError as error:
                 failed.append(f"{error.words} {error.detail}".strip())
         if left:
-            say(words_on_upstreams(sorted(left), now))
+            say(*words_on_upstreams(sorted(left), now))
             raise _Failed(*failed)
 
     with_services(work)
