@@ -77,6 +77,20 @@ def test_from_nothing_to_the_console(
     )
     with walking(walk, shares_network=True) as here:
         here.do(read_steps(PAGE, "From nothing to AWS's console"))
+        _sign_in(front, aws)
+        # No key of AWS's is with the broker.
+        shown = front.command("upstreams", "list", "--json")
+        assert '"AccessKeyId": ""' in shown
+        assert "AKIA" not in shown
+        template = tmp_path / "work" / "production.yaml"
+        role = "arn:aws:iam::999988887777:role/BrokerRevocation"
+        added = f"          Revocation: {{Role: {role}, Endpoint: {aws.url}}}\n"
+        template.write_text(template.read_text() + added)
+        here.do(read_steps(PAGE, "Ending sessions in AWS"))
+
+
+def _sign_in(front: RunningBroker, aws: RunningBroker) -> None:
+    """As Alice, to AWS's console."""
     acs = f"{front.url}/saml"
     response = saml_idp.build_response(
         now=datetime.now(UTC),
@@ -107,7 +121,3 @@ def test_from_nothing_to_the_console(
     said = text_of(console)
     assert "assumed-role/ReadOnly/alice@example.com" in said
     assert "999988887777" in said.replace("-", "")
-    # No key of AWS's is with the broker.
-    shown = front.command("upstreams", "list", "--json")
-    assert '"AccessKeyId": ""' in shown
-    assert "AKIA" not in shown
