@@ -69,7 +69,7 @@ async def test_a_service_from_its_definition_to_a_tried_request(
     await page.goto(f"{scene.origin}/console/try?service=orders")
     await page.fill("[name=path]", "/orders/7/")
     await page.click("button:has-text('Try the request')")
-    await expect(page.locator("#answer h2")).to_have_text("Refused, whoever asks")
+    await expect(page.locator("#answer h2")).to_have_text("Refused for everyone")
     await page.fill("[name=path]", "/orders/7")
     await page.click("button:has-text('Try the request')")
     await expect(page.locator("#answer h2")).to_have_text("Denied by a statement")

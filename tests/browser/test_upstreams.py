@@ -127,7 +127,7 @@ async def test_other_roles_of_the_account_open_the_brokers_own(world: World) -> 
     await expect(page.locator("main")).to_contain_text(world.aws.url)
     await page.goto(f"{world.front.broker.url}/console/roles/role?name=Reader")
     await expect(page.locator("main")).to_contain_text(
-        "Revoking sessions here does not reach it"
+        "Revoking sessions here does not affect it"
     )
 
 
@@ -143,5 +143,5 @@ async def test_ending_a_session_says_what_it_does_not_reach(world: World) -> Non
     await row.locator("input[type=checkbox]").check()
     await page.click("button[value=end]")
     await expect(page.locator("main")).to_contain_text(
-        "Credentials that the upstream aws gave stay valid there"
+        "Credentials from the upstream aws stay valid there"
     )

@@ -99,7 +99,7 @@ async def test_a_machine_is_admitted_given_another_profile_and_ended(
     name = await join(admin, token)
     listed = text_of(await admin.see(LIST))
     assert name in listed
-    assert "Join tokens that can still be used None" in " ".join(listed.split())
+    assert "Unused join tokens None" in " ".join(listed.split())
     here = f"{ONE}?id={name}"
     page = await admin.see(ONE, id=name)
     assert ":instance-profile/web" in text_of(page)

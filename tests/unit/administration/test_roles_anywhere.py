@@ -84,7 +84,7 @@ async def test_a_list_is_imported_replaced_and_deleted(admin: Administrator) -> 
         await admin.see(here), here, do="delete-list", crl=identifier
     )
     assert page.status_code == 303
-    assert "None: certificates of this authority count" in text_of(
+    assert "None: certificates of this authority are accepted" in text_of(
         await admin.see(here)
     )
 

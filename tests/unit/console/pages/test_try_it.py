@@ -68,7 +68,7 @@ async def test_what_means_nothing_is_refused_whoever_asks(
     answer = await send(admin, path, principal=READER)
     assert answer.status_code == 200
     text = text_of(answer)
-    assert "Refused, whoever asks" in text
+    assert "Refused for everyone" in text
     assert said in text
 
 
