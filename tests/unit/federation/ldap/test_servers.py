@@ -12,16 +12,19 @@ import pytest
 from sansldap import (
     BindRequest,
     ExtendedRequest,
+    LDAPControl,
     LDAPResultCode,
     LDAPServer,
+    PagedResultControl,
     PartialAttribute,
     SearchRequest,
 )
 
-from broker.federation.ldap.connection import LdapUnavailableError
+from broker.federation.ldap.connection import Dialler, LdapUnavailableError
 from broker.federation.ldap.directories import parse_directories
-from broker.federation.ldap.people import LdapPeople
+from broker.federation.ldap.people import LdapPeople, PersonRefusedError
 from broker.model.secret import Secret
+from broker.protocols.ldap.accounts import AccountState
 from tests.support.directory_world import describe
 from tests.support.slapd import (
     PASSWORD,
@@ -439,3 +442,76 @@ async def test_too_many_who_wait_for_one_that_hangs_are_sent_away(
             )
     assert all(isinstance(one, LdapUnavailableError) for one in results)
     assert sum("too many wait" in str(one) for one in results) == 36
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [
+        ("", PASSWORD),
+        ("a" * 257, PASSWORD),
+        ("an\x00n", PASSWORD),
+        ("ann\n", PASSWORD),
+        ("ann", ""),
+        ("ann", "x" * 513),
+        ("ann", f"{PASSWORD}\x00"),
+    ],
+)
+async def test_what_cannot_be_right_asks_no_server(
+    slapd: Slapd, tmp_path: Path, name: str, password: str
+) -> None:
+    async with people_of(slapd, tmp_path, "ldaps://localhost:1") as people:
+        with pytest.raises(PersonRefusedError) as refused:
+            await people.authenticate(name, Secret(password), datetime.now(UTC))
+    assert refused.value.state is AccountState.WRONG
+
+
+async def test_a_connection_that_owes_an_answer_is_not_used_again(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    """The late answer would be taken for that to the next question."""
+    async with (
+        serving(_hang) as server,
+        people_of(slapd, tmp_path, server, AllowPlaintext=True) as people,
+    ):
+        (address,) = people.servers
+        context = ssl.create_default_context()
+        dialler = Dialler("corp", context, start_tls=False, timeout_seconds=0.2)
+        connection = await dialler.open(address)
+        assert connection.is_usable
+        with pytest.raises(LdapUnavailableError):
+            await connection.bind(dn_of("ann"), Secret(PASSWORD))
+        assert not connection.is_usable
+        connection.close()
+        dialler.close()
+
+
+async def test_pages_without_end_are_left_at_the_bound(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    def pages(session: LDAPServer, message: Any) -> None:
+        if _bound(session, message):
+            return
+        controls: list[LDAPControl] = []
+        if message.controls:
+            controls.append(PagedResultControl(critical=False, size=0, cookie=b"more"))
+            asked.append(message.message_id)
+        for number in range(100 if controls else 1):
+            session.search_result_entry(
+                message.message_id,
+                f"cn={len(asked)}-{number}",
+                [
+                    PartialAttribute(name=name, values=[b"ann"])
+                    for name in ("entryUUID", "uid", "cn")
+                ],
+            )
+        session.search_result_done(message.message_id, controls=controls)
+
+    asked: list[int] = []
+    plain = {"AllowPlaintext": True, "TimeoutSeconds": 5}
+    async with (
+        serving(answering(pages)) as server,
+        people_of(slapd, tmp_path, server, **plain) as people,
+    ):
+        with pytest.raises(LdapUnavailableError, match="more than 1000 groups"):
+            await people.find_current("ann", datetime.now(UTC))
+    assert len(asked) == 11
