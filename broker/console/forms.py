@@ -95,7 +95,7 @@ async def read_form(
 
 def _parse(encoded: bytes, fields_max: int) -> list[tuple[str, str]]:
     try:
-        return parse_qsl(
+        pairs = parse_qsl(
             encoded.decode("ascii"),
             keep_blank_values=True,
             errors="strict",
@@ -106,6 +106,8 @@ def _parse(encoded: bytes, fields_max: int) -> list[tuple[str, str]]:
             "The request sent by the client was syntactically incorrect.",
             detail=type(error).__name__,
         ) from error
+    # As HTML has it: nobody types NUL, and PostgreSQL takes it in no text.
+    return [(name, value.replace("\0", "\ufffd")) for name, value in pairs]
 
 
 async def _read_body(request: Request, body_max: int) -> bytes:

@@ -48,6 +48,12 @@ async def test_a_repeated_parameter_that_no_one_asks_for_is_ignored() -> None:
     assert (await read(b"x=1&x=2&a=3")).find("a") == "3"
 
 
+@pytest.mark.parametrize("sent", [(b"a=b%00",), (b"", b"a=b%00"), (b"", b"a=b\0")])
+async def test_nul_is_replaced(sent: tuple[bytes, ...]) -> None:
+    """No database is asked for it: PostgreSQL refuses."""
+    assert (await read(*sent)).find("a") == "b\ufffd"
+
+
 @pytest.mark.parametrize("query", [b"", b"a="])
 async def test_a_required_parameter_must_be_there(query: bytes) -> None:
     with pytest.raises(ValidationError):
