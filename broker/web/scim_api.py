@@ -267,7 +267,8 @@ def _find_asked(path: str, method: str) -> _Asked:
         _NotServedError: there is nothing, or nothing for this method.
     """
     _, _, version, account, kind, rest = [*path.split("/", 5), *[""] * 5][:6]
-    if len(path) > _PATH_MAX or version != _VERSION or not kind:
+    # PostgreSQL rejects NUL in text.
+    if len(path) > _PATH_MAX or "\0" in path or version != _VERSION or not kind:
         raise _NotServedError(_NOT_FOUND)
     if _SEARCH in {kind, rest}:
         raise _NotServedError(_NOT_BUILT)

@@ -20,7 +20,7 @@ from scim2_models.path import (
 )
 
 from broker.protocols.scim.errors import ScimRejected
-from broker.protocols.scim.resources import Group, User
+from broker.protocols.scim.resources import Group, User, is_text
 
 FILTER_CHARACTERS_MAX = 2000
 
@@ -119,10 +119,11 @@ def _equal(node: Comparison, kind: type[Resource[Any]], prefix: str) -> Conditio
         _refuse(node)
     value = node.value
     if attribute == "active":
+        if isinstance(value, str):
+            value = value.lower() == "true"
         if not isinstance(value, bool):
-            value = str(value).lower() == "true"
-        return Condition(attribute, value)
-    if not isinstance(value, str):
+            _refuse(node)
+    elif not isinstance(value, str) or not is_text(value):
         _refuse(node)
     return Condition(attribute, value)
 

@@ -21,7 +21,7 @@ from scim2_models import (
 
 from broker.protocols.scim.errors import ScimRejected
 from broker.protocols.scim.filters import Condition, read_filter
-from broker.protocols.scim.resources import POLICY, Group, Member, User
+from broker.protocols.scim.resources import POLICY, Group, Member, User, is_text
 
 AnyResource = TypeVar("AnyResource", bound=Resource[Any])
 
@@ -339,7 +339,7 @@ def _member_ids(members: list[Any]) -> tuple[str, ...]:
             found = member.value
         elif isinstance(member, Mapping):
             found = next((v for n, v in member.items() if n.lower() == "value"), None)
-        if not isinstance(found, str) or not found:
+        if not isinstance(found, str) or not found or not is_text(found):
             raise ScimRejected("A member has no value: a user's id.", "invalidValue")
         ids.append(found)
     return tuple(dict.fromkeys(ids))

@@ -5,9 +5,10 @@ called, whether they are active. Other attributes, such as telephone numbers and
 addresses, are accepted and not kept; neither are passwords.
 """
 
+import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from scim2_models import (
     URN,
     CaseExact,
@@ -31,8 +32,23 @@ POLICY = ScimPolicy(
 )
 """What Entra and Okta send beyond the specification's letter."""
 
-Short = Annotated[str, StringConstraints(max_length=TEXT_MAX)]
-Named = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_MAX)]
+_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+def is_text(value: str) -> bool:
+    """Whether databases can keep it: no NUL, no half of a surrogate pair."""
+    return _NOT_TEXT.search(value) is None
+
+
+def _check_text(value: str) -> str:
+    if not is_text(value):
+        raise ValueError("NUL is not allowed")
+    return value
+
+
+_Text = Annotated[str, AfterValidator(_check_text)]
+Short = Annotated[_Text, StringConstraints(max_length=TEXT_MAX)]
+Named = Annotated[_Text, StringConstraints(min_length=1, max_length=TEXT_MAX)]
 
 
 class PersonName(ComplexAttribute):

@@ -295,6 +295,12 @@ async def test_other_addresses(
         assert answer.json()["status"] == str(status)
 
 
+@pytest.mark.parametrize("path", ["/Users/%00", "/Groups/%00", "/Schemas/%00"])
+async def test_no_database_is_asked_for_nul(corp: InProcess, path: str) -> None:
+    answer = await corp.send("GET", path)
+    assert (answer.status_code, answer.json()["detail"]) == (404, "Not served.")
+
+
 async def test_bodies_have_a_bound(corp: InProcess) -> None:
     body = b" " * (BODY_BYTES_MAX + 1)
     assert (await corp.send("POST", "/Users", content=body)).status_code == 413

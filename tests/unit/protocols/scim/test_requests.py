@@ -124,6 +124,11 @@ def test_what_only_the_broker_sets_is_not_taken_from_a_client(name: str) -> None
             encoded({"schemas": [USER], "userName": "a" * (TEXT_MAX + 1)}),
             "invalidValue",
         ),
+        (encoded({"schemas": [USER], "userName": "a\0b"}), "invalidValue"),
+        (
+            encoded({"schemas": [USER], "userName": "a", "externalId": "\0"}),
+            "invalidValue",
+        ),
         (
             encoded({"schemas": [USER], "userName": "a", "active": "maybe"}),
             "invalidValue",
@@ -291,6 +296,8 @@ def test_members_and_names_in_one_patch() -> None:
         {"op": "add", "path": "members", "value": ["1"]},
         {"op": "add", "path": "members", "value": [{"display": "x"}]},
         {"op": "add", "path": "members", "value": [{"value": 1}]},
+        {"op": "remove", "path": "members", "value": [{"value": "\0"}]},
+        {"op": "remove", "path": 'members[value eq "\\u0000"]'},
         {
             "op": "add",
             "path": "members",
