@@ -359,13 +359,13 @@ async def test_a_session_policy_is_told_apart(world: World) -> None:
 
 async def test_a_gateways_grant_does_not_pass_a_boundary(world: World) -> None:
     ask, root = world.service.broker.ask, world.service.root
-    nothing = {"Effect": "Allow", "Action": "iam:*", "Resource": "*"}
+    only_put = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}
     made = await ask(
         "iam",
         "CreatePolicy",
         root,
         PolicyName="Limit",
-        PolicyDocument=json.dumps({**READ, "Statement": nothing}),
+        PolicyDocument=json.dumps({**READ, "Statement": only_put}),
     )
     await ask(
         "iam",
@@ -374,8 +374,9 @@ async def test_a_gateways_grant_does_not_pass_a_boundary(world: World) -> None:
         UserName="alice",
         PermissionsBoundary=made["Policy"]["Arn"],
     )
-    answer = await world.evaluate(world.alice, "s3:GetObject", "s3:PutObject")
-    assert answer["decisions"] == [["deny", "deny"]]
+    actions = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+    answer = await world.evaluate(world.alice, *actions)
+    assert answer["decisions"] == [["deny", "no_match", "deny"]]
 
 
 async def test_a_gateways_grant_does_not_pass_a_control_policy(world: World) -> None:
@@ -393,12 +394,13 @@ async def test_a_gateways_grant_does_not_pass_a_control_policy(world: World) -> 
     assert answer["decisions"] == [["no_match"]]
 
 
-async def test_the_brokers_resource_policies_count(world: World) -> None:
+async def allow_put(world: World, principal: str) -> None:
+    """By a policy of the bucket."""
     policy = {
         "Version": "2012-10-17",
         "Statement": {
             "Effect": "Allow",
-            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/alice"},
+            "Principal": {"AWS": principal},
             "Action": "s3:PutObject",
             "Resource": "*",
         },
@@ -412,7 +414,20 @@ async def test_the_brokers_resource_policies_count(world: World) -> None:
             json.dumps(policy),
             broker.clock.now(),
         )
+
+
+async def test_the_brokers_resource_policies_count(world: World) -> None:
+    await allow_put(world, PERSON)
     assert allows(await world.evaluate(world.alice, "s3:PutObject"))
+
+
+async def test_a_resource_policy_that_names_a_session_is_enough(world: World) -> None:
+    """Its session policies do not limit that."""
+    session = await role_session(world, Policy=json.dumps(READ))
+    assert not allows(await world.evaluate(session, "s3:PutObject"))
+    who = (await world.evaluate(session))["principalArn"]
+    await allow_put(world, who)
+    assert allows(await world.evaluate(session, "s3:PutObject"))
 
 
 async def test_the_gateway_brings_keys_about_the_request_alone(world: World) -> None:

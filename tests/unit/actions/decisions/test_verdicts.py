@@ -1,0 +1,8 @@
+"""What an enforcement point with policies of its own is told."""
+
+from broker.actions.decisions.verdicts import DENIED, split
+
+
+def test_what_could_not_be_judged_is_denied() -> None:
+    assert split(None) == DENIED
+    assert DENIED.own == "deny"
