@@ -68,7 +68,9 @@ async def _register(visit: Visit, name: str, definition: str) -> Response:
         Definition=definition,
     )
     return visit.done(
-        "Service registered. Make a token for whoever asks.", ONE, name=name
+        "Service registered. Make a token for the proxy or service that asks.",
+        ONE,
+        name=name,
     )
 
 

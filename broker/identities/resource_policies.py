@@ -45,7 +45,7 @@ async def put_resource_policy(
 ) -> None:
     """Give a resource a policy in place of the one it has.
 
-    It holds for the resource and for all whose ARNs go on after a slash.
+    It applies to the resource and to everything below it, after a slash.
 
     Raises:
         InvalidInput: the ARN is of no registered service of the account, or has a
@@ -101,8 +101,8 @@ async def check_resource(
 def policy_holders(arn: str) -> list[str]:
     """The ARNs whose policies hold for a resource: its own, and what it is part of.
 
-    A policy of ``…:order/7`` holds for ``…:order/7/files/a`` too, as a bucket's does
-    for its objects.
+    A policy of ``…:order/7`` applies to ``…:order/7/files/a`` too, as a bucket's does
+    to its objects.
     """
     found = [arn]
     begin = len(arn) - len(arn.split(":", _ARN_PARTS - 1)[-1])
