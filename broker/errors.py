@@ -441,13 +441,13 @@ class ServiceUnavailable(BrokerError):
 
 
 class UpstreamRefused(BrokerError):
-    """The engine behind the role refused; the broker's own rules had allowed it."""
+    """The role's upstream refused; the broker's own rules had allowed it."""
 
     code = "UpstreamRefused"
 
 
 class UpstreamUnavailable(BrokerError):
-    """The engine behind the role cannot be asked; nothing is spent."""
+    """The role's upstream cannot be reached; no one-time proof is used up."""
 
     code = "UpstreamUnavailable"
     status = 503
@@ -455,7 +455,7 @@ class UpstreamUnavailable(BrokerError):
 
 
 class UpstreamOutcomeUnknown(BrokerError):
-    """The engine behind the role was asked, and may have issued credentials.
+    """The role's upstream was called, and may have issued credentials.
 
     Clients do not retry: a one-time proof stays used.
     """

@@ -61,14 +61,14 @@ def run(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="broker agent",
-        description="Hand a machine's credentials to the programs on it.",
+        description="Provide a machine's credentials to the programs on it.",
     )
     parser.add_argument(
         "what",
         nargs="?",
         choices=("serve", "check", "process", "pods"),
         default="serve",
-        help="serve (the default), check what is wrong, print credentials once"
+        help="serve (the default), check for problems, print credentials once"
         " for credential_process, or serve a Kubernetes node's pods",
     )
     parser.add_argument(

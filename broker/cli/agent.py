@@ -15,5 +15,5 @@ def agent(
         str, typer.Option(metavar="FILE", help="The agent's settings.")
     ] = "",
 ) -> None:
-    """Hand a machine's credentials to the programs on it."""
+    """Provide a machine's credentials to the programs on it."""
     raise typer.Exit(run([what, *(("--config", config) if config else ())]))

@@ -30,8 +30,8 @@ async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
                     _SUBJECT,
                     f"{one.subject[:200]} of {anchor.arn} {_ends(one.at <= now)}"
                     f" {one.at:%Y-%m-%d}",
-                    "aws rolesanywhere update-trust-anchor with the next certificate"
-                    " beside it",
+                    "add the next certificate with aws rolesanywhere"
+                    " update-trust-anchor",
                 )
                 for one in anchor_expiries(anchor.certificates)
                 if anchor.enabled and one.at and one.at <= now + ANCHOR_SOON
@@ -43,9 +43,9 @@ async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
                     warning(
                         _SUBJECT,
                         f"the revocation list {listed.name} ({listed.arn})"
-                        f" {_ends(due <= now)} {due:%Y-%m-%d %H:%M} UTC; then it refuses"
-                        " its issuer's certificates",
-                        "aws rolesanywhere update-crl with the authority's next list",
+                        f" {_ends(due <= now)} {due:%Y-%m-%d %H:%M} UTC; after that, its"
+                        " issuer's certificates are refused",
+                        "import the authority's next list with aws rolesanywhere update-crl",
                     )
                 )
     text = f"{anchors} trust anchors"
@@ -53,4 +53,4 @@ async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
 
 
 def _ends(has_ended: bool) -> str:  # reads as a word
-    return "ended on" if has_ended else "ends on"
+    return "expired on" if has_ended else "expires on"

@@ -93,7 +93,7 @@ def _check_aliases(settings: Settings) -> Iterator[Finding]:
         recipient = f"https://{name}/saml"
         said = ""
         if region is not None:
-            said = f", for signatures of {region} alone"
+            said = f", only for signatures for {region}"
         elif _SIGN_IN.search(name) and recipient not in settings.recipients:
             said = (
                 f"; assertions made for {recipient} are refused, except from providers"

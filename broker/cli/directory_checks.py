@@ -70,14 +70,14 @@ async def _try(name: str, people: LdapPeople) -> list[Finding]:
         async with asyncio.timeout(_SECONDS):
             await dry_run.try_servers()
     except TimeoutError:
-        return [warning(subject, f"no answer within {_SECONDS} s", "try it again")]
+        return [warning(subject, f"no answer within {_SECONDS} s", "try again")]
     finally:
         await people.close()
     failed = [check for check in dry_run.checks if check.state is State.FAILED]
     if not failed:
         count = len(people.servers)
         words = "1 server" if count == 1 else f"{count} servers"
-        return [good(subject, f"{words} can be asked")]
+        return [good(subject, f"{words} can be queried")]
     # One that answers is enough to sign in with.
     tell = problem if len(failed) == len(people.servers) else warning
     return [tell(subject, check.found, check.advice) for check in failed]

@@ -21,12 +21,10 @@ from broker.services import Services
 from broker.sessions.revoke import revoke_issued_before
 from broker.stores.directory.port import DirectoryChange
 
-app = typer.Typer(
-    help="Machines and the instance profile that each has.", no_args_is_help=True
-)
+app = typer.Typer(help="Machines and their instance profiles.", no_args_is_help=True)
 
 _OPERATOR = "operator"
-_HEADINGS = ("Instance", "Profile", "Registered", "Last used", "Admitted by")
+_HEADINGS = ("Instance", "Profile", "Registered", "Last used", "Registered with")
 _PAGE = 500
 
 IdArgument = Annotated[
@@ -91,10 +89,12 @@ def join_token(
     ] = rules.JOIN_SECONDS,
     address: Annotated[
         list[str] | None,
-        typer.Option(help="Where it may be used from, such as 10.0.0.0/8; repeatable."),
+        typer.Option(
+            help="A network it may be used from, such as 10.0.0.0/8; repeatable."
+        ),
     ] = None,
 ) -> None:
-    """Make a token with which one machine registers, and print it once."""
+    """Create a token with which one machine can register, and print it once."""
 
     async def work(services: Services) -> dict[str, Any]:
         owner = AccountId(account)
@@ -136,10 +136,10 @@ def associate(
         str, typer.Argument(metavar="[PROFILE]", help="The instance profile.")
     ] = "",
     detach: Annotated[
-        bool, typer.Option("--detach", help="Take the present one away.")
+        bool, typer.Option("--detach", help="Remove the current one.")
     ] = False,
 ) -> None:
-    """Give a machine an instance profile in place of any other, or none."""
+    """Set a machine's instance profile, or remove it."""
     if bool(profile) == detach:
         raise typer.BadParameter("pass either PROFILE or --detach")
 
@@ -163,7 +163,7 @@ def associate(
 
 @app.command()
 def end(instance: IdArgument, account: AccountOption) -> None:
-    """End a machine: its credentials stop working, and it gets no more."""
+    """End a machine: its credentials stop working, and it gets no new ones."""
 
     async def apply(change: DirectoryChange, known: Instance, made: Services) -> str:
         await change.delete_instance(known)

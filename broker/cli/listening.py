@@ -102,7 +102,7 @@ def _remove_stale(path: Path) -> None:
     except OSError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise ListenError(f"{path} is there and is not a socket; use another path")
+        raise ListenError(f"{path} exists and is not a socket; use another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         try:

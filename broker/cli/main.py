@@ -56,22 +56,22 @@ COMMANDS = {
     "upstreams": CommandPlace(
         "broker.cli.upstreams",
         "app",
-        "Other engines that give the credentials of roles.",
+        "Other STS endpoints that issue the credentials of roles.",
     ),
     "instances": CommandPlace(
         "broker.cli.instances",
         "app",
-        "Machines and the instance profile that each has.",
+        "Machines and their instance profiles.",
     ),
     "agent": CommandPlace(
         "broker.cli.agent",
         "agent",
-        "Hand a machine's credentials to the programs on it.",
+        "Provide a machine's credentials to the programs on it.",
     ),
     "webhook": CommandPlace(
         "broker.cli.webhook",
         "webhook",
-        "Give the pods of a Kubernetes cluster what they need to get their roles.",
+        "Configure the pods of a Kubernetes cluster so that their SDKs find their roles.",
     ),
     "keys": CommandPlace("broker.cli.keys", "app", "Sealing keys."),
     "mfa": CommandPlace("broker.cli.mfa", "app", "MFA devices."),

@@ -52,7 +52,7 @@ async def _check(organisation: Organisation, stores: Stores) -> list[Finding]:
                     _SUBJECT,
                     f"{organisation.name} names the account {member.account}, which"
                     " does not exist",
-                    "remove it from the file, or make the account",
+                    "remove it from the file, or create the account",
                 )
             )
             continue
@@ -65,7 +65,7 @@ async def _check(organisation: Organisation, stores: Stores) -> list[Finding]:
                     problem(
                         _SUBJECT,
                         f"{organisation.name} names {arn}, which does not exist",
-                        "correct the name, or make the provider",
+                        "correct the name, or create the provider",
                     )
                 )
     if not begins:

@@ -141,8 +141,8 @@ async def _check_scim(
             warning(
                 arn,
                 "SCIM is switched on, but its directory has provisioned nobody: nobody"
-                " comes in",
-                "provision people, or set ScimUnknown=allow meanwhile",
+                " can sign in",
+                "provision people, or set ScimUnknown=allow until then",
             )
         )
     return found or [

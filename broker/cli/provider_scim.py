@@ -55,16 +55,18 @@ def scim(arn: ArnArgument) -> None:
 
 def scim_token(
     arn: ArnArgument,
-    days: Annotated[int, typer.Option(help="How long it lives.")] = DAYS,
+    days: Annotated[int, typer.Option(help="How many days it is valid.")] = DAYS,
     address: Annotated[
         list[str] | None,
-        typer.Option(help="Where it may be used from, such as 10.0.0.0/8; repeatable."),
+        typer.Option(
+            help="A network it may be used from, such as 10.0.0.0/8; repeatable."
+        ),
     ] = None,
     revoke: Annotated[
-        str, typer.Option(metavar="TOKEN_ID", help="Revoke this one instead.")
+        str, typer.Option(metavar="TOKEN_ID", help="Revoke this token instead.")
     ] = "",
 ) -> None:
-    """Make a token with which a provider's directory uses SCIM, and print it once."""
+    """Create a SCIM token for a provider's directory, and print it once."""
     account = find_account(arn)
 
     async def work(installation: "Installation") -> dict[str, Any]:

@@ -53,7 +53,7 @@ _MORE = {
     "scim-token": CommandPlace(
         "broker.cli.provider_scim",
         "scim_token",
-        "Make a token with which a provider's directory uses SCIM, and print it once.",
+        "Create a SCIM token for a provider's directory, and print it once.",
     ),
     "refresh": CommandPlace(
         "broker.cli.provider_metadata",

@@ -125,16 +125,18 @@ def set_definition(
 def token(
     name: NameArgument,
     account: AccountOption,
-    days: Annotated[int, typer.Option(help="How long it lives.")] = DAYS,
+    days: Annotated[int, typer.Option(help="How many days it is valid.")] = DAYS,
     address: Annotated[
         list[str] | None,
-        typer.Option(help="Where it may be used from, such as 10.0.0.0/8; repeatable."),
+        typer.Option(
+            help="A network it may be used from, such as 10.0.0.0/8; repeatable."
+        ),
     ] = None,
     revoke: Annotated[
-        str, typer.Option(metavar="TOKEN_ID", help="Revoke this one instead.")
+        str, typer.Option(metavar="TOKEN_ID", help="Revoke this token instead.")
     ] = "",
 ) -> None:
-    """Make a token with which a service asks, and print it once."""
+    """Create a token for a service or its proxy, and print it once."""
 
     async def work(services: Services) -> dict[str, Any]:
         owner = AccountId(account)

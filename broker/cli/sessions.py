@@ -211,8 +211,8 @@ def revoke(
         bool,
         typer.Option(
             "--upstream",
-            help="Where an upstream gives the credentials: end all older sessions of its"
-            " roles there.",
+            help="If an upstream issued the credentials, end all older sessions of its"
+            " roles there, too.",
         ),
     ] = False,
 ) -> None:

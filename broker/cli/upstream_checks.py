@@ -88,7 +88,7 @@ async def _reach(
                 _SUBJECT,
                 f"{where}: the clocks of {url} and of the broker differ by"
                 f" {abs(ahead):.0f} seconds",
-                "set the one that is wrong by NTP",
+                "synchronize the wrong one with NTP",
             )
         ]
 
@@ -103,7 +103,7 @@ async def _reach(
         found = [finding for one in asked if one in done for finding in one.result()]
         if late:
             text = f"no answer within {_ALL_SECONDS} s from {len(late)} address(es)"
-            found.append(warning(_SUBJECT, text, "try it again"))
+            found.append(warning(_SUBJECT, text, "try again"))
         return found
     finally:
         await client.close()
@@ -134,7 +134,7 @@ async def _check(
             found.append(
                 problem(
                     _SUBJECT,
-                    f"{where} is for the role {name}, which is not there",
+                    f"{where} is for the role {name}, which does not exist",
                     f"create the role, or {again} FILE without it",
                 )
             )

@@ -59,7 +59,7 @@ async def upstream_roles(
 def words_on_upstreams(roles: Iterable[UpstreamRole], now: datetime) -> list[str]:
     """What a revocation leaves open, and the policy that ends it there; in lines."""
     return [
-        "Credentials that an upstream gave stay valid there until they end.",
+        "Credentials from an upstream stay valid there until they expire.",
         f"To end them, attach this policy ({OLDER_SESSIONS}) to",
         *(
             f"  {one.role_arn or 'the user of its federation tokens'} ({one.name})"

@@ -11,13 +11,13 @@ from broker.errors import (
 from broker.model.audit import AuditRecord
 
 _ABOUT_THE_ISSUER = (
-    "The upstream has to know the account's issuer, with the upstream's Audience as a"
-    " client id, and has to reach its keys: look at what is public below /issuer/."
+    "The upstream needs an OpenID Connect provider for the account's issuer, with the"
+    " Audience as a client ID, and must reach its keys: check that /issuer/ is public."
 )
-_ABOUT_CLOCKS = "Compare the clocks of both machines, and the key pair there."
+_ABOUT_CLOCKS = "Compare the clocks of both machines, and check the key pair there."
 _ADVICE = {
     "AccessDenied": (
-        "Look at the upstream role's trust policy and permissions boundary: it has to"
+        "Check the upstream role's trust policy and permissions boundary: it has to"
         " name the broker's issuer or key, the role here as sub, and sts:TagSession and"
         " sts:SetSourceIdentity if those are passed."
     ),
@@ -30,18 +30,18 @@ _ADVICE = {
     "ExpiredTokenException": _ABOUT_CLOCKS,
     "PackedPolicyTooLarge": "Pass fewer or shorter tags and session policies.",
     "RegionDisabledException": "Enable the region there, or set another Endpoint.",
-    "Throttling": "Ask again later; the proof is good.",
+    "Throttling": "Try again later; the assertion or token can be used again.",
     "ValidationError": (
-        "Look at the longest session of the upstream role, and at the names of session"
+        "Check the maximum session duration of the upstream role, and the session name"
         " and tags."
     ),
 }
 _OTHERWISE = {
     UpstreamRefused.code: "Look up the code in the upstream's documentation.",
-    UpstreamUnavailable.code: "Nothing is spent. Try `broker upstreams test`.",
+    UpstreamUnavailable.code: "No one-time proof is used up. Try `broker upstreams test`.",
     UpstreamOutcomeUnknown.code: (
-        "The proof stays used. Look in the upstream's own log, where credentials may"
-        " have been issued, then sign in again."
+        "The one-time proof stays used. Check the upstream's own log, since it may have"
+        " issued credentials, then sign in again."
     ),
 }
 

@@ -1,4 +1,4 @@
-"""``broker upstreams``: other engines (AWS, Ceph, another broker) behind roles."""
+"""``broker upstreams``: other STS endpoints (AWS, Ceph, another broker) behind roles."""
 
 import json
 import sys
@@ -30,7 +30,8 @@ from broker.sessions.issue_upstream import NothingMintedError
 from broker.stores.directory.port import DirectoryChange
 
 app = typer.Typer(
-    help="Other engines that give the credentials of roles.", no_args_is_help=True
+    help="Other STS endpoints that issue the credentials of roles.",
+    no_args_is_help=True,
 )
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The upstream.")]
@@ -87,10 +88,10 @@ def set_upstream(  # noqa: PLR0917  # a command's options
         ),
     ] = "",
     no_key: Annotated[
-        bool, typer.Option("--no-key", help="Take its key pair away.")
+        bool, typer.Option("--no-key", help="Remove its key pair.")
     ] = False,
 ) -> None:
-    """Make an upstream, change its definition, or give it a key pair."""
+    """Create an upstream, change its definition, or set its key pair."""
     if sum(map(bool, (file, delete, access_key_id, no_key))) != 1:
         raise typer.BadParameter(
             "pass one of FILE, --delete, --access-key-id and --no-key"
@@ -134,9 +135,11 @@ def set_upstream(  # noqa: PLR0917  # a command's options
 def test(
     name: NameArgument,
     account: AccountOption,
-    role: Annotated[str, typer.Option(help="A role of the account that it is for.")],
+    role: Annotated[
+        str, typer.Option(help="A role of the account that uses this upstream.")
+    ],
 ) -> None:
-    """Ask an upstream for credentials of a role, and say whose they are."""
+    """Get credentials for a role from an upstream, and show whose they are."""
 
     async def work(services: Services) -> dict[str, Any]:
         directory = services.stores.directory
@@ -147,7 +150,7 @@ def test(
             raise _Failed(f"The account {account} has no role {role}.")
         engine = await services.upstreams.find(found)
         if engine is None or engine.upstream.name != name:
-            raise _Failed(f"The upstream {name} is not for the role {role}.")
+            raise _Failed(f"The upstream {name} does not cover the role {role}.")
         try:
             minted = await services.upstreams.try_out(
                 engine, known, found, services.clock.now()

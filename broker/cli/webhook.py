@@ -12,5 +12,5 @@ def webhook(
         list[str] | None, typer.Argument(help="See: python -m broker webhook --help")
     ] = None,
 ) -> None:
-    """Give the pods of a Kubernetes cluster what they need to get their roles."""
+    """Configure the pods of a Kubernetes cluster so that their SDKs find their roles."""
     raise typer.Exit(run(words or []))

@@ -36,22 +36,22 @@ def run(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="broker webhook",
-        description="Give the pods of a Kubernetes cluster what they need to get their"
-        " roles: a mutating admission webhook, at /mutate.",
+        description="Configure the pods of a Kubernetes cluster so that their SDKs find"
+        " their roles: a mutating admission webhook, at /mutate.",
     )
     add = parser.add_argument
     add(
         "--sts-endpoint",
         required=True,
         metavar="URL",
-        help="the broker's address, as pods reach it",
+        help="the broker's address, as seen by pods",
     )
     add(
         "--tls-certificate",
         type=Path,
         required=True,
         metavar="FILE",
-        help="the certificate that the API server is shown, with its chain; read"
+        help="the certificate to present to the API server, with its chain; read"
         " again when it changes",
     )
     add("--tls-key", type=Path, required=True, metavar="FILE", help="its key")
@@ -71,14 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--audience",
         default=Injection.audience,
-        help="of tokens, where no annotation says so (default: %(default)s)",
+        help="of tokens, unless an annotation says otherwise (default: %(default)s)",
     )
     add(
         "--token-seconds",
         type=int,
         default=Injection.token_seconds,
         metavar="SECONDS",
-        help="how long tokens last, where no annotation says so (default: %(default)s)",
+        help="how long tokens last, unless an annotation says otherwise (default: %(default)s)",
     )
     add(
         "--mount-path",
@@ -97,14 +97,14 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=_OWN / "ca.crt",
         metavar="FILE",
-        help="who vouches for it (default: %(default)s)",
+        help="the certificate authority to trust for it (default: %(default)s)",
     )
     add(
         "--api-token-file",
         type=Path,
         default=_OWN / "token",
         metavar="FILE",
-        help="what it is shown (default: %(default)s)",
+        help="the token to present to it (default: %(default)s)",
     )
     return parser
 

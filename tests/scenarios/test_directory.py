@@ -221,8 +221,8 @@ def test_apply_looks_at_a_new_directory_and_doctor_at_all(
     path.write_text(json.dumps({"Accounts": {"210987654321": given}}))
     done = run_forked(("apply", str(path)), broker.environment)
     assert "+ 210987654321 LDAP provider second" in done.stdout
-    assert "✓ directory corp: 1 server can be asked" in done.stderr
-    assert "directory corp: 1 server can be asked" in broker.command("doctor")
+    assert "✓ directory corp: 1 server can be queried" in done.stderr
+    assert "directory corp: 1 server can be queried" in broker.command("doctor")
 
 
 def test_broker_providers_test_says_what_fails(

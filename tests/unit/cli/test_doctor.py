@@ -56,10 +56,10 @@ def test_aliases_are_told_with_what_they_are_good_for(
     monkeypatch.setenv("BROKER_REGIONS", "us-east-1, eu-west-3")
     found = findings(cli)
     assert [text for text in found["ok"] if "also answers" in text] == [
-        "settings: also answers as sts.amazonaws.com, for signatures of us-east-1 alone",
+        "settings: also answers as sts.amazonaws.com, only for signatures for us-east-1",
         (
-            "settings: also answers as sts.eu-west-1.amazonaws.com, for signatures of"
-            " eu-west-1 alone"
+            "settings: also answers as sts.eu-west-1.amazonaws.com, only for"
+            " signatures for eu-west-1"
         ),
         (
             "settings: also answers as signin.aws.amazon.com; assertions made for"

@@ -50,7 +50,7 @@ def test_a_test_is_for_a_role_of_the_upstream(
 ) -> None:
     upstream("aws", "ReadOnly")
     upstream("ceph", "Other")
-    with pytest.raises(OperatorError, match="ceph is not for the role ReadOnly"):
+    with pytest.raises(OperatorError, match="ceph does not cover the role ReadOnly"):
         cli("upstreams", "test", "ceph", *HERE, "--role", "ReadOnly")
     with pytest.raises(OperatorError, match="has no role Other"):
         cli("upstreams", "test", "ceph", *HERE, "--role", "Other")
@@ -123,7 +123,7 @@ def test_doctor_says_which_cannot_mint(
     said = cli("doctor", fails=True)
     assert "3 set" in said
     assert f"aws of {ACCOUNT} needs tokens of the account" in said
-    assert "the role Missing, which is not there" in said
+    assert "the role Missing, which does not exist" in said
     assert "the role READONLY, which is spelled ReadOnly" in said
     assert f"keys of {ACCOUNT} needs" not in said
     assert f"keys of {ACCOUNT} is for" not in said
