@@ -45,6 +45,12 @@ async def test_a_list_says_what_comes_from_where(
     role = text_of(await admin.see("/console/roles/role", name="Reader"))
     assert "production" in role
     assert THERE in role
+    assert "do not limit credentials from the upstream production" in role
+    assert "may do nothing yet" not in role
+    # Revoking its sessions and deleting it.
+    assert role.count("stay valid there until they end") == 2
+    other = text_of(await admin.see("/console/roles/role", name="Admin"))
+    assert "upstream" not in other
 
 
 async def test_who_may_not_list_them_sees_roles_all_the_same(
