@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 
 from broker.errors import (
+    BrokerError,
+    OperatorError,
     UpstreamOutcomeUnknown,
     UpstreamRefused,
     UpstreamUnavailable,
@@ -44,6 +46,28 @@ _OTHERWISE = {
         " issued credentials, then sign in again."
     ),
 }
+
+
+class UpstreamFailed(OperatorError):
+    """Upstreams that gave nothing, each with what it said and what to do."""
+
+    def __init__(self, *errors: BrokerError) -> None:
+        super().__init__(*(error.words for error in errors))
+        self.errors = errors
+
+    @property
+    def lines(self) -> list[str]:
+        """What happened, what the upstream said, and what to do."""
+        return [line for error in self.errors for line in _lines(error)]
+
+
+def _lines(error: BrokerError) -> list[str]:
+    if not isinstance(error, UpstreamRefused):
+        detail = f": {error.detail}" if error.detail else "."
+        return [f"{error.words.removesuffix('.')}{detail}"]
+    there, answered = _read(error.detail)
+    advice = _ADVICE.get(answered, _OTHERWISE[error.code])
+    return [error.words, f"There: {there}", f"To do: {advice}"]
 
 
 def explain_upstream(record: AuditRecord) -> tuple[list[str], dict[str, object]]:

@@ -7,14 +7,11 @@ from itertools import groupby
 from broker.cli.operator import operator_entry, require_known, with_services
 from broker.cli.terminal import say
 from broker.cli.upstream_limits import UpstreamRole, words_on_upstreams
-from broker.errors import BrokerError, OperatorError
+from broker.cli.upstream_reasons import UpstreamFailed
+from broker.errors import BrokerError
 from broker.identities.upstreams import require_upstream
 from broker.model.account import AccountId
 from broker.services import Services
-
-
-class _Failed(OperatorError):
-    """Not every upstream did it."""
 
 
 def end_older_sessions(
@@ -23,13 +20,13 @@ def end_older_sessions(
     """Have the upstream roles deny everything to sessions from before now.
 
     Raises:
-        OperatorError: some do not; the others do.
+        UpstreamFailed: some do not; the others do.
     """
 
     async def work(services: Services) -> None:
         directory = services.stores.directory
         known = await require_known(directory, account)
-        left, failed = set(roles), []
+        left, failed = set(roles), list[BrokerError]()
         for name, group in groupby(sorted(roles), key=lambda one: one.name):
             upstream = await require_upstream(directory, account, name)
             arns = [one.role_arn for one in group]
@@ -45,9 +42,9 @@ def end_older_sessions(
                     left.discard(UpstreamRole(name, arn))
                     say(f"Ended in {name}: older sessions of {arn}")
             except BrokerError as error:
-                failed.append(f"{error.words} {error.detail}".strip())
+                failed.append(error)
         if left:
             say(*words_on_upstreams(sorted(left), now))
-            raise _Failed(*failed)
+            raise UpstreamFailed(*failed)
 
     with_services(work)

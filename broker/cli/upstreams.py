@@ -14,7 +14,8 @@ from broker.cli.operator import (
     with_services,
 )
 from broker.cli.terminal import say, say_json, say_table
-from broker.errors import BrokerError, OperatorError
+from broker.cli.upstream_reasons import UpstreamFailed
+from broker.errors import BrokerError, NoSuchEntity
 from broker.identities import upstreams as rules
 from broker.identities.service_text import read_definition
 from broker.identities.template.errors import TemplateError
@@ -147,18 +148,18 @@ def test(
         known = await require_known(directory, owner)
         found = await directory.find_role(owner, role)
         if found is None:
-            raise _Failed(f"The account {account} has no role {role}.")
+            raise NoSuchEntity(f"The account {account} has no role {role}.")
         engine = await services.upstreams.find(found)
         if engine is None or engine.upstream.name != name:
-            raise _Failed(f"The upstream {name} does not cover the role {role}.")
+            raise NoSuchEntity(f"The upstream {name} does not cover the role {role}.")
         try:
             minted = await services.upstreams.try_out(
                 engine, known, found, services.clock.now()
             )
         except NothingMintedError as error:
-            raise _Failed(_words(error.error)) from error
+            raise UpstreamFailed(error.error) from error
         except BrokerError as error:
-            raise _Failed(_words(error)) from error
+            raise UpstreamFailed(error) from error
         return {
             "Arn": minted.arn,
             "AccessKeyId": minted.credentials.access_key_id,
@@ -166,14 +167,6 @@ def test(
         }
 
     say_json(with_services(work))
-
-
-class _Failed(OperatorError):
-    """The test found what is wrong."""
-
-
-def _words(error: BrokerError) -> str:
-    return f"{error.words} {error.detail}".strip()
 
 
 async def _record(

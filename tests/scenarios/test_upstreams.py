@@ -399,7 +399,7 @@ def test_a_revocation_reaches_the_upstream_where_it_may(world: World) -> None:
     with pytest.raises(AssertionError) as failed:
         command("sessions", "revoke", role_arn("Ended"), "--upstream")
     assert f"\n  {ended} (to-Ended)\n" in str(failed.value)
-    assert "AccessDenied" in str(failed.value)
+    assert "There: AccessDenied" in str(failed.value)
     world.command("set", "to-Ended", "--account", ACCOUNT, "--delete")
     with pytest.raises(AssertionError, match="to-Reader has no Revocation"):
         command("sessions", "revoke", READER, "--upstream")

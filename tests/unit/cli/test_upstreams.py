@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from broker.cli import upstream_checks
-from broker.errors import OperatorError
+from broker.cli.upstream_reasons import UpstreamFailed
+from broker.errors import NoSuchEntity
 from tests.support.upstream import fake_sts
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
@@ -50,10 +51,36 @@ def test_a_test_is_for_a_role_of_the_upstream(
 ) -> None:
     upstream("aws", "ReadOnly")
     upstream("ceph", "Other")
-    with pytest.raises(OperatorError, match="ceph does not cover the role ReadOnly"):
+    with pytest.raises(NoSuchEntity, match="ceph does not cover the role ReadOnly"):
         cli("upstreams", "test", "ceph", *HERE, "--role", "ReadOnly")
-    with pytest.raises(OperatorError, match="has no role Other"):
+    with pytest.raises(NoSuchEntity, match="has no role Other"):
         cli("upstreams", "test", "ceph", *HERE, "--role", "Other")
+
+
+def test_a_test_says_what_failed_and_what_to_do(
+    cli: CommandLine, upstream: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = ("upstreams", "test", "aws", *HERE, "--role", "ReadOnly")
+    with fake_sts() as there:
+        monkeypatch.setenv("BROKER_INTERNAL_ISSUERS", f"127.0.0.1:{there.port}")
+        upstream("aws", "ReadOnly", Method="AssumeRole", Endpoint=there.url)
+        cli("upstreams", "set", "aws", *HERE, "--access-key-id", "AKIA", stdin="s\n")
+        assert json.loads(cli(*tries))["AccessKeyId"] == "ASIAUPSTREAM00000001"
+        there.status, there.minutes_ahead = 403, 10
+        there.body = (
+            b"<ErrorResponse><Error><Code>InvalidClientTokenId</Code>"
+            b"<Message>no such key</Message></Error></ErrorResponse>"
+        )
+        with pytest.raises(UpstreamFailed) as refused:
+            cli(*tries)
+    first, second, third = refused.value.lines
+    assert first == "The upstream aws refused: InvalidClientTokenId."
+    assert second.startswith("There: InvalidClientTokenId: no such key (its clock")
+    assert third == "To do: Give the upstream a key pair that is active there."
+    with pytest.raises(UpstreamFailed) as away:
+        cli(*tries)
+    (line,) = away.value.lines
+    assert line.startswith("The upstream aws cannot be reached: ")
 
 
 def test_a_key_pair_is_given_and_taken_away(
