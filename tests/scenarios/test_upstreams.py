@@ -230,7 +230,7 @@ def test_what_the_upstream_refuses_is_not_the_trust_policys_doing(
     assert "Not authorized to perform" in said
     assert f"Here: trust policy and rules of {role_arn('Refused')} allowed it" in said
     assert "There: AccessDenied: " in said
-    assert "To do: Look at the upstream role's trust policy" in said
+    assert "To do: Check the upstream role's trust policy" in said
 
 
 def test_an_upstream_that_is_away_costs_no_proof(world: World) -> None:
