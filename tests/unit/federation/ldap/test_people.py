@@ -50,6 +50,9 @@ def slapd() -> Iterator[Slapd]:
         person("eve"),
         person("fay"),
         person("gus"),
+        person("hal"),
+        person("joe", employeeNumber="7"),
+        person("jan", employeeNumber="7"),
         *(person(f"guess{number}") for number in range(4)),
         person("twin"),
         f"dn: {OTHERS}\nobjectClass: organizationalUnit\nou: others",
@@ -71,6 +74,8 @@ def slapd() -> Iterator[Slapd]:
         group("world", f"cn=all,{GROUPS}"),
         group("circle", f"cn=world,{GROUPS}", f"cn=circle,{GROUPS}", dn_of("gus")),
         group("strange", dn_of("ü,+\\22#")),
+        group("level0", dn_of("hal")),
+        *(group(f"level{n + 1}", f"cn=level{n},{GROUPS}") for n in range(10)),
         *(group(name, dn_of("fay")) for name in CROWD),
     ) as server:
         server.modify(dn_of("eve"), "add: pwdReset", "pwdReset: TRUE")
@@ -206,3 +211,31 @@ async def test_names_that_the_directory_takes_for_one_are_one_person(
     async with people_of(slapd, tmp_path) as people:
         found = await prove(people, username)
         assert (found.username, found.dn) == ("ann", dn_of("ann"))
+
+
+UNFIT: dict[str, tuple[str, dict[str, str], type[Exception], str]] = {
+    "no subject": (
+        "ann",
+        {"Subject": "employeeNumber"},
+        LdapUnavailableError,
+        "has no",
+    ),
+    "two of one subject": (
+        "joe",
+        {"Subject": "employeeNumber"},
+        PersonRefusedError,
+        "2 entries",
+    ),
+    "no name": ("ann", {"Username": "employeeNumber"}, PersonRefusedError, "has no"),
+    "groups in groups without end": ("hal", {}, LdapUnavailableError, "10 deep"),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+async def test_an_entry_that_does_not_fit_is_nobodys(
+    slapd: Slapd, tmp_path: Path, case: str
+) -> None:
+    username, more, error, words = UNFIT[case]
+    async with people_of(slapd, tmp_path, **more) as people:
+        with pytest.raises(error, match=words):
+            await prove(people, username)

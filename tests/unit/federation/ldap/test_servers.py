@@ -20,6 +20,7 @@ from sansldap import (
     SearchRequest,
 )
 
+from broker.federation.ldap import servers
 from broker.federation.ldap.connection import Dialler, LdapUnavailableError
 from broker.federation.ldap.directories import parse_directories
 from broker.federation.ldap.people import LdapPeople, PersonRefusedError
@@ -49,9 +50,9 @@ def slapd() -> Iterator[Slapd]:
 
 @asynccontextmanager
 async def people_of(
-    slapd: Slapd, folder: Path, *servers: str, **more: Any
+    slapd: Slapd, folder: Path, *addresses: str, **more: Any
 ) -> AsyncIterator[LdapPeople]:
-    given = describe(slapd, folder, Servers=list(servers), TimeoutSeconds=0.5)
+    given = describe(slapd, folder, Servers=list(addresses), TimeoutSeconds=0.5)
     found = parse_directories({"Directories": {"corp": {**given, **more}}})
     people = LdapPeople("corp", found.directories["corp"])
     try:
@@ -515,3 +516,40 @@ async def test_pages_without_end_are_left_at_the_bound(
         with pytest.raises(LdapUnavailableError, match="more than 1000 groups"):
             await people.find_current("ann", datetime.now(UTC))
     assert len(asked) == 11
+
+
+def _finds_nobody(session: LDAPServer, message: Any) -> None:
+    if not _bound(session, message):
+        session.search_result_done(message.message_id)
+
+
+async def test_connections_are_kept_few_and_not_for_long(
+    slapd: Slapd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, closed = 0, 0
+
+    async def counted(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        nonlocal opened, closed
+        opened += 1
+        try:
+            await answering(_finds_nobody)(reader, writer)
+        finally:
+            closed += 1
+
+    plain = {"AllowPlaintext": True, "TimeoutSeconds": 5}
+    async with (
+        serving(counted) as server,
+        people_of(slapd, tmp_path, server, **plain) as people,
+    ):
+        await asyncio.gather(*(people.find_entry("ann") for _ in range(9)))
+        async with asyncio.timeout(5):
+            while opened - closed > 4:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        before = opened
+        await people.find_entry("ann")
+        assert opened == before
+        monkeypatch.setattr(servers, "_IDLE_SECONDS", 0)
+        await people.find_entry("ann")
+        assert opened == before + 1
