@@ -31,7 +31,7 @@ _LDAP = frozenset({"sts:AssumeRoleWithLDAPIdentity", _LIST_ROLES})
 _LET_IN = "The directory lets the person in"
 _LET_IN_ADVICE = (
     "Look at the entry in the directory: the person has to type the right name and"
-    " password, and the account must be open. Broker providers test says what it finds."
+    " password, and the account must be open; broker providers test shows what it finds."
 )
 _ASKED = "The directory can be asked"
 _ASKED_ADVICE = "Run broker providers test with the provider's ARN: it says what fails."

@@ -33,7 +33,7 @@ def provider_id_of(provider: Provider) -> str:
 
 
 def issuers_of(provider: Provider) -> tuple[str, ...]:
-    """Who issues the provider's proofs: its entity ids, its URL, or itself."""
+    """The issuers of the provider's proofs: its entity ids, its URL, or itself."""
     match provider:
         case OidcProvider():
             return (provider.url,)
@@ -144,7 +144,7 @@ def _unknown(
 
 
 def _require_settled(person: ProvisionedUser, now: datetime) -> None:
-    """Refuse who was let in again before their end had reached every worker."""
+    """Refuse a person who is active again while workers still learn of their end."""
     if person.not_before is not None and now <= person.not_before:
         raise NotAdmitted(
             _INACTIVE,

@@ -44,8 +44,9 @@ _BATCH = 20
 class Choosing:
     """One call that decides about roles; what is the same for all is read once.
 
-    It ends after ``most`` of them, or at ``ends`` of the monotonic clock. ``looked`` is how many it decided about; ``contexts`` and ``registered`` are by the
-    provider's ARN, which is empty for an IAM user.
+    It ends after ``most`` of them, or at ``ends`` of the monotonic clock. ``looked`` is
+    how many it decided about; ``contexts`` and ``registered`` are by the provider's ARN,
+    which is empty for an IAM user.
     """
 
     portal: OpenPortal

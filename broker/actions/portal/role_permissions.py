@@ -21,10 +21,7 @@ _KINDS = {
 
 
 def role_permissions(portal: OpenPortal, role: Role) -> tuple[Need, ...]:
-    """What a role's trust policy, and an IAM user's own policies, must allow.
-
-    The action is the one for how the person signed in.
-    """
+    """What a role's trust policy, and an IAM user's own policies, must allow."""
     found = portal.roles.find(role.account, role.name)
     if found is None:
         given = {"RoleArn": role.arn, "RoleSessionName": portal.session.name}

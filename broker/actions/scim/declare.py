@@ -119,7 +119,7 @@ async def find_terms(given: Given, call: Call) -> Terms:
 
 
 async def end_person(terms: Terms, call: Call, user: ProvisionedUser) -> None:
-    """End everything of a person, who is as ``user`` says until now."""
+    """End everything that a person opened; ``user`` is what they were until now."""
     await revoke_person(
         call.change,
         account=call.account,
@@ -160,7 +160,7 @@ async def end_all_sessions(terms: Terms, call: Call) -> None:
 async def list_memberships(
     call: Call, *, group_ids: Collection[str] = (), user_ids: Collection[str] = ()
 ) -> Sequence[Membership]:
-    """Who is in these groups, or in which groups these users are, for one answer.
+    """The memberships of these groups or of these users, for one answer.
 
     Raises:
         ScimRefused: they are too many.

@@ -1,6 +1,6 @@
 """Groups of a directory: their members' roles follow at the next sign-in.
 
-Who is taken out of a group that gives roles has to sign in again.
+People who are taken out of a group that gives roles have to sign in again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -169,7 +169,7 @@ async def _take_out(
 async def _end_members(
     terms: Terms, call: Call, group: ProvisionedGroup, *, keep: tuple[str, ...]
 ) -> None:
-    """Have all members sign in again who are not kept."""
+    """Have all members sign in again, except those that are kept."""
     members = await provisioning.members_of(
         call.change, group, limit=MEMBERS_MAX + len(keep) + 1
     )

@@ -148,7 +148,7 @@ class PortalSignIns:
     async def wait(self, response: Response, destination: str) -> None:
         """Remember that the browser's next sign-in is to open the portal.
 
-        A sign-in that starts at the identity provider knows nothing of the destination.
+        A sign-in that starts at the identity provider does not know the destination.
         """
         value = {"destination": destination}
         handle = await self._waiting.put(value, self._now() + _WAITING_LIFE)
@@ -216,7 +216,7 @@ class PortalSignIns:
     async def open_for_user(
         self, request: Request, place: PortalPlace
     ) -> OpenPortal | None:
-        """A new sign-in of the IAM user who is signed in to the console, if any is."""
+        """A new sign-in of the IAM user who is signed in to the console, if there is one."""
         who = await self._context.find_session(request)
         if (
             not isinstance(who, ConsoleSession)

@@ -1,6 +1,6 @@
 """``/portal/{account}``: the start URL in a browser.
 
-It lists the accounts and roles of who is signed in. Favourites and recent roles come
+It lists the accounts and roles of the person who is signed in. Favourites and recent roles come
 first; they are kept in the cache by person, as those of the console are.
 
 Source: AWS IAM Identity Center User Guide, "Using the AWS access portal".
@@ -51,7 +51,7 @@ class AccountRoles:
 
 
 class StartPage:
-    """The accounts and roles of who is signed in."""
+    """The accounts and roles of the person who is signed in."""
 
     def __init__(
         self, context: ConsoleContext, sign_ins: PortalSignIns, visits: PortalVisits

@@ -100,7 +100,7 @@ class PortalVisits:
     async def find(self, request: Request, place: str) -> OpenPortal | None:
         """The browser's sign-in to this place: an account or an organisation.
 
-        An IAM user who is signed in to the console is signed in here as well.
+        An IAM user who is signed in to the console is signed in here, too.
         """
         found = await self._places.find(place)
         if found is None:
@@ -109,7 +109,7 @@ class PortalVisits:
         return portal or await self._sign_ins.open_for_user(request, found)
 
     def page(self, page: Page) -> Handler:
-        """A page below a start URL, for who is signed in; refusals are pages there."""
+        """A page below a start URL, for a person who is signed in; refusals are pages, too."""
 
         async def answer(request: Request) -> Response:
             refuse_prefetch(request)

@@ -205,7 +205,7 @@ class LoginCompletion:
     async def _require_csrf(
         self, request: Request, form: Form, pending: PendingLogin
     ) -> None:
-        """Require the confirmation of whoever is signed in.
+        """Require the confirmation of the person who is signed in.
 
         Raises:
             AccessDenied: The form is of another site or another session.

@@ -247,8 +247,8 @@ class LdapDirectory(_Section):
 class DirectoriesFile(_Section):
     """The whole file.
 
-    ``at_api`` are the ARNs of the LDAP providers, one an account, that programs may
-    bring passwords for; of a call without a role, the first is meant.
+    ``at_api`` are the ARNs of the LDAP providers, one for each account, that programs
+    may send passwords for; a call without a role goes to the first.
     """
 
     directories: Annotated[dict[str, LdapDirectory], Field(max_length=_DIRECTORIES_MAX)]

@@ -174,7 +174,7 @@ class LdapPeople:
         filters = []
         over = {}
         for subject in subjects:
-            # Whom this search does not find is no longer there.
+            # Those that this search does not find are no longer there.
             over[subject] = _GONE
             with suppress(ValueError):
                 filters.append(equals(attribute, subject_value(subject, attribute)))

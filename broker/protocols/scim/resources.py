@@ -2,7 +2,7 @@
 
 Only what the broker has a use for: who a person is at their provider, what they are
 called, whether they are active. Other attributes, such as telephone numbers and
-addresses, are accepted and not kept; neither are passwords.
+addresses, are accepted but not kept, and so are passwords.
 """
 
 import re

@@ -85,9 +85,9 @@ class ProvisioningReader(Protocol):
         user_ids: Collection[str] = (),
         limit: int,
     ) -> Sequence[Membership]:
-        """Who is in these groups, or in which groups these users are.
+        """The memberships of these groups, or of these users.
 
-        With both, which of these users are in which of these few groups.
+        With both, those of these users in these few groups.
         """
         ...
 
