@@ -42,6 +42,7 @@ async def test_it_is_off_until_the_option_is_set(
     await set_options(world, ScimSubject="userName")
     shown = text_of(await admin.see(PATH, arn=ARN))
     assert "SCIMon" in shown.replace(" ", "")
+    assert "userName and the NameID Groups" in shown
     assert "nobody can sign in with this provider" in shown
 
 
