@@ -207,6 +207,9 @@ async def test_a_day_to_come_has_no_key_yet(world: World) -> None:
     now = world.service.broker.clock.now()
     for days, given in ((-7, True), (-1, True), (-8, False), (1, False)):
         date = (now + timedelta(days=days)).strftime("%Y%m%d")
+        with pytest.raises(Refused):
+            asked = world.scope(world.alice, date=f"{date}T")
+            await world.post("derive-signing-key", asked)
         asked = world.scope(world.alice, date=date)
         if given:
             assert await world.post("derive-signing-key", asked)
@@ -541,11 +544,14 @@ async def test_principals_are_resolved_as_they_are_spelled(world: World) -> None
         f"{here}:user/team/alice",
         f"{here}:user/alice ",
         f"{here}:role/Clerk",
+        f"{here}:role/Nobody",
         f"{here}:group/alice",
+        f"{here}:group/Clerk/whoever",
         "arn:aws:iam::444455556666:root",
         f"arn:aws-cn:iam::{ACCOUNT}:root",
         f"arn:aws:iam:us-east-1:{ACCOUNT}:root",
         f"arn:aws:sts::{ACCOUNT}:assumed-role/clerk/whoever",
+        f"arn:aws:sts::{ACCOUNT}:assumed-role/Nobody/whoever",
         f"arn:aws:sts::{ACCOUNT}:assumed-role/Clerk",
         f"arn:aws:sts::{ACCOUNT}:assumed-role/Clerk/a/b",
         f"arn:aws:sts::{ACCOUNT}:assumed-role/Clerk/*",
