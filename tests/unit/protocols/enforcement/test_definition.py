@@ -98,7 +98,7 @@ def test_a_service_that_says_nothing_counts_as_execute_api() -> None:
         ({"ResourceTypes": {"order": "arn:aws:iam::1:x"}}, "ResourceTypes.order"),
         ({"ResourceTypes": {"order": "order/{id}/{id}"}}, "ResourceTypes.order"),
         ({"Routes": [{"Path": "/x", "Action": "None"}]}, "Routes.0"),
-        ({"Routes": [{"Path": "x", "Action": "GetOrder"}]}, "Routes.0"),
+        ({"Routes": [{"Path": "x", "Action": "ListOrders"}]}, "Routes.0"),
         ({"Routes": [{"Path": "/{a+}/b", "Action": "ListOrders"}]}, "Routes.0"),
         ({"Routes": [{"Path": "/{a}/{a}", "Action": "ListOrders"}]}, "Routes.0"),
         ({"Routes": [{"Path": "/a//b", "Action": "ListOrders"}]}, "Routes.0"),
