@@ -593,7 +593,9 @@ def _targets(
     """
     if question.actions:
         resources = question.resources or ("*",)
-        return [Target(a, r) for a in question.actions for r in resources]
+        # As declared: else each way to write one would be another in the records.
+        actions = [compiled.spell_action(one) for one in question.actions]
+        return [Target(a, r) for a in actions for r in resources]
     request = question.request
     if request is None:
         raise ValidationError("there is no request to map")

@@ -19,6 +19,7 @@ from broker.protocols.enforcement.definition import (
 )
 
 EXECUTE_API = "execute-api"
+_INVOKE = "Invoke"
 ANY_RESOURCE = "*"
 RESOURCE_CHARACTERS_MAX = 2048
 
@@ -59,7 +60,12 @@ class CompiledService:
         self.prefix = name if definition.actions else EXECUTE_API
         self.scopes = tuple(definition.scopes) or (self.prefix,)
         self._arn = f"arn:aws:{self.prefix}:{self.region}:{account}:"
-        self._actions = frozenset(one.lower() for one in definition.actions)
+        self.action_names = tuple(sorted(definition.actions)) or (_INVOKE,)
+        """The service's actions, without the prefix, in order."""
+        self._actions = {
+            f"{self.prefix}:{one}".lower(): f"{self.prefix}:{one}"
+            for one in self.action_names
+        }
         self._keys = frozenset(key.lower() for key in definition.condition_keys)
         self.resource_patterns: Mapping[str, str] = {
             name: pattern if pattern.startswith("arn:") else self._arn + pattern
@@ -72,7 +78,7 @@ class CompiledService:
         """What a request means; None when no route knows it."""
         if self.prefix == EXECUTE_API:
             resource = f"{self.name}/{self.definition.stage}/{method}{path}"
-            return Target("execute-api:Invoke", self._arn + resource)
+            return Target(f"{EXECUTE_API}:{_INVOKE}", self._arn + resource)
         for route in self._routes:
             if method not in route.methods and _ANY_METHOD not in route.methods:
                 continue
@@ -91,13 +97,12 @@ class CompiledService:
         return f"{self._arn}{self.name}/{self.definition.stage}/*"
 
     def owns_action(self, action: str) -> bool:
-        """Whether an action is one of the service's own, declared if any are."""
-        prefix, _, name = action.partition(":")
-        if prefix.lower() != self.prefix:
-            return False
-        if not self._actions:
-            return name.isascii() and name.isalnum()
-        return name.lower() in self._actions
+        """Whether an action is one of the service's own, in whatever case."""
+        return action.lower() in self._actions
+
+    def spell_action(self, action: str) -> str:
+        """One of the service's own actions as it is declared."""
+        return self._actions[action.lower()]
 
     def owns_resource(self, resource: str) -> bool:
         """Whether an ARN is that of a resource of the service."""
@@ -150,13 +155,6 @@ class CompiledService:
             if self.find_resource(type_name, name) == arn:
                 return name
         return arn
-
-    @property
-    def action_names(self) -> tuple[str, ...]:
-        """The declared actions, without the prefix, in order."""
-        if self.prefix == EXECUTE_API:
-            return ("Invoke",)
-        return tuple(sorted(self.definition.actions))
 
     def may_bring(self, key: str) -> bool:
         """Whether the service may tell the value of a condition key."""

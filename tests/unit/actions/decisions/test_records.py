@@ -62,6 +62,23 @@ async def test_first_uses_and_samples_are_kept(
     assert await records(service, "broker:Authorize") == []
 
 
+async def test_however_an_action_is_written_it_is_the_declared_one(
+    service: AskingService, alice: Key
+) -> None:
+    """Else one name would be in the log and among the uses in any number of ways."""
+    assert alice
+    for action in ("ORDERS:getorder", "orders:GETORDER"):
+        answer = await service.ask(
+            Principal=f"arn:aws:iam::{ACCOUNT}:user/alice",
+            Actions=[action],
+            Resources=[f"{ORDER}7"],
+        )
+        assert answer["Decisions"][0]["Action"] == "orders:GetOrder"
+        assert answer["Allowed"]
+    (record,) = await records(service, "orders:GetOrder")
+    assert record.action == "orders:GetOrder"
+
+
 async def test_a_denial_is_kept_with_its_reason(
     service: AskingService, alice: Key
 ) -> None:
