@@ -207,9 +207,9 @@ async def test_a_day_to_come_has_no_key_yet(world: World) -> None:
     now = world.service.broker.clock.now()
     for days, given in ((-7, True), (-1, True), (-8, False), (1, False)):
         date = (now + timedelta(days=days)).strftime("%Y%m%d")
+        longer = world.scope(world.alice, date=f"{date}T")
         with pytest.raises(Refused):
-            asked = world.scope(world.alice, date=f"{date}T")
-            await world.post("derive-signing-key", asked)
+            await world.post("derive-signing-key", longer)
         asked = world.scope(world.alice, date=date)
         if given:
             assert await world.post("derive-signing-key", asked)
