@@ -1,6 +1,7 @@
 """Live sessions: whose they are, who may end them."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,6 +107,21 @@ async def test_credentials_of_a_session_are_its_own(world: SignInWorld) -> None:
     assert second.xpath(".//div[contains(@class, 'depth-1')]")
     (made_from,) = second.xpath("./td[@data-label='Made from']")
     assert made_from.text_content() == "assumed-role/Reader/alice@example.com"
+
+
+async def test_a_provider_at_a_port_is_shown_whole(world: SignInWorld) -> None:
+    """The colon of its address is not the last one of an ARN."""
+    browser = await signed_in(world)
+    (key,) = keys_on(await browser.get(OWN))
+    cache = world.services.stores.cache
+    record = await cache.find_session(key)
+    assert record is not None
+    issuer = f"arn:aws:iam::{ACCOUNT}:oidc-provider/issuer.example.com:8443"
+    await cache.put_session(replace(record, provider_arn=issuer))
+    page = await browser.get(OWN)
+    assert "oidc-provider/issuer.example.com:8443" in text_of(page)
+    asked = await end(browser, OWN, key, sure="")
+    assert "assumed-role/Reader/alice@example.com" in text_of(asked)
 
 
 async def test_sessions_of_others_are_neither_listed_nor_ended(
