@@ -210,8 +210,9 @@ def _verify(proof: str, instance: Instance, audience: str, now: datetime) -> str
 
 
 def _require_now(issued: Any, now: datetime) -> None:  # noqa: ANN401  # JSON
-    window = WINDOW.total_seconds()
-    if type(issued) is not int or abs(issued - now.timestamp()) > window:
+    # Of whole numbers: JSON's may be beyond all others.
+    seconds, window = int(now.timestamp()), int(WINDOW.total_seconds())
+    if type(issued) is not int or abs(issued - seconds) > window:
         shown = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         raise SignatureDoesNotMatch(
             f"Signature expired: the proof's time is more than 5 minutes from {shown}.",

@@ -192,6 +192,8 @@ async def test_two_machines_never_share_a_key(fleet: Fleet) -> None:
         {"iat": None},
         {"iat": "now"},
         {"iat": True},
+        {"iat": 10**400},
+        {"iat": -(10**400)},
     ],
 )
 async def test_a_proof_with_other_claims(fleet: Fleet, changed: dict[str, Any]) -> None:
