@@ -384,6 +384,30 @@ def test_another_accounts_profile_is_not_for_these_certificates(world: World) ->
     assert refusal_of(mixed)[:2] == (403, "AccessDeniedException")
 
 
+def test_another_regions_profile_is_not_for_these_certificates(world: World) -> None:
+    elsewhere = boto3.client(
+        "rolesanywhere",
+        endpoint_url=world.broker.url,
+        region_name="eu-west-1",
+        aws_access_key_id=world.root_key.access_key_id,
+        aws_secret_access_key=world.root_key.secret_access_key,
+    )
+    made = elsewhere.create_profile(
+        name="elsewhere", roleArns=[world.role], enabled=True
+    )["profile"]
+    answer = world.ask(
+        world.root.issue("web-1"), more={"profileArn": made["profileArn"]}
+    )
+    assert refusal_of(answer)[2] == "Unable to assume role with this profile."
+    assert made["profileId"] not in {
+        one["profileId"] for one in world.api.list_profiles()["profiles"]
+    }
+    for name in (made["profileId"], made["profileArn"]):
+        with pytest.raises(ClientError, match="ResourceNotFoundException"):
+            world.api.get_profile(profileId=name)
+    elsewhere.delete_profile(profileId=made["profileArn"])
+
+
 def test_mappings_say_which_tags_there_are(world: World) -> None:
     leaf = world.root.issue(name_of(CN="web-1", OU="Blue"))
     identifier = world.profile["profileId"]
