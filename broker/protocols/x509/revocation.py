@@ -4,6 +4,7 @@ Source: RFC 5280, 5 and 6.3.
 """
 
 from collections.abc import Iterable
+from dataclasses import field
 from datetime import datetime
 
 from cryptography import x509
@@ -14,6 +15,8 @@ from broker.protocols.x509.chain import VerifiedChain
 from broker.protocols.x509.errors import CertificateRejected
 
 LIST_BYTES_MAX = 300_000
+SIGNERS_MAX = 8
+"""Certificates of one issuer that are remembered for a list: it renews them seldom."""
 
 _UNDERSTOOD = frozenset(
     {
@@ -34,9 +37,19 @@ class RevocationList:
     issuer: x509.Name
     serials: frozenset[int]
     expires_at: datetime | None
+    _signers: dict[x509.Certificate, bool] = field(default_factory=dict, repr=False)
+    """What was found out about certificates: a long list takes milliseconds."""
 
     def is_signed_by(self, issuer: x509.Certificate) -> bool:
         """Whether this certificate's key signed it, and may sign lists."""
+        known = self._signers.get(issuer)
+        if known is None:
+            known = self._verify(issuer)
+            if len(self._signers) < SIGNERS_MAX:
+                self._signers[issuer] = known
+        return known
+
+    def _verify(self, issuer: x509.Certificate) -> bool:
         try:
             usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
         except x509.ExtensionNotFound:

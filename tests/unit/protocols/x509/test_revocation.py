@@ -94,6 +94,15 @@ def test_an_issuer_must_be_allowed_to_sign_lists(uses: str) -> None:
     assert "not signed by it" in judge(silent.revoke(), chain=chain)
 
 
+def test_who_signed_is_remembered_for_each_certificate() -> None:
+    found = parse_revocation_list(MACHINES.revoke())
+    namesakes = [issue("Corp Machines", is_authority=True) for _ in range(20)]
+    for _ in range(2):
+        for one in namesakes:
+            assert not found.is_signed_by(one.certificate)
+        assert found.is_signed_by(MACHINES.certificate)
+
+
 FOREIGN: dict[str, Callable[[], Any]] = {
     "of changes alone": lambda: builder().add_extension(
         x509.DeltaCRLIndicator(1), critical=True
