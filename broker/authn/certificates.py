@@ -36,6 +36,7 @@ from broker.model.roles_anywhere import (
     TrustAnchor,
     rolesanywhere_arn,
 )
+from broker.offload import offload_long
 from broker.protocols.sigv4 import (
     X509,
     SignatureReason,
@@ -60,6 +61,7 @@ from broker.protocols.x509 import (
     verify_not_revoked,
 )
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.schema import CERTIFICATE_LISTS, TRUST_ANCHORS
 
 PROFILE = "Profile"
 """The member of the input that holds the `CertificateProfile`."""
@@ -168,7 +170,9 @@ class CertificateScheme:
             return parse_anchors(anchor.certificates)
 
         key = ("anchors", anchor.anchor_id, hash(anchor.certificates))
-        return await self._fresh.memo.get(anchor.account, key, load)
+        return await self._fresh.memo.get(
+            anchor.account, key, load, of=TRUST_ANCHORS.name
+        )
 
     async def _lists(self, anchor: TrustAnchor) -> Sequence[RevocationList]:
         lists = await self._fresh.list_certificate_lists(anchor.account)
@@ -180,10 +184,13 @@ class CertificateScheme:
 
     async def _parsed(self, listed: CertificateList) -> RevocationList:
         async def load() -> RevocationList:
-            return parse_revocation_list(listed.data)
+            data = listed.data
+            return await offload_long(len(data), lambda: parse_revocation_list(data))
 
         key = ("revocation-list", listed.list_id, hash(listed.data))
-        return await self._fresh.memo.get(listed.account, key, load)
+        return await self._fresh.memo.get(
+            listed.account, key, load, of=CERTIFICATE_LISTS.name
+        )
 
     async def _require_profile(
         self, arn: str, anchor: TrustAnchor
