@@ -160,11 +160,15 @@ def test_the_query_may_name_the_arns(world: World) -> None:
     assert refusal_of(missing)[:2] == (400, "ValidationException")
 
 
-def test_credentials_end_with_the_certificate(world: World) -> None:
+def test_credentials_end_with_the_first_certificate_of_the_path(world: World) -> None:
     leaf = world.root.issue("web-3", days=0.02)
     entry = credentials_of(world.ask(leaf))
     ends = datetime.fromisoformat(entry["credentials"]["expiration"])
     assert ends <= leaf.certificate.not_valid_after_utc
+    between = world.root.authority("Nearly Over", days=0.02)
+    entry = credentials_of(world.ask(between.issue("web-3"), between))
+    ends = datetime.fromisoformat(entry["credentials"]["expiration"])
+    assert ends <= between.certificate.not_valid_after_utc
 
 
 @pytest.mark.parametrize("case", BAD)
