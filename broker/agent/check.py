@@ -148,7 +148,7 @@ def _not_registered(settings: AgentSettings) -> Iterator[Finding]:
     if path is None or not path.exists():
         yield Finding(
             f"{path} is missing, and this machine is not registered; make a token with:"
-            " broker instances join-token PROFILE",
+            " broker instances join-token PROFILE --account ACCOUNT",
             is_good=False,
         )
         return
