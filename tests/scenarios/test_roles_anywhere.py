@@ -245,6 +245,23 @@ def test_the_arns_are_taken_literally(
     }
 
 
+@pytest.mark.parametrize(
+    ("member", "kind", "other"),
+    [
+        ("trustAnchorArn", "trust-anchor", "profile"),
+        ("profileArn", "profile", "trust-anchor"),
+        ("trustAnchorArn", "rolesanywhere", "iam"),
+        ("profileArn", "rolesanywhere", "iam"),
+    ],
+)
+def test_the_arn_of_something_else_is_invalid(
+    world: World, member: str, kind: str, other: str
+) -> None:
+    wrong = world.members[member].replace(kind, other)
+    answer = world.ask(world.root.issue("web-1"), more={member: wrong})
+    assert refusal_of(answer) == (400, "ValidationException", f"{wrong} is invalid")
+
+
 def test_more_intermediates_than_five_are_refused(world: World) -> None:
     chain = [world.root]
     for number in range(6):
@@ -486,6 +503,27 @@ def test_a_revoked_certificate_opens_nothing(world: World) -> None:
     with pytest.raises(ClientError, match="cannot be read"):
         world.api.update_crl(crlId=above["crlId"], crlData=b"nothing")
     world.api.delete_crl(crlId=above["crlId"])
+
+
+def test_a_list_is_for_one_trust_anchor(world: World) -> None:
+    second = world.api.create_trust_anchor(
+        name="same authority", enabled=True, source=world.anchor["source"]
+    )["trustAnchor"]
+    leaf = world.root.issue("web-1")
+    world.api.import_crl(
+        name="for the second",
+        crlData=world.root.revoke(leaf),
+        enabled=True,
+        trustAnchorArn=second["trustAnchorArn"],
+    )
+    revoked = world.ask(leaf, more={"trustAnchorArn": second["trustAnchorArn"]})
+    assert refusal_of(revoked)[2] == "Certificate revoked."
+    assert world.ask(leaf).status_code == 201
+    # Its lists go with it.
+    world.api.delete_trust_anchor(trustAnchorId=second["trustAnchorId"])
+    assert second["trustAnchorArn"] not in {
+        one["trustAnchorArn"] for one in world.api.list_crls()["crls"]
+    }
 
 
 def test_who_deletes_an_anchor_ends_what_it_opened(world: World) -> None:
