@@ -640,6 +640,8 @@ def test_what_happened_is_on_record(world: World) -> None:
     leaf = world.root.issue("web-9")
     credentials_of(world.ask(leaf))
     assert world.ask(issue("web-9")).status_code == 403
+    no_profile = world.members["profileArn"].replace("/", "/0")
+    assert world.ask(leaf, more={"profileArn": no_profile}).status_code == 403
     records = [
         json.loads(line)
         for line in world.broker.command(
@@ -648,7 +650,16 @@ def test_what_happened_is_on_record(world: World) -> None:
         if "rolesanywhere:CreateSession" in line
     ]
     assert any(one["decision"] == "allowed" for one in records)
-    assert any(one["decision"] != "allowed" for one in records)
+    refused = [one for one in records if one["decision"] != "allowed"]
+    reasons = {one["reason"].partition(":")[0] for one in refused}
+    assert {
+        "no valid path leads from the certificate to the trust anchor",
+        "there is no profile arn",
+    } <= reasons
+    anchor = world.members["trustAnchorArn"]
+    last = refused[:2]
+    assert {one["account"] for one in last} == {ACCOUNT}
+    assert [one["resources"] for one in last] == [[anchor], [anchor]]
     assert hashes.SHA256.name not in str(records)
 
 

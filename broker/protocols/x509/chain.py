@@ -136,7 +136,8 @@ def verify_chain(
         verified = verifier.verify(leaf, list(chain))
     except VerificationError as error:
         raise CertificateRejected(
-            "Untrusted certificate. Insufficient certificate", str(error)
+            "Untrusted certificate. Insufficient certificate",
+            f"no valid path leads from the certificate to the trust anchor: {error}",
         ) from error
     return VerifiedChain(certificates=tuple(verified.chain))
 
