@@ -347,6 +347,20 @@ def test_everybody_is_not_a_machine(world: World) -> None:
     world.api.delete_profile(profileId=profile["profileId"])
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("cert", "AAAA"), ("instanceProperties", {"name": "web-1"})]
+)
+def test_what_is_not_supported_is_refused_by_name(
+    world: World, name: str, value: object
+) -> None:
+    answer = world.ask(world.root.issue("web-1"), more={name: value})
+    assert refusal_of(answer) == (
+        400,
+        "UnsupportedOperationException",
+        f"The parameter {name} is not supported.",
+    )
+
+
 def test_a_profile_limits(world: World) -> None:
     leaf = world.root.issue("web-1")
     other = world.ask(leaf, more={"roleArn": f"arn:aws:iam::{ACCOUNT}:role/Other"})
