@@ -65,25 +65,29 @@ def _files(settings: AgentSettings) -> Iterator[Finding]:
     identity = settings.identity
     secret = (
         identity.join_token_file,
-        identity.web_identity_token_file,
         identity.access_key_file,
         identity.private_key_file,
-        settings.container.token_file,
         settings.state_dir / STATE_FILE if identity.is_instance else None,
     )
-    for path in filter(None, secret):
-        if path.exists() and path != settings.container.token_file:
-            if not is_private(path):
-                yield Finding(
-                    f"{path} can be read by others; run: chmod 600 {path}",
-                    is_good=False,
-                )
-            elif not os.access(path, os.R_OK):
-                yield Finding(
-                    f"{path} cannot be read by this user; run the check as the"
-                    " agent's user",
-                    is_good=False,
-                )
+    # Kubernetes decides who may read a pod's token, and the container endpoint's is
+    # for programs of other users.
+    others = (identity.web_identity_token_file, settings.container.token_file)
+    for path in filter(None, (*secret, *others)):
+        try:
+            is_open = not is_private(path) and path in secret
+        except FileNotFoundError:
+            continue
+        except OSError:
+            is_open = False
+        if is_open:
+            yield Finding(
+                f"{path} can be read by others; run: chmod 600 {path}", is_good=False
+            )
+        elif not os.access(path, os.R_OK):
+            yield Finding(
+                f"{path} cannot be read by this user; run the check as the agent's user",
+                is_good=False,
+            )
     folders = {settings.file.path, settings.container.token_file}
     needed = {path.parent for path in folders if path is not None}
     if identity.is_instance:
@@ -145,7 +149,7 @@ def _not_registered(settings: AgentSettings) -> Iterator[Finding]:
         or identity.web_identity_token_file
         or identity.certificate_file
     )
-    if path is None or not path.exists():
+    if path is None or not os.access(path, os.F_OK):
         yield Finding(
             f"{path} is missing, and this machine is not registered; make a token with:"
             " broker instances join-token PROFILE --account ACCOUNT",

@@ -4,7 +4,6 @@ The calls block; the keeper makes them in a thread of its own.
 """
 
 import base64
-import binascii
 import configparser
 import hashlib
 import json
@@ -107,17 +106,21 @@ class InstanceState:
         """
         try:
             row = json.loads(path.read_bytes())
+            key = base64.b64decode(row["PrivateKey"], validate=True)
+            Ed25519PrivateKey.from_private_bytes(key)  # raises
             return cls(
-                private_key=base64.b64decode(row["PrivateKey"], validate=True),
+                private_key=key,
                 instance_arn=str(row["InstanceArn"]),
                 admitted_by=str(row["AdmittedBy"]),
                 is_ended=bool(row["IsEnded"]),
             )
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, binascii.Error) as error:
+        except OSError as error:
+            raise IdentityUnusableError(f"{path} cannot be read: {error}") from error
+        except (ValueError, KeyError, TypeError) as error:
             raise IdentityUnusableError(
-                f"{path} cannot be read ({error}); delete it to register anew"
+                f"{path} is damaged ({error}); delete it to register anew"
             ) from error
 
     def save(self, path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.agent import check as module
 from broker.agent.broker_api import BrokerApi, BrokerAwayError, BrokerRefusedError
 from broker.agent.check import check
 from broker.agent.http_server import bind
@@ -64,6 +65,52 @@ def test_a_machine_with_one(config: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "agent.toml",
         "join-token",
     ]
+
+
+def test_files_of_another_user(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The tests may run as root, who may read everything.
+    def denied(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(module, "is_private", denied)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    found = faults(config)
+    assert any("join-token cannot be read by this user" in one for one in found)
+
+
+def test_tokens_that_others_hand_out_may_be_open(config: Path) -> None:
+    text = config.read_text().replace("join_token_file", "web_identity_token_file")
+    config.write_text(f'{text}role_arn = "arn:aws:iam::111122223333:role/web"\n')
+    (config.parent / "join-token").write_text("token")
+    (config.parent / "join-token").chmod(0o644)
+    (only,) = faults(config)
+    assert "the broker does not answer" in only
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"PrivateKey": "AAAA", "InstanceArn": "x", "AdmittedBy": "", "IsEnded": false}',
+        '{"PrivateKey": 7, "InstanceArn": "x", "AdmittedBy": "", "IsEnded": false}',
+        '{"PrivateKey": ""}',
+    ],
+)
+def test_a_damaged_state(config: Path, text: str) -> None:
+    (config.parent / "instance.json").write_text(text)
+    (config.parent / "instance.json").chmod(0o600)
+    (only,) = faults(config)
+    assert "instance.json is damaged" in only
+    assert "delete it" in only
+
+
+def test_a_state_that_cannot_be_read(config: Path) -> None:
+    (config.parent / "instance.json").mkdir(mode=0o700)
+    (only,) = faults(config)
+    assert "instance.json cannot be read" in only
+    assert "delete" not in only
 
 
 def test_a_broker_that_is_away(config: Path) -> None:
