@@ -396,6 +396,86 @@ def test_a_profile_limits(world: World) -> None:
     world.api.delete_profile(profileId=profile["profileArn"])
 
 
+def allow(action: str) -> str:
+    statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": statement})
+
+
+def test_the_policies_of_a_profile_narrow_the_session(world: World) -> None:
+    world.iam.put_role_policy(
+        RoleName="Machine", PolicyName="lists", PolicyDocument=allow("iam:List*")
+    )
+    managed = world.iam.create_policy(
+        PolicyName="ListRoles", PolicyDocument=allow("iam:ListRoles")
+    )["Policy"]["Arn"]
+    for members, can in (
+        ({}, {"list_users", "list_roles"}),
+        ({"sessionPolicy": allow("iam:ListUsers")}, {"list_users"}),
+        ({"managedPolicyArns": [managed]}, {"list_roles"}),
+    ):
+        profile = world.api.create_profile(
+            name="narrow", roleArns=[world.role], enabled=True, **members
+        )["profile"]["profileArn"]
+        answer = world.ask(world.root.issue("web-1"), more={"profileArn": profile})
+        held = credentials_of(answer)["credentials"]
+        key = Key(held["accessKeyId"], held["secretAccessKey"], held["sessionToken"])
+        iam = world.broker.client("iam", key)
+        for call in ("list_users", "list_roles"):
+            if call in can:
+                getattr(iam, call)()
+            else:
+                with pytest.raises(ClientError, match="AccessDenied"):
+                    getattr(iam, call)()
+        world.api.delete_profile(profileId=profile)
+
+
+LONG = f"arn:aws:iam::{ACCOUNT}:policy/{'x' * 120}"
+
+
+@pytest.mark.parametrize(
+    ("members", "code", "said"),
+    [
+        (
+            {"roleArns": ["arn:aws:iam::444455556666:role/M"]},
+            "Validation",
+            "not a role",
+        ),
+        ({"roleArns": [f"arn:aws:iam::{ACCOUNT}:roles/M"]}, "Validation", "not a role"),
+        ({"sessionPolicy": "{}"}, "", "olicy"),
+        ({"sessionPolicy": allow("iam:*")[:-1]}, "", "olicy"),
+        (
+            {"managedPolicyArns": [f"arn:aws:iam::{ACCOUNT}:policy/No"]},
+            "Validation",
+            "does not exist",
+        ),
+        (
+            {"managedPolicyArns": [f"{LONG}{one}" for one in range(11)]},
+            "Validation",
+            "at most",
+        ),
+        (
+            {
+                "sessionPolicy": allow("iam:" + "x" * 600),
+                "managedPolicyArns": [f"{LONG}{one}" for one in range(10)],
+            },
+            "Validation",
+            "characters together",
+        ),
+    ],
+)
+def test_a_profile_that_cannot_be(
+    world: World, members: dict[str, Any], code: str, said: str
+) -> None:
+    given = {"roleArns": [world.role], **members}
+    with pytest.raises(ClientError, match=said) as made:
+        world.api.create_profile(name="bad", **given)
+    with pytest.raises(ClientError, match=said) as changed:
+        world.api.update_profile(profileId=world.profile["profileId"], **members)
+    for one in (made, changed):
+        assert one.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+        assert code in one.value.response["Error"]["Code"]
+
+
 def test_another_accounts_profile_is_not_for_these_certificates(world: World) -> None:
     root = world.broker.create_account("444455556666")
     statement = {
@@ -585,6 +665,10 @@ def test_permissions_and_passing(world: World) -> None:
         api.create_profile(name="mine", roleArns=[world.role])
     with pytest.raises(ClientError, match="iam:PassRole"):
         api.update_profile(profileId=world.profile["profileId"], roleArns=[world.role])
+    with pytest.raises(ClientError, match="iam:PassRole"):
+        api.enable_profile(profileId=world.profile["profileId"])
+    api.disable_profile(profileId=world.profile["profileId"])
+    world.api.enable_profile(profileId=world.profile["profileId"])
     made = api.create_profile(name="empty", roleArns=[])["profile"]
     assert made["createdBy"] == user["Arn"]
     api.delete_profile(profileId=made["profileId"])
@@ -610,6 +694,9 @@ def test_lists_tags_and_what_is_not_there(world: World) -> None:
     assert arn in found
     assert len(set(found)) == len(found) >= 2
     world.api.delete_trust_anchor(trustAnchorId=other["trustAnchor"]["trustAnchorId"])
+    for size in (0, 101):
+        with pytest.raises(ClientError, match="pageSize"):
+            world.api.list_trust_anchors(pageSize=size)
     missing = "00000000-0000-4000-8000-000000000000"
     for call in (
         lambda: world.api.get_trust_anchor(trustAnchorId=missing),
