@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +205,23 @@ async def test_who_is_found_to_have_left_is_ended_without_waiting(
         assert (await gone.role()).status_code == 401
         await world.services.leavers.ask()
         assert not await is_open(gone)
+
+
+async def test_a_provider_made_anew_ends_nothing_of_its_people(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    """They have not signed in with it: what they opened ended with the one before."""
+    async with opened(slapd, tmp_path, "disabled") as (world, _):
+        async with world.services.stores.directory.change(ACCOUNT) as change:
+            before = await change.find_ldap_provider(ACCOUNT, "corp")
+            assert before is not None
+            await change.delete_ldap_provider(before)
+            await change.insert_ldap_provider(replace(before, unique_id="LDAPPANEW"))
+        leave(slapd, "disabled")
+        world.clock.move(MINUTE)
+        await world.services.leavers.ask()
+        ended = [one.action for one in await world.audit()]
+        assert "broker:EndDirectorySessions" not in ended
 
 
 async def test_a_directory_that_hangs_delays_no_others_leavers(

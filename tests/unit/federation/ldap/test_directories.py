@@ -58,6 +58,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "another scheme": ({"Servers": ["https://a"]}, "write ldaps://"),
     "a path": ({"Servers": ["ldaps://a/dc=x"]}, "write ldaps://"),
     "a port that is none": ({"Servers": ["ldaps://a:99999"]}, "write ldaps://"),
+    "no port at all": ({"Servers": ["ldaps://a:0"]}, "write ldaps://"),
     "a name in it": ({"Servers": ["ldaps://me@a"]}, "write ldaps://"),
     "no server": ({"Servers": []}, "at least 1"),
     "too many servers": (

@@ -409,6 +409,29 @@ async def test_old_tls_is_refused(slapd: Slapd, tmp_path: Path) -> None:
     server.close()
 
 
+async def _trickles(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A message that goes on, each part of it in time."""
+    await reader.read(65536)
+    writer.write(b"\x30\x84\x00\xff\xff\xff")
+    while True:
+        writer.write(b"\0")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def test_parts_that_come_in_time_have_an_end_all_the_same(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    plain = {"AllowPlaintext": True, "TimeoutSeconds": 0.2}
+    async with (
+        asyncio.timeout(20),
+        serving(_trickles) as server,
+        people_of(slapd, tmp_path, server, **plain) as people,
+    ):
+        with pytest.raises(LdapUnavailableError, match=r"within 0\.6 s"):
+            await people.find_entry("ann")
+
+
 async def test_a_connection_that_died_meanwhile_is_replaced(tmp_path: Path) -> None:
     with start_slapd(person("ann")) as own:
         address = f"ldap://127.0.0.1:{own.port}"

@@ -67,6 +67,8 @@ def test_supported_filters(
         'phoneNumbers eq "1"',
         'members eq "SCMU1"',
         f'{ENTERPRISE}:department eq "x"',
+        f'{ENTERPRISE}:userName eq "x"',
+        'urn:example:userName eq "x"',
         'emails[type eq "work"]',
         'emails[value eq "a" and value eq "b"]',
         'emails[display eq "a" and value eq "b"]',

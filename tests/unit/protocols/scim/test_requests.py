@@ -226,6 +226,14 @@ def test_patches_that_are_refused(operation: dict[str, Any], keyword: str) -> No
     assert rejected.scim_type in {keyword, "invalidFilter"}
 
 
+def test_a_path_is_no_longer_than_its_bound() -> None:
+    path = f'emails[type eq "{"w" * 1000}"].value'
+    operation = {"op": "replace", "path": path, "value": "a"}
+    assert (
+        "at most 1000 characters" in rejection(read_user_patch, patch(operation)).detail
+    )
+
+
 def test_a_patch_makes_no_more_of_a_user_than_a_whole_one_may_have() -> None:
     halves = [
         {
