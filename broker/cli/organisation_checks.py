@@ -1,15 +1,16 @@
 """What ``broker doctor`` says of organisations."""
 
 from broker.cli.findings import Finding, good, problem, warning
-from broker.federation.oidc_options import parse_oidc_options
-from broker.federation.saml_options import SamlProviderOptions
+from broker.cli.providers import require_provider
+from broker.errors import NoSuchEntity
+from broker.federation.provider_options import Provider
+from broker.federation.sign_in import begins_here
 from broker.identities.organisations import (
     MemberAccount,
     Organisation,
     OrganisationsFileError,
     read_organisations,
 )
-from broker.model.arn import Arn
 from broker.settings import Settings
 from broker.storage import Stores
 
@@ -58,23 +59,24 @@ async def _check(organisation: Organisation, stores: Stores) -> list[Finding]:
             continue
         begins = begins or member.has_passwords
         for arn in member.providers:
-            is_there, is_offered = await _find_provider(arn, member, stores)
-            begins = begins or is_offered
-            if not is_there:
-                found.append(
-                    problem(
-                        _SUBJECT,
-                        f"{organisation.name} names {arn}, which does not exist",
-                        "correct the name, or create the provider",
-                    )
+            provider = await _find_provider(arn, member, stores)
+            if provider is not None:
+                begins = begins or begins_here(provider)
+                continue
+            found.append(
+                problem(
+                    _SUBJECT,
+                    f"{organisation.name} names {arn}, which does not exist",
+                    "correct the name, or create the provider",
                 )
+            )
     if not begins:
         found.append(
             warning(
                 _SUBJECT,
                 f"no sign-in to {organisation.name} can begin here",
-                "broker providers set ARN SignIn=true for one of its SAML providers,"
-                " or ClientId=… for an OpenID Connect provider",
+                "broker providers set ARN SignIn=true for one of its SAML or LDAP"
+                " providers, or ClientId=… for an OpenID Connect provider",
             )
         )
     return found
@@ -82,15 +84,8 @@ async def _check(organisation: Organisation, stores: Stores) -> list[Finding]:
 
 async def _find_provider(
     arn: str, member: MemberAccount, stores: Stores
-) -> tuple[bool, bool]:
-    """Whether a provider exists, and whether a sign-in can begin with it here."""
-    kind, _, name = Arn.parse(arn).resource.partition("/")
-    if kind == "saml-provider":
-        saml = await stores.directory.find_saml_provider(member.account, name)
-        if saml is None:
-            return False, False
-        return True, SamlProviderOptions.parse(saml.options).sign_in
-    oidc = await stores.directory.find_oidc_provider(member.account, name)
-    if oidc is None:
-        return False, False
-    return True, bool(parse_oidc_options(oidc.options).client_id)
+) -> Provider | None:
+    try:
+        return await require_provider(stores.directory, member.account, arn)
+    except NoSuchEntity:
+        return None

@@ -8,13 +8,13 @@ exists.
 from dataclasses import dataclass
 
 from broker.console.context import SIGN_IN, ConsoleContext
-from broker.federation.ldap.options import LdapProviderOptions
 from broker.federation.oidc_options import parse_oidc_options
-from broker.federation.saml_options import SamlProviderOptions
+from broker.federation.provider_options import Provider
+from broker.federation.sign_in import begins_here
 from broker.identities.organisations import Organisation
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
-from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
+from broker.model.entities import OidcProvider, SamlProvider
 
 _NUMBER_LENGTH = 12
 
@@ -23,7 +23,7 @@ _NUMBER_LENGTH = 12
 class SignInOption:
     """A provider on its account's sign-in page."""
 
-    provider: SamlProvider | OidcProvider | LdapProvider
+    provider: Provider
 
     @property
     def id(self) -> str:
@@ -61,19 +61,8 @@ class SignInOptions:
         saml = await self._directory.list_saml_providers(number)
         oidc = await self._directory.list_oidc_providers(number)
         ldap = await self._directory.list_ldap_providers(number)
-        return (
-            *(
-                SignInOption(p)
-                for p in ldap
-                if LdapProviderOptions.parse(p.options).sign_in
-            ),
-            *(
-                SignInOption(p)
-                for p in saml
-                if SamlProviderOptions.parse(p.options).sign_in
-            ),
-            *(SignInOption(p) for p in oidc if parse_oidc_options(p.options).client_id),
-        )
+        providers: list[Provider] = [*ldap, *saml, *oidc]
+        return tuple(SignInOption(one) for one in providers if begins_here(one))
 
     async def of_organisation(
         self, organisation: Organisation
@@ -86,7 +75,7 @@ class SignInOptions:
         found: dict[tuple[str, ...], SignInOption] = {}
         for account, arn in organisation.saml_providers:
             saml = await self._fresh.find_saml_provider(account, _name_of(arn))
-            if saml and SamlProviderOptions.parse(saml.options).sign_in:
+            if saml and begins_here(saml):
                 metadata = await self._federated.metadata_of(saml)
                 entities = sorted(one.entity_id for one in metadata.descriptors)
                 found.setdefault(("saml", *entities), SignInOption(saml))
@@ -97,7 +86,7 @@ class SignInOptions:
                 found.setdefault(("oidc", oidc.url, client_id), SignInOption(oidc))
         for account, arn in organisation.ldap_providers:
             ldap = await self._fresh.find_ldap_provider(account, _name_of(arn))
-            if ldap and LdapProviderOptions.parse(ldap.options).sign_in:
+            if ldap and begins_here(ldap):
                 found.setdefault(("ldap", ldap.directory), SignInOption(ldap))
         return tuple(found.values())
 
@@ -113,20 +102,16 @@ class SignInOptions:
         arn = Arn.parse(provider_arn)
         account = parse_account_id(arn.account)
         kind, _, name = arn.resource.partition("/")
-        option: SignInOption | None = None
+        provider: Provider | None = None
         if kind == "saml-provider":
-            saml = await self._fresh.find_saml_provider(account, name)
-            if saml and SamlProviderOptions.parse(saml.options).sign_in:
-                option = SignInOption(saml)
+            provider = await self._fresh.find_saml_provider(account, name)
         elif kind == "oidc-provider":
-            oidc = await self._fresh.find_oidc_provider(account, name)
-            if oidc and parse_oidc_options(oidc.options).client_id:
-                option = SignInOption(oidc)
+            provider = await self._fresh.find_oidc_provider(account, name)
         elif kind == "ldap-provider":
-            ldap = await self._fresh.find_ldap_provider(account, name)
-            if ldap and LdapProviderOptions.parse(ldap.options).sign_in:
-                option = SignInOption(ldap)
-        return option.url if option else f"{SIGN_IN}/{account}"
+            provider = await self._fresh.find_ldap_provider(account, name)
+        if provider is None or not begins_here(provider):
+            return f"{SIGN_IN}/{account}"
+        return SignInOption(provider).url
 
     async def find(self, account: str, provider_id: str) -> SignInOption | None:
         """One of an account's options, by the provider's id."""

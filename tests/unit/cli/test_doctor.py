@@ -143,8 +143,31 @@ def test_organisations_that_name_what_is_not_there(
     assert told(own) == ["no sign-in to corp can begin here"]
     cli("providers", "set", arn, "SignIn=true")
     assert told(own) == ["corp has 1 account"]
-    (hidden,) = told(own, "example")
+    directory = f'"{ACCOUNT}": {{Providers: [ldap-provider/people]}}'
+    assert told(directory, fails=True)[1].endswith("people, which does not exist")
+    _describe_directory(cli.folder, monkeypatch)
+    applied(
+        f'Accounts: {{"{ACCOUNT}": {{LDAPProviders: [{{Name: people, Directory: people,'
+        " Broker: {SignIn: true}}]}}"
+    )
+    # Nothing serves the directory.
+    assert told(directory, fails=True) == ["corp has 1 account"]
+    (hidden,) = told(own, "example", fails=True)
     assert hidden.startswith(f"example is also the alias of {ACCOUNT}")
+
+
+def _describe_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "bind-password").write_text("secret")
+    directory = {
+        "Kind": "OpenLDAP",
+        "Servers": ["ldaps://localhost:1"],
+        "BindDN": "cn=broker",
+        "BindPasswordFile": "bind-password",
+        "Base": "dc=example",
+    }
+    path = folder / "directories.yaml"
+    path.write_text(json.dumps({"Directories": {"people": directory}}))
+    monkeypatch.setenv("BROKER_DIRECTORIES_FILE", str(path))
 
 
 @pytest.mark.usefixtures("account")
