@@ -152,12 +152,11 @@ def apply_user_patch(patch: PatchOp[User], user: User) -> User:
     """
     with rejecting():
         patch.patch(user)
-        after = User.model_validate(user.model_dump())
-    if after.active is None:
+    if user.active is None:
         raise ScimRejected(
             "active is set to true or false, never removed.", "mutability"
         )
-    return after
+    return user
 
 
 def read_group_patch(body: bytes) -> GroupPatch:

@@ -97,9 +97,22 @@ def test_active_may_be_a_text(given: object, active: bool | None) -> None:
     assert user.active is active
 
 
-@pytest.mark.parametrize("name", ["id", "ID", "meta", "groups", "password"])
-def test_what_only_the_broker_sets_is_not_taken_from_a_client(name: str) -> None:
-    value = {"id": "SCMUX", "meta": {"version": "9"}}.get(name.lower(), [])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("id", "SCMUX"),
+        ("ID", "SCMUX"),
+        ("id", 5),
+        ("meta", {"version": "9"}),
+        ("meta", "today"),
+        ("groups", []),
+        ("groups", "all"),
+        ("password", []),
+    ],
+)
+def test_what_only_the_broker_sets_is_not_taken_from_a_client(
+    name: str, value: object
+) -> None:
     body = {"schemas": [USER], "userName": "a", name: value}
     for replaces in (False, True):
         user = read_user(encoded(body), replaces=replaces)
@@ -244,8 +257,13 @@ def test_a_patch_makes_no_more_of_a_user_than_a_whole_one_may_have() -> None:
         for n in "ab"
     ]
     assert len(patched(User(user_name="a", active=True), halves[0]).emails or ()) == 15
-    rejected = rejection(patched, User(user_name="a", active=True), *halves)
-    assert rejected.scim_type == "invalidValue"
+    one_by_one = [
+        {"op": "add", "path": f'emails[type eq "{n}"].value', "value": "a"}
+        for n in range(EMAILS_MAX + 1)
+    ]
+    for operations in (halves, one_by_one):
+        rejected = rejection(patched, User(user_name="a", active=True), *operations)
+        assert rejected.scim_type == "invalidValue"
 
 
 def test_a_patch_has_a_bound() -> None:
@@ -297,6 +315,8 @@ def test_members_and_names_in_one_patch() -> None:
     "operation",
     [
         {"op": "add", "path": "members.value", "value": "1"},
+        {"op": "remove", "path": "members.value"},
+        {"op": "remove", "path": "members.$ref"},
         {"op": "remove", "path": 'members[value eq "1"].value'},
         {"op": "remove", "path": 'members[value ne "1"]'},
         {"op": "remove", "path": 'members[value eq "1" or value eq "2"]'},
@@ -322,7 +342,10 @@ def test_changes_of_members_that_are_refused(operation: dict[str, Any]) -> None:
 
 def test_a_group_names_a_bounded_number_of_members() -> None:
     members = [{"value": str(number)} for number in range(MEMBERS_MAX + 1)]
-    body = {"schemas": [GROUP], "displayName": "A", "members": members}
+    body: dict[str, Any] = {"schemas": [GROUP], "displayName": "A", "members": members}
+    assert rejection(read_group, encoded(body)).scim_type == "tooMany"
+    # They are counted before any is looked at.
+    body = {**body, "members": [5] * (MEMBERS_MAX + 1)}
     assert rejection(read_group, encoded(body)).scim_type == "tooMany"
     halves = [
         {"op": "add", "path": "members", "value": members[:600]},
