@@ -13,6 +13,7 @@ from broker.model.page import PageRequest
 from tests.support.broker import Key
 from tests.support.decisions import ACCOUNT, ORDER, ORDERS, READER, AskingService, sign
 from tests.support.in_process import in_process
+from tests.unit.actions.decisions.test_authorize import session_of
 
 
 @pytest.fixture
@@ -104,6 +105,37 @@ async def test_a_batch_leaves_one_record_an_action(
     (denied,) = await records(service, "orders:PutOrder")
     (allowed,) = await records(service, "orders:GetOrder")
     assert len(denied.resources) == len(allowed.resources) == 50
+
+
+async def test_a_batch_that_ends_early_leaves_no_record_of_the_rest(
+    service: AskingService, alice: Key
+) -> None:
+    assert alice
+    evaluations = [
+        {"action": {"name": name}, "resource": {"type": "order", "id": "7"}}
+        for name in ("PutOrder", "GetOrder")
+    ]
+    answer = await service.broker.http.post(
+        "/access/v1/evaluations",
+        json={
+            "subject": {"type": "user", "id": "alice"},
+            "evaluations": evaluations,
+            "options": {"evaluations_semantic": "deny_on_first_deny"},
+        },
+        headers={"Authorization": f"Bearer {service.token}"},
+    )
+    assert answer.json() == {"evaluations": [{"decision": False}]}
+    assert len(await records(service, "orders:PutOrder")) == 1
+    assert await records(service, "orders:GetOrder") == []
+
+
+async def test_the_person_behind_a_session_is_in_its_records(
+    service: AskingService, alice: Key
+) -> None:
+    session = await session_of(service, alice, SourceIdentity="alice")
+    await service.ask(Request=sign(session).described())
+    (record,) = await records(service, "orders:GetOrder")
+    assert record.parameters == {"SourceIdentity": "alice"}
 
 
 async def test_refusals_are_kept_up_to_a_rate(
