@@ -6,12 +6,12 @@ Without such lines it only has to succeed. A block of another kind below a line 
 ends with a file's name in backticks and a colon is that file.
 """
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -192,7 +192,7 @@ def matches(expected: str, printed: str) -> bool:
     return re.fullmatch(pattern, text) is not None
 
 
-@contextmanager
+@contextlib.contextmanager
 def walking(walk: Walk, *, shares_network: bool = False) -> Iterator[Walk]:
     """With a shell; everything that it started ends with it.
 
@@ -218,11 +218,13 @@ def walking(walk: Walk, *, shares_network: bool = False) -> Iterator[Walk]:
     finally:
         assert process.stdin is not None
         assert process.stdout is not None
-        try:
-            os.killpg(process.pid, 15)
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait(20)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            os.killpg(process.pid, 9)
+        # The shell may be gone and a server not: nginx loses a signal while it starts.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(20)
         process.stdin.close()
         process.stdout.close()
 
