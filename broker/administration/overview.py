@@ -106,7 +106,7 @@ def _activity(part: Part, since: datetime, now: datetime) -> dict[str, Any]:
 def _provider_bars(counted: Iterable[Share]) -> Iterable[Bar]:
     for share in counted:
         # Without a provider it is the console's own sign-in.
-        name = share.name.rpartition(":")[2] or "Passwords and console links"
+        name = share.name.split(":", 5)[-1] or "Passwords and console links"
         chosen = {"provider": share.name} if share.name else {"action": CONSOLE_LOGIN}
         yield (
             share,

@@ -130,7 +130,7 @@ def _aws(value: str, account: str) -> str:
 
 
 def _federated(value: str) -> str:
-    kind, _, name = value.rpartition(":")[2].partition("/")
+    kind, _, name = value.split(":", 5)[-1].partition("/")
     if kind == "saml-provider":
         return f"People who sign in through {name} (SAML)"
     if kind == "ldap-provider":

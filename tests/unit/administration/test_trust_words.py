@@ -40,6 +40,10 @@ def lines(principal: object, **more: object) -> list[tuple[str, tuple[str, ...]]
             {"Federated": f"arn:aws:iam::{HOME}:oidc-provider/ci.example.com/x"},
             "Anyone with a token from ci.example.com/x",
         ),
+        (
+            {"Federated": f"arn:aws:iam::{HOME}:oidc-provider/ci.example.com:8443"},
+            "Anyone with a token from ci.example.com:8443",
+        ),
         ({"Federated": "accounts.google.com"}, "a token from accounts.google.com"),
         ({"Service": "ec2.amazonaws.com"}, "The service ec2"),
     ],
