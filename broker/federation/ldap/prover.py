@@ -33,7 +33,7 @@ from broker.stores.ldap_sign_ins import LdapSignIn, LdapSignIns
 WRONG = "Your authentication information is incorrect. Please try again."
 """What a person reads, whatever the reason."""
 
-_UNREACHABLE = "The directory cannot be asked right now. Try again."
+_UNREACHABLE = "The directory cannot be reached right now. Try again."
 _NO_PROVIDER = "Specified provider doesn't exist."
 
 

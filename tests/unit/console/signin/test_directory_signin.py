@@ -212,7 +212,7 @@ async def test_a_directory_that_is_away_says_so(slapd: Slapd, tmp_path: Path) ->
     ) as world:
         page = await send_password(world.browser(), "ann")
         assert page.status_code == 503
-        assert "cannot be asked right now" in text_of(page)
+        assert "cannot be reached right now" in text_of(page)
         record = await world.recorded("signin:ListRolesWithLDAPIdentity")
         assert record.error_code == "IDPCommunicationError"
         assert record.detail.startswith("connect: ldaps://localhost:1")
