@@ -73,6 +73,8 @@ class DirectorySignIn:
         status: int = 200,
     ) -> Response:
         """The form; ``problem`` says why the last attempt failed."""
+        account = request.path_params["account"]
+        organisation = self._places.organisation_of(destination)
         states = self._context.login_states
         browser = states.browser_of(request)
         page = self._context.pages.show(
@@ -80,9 +82,10 @@ class DirectorySignIn:
             "signin_directory.html",
             status,
             provider=option.label,
-            account=request.path_params["account"],
+            account=account,
+            organisation=organisation,
             action=option.url,
-            back=f"{SIGN_IN}/{request.path_params['account']}",
+            back=f"{SIGN_IN}/{organisation.name if organisation else account}",
             destination=destination,
             name=name,
             longest_name=LONGEST_NAME,

@@ -265,6 +265,9 @@ async def test_in_an_organisation_one_password_opens_several_accounts(
         browser = world.browser()
         page = await browser.get("/signin/acme")
         assert page.text.count("/with/LDAPP") == 1
+        page = await browser.get(START, params={"Destination": "/portal/acme"})
+        assert "acme, with your user name" in text_of(page)
+        assert 'href="/signin/acme?Destination=' in page.text
         sent = await send_password(browser, "bob", destination="/portal/acme")
         assert sent.status_code == 303, text_of(sent)
         arrived = await browser.get(sent.headers["location"])
