@@ -295,9 +295,19 @@ async def test_other_addresses(
         assert answer.json()["status"] == str(status)
 
 
-@pytest.mark.parametrize("path", ["/Users/%00", "/Groups/%00", "/Schemas/%00"])
-async def test_no_database_is_asked_for_nul(corp: InProcess, path: str) -> None:
-    answer = await corp.send("GET", path)
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"/scim/v2/{ACCOUNT}/{end}" for end in ("Users/%00", "Groups/%00")),
+        f"/scim/v2/{ACCOUNT}/Schemas/{'a' * 600}",
+        f"/scim/v1/{ACCOUNT}/Users",
+        f"/scim/v2/{ACCOUNT}",
+    ],
+)
+async def test_an_address_that_cannot_be_asks_no_database(
+    corp: InProcess, path: str
+) -> None:
+    answer = await corp.http.get(path)
     assert (answer.status_code, answer.json()["detail"]) == (404, "Not served.")
 
 

@@ -324,6 +324,7 @@ def test_members_and_names_in_one_patch() -> None:
         {"op": "add", "path": "members", "value": ["1"]},
         {"op": "add", "path": "members", "value": [{"display": "x"}]},
         {"op": "add", "path": "members", "value": [{"value": 1}]},
+        {"op": "add", "path": "members", "value": [{"value": ""}]},
         {"op": "remove", "path": "members", "value": [{"value": "\0"}]},
         {"op": "remove", "path": 'members[value eq "\\u0000"]'},
         {
