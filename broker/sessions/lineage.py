@@ -244,10 +244,23 @@ def _trace_of_first(session: Session | SessionRecord, origin: Origin) -> Trace:
 
 
 def trace_token(
-    lineage: Lineage, account: AccountId, issued_at_ms: int
+    lineage: Lineage,
+    account: AccountId,
+    issued_at_ms: int,
+    *,
+    providers: tuple[str, ...] = (),
 ) -> tuple[Trace, ...]:
-    """The same of a token of the broker's own, made in that account."""
-    return _traces(lineage, account, lineage.ancestors, issued_at_ms=issued_at_ms)
+    """The same of a token of the broker's own, made in that account.
+
+    ``providers`` are the id and the ARN of the one that vouches for it anew.
+    """
+    return _traces(
+        lineage,
+        account,
+        lineage.ancestors,
+        issued_at_ms=issued_at_ms,
+        providers=providers,
+    )
 
 
 def _traces(

@@ -90,7 +90,7 @@ class GetRoleCredentials:
         )
         if found is not None:
             wanted = _of_identity(wanted, found[1], portal.session)
-            await self._require_live(wanted, call)
+            await self._require_live(wanted, found[1], call)
         _, answer = await self._minter.mint(
             {"DurationSeconds": role.max_session_duration_seconds}, call, wanted
         )
@@ -105,13 +105,19 @@ class GetRoleCredentials:
             }
         }
 
-    async def _require_live(self, wanted: RoleRequest, call: Call) -> None:
+    async def _require_live(
+        self, wanted: RoleRequest, identity: FederatedIdentity, call: Call
+    ) -> None:
         """Refuse what the identity's own account has ended.
 
         The sign-in itself may have begun in another account, and go on there.
         """
-        issued_at_ms = int(call.now.timestamp() * _MILLISECONDS)
-        traces = trace_token(wanted.lineage, wanted.role.account, issued_at_ms)
+        traces = trace_token(
+            wanted.lineage,
+            wanted.role.account,
+            int(call.now.timestamp() * _MILLISECONDS),
+            providers=(identity.provider_id, identity.provider_arn),
+        )
         why = await find_end(traces, self._fresh)
         if why:
             raise ExpiredToken(detail=why)

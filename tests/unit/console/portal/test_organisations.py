@@ -14,6 +14,7 @@ from broker.identities.organisations import Organisations, parse_organisations
 from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy
 from broker.model.session import Session
+from broker.sessions.revoke import revoke_issued_before
 from tests.support.passwords import create_user, send_password, use_cheap_hashes
 from tests.support.portal import Person, Terminal
 from tests.support.portal_accounts import GROUPS, add_accounts, numbers, of_groups
@@ -135,6 +136,30 @@ async def test_tools_list_the_members_and_get_credentials(world: SignInWorld) ->
     for name, account in (("Deploy", OUTSIDE), ("Look", ONE), ("Deploy", TWO)):
         refused = await terminal.role(token, name, account)
         assert refused.headers["x-amzn-errortype"] == "ForbiddenException"
+
+
+async def test_a_member_ends_what_came_from_it_and_no_more(
+    world: SignInWorld,
+) -> None:
+    await map_groups(world, ACCOUNT, ONE)
+    person, terminal = Person(world), await Terminal(world).register(device=True)
+    device = await terminal.begin(startUrl=f"{ORIGIN}{START}")
+    await person.sign_in(place="corp", **of_groups("engineers"))
+    await person.answer_device(device["userCode"])
+    token = (await terminal.poll(device)).json()["accessToken"]
+    assert (await terminal.role(token, "Deploy", ONE)).status_code == 200
+    world.clock.move(1)
+    async with world.services.stores.directory.change(ONE) as change:
+        await revoke_issued_before(
+            change,
+            account=ONE,
+            target=f"arn:aws:iam::{ONE}:saml-provider/Corp",
+            now=world.clock.now(),
+        )
+    world.clock.move(2)
+    refused = await terminal.role(token, "Deploy", ONE)
+    assert refused.headers["x-amzn-errortype"] == "UnauthorizedException"
+    assert (await terminal.role(token, "Reader", ACCOUNT)).status_code == 200
 
 
 async def test_an_account_outside_is_not_reached_though_its_provider_agrees(
