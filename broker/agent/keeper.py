@@ -90,7 +90,8 @@ class Keeper:
         deadline = time.monotonic() + WAIT_SECONDS
         while (found := self.find(delivery)) is None:
             left = deadline - time.monotonic()
-            if left <= 0 or (self.grant is not None and not self.grant.role_name):
+            has_none = self.grant is not None and not self.grant.role_name
+            if left <= 0 or has_none or self.has_ended:
                 return None
             self._told.clear()
             try:

@@ -153,13 +153,19 @@ async def test_they_are_served_through_an_outage_until_they_expire(
         assert not keeper.error
 
 
-async def test_the_end_of_an_instance_drops_them_at_once(told: Told) -> None:
+async def test_the_end_of_an_instance_drops_them_at_once(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with keeping(told) as keeper:
         await keeper.wait_for()
         told.fault = IdentityEndedError("ended")
         await until(lambda: keeper.has_ended)
         assert keeper.find() is None
         assert keeper.grant is None
+        # Nobody waits for what will not come.
+        monkeypatch.setattr(module, "WAIT_SECONDS", float("inf"))
+        assert await keeper.wait_for() is None
+        assert await keeper.wait_for_grant() is None
         told.fault = None
         await until(lambda: keeper.find() is not None)
         assert not keeper.has_ended
