@@ -1,6 +1,7 @@
 """What the agent's HTTP server holds for its clients is bounded."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -122,6 +123,30 @@ async def test_a_surprise_is_an_answer(
         assert await reader.readexactly(21) == b"Internal Server Error"
     writer.close()
     assert "ArithmeticError" in caplog.text
+
+
+async def test_a_client_waits_for_its_answer(server: tuple[Server, int]) -> None:
+    made, port = server
+    asked = []
+
+    async def never() -> Answer:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def handler(request: Request) -> Awaitable[Answer]:
+        asked.append(request.path)
+        return never()
+
+    made.handler = handler
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n"
+    )
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read() == b""
+    assert asked == ["/1"]
+    assert not made.connections
+    writer.close()
 
 
 async def test_a_request_may_come_with_the_end_of_the_handshake(tmp_path: Path) -> None:
