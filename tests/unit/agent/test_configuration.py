@@ -67,6 +67,7 @@ def test_everything(tmp_path: Path) -> None:
         ("endpoint = 'ftp://x'", "endpoint"),
         ("endpoint = 'http://broker.example.com'", "https only"),
         ("endpoint = 'https://broker.example.com/path'", "endpoint"),
+        ("endpoint = 'https://broker.example.com/?x=1'", "endpoint"),
         ("endpoint = 'https://user@broker.example.com'", "endpoint"),
         ("endpoint = ''", "endpoint is missing"),
         ("region = ''", "region is missing"),

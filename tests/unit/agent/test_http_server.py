@@ -125,6 +125,26 @@ async def test_a_surprise_is_an_answer(
     assert "ArithmeticError" in caplog.text
 
 
+async def test_the_work_for_a_client_ends_with_it(server: tuple[Server, int]) -> None:
+    made, port = server
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def never() -> Answer:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError
+
+    made.handler = lambda _: never()
+    _, writer = await begin(port, 0, b"")
+    async with asyncio.timeout(20):
+        await began.wait()
+        writer.close()
+        await ended.wait()
+
+
 async def test_a_client_waits_for_its_answer(server: tuple[Server, int]) -> None:
     made, port = server
     asked = []

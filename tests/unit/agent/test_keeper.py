@@ -1,6 +1,7 @@
 """What is kept in memory, renewed and dropped, with an identity told by the test."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -178,6 +179,25 @@ async def test_another_identity_takes_over(told: Told) -> None:
         await keeper.wait_for()
         keeper.replace_identity(other)
         await until(lambda: key(keeper.find()).startswith("db"))
+
+
+async def test_what_another_identity_was_about_to_get_is_not_kept(told: Told) -> None:
+    asked, gate = threading.Event(), threading.Event()
+
+    class Slow(Told):
+        def get_credentials(self, delivery: str) -> tuple[Credentials, Grant]:
+            asked.set()
+            assert gate.wait(20)
+            return super().get_credentials(delivery)
+
+    shown: list[str] = []
+    async with keeping(Slow(), lambda found: shown.append(key(found))) as keeper:
+        assert await asyncio.to_thread(asked.wait, 20)
+        told.made = 100
+        keeper.replace_identity(told)
+        gate.set()
+        await until(lambda: key(keeper.find()) == "web-2.0-101")
+    assert shown == ["web-2.0-101"]
 
 
 async def test_the_file_follows(told: Told, tmp_path: Path) -> None:
