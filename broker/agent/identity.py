@@ -216,13 +216,11 @@ class InstanceIdentity:
         identity = self._identity
         path = identity.join_token_file or identity.web_identity_token_file
         known = state if state is not None and state.instance_arn else None
-        if path is None:
-            # A certificate: a new one must not revive an instance either.
-            admitted_by = hashlib.sha256(identity.instance_profile_arn.encode())
-            return "", admitted_by.hexdigest()
         if known is not None and identity.join_token_file is None:
-            # Tokens change by themselves: a new one must not revive an instance.
+            # Tokens and certificates are renewed: that must not revive an instance.
             return "", known.admitted_by
+        if path is None:
+            return "", ""  # a certificate, which signs
         try:
             proof = read_text(path)
         except (OSError, ValueError) as error:

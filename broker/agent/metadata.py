@@ -31,7 +31,7 @@ _TTL_SHOWN = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
 _DIGITS = re.compile(r"[0-9]{1,5}")
 _VERSION = re.compile(r"/(latest|[0-9]{4}-[0-9]{2}-[0-9]{2})(?:/|$)")
 _ROLES = "meta-data/iam/security-credentials"
-_TOKEN_BYTES = 8 + 16 + 32
+_BODY_BYTES = 8 + 16
 _ARCHITECTURES = {"aarch64": "arm64"}
 _NAMES = ("instance-data", "instance-data.ec2.internal")
 _ABSENT: Final = Answer.refusal(404)
@@ -97,10 +97,9 @@ class Metadata:
             raw = b64decode(token, b"-_", validate=True)
         except ValueError:
             return False
-        body, seal = raw[:24], raw[24:]
+        body, seal = raw[:_BODY_BYTES], raw[_BODY_BYTES:]
         return (
-            len(raw) == _TOKEN_BYTES
-            and hmac.compare_digest(seal, self._seal(body))
+            hmac.compare_digest(seal, self._seal(body))
             and int.from_bytes(body[:8], "big") > self._now()
         )
 

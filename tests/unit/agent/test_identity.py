@@ -17,6 +17,7 @@ from broker.agent.identity import (
     IdentityEndedError,
     IdentityUnusableError,
     InstanceIdentity,
+    InstanceState,
     session_name,
 )
 
@@ -196,3 +197,34 @@ def test_a_check_changes_nothing(tmp_path: Path, broker: Broker) -> None:
         InstanceIdentity(settings, broker, saves=False).get_grant()
     after = (tmp_path / "instance.json").stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+@pytest.mark.parametrize("answer", [{}, {"InstanceAssociation": {}}, {"x": []}])
+def test_an_answer_without_an_instance_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
+) -> None:
+    broker = Broker()
+    monkeypatch.setattr(broker, "call", lambda *_given, **_more: answer)
+    with pytest.raises(BrokerAwayError, match="names no instance"):
+        identity(tmp_path, broker).get_grant()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"certificate_file": Path("/new.pem"), "role_arn": "x"},
+        {"web_identity_token_file": Path("/new-token")},
+    ],
+    ids=["certificate", "token"],
+)
+def test_what_is_renewed_revives_nothing(
+    tmp_path: Path, broker: Broker, given: dict[str, Any]
+) -> None:
+    ended = InstanceState(
+        private_key=bytes(32), instance_arn=ARN, admitted_by="x", is_ended=True
+    )
+    ended.save(tmp_path / "instance.json")
+    machine = identity(tmp_path, broker, instance_profile_arn="y", **given)
+    with pytest.raises(IdentityEndedError):
+        machine.get_grant()
+    assert broker.keys == []
