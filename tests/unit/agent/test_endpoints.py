@@ -212,6 +212,8 @@ async def test_a_token_is_for_its_time_and_this_agent(kept: Kept) -> None:
         for changed in (
             token[:-4] + "AAA=",
             token[4:],
+            token + token,
+            "AAAA",
             f"!{token}",
             f"{token[:8]} {token[8:]}",
             f"{token}====",
@@ -237,6 +239,21 @@ async def test_version_1_gets_credentials_of_its_own(kept: Kept) -> None:
         assert json.loads(text)["AccessKeyId"] == "ASIAV2"
         wrong = "X-aws-ec2-metadata-token: x"
         assert (await client.ask(ROLE, wrong))[0] == 401
+
+
+async def test_a_name_counts_for_credentials_that_come_late(kept: Kept) -> None:
+    class Late(Kept):
+        def find(self, delivery: str = V2) -> Credentials | None:
+            del delivery
+            return None
+
+        async def wait_for(self, delivery: str = V2) -> Credentials | None:
+            return kept.find(delivery)
+
+    async for client in metadata_of(Late(), MetadataSettings()):
+        assert (await client.get(ROLE))[0] == 200
+        status, text = await client.get(f"{ROLE[:-3]}db")
+        assert (status, "secret" in text) == (404, False)
 
 
 STRANGERS = [

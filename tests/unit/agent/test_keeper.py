@@ -104,6 +104,16 @@ async def test_each_delivery_has_its_own(told: Told) -> None:
         assert key(keeper.find(V2)) == "web-2.0-1"
 
 
+async def test_another_delivery_is_got_at_once(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told.grant = replace(WEB, poll_seconds=0)  # nothing else wakes it for a minute
+    monkeypatch.setattr(module, "WAIT_SECONDS", 20)
+    async with keeping(told) as keeper:
+        await keeper.wait_for()
+        assert key(await keeper.wait_for(V1)) == "web-1.0-2"
+
+
 async def test_they_are_renewed_when_half_their_time_is_over(told: Told) -> None:
     told.seconds = 0.4
     async with keeping(told) as keeper:
@@ -220,6 +230,12 @@ async def test_a_file_that_cannot_be_written_stops_nothing(
     async with keeping(told, file.put) as keeper:
         assert await keeper.wait_for() is not None
         assert not keeper.error
+
+
+def test_machines_do_not_come_at_once() -> None:
+    spans = [module._spread(100) for _ in range(50)]
+    assert 90 <= min(spans) < 97
+    assert 103 < max(spans) <= 110
 
 
 def test_retries_are_spread_and_bounded() -> None:
