@@ -51,7 +51,6 @@ _KEY_ID = re.compile(r"[!-~]{1,128}")
 _NOT_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
     httpx2.UnsupportedProtocol,
 )
 

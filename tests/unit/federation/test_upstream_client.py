@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from cryptography import x509
@@ -28,6 +29,7 @@ from broker.federation.upstream_client import (
     UpstreamRefusedError,
     UpstreamUnclearError,
     UpstreamUnreachableError,
+    login_url,
 )
 from broker.model.account import AccountId
 from broker.model.secret import Secret
@@ -175,6 +177,12 @@ ANSWERS: dict[str, tuple[bytes, type[Exception]]] = {
         Unclear,
     ),
     "no characters": (whole(b"\xff\xfe\x00"), Unclear),
+    "too much beside credentials": (
+        whole(
+            granted().replace("<Credentials>", f"<!--{'x' * 300_000}--><Credentials>")
+        ),
+        Unclear,
+    ),
     "too much": (whole("<a>" + "x" * 300_000 + "</a>"), Unclear),
     "compressed": (whole(b"\x1f\x8b", 200, "content-encoding: gzip"), Unclear),
     "closed at once": (b"", Unclear),
@@ -513,6 +521,95 @@ async def test_requests_beyond_the_limit_are_refused_at_once(
     assert kinds == [Unclear, Unclear, Unreachable, Unreachable, UpstreamCredentials]
 
 
+async def test_requests_that_have_ended_do_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upstream_client, "IN_FLIGHT_MAX", 1)
+    answers = iter([whole(granted()), b"", fault("AccessDenied", 403), whole("<a/>")])
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await says(next(answers, whole(granted())))(reader, writer)
+
+    async with serving(serve) as there:
+        upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
+        found = [await asking(upstream, there) for _ in range(5)]
+        await upstream.close()
+    assert found == [
+        UpstreamCredentials,
+        Unclear,
+        Refused,
+        Unclear,
+        UpstreamCredentials,
+    ]
+
+
+async def test_an_address_of_one_account_is_not_anothers() -> None:
+    """Both have an upstream there, and only one may reach it."""
+    async with serving(says(whole(granted()))) as there:
+        upstream = UpstreamClient(outbound(f"{ACCOUNT}=127.0.0.1:{there.port}"))
+        mine = await asking(upstream, there)
+        other = await asking(upstream, there, AccountId("999988887777"))
+        await upstream.close()
+    assert (mine, other) == (UpstreamCredentials, Unreachable)
+    assert there.asked == 1
+
+
+async def asking(
+    upstream: UpstreamClient, there: There, account: str = ACCOUNT
+) -> type[object]:
+    """The kind of what is answered, or raised."""
+    try:
+        found: object = await upstream.assume(
+            AccountId(account),
+            f"http://127.0.0.1:{there.port}",
+            PARAMETERS,
+            region="eu-west-1",
+            keys=None,
+        )
+    except (Refused, Unreachable, Unclear) as error:
+        found = error
+    return type(found)
+
+
+PUT = (
+    '<PutRolePolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">'
+    "<ResponseMetadata><RequestId>c6104cbe</RequestId></ResponseMetadata>"
+    "</PutRolePolicyResponse>"
+)
+DENIALS: dict[str, tuple[bytes, type[Exception] | None]] = {
+    "done": (whole(PUT), None),
+    "refused": (fault("AccessDenied", 403), Refused),
+    "no such role": (fault("NoSuchEntity", 404), Refused),
+    "away": (fault("ServiceUnavailable", 503), Unreachable),
+    "a fault": (fault("ServiceFailure", 500), Unclear),
+    "a page": (whole("<html>sign in</html>"), Unclear),
+    "another answer": (whole(granted()), Unclear),
+    "empty": (whole(""), Unclear),
+    "closed": (b"", Unclear),
+}
+
+
+@pytest.mark.parametrize("case", DENIALS)
+async def test_older_sessions_have_ended_only_if_iam_says_so(case: str) -> None:
+    answer, outcome = DENIALS[case]
+    async with serving(says(answer)) as there:
+        upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
+        ending = upstream.deny_older(
+            AccountId(ACCOUNT),
+            f"http://127.0.0.1:{there.port}",
+            "ReadOnly",
+            "{}",
+            region="us-east-1",
+            keys=KEYS,
+        )
+        if outcome is None:
+            await ending
+        else:
+            with pytest.raises(outcome):
+                await ending
+        await upstream.close()
+
+
 async def test_upstreams_beyond_the_limit_cut_off_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -566,6 +663,46 @@ async def test_a_sign_in_that_fails_gives_no_link(case: str) -> None:
                 AccountId(ACCOUNT), f"http://127.0.0.1:{there.port}/federation", KEYS
             )
         await upstream.close()
+
+
+def test_a_console_link_names_who_sends_people_back() -> None:
+    url = urlsplit(
+        login_url("https://there/federation", "T", "https://there/c/", "https://here/")
+    )
+    assert (url.netloc, url.path) == ("there", "/federation")
+    assert dict(parse_qsl(url.query)) == {
+        "Action": "login",
+        "Issuer": "https://here/",
+        "Destination": "https://there/c/",
+        "SigninToken": "T",
+    }
+
+
+@pytest.mark.parametrize("seconds", [None, 900])
+async def test_a_console_sessions_duration_is_asked_for_if_it_is_set(
+    seconds: int | None,
+) -> None:
+    asked = await sign_in_body(seconds)
+    assert asked.get("SessionDuration") == (seconds and str(seconds))
+    assert json.loads(asked["Session"])["sessionKey"] == "secret"
+
+
+async def sign_in_body(seconds: int | None = None) -> dict[str, str]:
+    """What the federation endpoint gets."""
+    seen: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_request(reader))
+        writer.write(whole(json.dumps({"SigninToken": "T"})))
+        await writer.drain()
+
+    async with serving(serve) as there:
+        upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
+        await upstream.signin_token(
+            AccountId(ACCOUNT), f"http://127.0.0.1:{there.port}/", KEYS, seconds
+        )
+        await upstream.close()
+    return dict(parse_qsl(seen[0].partition(b"\r\n\r\n")[2].decode()))
 
 
 async def test_keys_travel_in_the_body() -> None:

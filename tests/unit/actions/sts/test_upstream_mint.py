@@ -118,6 +118,15 @@ def claims(asked: Mapping[str, str]) -> dict[str, Any]:
     return jwt.decode(asked["WebIdentityToken"], options={"verify_signature": False})
 
 
+async def test_a_token_is_about_the_role_for_five_minutes() -> None:
+    found = claims(await ask(World(), "WebIdentity", Audience="sts.example"))
+    assert found["iss"] == f"https://broker/issuer/{HERE}"
+    assert found["sub"] == f"arn:aws:iam::{HERE}:role/ReadOnly"
+    assert found["aud"] == "sts.example"
+    assert found["exp"] - found["iat"] == 300
+    assert found["jti"] != claims(await ask(World(), "WebIdentity"))["jti"]
+
+
 async def test_a_token_has_tags_and_the_person() -> None:
     found = claims(await ask(World(), "WebIdentity"))
     assert found[TAGS] == {
