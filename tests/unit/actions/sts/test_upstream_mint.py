@@ -12,10 +12,15 @@ import pytest
 from broker.actions.sts.upstream_mint import Engine, UpstreamMinter, UpstreamOrder
 from broker.errors import (
     OutboundFederationDisabled,
+    UpstreamRefused,
     UpstreamUnavailable,
     ValidationError,
 )
-from broker.federation.upstream_client import KeyPair, UpstreamCredentials
+from broker.federation.upstream_client import (
+    KeyPair,
+    UpstreamCredentials,
+    UpstreamRefusedError,
+)
 from broker.identities.outbound import Outbound, first_keys, with_outbound
 from broker.identities.upstream_definition import parse_upstream
 from broker.model.account import Account, AccountId
@@ -47,6 +52,8 @@ class World:
 
     session_token: str = ""
     asked: dict[str, str] = field(default_factory=dict)
+    denied: list[tuple[str, str]] = field(default_factory=list)
+    refuses: str = ""
 
     async def find(self) -> KeyPair:
         return KeyPair(
@@ -59,12 +66,19 @@ class World:
         self, _account: str, _url: str, parameters: Mapping[str, str], **_more: Any
     ) -> UpstreamCredentials:
         self.asked = dict(parameters)
+        if self.refuses:
+            raise UpstreamRefusedError("AccessDenied", self.refuses)
         return UpstreamCredentials(
             access_key_id="ASIATHERE",
             secret_access_key=Secret("secret"),
             session_token=Secret("token"),
             expiration=NOW,
         )
+
+    async def deny_older(
+        self, _account: str, _url: str, role: str, policy: str, **_more: Any
+    ) -> None:
+        self.denied.append((role, policy))
 
 
 ORDER = UpstreamOrder(
@@ -78,15 +92,8 @@ ORDER = UpstreamOrder(
 )
 
 
-async def ask(
-    world: World,
-    method: str,
-    order: UpstreamOrder = ORDER,
-    *,
-    enabled: bool = True,
-    **members: Any,
-) -> dict[str, str]:
-    """What an upstream of this method is asked for."""
+def engine_of(method: str = "WebIdentity", **members: Any) -> Engine:
+    """An upstream of this method."""
     role = "" if method == "FederationToken" else THERE
     definition = {
         "Endpoint": "https://sts.example",
@@ -98,19 +105,37 @@ async def ask(
     upstream = Upstream(
         account=HERE, name="aws", definition=text, created_at=NOW, updated_at=NOW
     )
-    engine = Engine(upstream=upstream, definition=parse_upstream(text), role_arn=role)
+    return Engine(upstream=upstream, definition=parse_upstream(text), role_arn=role)
+
+
+def account_of(*, enabled: bool = True) -> Account:
+    """An account with an issuer."""
     account = Account(account_id=HERE, alias=None, session_salt=b"", created_at=NOW)
-    if method == "WebIdentity":
-        keys = first_keys(HERE, Plain(), NOW)
-        account = with_outbound(account, Outbound(enabled=enabled, keys=keys))
-    minter = UpstreamMinter(
+    keys = first_keys(HERE, Plain(), NOW)
+    return with_outbound(account, Outbound(enabled=enabled, keys=keys))
+
+
+def minter_of(world: World) -> UpstreamMinter:
+    return UpstreamMinter(
         cast("Any", None),
         cast("Any", world),
         cast("Any", Plain()),
         world,
         "https://broker",
     )
-    await minter.mint(engine, account, order)
+
+
+async def ask(
+    world: World,
+    method: str,
+    order: UpstreamOrder = ORDER,
+    *,
+    enabled: bool = True,
+    **members: Any,
+) -> dict[str, str]:
+    """What an upstream of this method is asked for."""
+    account = account_of(enabled=enabled)
+    await minter_of(world).mint(engine_of(method, **members), account, order)
     return world.asked
 
 
@@ -196,3 +221,72 @@ async def test_only_policies_of_aws_are_passed_by_name() -> None:
         await ask(world, "AssumeRole", replace(ORDER, policy_arns=(own,)))
     assert isinstance(caught.value.error, ValidationError)
     assert not world.asked
+
+
+async def test_a_long_message_of_the_upstream_is_cut() -> None:
+    with pytest.raises(NothingMintedError) as caught:
+        await ask(World(refuses="x" * 100_000), "WebIdentity")
+    found = json.loads(caught.value.error.detail)
+    assert found == {"Code": "AccessDenied", "Message": "x" * 900}
+
+
+CONSOLE = {"SignIn": "https://there/federation", "Console": "https://there/console/"}
+
+
+@pytest.mark.parametrize(
+    ("members", "destination", "said"),
+    [
+        ({}, "", ["Destination=https%3A%2F%2Fthere%2Fconsole%2F&", "Issuer=here&"]),
+        ({}, "https://there/x", ["Destination=https%3A%2F%2Fthere%2Fx&"]),
+        ({"Issuer": "https://corp"}, "", ["Issuer=https%3A%2F%2Fcorp&"]),
+    ],
+)
+def test_a_link_to_the_upstreams_console(
+    members: dict[str, str], destination: str, said: list[str]
+) -> None:
+    definition = engine_of(**CONSOLE, **members).definition
+    url = minter_of(World()).login_url(definition, "T", "here", destination)
+    assert url.startswith("https://there/federation?Action=login&")
+    for text in said:
+        assert text in url
+
+
+async def test_an_upstream_without_a_console_gives_no_link() -> None:
+    keys = await World().find()
+    with pytest.raises(UpstreamRefused, match="has no console"):
+        await minter_of(World()).signin_token(engine_of(), keys)
+
+
+REVOKER = "arn:aws:iam::999988887777:role/BrokerRevocation"
+
+
+async def test_older_sessions_are_ended_by_a_role_for_it() -> None:
+    world = World()
+    upstream = engine_of(Revocation={"Role": REVOKER}).upstream
+    roles = [THERE, THERE.replace("role/", "role/team/")]
+    ending = minter_of(world).end_older_sessions(upstream, account_of(), roles, NOW)
+    assert [arn async for arn in ending] == roles
+    assert world.asked["RoleArn"] == REVOKER
+    assert claims(world.asked)["sub"] == f"arn:aws:iam::{HERE}:upstream/aws"
+    assert [role for role, _ in world.denied] == ["ReadOnly", "ReadOnly"]
+    (statement,) = json.loads(world.denied[0][1])["Statement"]
+    assert statement["Effect"] == "Deny"
+    # What was issued within this second, too.
+    before = statement["Condition"]["DateLessThan"]["aws:TokenIssueTime"]
+    assert before == "2026-11-27T12:00:01.000Z"
+
+
+async def test_older_sessions_are_not_ended_without_a_role_for_it() -> None:
+    world = World()
+    ending = minter_of(world).end_older_sessions(
+        engine_of().upstream, account_of(), [THERE], NOW
+    )
+    with pytest.raises(UpstreamRefused, match="has no Revocation"):
+        await anext(ending)
+    assert not world.asked
+    world = World(refuses="no")
+    upstream = engine_of(Revocation={"Role": REVOKER}).upstream
+    ending = minter_of(world).end_older_sessions(upstream, account_of(), [THERE], NOW)
+    with pytest.raises(UpstreamRefused, match="AccessDenied"):
+        await anext(ending)
+    assert not world.denied
