@@ -16,6 +16,7 @@ from collections.abc import (
 )
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from broker.errors import ExpiredToken
@@ -194,12 +195,15 @@ class OpenPortal:
         return replace(self, roles=NamedRoles([row], self.ends_at))
 
     async def require_current(self, now: datetime) -> None:
-        """Ask each directory that vouched for the person again.
+        """Ask the directory that the person signed in with again.
+
+        That provider's identity is the first. Those of an organisation's other members
+        are asked for their own roles only: the sign-in does not end with them.
 
         Raises:
             ExpiredToken, ServiceUnavailable: as ``renewed`` does.
         """
-        for identity in self.roles.identities():
+        for identity in islice(self.roles.identities(), 1):
             await self.renew(identity, now)
 
     @property

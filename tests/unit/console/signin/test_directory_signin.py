@@ -1,7 +1,8 @@
 """People of a real slapd sign in to the console."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,16 @@ from tests.support.directory_world import (
     sign_in,
     trust_directory,
 )
-from tests.support.signin import ACCOUNT, OTHER, form_fields, role_arn, text_of
+from tests.support.portal import Person, Terminal
+from tests.support.signin import (
+    ACCOUNT,
+    ORIGIN,
+    OTHER,
+    SignInWorld,
+    form_fields,
+    role_arn,
+    text_of,
+)
 from tests.support.slapd import (
     GROUPS,
     PASSWORD,
@@ -249,19 +259,53 @@ async def test_a_directory_that_hangs_keeps_no_other_sign_in_waiting(
             assert {answer.status_code for answer in answers} == {303}
 
 
-async def test_in_an_organisation_one_password_opens_several_accounts(
-    slapd: Slapd, tmp_path: Path
-) -> None:
+@asynccontextmanager
+async def organised(slapd: Slapd, folder: Path) -> AsyncIterator[SignInWorld]:
+    """The organisation ``acme``: two accounts that trust the directory."""
     described = {
         account: {"Providers": ["ldap-provider/corp"]} for account in (ACCOUNT, OTHER)
     }
-    path = tmp_path / "organisations.yaml"
+    path = folder / "organisations.yaml"
     whole = {"Organisations": {"acme": {"Accounts": described}}}
     path.write_text(yaml.safe_dump(whole))
     async with directory_world(
-        tmp_path, slapd, {"staff": ["Staff"]}, settings={"organisations_file": path}
+        folder, slapd, {"staff": ["Staff"]}, settings={"organisations_file": path}
     ) as world:
         await trust_directory(world, OTHER, {"admins": ["Boss"]})
+        yield world
+
+
+async def test_a_member_without_its_provider_ends_no_sign_in(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    async with organised(slapd, tmp_path) as world:
+        someone = Person(world)
+        sent = await send_password(someone.browser, "bob", destination="/portal/acme")
+        await someone.browser.get(sent.headers["location"])
+        start = f"{ORIGIN}/portal/acme"
+        terminal = await Terminal(world).register(issuerUrl=start)
+        code = await someone.code_for(terminal)
+        tokens = (await terminal.redeem(code)).json()
+        access = tokens["accessToken"]
+        assert (await terminal.role(access, "Boss", OTHER)).status_code == 200
+        async with world.services.stores.directory.change(OTHER) as change:
+            provider = await change.find_ldap_provider(OTHER, "corp")
+            assert provider is not None
+            await change.delete_ldap_provider(provider)
+        world.clock.move(2)
+        assert (await terminal.role(access, "Boss", OTHER)).status_code in {401, 403}
+        renewed = await terminal.token(
+            "refresh_token", refreshToken=tokens["refreshToken"]
+        )
+        assert renewed.status_code == 200, renewed.text
+        access = renewed.json()["accessToken"]
+        assert (await terminal.role(access, "Staff", ACCOUNT)).status_code == 200
+
+
+async def test_in_an_organisation_one_password_opens_several_accounts(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    async with organised(slapd, tmp_path) as world:
         browser = world.browser()
         page = await browser.get("/signin/acme")
         assert page.text.count("/with/LDAPP") == 1
