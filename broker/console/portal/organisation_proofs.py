@@ -97,36 +97,28 @@ class OrganisationProofs:
                 continue
         return found
 
-    async def ask_directory(
+    async def vouch_elsewhere(
         self, organisation: Organisation, first: LdapProof, now: datetime
     ) -> list[LdapProof]:
-        """What the LDAP providers of the same directory say of the person.
+        """What the other LDAP providers of the same directory make of the person.
+
+        The directory has just been asked for the first.
 
         Raises:
-            ServiceUnavailable: a provider cannot be read.
+            StoreUnavailableError: a provider cannot be read.
         """
-        deps, identity = self._deps, first.identity
-        known = await deps.ldap.find_by_arn(identity.provider_arn)
+        ldap, own = self._deps.ldap, first.identity.provider_arn
+        known = await ldap.find_by_arn(own)
         found = []
         for _, arn in organisation.ldap_providers:
-            provider = await deps.ldap.find_by_arn(arn)
+            provider = await ldap.find_by_arn(arn)
             if (
-                provider is None
-                or known is None
-                or arn == identity.provider_arn
-                or provider.directory != known.directory
+                provider is not None
+                and known is not None
+                and arn != own
+                and provider.directory == known.directory
             ):
-                continue
-            try:
-                found.append(
-                    await deps.ldap.renew_subject(
-                        arn, provider.unique_id, identity.subject, now
-                    )
-                )
-            except ServiceUnavailable:
-                raise
-            except BrokerError:
-                continue
+                found.append(await ldap.vouch(provider, first.person, now))
         return found
 
     async def _verify(

@@ -422,13 +422,13 @@ class PortalSignIns:
         now: datetime,
         organisation: Organisation | None,
     ) -> list[PortalIdentity]:
-        """Ask the directory again; in an organisation, for the other members, too."""
+        """Ask the directory again; in an organisation, its answer counts for all members."""
         first = await self._context.deps.ldap.renew_subject(
             pending.provider_arn, pending.provider_id, pending.subject, now
         )
         found = [first]
         if organisation is not None:
-            found += await self._proofs.ask_directory(organisation, first, now)
+            found += await self._proofs.vouch_elsewhere(organisation, first, now)
         return [PortalIdentity(identity=one.identity, roles=one.roles) for one in found]
 
     async def _prove_token(

@@ -41,6 +41,7 @@ _NO_PROVIDER = "Specified provider doesn't exist."
 class LdapProof:
     """What a directory says of a person, and the ARNs of the roles for their groups."""
 
+    person: Person
     identity: FederatedIdentity
     roles: tuple[str, ...]
 
@@ -97,7 +98,7 @@ class LdapProver:
             person = await people.authenticate(username, password, now, attempt)
         except (PersonRefusedError, LdapUnavailableError) as error:
             raise wire_error(error) from error
-        return await self._vouched(provider, person, now)
+        return await self.vouch(provider, person, now)
 
     async def renew(
         self, identity: FederatedIdentity, now: datetime
@@ -160,12 +161,18 @@ class LdapProver:
                 # What they opened before ends, too, without waiting for its turn.
                 await self._sign_ins.ask_soon(provider.unique_id, subject)
             raise wire_error(error) from error
-        return await self._vouched(provider, person, now)
+        return await self.vouch(provider, person, now)
 
-    async def _vouched(
+    async def vouch(
         self, provider: LdapProvider, person: Person, now: datetime
     ) -> LdapProof:
-        """What is made of it; the person is asked about from now on."""
+        """A person of the provider's directory as its account sees them.
+
+        They are asked about from now on.
+
+        Raises:
+            StoreUnavailableError: that cannot be noted.
+        """
         await self._sign_ins.note(
             LdapSignIn(
                 account=provider.account,
@@ -232,4 +239,4 @@ def proof_of(provider: LdapProvider, person: Person) -> LdapProof:
         context=context,
         session_context=lasting,
     )
-    return LdapProof(identity=identity, roles=roles)
+    return LdapProof(person=person, identity=identity, roles=roles)
