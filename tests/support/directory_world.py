@@ -137,15 +137,16 @@ async def send_password(
     username: str,
     password: str = PASSWORD,
     destination: str = "",
+    start: str = START,
 ) -> httpx.Response:
     """Open the directory's page, fill it in and send it."""
     more = {"Destination": destination} if destination else {}
-    page = await browser.get(START, params=more)
+    page = await browser.get(start, params=more)
     assert page.status_code == 200, page.text
     return await browser.post(
-        START,
+        start,
         data={
-            **form_fields(page, START),
+            **form_fields(page, start),
             "username": username,
             "password": password,
         },

@@ -19,6 +19,7 @@ from broker.entropy import new_request_id
 from broker.errors import IdpCommunicationError
 from broker.federation.ldap.connection import LdapUnavailableError
 from broker.federation.ldap.prover import LdapProver
+from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
 from broker.model.entities import LdapProvider
 from broker.sessions.revoke import SETTLING, revoke_person
@@ -32,6 +33,9 @@ ASK_AFTER = timedelta(seconds=40)
 
 _TAKEN = 500
 """People asked about in one round of a worker."""
+
+_Vouched = tuple[LdapProvider, Sequence[LdapSignIn]]
+"""A provider, and people whom it vouched for."""
 
 _log = structlog.get_logger(__name__)
 
@@ -72,11 +76,21 @@ class Leavers:
         """
         now = self._clock.now()
         due = await self._sign_ins.take_due(now, before=now - ASK_AFTER, most=_TAKEN)
-        by_provider: dict[tuple[str, str, str], list[LdapSignIn]] = defaultdict(list)
+        by_provider: dict[tuple[AccountId, str, str], list[LdapSignIn]] = defaultdict(
+            list
+        )
         for one in due:
             by_provider[one.account, one.provider, one.provider_id].append(one)
+        by_directory: dict[str, list[_Vouched]] = defaultdict(list)
+        for (account, name, provider_id), some in by_provider.items():
+            provider = await self._directory.find_ldap_provider(account, name)
+            if provider is None or provider.unique_id != provider_id:
+                # Its deletion ended all that it had vouched for.
+                await self._sign_ins.forget(some, now)
+            else:
+                by_directory[provider.directory].append((provider, some))
         results = await asyncio.gather(
-            *(self._ask_provider(some, now) for some in by_provider.values()),
+            *(self._ask_directory(some, now) for some in by_directory.values()),
             return_exceptions=True,
         )
         for result in results:
@@ -84,30 +98,26 @@ class Leavers:
                 raise result
         return len(due) == _TAKEN
 
-    async def _ask_provider(self, some: Sequence[LdapSignIn], now: datetime) -> None:
-        first = some[0]
-        provider = await self._directory.find_ldap_provider(
-            first.account, first.provider
-        )
-        if provider is None or provider.unique_id != first.provider_id:
-            # Its deletion ended all that it had vouched for.
-            await self._sign_ins.forget(some, now)
-            return
+    async def _ask_directory(self, vouched: Sequence[_Vouched], now: datetime) -> None:
+        """Ask one directory about the people of all its providers."""
+        subjects = dict.fromkeys(one.subject for _, some in vouched for one in some)
+        first, _ = vouched[0]
         try:
-            over = await self._ldap.people_of(provider).find_over(
-                [one.subject for one in some], now
-            )
+            over = await self._ldap.people_of(first).find_over(tuple(subjects), now)
         except (LdapUnavailableError, IdpCommunicationError) as error:
             _log.warning(
                 "a directory cannot be asked about its people",
-                provider=provider.arn,
+                directory=first.directory,
                 error=str(error),
             )
             return
-        if over:
-            await self._end(provider, over)
+        for provider, some in vouched:
             gone = [one for one in some if one.subject in over]
-            await self._sign_ins.forget(gone, self._clock.now())
+            if gone:
+                await self._end(
+                    provider, {one.subject: over[one.subject] for one in gone}
+                )
+                await self._sign_ins.forget(gone, self._clock.now())
 
     async def _end(self, provider: LdapProvider, over: Mapping[str, str]) -> None:
         """End everything that these people opened, by subject, with the reason."""

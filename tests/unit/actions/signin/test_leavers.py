@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,20 @@ import httpx2 as httpx
 import pytest
 
 from broker.errors import ExpiredToken
+from broker.federation.ldap.people import LdapPeople
 from broker.model.entities import LdapProvider
 from broker.stores.ldap_sign_ins import LdapSignIn, LdapSignIns
 from tests.support.directory_world import (
     PROVIDER,
+    PROVIDER_ID,
     describe,
     directory_world,
     send_password,
     sign_in,
+    trust_directory,
 )
 from tests.support.portal import Person, Terminal
-from tests.support.signin import ACCOUNT, SignInWorld, text_of
+from tests.support.signin import ACCOUNT, OTHER, SignInWorld, text_of
 from tests.support.slapd import Slapd, dn_of, group, person, start_slapd
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
@@ -205,6 +209,35 @@ async def test_who_is_found_to_have_left_is_ended_without_waiting(
         assert (await gone.role()).status_code == 401
         await world.services.leavers.ask()
         assert not await is_open(gone)
+
+
+async def test_a_directory_is_asked_once_for_all_accounts_that_trust_it(
+    slapd: Slapd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    find_over = LdapPeople.find_over
+
+    async def noted(
+        self: LdapPeople, subjects: Sequence[str], now: datetime
+    ) -> Mapping[str, str]:
+        asked.append(tuple(subjects))
+        return await find_over(self, subjects, now)
+
+    monkeypatch.setattr(LdapPeople, "find_over", noted)
+    async with opened(slapd, tmp_path, "disabled", "stays") as (world, people):
+        await trust_directory(world, OTHER, {"staff": ["Boss"]})
+        there = world.browser()
+        start = f"/signin/{OTHER}/with/{PROVIDER_ID}{OTHER}"
+        sent = await send_password(there, "disabled", start=start)
+        arrived = await there.get(sent.headers["location"])
+        assert (await there.get(arrived.headers["location"])).status_code == 200
+        leave(slapd, "disabled")
+        world.clock.move(MINUTE)
+        await world.services.leavers.ask()
+        assert [len(subjects) for subjects in asked] == [2]
+        assert not await is_open(people["disabled"])
+        assert (await there.get("/console/")).status_code != 200
+        assert await is_open(people["stays"])
 
 
 async def test_a_provider_made_anew_ends_nothing_of_its_people(
