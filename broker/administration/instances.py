@@ -88,7 +88,7 @@ def _minutes(text: str) -> int:
         return JOIN_SECONDS // _MINUTE
     if not (text.isascii() and text.isdigit() and len(text) <= _SECONDS_DIGITS):
         raise ValidationError(
-            f"A join token lives {JOIN_SECONDS_MIN // _MINUTE} to"
+            f"A join token is valid for {JOIN_SECONDS_MIN // _MINUTE} to"
             f" {JOIN_SECONDS_MAX // _MINUTE} minutes."
         )
     return int(text)
@@ -117,12 +117,12 @@ async def _associate(visit: Visit, name: str) -> Response:
         InstanceId=name,
         InstanceProfileName=visit.form.require("profile")[:128],
     )
-    return visit.done("The machine has another instance profile.", ONE, id=name)
+    return visit.done("The machine has a new instance profile.", ONE, id=name)
 
 
 async def _detach(visit: Visit, name: str) -> Response:
     await visit.perform(SERVICE, "DisassociateInstanceProfile", InstanceId=name)
-    return visit.done("The machine has no instance profile now.", ONE, id=name)
+    return visit.done("The machine no longer has an instance profile.", ONE, id=name)
 
 
 async def _end(visit: Visit, name: str) -> Response:

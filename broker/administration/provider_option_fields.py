@@ -44,24 +44,24 @@ _SCIM = OptionGroup(
     (
         OptionField(
             "ScimSubject",
-            "Attribute that names a person as proofs do",
-            "userName, externalId or emails. With it, only people whom the directory"
-            " provisions as active come in.",
+            "Attribute that identifies a person",
+            "userName, externalId or emails. If set, only people whom the directory"
+            " provisions as active can sign in.",
         ),
         OptionField(
             "ScimClaim",
-            "Claim or SAML attribute that it equals",
+            "Claim or SAML attribute to compare it with",
             "The NameID or sub if empty; for Entra ID with OpenID Connect: oid.",
         ),
         OptionField(
             "ScimGroups",
-            "Groups for roles by group",
+            "Source of the groups for roles",
             "displayName or externalId of the directory's groups, or asserted: those of"
             " the proof. displayName if empty.",
         ),
         OptionField(
             "ScimUnknown",
-            "People whom the directory does not know",
+            "People who are not in the directory",
             "refuse or allow; refuse if empty.",
         ),
     ),
@@ -91,18 +91,18 @@ SAML = (
             OptionField(
                 "MetadataUrl",
                 "Metadata URL",
-                "Read again and again, so that a change of keys interrupts nothing.",
+                "It is reread regularly, so that key rotation interrupts nothing.",
             ),
             OptionField(
                 "MetadataCertificate",
-                "Who signs it, as certificates in PEM",
+                "Certificates of its signers, in PEM",
                 "Leave empty if it is signed by a key that is registered already.",
                 "area",
             ),
             OptionField(
                 "MetadataTrustTls",
                 "Trust an unsigned document on the strength of TLS",
-                "Whoever controls that server or its name can then replace the keys.",
+                "Anyone who controls that server or its name can then replace the keys.",
                 "flag",
             ),
         ),

@@ -96,7 +96,7 @@ def _directory_rows(part: Part) -> list[ProviderRow]:
     ]
 
 
-_NOT_WATCHED = HealthFinding(HealthLevel.UNKNOWN, "Its servers are not watched.")
+_NOT_WATCHED = HealthFinding(HealthLevel.UNKNOWN, "Its servers are not monitored.")
 
 
 def name_of(arn: str) -> str:

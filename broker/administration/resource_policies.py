@@ -139,7 +139,7 @@ def _policy_is(arn: str, base: str) -> Precondition:
             (shown,) = await shown_trust_policies(call.change, [stored.document])
         if content_hash(shown) != base:
             raise ConcurrentModification(
-                "This resource has another policy than when you started editing."
+                "Someone else changed this policy after you started editing."
             )
 
     return check

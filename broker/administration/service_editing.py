@@ -178,7 +178,7 @@ def _whole_line(text: str, number: int) -> Span | None:
 def _is_free(name: str) -> Precondition:
     async def check(call: Call) -> None:
         if await call.change.find_service(call.account, name) is not None:
-            raise ConcurrentModification(f"There is a service {name} already.")
+            raise ConcurrentModification(f"A service named {name} already exists.")
 
     return check
 

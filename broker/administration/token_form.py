@@ -18,7 +18,7 @@ def read_token_form(visit: Visit) -> dict[str, Any]:
     """
     days = visit.text("days")
     if days and not (days.isascii() and days.isdigit() and len(days) <= len("366")):
-        raise ValidationError(f"A token lives 1 to {DAYS_MAX} days.")
+        raise ValidationError(f"A token is valid for 1 to {DAYS_MAX} days.")
     return {
         "Days": int(days) if days else None,
         "Addresses": visit.text("addresses").replace(",", " ").split() or None,

@@ -138,7 +138,7 @@ _NO_ROLE = "the machine has no role now; associate an instance profile that has 
 
 def _ended(settings: AgentSettings, what: str) -> str:
     token, state = settings.identity.join_token_file, settings.state_dir / STATE_FILE
-    advice = f"write a new join token into {token}" if token else f"delete {state}"
+    advice = f"write a new join token to {token}" if token else f"delete {state}"
     return f"{what}: the instance was ended; to register again, {advice}"
 
 
@@ -156,7 +156,9 @@ def _not_registered(settings: AgentSettings) -> Iterator[Finding]:
             is_good=False,
         )
         return
-    yield Finding("this machine is not registered; the agent does that when it starts")
+    yield Finding(
+        "this machine is not registered; the agent registers it when it starts"
+    )
 
 
 def _reach(api: BrokerApi) -> Finding:
@@ -167,7 +169,7 @@ def _reach(api: BrokerApi) -> Finding:
     """
     with contextlib.suppress(BrokerRefusedError):
         api.call("GetInstanceAssociation", {})
-    return Finding(f"a broker answers at {api.authority}")
+    return Finding(f"the broker answers at {api.authority}")
 
 
 def _clock(api: BrokerApi) -> Iterator[Finding]:
@@ -189,7 +191,7 @@ def _endpoints(settings: AgentSettings) -> Iterator[Finding]:
     )
     if not listening and settings.file.path is None:
         yield Finding(
-            "nothing hands out credentials but `broker agent process`; for more, write"
+            "only `broker agent process` provides credentials; for more, write"
             " listen below [metadata] or [container]"
         )
     for name, address in listening:

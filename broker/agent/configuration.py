@@ -230,7 +230,7 @@ def _read(document: Mapping[str, Any]) -> AgentSettings:
     if settings.metadata.listen and 0 < settings.duration_seconds < METADATA_SECONDS:
         raise ConfigurationError(
             f"duration_seconds must be at least {METADATA_SECONDS} with [metadata]:"
-            " SDKs go on with credentials from there that have less than 20 minutes"
+            " SDKs keep using credentials from there that have less than 20 minutes"
             " left, and the agent renews when half the time is over"
         )
     if settings.container.listen and settings.container.token_file is None:
@@ -258,7 +258,7 @@ def _read_pods(table: "_Table", region: str) -> PodSettings:
     named = {(one.namespace, one.service_account) for one in associations}
     if len(named) < len(associations):
         raise ConfigurationError(
-            "pods.associations: a service account has two roles; it can have one"
+            "pods.associations: a service account has two roles; only one is allowed"
         )
     settings = PodSettings(
         listen=table.addresses("listen"),
@@ -357,7 +357,7 @@ def _origin(text: str) -> str:
         )
     if parts.scheme == "http" and not local:
         raise ConfigurationError(
-            "endpoint: credentials travel over https only; http is for this machine"
+            "endpoint: credentials are sent over https only; http is only for this machine"
         )
     return f"{parts.scheme}://{parts.netloc}"
 

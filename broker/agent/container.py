@@ -42,14 +42,18 @@ class ContainerEndpoint:
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
         """One request."""
         if not self._door.admits(request):
-            return _error(403, "Forbidden", "Not a request of this machine's programs.")
+            return _error(
+                403,
+                "Forbidden",
+                "This is not a request from a program on this machine.",
+            )
         if request.method != "GET":
             return _error(405, "MethodNotAllowed", "Use GET.")
         shown = request.headers.get("authorization", "").encode("latin-1")
         token = self._read_token()
         if not token or not hmac.compare_digest(shown, token):
             return _error(
-                401, "AccessDenied", "Show the token of the agent's token_file."
+                401, "AccessDenied", "Send the token from the agent's token_file."
             )
         found, grant = self._keeper.find(), self._keeper.grant
         if found is not None and grant is not None:

@@ -386,6 +386,6 @@ def _credentials(answer: Mapping[str, Any], api: BrokerApi) -> Credentials:
 
 def _ended(state: InstanceState) -> str:
     return (
-        f"the broker does not know {state.instance_arn} any more; it was ended, or is"
-        " another broker's"
+        f"the broker does not know {state.instance_arn} any more; it was ended, or"
+        " belongs to another broker"
     )

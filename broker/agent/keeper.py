@@ -140,7 +140,7 @@ class Keeper:
                 delay = RETRY_SECONDS_MAX
             else:
                 if self.error:
-                    _log.info("the broker serves this machine again")
+                    _log.info("the broker accepts this machine again")
                 self.error, self._failures = "", 0
                 delay = self._seconds_left()
             self._told.set()

@@ -108,7 +108,9 @@ class PodEndpoint:
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
         """One request."""
         if not self._door.admits(request):
-            return _error(400, "AccessDeniedException", "Not a request of a pod.")
+            return _error(
+                400, "AccessDeniedException", "This is not a request from a pod."
+            )
         path = request.path.partition("?")[0]
         if request.method == "GET":
             token = request.headers.get("authorization", "")
@@ -239,7 +241,7 @@ def read_unverified_pod(token: str) -> UnverifiedPod:
         PodRefusedError: it is not such a token.
     """
     refused = PodRefusedError(
-        400, "InvalidTokenException", "Give the token of a pod's service account."
+        400, "InvalidTokenException", "Send the token of a pod's service account."
     )
     if len(token) > TOKEN_BYTES_MAX:
         raise refused

@@ -202,7 +202,7 @@ class CertificateScheme:
         if found is None or found.arn != arn or found.region != anchor.region:
             raise AccessDenied(
                 "Unable to assume role with this profile.",
-                detail=f"there is no profile {arn} beside the trust anchor",
+                detail=f"there is no profile {arn} in the trust anchor's region",
             )
         if not found.enabled:
             raise AccessDenied(

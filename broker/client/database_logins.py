@@ -140,7 +140,7 @@ class DatabaseLogins:
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         """Answer one connection's bind; whatever else is sent closes it."""
         if self._open >= CONNECTIONS_MAX:
-            _log.warning("a login is refused: too many at once")
+            _log.warning("refused a login: too many at once")
             writer.close()
             return
         self._open += 1
@@ -152,9 +152,9 @@ class DatabaseLogins:
                 writer.write(answer)
                 await writer.drain()
         except TimeoutError:
-            _log.warning("a login is refused: it took too long")
+            _log.warning("refused a login: it took too long")
         except BindMalformed as error:
-            _log.warning("a login is refused: %s", error)
+            _log.warning("refused a login: %s", error)
         except (IncompleteReadError, ConnectionError):
             pass  # the client went away
         finally:
@@ -165,10 +165,10 @@ class DatabaseLogins:
         try:
             user, principal = self._ask(bind)
         except BrokerAway as error:
-            _log.warning("a login is refused: %s", error)
+            _log.warning("refused a login: %s", error)
             return bind.result(ResultCode.UNAVAILABLE, "the broker does not answer")
         except LoginRefused as error:
-            _log.info("a login of %r is refused: %s", bind.name[:100], error)
+            _log.info("refused a login as %r: %s", bind.name[:100], error)
             return bind.result(ResultCode.INVALID_CREDENTIALS, str(error))
         _log.info("%s logs in as %r", principal, user)
         return bind.result(ResultCode.SUCCESS)
@@ -228,7 +228,7 @@ def _read_token(path: Path | None) -> str:
 
 async def _serve(logins: DatabaseLogins, address: str, port: int) -> None:
     server = await asyncio.start_server(logins.serve, address, port)
-    _log.info("logins are answered on %s:%s", address, port)
+    _log.info("answering logins on %s:%s", address, port)
     async with server:
         await server.serve_forever()
 
@@ -236,7 +236,7 @@ async def _serve(logins: DatabaseLogins, address: str, port: int) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m broker.client.database_logins",
-        description="Lets the broker decide who logs in to a PostgreSQL.",
+        description="Lets the broker decide who may log in to a PostgreSQL server.",
     )
     parser.add_argument(
         "--broker", required=True, metavar="URL", help="https://broker.example.com"
@@ -246,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         action="append",
         metavar="HOST:PORT",
-        help="what clients connect to; may be given several times",
+        help="the host and port that clients connect to; may be given several times",
     )
     parser.add_argument(
         "--resource",
@@ -268,7 +268,9 @@ def _parser() -> argparse.ArgumentParser:
         help="the service token, instead of BROKER_SERVICE_TOKEN",
     )
     parser.add_argument(
-        "--ca-file", metavar="PATH", help="who issued the broker's certificate"
+        "--ca-file",
+        metavar="PATH",
+        help="the certificate authority of the broker's certificate",
     )
     return parser
 

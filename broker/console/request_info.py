@@ -76,4 +76,4 @@ def refuse_prefetch(request: Request) -> None:
     """
     for name in ("sec-purpose", "purpose", "x-moz"):
         if "pre" in request.headers.get(name, "").lower():
-            raise ServiceUnavailable("This page is not loaded ahead of time.")
+            raise ServiceUnavailable("This page cannot be prefetched.")

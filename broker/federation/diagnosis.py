@@ -348,12 +348,12 @@ _BEFORE_READING = frozenset({_S.METADATA_UNUSABLE, _S.METADATA_EXPIRED})
 
 CLAIMS = "The attributes that the broker uses hold"
 CLAIMS_ADVICE = "Correct the attribute or claim that the message names."
-ADMITTED = "The provider's directory lets the person in"
+ADMITTED = "The provider's directory allows the person"
 ADMITTED_ADVICE = (
     "Activate the person in the identity provider's directory, or have it provision"
     " them; the provider's SCIM page shows whom it reported."
 )
-REGISTERED = "The provider is registered, and its keys can be had"
+REGISTERED = "The provider is registered, and its keys can be fetched"
 REACH_ADVICE = (
     "Register the issuer exactly as the token spells it. Check its name, the network"
     " and what it answers; its certificate, or the provider's thumbprint or"

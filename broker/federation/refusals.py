@@ -28,12 +28,12 @@ _TOKEN = frozenset({"sts:AssumeRoleWithWebIdentity", "signin:ListRolesWithWebIde
 
 _LIST_ROLES = "signin:ListRolesWithLDAPIdentity"
 _LDAP = frozenset({"sts:AssumeRoleWithLDAPIdentity", _LIST_ROLES})
-_LET_IN = "The directory lets the person in"
+_LET_IN = "The directory accepts the person"
 _LET_IN_ADVICE = (
     "Look at the entry in the directory: the person has to type the right name and"
     " password, and the account must be open; broker providers test shows what it finds."
 )
-_ASKED = "The directory can be asked"
+_ASKED = "The directory can be queried"
 _ASKED_ADVICE = "Run broker providers test with the provider's ARN: it says what fails."
 _GROUPS_ADVICE = (
     "Put the person into a group that GroupRoles maps to a role, or map one of their"
@@ -45,16 +45,16 @@ _TRUST_ADVICE = (
     "Compare the conditions of the role's trust policy (audience, subject, tags) with"
     " what the proof says; or send this person or workload another role."
 )
-_REPLAY = "It was not used before"
+_REPLAY = "It has not been used before"
 _REPLAY_ADVICE = (
     "A proof opens a role once. Sign in again; if every sign-in fails so, something"
     " posts the same response twice."
 )
-_SENT_AWAY = "The identity provider let the person in"
+_SENT_AWAY = "The identity provider accepted the person"
 _SENT_AWAY_ADVICE = "Look at the identity provider's own log: it refused the sign-in."
 _REQUEST = "The request is complete"
 _REQUEST_ADVICE = "Correct what the message names; this is the client's to do."
-_ROLES = "It opens a role"
+_ROLES = "It gives access to a role"
 _ROLES_ADVICE = (
     "Have the identity provider send the role's and the provider's ARN, as the"
     " provider's page says; or have an operator map groups to roles (GroupRoles)."

@@ -138,7 +138,7 @@ def _unknown(
         raise NotAdmitted(
             _NOT_THERE,
             f"{what} is unknown to the directory",
-            advice="Have your account provisioned, or try again once it is.",
+            advice="Ask for your account to be provisioned, then try again.",
         )
     return replace(identity, directory_groups=() if options.gives_groups else None)
 

@@ -72,4 +72,4 @@ def check_days(days: int) -> None:
         ValidationError: it is not allowed.
     """
     if not 1 <= days <= DAYS_MAX:
-        raise ValidationError(f"A token lives 1 to {DAYS_MAX} days.")
+        raise ValidationError(f"A token is valid for 1 to {DAYS_MAX} days.")

@@ -61,7 +61,7 @@ async def create_join_token(
     """
     if not JOIN_SECONDS_MIN <= seconds <= JOIN_SECONDS_MAX:
         raise ValidationError(
-            f"A join token lives {JOIN_SECONDS_MIN} to {JOIN_SECONDS_MAX} seconds."
+            f"A join token is valid for {JOIN_SECONDS_MIN} to {JOIN_SECONDS_MAX} seconds."
         )
     networks = parse_networks(addresses)
     await change.delete_join_tokens_before(account.account_id, now)
@@ -229,4 +229,4 @@ def parse_instance_arn(text: str) -> tuple[AccountId, str]:
     return account, instance_id
 
 
-_USED = "This join token has been used. Ask for a new one."
+_USED = "This join token has been used. Get a new one."

@@ -24,7 +24,7 @@ def parse_networks(addresses: Iterable[str]) -> tuple[str, ...]:
                 f"{address[:80]} is not an address or network, such as 10.0.0.0/8."
             ) from error
     if len(found) > ADDRESSES_MAX:
-        raise ValidationError(f"A token has up to {ADDRESSES_MAX} addresses.")
+        raise ValidationError(f"A token can have up to {ADDRESSES_MAX} addresses.")
     return tuple(found)
 
 

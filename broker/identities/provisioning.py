@@ -302,7 +302,7 @@ async def _check_subject(
 def _check_document(fields: UserFields) -> None:
     if len(fields.document) > DOCUMENT_CHARACTERS_MAX:
         raise ValidationError(
-            f"A user has at most {DOCUMENT_CHARACTERS_MAX} characters in all."
+            f"A user may have at most {DOCUMENT_CHARACTERS_MAX} characters in total."
         )
 
 

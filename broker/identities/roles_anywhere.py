@@ -213,7 +213,7 @@ async def check_profile(directory: PolicyFinder, profile: CertificateProfile) ->
     text, arns = profile.session_policy, profile.managed_policy_arns
     if len(arns) > _MANAGED_POLICIES_MAX:
         raise ValidationError(
-            f"A profile can have {_MANAGED_POLICIES_MAX} managed policies at most."
+            f"A profile can have at most {_MANAGED_POLICIES_MAX} managed policies."
         )
     if len(text or "") + sum(map(len, arns)) > _CHARACTERS_MAX:
         raise ValidationError(
@@ -291,7 +291,7 @@ def check_list(data: bytes, anchor: TrustAnchor) -> None:
         raise ValidationError(error.message, detail=error.detail) from error
     if named and not any(map(found.is_signed_by, named)):
         raise ValidationError(
-            "The revocation list is not signed by the trust anchor's certificate."
+            "The revocation list is not signed with the trust anchor's certificate."
         )
 
 

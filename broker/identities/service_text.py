@@ -28,7 +28,7 @@ def read_definition(text: str) -> str:
     try:
         return json.dumps({} if data is None else data)
     except (TypeError, ValueError) as error:
-        raise TemplateError("", "it has a value that JSON does not have") from error
+        raise TemplateError("", "it has a value that JSON cannot express") from error
 
 
 def write_definition(definition: str) -> str:

@@ -85,7 +85,7 @@ class UpstreamIssuer:
         entry = describe_session(made, minted.principal_arn)
         if await self._index.has_another(entry):
             raise UpstreamOutcomeUnknown(
-                "The upstream gave an access key ID that is in use.",
+                "The upstream returned an access key ID that is in use.",
                 detail=f"{entry.access_key_id} is another principal's",
             )
         completed = record.complete(audit_session(entry, made))

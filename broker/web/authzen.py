@@ -379,7 +379,7 @@ def _context(
     for given in (context, *(part.properties for part in parts)):
         for name, value in (given or {}).items():
             if name in told:
-                raise InvalidQuestion(f"{name[:200]} is told twice.")
+                raise InvalidQuestion(f"{name[:200]} is sent twice.")
             told[name] = _values(value)
     return told
 

@@ -108,10 +108,10 @@ def read_ceph(body: bytes) -> Question:
     else:
         bucket = given.bucket_info.bucket
     if bucket.tenant not in {"", tenant}:
-        raise RequestAmbiguous("The bucket is of another tenant than the user.")
+        raise RequestAmbiguous("The bucket belongs to another tenant than the user.")
     read = read_s3_request(given.method, bucket.name, given.object_name, given.params)
     if read is None:
-        raise RequestAmbiguous("The request means no action that is known here.")
+        raise RequestAmbiguous("The request does not map to a known action.")
     target, context = read
     return Question(
         is_foreign=True,
@@ -148,7 +148,7 @@ def read_minio(body: bytes) -> Question:
             continue
         distinct = tuple(dict.fromkeys(values))
         if key in told or len(distinct) > 1:
-            raise RequestAmbiguous(f"The condition {name[:64]} is told twice.")
+            raise RequestAmbiguous(f"The condition {name[:64]} is sent twice.")
         told[key] = distinct
     return Question(
         is_foreign=True,

@@ -147,7 +147,7 @@ class GatewayEndpoint:
     ) -> Mapping[str, Any]:
         if not (is_private(scope) or scope["state"]["secure"]):
             raise AccessDenied(
-                "This protocol is spoken only over the private socket or TLS."
+                "This protocol is available only over the private socket or TLS."
             )
         operation = _OPERATIONS.get(scope["path"])
         if operation is None or scope["method"] != "POST":
@@ -224,7 +224,7 @@ def _check_version(headers: Headers) -> None:
     named = [value for name, value in headers if name == _HEADER]
     if len(named) != 1 or not _NUMBER.fullmatch(named[0]) or int(named[0]) < _VERSION:
         raise _ProtocolMismatch(
-            f"This broker speaks version {_VERSION} of the private protocol, which the"
+            f"This broker supports version {_VERSION} of the private protocol, which the"
             " request must name."
         )
 
@@ -244,7 +244,7 @@ def _refused_key(asked: _Derive | _Evaluate, error: BrokerError) -> AccessDenied
     """Of the access key and its token, the one that is wrong."""
     if asked.session_token or asked.access_key_id.startswith(TEMPORARY_KEY_PREFIX):
         return _InvalidToken(
-            "The session token is missing, invalid, or of another access key.",
+            "The session token is missing, invalid, or for another access key.",
             detail=error.detail,
         )
     return _NoSuchIdentity(

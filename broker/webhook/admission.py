@@ -101,7 +101,9 @@ def parse_review(body: bytes) -> tuple[str, PodReview | None]:
     account = _text(_table(pod, "spec"), "serviceAccountName") or "default"
     for name in (namespace, account):
         if not _NAME.fullmatch(name):
-            raise ReviewError("the namespace or the service account has no valid name")
+            raise ReviewError(
+                "the namespace or the service account has an invalid name"
+            )
     return uid, PodReview(
         uid=uid, namespace=namespace, service_account=account, pod=pod
     )

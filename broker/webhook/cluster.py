@@ -93,7 +93,7 @@ class ServiceAccounts:
         if status != _OK or len(body) > _ANSWER_BYTES_MAX:
             raise ClusterAwayError(
                 f"the API server answers {status} about service accounts; the webhook"
-                " needs permission to get them"
+                " needs permission to read them"
             )
         try:
             found = json.loads(body)["metadata"].get("annotations") or {}

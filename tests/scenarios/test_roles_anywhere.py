@@ -590,7 +590,7 @@ def test_a_revoked_certificate_opens_nothing(world: World) -> None:
         trustAnchorArn=anchor,
     )["crl"]
     assert world.ask(good, world.intermediate).status_code == 403
-    with pytest.raises(ClientError, match="not signed by the trust anchor"):
+    with pytest.raises(ClientError, match="not signed with the trust anchor"):
         world.api.update_crl(
             crlId=above["crlId"],
             crlData=issue("Corp Root", is_authority=True).revoke(),

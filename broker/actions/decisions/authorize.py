@@ -375,7 +375,7 @@ class Authorizer:
                 f"{question.principal[:200]} is not a principal's ARN."
             ) from error
         if account != call.account:
-            raise ValidationError("Principals of other accounts must prove themselves.")
+            raise ValidationError("Principals of other accounts must authenticate.")
         caller = await self._hypotheses.find_caller(question.principal)
         if ":assumed-role/" in question.principal or not caller.principal.unique_id:
             raise ValidationError(
@@ -602,7 +602,7 @@ def _targets(
     target = compiled.find_target(request.method, subject.path)
     if target is None:
         raise AccessDenied(
-            "The request means no action of the service.",
+            "The request does not map to an action of the service.",
             detail=f"no route of {compiled.name} fits {request.method} and this path",
         )
     if question.resources:

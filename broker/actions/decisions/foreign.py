@@ -26,7 +26,7 @@ def complete_question(compiled: CompiledService, question: Question) -> Question
     """The same question in the words of ``POST /decisions``.
 
     Raises:
-        ValidationError: a name means nothing to the service, or a key is told twice.
+        ValidationError: a name means nothing to the service, or a key is sent twice.
     """
     principal = question.principal
     if principal and not principal.startswith("arn:"):
@@ -88,7 +88,7 @@ def _circumstances(told: Mapping[str, tuple[str, ...]]) -> Circumstances:
         raise ValidationError("aws:SourceIp is not an address.")
     secure = _single(told, "aws:securetransport").lower()
     if secure and secure not in _BOOLEANS:
-        raise ValidationError("aws:SecureTransport is neither true nor false.")
+        raise ValidationError("aws:SecureTransport must be true or false.")
     return Circumstances(
         source_ip=source_ip,
         secure=_BOOLEANS.get(secure),

@@ -186,7 +186,7 @@ def _check_date(date: str, now: datetime) -> None:
     first = (now - _PAST).strftime("%Y%m%d")
     last = (now + _FUTURE).strftime("%Y%m%d")
     if not _DATE.fullmatch(date) or not first <= date <= last:
-        raise ValidationError("The date must be today's, or of the seven days before.")
+        raise ValidationError("The date must be today or one of the seven days before.")
 
 
 async def _may_ask(_given: Given, call: Call) -> tuple[Need, ...]:

@@ -165,7 +165,9 @@ def check_size(
     for one in questions:
         asked += (len(one.actions) or 1) * (len(one.resources) or 1)
     if asked > decisions_max:
-        raise ValidationError(f"A question asks for {decisions_max} decisions at most.")
+        raise ValidationError(
+            f"A question may ask for at most {decisions_max} decisions."
+        )
 
 
 def check_question(compiled: CompiledService, question: Question) -> None:
@@ -176,11 +178,9 @@ def check_question(compiled: CompiledService, question: Question) -> None:
     """
     ways = (question.request, question.access_key_id, question.principal)
     if sum(map(bool, ways)) != 1 and not question.ambiguous:
-        raise ValidationError(
-            "Say who acts in one way: Request, Credentials or Principal."
-        )
+        raise ValidationError("Send exactly one of Request, Credentials and Principal.")
     if question.request is None and not (question.actions or question.ambiguous):
-        raise ValidationError("Without a Request, Actions must say what is asked.")
+        raise ValidationError("Actions is required without a Request.")
     for action in question.actions:
         if not compiled.owns_action(action):
             raise ValidationError(
@@ -199,7 +199,7 @@ def _check_context(
 ) -> None:
     values = 0
     if len({key.lower() for key in context}) < len(context):
-        raise ValidationError("Context has a key twice: their case does not count.")
+        raise ValidationError("Context has a key twice: keys are case-insensitive.")
     for key, given in context.items():
         if len(key) > KEY_CHARACTERS_MAX:
             raise ValidationError(

@@ -41,7 +41,7 @@ PAGE = 50
 _CALLS = 20
 """What a search counts for in the account's rate: it costs as much."""
 
-_NOT_A_PLACE = "page.token is not a token of a page."
+_NOT_A_PLACE = "page.token is not a valid page token."
 
 Sought = Literal["subject", "resource", "action"]
 

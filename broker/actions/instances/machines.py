@@ -202,7 +202,7 @@ class Machines:
             _, answer = await self._minter.mint({}, call, order)
         except ProofUsed as error:
             raise SignatureDoesNotMatch(
-                "This instance proof was used before; sign a new one."
+                "This signed request was used before; sign a new one."
             ) from error
         return {
             "Credentials": answer["Credentials"],

@@ -297,7 +297,8 @@ class UpstreamMinter:
             raise _refused(name, error) from error
         except (UpstreamUnreachableError, UpstreamUnclearError) as error:
             raise UpstreamUnavailable(
-                f"The upstream {name} gave no link to its console.", detail=str(error)
+                f"The upstream {name} returned no link to its console.",
+                detail=str(error),
             ) from error
 
     def login_url(
@@ -336,7 +337,7 @@ class UpstreamMinter:
         if not chains:
             if keys.session_token:
                 raise UpstreamUnavailable(
-                    f"The upstream {engine.upstream.name} cannot be asked.",
+                    f"The upstream {engine.upstream.name} cannot be called.",
                     detail="federation tokens need the key pair of a user, and the"
                     " broker's credentials are temporary",
                 )
@@ -364,7 +365,7 @@ class UpstreamMinter:
                 return await self._ambient.find()
             except AmbientCredentialsError as error:
                 raise UpstreamUnavailable(
-                    f"The upstream {upstream.name} cannot be asked.", detail=str(error)
+                    f"The upstream {upstream.name} cannot be called.", detail=str(error)
                 ) from error
         purpose, column = UPSTREAM_SEAL
         try:

@@ -142,10 +142,9 @@ async def mark_favourite(visit: Visit) -> Response:
     name = name_of_session(original.session)
     if not await favourites.mark(name, role, favourite=favourite):
         raise ValidationError(
-            f"You have {KEPT_MAX} favourites, which is the most there can be."
-            " Remove one first."
+            f"You have {KEPT_MAX} favourites, the maximum. Remove one first."
         )
-    done = "is now a favourite" if favourite else "is not a favourite any more"
+    done = "is now a favourite" if favourite else "is no longer a favourite"
     return visit.done(f"{role.rpartition('/')[2]} {done}.", HOME)
 
 

@@ -99,7 +99,7 @@ async def _try_request(visit: Visit, views: list[ServiceView]) -> TriedRequest:
         return TriedRequest(None, str(error))
     target = view.compiled.find_target(visit.text("method"), path)
     if target is None:
-        return TriedRequest(None, "No route of the service fits the request.")
+        return TriedRequest(None, "No route of the service matches the request.")
     return await _decide(visit, view, target, principal)
 
 
@@ -117,7 +117,7 @@ async def _decide(
             keys=keys,
         )
     if not _PRINCIPAL.fullmatch(principal):
-        raise ValidationError("Write the principal as the ARN of a user or a role.")
+        raise ValidationError("Enter the principal as the ARN of a user or role.")
     result = await visit.iam(
         "SimulatePrincipalPolicy",
         PolicySourceArn=principal,

@@ -114,13 +114,12 @@ class StartPage:
         person = name_of_person(visit.portal.session)
         if not await self._favourites.mark(person, role.arn, favourite=is_favourite):
             raise ValidationError(
-                f"You have {KEPT_MAX} favourites, which is the most there can be."
-                " Remove one first."
+                f"You have {KEPT_MAX} favourites, the maximum. Remove one first."
             )
         search = (visit.form.find("q") or "")[:_TEXT_MAX]
         start = (visit.form.find("from") or "")[:_PLACE_MAX]
         response = see_other(address(visit.start, q=search, **{"from": start}))
-        done = "is now a favourite" if is_favourite else "is not a favourite any more"
+        done = "is now a favourite" if is_favourite else "is no longer a favourite"
         self._context.flash.put(response, f"{role.name} {done}.", visit.portal.handle)
         return response
 

@@ -127,7 +127,7 @@ class OidcSignIn:
         login_states = self._context.login_states
         login_state = await login_states.require(request, state)
         if "oidc" not in login_state:
-            raise ValidationError("This answer belongs to another kind of sign-in.")
+            raise ValidationError("This response belongs to another kind of sign-in.")
         try:
             proved = await self._list(request, form, login_state)
         except BrokerError as error:

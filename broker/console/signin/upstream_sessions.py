@@ -89,7 +89,7 @@ class UpstreamSessions:
         role = await deps.fresh.find_role(account, grant.role_arn.rpartition("/")[2])
         engine = None if role is None else await deps.upstreams.find(role)
         if engine is None:
-            raise UpstreamRefused("The role has no upstream any more.")
+            raise UpstreamRefused("The role no longer has an upstream.")
         console = engine.definition.console or ""
         if _origin(destination) == deps.public_origin:
             destination = console

@@ -24,7 +24,7 @@ _STAGES = {
         "check the name, the port and firewalls on the way (Servers)",
     ),
     SECURE: (
-        "shows a certificate that is trusted, for its name",
+        "has a trusted certificate with its name",
         (
             "put the authority behind its certificate into CaFile, and write the name"
             " that is in the certificate (Servers); for StartTLS the server must offer"
@@ -32,22 +32,22 @@ _STAGES = {
         ),
     ),
     BIND: (
-        "lets the service account in",
+        "accepts the service account",
         "check BindDN and the file of BindPasswordFile",
     ),
 }
-_SEARCHED = "People can be searched for"
-_FOUND = "Exactly one entry has the name"
+_SEARCHED = "People can be searched"
+_FOUND = "Exactly one entry matches the name"
 _PASSWORD = "The password is right"  # noqa: S105  # a check's title
-_OPEN = "The account is open"
+_OPEN = "The account is active"
 _GROUPS = "Groups are found"
-_ROLES = "A group gives a role"
+_ROLES = "A group is mapped to a role"
 _TAGS = "Attributes can be session tags"
 _ADVICE = {
     _SEARCHED: "check Base and Filter, and that BindDN may read there",
     _FOUND: "check the name, Base and Filter",
     _PASSWORD: "type it again; the directory's own log may say more",
-    _OPEN: "open the account in the directory",
+    _OPEN: "activate the account in the directory",
     _GROUPS: "check GroupBase and GroupFilter, and that BindDN may read groups",
     _ROLES: "map one of these groups with GroupRoles, or add the person to one",
     _TAGS: (

@@ -198,7 +198,9 @@ class LdapServers:
     async def _turn(self) -> AsyncIterator[None]:
         """A place among the few that ask at once, and an end to it all."""
         if self._inside >= _WAITING_MAX:
-            raise LdapUnavailableError(CONNECT, "too many wait for this directory")
+            raise LdapUnavailableError(
+                CONNECT, "too many requests are waiting for this directory"
+            )
         self._inside += 1
         whole = _WHOLE * self._directory.timeout_seconds
         try:

@@ -67,7 +67,7 @@ class _LoaderWithoutAliases(_Loader):
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]  # as the stubs have it
             line = event.start_mark.line + 1
-            raise TemplateError(f"line {line}", "aliases cannot be used here")
+            raise TemplateError(f"line {line}", "aliases are not allowed here")
         return super().compose_node(parent, index)
 
 

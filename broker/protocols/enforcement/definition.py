@@ -237,7 +237,7 @@ def _check_pattern(pattern: str, name: str, place: str) -> None:
     # Else a long path could be multiplied into an ARN of any length.
     names = placeholders(pattern)
     if len(set(names)) < len(names):
-        raise DefinitionRejected((place, "a placeholder comes twice"))
+        raise DefinitionRejected((place, "a placeholder is repeated"))
 
 
 _RESOURCE_KEYS = ("aws:resourcetag/", "aws:requesttag/")
@@ -248,12 +248,12 @@ def _check_key(key: str, name: str) -> None:
     of_resource = lower == "aws:tagkeys" or lower.startswith(_RESOURCE_KEYS)
     if not of_resource and not lower.startswith(f"{name}:"):
         message = (
-            f"a service brings keys that begin with {name}:, aws:ResourceTag/ or"
-            " aws:RequestTag/, and aws:TagKeys; the broker itself brings the others"
+            f"a service may send keys that begin with {name}:, aws:ResourceTag/ or"
+            " aws:RequestTag/, and aws:TagKeys; the broker itself sets the others"
         )
         raise DefinitionRejected((f"ConditionKeys.{key}", message))
     if lower.endswith("*") and not lower.endswith("/*"):
-        message = "only /* stands for any name"
+        message = "only /* matches any name"
         raise DefinitionRejected((f"ConditionKeys.{key}", message))
 
 

@@ -167,7 +167,7 @@ def _config(base: str) -> list[Answer]:
             AuthenticationScheme(
                 type=AuthenticationScheme.Type.oauthbearertoken,
                 name="Bearer token",
-                description="A token that the broker made for the provider.",
+                description="A token that the broker created for the provider.",
                 primary=True,
             )
         ],

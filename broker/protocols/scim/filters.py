@@ -68,7 +68,9 @@ def read_filter(text: str, kind: type[Resource[Any]]) -> tuple[Condition, ...]:
     node: FilterNode = bound(text).ast
     found = tuple(_conditions(node, kind))
     if len({one.attribute for one in found}) < len(found):
-        raise ScimRejected("A filter may name each attribute once.", "invalidFilter")
+        raise ScimRejected(
+            "A filter may name each attribute only once.", "invalidFilter"
+        )
     return found
 
 

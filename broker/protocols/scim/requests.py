@@ -154,7 +154,7 @@ def apply_user_patch(patch: PatchOp[User], user: User) -> User:
         patch.patch(user)
     if user.active is None:
         raise ScimRejected(
-            "active is set to true or false, never removed.", "mutability"
+            "active can be set to true or false, but not removed.", "mutability"
         )
     return user
 
@@ -221,7 +221,7 @@ def read_listing(query: bytes, kind: type[AnyResource]) -> Listing:
         raise ScimRejected("The query cannot be read.") from None
     given = {name.lower(): value for name, value in pairs}
     if len(given) != len(pairs):
-        raise ScimRejected("A parameter is there twice.")
+        raise ScimRejected("A parameter is repeated.")
     text = given.get("filter", "")
     with rejecting():
         conditions = read_filter(text, kind) if text else ()
@@ -258,7 +258,7 @@ def _patch_body(body: bytes) -> Mapping[str, Any]:
             continue
         if len(value) > OPERATIONS_MAX:
             raise ScimRejected(
-                f"A patch has at most {OPERATIONS_MAX} operations.", "tooMany"
+                f"A patch may have at most {OPERATIONS_MAX} operations.", "tooMany"
             )
         for operation in value:
             if isinstance(operation, dict):
@@ -271,7 +271,7 @@ def _check_path(operation: Mapping[str, Any]) -> None:
     for name, value in operation.items():
         if name.lower() == "path" and len(str(value)) > _PATH_CHARACTERS_MAX:
             raise ScimRejected(
-                f"A path has at most {_PATH_CHARACTERS_MAX} characters.",
+                f"A path may have at most {_PATH_CHARACTERS_MAX} characters.",
                 "invalidPath",
             )
 
@@ -307,7 +307,7 @@ def _member_step(
     if selected is not None:
         if op != "remove":
             raise ScimRejected(
-                "A filter selects members only to remove them.", "invalidPath"
+                "A filter on members can only be used to remove them.", "invalidPath"
             )
         with rejecting():
             return (), _selected_ids(str(path))
@@ -349,7 +349,8 @@ def _check_members(given: Mapping[str, Any]) -> None:
 def _require_few(members: int) -> None:
     if members > MEMBERS_MAX:
         raise ScimRejected(
-            f"A request names at most {MEMBERS_MAX} members; send several.", "tooMany"
+            f"A request may name at most {MEMBERS_MAX} members; send several requests.",
+            "tooMany",
         )
 
 

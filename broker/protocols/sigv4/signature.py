@@ -44,7 +44,9 @@ def verify_signature(
     if not hmac.compare_digest(
         keyed.hexdigest().encode("ascii"), signed.signature.encode()
     ):
-        reject_mismatch("wrong secret access key, or the request changed on its way")
+        reject_mismatch(
+            "wrong secret access key, or the request was changed in transit"
+        )
     return payload
 
 

@@ -86,14 +86,14 @@ def parse_anchors(pem: str) -> Anchors:
         found = tuple(x509.load_pem_x509_certificates(pem.encode("utf-8")))
         if len(found) > ANCHORS_MAX:
             raise CertificateRejected(
-                f"A trust anchor can have {ANCHORS_MAX} certificates at most."
+                f"A trust anchor can have at most {ANCHORS_MAX} certificates."
             )
         for certificate in found:
             _require_authority(certificate)
         subjects = Counter(certificate.subject for certificate in found)
         if any(count > NAMESAKES_MAX for count in subjects.values()):
             raise CertificateRejected(
-                f"A trust anchor can have {NAMESAKES_MAX} certificates of one subject"
+                f"A trust anchor can have {NAMESAKES_MAX} certificates with one subject"
                 " at most."
             )
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:

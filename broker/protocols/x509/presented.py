@@ -57,7 +57,7 @@ class PresentedCertificates:
         except (InvalidSignature, ValueError) as error:
             raise CertificateRejected(
                 "The request signature does not match the certificate.",
-                "another key signed, or the request changed on its way",
+                "another key signed it, or the request was changed in transit",
             ) from error
 
 

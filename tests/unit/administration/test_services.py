@@ -120,7 +120,7 @@ WRONG = [
     ("Hosts: []\nHosts: []", "comes twice", "Line 2"),
     ("- a", "should be an object", ""),
     ("a: &a [x]\nb: *a", "Aliases", "Line 2"),
-    ("Stage: !!binary aGk=", "value that JSON does not have", ""),
+    ("Stage: !!binary aGk=", "value that JSON cannot express", ""),
     (f"SampleEvery: {'9' * 5000}", "too many digits", ""),
     (f"Stage: {'a' * 65_536}", "longer than 65536", ""),
     ("{" * 5000, "not YAML", ""),
@@ -156,7 +156,7 @@ async def test_what_the_action_refuses_is_shown_with_what_was_typed(
     await register(admin)
     again = await admin.send(page, NEW, name="orders", definition="{}", do="save")
     assert again.status_code == 409
-    assert "There is a service orders already" in text_of(again)
+    assert "A service named orders already exists" in text_of(again)
     assert "orders:GetOrder" in text_of(await admin.see(ONE, name="orders"))
 
 

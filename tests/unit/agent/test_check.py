@@ -60,7 +60,7 @@ def test_a_machine_with_one(config: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "the broker does not answer" in only
     monkeypatch.setattr(BrokerApi, "call", refuse)
     assert faults(config) == []
-    assert "a broker answers at 127.0.0.1:1" in {one.text for one in check(config)}
+    assert "the broker answers at 127.0.0.1:1" in {one.text for one in check(config)}
     assert sorted(one.name for one in config.parent.iterdir()) == [
         "agent.toml",
         "join-token",
@@ -125,7 +125,7 @@ def test_an_instance_that_was_ended(config: Path) -> None:
     (config.parent / "join-token").chmod(0o600)
     (only,) = faults(config)
     assert only.startswith(ARN)
-    assert f"write a new join token into {config.parent}/join-token" in only
+    assert f"write a new join token to {config.parent}/join-token" in only
     text = config.read_text().replace("join_token_file", "web_identity_token_file")
     config.write_text(f'{text}instance_profile_arn = "x"\n')
     (only,) = faults(config)

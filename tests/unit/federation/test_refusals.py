@@ -51,15 +51,25 @@ def test_every_reason_of_openid_connect_too(reason: OidcReason) -> None:
 @pytest.mark.parametrize(
     ("action", "code", "detail", "title"),
     [
-        (SAML, "InvalidIdentityToken", "replay: another mint", "not used before"),
+        (SAML, "InvalidIdentityToken", "replay: another mint", "not been used before"),
         (SAML, "AccessDenied", "", "trust policy"),
         (SAML, "InvalidIdentityToken", "there is no provider arn:x", "registered"),
-        (SAML, "InvalidIdentityToken", "the assertion does not list x", "opens a role"),
+        (
+            SAML,
+            "InvalidIdentityToken",
+            "the assertion does not list x",
+            "gives access to a role",
+        ),
         (SAML, "ValidationError", "1 validation error", "request is complete"),
         (SAML, "InvalidIdentityToken", "RoleSessionName is bad", "attributes"),
-        (TOKEN, "IDPCommunicationError", "issuer: no answer", "keys can be had"),
+        (TOKEN, "IDPCommunicationError", "issuer: no answer", "keys can be fetched"),
         (TOKEN, "InvalidIdentityToken", "account 1 has no provider for 'x'", "keys"),
-        ("signin:ListRolesWithWebIdentity", "IDPRejectedClaim", "access_denied", "in"),
+        (
+            "signin:ListRolesWithWebIdentity",
+            "IDPRejectedClaim",
+            "access_denied",
+            "person",
+        ),
     ],
 )
 def test_other_refusals(action: str, code: str, detail: str, title: str) -> None:

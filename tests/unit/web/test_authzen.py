@@ -309,7 +309,7 @@ async def test_a_page_begins_where_the_list_has_a_place(
             f"search/{sought}", {**asked, "page": {"token": forged}}
         )
         assert reply.status == 400
-        assert b"page.token is not a token of a page." in reply.body
+        assert b"page.token is not a valid page token." in reply.body
 
 
 async def test_users_and_roles_are_found_by_arn(own: Face) -> None:

@@ -53,7 +53,7 @@ async def test_a_request_is_mapped_and_decided(registered: SignInWorld) -> None:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/other", "No route of the service fits"),
+        ("/other", "No route of the service matches"),
         ("/orders//7", "empty segment"),
         ("/orders/%2e%2e/7", "dot segment"),
         ("/orders/a b", "must be percent-encoded"),
@@ -113,8 +113,8 @@ async def test_somebody_else_takes_the_permission_to_simulate(
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ({"principal": "Reader"}, "Write the principal as the ARN"),
-        ({"principal": f"arn:aws:iam::{ACCOUNT}:group/a"}, "Write the principal"),
+        ({"principal": "Reader"}, "Enter the principal as the ARN"),
+        ({"principal": f"arn:aws:iam::{ACCOUNT}:group/a"}, "Enter the principal"),
         ({"method": "get"}, "Choose the request"),
         ({"service": "store"}, "There is no service store"),
     ],

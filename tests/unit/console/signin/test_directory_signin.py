@@ -121,7 +121,7 @@ async def test_states_are_told_to_operators_only(slapd: Slapd, tmp_path: Path) -
         assert record.detail == f"account expired: {dn_of('old')}"
         check = explain_refusal(record)
         assert check is not None
-        assert check.title == "The directory lets the person in"
+        assert check.title == "The directory accepts the person"
         assert "expired" in check.found
 
 
