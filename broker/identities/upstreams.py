@@ -22,6 +22,7 @@ from broker.model.upstream import UPSTREAM_SEAL, Upstream
 from broker.stores.directory.port.upstreams import UpstreamChange, UpstreamReader
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+_KEY_ID = re.compile(r"[!-~]{1,128}")
 
 
 async def require_upstream(
@@ -101,16 +102,22 @@ async def put_key_pair(
     sealer: Sealer,
     now: datetime,
 ) -> Upstream:
-    """Give an upstream a key pair, or take it away (without a secret)."""
+    """Give an upstream a key pair, or take it away (without a secret).
+
+    Raises:
+        InvalidInput: the id cannot be one.
+    """
     sealed = None
     if secret is not None:
+        if not _KEY_ID.fullmatch(access_key_id):
+            raise InvalidInput(f"{access_key_id[:80]} is not an access key ID.")
         purpose, column = UPSTREAM_SEAL
         sealed = sealer.seal(
             purpose, upstream.account, upstream.name, column, secret.reveal().encode()
         )
     after = replace(
         upstream,
-        access_key_id=access_key_id if sealed else "",
+        access_key_id=access_key_id,
         sealed_secret=sealed,
         updated_at=now,
     )

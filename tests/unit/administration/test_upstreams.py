@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from broker.errors import LimitExceeded
+from broker.errors import InvalidInput, LimitExceeded
 from broker.identities.accounts import require_account
 from broker.identities.upstreams import put_upstream
 from tests.support.administrator import Administrator, enter, grant
@@ -63,6 +63,13 @@ async def test_who_may_not_list_them_sees_roles_all_the_same(
     assert "production" not in text_of(
         await admin.see("/console/roles/role", name="Reader")
     )
+
+
+async def test_a_role_belongs_to_one_upstream(world: SignInWorld) -> None:
+    await put(world)
+    with pytest.raises(InvalidInput, match="belongs to the upstream production"):
+        await put(world, "second")
+    await put(world, "second", "Other")
 
 
 async def test_an_account_has_twenty_at_most(world: SignInWorld) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from broker.cli import upstream_checks
 from broker.cli.upstream_reasons import UpstreamFailed
-from broker.errors import NoSuchEntity
+from broker.errors import InvalidInput, NoSuchEntity
 from tests.support.upstream import fake_sts
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
@@ -98,6 +98,16 @@ def test_a_key_pair_is_given_and_taken_away(
     assert cli.json("upstreams", "list", "--json")["AccessKeyId"] == ""
     (taken, put) = cli.audit("broker:PutUpstreamKeyPair")
     assert "secret-of-the-pair" not in str([taken, put])
+
+
+@pytest.mark.parametrize("key_id", ["AKIA…", "AK\r\nX: y", "a b", "A" * 129])
+def test_what_is_not_an_access_key_id(
+    cli: CommandLine, upstream: Callable[..., None], key_id: str
+) -> None:
+    upstream("aws", "ReadOnly", Method="AssumeRole")
+    with pytest.raises(InvalidInput, match="is not an access key ID"):
+        cli("upstreams", "set", "aws", *HERE, "--access-key-id", key_id, stdin="s\n")
+    assert cli.json("upstreams", "list", "--json")["AccessKeyId"] == ""
 
 
 def test_one_thing_is_set_at_a_time(

@@ -76,6 +76,12 @@ def test_what_a_definition_may_not_say(members: dict[str, object], said: str) ->
         parse_upstream(json.dumps({**GOOD, **members}))
 
 
+def test_a_definition_is_stored_without_what_is_left_to_defaults() -> None:
+    members = {**GOOD, "Method": "AssumeRole", "Revocation": {"Role": REVOKER["Role"]}}
+    text = json.dumps(members, indent=2)
+    assert json.loads(checked_definition("aws", text)) == members
+
+
 @pytest.mark.parametrize(
     "arn", [f"{AWS}/{{RoleName}}", f"{AWS}/ops/{{RoleName}}-x", f"{AWS}/ops/Revoke"]
 )
