@@ -241,7 +241,7 @@ def read_directories(path: Path) -> "DirectoriesFile":
     Raises:
         ValueError: it cannot be read, or a line for what is wrong.
     """
-    # Imported here: without such a file nothing of it is needed.
+    # Imported here: it is needed only with such a file.
     from broker.federation.ldap.directories import (  # noqa: PLC0415
         parse_directories,
     )
@@ -382,7 +382,7 @@ class Settings(BaseSettings):
             SettingsError: the file is no longer what it was at the start.
         """
         if self.directories_file is None:
-            # Imported here: without such a file nothing of it is needed.
+            # Imported here: it is needed only with such a file.
             from broker.federation.ldap.directories import (  # noqa: PLC0415
                 NO_DIRECTORIES,
             )

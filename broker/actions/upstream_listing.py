@@ -1,4 +1,4 @@
-"""``ListUpstreams``: what administrators see of the engines behind their roles."""
+"""``ListUpstreams``: what administrators see of the upstreams behind their roles."""
 
 from broker.actions.action import Call
 from broker.actions.decisions.declare import everything, read

@@ -1,4 +1,4 @@
-"""*Upstreams*: the other engines that mint for roles of the account."""
+"""*Upstreams*: the other STS endpoints that mint for roles of the account."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Calls to the broker's Query API, with the standard library alone.
+"""Calls to the broker's Query API, with only the standard library.
 
 One connection at a time, made anew for each call: there are few. Redirects are not
 followed, and the environment's proxies are not used.

@@ -122,7 +122,7 @@ class Keeper:
         self.wake()
 
     def close(self) -> None:
-        """Let go of the thread; a call under way ends by itself."""
+        """Release the thread; a call in progress ends on its own."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def run(self) -> None:

@@ -106,7 +106,7 @@ def _check(path: Path) -> int:
 
 
 def _process(path: Path) -> int:
-    """From the running agent where it has a container endpoint, else by itself."""
+    """From the running agent if it has a container endpoint, else directly."""
     settings = load_settings(path)
     found = _ask_agent(settings)
     if found is None:

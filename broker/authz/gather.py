@@ -62,7 +62,7 @@ _PRINCIPALS_OF_THE_ACCOUNT = frozenset(
     }
 )
 _OWNERS = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE})
-"""Callers whose policies depend on their unique ids alone."""
+"""Callers whose policies depend only on their unique ids."""
 
 _AWS_MANAGED_SETS = 128
 """AWS-managed policies that a worker keeps compiled."""

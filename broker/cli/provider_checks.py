@@ -97,7 +97,7 @@ async def probe_new_providers(
 async def _check_scim(
     provider: SamlProvider | OidcProvider, stores: Stores, now: datetime
 ) -> list[Finding]:
-    """Say whom the provider's directory lets in, and with what it writes."""
+    """Say who may sign in by the provider's directory, and which tokens it has."""
     arn, provider_id = provider.arn, provider_id_of(provider)
     tokens = [
         token

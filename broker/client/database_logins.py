@@ -98,7 +98,7 @@ def read_login(database: Database, user: str, token: str) -> bytes:
     if not 1 <= len(user.encode()) <= _USER_BYTES_MAX:
         raise LoginRefused("the user's name is empty or longer than PostgreSQL's")
     if "/" in user or not user.isprintable():
-        # A resource's ARN goes on after a slash: it would be another's user.
+        # A slash continues a resource's ARN: it would be another user's.
         raise LoginRefused("the user's name has a slash or a control character")
     match = _TOKEN.fullmatch(token)
     if match is None:

@@ -138,7 +138,7 @@ class _MintingScheme:
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
     ) -> tuple[ProofResult, Given]:
-        """Prove with the wrapped scheme, and say what the mint does besides."""
+        """Prove with the wrapped scheme, and add what the mint does."""
         proved, given = await self._scheme.prove(request, service, action, read)
         use = self._one_time_use() if self._one_time_use else proved.one_time_use
         return replace(proved, one_time_use=use, keep=self._keep), given

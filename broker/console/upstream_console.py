@@ -1,4 +1,4 @@
-"""A role that another engine mints for: its console is the engine's.
+"""A role with an upstream: its console is the upstream's.
 
 The broker fetches the link, with which the browser signs in there; no session of the
 broker's own console is opened.
@@ -23,12 +23,12 @@ async def find_upstream_console(
     role_arn: str,
     credentials: Mapping[str, Any],
 ) -> Response | None:
-    """A page that goes on to the engine's console; None if the broker mints itself.
+    """A page that redirects to the upstream's console; None if the broker mints itself.
 
     ``credentials`` are those of a mint for the role.
 
     Raises:
-        UpstreamRefused, UpstreamUnavailable: the engine gave no link.
+        UpstreamRefused, UpstreamUnavailable: the upstream gave no link.
     """
     if not role_arn:
         return None

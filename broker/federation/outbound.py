@@ -122,7 +122,7 @@ class OutboundClient:
     def pool(
         self, *, account: AccountId | None, max_bytes: int = MAX_ANSWER_BYTES
     ) -> httpx2.AsyncBaseTransport:
-        """The same with connections that are kept, for requests to one host alone."""
+        """The same with connections that are kept, for requests to one host."""
         return _PooledTransport(
             rules=self.rules,
             account=account,

@@ -48,7 +48,7 @@ def issuers_of(provider: Provider) -> tuple[str, ...]:
 
 
 class NotAdmitted(IdpRejectedClaim):
-    """A good proof of somebody whom the provider's directory does not let in.
+    """A valid proof of somebody whom the provider's directory refuses.
 
     ``why`` is for the record, after `NOT_ADMITTED`.
     """
@@ -130,7 +130,7 @@ class DirectoryAdmission:
 def _unknown(
     identity: FederatedIdentity, options: ScimOptions, *, has_left: bool
 ) -> FederatedIdentity:
-    """What becomes of someone whom the directory does not know, or not any more."""
+    """What happens to people who are not, or no longer, in the directory."""
     what = f"{options.subject} {identity.directory_value!r:.200}"
     if has_left:
         raise NotAdmitted(_INACTIVE, f"{what} was deleted from the directory")

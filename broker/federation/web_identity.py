@@ -129,7 +129,7 @@ class WebIdentityProver:
 
         Raises:
             InvalidIdentityToken, ExpiredFederationToken: the token is not valid here.
-            IdpCommunicationError: the issuer's keys cannot be had; try again.
+            IdpCommunicationError: the issuer's keys cannot be fetched; try again.
             IdpRejectedClaim: the provider's directory says that the person may not.
             IdpRejectedClaim, AccessDenied: AWS's answers to a legacy ``ProviderId``.
         """
@@ -157,7 +157,7 @@ class WebIdentityProver:
 
         Raises:
             InvalidIdentityToken, ExpiredFederationToken: it is not a proof of one.
-            IdpCommunicationError: the issuer's keys cannot be had; try again.
+            IdpCommunicationError: the issuer's keys cannot be fetched; try again.
         """
         options = _options_of(provider)
         try:

@@ -164,7 +164,7 @@ async def register_instance(
     """Admit a machine, whatever proved that it may come in.
 
     ``subject`` is the target of not-before marks that end it, as are ``provider_id`` and
-    ``registered_by`` where a provider vouched for it.
+    ``registered_by`` if a provider admitted it.
 
     Raises:
         InvalidPublicKey: another machine has this key.

@@ -39,7 +39,7 @@ def self_signed(
     name: str,
     made_at: datetime,
 ) -> bytes:
-    """A certificate of the key by itself (DER), for signatures alone."""
+    """A self-signed certificate of the key (DER), for signatures only."""
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),

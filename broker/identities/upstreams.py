@@ -1,4 +1,4 @@
-"""Other engines that mint for roles: the rules.
+"""Upstreams, the other STS endpoints that mint for roles: the rules.
 
 An account's administrators do not set them: a definition says where proved sessions are
 handed on to, and may use the credentials of the broker's environment.

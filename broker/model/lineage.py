@@ -57,7 +57,7 @@ class Origin:
 
     ``account`` is empty where it is the session's own. ``principal_id`` is the unique
     id of the user (the account's number for root) whose ``access_key_id`` or password
-    it was; ``subject`` the digest of issuer and subject that a provider vouched for.
+    it was; ``subject`` the digest of the issuer and subject that a provider asserted.
     ``began_ms`` is the issue of the first session, 0 in that session itself.
     ``mfa_shown`` says that this principal's second factor was shown on the way.
     ``named_ms`` is the issue of the session that set the source identity, 0 in itself.
@@ -119,7 +119,7 @@ class Trace:
 
 
 def subject_digest(issuer: str, subject: str) -> str:
-    """Whom a provider vouched for, as sessions carry it: 128 bits of a SHA-256."""
+    """The person a provider authenticated, in a session: 128 bits of a SHA-256."""
     who = issuer.encode("utf-8", "surrogatepass")
     # The length makes it unambiguous: ("ab", "c") is not ("a", "bc").
     whole = b"broker/1/subject" + len(who).to_bytes(8, "big") + who

@@ -41,7 +41,7 @@ class Instance:
     ``public_key`` are the 32 bytes of an Ed25519 key, whose private half never left the
     machine. ``profile_id`` is the unique id of its instance profile, None without one.
     ``registered_by`` says what admitted it: the ARN of a join token or of a provider.
-    Where a provider or a trust anchor vouched for it, ``provider_id`` names that (an
+    If a provider or a trust anchor admitted it, ``provider_id`` names that (an
     anchor by its ARN), and ``subject`` for whom (a digest, as sessions carry it).
     """
 

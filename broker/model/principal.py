@@ -30,7 +30,7 @@ class PrincipalType(StrEnum):
 
     @property
     def is_federated(self) -> bool:
-        """Whether a provider vouches for such a caller, who signs nothing."""
+        """Whether a provider authenticates such a caller, who signs nothing."""
         return self in _FEDERATED
 
 

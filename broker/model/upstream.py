@@ -1,4 +1,4 @@
-"""Other engines that mint for roles of an account."""
+"""Upstreams: other STS endpoints that mint for roles of an account."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,7 @@ UPSTREAM_SEAL = ("upstream-secret", "secret")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """An engine of an account; ``definition`` is its JSON text.
+    """An upstream of an account; ``definition`` is its JSON text.
 
     What a definition says stands in `broker.identities.upstream_definition`. Where the
     broker has a key pair there, ``access_key_id`` names it and ``sealed_secret`` holds

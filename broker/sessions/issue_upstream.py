@@ -1,6 +1,6 @@
-"""Sessions that another engine mints: the proof is reserved before it is asked.
+"""Sessions that an upstream mints: the proof is reserved before it is asked.
 
-A definite failure gives the proof back. If it cannot be told whether the engine minted,
+A definite failure gives the proof back. If it cannot be told whether the upstream minted,
 the proof stays spent: at most one set of credentials comes from it.
 """
 
@@ -22,7 +22,7 @@ from broker.stores.ledger.port import Ledger, ReplayMark
 
 
 class NothingMintedError(Exception):
-    """The engine definitely minted nothing; ``error`` is what the client gets."""
+    """The upstream definitely minted nothing; ``error`` is what the client gets."""
 
     def __init__(self, error: BrokerError) -> None:
         super().__init__(str(error))
@@ -31,10 +31,10 @@ class NothingMintedError(Exception):
 
 @struct
 class UpstreamMint:
-    """What an engine minted.
+    """What an upstream minted.
 
     ``principal_arn`` is the session here that it stands for, ``arn`` and ``user_id``
-    are the engine's own.
+    are the upstream's own.
     """
 
     credentials: TemporaryCredentials
@@ -45,7 +45,7 @@ class UpstreamMint:
 
 
 class UpstreamIssuer:
-    """Issues sessions that another engine mints."""
+    """Issues sessions that an upstream mints."""
 
     def __init__(self, ledger: Ledger, index: SessionIndex) -> None:
         self._ledger = ledger
@@ -60,13 +60,13 @@ class UpstreamIssuer:
         *,
         second_use: ReplayMark | None = None,
     ) -> tuple[MintResult, UpstreamMint]:
-        """Reserve, ask, and record; ``session`` gets its key id and end from the engine.
+        """Reserve, ask, and record; ``session`` gets its key id and end from the upstream.
 
         Raises:
             ProofUsed: the proof behind ``mark`` was spent before.
-            ServiceUnavailable: the database is away. Before the engine was asked,
+            ServiceUnavailable: the database is away. Before the upstream was asked,
                 nothing is spent; after it, the proof is.
-            BrokerError: what the engine refused (the proof is good again), or left
+            BrokerError: what the upstream refused (the proof is good again), or left
                 unclear (it is not).
         """
         reserved = await self._reserve(mark, second_use)
@@ -121,6 +121,6 @@ class UpstreamIssuer:
             await self._ledger.release(mark)
         except StoreUnavailableError as error:
             raise ServiceUnavailable(
-                detail=f"the engine refused ({refused}), and the proof could not be"
+                detail=f"the upstream refused ({refused}), and the proof could not be"
                 f" given back: {error}"
             ) from error

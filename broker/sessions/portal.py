@@ -47,7 +47,7 @@ _KEYS = ("context", "session_context")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalIdentity:
-    """What one provider vouched for, and the ARNs of the roles that it named."""
+    """What one provider asserted, and the ARNs of the roles that it named."""
 
     identity: FederatedIdentity
     roles: tuple[str, ...]
@@ -123,12 +123,12 @@ class NamedRoles:
         return self._index
 
     def identities(self) -> Iterator[FederatedIdentity]:
-        """What each provider vouched for."""
+        """What each provider asserted."""
         for number in range(len(self._rows)):
             yield self._identity(number)
 
     def reach(self, account: AccountId) -> bool:
-        """Whether a provider of the account vouched for the person."""
+        """Whether a provider of the account authenticated the person."""
         return any(row["account"] == account for row in self._rows)
 
     def _identity(self, number: int) -> FederatedIdentity:

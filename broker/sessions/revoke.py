@@ -93,7 +93,7 @@ async def revoke_person(
     settling: timedelta = timedelta(0),
     reason: str = "",
 ) -> None:
-    """End everything of a person whom a provider of the account vouched for.
+    """End everything of a person whom a provider of the account authenticated.
 
     That is every session of the ``subject`` (NameID, ``sub`` or directory id) from one
     of the provider's ``issuers``, all those that a SCIM directory's ``person`` opened

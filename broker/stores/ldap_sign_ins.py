@@ -1,4 +1,4 @@
-"""Whom directories vouched for, so that those who leave are noticed.
+"""People whom directories authenticated, so that leavers are noticed.
 
 A row for each person whose sessions may live. It grants nothing: it says whom to ask
 about again.

@@ -244,7 +244,7 @@ LDAP_PROVIDERS = Table(
     UniqueConstraint("account", "name", name="ldap_providers_name"),
 )
 
-# Whom a directory vouched for and whose sessions may live until then; each is asked
+# People whom a directory authenticated and who may have sessions; each is asked
 # about again and again. It is not part of what decides, so it raises no generation.
 LDAP_SIGN_INS = Table(
     "ldap_sign_ins",
@@ -649,7 +649,7 @@ SCIM_TOKENS = Table(
     _json("addresses", "[]"),
 )
 
-# Other engines that mint for roles.
+# Upstreams: other STS endpoints that mint for roles.
 UPSTREAMS = Table(
     "upstreams",
     METADATA,

@@ -228,7 +228,7 @@ class _BatchReader:
         """The resources of each question."""
 
         self.unreadable: dict[int, str] | None = None
-        """By place; None if one evaluation was asked for by itself."""
+        """By place; None for a single evaluation."""
 
     def read(self, raw: RawRequest) -> Batch:
         """The questions that can be asked.

@@ -193,7 +193,7 @@ def is_private(scope: AsgiScope) -> bool:
 
 
 def versioned(app: App) -> App:
-    """Name the protocol's version on each answer below its path, whoever gives it.
+    """Name the protocol's version on every response below its path.
 
     Through the private socket nothing else is served.
     """

@@ -26,7 +26,7 @@ class ClusterAwayError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterPlace:
-    """Where the API server is, who vouches for it, and what is shown to it.
+    """Where the API server is, the authority to trust, and the token to send.
 
     The token is read for every request: Kubernetes replaces it.
     """

@@ -150,7 +150,7 @@ class ServedCertificate:
         self._load(self.context)
 
     async def watch(self) -> None:
-        """Follow the files for good."""
+        """Follow the files until the process ends."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             self.reload()

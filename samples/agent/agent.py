@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def begin_task(given: argparse.Namespace) -> Credentials:
-    """A session for this task alone, in the person's name."""
+    """A session only for this task, on behalf of the person."""
     account = given.role.split(":")[4]
     this_ticket = f"arn:aws:support:{given.region}:{account}:ticket/{quote(given.ticket, safe='')}"
     narrowed = {

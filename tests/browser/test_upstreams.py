@@ -1,4 +1,4 @@
-"""A SAML sign-in in a real browser that ends in another engine's console."""
+"""A SAML sign-in in a real browser that ends in an upstream's console."""
 
 import json
 import re
@@ -109,7 +109,7 @@ async def test_a_sign_in_ends_in_the_upstreams_console(world: World) -> None:
         await expect(page.locator("h1")).to_have_text("Choose a role")
         await page.click("text=Reader")
         await page.click("#signin_button")
-        # The page in between goes on by itself.
+        # The page in between redirects automatically.
         await expect(page).to_have_url(there)
         await expect(page.locator(".who")).to_contain_text("ReadOnly")
         assert "alice@example.com" in await page.inner_text("body")

@@ -98,7 +98,7 @@ def test_ceph_asks_before_it_acts(tmp_path: Path) -> None:
                 assert code(s3.head_object, **told, Key=key) == ""
             refused = code(s3.put_object, **told, Key="secret/a", Body=b"x")
             assert refused == "AccessDenied"
-            # What is not there is told before anybody is asked.
+            # What is missing is reported before anybody is asked.
             assert code(s3.get_object, **told, Key="secret/a") == "NoSuchKey"
             assert code(s3.list_objects_v2, **told, Prefix="dir/") == ""
             assert code(s3.get_bucket_acl, **told) == ""

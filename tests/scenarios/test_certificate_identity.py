@@ -1,4 +1,4 @@
-"""``broker agent`` with a machine's certificate, beside a broker."""
+"""``broker agent`` with a machine's certificate, against a broker."""
 
 import json
 from collections.abc import Mapping

@@ -102,7 +102,7 @@ def sign(
 def answering(
     origin: str, token: str, hosts: tuple[str, ...], port: int, folder: Path
 ) -> Iterator[None]:
-    """The program beside the database, without anything else of the environment."""
+    """The program next to the database, with a clean environment."""
     words = [word for host in hosts for word in ("--database", host)]
     with (
         (folder / "logins.log").open("ab") as log,

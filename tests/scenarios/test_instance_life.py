@@ -161,7 +161,7 @@ def _live(tmp_path: Path) -> None:
             add_profile(broker.client("iam", root), name)
         api = broker_client(broker, root)
         agent = joined(tmp_path / "agent", broker, api)
-        # The test itself may speak to loopback alone.
+        # The test itself may use only loopback.
         listen = [f"{METADATA}:80", agent.metadata_address]
         agent.more = {"metadata": {"listen": listen}}
         agent.start()

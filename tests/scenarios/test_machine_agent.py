@@ -1,4 +1,4 @@
-"""``broker agent`` beside a broker: AWS's clients find credentials by themselves."""
+"""``broker agent`` with a broker: AWS's clients find credentials automatically."""
 
 import json
 import subprocess
@@ -260,7 +260,7 @@ def test_a_provider_vouches_for_a_machine_and_ends_it(
         until(lambda: agent.get(path)[0] == 404)
         with pytest.raises(sts.exceptions.ClientError, match="ExpiredToken"):
             sts.get_caller_identity()
-        # The token could still register a machine; an ended one does not by itself.
+        # The token could still register a machine; an ended one does not try.
         agent.stop()
         agent.start()
         until(lambda: agent.get(path)[0] == 404)

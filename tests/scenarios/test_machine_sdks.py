@@ -1,4 +1,4 @@
-"""SDKs of more languages beside an agent, for longer than credentials last.
+"""SDKs of more languages with an agent, for longer than credentials last.
 
 The one for Ruby and the AWS CLI ask the broker who they are. The others, for Go, in Rust
 (object_store) and C++ (AWS's, in Arrow), read from a store that asks the broker who signed
@@ -88,7 +88,7 @@ print(json.dumps({"arn": arn, "calls": calls}))
 
 
 class Store(ThreadingHTTPServer):
-    """One object, for those whom the broker lets read it."""
+    """One object, for those whom the broker allows to read it."""
 
     daemon_threads = True
 

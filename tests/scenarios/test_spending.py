@@ -61,7 +61,7 @@ pytestmark = pytest.mark.long
 
 @dataclass
 class Job:
-    """A shell that follows a page, beside a broker that stands for the page's."""
+    """A shell that follows a page, with a broker in place of the page's."""
 
     here: Walk
     broker: RunningBroker
@@ -193,12 +193,12 @@ def test_seaweedfs(tmp_path: Path) -> None:
         tmp_path,
         instead={
             "127.0.0.1:8333": f"127.0.0.1:{ports['s3']}",
-            # It goes on for minutes after it was asked to end.
+            # It keeps running for minutes after it was asked to end.
             "weed server": " ".join(
                 ["timeout --foreground -k 1 900 weed server", *options]
             ),
         },
-        # A place for an object can be had last of all.
+        # A volume for objects is available last of all.
         servers={"timeout": f"http://127.0.0.1:{ports['master']}/dir/assign"},
     ) as job:
         job.prepare()
@@ -284,7 +284,7 @@ def test_ceph(tmp_path: Path) -> None:
         for token in (
             job.token("Reports", "another"),
             job.token("Other", "ceph"),
-            # It tries the first key alone, as the page says.
+            # It tries only the first key, as the page says.
             job.token("Reports", "ceph", "ES384"),
         ):
             assert refused(exchange, gateway.url, role, token)[0] == 403

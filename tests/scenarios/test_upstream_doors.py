@@ -1,4 +1,4 @@
-"""Other doors than STS to a role that another engine mints for, by AWS's own clients."""
+"""Other doors than STS to a role with an upstream, by AWS's own clients."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Proofs behind another engine's credentials: kills, races, and moto in AWS's place."""
+"""Proofs behind an upstream's credentials: kills, races, and moto in AWS's place."""
 
 import json
 import time

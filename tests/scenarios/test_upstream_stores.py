@@ -92,7 +92,7 @@ def use(front: Installation, url: str) -> None:
     assert s3.get_object(Bucket="reports", Key="today.txt")["Body"].read() == b"42"
     with pytest.raises(ClientError):
         s3.delete_object(Bucket="reports", Key="today.txt")
-    # Its own trust policy names one role here alone.
+    # Its own trust policy names only one role here.
     with pytest.raises(ClientError) as refused:
         front.saml(front.assertion(ADMIN), RoleArn=ADMIN)
     assert refused.value.response["Error"]["Code"] == "UpstreamRefused"
@@ -168,7 +168,7 @@ def seaweedfs(folder: Path, s3: int, issuer: str) -> Iterator[str]:
             stderr=log,
         )
     try:
-        # A place for an object can be had last of all.
+        # A volume for objects is available last of all.
         wait_for(f"http://127.0.0.1:{ports['master']}/dir/assign", process)
         yield f"http://127.0.0.1:{s3}"
     finally:

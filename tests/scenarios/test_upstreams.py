@@ -1,4 +1,4 @@
-"""Other engines behind roles: a second broker stands for AWS."""
+"""Upstreams behind roles: a second broker stands for AWS."""
 
 import json
 import re
@@ -171,7 +171,7 @@ def test_every_door_of_sts_gives_the_upstreams_credentials(world: World) -> None
     assert world.there(answer).startswith(
         f"arn:aws:sts::{UPSTREAM_ACCOUNT}:assumed-role/ReadOnly/"
     )
-    # The keys are the engine's: this broker does not know them.
+    # The keys are the upstream's: this broker does not know them.
     with pytest.raises(ClientError, match="InvalidClientTokenId"):
         world.front.identity(answer)
     # Other roles are the broker's own, as before.
@@ -408,7 +408,7 @@ def test_a_revocation_reaches_the_upstream_where_it_may(world: World) -> None:
 def signin_token(
     world: World, answer: dict[str, Any], **changed: str
 ) -> httpx2.Response:
-    """What a custom federation broker is told of an answer's credentials."""
+    """What a custom federation broker sends of a response's credentials."""
     found = answer["Credentials"]
     session = {
         "sessionId": found["AccessKeyId"],

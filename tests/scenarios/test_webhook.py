@@ -53,7 +53,7 @@ def webhook(
 def test_a_program_in_the_pod_has_the_role(
     webhook: RunningWebhook, tmp_path: Path
 ) -> None:
-    """boto3 with the pod's variables alone; the file is where the volume would be."""
+    """boto3 with only the pod's variables; the file is where the volume would be."""
     pod = webhook.admit(REVIEW)
     (container,) = pod["spec"]["containers"]
     (source,) = pod["spec"]["volumes"][-1]["projected"]["sources"]
@@ -157,7 +157,7 @@ def test_a_large_pod_is_read_and_a_larger_one_is_not(webhook: RunningWebhook) ->
 
 
 def test_bodies_that_never_end_are_bounded_together(webhook: RunningWebhook) -> None:
-    """Whoever sends most of many bodies gets no more memory than for eight."""
+    """A client with most of a body sent gets no more memory than for eight."""
     context = ssl.create_default_context(cadata=webhook.authority.pem)
     held = []
     try:

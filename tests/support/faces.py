@@ -277,6 +277,6 @@ def serve(middleware: WsgiMiddleware, request: Signed, **more: str) -> int:
 
 
 def application(_environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Answers whoever is let through."""
+    """Answers every request that is let through."""
     start_response("204 No Content", [])
     return []

@@ -45,7 +45,7 @@ class TokenRefusedError(Exception):
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a token shows; ``canonical_arn`` is what a mapping names."""
+    """Who signed a token; ``canonical_arn`` is what a mapping names."""
 
     canonical_arn: str
     account: str

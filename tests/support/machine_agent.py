@@ -1,4 +1,4 @@
-"""A real agent in a process of its own, beside a real broker."""
+"""A real agent in its own process, with a real broker."""
 
 import json
 import os

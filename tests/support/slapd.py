@@ -180,7 +180,7 @@ class Slapd(Server):
 def start_slapd(
     *entries: str, more: str = "", name: str = "localhost"
 ) -> Iterator[Slapd]:
-    """A slapd with these entries besides its base, and its own certificate."""
+    """A slapd with these entries in addition to its base, and its own certificate."""
     if shutil.which(SLAPD) is None or shutil.which("ldapadd") is None:
         pytest.skip("Debian's slapd and ldap-utils are not installed")
     with server_folder() as folder:

@@ -113,7 +113,7 @@ sts =
         self._path.write_text(json.dumps(token))
 
     def forget_credentials(self) -> None:
-        """Those of a role, which the CLI keeps besides the token."""
+        """Those of a role, which the CLI keeps in addition to the token."""
         for path in (self.folder / ".aws" / "cli" / "cache").glob("*.json"):
             path.unlink()
 

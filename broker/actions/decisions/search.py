@@ -90,7 +90,7 @@ class Searcher:
         self._authorizer = authorizer
 
     def action(self) -> Action:
-        """The declaration; permitted to whoever may ask for decisions."""
+        """The declaration; callers who may ask for decisions are permitted."""
         return Action(
             service=SERVICE,
             name="SearchDecisions",

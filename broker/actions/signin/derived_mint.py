@@ -25,7 +25,7 @@ class Directories(Protocol):
     """Asks the directory behind a session again."""
 
     async def require_current(self, session: Session, now: datetime) -> None:
-        """Refuse the session of someone whom the directory no longer has."""
+        """Refuse the session of someone who is no longer in the directory."""
         ...
 
 

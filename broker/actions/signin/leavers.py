@@ -35,7 +35,7 @@ _TAKEN = 500
 """People asked about in one round of a worker."""
 
 _Vouched = tuple[LdapProvider, Sequence[LdapSignIn]]
-"""A provider, and people whom it vouched for."""
+"""A provider, and people it authenticated."""
 
 _log = structlog.get_logger(__name__)
 
@@ -85,7 +85,7 @@ class Leavers:
         for (account, name, provider_id), some in by_provider.items():
             provider = await self._directory.find_ldap_provider(account, name)
             if provider is None or provider.unique_id != provider_id:
-                # Its deletion ended all that it had vouched for.
+                # Its deletion ended all sessions that it authenticated.
                 await self._sign_ins.forget(some, now)
             else:
                 by_directory[provider.directory].append((provider, some))

@@ -1,8 +1,8 @@
-"""The last step of assuming a role that another engine mints for.
+"""The last step of assuming a role with an upstream.
 
 Everything before it is the broker's own: proof, trust policy, tags, session name,
 source identity, session policies, limits, replay, audit. Only the credentials come from
-the engine, and so do its limits.
+the upstream, and so do its limits.
 
 Source: AWS STS API reference, "AssumeRole", "AssumeRoleWithWebIdentity" and
 "GetFederationToken"; IAM User Guide, "Pass session tags in AWS STS".
@@ -85,7 +85,7 @@ class Engine:
 
 @struct
 class UpstreamOrder:
-    """A permitted request for a session, as the engine is asked for it.
+    """A permitted request for a session, as the upstream is asked for it.
 
     ``subject`` is whom a token is about, and ``principal_arn`` the session here.
     """
@@ -102,7 +102,7 @@ class UpstreamOrder:
 
 
 class UpstreamMinter:
-    """Asks the engines behind roles."""
+    """Asks the upstreams behind roles."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class UpstreamMinter:
         await self._client.close()
 
     async def find(self, role: Role) -> Engine | None:
-        """The engine that mints for a role; None where the broker does itself."""
+        """The upstream that mints for a role; None where the broker does itself."""
         upstreams = {
             one.name: one for one in await self._fresh.list_upstreams(role.account)
         }
@@ -265,7 +265,7 @@ class UpstreamMinter:
             yield arn
 
     async def console_url(self, role: Role, keys: KeyPair, issuer: str) -> str | None:
-        """A link to the console of the engine behind a role.
+        """A link to the console of the upstream behind a role.
 
         ``keys`` are what it gave for the role. None if the broker mints itself.
 
@@ -281,7 +281,7 @@ class UpstreamMinter:
     async def signin_token(
         self, engine: Engine, keys: KeyPair, duration_seconds: int | None = None
     ) -> str:
-        """A sign-in token of the engine, for credentials that it gave.
+        """A sign-in token of the upstream, for credentials that it gave.
 
         Raises:
             UpstreamRefused, UpstreamUnavailable: there is none.
@@ -308,7 +308,7 @@ class UpstreamMinter:
         issuer: str,
         destination: str = "",
     ) -> str:
-        """The link for a sign-in token of the engine; ``destination`` if it is there."""
+        """The link for a sign-in token of the upstream; ``destination`` if it is there."""
         return login_url(
             definition.sign_in or "",
             token,
@@ -418,7 +418,7 @@ def _policies(order: UpstreamOrder) -> dict[str, str]:
     for number, arn in enumerate(order.policy_arns, 1):
         if _AWS_MANAGED not in arn:
             raise ValidationError(
-                f"{arn} is a policy of this account, which the engine behind the role"
+                f"{arn} is a policy of this account, which the upstream behind the role"
                 " does not have. Pass it as Policy."
             )
         found[f"PolicyArns.member.{number}.arn"] = arn

@@ -1,4 +1,4 @@
-"""Which sessions' credentials another engine gave: ending them does not reach it."""
+"""Which sessions' credentials an upstream gave: ending them does not reach it."""
 
 from collections.abc import Iterable
 

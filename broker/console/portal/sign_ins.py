@@ -62,7 +62,7 @@ _ONE_TIME_USES = {
 
 _ROLES_MAX = 5000
 _EARLIER_MAX = 7
-"""Sign-ins of a browser that go on beside its newest."""
+"""Sign-ins of a browser that continue next to its newest."""
 
 Reaches = Callable[[OpenPortal], bool]
 """Whether a sign-in is one to the place that is asked for."""

@@ -1,4 +1,4 @@
-"""Visits to the portal's pages: by whom, to which place; or where to sign in."""
+"""Visits to the portal's pages: who came, to which place; or where to sign in."""
 
 import re
 from collections.abc import Awaitable, Callable

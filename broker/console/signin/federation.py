@@ -85,7 +85,7 @@ class Federation:
                 secret_access_key=Secret(secret),
                 session_token=token,
             )
-            # The upstream minted these, and it alone can tell that they are right.
+            # The upstream minted these, and only it can verify them.
             found = await self._context.deps.upstreams.signin_token(
                 there.engine, keys, given.get("SessionDuration")
             )

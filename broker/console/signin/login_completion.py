@@ -168,7 +168,7 @@ class LoginCompletion:
                 await context.sessions.discard(cookie)
             raise
         if not cookies:
-            # Another engine minted.
+            # An upstream minted.
             credentials = result["Credentials"]
             elsewhere = await find_upstream_console(
                 context, request, pending.role_arn, credentials

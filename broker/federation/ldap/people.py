@@ -284,7 +284,7 @@ class LdapPeople:
             raise PersonRefusedError(state, entry.dn)
 
     def subject_of(self, entry: Entry) -> str:
-        """What identifies the entry for good.
+        """What identifies the entry permanently.
 
         Raises:
             LdapUnavailableError: it has no such attribute, or none that can be read.

@@ -117,7 +117,7 @@ class LdapProver:
         return proof.identity
 
     async def require_current(self, session: Session, now: datetime) -> None:
-        """Refuse to continue the session of someone whom the directory no longer has.
+        """Refuse to continue the session of someone who left the directory.
 
         Sessions of others pass, and so do chained ones, which say nothing of people:
         those end with what they came from.

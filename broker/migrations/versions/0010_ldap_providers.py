@@ -1,4 +1,4 @@
-"""Directories as identity providers, and whom they vouched for."""
+"""Directories as identity providers, and the people they authenticated."""
 
 import sqlalchemy as sa
 from alembic import op

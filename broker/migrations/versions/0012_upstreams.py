@@ -1,4 +1,4 @@
-"""Other engines that mint for roles."""
+"""Upstreams: other STS endpoints that mint for roles."""
 
 import sqlalchemy as sa
 from alembic import op

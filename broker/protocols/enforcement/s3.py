@@ -45,7 +45,7 @@ _BUCKET: Mapping[tuple[str, str], str] = {
     **{("GET", sub): f"Get{what}" for sub, what in _BUCKET_CONFIGURATIONS.items()},
     **{("PUT", sub): f"Put{what}" for sub, what in _BUCKET_CONFIGURATIONS.items()},
     **{
-        # What has no action to delete it is deleted by whoever may put it.
+        # What has no delete action can be deleted by those who may put it.
         ("DELETE", sub): f"Put{_BUCKET_CONFIGURATIONS[sub]}"
         for sub in (
             *("cors", "encryption", "lifecycle", "ownershipControls"),

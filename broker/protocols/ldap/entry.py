@@ -40,7 +40,7 @@ class Entry:
 
 
 def read_subject(entry: Entry, attribute: str) -> str:
-    """What identifies the entry for good; empty when it is absent.
+    """What identifies the entry permanently; empty when it is absent.
 
     ``objectGUID`` is binary, its first three fields little-endian ([MS-DTYP] 2.3.4.2).
     """

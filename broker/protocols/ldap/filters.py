@@ -13,7 +13,7 @@ _DESCRIPTION = re.compile(r"[A-Za-z][A-Za-z0-9-]*", re.ASCII)
 
 
 def escape(value: bytes) -> str:
-    """The value as it stands in a filter: every byte but letters and digits escaped."""
+    """The value for a filter: every byte except letters and digits is escaped."""
     return "".join(
         chr(byte) if chr(byte).isascii() and chr(byte).isalnum() else f"\\{byte:02x}"
         for byte in value

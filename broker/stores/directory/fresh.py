@@ -308,7 +308,7 @@ class FreshDirectory:
     async def provisioned_person(
         self, account: AccountId, provider_id: str, attribute: str, value: str
     ) -> tuple[Sequence[ProvisionedUser], Sequence[Membership]]:
-        """Whom a provider's directory knows by a value, and the groups of the first.
+        """The people in a provider's directory with a value, and the groups of the first.
 
         Those who were deleted come last, and have none.
         """

@@ -1,4 +1,4 @@
-"""Whom directories vouched for: asked about in turn, by one worker at a time."""
+"""People whom directories authenticated: checked in turn, by one worker at a time."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The engines behind roles, as administrators see them."""
+"""The upstreams behind roles, as administrators see them."""
 
 import json
 

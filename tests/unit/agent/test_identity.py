@@ -1,4 +1,4 @@
-"""An instance's key and state: nothing is lost, and nothing revives by itself."""
+"""An instance's key and state: nothing is lost, and nothing comes back on its own."""
 
 import base64
 import json

@@ -30,7 +30,7 @@ NONE = replace(WEB, role_name="", association_id="none")
 
 
 class Told:
-    """An identity that does as it is told."""
+    """An identity that does what the test says."""
 
     def __init__(self) -> None:
         self.grant = WEB

@@ -131,7 +131,7 @@ async def test_a_source_that_hangs_holds_up_nothing_else(
         assert threading.active_count() < 40
     finally:
         os.kill(await asyncio.to_thread(_only_pid, begun), signal.SIGKILL)
-    # The end of the process is told to who asks next, and is nothing to log.
+    # The end of the process is reported to the next caller, not logged.
     monkeypatch.setattr(ambient, "UPSTREAM_SECONDS", 10)
     with pytest.raises(AmbientCredentialsError, match="custom-process"):
         await found.find()

@@ -1,4 +1,4 @@
-"""Whom a directory admits of those that a provider vouches for."""
+"""Which of a provider's people its directory admits."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -99,7 +99,7 @@ def test_each_key_is_published_with_a_certificate_of_that_very_key(
     for key in first.keys:
         certificate = found[key.kid]
         token = sign(ACCOUNT, key, Sealer(), {"a": 1})
-        # As verifiers do that look at the certificate alone.
+        # As verifiers do that look only at the certificate.
         public = certificate.public_key()
         assert isinstance(public, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
         assert jwt.decode(token, public, [key.algorithm.value]) == {"a": 1}
@@ -174,7 +174,7 @@ def test_a_new_key_is_published_before_it_signs_and_the_old_one_afterwards(
 
 
 def test_the_keys_that_sign_are_published_first(first: Outbound) -> None:
-    """Ceph 18 tries the first key alone; RS256 is what it can be given."""
+    """Ceph 18 tries only the first key, so it needs RS256."""
     rotated = rotate(ACCOUNT, first, Sealer(), NOW)
     old, new = ["RSA_0", "EC384_0"], ["RSA_1", "EC384_1"]
     signs = NOW + PUBLISHED_BEFORE

@@ -1,4 +1,4 @@
-"""AuthZEN's certification scenario, and what is beside it."""
+"""AuthZEN's certification scenario, and cases beyond it."""
 
 import asyncio
 import base64

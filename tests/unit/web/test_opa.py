@@ -246,7 +246,7 @@ async def test_minio_asks_by_action(world: World) -> None:
         ("s3:GetObject", "secret/a", {}),
         ("s3:ListBucket", "", {}),
         ("s3:ListBucket", "", {"Prefix": ["2025/"]}),
-        # A client's header beside the query
+        # A client's header in addition to the query
         ("s3:ListBucket", "", {"Prefix": ["2026/", "2025/"]}),
         ("s3:ListBucket", "", {"Prefix": ["2026/"], "prefix": ["2025/"]}),
         ("s3:GetObject", "a", {"Sourceip": ["10.0.0.1"]}),

@@ -1,4 +1,4 @@
-"""SCIM over HTTP: what a directory writes, reads and is told."""
+"""SCIM over HTTP: what a directory writes and reads, and the errors it gets."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -218,7 +218,7 @@ def test_what_is_no_role_is_said(arn: str) -> None:
     "text", ["599", "", "-1", "1h", "٣٦٠٠", "4294967297", "9" * 99]
 )
 def test_a_time_that_kubernetes_would_refuse(text: str) -> None:
-    """The pod gets its role with the usual time, and whoever made it is told."""
+    """The pod gets its role with the default time, and its creator gets a warning."""
     annotations = {**NAMED, "eks.amazonaws.com/token-expiration": text}
     found = verdict(review("deployment"), annotations)
     assert len(found.warnings) == 1

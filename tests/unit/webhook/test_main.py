@@ -84,7 +84,7 @@ def test_without_its_address_it_ends(
 
 
 def test_it_imports_little() -> None:
-    """It runs in every cluster beside other things: 48 MiB are asked for."""
+    """It runs in every cluster next to other things: it requests 48 MiB."""
     code = (
         "import sys; sys.argv = ['broker', 'webhook', '--help']\n"
         "from broker.__main__ import run\n"

@@ -71,7 +71,7 @@ class SamlProviderChange(SamlProviderReader, EntityCounter, Protocol):
     async def update_saml_provider(self, provider: SamlProvider) -> None: ...
 
     async def delete_saml_provider(self, provider: SamlProvider) -> None:
-        """Delete it, with a mark that ends what it vouched for."""
+        """Delete it, with a mark that ends all it authenticated."""
         ...
 
 
@@ -85,7 +85,7 @@ class OidcProviderChange(
     async def update_oidc_provider(self, provider: OidcProvider) -> None: ...
 
     async def delete_oidc_provider(self, provider: OidcProvider) -> None:
-        """Delete it, with a mark that ends what it vouched for."""
+        """Delete it, with a mark that ends all it authenticated."""
         ...
 
 
@@ -99,5 +99,5 @@ class LdapProviderChange(
     async def update_ldap_provider(self, provider: LdapProvider) -> None: ...
 
     async def delete_ldap_provider(self, provider: LdapProvider) -> None:
-        """Delete it, with a mark that ends what it vouched for."""
+        """Delete it, with a mark that ends all it authenticated."""
         ...

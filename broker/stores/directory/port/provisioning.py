@@ -114,13 +114,13 @@ class ProvisioningChange(ProvisioningReader, EntityCounter, Protocol):
     async def update_provisioned_user(self, user: ProvisionedUser) -> None: ...
 
     async def forget_provisioned_user(self, user: ProvisionedUser) -> None:
-        """Remove a deleted user's row for good."""
+        """Remove a deleted user's row permanently."""
         ...
 
     async def forget_departed_users(
         self, account: AccountId, provider_id: str, *, keep: int
     ) -> None:
-        """Remove the rows of deleted users for good, but those of the last ones."""
+        """Permanently remove the rows of deleted users, except the last ones."""
         ...
 
     async def insert_provisioned_group(self, group: ProvisionedGroup) -> None: ...

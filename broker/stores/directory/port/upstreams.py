@@ -1,4 +1,4 @@
-"""Other engines that mint for roles of an account."""
+"""Upstreams: other STS endpoints that mint for roles of an account."""
 
 from typing import Protocol
 

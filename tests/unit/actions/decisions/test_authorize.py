@@ -689,7 +689,7 @@ async def test_a_service_overrides_no_key_of_an_identity(
 async def test_the_id_of_a_key_tells_nothing_about_another_account(
     service: AskingService, alice: Key
 ) -> None:
-    """It is not a secret, and stands in logs and signed URLs."""
+    """It is not a secret, and appears in logs and signed URLs."""
     stranger = await service.broker.create_account("444455556666")
     unknown = "AKIARZPUZDIKAAAACAQD"
     asked = {"Actions": ["orders:GetOrder"]}

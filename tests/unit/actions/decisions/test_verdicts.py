@@ -1,4 +1,4 @@
-"""What an enforcement point with policies of its own is told."""
+"""What an enforcement point with its own policies receives."""
 
 from broker.actions.decisions.verdicts import DENIED, split
 

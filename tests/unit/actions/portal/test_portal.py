@@ -430,7 +430,7 @@ async def perform(
 
 
 async def authenticate(world: SignInWorld, kind: SessionKind, **order: Any) -> Session:
-    """The sign-in of a session that asks by itself."""
+    """The sign-in of a session that asks directly."""
     minted = (await world.mint(kind, **order)).credentials
     resolved = await world.services.resolver.resolve(
         minted.access_key_id, minted.session_token.reveal(), world.clock.now()

@@ -284,7 +284,7 @@ async def test_a_directory_that_hangs_delays_no_others_leavers(
 
 
 async def _vouch(world: SignInWorld, name: str) -> None:
-    """Have a directory that vouched for somebody, who is to be asked about."""
+    """Have a directory that authenticated somebody who must be checked."""
     provider = LdapProvider(
         account=ACCOUNT,
         unique_id=f"LDAPP{name.upper()}",

@@ -110,7 +110,7 @@ async def test_tools_list_the_members_and_get_credentials(world: SignInWorld) ->
     sent = await person.browser.get("/authorize", params=terminal.authorize_query())
     asked = await person.browser.get(sent.headers["location"])
     assert asked.headers["location"].startswith("/signin/corp?")
-    # The provider's own button, which knows nothing of the organisation.
+    # The provider's own button, which does not know the organisation.
     arrived = await world.sign_in(person.browser, pair("Reader"))
     consent = await person.browser.get(arrived.headers["location"])
     answered = await person.press(consent)
@@ -184,7 +184,7 @@ async def test_an_account_outside_is_not_reached_though_its_provider_agrees(
 async def test_the_portal_that_was_asked_for_is_the_one_that_is_picked(
     world: SignInWorld,
 ) -> None:
-    """A sign-in at the provider's own page knows nothing of it; the browser does."""
+    """A sign-in at the provider's own page does not know it; the browser does."""
     person = Person(world)
     await person.browser.get(START)
     roles = (pair("Reader"), pair("Admin"))
@@ -455,7 +455,7 @@ async def test_a_changed_file_counts_for_sign_ins_that_go_on(
 async def test_an_organisation_comes_before_an_account_of_its_name(
     world: SignInWorld,
 ) -> None:
-    """Whoever administers an account chooses its alias."""
+    """An account's administrators choose its alias."""
     directory = world.services.stores.directory
     async with directory.change(OTHER) as change:
         account = await change.find_account(OTHER)

@@ -235,7 +235,7 @@ async def test_favourites_and_recent_roles_come_first_and_are_ones_own(
 async def test_a_favourite_is_shown_only_if_the_sign_in_names_it(
     world: SignInWorld,
 ) -> None:
-    """By its whole ARN; and whoever its trust policy lets in besides."""
+    """By its whole ARN; and others that its trust policy allows."""
     directory = world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
         role = await change.find_role(ACCOUNT, "Reader")

@@ -1,4 +1,4 @@
-"""``BROKER_DIRECTORIES_FILE``: what it may say, and how it is told what is wrong."""
+"""``BROKER_DIRECTORIES_FILE``: what it may contain, and how errors are reported."""
 
 from pathlib import Path
 from typing import Any

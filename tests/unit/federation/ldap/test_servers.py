@@ -300,7 +300,7 @@ async def test_a_referral_is_not_followed(slapd: Slapd, tmp_path: Path) -> None:
 
 
 _HEARD: list[Any] = []
-"""What was said in clear text besides the wish for TLS."""
+"""Plaintext that was sent after the request for TLS."""
 
 
 async def _strips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -410,7 +410,7 @@ async def test_old_tls_is_refused(slapd: Slapd, tmp_path: Path) -> None:
 
 
 async def _trickles(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A message that goes on, each part of it in time."""
+    """A message that never ends, although each part arrives in time."""
     await reader.read(65536)
     writer.write(b"\x30\x84\x00\xff\xff\xff")
     while True:
