@@ -17,6 +17,7 @@ from tests.scenarios.test_portal import CLI_2, Browser
 from tests.scenarios.test_roles_anywhere import World as Machines
 from tests.scenarios.test_roles_anywhere import credentials_of, refusal_of
 from tests.support.broker import ACCOUNT, REGION, running_broker
+from tests.support.machine_agent import add_profile, broker_client, joined, until
 from tests.support.oidc_issuer import serving
 from tests.support.sso_login import Home
 from tests.support.upstream import ROLE, FakeSts, fake_sts
@@ -48,7 +49,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         definition = {
             "Endpoint": there.url,
             "Method": "AssumeRole",
-            "Roles": {"Reader": ROLE, "Machine": ROLE},
+            "Roles": {"Reader": ROLE, "Machine": ROLE, "web": ROLE},
         }
         file.write_text(json.dumps(definition))
         named = ("upstreams", "set", "aws", "--account", ACCOUNT)
@@ -123,3 +124,29 @@ def test_an_upstreams_refusal_is_named_to_machines(world: World) -> None:
     _, code, message = refusal_of(answer)
     assert code == "UpstreamRefused"
     assert "AccessDenied" in message
+
+
+def test_an_instance_gets_the_upstreams_credentials(
+    world: World, tmp_path: Path
+) -> None:
+    """Its own last six hours; AWS's roles, an hour unless they say otherwise."""
+    broker, front = world.front.broker, world.front
+    add_profile(front.iam, "web")
+    agent = joined(tmp_path / "agent", broker, broker_client(broker, front.root))
+    agent.start()
+    try:
+        path = "/latest/meta-data/iam/security-credentials/web"
+        until(lambda: agent.get(path)[0] == 200)
+        found = json.loads(agent.get(path)[1])
+    finally:
+        agent.stop()
+    assert found["AccessKeyId"].startswith("ASIAUPSTREAM")
+    assert world.there.form["DurationSeconds"] == "3600"
+
+
+def test_a_session_ends_when_the_upstreams_does(world: World) -> None:
+    found = world.front.web_identity(DurationSeconds=900)["Credentials"]
+    shown = world.front.broker.command("sessions", "show", found["AccessKeyId"])
+    ends = int(found["Expiration"].timestamp())
+    assert json.loads(shown)["expires_at"] == ends
+    assert ends > time.time() + 1800  # not what was asked for

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl
 
 from tests.support.servers import find_free_port
 
@@ -34,7 +35,8 @@ class FakeSts:
     """What it answers may be changed while it runs.
 
     ``status`` None closes the connection, ``body`` None is fresh credentials. After
-    `hold`, it answers nothing; ``arrived`` is released at each POST.
+    `hold`, it answers nothing; ``arrived`` is released at each POST, and ``form`` is
+    what the last one said.
     """
 
     port: int
@@ -42,6 +44,7 @@ class FakeSts:
     body: bytes | None = None
     minutes_ahead: int = 0
     asked: int = 0
+    form: dict[str, str] = field(default_factory=dict)
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     goes_on: threading.Event = field(default_factory=threading.Event)
 
@@ -78,8 +81,9 @@ def fake_sts(
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
+            body = self.rfile.read(int(self.headers["content-length"]))
             with lock:
+                there.form = dict(parse_qsl(body.decode()))
                 there.asked += 1
                 number = there.asked
             there.arrived.release()

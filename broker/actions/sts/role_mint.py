@@ -129,7 +129,8 @@ class RoleMinter:
                 subject=role.arn,
                 principal_arn=user["Arn"],
                 session_name=request.session_name,
-                duration_seconds=duration,
+                # A service's sessions may be longer here, and not there.
+                duration_seconds=min(duration, role.max_session_duration_seconds),
                 tags=tags,
                 source_identity=request.source_identity,
                 policy=given.get("Policy"),
