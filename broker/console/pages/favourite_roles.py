@@ -9,7 +9,7 @@ import contextlib
 from datetime import timedelta
 
 from broker.console.deps import ConsoleDeps
-from broker.errors import ServiceUnavailable
+from broker.errors import ServiceUnavailable, ValidationError
 from broker.sessions.handles import Handles
 
 KEPT_MAX = 24
@@ -30,17 +30,22 @@ class FavouriteRoles:
             return tuple(kept["roles"]) if kept else ()
         return ()
 
-    async def mark(self, name: str, role_arn: str, *, favourite: bool) -> bool:
-        """Add or remove one; False when there are too many to add another.
+    async def mark(self, name: str, role_arn: str, do: str) -> str:
+        """Do what a form's field says, ``remove`` or add; a sentence on what was done.
 
         Raises:
+            ValidationError: There are too many favourites to add another.
             ServiceUnavailable: The cache is unavailable.
         """
         kept = await self._handles.find(name)
         roles = set(kept["roles"]) if kept else set()
-        roles.add(role_arn) if favourite else roles.discard(role_arn)
+        removes = do == "remove"
+        roles.discard(role_arn) if removes else roles.add(role_arn)
         if len(roles) > KEPT_MAX:
-            return False
+            raise ValidationError(
+                f"You have {KEPT_MAX} favourites, the maximum. Remove one first."
+            )
         value = {"roles": sorted(roles)}
         await self._handles.replace(name, value, self._clock.now() + _LIFE)
-        return True
+        state = "is no longer a favourite" if removes else "is now a favourite"
+        return f"{role_arn.rpartition('/')[2]} {state}."

@@ -16,7 +16,7 @@ from broker.actions.signin.own_roles import NAMED_MAX
 from broker.actions.sts.roles import find_role
 from broker.console.console_session import ConsoleSession
 from broker.console.context import HOME
-from broker.console.pages.favourite_roles import KEPT_MAX, FavouriteRoles
+from broker.console.pages.favourite_roles import FavouriteRoles
 from broker.console.pages.recent_roles import name_of_session
 from broker.console.pages.switch_role import (
     require_original,
@@ -25,7 +25,6 @@ from broker.console.pages.switch_role import (
 )
 from broker.console.pages.switchable_roles import SwitchableRoles
 from broker.console.visit import Visit, address
-from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.entities import Role
 
@@ -137,15 +136,9 @@ async def mark_favourite(visit: Visit) -> Response:
     """
     original = await require_original(visit)
     role = role_arn_of(original, visit.text("role"))
-    favourite = visit.text("do") != "remove"
-    favourites = FavouriteRoles(visit.deps)
     name = name_of_session(original.session)
-    if not await favourites.mark(name, role, favourite=favourite):
-        raise ValidationError(
-            f"You have {KEPT_MAX} favourites, the maximum. Remove one first."
-        )
-    done = "is now a favourite" if favourite else "is no longer a favourite"
-    return visit.done(f"{role.rpartition('/')[2]} {done}.", HOME)
+    done = await FavouriteRoles(visit.deps).mark(name, role, visit.text("do"))
+    return visit.done(done, HOME)
 
 
 def _by_account(

@@ -19,7 +19,7 @@ from broker.authn.portal import PortalScheme
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, is_own_form, require_same_origin
 from broker.console.forms import read_form
-from broker.console.pages.favourite_roles import KEPT_MAX, FavouriteRoles
+from broker.console.pages.favourite_roles import FavouriteRoles
 from broker.console.pages.recent_roles import RecentRoles, name_of_person
 from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PortalSignIns
@@ -27,7 +27,7 @@ from broker.console.portal.visits import PortalVisit, PortalVisits, read_role
 from broker.console.rendering import see_other
 from broker.console.signin.account_page import require_place
 from broker.console.visit import address
-from broker.errors import AccessDenied, NoSuchEntity, ValidationError
+from broker.errors import AccessDenied, NoSuchEntity
 from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.request import Door
@@ -110,17 +110,13 @@ class StartPage:
             ValidationError: It is not a role, or there are too many favourites.
         """
         role = read_role(visit.form)
-        is_favourite = visit.form.find("do") != "remove"
         person = name_of_person(visit.portal.session)
-        if not await self._favourites.mark(person, role.arn, favourite=is_favourite):
-            raise ValidationError(
-                f"You have {KEPT_MAX} favourites, the maximum. Remove one first."
-            )
+        do = visit.form.find("do") or ""
+        done = await self._favourites.mark(person, role.arn, do)
         search = (visit.form.find("q") or "")[:_TEXT_MAX]
         start = (visit.form.find("from") or "")[:_PLACE_MAX]
         response = see_other(address(visit.start, q=search, **{"from": start}))
-        done = "is now a favourite" if is_favourite else "is no longer a favourite"
-        self._context.flash.put(response, f"{role.name} {done}.", visit.portal.handle)
+        self._context.flash.put(response, done, visit.portal.handle)
         return response
 
     async def sign_out(self, request: Request) -> Response:
