@@ -1,4 +1,4 @@
-"""AuthZEN's Authorization API 1.0: one more face of decisions.
+"""AuthZEN's Authorization API 1.0: one more protocol for decisions.
 
 A subject is ``aws`` with an ARN or access key ID, ``user`` or ``role`` with a name. A
 resource is ``aws`` with an ARN, or a declared type with a name. Actions may leave out

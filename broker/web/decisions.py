@@ -1,4 +1,4 @@
-"""The faces of decisions: ``/decisions``, and ``/decisions/forward`` for proxies.
+"""Decisions over HTTP: ``/decisions``, and ``/decisions/forward`` for proxies.
 
 ``POST /decisions`` takes and answers JSON. ``/decisions/forward`` is what proxies ask
 before they let a request through, described in headers; below it, the request itself

@@ -1,4 +1,4 @@
-"""Requests of the faces of decisions: received whole, held to a model, performed."""
+"""Requests for decisions: received whole, held to a model, performed."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -65,7 +65,7 @@ async def perform_action(
     *,
     scheme: Scheme,
 ) -> Mapping[str, Any]:
-    """What the action answers to a request that came to a face.
+    """What the action answers to a request in one of the protocols.
 
     Raises:
         BrokerError: it is refused. What nobody foresaw is logged and an

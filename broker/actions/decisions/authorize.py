@@ -1,6 +1,6 @@
 """``broker:Authorize``: a registered service asks who acts, and whether they may.
 
-The one decision behind every face: verify, map, judge, note. The call itself needs
+The one decision behind every protocol: verify, map, judge, note. The call itself needs
 ``broker:Authorize`` on the service's ARN, or the service's token, which is that
 permission. It leaves no record of its own; the decisions are counted and some of them
 kept (`broker.audit.decisions`).
