@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from broker.cli.definition_files import read_definition_file
 from broker.cli.operator import (
     operator_entry,
     read_account_id,
@@ -15,11 +16,8 @@ from broker.cli.operator import (
 from broker.cli.terminal import say, say_json, say_table
 from broker.identities import registered_services as rules
 from broker.identities.bearer_tokens import DAYS
-from broker.identities.service_text import read_definition
-from broker.identities.template.errors import TemplateError
 from broker.model.account import AccountId
 from broker.model.registered import RegisteredService
-from broker.protocols.enforcement.definition import DEFINITION_CHARACTERS_MAX
 from broker.services import Services
 from broker.stores.directory.port import DirectoryChange
 
@@ -102,7 +100,7 @@ def set_definition(
     """Register a service or change its definition."""
     if delete and file is not None:
         raise typer.BadParameter("pass either FILE or --delete")
-    text = "{}" if file is None else _read(file)
+    text = "{}" if file is None else read_definition_file(file)
 
     async def work(services: Services) -> str:
         owner = AccountId(account)
@@ -186,11 +184,3 @@ def _described(service: RegisteredService) -> dict[str, Any]:
         "ServiceName": service.name,
         "Definition": json.loads(service.definition),
     }
-
-
-def _read(file: Path) -> str:
-    try:
-        with file.open(encoding="utf-8") as stream:
-            return read_definition(stream.read(DEFINITION_CHARACTERS_MAX + 1))
-    except (OSError, UnicodeDecodeError, TemplateError) as error:
-        raise typer.BadParameter(f"{file}: {error}") from error

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from broker.cli.definition_files import read_definition_file
 from broker.cli.operator import (
     operator_entry,
     read_account_id,
@@ -17,12 +18,7 @@ from broker.cli.terminal import say, say_json, say_table
 from broker.cli.upstream_reasons import UpstreamFailed
 from broker.errors import BrokerError, NoSuchEntity
 from broker.identities import upstreams as rules
-from broker.identities.service_text import read_definition
-from broker.identities.template.errors import TemplateError
-from broker.identities.upstream_definition import (
-    DEFINITION_CHARACTERS_MAX,
-    parse_upstream,
-)
+from broker.identities.upstream_definition import parse_upstream
 from broker.model.account import AccountId
 from broker.model.secret import Secret
 from broker.model.upstream import Upstream
@@ -97,7 +93,7 @@ def set_upstream(  # noqa: PLR0917  # a command's options
         raise typer.BadParameter(
             "pass one of FILE, --delete, --access-key-id and --no-key"
         )
-    text = "" if file is None else _read(file)
+    text = "" if file is None else read_definition_file(file)
     secret = Secret(sys.stdin.readline().strip()) if access_key_id else None
     if secret is not None and not secret.reveal():
         raise typer.BadParameter("give the secret access key on standard input")
@@ -183,11 +179,3 @@ def _described(one: Upstream) -> dict[str, Any]:
         "Definition": json.loads(one.definition),
         "AccessKeyId": one.access_key_id,
     }
-
-
-def _read(file: Path) -> str:
-    try:
-        with file.open(encoding="utf-8") as stream:
-            return read_definition(stream.read(DEFINITION_CHARACTERS_MAX + 1))
-    except (OSError, UnicodeDecodeError, TemplateError) as error:
-        raise typer.BadParameter(f"{file}: {error}") from error
