@@ -176,6 +176,24 @@ async def test_claims_that_are_no_pods(
     assert broker.asked == []
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{", b"[]", b"7", b"{}", b"\xff", b"[" * 16_000),
+        *(b'{"token": null}', b'{"token": ["a"]}', b'{"Token": "a"}'),
+    ],
+)
+async def test_a_request_without_a_token(
+    endpoint: PodEndpoint, broker: Broker, body: bytes
+) -> None:
+    path = "/clusters/shop/assume-role-for-pod-identity"
+    found = endpoint.answer(Request("POST", path, {"host": "127.0.0.1"}, body))
+    assert isinstance(found, Answer)
+    assert found.status == 400
+    assert json.loads(found.body)["code"] == "InvalidRequestException"
+    assert broker.asked == []
+
+
 async def test_those_who_ask_together_cause_one_call(
     endpoint: PodEndpoint, broker: Broker
 ) -> None:
