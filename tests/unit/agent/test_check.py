@@ -119,6 +119,22 @@ def test_a_broker_that_is_away(config: Path) -> None:
     assert "the broker does not answer" in only
 
 
+@pytest.mark.parametrize(
+    ("offset", "said"), [(95.4, "95 seconds behind"), (-40, "40 seconds ahead of")]
+)
+def test_a_clock_that_is_wrong(
+    config: Path, monkeypatch: pytest.MonkeyPatch, offset: float, said: str
+) -> None:
+    def call(api: BrokerApi, *_given: object, **_more: object) -> object:
+        api.clock_offset_seconds = offset
+        return {"InstanceAssociation": {"InstanceArn": ARN, "RoleArn": "x"}}
+
+    monkeypatch.setattr(BrokerApi, "call", call)
+    register(config.parent)
+    (only,) = faults(config)
+    assert f"clock is {said} the broker's" in only
+
+
 def test_an_instance_that_was_ended(config: Path) -> None:
     register(config.parent, ended=True)
     (config.parent / "join-token").write_text("another")

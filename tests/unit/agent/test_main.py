@@ -37,3 +37,14 @@ def test_a_file_that_is_not_there(
     assert run([what, "--config", str(tmp_path / "agent.toml")]) == 1
     written = capsys.readouterr()
     assert "No such file" in written.out + written.err
+
+
+def test_a_strangers_text_does_not_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for what in ("check", "process"):
+        assert run([what, "--config", f"{tmp_path}/\x1b]0;title\x07\n"]) == 1
+        written = capsys.readouterr()
+        shown = written.out + written.err
+        assert "/?]0;title??: No such file" in shown
+        assert shown.count("\n") == 1

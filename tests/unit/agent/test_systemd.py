@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from broker.agent.systemd import take_sockets
+
 STARTER = """
 import os, socket, sys
 listener = socket.socket()
@@ -53,3 +57,18 @@ def test_it_takes_the_socket_and_says_that_it_is_ready(tmp_path: Path) -> None:
             process.wait()
             if process.stdout is not None:
                 process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"LISTEN_PID": str(os.getpid() + 1), "LISTEN_FDS": "1"},
+        {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "-1"},
+        {"LISTEN_PID": str(os.getpid())},
+    ],
+)
+def test_nothing_is_taken_that_was_not_handed_over(told: dict[str, str]) -> None:
+    environment = {**told, "LISTEN_FDNAMES": "metadata", "PATH": "/bin"}
+    assert not take_sockets(environment)
+    assert environment == {"PATH": "/bin"}, "no child takes it for its own"

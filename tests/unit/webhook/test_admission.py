@@ -214,6 +214,16 @@ def test_what_is_no_role_is_said(arn: str) -> None:
     assert len(warning) <= 120
 
 
+def test_a_warning_is_as_long_as_kubernetes_shows() -> None:
+    prefix = "x" * 200
+    given = Injection(
+        sts_endpoint="https://broker.example.com", annotation_prefix=prefix
+    )
+    found = verdict(review("deployment"), {f"{prefix}/role-arn": "Reports"}, given)
+    (warning,) = answer("1", found)["response"]["warnings"]
+    assert len(warning) == 120
+
+
 @pytest.mark.parametrize(
     "text", ["599", "", "-1", "1h", "٣٦٠٠", "4294967297", "9" * 99]
 )
