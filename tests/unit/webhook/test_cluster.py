@@ -51,6 +51,11 @@ def test_an_account_that_is_not_there_yet_is_asked_about_again(
     assert asked.find_annotations("shop", "bare") == {}
 
 
+def test_a_name_leads_nowhere_else(cluster: Cluster) -> None:
+    assert accounts(cluster).find_annotations("a/b", "../c?d") == {}
+    assert cluster.asked == ["/api/v1/namespaces/a%2Fb/serviceaccounts/..%2Fc%3Fd"]
+
+
 def test_what_is_kept_is_bounded(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
