@@ -412,6 +412,18 @@ async def test_a_device_is_answered_once_and_its_code_is_good_once(
     assert error_of(await terminal.poll(device)) == "ExpiredTokenException"
 
 
+async def test_a_device_that_went_meanwhile_is_given_nothing(
+    world: SignInWorld,
+) -> None:
+    devices, now = world.services.portal_logins.devices, world.clock.now()
+    terminal = await Terminal(world).register(device=True)
+    device = await terminal.begin()
+    await devices.forget(device["deviceCode"])
+    assert not await devices.answer(device["userCode"], "handle", now)
+    # It is spent all the same.
+    assert not await devices.answer(device["userCode"], "handle", now)
+
+
 async def test_devices_wait_poll_slowly_and_expire(world: SignInWorld) -> None:
     person = Person(world)
     await person.sign_in()
