@@ -3,6 +3,7 @@
 Source: RFC 6749 10; RFC 8252 8; RFC 8628 5; RFC 9700 2 and 4.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2 as httpx
 import pytest
 from lxml import html
+from starlette.requests import Request
 
 from broker.actions.portal import grants
 from broker.authn.attempts import PER_ADDRESS
+from broker.console.portal.visits import PortalVisits
 from broker.errors import ExpiredToken
 from broker.model.session import SessionKind
 from broker.stores.errors import StoreUnavailableError
@@ -353,6 +356,28 @@ async def test_who_says_no_gives_nothing(world: SignInWorld) -> None:
     device = await device_terminal.begin()
     await person.answer_device(device["userCode"], "deny")
     assert error_of(await device_terminal.poll(device)) == "AccessDeniedException"
+
+
+async def test_two_presses_at_once_give_one_code(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, waiting, both = PortalVisits.find, [0], asyncio.Event()
+
+    async def meet(self: PortalVisits, request: Request, place: str) -> Any:
+        waiting[0] += request.method == "POST"
+        if waiting[0] == 2:
+            both.set()
+        if request.method == "POST":
+            await both.wait()
+        return await find(self, request, place)
+
+    person, terminal = Person(world), await Terminal(world).register()
+    await person.sign_in()
+    page = await person.consent_page(terminal)
+    monkeypatch.setattr(PortalVisits, "find", meet)
+    async with asyncio.timeout(20):
+        answers = await asyncio.gather(person.press(page), person.press(page))
+    assert sorted(answer.status_code for answer in answers) == [303, 400]
 
 
 async def test_a_link_alone_lets_no_device_in(world: SignInWorld) -> None:
