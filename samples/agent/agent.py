@@ -94,7 +94,7 @@ def run_tool(
     try:
         method, pattern = TOOLS[call["name"]]
         wanted = {name: str(value) for name, value in call["input"].items()}
-        # Whatever the model writes stays one segment of the path.
+        # Whatever the model writes remains one segment of the path.
         path = pattern.format(**{n: quote(v, safe="") for n, v in wanted.items()})
     except (KeyError, AttributeError) as error:
         return {"is_error": True, "content": f"no such tool, or input missing: {error}"}
