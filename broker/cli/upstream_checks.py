@@ -1,7 +1,7 @@
 """``broker doctor`` on upstreams: what cannot mint as it is set, or cannot be reached."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from broker.cli.findings import Finding, good, problem, warning
 from broker.federation.addresses import AddressRules
@@ -48,13 +48,21 @@ async def check_upstreams(settings: Settings, stores: Stores) -> list[Finding]:
                 text = f"{where} cannot be read: {error}"
                 found.append(problem(_SUBJECT, text, f"{again} FILE"))
                 continue
-            for url in filter(None, (definition.endpoint, definition.sign_in)):
+            for url in _addresses(definition):
                 addresses.setdefault((account.account_id, url), []).append(where)
             found += await _check(stores.directory, account, definition, where, again)
     if not count:
         return []
     reached = await _reach(settings, addresses)
     return [good(_SUBJECT, f"{count} set"), *found, *reached]
+
+
+def _addresses(definition: UpstreamDefinition) -> Iterator[str]:
+    yield definition.endpoint
+    if definition.sign_in is not None:
+        yield definition.sign_in
+    if definition.revocation is not None:
+        yield definition.revocation.endpoint
 
 
 async def _reach(

@@ -48,6 +48,7 @@ _LIFE_MAX = timedelta(hours=37)
 """AWS's longest sessions are 36 hours, and clocks differ."""
 
 _KEY_ID = re.compile(r"[!-~]{1,128}")
+_IN_HEADERS = re.compile(r"[!-~]+")
 _NOT_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -226,6 +227,10 @@ class UpstreamClient:
             "host": urlsplit(endpoint).netloc,
         }
         if keys is not None:
+            if not _IN_HEADERS.fullmatch(f"{keys.access_key_id}{keys.session_token}"):
+                raise UpstreamUnreachableError(
+                    "the broker's credentials have characters that none can have"
+                )
             headers = await asyncio.to_thread(
                 _signed, endpoint, body, headers, scope, keys
             )

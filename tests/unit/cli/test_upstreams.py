@@ -33,7 +33,7 @@ def upstream(
     assert account
     applied(ROLE)
 
-    def set_it(name: str, *roles: str, **members: str) -> None:
+    def set_it(name: str, *roles: str, **members: object) -> None:
         definition = {
             "Endpoint": "https://127.0.0.1:1",
             "Roles": {role: f"{AWS}/{role}" for role in roles},
@@ -125,7 +125,11 @@ def test_one_thing_is_set_at_a_time(
 def test_doctor_asks_each_address(
     cli: CommandLine, upstream: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signs_in = {"SignIn": "https://10.0.0.1/", "Console": "https://10.0.0.1/"}
+    more = {
+        "SignIn": "https://10.0.0.1/",
+        "Console": "https://10.0.0.1/",
+        "Revocation": {"Role": f"{AWS}/Revoke", "Endpoint": "https://10.0.0.2/"},
+    }
     with fake_sts() as there:
         monkeypatch.setenv("BROKER_INTERNAL_ISSUERS", f"127.0.0.1:{there.port}")
         upstream("aws", "ReadOnly", Method="AssumeRole", Endpoint=there.url)
@@ -133,9 +137,10 @@ def test_doctor_asks_each_address(
         there.minutes_ahead = -10
         said = cli("doctor", fails=True)
         assert f"aws of {ACCOUNT}: the clocks of {there.url} and of" in said
-        upstream("aws", "ReadOnly", Method="AssumeRole", Endpoint=there.url, **signs_in)
+        upstream("aws", "ReadOnly", Method="AssumeRole", Endpoint=there.url, **more)
         said = cli("doctor", fails=True)
         assert "https://10.0.0.1/ does not answer: 10.0.0.1 is 10.0.0.1, which" in said
+        assert "https://10.0.0.2/ does not answer" in said
     said = cli("doctor", fails=True)
     assert f"aws of {ACCOUNT}: {there.url} does not answer" in said
 

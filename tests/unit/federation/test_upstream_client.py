@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -422,6 +422,20 @@ async def test_a_place_that_may_not_or_cannot_be_reached(case: str) -> None:
     endpoint, resolve = PLACES[case]
     with pytest.raises(Unreachable):
         await ask(outbound("sts2.example:443", resolve=resolve), endpoint)
+
+
+@pytest.mark.parametrize("text", ["AKIA…", "AKIA\r\nX: y", "AKIA\n"])
+@pytest.mark.parametrize("member", ["access_key_id", "session_token"])
+async def test_credentials_that_cannot_sign_ask_nothing(member: str, text: str) -> None:
+    async with serving(says(whole(granted()))) as there:
+        client = outbound(f"127.0.0.1:{there.port}")
+        with pytest.raises(Unreachable, match="characters"):
+            await ask(
+                client,
+                f"http://127.0.0.1:{there.port}/",
+                replace(KEYS, **{member: text}),
+            )
+    assert there.asked == 0
 
 
 async def test_a_closed_port_is_unreachable() -> None:
