@@ -636,6 +636,17 @@ async def test_what_cannot_be_read_is_a_bad_request(world: World) -> None:
         assert (caught.value.status, caught.value.code) == (400, "BadRequest"), body
 
 
+async def test_a_matrix_with_a_strange_resource_is_refused_whole(world: World) -> None:
+    """An answer of less would be read as one of other resources and actions."""
+    with pytest.raises(Refused) as caught:
+        await world.evaluate(
+            world.alice,
+            *("s3:GetObject", "s3:PutObject"),
+            resources=("arn:aws:sqs:::orders", OBJECT),
+        )
+    assert (caught.value.status, caught.value.code) == (400, "BadRequest")
+
+
 async def test_a_thousand_objects_are_deleted_in_one_question(world: World) -> None:
     resources = tuple(f"arn:aws:s3:::reports/{number}" for number in range(1000))
     actions = ("s3:DeleteObject", "s3:GetObject")
