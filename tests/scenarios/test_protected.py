@@ -34,6 +34,11 @@ PROGRAMS = ROOT / ".venv-programs" / "bin"
 REGION = "us-east-1"
 API = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:orders/$default"
 _SECONDS = 30
+ANSWERED = (
+    *("Principal", "Account", "User-Id", "Session-Name", "Source-Identity", "Tags"),
+    "Content-SHA256",
+)
+"""What the broker says of the caller, in headers of these names."""
 
 
 class _Service(ThreadingHTTPServer):
@@ -251,6 +256,15 @@ def world(
             PolicyName="Read",
             PolicyDocument=policy("Allow", f"{API}/GET/*"),
         )
+        in_the_clear = json.loads(policy("Deny", f"{API}/GET/secure/*"))
+        in_the_clear["Statement"]["Condition"] = {
+            "Bool": {"aws:SecureTransport": "false"}
+        }
+        iam.put_user_policy(
+            UserName="alice",
+            PolicyName="Secure",
+            PolicyDocument=json.dumps(in_the_clear),
+        )
         alice = Key.of(iam.create_access_key(UserName="alice")["AccessKey"])
         broker.command("services", "set", "orders", "--account", ACCOUNT)
         made = broker.command("services", "token", "orders", "--account", ACCOUNT)
@@ -287,12 +301,12 @@ def test_a_good_request_gets_through_and_a_tampered_one_does_not(
     assert world.send(sign(session, f"{world.url}/orders/a%20b")) == 200
     request = sign(world.alice, f"{world.url}/orders/a%20b")
     world.service.seen.clear()
-    forged = {"X-Broker-Principal": "arn:aws:iam::1:root", "X-Broker-Tags": "a=b"}
+    forged = {f"X-Broker-{name}": "forged" for name in ANSWERED}
     assert world.send(request, **forged) == 200
     ((method, path, headers),) = world.service.seen
     assert (method, path.partition("?")[0]) == ("GET", "/orders/a%20b")
     assert headers["x-broker-principal"] == f"arn:aws:iam::{ACCOUNT}:user/alice"
-    assert not headers.get("x-broker-tags")
+    assert "forged" not in headers.values()
     assert "x-broker-service-token" not in headers
     world.service.seen.clear()
     for tampered in (
@@ -343,6 +357,23 @@ def test_what_a_client_tells_about_itself_does_not_count(world: World) -> None:
     told = {"X-Forwarded-Uri": "/orders/2", "X-Original-URI": "/orders/2"}
     other = replace(stolen, url=f"{world.url}/orders/3")
     assert world.send(other, **told) in {401, 403}
+
+
+def test_where_a_client_is_and_how_it_came_is_the_proxys_word(world: World) -> None:
+    told = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "http"}
+    request = signers.botocore(world.alice, f"{world.url}/secure/1")
+    assert world.send(request, **told) == 200
+    denied = signers.botocore(world.alice, f"{world.url}/secure/1", "DELETE")
+    assert world.send(denied, **told) == 403
+    asked = ("audit", "--json", "--action", "execute-api:Invoke")
+    for _ in range(50):  # until the record is written
+        found = [json.loads(line) for line in world.broker.command(*asked).splitlines()]
+        kept = [r for r in found if r["resources"] == [f"{API}/DELETE/secure/1"]]
+        if kept:
+            break
+        time.sleep(0.1)
+    assert {record["source_ip"] for record in kept} <= {"127.0.0.1", "::1"}
+    assert kept
 
 
 def test_a_body_needs_a_declared_hash(world: World) -> None:

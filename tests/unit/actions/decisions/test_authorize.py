@@ -4,13 +4,15 @@ import asyncio
 import base64
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from broker.errors import LimitExceeded
+from broker.authz.guard import Guard
+from broker.errors import AccessDenied, LimitExceeded
 from broker.identities.accounts import require_account
 from broker.identities.resource_policies import put_resource_policy
 from broker.stores.directory.fresh import FreshDirectory
@@ -28,6 +30,8 @@ from tests.support.decisions import (
     sign,
 )
 from tests.support.in_process import in_process
+
+SAMPLES = Path(__file__).parents[4] / "samples" / "protected"
 
 
 @pytest.fixture
@@ -154,6 +158,21 @@ async def test_a_session_is_told_with_its_tags_and_narrowed_by_its_policies(
     assert headers["x-broker-tags"] == "team=blau+%C3%A4"
 
 
+async def test_a_proxy_overwrites_every_header_in_which_a_client_could_lie(
+    service: AskingService, alice: Key
+) -> None:
+    """All are sent, if only empty, and the samples copy or set them all."""
+    answered = (await service.forward(sign(alice).forwarded())).headers
+    sent = {name for name in answered if name.startswith("x-broker-")}
+    kinds = ("principal", "account", "user-id", "session-name", "source-identity")
+    assert sent == {f"x-broker-{one}" for one in (*kinds, "tags", "content-sha256")}
+    for name in ("session-name", "source-identity", "tags"):
+        assert answered[f"x-broker-{name}"] == ""
+    for sample in ("nginx.conf", "Caddyfile", "traefik-routes.yaml", "haproxy.lua"):
+        text = (SAMPLES / sample).read_text("utf-8").lower()
+        assert sent <= set(re.findall(r"x-broker-[a-z0-9-]+", text)), sample
+
+
 async def test_a_principal_is_decided_alone(service: AskingService) -> None:
     await service.make_user("alice", READER)
     arn = f"arn:aws:iam::{ACCOUNT}:user/alice"
@@ -255,6 +274,9 @@ async def test_a_signature_is_for_the_services_scope_and_region(
     assert (await service.ask(Request=sign(alice).described()))["Allowed"]
     other = sign(alice, url="https://other.example.com").described()
     assert "host" in (await service.ask(Request=other))["Refusal"]["Message"]
+    none = sign(alice)
+    del none.headers["Host"]
+    assert "host" in (await service.ask(Request=none.described()))["Refusal"]["Message"]
 
 
 async def test_bodies_are_verified_or_refused_with_advice(
@@ -610,6 +632,19 @@ async def test_a_store_that_is_away_decides_nothing(
         with monkeypatch.context() as patch:
             patch.setattr(FreshDirectory, read, away)
             assert (await service.post(asked)).status == 503, read
+
+
+async def test_what_cannot_be_judged_is_denied(
+    service: AskingService, alice: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise AccessDenied(detail="too much work")
+
+    monkeypatch.setattr(Guard, "judge", fail)
+    answer = await service.ask(Request=sign(alice).described())
+    assert [one["Allowed"] for one in answer["Decisions"]] == [False]
+    assert answer["Allowed"] is False
+    assert (await service.forward(sign(alice).forwarded())).status == 403
 
 
 async def test_other_paths_and_methods_are_none(service: AskingService) -> None:
