@@ -239,9 +239,13 @@ async def test_nobody_is_sent_where_a_client_did_not_register(
         )
         if answer.status_code != 400 or "location" in answer.headers:
             taken[name] = answer.status_code
+    device = await Terminal(world).register(device=True)
+    # It has an address, and did not ask for codes.
+    refreshing = await Terminal(world).register(grantTypes=["refresh_token"])
     for client_id in (
         terminal.client["clientSecret"],
-        (await Terminal(world).register(device=True)).client["clientId"],
+        device.client["clientId"],
+        refreshing.client["clientId"],
     ):
         query = terminal.authorize_query(client_id=client_id)
         answer = await person.browser.get("/authorize", params=query)
