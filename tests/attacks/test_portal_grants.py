@@ -16,6 +16,7 @@ from lxml import html
 from starlette.requests import Request
 
 from broker.actions.portal import grants
+from broker.actions.signin.begin_limits import PER_ADDRESS as PER_ADDRESS_BEGUN
 from broker.authn.attempts import PER_ADDRESS
 from broker.console.portal.visits import PortalVisits
 from broker.errors import ExpiredToken
@@ -252,6 +253,21 @@ async def test_nobody_is_sent_where_a_client_did_not_register(
         if answer.status_code != 400:
             taken[client_id] = answer.status_code
     assert taken == {}
+
+
+@pytest.mark.parametrize("path", ["/authorize", f"/portal/{ACCOUNT}"])
+async def test_an_address_begins_only_so_many_logins_a_second(
+    world: SignInWorld, path: str
+) -> None:
+    terminal = await Terminal(world).register()
+    world.clock.move(2)
+    query = terminal.authorize_query() if path == "/authorize" else {}
+    browser = world.browser()
+    codes = [
+        (await browser.get(path, params=query)).status_code
+        for _ in range(PER_ADDRESS_BEGUN + 2)
+    ]
+    assert codes == [303] * PER_ADDRESS_BEGUN + [400] * 2
 
 
 REGISTRATIONS: dict[str, tuple[dict[str, Any], str]] = {
