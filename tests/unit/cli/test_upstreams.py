@@ -110,6 +110,21 @@ def test_what_is_not_an_access_key_id(
     assert cli.json("upstreams", "list", "--json")["AccessKeyId"] == ""
 
 
+def test_a_revocation_names_each_role_of_the_upstreams(
+    cli: CommandLine, upstream: Callable[..., None]
+) -> None:
+    """Those that are here by a wildcard, and named ones that were deleted here."""
+    roles = {"*": f"{AWS}/broker/{{RoleName}}", "Gone": f"{AWS}/Gone"}
+    upstream("aws", Method="AssumeRole", Roles=roles)
+    said = cli("sessions", "revoke", ACCOUNT).splitlines()
+    assert [line for line in said if line.endswith("(aws)")] == [
+        f"  {AWS}/Gone (aws)",
+        f"  {AWS}/broker/ReadOnly (aws)",
+    ]
+    said = cli("sessions", "revoke", f"arn:aws:iam::{ACCOUNT}:role/ReadOnly").split()
+    assert f"{AWS}/Gone" not in said
+
+
 def test_one_thing_is_set_at_a_time(
     cli: CommandLine, upstream: Callable[..., None]
 ) -> None:
