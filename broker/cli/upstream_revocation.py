@@ -31,9 +31,12 @@ def end_older_sessions(
             upstream = await require_upstream(directory, account, name)
             arns = [one.role_arn for one in group]
             try:
-                async for arn in services.upstreams.end_older_sessions(
+                async for arn, error in services.upstreams.end_older_sessions(
                     upstream, known, arns, now
                 ):
+                    if error is not None:
+                        failed.append(error)
+                        continue
                     entry = operator_entry(
                         "EndUpstreamSessions", account, Upstream=name, RoleArn=arn
                     )
@@ -41,8 +44,8 @@ def end_older_sessions(
                         await change.record(entry.complete())
                     left.discard(UpstreamRole(name, arn))
                     say(f"Ended in {name}: older sessions of {arn}")
-            except BrokerError as error:
-                failed.append(error)
+            except BrokerError as refused:
+                failed.append(refused)
         if left:
             say(*words_on_upstreams(sorted(left), now))
             raise UpstreamFailed(*failed)

@@ -211,14 +211,14 @@ class UpstreamMinter:
         account: Account,
         role_arns: Iterable[str],
         now: datetime,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncIterator[tuple[str, UpstreamRefused | None]]:
         """Have roles there deny everything to sessions from before now.
 
-        Gives the ARN of each role once it does.
+        Gives the ARN of each role once it does, or with why it was refused.
 
         Raises:
-            UpstreamRefused, UpstreamUnavailable, UpstreamOutcomeUnknown: the next role
-                does not, as far as is known.
+            UpstreamRefused, UpstreamUnavailable, UpstreamOutcomeUnknown: those that
+                are left were not asked.
         """
         definition, name = parse_upstream(upstream.definition), upstream.name
         revocation = definition.revocation
@@ -247,6 +247,7 @@ class UpstreamMinter:
         # What was issued within this second, too.
         policy = deny_older_sessions(now + timedelta(seconds=1))
         for arn in role_arns:
+            refused: UpstreamRefused | None = None
             try:
                 await self._client.deny_older(
                     account.account_id,
@@ -257,12 +258,12 @@ class UpstreamMinter:
                     keys=keys,
                 )
             except UpstreamRefusedError as error:
-                raise _refused(name, error) from error
+                refused = _refused(name, error)
             except (UpstreamUnreachableError, UpstreamUnclearError) as error:
                 raise UpstreamUnavailable(
                     f"The upstream {name} did not confirm it.", detail=str(error)
                 ) from error
-            yield arn
+            yield arn, refused
 
     async def console_url(self, role: Role, keys: KeyPair, issuer: str) -> str | None:
         """A link to the console of the upstream behind a role.

@@ -54,6 +54,7 @@ class World:
     asked: dict[str, str] = field(default_factory=dict)
     denied: list[tuple[str, str]] = field(default_factory=list)
     refuses: str = ""
+    lacks: str = ""
 
     async def find(self) -> KeyPair:
         return KeyPair(
@@ -78,6 +79,8 @@ class World:
     async def deny_older(
         self, _account: str, _url: str, role: str, policy: str, **_more: Any
     ) -> None:
+        if role == self.lacks:
+            raise UpstreamRefusedError("NoSuchEntity", f"no {role}")
         self.denied.append((role, policy))
 
 
@@ -265,7 +268,7 @@ async def test_older_sessions_are_ended_by_a_role_for_it() -> None:
     upstream = engine_of(Revocation={"Role": REVOKER}).upstream
     roles = [THERE, THERE.replace("role/", "role/team/")]
     ending = minter_of(world).end_older_sessions(upstream, account_of(), roles, NOW)
-    assert [arn async for arn in ending] == roles
+    assert [found async for found in ending] == [(arn, None) for arn in roles]
     assert world.asked["RoleArn"] == REVOKER
     assert claims(world.asked)["sub"] == f"arn:aws:iam::{HERE}:upstream/aws"
     assert [role for role, _ in world.denied] == ["ReadOnly", "ReadOnly"]
@@ -274,6 +277,17 @@ async def test_older_sessions_are_ended_by_a_role_for_it() -> None:
     # What was issued within this second, too.
     before = statement["Condition"]["DateLessThan"]["aws:TokenIssueTime"]
     assert before == "2026-11-27T12:00:01.000Z"
+
+
+async def test_a_role_that_is_not_there_holds_up_no_other() -> None:
+    world = World(lacks="Gone")
+    upstream = engine_of(Revocation={"Role": REVOKER}).upstream
+    roles = [THERE.replace("ReadOnly", "Gone"), THERE]
+    ending = minter_of(world).end_older_sessions(upstream, account_of(), roles, NOW)
+    (_, gone), (_, ended) = [found async for found in ending]
+    assert isinstance(gone, UpstreamRefused)
+    assert ended is None
+    assert [role for role, _ in world.denied] == ["ReadOnly"]
 
 
 async def test_older_sessions_are_not_ended_without_a_role_for_it() -> None:
