@@ -11,7 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from broker.errors import AccessDenied, InvalidIdentityToken
+from broker.errors import AccessDenied, InvalidIdentityToken, InvalidPublicKey
 from broker.model.account import AccountId
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
@@ -398,7 +398,10 @@ async def nodes(fleet: Fleet) -> Fleet:
 
 
 async def vouch(
-    fleet: Fleet, identity: FederatedIdentity, profile: str = PROFILE
+    fleet: Fleet,
+    identity: FederatedIdentity,
+    profile: str = PROFILE,
+    key: Ed25519PrivateKey | None = None,
 ) -> str:
     """The ARN of the machine that registers."""
     services = fleet.broker.services
@@ -408,7 +411,7 @@ async def vouch(
         {
             "InstanceProfileArn": profile,
             "WebIdentityToken": "told",
-            "PublicKey": public_text(Ed25519PrivateKey.generate()),
+            "PublicKey": public_text(key or Ed25519PrivateKey.generate()),
         },
         told(identity=identity),
     )
@@ -427,6 +430,7 @@ async def test_a_provider_vouches_where_the_roles_trust_policy_says_so(
     for identity, profile in (
         (vouched(), PROFILE.replace("nodes", "web")),  # its role trusts EC2 alone
         (vouched(), PROFILE.replace("nodes", "none")),
+        (vouched(), PROFILE.replace("nodes", "path/nodes")),
         (vouched(provider_arn="x", principal=other_provider()), PROFILE),
         (vouched(allowed_roles=frozenset()), PROFILE),
         (vouched(replay_id=("jti", "1")), PROFILE),
@@ -435,6 +439,38 @@ async def test_a_provider_vouches_where_the_roles_trust_policy_says_so(
         with pytest.raises((AccessDenied, InvalidIdentityToken)):
             await vouch(nodes, identity, profile)
     assert len((await nodes.manage("ListInstances"))["Instances"]) == 2
+
+
+async def test_a_key_is_one_subjects(nodes: Fleet) -> None:
+    key = Ed25519PrivateKey.generate()
+    arn = await vouch(nodes, vouched(), key=key)
+    # It did not get the answer, perhaps.
+    assert await vouch(nodes, vouched(), key=key) == arn
+    with pytest.raises(InvalidPublicKey):
+        await vouch(nodes, vouched(subject="node-2"), key=key)
+    assert len((await nodes.manage("ListInstances"))["Instances"]) == 1
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        f"arn:aws:s3::{ACCOUNT}:instance-profile/nodes",
+        f"arn:aws:iam::{ACCOUNT}:role/nodes",
+        "arn:aws:iam::none:instance-profile/nodes",
+        "instance-profile/nodes-of-nobody",
+    ],
+)
+async def test_what_is_no_instance_profiles_arn(fleet: Fleet, arn: str) -> None:
+    reply = await fleet.broker.call(
+        "broker",
+        "RegisterInstanceWithWebIdentity",
+        None,
+        InstanceProfileArn=arn,
+        WebIdentityToken="e30.e30.c2ln",
+        PublicKey=public_text(Ed25519PrivateKey.generate()),
+    )
+    assert reply.code == "ValidationError"
+    assert "is not an instance profile's ARN" in reply.message
 
 
 def other_provider() -> Principal:
