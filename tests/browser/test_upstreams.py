@@ -145,3 +145,4 @@ async def test_ending_a_session_says_what_it_does_not_reach(world: World) -> Non
     await expect(page.locator("main")).to_contain_text(
         "Credentials from the upstream aws stay valid there"
     )
+    await expect(page.locator("main")).to_contain_text("stop working here.")
