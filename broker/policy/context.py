@@ -75,9 +75,9 @@ _GLOBAL = (
     ContextKey("aws:PrincipalType", _S, _WHO, "every call"),
     ContextKey("aws:PrincipalTag/*", _S, _WHO, "the entity or session has the tag"),
     ContextKey("aws:PrincipalIsAWSService", _B, _WHO, "signed calls"),
-    ContextKey("aws:PrincipalServiceName", _S, _WHO, "calls of a service"),
-    ContextKey("aws:SourceArn", _A, _WHO, "calls of a service, for a resource"),
-    ContextKey("aws:SourceAccount", _S, _WHO, "calls of a service, for a resource"),
+    ContextKey("aws:PrincipalServiceName", _S, _WHO, "calls by a service"),
+    ContextKey("aws:SourceArn", _A, _WHO, "calls by a service, for a resource"),
+    ContextKey("aws:SourceAccount", _S, _WHO, "calls by a service, for a resource"),
     ContextKey("aws:userid", _S, _WHO, "every call except anonymous ones"),
     ContextKey("aws:username", _S, _WHO, "calls of an IAM user"),
     ContextKey("aws:TokenIssueTime", _D, _SESSION, "temporary credentials"),
@@ -227,8 +227,8 @@ ISSUER_CLAIMS: Mapping[str, ContextKey] = MappingProxyType(
 )
 """The keys of a web identity token; the issuer is host and path of the provider."""
 
-_DIRECTORY_LASTING = "the call of a person of the directory, and its session"
-_DIRECTORY_ONCE = "only the call of a person of the directory"
+_DIRECTORY_LASTING = "the sign-in with a directory password, and its session"
+_DIRECTORY_ONCE = "only the sign-in with a directory password"
 DIRECTORY_KEYS: Mapping[str, ContextKey] = MappingProxyType(
     {
         "sub": ContextKey("{provider}:sub", _S, _PROOF, _DIRECTORY_LASTING),
