@@ -302,6 +302,23 @@ async def test_a_sign_in_that_begins_here_reaches_all_members(
     ]
 
 
+@pytest.mark.parametrize("place", [START, f"/portal/{ACCOUNT}"])
+async def test_an_answer_in_another_browser_opens_no_portal(
+    world: SignInWorld, place: str
+) -> None:
+    """Somebody would work as the sender of the answer without knowing it."""
+    await map_groups(world, ACCOUNT, SignIn=True)
+    sender, victim = Person(world), Person(world)
+    url = f"/signin/{ACCOUNT}/with/{UUID}?Destination={place}"
+    request = await begin(sender.browser, url)
+    data = await sent_response(world, request, **of_groups("engineers"))
+    posted = await victim.browser.post(f"/saml/acs/{UUID}", data=data)
+    assert posted.status_code == 303, posted.text
+    refused = await victim.browser.get(posted.headers["location"])
+    assert refused.status_code == 400
+    assert "broker-portal" not in victim.browser.cookies
+
+
 async def test_only_the_provider_that_was_asked_may_answer(world: SignInWorld) -> None:
     await map_groups(world, ACCOUNT, ONE, OTHER, SignIn=True)
     person = Person(world)
