@@ -405,7 +405,7 @@ async def test_only_declared_keys_count(own: Face) -> None:
         assert not await own.decide({**asked, "context": wrong_seen})
 
 
-async def test_what_is_no_address_is_refused(own: Face) -> None:
+async def test_what_is_no_address_or_truth_is_refused(own: Face) -> None:
     statement = {
         "Effect": "Allow",
         "Action": "records:*",
@@ -417,9 +417,13 @@ async def test_what_is_no_address_is_refused(own: Face) -> None:
     )
     asked = evaluation("alice", "read", "record-1")
     assert await own.decide({**asked, "context": {"aws:SourceIp": "192.0.2.1"}})
-    for wrong in ("10.1.2.3:80", "nowhere", "10.1.2.3/8"):
-        told = {**asked, "context": {"aws:SourceIp": wrong}}
-        answer = await own.ask("evaluation", told)
+    for wrong in (
+        {"aws:SourceIp": "10.1.2.3:80"},
+        {"aws:SourceIp": "nowhere"},
+        {"aws:SourceIp": "10.1.2.3/8"},
+        {"aws:SourceIp": "192.0.2.1", "aws:SecureTransport": "perhaps"},
+    ):
+        answer = await own.ask("evaluation", {**asked, "context": wrong})
         assert answer["decision"] is False
         assert answer["context"]["error"]["status"] == 400
 
