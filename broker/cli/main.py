@@ -94,7 +94,7 @@ COMMANDS = {
 
 app = typer.Typer(
     cls=lazy_group(COMMANDS),
-    help="A federation identity broker that speaks AWS's sign-in, STS and IAM.",
+    help="A federation identity broker that speaks AWS's sign-in, STS and IAM protocols.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
