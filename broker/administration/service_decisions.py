@@ -96,7 +96,7 @@ async def _records(visit: Visit, action: str) -> Iterable[AuditRecord]:
 
 
 def _is_about(record: AuditRecord, view: ServiceView) -> bool:
-    """Whether a record is of this service: several may count as execute-api."""
+    """Whether a record is of this service: several may use execute-api."""
     if record.action == _REFUSED:
         return view.service["Arn"] in record.resources
     if view.prefix != EXECUTE_API:

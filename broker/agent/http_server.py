@@ -271,7 +271,7 @@ class Connection(asyncio.Protocol):
         return self._transport is None or self._transport.is_closing()
 
     def _release(self) -> None:
-        """A body counts until its request is answered."""
+        """A body is counted until its request is answered."""
         self._server.bodies_bytes_left += self._held_bytes
         self._held_bytes = 0
 

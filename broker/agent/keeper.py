@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 class Keeper:
-    """Holds what one identity gets; ``on_change`` is told of new credentials.
+    """Holds what one identity gets; ``on_change`` gets new credentials.
 
     ``now`` is the broker's time.
     """
@@ -61,7 +61,7 @@ class Keeper:
         self._now = now
         self._on_change = on_change
         self.grant: Grant | None = None
-        """None until the broker has told, and when the identity has ended."""
+        """None until the broker has answered, and when the identity has ended."""
 
         self.error = ""
         """Why the last attempt failed."""

@@ -52,7 +52,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 @contextmanager
 def private_socket(path: Path) -> Iterator[socket.socket]:
-    """A unix socket for owner and group, in place of one that nobody serves any more.
+    """A unix socket for owner and group; replaces one that nobody serves any more.
 
     It is removed at the end, unless another program's has taken its place.
 

@@ -180,7 +180,7 @@ class ConsoleSessions:
         await self._handles.drop(cookie)
 
     async def discard(self, cookie: str) -> None:
-        """Remove a session that nobody was given, on a best-effort basis."""
+        """Remove a session that nobody received, on a best-effort basis."""
         await self._handles.forget(cookie)
 
     async def renew(self, who: ConsoleSession) -> str:

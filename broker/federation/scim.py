@@ -58,7 +58,7 @@ class NotAdmitted(IdpRejectedClaim):
 
 
 class Admission(Protocol):
-    """Decides whether the person of a proof may come in."""
+    """Decides whether the person of a proof may sign in."""
 
     async def admit(
         self, identity: FederatedIdentity, options: ScimOptions | None, now: datetime

@@ -62,7 +62,7 @@ class ScimOptions:
 
     @property
     def gives_groups(self) -> bool:
-        """Whether the directory's groups count instead of the proof's."""
+        """Whether the directory's groups replace those of the proof."""
         return self.groups != "asserted"
 
     def subject_of(self, user: ProvisionedUser) -> str:

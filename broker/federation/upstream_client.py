@@ -72,7 +72,7 @@ class UpstreamUnreachableError(Exception):
 
 
 class UpstreamUnclearError(Exception):
-    """The request was sent, and whether the upstream minted cannot be told."""
+    """The request was sent; whether the upstream minted is unknown."""
 
 
 @struct

@@ -84,7 +84,7 @@ async def create_join_token(
 
 
 def find_fault(token: JoinToken, address: str, now: datetime) -> str:
-    """Why a join token does not count; empty when it does.
+    """Why a join token is not valid; empty when it is.
 
     A used one counts here: the machine that used it may ask again.
     """
@@ -161,7 +161,7 @@ async def register_instance(
     provider_id: str = "",
     subject: str = "",
 ) -> Instance:
-    """Admit a machine, whatever proved that it may come in.
+    """Register a machine, however it was authenticated.
 
     ``subject`` is the target of not-before marks that end it, as are ``provider_id`` and
     ``registered_by`` if a provider admitted it.

@@ -30,7 +30,7 @@ def parse_networks(addresses: Iterable[str]) -> tuple[str, ...]:
 
 @lru_cache(1024)
 def is_within(address: str, networks: tuple[str, ...]) -> bool:
-    """Whether an address is in one of the networks; no networks stand for any."""
+    """Whether an address is in one of the networks; an empty list means any."""
     if not networks:
         return True
     try:

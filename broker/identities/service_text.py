@@ -38,7 +38,7 @@ def write_definition(definition: str) -> str:
 
 
 def find_places(text: str, places: Iterable[str]) -> list[Span | None]:
-    """Where in a definition's YAML text parts stand, such as ``Routes.0.Path``.
+    """Where parts of a definition are in its YAML text, such as ``Routes.0.Path``.
 
     A part of a mapping is its key, and the value if that ends on the same line. For a
     part that is not there it is the nearest one around it; None for the whole.

@@ -36,7 +36,7 @@ RoleArn = Annotated[
 
 
 class UpstreamRejected(Exception):
-    """The definition cannot stand; the text says where and why."""
+    """The definition is not valid; the text says where and why."""
 
 
 _CONFIG = ConfigDict(

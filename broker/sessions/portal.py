@@ -109,7 +109,7 @@ class NamedRoles:
 
     @property
     def _by_account(self) -> dict[AccountId, dict[str, tuple[str, int]]]:
-        """By account and name; of several with one name, the first counts."""
+        """By account and name; of several with one name, the first applies."""
         if self._index is None:
             index: dict[AccountId, dict[str, tuple[str, int]]] = {}
             for number, row in enumerate(self._rows):

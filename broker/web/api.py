@@ -64,7 +64,7 @@ class Answers(Protocol):
 
 
 class ApiEndpoint:
-    """Answers the requests of an API; stands behind `broker.web.edge.Edge`.
+    """Answers the requests of an API; runs behind `broker.web.edge.Edge`.
 
     ``cross_origin`` lets pages of other sites read the answers.
     """

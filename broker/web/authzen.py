@@ -148,7 +148,7 @@ _SOUGHT: Mapping[Sought, type[_Search]] = {
 
 
 class AuthZenEndpoint:
-    """Answers below ``/access/v1``; stands behind `broker.web.edge.Edge`."""
+    """Answers below ``/access/v1``; runs behind `broker.web.edge.Edge`."""
 
     def __init__(
         self, pipeline: Pipeline, registry: Registry, services: Scheme
@@ -317,7 +317,7 @@ def _plain_resource(one: dict[str, Any]) -> tuple[str, str]:
 
 
 def _describe_each(answer: DecisionAnswer, size: int) -> list[dict[str, Any]]:
-    """The decisions of a question that stands for so many evaluations."""
+    """The decisions of a question that represents this many evaluations."""
     if answer.refusal is not None:
         return [_describe(answer)] * size
     return [
@@ -374,7 +374,7 @@ def _who(subject: _Named) -> dict[str, Any]:
 def _context(
     context: Mapping[str, Any] | None, *parts: _Typed | _Action
 ) -> dict[str, tuple[str, ...]]:
-    """Condition keys; a name must not be told in two places."""
+    """Condition keys; a name must not be sent in two places."""
     told: dict[str, tuple[str, ...]] = {}
     for given in (context, *(part.properties for part in parts)):
         for name, value in (given or {}).items():

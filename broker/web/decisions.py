@@ -102,7 +102,7 @@ class _Question(_Part):
 
 
 class DecisionsEndpoint:
-    """Answers what registered services ask; stands behind `broker.web.edge.Edge`."""
+    """Answers what registered services ask; runs behind `broker.web.edge.Edge`."""
 
     def __init__(
         self, pipeline: Pipeline, action: Action, *, services: Scheme, proxies: Scheme

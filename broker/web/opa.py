@@ -160,7 +160,7 @@ def read_minio(body: bytes) -> Question:
 
 
 class HookEndpoint:
-    """Answers one of the hooks; stands behind `broker.web.edge.Edge`."""
+    """Answers one of the hooks; runs behind `broker.web.edge.Edge`."""
 
     def __init__(
         self,

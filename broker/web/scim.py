@@ -19,7 +19,7 @@ _API = "broker.web.scim_api"
 
 
 class ScimEndpoint:
-    """Answers what directories ask; stands behind `broker.web.edge.Edge`."""
+    """Answers what directories ask; runs behind `broker.web.edge.Edge`."""
 
     def __init__(
         self, pipeline: Pipeline, fresh: FreshDirectory, *, public_origin: str

@@ -119,7 +119,7 @@ class _Operation:
 
 
 class GatewayEndpoint:
-    """Answers a gateway; stands behind `broker.web.edge.Edge`."""
+    """Answers a gateway; runs behind `broker.web.edge.Edge`."""
 
     def __init__(self, pipeline: Pipeline, registry: Registry, scheme: Scheme) -> None:
         self._pipeline = pipeline

@@ -187,7 +187,7 @@ def _token_seconds(
     given: Injection,
     warnings: list[str],
 ) -> int:
-    """How long the token lasts: the pod's annotation goes before the account's."""
+    """How long the token lasts: the pod's annotation takes precedence."""
     name = f"{given.annotation_prefix}/token-expiration"
     text = own.get(name, annotations.get(name))
     if text is None:

@@ -14,14 +14,14 @@ from urllib.parse import quote, urlsplit
 _TIMEOUT_SECONDS = 3.0
 _ANSWER_BYTES_MAX = 1_048_576
 _KEPT_SECONDS = 5.0
-"""A deployment's pods come together; a changed annotation counts for the next ones."""
+"""A deployment's pods arrive together; a changed annotation applies to the next ones."""
 
 _KEPT_MAX = 1024
 _OK, _ABSENT = 200, 404
 
 
 class ClusterAwayError(Exception):
-    """The API server gave no answer that counts."""
+    """The API server gave no usable response."""
 
 
 @dataclass(frozen=True, kw_only=True)

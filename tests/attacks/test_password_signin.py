@@ -422,7 +422,7 @@ async def test_a_memory_of_one_user_gives_no_guesses_at_another(
 async def test_a_memory_written_in_other_ways_gives_no_more_guesses(
     world: SignInWorld, junk: str
 ) -> None:
-    """Decoders of base64 pass over what is not a letter of theirs."""
+    """Decoders of base64 skip characters that are not in their alphabet."""
     await create_user(world)
     browser = world.browser()
     await send_password(browser, remember="yes")

@@ -1,4 +1,4 @@
-"""Leavers who come back, and directories that reach for what is not theirs.
+"""Leavers who come back, and directories that try to change what is not theirs.
 
 Source: RFC 7644 7; RFC 6750 5.
 """

@@ -1,4 +1,4 @@
-"""Clients that nobody told of the broker: AWS's own names lead to it, by TLS."""
+"""Clients without configuration: AWS's own names resolve to the broker, over TLS."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -52,7 +52,7 @@ def instance_id(agent: RunningAgent) -> str:
 
 
 def who(broker: RunningBroker, environment: dict[str, str]) -> str:
-    """``GetCallerIdentity`` by a program that was told where to look, and no more."""
+    """``GetCallerIdentity`` by a program with nothing but the endpoint configured."""
     done = subprocess.run(
         [sys.executable, "-c", WHO, broker.url],
         env=plain_environment(**environment),

@@ -135,7 +135,7 @@ def presigned(
 
 @pytest.fixture(scope="module", params=["1", "2"])
 def token(world: World, request: pytest.FixtureRequest) -> str:
-    """As ``kubectl`` has it made by the AWS CLI, which asks nobody for it."""
+    """As ``kubectl`` gets it from the AWS CLI, which makes it without a request."""
     program = AWS_CLI_1 if request.param == "1" else find_aws_cli_2()
     if program is None:
         pytest.skip("no AWS CLI of version 2")

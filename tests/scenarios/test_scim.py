@@ -1,4 +1,4 @@
-"""A provider's directory tells by SCIM who may come in, and who has left."""
+"""A provider's directory reports with SCIM who may sign in, and who has left."""
 
 import json
 import time
@@ -65,7 +65,7 @@ def test_only_active_people_come_in(
 
 
 KNOWN = {("check_remove_attribute", "User")}
-"""``active`` is never removed: nobody knows whether that would let a person in."""
+"""``active`` cannot be removed: it is unclear whether that would admit a person."""
 
 
 def test_the_checks_of_scim2_tester(corp: Directory) -> None:

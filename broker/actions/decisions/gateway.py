@@ -77,7 +77,7 @@ class GatewayActions:
         self._cache = cache
 
     def actions(self) -> tuple[Action, ...]:
-        """The declarations. They count towards no rate: that would stop a service."""
+        """The declarations. They have no rate limit: that would stop a service."""
         return tuple(
             Action(
                 service=SERVICE,

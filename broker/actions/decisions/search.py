@@ -39,7 +39,7 @@ PAGE = 50
 """Results of a page unless a limit is given; never more than candidates."""
 
 _CALLS = 20
-"""What a search counts for in the account's rate: it costs as much."""
+"""How much a search counts towards the account's rate limit: it costs as much."""
 
 _NOT_A_PLACE = "page.token is not a valid page token."
 

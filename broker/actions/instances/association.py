@@ -55,7 +55,7 @@ class Associations:
         return Association(instance, profile, role)
 
     async def shown(self, found: Association) -> types.InstanceAssociation:
-        """What the machine is told."""
+        """What the machine receives."""
         instance = found.instance
         view: types.InstanceAssociation = {
             "InstanceId": instance.instance_id,

@@ -77,7 +77,7 @@ class Terms:
         )
 
     def group_label(self, name: str, external_id: str) -> str:
-        """What of a group ``GroupRoles`` goes by."""
+        """The attribute of a group that ``GroupRoles`` uses."""
         return external_id if self.options.groups == "externalId" else name
 
     def query(self, listing: Listing) -> ProvisionedQuery:
@@ -235,4 +235,4 @@ async def _discover(given: Given, call: Call) -> None:
 
 
 DISCOVER = read("GetServiceProviderConfig", _discover)
-"""What stands before all that is the same for everyone."""
+"""What precedes everything that is the same for everyone."""

@@ -189,7 +189,7 @@ class UpstreamMinter:
     async def try_out(
         self, engine: Engine, account: Account, role: Role, now: datetime
     ) -> UpstreamMint:
-        """Ask as for a session of a quarter of an hour, which is given to nobody.
+        """Ask for a session of fifteen minutes, which nobody gets.
 
         Raises:
             NothingMintedError, UpstreamOutcomeUnknown: as `mint` does.

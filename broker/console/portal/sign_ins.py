@@ -422,7 +422,7 @@ class PortalSignIns:
         now: datetime,
         organisation: Organisation | None,
     ) -> list[PortalIdentity]:
-        """Ask the directory again; in an organisation, its answer counts for all members."""
+        """Ask the directory again; in an organisation, the answer applies to all members."""
         first = await self._context.deps.ldap.renew_subject(
             pending.provider_arn, pending.provider_id, pending.subject, now
         )
@@ -470,7 +470,7 @@ class PortalSignIns:
 def _admitted(
     found: Sequence[PortalIdentity], organisation: Organisation | None
 ) -> Sequence[PortalIdentity]:
-    """What counts in an organisation, if any of it gives a role there.
+    """What applies in an organisation, if any of it gives a role there.
 
     The sign-in is of the provider that the person used, which comes first, even if it
     gives none: it ends with that provider, and with a logout there.

@@ -98,7 +98,7 @@ class Federation:
         return JSONResponse(dict(result), headers={"cache-control": "no-store"})
 
     async def _is_own(self, key_id: str, token: str, now: datetime) -> bool:
-        """Whether the broker minted these: they are sent to nobody."""
+        """Whether the broker minted these: they must not be sent anywhere."""
         try:
             await self._context.deps.resolver.resolve(key_id, token, now)
         except ExpiredToken:

@@ -33,7 +33,7 @@ _AVOIDED_SECONDS = 30.0
 """How long a server that failed comes last."""
 
 _GIVEN_UP_SECONDS = 2.0
-"""After every server failed, how long nobody waits for them again."""
+"""After every server failed, how long requests fail without waiting."""
 
 _WHOLE = 3
 """How many of one answer's times the whole work on a directory may take."""

@@ -56,7 +56,7 @@ PROBLEMS_MAX = 10
 
 
 class DefinitionRejected(Exception):
-    """The definition cannot stand.
+    """The definition is not valid.
 
     ``problems`` are up to `PROBLEMS_MAX` places with what is wrong there; the text is
     that of the first.

@@ -38,7 +38,7 @@ _ANSWERED = b"x-broker-"
 """How the headers begin in which a service learns who acts."""
 
 CHUNKED_LENGTH = 2**63 - 1
-"""Stands for the length of a body in chunks, which is more than none."""
+"""Represents the length of a chunked body, which is not empty."""
 
 _METHOD_LENGTH = 20
 _ADDRESS_LENGTH = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")

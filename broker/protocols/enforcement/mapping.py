@@ -93,7 +93,7 @@ class CompiledService:
 
     @property
     def every_request(self) -> str:
-        """The ARN pattern of all requests to a service that counts as execute-api."""
+        """The ARN pattern of all requests to a service that uses execute-api."""
         return f"{self._arn}{self.name}/{self.definition.stage}/*"
 
     def owns_action(self, action: str) -> bool:

@@ -100,7 +100,7 @@ class User(Resource[Any]):
 
     @property
     def address(self) -> str:
-        """The address that counts: the primary one, else the first for work."""
+        """The address that is compared: the primary one, else the first for work."""
         emails = self.emails or []
         ranked = sorted(emails, key=lambda one: (not one.primary, one.type != "work"))
         return next((one.value for one in ranked if one.value), "")

@@ -1,4 +1,4 @@
-"""Which chains count: anchors, path validation, and rules for the end entity.
+"""Which chains are valid: anchors, path validation, and rules for the end entity.
 
 Source: RFC 5280, 6; IAM Roles Anywhere User Guide, "Trust model".
 """

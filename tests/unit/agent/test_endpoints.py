@@ -44,7 +44,7 @@ def credentials(name: str) -> Credentials:
 
 @dataclass
 class Kept:
-    """What a keeper shows, told by the test."""
+    """What a keeper shows, as set by the test."""
 
     grant: Grant | None = GRANT
     has_ended: bool = False

@@ -1,4 +1,4 @@
-"""What is kept in memory, renewed and dropped, with an identity told by the test."""
+"""What is kept in memory, renewed and dropped, with an identity set by the test."""
 
 import asyncio
 import threading

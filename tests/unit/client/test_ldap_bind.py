@@ -1,4 +1,4 @@
-"""The wire of a simple bind: what libldap sends, and what nobody should."""
+"""The bytes of a simple bind: what libldap sends, and what is malformed."""
 
 import asyncio
 

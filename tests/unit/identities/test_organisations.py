@@ -1,4 +1,4 @@
-"""The operator's file of organisations: what it may say, and how far it goes."""
+"""The operator's file of organisations: what it may contain, and its limits."""
 
 from pathlib import Path
 

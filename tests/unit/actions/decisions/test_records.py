@@ -158,7 +158,7 @@ async def test_refusals_are_kept_up_to_a_rate(
 async def test_a_question_without_a_decision_is_kept_by_what_was_wrong(
     service: AskingService, alice: Key
 ) -> None:
-    """Only a proof that does not count is a refused proof."""
+    """Only an invalid proof is a refused proof."""
     for path in ("/other", "/orders//7"):
         await service.ask(Request=sign(alice, path).described())
     await service.ask(Request=sign(Key(alice.access_key_id, "a" * 40)).described())

@@ -1,4 +1,4 @@
-"""*Try it*: a request told to a registered service, for oneself or somebody else."""
+"""*Try it*: a request to a registered service, for oneself or somebody else."""
 
 import json
 from typing import Any

@@ -207,7 +207,7 @@ async def test_the_accounts_state_decides(
 async def test_names_that_the_directory_takes_for_one_are_one_person(
     slapd: Slapd, tmp_path: Path, username: str
 ) -> None:
-    """Limits count by subject, so spelling a name in other ways gains nothing."""
+    """Limits are counted by subject, so spelling a name in other ways gains nothing."""
     async with people_of(slapd, tmp_path) as people:
         found = await prove(people, username)
         assert (found.username, found.dn) == ("ann", dn_of("ann"))
