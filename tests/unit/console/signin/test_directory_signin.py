@@ -302,6 +302,23 @@ async def test_a_member_without_its_provider_ends_no_sign_in(
         assert (await terminal.role(access, "Staff", ACCOUNT)).status_code == 200
 
 
+async def test_a_directory_vouches_at_no_provider_of_another(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    """Groups of the same name there are other people's."""
+    async with organised(slapd, tmp_path) as world:
+        async with world.services.stores.directory.change(OTHER) as change:
+            provider = await change.find_ldap_provider(OTHER, "corp")
+            assert provider is not None
+            await change.update_ldap_provider(replace(provider, directory="elsewhere"))
+        browser = world.browser()
+        sent = await send_password(browser, "bob", destination="/portal/acme")
+        await browser.get(sent.headers["location"])
+        shown = text_of(await browser.get("/portal/acme"))
+        assert "Staff" in shown
+        assert "Boss" not in shown
+
+
 async def test_in_an_organisation_one_password_opens_several_accounts(
     slapd: Slapd, tmp_path: Path
 ) -> None:
