@@ -332,6 +332,7 @@ def _build(
                 fresh,
                 issuer,
                 SigninTokens(stores.cache, vault),
+                stores.ledger,
                 minter=derived,
                 own=OwnAccess(library, guard, stores.directory),
                 roles=OwnRoles(fresh, library, guard),

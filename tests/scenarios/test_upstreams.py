@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from html import unescape
@@ -476,3 +477,43 @@ def test_a_custom_broker_url_leads_to_the_upstreams_console(world: World) -> Non
         page = browser.get(location)
     assert str(page.url) == query["Destination"]
     assert httpx2.get(federation, params=query).status_code == 400  # it worked once
+
+
+def login_query(world: World, found: dict[str, Any]) -> dict[str, str]:
+    """What opens the upstream's console with credentials that the upstream gave."""
+    return {
+        "Action": "login",
+        "SigninToken": signin_token(world, found).json()["SigninToken"],
+        "Destination": f"{world.upstream.url}/console/",
+    }
+
+
+def test_a_sign_in_token_opens_the_upstreams_console_once(world: World) -> None:
+    found = world.saml("Reader")
+    query = login_query(world, found)
+    federation = f"{world.front.broker.url}/federation"
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(
+            threads.map(lambda _: httpx2.get(federation, params=query), range(8))
+        )
+    assert sorted(answer.status_code for answer in answers) == [302] + [400] * 7
+    key_id = found["Credentials"]["AccessKeyId"]
+    lines = world.front.broker.command(
+        "audit", "--json", "--action", "signin:ConsoleLogin"
+    ).splitlines()
+    records = [json.loads(line) for line in lines]
+    logins = [one for one in records if one["access_key_id"] == key_id]
+    assert [one["decision"] for one in logins].count("allowed") == 1
+    assert {one["parameters"]["Upstream"] for one in logins} == {"to-Reader"}
+
+
+def test_a_revoked_session_opens_no_console_of_the_upstream(world: World) -> None:
+    found = world.saml("Reader")
+    query = login_query(world, found)
+    world.front.broker.command(
+        "sessions", "revoke", found["Credentials"]["AccessKeyId"]
+    )
+    time.sleep(1.2)  # until the worker knows
+    answer = httpx2.get(f"{world.front.broker.url}/federation", params=query)
+    assert answer.status_code == 400
+    assert "location" not in answer.headers

@@ -24,12 +24,14 @@ from broker.actions.signin.user_overviews import LIST_USER_OVERVIEWS
 from broker.sessions.issue import SessionIssuer
 from broker.stores.cache.port import Cache
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.ledger.port import Ledger
 
 
 def signin_actions(
     fresh: FreshDirectory,
     issuer: SessionIssuer,
     tokens: SigninTokens,
+    ledger: Ledger,
     *,
     minter: DerivedMinter,
     own: OwnAccess,
@@ -41,7 +43,7 @@ def signin_actions(
     """All actions of the service ``signin``."""
     return (
         *proof_check_actions(),
-        ConsoleLogin(fresh, minter, PasswordLogin(issuer)).action(),
+        ConsoleLogin(fresh, minter, PasswordLogin(issuer), ledger).action(),
         *END_SIGN_INS,
         EndConsoleSessions(cache).action(),
         CreateConsoleLink(minter, tokens).action(),

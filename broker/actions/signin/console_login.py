@@ -1,6 +1,8 @@
 """``ConsoleLogin``: a proof becomes a console session, its own mint.
 
-The proof is a redeemed sign-in token, or what a user showed at the sign-in page.
+The proof is a redeemed sign-in token, or what a user showed at the sign-in page. If an
+upstream minted the session behind a sign-in token, it is the upstream's console that
+opens: nothing is minted here, and the token is used up with the record.
 """
 
 from collections.abc import Mapping
@@ -13,24 +15,35 @@ from broker.actions.sts.roles import credentials_shape
 from broker.errors import InvalidClientTokenId
 from broker.model.request import Door
 from broker.model.session import Session
+from broker.sessions.issue import commit_once
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.ledger.port import Ledger
 
 
 class ConsoleLoginRequest(PasswordLoginRequest):
-    """What the sign-in token was made for, or what a user proved with a password."""
+    """What the sign-in token was made for, or what a user proved with a password.
+
+    ``Upstream`` is the name of the upstream whose console opens.
+    """
 
     SessionDuration: NotRequired[int]
+    Upstream: NotRequired[str]
 
 
 class ConsoleLogin:
     """The handler, with what it needs."""
 
     def __init__(
-        self, fresh: FreshDirectory, minter: DerivedMinter, password: PasswordLogin
+        self,
+        fresh: FreshDirectory,
+        minter: DerivedMinter,
+        password: PasswordLogin,
+        ledger: Ledger,
     ) -> None:
         self._fresh = fresh
         self._minter = minter
         self._password = password
+        self._ledger = ledger
 
     def action(self) -> Action:
         """The declaration."""
@@ -39,7 +52,7 @@ class ConsoleLogin:
             name="ConsoleLogin",
             needs=needs_nothing,
             handle=self._handle,
-            audited=("SessionDuration", "MFAUsed", "MFAIdentifier"),
+            audited=("SessionDuration", "MFAUsed", "MFAIdentifier", "Upstream"),
         )
 
     async def _handle(
@@ -47,6 +60,10 @@ class ConsoleLogin:
     ) -> Mapping[str, Any]:
         if call.caller.session is None and call.request.door is Door.SIGN_IN:
             return await self._password.mint(given, call)
+        if "Upstream" in given:
+            await commit_once(self._ledger, call.record.complete(), call.mark)
+            call.record.committed = True
+            return {}
         session = require_session(call)
         duration = given.get("SessionDuration")
         ends_at = session.expires_at

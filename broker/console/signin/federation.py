@@ -131,7 +131,7 @@ class Federation:
         issuer = (form.find("Issuer") or "")[:_LONGEST_ISSUER]
         grant = await deps.tokens.find(token)
         if grant is not None and grant.role_arn:
-            return await self._upstreams.login(token, grant, wanted, issuer)
+            return await self._upstreams.login(request, token, grant, wanted, issuer)
         destination = self._context.destinations.find_safe(wanted)
         if destination is None:
             raise ValidationError(

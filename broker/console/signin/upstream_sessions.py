@@ -5,19 +5,22 @@ token that the broker gives leads to the upstream's console.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import urlsplit
 
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from broker.actions.signin.signin_tokens import SigninGrant
+from broker.actions.signin.signin_tokens import SigninGrant, use_of
 from broker.actions.sts.upstream_mint import Engine
 from broker.console.context import ConsoleContext
-from broker.errors import ServiceUnavailable, UpstreamRefused, ValidationError
-from broker.model.account import parse_account_id
-from broker.model.arn import Arn
+from broker.console.signin.login_completion import USED_UP
+from broker.errors import ServiceUnavailable, ValidationError
 from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.principal import Principal
+from broker.model.proof_used import ProofUsed
+from broker.model.request import Door
 from broker.sessions.lineage import find_end, trace
 from broker.stores.errors import StoreUnavailableError
 
@@ -76,21 +79,28 @@ class UpstreamSessions:
         return UpstreamSession(role, engine, record.principal_arn.rpartition("/")[2])
 
     async def login(
-        self, token: str, grant: SigninGrant, destination: str, issuer: str
+        self,
+        request: Request,
+        token: str,
+        grant: SigninGrant,
+        destination: str,
+        issuer: str,
     ) -> Response:
-        """Go on to the upstream's console.
+        """Go on to the upstream's console, using the token up.
 
         Raises:
-            UpstreamRefused: the role has no upstream any more.
-            ValidationError: the destination is not in the upstream's console.
+            ValidationError: the session was revoked or has no upstream any more, the
+                destination is not in the upstream's console, or the token was used.
+            ServiceUnavailable: the cache or the database is away.
         """
         deps = self._context.deps
-        account = parse_account_id(Arn.parse(grant.role_arn).account)
-        role = await deps.fresh.find_role(account, grant.role_arn.rpartition("/")[2])
-        engine = None if role is None else await deps.upstreams.find(role)
-        if engine is None:
-            raise UpstreamRefused("The role no longer has an upstream.")
-        console = engine.definition.console or ""
+        session = await self.find(grant.access_key_id)
+        if session is None:
+            raise ValidationError(
+                USED_UP, detail=f"the upstream's session {grant.access_key_id} is over"
+            )
+        definition = session.engine.definition
+        console = definition.console or ""
         if _origin(destination) == deps.public_origin:
             destination = console
         elif _origin(destination) != _origin(console):
@@ -98,11 +108,30 @@ class UpstreamSessions:
                 "The Destination is not an address that this broker may send you to.",
                 detail=f"not in the upstream's console, {_origin(console)}",
             )
+        await self._redeem(request, token, session, grant.access_key_id)
         await deps.tokens.forget(token)
         url = deps.upstreams.login_url(
-            engine.definition, grant.session_token, issuer, destination
+            definition, grant.session_token, issuer, destination
         )
         return RedirectResponse(url, _FOUND, headers={"cache-control": "no-store"})
+
+    async def _redeem(
+        self, request: Request, token: str, session: UpstreamSession, key_id: str
+    ) -> None:
+        async def prove(_now: datetime) -> Caller:
+            return session.caller(key_id)
+
+        try:
+            await self._context.perform(
+                request,
+                Door.FEDERATION,
+                ("signin", "ConsoleLogin"),
+                prove,
+                lambda: {"Upstream": session.engine.upstream.name},
+                one_time_use=lambda: use_of(token, self._context.deps.clock.now()),
+            )
+        except ProofUsed as error:
+            raise ValidationError(USED_UP, detail=error.detail) from error
 
 
 def _origin(url: str) -> str:
