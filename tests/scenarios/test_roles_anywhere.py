@@ -674,6 +674,55 @@ def test_permissions_and_passing(world: World) -> None:
     api.delete_profile(profileId=made["profileId"])
 
 
+def test_a_policy_may_go_by_tags(world: World) -> None:
+    world.iam.create_user(UserName="blue")
+    made = world.iam.create_access_key(UserName="blue")["AccessKey"]
+    own, new = (
+        {
+            "Effect": "Allow",
+            "Action": "rolesanywhere:*",
+            "Resource": "*",
+            "Condition": {"StringEquals": {f"aws:{kind}Tag/team": "blue"}},
+        }
+        for kind in ("Resource", "Request")
+    )
+    world.iam.put_user_policy(
+        UserName="blue",
+        PolicyName="blue",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [own, new]}),
+    )
+    api = world.broker.client(
+        "rolesanywhere", Key(made["AccessKeyId"], made["SecretAccessKey"])
+    )
+    given = {"name": "blue", "source": world.anchor["source"]}
+    for tags in ([], [{"key": "team", "value": "red"}]):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            api.create_trust_anchor(**given, tags=tags)
+    blue = [{"key": "team", "value": "blue"}]
+    identifier = api.create_trust_anchor(**given, tags=blue)["trustAnchor"][
+        "trustAnchorId"
+    ]
+    assert api.get_trust_anchor(trustAnchorId=identifier)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        api.get_trust_anchor(trustAnchorId=world.anchor["trustAnchorId"])
+    api.delete_trust_anchor(trustAnchorId=identifier)
+
+
+def test_an_anchor_has_two_lists_at_most(world: World) -> None:
+    second = world.api.create_trust_anchor(
+        name="many lists", source=world.anchor["source"]
+    )["trustAnchor"]
+    given = {
+        "crlData": world.root.revoke(),
+        "trustAnchorArn": second["trustAnchorArn"],
+    }
+    for name in ("one", "two"):
+        world.api.import_crl(name=name, **given)
+    with pytest.raises(ClientError, match="CrlsPerTrustAnchor: 2"):
+        world.api.import_crl(name="three", **given)
+    world.api.delete_trust_anchor(trustAnchorId=second["trustAnchorId"])
+
+
 def test_lists_tags_and_what_is_not_there(world: World) -> None:
     arn = world.anchor["trustAnchorArn"]
     world.api.tag_resource(resourceArn=arn, tags=[{"key": "team", "value": "blue"}])

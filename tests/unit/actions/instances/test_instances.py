@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from broker.actions.instances import association
 from broker.errors import AccessDenied, InvalidIdentityToken, InvalidPublicKey
 from broker.model.account import AccountId
 from broker.model.federated import FederatedIdentity
@@ -150,6 +152,47 @@ async def test_a_join_token_that_does_not_count(fleet: Fleet) -> None:
         assert reply.code == "InvalidClientTokenId", token
     here = await fleet.token(Addresses=["127.0.0.0/8"])
     assert (await machine.join(here)).status == 200
+
+
+async def test_expired_join_tokens_are_deleted_with_the_next(fleet: Fleet) -> None:
+    await fleet.token(DurationSeconds=60)
+    await fleet.token(DurationSeconds=3600)
+    fleet.broker.clock.move(61)
+    await fleet.token()
+    assert len((await fleet.manage("ListJoinTokens"))["JoinTokens"]) == 2
+
+
+async def test_join_tokens_and_machines_are_bounded(fleet: Fleet) -> None:
+    first, second = await fleet.token(), await fleet.token()
+    directory = fleet.broker.services.stores.directory
+    async with directory.change(AccountId(ACCOUNT)) as change:
+        account = await change.find_account(AccountId(ACCOUNT))
+        assert account is not None
+        quotas = {"InstancesPerAccount": 1, "JoinTokensPerAccount": 2}
+        await change.update_account(replace(account, quotas=quotas))
+    reply = await fleet.broker.call(
+        "broker", "CreateJoinToken", fleet.root, InstanceProfileName="web"
+    )
+    assert reply.code == "LimitExceeded"
+    assert "JoinTokensPerAccount: 2" in reply.message
+    machine = Machine(fleet.broker)
+    assert (await machine.join(first)).status == 200
+    assert (await Machine(fleet.broker).join(second)).code == "LimitExceeded"
+    # The one that is there may ask again, and another comes when it has ended.
+    assert (await machine.join(first)).status == 200
+    await fleet.manage("EndInstance", InstanceId=machine.instance_id)
+    assert (await Machine(fleet.broker).join(second)).status == 200
+
+
+async def test_the_more_machines_the_less_often_each_asks(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = await fleet.machine()
+    assert (await machine.association())["PollSeconds"] == 2
+    monkeypatch.setattr(association, "_POLLS_PER_SECOND", 1)
+    for _ in range(4):
+        await fleet.machine()
+    assert (await machine.association())["PollSeconds"] == 5
 
 
 @pytest.mark.parametrize(
