@@ -708,6 +708,23 @@ def test_a_policy_may_go_by_tags(world: World) -> None:
     api.delete_trust_anchor(trustAnchorId=identifier)
 
 
+@pytest.mark.parametrize(
+    ("kind", "code", "said"),
+    [
+        ("AWS_ACM_PCA", "UnsupportedOperationException", "only CERTIFICATE_BUNDLE"),
+        ("CERTIFICATE_BUNDLE", "ValidationException", "x509CertificateData"),
+    ],
+)
+def test_an_anchor_is_a_bundle_of_certificates(
+    world: World, kind: str, code: str, said: str
+) -> None:
+    data = {"acmPcaArn": "arn:aws:acm-pca:us-east-1:111122223333:x"}
+    source = {"sourceType": kind, "sourceData": data}
+    with pytest.raises(ClientError, match=said) as refused:
+        world.api.create_trust_anchor(name="other", source=source)
+    assert refused.value.response["Error"]["Code"] == code
+
+
 def test_an_anchor_has_two_lists_at_most(world: World) -> None:
     second = world.api.create_trust_anchor(
         name="many lists", source=world.anchor["source"]
