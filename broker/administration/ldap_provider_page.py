@@ -1,4 +1,4 @@
-"""The page of one LDAP provider, to read: only ``broker apply`` changes them."""
+"""The read-only page of an LDAP provider: only ``broker apply`` changes them."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Credentials as the agent holds them, and the role that they are of."""
+"""Credentials as the agent holds them, and the role they belong to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

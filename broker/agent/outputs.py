@@ -1,4 +1,4 @@
-"""Credentials for programs that ask no endpoint: a process's output, and a file."""
+"""Credentials for programs without an endpoint: a process's output, and a file."""
 
 import json
 import logging

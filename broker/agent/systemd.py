@@ -1,4 +1,4 @@
-"""Sockets that systemd opened, and word to it.
+"""Sockets that systemd opened, and notifications to it.
 
 Source: sd_listen_fds(3), sd_notify(3).
 """

@@ -1,4 +1,4 @@
-"""What ``broker doctor`` says of trust anchors and revocation lists."""
+"""``broker doctor`` on trust anchors and revocation lists."""
 
 from datetime import timedelta
 

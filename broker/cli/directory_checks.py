@@ -1,4 +1,4 @@
-"""``broker doctor`` on LDAP directories: whether each server can be asked."""
+"""``broker doctor`` on LDAP directories: whether each server can be queried."""
 
 import asyncio
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""``broker instances``: machines, what admits them, and the profile that each has."""
+"""``broker instances``: machines, their join tokens and instance profiles."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""What ``broker doctor`` says of organisations."""
+"""``broker doctor`` on organisations."""
 
 from broker.cli.findings import Finding, good, problem, warning
 from broker.cli.providers import require_provider

@@ -1,4 +1,4 @@
-"""``broker doctor`` on upstreams: what cannot mint as it is set, or cannot be reached."""
+"""``broker doctor`` on upstreams: misconfigured ones, and unreachable ones."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What to say where a revocation does not reach: credentials that an upstream gave."""
+"""What a revocation does not reach: credentials from an upstream."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Both sides of a call that an upstream did not answer with credentials."""
+"""Both sides of a call for which an upstream returned no credentials."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How the proofs of a provider and the people of its SCIM directory belong together.
+"""How assertions and tokens are matched with the people of a SCIM directory.
 
 The options say by which attribute the directory knows a proof's person. With them, a
 person whom the directory calls inactive is refused although the proof is good, and the

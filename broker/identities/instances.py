@@ -1,4 +1,4 @@
-"""Machines: the tokens that admit them, their keys, and the profile each has."""
+"""Machines: their join tokens, keys and instance profiles."""
 
 import re
 from collections.abc import Iterable

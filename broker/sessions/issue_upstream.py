@@ -1,4 +1,4 @@
-"""Sessions that an upstream mints: the proof is reserved before it is asked.
+"""Sessions that an upstream mints: the proof is reserved before the call.
 
 A definite failure gives the proof back. If it cannot be told whether the upstream minted,
 the proof stays spent: at most one set of credentials comes from it.

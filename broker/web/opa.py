@@ -1,4 +1,4 @@
-"""The hooks in which Ceph and MinIO ask an OPA server: ``{"result": true}`` or not.
+"""The OPA hooks of Ceph and MinIO: ``{"result": true}`` or not.
 
 A user of the store is a user of the same name in the service's account, or, if the name
 is an ARN, the principal with that ARN. Nothing else that the store says of the user

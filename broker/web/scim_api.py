@@ -1,4 +1,4 @@
-"""SCIM over HTTP: paths and methods to operations, results and errors to its form.
+"""SCIM over HTTP: maps paths and methods to operations, and results to responses.
 
 The account of a request is in its path, and its token must be of that account. The
 provider is the token's.

@@ -1,4 +1,4 @@
-"""What to add to a pod: admission reviews in, JSON patches out.
+"""What to add to a pod: takes admission reviews, returns JSON patches.
 
 Source: Kubernetes API, ``admission.k8s.io/v1``; RFC 6902; Amazon EKS User Guide,
 "Configure Pods to use a Kubernetes service account".

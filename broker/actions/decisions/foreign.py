@@ -1,4 +1,4 @@
-"""Questions in the words of other protocols, made whole for a service.
+"""Questions from other protocols, completed for a service.
 
 They name users and actions without the account and the prefix, resources by type and
 name, and say of the request what they happen to know. Of that, only what the service

@@ -1,4 +1,4 @@
-"""What machines call themselves: to register, and for their role's credentials."""
+"""What machines call: registration, and requests for their role's credentials."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""What must be allowed before a sign-in to the portal takes a role.
+"""What must be allowed before a portal sign-in can use a role.
 
 The action is the one for how the person signed in.
 """

@@ -1,4 +1,4 @@
-"""IAM Roles Anywhere: certificates open roles.
+"""IAM Roles Anywhere: roles for machines with a certificate.
 
 The operations are AWS's, by its model. ``CreateSession`` is a mint like those of STS;
 its proof is a certificate of one of the account's trust anchors.

@@ -1,4 +1,4 @@
-"""``CreateSession``: a certificate opens a role.
+"""``CreateSession``: credentials for a role, in exchange for a certificate.
 
 It acts like ``AssumeRole``, called by ``rolesanywhere.amazonaws.com``: the role's trust
 policy is evaluated for that service, with the trust anchor as ``aws:SourceArn`` and the

@@ -1,4 +1,4 @@
-"""Profiles: which roles certificates open, and with what."""
+"""Profiles: which roles certificates give access to, and how sessions are limited."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Users of a directory: people who are deactivated lose everything at once."""
+"""Users of a directory: deactivated people lose all access at once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Ends what people opened who have left a directory.
+"""Ends the sessions of people who have left a directory.
 
 A directory tells nobody that an account was closed, so it is asked: about each person
 whose sessions may live, less than a minute after the last time, fifty with one search.

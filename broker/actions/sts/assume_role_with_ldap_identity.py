@@ -1,4 +1,4 @@
-"""``AssumeRoleWithLDAPIdentity``: a directory's word in, a role's session out.
+"""``AssumeRoleWithLDAPIdentity``: a role's session for a directory password.
 
 AWS has no such operation; name and parameters are MinIO's. The sign-in pages perform it
 for people. Programs may call it for providers whose option of the same name is set.

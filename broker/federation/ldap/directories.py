@@ -1,4 +1,4 @@
-"""The directories of ``BROKER_DIRECTORIES_FILE``: where each is, and how it is asked.
+"""The directories of ``BROKER_DIRECTORIES_FILE``: their servers and searches.
 
 The file is the operator's. It names files that hold secrets and has none itself.
 """

@@ -1,4 +1,4 @@
-"""Tries a directory step by step, for operators: what works, and what to change."""
+"""Tries a directory step by step, for operators: what works, what to change."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""People in a directory: found by name or subject, proved by password, with groups.
+"""People in a directory: found by name or subject, authenticated by password.
 
 Search, then bind: the name that a person types is only ever a value in a filter, and
 the bind takes the entry's own name.

@@ -1,4 +1,4 @@
-"""``LDAPProviders``: directories of the operator's, which AWS has no resource for."""
+"""``LDAPProviders``: the operator's directories, for which AWS has no resource."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""``Upstreams``: other engines that mint for roles, without their key pairs."""
+"""``Upstreams``: other STS endpoints behind roles, without their key pairs."""
 
 from broker.identities.template.definitions import definition_kind
 from broker.identities.upstreams import (

@@ -1,4 +1,4 @@
-"""Machines that registered, and the tokens that admit one each."""
+"""Registered machines, and the join tokens that admit one each."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What a join token came from, so that it ends with that."""
+"""What a join token came from, so that it ends with it."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What a request to an S3 store does: the action, and the bucket or object.
+"""Maps a request to an S3 store to its action, and the bucket or object.
 
 Of method and query. A sub-resource that is not known, or more than one, means no action:
 stores may differ on which of them counts. Nor do requests that name their objects only in

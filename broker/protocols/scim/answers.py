@@ -1,4 +1,4 @@
-"""What clients of SCIM are answered: resources, lists, errors and discovery."""
+"""Responses to SCIM clients: resources, lists, errors and discovery."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""The users and groups that are kept, as SCIM shows them.
+"""The stored users and groups, as SCIM resources.
 
 Only what the broker has a use for: who a person is at their provider, what they are
 called, whether they are active. Other attributes, such as telephone numbers and

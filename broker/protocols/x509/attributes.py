@@ -1,4 +1,4 @@
-"""What of a certificate becomes session tags, by a profile's attribute mappings.
+"""Session tags from a certificate, by a profile's attribute mappings.
 
 Source: IAM Roles Anywhere User Guide, "Certificate attribute mapping".
 """

@@ -1,4 +1,4 @@
-"""The certificates that a request brings in its headers, and the key that signed it."""
+"""The certificates in a request's headers, and its signature."""
 
 import base64
 import binascii
