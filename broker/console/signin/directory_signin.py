@@ -62,7 +62,7 @@ class DirectorySignIn:
         self._options = SignInOptions(context)
         self._places = PortalPlaces(context)
 
-    def show(
+    async def show(
         self,
         request: Request,
         option: SignInOption,
@@ -73,7 +73,9 @@ class DirectorySignIn:
         status: int = 200,
     ) -> Response:
         """The form; ``problem`` says why the last attempt failed."""
-        account = request.path_params["account"]
+        place = request.path_params["account"]
+        number = option.provider.account
+        account = await self._context.deps.fresh.find_account(number)
         organisation = self._places.organisation_of(destination)
         states = self._context.login_states
         browser = states.browser_of(request)
@@ -82,10 +84,10 @@ class DirectorySignIn:
             "signin_directory.html",
             status,
             provider=option.label,
-            account=account,
+            account=(account and account.alias) or number,
             organisation=organisation,
             action=option.url,
-            back=f"{SIGN_IN}/{organisation.name if organisation else account}",
+            back=f"{SIGN_IN}/{organisation.name if organisation else place}",
             destination=destination,
             name=name,
             longest_name=LONGEST_NAME,
@@ -119,7 +121,7 @@ class DirectorySignIn:
         else:
             return await self._sign_in(request, provider, proof, destination)
         name = (form.find("username") or "")[:LONGEST_NAME]
-        return self.show(
+        return await self.show(
             request, option, destination, name=name, problem=problem, status=status
         )
 

@@ -45,7 +45,7 @@ class ProviderStart:
         if isinstance(option.provider, SamlProvider):
             response = await self._saml.begin(request, option.provider, destination)
         elif isinstance(option.provider, LdapProvider):
-            response = self._directory.show(request, option, destination)
+            response = await self._directory.show(request, option, destination)
         else:
             response = await self._oidc.begin(request, option.provider, destination)
         self._remember(request, response, account, option)

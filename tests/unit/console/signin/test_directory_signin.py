@@ -61,6 +61,7 @@ async def test_a_person_signs_in_to_the_console(slapd: Slapd, tmp_path: Path) ->
         browser = world.browser()
         page = await browser.get(f"/signin/{ACCOUNT}")
         assert START in page.text
+        assert "Account example" in text_of(await browser.get(START))
         home = await sign_in(browser, "ann")
         assert "Staff" in home
         assert "ann" in home
