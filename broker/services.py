@@ -173,7 +173,7 @@ class Services(Installation):
     """Proves versitygw, which signs as for IAM, but by rules of its own."""
 
     bearer_scheme: Scheme
-    """As ``service_scheme``, and takes the token in ``Authorization`` too."""
+    """As ``proxy_scheme``, and takes the token in ``Authorization`` too."""
 
 
 @contextlib.asynccontextmanager
@@ -433,7 +433,7 @@ def _build(
         upstreams=upstreams,
         service_scheme=ServiceScheme(fresh, signatures),
         proxy_scheme=ServiceScheme(fresh),
-        bearer_scheme=ServiceScheme(fresh, signatures, bearers=(b"authorization",)),
+        bearer_scheme=ServiceScheme(fresh, bearers=(b"authorization",)),
         store_scheme=ServiceScheme(fresh, bearers=TOKEN_HEADERS),
         gateway_scheme=SignedForScheme(
             signatures,

@@ -23,7 +23,6 @@ from broker.stores.directory.fresh import FreshDirectory
 
 TOKEN_HEADER = b"x-broker-service-token"
 _BEARER = "bearer "
-_SIGNED = b"AWS4-HMAC-SHA256"
 
 
 class ServiceScheme:
@@ -58,10 +57,7 @@ class ServiceScheme:
             for name, value in request.raw.headers
             if name == TOKEN_HEADER or name in self._bearers
         ]
-        is_signed = any(value.startswith(_SIGNED) for _, value in shown)
-        if (not shown or (len(shown) == 1 and is_signed)) and (
-            self._otherwise is not None
-        ):
+        if not shown and self._otherwise is not None:
             return await self._otherwise.prove(request, service, action, read)
         if len(shown) != 1:
             _refuse("no service token, or several proofs")

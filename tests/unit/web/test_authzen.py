@@ -467,6 +467,8 @@ _HEADERS: list[tuple[dict[str, str], int]] = [
     ({"Authorization": ""}, 401),
     ({"Authorization": "Bearer wrong"}, 401),
     ({"X_Broker_Service_Token": "x"}, 401),
+    # A signature names no service, so that there would be nothing to ask about.
+    ({"Authorization": "AWS4-HMAC-SHA256 Credential=x"}, 401),
     ({"Content_Type": "text/plain"}, 400),
     ({"Content_Type": ""}, 400),
     ({"X_Request_ID": "x" * 257}, 400),
@@ -478,6 +480,16 @@ async def test_callers_are_proved_and_say_what_they_send(face: Face) -> None:
         reply = await face.post("evaluation", DECISIONS[0][0], **headers)
         assert reply.status == status, headers
         assert ("www-authenticate" in reply.headers) == (status == 401)
+
+
+async def test_the_token_may_be_in_its_own_header(face: Face) -> None:
+    token = face.service.token
+    own = {"Authorization": "", "X_Broker_Service_Token": token}
+    asked, expected = DECISIONS[0]
+    reply = await face.post("evaluation", asked, **own)
+    assert json.loads(reply.body)["decision"] is expected
+    both = await face.post("evaluation", asked, X_Broker_Service_Token=token)
+    assert both.status == 401
 
 
 async def test_a_request_id_is_given_back(face: Face) -> None:
