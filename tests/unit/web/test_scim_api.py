@@ -10,7 +10,14 @@ import pytest
 from broker.actions.scim import declare
 from broker.identities.limits import Quota
 from broker.protocols.scim.requests import BODY_BYTES_MAX
-from tests.support.scim import GROUP, USER, InProcess, open_directory, set_options
+from tests.support.scim import (
+    GROUP,
+    PATCH_OP,
+    USER,
+    InProcess,
+    open_directory,
+    set_options,
+)
 from tests.support.signin import ACCOUNT, ORIGIN, SignInWorld, open_world
 
 BASE = f"{ORIGIN}/scim/v2/{ACCOUNT}"
@@ -293,6 +300,32 @@ async def test_other_addresses(
     assert answer.status_code == status
     if status >= 400:
         assert answer.json()["status"] == str(status)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("kind", ["Users", "Groups"])
+async def test_a_change_that_is_meant_for_another_version_is_refused(
+    corp: InProcess, kind: str, method: str
+) -> None:
+    made = await (corp.user("alice") if kind == "Users" else corp.group("Staff"))
+    path = f"/{kind}/{made}"
+    name = "title" if kind == "Users" else "externalId"
+    rename = {"op": "replace", "path": name, "value": "x"}
+    body = {
+        "PUT": {"userName": "bob", "displayName": "Bob"},
+        "PATCH": {"schemas": [PATCH_OP], "Operations": [rename]},
+        "DELETE": None,
+    }[method]
+    before = (await corp.send("GET", path)).json()
+    stale = {"if-match": 'W/"7"'}
+    refused = await corp.send(method, path, json=body, headers=stale)
+    assert refused.status_code == 412
+    assert (await corp.send("GET", path)).json() == before
+    for tag in ('W/"7", W/"1"', "*"):
+        done = await corp.send(method, path, json=body, headers={"if-match": tag})
+        assert done.status_code in {200, 204}
+        if method == "DELETE":
+            return
 
 
 @pytest.mark.parametrize(
