@@ -1,8 +1,8 @@
-"""How many trust anchors and profiles an account may have."""
+"""Rules of trust anchors and profiles: quotas, mappings, and how they are named."""
 
 import pytest
 
-from broker.errors import LimitExceeded
+from broker.errors import LimitExceeded, ValidationError
 from broker.identities import roles_anywhere as rules
 from broker.identities.accounts import require_account
 from broker.model.roles_anywhere import CertificateProfile
@@ -55,3 +55,35 @@ async def test_quotas_are_of_all_regions_together(iam: Iam) -> None:
         await make(iam, "eu-west-1")
         with pytest.raises(LimitExceeded):
             await make(iam, "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("field", "specifiers"),
+    [
+        ("x509Serial", ["CN"]),
+        ("", ["CN"]),
+        ("x509Subject", []),
+        ("x509Subject", ["CN", "DNS"]),
+        ("x509SAN", ["CN"]),
+    ],
+)
+def test_a_mapping_that_cannot_be(field: str, specifiers: list[str]) -> None:
+    with pytest.raises(ValidationError):
+        rules.check_mapping(field, specifiers)
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        (("", ""), "1-a"),
+        ((ACCOUNT, "999999999999"), ""),
+        (("us-east-1", "eu-west-1"), ""),
+        (("profile/", "trust-anchor/"), ""),
+        (("rolesanywhere", "iam"), ""),
+        (("arn:aws:", "arn:aws-cn:"), ""),
+    ],
+)
+def test_an_arn_names_what_is_here(changed: tuple[str, str], found: str) -> None:
+    arn = f"arn:aws:rolesanywhere:us-east-1:{ACCOUNT}:profile/1-a".replace(*changed)
+    assert rules.id_of(arn, "profile", ACCOUNT, "us-east-1") == found
+    assert rules.id_of("1-a", "profile", ACCOUNT, "us-east-1") == "1-a"
