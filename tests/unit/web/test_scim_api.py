@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 
 from broker.actions.scim import declare
@@ -358,3 +359,18 @@ async def test_scim_that_is_switched_off(world: SignInWorld, corp: InProcess) ->
         answer = await corp.send("GET", path)
         assert answer.status_code == 403
         assert "ScimSubject" in answer.json()["detail"]
+
+
+async def test_a_user_has_only_so_many_characters(corp: InProcess) -> None:
+    email = {"value": "v" * 1000, "display": "d" * 1000}
+    long = {"schemas": [USER], "userName": "alice", "emails": [email] * 20}
+    assert (await corp.send("POST", "/Users", json=long)).status_code == 400
+    made = await corp.user("alice")
+    assert (await corp.send("PUT", f"/Users/{made}", json=long)).status_code == 400
+
+
+async def test_of_two_tokens_none_counts(corp: InProcess) -> None:
+    request = corp.http.build_request("GET", f"{corp.at}/Users")
+    token = ("authorization", f"Bearer {corp.token}")
+    request.headers = httpx.Headers([("host", request.url.host), token, token])
+    assert (await corp.http.send(request)).status_code == 401
