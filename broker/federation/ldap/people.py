@@ -188,6 +188,11 @@ class LdapPeople:
             if filters
             else ()
         )
+        if len(found) > len(filters):
+            # The rest was cut off, and who is in it has not left.
+            raise LdapUnavailableError(
+                SEARCH, f"more than one entry has the same {attribute}"
+            )
         for entry in found:
             subject = read_subject(entry, attribute)
             state = state_of_entry(entry, now)

@@ -239,3 +239,12 @@ async def test_an_entry_that_does_not_fit_is_nobodys(
     async with people_of(slapd, tmp_path, **more) as people:
         with pytest.raises(error, match=words):
             await prove(people, username)
+
+
+async def test_nobody_is_over_whose_entry_may_have_been_cut_off(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    """Two entries of one subject leave no room for the other person's."""
+    async with people_of(slapd, tmp_path, Subject="employeeNumber") as people:
+        with pytest.raises(LdapUnavailableError, match="the same employeeNumber"):
+            await people.find_over(["7"], datetime.now(UTC))
