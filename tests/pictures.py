@@ -166,4 +166,5 @@ def _take_administration(camera: Photographer, page: Page) -> None:
     camera.take(page, "diagnosis")
 
 
-main()
+if __name__ == "__main__":  # a fork of the demo imports this module again
+    main()
