@@ -1,6 +1,7 @@
 """``broker providers``: identity providers and their operator-only options."""
 
 import base64
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -252,5 +253,8 @@ def _issuer(provider: Provider) -> str:
 
 
 def _short(value: object) -> str:
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        text = ",".join(map(str, value))
+    else:
+        text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 60 else f"{text[:60]}…"  # noqa: PLR2004  # a column

@@ -33,6 +33,14 @@ def test_all_providers_are_listed_with_their_options(cli: CommandLine) -> None:
     assert "Profile=strict" in table
 
 
+def test_options_are_listed_as_they_are_set(cli: CommandLine) -> None:
+    roles = '{"staff": ["arn:aws:iam::123456789012:role/R"]}'
+    cli("providers", "set", SAML, "AllowSha1=true", f"GroupRoles={roles}")
+    (row,) = [row for row in cli("providers", "list").splitlines() if SAML in row]
+    assert "AllowSha1=true" in row
+    assert f"GroupRoles={roles}" in row
+
+
 @pytest.mark.parametrize(
     ("arn", "setting", "option", "value"),
     [
