@@ -120,7 +120,7 @@ class InstanceState:
             raise IdentityUnusableError(f"{path} cannot be read: {error}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise IdentityUnusableError(
-                f"{path} is damaged ({error}); delete it to register anew"
+                f"{path} is damaged ({error}); delete it to register again"
             ) from error
 
     def save(self, path: Path) -> None:

@@ -259,8 +259,8 @@ def _refuse_tokens_that_end(identity: FederatedIdentity) -> None:
 def _certified(token: JoinToken) -> tuple[str, str]:
     """The trust anchor and the subject of the certificate that the token comes from.
 
-    Both are targets of marks, and empty for a token that somebody else made: what an
-    administrator admits does not end with their session.
+    Revocations can name both. Both are empty if the token was not made with a
+    certificate: a machine that an administrator admits outlives their session.
     """
     origin = read_lineage(token.lineage).origin
     anchors = (one for one in origin.targets if one.startswith(_ANCHORS))

@@ -164,7 +164,7 @@ class Leavers:
         try:
             return await self.ask()
         except (StoreUnavailableError, ConflictError) as error:
-            _log.warning("nobody is asked about", error=str(error))
+            _log.warning("cannot check for leavers", error=str(error))
         except Exception:  # noqa: BLE001  # the loop must outlive any round
             _log.exception("unexpected failure")
         return False

@@ -189,7 +189,7 @@ class UpstreamMinter:
     async def try_out(
         self, engine: Engine, account: Account, role: Role, now: datetime
     ) -> UpstreamMint:
-        """Ask for a session of fifteen minutes, which nobody gets.
+        """Request a fifteen-minute session, only to see whether it works.
 
         Raises:
             NothingMintedError, UpstreamOutcomeUnknown: as `mint` does.
