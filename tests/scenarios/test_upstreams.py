@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from tests.scenarios.installation import READER, Installation, policy, trust
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.oidc_issuer import serving
+from tests.support.older_cache import Snapshot
 from tests.support.servers import find_free_port
 from tests.support.upstream import fake_sts, granted
 
@@ -492,11 +493,14 @@ def test_a_sign_in_token_opens_the_upstreams_console_once(world: World) -> None:
     found = world.saml("Reader")
     query = login_query(world, found)
     federation = f"{world.front.broker.url}/federation"
+    cache = Snapshot(world.front.broker.folder / "data")
     with ThreadPoolExecutor(8) as threads:
         answers = list(
             threads.map(lambda _: httpx2.get(federation, params=query), range(8))
         )
     assert sorted(answer.status_code for answer in answers) == [302] + [400] * 7
+    cache.bring_back()
+    assert httpx2.get(federation, params=query).status_code == 400
     key_id = found["Credentials"]["AccessKeyId"]
     lines = world.front.broker.command(
         "audit", "--json", "--action", "signin:ConsoleLogin"
@@ -507,12 +511,15 @@ def test_a_sign_in_token_opens_the_upstreams_console_once(world: World) -> None:
     assert {one["parameters"]["Upstream"] for one in logins} == {"to-Reader"}
 
 
-def test_a_revoked_session_opens_no_console_of_the_upstream(world: World) -> None:
+@pytest.mark.parametrize("target", ["the session", "its role"])
+def test_a_revoked_session_opens_no_console_of_the_upstream(
+    world: World, target: str
+) -> None:
     found = world.saml("Reader")
     query = login_query(world, found)
-    world.front.broker.command(
-        "sessions", "revoke", found["Credentials"]["AccessKeyId"]
-    )
+    key_id = found["Credentials"]["AccessKeyId"]
+    named = key_id if target == "the session" else READER
+    world.front.broker.command("sessions", "revoke", named)
     time.sleep(1.2)  # until the worker knows
     answer = httpx2.get(f"{world.front.broker.url}/federation", params=query)
     assert answer.status_code == 400
