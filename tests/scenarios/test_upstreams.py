@@ -343,6 +343,7 @@ def test_a_revocation_says_that_it_does_not_reach_there(world: World) -> None:
         assert "aws:TokenIssueTime" in json.dumps(printed)
     shown = json.loads(command("sessions", "show", key_id))
     assert (shown["state"], shown["upstream"]) == ("revoked", "to-Reader")
+    time.sleep(1.2)  # until the worker knows
     assert signin_token(world, answer).status_code == 400
     other = world.front.web_identity()
     command("sessions", "revoke", READER)
