@@ -53,6 +53,7 @@ from tests.support.servers import (
     start_postgresql,
     start_redis,
 )
+from tests.support.waiting import until
 
 ACCOUNT = AccountId("000000000001")
 
@@ -141,8 +142,7 @@ async def test_without_postgresql_everything_is_refused_until_it_is_back(
     await is_refused(lambda: own_ledger.find("m0"))
     assert not own_ledger.is_behind
     await own_ledger.append(make_record("read"))
-    await asyncio.sleep(0.3)
-    assert own_ledger.is_behind
+    await until(lambda: own_ledger.is_behind)
     own_postgresql.start()
     await recovers(mint)
     await recovers(own_directory.generations)
@@ -152,11 +152,7 @@ async def test_without_postgresql_everything_is_refused_until_it_is_back(
             make_record("m2"),
             ReplayMark(make_mark("m1").key, "m2", make_mark("m1").expires_at),
         )
-    for _ in range(60):
-        if not own_ledger.is_behind:
-            break
-        await asyncio.sleep(0.05)
-    assert not own_ledger.is_behind
+    await until(lambda: not own_ledger.is_behind)
     assert await own_ledger.find("read") is not None
 
 
@@ -453,9 +449,7 @@ async def test_a_mint_that_comes_while_the_spool_is_emptied_is_written(
 
 
 async def is_emptied(spool: Spool) -> None:
-    async with asyncio.timeout(20):
-        while not spool.is_empty:  # noqa: ASYNC110  # a file knows no events
-            await asyncio.sleep(0.01)
+    await until(lambda: spool.is_empty)
 
 
 class SteppedLedger(PostgresqlLedger):
@@ -754,17 +748,12 @@ async def test_a_locked_sqlite_refuses_mints_and_spools_the_rest(
     blocker.execute("BEGIN IMMEDIATE")
     await is_refused(lambda: ledger.mint(make_record("1"), make_mark("1")))
     await ledger.append(make_record("2"))
-    await asyncio.sleep(0.3)
-    assert not spool.is_empty
+    await until(lambda: not spool.is_empty)
     assert ledger.is_behind
     blocker.execute("ROLLBACK")
     blocker.close()
     await ledger.mint(make_record("1"), make_mark("1"))
-    for _ in range(60):
-        if not ledger.is_behind:
-            break
-        await asyncio.sleep(0.05)
-    assert not ledger.is_behind
+    await until(lambda: not ledger.is_behind)
     assert spool.is_empty
     assert await ledger.find("2") is not None
     await ledger.close()

@@ -17,6 +17,7 @@ from broker.agent.credentials import V1, V2, Credentials, Grant
 from broker.agent.identity import IdentityEndedError
 from broker.agent.keeper import Keeper
 from broker.agent.outputs import CredentialsFile
+from tests.support.waiting import until
 
 WEB = Grant(
     account="111122223333",
@@ -77,12 +78,6 @@ async def keeping(
     keeper.close()
     with pytest.raises(asyncio.CancelledError):
         await task
-
-
-async def until(done: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not done():  # noqa: ASYNC110  # what it waits for has no event
-            await asyncio.sleep(0.005)
 
 
 def key(found: Credentials | None) -> str:

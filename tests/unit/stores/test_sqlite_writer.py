@@ -25,6 +25,7 @@ from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.times import to_micros
 from broker.stores.urls import SqliteLocation
 from tests.support.tables import lay_tables_at
+from tests.support.waiting import until
 
 
 class Wrapped:
@@ -163,12 +164,13 @@ async def test_rows_of_a_failed_commit_are_spooled_and_written_once(
 ) -> None:
     await writer.mint(make_row("0"), None)
     let_the_next_commit_fail(writer, commits=True)
+    spool = writer._spool
+    assert spool is not None
     writer.append(make_row("1"))
-    await asyncio.sleep(0.2)
+    await until(lambda: not spool.is_empty)
     await writer.mint(make_row("2"), None)
+    await until(lambda: spool.is_empty)
     assert await writer.run(count) == 3
-    assert writer._spool is not None
-    assert writer._spool.is_empty
 
 
 async def test_a_spool_that_cannot_be_read_stops_no_one(path: Path) -> None:
@@ -240,9 +242,7 @@ async def test_a_record_refused_while_the_spool_is_emptied_is_not_lost(
     spool.put([make_row(f"{n}") for n in range(250)])
     writer = Stepped(path, spool)
     writer.start()
-    async with asyncio.timeout(20):
-        while not spool.is_empty:  # noqa: ASYNC110  # a file knows no events
-            await asyncio.sleep(0.01)
+    await until(lambda: spool.is_empty)
     assert await writer.run(count) == 251
     await writer.close()
 
