@@ -7,12 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.model.account import AccountId
-from broker.stores.directory.freshness import (
-    POLL_SECONDS,
-    TRUST_SECONDS,
-    Freshness,
-)
+from broker.stores.directory.freshness import TRUST_SECONDS, Freshness
 from broker.stores.errors import StoreUnavailableError
+from tests.support.waiting import until
 
 ACCOUNT = AccountId("000000000001")
 OTHER = AccountId("000000000002")
@@ -405,14 +402,18 @@ async def test_the_background_poll_sees_a_change_and_outlives_an_outage(
         def monotonic(self) -> float:
             return asyncio.get_running_loop().time()
 
+    async def poll() -> None:
+        asked = len(world.asked)
+        await until(lambda: len(world.asked) > asked)
+
     fresh = Freshness(world, RealClock())
     await fresh.start()
     await fresh.get(ACCOUNT, "k", world.load)
     world.away = True
-    await asyncio.sleep(POLL_SECONDS * 1.5)
+    await poll()
     world.away = False
     world.change("second")
-    await asyncio.sleep(POLL_SECONDS * 1.5)
+    await poll()
     assert await recall(fresh, "k") is NOTHING
     assert fresh.age_seconds < 1
     await fresh.close()
