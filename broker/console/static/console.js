@@ -17,8 +17,10 @@ showLocalTimes(document);
 // Times are sent in UTC, and typed in the viewer's own zone.
 const typed = [...document.querySelectorAll("input[data-utc]")];
 for (const field of typed) {
-  const at = new Date(`${field.value}Z`);
-  if (!Number.isNaN(at.valueOf())) {
+  const at = new Date(`${field.defaultValue}Z`);
+  // What a browser restored, or someone typed before this script came, is local already.
+  const sent = new Date(field.value).valueOf() === new Date(field.defaultValue).valueOf();
+  if (sent && !Number.isNaN(at.valueOf())) {
     field.value = new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
   }
 }
@@ -255,7 +257,7 @@ if (filter) {
   const none = document.querySelector("[data-filter-none]");
   let chosen = roles.find((role) => radioOf(role).checked);
   form.addEventListener("change", (event) => { chosen = event.target.closest(".saml-role"); });
-  filter.addEventListener("input", () => {
+  const narrow = () => {
     const wanted = filter.value.trim().toLowerCase();
     for (const account of document.querySelectorAll(".saml-account")) {
       const named = account.querySelector(".saml-account-name").textContent;
@@ -273,7 +275,9 @@ if (filter) {
     for (const role of roles) {
       radioOf(role).checked = !role.hidden && (hits.length === 1 || role === chosen);
     }
-  });
+  };
+  filter.addEventListener("input", narrow);
+  if (filter.value) narrow(); // typed before this script came
   filter.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();

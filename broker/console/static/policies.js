@@ -9,11 +9,11 @@ for (const area of document.querySelectorAll("textarea[data-lines]")) {
   area.before(gutter);
   const link = document.querySelector("[data-goto]");
   const [start, end] = link ? link.dataset.goto.split(" ").map(Number) : [0, 0];
-  const typed = area.value;
+  const sent = area.defaultValue; // which the mistake is in, whatever was typed since
   const number = () => {
     const lines = area.value.split("\n").length;
     // The mistake's line is marked until the text is another.
-    const wrong = link && area.value === typed ? typed.slice(0, start).split("\n").length : 0;
+    const wrong = link && area.value === sent ? sent.slice(0, start).split("\n").length : 0;
     gutter.replaceChildren();
     for (let line = 1; line <= lines; line += 1) {
       const shown = document.createElement("span");
@@ -35,14 +35,14 @@ for (const area of document.querySelectorAll("textarea[data-lines]")) {
       area.focus();
       area.setSelectionRange(start, Math.max(start + 1, end));
       const height = Number.parseFloat(getComputedStyle(area).lineHeight);
-      area.scrollTop = Math.max(0, (typed.slice(0, start).split("\n").length - 4) * height);
+      area.scrollTop = Math.max(0, (sent.slice(0, start).split("\n").length - 4) * height);
     });
   }
 }
 
 for (const editor of document.querySelectorAll(".editor")) {
   const form = editor.closest("form");
-  let typed = false;
+  let typed = [...form.elements].some((one) => one.defaultValue !== undefined && one.value !== one.defaultValue);
   form.addEventListener("input", () => { typed = true; });
   form.addEventListener("submit", () => { typed = false; });
   window.addEventListener("beforeunload", (event) => { if (typed) event.preventDefault(); });
