@@ -39,6 +39,11 @@ _ANSWER_MAX_BYTES = 2_097_152
 """Of one answer, or one page of it."""
 
 _PAGE = 100
+_LIMITS = frozenset(
+    {LDAPResultCode.SIZE_LIMIT_EXCEEDED, LDAPResultCode.ADMIN_LIMIT_EXCEEDED}
+)
+"""What a server says of a list that is too long for it."""
+
 _LAST = (BindResponse, SearchResultDone, ExtendedResponse)
 """The messages that end an answer."""
 
@@ -56,6 +61,16 @@ class LdapUnavailableError(Exception):
     def __init__(self, stage: str, message: str) -> None:
         super().__init__(message)
         self.stage = stage
+
+
+class UnusableEntriesError(LdapUnavailableError):
+    """The servers answered, but what they have of some people cannot be used.
+
+    It says nothing of the servers: the same question to another is answered alike.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(SEARCH, message)
 
 
 CONNECT, SECURE, BIND, SEARCH = "connect", "TLS", "service bind", "search"
@@ -148,11 +163,11 @@ class LdapConnection:
                 attributes=attributes,
                 controls=controls,
             )
-            cookie = await self._collect(found, most)
+            cookie = await self._collect(found, most, paged=paged)
             if not cookie or len(found) > most:
                 return tuple(found[: most + 1])
 
-    async def _collect(self, found: list[Entry], most: int) -> bytes:
+    async def _collect(self, found: list[Entry], most: int, *, paged: bool) -> bytes:
         """Add a page's entries; returns the cookie of the next page, if there is one."""
         *messages, last = await self._exchange(SEARCH)
         if not isinstance(last, SearchResultDone):
@@ -165,6 +180,11 @@ class LdapConnection:
             for message in messages
             if isinstance(message, SearchResultEntry)
         )
+        if paged and last.result.result_code in _LIMITS:
+            raise UnusableEntriesError(
+                f"{self.server} answers {last.result.result_code.name} after"
+                f" {len(found)} entries"
+            )
         self._require_found(last, len(found), most)
         for control in last.controls:
             if isinstance(control, PagedResultControl):

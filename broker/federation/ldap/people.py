@@ -11,9 +11,9 @@ from datetime import datetime
 from functools import partial
 
 from broker.federation.ldap.connection import (
-    SEARCH,
     LdapConnection,
     LdapUnavailableError,
+    UnusableEntriesError,
 )
 from broker.federation.ldap.directories import LdapDirectory, LdapServer
 from broker.federation.ldap.servers import LdapServers
@@ -190,9 +190,7 @@ class LdapPeople:
         )
         if len(found) > len(filters):
             # The rest was cut off, and who is in it has not left.
-            raise LdapUnavailableError(
-                SEARCH, f"more than one entry has the same {attribute}"
-            )
+            raise UnusableEntriesError(f"more than one entry has the same {attribute}")
         for entry in found:
             subject = read_subject(entry, attribute)
             state = state_of_entry(entry, now)
@@ -292,14 +290,13 @@ class LdapPeople:
         """What identifies the entry permanently.
 
         Raises:
-            LdapUnavailableError: it has no such attribute, or none that can be read.
+            UnusableEntriesError: it has no such attribute, or none that can be read.
         """
         subject = read_subject(entry, self._directory.subject)
         if not subject:
-            raise LdapUnavailableError(
-                SEARCH,
+            raise UnusableEntriesError(
                 f"{entry.dn} has no {self._directory.subject}; may"
-                f" {self._directory.bind_dn} read it?",
+                f" {self._directory.bind_dn} read it?"
             )
         return subject
 
@@ -309,7 +306,7 @@ class LdapPeople:
         """The names of the person's groups, each once.
 
         Raises:
-            LdapUnavailableError: there are too many, or they nest too deeply.
+            UnusableEntriesError: there are too many, or they nest too deeply.
         """
         known: dict[str, str] = {}
         members = [person.dn]
@@ -323,14 +320,14 @@ class LdapPeople:
                         known[group.dn] = self._name_of(group)
                         new.append(group.dn)
             if len(known) > GROUPS_MAX:
-                raise LdapUnavailableError(
-                    SEARCH, f"{person.dn} is in more than {GROUPS_MAX} groups"
+                raise UnusableEntriesError(
+                    f"{person.dn} is in more than {GROUPS_MAX} groups"
                 )
             if not new or not self._directory.follows_groups:
                 return tuple(sorted({name for name in known.values() if name}))
             members = new
-        raise LdapUnavailableError(
-            SEARCH, f"the groups of {person.dn} nest more than {_LEVELS_MAX} deep"
+        raise UnusableEntriesError(
+            f"the groups of {person.dn} nest more than {_LEVELS_MAX} deep"
         )
 
     async def _groups_with(

@@ -19,6 +19,7 @@ from broker.federation.ldap.connection import (
     Dialler,
     LdapConnection,
     LdapUnavailableError,
+    UnusableEntriesError,
 )
 from broker.federation.ldap.directories import LdapDirectory, LdapServer
 from broker.model.secret import Secret
@@ -68,6 +69,8 @@ class LdapServers:
             if idle is not None:
                 try:
                     return await self._use(idle, step)
+                except UnusableEntriesError:
+                    raise
                 except LdapUnavailableError:
                     # It may have been closed just now; a new one tells. Those that
                     # are as old would make it take as long again.
@@ -172,6 +175,8 @@ class LdapServers:
         for server in self._in_order(now):
             try:
                 value = await step(server)
+            except UnusableEntriesError:
+                raise
             except LdapUnavailableError as error:
                 problem = problem or error
                 self._failed_at[server] = time.monotonic()

@@ -1,6 +1,6 @@
 """People of a real slapd: found, proved, refused; and what a hostile name can do."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -239,6 +239,30 @@ async def test_an_entry_that_does_not_fit_is_nobodys(
     async with people_of(slapd, tmp_path, **more) as people:
         with pytest.raises(error, match=words):
             await prove(people, username)
+
+
+UNUSABLE: dict[
+    str, tuple[dict[str, str], Callable[[LdapPeople], Awaitable[object]]]
+] = {
+    "groups in groups without end": ({}, lambda people: prove(people, "hal")),
+    "more than one of a subject": (
+        {"Subject": "employeeNumber"},
+        lambda people: people.find_over(["7"], datetime.now(UTC)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+async def test_one_persons_entries_keep_nobody_else_out(
+    slapd: Slapd, tmp_path: Path, case: str
+) -> None:
+    """The servers answered: they are not avoided, and nobody else is refused."""
+    more, ask = UNUSABLE[case]
+    async with people_of(slapd, tmp_path, **more) as people:
+        with pytest.raises(LdapUnavailableError):
+            await ask(people)
+        with pytest.raises(PersonRefusedError):
+            await prove(people, "joe", "wrong")
 
 
 async def test_nobody_is_over_whose_entry_may_have_been_cut_off(

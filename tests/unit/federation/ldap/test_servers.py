@@ -541,6 +541,41 @@ async def test_pages_without_end_are_left_at_the_bound(
     assert len(asked) == 11
 
 
+@pytest.mark.parametrize(
+    "code", [LDAPResultCode.SIZE_LIMIT_EXCEEDED, LDAPResultCode.ADMIN_LIMIT_EXCEEDED]
+)
+async def test_a_list_that_is_too_long_for_its_server_keeps_nobody_else_out(
+    slapd: Slapd, tmp_path: Path, code: LDAPResultCode
+) -> None:
+    def cuts_groups_off(session: LDAPServer, message: Any) -> None:
+        if _bound(session, message):
+            return
+        session.search_result_entry(
+            message.message_id,
+            "uid=ann",
+            [
+                PartialAttribute(name=name, values=[b"ann"])
+                for name in ("entryUUID", "uid", "cn")
+            ],
+        )
+        is_paged = bool(message.controls)
+        session.search_result_done(
+            message.message_id,
+            result_code=code if is_paged else LDAPResultCode.SUCCESS,
+        )
+
+    async with (
+        serving(answering(cuts_groups_off)) as server,
+        people_of(slapd, tmp_path, server, AllowPlaintext=True) as people,
+    ):
+        with pytest.raises(LdapUnavailableError, match=code.name) as cut:
+            await prove(people)
+        # The servers are asked again for the next one.
+        with pytest.raises(LdapUnavailableError, match=code.name) as again:
+            await prove(people)
+        assert again.value is not cut.value
+
+
 def _finds_nobody(session: LDAPServer, message: Any) -> None:
     if not _bound(session, message):
         session.search_result_done(message.message_id)
