@@ -4,7 +4,6 @@ A row for each person whose sessions may live. It grants nothing: it says whom t
 about again.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +22,6 @@ KEPT = timedelta(hours=37)
 """From the last that was made of it; no session and no revocation lasts longer."""
 
 _RENEWED_AFTER = timedelta(hours=1)
-_REMEMBERED = 10_000
 _C = LDAP_SIGN_INS.c
 
 
@@ -45,13 +43,16 @@ class LdapSignIns:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._noted: OrderedDict[tuple[str, str], datetime] = OrderedDict()
 
     async def note(self, sign_in: LdapSignIn, now: datetime) -> None:
         """Ask about this person from now on; durable when it returns."""
-        key = (sign_in.provider_id, sign_in.subject)
-        noted = self._noted.get(key)
-        if noted is not None and now - noted < _RENEWED_AFTER:
+        # Read each time: another worker forgets whom it found to be gone.
+        known = await self._database.rows(
+            select(_C.until).where(
+                _C.provider_id == sign_in.provider_id, _C.subject == sign_in.subject
+            )
+        )
+        if known and known[0].until > to_micros(now + KEPT):
             return
         async with self._database.connection() as connection:
             make: Any = (
@@ -76,10 +77,6 @@ class LdapSignIns:
                     )
                 )
                 await connection.commit()
-        self._noted[key] = now
-        self._noted.move_to_end(key)
-        if len(self._noted) > _REMEMBERED:
-            self._noted.popitem(last=False)
 
     async def ask_soon(self, provider_id: str, subject: str) -> None:
         """Let this person be the next to be asked about."""
@@ -124,8 +121,6 @@ class LdapSignIns:
     async def forget(self, sign_ins: Iterable[LdapSignIn], now: datetime) -> None:
         """Ask no more about these, nor about any whose time is over."""
         gone = [(one.provider_id, one.subject) for one in sign_ins]
-        for key in gone:
-            self._noted.pop(key, None)
         which = or_(
             tuple_(_C.provider_id, _C.subject).in_(gone), _C.until <= to_micros(now)
         )

@@ -101,6 +101,15 @@ async def test_who_left_is_forgotten_and_noted_again(database: Database) -> None
     assert await due(sign_ins, later + timedelta(minutes=1)) == {"a", "b"}
 
 
+async def test_whom_another_worker_forgot_is_noted_again(database: Database) -> None:
+    """It found them to be gone, and a moment later they are back."""
+    one, other = LdapSignIns(database), LdapSignIns(database)
+    await one.note(person("a"), AT)
+    await other.forget([person("a")], AT)
+    await one.note(person("a"), AT)
+    assert await due(other, AT + timedelta(minutes=1)) == {"a"}
+
+
 async def test_providers_are_kept_and_their_end_is_marked(
     directory: SqlDirectory,
 ) -> None:
