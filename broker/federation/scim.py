@@ -24,6 +24,9 @@ NOT_ADMITTED = "SCIM: "
 """How the detail of such a refusal begins."""
 
 _INACTIVE = "The directory of the identity provider says that you are not active."
+_CHANGED = (
+    "The directory of the identity provider has just changed what it says of you."
+)
 _NOT_THERE = "The directory of the identity provider does not know you."
 
 
@@ -144,10 +147,11 @@ def _unknown(
 
 
 def _require_settled(person: ProvisionedUser, now: datetime) -> None:
-    """Refuse a person who is active again while workers still learn of their end."""
+    """Refuse a person for as long as workers still learn of their last change."""
     if person.not_before is not None and now <= person.not_before:
         raise NotAdmitted(
-            _INACTIVE,
-            f"{person.user_id} was inactive until a moment ago",
+            _CHANGED,
+            f"{person.user_id} was inactive, in other groups or had another name until a"
+            " moment ago",
             advice="Try again in a few seconds.",
         )

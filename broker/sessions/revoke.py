@@ -61,16 +61,19 @@ async def revoke_issued_before(
     target: str,
     now: datetime,
     before: datetime | None = None,
+    settling: timedelta = timedelta(0),
     reason: str = "",
 ) -> None:
     """End every session of a target that was issued up to now, or before a time.
+
+    Sessions that are issued while the end is ``settling`` are ended, too.
 
     ``target`` is the unique id of a user or role, the id of a long-term key, a
     provider's ARN, the account's number, or what ``broker.sessions.lineage`` has for a subject or source identity.
     What came from those sessions ends with them.
     """
     # The millisecond of the revocation itself counts as before it.
-    now_ms = int(now.timestamp() * 1000) + 1
+    now_ms = int((now + settling).timestamp() * 1000) + 1
     before_ms = now_ms if before is None else int(before.timestamp() * 1000)
     await _revoke(
         change,

@@ -4,7 +4,7 @@ Source: RFC 7644 7; RFC 6750 5.
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -231,6 +231,8 @@ async def test_a_new_name_ends_what_the_old_one_had(
     await corp.patch(f"/Users/{user}", renamed)
     assert (await before.get("/console/")).status_code != 200
     assert not await comes_in(world), "nobody has the old name now"
+    assert not await comes_in(world, subject="alice.jones"), "not yet known everywhere"
+    world.clock.move(SETTLED)
     assert await comes_in(world, subject="alice.jones")
 
 
@@ -251,7 +253,7 @@ async def test_another_attribute_and_another_claim(world: SignInWorld) -> None:
     renamed = {"op": "replace", "path": "externalId", "value": "o-9"}
     await corp.patch(f"/Users/{user}", renamed)
     assert (await browser.get("/console/")).status_code != 200
-    world.clock.move(1)
+    world.clock.move(SETTLED)
     browser = await enter(world, **attributes("o-9"))
     assert browser is not None
     await corp.deactivate(user)
@@ -380,6 +382,53 @@ async def test_who_leaves_a_group_with_roles_signs_in_again(
     assert not await comes_in(world, **grouped())
 
 
+CHANGES: Mapping[str, Leave] = {
+    **LEAVES,
+    "person renamed": lambda corp, _group, user: corp.patch(
+        f"/Users/{user}", {"op": "replace", "path": "externalId", "value": "o-9"}
+    ),
+}
+
+
+@pytest.mark.parametrize("most", [1, 1000])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_what_another_worker_gives_by_the_old_groups_is_ended(
+    world: SignInWorld, change: Leave, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It learns of the change up to a second later."""
+    monkeypatch.setattr(groups, "MEMBERS_MAX", most)
+    corp = await open_directory(
+        world, GroupRoles=TABLE, ScimSubject="externalId", ScimClaim="oid"
+    )
+    user = await corp.user("alice", externalId="o-7")
+    bob = await corp.user("bob", externalId="o-8")
+    admins = await corp.group("Admins", user, bob)
+    knobs = {"attributes": {"oid": ["o-7"]}}
+    browser = await enter(world, **knobs)
+    assert browser is not None
+    admission = world.services.federated._admission
+    stale = await admission._people.provisioned_person(
+        ACCOUNT, f"SAMLSP{ACCOUNT}AAAA", "externalId", "o-7"
+    )
+    assert (await change(corp, admins, user)).status_code in {200, 204}
+
+    class Stale:
+        async def provisioned_person(self, *_asked: Any) -> Any:
+            return stale
+
+    admission._people = Stale()
+    try:
+        world.clock.move(0.9)
+        late = world.browser()
+        posted = await late.post(DOOR, data={"SAMLResponse": world.response(**knobs)})
+        assert posted.status_code == 303, text_of(posted)
+        await late.get(posted.headers["location"])
+    finally:
+        admission._people = world.services.fresh
+    assert (await late.get("/console/")).status_code != 200
+    assert (await browser.get("/console/")).status_code != 200
+
+
 async def test_when_too_many_leave_a_group_everyone_signs_in_again(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -394,6 +443,7 @@ async def test_when_too_many_leave_a_group_everyone_signs_in_again(
     world.clock.move(1)
     assert (await corp.send("DELETE", f"/Groups/{admins}")).status_code == 204
     assert (await carol.get("/console/")).status_code != 200
+    world.clock.move(SETTLED)
     assert await comes_in(world, subject="carol", **grouped())
 
 

@@ -3,7 +3,7 @@
 The token is the permission: it is of one provider, and so is all that it reaches.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,8 +132,14 @@ async def end_person(terms: Terms, call: Call, user: ProvisionedUser) -> None:
     )
 
 
-async def end_sessions_of(call: Call, user_ids: Iterable[str], reason: str) -> None:
-    """Have people sign in again: what they may do has changed."""
+async def end_sessions_of(call: Call, user_ids: Collection[str], reason: str) -> None:
+    """Have people sign in again: what they may do has changed.
+
+    They can in a moment, when every worker knows of it.
+    """
+    await call.change.delay_provisioned_users(
+        call.account, user_ids, call.now + SETTLING
+    )
     for user_id in user_ids:
         await revoke_person(
             call.change,
@@ -142,6 +148,7 @@ async def end_sessions_of(call: Call, user_ids: Iterable[str], reason: str) -> N
             subject="",
             person=user_id,
             now=call.now,
+            settling=SETTLING,
             reason=reason,
         )
 
@@ -153,6 +160,7 @@ async def end_all_sessions(terms: Terms, call: Call) -> None:
         account=call.account,
         target=terms.provider.arn,
         now=call.now,
+        settling=SETTLING,
         reason="many people were removed from a group",
     )
 

@@ -1,10 +1,11 @@
 """People and groups that directories provision by SCIM, and their tokens."""
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Table, Text, delete, func, literal, select
+from sqlalchemy import Table, Text, delete, func, literal, select, update
 from sqlalchemy.sql import ColumnElement
 
 from broker.model.account import AccountId
@@ -32,6 +33,7 @@ from broker.stores.schema import (
     PROVISIONED_USERS,
     SCIM_TOKENS,
 )
+from broker.stores.times import to_micros
 
 _PEOPLE_MAX = 5
 """Of one attribute's value; more than one is ambiguous already."""
@@ -266,6 +268,16 @@ class ProvisioningWrites(ProvisioningReads, Writes):
             if known is not None:
                 raise AlreadyExistsError("user")
         await self.update_entity(_USER_TABLE, user, "user_id")
+
+    async def delay_provisioned_users(
+        self, account: AccountId, user_ids: Collection[str], until: datetime
+    ) -> None:
+        for some in batches(user_ids):
+            await self.run(
+                update(PROVISIONED_USERS)
+                .where(_USERS.account == account, _USERS.user_id.in_(some))
+                .values(not_before=to_micros(until))
+            )
 
     async def forget_provisioned_user(self, user: ProvisionedUser) -> None:
         await self.delete_by(

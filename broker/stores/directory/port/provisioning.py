@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from broker.model.account import AccountId
@@ -112,6 +113,12 @@ class ProvisioningChange(ProvisioningReader, EntityCounter, Protocol):
     async def insert_provisioned_user(self, user: ProvisionedUser) -> None: ...
 
     async def update_provisioned_user(self, user: ProvisionedUser) -> None: ...
+
+    async def delay_provisioned_users(
+        self, account: AccountId, user_ids: Collection[str], until: datetime
+    ) -> None:
+        """Admit these people only after that time: their sessions have been ended."""
+        ...
 
     async def forget_provisioned_user(self, user: ProvisionedUser) -> None:
         """Remove a deleted user's row permanently."""
