@@ -23,12 +23,18 @@ from sqlalchemy.sql import Executable
 
 from broker.stores.change_queue import ChangeQueue, SharedSession, StatementResult
 from broker.stores.connect import POOL_WAIT_SECONDS
-from broker.stores.errors import ConflictError, StoreUnavailableError
+from broker.stores.errors import (
+    ConflictError,
+    StoreUnavailableError,
+    UnstorableTextError,
+)
 from broker.stores.sqlite_engine import SqliteEngine
 from broker.stores.urls import DatabaseLocation, SqliteLocation
 
 # serialization_failure and deadlock_detected: the transaction was rolled back.
 _COLLISIONS = frozenset({"40001", "40P01"})
+_UNSTORABLE = "22021"
+"""character_not_in_repertoire: a NUL, which SQLite would take."""
 
 
 @contextmanager
@@ -42,8 +48,11 @@ def translate_errors() -> Iterator[None]:
         # Callers look names up before they write them, so another transaction won.
         raise ConflictError("another transaction took the same name") from error
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) in _COLLISIONS:
+        state = getattr(error.orig, "sqlstate", None)
+        if state in _COLLISIONS:
             raise ConflictError("the transaction collided with another") from error
+        if state == _UNSTORABLE:
+            raise UnstorableTextError("a text has a NUL") from error
         raise StoreUnavailableError("the database did not answer") from error
     except (PoolTimeoutError, OSError, TimeoutError) as error:
         raise StoreUnavailableError("the database cannot be reached") from error

@@ -5,6 +5,7 @@ from broker.errors import (
     ConcurrentModification,
     OperatorError,
     ServiceUnavailable,
+    ValidationError,
 )
 
 
@@ -36,6 +37,10 @@ class ConflictError(StoreFailedError):
     """The transaction collided with another writer's."""
 
 
+class UnstorableTextError(StoreFailedError):
+    """A text of the statement has a character that the database cannot store."""
+
+
 class InvalidMarkerError(ValueError):
     """A page marker is not one of this listing's."""
 
@@ -51,6 +56,8 @@ def refusal_of(failure: StoreFailedError) -> BrokerError:
             " object were submitted simultaneously. Wait a few minutes and submit"
             " your request again."
         )
+    if isinstance(failure, UnstorableTextError):
+        return ValidationError("The request has a character that cannot be stored.")
     if isinstance(failure, OutcomeUnknownError):
         return ServiceUnavailable(_UNKNOWN, detail=f"its outcome is unknown: {failure}")
     return ServiceUnavailable(detail=f"a store is away: {failure}")

@@ -6,6 +6,7 @@ import urllib.request
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.scenarios.installation import ADMIN, Installation, policy
 from tests.support.broker import ACCOUNT, Key
@@ -30,7 +31,10 @@ def token(installation: Installation) -> str:
 
 
 def ask(installation: Installation, token: str, request: Signed) -> dict[str, Any]:
-    told = {"Request": request.described(Body="")}
+    return post(installation, token, {"Request": request.described(Body="")})
+
+
+def post(installation: Installation, token: str, told: object) -> dict[str, Any]:
     asked = urllib.request.Request(
         f"{installation.broker.url}/decisions",
         data=json.dumps(told).encode(),
@@ -73,6 +77,27 @@ def test_both_are_decided_recorded_and_revoked(
         assert time.monotonic() < deadline
     assert answer["Refusal"]["Code"] == "ExpiredToken"
     assert decided(person, "GET")["Allowed"]
+
+
+def test_a_name_that_cannot_be_stored_is_no_outage(
+    installation: Installation, token: str
+) -> None:
+    nobody = f"arn:aws:iam::{ACCOUNT}:user/ann\0"
+    asked = {"Principal": nobody, "Actions": ["execute-api:Invoke"]}
+    assert post(installation, token, asked)["Refusal"]["Code"] == "NoSuchEntity"
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": nobody},
+        "Action": "sts:AssumeRole",
+    }
+    with pytest.raises(ClientError) as refused:
+        installation.iam.create_role(
+            RoleName="Nobodys",
+            AssumeRolePolicyDocument=json.dumps(
+                {"Version": "2012-10-17", "Statement": trust}
+            ),
+        )
+    assert refused.value.response["Error"]["Code"] == "MalformedPolicyDocument"
 
 
 def recorded(installation: Installation, event_id: str) -> list[dict[str, Any]]:

@@ -26,7 +26,13 @@ from broker.stores.directory.entity_tables import (
     load_mapping,
     name_key,
 )
-from broker.stores.directory.statements import Reads, Writes, arn_key, under_path
+from broker.stores.directory.statements import (
+    NUL,
+    Reads,
+    Writes,
+    arn_key,
+    under_path,
+)
 from broker.stores.schema import (
     ATTACHMENTS,
     MANAGED_POLICIES,
@@ -43,6 +49,8 @@ class PolicyReads(Reads):
     """See ``DirectoryReader``."""
 
     async def find_policy(self, account: AccountId, name: str) -> ManagedPolicy | None:
+        if NUL in name:
+            return None
         row = await self.find_row(
             _select_policies(account).where(
                 MANAGED_POLICIES.c.name_key == name_key(name)

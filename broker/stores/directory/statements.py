@@ -17,6 +17,9 @@ from broker.stores.errors import AlreadyExistsError, InvalidMarkerError
 Item = TypeVar("Item")
 Parameters = Mapping[str, object]
 
+NUL = "\0"
+"""A character that no stored text has; PostgreSQL refuses statements with it."""
+
 _KEY = "key_"
 _IDS_A_QUERY = 500
 
@@ -39,6 +42,8 @@ class Reads(Protocol):
 
     async def find_by(self, table: Table, **values: object) -> AnyRow | None:
         """The row of a table whose columns have these values, or None."""
+        if any(isinstance(value, str) and NUL in value for value in values.values()):
+            return None
         return await self.find_row(_select_by(table, tuple(values)), values)
 
     async def find_entity(
@@ -233,6 +238,6 @@ def _read_marker(marker: str) -> str:
         key = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
         raise InvalidMarkerError("the marker is not one of this list's") from error
-    if "\0" in key:
+    if NUL in key:
         raise InvalidMarkerError("the marker is not one of this list's")
     return key

@@ -24,8 +24,14 @@ from broker.model.entities import (
 from broker.model.page import PageRequest
 from broker.model.revocation import Revocation
 from broker.stores.directory.sql import SqlDirectory
-from broker.stores.errors import AlreadyExistsError, InvalidMarkerError
+from broker.stores.errors import (
+    AlreadyExistsError,
+    InvalidMarkerError,
+    UnstorableTextError,
+    refusal_of,
+)
 from broker.stores.ledger.port import Ledger
+from broker.stores.urls import DatabaseLocation, SqliteLocation
 
 ACCOUNT = AccountId("000000000001")
 OTHER = AccountId("000000000002")
@@ -217,6 +223,32 @@ async def test_absent_entities_read_as_none(directory: SqlDirectory) -> None:
     assert await directory.find_oidc_provider(ACCOUNT, "x") is None
     assert await directory.list_attachments(ACCOUNT, "x") == ()
     assert (await directory.list_users(ACCOUNT, "/", PageRequest())).items == ()
+
+
+async def test_a_name_with_a_nul_is_nobodys(directory: SqlDirectory) -> None:
+    """Documents and questions in JSON can name it; PostgreSQL cannot even look."""
+    name = "Ann\0"
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_account(make_account())
+        assert await change.find_user(ACCOUNT, name) is None
+        assert await change.find_role(ACCOUNT, name) is None
+        assert await change.find_policy(ACCOUNT, name) is None
+        assert await change.find_access_key(name) is None
+        assert await change.find_resource_policy(ACCOUNT, name) is None
+    assert await directory.find_user(ACCOUNT, name) is None
+    assert await directory.find_account(ACCOUNT) is not None
+
+
+async def test_a_nul_is_no_outage(
+    directory: SqlDirectory, location: DatabaseLocation
+) -> None:
+    search = directory.list_roles_with(ACCOUNT, "a\0", PageRequest())
+    if isinstance(location, SqliteLocation):
+        assert (await search).items == ()
+        return
+    with pytest.raises(UnstorableTextError) as failed:
+        await search
+    assert refusal_of(failed.value).status == 400
 
 
 async def test_names_are_found_and_unique_without_regard_to_case(
