@@ -47,8 +47,13 @@ _UNAVAILABLE = 503
 _LIFE_MAX = timedelta(hours=37)
 """AWS's longest sessions are 36 hours, and clocks differ."""
 
-_KEY_ID = re.compile(r"[!-~]{1,128}")
+_KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_SECRET = re.compile(r"[A-Za-z0-9+/=._-]+")
+"""People paste them into shells, and agents write them to configuration files."""
+
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9._:-]{0,127}")
 _IN_HEADERS = re.compile(r"[!-~]+")
+_IN_ADDRESSES = re.compile(r"[!-~]{1,8192}")
 _NOT_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -191,9 +196,12 @@ class UpstreamClient:
                 "getSigninToken", f"it answered {answer.status_code}"
             )
         try:
-            return str(answer.json()["SigninToken"])
+            token = answer.json()["SigninToken"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UpstreamUnclearError("the answer has no SigninToken") from error
+        if not isinstance(token, str) or not _IN_ADDRESSES.fullmatch(token):
+            raise UpstreamUnclearError("the SigninToken cannot be one")
+        return token
 
     async def seconds_ahead(self, account: AccountId, url: str) -> float | None:
         """How far an upstream's clock is ahead of the broker's; None if it has none.
@@ -348,14 +356,30 @@ def _parse(answer: httpx2.Response, operation: str = "") -> dict[str, Any]:
             f"it answered {answer.status_code}, which cannot be read"
         ) from error
     if answer.status_code != _OK:
-        fault = found.get("Error") or found  # Ceph answers in the form of S3
-        code = fault.get("Code") or str(answer.status_code)
-        if code[:1].isalpha() and answer.status_code == _UNAVAILABLE:
+        code, message = _fault(found)
+        if not code:
+            raise UpstreamUnclearError(f"it answered {answer.status_code}")
+        if answer.status_code == _UNAVAILABLE:
             raise UpstreamUnreachableError(f"it answered {code}")
-        if not code[:1].isalpha() or answer.status_code >= _FAULT:
-            raise UpstreamUnclearError(f"it answered {answer.status_code} {code:.100}")
-        raise UpstreamRefusedError(code, f"{fault.get('Message', '')}{_skew(answer)}")
+        if answer.status_code >= _FAULT:
+            raise UpstreamUnclearError(f"it answered {answer.status_code} {code}")
+        raise UpstreamRefusedError(code, f"{message}{_skew(answer)}")
     return found
+
+
+def _fault(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Code and message of an error; no code if it is not an operation's.
+
+    A gateway's page has an element of any name anywhere, even inside of these.
+    """
+    fault = found.get("Error") or found  # Ceph answers in the form of S3
+    code, message = (
+        fault.get(name) if isinstance(fault, Mapping) else None
+        for name in ("Code", "Message")
+    )
+    if not isinstance(code, str) or not _CODE.fullmatch(code):
+        return "", ""
+    return code, message if isinstance(message, str) else ""
 
 
 def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
@@ -377,6 +401,9 @@ def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
         raise UpstreamUnclearError("the answer has no credentials") from error
     if not _KEY_ID.fullmatch(made.access_key_id):
         raise UpstreamUnclearError("the answer has no access key id")
+    for secret in (made.secret_access_key, made.session_token):
+        if not _SECRET.fullmatch(secret.reveal()):
+            raise UpstreamUnclearError("the answer has a secret that cannot be one")
     now = datetime.now(UTC)
     if not now < made.expiration < now + _LIFE_MAX:
         raise UpstreamUnclearError(

@@ -163,6 +163,24 @@ ANSWERS: dict[str, tuple[bytes, type[Exception]]] = {
     "an empty key id": (whole(granted(key_id="")), Unclear),
     "a key id with a line break": (whole(granted(key_id="A&#10;B")), Unclear),
     "a key id too long": (whole(granted(key_id="A" * 129)), Unclear),
+    "a key id that is a command": (whole(granted(key_id="A;reboot")), Unclear),
+    **{
+        f"{member}: {text!r}": (whole(granted().replace(member, text)), Unclear)
+        for member in ("wJal", "IQoJ")
+        for text in ("", "a b", "a&#10;b", "a;b", "$(b)", "`b`", 'a"b', "ä", "a&#x9b;")
+    },
+    "an error inside an error": (
+        whole("<Error><Error>words</Error><Code>AccessDenied</Code></Error>", 403),
+        Unclear,
+    ),
+    "an error in words": (
+        whole("<ErrorResponse><Error>AccessDenied</Error></ErrorResponse>", 403),
+        Unclear,
+    ),
+    **{
+        f"a code that is none: {code[:20]}": (fault(code, 403), Unclear)
+        for code in ("A" * 129, "Ä", "A B", "<A>x</A>", "A</Code><Code>B", "A&#x9b;")
+    },
     "deep": (whole("<a>" * 60_000), Unclear),
     "entities": (
         whole(granted(doctype=BOMB + "]>").replace("wJal", "&j;")),
@@ -663,6 +681,13 @@ SIGN_INS: dict[str, tuple[bytes, type[Exception]]] = {
     "no token": (whole("{}"), Unclear),
     "a list": (whole("[]"), Unclear),
     "deep": (whole("[" * 200_000), Unclear),
+    **{
+        f"a token that is none: {token[:20]}": (
+            whole(f'{{"SigninToken": {token}}}'),
+            Unclear,
+        )
+        for token in ("null", "1e999", '""', '"a\\n"', r'"\ud800"', f'"{"x" * 8193}"')
+    },
     "closed": (b"", Unclear),
 }
 
