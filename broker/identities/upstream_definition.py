@@ -6,9 +6,12 @@ Only the operator sets it: an upstream says where proved sessions are handed on 
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from ipaddress import IPv6Address
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -24,10 +27,25 @@ DEFINITION_CHARACTERS_MAX = 65_536
 ALL_ROLES = "*"
 ROLE_NAME = "{RoleName}"
 
-_URL = r"^https?://[A-Za-z0-9.:\[\]_-]{1,255}(/[!-~]{0,255})?$"
+_HOST = r"^https?://[A-Za-z0-9.:\[\]_-]{1,255}"
+_URL = _HOST + r"(/[!-~]{0,255})?$"
+_ENDPOINT = _HOST + r'(/[!"$->@-~]{0,255})?$'  # without ? and #
 _REGION = r"^[a-z0-9]+(?:-[a-z0-9]+){0,7}$"
 
-Url = Annotated[str, StringConstraints(pattern=_URL)]
+
+def _with_a_place(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.hostname or parts.port == 0:
+        raise ValueError("it has no host, or no port")
+    if "[" in parts.netloc:
+        IPv6Address(parts.hostname)
+    return url
+
+
+Url = Annotated[str, StringConstraints(pattern=_URL), AfterValidator(_with_a_place)]
+Endpoint = Annotated[
+    str, StringConstraints(pattern=_ENDPOINT), AfterValidator(_with_a_place)
+]
 Region = Annotated[str, StringConstraints(pattern=_REGION, max_length=64)]
 RoleName = Annotated[str, StringConstraints(pattern=r"^(?:[\w+=,.@-]{1,64}|\*)$")]
 RoleArn = Annotated[
@@ -57,7 +75,7 @@ class UpstreamRevocation(BaseModel):
     model_config = _CONFIG
 
     role: RoleArn
-    endpoint: Url = "https://iam.amazonaws.com"
+    endpoint: Endpoint = "https://iam.amazonaws.com"
     region: Region = "us-east-1"
 
 
@@ -77,7 +95,7 @@ class UpstreamDefinition(BaseModel):
 
     model_config = _CONFIG
 
-    endpoint: Url
+    endpoint: Endpoint
     region: Region = "us-east-1"
     method: Literal["WebIdentity", "AssumeRole", "FederationToken"] = "WebIdentity"
     audience: Annotated[str, StringConstraints(min_length=1, max_length=255)] = (
@@ -86,7 +104,7 @@ class UpstreamDefinition(BaseModel):
     roles: dict[RoleName, RoleArn | Literal[""]] = Field(min_length=1, max_length=1000)
     passes_tags: bool = True
     passes_source_identity: bool = True
-    sign_in: Url | None = None
+    sign_in: Endpoint | None = None
     console: Url | None = None
     issuer: Url | None = None
     revocation: UpstreamRevocation | None = None

@@ -42,6 +42,17 @@ def test_an_upstream_that_names_a_role_comes_before_one_for_all_others() -> None
         ({"Roles": {f"r{n}": "arn:aws:iam:::x" for n in range(1001)}}, "Roles"),
         ({"Endpoint": "https://sts.example/a b"}, "Endpoint"),
         ({"Endpoint": "https://user@sts.example/"}, "Endpoint"),
+        *(
+            ({"Endpoint": f"https://{place}"}, "Endpoint")
+            for place in (
+                *("[", "[::1", "]", "[]", "[v1.a]", "[1.2.3.4]", "[::1]:x", ":443"),
+                *("a:b", "a:0", "a:-1", "a:65536", "1:2:3", "a/?b", "a/#b", "a/\x7f"),
+            )
+        ),
+        ({"SignIn": "https://there/f?a=b", "Console": "https://there/"}, "SignIn"),
+        ({"SignIn": "https://there/f", "Console": "https://[there/"}, "Console"),
+        ({"Issuer": "https://there:x"}, "Issuer"),
+        ({"Revocation": {**REVOKER, "Endpoint": "https://["}}, "Revocation.Endpoint"),
         ({"Region": "eu_west"}, "Region"),
         ({"Method": "SAML"}, "Method"),
         ({"Audience": ""}, "Audience"),
@@ -74,6 +85,20 @@ def test_an_upstream_that_names_a_role_comes_before_one_for_all_others() -> None
 def test_what_a_definition_may_not_say(members: dict[str, object], said: str) -> None:
     with pytest.raises(UpstreamRejected, match=said):
         parse_upstream(json.dumps({**GOOD, **members}))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://sts.eu-west-1.amazonaws.com",
+        "https://sts.example:65535/a/b~c",
+        "http://[::1]:8443/",
+        "https://10.0.0.1:1",
+    ],
+)
+def test_where_an_upstream_may_be(url: str) -> None:
+    members = {"Endpoint": url, "SignIn": url, "Console": f"{url.rstrip('/')}/?a=b#c"}
+    assert parse_upstream(json.dumps({**GOOD, **members})).endpoint == url
 
 
 def test_a_definition_is_stored_without_what_is_left_to_defaults() -> None:
