@@ -468,8 +468,13 @@ def test_a_custom_broker_url_leads_to_the_upstreams_console(world: World) -> Non
     assert answer.status_code == 200, answer.text
     token = answer.json()["SigninToken"]
     query = {"Action": "login", "Issuer": "https://corp.example", "SigninToken": token}
-    elsewhere = {**query, "Destination": "https://evil.example/"}
-    assert httpx2.get(federation, params=elsewhere).status_code == 400
+    for elsewhere in (
+        *("https://evil.example/", "https://[", "//evil.example/", "javascript:1"),
+        f"{world.upstream.url}@evil.example/",
+        f"{world.upstream.url}.evil.example/",
+    ):
+        asked = {**query, "Destination": elsewhere}
+        assert httpx2.get(federation, params=asked).status_code == 400, elsewhere
     query["Destination"] = f"{world.upstream.url}/console/roles"
     sent = httpx2.get(federation, params=query)
     assert sent.status_code == 302

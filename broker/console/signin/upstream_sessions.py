@@ -135,5 +135,9 @@ class UpstreamSessions:
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
+    """The origin; empty for what is no URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
     return f"{parts.scheme}://{parts.netloc}"
