@@ -30,11 +30,10 @@ from broker.identities.instances import (
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.caller import Caller
-from broker.model.lineage import read_lineage
 from broker.model.machines import Instance, JoinToken
 from broker.model.principal import EC2, Principal
 from broker.model.request import Given, RequestContext
-from broker.sessions.lineage import find_end, trace_token
+from broker.sessions.lineage import find_end, trace_join_token
 from broker.sessions.one_time_use import one_time_use
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.port.instance_profiles import InstanceReader
@@ -132,12 +131,7 @@ class JoinTokenScheme:
 
     async def _find_end(self, token: JoinToken) -> str:
         """Why what made the token has ended; empty while it has not."""
-        traces = trace_token(
-            read_lineage(token.lineage),
-            token.account,
-            int(token.created_at.timestamp() * 1000),
-        )
-        return await find_end(traces, self._fresh)
+        return await find_end(trace_join_token(token), self._fresh)
 
 
 class MachineTokenScheme:

@@ -18,7 +18,7 @@ from broker.model.account import AccountId
 from broker.model.machines import Instance
 from broker.model.page import PageRequest
 from broker.services import Services
-from broker.sessions.revoke import revoke_issued_before
+from broker.sessions.revoke import revoke_for_good
 from broker.stores.directory.port import DirectoryChange
 
 app = typer.Typer(help="Machines and their instance profiles.", no_args_is_help=True)
@@ -167,7 +167,7 @@ def end(instance: IdArgument, account: AccountOption) -> None:
 
     async def apply(change: DirectoryChange, known: Instance, made: Services) -> str:
         await change.delete_instance(known)
-        await revoke_issued_before(
+        await revoke_for_good(
             change,
             account=known.account,
             target=known.instance_id,

@@ -85,6 +85,30 @@ async def revoke_issued_before(
     )
 
 
+async def revoke_for_good(
+    change: RevocationChange,
+    *,
+    account: AccountId,
+    target: str,
+    now: datetime,
+    reason: str = "",
+) -> None:
+    """End every session of a target that is gone and never comes back, like a machine.
+
+    That includes those which are being issued right now, by this worker or by one that
+    does not know of the end yet, and those of a worker whose clock is ahead. ``target``
+    is what `revoke_issued_before` takes.
+    """
+    await _revoke(
+        change,
+        account=account,
+        target=target,
+        not_before_ms=int((now + REVOCATION_LIFE).timestamp() * 1000),
+        now=now,
+        reason=reason,
+    )
+
+
 async def revoke_person(
     change: RevocationChange,
     *,

@@ -12,6 +12,9 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from broker.model.account import AccountId
+from broker.model.caller import Caller
+from broker.model.principal import EC2, Principal
 from tests.support.broker import Key
 from tests.support.in_process import InProcess, Reply
 
@@ -58,6 +61,15 @@ class Machine:
             found = reply.parsed("broker", "RegisterInstance")
             self.arn = found["InstanceAssociation"]["InstanceArn"]
         return reply
+
+    def caller(self) -> Caller:
+        """Who it is once it has proved that."""
+        return Caller(
+            principal=Principal.aws_service(
+                AccountId(ACCOUNT), service=EC2, arn=self.arn, name=self.instance_id
+            ),
+            access_key_id=self.instance_id,
+        )
 
     def proof(self, action: str, **changed: Any) -> str:
         """A proof for an action; ``changed`` claims replace the right ones."""

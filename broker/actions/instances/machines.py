@@ -21,12 +21,24 @@ from broker.identities import instances as rules
 from broker.identities.accounts import require_account
 from broker.identities.bearer_tokens import token_digest
 from broker.model.federated import FederatedIdentity
-from broker.model.lineage import Lineage, Origin, read_lineage, subject_digest
+from broker.model.lineage import (
+    Lineage,
+    Origin,
+    Trace,
+    read_lineage,
+    subject_digest,
+)
 from broker.model.machines import Instance, InstanceProfile, JoinToken
 from broker.model.proof_used import ProofUsed
 from broker.model.session import SessionKind
 from broker.protocols.oidc.jwks import is_small_order
-from broker.sessions.lineage import subject_target
+from broker.sessions.lineage import (
+    find_end,
+    lineage_of_proof,
+    subject_target,
+    trace_join_token,
+    trace_token,
+)
 from broker.sessions.tags import NO_TAGS
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -99,6 +111,7 @@ class Machines:
         )
         if token is None:
             raise InvalidClientTokenId(detail="the join token was deleted just now")
+        await _require_no_end(trace_join_token(token), call)
         provider_id, subject = _certified(token)
         instance = await rules.register_with_token(
             call.change,
@@ -120,6 +133,7 @@ class Machines:
         profile = await self._profile(given["InstanceProfileArn"], call)
         if profile is None:
             raise AccessDenied(detail="the instance profile was deleted just now")
+        await _require_no_end(_trace_identity(identity, call), call)
         subject = subject_target(subject_digest(identity.issuer, identity.subject))
         public_key = _read_key(given["PublicKey"])
         instance = await call.change.find_instance_by_key(call.account, public_key)
@@ -254,6 +268,26 @@ def _refuse_tokens_that_end(identity: FederatedIdentity) -> None:
             "A token that the broker issued to a session cannot register an instance,"
             " which would outlive the session; register with a join token."
         )
+
+
+def _trace_identity(identity: FederatedIdentity, call: Call) -> tuple[Trace, ...]:
+    """What revocations may name of a machine that a provider admits now."""
+    return trace_token(
+        lineage_of_proof(identity),
+        call.account,
+        int(call.now.timestamp() * 1000),
+        providers=(identity.provider_id,),
+    )
+
+
+async def _require_no_end(traces: tuple[Trace, ...], call: Call) -> None:
+    """Ask again, in the change itself: a machine stays longer than what admits it.
+
+    Raises:
+        AccessDenied: what admits it ended just now.
+    """
+    if end := await find_end(traces, call.change):
+        raise AccessDenied(detail=end)
 
 
 def _certified(token: JoinToken) -> tuple[str, str]:

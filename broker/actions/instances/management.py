@@ -23,7 +23,7 @@ from broker.model.machines import Instance, InstanceProfile, JoinToken, instance
 from broker.model.principal import EC2
 from broker.model.request import Given
 from broker.sessions.lineage import lineage_of_token
-from broker.sessions.revoke import revoke_issued_before
+from broker.sessions.revoke import revoke_for_good
 
 _SERVICE = "broker"
 
@@ -123,7 +123,7 @@ async def _disassociate(
 async def _end(given: types.EndInstanceRequest, call: Call) -> None:
     instance = await _require(given, call)
     await call.change.delete_instance(instance)
-    await revoke_issued_before(
+    await revoke_for_good(
         call.change,
         account=call.account,
         target=instance.instance_id,

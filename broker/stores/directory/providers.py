@@ -162,7 +162,7 @@ class ProviderWrites(ProviderReads, ProvisioningWrites, RevocationWrites):
     async def delete_saml_provider(self, provider: SamlProvider) -> None:
         await self.delete_by(SAML_PROVIDERS, uuid=provider.uuid)
         await self.end_provisioning(provider.account, provider.uuid)
-        await self.end_vouched_for(provider.account, provider.arn)
+        await self.end_vouched_for(provider.account, provider.arn, provider.uuid)
 
     async def insert_oidc_provider(self, provider: OidcProvider) -> None:
         await self.insert_entity(_OIDC_TABLE, provider, "OIDC provider")
@@ -173,7 +173,7 @@ class ProviderWrites(ProviderReads, ProvisioningWrites, RevocationWrites):
     async def delete_oidc_provider(self, provider: OidcProvider) -> None:
         await self.delete_by(OIDC_PROVIDERS, unique_id=provider.unique_id)
         await self.end_provisioning(provider.account, provider.unique_id)
-        await self.end_vouched_for(provider.account, provider.arn)
+        await self.end_vouched_for(provider.account, provider.arn, provider.unique_id)
 
     async def insert_ldap_provider(self, provider: LdapProvider) -> None:
         await self.insert_entity(_LDAP_TABLE, provider, "LDAP provider")
@@ -183,4 +183,4 @@ class ProviderWrites(ProviderReads, ProvisioningWrites, RevocationWrites):
 
     async def delete_ldap_provider(self, provider: LdapProvider) -> None:
         await self.delete_by(LDAP_PROVIDERS, unique_id=provider.unique_id)
-        await self.end_vouched_for(provider.account, provider.arn)
+        await self.end_vouched_for(provider.account, provider.arn, provider.unique_id)

@@ -86,16 +86,27 @@ class RevocationWrites(RevocationReads, Writes):
             )
         )
 
-    async def end_vouched_for(self, account: AccountId, provider_arn: str) -> None:
-        """Leave a mark that ends the sessions of a deleted provider."""
+    async def end_vouched_for(
+        self, account: AccountId, provider_arn: str, provider_id: str
+    ) -> None:
+        """Leave marks that end the sessions of a deleted provider.
+
+        Another provider may get its ARN, but never its id: that is the target for what
+        is issued right now, or by a worker that does not know of the end yet.
+        """
         now = self._clock.now()
-        await self.revoke(
-            Revocation(
-                account=account,
-                target=provider_arn,
-                # The millisecond of the deletion itself counts as before it.
-                not_before_ms=int(now.timestamp() * 1000) + 1,
-                expires_at=now + REVOCATION_LIFE,
-                reason="the provider was deleted",
+        expires_at = now + REVOCATION_LIFE
+        for target, not_before_ms in (
+            # The millisecond of the deletion itself counts as before it.
+            (provider_arn, int(now.timestamp() * 1000) + 1),
+            (provider_id, int(expires_at.timestamp() * 1000)),
+        ):
+            await self.revoke(
+                Revocation(
+                    account=account,
+                    target=target,
+                    not_before_ms=not_before_ms,
+                    expires_at=expires_at,
+                    reason="the provider was deleted",
+                )
             )
-        )

@@ -123,7 +123,7 @@ class RolesAnywhereWrites(RolesAnywhereReads, RevocationWrites):
             await self.delete_by(
                 table, account=anchor.account, anchor_id=anchor.anchor_id
             )
-        await self.end_vouched_for(anchor.account, anchor.arn)
+        await self.end_vouched_for(anchor.account, anchor.arn, anchor.anchor_id)
 
     async def insert_certificate_profile(self, profile: CertificateProfile) -> None:
         await self.insert_entity(_PROFILE_TABLE, profile, "profile")

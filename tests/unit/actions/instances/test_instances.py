@@ -17,7 +17,7 @@ from broker.errors import AccessDenied, InvalidIdentityToken, InvalidPublicKey
 from broker.model.account import AccountId
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
-from broker.sessions.revoke import revoke_key_id
+from broker.sessions.revoke import revoke_for_good, revoke_key_id
 from tests.support.broker import Key
 from tests.support.calls import perform, told
 from tests.support.in_process import in_process
@@ -136,6 +136,18 @@ async def test_a_join_token_ends_with_the_session_that_made_it(fleet: Fleet) -> 
         )
     reply = await Machine(fleet.broker).join(tokens[1])
     assert reply.code == "InvalidClientTokenId"
+    # A worker that does not know of it yet learns of it when it registers.
+    services = fleet.broker.services
+    with pytest.raises(AccessDenied):
+        await perform(
+            services,
+            services.registry.get("broker", "RegisterInstance"),
+            {
+                "JoinToken": tokens[1],
+                "PublicKey": public_text(Ed25519PrivateKey.generate()),
+            },
+            told(early.caller()),
+        )
     assert await early.credentials(), "a machine that is in is not a session's"
 
 
@@ -358,6 +370,17 @@ async def test_the_end_of_a_machine_ends_what_it_did(fleet: Fleet) -> None:
     assert (await fleet.who(others)).startswith(SESSION)
 
 
+async def test_nothing_survives_the_end_of_a_machine(fleet: Fleet) -> None:
+    """Also what another worker issued by a clock that is ahead, or issues meanwhile."""
+    machine, clock = await fleet.machine(), fleet.broker.clock
+    clock.move(180)
+    ahead = await machine.credentials()
+    clock.move(-180)
+    await fleet.manage("EndInstance", InstanceId=machine.instance_id)
+    clock.move(180)
+    assert await fleet.who(ahead) == "ExpiredToken"
+
+
 async def test_handing_out_a_role_needs_the_permission_to_pass_it(
     fleet: Fleet,
 ) -> None:
@@ -492,6 +515,22 @@ async def test_a_key_is_one_subjects(nodes: Fleet) -> None:
     with pytest.raises(InvalidPublicKey):
         await vouch(nodes, vouched(subject="node-2"), key=key)
     assert len((await nodes.manage("ListInstances"))["Instances"]) == 1
+
+
+async def test_a_provider_that_was_deleted_just_now_admits_nothing(
+    nodes: Fleet,
+) -> None:
+    account, services = AccountId(ACCOUNT), nodes.broker.services
+    async with services.stores.directory.change(account) as change:
+        await revoke_for_good(
+            change,
+            account=account,
+            target=vouched().provider_id,
+            now=nodes.broker.clock.now(),
+        )
+    with pytest.raises(AccessDenied):
+        await vouch(nodes, vouched())
+    assert await vouch(nodes, vouched(provider_id="OIDCPNEXT"))
 
 
 @pytest.mark.parametrize(
