@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import jwt
@@ -42,6 +43,10 @@ PUBLISHED_AFTER = LONGEST_TOKEN + timedelta(minutes=10)
 _PURPOSE = "outbound-federation"
 _COLUMN = "private-key"
 _RSA_BITS = 2048
+_LOADED_KEYS = 64
+"""Signing keys that a worker keeps ready; a few kilobytes each."""
+
+_PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
 class Resealer(Sealer, Opener, Protocol):
@@ -206,14 +211,22 @@ def sign(
     Raises:
         SealBrokenError: the private key does not open.
     """
-    private = serialization.load_der_private_key(
-        _open(account, key, opener), None, unsafe_skip_rsa_key_validation=True
-    )
-    if not isinstance(private, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise TypeError("a signing key is an RSA or an EC key")
+    private = _load(_open(account, key, opener))
     return jwt.encode(
         dict(claims), private, key.algorithm.value, headers={"kid": key.kid}
     )
+
+
+@lru_cache(_LOADED_KEYS)
+def _load(der: bytes) -> _PrivateKey:
+    # An RSA key computes at its first signature what saves the others half their time.
+    # Who asks has just opened the sealed key: a storage key that is gone opens none.
+    private = serialization.load_der_private_key(
+        der, None, unsafe_skip_rsa_key_validation=True
+    )
+    if not isinstance(private, _PrivateKey):
+        raise TypeError("a signing key is an RSA or an EC key")
+    return private
 
 
 def key_set(keys: Iterable[IssuerSigningKey]) -> dict[str, object]:
@@ -259,7 +272,7 @@ def _new_key(
     signs_from: datetime,
 ) -> IssuerSigningKey:
     kid = f"{algorithm.key_name}_{number}"
-    private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+    private: _PrivateKey
     public: Any
     if algorithm is Algorithm.RS256:
         private = rsa.generate_private_key(65_537, _RSA_BITS)

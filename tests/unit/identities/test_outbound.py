@@ -24,6 +24,7 @@ from broker.identities.outbound import (
     with_outbound,
 )
 from broker.model.account import Account, AccountId
+from broker.sessions.vault import SealBrokenError
 
 ACCOUNT = AccountId("123456789012")
 NOW = datetime(2026, 9, 11, 12, tzinfo=UTC)
@@ -72,6 +73,21 @@ def test_first_keys_sign_at_once_and_verify_with_what_is_published(
         assert key is not None
         token = sign(ACCOUNT, key, Sealer(), {"a": 1})
         assert jwt.decode(token, jwks[key.kid], [algorithm.value]) == {"a": 1}
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_a_sealed_key_that_opens_no_more_signs_no_more(
+    first: Outbound, algorithm: Algorithm
+) -> None:
+    class Closed(Sealer):
+        def open_sealed(self, *_: object) -> bytes:
+            raise SealBrokenError
+
+    key = first.find_signing(algorithm, NOW)
+    assert key is not None
+    sign(ACCOUNT, key, Sealer(), {"a": 1})
+    with pytest.raises(SealBrokenError):
+        sign(ACCOUNT, key, Closed(), {"a": 1})
 
 
 def test_only_public_members_are_published(first: Outbound) -> None:
