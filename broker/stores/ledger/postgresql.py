@@ -161,8 +161,9 @@ class PostgresqlLedger:
     async def reserve(self, mark: ReplayMark) -> None:
         row = encode_mark(mark)
         async with self._reads() as connection:
-            await connection.execute(sql.RESERVE, *row)
-            owner = await connection.fetchval(sql.OWNER, row[0])
+            owner = await connection.fetchval(sql.RESERVE, *row)
+            if owner is None:
+                owner = await connection.fetchval(sql.OWNER, row[0])
         if owner != mark.mint_id:
             raise ReplayedError("the proof was spent before")
 

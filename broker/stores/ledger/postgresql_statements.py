@@ -38,8 +38,10 @@ WHERE NOT EXISTS (SELECT 1 FROM audit WHERE audit.event_id = batch.event_id)
 
 RESERVE = (
     "INSERT INTO replay_marks (key, mint_id, expires_at) VALUES ($1, $2, $3)"
-    " ON CONFLICT DO NOTHING"
+    " ON CONFLICT DO NOTHING RETURNING mint_id"
 )
+"""Set a mark and say whose it is; says nothing where it was set before."""
+
 OWNER = "SELECT mint_id FROM replay_marks WHERE key = $1"
 OWNERS = "SELECT key, mint_id FROM replay_marks WHERE key = ANY($1::bytea[])"
 GIVE_BACK = """
