@@ -47,6 +47,7 @@ _UNAVAILABLE = 503
 _LIFE_MAX = timedelta(hours=37)
 """AWS's longest sessions are 36 hours, and clocks differ."""
 
+_HEADERS = {"user-agent": "federation-broker", "accept": "*/*"}
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SECRET = re.compile(r"[A-Za-z0-9+/=._-]+")
 """People paste them into shells, and agents write them to configuration files."""
@@ -217,7 +218,7 @@ class UpstreamClient:
     async def close(self) -> None:
         """Close all connections."""
         for pool in self._pools.values():
-            await pool.client.aclose()
+            await pool.close()
         self._pools.clear()
 
     async def _call(
@@ -259,8 +260,10 @@ class UpstreamClient:
             )
         pool.in_flight += 1
         try:
-            return await pool.client.request(
-                method, url, headers=dict(headers), content=body
+            return await pool.ask(
+                httpx2.Request(
+                    method, url, headers={**_HEADERS, **headers}, content=body
+                )
             )
         except _NOT_SENT as error:
             raise UpstreamUnreachableError(str(error) or "no connection") from error
@@ -276,7 +279,7 @@ class UpstreamClient:
         if pool is None:
             idle = (one for one, its in self._pools.items() if not its.in_flight)
             if len(self._pools) >= _UPSTREAMS_MAX and (oldest := next(idle, None)):
-                await self._pools.pop(oldest).client.aclose()
+                await self._pools.pop(oldest).close()
             pool = self._pools[key] = _Pool(self._outbound, account)
         return pool
 
@@ -297,12 +300,20 @@ class _Pool:
 
     def __init__(self, outbound: OutboundClient, account: AccountId) -> None:
         self.in_flight = 0
-        self.client = httpx2.AsyncClient(
-            transport=outbound.pool(account=account, max_bytes=ANSWER_BYTES_MAX),
-            trust_env=False,
-            follow_redirects=False,
-            headers={"user-agent": "federation-broker", "accept": "*/*"},
-        )
+        self._connections = outbound.pool(account=account, max_bytes=ANSWER_BYTES_MAX)
+
+    async def ask(self, request: httpx2.Request) -> httpx2.Response:
+        """The whole answer: no client is around it, for cookies or redirects."""
+        answer = await self._connections.handle_async_request(request)
+        try:
+            await answer.aread()
+        finally:
+            await answer.aclose()
+        return answer
+
+    async def close(self) -> None:
+        """Close them."""
+        await self._connections.aclose()
 
 
 def _signed(
