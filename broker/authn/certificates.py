@@ -8,9 +8,12 @@ certificate's attributes as tags.
 Source: IAM Roles Anywhere User Guide, "Authentication" and "Trust model".
 """
 
+import hashlib
 import re
 import uuid
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from broker.authn.endpoints import Endpoints
 from broker.authn.federated import federated_caller
@@ -36,6 +39,7 @@ from broker.model.roles_anywhere import (
     TrustAnchor,
     rolesanywhere_arn,
 )
+from broker.model.struct import struct
 from broker.offload import offload_long
 from broker.protocols.sigv4 import (
     X509,
@@ -48,8 +52,11 @@ from broker.protocols.sigv4 import (
     verify_time,
 )
 from broker.protocols.x509 import (
+    CERTIFICATE_HEADER,
+    CHAIN_HEADER,
     Anchors,
     CertificateRejected,
+    PresentedCertificates,
     RevocationList,
     VerifiedChain,
     find_common_name,
@@ -66,6 +73,9 @@ from broker.stores.schema import CERTIFICATE_LISTS, TRUST_ANCHORS
 PROFILE = "Profile"
 """The member of the input that holds the `CertificateProfile`."""
 
+PATHS_MAX = 512
+"""Validated paths that a worker remembers; some 10 kB each."""
+
 _SERVICE = "rolesanywhere"
 _SOURCE_IDENTITY = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _SUBJECTS = uuid.UUID("0d2ec4a5-3a3f-4d5e-9d0f-52cf06f1e1a4")
@@ -77,12 +87,53 @@ _ERRORS = {
 }
 
 
+@struct
+class ValidatedPath:
+    """What a request presented, and the path that leads from it to a trust anchor."""
+
+    presented: PresentedCertificates
+    anchors: Anchors
+    chain: VerifiedChain
+
+
+class ValidatedPaths:
+    """Remembers paths; the least recently used are evicted.
+
+    A path is found only by the very bytes that were presented before, for the same
+    state of the trust anchor, and while all its certificates are valid. The request's
+    signature and the revocation lists are checked at each request all the same. Only
+    what proved a request is remembered, so that strangers cannot evict it.
+    """
+
+    def __init__(self, max_paths: int = PATHS_MAX) -> None:
+        self._max_paths = max_paths
+        self._paths: OrderedDict[bytes, ValidatedPath] = OrderedDict()
+
+    def find(
+        self, shown: bytes, anchors: Anchors, now: datetime
+    ) -> ValidatedPath | None:
+        """The path of certificates that were presented before."""
+        path = self._paths.get(shown)
+        if path is None or path.anchors is not anchors or not path.chain.holds_at(now):
+            return None
+        self._paths.move_to_end(shown)
+        return path
+
+    def add(self, shown: bytes, path: ValidatedPath) -> None:
+        """Remember a path that proved a request."""
+        self._paths[shown] = path
+        self._paths.move_to_end(shown)
+        if len(self._paths) > self._max_paths:
+            self._paths.popitem(last=False)
+
+
 class CertificateScheme:
     """``trustAnchorArn``, ``profileArn`` and a certificate prove a machine."""
 
     def __init__(self, fresh: FreshDirectory, endpoints: Endpoints) -> None:
         self._fresh = fresh
         self._endpoints = endpoints
+        self._paths = ValidatedPaths()
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
@@ -152,18 +203,23 @@ class CertificateScheme:
                 "Untrusted certificate. Insufficient certificate",
                 "the trust anchor is disabled",
             )
-        presented = parse_presented(dict(request.raw.headers))
+        headers = dict(request.raw.headers)
+        anchors = await self._anchors(anchor)
+        shown = _digest(headers)
+        path = self._paths.find(shown, anchors, request.now)
+        presented = parse_presented(headers) if path is None else path.presented
         leaf = presented.unverified_leaf
         if signed.access_key_id != str(leaf.serial_number):
             raise CertificateRejected(
                 "The credential is not the serial number of the certificate."
             )
         presented.verify_signature(signed.algorithm, signed.signature, text)
-        chain = verify_chain(
-            leaf, presented.unverified_chain, await self._anchors(anchor), request.now
-        )
-        verify_not_revoked(chain, await self._lists(anchor), request.now)
-        return chain
+        if path is None:
+            chain = verify_chain(leaf, presented.unverified_chain, anchors, request.now)
+            path = ValidatedPath(presented=presented, anchors=anchors, chain=chain)
+            self._paths.add(shown, path)
+        verify_not_revoked(path.chain, await self._lists(anchor), request.now)
+        return path.chain
 
     async def _anchors(self, anchor: TrustAnchor) -> Anchors:
         async def load() -> Anchors:
@@ -210,6 +266,13 @@ class CertificateScheme:
                 detail=f"the profile {arn} is disabled",
             )
         return found
+
+
+def _digest(headers: Mapping[bytes, bytes]) -> bytes:
+    """Of the certificates in a request's headers, as they came."""
+    leaf = headers.get(CERTIFICATE_HEADER, b"")
+    chain = headers.get(CHAIN_HEADER, b"")
+    return hashlib.sha256(b"%d %b%b" % (len(leaf), leaf, chain)).digest()
 
 
 def _identity_of(

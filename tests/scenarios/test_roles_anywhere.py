@@ -296,6 +296,34 @@ def test_a_bad_signature_opens_nothing(
     assert refusal_of(answer)[1] == code, answer.text
 
 
+def test_a_certificate_that_proved_itself_proves_nothing_by_itself(
+    world: World,
+) -> None:
+    leaf = world.intermediate.issue("web-1")
+    assert world.ask(leaf, world.intermediate).status_code == 201
+    assert world.ask(leaf, world.intermediate, key=elliptic_key()).status_code == 403
+    # What it proved does not stand in for the certificates of another request.
+    assert world.ask(leaf).status_code == 403
+    assert world.ask(leaf, world.intermediate).status_code == 201
+
+
+def test_a_certificate_proves_nothing_to_an_anchor_that_changed(world: World) -> None:
+    def bundle(authority: Issued) -> dict[str, Any]:
+        return {
+            "sourceType": "CERTIFICATE_BUNDLE",
+            "sourceData": {"x509CertificateData": authority.pem},
+        }
+
+    anchor = world.anchor["trustAnchorId"]
+    leaf = world.root.issue("web-1")
+    assert world.ask(leaf).status_code == 201
+    other = issue("Corp Root", is_authority=True)
+    world.api.update_trust_anchor(trustAnchorId=anchor, source=bundle(other))
+    assert world.ask(leaf).status_code == 403
+    world.api.update_trust_anchor(trustAnchorId=anchor, source=bundle(world.root))
+    assert world.ask(leaf).status_code == 201
+
+
 def test_what_was_signed_is_what_counts(world: World) -> None:
     leaf = world.root.issue("web-1")
     url = f"{world.broker.url}/sessions"

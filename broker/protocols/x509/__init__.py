@@ -21,7 +21,12 @@ from broker.protocols.x509.chain import (
     verify_chain,
 )
 from broker.protocols.x509.errors import CertificateRejected
-from broker.protocols.x509.presented import PresentedCertificates, parse_presented
+from broker.protocols.x509.presented import (
+    CERTIFICATE_HEADER,
+    CHAIN_HEADER,
+    PresentedCertificates,
+    parse_presented,
+)
 from broker.protocols.x509.revocation import (
     RevocationList,
     parse_revocation_list,
@@ -29,6 +34,8 @@ from broker.protocols.x509.revocation import (
 )
 
 __all__ = [
+    "CERTIFICATE_HEADER",
+    "CHAIN_HEADER",
     "CHAIN_MAX",
     "DEFAULT_MAPPINGS",
     "SAN_SPECIFIERS",

@@ -75,6 +75,13 @@ class VerifiedChain:
         """The end entity's certificate."""
         return self.certificates[0]
 
+    def holds_at(self, moment: datetime) -> bool:
+        """Whether all its certificates are valid then; the rest holds at any time."""
+        return all(
+            one.not_valid_before_utc <= moment <= one.not_valid_after_utc
+            for one in self.certificates
+        )
+
 
 def parse_anchors(pem: str) -> Anchors:
     """The certificate authorities of a bundle in PEM.
