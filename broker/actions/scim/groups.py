@@ -37,7 +37,7 @@ from broker.protocols.scim.requests import (
     GroupPatch,
     Listing,
     MemberChanges,
-    rejecting,
+    apply_group_patch,
 )
 from broker.protocols.scim.resources import Group
 
@@ -186,11 +186,9 @@ def _patched(before: ProvisionedGroup, wanted: GroupPatch) -> Group:
     if wanted.patch is None:
         return group
     try:
-        with rejecting():
-            wanted.patch.patch(group)
+        return apply_group_patch(wanted.patch, group)
     except ScimRejected as rejected:
         raise ScimRefused(rejected) from None
-    return group
 
 
 async def _one(given: Given, call: Call, group: ProvisionedGroup) -> Mapping[str, Any]:

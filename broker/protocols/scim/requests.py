@@ -41,6 +41,7 @@ _QUERY_BYTES_MAX = 16_384
 _FIELDS_MAX = 20
 _NAMES_CHARACTERS_MAX = 2000
 _NUMBER = re.compile(r"-?[0-9]{1,8}", re.ASCII)
+_GROUP = str(Group.__schema__).lower()
 _NOISE = re.compile(r"^\d+ validation errors? for \w+|\[type=.*", re.DOTALL)
 """What a validation error says for programmers."""
 
@@ -159,6 +160,22 @@ def apply_user_patch(patch: PatchOp[User], user: User) -> User:
     return user
 
 
+def apply_group_patch(patch: PatchOp[Group], group: Group) -> Group:
+    """The group after what of a patch is not about its members.
+
+    Raises:
+        ScimRejected: the patch does not fit the group, or names members in a way that
+            `read_group_patch` does not know.
+    """
+    untouched = [Member(value="untouched", ref=None)]
+    group.members = list(untouched)
+    with rejecting():
+        patch.patch(group)
+    if group.members != untouched:
+        raise ScimRejected("Members are changed with the path members.", "invalidPath")
+    return group
+
+
 def read_group_patch(body: bytes) -> GroupPatch:
     """A patch of a group.
 
@@ -174,11 +191,11 @@ def read_group_patch(body: bytes) -> GroupPatch:
     steps: list[tuple[tuple[str, ...], tuple[str, ...] | None]] = []
     for operation in patch.operations or []:
         left = operation
-        if operation.path is None and isinstance(operation.value, dict):
+        if _is_whole(operation.path) and isinstance(operation.value, dict):
             named = {
                 name: value
                 for name, value in operation.value.items()
-                if name.lower() == "members"
+                if name.lower().removeprefix(f"{_GROUP}:") == "members"
             }
             steps += [_member_step(operation.op, None, v) for v in named.values()]
             others = {
@@ -189,9 +206,7 @@ def read_group_patch(body: bytes) -> GroupPatch:
             if not others:
                 continue
             left = operation.model_copy(update={"value": others})
-        elif operation.path is not None and operation.path.parts[0].lower() == (
-            "members"
-        ):
+        elif operation.path and operation.path.parts[0].lower() == "members":
             steps.append(_member_step(operation.op, operation.path, operation.value))
             continue
         rest.append(left)
@@ -200,6 +215,11 @@ def read_group_patch(body: bytes) -> GroupPatch:
         patch=patch.model_copy(update={"operations": rest}) if rest else None,
         members=MemberChanges(steps=tuple(steps)),
     )
+
+
+def _is_whole(path: Path[Any] | None) -> bool:
+    """Whether a path names the group itself: it is absent, empty or the schema."""
+    return path is None or str(path).lower() in {"", _GROUP}
 
 
 def read_listing(query: bytes, kind: type[AnyResource]) -> Listing:

@@ -11,13 +11,13 @@ from broker.protocols.scim.requests import (
     MEMBERS_MAX,
     OPERATIONS_MAX,
     PAGE_MAX,
+    apply_group_patch,
     apply_user_patch,
     read_group,
     read_group_patch,
     read_listing,
     read_user,
     read_user_patch,
-    rejecting,
 )
 from broker.protocols.scim.resources import EMAILS_MAX, TEXT_MAX, Group, User
 from tests.support.scim import ENTERPRISE, GROUP, PATCH_OP, USER
@@ -286,6 +286,9 @@ STEPS: list[tuple[dict[str, Any], Any]] = [
     ({"op": "replace", "path": "members", "value": MEMBER}, (("1",), None)),
     ({"op": "replace", "path": "members", "value": []}, ((), None)),
     ({"op": "replace", "path": f"{GROUP}:members", "value": MEMBER}, (("1",), None)),
+    ({"op": "replace", "path": "", "value": {"members": MEMBER}}, (("1",), None)),
+    ({"op": "replace", "path": GROUP, "value": {"members": []}}, ((), None)),
+    ({"op": "replace", "value": {f"{GROUP}:members": MEMBER}}, (("1",), None)),
 ]
 
 
@@ -305,9 +308,8 @@ def test_members_and_names_in_one_patch() -> None:
     )
     group = Group(display_name="A")
     assert read.patch is not None
-    with rejecting():
-        read.patch.patch(group)
-    assert (group.display_name, group.external_id, group.members) == ("B", "7", None)
+    group = apply_group_patch(read.patch, group)
+    assert (group.display_name, group.external_id) == ("B", "7")
     assert read.members.steps == ((("1",), None),)
 
 
@@ -339,6 +341,33 @@ def test_changes_of_members_that_are_refused(operation: dict[str, Any]) -> None:
         *("invalidPath", "invalidValue", "invalidFilter", "tooMany"),
         "mutability",
     }
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "replace", "value": {GROUP: {"members": []}}},
+        {"op": "add", "value": {GROUP: {"members": MEMBER}}},
+    ],
+)
+def test_members_are_never_passed_over(operation: dict[str, Any]) -> None:
+    """Somebody would stay in the group, and the directory would not learn of it."""
+    read = read_group_patch(patch(operation))
+    assert read.patch is not None
+    with pytest.raises(ScimRejected):
+        apply_group_patch(read.patch, Group(display_name="A"))
+
+
+@pytest.mark.parametrize("op", ["add", "replace", "remove"])
+def test_an_empty_path_without_attributes_is_refused(op: str) -> None:
+    operation = patch({"op": op, "path": "", "value": "x"})
+
+    def apply(body: bytes) -> None:
+        read = read_group_patch(body)
+        assert read.patch is not None
+        apply_group_patch(read.patch, Group(display_name="A"))
+
+    assert rejection(apply, operation)
 
 
 def test_a_group_names_a_bounded_number_of_members() -> None:
