@@ -7,6 +7,7 @@ each service are recorded every minute.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -50,6 +51,7 @@ class DecisionLog:
         self._since_sample_before: dict[str, int] = {}
         """Those of the day before, for services that are not used yet today."""
         self._counting: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     def count(self, service: RegisteredService, outcome: Outcome) -> None:
         """Count a decision."""
@@ -101,13 +103,20 @@ class DecisionLog:
 
     async def close(self) -> None:
         """Write the numbers that are still open."""
-        if self._counting is not None:
-            self._counting.cancel()
-            await self._write_tallies()
+        self._closing.set()
+        try:
+            if self._counting is not None:
+                await self._counting
+        finally:
+            self._closing.clear()
 
     async def _count_later(self) -> None:
-        await asyncio.sleep(COUNT_SECONDS)
-        await self._write_tallies()
+        # What is decided while numbers are written is counted for the next minute.
+        while self._tallies:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(COUNT_SECONDS):
+                    await self._closing.wait()
+            await self._write_tallies()
 
     async def _write_tallies(self) -> None:
         tallies, self._tallies = self._tallies, {}

@@ -54,6 +54,11 @@ class FailureCounter:
         self._bursts: dict[Failure, Burst] = {}
         self._named = 0
 
+    @property
+    def is_counting(self) -> bool:
+        """Whether there are counts to drain."""
+        return bool(self._bursts)
+
     def admit(
         self, failure: Failure, request_id: str, at: datetime, now: float
     ) -> bool:

@@ -78,8 +78,10 @@ class Auditor:
         await self._write(entry)
 
     async def _count_later(self) -> None:
-        await asyncio.sleep(_COUNT_SECONDS)
-        await self._write_counts(self._clock.monotonic())
+        # What fails while counts are written is counted for the next second.
+        while self._failures.is_counting:
+            await asyncio.sleep(_COUNT_SECONDS)
+            await self._write_counts(self._clock.monotonic())
 
     async def _write_counts(self, now: float) -> None:
         for burst in self._failures.drain(now):

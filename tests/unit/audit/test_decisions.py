@@ -1,7 +1,9 @@
 """Which allowed decisions a worker keeps, and that it forgets."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from unittest.mock import create_autospec
 
 import pytest
@@ -11,6 +13,7 @@ from broker.audit.decisions import DecisionLog
 from broker.audit.writer import Auditor
 from broker.clock import SystemClock
 from broker.model.account import AccountId
+from broker.model.audit import AuditRecord, Outcome
 from broker.model.registered import RegisteredService
 from broker.stores.ledger.port import Ledger
 
@@ -26,9 +29,12 @@ ORDERS = RegisteredService(
 STORE = replace(ORDERS, service_id="ASVC2", name="store")
 
 
-def log() -> DecisionLog:
+def log(slow: "SlowLedger | None" = None) -> DecisionLog:
     clock = SystemClock()
-    auditor = Auditor(create_autospec(Ledger, instance=True), clock)
+    ledger = create_autospec(Ledger, instance=True)
+    if slow is not None:
+        ledger.append.side_effect = slow.append
+    auditor = Auditor(ledger, clock)
     return DecisionLog(auditor, clock, lambda _outcome: None)
 
 
@@ -82,3 +88,50 @@ def test_first_uses_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(11):
         assert kept(made, caller=str(number)) == "first use today"
     assert len(made._first_uses) == 1
+
+
+class SlowLedger:
+    """Takes a record only once it may."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self.may_go_on = asyncio.Event()
+        self.allowed = 0
+        self.has_both = asyncio.Event()
+
+    async def append(self, record: AuditRecord) -> None:
+        self.began.set()
+        await self.may_go_on.wait()
+        self.allowed += cast("int", record.parameters["Allowed"])
+        if self.allowed == 2:
+            self.has_both.set()
+
+
+async def test_numbers_go_on_while_earlier_ones_are_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decisions, "COUNT_SECONDS", 0.01)
+    ledger = SlowLedger()
+    made = log(ledger)
+    made.count(ORDERS, Outcome.ALLOWED)
+    await ledger.began.wait()
+    made.count(ORDERS, Outcome.ALLOWED)
+    ledger.may_go_on.set()
+    async with asyncio.timeout(10):
+        await ledger.has_both.wait()
+
+
+async def test_closing_loses_no_numbers_that_are_being_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decisions, "COUNT_SECONDS", 0.01)
+    ledger = SlowLedger()
+    made = log(ledger)
+    made.count(ORDERS, Outcome.ALLOWED)
+    await ledger.began.wait()
+    made.count(ORDERS, Outcome.ALLOWED)
+    closing = asyncio.create_task(made.close())
+    await asyncio.sleep(0)
+    ledger.may_go_on.set()
+    await closing
+    assert ledger.allowed == 2

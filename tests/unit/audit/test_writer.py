@@ -1,12 +1,16 @@
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 
+from broker.audit import writer
 from broker.audit.entry import AuditEntry
+from broker.audit.flood import RECORDS_PER_SECOND
 from broker.audit.writer import Auditor
-from broker.clock import SystemClock
+from broker.clock import Clock, SystemClock
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -172,3 +176,44 @@ async def test_failures_of_proved_callers_are_all_recorded(ledger: Ledger) -> No
             async with auditor.opened(entry(f"event-{number}", caller="arn")):
                 raise AccessDenied("no")
     assert len(await written(ledger)) == 50
+
+
+async def test_failures_counted_while_counts_are_written_are_written_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writer, "_COUNT_SECONDS", 0.01)
+    clock = create_autospec(Clock, instance=True)
+    clock.monotonic.return_value = 0.0
+    clock.now.return_value = datetime.now(UTC)
+    ledger, may_write, waits = (
+        create_autospec(Ledger, instance=True),
+        asyncio.Event(),
+        asyncio.Event(),
+    )
+    counts: asyncio.Queue[str] = asyncio.Queue()
+
+    async def append(record: AuditRecord) -> None:
+        if record.reason:
+            waits.set()
+            await may_write.wait()
+            counts.put_nowait(record.reason)
+
+    ledger.append.side_effect = append
+    auditor = Auditor(ledger, clock)
+
+    async def fail() -> None:
+        failed = entry()
+        failed.error_code = "AccessDenied"
+        await auditor.append(failed)
+
+    async with asyncio.timeout(10):
+        for _ in range(RECORDS_PER_SECOND + 1):
+            await fail()
+        clock.monotonic.return_value = 2.0
+        await waits.wait()
+        for _ in range(RECORDS_PER_SECOND + 1):
+            await fail()
+    clock.monotonic.return_value = 4.0
+    may_write.set()
+    async with asyncio.timeout(10):
+        assert await counts.get() == await counts.get()
