@@ -37,6 +37,10 @@ class Connections:
             raise ValueError(
                 "the broker's origin has a scheme, a host and a port alone"
             )
+        token = token.strip()
+        if not token or not (token.isascii() and token.isprintable()):
+            # Said here without it: the error of a header's value shows the value.
+            raise ValueError("the service token is empty, or not one line of ASCII")
         self._host, self._port = parts.hostname, parts.port
         self._tls = None
         if parts.scheme == "https":

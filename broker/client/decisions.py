@@ -30,7 +30,7 @@ class DecisionClient:
     ``tls`` is for brokers whose certificate a private authority has issued.
 
     Raises:
-        ValueError: the origin is none, or a decision would be held for too long.
+        ValueError: origin or token is none, or a decision would be held for too long.
     """
 
     def __init__(

@@ -39,6 +39,7 @@ PRINCIPAL = "broker.principal"
 _RAW = ("REQUEST_URI", "RAW_URI")
 """Where servers tell the target as it was sent: uWSGI, mod_wsgi, Werkzeug; Gunicorn."""
 
+_LENGTH_DIGITS_MAX = 20
 _UNRESERVED = "/~!$&'()*+,=:@-._"
 
 
@@ -144,11 +145,12 @@ def _header_name(name: str) -> bytes:
 def _read_body(environ: Environ, bytes_max: int) -> bytes:
     length = environ.get("CONTENT_LENGTH") or ""
     if length:
-        size = int(length) if length.isascii() and length.isdigit() else -1
-        if size < 0:
+        if not (length.isascii() and length.isdigit()):
             raise AmbiguousRequest("Content-Length is not a number.")
-        if size > bytes_max:
+        # Python refuses to read a number of thousands of digits.
+        if len(length) > _LENGTH_DIGITS_MAX or int(length) > bytes_max:
             raise TooLarge
+        size = int(length)
         return _read(environ, size)
     if environ.get("wsgi.input_terminated"):
         body = _read(environ, bytes_max + 1)

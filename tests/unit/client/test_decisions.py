@@ -137,6 +137,22 @@ def test_an_origin_is_an_origin(origin: str) -> None:
         DecisionClient(origin, "token")
 
 
+@pytest.mark.parametrize(
+    "token",
+    ["", " \n", "sec\nret", "sec\0ret", "secr\N{LATIN SMALL LETTER E WITH ACUTE}t"],
+)
+def test_a_token_that_is_none_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(ValueError, match="token") as refused:
+        DecisionClient("https://broker.example", token)
+    assert "sec" not in str(refused.value)
+
+
+def test_a_token_may_be_a_line_of_a_file(broker: FakeBroker) -> None:
+    client = DecisionClient(broker.url, "token\n")
+    assert client.decide(REQUEST).refusal is None
+    client.close()
+
+
 DENIED = Refusal(
     403,
     "AccessDenied",

@@ -129,6 +129,7 @@ def test_what_is_served_is_what_is_asked_about(broker: FakeBroker) -> None:
 def test_bodies_have_a_bound_and_an_end(broker: FakeBroker) -> None:
     world = World(broker, body_bytes_max=30)
     assert world.ask(CONTENT_LENGTH="31") == 413
+    assert world.ask(CONTENT_LENGTH="9" * 5000) == 413
     for length in ("-1", "+1", "x", "1_0", "\u00b2"):
         assert world.ask(CONTENT_LENGTH=length) == 403
     assert world.ask(CONTENT_LENGTH="", HTTP_TRANSFER_ENCODING="chunked") == 403
