@@ -303,7 +303,8 @@ def _build(
         AmbientCredentials(),
         settings.public_origin,
     )
-    minter = RoleMinter(fresh, issuer, UpstreamIssuer(stores.ledger, index), upstreams)
+    upstream_issuer = UpstreamIssuer(fresh, stores.ledger, index)
+    minter = RoleMinter(fresh, issuer, upstream_issuer, upstreams)
     derived = DerivedMinter(fresh, issuer, ldap)
     registry = Registry(
         [

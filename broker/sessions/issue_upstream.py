@@ -7,12 +7,19 @@ the proof stays spent: at most one set of credentials comes from it.
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from broker.errors import BrokerError, ServiceUnavailable, UpstreamOutcomeUnknown
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ServiceUnavailable,
+    UpstreamOutcomeUnknown,
+)
 from broker.model.proof_used import ProofUsed
 from broker.model.session import Session, TemporaryCredentials
 from broker.model.struct import struct
 from broker.sessions.issue import CallRecord, MintResult, commit_once
+from broker.sessions.lineage import find_end, trace
 from broker.sessions.record import SessionIndex, audit_session, describe_session
+from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.errors import (
     ReplayedError,
     StoreUnavailableError,
@@ -47,7 +54,10 @@ class UpstreamMint:
 class UpstreamIssuer:
     """Issues sessions that an upstream mints."""
 
-    def __init__(self, ledger: Ledger, index: SessionIndex) -> None:
+    def __init__(
+        self, fresh: FreshDirectory, ledger: Ledger, index: SessionIndex
+    ) -> None:
+        self._fresh = fresh
         self._ledger = ledger
         self._index = index
 
@@ -64,6 +74,7 @@ class UpstreamIssuer:
 
         Raises:
             ProofUsed: the proof behind ``mark`` was spent before.
+            AccessDenied: the session was revoked while the upstream was asked.
             ServiceUnavailable: the database is away. Before the upstream was asked,
                 nothing is spent; after it, the proof is.
             BrokerError: what the upstream refused (the proof is good again), or left
@@ -88,6 +99,7 @@ class UpstreamIssuer:
                 "The upstream returned an access key ID that is in use.",
                 detail=f"{entry.access_key_id} is another principal's",
             )
+        await self._require_live(made)
         completed = record.complete(audit_session(entry, made))
         await commit_once(self._ledger, completed, None)
         record.committed = True
@@ -98,6 +110,19 @@ class UpstreamIssuer:
             session=made,
         )
         return result, minted
+
+    async def _require_live(self, made: Session) -> None:
+        """Hand out nothing that was revoked meanwhile: nothing here ends it later."""
+        try:
+            role = await self._fresh.find_role_by_id(made.account, made.principal_id)
+            why = await find_end(trace(made), self._fresh)
+        except StoreUnavailableError as error:
+            raise refusal_of(error) from error
+        if role is None or why:
+            raise AccessDenied(
+                "The session was revoked while the upstream issued its credentials.",
+                detail=f"{why or 'the role is gone'}; nobody got {made.access_key_id}",
+            )
 
     async def _reserve(
         self, mark: ReplayMark | None, second_use: ReplayMark | None

@@ -140,6 +140,30 @@ def test_a_kill_while_the_upstream_is_asked_spends_the_proof(world: World) -> No
     assert outcome(world, front.assertion()).startswith("ASIAUPSTREAM")
 
 
+def test_what_is_revoked_while_the_upstream_is_asked_gets_nothing(
+    world: World,
+) -> None:
+    """Nothing here would end what the upstream gave."""
+    front, there = world.front, world.there
+    before, response = world.sessions(), front.assertion()
+    while there.arrived.acquire(blocking=False):
+        pass
+    there.hold()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(outcome, world, response)
+            assert there.arrived.acquire(timeout=20)
+            front.broker.command("sessions", "revoke", READER)
+            time.sleep(1.2)  # until every worker knows
+            there.go_on()
+            assert asking.result() == "AccessDenied"
+    finally:
+        there.go_on()
+    assert world.sessions() == before
+    assert outcome(world, response) == "InvalidIdentityToken"
+    assert outcome(world, front.assertion()).startswith("ASIAUPSTREAM")
+
+
 def test_no_secret_of_the_upstream_is_kept(world: World) -> None:
     assert SECRET not in world.front.broker.log
     for file in world.front.broker.folder.rglob("*"):
