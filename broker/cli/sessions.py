@@ -30,6 +30,7 @@ from broker.model.account import (
 )
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest, read_pages
+from broker.model.upstream import UpstreamOrigin
 from broker.sessions.lineage import (
     LineageSnapshot,
     find_end,
@@ -119,8 +120,7 @@ def list_sessions(
     records.sort(key=lambda record: record.issued_at_ms, reverse=True)
     if as_json:
         for record in records:
-            row = {**asdict(record), "tags": dict(record.tags)}
-            say_json({**row, "lineage": show_lineage(record.lineage)})
+            say_json({**_described(record), "lineage": show_lineage(record.lineage)})
     else:
         _print_table(records, now)
     if not is_whole:
@@ -161,17 +161,10 @@ def show(key: KeyArgument) -> None:
             described["minted_by"] = minted.event_id
             described["source_ip"] = minted.source_ip
         else:
-            described.update({**asdict(record), "tags": dict(record.tags)})
+            described.update(_described(record))
+        described.update(_upstream_of(record))
         described["lineage"] = show_lineage(record.lineage)
         described["state"] = await _state(installation, record.account, record)
-        beyond = await upstream_roles(
-            installation.stores.directory,
-            record.account,
-            record.principal_id,
-            else_all=False,
-        )
-        if beyond:
-            described["upstream"] = beyond[0].name
         return described
 
     say_json(with_installation(work), indent=2)
@@ -237,7 +230,7 @@ def revoke(
 
     async def work(
         installation: "Installation",
-    ) -> tuple[AccountId, tuple[UpstreamRole, ...], datetime]:
+    ) -> tuple[AccountId, UpstreamOrigin | None, tuple[UpstreamRole, ...], datetime]:
         directory = installation.stores.directory
         now = installation.clock.now()
         found = await _find_session(installation, target) if one else None
@@ -280,24 +273,31 @@ def revoke(
         if one:
             await forget_session(installation.stores.cache, target)
         role_id = found[0].principal_id if found else before
-        roles = await upstream_roles(directory, owner, role_id, else_all=True)
-        return owner, roles, now
+        roles = await upstream_roles(directory, owner, role_id)
+        return owner, found[0].upstream if found else None, roles, now
 
-    owner, roles, now = with_installation(work)
+    owner, origin, roles, now = with_installation(work)
     whose = next(filter(None, (source_identity, subject, target, provider)))
     say(f"Revoked: {whose}")
-    if roles:
-        _go_on(owner, roles, now, ends=upstream)
+    _go_on(owner, origin, roles, now, ends=upstream)
 
 
 def _go_on(
     account: AccountId,
+    origin: UpstreamOrigin | None,
     roles: tuple[UpstreamRole, ...],
     now: datetime,
     *,
     ends: bool,
 ) -> None:
     """Say what a revocation leaves open at upstreams, or end it there."""
+    if origin is not None and origin.name not in {role.name for role in roles}:
+        say(
+            f"Its credentials are from the upstream {origin.name} ({origin.endpoint}),"
+            " which the role no longer has. They stay valid there until they expire."
+        )
+    if not roles:
+        return
     if not ends:
         say(*words_on_upstreams(roles, now))
         return
@@ -366,6 +366,19 @@ async def _live_sessions(
         marker = page.marker
         if marker is None:
             return records, True
+
+
+def _described(record: SessionRecord) -> dict[str, object]:
+    described = {**asdict(record), "tags": dict(record.tags)}
+    del described["upstream"]
+    return {**described, **_upstream_of(record)}
+
+
+def _upstream_of(record: SessionRecord) -> dict[str, object]:
+    origin = record.upstream
+    if origin is None:
+        return {}
+    return {"upstream": origin.name, "upstream_endpoint": origin.endpoint}
 
 
 async def _state(

@@ -22,19 +22,19 @@ class UpstreamRole:
 
 
 async def upstream_roles(
-    directory: DirectoryReader, account: AccountId, role_id: str, *, else_all: bool
+    directory: DirectoryReader, account: AccountId, role_id: str
 ) -> tuple[UpstreamRole, ...]:
     """The upstream that mints for a role, if any.
 
-    With ``else_all``, all upstream roles of the account for what is not a role's id.
+    All upstream roles of the account for what is not a role's id.
 
     Raises:
         StoreUnavailableError: the database is away.
     """
     found = await directory.list_upstreams(account)
-    role = await directory.find_role_by_id(account, role_id) if found else None
-    if not found or (role is None and not else_all):
+    if not found:
         return ()
+    role = await directory.find_role_by_id(account, role_id)
     # What it needs takes a while to import.
     from broker.identities.upstream_definition import (  # noqa: PLC0415
         ALL_ROLES,

@@ -16,6 +16,7 @@ from broker.errors import (
 from broker.model.proof_used import ProofUsed
 from broker.model.session import Session, TemporaryCredentials
 from broker.model.struct import struct
+from broker.model.upstream import UpstreamOrigin
 from broker.sessions.issue import CallRecord, MintResult, commit_once
 from broker.sessions.lineage import find_end, trace
 from broker.sessions.record import SessionIndex, audit_session, describe_session
@@ -40,13 +41,16 @@ class NothingMintedError(Exception):
 class UpstreamMint:
     """What an upstream minted.
 
-    ``principal_arn`` is the session here that it stands for, ``arn`` and ``user_id``
-    are the upstream's own.
+    ``principal_arn`` is the session here that it stands for, and ``upstream`` the name
+    and ``endpoint`` the address of what minted it; ``arn`` and ``user_id`` are the
+    upstream's own.
     """
 
     credentials: TemporaryCredentials
     packed_policy_size: int
     principal_arn: str
+    upstream: str
+    endpoint: str
     arn: str = ""
     user_id: str = ""
 
@@ -93,7 +97,10 @@ class UpstreamIssuer:
             access_key_id=credentials.access_key_id,
             expires_at=int(credentials.expiration.timestamp()),
         )
-        entry = describe_session(made, minted.principal_arn)
+        origin = UpstreamOrigin(
+            name=minted.upstream, endpoint=minted.endpoint, ends_by=session.ends_by
+        )
+        entry = describe_session(made, minted.principal_arn, origin)
         if await self._index.has_another(entry):
             raise UpstreamOutcomeUnknown(
                 "The upstream returned an access key ID that is in use.",

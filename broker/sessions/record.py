@@ -9,6 +9,7 @@ from typing import Any
 from broker.model.account import parse_account_id
 from broker.model.lineage import Lineage, lineage_row, read_lineage
 from broker.model.session import Session
+from broker.model.upstream import UpstreamOrigin, origin_row, read_origin
 from broker.stores.cache.port import Cache, SessionRecord
 from broker.stores.errors import StoreUnavailableError
 
@@ -16,7 +17,9 @@ _MAX_PENDING = 1000
 _log = logging.getLogger(__name__)
 
 
-def describe_session(session: Session, principal_arn: str) -> SessionRecord:
+def describe_session(
+    session: Session, principal_arn: str, upstream: UpstreamOrigin | None = None
+) -> SessionRecord:
     """The session without anything secret; ``principal_arn`` is the session's own."""
     return SessionRecord(
         access_key_id=session.access_key_id,
@@ -33,13 +36,14 @@ def describe_session(session: Session, principal_arn: str) -> SessionRecord:
         provider_id=session.provider_id,
         mint_id=session.mint_id,
         lineage=session.lineage,
+        upstream=upstream,
     )
 
 
 _RECORDED = tuple(
     member.name
     for member in fields(SessionRecord)
-    if member.name not in {"tags", "lineage"}
+    if member.name not in {"tags", "lineage", "upstream"}
 )
 
 
@@ -52,6 +56,7 @@ def audit_session(record: SessionRecord, session: Session) -> dict[str, object]:
         "policy_arns": [arn for layer in session.policies for arn in layer.policy_arns],
         "chain_depth": session.chain_depth,
         "lineage": lineage_row(session.lineage),
+        **({"upstream": origin_row(record.upstream)} if record.upstream else {}),
     }
 
 
@@ -76,6 +81,7 @@ def read_audited(session: Mapping[str, Any]) -> SessionRecord:
         provider_id=session.get("provider_id") or "",
         mint_id=session.get("mint_id") or "",
         lineage=read_lineage(session.get("lineage") or ()),
+        upstream=read_origin(session.get("upstream") or ()),
     )
 
 
@@ -130,15 +136,15 @@ class SessionIndex:
             self.put_later(record)
 
     async def has_another(self, record: SessionRecord) -> bool:
-        """Whether its key id is on record for another principal. Never raises."""
+        """Whether its key id is on record for another principal, or from elsewhere.
+
+        Never raises.
+        """
         try:
             found = await self._cache.find_session(record.access_key_id)
         except StoreUnavailableError:
             return False
-        return found is not None and (found.account, found.principal_id) != (
-            record.account,
-            record.principal_id,
-        )
+        return found is not None and _whose(found) != _whose(record)
 
     def put_later(self, record: SessionRecord) -> None:
         """Write the record behind the answer; dropped when too many wait."""
@@ -164,3 +170,8 @@ class SessionIndex:
             self._healthy = False
         else:
             self._healthy = True
+
+
+def _whose(record: SessionRecord) -> tuple[str, str, str]:
+    endpoint = record.upstream.endpoint if record.upstream else ""
+    return record.account, record.principal_id, endpoint

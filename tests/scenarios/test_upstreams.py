@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.oidc_issuer import serving
 from tests.support.older_cache import Snapshot
 from tests.support.servers import find_free_port
-from tests.support.upstream import fake_sts, granted
+from tests.support.upstream import FakeSts, fake_sts, granted
 
 UPSTREAM_ACCOUNT = "999988887777"
 UPSTREAM_ROLE = f"arn:aws:iam::{UPSTREAM_ACCOUNT}:role/ReadOnly"
@@ -39,6 +40,9 @@ class World:
     upstream_root: Key
     spare: int
     """A port that the broker may reach, and where nothing is at first."""
+
+    other: int
+    """Another one."""
 
     secret: str = ""
     """Of the key pair that the broker has there."""
@@ -78,7 +82,7 @@ def role_arn(name: str) -> str:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("upstreams")
-    spare = find_free_port()
+    spare, other = find_free_port(), find_free_port()
     with ExitStack() as stack:
         issuer = stack.enter_context(serving("/idp"))
         for name in ("front", "aws"):
@@ -88,12 +92,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             running_broker(folder / "aws", internal_issuers=f"127.0.0.1:{broker.port}")
         )
         broker.environment["BROKER_INTERNAL_ISSUERS"] = ",".join(
-            f"127.0.0.1:{port}" for port in (issuer.port, upstream.port, spare)
+            f"127.0.0.1:{port}" for port in (issuer.port, upstream.port, spare, other)
         )
         broker.start()
         front = Installation(broker, issuer)
         front.iam.enable_outbound_web_identity_federation()
-        made = World(front, upstream, upstream.create_account(UPSTREAM_ACCOUNT), spare)
+        root = upstream.create_account(UPSTREAM_ACCOUNT)
+        made = World(front, upstream, root, spare, other)
         _trust(made)
         _set_up(made)
         yield made
@@ -443,6 +448,98 @@ def test_what_the_broker_minted_is_sent_to_no_upstream(world: World) -> None:
         assert signin_token(world, own).status_code == 200
         assert there.asked == 0
     world.command("set", "to-Late", "--account", ACCOUNT, "--delete")
+
+
+def at(there: FakeSts) -> dict[str, str]:
+    """What a definition says of an upstream there."""
+    return {
+        "Endpoint": there.url,
+        "SignIn": f"{there.url}/federation",
+        "Console": f"{there.url}/console/",
+    }
+
+
+def create_role_at(world: World, name: str, there: FakeSts) -> None:
+    """A role whose upstream is there."""
+    front = world.front
+    trusted = front.iam.get_role(RoleName="Admin")["Role"]["AssumeRolePolicyDocument"]
+    front.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trusted))
+    there.body = granted(zlib.crc32(name.encode()), "AssumeRoleWithWebIdentity")
+    world.set(name, **at(there))
+    time.sleep(1.2)  # until the worker knows
+
+
+def test_credentials_are_sent_only_to_the_upstream_that_gave_them(
+    world: World,
+) -> None:
+    federation = f"{world.front.broker.url}/federation"
+    with fake_sts(world.spare) as first, fake_sts(world.other) as second:
+        create_role_at(world, "Moved", first)
+        found = world.saml("Moved")
+        first.body = second.body = b'{"SigninToken": "T"}'
+        query = {
+            "Action": "login",
+            "SigninToken": signin_token(world, found).json()["SigninToken"],
+        }
+        world.set("Moved", **at(second))
+        time.sleep(1.2)  # until the worker knows
+        assert signin_token(world, found).status_code == 400
+        for there in (first, second):
+            query["Destination"] = at(there)["Console"]
+            assert httpx2.get(federation, params=query).status_code == 400
+        assert (first.asked, second.asked) == (2, 0)
+        world.set("Moved", **at(first))
+        time.sleep(1.2)  # until the worker knows
+        assert signin_token(world, found).status_code == 200
+    world.command("set", "to-Moved", "--account", ACCOUNT, "--delete")
+    command, key_id = world.front.broker.command, found["Credentials"]["AccessKeyId"]
+    shown = json.loads(command("sessions", "show", key_id))
+    assert (shown["upstream"], shown["upstream_endpoint"]) == ("to-Moved", first.url)
+    said = command("sessions", "revoke", key_id)
+    assert f"from the upstream to-Moved ({first.url}), which the role no longer" in said
+
+
+@pytest.mark.parametrize("becomes", ["another", "none"])
+def test_an_upstream_that_changes_meanwhile_opens_no_console(
+    world: World, becomes: str
+) -> None:
+    """Its credentials go to nobody else, and open no session that cannot be used."""
+    front, name = world.front, f"Became-{becomes}"
+
+    def sign_in() -> tuple[httpx2.Response, dict[str, str]]:
+        with httpx2.Client(follow_redirects=True, timeout=30) as browser:
+            page = browser.post(
+                front.acs,
+                data={"SAMLResponse": front.assertion(role_arn(name))},
+                headers={"accept": "text/html"},
+            )
+            return page, dict(browser.cookies)
+
+    delete = ("set", f"to-{name}", "--account", ACCOUNT, "--delete")
+    with (
+        fake_sts(world.spare) as first,
+        fake_sts(world.other) as second,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        create_role_at(world, name, first)
+        first.hold()
+        signing_in = pool.submit(sign_in)
+        try:
+            assert first.arrived.acquire(timeout=20)
+            if becomes == "another":
+                world.set(name, **at(second))
+            else:
+                world.command(*delete)
+            time.sleep(1.2)  # until the worker knows
+        finally:
+            first.go_on()
+        page, cookies = signing_in.result()
+        assert (first.asked, second.asked) == (1, 0)
+    assert page.status_code == 403
+    assert "upstream was changed" in page.text
+    assert not cookies
+    if becomes == "another":
+        world.command(*delete)
 
 
 def test_a_key_id_in_use_is_not_taken_from_another(world: World) -> None:

@@ -182,6 +182,8 @@ class UpstreamMinter:
             ),
             packed_policy_size=found.packed_policy_size,
             principal_arn=order.principal_arn,
+            upstream=name,
+            endpoint=definition.endpoint,
             arn=found.arn,
             user_id=found.user_id,
         )
@@ -264,20 +266,6 @@ class UpstreamMinter:
                     f"The upstream {name} did not confirm it.", detail=str(error)
                 ) from error
             yield arn, refused
-
-    async def console_url(self, role: Role, keys: KeyPair, issuer: str) -> str | None:
-        """A link to the console of the upstream behind a role.
-
-        ``keys`` are what it gave for the role. None if the broker mints itself.
-
-        Raises:
-            UpstreamRefused, UpstreamUnavailable: there is no link.
-        """
-        engine = await self.find(role)
-        if engine is None:
-            return None
-        token = await self.signin_token(engine, keys)
-        return self.login_url(engine.definition, token, issuer)
 
     async def signin_token(
         self, engine: Engine, keys: KeyPair, duration_seconds: int | None = None

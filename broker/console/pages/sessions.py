@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from broker.console.context import HOME
 from broker.console.pages.session_tree import grow, made_from
-from broker.console.pages.session_upstreams import find_upstreams
 from broker.console.visit import BOTH, PageRoute, Visit, address, go
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
 from broker.sessions.revoke import forget_session
@@ -63,7 +62,6 @@ async def _list(
         is_all=path == ALL,
         search=search,
         branches=shown,
-        upstreams=await find_upstreams(visit, [one.record for one in shown]),
         found=len(branches),
         whole=result.get("Whole", True),
         at=_at,
@@ -89,6 +87,7 @@ async def _ask(visit: Visit, records: Sequence[SessionRecord], path: str) -> Res
         raise ValidationError("Select the sessions to end; they may have ended by now.")
     own = visit.who.session.access_key_id
     below = made_from(chosen, records)
+    upstreams = {one.upstream.name for one in (*chosen, *below) if one.upstream}
     return await visit.show(
         "sessions_end.html",
         path=path,
@@ -96,7 +95,7 @@ async def _ask(visit: Visit, records: Sequence[SessionRecord], path: str) -> Res
         chosen=chosen,
         below=below[:_NAMED_MAX],
         below_count=len(below),
-        upstreams=await find_upstreams(visit, (*chosen, *below[:_NAMED_MAX])),
+        upstreams=sorted(upstreams),
         is_own=any(record.access_key_id == own for record in (*chosen, *below)),
         at=_at,
     )

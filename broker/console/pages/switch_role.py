@@ -61,7 +61,7 @@ async def _switch(visit: Visit, role: str) -> Response:
     arn = role_arn_of(original, role)
     credentials = await assume(visit, original, arn)
     elsewhere = await find_upstream_console(
-        visit.frame.context, visit.request, arn, credentials
+        visit.frame.context, visit.request, credentials
     )
     if elsewhere is not None:
         return elsewhere

@@ -62,7 +62,6 @@ class RolePages:
         elsewhere = await find_upstream_console(
             self._context,
             visit.request,
-            role.arn,
             {
                 "AccessKeyId": taken.access_key_id,
                 "SecretAccessKey": taken.secret_access_key,

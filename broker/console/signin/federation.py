@@ -20,7 +20,8 @@ from broker.console.request_info import refuse_prefetch
 from broker.console.signin.login_completion import LoginCompletion
 from broker.console.signin.pending_login import PendingLogin
 from broker.console.signin.sign_out import SignOut
-from broker.console.signin.upstream_sessions import UpstreamSessions
+from broker.console.signin.upstream_sessions import UpstreamLogins
+from broker.console.upstream_console import find_upstream_session, is_brokers_own
 from broker.errors import (
     BrokerError,
     ExpiredToken,
@@ -52,7 +53,7 @@ class Federation:
         self._context = context
         self._completion = completion
         self._sign_out = sign_out
-        self._upstreams = UpstreamSessions(context)
+        self._upstreams = UpstreamLogins(context)
 
     async def answer(self, request: Request) -> Response:
         """GET or POST, by ``Action``."""
@@ -77,8 +78,9 @@ class Federation:
             given["SessionDuration"] = _read_duration(duration)
 
         async def prove(now: datetime) -> Caller:
-            there = await self._upstreams.find(key_id)
-            if there is None or await self._is_own(key_id, token, now):
+            deps = self._context.deps
+            there = await find_upstream_session(deps, key_id)
+            if there is None or await is_brokers_own(deps, key_id, token):
                 return await self._prove(key_id, secret, token, now)
             keys = KeyPair(
                 access_key_id=key_id,
@@ -86,26 +88,16 @@ class Federation:
                 session_token=token,
             )
             # The upstream minted these, and only it can verify them.
-            found = await self._context.deps.upstreams.signin_token(
+            found = await deps.upstreams.signin_token(
                 there.engine, keys, given.get("SessionDuration")
             )
             given.update(SessionToken=Secret(found), RoleArn=there.role.arn)
-            return there.caller(key_id)
+            return there.caller()
 
         result = await self._context.perform(
             request, Door.FEDERATION, ("signin", "GetSigninToken"), prove, lambda: given
         )
         return JSONResponse(dict(result), headers={"cache-control": "no-store"})
-
-    async def _is_own(self, key_id: str, token: str, now: datetime) -> bool:
-        """Whether the broker minted these: they must not be sent anywhere."""
-        try:
-            await self._context.deps.resolver.resolve(key_id, token, now)
-        except ExpiredToken:
-            return True
-        except InvalidClientTokenId:
-            return False
-        return True
 
     async def _prove(
         self, key_id: str, secret: str, token: str, now: datetime

@@ -170,9 +170,7 @@ class LoginCompletion:
         if not cookies:
             # An upstream minted.
             credentials = result["Credentials"]
-            elsewhere = await find_upstream_console(
-                context, request, pending.role_arn, credentials
-            )
+            elsewhere = await find_upstream_console(context, request, credentials)
             if elsewhere is not None:
                 return elsewhere
             cookies.append(await self._keep(pending, credentials))

@@ -16,13 +16,15 @@ from broker.model.account import AccountId
 from broker.model.lineage import Lineage, no_lineage
 from broker.model.page import Page, PageRequest
 from broker.model.struct import struct
+from broker.model.upstream import UpstreamOrigin
 
 
 @struct
 class SessionRecord:
     """A live session in the cache: metadata for look-up and listing.
 
-    ``provider_id``, ``mint_id`` and ``lineage`` are as in ``Session``.
+    ``provider_id``, ``mint_id`` and ``lineage`` are as in ``Session``. ``upstream`` is
+    None where the broker issued the credentials itself.
     """
 
     access_key_id: str
@@ -39,6 +41,7 @@ class SessionRecord:
     provider_id: str = ""
     mint_id: str = ""
     lineage: Lineage = field(default_factory=no_lineage)
+    upstream: UpstreamOrigin | None = None
 
 
 class Cache(Protocol):

@@ -2,6 +2,7 @@
 
 from broker.model.account import AccountId
 from broker.model.lineage import lineage_row, read_lineage
+from broker.model.upstream import origin_row, read_origin
 from broker.stores.cache.port import SessionRecord
 from broker.stores.json_text import decode_json, encode_json
 
@@ -24,6 +25,7 @@ def encode_session(record: SessionRecord) -> str:
             record.provider_id,
             record.mint_id,
             lineage_row(record.lineage),
+            *origin_row(record.upstream),
         ]
     )
 
@@ -46,8 +48,10 @@ def decode_session(text: str | bytes) -> SessionRecord | None:
             provider_id,
             mint_id,
             row,
+            *from_upstream,
         ) = decode_json(text)
         lineage = read_lineage(row)
+        upstream = read_origin(from_upstream)
     except (ValueError, TypeError):
         return None
     return SessionRecord(
@@ -65,4 +69,5 @@ def decode_session(text: str | bytes) -> SessionRecord | None:
         provider_id=provider_id,
         mint_id=mint_id,
         lineage=lineage,
+        upstream=upstream,
     )

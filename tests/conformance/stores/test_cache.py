@@ -9,6 +9,7 @@ import pytest
 
 from broker.model.account import AccountId
 from broker.model.page import PageRequest
+from broker.model.upstream import UpstreamOrigin
 from broker.stores.cache.port import Cache, SessionRecord
 
 ACCOUNT = AccountId("000000000001")
@@ -45,10 +46,18 @@ async def list_all(cache: Cache, account: AccountId, limit: int = 3) -> list[str
     raise AssertionError("the pages never end")
 
 
+@pytest.mark.parametrize(
+    "upstream",
+    [
+        None,
+        UpstreamOrigin(name="aws", endpoint="https://sts.example"),
+        UpstreamOrigin(name="aws", endpoint="https://sts.example", ends_by=7),
+    ],
+)
 async def test_a_session_reads_back_at_once_on_every_worker(
-    cache: Cache, other_cache: Cache, clock: Any
+    cache: Cache, other_cache: Cache, clock: Any, upstream: UpstreamOrigin | None
 ) -> None:
-    record = make_session(clock, "ASIA1")
+    record = replace(make_session(clock, "ASIA1"), upstream=upstream)
     await cache.put_session(record)
     assert await cache.find_session("ASIA1") == record
     for _ in range(100):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from broker.model.session import Session
+from broker.model.upstream import UpstreamOrigin
 from broker.sessions.record import (
     SessionIndex,
     audit_session,
@@ -115,6 +116,9 @@ async def test_writes_behind_the_answer_are_bounded(
 def test_the_audit_description_covers_the_cache_record(
     session: Session, record: SessionRecord
 ) -> None:
+    upstream = UpstreamOrigin(name="aws", endpoint="https://sts.example", ends_by=7)
+    assert read_audited(audit_session(record, session)) == record
+    record = dataclasses.replace(record, upstream=upstream)
     described = audit_session(record, session)
     for member in dataclasses.fields(SessionRecord):
         assert member.name in described
