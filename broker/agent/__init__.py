@@ -6,6 +6,7 @@ standard library, an HTTP parser and one signature algorithm, and of the broker 
 
     configuration   the one file that it reads
     broker_api      calls to the broker
+    clock           the broker's time of day
     identity        what it is, and how it proves that: a key, a token file, an access key
     certificate     a role by the machine's certificate
     keeper          the credentials in memory, renewed early

@@ -10,16 +10,16 @@ import hmac
 import json
 import secrets
 import ssl
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from broker.agent.clock import BrokerClock
 from broker.agent.configuration import AgentSettings, ConfigurationError
 
 BROKER_VERSION = "2026-11-27"
@@ -29,9 +29,6 @@ _ANSWER_BYTES_MAX = 262_144
 _TIMEOUT_SECONDS = 5.0
 _OK = 200
 _SERVER_ERROR = 500
-_CLOCK_SECONDS = 30
-"""A smaller difference is the network's."""
-
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
 
@@ -59,7 +56,13 @@ class AccessKey:
 class BrokerApi:
     """The broker at one origin. Can be used by several threads."""
 
-    def __init__(self, origin: str, region: str, ca_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        origin: str,
+        region: str,
+        ca_file: Path | None = None,
+        clock: BrokerClock | None = None,
+    ) -> None:
         parts = urlsplit(origin)
         self._host, self._port = parts.hostname or "", parts.port
         self._region = region
@@ -70,12 +73,11 @@ class BrokerApi:
             )
         self.authority = parts.netloc
         """What ``Host`` says."""
-        self.clock_offset_seconds = 0.0
-        """How far the broker's clock is ahead of this machine's."""
+        self.clock = clock or BrokerClock()
 
     def now(self) -> datetime:
         """The broker's time, as far as it is known."""
-        return datetime.fromtimestamp(time.time() + self.clock_offset_seconds, UTC)
+        return self.clock.now()
 
     def call(
         self,
@@ -152,11 +154,9 @@ class BrokerApi:
     def _note_time(self, date: str) -> None:
         """A machine's clock may be wrong when it starts: sign by the broker's."""
         try:
-            at = parsedate_to_datetime(date).timestamp()
-        except ValueError:
+            self.clock.note(parsedate_to_datetime(date).timestamp())
+        except (ValueError, OverflowError):
             return
-        offset = at - time.time()
-        self.clock_offset_seconds = offset if abs(offset) > _CLOCK_SECONDS else 0.0
 
     def _signature(
         self, key: AccessKey, body: bytes, content_type: str, service: str
@@ -193,14 +193,14 @@ class BrokerApi:
         return headers
 
 
-def make_api(settings: AgentSettings) -> BrokerApi:
-    """The broker that the settings name.
+def make_api(settings: AgentSettings, clock: BrokerClock | None = None) -> BrokerApi:
+    """The broker that the settings name; its ``clock``, if that is known already.
 
     Raises:
         ConfigurationError: ``ca_file`` cannot be used.
     """
     try:
-        return BrokerApi(settings.endpoint, settings.region, settings.ca_file)
+        return BrokerApi(settings.endpoint, settings.region, settings.ca_file, clock)
     except OSError as error:
         raise ConfigurationError(f"ca_file: {settings.ca_file}: {error}") from error
 

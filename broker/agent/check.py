@@ -173,7 +173,7 @@ def _reach(api: BrokerApi) -> Finding:
 
 
 def _clock(api: BrokerApi) -> Iterator[Finding]:
-    offset = round(api.clock_offset_seconds)
+    offset = round(api.clock.offset_seconds)
     if offset:
         yield Finding(
             f"this machine's clock is {abs(offset)} seconds"

@@ -32,7 +32,9 @@ WAIT_SECONDS = 0.9
 """How long a request waits for the first credentials: clients give up after a second."""
 
 _RETRY_SECONDS = 0.5
-_IDLE_SECONDS = 60.0
+_IDLE_SECONDS = 5.0
+"""How soon it notices that the machine slept, or that its clock was set."""
+
 _SPREAD = 0.1
 """Of a span of time, up or down."""
 
@@ -86,6 +88,9 @@ class Keeper:
         """The same, waiting a moment for those that are on their way."""
         if delivery not in self._renew_at:
             self._renew_at[delivery] = datetime.min.replace(tzinfo=UTC)
+            self._woken.set()
+        elif not self.error and self.find(delivery) is None:
+            # They expired unnoticed: the machine slept, or its clock was set.
             self._woken.set()
         deadline = time.monotonic() + WAIT_SECONDS
         while (found := self.find(delivery)) is None:

@@ -11,11 +11,11 @@ import os
 import re
 import secrets
 import socket
-import time
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from broker.agent.clock import count_seconds
 from broker.agent.configuration import Address, MetadataSettings
 from broker.agent.credentials import ISO, V1, V2, Credentials, Grant
 from broker.agent.http_server import Answer, Request
@@ -49,7 +49,7 @@ class Metadata:
         keeper: Keeper,
         *,
         further: tuple[Address, ...] = (),
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = count_seconds,
     ) -> None:
         self._settings = settings
         self._region = region

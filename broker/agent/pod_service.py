@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 from broker.agent.broker_api import make_api
+from broker.agent.clock import BrokerClock
 from broker.agent.configuration import ConfigurationError, load_settings
 from broker.agent.http_server import Server, bind
 from broker.agent.pods import BODY_BYTES_MAX, PodEndpoint
@@ -28,8 +29,8 @@ async def serve_pods(path: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    stamp, settings = stamp_of(path), load_settings(path)
-    endpoint = PodEndpoint(settings.pods, make_api(settings))
+    stamp, settings, clock = stamp_of(path), load_settings(path), BrokerClock()
+    endpoint = PodEndpoint(settings.pods, make_api(settings, clock))
     server = Server(endpoint.answer, body_bytes_max=BODY_BYTES_MAX)
     listeners = []
     for address in settings.pods.listen:
@@ -42,7 +43,7 @@ async def serve_pods(path: Path) -> None:
         listeners.append(await loop.create_server(server, sock=listener))
     if not listeners:
         raise ConfigurationError("[pods] has no listen; write 169.254.170.23:80")
-    loop.add_signal_handler(signal.SIGHUP, _reload, path, endpoint)
+    loop.add_signal_handler(signal.SIGHUP, _reload, path, endpoint, clock)
     _log.info("serving")
     notify("READY=1", os.environ)
     try:
@@ -51,7 +52,7 @@ async def serve_pods(path: Path) -> None:
                 await asyncio.wait_for(stop.wait(), _WATCH_SECONDS)
             if (seen := stamp_of(path)) != stamp:
                 stamp = seen
-                _reload(path, endpoint)
+                _reload(path, endpoint, clock)
     finally:
         notify("STOPPING=1", os.environ)
         for one in listeners:
@@ -60,11 +61,11 @@ async def serve_pods(path: Path) -> None:
         endpoint.close()
 
 
-def _reload(path: Path, endpoint: PodEndpoint) -> None:
+def _reload(path: Path, endpoint: PodEndpoint, clock: BrokerClock) -> None:
     """Follow a changed file; one that is wrong changes nothing."""
     try:
         settings = load_settings(path)
-        endpoint.replace(settings.pods, make_api(settings))
+        endpoint.replace(settings.pods, make_api(settings, clock))
     except ConfigurationError as error:
         _log.error("the old settings stay: %s", error)
     else:

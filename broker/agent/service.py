@@ -143,7 +143,7 @@ class Agent:
         before = self._settings
         try:
             settings = load_settings(self._path)
-            api = make_api(settings)
+            api = make_api(settings, self._api.clock)
             container = self._make_container(settings)
         except ConfigurationError as error:
             _log.error("the old settings stay: %s", error)

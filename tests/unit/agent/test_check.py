@@ -126,7 +126,7 @@ def test_a_clock_that_is_wrong(
     config: Path, monkeypatch: pytest.MonkeyPatch, offset: float, said: str
 ) -> None:
     def call(api: BrokerApi, *_given: object, **_more: object) -> object:
-        api.clock_offset_seconds = offset
+        api.clock.offset_seconds = offset
         return {"InstanceAssociation": {"InstanceArn": ARN, "RoleArn": "x"}}
 
     monkeypatch.setattr(BrokerApi, "call", call)

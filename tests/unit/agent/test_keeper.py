@@ -103,6 +103,7 @@ async def test_another_delivery_is_got_at_once(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told.grant = replace(WEB, poll_seconds=0)  # nothing else wakes it for a minute
+    monkeypatch.setattr(module, "_IDLE_SECONDS", 60)
     monkeypatch.setattr(module, "WAIT_SECONDS", 20)
     async with keeping(told) as keeper:
         await keeper.wait_for()
@@ -117,6 +118,23 @@ async def test_they_are_renewed_when_half_their_time_is_over(told: Told) -> None
         await until(lambda: key(keeper.find()) != key(first))
         assert datetime.now(UTC) < first.expires_at, "before they expire"
         assert keeper.find() is not None
+
+
+async def test_what_expired_while_the_machine_slept_is_renewed_when_asked_for(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told.grant = replace(WEB, poll_seconds=0)
+    monkeypatch.setattr(module, "_IDLE_SECONDS", 60)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 20)
+    slept = timedelta()
+    async with keeping(told) as keeper:
+        keeper._now = lambda: datetime.now(UTC) + slept
+        await keeper.wait_for()
+        await until(lambda: keeper._seconds_left() > 1)
+        slept = timedelta(hours=2)
+        told.seconds += slept.total_seconds()
+        assert keeper.find() is None
+        assert key(await keeper.wait_for()) == "web-2.0-2"
 
 
 async def test_another_role_is_served_at_once_and_the_old_one_never(
