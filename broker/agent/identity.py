@@ -39,6 +39,7 @@ STATE_FILE = "instance.json"
 _REGISTRATION_SECONDS = 900
 _JOIN_SECONDS = 60
 _GONE = "InvalidClientTokenId"
+_TAKEN = "InvalidPublicKey"
 _ARN_FIELDS = 5
 
 
@@ -199,13 +200,19 @@ class InstanceIdentity:
             self._state = state
             raise IdentityEndedError(_ended(state))
         if state is None or state.is_ended:
-            key = Ed25519PrivateKey.generate().private_bytes_raw()
-            state = InstanceState(private_key=key)
+            state = _new_state()
         if not state.instance_arn:
             # The key is kept first: should the answer be lost, asking again with the
             # same key is not a second use of the token.
             self._keep(replace(state, admitted_by=digest))
-            arn = self._register(state, proof)
+            try:
+                arn = self._register(state, proof)
+            except BrokerRefusedError as error:
+                if error.code == _TAKEN:
+                    # By this machine, it seems: the answer was lost, and what admitted
+                    # it then counts no more. The next try is with another key.
+                    self._keep(_new_state())
+                raise
             state = replace(state, admitted_by=digest, instance_arn=arn)
             self._keep(state)
         self._state = state
@@ -358,6 +365,10 @@ def _read(path: Path) -> str:
 
 def _name_of(arn: str) -> str:
     return arn.rpartition("/")[2]
+
+
+def _new_state() -> InstanceState:
+    return InstanceState(private_key=Ed25519PrivateKey.generate().private_bytes_raw())
 
 
 def _grant(answer: Mapping[str, Any]) -> Grant:

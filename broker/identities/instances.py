@@ -108,7 +108,8 @@ async def register_with_token(
 ) -> Instance:
     """Admit a machine by a join token, which is used up in this very change.
 
-    A machine that did not get the answer may ask again with the same key. See
+    A machine that did not get the answer may ask again with the same key, and where a
+    certificate made the token, with the next token of the same subject. See
     `register_instance` for ``provider_id`` and ``subject``.
 
     Raises:
@@ -134,17 +135,23 @@ async def register_with_token(
             "The instance profile of this join token was deleted.",
             detail=f"{current.profile_id} is gone",
         )
-    instance = await register_instance(
-        change,
-        account,
-        public_key,
-        profile_id=profile.profile_id,
-        registered_by=current.arn,
-        region=region,
-        now=now,
-        provider_id=provider_id,
-        subject=subject,
-    )
+    instance = await change.find_instance_by_key(token.account, public_key)
+    if (
+        instance is None
+        or not subject
+        or (instance.provider_id, instance.subject) != (provider_id, subject)
+    ):
+        instance = await register_instance(
+            change,
+            account,
+            public_key,
+            profile_id=profile.profile_id,
+            registered_by=current.arn,
+            region=region,
+            now=now,
+            provider_id=provider_id,
+            subject=subject,
+        )
     await change.update_join_token(replace(current, instance_id=instance.instance_id))
     return instance
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from broker.agent.broker_api import BrokerApi
+from broker.agent.broker_api import BrokerApi, BrokerAwayError
 from broker.agent.configuration import load_settings
 from broker.agent.identity import make_identity
 from tests.scenarios.test_roles_anywhere import ACTIONS, World, sts_of
@@ -145,6 +145,16 @@ def test_what_is_wrong_with_the_files_is_said(world: World, tmp_path: Path) -> N
     assert "cannot be used" in made.run("process").stderr
 
 
+class Lossy(BrokerApi):
+    """The broker, but the answer to a registration is lost."""
+
+    def call(self, action: str, given: Mapping[str, str], **more: Any) -> Any:
+        answer = super().call(action, given, **more)
+        if action == "RegisterInstance":
+            raise BrokerAwayError("the answer was lost")
+        return answer
+
+
 def test_an_instance_registers_with_its_certificate(
     world: World, tmp_path: Path
 ) -> None:
@@ -171,6 +181,11 @@ def test_an_instance_registers_with_its_certificate(
         PolicyName="Register",
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}),
     )
+    settings = load_settings(made.config)
+    with pytest.raises(BrokerAwayError):
+        make_identity(settings, Lossy(settings.endpoint, settings.region)).get_grant()
+    api = broker_client(world.broker, world.root_key)
+    assert len(api.list_instances(InstanceProfileName="plant")["Instances"]) == 1
     names = []
     for _ in range(2):
         printed = json.loads(made.run("process").stdout)
@@ -185,7 +200,8 @@ def test_an_instance_registers_with_its_certificate(
         # Without its certificate it is still the same machine.
         Path(files["certificate_file"]).unlink(missing_ok=True)
     assert len(set(names)) == 1
-    broker_client(world.broker, world.root_key).end_instance(InstanceId=names[0])
+    assert len(api.list_instances(InstanceProfileName="plant")["Instances"]) == 1
+    api.end_instance(InstanceId=names[0])
     write(tmp_path, machine, world.intermediate)
     done = made.run("process")
     assert done.returncode == 1

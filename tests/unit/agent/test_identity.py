@@ -110,6 +110,29 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_key(
     assert len(set(broker.keys)) == 1
 
 
+def test_a_key_that_another_token_admitted_is_given_up(
+    tmp_path: Path, broker: Broker
+) -> None:
+    """The answer was lost, and that token has expired since."""
+    broker.loses_answers = True
+    with pytest.raises(BrokerAwayError):
+        identity(tmp_path, broker).get_grant()
+    broker.loses_answers = False
+    (tmp_path / "join-token").write_text("token-2")
+    broker.fault = BrokerRefusedError("AccessDenied", "no")
+    for _ in range(2):
+        with pytest.raises(BrokerRefusedError):
+            identity(tmp_path, broker).get_grant()
+    before = state(tmp_path)["PrivateKey"]
+    broker.fault = BrokerRefusedError("InvalidPublicKey", "another has it")
+    with pytest.raises(BrokerRefusedError):
+        identity(tmp_path, broker).get_grant()
+    broker.fault = None
+    assert identity(tmp_path, broker).get_grant().instance_arn == ARN
+    assert state(tmp_path)["PrivateKey"] != before
+    assert len(set(broker.keys)) == 2
+
+
 def test_an_ended_instance_stays_so_until_there_is_another_token(
     tmp_path: Path, broker: Broker
 ) -> None:
