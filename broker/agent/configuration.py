@@ -173,7 +173,7 @@ def load_settings(path: Path) -> AgentSettings:
         document = tomllib.loads(text.decode())
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from error
     return _read(document)
 
@@ -342,7 +342,13 @@ def _check_certificate(identity: IdentitySettings) -> None:
 def _origin(text: str) -> str:
     if not text:
         return ""  # refused with the other names
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  # raises
+    except ValueError as error:
+        raise ConfigurationError(
+            f"endpoint {text!r} is not the broker's address: {error}"
+        ) from error
     local = parts.hostname in {"127.0.0.1", "localhost", "::1"}
     if (
         parts.scheme not in {"https", "http"}

@@ -153,12 +153,18 @@ class Keeper:
                 await asyncio.wait_for(self._woken.wait(), delay)
 
     async def _step(self) -> None:
+        is_refused = False
         if self.grant is None:
             # Credentials come with the role that they are of: one call is enough.
-            with contextlib.suppress(BrokerRefusedError):
+            try:
                 await self._renew(V2)
+            except BrokerRefusedError:
+                is_refused = True
         if time.monotonic() >= self._poll_at:
             self._take(await self._in_thread(self._identity.get_grant))
+            if is_refused:
+                # What is still in a file is of an earlier start.
+                self._on_change(None)
         for delivery in tuple(self._renew_at):
             if self.grant is None or not self.grant.role_name:
                 break

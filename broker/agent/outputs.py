@@ -32,19 +32,34 @@ class CredentialsFile:
 
     def __init__(self, settings: FileSettings) -> None:
         self._settings = settings
+        self._found: Credentials | None = None
+        self._fault = ""
 
     def put(self, found: Credentials | None) -> None:
-        """Write the present credentials, or delete the file when there are none."""
+        """Write the present credentials, or delete the file when there are none.
+
+        What fails is tried again with `retry`.
+        """
+        self._found = found
         path = self._settings.path
         if path is None:
             return
+        fault = ""
         try:
             if found is None:
                 path.unlink(missing_ok=True)
             else:
                 self._write(path, found)
         except OSError as error:
-            _log.error("%s cannot be written: %s", path, error)
+            fault = f"{path} cannot be written: {error.strerror}"
+        if fault and fault != self._fault:
+            _log.error("%s", fault)
+        self._fault = fault
+
+    def retry(self) -> None:
+        """Do again what failed, a full disk for example."""
+        if self._fault:
+            self.put(self._found)
 
     def _write(self, path: Path, found: Credentials) -> None:
         write_private(

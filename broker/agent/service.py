@@ -134,6 +134,7 @@ class Agent:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
+            self._file.retry()
             if stamp_of(self._path) != self._stamp:
                 self._reload()
 
@@ -144,6 +145,7 @@ class Agent:
         try:
             settings = load_settings(self._path)
             api = make_api(settings, self._api.clock)
+            identity = make_identity(settings, api)
             container = self._make_container(settings)
         except ConfigurationError as error:
             _log.error("the old settings stay: %s", error)
@@ -154,12 +156,14 @@ class Agent:
         ):
             _log.warning("restart the agent to listen on other addresses")
         self._settings, self._api = settings, api
-        self._file.put(None)
-        self._file = CredentialsFile(settings.file)
-        self._file.put(self.keeper.find())
+        if settings.file != before.file:
+            if settings.file.path != before.file.path:
+                self._file.put(None)
+            self._file = CredentialsFile(settings.file)
+            self._file.put(self.keeper.find())
         self._metadata.handler = self._make_metadata(settings).answer
         self._container.handler = container.answer
-        self.keeper.replace_identity(make_identity(settings, api))
+        self.keeper.replace_identity(identity)
         _log.info("read %s again", self._path)
 
 

@@ -36,6 +36,9 @@ class Told:
     def __init__(self) -> None:
         self.grant = WEB
         self.fault: Exception | None = None
+        self.refuses = False
+        """No credentials; what role there is, is told."""
+
         self.seconds = 3600.0
         self.made = 0
 
@@ -47,6 +50,8 @@ class Told:
     def get_credentials(self, delivery: str) -> tuple[Credentials, Grant]:
         if self.fault is not None:
             raise self.fault
+        if self.refuses:
+            raise BrokerRefusedError("AccessDenied", "no")
         self.made += 1
         now = datetime.now(UTC)
         name = f"{self.grant.role_name}-{delivery}-{self.made}"
@@ -243,6 +248,40 @@ async def test_a_file_that_cannot_be_written_stops_nothing(
     async with keeping(told, file.put) as keeper:
         assert await keeper.wait_for() is not None
         assert not keeper.error
+
+
+async def test_a_file_that_could_not_be_written_is_written_later(
+    told: Told, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "run"
+    file = CredentialsFile(FileSettings(path=folder / "credentials"))
+    async with keeping(told, file.put) as keeper:
+        await keeper.wait_for()
+        await until(lambda: caplog.records)
+    file.retry()
+    assert len(caplog.records) == 1, "the same is said once"
+    folder.mkdir()
+    file.retry()
+    assert "web-2.0-1" in (folder / "credentials").read_text()
+    (folder / "credentials").unlink()
+    file.retry()
+    assert not list(folder.iterdir()), "what succeeded is not done again"
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+async def test_a_file_of_an_earlier_start_goes_unless_its_role_is_there(
+    told: Told, tmp_path: Path, is_refused: bool
+) -> None:
+    path = tmp_path / "credentials"
+    path.write_text("old")
+    file = CredentialsFile(FileSettings(path=path))
+    told.fault = BrokerAwayError("away")
+    async with keeping(told, file.put) as keeper:
+        await until(lambda: keeper.error)
+        assert path.read_text() == "old", "nobody knows better"
+        told.grant, told.refuses = (WEB, True) if is_refused else (NONE, True)
+        told.fault = None
+        await until(lambda: not path.exists())
 
 
 def test_machines_do_not_come_at_once() -> None:
