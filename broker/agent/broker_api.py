@@ -5,12 +5,16 @@ followed, and the environment's proxies are not used.
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import secrets
+import socket
 import ssl
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -27,6 +31,11 @@ STS_VERSION = "2011-06-15"
 
 _ANSWER_BYTES_MAX = 262_144
 _TIMEOUT_SECONDS = 5.0
+ANSWER_SECONDS = 20.0
+"""Until a whole answer is there, whatever comes meanwhile."""
+
+_CUT_AGAIN_SECONDS = 0.5
+
 _OK = 200
 _SERVER_ERROR = 500
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -111,7 +120,13 @@ class BrokerApi:
                 return document[f"{action}Response"].get(f"{action}Result") or {}
             error = document["Error"]
             code, message = str(error["Code"]), str(error.get("Message") or "")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise BrokerAwayError(
                 f"{self.authority} answered {status}, but not as a broker does"
             ) from error
@@ -129,12 +144,13 @@ class BrokerApi:
         """
         connection = self._connect()
         try:
-            connection.request("POST", path, body, dict(headers))
-            response = connection.getresponse()
-            answer = response.read(_ANSWER_BYTES_MAX + 1)
+            with cut_after(connection, ANSWER_SECONDS):
+                connection.request("POST", path, body, dict(headers))
+                response = connection.getresponse()
+                answer = response.read(_ANSWER_BYTES_MAX + 1)
             date = response.getheader("Date")
             fault = response.getheader("x-amzn-ErrorType") or ""
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise BrokerAwayError(f"{self.authority}: {error}") from error
         finally:
             connection.close()
@@ -191,6 +207,44 @@ class BrokerApi:
         if key.session_token:
             headers["X-Amz-Security-Token"] = key.session_token
         return headers
+
+
+@contextlib.contextmanager
+def cut_after(connection: HTTPConnection, seconds: float) -> Iterator[None]:
+    """End what is done on a connection when the time is up.
+
+    Its own timeout is that of each byte: who sends one now and then would hold it for
+    ever.
+
+    Raises:
+        TimeoutError: the time was up.
+    """
+    is_done = threading.Event()
+    deadline = time.monotonic() + seconds
+
+    def cut() -> None:
+        left = seconds
+        while not is_done.wait(left):
+            if connection.sock is not None:
+                with contextlib.suppress(OSError):
+                    # Not the method of TLS sockets, which is not for several threads.
+                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+            left = _CUT_AGAIN_SECONDS  # it may not have been connected yet
+
+    def late() -> TimeoutError:
+        return TimeoutError(f"no whole answer within {seconds:g} seconds")
+
+    threading.Thread(target=cut, daemon=True).start()
+    try:
+        yield
+    except (OSError, HTTPException, ValueError) as error:
+        if time.monotonic() >= deadline:
+            raise late() from error
+        raise
+    finally:
+        is_done.set()
+    if time.monotonic() >= deadline:
+        raise late()
 
 
 def make_api(settings: AgentSettings, clock: BrokerClock | None = None) -> BrokerApi:

@@ -166,7 +166,13 @@ def _credentials(api: BrokerApi, status: int, kind: str, answer: bytes) -> Crede
                 api.now(),
             )
         message = str(document.get("message") or "")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise BrokerAwayError(
             f"{api.authority} answered {status}, but not as a broker does"
         ) from error

@@ -1,5 +1,6 @@
 """Credentials as the agent holds them, and the role they belong to."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,6 +10,9 @@ V1, V2 = "1.0", "2.0"
 """How credentials are delivered, as ``ec2:RoleDelivery`` has it."""
 
 ISO = "%Y-%m-%dT%H:%M:%SZ"
+
+
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +33,21 @@ class Credentials:
             KeyError, ValueError, TypeError: they are not of that form.
         """
         expires = answer["Expiration"]
-        return cls(
-            access_key_id=answer["AccessKeyId"],
-            secret_access_key=answer["SecretAccessKey"],
-            session_token=answer["SessionToken"],
-            expires_at=(
+        try:
+            expires_at = (
                 datetime.fromisoformat(expires)
                 if isinstance(expires, str)
                 else datetime.fromtimestamp(expires, UTC)
-            ),
+            )
+        except OverflowError as error:
+            raise ValueError("it expires beyond all time") from error
+        if expires_at.tzinfo is None:
+            raise ValueError("it expires at no certain time")
+        return cls(
+            access_key_id=_printable(answer["AccessKeyId"]),
+            secret_access_key=_printable(answer["SecretAccessKey"]),
+            session_token=_printable(answer["SessionToken"]),
+            expires_at=expires_at,
             updated_at=now,
         )
 
@@ -67,3 +77,10 @@ class Grant:
     def region(self) -> str:
         """The instance's region."""
         return self.instance_arn.split(":")[3] if self.instance_arn else ""
+
+
+def _printable(text: str) -> str:
+    """A word that fits into a header, and on a line of a file."""
+    if not _PRINTABLE.fullmatch(text):
+        raise ValueError("it has characters that credentials never have")
+    return text

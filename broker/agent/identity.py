@@ -40,6 +40,7 @@ _REGISTRATION_SECONDS = 900
 _JOIN_SECONDS = 60
 _GONE = "InvalidClientTokenId"
 _TAKEN = "InvalidPublicKey"
+_POLL_SECONDS_MIN, _POLL_SECONDS_MAX = 1.0, 3600.0
 _ARN_FIELDS = 5
 
 
@@ -376,16 +377,26 @@ def _grant(answer: Mapping[str, Any]) -> Grant:
     if not isinstance(found, dict) or not found.get("InstanceArn"):
         raise BrokerAwayError("the answer names no instance")
     arn = str(found["InstanceArn"])
-    return Grant(
-        account=arn.split(":", _ARN_FIELDS)[4],
-        role_name=found.get("RoleName") or "",
-        role_arn=found.get("RoleArn") or "",
-        instance_arn=arn,
-        profile_arn=found.get("InstanceProfileArn") or "",
-        profile_id=found.get("InstanceProfileId") or "",
-        association_id=found.get("AssociationId") or "",
-        poll_seconds=float(found.get("PollSeconds") or 0),
-    )
+    try:
+        return Grant(
+            account=arn.split(":", _ARN_FIELDS)[4],
+            role_name=str(found.get("RoleName") or ""),
+            role_arn=str(found.get("RoleArn") or ""),
+            instance_arn=arn,
+            profile_arn=str(found.get("InstanceProfileArn") or ""),
+            profile_id=str(found.get("InstanceProfileId") or ""),
+            association_id=str(found.get("AssociationId") or ""),
+            poll_seconds=_poll_seconds(found),
+        )
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
+        raise BrokerAwayError("the answer is not about an instance") from error
+
+
+def _poll_seconds(found: Mapping[str, Any]) -> float:
+    seconds = float(found.get("PollSeconds") or 0)
+    if not 0 <= seconds <= _POLL_SECONDS_MAX:
+        raise ValueError("PollSeconds is out of range")
+    return max(seconds, _POLL_SECONDS_MIN)
 
 
 def _credentials(answer: Mapping[str, Any], api: BrokerApi) -> Credentials:

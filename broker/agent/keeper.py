@@ -178,9 +178,11 @@ class Keeper:
         )
         if identity is not self._identity:
             return  # replaced meanwhile
+        life = (found.expires_at - self._now()).total_seconds()
+        if life <= 0:
+            raise BrokerAwayError("its credentials have expired: clocks differ")
         self._take(grant)
         self._held[delivery] = found
-        life = (found.expires_at - self._now()).total_seconds()
         self._renew_at[delivery] = self._now() + timedelta(seconds=_spread(life / 2))
         self._told.set()
         if delivery == V2:

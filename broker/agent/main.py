@@ -11,7 +11,12 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TextIO
 
-from broker.agent.broker_api import BrokerAwayError, BrokerRefusedError, make_api
+from broker.agent.broker_api import (
+    BrokerAwayError,
+    BrokerRefusedError,
+    cut_after,
+    make_api,
+)
 from broker.agent.check import check
 from broker.agent.configuration import (
     DEFAULT_PATH,
@@ -32,6 +37,7 @@ from broker.agent.service import Agent
 
 _OK = 200
 _ANSWER_BYTES_MAX = 65_536
+_ANSWER_SECONDS = 4
 
 
 def run(words: Sequence[str]) -> int:
@@ -122,13 +128,21 @@ def _ask_agent(settings: AgentSettings) -> Credentials | None:
         connection = HTTPConnection(address.host, address.port, timeout=2)
         try:
             token = read_text(path) if path is not None else ""
-            connection.request("GET", "/", headers={"Authorization": token})
-            response = connection.getresponse()
-            found = json.loads(response.read(_ANSWER_BYTES_MAX))
+            with cut_after(connection, _ANSWER_SECONDS):
+                connection.request("GET", "/", headers={"Authorization": token})
+                response = connection.getresponse()
+                found = json.loads(response.read(_ANSWER_BYTES_MAX))
             if response.status == _OK:
                 given = {**found, "SessionToken": found["Token"]}
                 return Credentials.of(given, datetime.now(UTC))
-        except (OSError, ValueError, KeyError, TypeError, HTTPException):
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            RecursionError,
+            HTTPException,
+        ):
             continue
         finally:
             connection.close()

@@ -11,7 +11,10 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from broker.agent.broker_api import cut_after
+
 _TIMEOUT_SECONDS = 3.0
+_ANSWER_SECONDS = 9.0
 _ANSWER_BYTES_MAX = 1_048_576
 _KEPT_SECONDS = 5.0
 """A deployment's pods arrive together; a changed annotation applies to the next ones."""
@@ -81,9 +84,10 @@ class ServiceAccounts:
             ) from error
         try:
             headers = {"Accept": "application/json", "Authorization": f"Bearer {token}"}
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            status, body = response.status, response.read(_ANSWER_BYTES_MAX + 1)
+            with cut_after(connection, _ANSWER_SECONDS):
+                connection.request("GET", path, headers=headers)
+                response = connection.getresponse()
+                status, body = response.status, response.read(_ANSWER_BYTES_MAX + 1)
         except (OSError, HTTPException, ValueError) as error:
             raise ClusterAwayError(f"the API server: {error}") from error
         finally:
@@ -98,7 +102,13 @@ class ServiceAccounts:
         try:
             found = json.loads(body)["metadata"].get("annotations") or {}
             return {str(key): str(value) for key, value in found.items()}
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise ClusterAwayError("the API server's answer is unknown") from error
 
     def _connect(self) -> HTTPConnection:

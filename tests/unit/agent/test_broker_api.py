@@ -1,9 +1,11 @@
 """Calls to the broker: signed as AWS signs them, over TLS, and only by its own words."""
 
+import contextlib
 import ipaddress
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -21,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from broker.agent import broker_api
 from broker.agent.broker_api import (
     STS_VERSION,
     AccessKey,
@@ -31,6 +34,7 @@ from broker.agent.broker_api import (
 )
 from tests.support.certificates import name_of
 
+REST = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 GOOD = b'{"GetThingResponse":{"GetThingResult":{"Name":"x"},"ResponseMetadata":{}}}'
 REFUSED = b'{"Error":{"Code":"AccessDenied","Message":"no","Type":"Sender"}}'
 
@@ -141,6 +145,8 @@ def test_a_token_is_pyjwts() -> None:
         (200, b'{"GetThingResponse": null}', BrokerAwayError),
         (403, b'{"Error": "x"}', BrokerAwayError),
         (200, GOOD + b" " * 300_000, BrokerAwayError),
+        (200, b"[" * 200_000, BrokerAwayError),
+        (403, b'{"Error":' * 20_000, BrokerAwayError),
     ],
 )
 def test_what_is_no_answer(
@@ -160,6 +166,38 @@ def test_what_is_no_answer(
 def test_no_one_answers() -> None:
     with pytest.raises(BrokerAwayError):
         BrokerApi("http://127.0.0.1:1", "eu-west-3").call("GetThing", {})
+
+
+def test_a_name_that_is_none() -> None:
+    with pytest.raises(BrokerAwayError):
+        BrokerApi("http://broker..example", "eu-west-3").call("GetThing", {})
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+@pytest.mark.parametrize("begins_with", [b"", b"HTTP/1.1 200 OK\r\nX: ", REST])
+def test_an_answer_that_comes_byte_by_byte(
+    handler: type[Handler],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    begins_with: bytes,
+    is_tls: bool,
+) -> None:
+    pem, context = authority()
+    (tmp_path / "ca.pem").write_bytes(pem)
+
+    def drip(self: Handler) -> None:
+        with contextlib.suppress(OSError):
+            self.wfile.write(begins_with)
+            while True:
+                self.wfile.write(b"H")
+                time.sleep(0.02)
+
+    monkeypatch.setattr(handler, "do_POST", drip)
+    monkeypatch.setattr(broker_api, "ANSWER_SECONDS", 0.3)
+    for origin in serving(handler, context if is_tls else None):
+        api = BrokerApi(origin, "eu-west-3", tmp_path / "ca.pem")
+        with pytest.raises(BrokerAwayError, match="no whole answer within"):
+            api.call("GetThing", {})
 
 
 def test_it_goes_by_the_brokers_clock(origin: str, handler: type[Handler]) -> None:

@@ -31,6 +31,8 @@ class Broker(BrokerApi):
         super().__init__("http://127.0.0.1:1", "eu-west-3")
         self.fault: Exception | None = None
         self.loses_answers = False
+        self.credentials: dict[str, Any] = {}
+        self.found: dict[str, Any] = {}
         self.keys: list[str] = []
         self.audiences: list[str] = []
 
@@ -57,8 +59,12 @@ class Broker(BrokerApi):
             "SecretAccessKey": "secret",
             "SessionToken": "token",
             "Expiration": 1.8e9,
-        }
-        found = {"InstanceArn": ARN, "AssociationId": "a", "RoleName": "web"}
+        } | self.credentials
+        found = {
+            "InstanceArn": ARN,
+            "AssociationId": "a",
+            "RoleName": "web",
+        } | self.found
         return {"InstanceAssociation": found, "Credentials": credentials}
 
 
@@ -131,6 +137,36 @@ def test_a_key_that_another_token_admitted_is_given_up(
     assert identity(tmp_path, broker).get_grant().instance_arn == ARN
     assert state(tmp_path)["PrivateKey"] != before
     assert len(set(broker.keys)) == 2
+
+
+@pytest.mark.parametrize(
+    ("credentials", "found"),
+    [
+        ({"AccessKeyId": None}, {}),
+        ({"AccessKeyId": "A\n[default]"}, {}),
+        ({"SecretAccessKey": ["secret"]}, {}),
+        ({"SessionToken": ""}, {}),
+        ({"SessionToken": "\ud800"}, {}),
+        ({"Expiration": "2026-11-27T10:00:00"}, {}),
+        ({"Expiration": 1e30}, {}),
+        ({"Expiration": float("nan")}, {}),
+        ({"Expiration": {}}, {}),
+        ({}, {"InstanceArn": "x"}),
+        ({}, {"PollSeconds": "often"}),
+        ({}, {"PollSeconds": -1}),
+        ({}, {"PollSeconds": float("nan")}),
+        ({}, {"PollSeconds": 1e9}),
+        ({}, {"PollSeconds": [1]}),
+    ],
+)
+def test_what_is_no_answer_about_an_instance(
+    tmp_path: Path, broker: Broker, credentials: dict[str, Any], found: dict[str, Any]
+) -> None:
+    one = identity(tmp_path, broker)
+    assert one.get_grant().poll_seconds >= 1
+    broker.credentials, broker.found = credentials, found
+    with pytest.raises(BrokerAwayError):
+        one.get_credentials(V2)
 
 
 def test_an_ended_instance_stays_so_until_there_is_another_token(

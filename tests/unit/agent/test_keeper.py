@@ -125,6 +125,17 @@ async def test_they_are_renewed_when_half_their_time_is_over(told: Told) -> None
         assert keeper.find() is not None
 
 
+async def test_credentials_that_have_expired_are_no_answer(told: Told) -> None:
+    """The broker's clock, or that of a proxy before it, is wrong: no rush of calls."""
+    told.seconds = -5
+    async with keeping(told) as keeper:
+        await until(lambda: "clocks differ" in keeper.error)
+        assert keeper._failures, "it waits longer each time"
+        assert keeper.find() is None
+        told.seconds = 3600
+        await until(lambda: keeper.find() is not None)
+
+
 async def test_what_expired_while_the_machine_slept_is_renewed_when_asked_for(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,15 @@ def test_what_is_kept_is_bounded(
     assert len(cluster.asked) == 3
 
 
+def test_an_answer_must_come_in_time(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many bytes come meanwhile: the agent's tests say more of that."""
+    monkeypatch.setattr(module, "_ANSWER_SECONDS", 0.0)
+    with pytest.raises(ClusterAwayError, match="no whole answer"):
+        accounts(cluster).find_annotations("shop", "web")
+
+
 def test_the_token_is_read_for_every_request(cluster: Cluster) -> None:
     asked = accounts(cluster)
     cluster.token_file.write_text("old")
