@@ -327,7 +327,9 @@ def _build(
             *SCIM_ADMINISTRATION,
             authorizer.action(),
             Searcher(authorizer).action(),
-            *GatewayActions(authorizer, signatures, fresh, stores.cache).actions(),
+            *GatewayActions(
+                authorizer, signatures, fresh, stores.cache, decisions
+            ).actions(),
             *command_line_actions(derived, command_line_grants(stores.cache, vault)),
             *signin_actions(
                 fresh,

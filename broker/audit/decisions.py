@@ -25,6 +25,9 @@ COUNT_SECONDS = 60.0
 FIRST_USES_MAX = 50_000
 """Callers with actions that a worker remembers; beyond them it forgets all."""
 
+FIRST_USE = "first use today"
+"""Why a record is kept."""
+
 _log = structlog.get_logger(__name__)
 
 Observe = Callable[[str], None]
@@ -72,19 +75,27 @@ class DecisionLog:
         sample_every: int,
     ) -> str:
         """Why an allowed decision has a record; empty when it needs none."""
-        day = now.toordinal()
-        if day != self._day:
-            self._begin_day(day)
-        use = (service.service_id, caller_arn, action)
-        if use not in self._first_uses:
-            if len(self._first_uses) >= FIRST_USES_MAX:
-                self._first_uses.clear()
-            self._first_uses.add(use)
-            return "first use today"
+        if self.is_first_use(service, caller_arn, action, now):
+            return FIRST_USE
         before = self._since_sample_before.get(service.service_id, 0)
         since = self._since_sample.get(service.service_id, before) + 1
         self._since_sample[service.service_id] = since % sample_every
         return f"one in {sample_every}" if since >= sample_every else ""
+
+    def is_first_use(
+        self, service: RegisteredService, caller: str, action: str, now: datetime
+    ) -> bool:
+        """Whether it is the caller's first use of an action today."""
+        day = now.toordinal()
+        if day != self._day:
+            self._begin_day(day)
+        use = (service.service_id, caller, action)
+        if use in self._first_uses:
+            return False
+        if len(self._first_uses) >= FIRST_USES_MAX:
+            self._first_uses.clear()
+        self._first_uses.add(use)
+        return True
 
     def _begin_day(self, day: int) -> None:
         """Forget first uses, and services that were not used for a day."""

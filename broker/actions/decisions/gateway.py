@@ -7,6 +7,7 @@ service's own account are derived: a service of another account may accept a sco
 same name. The key of a session is given only to a caller that presents the session token.
 
 None of this counts as a use of the key: anyone who knows its ID can make a gateway ask.
+Each worker records the first derivation a day of the same key.
 """
 
 import re
@@ -17,11 +18,13 @@ from typing import Any
 from broker.actions.action import Action, Call
 from broker.actions.decisions.authorize import Authorizer, service_needs
 from broker.actions.decisions.declare import SERVICE
+from broker.audit.decisions import FIRST_USE, DecisionLog
 from broker.authn.sigv4 import SignatureScheme
 from broker.authz.need import Need
 from broker.errors import InvalidClientTokenId, ValidationError
 from broker.model.account import TEMPORARY_KEY_PREFIX, AccountId, find_account_of_key_id
 from broker.model.principal import PrincipalType
+from broker.model.registered import RegisteredService
 from broker.model.request import Given
 from broker.model.struct import struct
 from broker.protocols.enforcement import RESERVED
@@ -70,11 +73,13 @@ class GatewayActions:
         signatures: SignatureScheme,
         fresh: FreshDirectory,
         cache: Cache,
+        log: DecisionLog,
     ) -> None:
         self._authorizer = authorizer
         self._signatures = signatures
         self._fresh = fresh
         self._cache = cache
+        self._log = log
 
     def actions(self) -> tuple[Action, ...]:
         """The declarations. They have no rate limit: that would stop a service."""
@@ -118,12 +123,36 @@ class GatewayActions:
             raise InvalidClientTokenId(detail="a principal of another account")
         principal = caller.principal
         is_role = principal.type is PrincipalType.ASSUMED_ROLE
+        self._note_derived(ready.service, access_key_id, scope, principal.arn, call)
         return {
             "Key": derive_signing_key(
                 key.secret.reveal(), scope.date, scope.region, scope.service
             ),
             "PrincipalArn": principal.arn,
             "RoleArn": principal.principal_arn if is_role else "",
+        }
+
+    def _note_derived(
+        self,
+        service: RegisteredService,
+        access_key_id: str,
+        scope: Scope,
+        principal_arn: str,
+        call: Call,
+    ) -> None:
+        """Give the call a record, unless this worker has one of the same key today."""
+        record = call.record
+        derived = f"{record.caller_arn} {access_key_id} {scope.date} {scope.service}"
+        if not self._log.is_first_use(service, derived, record.action, call.now):
+            return
+        record.is_counted = False
+        record.add_resource(principal_arn)
+        record.reason = f"{record.reason} ({FIRST_USE})"
+        record.parameters = {
+            "AccessKeyId": access_key_id,
+            "Date": scope.date,
+            "Region": scope.region,
+            "Service": scope.service,
         }
 
     async def _resolve_keys(self, given: Given, call: Call) -> Mapping[str, Any]:

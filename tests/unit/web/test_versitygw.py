@@ -21,6 +21,7 @@ from tests.support.broker import Key
 from tests.support.decisions import ACCOUNT, HERE, REGION, AskingService
 from tests.support.in_process import ORIGIN, in_process
 from tests.support.versitygw import DEFINITION, Gateway, Mismatch, Refused, allows
+from tests.unit.actions.decisions.test_records import records
 
 OBJECT = "arn:aws:s3:::reports/2026/q3.csv"
 PERSON = f"arn:aws:iam::{ACCOUNT}:user/alice"
@@ -194,6 +195,33 @@ _NO_SCOPES: list[dict[str, str]] = [
     {"date": "2026-1-1"},
     {"date": ""},
 ]
+
+
+async def test_the_first_key_for_a_principal_and_day_is_on_record(
+    world: World,
+) -> None:
+    """It is as good as the principal's own credentials, for that day and scope."""
+    today = world.scope(world.alice)
+    before = world.service.broker.clock.now() - timedelta(days=1)
+    yesterday = {**today, "date": before.strftime("%Y%m%d")}
+    for asked in (today, today, yesterday, today):
+        await world.post("derive-signing-key", asked)
+    kept = await records(world.service, "broker:DeriveSigningKey")
+    assert [one.parameters["Date"] for one in kept] == [
+        today["date"],
+        yesterday["date"],
+    ]
+    first = kept[0]
+    assert first.decision == "allowed"
+    assert first.reason.endswith("(first use today)")
+    assert first.caller_arn.endswith(":user/gateway")
+    assert first.resources == (f"arn:aws:broker::{ACCOUNT}:service/s3", PERSON)
+    assert first.parameters == {
+        "AccessKeyId": world.alice.access_key_id,
+        "Date": today["date"],
+        "Region": REGION,
+        "Service": "s3",
+    }
 
 
 async def test_keys_are_for_the_services_scope_and_these_days(world: World) -> None:
