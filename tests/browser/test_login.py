@@ -81,6 +81,17 @@ async def test_someone_who_did_not_ask_says_no(scene: Scene) -> None:
     await expect(page.locator("main")).to_contain_text("no longer open")
 
 
+async def test_a_terminal_that_listens_on_ipv6_gets_its_answer(scene: Scene) -> None:
+    page = await scene.page()
+    await scene.arrive(page)
+    listening = "http://[::1]:9/oauth/callback"
+    await page.goto(link(scene, SAME, listening))
+    # Nobody listens there: that the browser goes there is enough.
+    async with page.expect_request(lambda asked: asked.url.startswith(listening)):
+        await page.click("#allow_button")
+    assert scene.complaints == []
+
+
 async def test_another_role_can_be_chosen_first(scene: Scene) -> None:
     page = await scene.page()
     await scene.arrive(page, pair("Reader"))

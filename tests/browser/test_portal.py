@@ -92,6 +92,31 @@ async def test_a_program_on_this_computer_is_let_in(
     assert scene.complaints == []
 
 
+async def test_a_program_that_listens_on_ipv6_gets_its_answer(scene: Scene) -> None:
+    client = await register(
+        scene,
+        grantTypes=["authorization_code"],
+        redirectUris=["http://[::1]/callback"],
+        issuerUrl=f"{scene.origin}/portal/{ACCOUNT}",
+    )
+    listening = "http://[::1]:9/callback"
+    query = {
+        "response_type": "code",
+        "client_id": client["clientId"],
+        "redirect_uri": listening,
+        "state": "st4te",
+        "code_challenge_method": "S256",
+        "code_challenge": challenge(),
+    }
+    page = await scene.page()
+    await page.goto(f"{scene.origin}/authorize?{urlencode(query)}")
+    await scene.arrive(page, pair("Reader"))
+    # Nobody listens there: that the browser goes there is enough.
+    async with page.expect_request(lambda asked: asked.url.startswith(listening)):
+        await page.click("#allow_button")
+    assert scene.complaints == []
+
+
 async def test_a_device_is_let_in_by_its_code(scene: Scene) -> None:
     page = await scene.page()
     device = await begin_device(scene)

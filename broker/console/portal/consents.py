@@ -35,7 +35,7 @@ from broker.console.forms import Form, read_form
 from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.portal.visits import PortalVisits
-from broker.console.rendering import see_other
+from broker.console.rendering import allow_redirect, see_other
 from broker.console.request_info import (
     is_own_or_typed,
     refuse_prefetch,
@@ -74,7 +74,7 @@ class ClientRequest:
 
     @property
     def origin(self) -> str:
-        """The origin that receives the code, for the page's form-action policy."""
+        """The origin that receives the code."""
         parts = urlsplit(self.redirect_uri)
         return f"{parts.scheme}://{parts.netloc}"
 
@@ -130,11 +130,7 @@ class Consents:
             device=None,
             csrf=csrf_token(portal.handle),
         )
-        # Browsers apply form-action to the redirect after the form, too.
-        policy = page.headers["content-security-policy"]
-        page.headers["content-security-policy"] = policy.replace(
-            "form-action 'self'", f"form-action 'self' {asked.origin}"
-        )
+        allow_redirect(page, asked.origin)
         await self._sign_ins.remember(request, page, portal)
         return page
 

@@ -18,7 +18,7 @@ from broker.console.console_session import ConsoleSession
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
-from broker.console.rendering import see_other
+from broker.console.rendering import allow_redirect, see_other
 from broker.console.request_info import refuse_prefetch, source_address
 from broker.console.terminals.login_requests import (
     LIFE,
@@ -94,12 +94,7 @@ class CommandLine:
             csrf=csrf_token(who.cookie),
         )
         if login_request.on_this_device:
-            # Browsers apply form-action to the redirect after the form, too.
-            policy = page.headers["content-security-policy"]
-            page.headers["content-security-policy"] = policy.replace(
-                "form-action 'self'",
-                f"form-action 'self' {login_request.loopback_origin}",
-            )
+            allow_redirect(page, login_request.loopback_origin)
         return page
 
     async def answer(self, request: Request) -> Response:

@@ -66,7 +66,7 @@ class LoginRequest:
 
     @property
     def loopback_origin(self) -> str:
-        """The origin that receives the code, for the page's form-action policy."""
+        """The origin that receives the code."""
         parts = urlsplit(self.redirect_uri)
         return f"{parts.scheme}://{parts.netloc}"
 
