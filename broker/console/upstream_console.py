@@ -7,11 +7,13 @@ them, which the session's record names: the role may have another one by now.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.actions.signin.get_signin_token import require_duration
 from broker.actions.sts.upstream_mint import Engine
 from broker.console.context import ConsoleContext
 from broker.console.deps import ConsoleDeps
@@ -50,6 +52,21 @@ class UpstreamSession:
                 session_name=self.record.principal_arn.rpartition("/")[2],
             ),
             access_key_id=self.record.access_key_id,
+        )
+
+    def console_seconds(self, requested: int, now: datetime) -> int:
+        """How long its console session may last at the upstream: as one here.
+
+        Raises:
+            ValidationError: that cannot be requested.
+        """
+        made_from = self.record.lineage.ancestors
+        chained = any(one.principal_id.startswith("AROA") for one in made_from)
+        require_duration(requested, chained=chained)
+        seconds = min(requested, self.role.max_session_duration_seconds)
+        ends_by = self.record.upstream.ends_by if self.record.upstream else None
+        return (
+            seconds if ends_by is None else min(seconds, ends_by - int(now.timestamp()))
         )
 
 

@@ -417,7 +417,7 @@ def test_a_revocation_reaches_the_upstream_where_it_may(world: World) -> None:
 
 
 def signin_token(
-    world: World, answer: dict[str, Any], **changed: str
+    world: World, answer: dict[str, Any], seconds: int | None = None, **changed: str
 ) -> httpx2.Response:
     """What a custom federation broker sends of a response's credentials."""
     found = answer["Credentials"]
@@ -428,6 +428,8 @@ def signin_token(
         **changed,
     }
     asked = {"Action": "getSigninToken", "Session": json.dumps(session)}
+    if seconds is not None:
+        asked["SessionDuration"] = str(seconds)
     return httpx2.post(f"{world.front.broker.url}/federation", data=asked)
 
 
@@ -479,8 +481,10 @@ def test_credentials_are_sent_only_to_the_upstream_that_gave_them(
         first.body = second.body = b'{"SigninToken": "T"}'
         query = {
             "Action": "login",
-            "SigninToken": signin_token(world, found).json()["SigninToken"],
+            "SigninToken": signin_token(world, found, 43_200).json()["SigninToken"],
         }
+        assert first.form["SessionDuration"] == "3600"  # the role's maximum here
+        assert signin_token(world, found, 899).status_code == 400
         world.set("Moved", **at(second))
         time.sleep(1.2)  # until the worker knows
         assert signin_token(world, found).status_code == 400

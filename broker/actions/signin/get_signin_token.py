@@ -91,11 +91,20 @@ def _require_eligible(session: Session, duration: int | None) -> None:
         raise ValidationError(
             _BAD_CREDENTIALS, detail=f"{session.kind} takes no SessionDuration"
         )
-    if session.chain_depth:
+    require_duration(duration, chained=session.chain_depth > 0)
+
+
+def require_duration(seconds: int, *, chained: bool) -> None:
+    """Check a requested duration of a role's console session.
+
+    Raises:
+        ValidationError: it is not within the bounds, or a role session made this one.
+    """
+    if chained:
         raise ValidationError(
             _BAD_CREDENTIALS, detail="chained credentials take no SessionDuration"
         )
-    if not MIN_DURATION_SECONDS <= duration <= MAX_DURATION_SECONDS:
+    if not MIN_DURATION_SECONDS <= seconds <= MAX_DURATION_SECONDS:
         raise ValidationError(
             "SessionDuration must be between"
             f" {MIN_DURATION_SECONDS} and {MAX_DURATION_SECONDS} seconds."

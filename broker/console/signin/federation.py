@@ -87,6 +87,9 @@ class Federation:
                 secret_access_key=Secret(secret),
                 session_token=token,
             )
+            duration = given.get("SessionDuration")
+            if duration is not None:
+                given["SessionDuration"] = there.console_seconds(duration, now)
             # The upstream minted these, and only it can verify them.
             found = await deps.upstreams.signin_token(
                 there.engine, keys, given.get("SessionDuration")
