@@ -1,6 +1,7 @@
 """*Upstreams*: the other STS endpoints that mint for roles of the account."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from broker.administration.listing import read_part
 from broker.console.visit import GET, PageRoute, Visit
 from broker.identities.upstream_definition import (
     UpstreamDefinition,
+    UpstreamRejected,
     find_upstream_role,
     parse_upstream,
 )
@@ -24,16 +26,19 @@ class UpstreamView:
     """An upstream as pages show it."""
 
     name: str
-    definition: UpstreamDefinition
+    definition: UpstreamDefinition | None
     access_key_id: str
     updated_at: Any
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> "UpstreamView":
-        """The view of one that an answer holds."""
+        """The view of one that an answer holds; no definition if it cannot be read."""
+        definition = None
+        with suppress(UpstreamRejected):
+            definition = parse_upstream(found["Definition"])
         return cls(
             name=found["Name"],
-            definition=parse_upstream(found["Definition"]),
+            definition=definition,
             access_key_id=found.get("AccessKeyId", ""),
             updated_at=found["UpdateDate"],
         )
@@ -44,12 +49,9 @@ async def find_upstream_of(visit: Visit, role: str) -> tuple[str, str] | None:
     part = await read_part(visit, "ListUpstreams", service=SERVICE)
     if not part.found:
         return None
+    views = map(UpstreamView.of, part.get("Upstreams"))
     return find_upstream_role(
-        role,
-        {
-            one["Name"]: parse_upstream(one["Definition"])
-            for one in part.get("Upstreams")
-        },
+        role, {one.name: one.definition for one in views if one.definition is not None}
     )
 
 

@@ -10,12 +10,16 @@ from broker.model.page import read_pages
 from broker.model.revocation import OLDER_SESSIONS, deny_older_sessions
 from broker.stores.directory.port import DirectoryReader
 
+UNREADABLE = "its roles, in a definition that cannot be read"
 _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class UpstreamRole:
-    """An upstream and a role there; empty for federation tokens."""
+    """An upstream and a role there; empty for federation tokens.
+
+    `UNREADABLE` stands for the roles of an upstream whose definition cannot be read.
+    """
 
     name: str
     role_arn: str
@@ -39,10 +43,10 @@ async def upstream_roles(
     from broker.identities.upstream_definition import (  # noqa: PLC0415
         ALL_ROLES,
         find_upstream_role,
-        parse_upstream,
+        parse_upstreams,
     )
 
-    upstreams = {one.name: parse_upstream(one.definition) for one in found}
+    upstreams, unreadable = parse_upstreams(found)
     if role is not None:
         names = {role.name}
     else:
@@ -53,7 +57,8 @@ async def upstream_roles(
         async for page in read_pages(read, _PAGE):
             names |= {one.name for one in page}
     each = (find_upstream_role(name, upstreams) for name in sorted(names))
-    return tuple(dict.fromkeys(UpstreamRole(*one) for one in each if one is not None))
+    known = dict.fromkeys(UpstreamRole(*one) for one in each if one is not None)
+    return (*known, *(UpstreamRole(name, UNREADABLE) for name in unreadable))
 
 
 def words_on_upstreams(roles: Iterable[UpstreamRole], now: datetime) -> list[str]:

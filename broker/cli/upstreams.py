@@ -18,7 +18,7 @@ from broker.cli.terminal import say, say_json, say_table
 from broker.cli.upstream_reasons import UpstreamFailed
 from broker.errors import BrokerError, NoSuchEntity
 from broker.identities import upstreams as rules
-from broker.identities.upstream_definition import parse_upstream
+from broker.identities.upstream_definition import UpstreamRejected, parse_upstream
 from broker.model.account import AccountId
 from broker.model.secret import Secret
 from broker.model.upstream import Upstream
@@ -59,14 +59,7 @@ def list_upstreams(
         for one in found:
             say_json(_described(one))
         return
-    rows = []
-    for one in found:
-        definition = parse_upstream(one.definition)
-        roles = ", ".join(definition.roles)
-        rows.append(
-            (one.account, one.name, definition.endpoint, definition.method, roles)
-        )
-    say_table(_HEADINGS, rows)
+    say_table(_HEADINGS, map(_row, found))
 
 
 @app.command("set")
@@ -170,6 +163,14 @@ async def _record(
 ) -> None:
     entry = operator_entry(action, upstream.account, Upstream=upstream.name, **shown)
     await change.record(entry.complete())
+
+
+def _row(one: Upstream) -> tuple[str, ...]:
+    try:
+        found = parse_upstream(one.definition)
+    except UpstreamRejected as error:
+        return one.account, one.name, f"cannot be read: {error}", "", ""
+    return one.account, one.name, found.endpoint, found.method, ", ".join(found.roles)
 
 
 def _described(one: Upstream) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Only the operator sets it: an upstream says where proved sessions are handed on 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Annotated, Literal, Self
@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.alias_generators import to_pascal
 
 from broker.model.arn import Arn
+from broker.model.upstream import Upstream
 
 DEFINITION_CHARACTERS_MAX = 65_536
 ALL_ROLES = "*"
@@ -181,6 +182,23 @@ def parse_upstream(text: str) -> UpstreamDefinition:
         place = ".".join(map(str, first["loc"]))
         message = str(first["msg"]).removeprefix("Value error, ")
         raise UpstreamRejected(f"{place}: {message}" if place else message) from error
+
+
+def parse_upstreams(
+    upstreams: Iterable[Upstream],
+) -> tuple[dict[str, UpstreamDefinition], dict[str, str]]:
+    """The definitions of upstreams by name, and why others cannot be read.
+
+    A newer version of the broker may have stored those.
+    """
+    found: dict[str, UpstreamDefinition] = {}
+    unreadable: dict[str, str] = {}
+    for one in upstreams:
+        try:
+            found[one.name] = parse_upstream(one.definition)
+        except UpstreamRejected as error:
+            unreadable[one.name] = str(error)
+    return found, unreadable
 
 
 def normalize_upstream(text: str) -> str:

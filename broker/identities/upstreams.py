@@ -14,6 +14,7 @@ from broker.identities.upstream_definition import (
     UpstreamRejected,
     normalize_upstream,
     parse_upstream,
+    parse_upstreams,
 )
 from broker.model.account import Account, AccountId
 from broker.model.sealing import Sealer
@@ -68,15 +69,14 @@ async def put_upstream(
     """
     definition = checked_definition(name, text)
     mine = parse_upstream(definition)
-    before = None
-    for other in await change.list_upstreams(account.account_id):
-        if other.name == name:
-            before = other
-            continue
-        shared = mine.roles.keys() & parse_upstream(other.definition).roles.keys()
+    present = {one.name: one for one in await change.list_upstreams(account.account_id)}
+    before = present.pop(name, None)
+    others, _unreadable = parse_upstreams(present.values())
+    for other, its in others.items():
+        shared = mine.roles.keys() & its.roles.keys()
         if shared:
             raise InvalidInput(
-                f"The role {min(shared)} belongs to the upstream {other.name}."
+                f"The role {min(shared)} belongs to the upstream {other}."
             )
     if before is None:
         count = await change.count(account.account_id, "upstreams")

@@ -36,8 +36,10 @@ from broker.federation.upstream_client import (
 from broker.identities.outbound import Algorithm, find_outbound, issuer_of, sign
 from broker.identities.upstream_definition import (
     UpstreamDefinition,
+    UpstreamRejected,
     find_upstream_role,
     parse_upstream,
+    parse_upstreams,
 )
 from broker.model.account import Account
 from broker.model.arn import iam_arn
@@ -123,14 +125,22 @@ class UpstreamMinter:
         await self._client.close()
 
     async def find(self, role: Role) -> Engine | None:
-        """The upstream that mints for a role; None where the broker does itself."""
+        """The upstream that mints for a role; None where the broker does itself.
+
+        Raises:
+            ServiceUnavailable: an upstream that may be it cannot be read.
+        """
         upstreams = {
             one.name: one for one in await self._fresh.list_upstreams(role.account)
         }
-        definitions = {
-            name: parse_upstream(one.definition) for name, one in upstreams.items()
-        }
+        definitions, unreadable = parse_upstreams(upstreams.values())
         found = find_upstream_role(role.name, definitions)
+        named = found is not None and role.name in definitions[found[0]].roles
+        if unreadable and not named:
+            name, why = next(iter(unreadable.items()))
+            raise ServiceUnavailable(
+                detail=f"the upstream {name} cannot be read: {why}"
+            )
         if found is None:
             return None
         name, arn = found
@@ -222,7 +232,13 @@ class UpstreamMinter:
             UpstreamRefused, UpstreamUnavailable, UpstreamOutcomeUnknown: those that
                 are left were not asked.
         """
-        definition, name = parse_upstream(upstream.definition), upstream.name
+        name = upstream.name
+        try:
+            definition = parse_upstream(upstream.definition)
+        except UpstreamRejected as error:
+            raise UpstreamRefused(
+                f"The upstream {name} cannot be read.", detail=str(error)
+            ) from error
         revocation = definition.revocation
         if revocation is None:
             raise UpstreamRefused(f"The upstream {name} has no Revocation.")

@@ -1,6 +1,7 @@
 """The upstreams behind roles, as administrators see them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -51,6 +52,23 @@ async def test_a_list_says_what_comes_from_where(
     assert role.count("stay valid there until they expire") == 2
     other = text_of(await admin.see("/console/roles/role", name="Admin"))
     assert "upstream" not in other
+
+
+async def test_a_definition_that_cannot_be_read_is_shown_as_one(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    await put(world)
+    await put(world, "newer", "Other")
+    directory = world.services.stores.directory
+    async with directory.change(ACCOUNT) as change:
+        found = await change.find_upstream(ACCOUNT, "newer")
+        assert found is not None
+        await change.put_upstream(replace(found, definition='{"New": 1}'))
+    page = text_of(await admin.see(LIST))
+    assert "newer Its definition cannot be read." in " ".join(page.split())
+    assert THERE in page
+    role = text_of(await admin.see("/console/roles/role", name="Reader"))
+    assert "do not limit credentials from the upstream production" in role
 
 
 async def test_who_may_not_list_them_sees_roles_all_the_same(

@@ -1,7 +1,9 @@
 """``broker upstreams``, and what ``broker doctor`` says of them."""
 
+import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,9 @@ import pytest
 from broker.cli import upstream_checks
 from broker.cli.upstream_reasons import UpstreamFailed
 from broker.errors import InvalidInput, NoSuchEntity
+from broker.model.account import AccountId
+from broker.services import open_services
+from broker.settings import load_settings
 from tests.support.upstream import fake_sts
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
@@ -123,6 +128,45 @@ def test_a_revocation_names_each_role_of_the_upstreams(
     ]
     said = cli("sessions", "revoke", f"arn:aws:iam::{ACCOUNT}:role/ReadOnly").split()
     assert f"{AWS}/Gone" not in said
+
+
+def test_a_definition_that_cannot_be_read_is_named(
+    cli: CommandLine, upstream: Callable[..., None]
+) -> None:
+    """A newer broker stored it; the others are shown and set, and it is set again."""
+    upstream("aws", "ReadOnly", Method="AssumeRole")
+    upstream("newer", "Other", Method="AssumeRole")
+
+    async def store() -> None:
+        async with (
+            open_services(load_settings()) as services,
+            services.stores.directory.change(AccountId(ACCOUNT)) as change,
+        ):
+            found = await change.find_upstream(AccountId(ACCOUNT), "newer")
+            assert found is not None
+            await change.put_upstream(replace(found, definition='{"New": 1}'))
+
+    asyncio.run(store())
+    said = cli("upstreams", "list")
+    assert "cannot be read: Endpoint" in said
+    assert "https://127.0.0.1:1" in said
+    assert [
+        one["UpstreamName"] for one in cli.lines("upstreams", "list", "--json")
+    ] == [
+        "aws",
+        "newer",
+    ]
+    assert f"newer of {ACCOUNT} cannot be read" in cli("doctor", fails=True)
+    said = cli("sessions", "revoke", ACCOUNT)
+    assert f"\n  {AWS}/ReadOnly (aws)\n" in said
+    assert "\n  its roles, in a definition that cannot be read (newer)\n" in said
+    with pytest.raises(UpstreamFailed) as failed:
+        cli("sessions", "revoke", ACCOUNT, "--upstream")
+    assert "The upstream newer cannot be read." in "\n".join(failed.value.lines)
+    assert cli("export", ACCOUNT).count("UpstreamName") == 2
+    upstream("aws", "ReadOnly", Method="AssumeRole", Region="eu-west-1")
+    upstream("newer", "Other", Method="AssumeRole")
+    assert "cannot be read" not in cli("upstreams", "list")
 
 
 def test_one_thing_is_set_at_a_time(

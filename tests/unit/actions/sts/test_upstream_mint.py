@@ -12,6 +12,7 @@ import pytest
 from broker.actions.sts.upstream_mint import Engine, UpstreamMinter, UpstreamOrder
 from broker.errors import (
     OutboundFederationDisabled,
+    ServiceUnavailable,
     UpstreamRefused,
     UpstreamUnavailable,
     ValidationError,
@@ -24,6 +25,7 @@ from broker.federation.upstream_client import (
 from broker.identities.outbound import Outbound, first_keys, with_outbound
 from broker.identities.upstream_definition import parse_upstream
 from broker.model.account import Account, AccountId
+from broker.model.entities import Role
 from broker.model.secret import Secret
 from broker.model.upstream import Upstream
 from broker.sessions.issue_upstream import NothingMintedError
@@ -118,9 +120,9 @@ def account_of(*, enabled: bool = True) -> Account:
     return with_outbound(account, Outbound(enabled=enabled, keys=keys))
 
 
-def minter_of(world: World) -> UpstreamMinter:
+def minter_of(world: World, stored: Any = None) -> UpstreamMinter:
     return UpstreamMinter(
-        cast("Any", None),
+        cast("Any", stored),
         cast("Any", world),
         cast("Any", Plain()),
         world,
@@ -144,6 +146,57 @@ async def ask(
 
 def claims(asked: Mapping[str, str]) -> dict[str, Any]:
     return jwt.decode(asked["WebIdentityToken"], options={"verify_signature": False})
+
+
+class Stored:
+    """Upstreams by name, as a newer broker may have left them."""
+
+    def __init__(self, **definitions: dict[str, Any]) -> None:
+        self._stored = definitions
+
+    async def list_upstreams(self, _account: AccountId) -> tuple[Upstream, ...]:
+        return tuple(
+            Upstream(
+                account=HERE,
+                name=name,
+                definition=json.dumps(definition),
+                created_at=NOW,
+                updated_at=NOW,
+            )
+            for name, definition in self._stored.items()
+        )
+
+
+NEWER = {"Endpoint": "https://sts.example", "Roles": {"ReadOnly": THERE}, "New": 1}
+
+
+@pytest.mark.parametrize(
+    ("roles", "name"),
+    [({"ReadOnly": THERE}, "known"), ({"*": THERE}, None), ({}, None)],
+)
+async def test_a_definition_that_cannot_be_read_may_be_for_any_other_role(
+    roles: dict[str, str], name: str | None
+) -> None:
+    """Only one that names the role is surely its own."""
+    stored = {"known": {**NEWER, "Roles": roles}} if roles else {}
+    stored.get("known", {}).pop("New", None)
+    minter = minter_of(World(), Stored(newer=NEWER, **stored))
+    role = Role(
+        account=HERE,
+        role_id="AROA",
+        name="ReadOnly",
+        path="/",
+        trust_policy="{}",
+        created_at=NOW,
+    )
+    if name is None:
+        with pytest.raises(ServiceUnavailable) as refused:
+            await minter.find(role)
+        assert "the upstream newer cannot be read: New" in refused.value.detail
+    else:
+        found = await minter.find(role)
+        assert found is not None
+        assert found.upstream.name == name
 
 
 async def test_a_token_is_about_the_role_for_five_minutes() -> None:
