@@ -825,7 +825,11 @@ async def test_oversized_requests_are_refused(world: SignInWorld) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["code", "device", "refresh", "assertion", "console", "link"]
+    "kind",
+    [
+        *("code", "device", "refresh", "assertion", "console", "link"),
+        *("consent", "device's consent", "login's link", "login's consent"),
+    ],
 )
 async def test_a_cache_that_fails_uses_nothing_up(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -856,6 +860,8 @@ async def exchange_of(
 ) -> Callable[[], Awaitable[httpx.Response]]:
     """An exchange that is ready to be made."""
     browser = person.world.browser()
+    if "consent" in kind or "login" in kind:
+        return await answer_of(kind, person)
     if kind == "link":
         minted = await person.world.mint(SessionKind.ASSUME_ROLE)
         url = login_url(await get_signin_token(browser, minted))
@@ -875,6 +881,39 @@ async def exchange_of(
         return lambda: terminal.redeem(code)
     token = (await terminal.redeem(code)).json()["refreshToken"]
     return lambda: terminal.token("refresh_token", refreshToken=token)
+
+
+async def answer_of(
+    kind: str, person: Person
+) -> Callable[[], Awaitable[httpx.Response]]:
+    """A terminal's login that is ready to be opened or answered."""
+    if "login" not in kind:
+        terminal = await Terminal(person.world).register(device=kind != "consent")
+        if kind == "consent":
+            page = await person.consent_page(terminal)
+        else:
+            query = {"user_code": (await terminal.begin())["userCode"]}
+            page = await person.browser.get("/portal/device", params=query)
+        return lambda: person.press(page)
+    browser = person.world.browser()
+    await person.world.sign_in(browser)
+    wanted = {
+        "response_type": "code",
+        "client_id": "arn:aws:signin:::devtools/same-device",
+        "redirect_uri": LISTENING,
+        "state": "st4te",
+        "scope": "openid",
+        "code_challenge": challenge(),
+        "code_challenge_method": "SHA-256",
+    }
+    pushed = await browser.post("/v1/authorize", data=wanted)
+    query = {**wanted, "request_uri": pushed.json()["request_uri"]}
+    if kind == "login's link":
+        return lambda: browser.get("/v1/authorize", params=query)
+    await browser.get("/v1/authorize", params=query)
+    page = await browser.get("/console/login")
+    data = {**form_fields(page, "/console/login"), "answer": "allow"}
+    return lambda: browser.post("/console/login", data=data, headers=SAME)
 
 
 def fail_after(patch: pytest.MonkeyPatch, cache: Any, most: int) -> None:

@@ -68,6 +68,7 @@ class DeviceRequests:
 
     def __init__(self, cache: Cache, vault: Vault) -> None:
         self._devices = Handles(cache, vault, "portal-device")
+        self._answered = Handles(cache, vault, "portal-device-answer")
         self._user_codes = Handles(cache, vault, "portal-user-code")
 
     async def begin(self, request: DeviceRequest, now: datetime) -> tuple[str, str]:
@@ -83,29 +84,44 @@ class DeviceRequests:
 
     async def find(self, device_code: str) -> DeviceRequest | None:
         """What the device asked and what it was answered."""
-        value = await self._devices.find(device_code)
+        value = await self._answered.find(device_code)
+        value = value or await self._devices.find(device_code)
         return DeviceRequest(**value) if value else None
 
     async def find_by_user_code(self, user_code: str) -> DeviceRequest | None:
         """The request that still waits for an answer."""
-        entry = await self._user_codes.find(user_code)
-        return await self.find(entry["device"]) if entry else None
+        _, request = await self._find_waiting(user_code)
+        return request
 
     async def answer(self, user_code: str, portal: str, now: datetime) -> bool:
-        """Give the device a sign-in, or none; whether it still waited for an answer."""
-        entry = await self._user_codes.take(user_code)
-        request = await self.find(entry["device"]) if entry else None
-        if entry is None or request is None:
+        """Give the device a sign-in, or none; whether it still waited for an answer.
+
+        One step of the cache decides: an answer that failed can be given again.
+        """
+        device_code, request = await self._find_waiting(user_code)
+        if request is None:
             return False
         answered = replace(request, portal=portal, denied=not portal)
-        await self._devices.replace(
-            entry["device"], asdict(answered), now + DEVICE_LIFE
+        is_first = await self._answered.claim(
+            device_code, asdict(answered), now + DEVICE_LIFE
         )
-        return True
+        if is_first:
+            await self._user_codes.forget(user_code)
+        return is_first
 
     async def forget(self, device_code: str) -> None:
         """The device's code is used up."""
         await self._devices.forget(device_code)
+        await self._answered.forget(device_code)
+
+    async def _find_waiting(self, user_code: str) -> tuple[str, DeviceRequest | None]:
+        """The device's code, and its request if it was not answered yet."""
+        entry = await self._user_codes.find(user_code)
+        device_code: str = entry["device"] if entry else ""
+        request = await self.find(device_code) if entry else None
+        if request is None or request.portal or request.denied:
+            return device_code, None
+        return device_code, request
 
 
 def use_of_device_code(device_code: str, now: datetime) -> OneTimeUse:

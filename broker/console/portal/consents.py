@@ -142,13 +142,11 @@ class Consents:
         # Another login may have been opened in this browser since the page was shown.
         if form.find("challenge") != asked.challenge:
             raise ValidationError(_GONE)
-        taken = await self._waiting.take(self._cookie.find(request) or "")
-        if taken is None:
-            raise ValidationError(_GONE)
         is_allowed = form.find("answer") == "allow"
         await self._record(
             request, portal, asked.client_name, is_allowed, source_address(request)
         )
+        answer = {"error": "access_denied"}
         if is_allowed:
             code = await self._grants.create_code(
                 PortalCode(
@@ -159,9 +157,11 @@ class Consents:
                 ),
                 self._now(),
             )
-            response = see_other(asked.answer_url(code=code))
-        else:
-            response = see_other(asked.answer_url(error="access_denied"))
+            answer = {"code": code}
+        # Last, so that a step that fails can be repeated; of two presses one counts.
+        if await self._waiting.take(self._cookie.find(request) or "") is None:
+            raise ValidationError(_GONE)
+        response = see_other(asked.answer_url(**answer))
         self._cookie.clear(response)
         return response
 

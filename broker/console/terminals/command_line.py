@@ -70,11 +70,14 @@ class CommandLine:
         """``GET /v1/authorize``: the browser opens the request."""
         refuse_prefetch(request)
         form = await read_form(request)
-        login_request = await self._read(form)
+        pushed = (form.find("request_uri") or "").removeprefix(REQUEST_URI)
+        login_request = await self._read(form, pushed)
+        handle = await self._requests.put(request, login_request)
+        # Last, so that a step that fails can be repeated; a link opens once.
+        if pushed and await self._requests.take(pushed) is None:
+            raise ValidationError(_GONE)
         response = see_other(LOGIN)
-        self._requests.remember(
-            response, await self._requests.put(request, login_request)
-        )
+        self._requests.remember(response, handle)
         return response
 
     async def page(self, request: Request) -> Response:
@@ -108,30 +111,33 @@ class CommandLine:
         # Another login may have been opened in this browser since the page was shown.
         if current is None or current.user_code != form.find("user_code"):
             raise ValidationError(_GONE)
-        login_request = await self._requests.finish(request)
-        if login_request is None:
-            raise ValidationError(_GONE)
         if form.find("answer") != "allow":
-            return self._refuse(login_request)
-        code = await self._authorize(request, who, login_request)
+            await self._finish(request)
+            return self._refuse(current)
+        code = await self._authorize(request, who, current)
+        # Last, so that a step that fails can be repeated; of two presses one counts.
+        await self._finish(request)
         response = (
-            see_other(login_request.answer_url(code=code))
-            if login_request.on_this_device
-            else self._show_code(request, login_request, code)
+            see_other(current.answer_url(code=code))
+            if current.on_this_device
+            else self._show_code(request, current, code)
         )
         self._requests.forget(response)
         return response
 
-    async def _read(self, form: Form) -> LoginRequest:
-        pushed = form.find("request_uri")
-        if pushed is None:
+    async def _read(self, form: Form, pushed: str) -> LoginRequest:
+        if form.find("request_uri") is None:
             return read_login_request(form, self._context.deps.public_origin)
-        login_request = await self._requests.take(pushed.removeprefix(REQUEST_URI))
+        login_request = await self._requests.find_pushed(pushed)
         if login_request is None or login_request.client_id != form.require(
             "client_id"
         ):
             raise ValidationError(_GONE)
         return login_request
+
+    async def _finish(self, request: Request) -> None:
+        if await self._requests.finish(request) is None:
+            raise ValidationError(_GONE)
 
     def _refuse(self, login_request: LoginRequest) -> Response:
         response = see_other(

@@ -131,11 +131,15 @@ class LoginRequests:
         value = await self._handles.take(handle)
         return LoginRequest(**value) if value else None
 
+    async def find_pushed(self, handle: str) -> LoginRequest | None:
+        """Find the request under a handle."""
+        value = await self._handles.find(handle)
+        return LoginRequest(**value) if value else None
+
     async def find(self, request: Request) -> LoginRequest | None:
         """Find the request that this browser is to answer."""
         handle = self._cookie.find(request)
-        value = await self._handles.find(handle) if handle else None
-        return LoginRequest(**value) if value else None
+        return await self.find_pushed(handle) if handle else None
 
     async def finish(self, request: Request) -> LoginRequest | None:
         """Read and remove the request that this browser answers."""
