@@ -19,7 +19,10 @@ import httptools
 HEAD_BYTES_MAX = 16_384
 BODY_BYTES_MAX = 4096
 HEADERS_MAX = 64
-CONNECTIONS_MAX = 512
+CONNECTIONS_MAX = 256
+"""Of a server. An agent has two, in a process that usually may open 1,024 files: it must
+still reach the broker when strangers fill both."""
+
 UNREAD_BYTES_MAX = 16_384
 """What may wait to be sent when the next request comes. It is more than nothing, because
 TLS sends session tickets of its own after the handshake."""

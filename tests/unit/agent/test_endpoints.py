@@ -416,6 +416,11 @@ async def test_connections_are_bounded(
                 break
 
 
+def test_full_endpoints_leave_files_for_the_broker() -> None:
+    usual, own, backlogs = 1024, 64, 2 * 128
+    assert 2 * http_server.CONNECTIONS_MAX + backlogs + own <= usual
+
+
 async def test_idle_connections_end(
     metadata: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
