@@ -38,6 +38,8 @@ _THROTTLED = 429
 _CHAIN_MAX = 5
 _TYPE = re.compile(r"[A-Za-z]{1,100}")
 
+_FORM = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
@@ -90,16 +92,20 @@ def load_certificate(
             more = read_text(identity.chain_file)
             chain += x509.load_pem_x509_certificates(more.encode())
         key = load_pem_private_key(key_text.encode(), None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        certified = chain[0].public_key().public_bytes(*_FORM)
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.InvalidVersion,
+    ) as error:
         raise IdentityUnusableError(
             f"{files[0]} or {files[1]} cannot be used: {error}"
         ) from error
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise IdentityUnusableError(f"{files[1]} must have an RSA or EC key")
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if key.public_key().public_bytes(*form) != chain[0].public_key().public_bytes(
-        *form
-    ):
+    if key.public_key().public_bytes(*_FORM) != certified:
         raise IdentityUnusableError(
             f"the key in {files[1]} is not the one of the first certificate in {files[0]}"
         )

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from broker.errors import InvalidPublicKey, KeyPairMismatch, MalformedCertificate
+from broker.protocols.x509.errors import UNREADABLE
 
 _SMALLEST_RSA_BITS = 2048
 _LARGEST_RSA_BITS = 16384
@@ -40,7 +41,7 @@ def parse_chain(text: str) -> list[x509.Certificate]:
     """
     try:
         return x509.load_pem_x509_certificates(text.encode("latin-1"))
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise MalformedCertificate(
             "Unable to parse certificate. Please ensure the certificate is in PEM"
             " format."

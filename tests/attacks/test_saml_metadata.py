@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 from broker.protocols.saml.errors import MetadataReason as M
 from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
+from tests.support.certificates import of_version_2
 from tests.support.saml_idp import (
     ENTITY_ID,
     NOW,
@@ -119,6 +120,11 @@ CASES: dict[str, tuple[str, M, str]] = {
     ),
     "certificate that is not base64": (
         GOOD.replace("<ds:X509Certificate>", "<ds:X509Certificate>!"),
+        M.CERTIFICATE_BROKEN,
+        "certificate",
+    ),
+    "certificate of version 2": (
+        metadata_xml(KeyPair(b"", of_version_2(key_pair().certificate_der))),
         M.CERTIFICATE_BROKEN,
         "certificate",
     ),

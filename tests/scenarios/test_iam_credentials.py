@@ -13,7 +13,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from tests.support.broker import ACCOUNT, Key, RunningBroker
-from tests.support.certificates import server_certificate
+from tests.support.certificates import (
+    issue,
+    of_version_2,
+    server_certificate,
+    to_pem,
+)
 from tests.support.refusals import refused
 
 OPENSSH = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
@@ -131,6 +136,7 @@ def test_certificates_must_be_certificates_and_valid(iam: Any, user: str) -> Non
         ("x", "MalformedCertificate"),
         (key, "MalformedCertificate"),
         (old * 2, "MalformedCertificate"),
+        (to_pem(of_version_2(issue("x").der)), "MalformedCertificate"),
     ):
         assert refused(
             iam.upload_signing_certificate, UserName=user, CertificateBody=text

@@ -1,5 +1,6 @@
 """Certificates and keys, made for the test that asks for them."""
 
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -189,3 +190,21 @@ def issue(
         builder = builder.add_extension(extension, critical=critical)
     signer = by.key if by else key
     return Issued(builder.sign(signer, digest or hashes.SHA256()), key)
+
+
+X400_NAME = x509.UnrecognizedExtension(
+    x509.SubjectAlternativeName.oid, b"\x30\x02\xa3\x00"
+)
+"""An alternative name of a kind that no one reads."""
+
+
+def of_version_2(der: bytes) -> bytes:
+    """A certificate with the number of a version that was never used."""
+    before, after = (b"\xa0\x03\x02\x01" + bytes((one,)) for one in (2, 1))
+    assert before in der
+    return der.replace(before, after, 1)
+
+
+def to_pem(der: bytes) -> str:
+    """A certificate in PEM, even if it cannot be read."""
+    return ssl.DER_cert_to_PEM_cert(der)

@@ -22,6 +22,7 @@ from broker.protocols import strict_json
 from broker.protocols.oidc import base64url
 from broker.protocols.oidc.algorithms import algorithms_of
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from broker.protocols.x509.errors import UNREADABLE
 
 MAX_JWKS_BYTES = 1 << 20
 MAX_KEYS_PER_TYPE = 100
@@ -230,7 +231,10 @@ def _check_certificate(chain: object, key: PublicKey) -> None:
         der = base64.b64decode(chain[0], validate=True)
     except binascii.Error as error:
         raise ValueError("x5c is not base64") from error
-    certified = x509.load_der_x509_certificate(der).public_key()
+    try:
+        certified = x509.load_der_x509_certificate(der).public_key()
+    except UNREADABLE as error:
+        raise ValueError("x5c holds no certificate") from error
     if certified != key:
         raise ValueError("x5c holds another key")
 

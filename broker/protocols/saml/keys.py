@@ -25,6 +25,7 @@ from broker.protocols.saml.errors import (
     MetadataRejected,
     PrivateKeyRejected,
 )
+from broker.protocols.x509.errors import UNREADABLE
 
 MIN_RSA_BITS = 2048
 LEGACY_RSA_BITS = 1024
@@ -69,9 +70,7 @@ def parse_certificate(text: str, *, now: datetime | None, min_rsa: int) -> Signi
         _ = certificate.extensions  # refuses repeated extensions
         public_key = certificate.public_key()
         not_after = certificate.not_valid_after_utc
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
-        raise broken from error
-    except x509.UnsupportedGeneralNameType as error:
+    except UNREADABLE as error:
         raise broken from error
     if now is not None and now >= not_after:
         raise MetadataRejected(

@@ -7,7 +7,6 @@ from collections import Counter
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
     SECP384R1,
@@ -26,7 +25,7 @@ from cryptography.x509.verification import (
 )
 
 from broker.model.struct import struct
-from broker.protocols.x509.errors import CertificateRejected
+from broker.protocols.x509.errors import UNREADABLE, CertificateRejected
 
 CHAIN_MAX = 5
 """Intermediate certificates of a request."""
@@ -103,7 +102,7 @@ def parse_anchors(pem: str) -> Anchors:
                 f"A trust anchor can have {NAMESAKES_MAX} certificates with one subject"
                 " at most."
             )
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise CertificateRejected(
             "Incorrect certificate data: give X.509 certificates in PEM.",
             f"{type(error).__name__}: {error}",

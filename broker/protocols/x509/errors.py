@@ -1,4 +1,17 @@
-"""The one error of this package."""
+"""The one error of this package, and those of ``cryptography``."""
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What reading a certificate or a list raises that somebody else made, each part when it
+is first read."""
 
 
 class CertificateRejected(Exception):

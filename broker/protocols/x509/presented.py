@@ -1,11 +1,10 @@
 """The certificates in a request's headers, and its signature."""
 
 import base64
-import binascii
 from collections.abc import Mapping
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -13,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from broker.model.struct import struct
 from broker.protocols.x509.chain import CHAIN_MAX, require_sound_key
-from broker.protocols.x509.errors import CertificateRejected
+from broker.protocols.x509.errors import UNREADABLE, CertificateRejected
 
 CERTIFICATE_HEADER = b"x-amz-x509"
 CHAIN_HEADER = b"x-amz-x509-chain"
@@ -91,12 +90,7 @@ def _parse(text: bytes) -> x509.Certificate:
         # These are parsed when first read: what fails must fail here.
         _ = certificate.extensions, certificate.subject, certificate.issuer
         require_sound_key(certificate)
-    except (
-        binascii.Error,
-        ValueError,
-        UnsupportedAlgorithm,
-        x509.DuplicateExtension,
-    ) as error:
+    except UNREADABLE as error:
         raise CertificateRejected(
             "A certificate of the request cannot be read: give DER in base64.",
             f"{type(error).__name__}: {error}",

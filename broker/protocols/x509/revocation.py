@@ -12,7 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from broker.model.struct import struct
 from broker.protocols.x509.chain import VerifiedChain
-from broker.protocols.x509.errors import CertificateRejected
+from broker.protocols.x509.errors import UNREADABLE, CertificateRejected
 
 LIST_BYTES_MAX = 300_000
 SIGNERS_MAX = 8
@@ -81,7 +81,8 @@ def parse_revocation_list(data: bytes) -> RevocationList:
         for entry in found:
             serials.append(entry.serial_number)
             foreign += [one.oid for one in entry.extensions if one.critical]
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        issuer, expires_at = found.issuer, found.next_update_utc
+    except UNREADABLE as error:
         raise CertificateRejected(
             "The revocation list cannot be read: give an X.509 list in PEM or DER.",
             f"{type(error).__name__}: {error}",
@@ -93,9 +94,9 @@ def parse_revocation_list(data: bytes) -> RevocationList:
         )
     return RevocationList(
         unverified=found,
-        issuer=found.issuer,
+        issuer=issuer,
         serials=frozenset(serials),
-        expires_at=found.next_update_utc,
+        expires_at=expires_at,
     )
 
 

@@ -12,7 +12,7 @@ from broker.agent.broker_api import BrokerApi, BrokerAwayError, BrokerRefusedErr
 from broker.agent.certificate import CertificateIdentity, load_certificate
 from broker.agent.configuration import AgentSettings, IdentitySettings
 from broker.agent.identity import IdentityUnusableError
-from tests.support.certificates import Issued, issue, rsa_key
+from tests.support.certificates import Issued, issue, of_version_2, rsa_key, to_pem
 
 ROOT = issue("Corp Root", is_authority=True)
 ANCHOR = "arn:aws:rolesanywhere:eu-west-1:111122223333:trust-anchor/1-a"
@@ -50,6 +50,8 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
     assert "cannot be used" in unusable(tmp_path, "nothing", leaf.key_pem)
     assert "cannot be used" in unusable(tmp_path, leaf.pem, "nothing")
     assert "cannot be used" in unusable(tmp_path, "", leaf.key_pem)
+    strange = to_pem(of_version_2(leaf.der))
+    assert "cannot be used" in unusable(tmp_path, strange, leaf.key_pem)
     assert "is not the one" in unusable(tmp_path, leaf.pem, other.key_pem)
     assert "is not the one" in unusable(tmp_path, ROOT.pem + leaf.pem, leaf.key_pem)
     six = leaf.pem + ROOT.pem * 6

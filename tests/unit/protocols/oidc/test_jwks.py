@@ -16,6 +16,7 @@ from broker.protocols.oidc.jwks import (
 )
 from broker.protocols.oidc.jwks import KeySet as OurKeySet
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from tests.support.certificates import of_version_2
 from tests.support.oidc_issuer import b64, jwk_of, make_key, octets
 
 RSA = make_key("RS256")
@@ -25,6 +26,10 @@ EC = make_key("ES256")
 
 def parse(*jwks: object) -> OurKeySet:
     return parse_jwks(json.dumps({"keys": list(jwks)}).encode())
+
+
+def of_another_version(text: str) -> str:
+    return base64.b64encode(of_version_2(base64.b64decode(text))).decode()
 
 
 def certificate(key: Any) -> str:
@@ -111,6 +116,7 @@ SKIPPED = {
     "x5c empty": jwk_of(RSA, "a", x5c=[]),
     "x5c no base64": jwk_of(RSA, "a", x5c=["!"]),
     "x5c no certificate": jwk_of(RSA, "a", x5c=["AAAA"]),
+    "x5c of version 2": jwk_of(RSA, "a", x5c=[of_another_version(certificate(RSA))]),
     "RSA of 1024 bits": jwk_of(make_key("RS256", 0, 1024), "a"),
     "RSA of 16384 bits": {**jwk_of(RSA, "a"), "n": octets((1 << 16383) + 1)},
     "RSA with e = 1": {**jwk_of(RSA, "a"), "e": octets(1)},

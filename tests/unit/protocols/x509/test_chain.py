@@ -17,7 +17,15 @@ from broker.protocols.x509 import (
     verify_chain,
 )
 from tests.support.bad_certificates import BAD
-from tests.support.certificates import Issued, issue, rsa_key, usage
+from tests.support.certificates import (
+    X400_NAME,
+    Issued,
+    issue,
+    of_version_2,
+    rsa_key,
+    to_pem,
+    usage,
+)
 
 NOT_OF_PATHS = {"of a key that somebody else has", *(n for n in BAD if "common" in n)}
 """The request's signature and the session's name tell."""
@@ -122,6 +130,10 @@ UNFIT: dict[str, Callable[[], str]] = {
     ),
     "of version 1": lambda: of_version_1(
         issue("Root", is_authority=True, key=rsa_key())
+    ),
+    "of version 2": lambda: to_pem(of_version_2(ROOT.der)),
+    "with a name that no one reads": lambda: (
+        issue("Root", is_authority=True, extensions=[(X400_NAME, False)]).pem
     ),
     "signed with SHA-224": lambda: (
         issue("Root", is_authority=True, digest=hashes.SHA224()).pem

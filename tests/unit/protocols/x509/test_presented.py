@@ -8,7 +8,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from broker.protocols.x509 import CertificateRejected, parse_presented
-from tests.support.certificates import Issued, elliptic_key, issue, rsa_key
+from tests.support.certificates import (
+    X400_NAME,
+    Issued,
+    elliptic_key,
+    issue,
+    of_version_2,
+    rsa_key,
+)
 
 LEAF = issue("web-1")
 TEXT = b"AWS4-X509-ECDSA-SHA256\n..."
@@ -54,6 +61,8 @@ def test_what_is_missing_or_too_much_is_said() -> None:
         encoded(LEAF)[:-4],
         encoded(LEAF)[:40] + b"!" + encoded(LEAF)[40:],
         encoded(LEAF) + b",",
+        base64.b64encode(of_version_2(LEAF.der)),
+        encoded(issue("web-1", extensions=[(X400_NAME, False)])),
         LEAF.pem.encode(),
     ],
 )

@@ -157,6 +157,10 @@ def test_what_changes_nothing_is_read() -> None:
         b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----",
         LEAF.pem.encode(),
         signed(builder())[:-1],
+        # Another version, an issuer that is no name, a time that is none.
+        signed(builder()).replace(b"\x02\x01\x01\x30", b"\x02\x01\x05\x30", 1),
+        signed(builder()).replace(b"\x06\x03\x55\x04", b"\x04\x03\x55\x04", 1),
+        signed(builder()).replace(b"Z\x17\r", b"Z\x16\r", 1),
     ],
 )
 def test_what_is_no_list_is_refused(data: bytes) -> None:
