@@ -36,6 +36,12 @@ TRUST_SECONDS = 1.0
 STALE_SECONDS = 60.0
 CAPACITY = 50_000
 
+KEY_CHARACTERS_MAX = 2048
+"""Of a text in a key that is remembered: as long as an ARN.
+
+Callers ask for names as long as a request; that nobody has them is not worth the room.
+"""
+
 _AWAY_SECONDS = 2.0
 """Longer than the poll waits for a silent database."""
 
@@ -383,7 +389,9 @@ class Freshness:
         account, key, generation = flight
         value = await load()
         is_tainted = self._monotonic() - _used_older.get() < _TAINT_SECONDS
-        if not is_tainted and (generation or self._may_remember(account, key)):
+        if not (is_tainted or _is_long(key)) and (
+            generation or self._may_remember(account, key)
+        ):
             self._remember((account, key), (generation, value, of))
         return value, is_tainted
 
@@ -432,6 +440,11 @@ class Freshness:
             except Exception:  # noqa: BLE001  # the poller must outlive any surprise
                 _log.exception("the directory's generations cannot be polled")
             await asyncio.sleep(POLL_SECONDS)
+
+
+def _is_long(key: Hashable) -> bool:
+    parts = key if isinstance(key, tuple) else (key,)
+    return any(isinstance(one, str) and len(one) > KEY_CHARACTERS_MAX for one in parts)
 
 
 def _note_failure(task: asyncio.Task[Any]) -> None:

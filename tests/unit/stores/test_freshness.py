@@ -7,7 +7,11 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.model.account import AccountId
-from broker.stores.directory.freshness import TRUST_SECONDS, Freshness
+from broker.stores.directory.freshness import (
+    KEY_CHARACTERS_MAX,
+    TRUST_SECONDS,
+    Freshness,
+)
 from broker.stores.errors import StoreUnavailableError
 from tests.support.waiting import until
 
@@ -371,6 +375,19 @@ async def test_the_memory_is_bounded_and_keeps_what_is_used(
     assert len(world.asked[-1]) <= 102
     # Every account is loaded once, the value in use only once.
     assert world.loads == 1001
+
+
+async def test_what_is_asked_for_by_an_overlong_name_is_not_remembered(
+    fresh: Freshness, world: World
+) -> None:
+    world.value = None
+    long = "x" * (KEY_CHARACTERS_MAX + 1)
+    for asked in (long, ("user", long)):
+        assert await fresh.get(ACCOUNT, asked, world.load) is None
+        assert await recall(fresh, asked) is NOTHING
+    known = ("resource-policy", "x" * KEY_CHARACTERS_MAX)
+    await fresh.get(ACCOUNT, known, world.load)
+    assert await recall(fresh, known) is None
 
 
 async def test_accounts_that_never_were_are_forgotten_soon(
