@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+import structlog
+
 from broker.federation.ldap.connection import (
     LdapConnection,
     LdapUnavailableError,
@@ -37,6 +39,7 @@ _LEVELS_MAX = 10
 _BATCH = 50
 _DN = "dn"
 _GONE = "no longer in the directory"
+_log = structlog.get_logger(__name__)
 
 Attempt = Callable[[str], AbstractAsyncContextManager[object]]
 
@@ -189,8 +192,20 @@ class LdapPeople:
             else ()
         )
         if len(found) > len(filters):
-            # The rest was cut off, and who is in it has not left.
-            raise UnusableEntriesError(f"more than one entry has the same {attribute}")
+            # The rest was cut off, and who is in it has not left: ask about fewer, down
+            # to the one of several entries, of whom nobody can tell.
+            if len(subjects) == 1:
+                _log.warning(
+                    "more than one entry in a directory has the same subject",
+                    attribute=attribute,
+                    subject=subjects[0],
+                )
+                return {}
+            half = len(subjects) // 2
+            return {
+                **await self._find_over(connection, subjects=subjects[:half], now=now),
+                **await self._find_over(connection, subjects=subjects[half:], now=now),
+            }
         for entry in found:
             subject = read_subject(entry, attribute)
             state = state_of_entry(entry, now)
