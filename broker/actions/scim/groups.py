@@ -141,6 +141,7 @@ async def _take_out(
     """Remove these members, or all that are not to be kept (None)."""
     gives_roles = terms.names_roles(terms.group_label(group.name, group.external_id))
     if removed is None:
+        kept = frozenset(keep)
         if gives_roles:
             await _end_members(terms, call, group, keep=keep)
         while gone := [
@@ -148,7 +149,7 @@ async def _take_out(
             for one in await provisioning.members_of(
                 call.change, group, limit=_MEMBERS_READ
             )
-            if one.user_id not in keep
+            if one.user_id not in kept
         ]:
             await call.change.remove_provisioned_members(group, gone)
         return
@@ -173,7 +174,8 @@ async def _end_members(
     members = await provisioning.members_of(
         call.change, group, limit=MEMBERS_MAX + len(keep) + 1
     )
-    leaving = [one.user_id for one in members if one.user_id not in keep]
+    kept = frozenset(keep)
+    leaving = [one.user_id for one in members if one.user_id not in kept]
     if len(leaving) > MEMBERS_MAX:
         await end_all_sessions(terms, call)
         return
