@@ -15,6 +15,14 @@ _DIGEST_LENGTH = 12
 _MARKED = re.compile(rf"=[A-Za-z0-9_-]{{{_DIGEST_LENGTH}}}\Z", re.ASCII)
 
 
+def shorten(name: str, most: int) -> str:
+    """A session name of at most so many characters, which no other name gets."""
+    if len(name) <= most:
+        return name
+    digest = subject_digest("", name)[:_DIGEST_LENGTH]
+    return f"{name[: most - 1 - _DIGEST_LENGTH]}={digest}"
+
+
 def session_name(
     preferred: str, *, issuer: str, subject: str, is_unique: bool = True
 ) -> str:

@@ -25,6 +25,7 @@ from broker.errors import (
     ValidationError,
 )
 from broker.federation.ambient import AmbientCredentialsError
+from broker.federation.session_name import shorten
 from broker.federation.upstream_client import (
     KeyPair,
     UpstreamClient,
@@ -348,7 +349,7 @@ class UpstreamMinter:
                 )
             parameters |= {
                 "Action": "GetFederationToken",
-                "Name": order.session_name[:_FEDERATED_NAME_MAX],
+                "Name": shorten(order.session_name, _FEDERATED_NAME_MAX),
             }
             return parameters, keys
         if keys.session_token:

@@ -1,6 +1,7 @@
 """What an upstream is asked for, by method and definition."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -252,7 +253,11 @@ async def test_a_chained_role_lasts_an_hour(session_token: str, seconds: str) ->
 
 async def test_a_federated_user_has_a_short_name_and_no_transitive_tags() -> None:
     asked = await ask(World(), "FederationToken")
-    assert asked["Name"] == "somebody.with.a.long.name@exampl"
+    assert re.fullmatch(r"somebody\.with\.a\.lon=[A-Za-z0-9_-]{12}", asked["Name"])
+    longer = replace(ORDER, session_name=f"{ORDER.session_name}.org")
+    assert (await ask(World(), "FederationToken", longer))["Name"] != asked["Name"]
+    whole = replace(ORDER, session_name="x" * 32)
+    assert (await ask(World(), "FederationToken", whole))["Name"] == "x" * 32
     assert asked["Tags.member.1.Key"] == "team"
     assert not [name for name in asked if name.startswith("Transitive")]
     assert "SourceIdentity" not in asked
