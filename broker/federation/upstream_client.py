@@ -397,7 +397,9 @@ def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
     found = _parse(answer, operation)
     try:
         credentials = found["Credentials"]
-        expiration = credentials["Expiration"].astimezone(UTC)
+        expiration = credentials["Expiration"]
+        # AWS's times are in UTC, whether they say so or not.
+        expiration = expiration.replace(tzinfo=expiration.tzinfo or UTC).astimezone(UTC)
         user = found.get("AssumedRoleUser") or found.get("FederatedUser") or {}
         made = UpstreamCredentials(
             access_key_id=credentials["AccessKeyId"],

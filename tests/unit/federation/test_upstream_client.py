@@ -7,6 +7,7 @@ import asyncio
 import json
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -305,6 +306,19 @@ async def test_credentials_are_read_from_aws_form() -> None:
     assert found.arn.endswith(":assumed-role/ReadOnly/t")
     assert HOUR * 0.9 < found.expiration - datetime.now(UTC) <= HOUR
     assert "wJal" not in repr(found)
+
+
+async def test_an_end_without_a_zone_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        ends = datetime.now(UTC).replace(microsecond=0) + HOUR
+        body = granted(expiration=ends.strftime("%Y-%m-%dT%H:%M:%S"))
+        async with serving(says(whole(body))) as there:
+            assert (await ask_at(there)).expiration == ends
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("case", ANSWERS)
