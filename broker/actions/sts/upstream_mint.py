@@ -43,7 +43,7 @@ from broker.identities.upstream_definition import (
     parse_upstreams,
 )
 from broker.model.account import Account
-from broker.model.arn import iam_arn
+from broker.model.arn import Arn, iam_arn
 from broker.model.entities import Role
 from broker.model.revocation import deny_older_sessions
 from broker.model.sealing import Opener
@@ -62,7 +62,8 @@ _SOURCE_IDENTITY_CLAIM = "https://aws.amazon.com/source_identity"
 _CHAINED_SECONDS_MAX = 3600
 _LEAST_SECONDS = 900
 _FEDERATED_NAME_MAX = 32
-_AWS_MANAGED = ":iam::aws:policy/"
+_AWS = "aws"
+"""Whose the managed policies are that every account has."""
 
 
 class Ambient(Protocol):
@@ -422,7 +423,7 @@ class UpstreamMinter:
 def _policies(order: UpstreamOrder) -> dict[str, str]:
     found = {} if order.policy is None else {"Policy": order.policy}
     for number, arn in enumerate(order.policy_arns, 1):
-        if _AWS_MANAGED not in arn:
+        if Arn.parse(arn).account != _AWS:
             raise ValidationError(
                 f"{arn} is a policy of this account, which the upstream behind the role"
                 " does not have. Pass it as Policy."

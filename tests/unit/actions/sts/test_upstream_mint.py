@@ -276,12 +276,13 @@ async def test_only_policies_of_aws_are_passed_by_name() -> None:
     managed = "arn:aws:iam::aws:policy/ReadOnlyAccess"
     asked = await ask(World(), "AssumeRole", replace(ORDER, policy_arns=(managed,)))
     assert asked["PolicyArns.member.1.arn"] == managed
-    own = f"arn:aws:iam::{HERE}:policy/Read"
-    world = World()
-    with pytest.raises(NothingMintedError) as caught:
-        await ask(world, "AssumeRole", replace(ORDER, policy_arns=(own,)))
-    assert isinstance(caught.value.error, ValidationError)
-    assert not world.asked
+    for path in ("", "/:iam::aws:policy/"):
+        own = f"arn:aws:iam::{HERE}:policy/{path}Read"
+        world = World()
+        with pytest.raises(NothingMintedError) as caught:
+            await ask(world, "AssumeRole", replace(ORDER, policy_arns=(own,)))
+        assert isinstance(caught.value.error, ValidationError)
+        assert not world.asked
 
 
 async def test_a_long_message_of_the_upstream_is_cut() -> None:
