@@ -83,7 +83,10 @@ class UpstreamUnclearError(Exception):
 
 @struct
 class UpstreamCredentials:
-    """What an upstream minted; ``arn`` is the principal there."""
+    """What an upstream minted; ``arn`` is the principal there.
+
+    ``seconds_ahead`` is how far its clock is ahead of the broker's, if that is known.
+    """
 
     access_key_id: str
     secret_access_key: Secret
@@ -92,6 +95,7 @@ class UpstreamCredentials:
     arn: str = ""
     user_id: str = ""
     packed_policy_size: int = 0
+    seconds_ahead: float = 0
 
 
 @struct
@@ -409,6 +413,7 @@ def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
             arn=user.get("Arn", ""),
             user_id=user.get("AssumedRoleId") or user.get("FederatedUserId") or "",
             packed_policy_size=found.get("PackedPolicySize", 0),
+            seconds_ahead=_seconds_ahead(answer) or 0,
         )
     except (KeyError, AttributeError, OverflowError) as error:
         raise UpstreamUnclearError("the answer has no credentials") from error

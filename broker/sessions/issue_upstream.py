@@ -43,7 +43,7 @@ class UpstreamMint:
 
     ``principal_arn`` is the session here that it stands for, and ``upstream`` the name
     and ``endpoint`` the address of what minted it; ``arn`` and ``user_id`` are the
-    upstream's own.
+    upstream's own, and its clock is ``seconds_ahead`` of the broker's.
     """
 
     credentials: TemporaryCredentials
@@ -53,6 +53,7 @@ class UpstreamMint:
     endpoint: str
     arn: str = ""
     user_id: str = ""
+    seconds_ahead: float = 0
 
 
 class UpstreamIssuer:

@@ -61,6 +61,9 @@ _TAGS_CLAIM = "https://aws.amazon.com/tags"
 _SOURCE_IDENTITY_CLAIM = "https://aws.amazon.com/source_identity"
 _CHAINED_SECONDS_MAX = 3600
 _LEAST_SECONDS = 900
+_SKEW_SECONDS_MAX = 900
+"""Beyond it, AWS takes no signed request; a clock that says so is not believed."""
+
 _FEDERATED_NAME_MAX = 32
 _AWS = "aws"
 """Whose the managed policies are that every account has."""
@@ -198,6 +201,7 @@ class UpstreamMinter:
             endpoint=definition.endpoint,
             arn=found.arn,
             user_id=found.user_id,
+            seconds_ahead=found.seconds_ahead,
         )
 
     async def try_out(
@@ -256,16 +260,18 @@ class UpstreamMinter:
             now=now,
         )
         try:
-            made = (await self.mint(engine, account, order)).credentials
+            minted = await self.mint(engine, account, order)
         except NothingMintedError as error:
             raise error.error from error.__cause__
+        made = minted.credentials
         keys = KeyPair(
             access_key_id=made.access_key_id,
             secret_access_key=made.secret_access_key,
             session_token=made.session_token.reveal(),
         )
-        # What was issued within this second, too.
-        policy = deny_older_sessions(now + timedelta(seconds=1))
+        # Sessions are dated by the clock there; what was issued within this second, too.
+        ahead = min(max(minted.seconds_ahead, 0), _SKEW_SECONDS_MAX)
+        policy = deny_older_sessions(now + timedelta(seconds=ahead + 1))
         for arn in role_arns:
             refused: UpstreamRefused | None = None
             try:

@@ -308,6 +308,14 @@ async def test_credentials_are_read_from_aws_form() -> None:
     assert "wJal" not in repr(found)
 
 
+@pytest.mark.parametrize("minutes", [0, 2])
+async def test_credentials_come_with_what_the_clock_there_says(minutes: int) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
+    async with serving(says(whole(granted(), 200, f"date: {date}"))) as there:
+        found = await ask_at(there)
+    assert found.seconds_ahead == pytest.approx(60 * minutes, abs=20)
+
+
 async def test_an_end_without_a_zone_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()

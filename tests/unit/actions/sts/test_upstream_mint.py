@@ -58,6 +58,7 @@ class World:
     denied: list[tuple[str, str]] = field(default_factory=list)
     refuses: str = ""
     lacks: str = ""
+    seconds_ahead: float = 0
 
     async def find(self) -> KeyPair:
         return KeyPair(
@@ -77,6 +78,7 @@ class World:
             secret_access_key=Secret("secret"),
             session_token=Secret("token"),
             expiration=NOW,
+            seconds_ahead=self.seconds_ahead,
         )
 
     async def deny_older(
@@ -336,6 +338,20 @@ async def test_older_sessions_are_ended_by_a_role_for_it() -> None:
     # What was issued within this second, too.
     before = statement["Condition"]["DateLessThan"]["aws:TokenIssueTime"]
     assert before == "2026-11-27T12:00:01.000Z"
+
+
+@pytest.mark.parametrize(
+    ("seconds_ahead", "before"),
+    [(-30, "12:00:01"), (45, "12:00:46"), (10_000_000, "12:15:01")],
+)
+async def test_older_sessions_are_those_by_the_clock_there(
+    seconds_ahead: float, before: str
+) -> None:
+    world = World(seconds_ahead=seconds_ahead)
+    upstream = engine_of(Revocation={"Role": REVOKER}).upstream
+    ending = minter_of(world).end_older_sessions(upstream, account_of(), [THERE], NOW)
+    assert [found async for found in ending] == [(THERE, None)]
+    assert f'"2026-11-27T{before}.000Z"' in world.denied[0][1]
 
 
 async def test_a_role_that_is_not_there_holds_up_no_other() -> None:
