@@ -11,7 +11,7 @@ from broker.identities.outbound import (
     issuer_of,
     key_set,
 )
-from broker.model.account import AccountId
+from broker.model.account import AccountId, parse_account_id
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.errors import StoreUnavailableError
 
@@ -28,7 +28,11 @@ def issuer_routes(
     router = APIRouter()
 
     async def find(account: str) -> Outbound | None:
-        found = await fresh.find_account(AccountId(account))
+        try:
+            number = parse_account_id(account)
+        except ValueError:
+            return None
+        found = await fresh.find_account(number)
         return None if found is None else find_outbound(found)
 
     def answer(content: dict[str, object] | None) -> Response:
