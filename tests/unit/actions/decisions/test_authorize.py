@@ -196,6 +196,34 @@ async def test_a_principal_is_decided_alone(service: AskingService) -> None:
     assert provider["Refusal"]["Code"] == "ValidationError"
 
 
+@pytest.mark.parametrize(
+    ("arn", "is_hers"),
+    [
+        ("arn:aws:iam::{}:user/staff/alice", True),
+        ("arn:aws:iam::{}:user/alice", True),
+        ("arn:aws:iam::{}:user/ALICE", True),
+        ("arn:aws:iam::{}:user/guests/alice", False),
+        ("arn:aws:iam::{}:user/Staff/alice", False),
+        ("arn:aws:sts::{}:user/staff/alice", False),
+        ("arn:aws-cn:iam::{}:user/staff/alice", False),
+        ("arn:aws:iam:us-east-1:{}:user/alice", False),
+        ("arn:aws:iam::{}:root", True),
+        ("arn:aws:sts::{}:root", False),
+    ],
+)
+async def test_a_principal_is_who_has_the_arn(
+    service: AskingService, arn: str, is_hers: bool
+) -> None:
+    """Not a later one of the same name, whose path is another."""
+    ask = service.broker.ask
+    await ask("iam", "CreateUser", service.root, UserName="alice", Path="/staff/")
+    answer = await service.ask(
+        Principal=arn.format(ACCOUNT), Actions=["orders:GetOrder"]
+    )
+    assert ("Principal" in answer) is is_hers
+    assert is_hers or answer["Refusal"]["Code"] == "NoSuchEntity"
+
+
 TAMPERED = {
     "method": lambda r: setattr(r, "method", "PUT"),
     "path": lambda r: setattr(r, "target", "/orders/8"),
