@@ -121,6 +121,23 @@ async def test_a_leaver_loses_everything_and_stays_out(
         assert not await comes_in(world)
 
 
+async def test_a_deleted_person_is_out_whatever_the_clock_of_the_worker_that_let_them_in(
+    world: SignInWorld,
+) -> None:
+    corp = await open_directory(world, ScimSubject="externalId", ScimClaim="oid")
+    user = await corp.user("alice", externalId="o-7")
+    world.clock.move(300)
+    browser = await enter(world, attributes=_attributes("o-7"))
+    assert browser is not None
+    world.clock.move(-300)
+    assert (await corp.send("DELETE", f"/Users/{user}")).status_code == 204
+    assert (await browser.get("/console/")).status_code != 200
+
+
+def _attributes(oid: str) -> dict[str, Any]:
+    return {**saml_idp.aws_attributes(role=[pair("Reader")]), "oid": [oid]}
+
+
 async def test_who_is_provisioned_as_inactive_has_left_already(
     world: SignInWorld,
 ) -> None:

@@ -35,7 +35,8 @@ from broker.protocols.scim.answers import dump_user, load_user, show_list, show_
 from broker.protocols.scim.errors import ScimRejected
 from broker.protocols.scim.requests import Listing, apply_user_patch
 from broker.protocols.scim.resources import User
-from broker.sessions.revoke import SETTLING
+from broker.sessions.lineage import person_target
+from broker.sessions.revoke import SETTLING, revoke_for_good
 
 
 async def _create(given: Given, call: Call) -> Mapping[str, Any]:
@@ -102,6 +103,14 @@ async def _delete(given: Given, call: Call) -> None:
     check_version(given, user.version)
     note(call, UserName=user.user_name)
     await end_person(terms, call, user)
+    # Nobody gets this id again.
+    await revoke_for_good(
+        call.change,
+        account=call.account,
+        target=person_target(user.user_id),
+        now=call.now,
+        reason="the person was deleted from the directory",
+    )
     await provisioning.delete_user(
         call.change, user, now=call.now, not_before=call.now + SETTLING
     )
