@@ -5,10 +5,13 @@ The calls block; the keeper makes them in a thread of its own.
 
 import base64
 import configparser
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -189,13 +192,41 @@ class InstanceIdentity:
         except BrokerRefusedError as error:
             if error.code != _GONE:
                 raise
-            self._keep(replace(state, is_ended=True))
+            self._state = replace(state, is_ended=True)
+            # On a full disk the next start learns it again.
+            with contextlib.suppress(IdentityUnusableError):
+                self._keep(self._state)
             raise IdentityEndedError(_ended(state)) from error
         return answer
 
     def _require_state(self) -> InstanceState:
         """The state of a registered instance; it registers if it has to."""
-        state = self._state or InstanceState.load(self._path)
+        state = self._state
+        if state is not None and state.instance_arn and not state.is_ended:
+            return state
+        with self._alone():
+            return self._register_if_needed(InstanceState.load(self._path))
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for another process of the agent that registers this machine.
+
+        It would use the token up with a key that this one writes over.
+        """
+        try:
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise IdentityUnusableError(
+                f"{self._path.parent} cannot be used: {error.strerror}"
+            ) from error
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    def _register_if_needed(self, state: InstanceState | None) -> InstanceState:
+        """``state`` is what the file says now; deleted, it ends no more."""
         proof, digest = self._read_proof(state)
         if state is not None and state.is_ended and digest == state.admitted_by:
             self._state = state

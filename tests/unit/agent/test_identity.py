@@ -1,7 +1,9 @@
 """An instance's key and state: nothing is lost, and nothing comes back on its own."""
 
 import base64
+import errno
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from broker.agent import identity as module
 from broker.agent.broker_api import BrokerApi, BrokerAwayError, BrokerRefusedError
 from broker.agent.configuration import AgentSettings, IdentitySettings
 from broker.agent.credentials import V2
@@ -167,6 +170,57 @@ def test_what_is_no_answer_about_an_instance(
     broker.credentials, broker.found = credentials, found
     with pytest.raises(BrokerAwayError):
         one.get_credentials(V2)
+
+
+def test_two_processes_register_one_machine(tmp_path: Path) -> None:
+    """The agent starts, and a program asks for `broker agent process`."""
+    found: list[str] = []
+
+    class Slow(Broker):
+        """While it registers the first, the second has time to register, too."""
+
+        def call(self, action: str, given: Mapping[str, str], **more: Any) -> Any:
+            if action.startswith("Register") and not second.is_alive():
+                second.start()
+                second.join(0.3)
+            return super().call(action, given, **more)
+
+    broker = Slow()
+    second = threading.Thread(
+        target=lambda: found.append(identity(tmp_path, broker).get_grant().instance_arn)
+    )
+    assert identity(tmp_path, broker).get_grant().instance_arn == ARN
+    second.join(20)
+    assert found == [ARN]
+    assert len(broker.keys) == 1
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_an_end_is_one_although_the_disk_is_full(
+    tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch, is_deleted: bool
+) -> None:
+    one = identity(tmp_path, broker)
+    one.get_grant()
+    broker.fault = BrokerRefusedError("InvalidClientTokenId", "gone")
+
+    def full(_path: Path, _text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "write_private", full)
+        for _ in range(2):
+            with pytest.raises(IdentityEndedError):
+                one.get_grant()
+    with pytest.raises(IdentityEndedError):
+        one.get_grant()
+    assert state(tmp_path)["IsEnded"]
+    broker.fault = None
+    if is_deleted:
+        (tmp_path / "instance.json").unlink()
+        assert one.get_grant().instance_arn == ARN
+    else:
+        with pytest.raises(IdentityEndedError):
+            one.get_grant()
 
 
 def test_an_ended_instance_stays_so_until_there_is_another_token(
