@@ -10,8 +10,10 @@ Source: Caddy, ``forward_auth``; Traefik, "ForwardAuth"; nginx,
 """
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import unquote_to_bytes
 
 from broker.protocols.enforcement.paths import RequestAmbiguous
 
@@ -30,6 +32,13 @@ _DESCRIPTION = frozenset(
 )
 _OF_THE_SUBREQUEST = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 _METHOD_OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
+_METHOD_PARAMETER = b"_method"
+"""In the query of a POST, to Laravel, Symfony, Spring's filter and Express's module."""
+
+_SEPARATORS = re.compile(b"[&;]")
+_LIKE_UNDERSCORES = bytes.maketrans(b". ", b"__")
+"""To PHP, in a parameter's name; it passes over spaces at the beginning."""
+
 _PATH_OVERRIDES = (b"x-original-url", b"x-rewrite-url")
 """With these some frameworks run another method or path than the request's."""
 
@@ -137,11 +146,13 @@ def check_overrides(method: str, target: bytes, headers: Headers) -> None:
     programs read methods without regard to case. ``target`` is path and query.
 
     Raises:
-        RequestAmbiguous: a header names another method or path, or the principal, or
-            the method is not in upper case.
+        RequestAmbiguous: a header or the query names another method, a header another
+            path or the principal, or the method is not in upper case.
     """
     if not method.isupper():
         raise RequestAmbiguous("The method is not in upper case.")
+    if method == "POST" and _overrides_method(target.partition(b"?")[2]):
+        raise RequestAmbiguous("The query names another method.")
     for name, value in headers:
         same = name.replace(b"_", b"-") if b"_" in name else name
         if same in _METHOD_OVERRIDES and value.decode("latin-1").strip() != method:
@@ -150,6 +161,17 @@ def check_overrides(method: str, target: bytes, headers: Headers) -> None:
             raise RequestAmbiguous(f"{same.decode()} names another path.")
         if same != name and same.startswith(_ANSWERED):
             raise RequestAmbiguous(f"{same.decode()} is the broker's to say.")
+
+
+def _overrides_method(query: bytes) -> bool:
+    """Whether a parameter, as programs read it, turns a POST into something else."""
+    for piece in _SEPARATORS.split(query):
+        name, _, value = piece.partition(b"=")
+        read = unquote_to_bytes(name.replace(b"+", b" ")).lstrip(b" ")
+        read = read.partition(b"[")[0].translate(_LIKE_UNDERSCORES)
+        if read.lower() == _METHOD_PARAMETER and value != b"POST":
+            return True
+    return False
 
 
 def _is_target(url: bytes, target: bytes, headers: Headers) -> bool:

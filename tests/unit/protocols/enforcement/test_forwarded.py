@@ -150,3 +150,30 @@ def test_other_headers_are_let_through() -> None:
     check_overrides("PUT", b"/", ((b"x-http-method-override", b"PUT"),))
     for url in (b"/a?b=1", b"http://api.example/a?b=1", b"https://api.example/a?b=1"):
         check_overrides("GET", b"/a?b=1", (HOST, (b"x-original-url", url)))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"_method=DELETE",
+        b"a=b&_method=put",
+        b"a=b;_method=DELETE",
+        b"%5Fmethod=DELETE",
+        b"_%6dethod=DELETE",
+        b"_METHOD=DELETE",
+        b"_method=POST&_method=DELETE",
+        b"_method=%44ELETE",
+        b"_method",
+        b"_method[]=DELETE",
+        b"+.method=DELETE",
+    ],
+)
+def test_a_query_that_some_services_take_for_a_method_is_refused(query: bytes) -> None:
+    with pytest.raises(RequestAmbiguous):
+        check_overrides("POST", b"/a?" + query, (HOST,))
+    check_overrides("GET", b"/a?" + query, (HOST,))  # only a POST is turned
+
+
+def test_other_queries_are_let_through() -> None:
+    for query in (b"", b"method=DELETE", b"a=_method", b"_methods=1", b"_method=POST"):
+        check_overrides("POST", b"/a?" + query, (HOST,))
