@@ -1,5 +1,6 @@
 """Sign-ins that strangers begin: each costs something, so there are only so many."""
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -11,6 +12,13 @@ import pytest
 
 from broker.actions.signin import begin_limits
 from broker.actions.signin.begin_limits import PER_ADDRESS
+from broker.actions.sts.upstream_mint import UpstreamMinter
+from broker.errors import UpstreamRefused
+from broker.federation.upstream_client import KeyPair
+from broker.identities.accounts import require_account
+from broker.identities.upstreams import put_upstream
+from broker.model.upstream import UpstreamOrigin
+from broker.stores.cache.port import SessionRecord
 from tests.support.signin import ACCOUNT, SignInWorld, open_world
 from tests.unit.console.terminals.test_command_line import Terminal
 
@@ -70,6 +78,48 @@ async def test_an_address_begins_only_so_many(
     neighbour = from_address(world, "2001:db8::2")  # of the same network
     assert await begin(neighbour, terminal) == 400
     assert await begin(from_address(world, "192.0.2.7"), terminal) == begun
+
+
+async def test_an_address_has_an_upstream_asked_only_so_often(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever knows an access key id, which is no secret, can try the others."""
+    asked: list[str] = []
+
+    async def refuse(_minter: object, _engine: object, keys: KeyPair, *_: int) -> str:
+        asked.append(keys.access_key_id)
+        raise UpstreamRefused("no")
+
+    monkeypatch.setattr(UpstreamMinter, "signin_token", refuse)
+    directory, now = world.services.stores.directory, world.clock.now()
+    definition = {
+        "Endpoint": "https://sts.example",
+        "Roles": {"Reader": "arn:aws:iam::999988887777:role/ReadOnly"},
+    }
+    async with directory.change(ACCOUNT) as change:
+        account = await require_account(change, ACCOUNT)
+        await put_upstream(change, account, "aws", json.dumps(definition), now)
+        role = await change.find_role(ACCOUNT, "Reader")
+        assert role is not None
+    record = SessionRecord(
+        access_key_id="ASIATHERE",
+        account=ACCOUNT,
+        kind="AssumeRole",
+        principal_arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/alice",
+        principal_id=role.role_id,
+        issued_at_ms=int(now.timestamp() * 1000),
+        expires_at=int(now.timestamp()) + 3600,
+        upstream=UpstreamOrigin(name="aws", endpoint="https://sts.example"),
+    )
+    await world.services.stores.cache.put_session(record)
+    session = {"sessionId": "ASIATHERE", "sessionKey": "x", "sessionToken": "y"}
+    form = {"Action": "getSigninToken", "Session": json.dumps(session)}
+    flood = from_address(world, "192.0.2.1")
+    pages = [(await flood.post("/federation", data=form)).text for _ in range(15)]
+    assert len(asked) == PER_ADDRESS
+    assert sum("Too many sign-ins" in page for page in pages) == 5
+    await from_address(world, "192.0.2.2").post("/federation", data=form)
+    assert len(asked) == PER_ADDRESS + 1
 
 
 async def test_many_addresses_together_begin_only_so_many(

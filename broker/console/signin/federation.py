@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
-from broker.console.request_info import refuse_prefetch
+from broker.console.request_info import refuse_prefetch, source_address
 from broker.console.signin.login_completion import LoginCompletion
 from broker.console.signin.pending_login import PendingLogin
 from broker.console.signin.sign_out import SignOut
@@ -87,6 +87,8 @@ class Federation:
                 secret_access_key=Secret(secret),
                 session_token=token,
             )
+            # A key id is no secret, and each guess at its others is a request there.
+            await self._context.begin_limits.require(source_address(request))
             duration = given.get("SessionDuration")
             if duration is not None:
                 given["SessionDuration"] = there.console_seconds(duration, now)
