@@ -133,8 +133,14 @@ class UpstreamDefinition(BaseModel):
                 raise ValueError(
                     f"Revocation: the role of {name} is in another account"
                 )
-            if _may_be(arn, revoker):
-                raise ValueError(f"Revocation: {name} would give its role")
+        entry = self.find_entry(revoker)
+        if entry is not None:
+            raise ValueError(f"Revocation: {entry} would give its role")
+
+    def find_entry(self, role_arn: str) -> str | None:
+        """An entry of ``roles`` that would give this role to some role here."""
+        entries = (name for name, arn in self.roles.items() if _may_be(arn, role_arn))
+        return next(entries, None)
 
 
 def _may_be(arn: str, role_arn: str) -> bool:

@@ -78,6 +78,13 @@ async def put_upstream(
             raise InvalidInput(
                 f"The role {min(shared)} belongs to the upstream {other}."
             )
+        for one, another, where in ((mine, its, other), (its, mine, name)):
+            entry = one.revocation and another.find_entry(one.revocation.role)
+            if entry:
+                raise InvalidInput(
+                    f"The entry {entry} of the upstream {where} would give the role of a"
+                    " Revocation."
+                )
     if before is None:
         count = await change.count(account.account_id, "upstreams")
         require_within(account, Quota.UPSTREAMS, count + 1)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -16,15 +17,20 @@ THERE = "arn:aws:iam::999988887777:role/ReadOnly"
 
 
 async def put(
-    world: SignInWorld, name: str = "production", role: str = "Reader"
+    world: SignInWorld,
+    name: str = "production",
+    role: str = "Reader",
+    arn: str = THERE,
+    **members: object,
 ) -> None:
+    definition = {"Endpoint": "https://sts.example", "Roles": {role: arn}, **members}
     directory = world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
         await put_upstream(
             change,
             await require_account(change, ACCOUNT),
             name,
-            json.dumps({"Endpoint": "https://sts.example", "Roles": {role: THERE}}),
+            json.dumps(definition),
             world.clock.now(),
         )
 
@@ -88,6 +94,23 @@ async def test_a_role_belongs_to_one_upstream(world: SignInWorld) -> None:
     with pytest.raises(InvalidInput, match="belongs to the upstream production"):
         await put(world, "second")
     await put(world, "second", "Other")
+
+
+@pytest.mark.parametrize("last", ["ending", "others"])
+async def test_no_upstream_gives_the_role_that_ends_sessions(
+    world: SignInWorld, last: str
+) -> None:
+    """It may write any policy of the upstream roles."""
+    revoker = THERE.replace("ReadOnly", "BrokerRevocation")
+    ending = partial(put, world, "ending", Revocation={"Role": revoker})
+    every = THERE.replace("ReadOnly", "{RoleName}")
+    others = partial(put, world, "others", "*", every)
+    first, second = (others, ending) if last == "ending" else (ending, others)
+    await first()
+    with pytest.raises(InvalidInput, match=r"entry \* of the upstream others"):
+        await second()
+    await put(world, "others", "*", every.replace("{", "team-{"))
+    await ending()
 
 
 async def test_an_account_has_twenty_at_most(world: SignInWorld) -> None:
