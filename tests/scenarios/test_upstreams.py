@@ -492,6 +492,11 @@ def test_credentials_are_sent_only_to_the_upstream_that_gave_them(
             query["Destination"] = at(there)["Console"]
             assert httpx2.get(federation, params=query).status_code == 400
         assert (first.asked, second.asked) == (2, 0)
+        world.set("Moved", **{**at(first), "SignIn": None, "Console": None})
+        time.sleep(1.2)  # until the worker knows
+        for destination in (at(first)["Console"], "no-url", world.front.broker.url):
+            query["Destination"] = destination
+            assert httpx2.get(federation, params=query).status_code == 400
         world.set("Moved", **at(first))
         time.sleep(1.2)  # until the worker knows
         assert signin_token(world, found).status_code == 200

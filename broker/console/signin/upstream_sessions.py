@@ -45,7 +45,7 @@ class UpstreamLogins:
         """
         deps = self._context.deps
         session = await find_upstream_session(deps, grant.access_key_id)
-        if session is None:
+        if session is None or session.engine.definition.sign_in is None:
             raise ValidationError(
                 USED_UP, detail=f"the upstream's session {grant.access_key_id} is over"
             )
