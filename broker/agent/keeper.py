@@ -161,7 +161,11 @@ class Keeper:
             except BrokerRefusedError:
                 is_refused = True
         if time.monotonic() >= self._poll_at:
-            self._take(await self._in_thread(self._identity.get_grant))
+            identity = self._identity
+            grant = await self._in_thread(identity.get_grant)
+            if identity is not self._identity:
+                return  # replaced meanwhile
+            self._take(grant)
             if is_refused:
                 # What is still in a file is of an earlier start.
                 self._on_change(None)

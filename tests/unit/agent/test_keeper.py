@@ -239,6 +239,26 @@ async def test_what_another_identity_was_about_to_get_is_not_kept(told: Told) ->
     assert shown == ["web-2.0-101"]
 
 
+async def test_the_role_that_another_identity_had_is_not_noted(told: Told) -> None:
+    asked, gate = threading.Event(), threading.Event()
+
+    class Slow(Told):
+        def get_grant(self) -> Grant:
+            asked.set()
+            assert gate.wait(20)
+            return replace(DB, poll_seconds=0)
+
+    slow = Slow()
+    slow.refuses = told.refuses = True
+    async with keeping(slow) as keeper:
+        assert await asyncio.to_thread(asked.wait, 20)
+        keeper.replace_identity(told)
+        gate.set()
+        await until(lambda: keeper.grant == WEB)
+        told.grant = NONE
+        await until(lambda: keeper.grant == NONE)
+
+
 async def test_the_file_follows(told: Told, tmp_path: Path) -> None:
     path = tmp_path / "credentials"
     file = CredentialsFile(FileSettings(path=path, profile="web"))
