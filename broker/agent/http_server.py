@@ -42,6 +42,8 @@ class Request:
     path: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
+    peer: str = ""
+    """The address that it came from."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,7 @@ class Connection(asyncio.Protocol):
             self._url.decode("latin-1"),
             self._headers,
             bytes(self._body),
+            self._peer(),
         )
         keeps = self._parser.should_keep_alive()
         if self._repeated:
@@ -269,6 +272,10 @@ class Connection(asyncio.Protocol):
             self._wait()
         else:
             transport.close()
+
+    def _peer(self) -> str:
+        found = self._transport and self._transport.get_extra_info("peername")
+        return str(found[0]) if isinstance(found, tuple) else ""
 
     def _is_over(self) -> bool:
         return self._transport is None or self._transport.is_closing()

@@ -16,7 +16,7 @@ import hashlib
 import json
 import logging
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -41,6 +41,9 @@ BODY_BYTES_MAX = 16_384
 _NAMES = ("169.254.170.23", "[fd00:ec2::23]")
 _KEPT_MAX = 1024
 _WAITING_MAX = 128
+_WAITING_OF_ONE_MAX = 16
+"""Of one address: a pod that sends forged tokens must not lock the others out."""
+
 _CALLS = 4
 _SERVER_ERROR = 500
 _ASSUME = re.compile(r"/clusters/([A-Za-z0-9_-]{1,100})/assume-role-for-pod-identity")
@@ -103,6 +106,9 @@ class PodEndpoint:
         self._door = Doorkeeper((*settings.listen, *further), _NAMES)
         self._kept: OrderedDict[bytes, PodSession] = OrderedDict()
         self._asking: dict[bytes, asyncio.Future[PodSession]] = {}
+        self._asking_for: Counter[str] = Counter()
+        """How many of them, by address."""
+
         self._threads = ThreadPoolExecutor(_CALLS, "pods")
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
@@ -114,7 +120,7 @@ class PodEndpoint:
         path = request.path.partition("?")[0]
         if request.method == "GET":
             token = request.headers.get("authorization", "")
-            return self._answer(token, _container)
+            return self._answer(request.peer, token, _container)
         cluster = _ASSUME.fullmatch(path)
         if request.method != "POST" or cluster is None:
             return _error(404, "ResourceNotFoundException", "There is nothing here.")
@@ -128,15 +134,15 @@ class PodEndpoint:
             given = None
         if not isinstance(given, str):
             return _error(400, "InvalidRequestException", "Give a token.")
-        return self._answer(given, _assumed)
+        return self._answer(request.peer, given, _assumed)
 
-    async def _answer(self, token: str, shown: Shown) -> Answer:
+    async def _answer(self, peer: str, token: str, shown: Shown) -> Answer:
         try:
-            return shown(await self._session(token), self._settings)
+            return shown(await self._session(peer, token), self._settings)
         except PodRefusedError as error:
             return _error(error.status, error.code, str(error))
 
-    async def _session(self, token: str) -> PodSession:
+    async def _session(self, peer: str, token: str) -> PodSession:
         """From memory while it is fresh; a token's first request asks the broker."""
         pod, now = read_unverified_pod(token), self._api.now()
         if pod.expires_at <= now.timestamp():
@@ -156,7 +162,7 @@ class PodEndpoint:
         if kept is not None and kept.is_fresh(now):
             return kept
         try:
-            return await self._ask(key, token, pod, role)
+            return await self._ask(peer, key, token, pod, role)
         except PodRefusedError as error:
             if (
                 error.status >= _SERVER_ERROR
@@ -167,23 +173,30 @@ class PodEndpoint:
             raise
 
     async def _ask(
-        self, key: bytes, token: str, pod: UnverifiedPod, role: str
+        self, peer: str, key: bytes, token: str, pod: UnverifiedPod, role: str
     ) -> PodSession:
         waiting = self._asking.get(key)
         if waiting is None:
-            if len(self._asking) >= _WAITING_MAX:
+            if (
+                len(self._asking) >= _WAITING_MAX
+                or self._asking_for[peer] >= _WAITING_OF_ONE_MAX
+            ):
                 raise PodRefusedError(429, "ThrottlingException", "Try again.")
             loop = asyncio.get_running_loop()
             waiting = loop.run_in_executor(
                 self._threads, self._assume, token, pod, role
             )
             self._asking[key] = waiting
-            waiting.add_done_callback(lambda done: self._done(key, done))
+            self._asking_for[peer] += 1
+            waiting.add_done_callback(lambda done: self._done(peer, key, done))
         # One client that goes away must not cancel what others wait for.
         return await asyncio.shield(waiting)
 
-    def _done(self, key: bytes, done: "asyncio.Future[PodSession]") -> None:
+    def _done(self, peer: str, key: bytes, done: "asyncio.Future[PodSession]") -> None:
         self._asking.pop(key, None)
+        self._asking_for[peer] -= 1
+        if not self._asking_for[peer]:
+            del self._asking_for[peer]
         if done.cancelled() or done.exception() is not None:
             return
         self._kept[key] = done.result()

@@ -224,3 +224,14 @@ async def test_answers_that_are_not_taken_end_the_connection() -> None:
         await ask()
     assert not made.connections
     listener.close()
+
+
+async def test_a_request_says_where_it_came_from(server: tuple[Server, int]) -> None:
+    made, port = server
+    made.handler = lambda request: Answer(body=request.peer.encode())
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, local_addr=("127.0.0.2", 0)
+    )
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert (await reader.read()).endswith(b"\r\n\r\n127.0.0.2")
+    writer.close()

@@ -89,10 +89,11 @@ def token(broker: Broker, number: int = 0, **claims: object) -> str:
     return f"e30.{body}.c2ln"
 
 
-async def ask(endpoint: PodEndpoint, shown: str) -> tuple[int, dict[str, Any]]:
-    request = Request(
-        "GET", "/v1/credentials", {"host": "127.0.0.1", "authorization": shown}
-    )
+async def ask(
+    endpoint: PodEndpoint, shown: str, peer: str = "10.0.0.1"
+) -> tuple[int, dict[str, Any]]:
+    headers = {"host": "127.0.0.1", "authorization": shown}
+    request = Request("GET", "/v1/credentials", headers, peer=peer)
     found = endpoint.answer(request)
     answer = await found if isinstance(found, Awaitable) else found
     assert isinstance(answer, Answer)
@@ -223,6 +224,26 @@ async def test_what_is_kept_and_what_waits_is_bounded(
     assert (await ask(endpoint, token(broker, 6)))[0] == 429
     broker.gate.set()
     assert (await waiting)[0] == 200
+
+
+async def test_a_pod_that_asks_without_end_locks_no_other_out(
+    endpoint: PodEndpoint, broker: Broker
+) -> None:
+    broker.gate.clear()
+    flood = [
+        asyncio.create_task(ask(endpoint, token(broker, number)))
+        for number in range(200)
+    ]
+    assert await asyncio.to_thread(broker.called.wait, 20)
+    other = asyncio.create_task(ask(endpoint, token(broker, 200), "10.0.0.2"))
+    done, _ = await asyncio.wait([other], timeout=0.01)
+    assert not done, "it waits for its turn"
+    broker.gate.set()
+    assert (await other)[0] == 200
+    statuses = [status for status, _ in await asyncio.gather(*flood)]
+    assert statuses.count(200) == module._WAITING_OF_ONE_MAX
+    assert statuses.count(429) == 200 - module._WAITING_OF_ONE_MAX
+    assert (await ask(endpoint, token(broker, 199)))[0] == 200, "its turn has come"
 
 
 async def test_the_session_is_named_after_the_pod(
