@@ -25,9 +25,13 @@ _UNKNOWN = x509.UnrecognizedExtension(
 )
 
 
-def _below(authority: Issued, *names: x509.GeneralName) -> Presented:
+def _below(
+    authority: Issued,
+    *names: x509.GeneralName,
+    subject: x509.Name | str = "web-1",
+) -> Presented:
     extensions = [(x509.SubjectAlternativeName(names), False)] if names else []
-    return authority.issue("web-1", extensions=extensions), (authority,)
+    return authority.issue(subject, extensions=extensions), (authority,)
 
 
 def _deep(_root: Issued, machines: Issued) -> Presented:
@@ -83,6 +87,8 @@ def _limited(
     *names: x509.GeneralName,
     permitted: x509.GeneralName | None = None,
     excluded: x509.GeneralName | None = None,
+    is_critical: bool = True,
+    subject: x509.Name | str = "web-1",
 ) -> Callable[[Issued, Issued], Presented]:
     """Names that the constraints of the authority do not allow."""
     limits = x509.NameConstraints(
@@ -90,7 +96,9 @@ def _limited(
         None if excluded is None else [excluded],
     )
     return lambda root, _: _below(
-        root.authority("Rogue", extensions=[(limits, True)]), *names
+        root.authority("Rogue", extensions=[(limits, is_critical)]),
+        *names,
+        subject=subject,
     )
 
 
@@ -261,6 +269,21 @@ BAD: Mapping[str, Callable[[Issued, Issued], Presented]] = {
     "with an excluded name": _limited(
         x509.DirectoryName(name_of(O="Bad", CN="web")),
         excluded=x509.DirectoryName(name_of(O="Bad")),
+    ),
+    "outside of the permitted subjects": _limited(
+        permitted=x509.DirectoryName(name_of(O="Good")),
+        subject=name_of(O="Bad", CN="web-1"),
+    ),
+    "outside of the permitted subjects, though that is not critical": _limited(
+        permitted=x509.DirectoryName(name_of(O="Good")),
+        subject=name_of(O="Bad", CN="web-1"),
+        is_critical=False,
+    ),
+    "with a mail address in its subject that is not permitted": _limited(
+        permitted=x509.RFC822Name("good.example"),
+        subject=name_of(
+            (NameOID.COMMON_NAME, "web-1"), (NameOID.EMAIL_ADDRESS, "eve@bad.example")
+        ),
     ),
     # Common names, which become the source identity.
     "with two common names": _named(

@@ -4,6 +4,7 @@ Source: RFC 5280, 6; IAM Roles Anywhere User Guide, "Trust model".
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 
 from cryptography import x509
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -41,6 +42,12 @@ _RSA_BITS = (2048, 4096)
 _CURVES = (SECP256R1, SECP384R1, SECP521R1)
 _EXPONENT_MAX = 2**32
 _HASHES = (SHA256, SHA384, SHA512)
+_CONSTRAINTS = (
+    x509.DNSName,
+    x509.IPAddress,
+    x509.RFC822Name,
+    x509.UniformResourceIdentifier,
+)
 _CLIENT = frozenset(
     {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 )
@@ -145,6 +152,7 @@ def verify_chain(
             "Untrusted certificate. Insufficient certificate",
             f"no valid path leads from the certificate to the trust anchor: {error}",
         ) from error
+    _require_known_constraints(leaf, verified.chain[1:])
     return VerifiedChain(certificates=tuple(verified.chain))
 
 
@@ -213,6 +221,35 @@ def _require_end_entity(certificate: x509.Certificate) -> None:
             "Incorrect extended key usage for end-entity certificate: it must have"
             " Client Authentication."
         )
+
+
+def _require_known_constraints(
+    leaf: x509.Certificate, authorities: Iterable[x509.Certificate]
+) -> None:
+    """Refuse name constraints that the verifier passes over.
+
+    It compares alternative names, critical or not, but no subjects: neither with
+    directory names nor, for their mail addresses, with RFC 822 names.
+    """
+    has_address = bool(leaf.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS))
+    for authority in authorities:
+        try:
+            found = authority.extensions.get_extension_for_class(x509.NameConstraints)
+        except x509.ExtensionNotFound:
+            continue
+        limits = found.value
+        for name in (
+            *(limits.permitted_subtrees or ()),
+            *(limits.excluded_subtrees or ()),
+        ):
+            if not isinstance(name, _CONSTRAINTS) or (
+                has_address and isinstance(name, x509.RFC822Name)
+            ):
+                raise CertificateRejected(
+                    "Untrusted certificate. Insufficient certificate",
+                    "a certificate authority has name constraints of a kind that is not"
+                    " supported here for this certificate's subject",
+                )
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
