@@ -33,8 +33,9 @@ DEFINITION_CHARACTERS_MAX = 65_536
 _SCOPE = r"^[a-z0-9][a-z0-9-]{0,62}$"
 _NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 _REGION = r"^[a-z0-9]+(?:-[a-z0-9]+){0,7}$"
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9_]{0,31})\}")
 _CAPTURE = re.compile(r"\{([A-Za-z][A-Za-z0-9_]{0,31})(\+?)\}")
+_NOT_LITERAL = frozenset("{}*?")
 
 Name = Annotated[str, StringConstraints(pattern=_NAME)]
 ScopeName = Annotated[str, StringConstraints(pattern=_SCOPE)]
@@ -234,6 +235,13 @@ def _check(definition: ServiceDefinition, name: str) -> None:
 def _check_pattern(pattern: str, name: str, place: str) -> None:
     if pattern.startswith("arn:") and not pattern.startswith(f"arn:aws:{name}::"):
         raise DefinitionRejected((place, f"an ARN begins with arn:aws:{name}::"))
+    # Else all resources of the type would have one ARN, or others than policies have.
+    if "${" in pattern or not _NOT_LITERAL.isdisjoint(_PLACEHOLDER.sub("", pattern)):
+        message = (
+            "is the ARN of one resource: write {name} for what differs, with letters,"
+            " digits and underscores, and no wildcards"
+        )
+        raise DefinitionRejected((place, message))
     # Else a long path could be multiplied into an ARN of any length.
     names = placeholders(pattern)
     if len(set(names)) < len(names):

@@ -97,6 +97,13 @@ def test_a_service_that_says_nothing_counts_as_execute_api() -> None:
         ({"ConditionKeys": {"orders:a*": "String"}}, "ConditionKeys.orders"),
         ({"ResourceTypes": {"order": "arn:aws:iam::1:x"}}, "ResourceTypes.order"),
         ({"ResourceTypes": {"order": "order/{id}/{id}"}}, "ResourceTypes.order"),
+        *(
+            ({"ResourceTypes": {"other": f"order/{one}"}}, "ResourceTypes.other")
+            for one in (
+                *("{order-id}", "{}", "{id", "id}", "{{id}}", "{a b}", "{a+}", "{1}"),
+                *("${id}", "*", "{id}*", "?", "{" + "a" * 33 + "}"),
+            )
+        ),
         ({"Routes": [{"Path": "/x", "Action": "None"}]}, "Routes.0"),
         ({"Routes": [{"Path": "x", "Action": "ListOrders"}]}, "Routes.0"),
         ({"Routes": [{"Path": "/{a+}/b", "Action": "ListOrders"}]}, "Routes.0"),
