@@ -31,6 +31,11 @@ from broker.protocols.ldap.entry import Entry, read_subject, subject_value
 from broker.protocols.ldap.filters import any_of, equals, fill_filter
 
 LONGEST_NAME = 256
+"""Of a person, typed or in the directory, and of a subject."""
+
+_LONGEST_GROUP = 1024
+"""Of a group's name, which may be a whole DN; groups with longer ones count for nothing."""
+
 LONGEST_PASSWORD = 512
 GROUPS_MAX = 1000
 _LEVELS_MAX = 10
@@ -279,9 +284,11 @@ class LdapPeople:
         entry = await self._find_entry(connection, subject)
         self._require_open(entry, now)
         username = entry.text(directory.username)
-        if not username:
+        if not 0 < len(username) <= LONGEST_NAME:
             raise PersonRefusedError(
-                AccountState.WRONG, f"{entry.dn} has no {directory.username}"
+                AccountState.WRONG,
+                f"{entry.dn} has no {directory.username}, or one of more than"
+                f" {LONGEST_NAME} characters",
             )
         return Person(
             subject=subject,
@@ -290,7 +297,8 @@ class LdapPeople:
             session_name=entry.text(directory.session_name or directory.username),
             groups=await self._groups(connection, entry, username),
             attributes={
-                tag: value
+                # Any more could be no tag's value, which is found out later.
+                tag: value[: LONGEST_NAME + 1]
                 for name, tag in directory.tags.items()
                 if (value := entry.text(name))
             },
@@ -305,13 +313,18 @@ class LdapPeople:
         """What identifies the entry permanently.
 
         Raises:
-            UnusableEntriesError: it has no such attribute, or none that can be read.
+            UnusableEntriesError: it has no such attribute, or none that can be used.
         """
         subject = read_subject(entry, self._directory.subject)
         if not subject:
             raise UnusableEntriesError(
                 f"{entry.dn} has no {self._directory.subject}; may"
                 f" {self._directory.bind_dn} read it?"
+            )
+        if len(subject) > LONGEST_NAME:
+            raise UnusableEntriesError(
+                f"{entry.dn} has a {self._directory.subject} of more than"
+                f" {LONGEST_NAME} characters"
             )
         return subject
 
@@ -368,7 +381,8 @@ class LdapPeople:
 
     def _name_of(self, group: Entry) -> str:
         name = self._directory.group_name
-        return group.dn if name == _DN else group.text(name)
+        text = group.dn if name == _DN else group.text(name)
+        return text if len(text) <= _LONGEST_GROUP else ""
 
     @property
     def _attributes(self) -> list[str]:

@@ -55,6 +55,9 @@ def slapd() -> Iterator[Slapd]:
         person("jan", employeeNumber="7"),
         *(person(f"five{number}", employeeNumber="5") for number in range(5)),
         *(person(f"guess{number}") for number in range(4)),
+        person("max", description="d" * 5000),
+        f"{group('bounded', dn_of('max'))}\ndescription: {'g' * 1024}",
+        f"{group('endless', dn_of('max'))}\ndescription: {'g' * 1025}",
         person("twin"),
         f"dn: {OTHERS}\nobjectClass: organizationalUnit\nou: others",
         person("twin", below=OTHERS),
@@ -227,6 +230,18 @@ UNFIT: dict[str, tuple[str, dict[str, str], type[Exception], str]] = {
         PersonRefusedError,
         "2 entries",
     ),
+    "an endless subject": (
+        "max",
+        {"Subject": "description"},
+        LdapUnavailableError,
+        "more than 256 characters",
+    ),
+    "an endless name": (
+        "max",
+        {"Username": "description"},
+        PersonRefusedError,
+        "more than 256 characters",
+    ),
     "no name": ("ann", {"Username": "employeeNumber"}, PersonRefusedError, "has no"),
     "groups in groups without end": ("hal", {}, LdapUnavailableError, "10 deep"),
 }
@@ -240,6 +255,17 @@ async def test_an_entry_that_does_not_fit_is_nobodys(
     async with people_of(slapd, tmp_path, **more) as people:
         with pytest.raises(error, match=words):
             await prove(people, username)
+
+
+async def test_what_a_directory_says_of_a_person_is_bounded(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    """What is kept of it fits into a session; a value of 257 characters is no tag's."""
+    more: dict[str, Any] = {"GroupName": "description", "Tags": {"description": "Note"}}
+    async with people_of(slapd, tmp_path, **more) as people:
+        found = await prove(people, "max")
+    assert found.groups == ("g" * 1024,)
+    assert found.attributes == {"Note": "d" * 257}
 
 
 async def test_one_persons_groups_keep_nobody_else_out(
