@@ -110,7 +110,12 @@ class DecisionLog:
             ServiceUnavailable: it could not be taken.
         """
         entry.is_counted = bool(entry.error_code)
-        await self._auditor.append(entry)
+        try:
+            await self._auditor.append(entry)
+        except ServiceUnavailable:
+            # What it would have told of is refused, and a first use when it comes again.
+            self._first_uses.clear()
+            raise
 
     async def close(self) -> None:
         """Write the numbers that are still open."""

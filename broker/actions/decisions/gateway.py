@@ -19,6 +19,7 @@ from broker.actions.action import Action, Call
 from broker.actions.decisions.authorize import Authorizer, service_needs
 from broker.actions.decisions.declare import SERVICE
 from broker.audit.decisions import FIRST_USE, DecisionLog
+from broker.audit.entry import AuditEntry
 from broker.authn.sigv4 import SignatureScheme
 from broker.authz.need import Need
 from broker.errors import InvalidClientTokenId, ValidationError
@@ -123,7 +124,9 @@ class GatewayActions:
             raise InvalidClientTokenId(detail="a principal of another account")
         principal = caller.principal
         is_role = principal.type is PrincipalType.ASSUMED_ROLE
-        self._note_derived(ready.service, access_key_id, scope, principal.arn, call)
+        await self._keep_derived(
+            ready.service, access_key_id, scope, principal.arn, call
+        )
         return {
             "Key": derive_signing_key(
                 key.secret.reveal(), scope.date, scope.region, scope.service
@@ -132,7 +135,7 @@ class GatewayActions:
             "RoleArn": principal.principal_arn if is_role else "",
         }
 
-    def _note_derived(
+    async def _keep_derived(
         self,
         service: RegisteredService,
         access_key_id: str,
@@ -140,20 +143,25 @@ class GatewayActions:
         principal_arn: str,
         call: Call,
     ) -> None:
-        """Give the call a record, unless this worker has one of the same key today."""
-        record = call.record
-        derived = f"{record.caller_arn} {access_key_id} {scope.date} {scope.service}"
-        if not self._log.is_first_use(service, derived, record.action, call.now):
+        """Record a derivation, unless this worker has one of the same key today."""
+        entry = AuditEntry.of(call.request, f"{SERVICE}:DeriveSigningKey")
+        entry.name_caller(call.caller)
+        derived = f"{entry.caller_arn} {access_key_id} {scope.date} {scope.service}"
+        if not self._log.is_first_use(service, derived, entry.action, call.now):
             return
-        record.is_counted = False
-        record.add_resource(principal_arn)
-        record.reason = f"{record.reason} ({FIRST_USE})"
-        record.parameters = {
+        entry.region = call.region
+        entry.resources = (service.arn, principal_arn)
+        entry.decision, entry.reason = (
+            call.record.decision,
+            f"{call.record.reason} ({FIRST_USE})",
+        )
+        entry.parameters = {
             "AccessKeyId": access_key_id,
             "Date": scope.date,
             "Region": scope.region,
             "Service": scope.service,
         }
+        await self._log.keep(entry)
 
     async def _resolve_keys(self, given: Given, call: Call) -> Mapping[str, Any]:
         ready = await self._authorizer.find_ready(GATEWAY_SERVICE, call)

@@ -10,11 +10,14 @@ import pytest
 
 from broker.audit import decisions
 from broker.audit.decisions import DecisionLog
+from broker.audit.entry import AuditEntry
 from broker.audit.writer import Auditor
 from broker.clock import SystemClock
+from broker.errors import ServiceUnavailable
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord, Outcome
 from broker.model.registered import RegisteredService
+from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.port import Ledger
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -88,6 +91,21 @@ def test_first_uses_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(11):
         assert kept(made, caller=str(number)) == "first use today"
     assert len(made._first_uses) == 1
+
+
+async def test_a_first_use_that_was_not_recorded_is_one_again() -> None:
+    class FullLedger(SlowLedger):
+        async def append(self, record: AuditRecord) -> None:
+            raise StoreUnavailableError(f"no room for {record.event_id}")
+
+    made = log(FullLedger())
+    assert kept(made) == "first use today"
+    entry = AuditEntry(
+        event_id="1", at=NOW, door="", action="a", source_ip="", user_agent=""
+    )
+    with pytest.raises(ServiceUnavailable):
+        await made.keep(entry)
+    assert kept(made) == "first use today"
 
 
 class SlowLedger:
