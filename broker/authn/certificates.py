@@ -231,12 +231,8 @@ class CertificateScheme:
         )
 
     async def _lists(self, anchor: TrustAnchor) -> Sequence[RevocationList]:
-        lists = await self._fresh.list_certificate_lists(anchor.account)
-        return [
-            await self._parsed(one)
-            for one in lists
-            if one.anchor_id == anchor.anchor_id and one.enabled
-        ]
+        lists = await self._fresh.list_lists_of_anchor(anchor.account, anchor.anchor_id)
+        return [await self._parsed(one) for one in lists if one.enabled]
 
     async def _parsed(self, listed: CertificateList) -> RevocationList:
         async def load() -> RevocationList:

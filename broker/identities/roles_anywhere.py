@@ -311,9 +311,8 @@ async def import_list(
     Raises:
         LimitExceeded: the trust anchor has too many.
     """
-    lists = await change.list_certificate_lists(anchor.account)
-    count = sum(one.anchor_id == anchor.anchor_id for one in lists)
-    require_within(account, Quota.CERTIFICATE_LISTS, count + 1)
+    lists = await change.list_lists_of_anchor(anchor.account, anchor.anchor_id)
+    require_within(account, Quota.CERTIFICATE_LISTS, len(lists) + 1)
     created = CertificateList(
         account=anchor.account,
         list_id=_new_id(),

@@ -211,14 +211,14 @@ class FreshDirectory:
             of=CERTIFICATE_PROFILES.name,
         )
 
-    async def list_certificate_lists(
-        self, account: AccountId
+    async def list_lists_of_anchor(
+        self, account: AccountId, anchor_id: str
     ) -> tuple[CertificateList, ...]:
-        """The revocation lists of all trust anchors of the account."""
+        """The revocation lists of a trust anchor."""
         return await self.memo.get(
             account,
-            "certificate-lists",
-            lambda: self._directory.list_certificate_lists(account),
+            ("certificate-lists", anchor_id),
+            lambda: self._directory.list_lists_of_anchor(account, anchor_id),
             of=CERTIFICATE_LISTS.name,
         )
 

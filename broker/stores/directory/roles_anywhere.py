@@ -1,6 +1,7 @@
 """Trust anchors, profiles and revocation lists of IAM Roles Anywhere."""
 
 from sqlalchemy import select
+from sqlalchemy.sql import ColumnElement
 
 from broker.model.account import AccountId
 from broker.model.roles_anywhere import (
@@ -97,14 +98,25 @@ class RolesAnywhereReads(Reads):
     ) -> tuple[CertificateList, ...]:
         return await self._list_of(_LIST_TABLE, account, "list_id")
 
+    async def list_lists_of_anchor(
+        self, account: AccountId, anchor_id: str
+    ) -> tuple[CertificateList, ...]:
+        return await self._list_of(
+            _LIST_TABLE, account, "list_id", CERTIFICATE_LISTS.c.anchor_id == anchor_id
+        )
+
     async def _list_of(
-        self, stored: EntityTable[Entity], account: AccountId, key: str
+        self,
+        stored: EntityTable[Entity],
+        account: AccountId,
+        key: str,
+        *where: ColumnElement[bool],
     ) -> tuple[Entity, ...]:
         columns = stored.table.c
         return await self.list_entities(
             stored,
             select(stored.table)
-            .where(columns.account == account)
+            .where(columns.account == account, *where)
             .order_by(columns[key]),
         )
 

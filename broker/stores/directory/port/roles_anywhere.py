@@ -38,6 +38,12 @@ class RolesAnywhereReader(Protocol):
         self, account: AccountId
     ) -> tuple[CertificateList, ...]: ...
 
+    async def list_lists_of_anchor(
+        self, account: AccountId, anchor_id: str
+    ) -> tuple[CertificateList, ...]:
+        """Those of one trust anchor: together they may be many megabytes."""
+        ...
+
 
 class RolesAnywhereChange(RolesAnywhereReader, EntityCounter, Protocol):
     """Writes; each kind is written whole, by its id."""
