@@ -4,6 +4,9 @@ Requests are made within the operator's address rules, each upstream with connec
 of its own, so that a slow one holds up nobody else. Nothing is tried again once it was
 sent: a second request might mint a second time.
 
+On a connection that is kept, a confused server or proxy can answer one request with what
+belongs to another. Only answers that say whose they are come by one.
+
 Source: AWS STS API reference; IAM User Guide, "Enable custom identity broker access to
 the AWS console".
 """
@@ -48,6 +51,7 @@ _LIFE_MAX = timedelta(hours=37)
 """AWS's longest sessions are 36 hours, and clocks differ."""
 
 _HEADERS = {"user-agent": "federation-broker", "accept": "*/*"}
+_ONCE = {"connection": "close"}
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SECRET = re.compile(r"[A-Za-z0-9+/=._-]+")
 """People paste them into shells, and agents write them to configuration files."""
@@ -112,7 +116,7 @@ class UpstreamClient:
 
     def __init__(self, outbound: OutboundClient) -> None:
         self._outbound = outbound
-        self._pools: dict[tuple[AccountId, str], _Pool] = {}
+        self._pools: dict[tuple[AccountId, str, bool], _Pool] = {}
 
     async def assume(
         self,
@@ -135,8 +139,14 @@ class UpstreamClient:
                 readably.
         """
         asked = {**parameters, "Version": VERSION}
-        answer = await self._call(account, endpoint, asked, ("sts", region), keys)
-        return _read(parameters["Action"], answer)
+        answer = await self._call(
+            account, endpoint, asked, ("sts", region), keys, keeps=True
+        )
+        found = _read(parameters["Action"], answer)
+        name = parameters.get("RoleSessionName") or parameters.get("Name", "")
+        if found.arn and not found.arn.endswith(f"/{name}"):
+            raise UpstreamUnclearError(f"it gave credentials of {found.arn:.300}")
+        return found
 
     async def deny_older(
         self,
@@ -232,8 +242,13 @@ class UpstreamClient:
         parameters: Mapping[str, str],
         scope: tuple[str, str],
         keys: KeyPair | None,
+        *,
+        keeps: bool = False,
     ) -> httpx2.Response:
-        """Call an operation of the Query API; ``scope`` is service and region."""
+        """Call an operation of the Query API; ``scope`` is service and region.
+
+        ``keeps`` says whether the connection is one that is kept.
+        """
         body = urlencode(parameters).encode()
         headers = {
             "content-type": "application/x-www-form-urlencoded; charset=utf-8",
@@ -247,7 +262,7 @@ class UpstreamClient:
             headers = await asyncio.to_thread(
                 _signed, endpoint, body, headers, scope, keys
             )
-        return await self._send(account, "POST", endpoint, headers, body)
+        return await self._send(account, "POST", endpoint, headers, body, keeps=keeps)
 
     async def _send(
         self,
@@ -256,18 +271,19 @@ class UpstreamClient:
         url: str,
         headers: Mapping[str, str],
         body: bytes,
+        *,
+        keeps: bool = False,
     ) -> httpx2.Response:
-        pool = await self._pool(account, url)
+        pool = await self._pool(account, url, keeps=keeps)
         if pool.in_flight >= IN_FLIGHT_MAX:
             raise UpstreamUnreachableError(
                 f"{IN_FLIGHT_MAX} requests to it are under way already"
             )
         pool.in_flight += 1
+        headers = {**_HEADERS, **headers, **({} if keeps else _ONCE)}
         try:
             return await pool.ask(
-                httpx2.Request(
-                    method, url, headers={**_HEADERS, **headers}, content=body
-                )
+                httpx2.Request(method, url, headers=headers, content=body)
             )
         except _NOT_SENT as error:
             raise UpstreamUnreachableError(str(error) or "no connection") from error
@@ -276,9 +292,9 @@ class UpstreamClient:
         finally:
             pool.in_flight -= 1
 
-    async def _pool(self, account: AccountId, url: str) -> "_Pool":
+    async def _pool(self, account: AccountId, url: str, *, keeps: bool) -> "_Pool":
         parts = urlsplit(url)
-        key = (account, f"{parts.scheme}://{parts.netloc}")
+        key = (account, f"{parts.scheme}://{parts.netloc}", keeps)
         pool = self._pools.get(key)
         if pool is None:
             idle = (one for one, its in self._pools.items() if not its.in_flight)

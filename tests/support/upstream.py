@@ -12,11 +12,15 @@ from urllib.parse import parse_qsl
 
 from tests.support.servers import find_free_port
 
+_NAME = "{RoleSessionName}"
 ROLE = "arn:aws:iam::999988887777:role/ReadOnly"
 
 
 def granted(number: int = 1, operation: str = "AssumeRole") -> bytes:
-    """What an operation answers, with keys of this number."""
+    """What an operation answers, with keys of this number.
+
+    `fake_sts` puts the session's name in.
+    """
     ends = datetime.now(UTC) + timedelta(hours=1)
     return (
         f'<{operation}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
@@ -25,7 +29,7 @@ def granted(number: int = 1, operation: str = "AssumeRole") -> bytes:
         "<SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>"
         f"<Expiration>{ends:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials>"
         f"<AssumedRoleUser><AssumedRoleId>AROAUPSTREAM:{number}</AssumedRoleId>"
-        "<Arn>arn:aws:sts::999988887777:assumed-role/ReadOnly/someone</Arn>"
+        f"<Arn>arn:aws:sts::999988887777:assumed-role/ReadOnly/{_NAME}</Arn>"
         f"</AssumedRoleUser></{operation}Result></{operation}Response>"
     ).encode()
 
@@ -92,6 +96,8 @@ def fake_sts(
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
             content = granted(number, operation) if there.body is None else there.body
+            name = there.form.get("RoleSessionName", "")
+            content = content.replace(_NAME.encode(), name.encode())
             self.send_response(there.status)
             self.send_header("content-length", str(len(content)))
             self.end_headers()

@@ -50,7 +50,7 @@ KEYS = KeyPair(access_key_id="AKIAEXAMPLE", secret_access_key=Secret("secret"))
 PARAMETERS = {
     "Action": "AssumeRole",
     "RoleArn": "arn:aws:iam::999988887777:role/ReadOnly",
-    "RoleSessionName": "test",
+    "RoleSessionName": "t",
 }
 NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
@@ -296,6 +296,64 @@ async def ask(
 async def ask_at(there: There, **options: Any) -> UpstreamCredentials:
     client = outbound(f"127.0.0.1:{there.port}", **options)
     return await ask(client, f"http://127.0.0.1:{there.port}/")
+
+
+def says_twice(first: bytes, second: bytes) -> Serve:
+    """Answers the first request on a connection with one answer too many."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(first + second)
+        while True:
+            await read_request(reader)
+            writer.write(first)
+
+    return serve
+
+
+async def test_nobody_gets_an_answer_that_was_for_another() -> None:
+    """A connection that is kept may hold one more, of a confused server or proxy."""
+    mine = whole(granted())
+    another = whole(granted().replace("/ReadOnly/t<", "/ReadOnly/another<"))
+    async with serving(says_twice(mine, another)) as there:
+        upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
+
+        def ask_for(name: str) -> Awaitable[UpstreamCredentials]:
+            return upstream.assume(
+                AccountId(ACCOUNT),
+                f"http://127.0.0.1:{there.port}",
+                {**PARAMETERS, "RoleSessionName": name},
+                region="eu-west-1",
+                keys=None,
+            )
+
+        assert (await ask_for("t")).access_key_id
+        with pytest.raises(Unclear, match=r"it gave credentials of .*/another"):
+            await ask_for("t")
+        await upstream.close()
+    token = whole('{"SigninToken": "mine"}')
+    async with serving(says_twice(token, token.replace(b"mine", b"else"))) as there:
+        upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
+        for _ in range(3):
+            found = await upstream.signin_token(
+                AccountId(ACCOUNT), f"http://127.0.0.1:{there.port}/federation", KEYS
+            )
+            assert found == "mine"
+        assert there.asked == 3
+        await upstream.close()
+    async with serving(says_twice(whole(PUT), whole(PUT))) as there:
+        upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
+        for _ in range(2):
+            await upstream.deny_older(
+                AccountId(ACCOUNT),
+                f"http://127.0.0.1:{there.port}",
+                "ReadOnly",
+                "{}",
+                region="us-east-1",
+                keys=KEYS,
+            )
+        assert there.asked == 2
+        await upstream.close()
 
 
 async def test_credentials_are_read_from_aws_form() -> None:
