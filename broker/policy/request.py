@@ -1,15 +1,15 @@
 """The input of a policy decision: a request, and the policies that apply to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from broker.model.principal import Principal
 from broker.model.struct import struct
 from broker.policy.compiled import PolicySet
 
 
-@dataclass(frozen=True, slots=True)
-class AccessRequest:
+class AccessRequest(NamedTuple):
     """One request: may ``principal`` do ``action`` to ``resource``?
 
     ``context`` maps lower-case condition keys to their values: dates in ISO 8601,
@@ -20,7 +20,7 @@ class AccessRequest:
     action: str
     resource: str
     principal: Principal
-    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    context: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 @struct

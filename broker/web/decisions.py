@@ -24,7 +24,6 @@ from broker.actions.action import Action
 from broker.actions.decisions.authorize import ANSWER, QUESTION
 from broker.actions.decisions.question import (
     DECISIONS_MAX,
-    ClientRequest,
     DecisionAnswer,
     Question,
 )
@@ -40,7 +39,11 @@ from broker.errors import ValidationError as InvalidQuestion
 from broker.model.caller import Caller
 from broker.model.raw import RawRequest
 from broker.pipeline import Pipeline
-from broker.protocols.enforcement import RequestAmbiguous, read_forwarded
+from broker.protocols.enforcement import (
+    ClientRequest,
+    RequestAmbiguous,
+    read_forwarded,
+)
 from broker.protocols.enforcement.forwarded import is_address, last_address
 from broker.protocols.sigv4.errors import MISMATCH
 from broker.web.asgi import Headers, Receive, Scope, Send, respond
@@ -65,6 +68,8 @@ _VALUES = 4096
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 _Value = Annotated[str, StringConstraints(max_length=65_536)]
+# A default that is a list would be copied deeply for each question.
+_Names = Annotated[list[_Text], Field(default_factory=list, max_length=DECISIONS_MAX)]
 
 
 class _Part(BaseModel):
@@ -96,9 +101,11 @@ class _Question(_Part):
     Request: _Request | None = None
     Credentials: _Credentials | None = None
     Principal: Annotated[str, StringConstraints(max_length=2048)] = ""
-    Actions: Annotated[list[_Text], Field(max_length=DECISIONS_MAX)] = []
-    Resources: Annotated[list[_Text], Field(max_length=DECISIONS_MAX)] = []
-    Context: Annotated[dict[str, list[str]], Field(max_length=_KEYS_MAX)] = {}
+    Actions: _Names
+    Resources: _Names
+    Context: Annotated[
+        dict[str, list[str]], Field(default_factory=dict, max_length=_KEYS_MAX)
+    ]
 
 
 class DecisionsEndpoint:
@@ -265,20 +272,9 @@ def _body_sha256(given: _Request) -> str | None:
 def _read_described(raw: RawRequest) -> Question:
     """A proxy's subrequest: headers describe the request; the proxy keeps the body."""
     try:
-        sent = read_forwarded(raw.headers)
+        return Question(request=read_forwarded(raw.headers))
     except RequestAmbiguous as error:
         return Question(ambiguous=str(error))
-    return Question(
-        request=ClientRequest(
-            method=sent.method,
-            raw_path=sent.raw_path,
-            query=sent.query,
-            headers=sent.headers,
-            content_length=sent.content_length,
-            source_ip=sent.source_ip,
-            secure=sent.secure,
-        )
-    )
 
 
 def _read_passed_on(raw: RawRequest) -> Question:

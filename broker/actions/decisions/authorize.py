@@ -19,7 +19,6 @@ from broker.actions.decisions.question import (
     ActionDecision,
     Batch,
     Circumstances,
-    ClientRequest,
     DecisionAnswer,
     Question,
     check_question,
@@ -56,6 +55,7 @@ from broker.model.registered import service_arn
 from broker.model.request import Given
 from broker.model.struct import struct
 from broker.protocols.enforcement import (
+    ClientRequest,
     CompiledService,
     RequestAmbiguous,
     Target,

@@ -15,33 +15,13 @@ from broker.errors import BrokerError, ValidationError
 from broker.model.caller import Caller
 from broker.model.struct import struct
 from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
-from broker.protocols.enforcement import CompiledService
+from broker.protocols.enforcement import ClientRequest, CompiledService
 
 DECISIONS_MAX = 100
 """Actions times resources of one question, and of all questions of a batch."""
 
 KEY_CHARACTERS_MAX = 256
 """Of a condition key: the longest have a tag's key, of up to 128 characters."""
-
-
-@struct
-class ClientRequest:
-    """A client's request as an enforcement point received it.
-
-    ``headers`` have lower-case names and ``host`` among them. ``body_sha256`` is the
-    hash of the body in hexadecimal, None where the enforcement point does not know it;
-    ``content_length`` is then its size, -1 if even that is unknown.
-    ``source_ip`` is empty and ``secure`` None when they are not known.
-    """
-
-    method: str
-    raw_path: bytes
-    query: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
-    body_sha256: str | None = None
-    content_length: int = -1
-    source_ip: str = ""
-    secure: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +177,8 @@ def check_question(compiled: CompiledService, question: Question) -> None:
 def _check_context(
     compiled: CompiledService, context: Mapping[str, tuple[str, ...]]
 ) -> None:
+    if not context:
+        return
     values = 0
     if len({key.lower() for key in context}) < len(context):
         raise ValidationError("Context has a key twice: keys are case-insensitive.")

@@ -12,15 +12,15 @@ from broker.protocols.enforcement.definition import (
     ServiceDefinition,
     parse_definition,
 )
-from broker.protocols.enforcement.forwarded import ForwardedRequest, read_forwarded
+from broker.protocols.enforcement.forwarded import ClientRequest, read_forwarded
 from broker.protocols.enforcement.mapping import CompiledService, Target
 from broker.protocols.enforcement.paths import RequestAmbiguous, resource_path
 
 __all__ = [
     "RESERVED",
+    "ClientRequest",
     "CompiledService",
     "DefinitionRejected",
-    "ForwardedRequest",
     "RequestAmbiguous",
     "ServiceDefinition",
     "Target",

@@ -11,10 +11,10 @@ Source: Caddy, ``forward_auth``; Traefik, "ForwardAuth"; nginx,
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
+from broker.model.struct import struct
 from broker.protocols.enforcement.paths import RequestAmbiguous
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -31,7 +31,9 @@ _DESCRIPTION = frozenset(
     {*_FAMILIES[0], *_FAMILIES[1], _HOST, _FOR, _PROTO, _LENGTH, b"host"}
 )
 _OF_THE_SUBREQUEST = frozenset({b"connection", b"content-length", b"transfer-encoding"})
-_METHOD_OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
+_METHOD_OVERRIDES = frozenset(
+    {b"x-http-method-override", b"x-http-method", b"x-method-override"}
+)
 _METHOD_PARAMETER = b"_method"
 """In the query of a POST, to Laravel, Symfony, Spring's filter and Express's module."""
 
@@ -39,7 +41,7 @@ _SEPARATORS = re.compile(b"[&;]")
 _LIKE_UNDERSCORES = bytes.maketrans(b". ", b"__")
 """To PHP, in a parameter's name; it passes over spaces at the beginning."""
 
-_PATH_OVERRIDES = (b"x-original-url", b"x-rewrite-url")
+_PATH_OVERRIDES = frozenset({b"x-original-url", b"x-rewrite-url"})
 """With these some frameworks run another method or path than the request's."""
 
 _SCHEMES = (b"http", b"https")
@@ -53,25 +55,28 @@ _METHOD_LENGTH = 20
 _ADDRESS_LENGTH = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardedRequest:
-    """A request as its client sent it.
+@struct
+class ClientRequest:
+    """A client's request as an enforcement point received it.
 
-    ``headers`` have ``host``, and none of those that describe the request.
-    ``source_ip`` is empty, ``secure`` None and ``content_length`` -1 when they are not
-    known; the length is `CHUNKED_LENGTH` for a body that comes in chunks.
+    ``headers`` have lower-case names and ``host`` among them, and none of those in which
+    a proxy describes the request. ``body_sha256`` is the hash of the body in
+    hexadecimal, None where the enforcement point does not know it; ``content_length`` is
+    then its size, `CHUNKED_LENGTH` for a body that comes in chunks, -1 if even that is
+    unknown. ``source_ip`` is empty and ``secure`` None when they are not known.
     """
 
     method: str
     raw_path: bytes
     query: bytes
     headers: Headers
-    source_ip: str
-    secure: bool | None
-    content_length: int
+    body_sha256: str | None = None
+    content_length: int = -1
+    source_ip: str = ""
+    secure: bool | None = None
 
 
-def read_forwarded(headers: Headers) -> ForwardedRequest:
+def read_forwarded(headers: Headers) -> ClientRequest:
     """The request that the headers of a proxy's subrequest describe.
 
     Names are in lower case.
@@ -98,7 +103,7 @@ def read_forwarded(headers: Headers) -> ForwardedRequest:
     raw_path, _, query = found[uri_name].partition(b"?")
     length = found.get(_LENGTH, b"")
     secure = found.get(_PROTO, b"").lower()
-    return ForwardedRequest(
+    return ClientRequest(
         method=method,
         raw_path=raw_path,
         query=query,

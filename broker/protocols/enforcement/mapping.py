@@ -10,6 +10,7 @@ Source: API Gateway Developer Guide, "Control access for invoking an API".
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from broker.protocols.enforcement.definition import (
     Route,
@@ -31,8 +32,7 @@ _NAME = re.compile(r"[^/:*?\x00-\x1f\x7f]{1,1024}")
 """A name in place of an ARN's placeholder: it can reach no other resource."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """An action (``orders:GetOrder``) and the ARN of what it is done to."""
 
     action: str
@@ -45,6 +45,7 @@ class _CompiledRoute:
     path: re.Pattern[str]
     action: str
     resource: str
+    template: str
 
 
 class CompiledService:
@@ -84,7 +85,7 @@ class CompiledService:
                 continue
             match = route.path.fullmatch(path)
             if match is not None:
-                return Target(route.action, _fill(route.resource, match.groupdict()))
+                return Target(route.action, route.template % match.groupdict())
         return None
 
     def route_resources(self) -> list[str]:
@@ -134,7 +135,7 @@ class CompiledService:
         caught = placeholders(whole)
         if len(caught) != 1 or not _NAME.fullmatch(name):
             return None
-        return _fill(whole, dict.fromkeys(caught, name))
+        return _template(whole) % dict.fromkeys(caught, name)
 
     def find_type(self, arn: str) -> str | None:
         """The declared type of a resource: of those that fit, the most specific."""
@@ -171,6 +172,7 @@ class CompiledService:
             path=_path_pattern(route.path),
             action=f"{self.prefix}:{route.action}",
             resource=resource,
+            template=_template(resource),
         )
 
 
@@ -185,8 +187,9 @@ def _path_pattern(path: str) -> re.Pattern[str]:
     return re.compile("/".join(segments), re.DOTALL)
 
 
-def _fill(pattern: str, caught: Mapping[str, str]) -> str:
-    return _RESOURCE.sub(lambda match: caught[match[1]], pattern)
+def _template(pattern: str) -> str:
+    """A pattern as ``%`` fills it in by name."""
+    return _RESOURCE.sub(r"%(\1)s", pattern.replace("%", "%%"))
 
 
 def _fits(literals: list[str], arn: str) -> bool:
