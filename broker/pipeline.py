@@ -77,13 +77,14 @@ class Pipeline:
 
     def receive(self, raw: RawRequest, request_id: str, door: Door) -> RequestContext:
         """A request as every action sees it; this is its one ``now``."""
+        region, is_global = self._endpoints.locate(raw)
         return RequestContext(
             request_id=request_id,
             raw=raw,
             door=door,
             now=self._clock.now(),
-            region=self._endpoints.find_region(raw),
-            at_global_endpoint=self._endpoints.is_global(raw),
+            region=region,
+            at_global_endpoint=is_global,
         )
 
     async def perform(

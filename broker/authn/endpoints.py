@@ -41,20 +41,22 @@ class Endpoints:
         self._home_region = home_region
         self._regions = regions
 
-    def is_global(self, raw: RawRequest) -> bool:
-        """Whether the request was sent to the endpoint of all regions."""
-        return self._find_fixed(raw) == ""
-
     def find_region(self, raw: RawRequest) -> str:
         """The region that serves a call whose proof names none.
 
         A host of a region that is not configured counts as the home region's.
         """
+        return self.locate(raw)[0]
+
+    def locate(self, raw: RawRequest) -> tuple[str, bool]:
+        """That region, and whether the endpoint is the one of all regions."""
         fixed = self._find_fixed(raw)
+        if fixed == "":
+            return GLOBAL_REGION, True
         regions = self._regions
-        if fixed is None or (fixed and regions is not None and fixed not in regions):
-            return self._home_region
-        return fixed or GLOBAL_REGION
+        if fixed is None or (regions is not None and fixed not in regions):
+            return self._home_region, False
+        return fixed, False
 
     def regions_at(self, raw: RawRequest) -> AbstractSet[str] | None:
         """The regions that a request may be signed for; None for all."""

@@ -5,15 +5,14 @@ client can forge everything further left.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import NamedTuple
 
 _CACHED_ADDRESSES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """The client's address (empty if unknown) and whether it used TLS."""
 
     address: str
