@@ -23,8 +23,9 @@ The edges, and what they bring:
     command line       `console`: a code or refresh token proves the caller
 
 Which error wins follows from that order. Calls that came together take the costly
-steps together: *prove* for all of them, then *permit*, then *do*. The audit record is
-opened before the work and written last, or together with the call's own effect.
+steps together: *prove* for all of them, then *permit*, *do* and *answer*. The audit
+record is opened before the work and written last, or together with the call's own
+effect.
 """
 
 from collections.abc import Callable, Mapping
@@ -108,9 +109,11 @@ class Pipeline:
                 scheme = proof or self.schemes[action.proof]
                 call, given = await self._prove(request, action, read, scheme, record)
                 needs = await self._permit(action, given, call)
-                return await self._do(action, given, call, needs)
+                result = await self._do(action, given, call, needs)
             except REFUSALS as error:
                 raise wire_error(error) from error
+        await join_batch()
+        return result
 
     async def _prove(
         self,

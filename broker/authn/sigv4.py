@@ -16,6 +16,7 @@ from typing import Protocol
 from broker.authn.endpoints import Endpoints
 from broker.authn.long_term import ResolvedKey
 from broker.authn.scheme import ProofResult, Read
+from broker.batches import join_batch
 from broker.errors import (
     BrokerError,
     IncompleteSignature,
@@ -239,6 +240,7 @@ class SignatureScheme:
                 service=wanted.service,
                 also=wanted.also,
             )
+            await join_batch()
             key = await self.resolve(signed.access_key_id, signed.session_token, now)
             payload = self._signing_keys.verify(signed, raw, key.secret, rules)
         except SigV4Rejected as rejected:
