@@ -33,6 +33,7 @@ from broker.stores.ledger.sqlite import SqliteLedger
 from broker.stores.times import to_micros
 from broker.stores.urls import PostgresqlLocation
 from tests.conformance.stores.conftest import make_ledger
+from tests.support.waiting import until
 
 ACCOUNT = AccountId("000000000001")
 AT = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
@@ -483,11 +484,7 @@ async def test_a_faulty_record_does_not_hold_up_the_spool(
 ) -> None:
     for number in (0, 2):
         assert await wait_for(ledger, f"r-{number}") == left_behind[number]
-    for _ in range(250):
-        if not ledger.is_behind:
-            break
-        await asyncio.sleep(0.02)
-    assert not ledger.is_behind
+    await until(lambda: not ledger.is_behind)
     assert await ledger.find("r-1") is None
     assert caplog.text.count("'r-1'") == 1
 

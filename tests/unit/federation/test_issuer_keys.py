@@ -20,6 +20,7 @@ from broker.protocols.oidc.jwks import KeySet
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.stores.errors import StoreUnavailableError
 from tests.support.oidc_issuer import IssuerServer, OidcIssuer, send, serving
+from tests.support.waiting import until
 
 ONE, TWO = AccountId("111111111111"), AccountId("222222222222")
 PLAIN = OidcProviderOptions()
@@ -154,10 +155,9 @@ def kids(found: KeySet) -> set[str]:
 
 async def settle() -> None:
     """Let a background fetch on loopback come to its end."""
-    for _ in range(100):
-        await asyncio.sleep(0.01)
-        if not [t for t in asyncio.all_tasks() if "IssuerKeys._refresh" in repr(t)]:
-            return
+    await until(
+        lambda: not any("IssuerKeys._refresh" in repr(t) for t in asyncio.all_tasks())
+    )
 
 
 async def test_discovery_leads_to_the_keys_once(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from broker.stores.cache.batcher import Batcher
+from tests.support.waiting import until
 
 
 class Receiver:
@@ -57,7 +58,7 @@ async def test_a_caller_that_gives_up_costs_the_others_nothing() -> None:
     receiver = Receiver()
     batcher = Batcher(receiver.send, lambda _: ValueError())
     first, second = (asyncio.create_task(batcher.add(n)) for n in (0, 2))
-    await asyncio.sleep(0.01)
+    await until(lambda: receiver.batches)
     first.cancel()
     receiver.gate.set()
     assert await second == 4

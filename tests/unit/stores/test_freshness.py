@@ -147,7 +147,7 @@ async def test_a_caller_that_gives_up_does_not_spoil_the_load_for_the_others(
     world.gate = asyncio.Event()
     first = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
     second = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
-    await asyncio.sleep(0.01)
+    await until(lambda: world.loads == 1)
     first.cancel()
     world.gate.set()
     assert await second == "first"
@@ -178,11 +178,11 @@ async def test_a_load_that_began_before_a_change_does_not_answer_after_it(
     await fresh.check()
     world.gate = asyncio.Event()
     before = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
-    await asyncio.sleep(0.01)
+    await until(lambda: world.loads == 1)
     world.change("second")
     fresh.observed(ACCOUNT, world.numbers[ACCOUNT])
     after = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
-    await asyncio.sleep(0.01)
+    await until(lambda: world.loads == 2)
     world.gate.set()
     assert await before == "first"
     assert await after == "second"
@@ -312,7 +312,7 @@ async def test_no_one_waits_for_a_silent_database_whose_value_is_known(
     await fresh.check()
     world.gate = asyncio.Event()
     waiting = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
-    await asyncio.sleep(0.01)
+    await until(lambda: world.loads == 2)
     world.away = True
     assert await waiting == "first"
     loads = world.loads
@@ -544,7 +544,7 @@ async def test_a_change_during_a_load_counts_for_the_table_that_it_wrote(
         asyncio.create_task(fresh.get(ACCOUNT, table, world.load, of=table))
         for table in ("users", "keys")
     ]
-    await asyncio.sleep(0.01)
+    await until(lambda: world.loads == 2)
     world.change("second")
     fresh.observed(ACCOUNT, world.numbers[ACCOUNT], {"users"})
     world.gate.set()
