@@ -30,6 +30,8 @@ from broker.protocols.oidc.rejection import OidcRejected
 _REMEMBERED_SECONDS = 300
 _MAX_REMEMBERED = 1024
 _LONGEST_HINT = 4096
+_BAD_ANSWERS = (ValueError, TypeError, OverflowError, RecursionError)
+"""Of a library that reads JSON and the times in it without checks."""
 
 
 class CodeFlowFailedError(Exception):
@@ -94,7 +96,7 @@ class CodeFlow:
                     code=code,
                     code_verifier=verifier,
                 )
-        except (OAuthError, httpx2.HTTPError, ValueError) as error:
+        except (OAuthError, httpx2.HTTPError, *_BAD_ANSWERS) as error:
             raise CodeFlowFailedError(
                 f"the token endpoint gave no token: {error!s:.300}"
             ) from error

@@ -10,10 +10,11 @@ import pytest
 
 from broker.federation.addresses import AddressRules, parse_internal_issuers
 from broker.federation.code_flow import CodeFlow, CodeFlowFailedError
+from broker.federation.oidc_options import OidcProviderOptions
 from broker.federation.outbound import OutboundClient
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
-from tests.support.oidc_issuer import IssuerServer, send_json, serving
+from tests.support.oidc_issuer import IssuerServer, send, send_json, serving
 
 BACK = "https://broker.example/signin/signed-out"
 
@@ -94,3 +95,34 @@ async def test_no_browser_is_sent_where_the_rules_forbid(
 async def test_a_provider_that_does_not_answer_has_no_way_out(scene: Scene) -> None:
     scene.server.down = True
     assert not await scene.flow.can_end(scene.provider)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"id_token": "a.b.c", "expires_in": [1]}',
+        b'{"id_token": "a.b.c", "expires_in": 1e400}',
+        b'{"id_token": "a.b.c", "expires_in": "soon"}',
+        b'{"id_token": "a.b.c", "expires_at": {"at": 1}}',
+        b'{"id_token": ["a.b.c"]}',
+        b'["id_token"]',
+        b"[" * 500_000,
+        b"",
+    ],
+    ids=lambda answer: answer[:40].decode(),
+)
+async def test_an_answer_without_a_token_is_none_however_it_is_bent(
+    scene: Scene, answer: bytes
+) -> None:
+    endpoint = f"{scene.server.issuer.url}/token"
+    scene.server.answers[urlsplit(endpoint).path] = lambda handler: send(
+        handler, 200, answer
+    )
+    with pytest.raises(CodeFlowFailedError, match="token endpoint"):
+        await scene.flow.finish(
+            scene.provider,
+            OidcProviderOptions(client_id="broker"),
+            code="code",
+            verifier="v" * 43,
+            redirect_uri=BACK,
+        )
