@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from broker.errors import PackedPolicyTooLarge
 from broker.model.account import AccountId
 from broker.model.lineage import lineage_row, read_lineage
 from broker.model.session import Session, SessionKind, SessionPolicies
@@ -48,6 +49,10 @@ def encode_session(session: Session, at_least: int = 0) -> bytes:
     """The session without its access key id and account.
 
     Padded to ``at_least`` bytes, for callers who ask for a minimum token size.
+
+    Raises:
+        PackedPolicyTooLarge: it would be longer than what is read, which text that
+            repeats itself can be in a short token.
     """
     content = _encode_content(session)
     missing = at_least - len(content)
@@ -87,6 +92,8 @@ def _encode_content(session: Session) -> bytes:
     except TypeError:
         # JSON claims may hold lone surrogates; they must not make a mint fail.
         raw = _encode(row).encode("utf-8", "surrogatepass")
+    if len(raw) > _MAX_CONTENT_BYTES:
+        raise PackedPolicyTooLarge("Serialized token too large for session")
     if len(raw) < _DEFLATE_FROM_BYTES:
         return _PLAIN + raw
     deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)

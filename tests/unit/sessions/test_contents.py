@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from broker.errors import PackedPolicyTooLarge
 from broker.model.account import AccountId
 from broker.model.lineage import Ancestor, FoldedAncestors, Lineage, Origin
 from broker.model.session import Session, SessionKind, SessionPolicies
@@ -123,3 +124,20 @@ def test_contents_are_filled_up_and_read_the_same(session: Session, size: int) -
         )
         == session
     )
+
+
+def test_what_could_not_be_read_again_is_not_written(session: Session) -> None:
+    """Fifty tags of the longest texts pack well, and are longer than what is read."""
+    for shortening in range(200):
+        tags = {
+            f"{number:02}{chr(0x20000) * 126}": chr(0x20001) * (256 - shortening)
+            for number in range(50)
+        }
+        given = dataclasses.replace(session, tags=tags)
+        try:
+            assert round_trip(given) == given
+        except PackedPolicyTooLarge:
+            assert shortening < 60, "what is short enough is taken"
+        else:
+            assert shortening > 0, "the longest tags are refused"
+            break
