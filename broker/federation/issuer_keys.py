@@ -251,9 +251,9 @@ class IssuerKeys:
         if keys is None and self._cache is not None and self._seal is not None:
             with suppress(StoreUnavailableError, OidcRejected):
                 sealed = await self._cache.get(_SPACE, _cache_key(slot))
-                shared = _read_shared(slot, self._seal, sealed)
-                if shared is not None:
-                    keys, fetched_at = shared
+                opened = _open_shared(slot, self._seal, sealed)
+                if opened is not None:
+                    keys, fetched_at = await _parse(opened[0]), opened[1]
         failure = slot.failure
         return KnownKeys(
             keys,
@@ -364,7 +364,7 @@ class IssuerKeys:
             return shared
         try:
             data, fetched_at = await self._download(slot)
-            keys = await offload_long(len(data), lambda: parse_jwks(data))
+            keys = await _parse(data)
         except (FetchFailedError, OidcRejected) as error:
             # Only the worker that fetched does this: reading its result must not
             # prolong the cool-down.
@@ -397,11 +397,15 @@ class IssuerKeys:
         self, slot: _Slot, kid: str | None, cache: Cache, seal: KeySetSeal
     ) -> tuple[KeySet, float] | None:
         """Another worker's set; None when it is not good enough and a fetch is due."""
-        shared = _read_shared(slot, seal, await cache.get(_SPACE, _cache_key(slot)))
-        if shared is None:
+        opened = _open_shared(slot, seal, await cache.get(_SPACE, _cache_key(slot)))
+        if opened is None:
             return None
-        age = self._clock.now().timestamp() - shared[1]
-        newer = shared[1] > slot.fetched_at
+        data, fetched_at = opened
+        age = self._clock.now().timestamp() - fetched_at
+        newer = fetched_at > slot.fetched_at
+        if not newer and not -COOL_DOWN_SECONDS < age < COOL_DOWN_SECONDS:
+            return None  # whoever waits for another worker looks many times
+        shared = await _parse(data), fetched_at
         will_do = newer and (kid is None or kid in shared[0].keys)
         # One from the future was made before the clock was set back; its age is
         # unknown.
@@ -414,7 +418,7 @@ class IssuerKeys:
 
     async def _fetch(self, slot: _Slot) -> tuple[KeySet, float]:
         data, fetched_at = await self._download(slot)
-        return await offload_long(len(data), lambda: parse_jwks(data)), fetched_at
+        return await _parse(data), fetched_at
 
     async def _download(self, slot: _Slot) -> tuple[bytes, float]:
         fetched_at = self._clock.now().timestamp()
@@ -480,14 +484,19 @@ def _failure_name(slot: _Slot) -> str:
     return f"failure {slot.name}"
 
 
-def _read_shared(
+def _open_shared(
     slot: _Slot, seal: KeySetSeal, sealed: bytes | None
-) -> tuple[KeySet, float] | None:
+) -> tuple[bytes, float] | None:
+    """A shared key set, not parsed yet, and when it was fetched."""
     plain = None if sealed is None else seal.find_opened(slot.name, sealed)
     if plain is None:
         return None
     fetched_at = int.from_bytes(plain[:_TIME_BYTES], "big") / 1000
-    return parse_jwks(plain[_TIME_BYTES:]), fetched_at
+    return plain[_TIME_BYTES:], fetched_at
+
+
+async def _parse(data: bytes) -> KeySet:
+    return await offload_long(len(data), lambda: parse_jwks(data))
 
 
 def _failure_of(slot: _Slot) -> Exception:

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -109,6 +109,17 @@ class LateCache(DictCache):
             late, self.late = self.late, None
             await late.wait()
         return value
+
+
+@dataclass
+class LookedAtCache(DictCache):
+    """Counts how often a key set is asked for."""
+
+    looks: int = 0
+
+    async def get(self, space: str, key: bytes) -> bytes | None:
+        self.looks += space == "jwks"
+        return await super().get(space, key)
 
 
 class XorSeal:
@@ -442,6 +453,32 @@ class TestSharing:
         assert kids(await waiting) == {"key-1"}
         assert server.hits[server.jwks_path] == 1
         assert await cache.get("jwks-lock", next(iter(cache.entries))[1]) is None
+
+    async def test_who_waits_for_another_s_fetch_reads_the_old_set_once(
+        self, server: IssuerServer, clock: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A key set may be large, and it is looked for many times a second."""
+        cache, provider = LookedAtCache(), provider_of(server.issuer.url)
+        first, second, *_ = self.workers(server, clock, cache)
+        await first.keys_of(provider, PLAIN)
+        clock.step(issuer_keys.MAX_AGE_SECONDS)
+        place = ("jwks-lock", _lock_key(provider))
+        until = clock.now() + timedelta(seconds=8)
+        cache.entries[place] = issuer_keys._held(b"fetching", until)
+        parsed, parse = [], issuer_keys.parse_jwks
+
+        def counted(data: bytes) -> KeySet:
+            parsed.append(data)
+            return parse(data)
+
+        monkeypatch.setattr(issuer_keys, "parse_jwks", counted)
+        cache.looks = 0
+        waiting = asyncio.create_task(second.keys_of(provider, PLAIN))
+        while cache.looks < 4:  # noqa: ASYNC110  # however long that takes
+            await asyncio.sleep(0.01)
+        assert len(parsed) == 1
+        del cache.entries[place]
+        assert kids(await waiting) == {"key-1"}
 
     async def test_an_unknown_key_id_costs_all_workers_one_fetch(
         self, server: IssuerServer, clock: Any
