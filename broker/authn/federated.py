@@ -254,7 +254,7 @@ class SamlProver:
 
     async def _terms(self, provider: SamlProvider) -> _ProviderTerms:
         async def load() -> _ProviderTerms:
-            options = SamlProviderOptions.parse(provider.options)
+            options = _read_options(provider)
             return _ProviderTerms(
                 options=options,
                 metadata=await offload_long(
@@ -272,6 +272,22 @@ class SamlProver:
             ("saml-terms", provider.uuid, *texts),
             load,
         )
+
+
+def _read_options(provider: SamlProvider) -> SamlProviderOptions:
+    """The operator's options.
+
+    Raises:
+        InvalidIdentityToken: this version cannot read them.
+    """
+    try:
+        return SamlProviderOptions.parse(provider.options)
+    except ValueError as error:
+        rejected = SamlRejected(
+            SamlReason.METADATA_UNUSABLE, f"options of {provider.arn}: {error}"
+        )
+        # Caused by the options: newer metadata would not help.
+        raise wire_error(rejected) from error
 
 
 def _read_metadata(provider: SamlProvider, options: SamlProviderOptions) -> IdpMetadata:

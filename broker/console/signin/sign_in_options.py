@@ -7,7 +7,10 @@ exists.
 
 from dataclasses import dataclass
 
+import structlog
+
 from broker.console.context import SIGN_IN, ConsoleContext
+from broker.errors import InvalidIdentityToken
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.provider_options import Provider
 from broker.federation.sign_in import begins_here
@@ -17,6 +20,7 @@ from broker.model.arn import Arn
 from broker.model.entities import OidcProvider, SamlProvider
 
 _NUMBER_LENGTH = 12
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class SignInOptions:
         oidc = await self._directory.list_oidc_providers(number)
         ldap = await self._directory.list_ldap_providers(number)
         providers: list[Provider] = [*ldap, *saml, *oidc]
-        return tuple(SignInOption(one) for one in providers if begins_here(one))
+        return tuple(SignInOption(one) for one in providers if _is_offered(one))
 
     async def of_organisation(
         self, organisation: Organisation
@@ -75,20 +79,29 @@ class SignInOptions:
         found: dict[tuple[str, ...], SignInOption] = {}
         for account, arn in organisation.saml_providers:
             saml = await self._fresh.find_saml_provider(account, _name_of(arn))
-            if saml and begins_here(saml):
-                metadata = await self._federated.metadata_of(saml)
-                entities = sorted(one.entity_id for one in metadata.descriptors)
-                found.setdefault(("saml", *entities), SignInOption(saml))
+            if saml and _is_offered(saml):
+                entities = await self._entities_of(saml)
+                if entities:
+                    found.setdefault(("saml", *entities), SignInOption(saml))
         for account, arn in organisation.oidc_providers:
             oidc = await self._fresh.find_oidc_provider(account, _name_of(arn))
-            client_id = parse_oidc_options(oidc.options).client_id if oidc else None
-            if oidc and client_id:
+            if oidc and _is_offered(oidc):
+                client_id = parse_oidc_options(oidc.options).client_id
                 found.setdefault(("oidc", oidc.url, client_id), SignInOption(oidc))
         for account, arn in organisation.ldap_providers:
             ldap = await self._fresh.find_ldap_provider(account, _name_of(arn))
-            if ldap and begins_here(ldap):
+            if ldap and _is_offered(ldap):
                 found.setdefault(("ldap", ldap.directory), SignInOption(ldap))
         return tuple(found.values())
+
+    async def _entities_of(self, provider: SamlProvider) -> list[str]:
+        """The entity ids of a provider; none if its metadata cannot be used."""
+        try:
+            metadata = await self._federated.metadata_of(provider)
+        except InvalidIdentityToken as error:
+            _log_unusable(provider, error.detail)
+            return []
+        return sorted(one.entity_id for one in metadata.descriptors)
 
     async def start_path(self, provider_arn: str) -> str:
         """The path that starts a sign-in with a provider, or else with its account.
@@ -109,7 +122,7 @@ class SignInOptions:
             provider = await self._fresh.find_oidc_provider(account, name)
         elif kind == "ldap-provider":
             provider = await self._fresh.find_ldap_provider(account, name)
-        if provider is None or not begins_here(provider):
+        if provider is None or not _is_offered(provider):
             return f"{SIGN_IN}/{account}"
         return SignInOption(provider).url
 
@@ -128,6 +141,19 @@ class SignInOptions:
             return None
         found = await self._directory.find_account_by_alias(account)
         return found.account_id if found else None
+
+
+def _is_offered(provider: Provider) -> bool:
+    """Whether a sign-in can begin with it; one that cannot be read stops no other."""
+    try:
+        return begins_here(provider)
+    except ValueError as error:
+        _log_unusable(provider, str(error))
+        return False
+
+
+def _log_unusable(provider: Provider, why: str) -> None:
+    _log.warning("a provider cannot be used", provider=provider.arn, reason=why)
 
 
 def _name_of(provider_arn: str) -> str:

@@ -485,3 +485,35 @@ async def test_an_organisation_comes_before_an_account_of_its_name(
 def test_without_a_file_there_is_none() -> None:
     assert Organisations().find("corp") is None
     assert parse_organisations(FILE).find("corp") is not None
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"options": {"SignIn": "perhaps"}},
+        {"options": {"SignIn": True}, "metadata": "<EntityDescriptor/>"},
+    ],
+    ids=["options", "metadata"],
+)
+async def test_a_provider_that_cannot_be_read_stops_no_other(
+    world: SignInWorld, broken: dict[str, Any]
+) -> None:
+    """A newer version's options, say, or keys that were taken with ``LegacyRsa``."""
+    await map_groups(world, ACCOUNT, ONE, SignIn=True)
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        provider = await change.find_saml_provider(ACCOUNT, "Corp")
+        assert provider is not None
+        await change.update_saml_provider(replace(provider, **broken))
+    page = await world.browser().get("/signin/corp")
+    assert page.status_code == 200
+    links = html.fromstring(page.text).xpath("//a/@href")
+    assert [link for link in links if f"/signin/{ONE}/with/" in link]
+    own = await world.browser().get(f"/signin/{ACCOUNT}")
+    assert own.status_code == 200
+    person = Person(world)
+    await person.sign_in(pair("Deploy", ONE), pair("Reader"), place="corp")
+    assert listed(await person.browser.get(START)) == [role_arn("Deploy", ONE)]
+    refused = await world.browser().post(
+        "/saml", data={"SAMLResponse": world.response()}
+    )
+    assert refused.status_code == 400
