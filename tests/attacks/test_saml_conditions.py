@@ -161,6 +161,7 @@ SIGNED_REFUSALS: dict[str, tuple[dict[str, Any], R]] = {
     "no name id": ({"name_id": ""}, R.SUBJECT),
     "empty name id": ({"subject": ""}, R.SUBJECT),
     "blank name id": ({"subject": " \n "}, R.SUBJECT),
+    "longer name id than one can log out with": ({"subject": "a" * 1025}, R.SUBJECT),
     "no format": ({"name_format": None}, R.SUBJECT),
     "two name ids": (
         {

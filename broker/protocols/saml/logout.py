@@ -40,6 +40,7 @@ from broker.protocols.saml.metadata import IdpDescriptor, IdpMetadata
 from broker.protocols.saml.names import (
     EXTENSIONS,
     ISSUER,
+    MAX_NAME_CHARACTERS,
     NAME_ID,
     SAML,
     SAMLP,
@@ -65,7 +66,6 @@ LONGEST_LIFE = timedelta(minutes=5)
 """From IssueInstant on, whatever NotOnOrAfter says: as for assertions."""
 
 MAX_SESSION_INDEXES = 16
-MAX_NAME_CHARACTERS = 1024
 _MAX_INFLATED_BYTES = 64_000
 _RAW_DEFLATE = -15
 _LIMITS = XmlLimits(

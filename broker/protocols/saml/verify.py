@@ -35,6 +35,7 @@ from broker.protocols.saml.names import (
     CONDITIONS,
     ENCRYPTED_ASSERTION,
     ISSUER,
+    MAX_NAME_CHARACTERS,
     NAME_ID,
     ONE_TIME_USE,
     SIGNATURE,
@@ -338,6 +339,12 @@ def _read_name_id(subject: _Element) -> tuple[str, str]:
     name, name_format = text_of(named[0]), named[0].get("Format")
     if not name.strip():
         raise SamlRejected(SamlReason.SUBJECT, "the NameID is empty")
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise SamlRejected(
+            SamlReason.SUBJECT,
+            f"the NameID has {len(name)} characters, at most {MAX_NAME_CHARACTERS} are"
+            " accepted",
+        )
     if not name_format:
         # Recorded of AWS: a NameID without Format is refused.
         raise SamlRejected(SamlReason.SUBJECT, "the NameID has no Format")
