@@ -19,7 +19,7 @@ from broker.identities.names import find_named_resource
 from broker.model.account import Account, AccountId
 from broker.model.arn import Arn, iam_arn
 from broker.model.entities import Role, User
-from broker.policy import PolicyKind, policy_size
+from broker.policy import PolicyKind, load_document, policy_size
 from broker.stores.directory.port.policies import OwnerReader
 from broker.stores.directory.port.principals import PrincipalReader
 
@@ -163,7 +163,7 @@ async def _find_bearer(
 def aws_principals(text: str) -> tuple[str, ...]:
     """The ``AWS`` principals that an accepted document names, each once."""
     named: dict[str, None] = {}
-    for principal in _principal_elements(json.loads(text)):
+    for principal in _principal_elements(load_document(text)):
         value = principal["AWS"]
         named.update(dict.fromkeys([value] if isinstance(value, str) else value))
     return tuple(named)
@@ -174,7 +174,7 @@ def with_principals(text: str, names: Mapping[str, str]) -> str:
 
     A document in which nothing changes keeps its very text.
     """
-    document = json.loads(text)
+    document = load_document(text)
     changed = False
     for principal in _principal_elements(document):
         before = principal["AWS"]

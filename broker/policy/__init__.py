@@ -48,6 +48,7 @@ from broker.policy.new_policy import parse_new_policy
 from broker.policy.referenced_keys import context_keys
 from broker.policy.request import AccessRequest, ApplicablePolicies
 from broker.policy.shared_issuers import check_shared_issuers
+from broker.policy.strict_json import load_document
 from broker.policy.work import VALUE_CHARACTERS_MAX, VALUES_MAX
 
 __all__ = [
@@ -87,6 +88,7 @@ __all__ = [
     "find_context_key",
     "join_policies",
     "known_claims",
+    "load_document",
     "matched_statements",
     "parse_new_policy",
     "parse_policy",

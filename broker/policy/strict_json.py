@@ -6,7 +6,8 @@ policy could read them (RFC 8259, section 6).
 
 import json
 import math
-from typing import NoReturn
+import re
+from typing import Any, NoReturn
 
 from broker.policy.errors import PolicyRejected, RejectionReason
 
@@ -14,6 +15,8 @@ MAX_POLICY_CHARACTERS = 131_072
 """IAM's own bound on a ``policyDocument`` parameter (pinned service model)."""
 
 INVALID_JSON_TEXT = "This policy contains invalid Json"
+
+_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,300}(?:\.[0-9]{1,300})?")
 
 Json = str | bool | list["Json"] | dict[str, "Json"] | None
 
@@ -50,6 +53,31 @@ def parse_json(text: str) -> Json:
     except (ValueError, RecursionError) as error:
         raise PolicyRejected(RejectionReason.INVALID_JSON, INVALID_JSON_TEXT) from error
     return value
+
+
+def load_document(text: str) -> Any:  # noqa: ANN401  # plain data
+    """A document as plain data, to be written again as JSON or YAML.
+
+    A number that would be written otherwise (``1.10``, ``1e2``) becomes a text: in a
+    condition, its only place, both are the same.
+
+    Raises:
+        PolicyRejected: an object has a key twice.
+        ValueError, RecursionError: it is not JSON, or too deep.
+    """
+    return json.loads(
+        text,
+        object_pairs_hook=_object,
+        parse_int=_plain_number,
+        parse_float=_plain_number,
+    )
+
+
+def _plain_number(text: str) -> int | float | str:
+    if not _PLAIN_NUMBER.fullmatch(text):
+        return text
+    number = float(text) if "." in text else int(text)
+    return number if str(number) == text else text
 
 
 def _number(text: str) -> NumberText:

@@ -14,6 +14,8 @@ from broker.errors import (
     UnsupportedOperation,
     ValidationError,
 )
+from broker.identities.trust import shown_trust_policies
+from broker.policy import PolicyKind, parse_policy
 from tests.support.iam import ACCOUNT, OTHER, Iam, policy, set_quotas, trust
 
 
@@ -197,6 +199,22 @@ async def test_the_trust_policy_is_stored_with_unique_ids(iam: Iam) -> None:
     assert role is not None
     assert user["UserId"] in role.trust_policy
     assert user["Arn"] not in role.trust_policy
+
+
+async def test_a_number_in_a_trust_policy_keeps_its_digits(iam: Iam) -> None:
+    user = (await iam("CreateUser", UserName="U"))["User"]["Arn"]
+    condition = {"StringEquals": {"aws:PrincipalTag/version": 9876}}
+    statement = {**json.loads(trust(user))["Statement"][0], "Condition": condition}
+    document = policy(statement).replace("9876", "1.10")
+    await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=document)
+    role = await iam.directory.find_role(ACCOUNT, "R")
+    assert role is not None
+    for text in (
+        role.trust_policy,
+        (await shown_trust_policies(iam.directory, [role.trust_policy]))[0],
+    ):
+        (stored,) = parse_policy(text, PolicyKind.TRUST).statements
+        assert stored.conditions[0].values == ("1.10",)
 
 
 @pytest.mark.parametrize(
