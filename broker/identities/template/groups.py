@@ -11,6 +11,7 @@ from broker.identities.template.kind import (
 )
 from broker.identities.template.owned import (
     OwnerSpec,
+    adopt_names,
     keep_owned,
     load_owned,
     read_policies,
@@ -84,4 +85,5 @@ GROUPS: EntityKind[OwnerSpec] = EntityKind(
     delete=_delete,
     show=_show,
     keep_unlisted=keep_owned,
+    adopt=adopt_names,
 )

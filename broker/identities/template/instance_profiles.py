@@ -14,6 +14,7 @@ from broker.identities.template.kind import (
     EntityKind,
     shown_tags,
 )
+from broker.identities.template.owned import as_present
 from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
 from broker.model.machines import InstanceProfile
@@ -62,6 +63,11 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[ProfileS
                 )
             )
     return specs
+
+
+def _adopt(before: ProfileSpec, after: ProfileSpec) -> ProfileSpec:
+    """The role's name has no case."""
+    return replace(after, role=as_present((before.role,))(after.role))
 
 
 async def _create(work: AccountWork, spec: ProfileSpec) -> None:
@@ -126,6 +132,7 @@ INSTANCE_PROFILES: EntityKind[ProfileSpec] = EntityKind(
     load=_load,
     create=_create,
     update=_update,
+    adopt=_adopt,
     delete=_delete,
     show=_show,
 )

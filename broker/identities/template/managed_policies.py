@@ -46,7 +46,7 @@ def _parse(properties: Properties, _reading: AccountReading) -> PolicySpec:
     return PolicySpec(
         name=properties.name("ManagedPolicyName"),
         path=properties.path_text(),
-        description=properties.optional_text("Description"),
+        description=properties.description(),
         document=read_document(
             properties, "PolicyDocument", PolicyKind.IDENTITY, managed=True
         ),

@@ -17,6 +17,7 @@ from broker.identities.template.kind import (
     EntityKind,
     shown_tags,
 )
+from broker.identities.template.owned import as_present
 from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
@@ -69,6 +70,11 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[DeviceSp
                 )
             )
     return specs
+
+
+def _adopt(before: DeviceSpec, after: DeviceSpec) -> DeviceSpec:
+    """The user's name has no case."""
+    return replace(after, user=as_present((before.user,))(after.user))
 
 
 async def _holder(directory: UserReader, device: MfaDevice) -> str:
@@ -125,6 +131,7 @@ VIRTUAL_MFA_DEVICES: EntityKind[DeviceSpec] = EntityKind(
     load=_load,
     create=None,
     update=_update,
+    adopt=_adopt,
     delete=_delete,
     show=_show,
     require_calls=_require_calls,

@@ -1,7 +1,7 @@
 """What users, groups and roles share in a template: policies, boundary, tags."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -37,11 +37,14 @@ class OwnerSpec:
 
 _Spec = TypeVar("_Spec", bound=OwnerSpec)
 
+_NAME_MAX = 64
+"""For users and roles. What is named otherwise, no call could name."""
+
 
 def read_owned(properties: Properties, name_property: str) -> OwnerSpec:
-    """The shared properties."""
+    """The shared properties of a user or role."""
     return OwnerSpec(
-        name=properties.name(name_property),
+        name=properties.name(name_property, longest=_NAME_MAX),
         path=properties.path_text(),
         policies=read_policies(properties),
         attached=tuple(sorted(set(properties.texts("ManagedPolicyArns")))),
@@ -55,7 +58,7 @@ def read_policies(properties: Properties) -> dict[str, str]:
     policies: dict[str, str] = {}
     for item in properties.items("Policies"):
         name = item.name("PolicyName")
-        if name in policies:
+        if name.lower() in {other.lower() for other in policies}:
             raise TemplateError(item.place, f"{name} comes twice")
         policies[name] = read_document(item, "PolicyDocument", PolicyKind.IDENTITY)
         item.finish()
@@ -113,6 +116,20 @@ async def checked_boundary_of(work: AccountWork, spec: OwnerSpec) -> str | None:
     return await checked_boundary(
         work.change, work.account.account_id, spec.boundary_arn
     )
+
+
+def adopt_names(before: _Spec, after: _Spec) -> _Spec:
+    """Name inline policies as they are named already: their names have no case."""
+    present = as_present(before.policies)
+    policies = {present(name): text for name, text in after.policies.items()}
+    return replace(after, policies=policies)
+
+
+def as_present(names: Iterable[str]) -> Callable[[str], str]:
+    """A function that writes a name as one of ``names`` that differs only in case."""
+    exact = frozenset(names)
+    spelled = {name.lower(): name for name in sorted(exact)}
+    return lambda name: name if name in exact else spelled.get(name.lower(), name)
 
 
 def keep_owned(before: _Spec, after: _Spec) -> tuple[_Spec, tuple[str, ...]]:

@@ -7,10 +7,14 @@ from typing import Any
 from broker.errors import BrokerError
 from broker.identities.tags import KeyCase, checked_tags
 from broker.identities.template.errors import TemplateError
+from broker.policy import PolicyRejected, load_document
 from broker.spelling import find_similar, suggest
 
-_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,128}")
+_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]+")
+_NAME_MAX = 128
 _PATH = re.compile(r"/(?:[\x21-\x2e\x30-\x7e]+/)*")
+_PATH_MAX = 512
+_DESCRIPTION_MAX = 1000
 
 
 class Properties:
@@ -54,24 +58,26 @@ class Properties:
             raise TemplateError(f"{self.place}.{name}", f"is missing{hint}")
         if not isinstance(value, str) or not value:
             raise TemplateError(f"{self.place}.{name}", "must be a text")
-        return value
+        return self._storable(name, value)
 
-    def name(self, name: str) -> str:
+    def name(self, name: str, *, longest: int = _NAME_MAX) -> str:
         """A required name of an entity."""
         value = self.text(name)
-        if not _NAME.fullmatch(value):
+        if len(value) > longest or not _NAME.fullmatch(value):
             raise TemplateError(
                 f"{self.place}.{name}",
-                "must be 1 to 128 letters, digits or any of +=,.@_-",
+                f"must be 1 to {longest} letters, digits or any of +=,.@_-",
             )
         return value
 
     def path_text(self) -> str:
         """``Path``, which begins and ends with a slash; ``/`` when absent."""
         value = self.optional_text("Path") or "/"
-        if not _PATH.fullmatch(value):
+        if len(value) > _PATH_MAX or not _PATH.fullmatch(value):
             raise TemplateError(
-                f"{self.place}.Path", "must begin and end with a slash, such as /team/"
+                f"{self.place}.Path",
+                "must begin and end with a slash, such as /team/, and have at most"
+                f" {_PATH_MAX} characters",
             )
         return value
 
@@ -80,7 +86,17 @@ class Properties:
         value = self.take(name)
         if value is not None and not isinstance(value, str):
             raise TemplateError(f"{self.place}.{name}", "must be a text")
-        return value or None
+        return self._storable(name, value) if value else None
+
+    def description(self) -> str | None:
+        """``Description``; None when it is absent or empty."""
+        value = self.optional_text("Description")
+        if value is not None and len(value) > _DESCRIPTION_MAX:
+            raise TemplateError(
+                f"{self.place}.Description",
+                f"has {len(value)} characters; at most {_DESCRIPTION_MAX} fit",
+            )
+        return value
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         """A whole number from ``low`` to ``high``."""
@@ -105,7 +121,7 @@ class Properties:
         value = self.take(name, [])
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise TemplateError(f"{self.place}.{name}", "must be a list of texts")
-        return tuple(value)
+        return tuple(self._storable(name, text) for text in value)
 
     def items(self, name: str) -> list["Properties"]:
         """A list of mappings; an absent one is empty."""
@@ -137,6 +153,14 @@ class Properties:
             return normal_document(value)
         raise TemplateError(f"{self.place}.{name}", "must be a policy document")
 
+    def _storable(self, name: str, value: str) -> str:
+        """The text; escapes in YAML can write what no database keeps."""
+        if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise TemplateError(
+                f"{self.place}.{name}", "has a character that cannot be stored"
+            )
+        return value
+
     def mapping(self, name: str) -> dict[str, Any]:
         """A mapping of the operator's own settings; an absent one is empty."""
         value = self.take(name, {})
@@ -153,9 +177,10 @@ def compact(document: object) -> str:
 def normal_document(text: str) -> str:
     """A document in the form used for comparing documents.
 
-    Text that is not JSON is returned unchanged: the policy parser reports it better.
+    Text that is not JSON, or has a key twice, is returned unchanged: the policy parser
+    reports it better.
     """
     try:
-        return compact(json.loads(text))
-    except (ValueError, RecursionError):
+        return compact(load_document(text))
+    except (PolicyRejected, ValueError, RecursionError):
         return text

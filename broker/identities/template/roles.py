@@ -20,6 +20,7 @@ from broker.identities.template.kind import (
 )
 from broker.identities.template.owned import (
     OwnerSpec,
+    adopt_names,
     checked_boundary_of,
     keep_owned,
     load_owned,
@@ -68,7 +69,7 @@ def _parse(properties: Properties, _reading: AccountReading) -> RoleSpec:
     return _role_spec(
         read_owned(properties, "RoleName"),
         trust_policy=with_root_arns(trust_policy),
-        description=properties.optional_text("Description"),
+        description=properties.description(),
         max_session_duration_seconds=properties.integer(
             "MaxSessionDuration",
             roles.DEFAULT_SESSION_SECONDS,
@@ -200,4 +201,5 @@ ROLES: EntityKind[RoleSpec] = EntityKind(
     delete=_delete,
     show=_show,
     keep_unlisted=keep_owned,
+    adopt=adopt_names,
 )

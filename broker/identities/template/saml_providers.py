@@ -4,6 +4,7 @@ Decryption keys are secrets: they are added with ``UpdateSAMLProvider`` and not 
 here.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +27,8 @@ from broker.model.account import AccountId
 from broker.model.entities import EncryptionMode
 from broker.stores.directory.port.providers import SamlProviderReader
 
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamlSpec:
@@ -47,7 +50,7 @@ def _parse(properties: Properties, reading: AccountReading) -> SamlSpec:
     except ValueError as error:
         raise TemplateError(f"{properties.place}.Broker", str(error)) from error
     spec = SamlSpec(
-        name=properties.text("Name"),
+        name=_name(properties),
         metadata=properties.text("SamlMetadataDocument"),
         encryption_mode=_mode(properties),
         tags=properties.tags(KeyCase.SENSITIVE),
@@ -62,6 +65,15 @@ def _parse(properties: Properties, reading: AccountReading) -> SamlSpec:
         place = f"{properties.place}.SamlMetadataDocument"
         raise TemplateError(place, f"{error} {error.detail}".strip()) from error
     return spec
+
+
+def _name(properties: Properties) -> str:
+    name = properties.text("Name")
+    if not _NAME.fullmatch(name):
+        raise TemplateError(
+            f"{properties.place}.Name", "must be 1 to 128 letters, digits or any of ._-"
+        )
+    return name
 
 
 def _mode(properties: Properties) -> EncryptionMode:

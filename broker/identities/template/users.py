@@ -17,6 +17,8 @@ from broker.identities.template.kind import (
 )
 from broker.identities.template.owned import (
     OwnerSpec,
+    adopt_names,
+    as_present,
     checked_boundary_of,
     keep_owned,
     load_owned,
@@ -58,8 +60,9 @@ def _user_spec(
     owned: OwnerSpec, groups: Iterable[str], credentials: UserCredentials
 ) -> UserSpec:
     shared = {one.name: getattr(owned, one.name) for one in fields(OwnerSpec)}
+    distinct = {name.lower(): name for name in groups}
     return UserSpec(
-        **shared, groups=tuple(sorted(set(groups))), credentials=credentials
+        **shared, groups=tuple(sorted(distinct.values())), credentials=credentials
     )
 
 
@@ -109,6 +112,13 @@ def _keep_unlisted(
     groups = tuple(sorted({*after.groups, *others}))
     parts = tuple(f"membership in {name}" for name in others)
     return replace(kept, groups=groups), (*named, *parts)
+
+
+def _adopt(before: UserSpec, after: UserSpec) -> UserSpec:
+    """Names of groups and of inline policies have no case."""
+    present = as_present(before.groups)
+    groups = tuple(sorted({present(name) for name in after.groups}))
+    return replace(adopt_names(before, after), groups=groups)
 
 
 def _require_calls(
@@ -182,5 +192,6 @@ USERS: EntityKind[UserSpec] = EntityKind(
     delete=_delete,
     show=_show,
     keep_unlisted=_keep_unlisted,
+    adopt=_adopt,
     require_calls=_require_calls,
 )

@@ -1,5 +1,8 @@
 """Templates are applied once, printed, and applied again without effect."""
 
+import copy
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from broker.identities.template.export import export_account
 from broker.identities.template.kind import TemplateContext
 from broker.model.account import AccountId
 from broker.model.entities import EncryptionMode
+from broker.policy import PolicyKind, parse_policy
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, policy, trust
 from tests.support.saml_idp import metadata_xml
 
@@ -318,7 +322,7 @@ ROLE = {"RoleName": "R", "AssumeRolePolicyDocument": trust()}
         ({"Roles": [{}]}, r"Roles\[0\]\.AssumeRolePolicyDocument: must be"),
         ({"Roles": [{**ROLE, "Path": "x"}]}, r"Path: must begin and end"),
         ({"Roles": [{**ROLE, "Path": "/a//"}]}, r"Path: must begin and end"),
-        ({"Roles": [{**ROLE, "RoleName": "a b"}]}, r"RoleName: must be 1 to 128"),
+        ({"Roles": [{**ROLE, "RoleName": "a b"}]}, r"RoleName: must be 1 to 64"),
         ({"Roles": [{**ROLE, "MaxSessionDuration": 60}]}, "between 3600 and 43200"),
         ({"Roles": [{**ROLE, "MaxSessionDuration": True}]}, "a whole number"),
         ({"Roles": [{**ROLE, "Nme": 1}]}, r"Roles\[0\]\.Nme: there is no such"),
@@ -558,3 +562,135 @@ async def test_calls_and_a_template_set_up_the_same_account(iam: Iam) -> None:
         await change.delete_account(ACCOUNT)
     await apply(iam, exported)
     assert await answers(iam) == before
+
+
+READ, WRITE = policy(), policy().replace("GetObject", "PutObject")
+SPELLED: Any = {
+    "Groups": [{"GroupName": "Dev", "Policies": [{"PolicyName": "In"}]}],
+    "Roles": [
+        {
+            "RoleName": "R",
+            "AssumeRolePolicyDocument": trust({"Service": "ec2.amazonaws.com"}),
+            "Policies": [{"PolicyName": "In"}],
+        }
+    ],
+    "Users": [{"UserName": "U", "Policies": [{"PolicyName": "In"}], "Groups": ["Dev"]}],
+    "InstanceProfiles": [{"InstanceProfileName": "W", "Roles": ["R"]}],
+}
+
+
+def spelled(spelling: Callable[[str], str], document: str) -> str:
+    """The entities with every name that refers to another in this spelling."""
+    sections = copy.deepcopy(SPELLED)
+    sections["Users"][0]["Groups"] = [spelling("Dev")]
+    sections["InstanceProfiles"][0]["Roles"] = [spelling("R")]
+    for section in ("Groups", "Roles", "Users"):
+        item = {"PolicyName": spelling("In"), "PolicyDocument": document}
+        sections[section][0]["Policies"] = [item]
+    return template(**sections)
+
+
+@pytest.mark.parametrize("prune", [False, True])
+async def test_names_have_no_case(iam: Iam, prune: bool) -> None:
+    await apply(iam, spelled(str.title, READ))
+    assert await apply(iam, spelled(str.lower, READ), prune=prune) == []
+    changed = await apply(iam, spelled(str.upper, WRITE), prune=prune)
+    assert marks(changed) == ["~ group Dev", "~ user U", "~ role R"]
+    assert all("Policies.In: " in change.details[0] for change in changed)
+    assert await apply(iam, spelled(str.lower, WRITE), prune=prune) == []
+    for listed in ("ListUserPolicies", "ListGroupPolicies", "ListRolePolicies"):
+        kind = listed.removeprefix("List").removesuffix("Policies")
+        name = {"User": "U", "Group": "Dev", "Role": "R"}[kind]
+        found = await iam(listed, **{f"{kind}Name": name})
+        assert found["PolicyNames"] == ["In"]
+
+
+async def test_inline_policies_that_differ_in_case_only_are_refused(iam: Iam) -> None:
+    twice = [{"PolicyName": name, "PolicyDocument": READ} for name in ("In", "in")]
+    with pytest.raises(TemplateError, match="in comes twice"):
+        await apply(iam, template(Users=[{"UserName": "U", "Policies": twice}]))
+
+
+@pytest.mark.parametrize("section", ["ManagedPolicies", "Users"])
+async def test_no_key_of_a_policy_in_json_is_passed_over(
+    iam: Iam, section: str
+) -> None:
+    twice = READ.replace('"Effect"', '"Effect": "Deny", "Effect"', 1)
+    entity: dict[str, Any] = {"ManagedPolicyName": "P", "PolicyDocument": twice}
+    if section == "Users":
+        inline = {"PolicyName": "P", "PolicyDocument": twice}
+        entity = {"UserName": "U", "Policies": [inline]}
+    with pytest.raises(TemplateError, match='"Effect" stands twice'):
+        await apply(iam, template(**{section: [entity]}))
+
+
+@pytest.mark.parametrize(
+    "number", ["7", "1.5", "-0", "1.10", "1e2", "1e-7", "12345678901234567890.5"]
+)
+async def test_numbers_in_policies_keep_their_digits(iam: Iam, number: str) -> None:
+    condition = f'"Condition": {{"StringEquals": {{"aws:username": {number}}}}}, '
+    document = READ.replace('"Effect"', condition + '"Effect"', 1)
+    await iam("CreatePolicy", PolicyName="P", PolicyDocument=document)
+    user = (await iam("CreateUser", UserName="U"))["User"]["Arn"]
+    trusted = trust(user).replace('"Effect"', condition + '"Effect"', 1)
+    await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trusted)
+    exported = await export(iam)
+    assert await apply(iam, exported) == []
+    async with iam.directory.change(ACCOUNT) as change:
+        await change.delete_account(ACCOUNT)
+    await apply(iam, exported)
+    held = await iam.directory.find_policy(ACCOUNT, "P")
+    role = await iam.directory.find_role(ACCOUNT, "R")
+    assert held is not None
+    assert role is not None
+    for text, kind in (
+        (held.default_version.document, PolicyKind.IDENTITY),
+        (role.trust_policy, PolicyKind.TRUST),
+    ):
+        (statement,) = parse_policy(text, kind).statements
+        assert statement.conditions[0].values == (number,)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "x" * 1001])
+@pytest.mark.parametrize("section", ["ManagedPolicies", "Roles"])
+async def test_descriptions_that_cannot_be_stored_are_refused(
+    iam: Iam, section: str, text: str
+) -> None:
+    entity = {"RoleName": "R", "AssumeRolePolicyDocument": trust()}
+    if section == "ManagedPolicies":
+        entity = {"ManagedPolicyName": "P", "PolicyDocument": READ}
+    given = {"Accounts": {ACCOUNT: {section: [{**entity, "Description": text}]}}}
+    with pytest.raises(TemplateError, match=r"Description: has .*(?:stored|fit)"):
+        await apply(iam, json.dumps(given))
+
+
+async def test_paths_are_what_calls_take(iam: Iam) -> None:
+    longest = f"/a/{'b' * 508}/"
+    await iam("CreateUser", UserName="U", Path=longest)
+    assert await apply(iam, await export(iam)) == []
+    with pytest.raises(TemplateError, match="at most 512"):
+        await apply(iam, template(Users=[{"UserName": "V", "Path": f"{longest}b/"}]))
+
+
+@pytest.mark.parametrize("section", ["Groups", "ManagedPolicyArns"])
+async def test_names_that_no_text_can_be_are_refused(iam: Iam, section: str) -> None:
+    given = {"Accounts": {ACCOUNT: {"Users": [{"UserName": "U", section: ["\ud800"]}]}}}
+    with pytest.raises(TemplateError, match="cannot be stored"):
+        await apply(iam, json.dumps(given))
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"Users": [{"UserName": "u" * 65}]},
+        {"Roles": [{"RoleName": "r" * 65, "AssumeRolePolicyDocument": trust()}]},
+        {"Groups": [{"GroupName": "g" * 129}]},
+        {"SAMLProviders": [{"Name": "a/b", "SamlMetadataDocument": metadata_xml()}]},
+        {"SAMLProviders": [{"Name": "s" * 129, "SamlMetadataDocument": "x"}]},
+    ],
+)
+async def test_no_entity_has_a_name_that_calls_cannot_have(
+    iam: Iam, sections: dict[str, Any]
+) -> None:
+    with pytest.raises(TemplateError, match=r"Name: must be 1 to (?:64|128) letters"):
+        await apply(iam, template(**sections))
