@@ -259,9 +259,7 @@ class WebIdentityProver:
                 token.claims.get(options.scim.claim) if options.scim else None,
             ),
             usable_until=(
-                datetime.fromtimestamp(token.expires_at, UTC) + 2 * self._skew
-                if replay_id
-                else None
+                datetime.fromtimestamp(token.good_until, UTC) if replay_id else None
             ),
         )
 

@@ -39,10 +39,14 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """When a token was issued and when it ends, in seconds since the epoch."""
+    """When a token was issued and when it ends, in seconds since the epoch.
+
+    After ``good_until`` no clock takes it: until then what was used up is remembered.
+    """
 
     issued_at: float
     expires_at: float
+    good_until: float
 
 
 def require_claims(claims: Mapping[str, Any]) -> None:
@@ -160,7 +164,7 @@ def check_times(
             raise _bad_timestamp(
                 "exp", f"{expires_at:.0f} is before {name} {start:.0f}"
             )
-    return Validity(issued_at, expires_at)
+    return Validity(issued_at, expires_at, expires_at + 2 * leeway)
 
 
 def _read_audiences(value: object) -> tuple[str, ...]:

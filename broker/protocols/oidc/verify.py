@@ -45,8 +45,8 @@ class VerifiedToken:
     """A token whose signature, issuer, audience and times hold.
 
     ``audience`` is the registered client id that matched; ``replaced_audience`` the
-    raw ``aud`` when ``azp`` took its place. Times are seconds since the epoch.
-    ``claims`` are all claims of the token, for rules of the operator's own.
+    raw ``aud`` when ``azp`` took its place. Times are seconds since the epoch;
+    after ``good_until`` no clock takes the token. ``claims`` are all claims of the token, for rules of the operator's own.
     """
 
     issuer: str
@@ -55,6 +55,7 @@ class VerifiedToken:
     replaced_audience: tuple[str, ...]
     issued_at: float
     expires_at: float
+    good_until: float
     token_id: str | None
     authentication_methods: tuple[str, ...]
     email: str | None
@@ -133,6 +134,7 @@ def verify_token(
         replaced_audience=audience.replaced,
         issued_at=validity.issued_at,
         expires_at=validity.expires_at,
+        good_until=validity.good_until,
         token_id=_read_token_id(claims, required=options.require_token_id),
         authentication_methods=_read_texts(claims.get("amr")),
         email=_read_optional_text(claims.get("email")),

@@ -25,6 +25,7 @@ from broker.model.entities import OidcProvider
 from broker.model.principal import PrincipalType
 from broker.model.provisioned import Membership
 from broker.protocols.oidc.aws_claims import ROLES_CLAIM, TAGS_CLAIM
+from broker.protocols.oidc.claims import AWS_SKEW
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from tests.support.oidc_issuer import OidcIssuer, serving
 from tests.support.provisioned import NO_DIRECTORY, People, person
@@ -253,6 +254,16 @@ async def test_one_time_use_spends_the_token_id(
     assert identity.usable_until == datetime.fromtimestamp(end, UTC) + 2 * SKEW
     error = await refusal(prover, ISSUER.token())
     assert error.message == "Missing a required claim: jti"
+
+
+async def test_a_spent_token_is_remembered_for_as_long_as_its_profile_takes_it(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    """AWS's leeway is longer than what else would be remembered."""
+    providers.register(ISSUER, OneTimeUse=True, Profile="aws")
+    end = 2_000_000_000
+    identity = await prove(prover, ISSUER.token(jti="once", exp=end))
+    assert identity.usable_until == datetime.fromtimestamp(end, UTC) + 2 * AWS_SKEW
 
 
 async def test_two_accounts_with_one_issuer_and_different_keys_never_meet(
