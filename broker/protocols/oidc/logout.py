@@ -83,14 +83,17 @@ def verify_logout(
                 OidcReason.MISSING_CLAIM, f"Missing a required claim: {name}"
             )
     standard_claims.check_issuer(claims, issuer)
-    validity = standard_claims.check_times(_with_expiry(claims), now=now, skew=skew)
+    profile = options.aws_profile
+    validity = standard_claims.check_times(
+        _with_expiry(claims), now=now, skew=skew, aws_profile=profile
+    )
     if validity.expires_at - validity.issued_at > MAX_LIFETIME.total_seconds():
         _refuse("exp", "is more than an hour after iat")
     standard_claims.read_audience(claims, (client_id,))
     _check_event(claims)
     if "nonce" in claims:
         _refuse("nonce", "is there; a logout token has none")
-    subject = _find_text(claims, "sub", standard_claims.MAX_SUBJECT_CHARACTERS)
+    subject = _find_subject(claims, aws_profile=profile)
     session_id = _find_text(claims, "sid", MAX_SESSION_ID_CHARACTERS)
     if subject is None and session_id is None:
         raise OidcRejected(
@@ -105,7 +108,7 @@ def verify_logout(
         session_id=session_id,
         token_id=token_id,
         issued_at=validity.issued_at,
-        good_until=validity.expires_at + 2 * skew.total_seconds(),
+        good_until=validity.good_until,
     )
 
 
@@ -120,6 +123,16 @@ def _check_event(claims: Mapping[str, Any]) -> None:
     events = claims["events"]
     if not isinstance(events, dict) or not isinstance(events.get(EVENT), dict):
         _refuse("events", f"is {events!r:.200}, without the logout event's object")
+
+
+def _find_subject(claims: Mapping[str, Any], *, aws_profile: bool) -> str | None:
+    """The subject, in whatever form the provider's ID tokens may have it."""
+    if claims.get("sub") is None:
+        return None
+    subject = standard_claims.read_subject(claims, aws_profile=aws_profile)
+    if not subject:
+        _refuse("sub", "is empty")
+    return subject
 
 
 def _find_text(claims: Mapping[str, Any], name: str, longest: int) -> str | None:

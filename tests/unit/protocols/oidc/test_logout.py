@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from broker.protocols.oidc.claims import AWS_SKEW
 from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.oidc.logout import (
     EVENT,
@@ -130,3 +131,19 @@ def test_a_logout_token_opens_nothing(typ: str) -> None:
     """Not even one that has a subject and no type of its own."""
     kind = reason_of(logout_token(header={"typ": typ}), ISSUER)
     assert kind in {OidcReason.BAD_CLAIM, OidcReason.NOT_A_JWT}
+
+
+def test_a_provider_of_aws_s_profile_says_it_as_in_its_id_tokens() -> None:
+    """Else a person who signed in with such a token could not be signed out."""
+    now = int(time.time())
+    token = logout_token(sub=4711, iat=str(now), exp=str(now + 60))
+    told = verify(token, options=VerifyOptions(aws_profile=True))
+    assert told.subject == "4711"
+    assert told.good_until == now + 60 + 2 * AWS_SKEW.total_seconds()
+    long = verify(logout_token(sub="x" * 300), options=VerifyOptions(aws_profile=True))
+    assert long.subject == "x" * 300
+    empty = logout_token(sub="")
+    assert (
+        reason(empty, options=VerifyOptions(aws_profile=True)) is OidcReason.BAD_CLAIM
+    )
+    assert reason(token) is OidcReason.BAD_TIMESTAMP
