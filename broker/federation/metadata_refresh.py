@@ -55,6 +55,9 @@ _LOCK_SECONDS = 30
 _WAIT_SECONDS = 12.0
 _POLL_SECONDS = 0.1
 _AT_ONCE = 8
+_AT_ONCE_IN_BACKGROUND = 4
+"""The rest is for sign-ins, which servers that hang must not hold up."""
+
 _REST_SHARE = 100
 _ACCEPT = "application/samlmetadata+xml, application/xml;q=0.9, */*;q=0.1"
 _SHOWN_KEYS = 20
@@ -149,7 +152,7 @@ class MetadataRefresher:
         """The provider with newer metadata, when its own was not enough; else None.
 
         At most one fetch for all callers, and none within the cool-down or the pause
-        after a failure.
+        after a failure. It goes on if callers do not wait for its end.
         """
         if not SamlProviderOptions.parse(provider.options).metadata_url:
             return None
@@ -157,7 +160,8 @@ class MetadataRefresher:
         now = self._clock.now()
         running = provider.uuid in self._running
         if running or state is None or not state.rests(now):
-            await self.refresh(provider)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.refresh(provider), _WAIT_SECONDS)
         newer = await self._directory.find_saml_provider_by_uuid(provider.uuid)
         if newer is None or newer.metadata == provider.metadata:
             return None
@@ -179,7 +183,13 @@ class MetadataRefresher:
                 continue
             if state is None or state.is_due(now):
                 due.append(provider)
-        outcomes = await asyncio.gather(*map(self.refresh, due), return_exceptions=True)
+        places = asyncio.Semaphore(_AT_ONCE_IN_BACKGROUND)
+
+        async def refresh(provider: SamlProvider) -> RefreshState:
+            async with places:
+                return await self.refresh(provider)
+
+        outcomes = await asyncio.gather(*map(refresh, due), return_exceptions=True)
         for provider, outcome in zip(due, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 _log.error(

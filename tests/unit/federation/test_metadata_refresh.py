@@ -30,6 +30,7 @@ from broker.stores.errors import StoreUnavailableError
 from tests.support.saml_idp import KeyPair, key_pair, metadata_xml, saml_time
 from tests.support.saml_publisher import Publisher, publishing, signed_metadata
 from tests.support.signin import ACCOUNT, OTHER, SignInWorld, open_world
+from tests.support.waiting import until
 
 OLD, NEW = key_pair(), key_pair("new")
 BOTH = signed_metadata(OLD, OLD, NEW)
@@ -287,6 +288,49 @@ async def test_what_is_due_is_read_in_the_background(
         async with asyncio.timeout(10):
             while publisher.hits == hits:  # noqa: ASYNC110  # nor has a server
                 await asyncio.sleep(0.02)
+
+
+class HangingFetcher:
+    """Answers nothing but what is asked of ``answers``; the rest hangs."""
+
+    def __init__(self, answers: str, fetcher: Any) -> None:
+        self.answers = answers
+        self.fetcher = fetcher
+        self.hanging = 0
+
+    async def fetch(self, url: str, **given: Any) -> bytes:
+        if url == self.answers:
+            return bytes(await self.fetcher.fetch(url, **given))
+        self.hanging += 1
+        await asyncio.Event().wait()
+        raise AssertionError("it hangs")
+
+
+async def test_servers_that_hang_do_not_hold_up_sign_ins_with_others(
+    world: SignInWorld, publisher: Publisher
+) -> None:
+    rules = AddressRules(parse_internal_issuers(f"127.0.0.1:{publisher.port}"))
+    fetcher = HangingFetcher(publisher.url, OutboundClient(rules))
+    stores = world.services.stores
+    refresher = MetadataRefresher(fetcher, stores.directory, stores.cache, world.clock)
+    provider = await watched(world, publisher.url)
+    others = [
+        replace(
+            provider,
+            uuid=f"{provider.uuid}{number}",
+            options={"MetadataUrl": f"https://hangs.example/{number}"},
+        )
+        for number in range(20)
+    ]
+    background = asyncio.create_task(refresher._refresh_due(others))
+    await until(lambda: fetcher.hanging > 0)
+    async with asyncio.timeout(10):
+        newer = await refresher.find_newer(provider)
+    assert newer is not None
+    assert NEW.certificate_base64 in newer.metadata
+    background.cancel()
+    await asyncio.gather(background, return_exceptions=True)
+    await refresher.close()
 
 
 async def test_a_change_by_someone_else_meanwhile_is_not_undone(
