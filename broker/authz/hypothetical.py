@@ -14,7 +14,7 @@ from broker.authz.guard import Guard, Judgement
 from broker.authz.need import Need, Trust
 from broker.errors import NoSuchEntity, ValidationError
 from broker.model.account import AccountId, parse_account_id
-from broker.model.arn import Arn
+from broker.model.arn import Arn, iam_arn
 from broker.model.caller import Caller
 from broker.model.entities import Role, User
 from broker.model.principal import Principal, PrincipalType
@@ -153,10 +153,15 @@ class Hypotheses:
         name = rest.rpartition("/")[2]
         if arn.resource == "root":
             return Caller(principal=Principal.root(account))
-        if kind == "user":
-            return await self._user(account, name)
-        if kind == "role":
-            return await self._role(account, name, session_name=HYPOTHETICAL)
+        if kind in {"user", "role"}:
+            caller = (
+                await self._user(account, name)
+                if kind == "user"
+                else await self._role(account, name, session_name=HYPOTHETICAL)
+            )
+            if not is_named(text, caller.principal):
+                raise NoSuchEntity(f"There is no principal {text}")
+            return caller
         if kind == "assumed-role":
             role_name, _, session_name = rest.partition("/")
             return await self._role(account, role_name, session_name=session_name)
@@ -217,6 +222,17 @@ class Hypotheses:
             trust=Trust(role=role) if takes_role else None,
             has_policy=not action.startswith(_WITHOUT_POLICIES),
         )
+
+
+def is_named(arn: str, principal: Principal) -> bool:
+    """Whether an ARN is a principal's own, or only its kind and name.
+
+    Another path may be that of one who was deleted, and whose name is taken again.
+    """
+    own = principal.principal_arn
+    kind, slash, rest = own.rpartition(":")[2].partition("/")
+    plain = iam_arn(principal.account, f"{kind}{slash}{rest.rpartition('/')[2]}")
+    return arn == own or arn.lower() == plain.lower()
 
 
 def user_caller(user: User) -> Caller:

@@ -318,8 +318,17 @@ def test_what_cannot_be_asked_is_refused(
         (("--principal", "ann", "--action", "s3:Get"), "ann is not a principal"),
         (("--principal", f"{BASE}:user/bob", "--action", "s3:Get"), "no user bob"),
         (("--principal", f"{BASE}:role/bob", "--action", "s3:Get"), "no role bob"),
+        (
+            ("--principal", f"{BASE}:user/gone/ann", "--action", "s3:Get"),
+            "no principal",
+        ),
+        (
+            ("--principal", ANN.replace("iam", "sts"), "--action", "s3:Get"),
+            "no principal",
+        ),
     ],
 )
+@pytest.mark.usefixtures("ann")
 def test_what_is_not_there_is_said_so(
     broker: RunningBroker, words: tuple[str, ...], wrong: str
 ) -> None:

@@ -754,6 +754,7 @@ def test_the_context_of_a_simulation_is_bounded(
     "source",
     [
         f"arn:aws:iam::{ACCOUNT}:user/nobody",
+        f"arn:aws:iam::{ACCOUNT}:user/gone/ann",
         f"arn:aws:iam::{ACCOUNT}:group/nobodies",
         "arn:aws:iam::999999999999:user/ann",
     ],

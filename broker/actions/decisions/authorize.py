@@ -32,7 +32,7 @@ from broker.audit.uses import UseRecorder
 from broker.authn.sigv4 import SignatureScheme, VerifiedSignature
 from broker.authz.context import Context, call_context
 from broker.authz.guard import Guard, Judgement, reason
-from broker.authz.hypothetical import Hypotheses
+from broker.authz.hypothetical import Hypotheses, is_named
 from broker.authz.need import Need
 from broker.batches import join_batch
 from broker.errors import (
@@ -46,10 +46,10 @@ from broker.errors import (
     ValidationError,
 )
 from broker.model.account import AccountId
-from broker.model.arn import Arn, iam_arn
+from broker.model.arn import Arn
 from broker.model.audit import Outcome
 from broker.model.caller import Caller
-from broker.model.principal import Principal, PrincipalType
+from broker.model.principal import PrincipalType
 from broker.model.raw import RawRequest
 from broker.model.registered import service_arn
 from broker.model.request import Given
@@ -382,7 +382,7 @@ class Authorizer:
                 "What a session may do stands in its token: pass its credentials, or"
                 " the request that it signed."
             )
-        if not _names(question.principal, caller.principal):
+        if not is_named(question.principal, caller.principal):
             raise NoSuchEntity(
                 f"There is no principal {question.principal[:200]}.",
                 detail=f"the ARN is {caller.principal.principal_arn}",
@@ -541,17 +541,6 @@ def _may_hide_a_body(request: ClientRequest) -> bool:
         _DECLARED in request.query.lower()
         or any(name == _DECLARED for name, _ in request.headers)
     )
-
-
-def _names(arn: str, principal: Principal) -> bool:
-    """Whether an ARN is a principal's own, or only its kind and name.
-
-    Another path may be that of one who was deleted, and whose name is taken again.
-    """
-    own = principal.principal_arn
-    kind, slash, rest = own.rpartition(":")[2].partition("/")
-    plain = iam_arn(principal.account, f"{kind}{slash}{rest.rpartition('/')[2]}")
-    return arn == own or arn.lower() == plain.lower()
 
 
 def _asked_service(asked: str, call: Call) -> tuple[AccountId, str]:

@@ -76,6 +76,13 @@ class EntityArn:
     path: str
     name: str
 
+    def may_be(self, path: str) -> bool:
+        """Whether the ARN is that of the entity of this name, or names no path.
+
+        Another path may be that of one which was deleted.
+        """
+        return self.path in {"/", path}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedCaller:
@@ -109,7 +116,10 @@ async def require_owner(call: Call, entity: EntityArn) -> Owner:
     """
     if entity.account != call.account:
         raise NoSuchEntity(f"The entity {entity.text} cannot be found.")
-    return await _REQUIRE[entity.kind](call.directory, call.account, entity.name)
+    owner = await _REQUIRE[entity.kind](call.directory, call.account, entity.name)
+    if not entity.may_be(owner.path):
+        raise NoSuchEntity(f"The entity {entity.text} cannot be found.")
+    return owner
 
 
 async def simulated_caller(call: Call, arn: str) -> SimulatedCaller:
@@ -124,6 +134,8 @@ async def simulated_caller(call: Call, arn: str) -> SimulatedCaller:
         find = {"user": call.directory.find_user, "role": call.directory.find_role}
         if entity.kind in find:
             known = await find[entity.kind](call.account, entity.name)
+    if known is not None and not entity.may_be(known.path):
+        known = None
     return _caller(entity, known)
 
 
