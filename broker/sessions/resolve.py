@@ -28,7 +28,10 @@ from broker.sessions.tags import principal_tags
 from broker.stores.errors import StoreUnavailableError
 
 MAX_OPENED = 4096
-"""How many opened tokens a worker remembers; about 3 kB each."""
+"""How many opened tokens a worker remembers; most have about 3 kB."""
+
+MAX_OPENED_CHARACTERS = 8 * 1024 * 1024
+"""Of their tags, policies and condition keys together: a token of 4 kB can hold 64."""
 
 _ENDS_WITH_ITS_KEY = frozenset(
     {SessionKind.SESSION_TOKEN, SessionKind.FEDERATION_TOKEN}
@@ -91,11 +94,12 @@ def session_caller(resolved: ResolvedSession) -> Caller:
 class _CachedSession:
     """An opened token and its resolution for one state of its entity."""
 
-    __slots__ = ("entity", "opened", "resolved", "salt", "traces")
+    __slots__ = ("characters", "entity", "opened", "resolved", "salt", "traces")
 
     def __init__(self, opened: OpenedSession, salt: bytes) -> None:
         self.opened = opened
         self.salt = salt
+        self.characters = _characters(opened.session)
         self.traces: tuple[Trace, ...] = trace(opened.session)
         self.entity: Role | User | Account | None = None
         self.resolved: ResolvedSession | None = None
@@ -111,11 +115,14 @@ class Resolver:
         index: SessionIndex,
         *,
         max_opened: int = MAX_OPENED,
+        max_characters: int = MAX_OPENED_CHARACTERS,
     ) -> None:
         self._sealer = sealer
         self._directory = directory
         self._index = index
         self._max_opened = max_opened
+        self._max_characters = max_characters
+        self._characters = 0
         self._opened: OrderedDict[tuple[str, bytes], _CachedSession] = OrderedDict()
 
     async def resolve(
@@ -157,7 +164,7 @@ class Resolver:
             self._opened.move_to_end(which)
         session = remembered.opened.session
         if session.expires_at <= now.timestamp():
-            self._opened.pop(which, None)
+            self._forget(which)
             raise ExpiredToken(detail=f"expired at {session.expires_at}")
         entity = await self._require_alive(session, account)
         await self._require_not_revoked(remembered.traces)
@@ -182,10 +189,20 @@ class Resolver:
             now=now,
         )
         remembered = _CachedSession(opened, account.session_salt)
+        self._forget(which)
         self._opened[which] = remembered
-        if len(self._opened) > self._max_opened:
-            self._opened.popitem(last=False)
+        self._characters += remembered.characters
+        while (
+            len(self._opened) > self._max_opened
+            or self._characters > self._max_characters
+        ):
+            self._forget(next(iter(self._opened)))
         return remembered
+
+    def _forget(self, which: tuple[str, bytes]) -> None:
+        forgotten = self._opened.pop(which, None)
+        if forgotten is not None:
+            self._characters -= forgotten.characters
 
     async def _require_alive(
         self, session: Session, account: Account
@@ -242,6 +259,16 @@ _PROVIDER_TYPES = {
     "saml-provider": PrincipalType.SAML,
     "ldap-provider": PrincipalType.LDAP,
 }
+
+
+def _characters(session: Session) -> int:
+    """How many there are in what callers and providers fill a session with."""
+    values = session.identity_context.values()
+    return (
+        sum(len(key) + len(value) for key, value in session.tags.items())
+        + sum(len(layer.policy or "") for layer in session.policies)
+        + sum(len(value) for several in values for value in several)
+    )
 
 
 def _resolved(opened: OpenedSession, entity: Role | User | Account) -> ResolvedSession:

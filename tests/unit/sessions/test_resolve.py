@@ -394,6 +394,33 @@ async def test_the_tokens_used_last_are_remembered_up_to_a_bound(world: World) -
     assert await world.resolve(second) is not found[second.session.access_key_id]
 
 
+async def test_tokens_with_long_contents_are_remembered_in_smaller_numbers(
+    world: World,
+) -> None:
+    resolver = Resolver(world.sealer, world.directory, world.index, max_characters=1000)
+
+    async def resolve(minted: MintResult) -> object:
+        credentials = minted.credentials
+        return await resolver.resolve(
+            credentials.access_key_id,
+            credentials.session_token.reveal(),
+            world.clock.now(),
+        )
+
+    long = {"tags": {"Team": "b" * 200}}
+    first, *others = [await world.mint(**long) for _ in range(5)]
+    found = await resolve(first)
+    for minted in others[:3]:
+        await resolve(minted)
+    assert await resolve(first) is found
+    await resolve(others[3])
+    assert await resolve(first) is found
+    assert len(resolver._opened) == 4
+    huge = await world.mint(tags={f"k{n}": "c" * 250 for n in range(5)})
+    assert await resolve(huge) is not await resolve(huge)
+    assert not resolver._opened
+
+
 async def test_a_refused_token_is_not_remembered(world: World) -> None:
     world.remember_at_most(1)
     minted = await world.mint()
