@@ -28,6 +28,9 @@ MAX_JWKS_BYTES = 1 << 20
 MAX_KEYS_PER_TYPE = 100
 """More keys of one type make all keys of that type unusable, as in AWS."""
 
+MAX_KID_CHARACTERS = 256
+"""In a token's header, too."""
+
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
 """A longer key costs more time at each verification than it is worth."""
@@ -146,6 +149,8 @@ def _parse_key(jwk: object) -> VerificationKey:
     kid = jwk.get("kid")
     if not isinstance(kid, str) or not kid:
         raise ValueError("no kid")
+    if len(kid) > MAX_KID_CHARACTERS:
+        raise ValueError(f"the kid has {len(kid)} characters, no token may name it")
     _check_purpose(jwk)
     key: PublicKey
     match jwk.get("kty"):

@@ -16,6 +16,7 @@ from broker.model.struct import struct
 from broker.protocols import strict_json
 from broker.protocols.oidc import base64url
 from broker.protocols.oidc import claims as standard_claims
+from broker.protocols.oidc.jwks import MAX_KID_CHARACTERS
 from broker.protocols.oidc.rejection import (
     IssuerRejected,
     OidcReason,
@@ -25,7 +26,6 @@ from broker.protocols.oidc.rejection import (
 MAX_TOKEN_CHARACTERS = 20_000
 """The limit of the STS API on ``WebIdentityToken``."""
 
-MAX_KID_CHARACTERS = 256
 _CACHED_HEADER_CHARACTERS = 512
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")

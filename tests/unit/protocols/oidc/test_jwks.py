@@ -94,6 +94,7 @@ NO_POINT = jwk_of(EC, "a", y=octets(1, 32))
 SKIPPED = {
     "no kid": jwk_of(RSA, None),
     "an empty kid": jwk_of(RSA, ""),
+    "a kid that no token may name": jwk_of(RSA, "a" * 257),
     "a kid that is a number": {**jwk_of(RSA, "a"), "kid": 1},
     "no object": "key",
     "symmetric": {"kty": "oct", "kid": "a", "k": "AAAA"},
