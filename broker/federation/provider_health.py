@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
 
 from broker.federation.issuer_keys import IssuerKeys, KnownKeys
 from broker.federation.metadata_refresh import MetadataRefresher
@@ -176,9 +175,23 @@ class HealthWatch:
         )
 
 
-@lru_cache(maxsize=_METADATA_KEPT)
-def certificate_ends(metadata: str) -> tuple[datetime, ...]:
+_certificate_ends: dict[bytes, tuple[datetime, ...]] = {}
+"""By the digest of the metadata, which may have ten megabytes."""
+
+
+async def certificate_ends(metadata: str) -> tuple[datetime, ...]:
     """When the signing certificates in a provider's metadata end; none if it is broken."""
+    digest = hashlib.sha256(metadata.encode("utf-8", "surrogatepass")).digest()
+    found = _certificate_ends.get(digest)
+    if found is None:
+        found = await offload_long(len(metadata), lambda: _read_ends(metadata))
+        if len(_certificate_ends) >= _METADATA_KEPT:
+            del _certificate_ends[next(iter(_certificate_ends))]
+        _certificate_ends[digest] = found
+    return found
+
+
+def _read_ends(metadata: str) -> tuple[datetime, ...]:
     try:
         found = parse_metadata(metadata, now=None, legacy_rsa=True)
     except (ValueError, MetadataRejected):

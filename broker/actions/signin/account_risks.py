@@ -133,7 +133,7 @@ async def _ending(given: EndingRequest, call: Call) -> Mapping[str, Any]:
     for provider in (await directory.list_saml_providers(account))[:_PROVIDERS_MAX]:
         found += (
             EndingCredential("saml-provider", provider.arn, provider.name, ends_at)
-            for ends_at in certificate_ends(provider.metadata)
+            for ends_at in await certificate_ends(provider.metadata)
             if ends_at < before
         )
     keys = await directory.list_old_keys(
