@@ -23,7 +23,8 @@ from broker.administration.tag_lines import read_tags
 from broker.console.context import Precondition
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ConcurrentModification, LimitExceeded, ValidationError
-from broker.identities.managed_policies import find_managed_policy
+from broker.identities.accounts import require_account
+from broker.identities.managed_policies import check_document, find_managed_policy
 from broker.policy import PolicyKind
 
 NEW = "/console/policies/new"
@@ -108,12 +109,10 @@ async def _edit(visit: Visit) -> Response:
 
     async def read_stored() -> tuple[str, str]:
         now, stored = await _read_default(visit, arn)
-        return stored, now["DefaultVersionId"]
+        return stored, _base(now)
 
     edited = (
-        await _managed(
-            visit, begin(format_text(text), _KIND, policy["DefaultVersionId"])
-        )
+        await _managed(visit, begin(format_text(text), _KIND, _base(policy)))
         if editor is None
         else await press_button(
             visit, editor, lambda it: _save(visit, it, arn), read_stored
@@ -140,8 +139,16 @@ async def _save(visit: Visit, editor: PolicyEditor, arn: str) -> Response:
     dropped = visit.text("drop")
     first = _still_default(arn, editor.base)
     if dropped:
+
+        async def fits(call: Call) -> None:
+            """The version must not go for one that is refused."""
+            await first(call)
+            check_document(
+                await require_account(call.change, call.account), editor.policy()
+            )
+
         await visit.iam_if(
-            first, "DeletePolicyVersion", PolicyArn=arn, VersionId=dropped
+            fits, "DeletePolicyVersion", PolicyArn=arn, VersionId=dropped
         )
     await visit.iam_if(
         first,
@@ -154,12 +161,28 @@ async def _save(visit: Visit, editor: PolicyEditor, arn: str) -> Response:
     return visit.done(f"New version saved{in_force}.", ONE, arn=arn)
 
 
-def _still_default(arn: str, version_id: str) -> Precondition:
+def _base(policy: Mapping[str, Any]) -> str:
+    """What the editing started from: a version, and of which policy.
+
+    A deleted policy's name may be taken by another, whose versions count anew.
+    """
+    return f"{policy['DefaultVersionId']} {policy['PolicyId']}"
+
+
+def _still_default(arn: str, base: str) -> Precondition:
     """Require that the default version is still the one the editing started from."""
+    version_id, _, policy_id = base.partition(" ")
 
     async def check(call: Call) -> None:
         policy = await find_managed_policy(call.change, call.account, arn)
-        if policy is not None and policy.default_version.version_id != version_id:
+        if policy is None:
+            return
+        if policy.policy_id != policy_id:
+            raise ConcurrentModification(
+                "The policy was deleted after you started editing; this is another one"
+                " of the same name."
+            )
+        if policy.default_version.version_id != version_id:
             raise ConcurrentModification(
                 f"Version {policy.default_version.version_id} became the default after"
                 f" you started editing version {version_id}."

@@ -137,7 +137,7 @@ async def create_policy(
         LimitExceeded: the account has too many, or the document is too large.
     """
     check_path(path)
-    _check_document(account, document)
+    check_document(account, document)
     taken = EntityAlreadyExists(
         f"A policy called {name} already exists. Duplicate names are not allowed."
     )
@@ -199,7 +199,7 @@ async def create_version(
         MalformedPolicyDocument: the document is refused.
         LimitExceeded: there are as many versions as there may be, or it is too large.
     """
-    _check_document(account, document)
+    check_document(account, document)
     versions = await change.list_policy_versions(policy.account, policy.policy_id)
     require_version_room(account, len(versions))
     version = PolicyVersion(
@@ -278,7 +278,13 @@ def missing_version(arn: str, version_id: str) -> NoSuchEntity:
     )
 
 
-def _check_document(account: Account, document: str) -> None:
+def check_document(account: Account, document: str) -> None:
+    """Check the document of a version to be.
+
+    Raises:
+        MalformedPolicyDocument: the document is refused.
+        LimitExceeded: it is too large.
+    """
     # Check the size first: only a document that is too large takes long to parse.
     require_within(account, Quota.POLICY_SIZE, policy_size(document))
     checked_document(document, PolicyKind.IDENTITY, managed=True)

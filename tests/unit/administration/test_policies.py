@@ -242,6 +242,39 @@ async def test_the_other_of_two_editors_sees_the_conflict(
     assert "DeleteObject" in (await stored(admin, "P")).default_version.document
 
 
+async def test_an_editor_does_not_write_to_a_later_policy_of_the_same_name(
+    admin: Administrator,
+) -> None:
+    page = await make(admin, "P")
+    mine = await admin.see(EDIT, arn=arn("P"))
+    await follow(admin, await press(admin, page, "delete", sure="P"))
+    await make(admin, "P", s0__actions="s3:PutObject")
+    refused = await press(admin, mine, "save", s0__actions="s3:DeleteObject")
+    assert refused.status_code == 409
+    assert "s3:PutObject" in text_of(refused)
+    assert (await stored(admin, "P")).default_version.version_id == "v1"
+    await follow(admin, await press(admin, refused, "save"))
+    assert "DeleteObject" in (await stored(admin, "P")).default_version.document
+
+
+async def test_no_version_goes_for_a_document_that_is_refused(
+    admin: Administrator,
+) -> None:
+    await make(admin, "P")
+    full = await admin.see(EDIT, arn=arn("P"))
+    for action in ("a", "b", "c", "d", "e"):
+        page = await admin.see(EDIT, arn=arn("P"))
+        full = await press(admin, page, "save", s0__actions=f"s3:{action}")
+    assert full.status_code == 409
+    for actions in ("nothing", "\n".join(f"s3:Get{i:0100}" for i in range(70))):
+        refused = await press(admin, full, "save", drop="v1", s0__actions=actions)
+        assert refused.status_code in {400, 409}
+    policy = await stored(admin, "P")
+    directory = admin.world.services.stores.directory
+    versions = await directory.list_policy_versions(ACCOUNT, policy.policy_id)
+    assert {one.version_id for one in versions} == {"v1", "v2", "v3", "v4", "v5"}
+
+
 async def test_the_sixth_version_asks_which_one_goes(admin: Administrator) -> None:
     await make(admin, "P")
     for action in ("a", "b", "c", "d"):
