@@ -78,19 +78,20 @@ async def _groups(visit: Visit) -> Response:
 
 
 async def _tags(visit: Visit) -> Response:
-    """``/console/users/tags``: a POST replaces the tags."""
+    """``/console/users/tags``: a POST changes what its page's tags were."""
     name = visit.form.require("name")
-    user = await read_user(visit, name)
-    kept = list(user.get("Tags", ()))
     if visit.posted:
         with visit.attempt():
-            await replace_tags(visit, name, kept)
+            await _change_tags(visit, name)
             return visit.done("Saved.", TAGS, name=name)
+    user = await read_user(visit, name)
+    shown = write_tags(list(user.get("Tags", ())))
     return await visit.show(
         "admin/user_tags.html",
         user=user,
         tab="tags",
-        tag_text=visit.text("tags") if visit.problem else write_tags(kept),
+        tag_text=visit.text("tags") if visit.problem else shown,
+        shown=visit.text("shown") if visit.problem else shown,
     )
 
 
@@ -104,14 +105,16 @@ async def read_user(visit: Visit, name: str) -> Mapping[str, Any]:
     return user
 
 
-async def replace_tags(visit: Visit, name: str, kept: list[dict[str, str]]) -> None:
-    """Replace a user's tags with those in the form, writing only the differences.
+async def _change_tags(visit: Visit, name: str) -> None:
+    """Write what differs from the tags that the page showed.
+
+    Tags that others changed meanwhile stay as they are.
 
     Raises:
         BrokerError: The field is malformed, or the tags may not be changed.
     """
-    tags = read_tags(visit.form.find("tags") or "")
-    before = {tag["Key"]: tag["Value"] for tag in kept}
+    tags = read_tags(visit.text("tags"))
+    before = {tag["Key"]: tag["Value"] for tag in read_tags(visit.text("shown"))}
     keys = {tag["Key"].lower() for tag in tags}
     gone = [key for key in before if key.lower() not in keys]
     changed = [tag for tag in tags if before.get(tag["Key"]) != tag["Value"]]

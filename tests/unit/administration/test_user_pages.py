@@ -91,6 +91,19 @@ async def test_tags_become_what_was_typed(admin: Administrator, carla: str) -> N
     assert user.tags == {"level": "2", "empty": ""}
 
 
+async def test_tags_that_others_changed_meanwhile_stay(
+    admin: Administrator, carla: str
+) -> None:
+    page = await admin.see(TAGS, name=carla)
+    mine = await admin.do(page, TAGS, tags="team=blue\nlevel=1\nold=yes")
+    await admin.do(mine, TAGS, tags="team=red\nlevel=1\nold=yes\nnew=yes")
+    wrong = await admin.send(mine, TAGS, tags="no tag")
+    await admin.do(wrong, TAGS, tags="team=blue\nlevel=2")
+    user = await admin.world.services.stores.directory.find_user(ACCOUNT, carla)
+    assert user is not None
+    assert user.tags == {"team": "red", "level": "2", "new": "yes"}
+
+
 async def test_keys_are_made_stopped_and_deleted(
     admin: Administrator, carla: str
 ) -> None:
