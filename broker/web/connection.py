@@ -136,6 +136,8 @@ class BoundedConnection(HttpToolsProtocol):
             raise _Unparseable
         if len(self.pipeline) >= self.limits.pipelined:
             raise _Unparseable
+        if self.parser.get_method() == b"CONNECT":
+            raise _Unparseable  # an upgrade, whatever its head says
         if not self.url.startswith(b"/"):
             self._read_target()
         if self.parser.should_upgrade():

@@ -386,6 +386,8 @@ def test_anyone_who_goes_away_leaves_nothing_behind(recorder: Recorder) -> None:
         ("GET nowhere HTTP/1.1", 400),
         ("GET ?Action=A HTTP/1.1", 400),
         ("CONNECT {} HTTP/1.1", 400),
+        ("CONNECT / HTTP/1.1", 400),
+        ("CONNECT http://{}/ HTTP/1.1", 400),
         ("GET //a:b@c/d HTTP/1.1", 200),
         ("GET /\u0663 HTTP/1.1", 400),
         ("GET / HTTP/3.7", 400),
