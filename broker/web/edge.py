@@ -48,6 +48,9 @@ _REQUEST_ID = b"x-amzn-requestid"
 _DISCONNECTED: Message = {"type": "http.disconnect"}
 _CLIENT_GONE = 499
 _CACHED_HOSTS = 1024
+_HOST_BYTES_MAX = 300
+"""A name has at most 253 characters (RFC 1035, 2.3.4), and a port."""
+
 Observe = Callable[[str, dict[str, object], int, float], None]
 """Takes a request's path, line, status and duration in seconds."""
 
@@ -71,7 +74,12 @@ class AllowedHosts:
     def __init__(self, names: Iterable[str], below: str = "") -> None:
         self._exact = frozenset(name.lower() for name in names)
         self._tail = f".{below.lower()}"
-        self.accept = lru_cache(_CACHED_HOSTS)(self._accept)
+        self._find = lru_cache(_CACHED_HOSTS)(self._accept)
+
+    def accept(self, header: bytes) -> bool:
+        """Whether a Host header has one of the names."""
+        # Nothing longer than a name is remembered.
+        return len(header) <= _HOST_BYTES_MAX and self._find(header)
 
     def _accept(self, header: bytes) -> bool:
         name = host_name(header)

@@ -1,4 +1,5 @@
 import asyncio
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +72,19 @@ async def test_unknown_hosts_are_refused(
     response = await ask("GET", host=header)
     assert response.status == (200 if accepted else 421)
     assert bool(recorder.asked) is accepted
+
+
+def test_what_is_no_name_is_not_remembered() -> None:
+    hosts = AllowedHosts(["broker.example"], below="broker.example")
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(100):
+            assert not hosts.accept(b"%d." % number + b"x" * 60_000)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 1_000_000
 
 
 async def test_two_hosts_are_refused(ask: Callable) -> None:
