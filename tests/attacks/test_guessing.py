@@ -138,6 +138,37 @@ async def test_codes_have_one_limit_at_every_door(
     assert await session_token(right) == "Throttling"
 
 
+@pytest.mark.parametrize("operation", ["EnableMFADevice", "ResyncMFADevice"])
+async def test_nobody_locks_out_others_with_codes_for_their_devices(
+    broker: InProcess, root: Key, ann: Key, operation: str
+) -> None:
+    serial, seed = await enable_device(broker, root)
+    await broker.ask("iam", "CreateUser", root, UserName="ben")
+    await broker.ask(
+        "iam",
+        "AttachUserPolicy",
+        root,
+        UserName="ben",
+        PolicyArn="arn:aws:iam::aws:policy/IAMFullAccess",
+    )
+    made = await broker.ask("iam", "CreateAccessKey", root, UserName="ben")
+    ben = Key.of(made["AccessKey"])
+    for _ in range(PER_USER + 1):
+        reply = await broker.call(
+            "iam",
+            operation,
+            ben,
+            UserName="ben",
+            SerialNumber=serial,
+            AuthenticationCode1="000000",
+            AuthenticationCode2="000000",
+        )
+        assert reply.code in {"EntityAlreadyExists", "NoSuchEntity"}
+    broker.clock.move(30)
+    code = oath_code(seed, int(broker.clock.now().timestamp()))
+    await broker.ask("sts", "GetSessionToken", ann, SerialNumber=serial, TokenCode=code)
+
+
 async def test_right_codes_are_not_counted(
     broker: InProcess, root: Key, ann: Key
 ) -> None:

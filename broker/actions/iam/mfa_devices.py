@@ -44,8 +44,9 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
         # writer. Other errors come first; the transaction then reports wrong codes.
         serial = given["SerialNumber"]
         device = await call.directory.find_mfa_device(call.account, serial)
-        if device is None:
-            return
+        named = await find_holder(given, call, call.directory)
+        if device is None or device.user_id not in {None, named.holder_id}:
+            return  # refused whatever the codes: nobody locks out its owner with them
         holder = device.user_id or call.caller.principal.unique_id or ""
         limits = [limit_of_factors(call.account, holder)]
         with suppress(InvalidAuthenticationCode), _seeds():
