@@ -116,12 +116,13 @@ async def apply_template(
 
 async def _make_account(run: _Run, template: AccountTemplate, *, dry_run: bool) -> None:
     made = Change(template.account, ChangeKind.CREATE, "account")
+    if not dry_run:
+        async with run.directory.change(template.account) as change:
+            if await change.find_account(template.account) is not None:
+                return  # another command was faster
+            await create_account(change, template.account, alias=None, now=run.now)
+            await change.record(_record(run, made))
     run.changes.append(made)
-    if dry_run:
-        return
-    async with run.directory.change(template.account) as change:
-        await create_account(change, template.account, alias=None, now=run.now)
-        await change.record(_record(run, made))
 
 
 async def _compare_account(run: _Run, template: AccountTemplate) -> None:

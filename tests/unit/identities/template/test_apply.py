@@ -1,5 +1,6 @@
 """Templates are applied once, printed, and applied again without effect."""
 
+import asyncio
 import copy
 import json
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from broker.identities.template.kind import TemplateContext
 from broker.model.account import AccountId
 from broker.model.entities import EncryptionMode
 from broker.policy import PolicyKind, parse_policy
+from broker.stores.directory.sql import SqlDirectory
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, policy, trust
 from tests.support.saml_idp import metadata_xml
 
@@ -105,6 +107,25 @@ async def test_an_account_that_is_missing_is_made_without_a_key(iam: Iam) -> Non
     assert marks(changes) == ["+ account", "+ user ann"]
     assert await iam.directory.find_account(NEW) is not None
     assert await iam.directory.list_access_keys(NEW, None) == ()
+
+
+async def test_several_at_once_make_a_missing_account_once(
+    iam: Iam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = template(NEW, Users=[{"UserName": "ann"}])
+    find = SqlDirectory.find_account
+    together = asyncio.Barrier(2)
+
+    async def find_together(directory: SqlDirectory, account: AccountId) -> Any:
+        found = await find(directory, account)
+        if found is None:
+            await together.wait()
+        return found
+
+    monkeypatch.setattr(SqlDirectory, "find_account", find_together)
+    first, second = await asyncio.gather(apply(iam, text), apply(iam, text))
+    assert sorted(marks(first + second)) == ["+ account", "+ user ann"]
+    assert [action for action, _ in await audited(iam)].count("broker:ApplyCreate") == 2
 
 
 async def test_each_change_is_on_record_as_the_operators(iam: Iam) -> None:
