@@ -22,6 +22,7 @@ from broker.identities.password_policy import (
     reuse_prevention,
 )
 from broker.identities.passwords import Hashes, Passwords
+from broker.identities.users import missing_user
 from broker.model.account import Account, AccountId
 from broker.model.entities import LoginProfile, User
 from broker.stores.directory.port import DirectoryReader
@@ -191,9 +192,12 @@ async def create_login_profile(
     """Give a user a first password.
 
     Raises:
+        NoSuchEntity: the user was deleted while the password was hashed.
         EntityAlreadyExists: the user has one.
     """
-    user = prepared.user
+    user = await change.find_user_by_id(prepared.user.account, prepared.user.user_id)
+    if user is None:
+        raise missing_user(prepared.user.name)
     if await change.find_login_profile(user.account, user.user_id) is not None:
         raise EntityAlreadyExists(f"Login Profile for user {user.name} already exists.")
     profile = LoginProfile(

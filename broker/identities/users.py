@@ -26,8 +26,13 @@ async def require_user(directory: UserReader, account: AccountId, name: str) -> 
     """
     user = await directory.find_user(account, name)
     if user is None:
-        raise NoSuchEntity(f"The user with name {name} cannot be found.")
+        raise missing_user(name)
     return user
+
+
+def missing_user(name: str) -> NoSuchEntity:
+    """The error for a user who is not there."""
+    return NoSuchEntity(f"The user with name {name} cannot be found.")
 
 
 async def create_user(

@@ -178,6 +178,20 @@ async def test_who_is_being_furnished_is_deleted_or_stays_furnished(
         assert names == (["P"] if inline == "" else [])
 
 
+async def test_a_user_who_is_deleted_meanwhile_gets_no_password(
+    iam: Administrators,
+) -> None:
+    for number in range(ROUNDS):
+        name = f"brief{number}"
+        await iam("CreateUser", UserName=name)
+        given, deleted = await asyncio.gather(
+            iam.code("CreateLoginProfile", UserName=name, Password="long-Enough-1"),
+            iam.code("DeleteUser", UserName=name),
+        )
+        # Hashing takes longer than deleting, but either may win.
+        assert (given, deleted) in {("NoSuchEntity", ""), ("", "DeleteConflict")}
+
+
 async def test_a_name_is_given_once(iam: Administrators) -> None:
     for operation, given in (
         ("CreateUser", {"UserName": "Once"}),

@@ -51,7 +51,7 @@ class UserChange(UserReader, EntityCounter, Protocol):
     async def delete_user(self, user: User) -> None: ...
 
 
-class LoginProfileChange(LoginProfileReader, EntityCounter, Protocol):
+class LoginProfileChange(UserReader, LoginProfileReader, EntityCounter, Protocol):
     """Writes to console passwords."""
 
     async def insert_login_profile(self, profile: LoginProfile) -> None: ...
