@@ -17,7 +17,8 @@ MAX_DEPTH = 32
 
 JsonObject = dict[str, Any]
 
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+"""A string that does not end is one, too: what follows it is not looked at again."""
 
 
 def parse_object(data: bytes) -> JsonObject:

@@ -7,6 +7,7 @@ from broker.protocols.strict_json import (
     parse_lenient_object,
     parse_object,
 )
+from tests.support.effort import cpu_at_most
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,9 @@ def test_many_shallow_brackets_are_no_nesting() -> None:
 def test_a_lenient_reading_empties_only_the_ambiguous_object() -> None:
     text = b'{"keys":[{"kid":"a","kid":"b"},{"kid":"c"}]}'
     assert parse_lenient_object(text) == {"keys": [{}, {"kid": "c"}]}
+
+
+def test_a_string_that_does_not_end_is_looked_at_once() -> None:
+    data = b'{"a": "' + b'\\"' * 100_000 + b"[" * 40
+    with cpu_at_most(2), pytest.raises(ValueError, match="Unterminated string"):
+        parse_object(data)
