@@ -1,5 +1,6 @@
 """The ``broker`` command, also as ``python -m broker``."""
 
+import os
 import sys
 
 
@@ -9,6 +10,7 @@ def run() -> None:
     The agent and the webhook are small programs of their own: none of the others'
     imports come with them.
     """
+    _open_closed_streams()
     if sys.argv[1:2] == ["agent"]:
         from broker.agent.main import run as run_agent  # noqa: PLC0415  # see above
 
@@ -20,6 +22,20 @@ def run() -> None:
     from broker.cli.main import run as run_command  # noqa: PLC0415  # see above
 
     run_command()
+
+
+def _open_closed_streams() -> None:
+    """Open what the process was started without of stdin, stdout and stderr.
+
+    Otherwise nothing can be printed, and a database's file or a connection gets the
+    number of a standard stream, and with it what a library prints there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest free number: the stream's own. Workers inherit it.
+            number = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)  # noqa: FBT003  # positional only
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 if __name__ == "__main__":

@@ -136,3 +136,19 @@ def run() -> None:
     except BrokerError as error:
         say(f"broker: {error}", err=True)
         sys.exit(1)
+    except UnicodeEncodeError as error:
+        say(f"broker: {_not_encoded(error)}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        # A disk that is full, on stdout too, or a path that no system call takes.
+        where = f"{error.filename}: " if error.filename else ""
+        what = error.strerror or str(error) or type(error).__name__
+        say(f"broker: {where}{what}", err=True)
+        sys.exit(1)
+
+
+def _not_encoded(error: UnicodeEncodeError) -> str:
+    """What cannot be encoded; not the text, which may be a secret."""
+    if error.encoding == "utf-8":
+        return "an argument, setting or file contains text that is not UTF-8"
+    return f"the output cannot be written as {error.encoding}; set PYTHONUTF8=1"
