@@ -1,6 +1,7 @@
 """Opens a call's audit entry before the work and completes it after."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
@@ -8,7 +9,7 @@ import structlog
 
 from broker.audit.bursts import describe_burst
 from broker.audit.entry import AuditEntry
-from broker.audit.flood import Failure, FailureCounter
+from broker.audit.flood import MAX_SOURCES, Burst, Failure, FailureCounter
 from broker.clock import Clock
 from broker.errors import (
     AccessDenied,
@@ -39,6 +40,8 @@ class Auditor:
         self._ledger = ledger
         self._clock = clock
         self._failures = FailureCounter()
+        self._unwritten: deque[Burst] = deque(maxlen=MAX_SOURCES)
+        """Counts of past seconds, oldest first; the newest are kept."""
         self._counting: asyncio.Task[None] | None = None
 
     def opened(self, entry: AuditEntry) -> "OpenedEntry":
@@ -79,13 +82,20 @@ class Auditor:
 
     async def _count_later(self) -> None:
         # What fails while counts are written is counted for the next second.
-        while self._failures.is_counting:
+        while self._failures.is_counting or self._unwritten:
             await asyncio.sleep(_COUNT_SECONDS)
             await self._write_counts(self._clock.monotonic())
 
     async def _write_counts(self, now: float) -> None:
-        for burst in self._failures.drain(now):
-            await self._write(describe_burst(burst, self._clock.now()))
+        self._unwritten.extend(self._failures.drain(now))
+        while self._unwritten:
+            burst = self._unwritten.popleft()
+            try:
+                await self._write(describe_burst(burst, self._clock.now()))
+            except BaseException:
+                # Cancelled by the end of the worker, or refused: for the next turn.
+                self._unwritten.appendleft(burst)
+                raise
 
     async def _write(self, entry: AuditEntry) -> None:
         try:

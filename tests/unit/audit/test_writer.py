@@ -25,6 +25,7 @@ from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.model.page import PageRequest
 from broker.model.proof_used import ProofUsed
 from broker.storage import open_stores
+from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.port import Ledger
 from tests.support.tables import lay_tables_at
 
@@ -217,3 +218,62 @@ async def test_failures_counted_while_counts_are_written_are_written_too(
     may_write.set()
     async with asyncio.timeout(10):
         assert await counts.get() == await counts.get()
+
+
+async def test_counts_that_are_being_written_when_a_worker_ends_are_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writer, "_COUNT_SECONDS", 0.01)
+    clock = create_autospec(Clock, instance=True)
+    clock.monotonic.return_value = 0.0
+    clock.now.return_value = datetime.now(UTC)
+    ledger = create_autospec(Ledger, instance=True)
+    may_write, waits = asyncio.Event(), asyncio.Event()
+    counted: list[str] = []
+
+    async def append(record: AuditRecord) -> None:
+        if record.action == "broker:CountFailures":
+            waits.set()
+            await may_write.wait()
+            counted.append(record.source_ip)
+
+    ledger.append.side_effect = append
+    auditor = Auditor(ledger, clock)
+    addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    for address in addresses:
+        for _ in range(RECORDS_PER_SECOND + 1):
+            failed = entry()
+            failed.source_ip, failed.error_code = address, "AccessDenied"
+            await auditor.append(failed)
+    clock.monotonic.return_value = 2.0
+    async with asyncio.timeout(10):
+        await waits.wait()
+        closing = asyncio.create_task(auditor.close())
+        await asyncio.sleep(0)
+        may_write.set()
+        await closing
+    assert sorted(counted) == addresses
+
+
+async def test_a_count_that_was_refused_is_written_later(ledger: Ledger) -> None:
+    refusing = create_autospec(Ledger, instance=True)
+    clock = create_autospec(Clock, instance=True)
+    clock.monotonic.return_value = 0.0
+    clock.now.return_value = datetime.now(UTC)
+    auditor = Auditor(refusing, clock)
+
+    async def fail() -> None:
+        failed = entry()
+        failed.error_code = "AccessDenied"
+        await auditor.append(failed)
+
+    for _ in range(RECORDS_PER_SECOND + 1):
+        await fail()
+    clock.monotonic.return_value = 2.0
+    refusing.append.side_effect = StoreUnavailableError("the spool is full")
+    with pytest.raises(ServiceUnavailable):
+        await fail()
+    refusing.append.side_effect = ledger.append
+    await auditor.close()
+    (count,) = await written(ledger)
+    assert count.parameters["Failures"] == 1
