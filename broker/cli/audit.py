@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 _PAGE = 500
 _FOLLOW_SECONDS = 2.0
 _LATE = timedelta(seconds=10)
-_SEEN_MAX = 5000
+_FOLLOWED_MAX = 5000
+"""Records that are looked at in one turn; of more, the oldest are not shown."""
+
+_SEEN_MAX = 3 * _FOLLOWED_MAX
 _SUMMARY = timedelta(days=7)
 _COLOURS = {Outcome.DENIED: "yellow", Outcome.REFUSED: "red", Outcome.ERROR: "red"}
 _HEADINGS = ("When", "Account", "Action", "Caller", "From", "Outcome", "Event")
@@ -134,13 +137,18 @@ async def _show(
         say("No matching records.", err=True)
     seen = deque((_identity(record) for record in records), maxlen=_SEEN_MAX)
     since = records[0].at if records else installation.clock.now()
+    if follow and len(records) >= limit:
+        # Older ones that were left out are not new.
+        earlier = replace(filters, since=since - _LATE, until=records[-1].at)
+        left_out = await newest_records(ledger, earlier, _FOLLOWED_MAX)
+        seen.extendleft(map(_identity, left_out))
     while follow:
         await asyncio.sleep(_FOLLOW_SECONDS)
         # Records of the last second, or of an outage, come later than they are dated.
         new = replace(filters, since=since - _LATE)
         found = [
             record
-            for record in reversed(await newest_records(ledger, new, _PAGE))
+            for record in reversed(await newest_records(ledger, new, _FOLLOWED_MAX))
             if _identity(record) not in seen
         ]
         if found:

@@ -168,6 +168,47 @@ def test_following_shows_each_new_record_once(
     assert shown == ["0", "1", "2"]
 
 
+@pytest.mark.usefixtures("cli")
+def test_what_the_limit_left_out_is_not_followed_as_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audit, "_FOLLOW_SECONDS", 0.01)
+    shown: list[str] = []
+    now = datetime.now(UTC)
+    write(
+        *(
+            record(event_id=str(number), at=now + timedelta(seconds=number - 4))
+            for number in range(4)
+        )
+    )
+
+    async def work(installation: Installation) -> None:
+        def show(records: list[AuditRecord]) -> None:
+            shown.extend(record.event_id for record in records)
+            came.set()
+
+        came = asyncio.Event()
+        filters = AuditFilter(account=AccountId(OTHER), kinds=(Kind.SIGN_IN,))
+        following = asyncio.create_task(
+            audit._show(installation, filters, 2, show, follow=True)
+        )
+        await asyncio.wait_for(came.wait(), 10)
+        came.clear()
+        many = [record(event_id=f"new-{n:03}", at=now) for n in range(600)]
+        for one in many:
+            await installation.stores.ledger.append(one)
+        await installation.stores.ledger.mint(record(event_id="last", at=now), None)
+        async with asyncio.timeout(10):
+            while "last" not in shown:
+                await came.wait()
+                came.clear()
+        following.cancel()
+
+    with_installation(work)
+    assert shown[:2] == ["3", "2"]
+    assert len(shown) == len(set(shown)) == 2 + 600 + 1
+
+
 def write(*records: AuditRecord) -> None:
     async def work(installation: Installation) -> None:
         for one in records:
