@@ -57,6 +57,7 @@ from broker.stores.schema import AUDIT, GENERATIONS
 _GENERATION = select(GENERATIONS.c.generation).where(
     GENERATIONS.c.account == bindparam("of_account")
 )
+_LOCK = _GENERATION.with_for_update(read=True)
 _RECORD = AUDIT.insert().returning(_GENERATION.scalar_subquery().label("generation"))
 
 Observer = Callable[[AccountId, int, AbstractSet[str]], None]
@@ -144,6 +145,9 @@ class SqlDirectory(
             return False
         statement = select(AUDIT.c.seq).where(AUDIT.c.event_id == change.event_ids[0])
         try:
+            # The server may commit yet, with the account's lock held: wait for it. Only
+            # the first change of all has no row that could be locked.
+            await self.rows(_LOCK, {"of_account": change.account})
             return await self.find_row(statement) is not None
         except StoreUnavailableError:
             raise OutcomeUnknownError(
@@ -176,7 +180,7 @@ class SqlChange(
     ) -> None:
         self._connection = connection
         self._clock = clock
-        self._account = account
+        self.account = account
         self._generation: int | None = None
         self.event_ids: list[str] = []
         self.touched: set[str] = set()
@@ -208,7 +212,7 @@ class SqlChange(
     async def generation(self) -> int:
         """The account's, as this change raised it."""
         if self._generation is None:
-            row = await self.find_row(_GENERATION, {"of_account": self._account})
+            row = await self.find_row(_GENERATION, {"of_account": self.account})
             if row is None:
                 raise StoreUnavailableError("the account's generation is gone")
             self._generation = int(row.generation)
@@ -216,7 +220,7 @@ class SqlChange(
 
     async def record(self, entry: AuditRecord) -> None:
         values = dict(zip(AUDIT_COLUMNS, encode_audit(entry), strict=True))
-        (row,) = await self.rows(_RECORD, {**values, "of_account": self._account})
+        (row,) = await self.rows(_RECORD, {**values, "of_account": self.account})
         self._generation = int(row.generation)
         self.event_ids.append(entry.event_id)
 

@@ -324,6 +324,54 @@ async def test_a_change_that_cannot_be_looked_up_is_said_to_be_unclear(
         await directory.close()
 
 
+_WAITS_AT_COMMIT = """
+CREATE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql AS
+  'BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON audit
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_for_test();
+"""
+_NO_LONGER_WAITS = "DROP TRIGGER at_commit ON audit; DROP FUNCTION wait_for_test()"
+_WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+
+async def test_a_change_whose_commit_still_runs_is_not_said_to_have_failed(
+    own_postgresql: PostgresqlServer, own_location: PostgresqlLocation, clock: Any
+) -> None:
+    """The connection broke while the server committed: whoever looks waits for it."""
+    import asyncpg
+
+    line = Line(own_postgresql.port)
+    blocker = await asyncpg.connect(own_location.dsn)
+    await blocker.execute(_WAITS_AT_COMMIT)
+    async with line.open() as location:
+        directory = SqlDirectory(Database(location), clock)
+        async with directory.change(ACCOUNT) as opened:
+            await opened.record(make_record("c2"))
+        await blocker.execute("SELECT pg_advisory_lock(4711)")
+
+        async def change() -> None:
+            async with directory.change(ACCOUNT) as opened:
+                await opened.record(make_record("c3"))
+
+        async def waits(number: int) -> None:
+            async with asyncio.timeout(20):
+                while not changing.done() and await blocker.fetchval(_WAITING) < number:  # noqa: ASYNC110  # the server tells no one
+                    await asyncio.sleep(0.005)
+
+        changing = asyncio.create_task(change())
+        try:
+            await waits(1)
+            line.cut()
+            await waits(2)
+        finally:
+            await blocker.execute("SELECT pg_advisory_unlock(4711)")
+            await asyncio.wait([changing])
+            await blocker.execute(_NO_LONGER_WAITS)
+            await blocker.close()
+        await changing
+        await directory.close()
+
+
 @pytest.mark.parametrize("begins_badly", [False, True])
 async def test_a_mint_that_was_refused_cannot_come_true_later(
     own_postgresql: PostgresqlServer,
