@@ -10,6 +10,21 @@ _NAME = "broker-session"
 _HANDLE_LENGTH = 43
 
 
+def find_values(request: Request, name: str) -> list[str]:
+    """All values of a cookie, as they were sent.
+
+    ``request.cookies`` also takes quotation marks and escapes away, which takes Python
+    before 3.11.10 and 3.12.6 seconds for a long value (CVE-2024-7592).
+    """
+    prefix = f"{name}="
+    return [
+        part.strip().removeprefix(prefix)
+        for header in request.headers.getlist("cookie")
+        for part in header.split(";")
+        if part.strip().startswith(prefix)
+    ]
+
+
 class SessionCookie:
     """A cookie that holds a handle; ``secure`` when the broker is served over https.
 
@@ -23,13 +38,7 @@ class SessionCookie:
 
     def find(self, request: Request) -> str | None:
         """Return the value; None when it is missing, sent twice or malformed."""
-        prefix = f"{self.name}="
-        found = [
-            part.strip().removeprefix(prefix)
-            for header in request.headers.getlist("cookie")
-            for part in header.split(";")
-            if part.strip().startswith(prefix)
-        ]
+        found = find_values(request, self.name)
         if len(found) != 1 or len(found[0]) != _HANDLE_LENGTH:
             return None
         return found[0]

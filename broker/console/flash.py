@@ -13,6 +13,8 @@ from urllib.parse import quote, unquote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.console.cookies import find_values
+
 _NAME = "broker-done"
 _PURPOSE = b"broker/1/console/done"
 _SECONDS = 60
@@ -42,7 +44,7 @@ class Flash:
 
     def find(self, request: Request, session_cookie: str) -> str:
         """The message to show; empty without one, or when it is another session's."""
-        value = request.cookies.get(self._name, "")[:_VALUE_MAX]
+        value = "".join(find_values(request, self._name)[-1:])[:_VALUE_MAX]
         code, _, quoted = value.partition(".")
         text = unquote(quoted)
         expected = _code(text, session_cookie)
@@ -51,7 +53,7 @@ class Flash:
 
     def clear(self, request: Request, response: Response) -> None:
         """Forget the message, if there is one."""
-        if self._name in request.cookies:
+        if find_values(request, self._name):
             response.delete_cookie(
                 self._name, path="/", secure=self._secure, httponly=True, samesite="lax"
             )

@@ -14,6 +14,7 @@ import pytest
 from lxml import html
 
 from broker.model.session import SessionKind
+from tests.support.effort import cpu_at_most
 from tests.support.saml_idp import key_pair
 from tests.support.signin import (
     ACCOUNT,
@@ -102,6 +103,18 @@ async def test_a_forged_cookie_is_no_ones(world: SignInWorld, cookie: str) -> No
     raw = f"{COOKIE}={cookie}".encode()
     answer = await world.browser().get("/console/", headers={b"cookie": raw})  # type: ignore[dict-item]
     assert (answer.status_code, answer.headers["location"]) == (303, "/signin")
+
+
+@pytest.mark.parametrize("path", ["/signin", f"/signin/{ACCOUNT}", "/console/"])
+async def test_a_long_cookie_is_read_at_once(world: SignInWorld, path: str) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    value = '"' + "\\" * 50_000 + '"'
+    sent = "; ".join(f"{name}={each}" for name, each in browser.cookies.items())
+    raw = f"{sent}; broker-known={value}; broker-done={value}"
+    with cpu_at_most(1):
+        answer = await browser.get(path, headers={"cookie": raw})
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/console/credentials", "/console/sign-out"])

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.authn.attempts import counted_name
+from broker.console.cookies import find_values
 from broker.console.deps import ConsoleDeps
 from broker.sessions.keys import KeyringError
 from broker.sessions.vault import SealBrokenError
@@ -59,7 +60,8 @@ class KnownBrowsers:
 
     def find(self, request: Request) -> KnownBrowser | None:
         """Read the cookie; None when it is missing or not ours."""
-        text = request.cookies.get(self._name, "")
+        # Padding has it sent in quotation marks.
+        text = "".join(find_values(request, self._name)[-1:]).strip('"')
         if not 0 < len(text) <= _LONGEST:
             return None
         try:
