@@ -175,6 +175,7 @@ def prepare_keyring(path: Path, clock: Clock) -> str:
     Raises:
         KeyringError: UNREADABLE when the folder cannot be written.
     """
+    path = _file_of(path)
     keys = rules.new_key_set(clock.now(), random_bytes)
     name = fingerprint(keys)
     try:
@@ -186,6 +187,7 @@ def prepare_keyring(path: Path, clock: Clock) -> str:
 
 def settle_keyring(path: Path, name: str) -> None:
     """Move prepared keys into place, if there are any and the place is free."""
+    path = _file_of(path)
     # All starting workers may do this; they move the same keys.
     with suppress(FileNotFoundError):
         if not path.exists():
@@ -195,7 +197,12 @@ def settle_keyring(path: Path, name: str) -> None:
 
 def discard_keyring(path: Path, name: str) -> None:
     """Delete prepared keys for which no database was claimed."""
-    _prepared(path, name).unlink(missing_ok=True)
+    _prepared(_file_of(path), name).unlink(missing_ok=True)
+
+
+def _file_of(path: Path) -> Path:
+    """Where a change is written: a link to the keyring stays one."""
+    return Path(os.path.realpath(path))
 
 
 def _prepared(path: Path, name: str) -> Path:
@@ -280,6 +287,7 @@ def list_keys(
 def _change(
     path: Path, change: Callable[[SealingKeys], tuple[SealingKeys, SealingKey]]
 ) -> SealingKey:
+    path = _file_of(path)
     with _locked(path):
         keys, _ = _read(path)
         changed, entry = change(keys)

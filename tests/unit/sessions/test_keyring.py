@@ -15,9 +15,11 @@ from broker.sessions.keyring import (
     drop_key,
     list_keys,
     load_keyring,
+    prepare_keyring,
     require_fingerprint,
     revoke_key,
     rotate_keys,
+    settle_keyring,
 )
 from broker.sessions.keys import KeyKind, KeyringError, KeyringReason, KeyUse
 from tests.unit.sessions.conftest import FakeClock
@@ -207,6 +209,29 @@ def test_a_change_that_was_killed_does_not_stand_in_the_way(
 def test_a_change_keeps_the_file_private(keyring: Keyring, clock: FakeClock) -> None:
     rotate_keys(keyring.path, clock, KeyKind.SESSION)
     assert stat.S_IMODE(keyring.path.stat().st_mode) == 0o600
+
+
+def test_a_link_to_the_keyring_stays_a_link(
+    keyring: Keyring, tmp_path: Path, clock: FakeClock
+) -> None:
+    link = tmp_path / "linked" / "keyring.json"
+    link.parent.mkdir()
+    link.symlink_to(keyring.path)
+    rotated = rotate_keys(link, clock, KeyKind.SESSION)
+    assert link.is_symlink()
+    assert [entry.name for entry in link.parent.iterdir()] == [link.name]
+    clock.move(1)
+    assert opens(keyring, clock, rotated.number)
+
+
+def test_new_keys_come_where_a_link_leads(tmp_path: Path, clock: FakeClock) -> None:
+    link, file = tmp_path / "keyring.json", tmp_path / "safe" / "keyring.json"
+    file.parent.mkdir()
+    link.symlink_to(file)
+    name = prepare_keyring(link, clock)
+    settle_keyring(link, name)
+    assert link.is_symlink()
+    assert load_keyring(file, clock).fingerprint == name
 
 
 def test_a_rotated_storage_key_can_be_dropped(
