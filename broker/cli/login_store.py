@@ -136,8 +136,14 @@ def set_in_section(text: str, profile: str, settings: Mapping[str, str]) -> str:
     """Return a configuration's text with a profile's settings replaced.
 
     Raises:
-        ValidationError: The profile has credentials of another kind.
+        ValidationError: The profile has credentials of another kind, or a value would
+            make more than its line.
     """
+    for value in (profile, *settings.values()):
+        if not value.isprintable():  # no line breaks, of any kind
+            raise ValidationError(
+                f"{value!r} cannot be written to the AWS configuration."
+            )
     header = "[default]" if profile == "default" else f"[profile {profile}]"
     lines = text.splitlines()
     try:
@@ -197,7 +203,8 @@ def _write(path: Path, value: Mapping[str, object]) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Replace a file atomically, readable by its owner only."""
+    """Replace a file atomically, readable by its owner only; a link stays one."""
+    path = Path(os.path.realpath(path))
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
