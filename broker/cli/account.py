@@ -90,8 +90,8 @@ def root_key(
     account = AccountId(account_id)
 
     async def work(installation: "Installation") -> dict[str, str]:
-        await require_known(installation.stores.directory, account)
         async with installation.stores.directory.change(account) as change:
+            await require_known(change, account)
             await deactivate_root_keys(change, account)
             answer: dict[str, str] = {"AccountId": account}
             if new:
@@ -123,8 +123,8 @@ def delete(
         raise typer.BadParameter(f"pass --yes to delete {account} and everything in it")
 
     async def work(installation: "Installation") -> None:
-        await require_known(installation.stores.directory, account)
         async with installation.stores.directory.change(account) as change:
+            await require_known(change, account)
             await change.delete_account(account)
             await change.record(operator_entry("DeleteAccount", account).complete())
 

@@ -98,8 +98,8 @@ def join_token(
 
     async def work(services: Services) -> dict[str, Any]:
         owner = AccountId(account)
-        known = await require_known(services.stores.directory, owner)
         async with services.stores.directory.change(owner) as change:
+            known = await require_known(change, owner)
             found = await require_instance_profile(change, owner, profile)
             token, secret = await rules.create_join_token(
                 change,
@@ -193,8 +193,8 @@ def _change(
 ) -> None:
     async def work(services: Services) -> str:
         owner = AccountId(account)
-        await require_known(services.stores.directory, owner)
         async with services.stores.directory.change(owner) as change:
+            await require_known(change, owner)
             known = await rules.require_instance(change, owner, instance)
             return await apply(change, known, services)
 

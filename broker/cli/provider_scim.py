@@ -70,8 +70,8 @@ def scim_token(
     account = find_account(arn)
 
     async def work(installation: "Installation") -> dict[str, Any]:
-        known = await require_known(installation.stores.directory, account)
         async with installation.stores.directory.change(account) as change:
+            known = await require_known(change, account)
             provider = await require_provider(change, account, arn)
             provider_id = provider_id_of(provider)
             if revoke:

@@ -104,8 +104,8 @@ def set_definition(
 
     async def work(services: Services) -> str:
         owner = AccountId(account)
-        known = await require_known(services.stores.directory, owner)
         async with services.stores.directory.change(owner) as change:
+            known = await require_known(change, owner)
             if delete:
                 service = await rules.require_service(change, owner, name)
                 await change.delete_service(service)
@@ -138,8 +138,8 @@ def token(
 
     async def work(services: Services) -> dict[str, Any]:
         owner = AccountId(account)
-        known = await require_known(services.stores.directory, owner)
         async with services.stores.directory.change(owner) as change:
+            known = await require_known(change, owner)
             service = await rules.require_service(change, owner, name)
             if revoke:
                 await rules.delete_token(change, service, revoke)

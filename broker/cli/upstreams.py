@@ -93,9 +93,9 @@ def set_upstream(  # noqa: PLR0917  # a command's options
 
     async def work(services: Services) -> str:
         owner = AccountId(account)
-        known = await require_known(services.stores.directory, owner)
         now = services.clock.now().replace(microsecond=0)
         async with services.stores.directory.change(owner) as change:
+            known = await require_known(change, owner)
             if text:
                 made = await rules.put_upstream(change, known, name, text, now)
                 await _record(change, "PutUpstream", made, Definition=made.definition)

@@ -1,10 +1,14 @@
 import os
 import pwd
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from broker.errors import BrokerError
+from broker.model.account import AccountId
+from broker.stores.directory.sql import SqlChange, SqlDirectory
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 
@@ -146,6 +150,35 @@ def test_an_account_that_is_not_there_is_named(
 ) -> None:
     with pytest.raises(BrokerError, match="There is no account 999999999999"):
         cli("account", *words)
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("account", "root-key", ACCOUNT, "--new"),
+        ("account", "delete", ACCOUNT, "--yes"),
+        ("services", "set", "orders", "--account", ACCOUNT),
+        ("upstreams", "set", "aws", "--no-key", "--account", ACCOUNT),
+    ],
+)
+def test_an_account_that_is_deleted_meanwhile_gets_nothing_new(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    begin = SqlDirectory.change
+
+    @asynccontextmanager
+    async def begin_later(
+        directory: SqlDirectory, account: AccountId
+    ) -> AsyncIterator[SqlChange]:
+        async with begin(directory, account) as faster:
+            await faster.delete_account(account)
+        async with begin(directory, account) as change:
+            yield change
+
+    monkeypatch.setattr(SqlDirectory, "change", begin_later)
+    with pytest.raises(BrokerError, match=f"There is no account {ACCOUNT}"):
+        cli(*words)
 
 
 @pytest.mark.usefixtures("account")
