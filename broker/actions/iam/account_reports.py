@@ -132,6 +132,7 @@ async def _generate_report(
 ) -> GenerateCredentialReportResponse:
     if not isinstance(call.prepared, Report):
         return {"State": "COMPLETE"}
+    await require_account(call.change, call.account)
     await call.change.put_report(call.prepared)
     return {
         "State": "STARTED",

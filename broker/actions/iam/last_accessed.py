@@ -33,6 +33,7 @@ from broker.actions.types.iam import (
 )
 from broker.catalogue import find_service, service_prefixes
 from broker.errors import InvalidInput, NoSuchEntity
+from broker.identities.accounts import require_account
 from broker.identities.granted_services import granted_services
 from broker.identities.groups import require_group
 from broker.identities.managed_policies import (
@@ -103,6 +104,7 @@ async def _generate(
 ) -> GenerateServiceLastAccessedDetailsResponse:
     if not isinstance(call.prepared, Report):
         raise TypeError("the job was not prepared")
+    await require_account(call.change, call.account)
     await call.change.put_report(call.prepared)
     return {"JobId": call.prepared.report_id}
 
