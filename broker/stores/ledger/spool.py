@@ -5,6 +5,7 @@ taken over by the next one that starts. Bounded in bytes: a full spool refuses.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -100,8 +101,7 @@ class Spool:
             raise SpoolFullError("the audit spool is full")
         try:
             file = self._file or self._open()
-            file.write(data)
-            os.fsync(file.fileno())
+            _write_all(file, data)
         except OSError as error:
             if self._file is not None:
                 with contextlib.suppress(OSError):
@@ -111,10 +111,18 @@ class Spool:
 
     def _open(self) -> BinaryIO:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path = self._folder / _PATTERN.replace("*", uuid.uuid4().hex)
-        descriptor = os.open(
-            self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600
-        )
-        self._file = os.fdopen(descriptor, "ab", buffering=0)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        return self._file
+        while True:
+            path = self._folder / _PATTERN.replace("*", uuid.uuid4().hex)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
+            file = os.fdopen(os.open(path, flags, 0o600), "ab", buffering=0)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if path.exists():
+                self._path, self._file = path, file
+                return file
+            file.close()  # a process that just started took it for a dead one's
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    if file.write(data) < len(data):  # what a disk that fills up still took
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(file.fileno())

@@ -1,6 +1,8 @@
 """Audit records outlive the absence of the database, in a bounded file."""
 
+import fcntl
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -38,6 +40,43 @@ def test_a_full_spool_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
     spool.put([make_row("1")])
     with pytest.raises(SpoolFullError):
         spool.put([make_row("2"), make_row("3"), make_row("4")])
+    assert spool.rows() == [make_row("1")]
+    spool.close()
+
+
+def test_a_disk_that_fills_up_within_a_row_refuses_it(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.put([make_row("1")])
+    (path,) = tmp_path.iterdir()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The system writes what fits, and says so, as on a disk that is nearly full.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, limits[1]))
+    try:
+        with pytest.raises(SpoolFullError):
+            spool.put([make_row("2")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    spool.put([make_row("3")])
+    assert spool.rows() == [make_row("1"), make_row("3")]
+    spool.close()
+
+
+def test_a_file_that_was_taken_over_before_it_was_locked_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def lock(file: int, operation: int) -> None:
+        patched.undo()
+        Spool(tmp_path).adopt()
+        flock(file, operation)
+
+    spool = Spool(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", lock)
+        spool.put([make_row("1")])
+    (path,) = tmp_path.iterdir()
+    assert path.stat().st_size > 0
     assert spool.rows() == [make_row("1")]
     spool.close()
 
