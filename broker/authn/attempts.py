@@ -98,18 +98,16 @@ def limit_of_password(account: AccountId, holder: str) -> Limit:
 
 
 def limit_of_unknown_user(place: str, name: str) -> Limit:
-    """The limit for a name that no user has; ``place`` is the account as entered."""
-    return limit_of("user", place, counted_name(name, is_root=False))
+    """The limit for a name that no user has, in whatever case.
+
+    ``place`` is the account as entered.
+    """
+    return limit_of("user", place, f"user/{name.lower()}")
 
 
 def limit_of_factors(account: AccountId, holder: str) -> Limit:
     """The limit of the second factors of a user, or of the root, by unique id."""
     return limit_of("factor", account, holder)
-
-
-def counted_name(name: str, *, is_root: bool) -> str:
-    """A user name regardless of case, or the root user."""
-    return "root" if is_root else f"user/{name.lower()}"
 
 
 class _AttemptQueue:

@@ -13,7 +13,6 @@ from datetime import timedelta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.authn.attempts import counted_name
 from broker.console.cookies import find_values
 from broker.console.deps import ConsoleDeps
 from broker.sessions.keys import KeyringError
@@ -43,11 +42,6 @@ class KnownBrowser:
     user_id: str = ""
     way: str = ""
     id: str = ""
-
-    @property
-    def who(self) -> str:
-        """The user's name, in the form that `broker.authn.attempts` counts."""
-        return counted_name(self.name, is_root=not self.name)
 
 
 class KnownBrowsers:

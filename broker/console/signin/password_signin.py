@@ -18,7 +18,6 @@ from starlette.responses import Response
 
 from broker.authn.attempts import (
     Limit,
-    counted_name,
     limit_of,
     limit_of_address,
     limit_of_password,
@@ -148,16 +147,18 @@ class PasswordSignIn:
         if account is None:
             return [*limits, limit_of_unknown_user(fields.place, fields.name)]
         number = account.account_id
-        who = counted_name(fields.name, is_root=fields.is_root)
+        holder = number if fields.is_root else user.user_id if user else ""
         known = self._context.known.find(request)
         if (
             known is not None
             and known.id
-            and (known.account, known.who) == (number, who)
+            and holder
+            # By id: another user may have the name by now.
+            and (known.account, known.user_id) == (number, holder)
         ):
             # By what is sealed in the cookie: its text can be written in many ways,
             # and is new whenever another way in is chosen.
-            return [*limits, limit_of("browser", number, who, known.id)]
+            return [*limits, limit_of("browser", number, holder, known.id)]
         if user is not None:
             return [*limits, limit_of_password(number, user.user_id)]
         if fields.is_root:

@@ -580,6 +580,20 @@ async def test_a_known_browser_is_not_closed_by_guesses_from_elsewhere(
     assert (await send_password(known)).status_code == 429
 
 
+async def test_a_browser_is_not_known_for_another_user_of_the_name(
+    world: SignInWorld,
+) -> None:
+    before, after = await create_user(world), await create_user(world, "ben")
+    known = world.browser()
+    await send_password(known, remember="yes")
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.update_user(replace(before, name="anna"))
+        await change.update_user(replace(after, name="ann"))
+    for _ in range(PER_USER):
+        await send_password(known, password="wrong")
+    assert (await send_password(world.browser())).status_code == 429
+
+
 async def test_right_passwords_do_not_count(world: SignInWorld) -> None:
     await create_user(world)
     for _ in range(PER_USER + 1):
