@@ -206,11 +206,13 @@ def rotate(
 ) -> tuple[SealingKeys, SealingKey]:
     """Add a key that opens at once and seals after a minute.
 
-    The secrets of refused session keys are deleted.
+    The secrets of session keys that have ended are deleted.
     """
     swept = [
         replace(e, state=KeyState.DROPPED, secret=None)
-        if e.kind is KeyKind.SESSION and _is_over(keys.refused_from(e, skew), now)
+        if e.kind is KeyKind.SESSION
+        and e.state is KeyState.ACTIVE
+        and _is_over(keys.refused_from(e, skew), now)
         else e
         for e in keys.entries
     ]

@@ -119,6 +119,16 @@ def test_a_clock_behind_the_keyrings_birth_still_finds_a_key(born: SealingKeys) 
     assert number_sealing(born, KeyKind.SESSION, NOW - timedelta(seconds=5)) == 1
 
 
+def test_a_revoked_key_is_still_called_so_after_a_rotation(
+    born: SealingKeys, counting: Callable[[int], bytes]
+) -> None:
+    revoked, _ = revoke(born, 1, NOW, counting)
+    rotated, _ = rotate(revoked, KeyKind.SESSION, NOW, SKEW, counting)
+    entry = rotated.find(1)
+    assert entry is not None
+    assert entry.state is KeyState.REVOKED
+
+
 def test_rotation_erases_session_keys_that_are_over(
     born: SealingKeys, counting: RandomBytes
 ) -> None:
