@@ -8,6 +8,7 @@ from typing import cast
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
+from broker.actions.iam.holders import find_user
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.actions.types.iam import (
     AccessKey,
@@ -22,11 +23,9 @@ from broker.actions.types.iam import (
 from broker.errors import InvalidInput
 from broker.identities import access_keys
 from broker.identities.accounts import require_account
-from broker.identities.users import require_user
 from broker.model import entities
 from broker.model.request import Given
 from broker.model.sealing import Sealer
-from broker.stores.directory.port.users import UserReader
 
 
 def access_key_actions(sealer: Sealer) -> tuple[Action, ...]:
@@ -36,7 +35,7 @@ def access_key_actions(sealer: Sealer) -> tuple[Action, ...]:
         given: CreateAccessKeyRequest, call: Call
     ) -> CreateAccessKeyResponse:
         account = await require_account(call.change, call.account)
-        user = await _find_owner(given, call, call.change)
+        user = await find_user(given, call, call.change)
         key, secret = await access_keys.create_access_key(
             call.change,
             account,
@@ -61,7 +60,7 @@ def access_key_actions(sealer: Sealer) -> tuple[Action, ...]:
 async def _list_keys(
     given: ListAccessKeysRequest, call: Call
 ) -> ListAccessKeysResponse:
-    user = await _find_owner(given, call, call.directory)
+    user = await find_user(given, call, call.directory)
     keys = await call.directory.list_access_keys(
         call.account, user.user_id if user else None
     )
@@ -85,18 +84,8 @@ async def _delete_key(given: DeleteAccessKeyRequest, call: Call) -> None:
     await call.change.delete_access_key(await _require_key(given, call))
 
 
-async def _find_owner(
-    given: Given, call: Call, directory: UserReader
-) -> entities.User | None:
-    """The user whose keys a request is about; None for the account's root."""
-    name = on.own_name(given, call)
-    if name is None:
-        return None
-    return await require_user(directory, call.account, name)
-
-
 async def _require_key(given: Given, call: Call) -> entities.AccessKey:
-    user = await _find_owner(given, call, call.change)
+    user = await find_user(given, call, call.change)
     return await access_keys.require_access_key(
         call.change,
         call.account,

@@ -1,10 +1,14 @@
-"""Holders of credentials: users, or the account's root."""
+"""Holders of credentials: users, or the account's root.
+
+A caller who names no user is found by their unique id: another may have got their name
+since the request was permitted.
+"""
 
 from dataclasses import dataclass
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
-from broker.identities.users import require_user
+from broker.identities.users import missing_user, require_user
 from broker.model.account import AccountId
 from broker.model.entities import User
 from broker.model.request import Given
@@ -24,8 +28,8 @@ class Holder:
         return {} if self.user is None else {"UserName": self.user.name}
 
 
-async def find_holder(given: Given, call: Call, directory: UserReader) -> Holder:
-    """The user that a request names, or the caller when it names none.
+async def find_user(given: Given, call: Call, directory: UserReader) -> User | None:
+    """The user that a request names, or who calls when it names none; None for root.
 
     Raises:
         NoSuchEntity: there is no such user.
@@ -33,9 +37,29 @@ async def find_holder(given: Given, call: Call, directory: UserReader) -> Holder
     """
     name = on.own_name(given, call)
     if name is None:
-        return Holder(call.account, None)
-    user = await require_user(directory, call.account, name)
-    return Holder(user.user_id, user)
+        return None
+    if "UserName" in given:
+        return await require_user(directory, call.account, name)
+    return await require_caller(call, directory)
+
+
+async def require_caller(call: Call, directory: UserReader) -> User:
+    """The user who calls.
+
+    Raises:
+        NoSuchEntity: the user was deleted meanwhile.
+    """
+    principal = call.caller.principal
+    user = await directory.find_user_by_id(call.account, principal.unique_id)
+    if user is None:
+        raise missing_user(principal.username or "")
+    return user
+
+
+async def find_holder(given: Given, call: Call, directory: UserReader) -> Holder:
+    """The same, as the holder of credentials."""
+    user = await find_user(given, call, directory)
+    return Holder(call.account if user is None else user.user_id, user)
 
 
 async def read_holder(

@@ -11,6 +11,7 @@ from typing import cast
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, change, granted_if, read
+from broker.actions.iam.holders import find_user, require_caller
 from broker.actions.types.iam import (
     ChangePasswordRequest,
     CreateLoginProfileRequest,
@@ -43,7 +44,6 @@ from broker.identities.password_policy import (
 from broker.identities.password_policy import PasswordPolicy as PasswordPolicyMembers
 from broker.identities.passwords import Passwords, PasswordSealer
 from broker.identities.root_password import end_root_sign_in, require_root_password
-from broker.identities.users import require_user
 from broker.model import entities
 from broker.model.principal import PrincipalType
 from broker.model.request import Given
@@ -246,7 +246,8 @@ async def _self(_given: Given, call: Call) -> ActionTarget:
 
 
 async def _require_self(call: Call, directory: UserReader) -> entities.User:
-    return await require_user(directory, call.account, _own_name(call))
+    _own_name(call)
+    return await require_caller(call, directory)
 
 
 def _own_name(call: Call) -> str:
@@ -282,10 +283,10 @@ async def _refuse_root_password(given: CreateLoginProfileRequest, call: Call) ->
 async def _require_owner(
     given: Given, call: Call, directory: UserReader
 ) -> entities.User:
-    name = on.own_name(given, call)
-    if name is None:
+    user = await find_user(given, call, directory)
+    if user is None:
         raise ValidationError("Must specify userName when calling as the root user.")
-    return await require_user(directory, call.account, name)
+    return user
 
 
 def _prepared(call: Call) -> login_profiles.PreparedPassword:

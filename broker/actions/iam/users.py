@@ -6,6 +6,7 @@ from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
+from broker.actions.iam.holders import find_user
 from broker.actions.iam.last_used import password_last_used
 from broker.actions.iam.paging import page_request, stored_page, truncation
 from broker.actions.types.iam import (
@@ -39,10 +40,9 @@ async def _create_user(given: CreateUserRequest, call: Call) -> CreateUserRespon
 
 
 async def _get_user(given: GetUserRequest, call: Call) -> GetUserResponse:
-    name = on.own_name(given, call)
-    if name is None:
+    user = await find_user(given, call, call.directory)
+    if user is None:
         return {"User": await _root(call)}
-    user = await users.require_user(call.directory, call.account, name)
     used = await password_last_used(call.directory, call.account, [user.user_id])
     return {"User": views.got_user(user, used.get(user.user_id))}
 

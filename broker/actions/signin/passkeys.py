@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 from broker.actions.action import Action, Call, Needs
 from broker.actions.iam import targets as on
 from broker.actions.iam.factors import require_shown_factor
+from broker.actions.iam.holders import require_caller
 from broker.actions.signin.passkey_ceremonies import (
     Ceremony,
     PasskeyCeremonies,
@@ -26,7 +27,6 @@ from broker.identities.passkeys import (
     register_passkey,
     require_room,
 )
-from broker.identities.users import require_user
 from broker.model.principal import PrincipalType
 from broker.model.request import Given
 from broker.model.session import SessionKind
@@ -139,11 +139,11 @@ async def _register(_given: Given, call: Call) -> Mapping[str, Any]:
     if not isinstance(prepared, _Registration):
         raise TypeError("the passkey was not verified")
     await require_shown_factor(call.caller.principal.unique_id, call)
-    name = call.caller.principal.username
+    is_user = call.caller.principal.type is PrincipalType.USER
     passkey = await register_passkey(
         call.change,
         await require_account(call.change, call.account),
-        None if name is None else await require_user(call.change, call.account, name),
+        await require_caller(call, call.change) if is_user else None,
         name=prepared.name,
         credential=prepared.credential,
         now=call.now.replace(microsecond=0),

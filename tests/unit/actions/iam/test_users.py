@@ -78,6 +78,20 @@ async def test_a_rename_keeps_the_unique_id_and_all_that_is_owned(iam: Iam) -> N
         await iam("UpdateUser", UserName="x", NewUserName="y")
 
 
+async def test_a_caller_who_was_renamed_meanwhile_is_not_whoever_has_the_name(
+    iam: Iam,
+) -> None:
+    await iam("CreateUser", UserName="ann")
+    ann = await user_caller(iam, "ann")
+    await iam("UpdateUser", UserName="ann", NewUserName="anna")
+    await iam("CreateUser", UserName="ann")
+    assert (await ann("CreateAccessKey"))["AccessKey"]["UserName"] == "anna"
+    assert (await ann("GetUser"))["User"]["UserName"] == "anna"
+    for user in ("ann", "anna"):
+        keys = (await iam("ListAccessKeys", UserName=user))["AccessKeyMetadata"]
+        assert len(keys) == (user == "anna")
+
+
 async def test_without_a_name_the_caller_is_meant(iam: Iam) -> None:
     root = (await iam("GetUser"))["User"]
     assert root["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
