@@ -32,9 +32,20 @@ STS_VERSION = "2011-06-15"
 _ANSWER_BYTES_MAX = 262_144
 _TIMEOUT_SECONDS = 5.0
 ANSWER_SECONDS = 20.0
-"""Until a whole answer is there, whatever comes meanwhile."""
+"""For the whole answer, however slowly its bytes arrive."""
 
 _CUT_AGAIN_SECONDS = 0.5
+
+UNEXPECTED = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+"""What reading JSON of an unexpected shape raises: it lacks a member, has one of another
+type, or is nested too deeply."""
 
 _OK = 200
 _SERVER_ERROR = 500
@@ -120,13 +131,7 @@ class BrokerApi:
                 return document[f"{action}Response"].get(f"{action}Result") or {}
             error = document["Error"]
             code, message = str(error["Code"]), str(error.get("Message") or "")
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-        ) as error:
+        except UNEXPECTED as error:
             raise BrokerAwayError(
                 f"{self.authority} answered {status}, but not as a broker does"
             ) from error
@@ -211,7 +216,7 @@ class BrokerApi:
 
 @contextlib.contextmanager
 def cut_after(connection: HTTPConnection, seconds: float) -> Iterator[None]:
-    """End what is done on a connection when the time is up.
+    """Cut a connection when the time is up.
 
     Its own timeout is that of each byte: who sends one now and then would hold it for
     ever.

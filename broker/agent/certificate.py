@@ -23,7 +23,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from broker.agent.broker_api import BrokerApi, BrokerAwayError, BrokerRefusedError
+from broker.agent.broker_api import (
+    UNEXPECTED,
+    BrokerApi,
+    BrokerAwayError,
+    BrokerRefusedError,
+)
 from broker.agent.configuration import AgentSettings, IdentitySettings
 from broker.agent.credentials import Credentials, Grant
 from broker.agent.identity import ROLE_SECONDS, IdentityUnusableError, grant_of_role
@@ -172,13 +177,7 @@ def _credentials(api: BrokerApi, status: int, kind: str, answer: bytes) -> Crede
                 api.now(),
             )
         message = str(document.get("message") or "")
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except UNEXPECTED as error:
         raise BrokerAwayError(
             f"{api.authority} answered {status}, but not as a broker does"
         ) from error

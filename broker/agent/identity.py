@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.agent.broker_api import (
     STS_VERSION,
+    UNEXPECTED,
     AccessKey,
     BrokerApi,
     BrokerAwayError,
@@ -419,7 +420,7 @@ def _grant(answer: Mapping[str, Any]) -> Grant:
             association_id=str(found.get("AssociationId") or ""),
             poll_seconds=_poll_seconds(found),
         )
-    except (ValueError, TypeError, LookupError, OverflowError) as error:
+    except UNEXPECTED as error:
         raise BrokerAwayError("the answer is not about an instance") from error
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from broker.agent.broker_api import (
+    UNEXPECTED,
     BrokerAwayError,
     BrokerRefusedError,
     cut_after,
@@ -135,14 +136,7 @@ def _ask_agent(settings: AgentSettings) -> Credentials | None:
             if response.status == _OK:
                 given = {**found, "SessionToken": found["Token"]}
                 return Credentials.of(given, datetime.now(UTC))
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            RecursionError,
-            HTTPException,
-        ):
+        except (OSError, HTTPException, *UNEXPECTED):
             continue
         finally:
             connection.close()

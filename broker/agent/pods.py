@@ -25,6 +25,7 @@ from typing import Any
 
 from broker.agent.broker_api import (
     STS_VERSION,
+    UNEXPECTED,
     BrokerApi,
     BrokerAwayError,
     BrokerRefusedError,
@@ -130,7 +131,7 @@ class PodEndpoint:
             )
         try:
             given = json.loads(request.body)["token"]
-        except (ValueError, LookupError, TypeError, RecursionError):
+        except UNEXPECTED:
             given = None
         if not isinstance(given, str):
             return _error(400, "InvalidRequestException", "Give a token.")
@@ -265,14 +266,7 @@ def read_unverified_pod(token: str) -> UnverifiedPod:
         subject = _SUBJECT.fullmatch(claims["sub"])
         audience, expires_at = claims["aud"], float(claims["exp"])
         pod = claims.get("kubernetes.io", {}).get("pod", {}).get("name", "pod")
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
+    except UNEXPECTED as error:
         raise refused from error
     if subject is None:
         raise refused

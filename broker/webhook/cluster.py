@@ -11,7 +11,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from broker.agent.broker_api import cut_after
+from broker.agent.broker_api import UNEXPECTED, cut_after
 
 _TIMEOUT_SECONDS = 3.0
 _ANSWER_SECONDS = 9.0
@@ -102,13 +102,7 @@ class ServiceAccounts:
         try:
             found = json.loads(body)["metadata"].get("annotations") or {}
             return {str(key): str(value) for key, value in found.items()}
-        except (
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-        ) as error:
+        except UNEXPECTED as error:
             raise ClusterAwayError("the API server's answer is unknown") from error
 
     def _connect(self) -> HTTPConnection:
