@@ -1,14 +1,11 @@
 import os
 import pwd
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from broker.errors import BrokerError
-from broker.model.account import AccountId
-from broker.stores.directory.sql import SqlChange, SqlDirectory
+from tests.support.deleted_meanwhile import delete_first
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 
@@ -165,18 +162,7 @@ def test_an_account_that_is_not_there_is_named(
 def test_an_account_that_is_deleted_meanwhile_gets_nothing_new(
     cli: CommandLine, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
-    begin = SqlDirectory.change
-
-    @asynccontextmanager
-    async def begin_later(
-        directory: SqlDirectory, account: AccountId
-    ) -> AsyncIterator[SqlChange]:
-        async with begin(directory, account) as faster:
-            await faster.delete_account(account)
-        async with begin(directory, account) as change:
-            yield change
-
-    monkeypatch.setattr(SqlDirectory, "change", begin_later)
+    delete_first(monkeypatch)
     with pytest.raises(BrokerError, match=f"There is no account {ACCOUNT}"):
         cli(*words)
 

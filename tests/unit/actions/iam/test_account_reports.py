@@ -1,16 +1,13 @@
 """What an account's summary says, and when no report is kept."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from broker.errors import InvalidClientTokenId
 from broker.identities.limits import Quota
-from broker.model.account import AccountId
-from broker.stores.directory.sql import SqlChange, SqlDirectory
 from tests.support.certificates import server_certificate
+from tests.support.deleted_meanwhile import delete_first
 from tests.support.iam import ACCOUNT, NOW, Iam, policy, set_quotas
 
 
@@ -81,17 +78,6 @@ async def test_a_report_on_an_account_that_is_deleted_meanwhile_is_not_kept(
     iam: Iam, monkeypatch: pytest.MonkeyPatch, name: str, given: dict[str, Any]
 ) -> None:
     await iam("CreateUser", UserName="U")
-    begin = SqlDirectory.change
-
-    @asynccontextmanager
-    async def begin_later(
-        directory: SqlDirectory, account: AccountId
-    ) -> AsyncIterator[SqlChange]:
-        async with begin(directory, account) as faster:
-            await faster.delete_account(account)
-        async with begin(directory, account) as change:
-            yield change
-
-    monkeypatch.setattr(SqlDirectory, "change", begin_later)
+    delete_first(monkeypatch)
     with pytest.raises(InvalidClientTokenId):
         await iam(name, **given)
