@@ -141,7 +141,7 @@ async def _save(visit: Visit, editor: PolicyEditor, arn: str) -> Response:
     if dropped:
 
         async def fits(call: Call) -> None:
-            """The version must not go for one that is refused."""
+            """Keep the old version if the new document would be refused."""
             await first(call)
             check_document(
                 await require_account(call.change, call.account), editor.policy()
@@ -162,9 +162,9 @@ async def _save(visit: Visit, editor: PolicyEditor, arn: str) -> Response:
 
 
 def _base(policy: Mapping[str, Any]) -> str:
-    """What the editing started from: a version, and of which policy.
+    """What the editing started from: a version and the policy's unique id.
 
-    A deleted policy's name may be taken by another, whose versions count anew.
+    A new policy may have the name of a deleted one, and its versions start at v1 again.
     """
     return f"{policy['DefaultVersionId']} {policy['PolicyId']}"
 

@@ -78,7 +78,7 @@ async def _groups(visit: Visit) -> Response:
 
 
 async def _tags(visit: Visit) -> Response:
-    """``/console/users/tags``: a POST changes what its page's tags were."""
+    """``/console/users/tags``: a POST writes what was changed on the page."""
     name = visit.form.require("name")
     if visit.posted:
         with visit.attempt():

@@ -1,16 +1,16 @@
-"""The broker's time of day, and seconds that pass whatever is done to a clock."""
+"""The broker's time of day, and a count of seconds that ignores clock changes."""
 
 import time
 from datetime import UTC, datetime
 
 CLOCK_SECONDS = 30
-"""A smaller difference between two clocks is the network's."""
+"""Smaller differences between two clocks are put down to the network."""
 
 _COUNTER = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def count_seconds() -> float:
-    """Seconds since some time; they are counted while the machine sleeps, too."""
+    """Seconds since an arbitrary start, including those the machine was asleep."""
     return time.clock_gettime(_COUNTER)
 
 
@@ -27,10 +27,10 @@ class BrokerClock:
         """How far the broker's clock is ahead of this machine's."""
 
         self._told: tuple[float, float] | None = None
-        """The time of the last answer, and what was counted then."""
+        """The time in the last answer, and the count of seconds when it came."""
 
     def note(self, broker_time: float) -> None:
-        """An answer came just now that has this time (seconds since 1970)."""
+        """Take the time (seconds since 1970) from an answer that has just arrived."""
         offset = broker_time - time.time()
         self.offset_seconds = offset if abs(offset) > CLOCK_SECONDS else 0.0
         self._told = (time.time() + self.offset_seconds, count_seconds())

@@ -80,7 +80,7 @@ class Grant:
 
 
 def _printable(text: str) -> str:
-    """A word that fits into a header, and on a line of a file."""
+    """The text, if it can stand in a header and on a line of a file."""
     if not _PRINTABLE.fullmatch(text):
         raise ValueError("it has characters that credentials never have")
     return text

@@ -167,7 +167,7 @@ class Keeper:
                 return  # replaced meanwhile
             self._take(grant)
             if is_refused:
-                # What is still in a file is of an earlier start.
+                # A file may still have credentials from before a restart.
                 self._on_change(None)
         for delivery in tuple(self._renew_at):
             if self.grant is None or not self.grant.role_name:

@@ -57,7 +57,7 @@ class CredentialsFile:
         self._fault = fault
 
     def retry(self) -> None:
-        """Do again what failed, a full disk for example."""
+        """Repeat a write that failed, on a full disk for example."""
         if self._fault:
             self.put(self._found)
 

@@ -113,7 +113,7 @@ class DecisionLog:
         try:
             await self._auditor.append(entry)
         except ServiceUnavailable:
-            # What it would have told of is refused, and a first use when it comes again.
+            # The call is refused, so its next use will be the first one.
             self._first_uses.clear()
             raise
 

@@ -265,7 +265,7 @@ class CertificateScheme:
 
 
 def _digest(headers: Mapping[bytes, bytes]) -> bytes:
-    """Of the certificates in a request's headers, as they came."""
+    """The digest of the certificates in a request's headers, byte for byte."""
     leaf = headers.get(CERTIFICATE_HEADER, b"")
     chain = headers.get(CHAIN_HEADER, b"")
     return hashlib.sha256(b"%d %b%b" % (len(leaf), leaf, chain)).digest()

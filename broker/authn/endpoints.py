@@ -49,7 +49,7 @@ class Endpoints:
         return self.locate(raw)[0]
 
     def locate(self, raw: RawRequest) -> tuple[str, bool]:
-        """That region, and whether the endpoint is the one of all regions."""
+        """That region, and whether this is the global endpoint."""
         fixed = self._find_fixed(raw)
         if fixed == "":
             return GLOBAL_REGION, True

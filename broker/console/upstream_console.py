@@ -55,7 +55,7 @@ class UpstreamSession:
         )
 
     def console_seconds(self, requested: int, now: datetime) -> int:
-        """How long its console session may last at the upstream: as one here.
+        """How long its console session may last at the upstream: as long as one here.
 
         Raises:
             ValidationError: that cannot be requested.

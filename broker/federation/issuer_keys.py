@@ -404,7 +404,7 @@ class IssuerKeys:
         age = self._clock.now().timestamp() - fetched_at
         newer = fetched_at > slot.fetched_at
         if not newer and not -COOL_DOWN_SECONDS < age < COOL_DOWN_SECONDS:
-            return None  # whoever waits for another worker looks many times
+            return None  # unchanged since a waiting caller last looked
         shared = await _parse(data), fetched_at
         will_do = newer and (kid is None or kid in shared[0].keys)
         # One from the future was made before the clock was set back; its age is

@@ -323,7 +323,7 @@ class _Pool:
         self._connections = outbound.pool(account=account, max_bytes=ANSWER_BYTES_MAX)
 
     async def ask(self, request: httpx2.Request) -> httpx2.Response:
-        """The whole answer: no client is around it, for cookies or redirects."""
+        """The whole answer; no HTTP client keeps cookies or follows redirects."""
         answer = await self._connections.handle_async_request(request)
         try:
             await answer.aread()
@@ -399,7 +399,7 @@ def _parse(answer: httpx2.Response, operation: str = "") -> dict[str, Any]:
 
 
 def _fault(found: Mapping[str, Any]) -> tuple[str, str]:
-    """Code and message of an error; no code if it is not an operation's.
+    """The code and message of an error; no code if no operation sent it.
 
     A gateway's page has an element of any name anywhere, even inside of these.
     """

@@ -279,7 +279,7 @@ def missing_version(arn: str, version_id: str) -> NoSuchEntity:
 
 
 def check_document(account: Account, document: str) -> None:
-    """Check the document of a version to be.
+    """Check the document of a new version.
 
     Raises:
         MalformedPolicyDocument: the document is refused.

@@ -219,8 +219,8 @@ def sign(
 
 @lru_cache(_LOADED_KEYS)
 def _load(der: bytes) -> _PrivateKey:
-    # An RSA key computes at its first signature what saves the others half their time.
-    # Who asks has just opened the sealed key: a storage key that is gone opens none.
+    # An RSA key's first signature computes what halves the cost of the later ones. The
+    # caller has just opened the sealed key, so a lost storage key still stops signing.
     private = serialization.load_der_private_key(
         der, None, unsafe_skip_rsa_key_validation=True
     )

@@ -120,7 +120,7 @@ class UpstreamIssuer:
         return result, minted
 
     async def _require_live(self, made: Session) -> None:
-        """Hand out nothing that was revoked meanwhile: nothing here ends it later."""
+        """Hand out nothing that was revoked meanwhile: the broker cannot end it later."""
         try:
             role = await self._fresh.find_role_by_id(made.account, made.principal_id)
             why = await find_end(trace(made), self._fresh)

@@ -93,7 +93,7 @@ async def revoke_for_good(
     now: datetime,
     reason: str = "",
 ) -> None:
-    """End every session of a target that is gone and never comes back, like a machine.
+    """End every session of a target that is gone for good, such as a machine.
 
     That includes those which are being issued right now, by this worker or by one that
     does not know of the end yet, and those of a worker whose clock is ahead. ``target``

@@ -57,7 +57,7 @@ async def require_caller(call: Call, directory: UserReader) -> User:
 
 
 async def find_holder(given: Given, call: Call, directory: UserReader) -> Holder:
-    """The same, as the holder of credentials."""
+    """The same user or root, as a holder of credentials."""
     user = await find_user(given, call, directory)
     return Holder(call.account if user is None else user.user_id, user)
 

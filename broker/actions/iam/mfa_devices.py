@@ -46,7 +46,8 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
         device = await call.directory.find_mfa_device(call.account, serial)
         named = await find_holder(given, call, call.directory)
         if device is None or device.user_id not in {None, named.holder_id}:
-            return  # refused whatever the codes: nobody locks out its owner with them
+            # The call will be refused; its codes must not lock out the device's owner.
+            return
         holder = device.user_id or call.caller.principal.unique_id or ""
         limits = [limit_of_factors(call.account, holder)]
         with suppress(InvalidAuthenticationCode), _seeds():

@@ -103,7 +103,7 @@ async def _delete(given: Given, call: Call) -> None:
     check_version(given, user.version)
     note(call, UserName=user.user_name)
     await end_person(terms, call, user)
-    # Nobody gets this id again.
+    # The id is never reused.
     await revoke_for_good(
         call.change,
         account=call.account,

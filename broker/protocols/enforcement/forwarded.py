@@ -172,7 +172,7 @@ def _overrides_method(query: bytes) -> bool:
     """Whether a parameter, as programs read it, turns a POST into something else."""
     whole = unquote_to_bytes(query).translate(_LIKE_UNDERSCORES).lower()
     if _METHOD_PARAMETER not in whole:
-        return False  # as mostly: without a look at each of thousands
+        return False  # the usual case, decided without splitting the query
     for piece in _SEPARATORS.split(query):
         name, _, value = piece.partition(b"=")
         read = unquote_to_bytes(name.replace(b"+", b" ")).lstrip(b" ")

@@ -161,7 +161,7 @@ def apply_user_patch(patch: PatchOp[User], user: User) -> User:
 
 
 def apply_group_patch(patch: PatchOp[Group], group: Group) -> Group:
-    """The group after what of a patch is not about its members.
+    """The group after the parts of a patch that do not concern its members.
 
     Raises:
         ScimRejected: the patch does not fit the group, or names members in a way that

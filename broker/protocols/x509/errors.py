@@ -10,8 +10,8 @@ UNREADABLE = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-"""What reading a certificate or a list raises that somebody else made, each part when it
-is first read."""
+"""What reading a foreign certificate or revocation list raises. Parts are parsed when they
+are first read."""
 
 
 class CertificateRejected(Exception):
