@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SECTIONS = (
     "Highlights",
+    "Upgrading",
     "Added",
     "Changed",
     "Deprecated",
@@ -21,7 +22,7 @@ SECTIONS = (
     "Fixed",
     "Security",
 )
-"""In this order; see https://keepachangelog.com/en/1.1.0/."""
+"""In this order; most are those of https://keepachangelog.com/en/1.1.0/."""
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-(?:alpha|beta|rc)\.\d+)?")
 _UNRELEASED = "## [Unreleased]\n"

@@ -47,7 +47,7 @@ async def open_installation(
 
     Raises:
         SettingsError: there is no data folder.
-        StoreUnavailableError, SchemaTooNewError: the stores.
+        StoreUnavailableError, SchemaRevisionError: the stores.
         KeyringError: the keyring is missing, unsafe or another database's.
     """
     clock = clock or SystemClock()

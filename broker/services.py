@@ -184,7 +184,7 @@ async def open_services(
 
     Raises:
         SettingsError: there is no data folder.
-        StoreUnavailableError, SchemaTooNewError: the stores.
+        StoreUnavailableError, SchemaRevisionError: the stores.
         KeyringError: the keyring is missing, unsafe or another database's.
     """
     async with contextlib.AsyncExitStack() as stack:

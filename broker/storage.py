@@ -61,7 +61,7 @@ async def open_stores(
     Raises:
         StoreUrlError: an address cannot be used; the text shows no secret.
         StoreUnavailableError: the database is away.
-        SchemaTooNewError: a newer version has migrated the database.
+        SchemaRevisionError: another version must be started.
     """
     location = parse_database_url(database_url)
     redis = parse_redis_url(redis_url) if redis_url else None

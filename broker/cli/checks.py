@@ -3,7 +3,7 @@
 import re
 import stat
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 
 from sqlalchemy import text
@@ -12,18 +12,17 @@ from broker.authn.endpoints import GLOBAL_REGION, find_fixed_region
 from broker.cli.findings import Finding, good, problem, warning
 from broker.clock import Clock
 from broker.identities.outbound import find_outbound
-from broker.migrations import HEAD, SchemaTooNewError, find_revision
+from broker.migrations import HEAD, SchemaRevisionError, find_revision
 from broker.model.audit import AuditFilter
 from broker.model.entities import KeyStatus
 from broker.model.page import PageRequest
 from broker.sessions.keyring import list_keys, load_keyring, require_fingerprint
-from broker.sessions.keys import LONGEST_SESSION, KeyringError, KeyState, KeyUse
+from broker.sessions.keys import KeyringError, KeyState, KeyUse
 from broker.settings import Settings
 from broker.storage import Stores
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.installation import (
     DEMO_MARK,
-    LINEAGE_MARK,
     Installation,
     read_installation,
 )
@@ -115,8 +114,8 @@ async def check_database(settings: Settings) -> list[Finding]:
         revision = await find_revision(parse_database_url(settings.database))
     except StoreUrlError as error:
         return [problem("database", str(error), "fix BROKER_DATABASE_URL")]
-    except SchemaTooNewError as error:
-        return [problem("database", str(error), "start the newer version")]
+    except SchemaRevisionError as error:
+        return [problem("database", str(error), "make a backup before you do")]
     except StoreUnavailableError as error:
         return [
             problem(
@@ -156,26 +155,6 @@ def _check_room(settings: Settings) -> list[Finding]:
             f"{wasted // 1_000_000} MB of {size // 1_000_000} MB are free, and the file"
             " cannot release them",
             "rewrite it once, see docs/operating.md, When something fails",
-        )
-    ]
-
-
-async def check_sessions(stores: Stores, clock: Clock) -> list[Finding]:
-    """Report how long sessions without their full lineage may exist."""
-    now = clock.now()
-    installation = await read_installation(stores.database, now=now)
-    since = installation.marks.get(LINEAGE_MARK)
-    if not isinstance(since, int):
-        return []
-    until = datetime.fromtimestamp(since, UTC) + LONGEST_SESSION
-    if until <= now:
-        return []
-    return [
-        good(
-            "sessions",
-            "tokens of the previous version are accepted until they expire, by"
-            f" {until:%Y-%m-%d %H:%M} UTC at the latest; their lineage has one"
-            " generation only",
         )
     ]
 

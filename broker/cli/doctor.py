@@ -15,7 +15,6 @@ from broker.cli.checks import (
     check_database,
     check_issuers,
     check_keyring,
-    check_sessions,
     check_settings,
 )
 from broker.cli.directory_checks import check_directories
@@ -93,7 +92,6 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
             *await check_cache(settings, stores),
             *await check_keyring(settings, stores, clock),
             *await check_sealed_values(settings, stores, clock),
-            *await check_sessions(stores, clock),
             *await check_clock(stores, clock),
             *await check_accounts(stores),
             *await check_issuers(stores, clock),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HEAD = "0013"
 """The newest revision; a test compares it with the folder."""
 
-_KNOWN = frozenset({f"{number:04}" for number in range(1, int(HEAD) + 1)})
+_OLDEST = "0013"
 _LOCK_SUFFIX = "-migrate"
 # Any number will do as long as every broker takes the same.
 _ADVISORY_LOCK = 0x62726F6B6572
@@ -34,15 +34,16 @@ _MIGRATION_SECONDS = 600.0
 _QUERY = "SELECT version_num FROM alembic_version"
 
 
-class SchemaTooNewError(OperatorError):
-    """A newer broker has migrated this database; start that version."""
+class SchemaRevisionError(OperatorError):
+    """Another version must be started on this database; the text says which."""
 
 
 async def migrate(location: DatabaseLocation) -> None:
     """Create or upgrade the tables; quick when nothing is to be done.
 
     Raises:
-        SchemaTooNewError: the database belongs to a newer version.
+        SchemaRevisionError: the database belongs to a newer version, or to one that
+            is too old to be migrated.
         StoreUnavailableError: the database is away, or its file cannot be opened.
     """
     if await find_revision(location) == HEAD:
@@ -57,17 +58,25 @@ async def find_revision(location: DatabaseLocation) -> str | None:
     """The revision that the database is at; None for an empty one.
 
     Raises:
-        SchemaTooNewError, StoreUnavailableError: see ``migrate``.
+        SchemaRevisionError, StoreUnavailableError: see ``migrate``.
     """
     if isinstance(location, SqliteLocation):
-        revision = await asyncio.to_thread(_find_sqlite_revision, location.path)
-    else:
-        revision = await _find_postgresql_revision(location)
-    if revision is not None and revision not in _KNOWN:
-        raise SchemaTooNewError(
-            f"the database is at revision {revision!r}, this broker knows {HEAD!r}"
+        return await asyncio.to_thread(_find_sqlite_revision, location.path)
+    return await _find_postgresql_revision(location)
+
+
+def _check_revision(revision: str, name: object) -> str:
+    if _OLDEST <= revision <= HEAD:
+        return revision
+    found = f"{name} is at revision {revision!r}"
+    if revision > HEAD:
+        raise SchemaRevisionError(
+            f"{found}, this broker knows {HEAD!r}: start the newer version"
         )
-    return revision
+    raise SchemaRevisionError(
+        f"{found}, this broker upgrades from {_OLDEST!r}: start once the last commit"
+        " that has broker/migrations/versions/0012_upstreams.py"
+    )
 
 
 def _find_sqlite_revision(path: Path) -> str | None:
@@ -82,7 +91,7 @@ def _find_sqlite_revision(path: Path) -> str | None:
         raise StoreUnavailableError(f"cannot open {path}: {error}") from error
     except sqlite3.DatabaseError as error:
         raise StoreUnavailableError(f"{path} is not a database: {error}") from error
-    return None if row is None else str(row[0])
+    return None if row is None else _check_revision(row[0], path)
 
 
 async def _find_postgresql_revision(location: PostgresqlLocation) -> str | None:
@@ -94,7 +103,7 @@ async def _find_postgresql_revision(location: PostgresqlLocation) -> str | None:
             revision = await connection.fetchval(_QUERY)
         finally:
             await connection.close(timeout=1)
-    return None if revision is None else str(revision)
+    return None if revision is None else _check_revision(revision, "the database")
 
 
 def _migrate_sqlite(path: Path) -> None:

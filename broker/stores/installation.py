@@ -17,9 +17,6 @@ DEMO_MARK = "demo"
 
 _ID = 1
 
-LINEAGE_MARK = "lineage_since"
-"""From when session tokens carry their lineage (seconds since 1970), if some did not."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:

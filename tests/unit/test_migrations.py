@@ -1,7 +1,6 @@
 """The tables come into being once, however many brokers start together."""
 
 import asyncio
-import json
 import sqlite3
 import stat
 import subprocess
@@ -11,14 +10,12 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import create_engine
 
 from broker import migrations
-from broker.migrations import HEAD, SchemaTooNewError, find_revision, migrate
-from broker.model.audit import Outcome, kind_of
+from broker.migrations import HEAD, find_revision, migrate
 from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.schema import METADATA
@@ -30,19 +27,10 @@ def location(tmp_path: Path) -> SqliteLocation:
     return SqliteLocation(tmp_path / "broker.db")
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.set_main_option("path_separator", "os")
-    return config
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
-
-
-def test_the_newest_revision_is_the_one_that_the_code_names() -> None:
-    assert _scripts().get_current_head() == HEAD
+def test_the_code_names_the_first_and_the_last_revision() -> None:
+    scripts = ScriptDirectory(Path(migrations.__file__).parent)
+    assert scripts.get_base() == migrations._OLDEST
+    assert scripts.get_current_head() == HEAD
 
 
 async def test_the_migrated_tables_are_the_schemas(location: SqliteLocation) -> None:
@@ -126,15 +114,6 @@ async def test_a_failed_migration_leaves_no_half_schema(
     await migrate(location)
 
 
-async def test_a_newer_brokers_database_is_refused(location: SqliteLocation) -> None:
-    await migrate(location)
-    with closing(sqlite3.connect(location.path)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        connection.commit()
-    with pytest.raises(SchemaTooNewError, match="9999"):
-        await migrate(location)
-
-
 async def test_a_file_that_is_no_database_is_refused(location: SqliteLocation) -> None:
     await asyncio.to_thread(location.path.write_bytes, b"not a database" * 100)
     with pytest.raises(StoreUnavailableError, match="not a database"):
@@ -144,100 +123,3 @@ async def test_a_file_that_is_no_database_is_refused(location: SqliteLocation) -
 async def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError, match="cannot write"):
         await migrate(SqliteLocation(tmp_path / "missing" / "broker.db"))
-
-
-@pytest.mark.parametrize(
-    "revision",
-    [found.revision for found in _scripts().walk_revisions() if found.revision != HEAD],
-)
-async def test_an_older_database_is_brought_up_with_what_is_in_it(
-    location: SqliteLocation, monkeypatch: pytest.MonkeyPatch, revision: str
-) -> None:
-    with monkeypatch.context() as older:
-        older.setattr(migrations, "_upgrade", lambda it: _upgrade_to(it, revision))
-        await migrate(location)
-    with closing(sqlite3.connect(location.path)) as connection:
-        connection.execute("INSERT INTO generations VALUES ('000000000001', 7)")
-        connection.commit()
-    await migrate(location)
-    assert await find_revision(location) == HEAD
-    with closing(sqlite3.connect(location.path)) as connection:
-        kept = connection.execute("SELECT generation FROM generations").fetchall()
-        assert connection.execute("SELECT * FROM passkeys").fetchall() == []
-    assert kept == [(7,)]
-
-
-def _upgrade_to(connection: Connection, revision: str) -> None:
-    from alembic import command
-
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
-    connection.commit()
-
-
-@pytest.mark.parametrize("used", [True, False])
-async def test_a_database_in_use_notes_from_when_sessions_carry_their_lineage(
-    location: SqliteLocation, monkeypatch: pytest.MonkeyPatch, used: bool
-) -> None:
-    with monkeypatch.context() as older:
-        older.setattr(migrations, "_upgrade", lambda it: _upgrade_to(it, "0003"))
-        await migrate(location)
-    if used:
-        with closing(sqlite3.connect(location.path)) as connection, connection:
-            connection.execute(
-                "INSERT INTO installation (id, created_at, marks)"
-                """ VALUES (1, 0, '{"demo": true}')"""
-            )
-    await migrate(location)
-    with closing(sqlite3.connect(location.path)) as connection:
-        rows = connection.execute("SELECT marks FROM installation").fetchall()
-    if not used:
-        assert rows == []
-        return
-    marks = json.loads(rows[0][0])
-    assert marks["demo"] is True
-    assert isinstance(marks["lineage_since"], int)
-
-
-@pytest.mark.parametrize("is_mint", [True, False])
-async def test_older_records_are_sorted_as_new_ones_are(
-    location: SqliteLocation, monkeypatch: pytest.MonkeyPatch, is_mint: bool
-) -> None:
-    actions = {
-        *("sts:AssumeRoleWithSAML", "signin:ConsoleLogin", "signin:ListRolesWithSAML"),
-        *(
-            "sts:AssumeRole",
-            "iam:CreateUser",
-            "iam:GetUser",
-            "iam:SimulateCustomPolicy",
-        ),
-        *(
-            "broker:CreateAccount",
-            "broker:CountFailures",
-            "signin:CreatePasskeyOptions",
-        ),
-    }
-    rows = [
-        (action, decision, "ASIA" if is_mint else "", "arn" if is_mint else "")
-        for action in sorted(actions)
-        for decision in Outcome
-    ]
-    with monkeypatch.context() as older:
-        older.setattr(migrations, "_upgrade", lambda it: _upgrade_to(it, "0005"))
-        await migrate(location)
-    with closing(sqlite3.connect(location.path)) as connection, connection:
-        connection.executemany(
-            "INSERT INTO audit (event_id, at, account, caller_arn, access_key_id, body,"
-            " action, decision, minted_key_id, provider_arn)"
-            " VALUES ('', 0, '', '', '', '{}', ?, ?, ?, ?)",
-            rows,
-        )
-    await migrate(location)
-    with closing(sqlite3.connect(location.path)) as connection:
-        kinds = connection.execute("SELECT kind FROM audit ORDER BY seq").fetchall()
-    credentials = {"sts:AssumeRole", "signin:ConsoleLogin"}
-    for (action, decision, *_), (kind,) in zip(rows, kinds, strict=True):
-        minted = is_mint and action in credentials
-        expected = kind_of(action, decision, is_mint=minted, has_provider=is_mint)
-        assert kind == expected, (action, decision)

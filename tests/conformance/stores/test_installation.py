@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from broker.clock import SystemClock
-from broker.migrations import find_revision, migrate
+from broker.migrations import SchemaRevisionError, find_revision, migrate
 from broker.storage import open_stores
 from broker.stores.cache.redis import RedisCache
 from broker.stores.cache.sqlite import SqliteCache
@@ -75,6 +76,25 @@ async def test_many_starters_migrate_postgresql_once(
     await asyncio.gather(*(migrate(location) for _ in range(4)))
     assert await find_revision(location) is not None
     await asyncio.to_thread(postgresql_server.drop_database, "fresh")
+
+
+@pytest.mark.parametrize(
+    ("revision", "told"),
+    [
+        ("0012", "upgrades from '0013': start once the last commit that has .*0012_"),
+        ("9999", "start the newer version"),
+    ],
+)
+async def test_a_database_of_another_version_is_refused_by_its_revision(
+    database: Database, location: DatabaseLocation, revision: str, told: str
+) -> None:
+    async with database.connection() as connection:
+        await connection.execute(
+            text("UPDATE alembic_version SET version_num = :it"), {"it": revision}
+        )
+        await connection.commit()
+    with pytest.raises(SchemaRevisionError, match=f"revision '{revision}'.*{told}"):
+        await migrate(location)
 
 
 async def test_the_embedded_stores_open_in_one_file(tmp_path: Path) -> None:

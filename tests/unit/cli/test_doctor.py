@@ -1,6 +1,5 @@
 import json
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -168,20 +167,6 @@ def _describe_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / "directories.yaml"
     path.write_text(json.dumps({"Directories": {"people": directory}}))
     monkeypatch.setenv("BROKER_DIRECTORIES_FILE", str(path))
-
-
-@pytest.mark.usefixtures("account")
-@pytest.mark.parametrize(("hours", "told"), [(35, True), (37, False)])
-def test_sessions_of_the_version_before_are_told_of_while_there_may_be_some(
-    cli: CommandLine, hours: int, told: bool
-) -> None:
-    marks = json.dumps({"lineage_since": int(time.time()) - hours * 3600})
-    with closing(sqlite3.connect(cli.folder / "data" / "broker.db")) as connection:
-        connection.execute("UPDATE installation SET marks = ?", (marks,))
-        connection.commit()
-    found = [text for text in findings(cli)["ok"] if text.startswith("sessions:")]
-    assert bool(found) is told
-    assert all("previous version" in text for text in found)
 
 
 def test_an_empty_place_is_told_to_start_the_service(cli: CommandLine) -> None:
