@@ -13,7 +13,6 @@ from broker.actions.action import Proof
 from broker.actions.decisions import MANAGEMENT
 from broker.actions.decisions.authorize import Authorizer
 from broker.actions.decisions.gateway import GatewayActions
-from broker.actions.decisions.search import Searcher
 from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.instances import instance_actions
@@ -326,7 +325,6 @@ def _build(
             *instance_actions(fresh, minter),
             *SCIM_ADMINISTRATION,
             authorizer.action(),
-            Searcher(authorizer).action(),
             *GatewayActions(
                 authorizer, signatures, fresh, stores.cache, decisions
             ).actions(),

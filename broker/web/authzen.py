@@ -11,14 +11,13 @@ Source: OpenID AuthZEN, "Authorization API 1.0", final.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import Field, StringConstraints
 
-from broker.actions.action import Action
 from broker.actions.decisions.authorize import ANSWERS, QUESTION
 from broker.actions.decisions.foreign import ANY_TYPE
 from broker.actions.decisions.question import (
@@ -27,7 +26,6 @@ from broker.actions.decisions.question import (
     DecisionAnswer,
     Question,
 )
-from broker.actions.decisions.search import FOUND, SEARCH, Search, SearchResult, Sought
 from broker.actions.registry import Registry
 from broker.authn.scheme import Scheme
 from broker.errors import (
@@ -37,7 +35,6 @@ from broker.errors import (
 )
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.raw import RawRequest
-from broker.model.request import Given
 from broker.pipeline import Pipeline
 from broker.web.asgi import App, Headers, Receive, Scope, Send, respond
 from broker.web.bodies import ClientGoneError
@@ -54,13 +51,18 @@ CONFIGURATION_PATH = "/.well-known/authzen-configuration"
 
 _EVALUATION = "/access/v1/evaluation"
 _EVALUATIONS = "/access/v1/evaluations"
-_SEARCHES: Mapping[str, Sought] = {
-    f"/access/v1/search/{one}": one for one in ("subject", "resource", "action")
-}
+_SEARCHES = tuple(
+    f"/access/v1/search/{one}" for one in ("subject", "resource", "action")
+)
+"""Removed in 0.2, which still says so."""
+
+_SEARCH_IS_GONE = (
+    b"AuthZEN search was removed: list what you ask about (ListUsers, ListRoles,"
+    b" ListResourcePolicies) and send it to /access/v1/evaluations."
+)
 
 DATA_PATHS = (CONFIGURATION_PATH, _EVALUATION, _EVALUATIONS, *_SEARCHES)
 """What is answered here, never with a page."""
-
 
 _BODY_BYTES_MAX = 1_000_000
 _REQUEST_ID_MAX = 256
@@ -70,7 +72,7 @@ _CACHED = (b"cache-control", b"public, max-age=300")
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _CHALLENGE = (b"www-authenticate", b"Bearer")
 _KEYS_MAX = 100
-_OK, _BAD, _UNAUTHORIZED = 200, 400, 401
+_OK, _BAD, _UNAUTHORIZED, _GONE = 200, 400, 401, 410
 _ACCESS_KEY = re.compile(r"[A-Z0-9]{16,128}")
 _UNTIL = {
     "execute_all": None,
@@ -83,13 +85,10 @@ _Text = Annotated[str, StringConstraints(min_length=1, max_length=_TEXT_MAX)]
 _Properties = Annotated[dict[str, Any], Field(max_length=_KEYS_MAX)]
 
 
-class _Typed(Part):
+class _Named(Part):
     type: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    properties: _Properties | None = None
-
-
-class _Named(_Typed):
     id: _Text
+    properties: _Properties | None = None
 
 
 class _Action(Part):
@@ -110,43 +109,6 @@ class _Options(Part):
     ] = "execute_all"
 
 
-class _Page(Part):
-    token: Annotated[str, StringConstraints(max_length=4096)] = ""
-    limit: Annotated[int, Field(ge=0)] | None = None
-
-
-class _Search(Part):
-    """What is looked for has no id, or one that is ignored."""
-
-    subject: _Typed
-    resource: _Typed
-    action: _Action | None = None
-    context: _Properties | None = None
-    page: _Page | None = None
-
-
-class _SubjectSearch(_Search):
-    resource: _Named
-    action: _Action
-
-
-class _ResourceSearch(_Search):
-    subject: _Named
-    action: _Action
-
-
-class _ActionSearch(_Search):
-    subject: _Named
-    resource: _Named
-
-
-_SOUGHT: Mapping[Sought, type[_Search]] = {
-    "subject": _SubjectSearch,
-    "resource": _ResourceSearch,
-    "action": _ActionSearch,
-}
-
-
 class AuthZenEndpoint:
     """Answers below ``/access/v1``; runs behind `broker.web.edge.Edge`."""
 
@@ -155,13 +117,15 @@ class AuthZenEndpoint:
     ) -> None:
         self._pipeline = pipeline
         self._authorize = registry.get("broker", "Authorize")
-        self._search = registry.get("broker", "SearchDecisions")
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request for a path below ``/access``."""
         headers: Headers = tuple(scope["headers"])
         echo = tuple(h for h in headers if h[0] == _REQUEST_ID)[:1]
+        if scope["path"] in _SEARCHES:
+            await respond(send, _GONE, (_TEXT,), _SEARCH_IS_GONE)
+            return
         try:
             if sum(len(value) for _, value in echo) > _REQUEST_ID_MAX:
                 echo = ()
@@ -181,41 +145,21 @@ class AuthZenEndpoint:
 
     async def _answer(self, scope: Scope, raw: RawRequest) -> Mapping[str, Any]:
         path: str = scope["path"]
-        if path in _SEARCHES:
-            return await self._find(scope, raw, _SEARCHES[path])
         if path not in {_EVALUATION, _EVALUATIONS}:
             raise NoSuchEntity(f"There is no API at {path[:200]}.")
         reader = _BatchReader(is_batch=path == _EVALUATIONS)
-        result = await self._ask(
-            scope, raw, lambda: {QUESTION: reader.read(raw)}, self._authorize
+        result = await perform_action(
+            self._pipeline,
+            scope,
+            raw,
+            self._authorize,
+            lambda: {QUESTION: reader.read(raw)},
+            scheme=self._services,
         )
         given: list[DecisionAnswer] = result[ANSWERS]
         if reader.unreadable is None:
             return _describe(given[0])
         return {"evaluations": reader.describe(given)}
-
-    async def _find(
-        self, scope: Scope, raw: RawRequest, sought: Sought
-    ) -> Mapping[str, Any]:
-        result = await self._ask(
-            scope, raw, lambda: {SEARCH: _read_search(raw, sought)}, self._search
-        )
-        found: SearchResult = result[FOUND]
-        page = {"next_token": found.next_token, "count": len(found.names)}
-        if sought == "action":
-            return {"page": page, "results": [{"name": one} for one in found.names]}
-        return {
-            "page": page,
-            **({"context": {"searched": found.searched}} if found.searched else {}),
-            "results": [{"type": found.kind, "id": one} for one in found.names],
-        }
-
-    async def _ask(
-        self, scope: Scope, raw: RawRequest, read: Callable[[], Given], action: Action
-    ) -> Mapping[str, Any]:
-        return await perform_action(
-            self._pipeline, scope, raw, action, read, scheme=self._services
-        )
 
 
 class _BatchReader:
@@ -372,7 +316,7 @@ def _who(subject: _Named) -> dict[str, Any]:
 
 
 def _context(
-    context: Mapping[str, Any] | None, *parts: _Typed | _Action
+    context: Mapping[str, Any] | None, *parts: _Named | _Action
 ) -> dict[str, tuple[str, ...]]:
     """Condition keys; a name must not be sent in two places."""
     told: dict[str, tuple[str, ...]] = {}
@@ -395,33 +339,6 @@ def _values(value: object) -> tuple[str, ...]:
     return ()
 
 
-def _read_search(raw: RawRequest, sought: Sought) -> Search:
-    given = _read_object(raw)
-    page = given.get("page")
-    asked = read_model(_SOUGHT[sought], given)
-    subject, resource = asked.subject, asked.resource
-    action = asked.action or _Action(name="*")
-    turned = asked.page or _Page()
-    question = Question(
-        is_foreign=True,
-        actions=(action.name,),
-        resource_type=resource.type,
-        resources=(resource.id,) if isinstance(resource, _Named) else (),
-        context=_context(asked.context, resource, action),
-        **(_who(subject) if isinstance(subject, _Named) else {}),
-    )
-    if isinstance(page, dict):
-        given["page"] = {k: v for k, v in page.items() if k not in {"token", "limit"}}
-    return Search(
-        sought=sought,
-        kind=subject.type if sought == "subject" else resource.type,
-        question=question,
-        token=turned.token,
-        limit=turned.limit,
-        asked=json.dumps(given, sort_keys=True).encode(),
-    )
-
-
 async def _refuse(scope: Scope, send: Send, error: BrokerError, echo: Headers) -> None:
     scope["state"]["line"]["error_code"] = error.code
     status, headers = error.status, (_TEXT, *echo)
@@ -437,10 +354,6 @@ def configuration_endpoint(public_origin: str) -> App:
             "policy_decision_point": public_origin,
             "access_evaluation_endpoint": public_origin + _EVALUATION,
             "access_evaluations_endpoint": public_origin + _EVALUATIONS,
-            **{
-                f"search_{one}_endpoint": public_origin + path
-                for path, one in _SEARCHES.items()
-            },
         }
     )
 

@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any, cast
 
 from broker.actions.decisions.question import Question
-from broker.actions.decisions.search import Search
 from broker.actions.models import load_service_model
 from broker.model.account import AccountId
 from broker.model.principal import Principal
@@ -69,12 +68,6 @@ VALUES: Mapping[str, Any] = {
     "ProviderArn": SAML,
     "ResourceArn": f"arn:aws:orders:us-east-1:{ACCOUNT}:order/1",
     "Question": Question(service="orders", principal=f"{BASE}:user/target"),
-    "Search": Search(
-        sought="action",
-        kind="",
-        question=Question(service="orders", principal=f"{BASE}:user/target"),
-        asked=b"",
-    ),
     "RoleArn": TARGET_ROLE,
     "RoleName": "Target",
     "RoleSessionName": "session",

@@ -29,7 +29,6 @@ GATHERING = {
     "broker:GetGatewayProtocol",
     "broker:ResolveAccessKeys",
     "broker:ResolvePrincipals",
-    "broker:SearchDecisions",
     "signin:GetActivity",
     "signin:GetProvisioning",
     "signin:ListBroadPolicies",

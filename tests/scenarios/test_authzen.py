@@ -11,9 +11,8 @@ import pytest
 
 from tests.scenarios.test_services_api import client
 from tests.support import authzen
-from tests.support.broker import ACCOUNT, RunningBroker, running_broker
+from tests.support.broker import RunningBroker, running_broker
 
-RECORD = f"arn:aws:records:us-east-1:{ACCOUNT}:record/"
 _SECONDS = 30
 
 
@@ -57,11 +56,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             iam.put_user_policy(
                 UserName=name, PolicyName="Own", PolicyDocument=authzen.policy(name)
             )
-        for number in (1, 2):
-            api.put_resource_policy(
-                ResourceArn=f"{RECORD}record-{number}",
-                PolicyDocument=authzen.RESOURCE_POLICY,
-            )
         token = api.create_service_token(ServiceName="records")["Token"]
         yield World(broker, token)
 
@@ -89,24 +83,17 @@ def test_the_scenario(world: World) -> None:
         assert world.post(url, malformed)[0] == 400, malformed
 
 
-def test_the_scenarios_searches(world: World) -> None:
-    for sought, asked, expected in authzen.SEARCHES:
-        url = f"{world.broker.url}/access/v1/search/{sought}"
-        names: list[str] = []
-        page: dict[str, object] = {"limit": 1}
-        while True:
-            status, _, answer = world.post(url, {**asked, "page": page})
-            assert status == 200, answer
-            names += authzen.found(answer)
-            if not answer["page"]["next_token"]:
-                break
-            page = {"token": answer["page"]["next_token"]}
-        assert names == expected, asked
-
-
 def test_without_the_token_nothing_is_told(world: World) -> None:
-    for path in ("evaluation", "evaluations", "search/subject"):
+    for path in ("evaluation", "evaluations"):
         url = f"{world.broker.url}/access/v1/{path}"
         status, headers, text = world.post(url, {}, Authorization="Bearer x")
         assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
         assert "security token" in text
+
+
+def test_a_removed_search_says_what_to_use_instead(world: World) -> None:
+    for sought in ("subject", "resource", "action"):
+        url = f"{world.broker.url}/access/v1/search/{sought}"
+        status, headers, text = world.post(url, {})
+        assert (status, headers["Content-Type"]) == (410, "text/plain; charset=utf-8")
+        assert "/access/v1/evaluations" in text

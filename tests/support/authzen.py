@@ -2,7 +2,7 @@
 
 The fixture of "AuthZEN Authorization API 1.0, Certification Scenario": alice reads and
 writes active records, bob reads, who is an administrator writes archived ones, deletions
-must be soft. Decisions are for a service ``records`` with a policy on each record.
+must be soft. Decisions are for a service ``records``.
 """
 
 import json
@@ -49,18 +49,6 @@ USERS: Mapping[str, list[dict[str, Any]]] = {
     ],
 }
 TAGS = {"alice": {}, "bob": {"role": "admin"}}
-RESOURCE_POLICY = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": {
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "records:erase",
-            "Resource": "*",
-        },
-    }
-)
-"""Says nothing about the fixture, but makes a record known to searches."""
 
 
 def policy(name: str) -> str:
@@ -135,93 +123,10 @@ MALFORMED: list[object] = [
     [DECISIONS[0][0]],
 ]
 
-SEARCHES: list[tuple[str, dict[str, Any], list[str]]] = [
-    (
-        "subject",
-        {
-            "subject": {"type": "user"},
-            "action": {"name": "read"},
-            "resource": {"type": "record", "id": "record-1"},
-        },
-        ["alice", "bob"],
-    ),
-    (
-        "subject",
-        {
-            "subject": {"type": "user", "id": "alice"},
-            "action": {"name": "write"},
-            "resource": {"type": "record", "id": "record-2", "properties": ARCHIVED},
-        },
-        ["bob"],
-    ),
-    (
-        "resource",
-        {
-            "subject": {"type": "user", "id": "alice"},
-            "action": {"name": "read"},
-            "resource": {"type": "record"},
-        },
-        ["record-1", "record-2"],
-    ),
-    (
-        "action",
-        {
-            "subject": {"type": "user", "id": "alice"},
-            "resource": {"type": "record", "id": "record-1"},
-        },
-        ["read", "write"],
-    ),
-    (
-        "action",
-        {
-            "subject": {"type": "user", "id": "bob"},
-            "resource": {"type": "record", "id": "record-2", "properties": ARCHIVED},
-        },
-        ["read", "write"],
-    ),
-    (
-        "action",
-        {
-            "subject": {"type": "user", "id": "nobody"},
-            "resource": {"type": "record", "id": "record-1"},
-        },
-        [],
-    ),
-    (
-        "subject",
-        {
-            "subject": {"type": "spaceship"},
-            "action": {"name": "read"},
-            "resource": {"type": "record", "id": "record-1"},
-        },
-        [],
-    ),
-]
-"""Searches of the scenario, and what they find."""
-
-
-def found(answer: Mapping[str, Any]) -> list[str]:
-    """The names in a search's answer."""
-    return [one.get("id", one.get("name")) for one in answer["results"]]
-
-
-_ENTITY = {
-    "type": "object",
-    "required": ["type", "id"],
-    "properties": {"type": {"type": "string"}, "id": {"type": "string"}},
-}
 _DECISION = {
     "type": "object",
     "required": ["decision"],
     "properties": {"decision": {"type": "boolean"}, "context": {"type": "object"}},
-}
-_PAGE = {
-    "type": "object",
-    "required": ["next_token"],
-    "properties": {
-        "next_token": {"type": "string"},
-        "count": {"type": "integer", "minimum": 0},
-    },
 }
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "evaluation": _DECISION,
@@ -229,18 +134,6 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         "type": "object",
         "required": ["evaluations"],
         "properties": {"evaluations": {"type": "array", "items": _DECISION}},
-    },
-    "search": {
-        "type": "object",
-        "required": ["results"],
-        "properties": {
-            "page": _PAGE,
-            "context": {"type": "object"},
-            "results": {
-                "type": "array",
-                "items": {"anyOf": [_ENTITY, {"type": "object", "required": ["name"]}]},
-            },
-        },
     },
 }
 """What the specification and its published schemas say of answers."""

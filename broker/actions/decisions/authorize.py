@@ -191,11 +191,9 @@ class Authorizer:
         return {ANSWER: answer}
 
     async def decide(
-        self, ready: ReadyService, batch: Batch, call: Call, *, noted: bool = True
+        self, ready: ReadyService, batch: Batch, call: Call
     ) -> list[DecisionAnswer]:
         """An answer to each question, or to those until the batch ends.
-
-        Nothing is ``noted`` of questions that are not attempts: those of a search.
 
         Raises:
             ServiceUnavailable: what it takes to decide, or to record it, is away.
@@ -207,22 +205,15 @@ class Authorizer:
         for asked in batch.questions:
             if answers:
                 await work.give_way()
-            answer = await self._answer_checked(ready, asked, call, work, noted=noted)
+            answer = await self._answer_checked(ready, asked, call, work)
             answers.append(answer)
             if batch.until is not None and answer.allowed is batch.until:
                 break
-        if noted:
-            await self._note(ready, work, call)
+        await self._note(ready, work, call)
         return answers
 
     async def _answer_checked(
-        self,
-        ready: ReadyService,
-        asked: Question,
-        call: Call,
-        work: _Work,
-        *,
-        noted: bool,
+        self, ready: ReadyService, asked: Question, call: Call, work: _Work
     ) -> DecisionAnswer:
         """The answer, which may be that it cannot be asked.
 
@@ -235,26 +226,19 @@ class Authorizer:
             check_question(ready.compiled, question)
         except ValidationError as refusal:
             if asked.is_foreign and len(asked.resources) > 1 and not asked.is_split:
-                return await self._answer_singly(ready, asked, call, work, noted=noted)
-            if noted:
-                await self._note_refused(ready, question, call, refusal)
+                return await self._answer_singly(ready, asked, call, work)
+            await self._note_refused(ready, question, call, refusal)
             return DecisionAnswer(refusal=refusal)
-        return await self._answer(ready, question, call, work, noted=noted)
+        return await self._answer(ready, question, call, work)
 
     async def _answer_singly(
-        self,
-        ready: ReadyService,
-        asked: Question,
-        call: Call,
-        work: _Work,
-        *,
-        noted: bool,
+        self, ready: ReadyService, asked: Question, call: Call, work: _Work
     ) -> DecisionAnswer:
         caller: Caller | None = None
         decisions: list[ActionDecision] = []
         for resource in asked.resources:
             one = await self._answer_checked(
-                ready, replace(asked, resources=(resource,)), call, work, noted=noted
+                ready, replace(asked, resources=(resource,)), call, work
             )
             caller = caller or one.caller
             decisions += one.decisions or [
@@ -269,13 +253,7 @@ class Authorizer:
         return DecisionAnswer(caller=caller, decisions=tuple(decisions))
 
     async def _answer(
-        self,
-        ready: ReadyService,
-        question: Question,
-        call: Call,
-        work: _Work,
-        *,
-        noted: bool = True,
+        self, ready: ReadyService, question: Question, call: Call, work: _Work
     ) -> DecisionAnswer:
         """Who acts, and what they may do."""
         subject: _Subject | None = None
@@ -286,8 +264,7 @@ class Authorizer:
         except ServiceUnavailable:
             raise
         except BrokerError as refusal:
-            if noted:
-                await self._note_refused(ready, question, call, refusal, subject)
+            await self._note_refused(ready, question, call, refusal, subject)
             caller = None if subject is None else subject.caller
             return DecisionAnswer(caller=caller, refusal=refusal)
         judged: list[_Evaluation] = []

@@ -61,11 +61,9 @@ class CompiledService:
         self.prefix = name if definition.actions else EXECUTE_API
         self.scopes = tuple(definition.scopes) or (self.prefix,)
         self._arn = f"arn:aws:{self.prefix}:{self.region}:{account}:"
-        self.action_names = tuple(sorted(definition.actions)) or (_INVOKE,)
-        """The service's actions, without the prefix, in order."""
         self._actions = {
             f"{self.prefix}:{one}".lower(): f"{self.prefix}:{one}"
-            for one in self.action_names
+            for one in definition.actions or (_INVOKE,)
         }
         self._keys = frozenset(key.lower() for key in definition.condition_keys)
         self.resource_patterns: Mapping[str, str] = {
@@ -146,16 +144,6 @@ class CompiledService:
             if size > best and _fits(literals, arn):
                 best, found = size, name
         return found
-
-    def name_resource(self, type_name: str, arn: str) -> str:
-        """What `find_resource` makes this ARN of: a name if there is one."""
-        whole = self.resource_patterns[type_name]
-        before, *after = _RESOURCE.sub("\0", whole).split("\0")
-        if len(after) == 1:
-            name = arn[len(before) : len(arn) - len(after[0])]
-            if self.find_resource(type_name, name) == arn:
-                return name
-        return arn
 
     def may_bring(self, key: str) -> bool:
         """Whether the service may tell the value of a condition key."""

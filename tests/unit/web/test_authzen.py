@@ -1,9 +1,6 @@
 """AuthZEN's certification scenario, and cases beyond it."""
 
-import asyncio
-import base64
 import json
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +9,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from broker.identities.accounts import require_account
-from broker.identities.resource_policies import put_resource_policy
-from broker.model.audit import AuditFilter, AuditRecord
-from broker.model.page import PageRequest
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.errors import StoreUnavailableError
 from tests.support import authzen
-from tests.support.authzen import DECISIONS, MALFORMED, RECORD, SEARCHES, evaluation
+from tests.support.authzen import DECISIONS, MALFORMED, RECORD, evaluation
 from tests.support.broker import Key
-from tests.support.decisions import ACCOUNT, HERE, ORDER, AskingService
+from tests.support.decisions import ACCOUNT, AskingService
 from tests.support.in_process import ORIGIN, Reply, in_process
 
 
@@ -50,9 +43,7 @@ class Face:
         assert reply.status == 200, reply.body
         assert reply.headers["content-type"] == "application/json"
         answer: dict[str, Any] = json.loads(reply.body)
-        kind = "search" if path.startswith("search/") else path
-        if kind == "evaluations" and "evaluations" not in answer:
-            kind = "evaluation"
+        kind = path if path in answer else "evaluation"
         jsonschema.validate(answer, authzen.SCHEMAS[kind])
         return answer
 
@@ -77,20 +68,7 @@ async def face(tmp_path: Path) -> AsyncIterator[Face]:
                     UserName=name,
                     Tags=[{"Key": key, "Value": value}],
                 )
-        face = Face(service)
-        await put_policies(face, f"{RECORD}record-1", f"{RECORD}record-2")
-        yield face
-
-
-async def put_policies(face: Face, *arns: str) -> None:
-    """Make resources known."""
-    broker = face.service.broker
-    async with broker.services.stores.directory.change(HERE) as change:
-        account = await require_account(change, HERE)
-        for arn in arns:
-            await put_resource_policy(
-                change, account, arn, authzen.RESOURCE_POLICY, broker.clock.now()
-            )
+        yield Face(service)
 
 
 @pytest.fixture
@@ -223,141 +201,6 @@ async def _check_semantic(face: Face, semantic: str, expected: list[bool]) -> No
     assert found == ([False] if semantic == "deny_on_first_deny" else [False, True])
 
 
-async def test_the_scenarios_searches(face: Face) -> None:
-    for sought, asked, expected in SEARCHES:
-        answer = await face.ask(f"search/{sought}", asked)
-        assert authzen.found(answer) == expected, asked
-        assert answer["page"] == {"next_token": "", "count": len(expected)}
-        for name in expected if sought == "action" else ():
-            assert await face.decide({**asked, "action": {"name": name}})
-
-
-async def test_a_search_without_its_inputs_is_a_bad_request(face: Face) -> None:
-    for sought, asked, _ in SEARCHES[:4]:
-        for name in {"subject", "action", "resource"} & set(asked):
-            partial = {k: v for k, v in asked.items() if k != name}
-            assert (await face.post(f"search/{sought}", partial)).status == 400
-    nameless = {**SEARCHES[0][1], "resource": {"type": "record"}}
-    assert (await face.post("search/subject", nameless)).status == 400
-    nameless = {**SEARCHES[2][1], "subject": {"type": "user"}}
-    assert (await face.post("search/resource", nameless)).status == 400
-
-
-async def test_pages_of_a_search(face: Face) -> None:
-    for sought in ("subject", "resource", "action"):
-        await _check_pages(face, sought)
-
-
-async def _check_pages(face: Face, sought: str) -> None:
-    asked, everything = next((a, e) for s, a, e in SEARCHES if s == sought)
-    page: dict[str, object] = {"limit": 1}
-    names: list[str] = []
-    while True:
-        answer = await face.ask(f"search/{sought}", {**asked, "page": page})
-        names += authzen.found(answer)
-        assert answer["page"]["count"] <= 1
-        token = answer["page"]["next_token"]
-        if not token:
-            break
-        page = {"token": token}
-        changed = {**asked, "context": {"x": 1}, "page": page}
-        assert (await face.post(f"search/{sought}", changed)).status == 400
-        other = {**asked, "page": {"token": token, "limit": 7}}
-        assert (await face.post(f"search/{sought}", other)).status == 400
-    assert names == everything
-    for wrong in ("x", "bnVsbA==", "WyJhIiwgMSwgMV0=", "\u00e4"):
-        broken = {**asked, "page": {"token": wrong}}
-        assert (await face.post(f"search/{sought}", broken)).status == 400
-    none = await face.ask(f"search/{sought}", {**asked, "page": {"limit": 0}})
-    assert none["results"] == []
-
-
-async def test_a_page_ends_after_so_many_candidates(
-    face: Face, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("broker.actions.decisions.search.CANDIDATES_MAX", 1)
-    # Of the file's subjects only some may: a page without any is not the last.
-    asked, everything = next(
-        (asked, expected)
-        for sought, asked, expected in SEARCHES
-        if sought == "subject" and len(expected) < len(authzen.USERS)
-    )
-    found: list[list[str]] = []
-    token = ""
-    while token or not found:
-        answer = await face.ask("search/subject", {**asked, "page": {"token": token}})
-        found.append(authzen.found(answer))
-        token = answer["page"]["next_token"]
-    assert [name for names in found for name in names] == everything
-    assert len(found) == len(authzen.USERS)
-    assert [] in found
-
-
-@pytest.mark.parametrize("sought", ["subject", "resource"])
-async def test_a_page_begins_where_the_list_has_a_place(
-    face: Face, sought: str
-) -> None:
-    asked = next(asked for kind, asked, _ in SEARCHES if kind == sought)
-    found = await face.ask(f"search/{sought}", {**asked, "page": {"limit": 0}})
-    token = found["page"]["next_token"]
-    digest, _, _ = json.loads(base64.urlsafe_b64decode(token))
-    prefix = "user:" if sought == "subject" else ""
-    for place in ("z" * 3000, "\ud800", "*", "AA"):
-        text = json.dumps([digest, 5, prefix + place]).encode()
-        forged = base64.urlsafe_b64encode(text).decode()
-        reply = await face.post(
-            f"search/{sought}", {**asked, "page": {"token": forged}}
-        )
-        assert reply.status == 400
-        assert b"page.token is not a valid page token." in reply.body
-
-
-async def test_users_and_roles_are_found_by_arn(own: Face) -> None:
-    ask, root = own.service.broker.ask, own.service.root
-    everything = {
-        "Version": "2012-10-17",
-        "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"},
-    }
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": {
-            "Effect": "Allow",
-            "Principal": {"AWS": ACCOUNT},
-            "Action": "sts:AssumeRole",
-        },
-    }
-    await own.service.make_user("alice", everything)
-    await own.service.make_user("nobody", None)
-    await ask(
-        "iam",
-        "CreateRole",
-        root,
-        RoleName="Clerk",
-        AssumeRolePolicyDocument=json.dumps(trust),
-    )
-    await ask(
-        "iam",
-        "PutRolePolicy",
-        root,
-        RoleName="Clerk",
-        PolicyName="All",
-        PolicyDocument=json.dumps(everything),
-    )
-    asked = {
-        "subject": {"type": "aws"},
-        "action": {"name": "records:write"},
-        "resource": {"type": "aws", "id": f"{RECORD}9"},
-    }
-    answer = await own.ask("search/subject", asked)
-    people = [f"arn:aws:iam::{ACCOUNT}:{one}" for one in ("user/alice", "role/Clerk")]
-    assert authzen.found(answer) == people
-    for one in people:
-        assert await own.decide({**asked, "subject": {"type": "aws", "id": one}})
-    assert authzen.found(
-        await own.ask("search/subject", {**asked, "subject": {"type": "role"}})
-    ) == ["Clerk"]
-
-
 async def test_a_session_needs_its_token(own: Face) -> None:
     key = await own.service.make_user("alice", json.loads(authzen.policy("alice")))
     made = await own.service.broker.ask("sts", "GetSessionToken", key)
@@ -428,33 +271,6 @@ async def test_what_is_no_address_or_truth_is_refused(own: Face) -> None:
         assert answer["context"]["error"]["status"] == 400
 
 
-async def test_resources_are_found_by_service_and_type(own: Face) -> None:
-    everything = {
-        "Version": "2012-10-17",
-        "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"},
-    }
-    await own.service.make_user("alice", everything)
-    types = {"record": "record/{id}", "page": "record/{id}/page/{number}"}
-    await own.service.register({**authzen.DEFINITION, "ResourceTypes": types})
-    other = AskingService(own.service.broker, own.service.root, "orders")
-    await other.register()
-    page = f"{RECORD}1/page/7"
-    await put_policies(own, ORDER + "1", RECORD + "1", page)
-    asked = {
-        "subject": {"type": "user", "id": "alice"},
-        "action": {"name": "read"},
-        "resource": {"type": "record"},
-    }
-    for kind, expected in (
-        ("record", ["1"]),
-        ("page", [page]),
-        ("aws", [f"{RECORD}1", page]),
-        ("order", []),
-    ):
-        answer = await own.ask("search/resource", {**asked, "resource": {"type": kind}})
-        assert authzen.found(answer) == expected
-
-
 async def test_a_name_is_told_in_one_place(face: Face) -> None:
     asked = evaluation("alice", "write", "record-2", what=authzen.ARCHIVED)
     both = {**asked, "context": {"status": "active"}}
@@ -513,7 +329,7 @@ _BODIES = [
 
 async def test_a_body_is_one_bounded_object(face: Face) -> None:
     for body in _BODIES:
-        for path in ("evaluation", "evaluations", "search/subject"):
+        for path in ("evaluation", "evaluations"):
             reply = await face.post(path, body)
             assert reply.status == (413 if len(body) > 1_000_000 else 400)
 
@@ -539,30 +355,17 @@ async def test_metadata_name_what_is_there(face: Face) -> None:
     assert set(described) == {
         "access_evaluation_endpoint",
         "access_evaluations_endpoint",
-        "search_subject_endpoint",
-        "search_resource_endpoint",
-        "search_action_endpoint",
     }
     for url in described.values():
         path = url.removeprefix(f"{ORIGIN}/access/v1/")
         assert (await face.post(path, {})).status == 400
     assert (await face.post("search/other", {})).status == 404
+    for gone in ("subject", "resource", "action"):
+        reply = await face.post(f"search/{gone}", {}, Authorization="")
+        assert reply.status == 410
+        assert reply.headers["content-type"] == "text/plain; charset=utf-8"
+        assert b"/access/v1/evaluations" in reply.body
     assert (await http.get(f"{ORIGIN}/access/v1/evaluation")).status_code == 400
-
-
-async def test_a_search_leaves_no_records_of_decisions(own: Face) -> None:
-    await own.service.make_user("nobody", None)
-    for sought, asked, _ in SEARCHES:
-        await own.ask(f"search/{sought}", asked)
-    ledger = own.service.broker.services.stores.ledger
-    mark, now = uuid.uuid4().hex, own.service.broker.clock.now()
-    await ledger.append(AuditRecord(event_id=mark, at=now, account=None))
-    async with asyncio.timeout(10):
-        while await ledger.find(mark) is None:  # noqa: ASYNC110  # a database is asked
-            await asyncio.sleep(0.01)
-    for action in ("records:read", "records:write", "broker:SearchDecisions"):
-        found = await ledger.search(AuditFilter(action=action), PageRequest(None, 10))
-        assert found.items == ()
 
 
 async def test_a_store_that_is_away_decides_nothing(
@@ -577,7 +380,4 @@ async def test_a_store_that_is_away_decides_nothing(
             for path in ("evaluation", "evaluations"):
                 reply = await face.post(path, DECISIONS[0][0])
                 assert reply.status == 503, read
-            sought, asked, _ = SEARCHES[0]
-            reply = await face.post(f"search/{sought}", asked)
-            assert reply.status == 503, read
-            assert reply.headers["retry-after"] == "1"
+                assert reply.headers["retry-after"] == "1"
