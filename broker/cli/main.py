@@ -85,11 +85,6 @@ COMMANDS = {
         "console_url",
         "Print a link that signs in to the console with your current credentials.",
     ),
-    "login": CommandPlace(
-        "broker.cli.login",
-        "login",
-        "Sign in with the browser and use the chosen role in this terminal.",
-    ),
 }
 
 app = typer.Typer(

@@ -1,13 +1,11 @@
-"""`broker login` against a real demo: sign-in, consent, credentials, renewal."""
+"""`aws login` against a real demo: sign-in, consent, credentials, renewal."""
 
 import json
 import os
 import re
-import stat
+import shutil
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,31 @@ from urllib.parse import urljoin
 import httpx2
 import pytest
 
-from broker.cli.login_browser import parse_pasted_code
-from broker.cli.login_store import set_in_section
-from broker.errors import ValidationError
 from tests.support.aws_cli import run_aws_cli
 from tests.support.demo import RunningDemo, running_demo
 from tests.support.signin import BROWSER
 
-ANALYST = r"arn:aws:sts::111122223333:assumed-role/Analyst/ben@example.com"
+ANALYST = "arn:aws:sts::111122223333:assumed-role/Analyst/ben@example.com"
+
+
+def find_aws() -> str | None:
+    """The AWS CLI, if it has the command."""
+    found = shutil.which("aws")
+    if found is None:
+        return None
+    told = subprocess.run(
+        [found, "--version"], capture_output=True, text=True, check=False, timeout=60
+    )
+    version = re.match(r"aws-cli/(\d+)\.(\d+)", told.stdout)
+    return found if version and (int(version[1]), int(version[2])) >= (2, 32) else None
+
+
+@pytest.fixture(scope="module")
+def aws() -> str:
+    found = find_aws()
+    if found is None:
+        pytest.skip("`aws login` needs the AWS CLI 2.32 or later")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -67,172 +82,125 @@ class Person:
         page = self.submit(self.http.get(f"{self.demo.idp}/saml/sign-in/ben"))
         assert str(page.url) == f"{self.demo.broker}/console/login"
         assert "assumed-role/Analyst" in page.text.replace("<wbr>", "")
-        self.consent = page.text
         return self.submit(page, answer="allow")
 
 
-def environment_of(demo: RunningDemo, home: Path) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "BROKER_PUBLIC_URL": demo.broker,
-        # A browser that does nothing: the test plays the person.
-        "BROWSER": "true",
-        **(
-            {"PYTHONPATH": os.environ["PYTHONPATH"]}
-            if "PYTHONPATH" in os.environ
-            else {}
-        ),
-    }
+class Terminal:
+    """A profile that names the broker, and AWS's programs."""
+
+    def __init__(self, demo: RunningDemo, aws: str, home: Path) -> None:
+        self._aws = aws
+        self._folder = home / ".aws" / "login" / "cache"
+        config = home / ".aws" / "config"
+        config.parent.mkdir()
+        config.write_text(
+            "[profile work]\nregion = us-east-1\nservices = broker\n"
+            "[services broker]\n"
+            + "".join(
+                f"{service} =\n  endpoint_url = {demo.broker}\n"
+                for service in ("signin", "sts")
+            )
+        )
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            # A browser that does nothing: the test plays the person.
+            "BROWSER": "true",
+        }
+
+    def begin(self, *words: str) -> tuple[subprocess.Popen[str], str]:
+        """Start `aws login`; the process, and the link that it shows."""
+        process = subprocess.Popen(
+            [self._aws, "login", "--profile", "work", *words],
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "/v1/authorize?" in line:
+                return process, line.strip()
+        pytest.fail("the command ended")
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self._aws, *words, "--profile", "work", "--output", "json"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def age(self) -> dict[str, Any]:
+        """Have the kept credentials look as if they were about to end."""
+        kept = self.kept()
+        kept["accessToken"]["expiresAt"] = "2020-01-01T00:00:00Z"
+        self.put(kept)
+        return kept
+
+    def kept(self) -> dict[str, Any]:
+        (path,) = self._folder.glob("*.json")
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    def put(self, kept: Mapping[str, Any]) -> None:
+        (path,) = self._folder.glob("*.json")
+        path.write_text(json.dumps(kept))
 
 
-def begin(demo: RunningDemo, home: Path, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "broker", "login", "--profile", "work", *words],
-        env=environment_of(demo, home),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def terminal(demo: RunningDemo, aws: str, tmp_path: Path) -> Terminal:
+    return Terminal(demo, aws, tmp_path)
 
 
-def read_link(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """The link and the check code that the terminal shows."""
-    link = code = ""
-    deadline = time.monotonic() + 30
-    assert process.stderr is not None
-    while not code:
-        line = process.stderr.readline()
-        assert line, "the command ended"
-        assert time.monotonic() < deadline
-        if "/v1/authorize?" in line:
-            link = line.strip()
-        if "heck code: " in line:
-            code = line.rpartition(" ")[2].strip()
-    return link, code
+def finish(process: subprocess.Popen[str], given: str | None = None) -> None:
+    said, _ = process.communicate(given, timeout=60)
+    assert process.returncode == 0, said
 
 
-def who_am_i(demo: RunningDemo, home: Path) -> Any:
-    done = run_aws_cli(
-        ("sts", "get-caller-identity", "--profile", "work", "--output", "json"),
-        environment_of(demo, home),
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)["Arn"]
-
-
-def serve(demo: RunningDemo, home: Path) -> subprocess.CompletedProcess[str]:
-    """What the profile's credential_process prints."""
-    return subprocess.run(
-        [sys.executable, "-m", "broker", *("login", "--process", "--profile", "work")],
-        env=environment_of(demo, home),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
-def age(home: Path) -> Path:
-    """Have the stored credentials look as if they were about to end."""
-    folder = home / ".aws" / "login" / "cache"
-    (path,) = (p for p in folder.glob("*.json") if not p.name.startswith("broker-"))
-    kept = json.loads(path.read_text())
-    kept["accessToken"]["expiresAt"] = "2020-01-01T00:00:00Z"
-    path.write_text(json.dumps(kept))
-    return path
+WHO = ("sts", "get-caller-identity")
 
 
 def test_the_browser_of_this_machine_logs_the_terminal_in(
-    demo: RunningDemo, person: Person, tmp_path: Path
+    person: Person, terminal: Terminal
 ) -> None:
-    config = tmp_path / ".aws" / "config"
-    config.parent.mkdir()
-    config.write_text("# mine\n[profile other]\nregion = eu-west-1\n")
-    process = begin(demo, tmp_path)
-    link, code = read_link(process)
-    done = person.allow(link)
-    assert done.headers["content-type"] == "text/html; charset=utf-8"
-    assert "<h1>You are logged in</h1>" in done.text
-    assert code in person.consent
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 0, said
-    assert ANALYST in said
-    assert config.read_text().startswith("# mine\n[profile other]\nregion = eu-west-1")
-    assert who_am_i(demo, tmp_path) == ANALYST
-    path = age(tmp_path)
-    first = json.loads(path.read_text())
-    served = json.loads(serve(demo, tmp_path).stdout)
-    assert served["Version"] == 1
-    assert served["AccessKeyId"] != first["accessToken"]["accessKeyId"]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert who_am_i(demo, tmp_path) == ANALYST
+    process, link = terminal.begin()
+    assert person.allow(link).status_code == 200
+    finish(process)
+    assert json.loads(terminal.run(*WHO).stdout)["Arn"] == ANALYST
+    first = terminal.age()
+    assert json.loads(terminal.run(*WHO).stdout)["Arn"] == ANALYST
+    assert terminal.kept()["refreshToken"] != first["refreshToken"]
     # Somebody else used a copy of the first refresh token: the login is over.
-    path.write_text(json.dumps(first))
-    over = serve(demo, tmp_path)
-    assert over.returncode == 1
-    assert "broker login --profile work" in over.stderr
-    assert "Traceback" not in over.stderr
+    terminal.put(first)
+    over = terminal.run(*WHO)
+    assert over.returncode != 0
+    assert "aws login" in over.stderr
 
 
 def test_a_machine_without_a_browser_shows_a_link_and_takes_a_code(
-    demo: RunningDemo, person: Person, tmp_path: Path
+    person: Person, terminal: Terminal
 ) -> None:
-    process = begin(demo, tmp_path, "--remote")
-    link, code = read_link(process)
-    page = person.allow(link)
-    assert code in person.consent
-    assert 'id="login_address">127.0.0.1<' in person.consent
-    assert "broker login on" in person.consent
-    shown = re.search(r'<pre id="login_code"[^>]*>([^<]+)<', page.text)
-    assert shown, page.text
-    _, said = process.communicate(f"{shown[1]}\n", timeout=30)
-    assert process.returncode == 0, said
-    assert who_am_i(demo, tmp_path) == ANALYST
+    process, link = terminal.begin("--remote")
+    shown = re.search(r'<pre id="login_code"[^>]*>([^<]+)<', person.allow(link).text)
+    assert shown
+    finish(process, f"{shown[1]}\n")
+    assert json.loads(terminal.run(*WHO).stdout)["Arn"] == ANALYST
 
 
-def test_awss_own_login_provider_renews_against_the_broker(
-    demo: RunningDemo, person: Person, tmp_path: Path
+def test_an_sdk_renews_with_the_same_profile(
+    person: Person, terminal: Terminal
 ) -> None:
-    process = begin(demo, tmp_path, "--login-session")
-    link, _ = read_link(process)
+    process, link = terminal.begin()
     person.allow(link)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 0, said
-    path = age(tmp_path)
-    before = json.loads(path.read_text())["refreshToken"]
-    assert who_am_i(demo, tmp_path) == ANALYST
-    assert json.loads(path.read_text())["refreshToken"] != before
-
-
-def test_a_login_that_never_was_is_told(demo: RunningDemo, tmp_path: Path) -> None:
-    done = serve(demo, tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "You are not logged in" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "text", ["", "nonsense", "c3RhdGU9eCZjb2RlPXk=", "Y29kZT15", "é"]
-)
-def test_a_code_of_another_login_is_not_taken(text: str) -> None:
-    with pytest.raises(ValidationError):
-        parse_pasted_code(text, "mine")
-
-
-def test_a_profile_is_changed_and_nothing_else() -> None:
-    text = "[default]\nregion = x\n\n[profile a]\nregion = y\noutput = json\n[sso b]\n"
-    once = set_in_section(text, "a", {"region": "z", "login_session": "s"})
-    assert once == (
-        "[default]\nregion = x\n\n[profile a]\nregion = z\nlogin_session = s\n"
-        "output = json\n[sso b]\n"
+    finish(process)
+    before = terminal.age()["refreshToken"]
+    done = run_aws_cli(
+        (*WHO, "--profile", "work", "--output", "json"), terminal.environment
     )
-    assert set_in_section(once, "a", {"region": "z", "login_session": "s"}) == once
-    assert set_in_section("", "default", {"a": "b"}) == "[default]\na = b\n"
-
-
-@pytest.mark.parametrize("line", ["role_arn = x", "credential_process = other"])
-def test_a_profile_with_other_credentials_is_left_alone(line: str) -> None:
-    with pytest.raises(ValidationError, match="--profile"):
-        set_in_section(f"[profile a]\n{line}\n", "a", {"region": "z"})
+    assert json.loads(done.stdout)["Arn"] == ANALYST, done.stderr
+    assert terminal.kept()["refreshToken"] != before

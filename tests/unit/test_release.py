@@ -34,6 +34,10 @@ CHANGELOG = """# Changelog
 - Three,
   on two lines.
 
+### Upgrading
+
+- Four.
+
 ## [0.1.0] - 2026-11-27
 
 ### Added
@@ -64,6 +68,10 @@ def test_a_release_is_dated_and_sorted(project: Path) -> None:
 
 ## [0.2.0] - 2026-12-01
 
+### Upgrading
+
+- Four.
+
 ### Added
 
 - Two.
@@ -84,7 +92,7 @@ def test_a_release_is_dated_and_sorted(project: Path) -> None:
     assert 'version = "0.2.0"' in (project / "pyproject.toml").read_text()
     manifests = project / "samples" / "kubernetes" / "broker.yaml"
     assert manifests.read_text().endswith("federation-broker:0.2.0\n")
-    assert release.check(project, "0.2.0").startswith("### Added\n\n- Two.\n")
+    assert release.check(project, "0.2.0").startswith("### Upgrading\n\n- Four.\n")
     assert "Everything" not in release.check(project, "0.2.0")
 
 

@@ -31,5 +31,5 @@ CommandLineGrants = Grants[CodeGrant, RefreshFamily]
 
 
 def command_line_grants(cache: Cache, vault: Vault) -> CommandLineGrants:
-    """The codes and refresh tokens of ``broker login`` and AWS's login provider."""
+    """The codes and refresh tokens of ``aws login`` and AWS's login provider."""
     return Grants(cache, vault, "login", code=CodeGrant, family=RefreshFamily)

@@ -109,7 +109,7 @@ class CommandLine:
         self._context.require_csrf(request, form, who)
         current = await self._requests.find(request)
         # Another login may have been opened in this browser since the page was shown.
-        if current is None or current.user_code != form.find("user_code"):
+        if current is None or current.challenge != form.find("challenge"):
             raise ValidationError(_GONE)
         if form.find("answer") != "allow":
             await self._finish(request)

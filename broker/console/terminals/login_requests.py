@@ -17,19 +17,16 @@ from broker.console.cookies import SessionCookie
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form
 from broker.console.request_info import source_address
-from broker.console.terminals.clients import (
-    CONFIRMATION,
-    CROSS_DEVICE,
-    SAME_DEVICE,
-    user_code,
-)
 from broker.errors import ValidationError
 from broker.protocols.oidc import pkce
 from broker.sessions.handles import Handles
 
+SAME_DEVICE = "arn:aws:signin:::devtools/same-device"
+CROSS_DEVICE = "arn:aws:signin:::devtools/cross-device"
 LIFE = timedelta(minutes=10)
 REQUEST_URI = "urn:ietf:params:oauth:request_uri:"
 _COOKIE = "broker-login"
+_CONFIRMATION = "/v1/sessions/confirmation"
 _LOOPBACK = re.compile(
     r"http://(?:127\.0\.0\.1|\[::1\]):([0-9]{1,5})(?:/[A-Za-z0-9._~-]+)*/?"
 )
@@ -60,11 +57,6 @@ class LoginRequest:
         return self.client_id == SAME_DEVICE
 
     @property
-    def user_code(self) -> str:
-        """A short code to compare between terminal and page (RFC 8628 3.3.1)."""
-        return user_code(self.challenge)
-
-    @property
     def loopback_origin(self) -> str:
         """The origin that receives the code."""
         parts = urlsplit(self.redirect_uri)
@@ -86,7 +78,7 @@ def read_login_request(form: Form, public_origin: str) -> LoginRequest:
     if client_id not in {SAME_DEVICE, CROSS_DEVICE}:
         raise ValidationError("There is no such client.")
     if client_id == CROSS_DEVICE:
-        fits = redirect_uri == f"{public_origin}{CONFIRMATION}"
+        fits = redirect_uri == f"{public_origin}{_CONFIRMATION}"
     else:
         match = _LOOPBACK.fullmatch(redirect_uri)
         fits = match is not None and 0 < int(match[1]) <= _HIGHEST_PORT

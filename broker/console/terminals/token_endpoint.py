@@ -23,8 +23,8 @@ from broker.actions.signin.command_line_grants import (
 )
 from broker.console.context import ConsoleContext
 from broker.console.request_info import note
-from broker.console.terminals.clients import CROSS_DEVICE, SAME_DEVICE
 from broker.console.terminals.id_token import id_token
+from broker.console.terminals.login_requests import CROSS_DEVICE, SAME_DEVICE
 from broker.errors import (
     AccessDenied,
     BrokerError,

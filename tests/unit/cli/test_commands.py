@@ -1,18 +1,14 @@
 """Commands import what they use, and nothing of what serves."""
 
-import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
 from broker.cli.commands import LazyCommand
-from broker.cli.login_store import LoginStore, _write
 from broker.cli.main import app
 from tests.unit.cli.conftest import ACCOUNT
 
@@ -65,26 +61,6 @@ def test_a_command_imports_little(
     assert len(imported) <= most
 
 
-def test_kept_credentials_come_without_a_client(tmp_path: Path) -> None:
-    store = LoginStore("work", {"HOME": str(tmp_path)})
-    until = datetime.now(UTC) + timedelta(hours=1)
-    token = {
-        "accessKeyId": "ASIA",
-        "secretAccessKey": "secret",
-        "sessionToken": "token",
-        "expiresAt": until.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
-    with store._locked():
-        _write(store._token_file("arn"), {"accessToken": token})
-        _write(store._pointer, {"endpoint": "http://127.0.0.1:1", "session": "arn"})
-    printed, imported = start(
-        "login", "--process", "--profile", "work", HOME=str(tmp_path)
-    )
-    assert json.loads(printed)["SecretAccessKey"] == "secret"
-    assert imported & (SERVES | STORES | CLIENT | {"rich"}) == set()
-    assert len(imported) <= 320
-
-
 def lazy_commands(group: Any, *path: str) -> list[tuple[str, LazyCommand]]:
     found = []
     for name, command in group.commands.items():
@@ -99,7 +75,7 @@ def lazy_commands(group: Any, *path: str) -> list[tuple[str, LazyCommand]]:
 
 def test_a_summary_is_the_first_line_of_the_help() -> None:
     commands = dict(lazy_commands(typer.main.get_command(app)))
-    assert {"serve", "providers test", "login"} <= set(commands)
+    assert {"serve", "providers test", "doctor"} <= set(commands)
     for command in commands.values():
         first, *_ = (command.load().help or "").split("\n")
         assert command.help == first

@@ -368,7 +368,7 @@ async def test_an_answer_counts_once_and_needs_the_pages_token(
 
     assert await answer({"origin": "https://evil.example.org"}) == 403
     assert await answer(origin, csrf="x") == 403
-    assert await answer(origin, user_code="AAAA-AAAA") == 400
+    assert await answer(origin, challenge="other") == 400
     assert await answer(origin) == 303
     assert await answer(origin) == 400
 

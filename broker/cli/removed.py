@@ -1,0 +1,23 @@
+"""Commands of earlier versions, and what to use instead of each.
+
+Profiles, units and scripts may still start them, so they answer for one release.
+"""
+
+from collections.abc import Sequence
+
+_REPLACEMENTS = {
+    ("login",): "`broker login` has been removed. Use `aws sso login` or `aws login`,"
+    " and take the credential_process out of this profile (docs/portal.md).",
+}
+
+
+def find_replacement(words: Sequence[str]) -> str | None:
+    """What to say to a command line that starts with a removed command."""
+    return next(
+        (
+            sentence
+            for command, sentence in _REPLACEMENTS.items()
+            if tuple(words[: len(command)]) == command
+        ),
+        None,
+    )
