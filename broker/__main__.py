@@ -9,8 +9,7 @@ from broker.cli.removed import find_replacement
 def run() -> None:
     """Run the command line.
 
-    The agent and the webhook are small programs of their own: none of the others'
-    imports come with them.
+    The agent is a small program of its own: none of the others' imports come with it.
     """
     _open_closed_streams()
     if (replacement := find_replacement(sys.argv[1:])) is not None:
@@ -19,10 +18,6 @@ def run() -> None:
         from broker.agent.main import run as run_agent  # noqa: PLC0415  # see above
 
         sys.exit(run_agent(sys.argv[2:]))
-    if sys.argv[1:2] == ["webhook"]:
-        from broker.webhook.main import run as run_webhook  # noqa: PLC0415  # see above
-
-        sys.exit(run_webhook(sys.argv[2:]))
     from broker.cli.main import run as run_command  # noqa: PLC0415  # see above
 
     run_command()

@@ -68,11 +68,6 @@ COMMANDS = {
         "agent",
         "Provide a machine's credentials to the programs on it.",
     ),
-    "webhook": CommandPlace(
-        "broker.cli.webhook",
-        "webhook",
-        "Configure the pods of a Kubernetes cluster so that their SDKs find their roles.",
-    ),
     "keys": CommandPlace("broker.cli.keys", "app", "Sealing keys."),
     "mfa": CommandPlace("broker.cli.mfa", "app", "MFA devices."),
     "doctor": CommandPlace(

@@ -8,6 +8,10 @@ from collections.abc import Sequence
 _REPLACEMENTS = {
     ("login",): "`broker login` has been removed. Use `aws sso login` or `aws login`,"
     " and take the credential_process out of this profile (docs/portal.md).",
+    (
+        "webhook",
+    ): "`broker webhook` has been removed. On Kubernetes 1.36 or newer, apply"
+    " samples/kubernetes/pod-roles.yaml; for older clusters see docs/pods.md.",
 }
 
 

@@ -166,16 +166,6 @@ def test_kubernetes(broker: RunningBroker, tmp_path: Path) -> None:
         pass
 
 
-def test_the_webhooks_certificate(tmp_path: Path) -> None:
-    walk = Walk(tmp_path, {"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
-    with walking(walk, shares_network=True) as here:
-        here.do(read_steps(ROOT / "docs" / "pods.md", "Set it up"))
-        here.run(
-            "openssl verify -CAfile ca.crt -purpose sslserver"
-            " -verify_hostname broker-webhook.broker-webhook.svc tls.crt"
-        )
-
-
 @pytest.mark.long
 def test_machine_certificate(broker: RunningBroker, tmp_path: Path) -> None:
     etc = tmp_path / "etc"

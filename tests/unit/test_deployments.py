@@ -8,14 +8,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import jsonpatch
 import pytest
 import yaml
 
 from broker.agent.configuration import load_settings
 from broker.settings import Settings
-from broker.webhook.admission import Injection, decide, parse_review
-from broker.webhook.main import run as run_webhook
+from tests.support.admission import SAMPLE as POD_ROLES
+from tests.support.admission import Policy, service_account
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
@@ -28,9 +27,7 @@ UNITS = {
     ),
 }
 MANIFESTS = ROOT / "samples" / "kubernetes" / "broker.yaml"
-WEBHOOK = ROOT / "samples" / "kubernetes" / "webhook.yaml"
 POD_IDENTITY = ROOT / "samples" / "kubernetes" / "pod-identity.yaml"
-REVIEWS = ROOT / "tests" / "unit" / "webhook" / "reviews"
 PROGRAMS = ROOT / ".venv-programs" / "bin"
 SETTINGS = {f"BROKER_{name.upper()}" for name in Settings.model_fields}
 
@@ -166,29 +163,6 @@ def found(name: str) -> str:
     return str(program)
 
 
-def test_the_webhooks_manifests_fit_together() -> None:
-    by_kind = {each["kind"]: each for each in yaml.safe_load_all(WEBHOOK.read_text())}
-    spec = by_kind["Deployment"]["spec"]["template"]["spec"]
-    (made,) = spec["containers"]
-    assert made["securityContext"] == container()["securityContext"]
-    assert spec["serviceAccountName"] == by_kind["ServiceAccount"]["metadata"]["name"]
-    # It may do what it does, and nothing more.
-    (rule,) = by_kind["ClusterRole"]["rules"]
-    assert rule == {
-        "apiGroups": [""],
-        "resources": ["serviceaccounts"],
-        "verbs": ["get"],
-    }
-    # Its words are understood, up to the certificate, which is not here.
-    assert made["args"][:2] == ["broker", "webhook"]
-    words = [*made["args"][2:], "--listen=127.0.0.1:0", "--api-server=https://10.0.0.1"]
-    assert run_webhook(words) == 1
-    (hook,) = by_kind["MutatingWebhookConfiguration"]["webhooks"]
-    service = by_kind["Service"]["metadata"]
-    assert hook["clientConfig"]["service"]["name"] == service["name"]
-    assert hook["clientConfig"]["service"]["namespace"] == service["namespace"]
-
-
 def test_the_agents_manifest_and_its_pod_fit_together(tmp_path: Path) -> None:
     each = list(yaml.safe_load_all(POD_IDENTITY.read_text()))
     (settings,) = [one for one in each if one["kind"] == "ConfigMap"]
@@ -218,21 +192,25 @@ def validate(*files: Path) -> None:
 
 @pytest.mark.long
 def test_kubernetes_knows_every_member_of_the_manifests() -> None:
-    validate(MANIFESTS, WEBHOOK, POD_IDENTITY)
+    validate(MANIFESTS, POD_ROLES, POD_IDENTITY)
 
 
 @pytest.mark.long
-def test_a_pod_that_the_webhook_changed_is_one(tmp_path: Path) -> None:
-    given = Injection(sts_endpoint="https://broker.example.com", region="eu-west-1")
-    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/Reports"}
-    files = []
-    for review in REVIEWS.iterdir():
-        _, pod = parse_review(review.read_bytes())
-        assert pod is not None
-        patch = [dict(one) for one in decide(pod, role, given).patch]
-        files.append(tmp_path / review.name)
-        files[-1].write_text(json.dumps(jsonpatch.apply_patch(dict(pod.pod), patch)))
-    validate(*files)
+def test_a_pod_with_a_role_is_one(tmp_path: Path) -> None:
+    policy = Policy.of_kind("MutatingAdmissionPolicy")
+    role = {"role-arn": "arn:aws:iam::123456789012:role/Reports"}
+    container = {"name": "main", "image": "i"}
+    kinds = {"containers": [container], "initContainers": [{**container, "name": "x"}]}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web"},
+        "spec": kinds,
+    }
+    made = policy.mutate(pod, service_account("default", role))
+    assert made != pod
+    (tmp_path / "pod.json").write_text(json.dumps(made))
+    validate(tmp_path / "pod.json")
 
 
 @pytest.mark.long
