@@ -1,12 +1,17 @@
 """``ListLDAPProviders``: the account's directories, as administrators see them."""
 
+from __future__ import annotations
+
 import json
+from typing import TYPE_CHECKING
 
 from broker.actions.action import Call
 from broker.actions.decisions.declare import everything, read
-from broker.actions.types import broker as types
 from broker.federation.provider_options import shown_options
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED
+
+if TYPE_CHECKING:
+    from broker.actions.types import broker as types
 
 
 async def _list(

@@ -1,8 +1,14 @@
 """``ListUpstreams``: what administrators see of the upstreams behind their roles."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from broker.actions.action import Call
 from broker.actions.decisions.declare import everything, read
-from broker.actions.types import broker as types
+
+if TYPE_CHECKING:
+    from broker.actions.types import broker as types
 
 
 async def _list(

@@ -1,6 +1,8 @@
 """Policies of the resources of registered services."""
 
-from typing import cast
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
 
 from broker.actions.action import Call
 from broker.actions.decisions.declare import (
@@ -15,12 +17,14 @@ from broker.actions.iam.paging import (
     truncation,
     with_own_markers,
 )
-from broker.actions.types import broker as types
 from broker.identities import resource_policies as policies
 from broker.identities.accounts import require_account
 from broker.identities.trust import shown_trust_policies
 from broker.model.registered import ResourcePolicy
 from broker.model.request import Given
+
+if TYPE_CHECKING:
+    from broker.actions.types import broker as types
 
 
 async def _put(given: types.PutResourcePolicyRequest, call: Call) -> None:

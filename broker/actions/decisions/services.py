@@ -1,5 +1,9 @@
 """Registered services and their tokens."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from broker.actions.action import Call
 from broker.actions.decisions.declare import (
     change,
@@ -7,11 +11,13 @@ from broker.actions.decisions.declare import (
     named_service,
     read,
 )
-from broker.actions.types import broker as types
 from broker.identities import registered_services as services
 from broker.identities.accounts import require_account
 from broker.identities.bearer_tokens import DAYS
 from broker.model.registered import RegisteredService, ServiceToken
+
+if TYPE_CHECKING:
+    from broker.actions.types import broker as types
 
 
 async def _put(given: types.PutServiceRequest, call: Call) -> types.PutServiceResponse:

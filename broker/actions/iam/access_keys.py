@@ -3,23 +3,15 @@
 Without ``UserName`` they are about the caller's own keys, root's included.
 """
 
-from typing import cast
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.holders import find_user
 from broker.actions.iam.paging import cut, page_request, truncation
-from broker.actions.types.iam import (
-    AccessKey,
-    AccessKeyMetadata,
-    CreateAccessKeyRequest,
-    CreateAccessKeyResponse,
-    DeleteAccessKeyRequest,
-    ListAccessKeysRequest,
-    ListAccessKeysResponse,
-    UpdateAccessKeyRequest,
-)
 from broker.errors import InvalidInput
 from broker.identities import access_keys
 from broker.identities.accounts import require_account
@@ -27,13 +19,16 @@ from broker.model import entities
 from broker.model.request import Given
 from broker.model.sealing import Sealer
 
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
+
 
 def access_key_actions(sealer: Sealer) -> tuple[Action, ...]:
     """The actions on access keys; ``sealer`` keeps the secrets."""
 
     async def create(
-        given: CreateAccessKeyRequest, call: Call
-    ) -> CreateAccessKeyResponse:
+        given: types.CreateAccessKeyRequest, call: Call
+    ) -> types.CreateAccessKeyResponse:
         account = await require_account(call.change, call.account)
         user = await find_user(given, call, call.change)
         key, secret = await access_keys.create_access_key(
@@ -47,7 +42,7 @@ def access_key_actions(sealer: Sealer) -> tuple[Action, ...]:
             **_view(key, user),
             "SecretAccessKey": secret.reveal(),
         }
-        return {"AccessKey": cast("AccessKey", view)}
+        return {"AccessKey": cast("types.AccessKey", view)}
 
     return (
         change("CreateAccessKey", create, on.user_or_self),
@@ -58,8 +53,8 @@ def access_key_actions(sealer: Sealer) -> tuple[Action, ...]:
 
 
 async def _list_keys(
-    given: ListAccessKeysRequest, call: Call
-) -> ListAccessKeysResponse:
+    given: types.ListAccessKeysRequest, call: Call
+) -> types.ListAccessKeysResponse:
     user = await find_user(given, call, call.directory)
     keys = await call.directory.list_access_keys(
         call.account, user.user_id if user else None
@@ -71,7 +66,7 @@ async def _list_keys(
     }
 
 
-async def _update_key(given: UpdateAccessKeyRequest, call: Call) -> None:
+async def _update_key(given: types.UpdateAccessKeyRequest, call: Call) -> None:
     key = await _require_key(given, call)
     try:
         status = entities.KeyStatus(given["Status"])
@@ -80,7 +75,7 @@ async def _update_key(given: UpdateAccessKeyRequest, call: Call) -> None:
     await access_keys.set_key_status(call.change, key, status)
 
 
-async def _delete_key(given: DeleteAccessKeyRequest, call: Call) -> None:
+async def _delete_key(given: types.DeleteAccessKeyRequest, call: Call) -> None:
     await call.change.delete_access_key(await _require_key(given, call))
 
 
@@ -94,9 +89,11 @@ async def _require_key(given: Given, call: Call) -> entities.AccessKey:
     )
 
 
-def _view(key: entities.AccessKey, user: entities.User | None) -> AccessKeyMetadata:
+def _view(
+    key: entities.AccessKey, user: entities.User | None
+) -> types.AccessKeyMetadata:
     """A key without its secret; root's has no user name."""
-    view: AccessKeyMetadata = {
+    view: types.AccessKeyMetadata = {
         "AccessKeyId": key.access_key_id,
         "Status": key.status.value,
         "CreateDate": key.created_at,

@@ -1,30 +1,31 @@
 """The account's alias: ``CreateAccountAlias`` and its companions."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
-from broker.actions.types.iam import (
-    CreateAccountAliasRequest,
-    DeleteAccountAliasRequest,
-    ListAccountAliasesRequest,
-    ListAccountAliasesResponse,
-)
 from broker.identities import accounts
 
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
 
-async def _create_alias(given: CreateAccountAliasRequest, call: Call) -> None:
+
+async def _create_alias(given: types.CreateAccountAliasRequest, call: Call) -> None:
     account = await accounts.require_account(call.change, call.account)
     await accounts.set_alias(call.change, account, given["AccountAlias"])
 
 
-async def _delete_alias(given: DeleteAccountAliasRequest, call: Call) -> None:
+async def _delete_alias(given: types.DeleteAccountAliasRequest, call: Call) -> None:
     account = await accounts.require_account(call.change, call.account)
     await accounts.remove_alias(call.change, account, given["AccountAlias"])
 
 
 async def _list_aliases(
-    _given: ListAccountAliasesRequest, call: Call
-) -> ListAccountAliasesResponse:
+    _given: types.ListAccountAliasesRequest, call: Call
+) -> types.ListAccountAliasesResponse:
     account = await accounts.require_account(call.directory, call.account)
     aliases = [] if account.alias is None else [account.alias]
     return {"AccountAliases": aliases, "IsTruncated": False}

@@ -1,22 +1,27 @@
 """An account's properties: names and values that the account keeps for itself."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
-from broker.actions.types.iam import GetAccountPropertiesResponse
 from broker.errors import InvalidInput
 from broker.identities.accounts import require_account
 from broker.model.account import Account
 from broker.model.request import Given
 
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
+
 OPTION = "AccountProperties"
 PROPERTIES_MAX = 50
 
 
-async def _get(_given: Given, call: Call) -> GetAccountPropertiesResponse:
+async def _get(_given: Given, call: Call) -> types.GetAccountPropertiesResponse:
     account = await require_account(call.directory, call.account)
     return {"Properties": dict(_properties(account))}
 

@@ -1,19 +1,14 @@
 """Account summary, credential report and last uses of access keys."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, change, read
-from broker.actions.types.iam import (
-    AccessKeyLastUsed,
-    GenerateCredentialReportResponse,
-    GetAccessKeyLastUsedRequest,
-    GetAccessKeyLastUsedResponse,
-    GetAccountSummaryResponse,
-    GetCredentialReportResponse,
-)
 from broker.errors import AccessDenied, ReportExpired, ReportNotPresent
 from broker.identities.account_options import TOKEN_VERSION
 from broker.identities.accounts import require_account
@@ -34,6 +29,9 @@ from broker.model.uses import Report
 from broker.offload import offload
 from broker.stores.directory.port.mfa import SecondFactorReader
 from broker.stores.directory.port.users import UserReader
+
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
 
 _USERS_A_QUERY = 1000
 _QUOTAS = {
@@ -68,7 +66,7 @@ _COUNTS = {
 }
 
 
-async def _get_summary(_given: Given, call: Call) -> GetAccountSummaryResponse:
+async def _get_summary(_given: Given, call: Call) -> types.GetAccountSummaryResponse:
     account = await require_account(call.directory, call.account)
     summary = {name: quota(account, which) for name, which in _QUOTAS.items()}
     summary["PolicyVersionsInUseQuota"] = _POLICY_VERSIONS
@@ -129,7 +127,7 @@ async def _prepare_report(_given: Given, call: Call) -> Report | None:
 
 async def _generate_report(
     _given: Given, call: Call
-) -> GenerateCredentialReportResponse:
+) -> types.GenerateCredentialReportResponse:
     if not isinstance(call.prepared, Report):
         return {"State": "COMPLETE"}
     await require_account(call.change, call.account)
@@ -140,7 +138,7 @@ async def _generate_report(
     }
 
 
-async def _get_report(_given: Given, call: Call) -> GetCredentialReportResponse:
+async def _get_report(_given: Given, call: Call) -> types.GetCredentialReportResponse:
     report = await call.directory.find_report(call.account, REPORT_ID)
     if report is None:
         raise ReportNotPresent(advice="Call GenerateCredentialReport to make one.")
@@ -157,8 +155,8 @@ async def _get_report(_given: Given, call: Call) -> GetCredentialReportResponse:
 
 
 async def _get_key_last_used(
-    given: GetAccessKeyLastUsedRequest, call: Call
-) -> GetAccessKeyLastUsedResponse:
+    given: types.GetAccessKeyLastUsedRequest, call: Call
+) -> types.GetAccessKeyLastUsedResponse:
     key_id = given["AccessKeyId"]
     key = await call.directory.find_access_key(key_id)
     if key is None or key.account != call.account:
@@ -168,14 +166,14 @@ async def _get_key_last_used(
             f" iam:GetAccessKeyLastUsed on resource: access key {key_id}"
         )
     uses = await call.directory.list_uses(call.account, [key_id])
-    used: AccessKeyLastUsed = {"ServiceName": "N/A", "Region": "N/A"}
+    used: types.AccessKeyLastUsed = {"ServiceName": "N/A", "Region": "N/A"}
     if uses:
         used = {
             "LastUsedDate": uses[0].at,
             "ServiceName": uses[0].service,
             "Region": uses[0].region,
         }
-    answer: GetAccessKeyLastUsedResponse = {"AccessKeyLastUsed": used}
+    answer: types.GetAccessKeyLastUsedResponse = {"AccessKeyLastUsed": used}
     if key.user_id is not None:
         user = await call.directory.find_user_by_id(call.account, key.user_id)
         if user is not None:

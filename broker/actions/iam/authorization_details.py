@@ -4,9 +4,11 @@ One page is read at a time, each kind of belonging with one query, so that the m
 a call takes depends on ``MaxItems`` alone.
 """
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
@@ -14,16 +16,6 @@ from broker.actions.iam import views
 from broker.actions.iam.declare import read
 from broker.actions.iam.last_used import role_last_used
 from broker.actions.iam.paging import page_request, stored_page, truncation
-from broker.actions.types.iam import (
-    AttachedPolicy,
-    GetAccountAuthorizationDetailsRequest,
-    GetAccountAuthorizationDetailsResponse,
-    GroupDetail,
-    ManagedPolicyDetail,
-    PolicyDetail,
-    RoleDetail,
-    UserDetail,
-)
 from broker.errors import ValidationError
 from broker.identities.managed_policies import list_used_aws_managed, list_versions
 from broker.identities.names import parse_policy_arn
@@ -33,13 +25,16 @@ from broker.model.entities import Group, InlinePolicy, ManagedPolicy, Role, User
 from broker.model.page import Page, PageRequest
 from broker.stores.directory.port.policies import PolicyReader
 
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
+
 
 @dataclass(slots=True)
 class _Details:
-    users: list[UserDetail] = field(default_factory=list)
-    groups: list[GroupDetail] = field(default_factory=list)
-    roles: list[RoleDetail] = field(default_factory=list)
-    policies: list[ManagedPolicyDetail] = field(default_factory=list)
+    users: list[types.UserDetail] = field(default_factory=list)
+    groups: list[types.GroupDetail] = field(default_factory=list)
+    roles: list[types.RoleDetail] = field(default_factory=list)
+    policies: list[types.ManagedPolicyDetail] = field(default_factory=list)
 
 
 # The items are counted only: whatever they are is in the details by then.
@@ -56,13 +51,13 @@ class _PoliciesOfOwners:
     @classmethod
     async def load(
         cls, directory: PolicyReader, account: AccountId, ids: Sequence[str]
-    ) -> "_PoliciesOfOwners":
+    ) -> _PoliciesOfOwners:
         return cls(
             await directory.list_inline_policies_of(account, ids),
             await directory.list_attachments_of(account, ids),
         )
 
-    def inline_of(self, owner_id: str) -> list[PolicyDetail]:
+    def inline_of(self, owner_id: str) -> list[types.PolicyDetail]:
         return [
             {
                 "PolicyName": policy.name,
@@ -71,7 +66,7 @@ class _PoliciesOfOwners:
             for policy in self.inline.get(owner_id, ())
         ]
 
-    def attached_of(self, owner_id: str) -> list[AttachedPolicy]:
+    def attached_of(self, owner_id: str) -> list[types.AttachedPolicy]:
         return [
             {"PolicyName": parse_policy_arn(arn).name, "PolicyArn": arn}
             for arn in self.attached.get(owner_id, ())
@@ -84,7 +79,7 @@ async def _users(call: Call, page: PageRequest, details: _Details) -> Page[User]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     groups = await call.directory.list_memberships(call.account, ids)
     for user in found.items:
-        detail: UserDetail = {
+        detail: types.UserDetail = {
             "Path": user.path,
             "UserName": user.name,
             "UserId": user.user_id,
@@ -132,7 +127,7 @@ async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]
         call.directory, [role.trust_policy for role in found.items]
     )
     for role, trust in zip(found.items, shown, strict=True):
-        detail: RoleDetail = {
+        detail: types.RoleDetail = {
             "Path": role.path,
             "RoleName": role.name,
             "RoleId": role.role_id,
@@ -173,7 +168,7 @@ async def _aws_policies(
     return Page((), None)
 
 
-async def _policy(call: Call, policy: ManagedPolicy) -> ManagedPolicyDetail:
+async def _policy(call: Call, policy: ManagedPolicy) -> types.ManagedPolicyDetail:
     versions = await list_versions(call.directory, policy)
     # Without the description, which GetPolicy shows: as recorded.
     return {
@@ -208,8 +203,8 @@ _SECTIONS: Mapping[str, _Section] = {
 
 
 async def _get_details(
-    given: GetAccountAuthorizationDetailsRequest, call: Call
-) -> GetAccountAuthorizationDetailsResponse:
+    given: types.GetAccountAuthorizationDetailsRequest, call: Call
+) -> types.GetAccountAuthorizationDetailsResponse:
     request = page_request(given)
     sections = [name for name in _SECTIONS if name in given.get("Filter", _SECTIONS)]
     marker: str | None = None

@@ -1,33 +1,28 @@
 """Groups: their making, their members, and the groups of a user."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.last_used import password_last_used
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
-from broker.actions.types.iam import (
-    AddUserToGroupRequest,
-    CreateGroupRequest,
-    CreateGroupResponse,
-    DeleteGroupRequest,
-    GetGroupRequest,
-    GetGroupResponse,
-    ListGroupsForUserRequest,
-    ListGroupsForUserResponse,
-    ListGroupsRequest,
-    ListGroupsResponse,
-    RemoveUserFromGroupRequest,
-    UpdateGroupRequest,
-)
 from broker.identities import groups
 from broker.identities.accounts import require_account
 from broker.identities.users import require_user
 from broker.model.entities import Group, User
 from broker.model.request import Given
 
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
 
-async def _create_group(given: CreateGroupRequest, call: Call) -> CreateGroupResponse:
+
+async def _create_group(
+    given: types.CreateGroupRequest, call: Call
+) -> types.CreateGroupResponse:
     group = await groups.create_group(
         call.change,
         await require_account(call.change, call.account),
@@ -38,7 +33,9 @@ async def _create_group(given: CreateGroupRequest, call: Call) -> CreateGroupRes
     return {"Group": views.listed_group(group)}
 
 
-async def _get_group(given: GetGroupRequest, call: Call) -> GetGroupResponse:
+async def _get_group(
+    given: types.GetGroupRequest, call: Call
+) -> types.GetGroupResponse:
     group = await groups.require_group(call.directory, call.account, given["GroupName"])
     page = await stored_page(
         call.directory.list_group_users(
@@ -57,7 +54,9 @@ async def _get_group(given: GetGroupRequest, call: Call) -> GetGroupResponse:
     }
 
 
-async def _list_groups(given: ListGroupsRequest, call: Call) -> ListGroupsResponse:
+async def _list_groups(
+    given: types.ListGroupsRequest, call: Call
+) -> types.ListGroupsResponse:
     page = await stored_page(
         call.directory.list_groups(
             call.account, given.get("PathPrefix", "/"), page_request(given)
@@ -70,8 +69,8 @@ async def _list_groups(given: ListGroupsRequest, call: Call) -> ListGroupsRespon
 
 
 async def _list_groups_for_user(
-    given: ListGroupsForUserRequest, call: Call
-) -> ListGroupsForUserResponse:
+    given: types.ListGroupsForUserRequest, call: Call
+) -> types.ListGroupsForUserResponse:
     user = await require_user(call.directory, call.account, given["UserName"])
     found = await call.directory.list_user_groups(call.account, user.user_id)
     page = cut(found, lambda group: group.name.lower(), page_request(given))
@@ -81,26 +80,26 @@ async def _list_groups_for_user(
     }
 
 
-async def _update_group(given: UpdateGroupRequest, call: Call) -> None:
+async def _update_group(given: types.UpdateGroupRequest, call: Call) -> None:
     group = await groups.require_group(call.change, call.account, given["GroupName"])
     await groups.rename_group(
         call.change, group, name=given.get("NewGroupName"), path=given.get("NewPath")
     )
 
 
-async def _delete_group(given: DeleteGroupRequest, call: Call) -> None:
+async def _delete_group(given: types.DeleteGroupRequest, call: Call) -> None:
     group = await groups.require_group(call.change, call.account, given["GroupName"])
     await groups.delete_group(call.change, group)
 
 
-async def _add_user(given: AddUserToGroupRequest, call: Call) -> None:
+async def _add_user(given: types.AddUserToGroupRequest, call: Call) -> None:
     user, group = await _user_and_group(given, call)
     await groups.add_user(
         call.change, await require_account(call.change, call.account), group, user
     )
 
 
-async def _remove_user(given: RemoveUserFromGroupRequest, call: Call) -> None:
+async def _remove_user(given: types.RemoveUserFromGroupRequest, call: Call) -> None:
     user, group = await _user_and_group(given, call)
     # Removing a user who is not a member is not an error: the requested state holds.
     await call.change.remove_member(call.account, group.group_id, user.user_id)

@@ -5,6 +5,8 @@
 registered services that ask it for decisions.
 """
 
+from __future__ import annotations
+
 import json
 import re
 import uuid
@@ -12,25 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, change, read
 from broker.actions.iam.paging import cut, page_request, truncation
-from broker.actions.types.iam import (
-    EntityDetails,
-    GenerateServiceLastAccessedDetailsRequest,
-    GenerateServiceLastAccessedDetailsResponse,
-    GetServiceLastAccessedDetailsRequest,
-    GetServiceLastAccessedDetailsResponse,
-    GetServiceLastAccessedDetailsWithEntitiesRequest,
-    GetServiceLastAccessedDetailsWithEntitiesResponse,
-    ListPoliciesGrantingServiceAccessRequest,
-    ListPoliciesGrantingServiceAccessResponse,
-    PolicyGrantingServiceAccess,
-    ServiceLastAccessed,
-)
 from broker.catalogue import find_service, service_prefixes
 from broker.errors import InvalidInput, NoSuchEntity
 from broker.identities.accounts import require_account
@@ -51,6 +40,9 @@ from broker.model.uses import Report, Use
 from broker.offload import offload
 from broker.policy import PolicyDocument, PolicyKind, parse_policy
 
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
+
 _KINDS = ("user", "role", "group", "policy")
 _USERS_A_QUERY = 1000
 _NAMESPACE = re.compile(r"[\w-]{1,64}")
@@ -67,7 +59,7 @@ class _HeldPolicy:
 
 
 async def _prepare_job(
-    given: GenerateServiceLastAccessedDetailsRequest, call: Call
+    given: types.GenerateServiceLastAccessedDetailsRequest, call: Call
 ) -> Report:
     arn = given["Arn"]
     subject = await _require_subject(arn, call)
@@ -100,8 +92,8 @@ async def _prepare_job(
 
 
 async def _generate(
-    _given: GenerateServiceLastAccessedDetailsRequest, call: Call
-) -> GenerateServiceLastAccessedDetailsResponse:
+    _given: types.GenerateServiceLastAccessedDetailsRequest, call: Call
+) -> types.GenerateServiceLastAccessedDetailsResponse:
     if not isinstance(call.prepared, Report):
         raise TypeError("the job was not prepared")
     await require_account(call.change, call.account)
@@ -110,14 +102,14 @@ async def _generate(
 
 
 async def _get_details(
-    given: GetServiceLastAccessedDetailsRequest, call: Call
-) -> GetServiceLastAccessedDetailsResponse:
+    given: types.GetServiceLastAccessedDetailsRequest, call: Call
+) -> types.GetServiceLastAccessedDetailsResponse:
     report, body = await _require_job(given["JobId"], call)
     by_service: dict[str, list[list[Any]]] = {}
     for use in body["uses"]:
         by_service.setdefault(use[1], []).append(use)
     page = cut(list(body["services"]), str, page_request(given))
-    answer: GetServiceLastAccessedDetailsResponse = {
+    answer: types.GetServiceLastAccessedDetailsResponse = {
         "JobStatus": "COMPLETED",
         "JobType": body["granularity"],
         "JobCreationDate": report.made_at,
@@ -133,8 +125,8 @@ async def _get_details(
 
 
 async def _get_with_entities(
-    given: GetServiceLastAccessedDetailsWithEntitiesRequest, call: Call
-) -> GetServiceLastAccessedDetailsWithEntitiesResponse:
+    given: types.GetServiceLastAccessedDetailsWithEntitiesRequest, call: Call
+) -> types.GetServiceLastAccessedDetailsWithEntitiesResponse:
     report, body = await _require_job(given["JobId"], call)
     service = given["ServiceNamespace"]
     if service not in body["services"]:
@@ -149,9 +141,9 @@ async def _get_with_entities(
         lambda item: f"{_FAR - last.get(item[0], 0):020d}{item[0]}",
         page_request(given),
     )
-    details: list[EntityDetails] = []
+    details: list[types.EntityDetails] = []
     for unique_id, (kind, arn, name, path) in entities.items:
-        detail: EntityDetails = {
+        detail: types.EntityDetails = {
             "EntityInfo": {
                 "Arn": arn,
                 "Name": name,
@@ -163,7 +155,7 @@ async def _get_with_entities(
         if unique_id in last:
             detail["LastAuthenticated"] = _from_timestamp(last[unique_id])
         details.append(detail)
-    answer: GetServiceLastAccessedDetailsWithEntitiesResponse = {
+    answer: types.GetServiceLastAccessedDetailsWithEntitiesResponse = {
         "JobStatus": "COMPLETED",
         "JobCreationDate": report.made_at,
         "JobCompletionDate": report.made_at,
@@ -176,8 +168,8 @@ async def _get_with_entities(
 
 
 async def _list_granting(
-    given: ListPoliciesGrantingServiceAccessRequest, call: Call
-) -> ListPoliciesGrantingServiceAccessResponse:
+    given: types.ListPoliciesGrantingServiceAccessRequest, call: Call
+) -> types.ListPoliciesGrantingServiceAccessResponse:
     subject = await _require_subject(given["Arn"], call)
     if isinstance(subject, ManagedPolicy):
         raise InvalidInput(f"{given['Arn']} is not a user, group or role.")
@@ -199,22 +191,24 @@ async def _list_granting(
 
 def _granting_all(
     policies: Iterable[_HeldPolicy], services: Sequence[str]
-) -> dict[str, list[PolicyGrantingServiceAccess]]:
-    found: dict[str, list[PolicyGrantingServiceAccess]] = {s: [] for s in services}
+) -> dict[str, list[types.PolicyGrantingServiceAccess]]:
+    found: dict[str, list[types.PolicyGrantingServiceAccess]] = {
+        s: [] for s in services
+    }
     for held in policies:
         for service in granted_services(_parse_all([held.text]), services):
             found[service].append(_granting(held))
     return found
 
 
-def _granting(held: _HeldPolicy) -> PolicyGrantingServiceAccess:
+def _granting(held: _HeldPolicy) -> types.PolicyGrantingServiceAccess:
     if held.arn is not None:
         return {
             "PolicyName": held.name,
             "PolicyType": "MANAGED",
             "PolicyArn": held.arn,
         }
-    view: PolicyGrantingServiceAccess = {
+    view: types.PolicyGrantingServiceAccess = {
         "PolicyName": held.name,
         "PolicyType": "INLINE",
     }
@@ -328,8 +322,8 @@ async def _require_job(job_id: str, call: Call) -> tuple[Report, dict[str, Any]]
 
 def _service(
     name: str, uses: Sequence[Sequence[Any]], body: Mapping[str, Any]
-) -> ServiceLastAccessed:
-    view: ServiceLastAccessed = {
+) -> types.ServiceLastAccessed:
+    view: types.ServiceLastAccessed = {
         "ServiceName": body["services"][name],
         "ServiceNamespace": name,
         "TotalAuthenticatedEntities": len({use[0] for use in uses}),

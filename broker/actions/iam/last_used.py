@@ -1,19 +1,24 @@
 """When roles and passwords were used last, as answers show it."""
 
+from __future__ import annotations
+
 from collections.abc import Collection
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from broker.actions.types.iam import RoleLastUsed
 from broker.identities.credential_report import PASSWORD_USE
 from broker.model.account import AccountId
 from broker.stores.directory.port.reports import UseReader
 
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
+
 
 async def role_last_used(
     directory: UseReader, account: AccountId, role_ids: Collection[str]
-) -> dict[str, RoleLastUsed]:
+) -> dict[str, types.RoleLastUsed]:
     """By role id; roles that were never used are left out."""
-    found: dict[str, RoleLastUsed] = {}
+    found: dict[str, types.RoleLastUsed] = {}
     for use in await directory.list_uses(account, role_ids):
         found.setdefault(use.subject, {"LastUsedDate": use.at, "Region": use.region})
     return found

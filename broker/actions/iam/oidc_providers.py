@@ -1,33 +1,28 @@
 """OpenID Connect providers: create, get, list, client ids, thumbprints, delete."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
-from broker.actions.types.iam import (
-    AddClientIDToOpenIDConnectProviderRequest,
-    CreateOpenIDConnectProviderRequest,
-    CreateOpenIDConnectProviderResponse,
-    DeleteOpenIDConnectProviderRequest,
-    GetOpenIDConnectProviderRequest,
-    GetOpenIDConnectProviderResponse,
-    ListOpenIDConnectProvidersRequest,
-    ListOpenIDConnectProvidersResponse,
-    RemoveClientIDFromOpenIDConnectProviderRequest,
-    UpdateOpenIDConnectProviderThumbprintRequest,
-)
 from broker.identities import oidc_providers
 from broker.identities.accounts import require_account
 from broker.identities.oidc_providers import IsInternal
 from broker.identities.tags import KeyCase, checked_tags
+
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
 
 
 def oidc_provider_actions(is_internal: IsInternal) -> tuple[Action, ...]:
     """The actions on OpenID Connect providers."""
 
     async def create(
-        given: CreateOpenIDConnectProviderRequest, call: Call
-    ) -> CreateOpenIDConnectProviderResponse:
+        given: types.CreateOpenIDConnectProviderRequest, call: Call
+    ) -> types.CreateOpenIDConnectProviderResponse:
         thumbprints = given.get("ThumbprintList", ())
         tags = checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.SENSITIVE)
         provider = await oidc_providers.create_oidc_provider(
@@ -41,7 +36,7 @@ def oidc_provider_actions(is_internal: IsInternal) -> tuple[Action, ...]:
             is_internal=is_internal,
             now=call.now,
         )
-        answer: CreateOpenIDConnectProviderResponse = {
+        answer: types.CreateOpenIDConnectProviderResponse = {
             "OpenIDConnectProviderArn": provider.arn
         }
         if tags:
@@ -60,8 +55,8 @@ def oidc_provider_actions(is_internal: IsInternal) -> tuple[Action, ...]:
 
 
 async def _get_provider(
-    given: GetOpenIDConnectProviderRequest, call: Call
-) -> GetOpenIDConnectProviderResponse:
+    given: types.GetOpenIDConnectProviderRequest, call: Call
+) -> types.GetOpenIDConnectProviderResponse:
     provider = await oidc_providers.require_oidc_provider(
         call.directory, call.account, given["OpenIDConnectProviderArn"]
     )
@@ -75,8 +70,8 @@ async def _get_provider(
 
 
 async def _list_providers(
-    _given: ListOpenIDConnectProvidersRequest, call: Call
-) -> ListOpenIDConnectProvidersResponse:
+    _given: types.ListOpenIDConnectProvidersRequest, call: Call
+) -> types.ListOpenIDConnectProvidersResponse:
     providers = await call.directory.list_oidc_providers(call.account)
     return {
         "OpenIDConnectProviderList": [{"Arn": provider.arn} for provider in providers]
@@ -84,7 +79,7 @@ async def _list_providers(
 
 
 async def _add_client_id(
-    given: AddClientIDToOpenIDConnectProviderRequest, call: Call
+    given: types.AddClientIDToOpenIDConnectProviderRequest, call: Call
 ) -> None:
     provider = await oidc_providers.require_oidc_provider(
         call.change, call.account, given["OpenIDConnectProviderArn"]
@@ -98,7 +93,7 @@ async def _add_client_id(
 
 
 async def _remove_client_id(
-    given: RemoveClientIDFromOpenIDConnectProviderRequest, call: Call
+    given: types.RemoveClientIDFromOpenIDConnectProviderRequest, call: Call
 ) -> None:
     provider = await oidc_providers.require_oidc_provider(
         call.change, call.account, given["OpenIDConnectProviderArn"]
@@ -112,7 +107,7 @@ async def _remove_client_id(
 
 
 async def _update_thumbprints(
-    given: UpdateOpenIDConnectProviderThumbprintRequest, call: Call
+    given: types.UpdateOpenIDConnectProviderThumbprintRequest, call: Call
 ) -> None:
     provider = await oidc_providers.require_oidc_provider(
         call.change, call.account, given["OpenIDConnectProviderArn"]
@@ -121,7 +116,7 @@ async def _update_thumbprints(
 
 
 async def _delete_provider(
-    given: DeleteOpenIDConnectProviderRequest, call: Call
+    given: types.DeleteOpenIDConnectProviderRequest, call: Call
 ) -> None:
     await oidc_providers.delete_oidc_provider(
         call.change, call.account, given["OpenIDConnectProviderArn"]

@@ -1,16 +1,14 @@
 """An account's STS settings: outbound web identity tokens, token versions."""
 
+from __future__ import annotations
+
 import asyncio
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
-from broker.actions.types.iam import (
-    EnableOutboundWebIdentityFederationResponse,
-    GetOutboundWebIdentityFederationInfoResponse,
-    SetSecurityTokenServicePreferencesRequest,
-)
 from broker.errors import FeatureDisabled, FeatureEnabled
 from broker.identities.account_options import TOKEN_VERSION
 from broker.identities.accounts import require_account
@@ -24,6 +22,9 @@ from broker.identities.outbound import (
 from broker.model.account import AccountId
 from broker.model.request import Given
 from broker.model.sealing import Sealer
+
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
 
 
 def outbound_federation_actions(
@@ -40,7 +41,7 @@ def outbound_federation_actions(
 
     async def enable(
         _given: Given, call: Call
-    ) -> EnableOutboundWebIdentityFederationResponse:
+    ) -> types.EnableOutboundWebIdentityFederationResponse:
         account = await require_account(call.change, call.account)
         outbound = find_outbound(account) or _prepared(call)
         if outbound.enabled:
@@ -55,7 +56,7 @@ def outbound_federation_actions(
 
     async def info(
         _given: Given, call: Call
-    ) -> GetOutboundWebIdentityFederationInfoResponse:
+    ) -> types.GetOutboundWebIdentityFederationInfoResponse:
         account = await require_account(call.directory, call.account)
         outbound = find_outbound(account)
         if outbound is None or not outbound.enabled:
@@ -88,7 +89,9 @@ async def _disable(_given: Given, call: Call) -> None:
     )
 
 
-async def _prefer(given: SetSecurityTokenServicePreferencesRequest, call: Call) -> None:
+async def _prefer(
+    given: types.SetSecurityTokenServicePreferencesRequest, call: Call
+) -> None:
     """Only stored and shown: the broker's tokens are valid in every region."""
     account = await require_account(call.change, call.account)
     version = given["GlobalEndpointTokenVersion"]

@@ -5,12 +5,13 @@ no service templates. Each operation therefore answers with the error that it do
 for a missing one.
 """
 
-from typing import NoReturn
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
 
 from broker.actions.action import Action, Call, Handle
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, Context, change, read
-from broker.actions.types.iam import ListDelegationRequestsResponse
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -21,6 +22,9 @@ from broker.errors import (
 from broker.identities.oidc_providers import require_oidc_provider
 from broker.model.arn import iam_arn
 from broker.model.request import Given
+
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
 
 
 def _fails(error: type[BrokerError], text: str) -> Handle:
@@ -50,7 +54,9 @@ _no_summary = _fails(NoSuchEntity, "The entity {EntityArn} cannot be found.")
 _no_template = _fails(NoSuchEntity, "The role template {TemplateArn} cannot be found.")
 
 
-async def _list_requests(_given: Given, _call: Call) -> ListDelegationRequestsResponse:
+async def _list_requests(
+    _given: Given, _call: Call
+) -> types.ListDelegationRequestsResponse:
     return {"DelegationRequests": [], "isTruncated": False}
 
 

@@ -5,26 +5,15 @@ AssumeRoot that names no user is about the root's password; root's other credent
 have to name one. Source: the service model's documentation of ``UserName``.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, change, granted_if, read
 from broker.actions.iam.holders import find_user, require_caller
-from broker.actions.types.iam import (
-    ChangePasswordRequest,
-    CreateLoginProfileRequest,
-    CreateLoginProfileResponse,
-    DeleteLoginProfileRequest,
-    GetAccountPasswordPolicyResponse,
-    GetLoginProfileRequest,
-    GetLoginProfileResponse,
-    LoginProfile,
-    PasswordPolicy,
-    UpdateAccountPasswordPolicyRequest,
-    UpdateLoginProfileRequest,
-)
 from broker.authn.attempts import Attempts, limit_of_password
 from broker.errors import (
     EntityAlreadyExists,
@@ -50,6 +39,9 @@ from broker.model.request import Given
 from broker.model.session import SessionKind
 from broker.stores.directory.port.users import UserReader
 
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
+
 
 def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action, ...]:
     """The actions on passwords; ``sealer`` keeps their hashes.
@@ -59,7 +51,7 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
     passwords = Passwords(sealer)
 
     async def prepare_new(
-        given: CreateLoginProfileRequest, call: Call
+        given: types.CreateLoginProfileRequest, call: Call
     ) -> login_profiles.PreparedPassword:
         if _is_root_task(given, call):
             await _refuse_root_password(given, call)
@@ -73,7 +65,7 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
         return await _prepare(given["Password"], user, call)
 
     async def prepare_update(
-        given: UpdateLoginProfileRequest, call: Call
+        given: types.UpdateLoginProfileRequest, call: Call
     ) -> login_profiles.PreparedPassword | None:
         user = await _require_owner(given, call, call.directory)
         await login_profiles.require_login_profile(call.directory, user)
@@ -93,7 +85,7 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
         )
 
     async def prepare_own(
-        given: ChangePasswordRequest, call: Call
+        given: types.ChangePasswordRequest, call: Call
     ) -> login_profiles.PreparedPassword:
         user = await _require_self(call, call.directory)
         limit = limit_of_password(call.account, user.user_id)
@@ -144,8 +136,8 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
 
 
 async def _create(
-    given: CreateLoginProfileRequest, call: Call
-) -> CreateLoginProfileResponse:
+    given: types.CreateLoginProfileRequest, call: Call
+) -> types.CreateLoginProfileResponse:
     prepared = _prepared(call)
     profile = await login_profiles.create_login_profile(
         call.change,
@@ -156,7 +148,9 @@ async def _create(
     return {"LoginProfile": _view(prepared.user.name, profile)}
 
 
-async def _get(given: GetLoginProfileRequest, call: Call) -> GetLoginProfileResponse:
+async def _get(
+    given: types.GetLoginProfileRequest, call: Call
+) -> types.GetLoginProfileResponse:
     if _is_root_task(given, call):
         profile = await require_root_password(call.directory, call.account)
         return {"LoginProfile": _view(call.account, profile)}
@@ -165,7 +159,7 @@ async def _get(given: GetLoginProfileRequest, call: Call) -> GetLoginProfileResp
     return {"LoginProfile": _view(user.name, profile)}
 
 
-async def _update(given: UpdateLoginProfileRequest, call: Call) -> None:
+async def _update(given: types.UpdateLoginProfileRequest, call: Call) -> None:
     user = await _require_owner(given, call, call.change)
     profile = await login_profiles.require_login_profile(call.change, user)
     required = given.get("PasswordResetRequired", profile.reset_required)
@@ -179,7 +173,7 @@ async def _update(given: UpdateLoginProfileRequest, call: Call) -> None:
         )
 
 
-async def _delete(given: DeleteLoginProfileRequest, call: Call) -> None:
+async def _delete(given: types.DeleteLoginProfileRequest, call: Call) -> None:
     if _is_root_task(given, call):
         await require_root_password(call.change, call.account)
         await end_root_sign_in(call.change, call.account)
@@ -189,16 +183,18 @@ async def _delete(given: DeleteLoginProfileRequest, call: Call) -> None:
     await call.change.delete_login_profile(profile)
 
 
-async def _change_own(_given: ChangePasswordRequest, call: Call) -> None:
+async def _change_own(_given: types.ChangePasswordRequest, call: Call) -> None:
     await login_profiles.replace_password(
         call.change, _prepared(call), reset_required=False, now=call.now
     )
 
 
-async def _get_policy(_given: Given, call: Call) -> GetAccountPasswordPolicyResponse:
+async def _get_policy(
+    _given: Given, call: Call
+) -> types.GetAccountPasswordPolicyResponse:
     account = await require_account(call.directory, call.account)
     policy = require_policy(account)
-    view: PasswordPolicy = {
+    view: types.PasswordPolicy = {
         "MinimumPasswordLength": int(policy.get("MinimumPasswordLength", LEAST_LENGTH)),
         "RequireSymbols": bool(policy.get("RequireSymbols", False)),
         "RequireNumbers": bool(policy.get("RequireNumbers", False)),
@@ -220,7 +216,9 @@ async def _get_policy(_given: Given, call: Call) -> GetAccountPasswordPolicyResp
     return {"PasswordPolicy": view}
 
 
-async def _update_policy(given: UpdateAccountPasswordPolicyRequest, call: Call) -> None:
+async def _update_policy(
+    given: types.UpdateAccountPasswordPolicyRequest, call: Call
+) -> None:
     """Replaces the whole policy: omitted members return to their defaults."""
     account = await require_account(call.change, call.account)
     policy = complete_policy(cast("PasswordPolicyMembers", given))
@@ -267,7 +265,9 @@ def _is_root_task(given: Given, call: Call) -> bool:
     )
 
 
-async def _refuse_root_password(given: CreateLoginProfileRequest, call: Call) -> None:
+async def _refuse_root_password(
+    given: types.CreateLoginProfileRequest, call: Call
+) -> None:
     """In AWS it lets the root recover its password by e-mail; here nothing could."""
     if "Password" in given:
         raise ValidationError("Must not specify a password in an AssumeRoot session.")
@@ -295,7 +295,7 @@ def _prepared(call: Call) -> login_profiles.PreparedPassword:
     return call.prepared
 
 
-def _view(name: str, profile: entities.LoginProfile) -> LoginProfile:
+def _view(name: str, profile: entities.LoginProfile) -> types.LoginProfile:
     return {
         "UserName": name,
         # The root's is set by the operator, to the microsecond.

@@ -1,29 +1,15 @@
 """Managed policies, their versions, and who uses them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
-from broker.actions.types.iam import (
-    CreatePolicyRequest,
-    CreatePolicyResponse,
-    CreatePolicyVersionRequest,
-    CreatePolicyVersionResponse,
-    DeletePolicyRequest,
-    DeletePolicyVersionRequest,
-    GetPolicyRequest,
-    GetPolicyResponse,
-    GetPolicyVersionRequest,
-    GetPolicyVersionResponse,
-    ListPoliciesRequest,
-    ListPoliciesResponse,
-    ListPolicyVersionsRequest,
-    ListPolicyVersionsResponse,
-    SetDefaultPolicyVersionRequest,
-)
 from broker.identities import managed_policies
 from broker.identities.accounts import require_account
 from broker.identities.aws_managed import aws_managed_arns, require_aws_managed
@@ -33,13 +19,16 @@ from broker.model.entities import ManagedPolicy
 from broker.model.page import Page, PageRequest
 from broker.model.request import Given
 
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
+
 _AWS_MARK = "aws:"
 _OWN_MARK = "own:"
 
 
 async def _create_policy(
-    given: CreatePolicyRequest, call: Call
-) -> CreatePolicyResponse:
+    given: types.CreatePolicyRequest, call: Call
+) -> types.CreatePolicyResponse:
     policy = await managed_policies.create_policy(
         call.change,
         await require_account(call.change, call.account),
@@ -53,7 +42,9 @@ async def _create_policy(
     return {"Policy": views.created_policy(policy)}
 
 
-async def _get_policy(given: GetPolicyRequest, call: Call) -> GetPolicyResponse:
+async def _get_policy(
+    given: types.GetPolicyRequest, call: Call
+) -> types.GetPolicyResponse:
     policy = await managed_policies.require_managed_policy(
         call.directory, call.account, given["PolicyArn"]
     )
@@ -65,8 +56,8 @@ async def _get_policy(given: GetPolicyRequest, call: Call) -> GetPolicyResponse:
 
 
 async def _list_policies(
-    given: ListPoliciesRequest, call: Call
-) -> ListPoliciesResponse:
+    given: types.ListPoliciesRequest, call: Call
+) -> types.ListPoliciesResponse:
     page = await _policies_page(given, call)
     # As recorded: the filter counts for attached policies only.
     usage = given.get("PolicyUsageFilter") if given.get("OnlyAttached") else None
@@ -80,13 +71,13 @@ async def _list_policies(
     }
 
 
-async def _delete_policy(given: DeletePolicyRequest, call: Call) -> None:
+async def _delete_policy(given: types.DeletePolicyRequest, call: Call) -> None:
     await managed_policies.delete_policy(call.change, await _own(given, call))
 
 
 async def _create_version(
-    given: CreatePolicyVersionRequest, call: Call
-) -> CreatePolicyVersionResponse:
+    given: types.CreatePolicyVersionRequest, call: Call
+) -> types.CreatePolicyVersionResponse:
     policy = await _own(given, call)
     make_default = given.get("SetAsDefault", False)
     version = await managed_policies.create_version(
@@ -106,8 +97,8 @@ async def _create_version(
 
 
 async def _get_version(
-    given: GetPolicyVersionRequest, call: Call
-) -> GetPolicyVersionResponse:
+    given: types.GetPolicyVersionRequest, call: Call
+) -> types.GetPolicyVersionResponse:
     arn, version_id = given["PolicyArn"], given["VersionId"]
     policy = await managed_policies.find_managed_policy(
         call.directory, call.account, arn
@@ -124,8 +115,8 @@ async def _get_version(
 
 
 async def _list_versions(
-    given: ListPolicyVersionsRequest, call: Call
-) -> ListPolicyVersionsResponse:
+    given: types.ListPolicyVersionsRequest, call: Call
+) -> types.ListPolicyVersionsResponse:
     policy = await managed_policies.require_managed_policy(
         call.directory, call.account, given["PolicyArn"]
     )
@@ -143,7 +134,7 @@ async def _list_versions(
 
 
 async def _set_default_version(
-    given: SetDefaultPolicyVersionRequest, call: Call
+    given: types.SetDefaultPolicyVersionRequest, call: Call
 ) -> None:
     policy = await _own_version(given, call)
     await managed_policies.set_default_version(
@@ -151,7 +142,7 @@ async def _set_default_version(
     )
 
 
-async def _delete_version(given: DeletePolicyVersionRequest, call: Call) -> None:
+async def _delete_version(given: types.DeletePolicyVersionRequest, call: Call) -> None:
     policy = await _own_version(given, call)
     await managed_policies.delete_version(call.change, policy, given["VersionId"])
 
@@ -184,7 +175,9 @@ def _is_used(policy: ManagedPolicy, usage: str | None) -> bool:
             return True
 
 
-async def _policies_page(given: ListPoliciesRequest, call: Call) -> Page[ManagedPolicy]:
+async def _policies_page(
+    given: types.ListPoliciesRequest, call: Call
+) -> Page[ManagedPolicy]:
     """AWS's policies first, then the account's; a marker says which are under way."""
     scope = given.get("Scope", "All")
     request = page_request(given)
@@ -218,7 +211,7 @@ async def _policies_page(given: ListPoliciesRequest, call: Call) -> Page[Managed
 
 
 async def _aws_page(
-    given: ListPoliciesRequest, call: Call, request: PageRequest
+    given: types.ListPoliciesRequest, call: Call, request: PageRequest
 ) -> Page[ManagedPolicy]:
     prefix = given.get("PathPrefix", "/")
     if given.get("OnlyAttached", False):

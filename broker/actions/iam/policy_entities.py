@@ -1,21 +1,24 @@
 """``ListEntitiesForPolicy``: who has a managed policy attached, or as a boundary."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import read
 from broker.actions.iam.paging import cut, page_request, truncation
-from broker.actions.types.iam import (
-    ListEntitiesForPolicyRequest,
-    ListEntitiesForPolicyResponse,
-)
 from broker.identities.managed_policies import require_managed_policy
 from broker.identities.owners import Owner, kind_of
 from broker.model.entities import Group, Role, User
 
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
+
 
 async def _list_entities(
-    given: ListEntitiesForPolicyRequest, call: Call
-) -> ListEntitiesForPolicyResponse:
+    given: types.ListEntitiesForPolicyRequest, call: Call
+) -> types.ListEntitiesForPolicyResponse:
     policy = await require_managed_policy(
         call.directory, call.account, given["PolicyArn"]
     )

@@ -1,6 +1,9 @@
 """Roles: ``CreateRole``, ``GetRole``, ``ListRoles``, updates, ``DeleteRole``."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
@@ -8,26 +11,18 @@ from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.last_used import role_last_used
 from broker.actions.iam.paging import page_request, stored_page, truncation
-from broker.actions.types.iam import (
-    CreateRoleRequest,
-    CreateRoleResponse,
-    DeleteRoleRequest,
-    GetRoleRequest,
-    GetRoleResponse,
-    ListRolesRequest,
-    ListRolesResponse,
-    UpdateAssumeRolePolicyRequest,
-    UpdateRoleDescriptionRequest,
-    UpdateRoleDescriptionResponse,
-    UpdateRoleRequest,
-)
 from broker.identities import roles
 from broker.identities.accounts import require_account
 from broker.identities.tags import KeyCase, checked_tags
 from broker.identities.trust import shown_trust_policies
 
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
 
-async def _create_role(given: CreateRoleRequest, call: Call) -> CreateRoleResponse:
+
+async def _create_role(
+    given: types.CreateRoleRequest, call: Call
+) -> types.CreateRoleResponse:
     role = await roles.create_role(
         call.change,
         await require_account(call.change, call.account),
@@ -46,14 +41,16 @@ async def _create_role(given: CreateRoleRequest, call: Call) -> CreateRoleRespon
     return {"Role": views.created_role(role, given["AssumeRolePolicyDocument"])}
 
 
-async def _get_role(given: GetRoleRequest, call: Call) -> GetRoleResponse:
+async def _get_role(given: types.GetRoleRequest, call: Call) -> types.GetRoleResponse:
     role = await roles.require_role(call.directory, call.account, given["RoleName"])
     (shown,) = await shown_trust_policies(call.directory, [role.trust_policy])
     used = await role_last_used(call.directory, call.account, [role.role_id])
     return {"Role": views.got_role(role, shown, used.get(role.role_id))}
 
 
-async def _list_roles(given: ListRolesRequest, call: Call) -> ListRolesResponse:
+async def _list_roles(
+    given: types.ListRolesRequest, call: Call
+) -> types.ListRolesResponse:
     page = await stored_page(
         call.directory.list_roles(
             call.account, given.get("PathPrefix", "/"), page_request(given)
@@ -71,7 +68,7 @@ async def _list_roles(given: ListRolesRequest, call: Call) -> ListRolesResponse:
     }
 
 
-async def _update_role(given: UpdateRoleRequest, call: Call) -> None:
+async def _update_role(given: types.UpdateRoleRequest, call: Call) -> None:
     role = await roles.require_role(call.change, call.account, given["RoleName"])
     await call.change.update_role(
         replace(
@@ -85,8 +82,8 @@ async def _update_role(given: UpdateRoleRequest, call: Call) -> None:
 
 
 async def _update_role_description(
-    given: UpdateRoleDescriptionRequest, call: Call
-) -> UpdateRoleDescriptionResponse:
+    given: types.UpdateRoleDescriptionRequest, call: Call
+) -> types.UpdateRoleDescriptionResponse:
     role = await roles.require_role(call.change, call.account, given["RoleName"])
     described = replace(role, description=given["Description"] or None)
     await call.change.update_role(described)
@@ -94,7 +91,7 @@ async def _update_role_description(
     return {"Role": views.described_role(described, shown)}
 
 
-async def _update_trust(given: UpdateAssumeRolePolicyRequest, call: Call) -> None:
+async def _update_trust(given: types.UpdateAssumeRolePolicyRequest, call: Call) -> None:
     await roles.update_trust_policy(
         call.change,
         await require_account(call.change, call.account),
@@ -103,7 +100,7 @@ async def _update_trust(given: UpdateAssumeRolePolicyRequest, call: Call) -> Non
     )
 
 
-async def _delete_role(given: DeleteRoleRequest, call: Call) -> None:
+async def _delete_role(given: types.DeleteRoleRequest, call: Call) -> None:
     role = await roles.require_role(call.change, call.account, given["RoleName"])
     await roles.delete_role(call.change, role)
 

@@ -1,29 +1,24 @@
 """SAML providers: create, get, list, update, delete."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
-from broker.actions.types.iam import (
-    CreateSAMLProviderRequest,
-    CreateSAMLProviderResponse,
-    DeleteSAMLProviderRequest,
-    GetSAMLProviderRequest,
-    GetSAMLProviderResponse,
-    ListSAMLProvidersRequest,
-    ListSAMLProvidersResponse,
-    UpdateSAMLProviderRequest,
-    UpdateSAMLProviderResponse,
-)
 from broker.identities import saml_providers
 from broker.identities.accounts import require_account
 from broker.identities.tags import KeyCase, checked_tags
 from broker.model.entities import EncryptionMode
 from broker.model.sealing import Sealer
 from broker.offload import offload_long
+
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
 
 
 def saml_provider_actions(
@@ -36,8 +31,8 @@ def saml_provider_actions(
     """
 
     async def create(
-        given: CreateSAMLProviderRequest, call: Call
-    ) -> CreateSAMLProviderResponse:
+        given: types.CreateSAMLProviderRequest, call: Call
+    ) -> types.CreateSAMLProviderResponse:
         tags = checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.SENSITIVE)
         provider = await saml_providers.create_saml_provider(
             call.change,
@@ -53,15 +48,15 @@ def saml_provider_actions(
             options={},
             now=call.now,
         )
-        answer: CreateSAMLProviderResponse = {"SAMLProviderArn": provider.arn}
+        answer: types.CreateSAMLProviderResponse = {"SAMLProviderArn": provider.arn}
         if tags:
             # In the order of the request, unlike everywhere else.
             answer["Tags"] = [{"Key": k, "Value": v} for k, v in tags.items()]
         return answer
 
     async def update(
-        given: UpdateSAMLProviderRequest, call: Call
-    ) -> UpdateSAMLProviderResponse:
+        given: types.UpdateSAMLProviderRequest, call: Call
+    ) -> types.UpdateSAMLProviderResponse:
         provider = await saml_providers.require_saml_provider(
             call.change, call.account, given["SAMLProviderArn"]
         )
@@ -83,10 +78,10 @@ def saml_provider_actions(
             lambda: saml_providers.check_metadata(text, options, http_hosts, now),
         )
 
-    async def check_new(given: CreateSAMLProviderRequest, call: Call) -> None:
+    async def check_new(given: types.CreateSAMLProviderRequest, call: Call) -> None:
         await check(given["SAMLMetadataDocument"], {}, call.now)
 
-    async def check_changed(given: UpdateSAMLProviderRequest, call: Call) -> None:
+    async def check_changed(given: types.UpdateSAMLProviderRequest, call: Call) -> None:
         if "SAMLMetadataDocument" not in given:
             return
         provider = await saml_providers.require_saml_provider(
@@ -123,8 +118,8 @@ def saml_provider_actions(
 
 
 async def _get_provider(
-    given: GetSAMLProviderRequest, call: Call
-) -> GetSAMLProviderResponse:
+    given: types.GetSAMLProviderRequest, call: Call
+) -> types.GetSAMLProviderResponse:
     provider = await saml_providers.require_saml_provider(
         call.directory, call.account, given["SAMLProviderArn"]
     )
@@ -143,8 +138,8 @@ async def _get_provider(
 
 
 async def _list_providers(
-    _given: ListSAMLProvidersRequest, call: Call
-) -> ListSAMLProvidersResponse:
+    _given: types.ListSAMLProvidersRequest, call: Call
+) -> types.ListSAMLProvidersResponse:
     return {
         "SAMLProviderList": [
             {
@@ -157,7 +152,7 @@ async def _list_providers(
     }
 
 
-async def _delete_provider(given: DeleteSAMLProviderRequest, call: Call) -> None:
+async def _delete_provider(given: types.DeleteSAMLProviderRequest, call: Call) -> None:
     provider = await saml_providers.require_saml_provider(
         call.change, call.account, given["SAMLProviderArn"]
     )

@@ -1,6 +1,8 @@
 """Users: ``CreateUser``, ``GetUser``, ``ListUsers``, ``UpdateUser``, ``DeleteUser``."""
 
-from typing import cast
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
@@ -9,24 +11,18 @@ from broker.actions.iam.declare import change, read
 from broker.actions.iam.holders import find_user
 from broker.actions.iam.last_used import password_last_used
 from broker.actions.iam.paging import page_request, stored_page, truncation
-from broker.actions.types.iam import (
-    CreateUserRequest,
-    CreateUserResponse,
-    DeleteUserRequest,
-    GetUserRequest,
-    GetUserResponse,
-    ListUsersRequest,
-    ListUsersResponse,
-    UpdateUserRequest,
-    User,
-)
 from broker.identities import users
 from broker.identities.accounts import require_account
 from broker.identities.tags import KeyCase, checked_tags
 from broker.model.arn import iam_arn
 
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
 
-async def _create_user(given: CreateUserRequest, call: Call) -> CreateUserResponse:
+
+async def _create_user(
+    given: types.CreateUserRequest, call: Call
+) -> types.CreateUserResponse:
     user = await users.create_user(
         call.change,
         await require_account(call.change, call.account),
@@ -39,7 +35,7 @@ async def _create_user(given: CreateUserRequest, call: Call) -> CreateUserRespon
     return {"User": views.got_user(user)}
 
 
-async def _get_user(given: GetUserRequest, call: Call) -> GetUserResponse:
+async def _get_user(given: types.GetUserRequest, call: Call) -> types.GetUserResponse:
     user = await find_user(given, call, call.directory)
     if user is None:
         return {"User": await _root(call)}
@@ -47,7 +43,7 @@ async def _get_user(given: GetUserRequest, call: Call) -> GetUserResponse:
     return {"User": views.got_user(user, used.get(user.user_id))}
 
 
-async def _root(call: Call) -> User:
+async def _root(call: Call) -> types.User:
     """The root user, which has neither a path nor a name."""
     account = await require_account(call.directory, call.account)
     root = {
@@ -55,10 +51,12 @@ async def _root(call: Call) -> User:
         "Arn": iam_arn(account.account_id, "root"),
         "CreateDate": account.created_at.replace(microsecond=0),
     }
-    return cast("User", root)
+    return cast("types.User", root)
 
 
-async def _list_users(given: ListUsersRequest, call: Call) -> ListUsersResponse:
+async def _list_users(
+    given: types.ListUsersRequest, call: Call
+) -> types.ListUsersResponse:
     page = await stored_page(
         call.directory.list_users(
             call.account, given.get("PathPrefix", "/"), page_request(given)
@@ -75,14 +73,14 @@ async def _list_users(given: ListUsersRequest, call: Call) -> ListUsersResponse:
     }
 
 
-async def _update_user(given: UpdateUserRequest, call: Call) -> None:
+async def _update_user(given: types.UpdateUserRequest, call: Call) -> None:
     user = await users.require_user(call.change, call.account, given["UserName"])
     await users.rename_user(
         call.change, user, name=given.get("NewUserName"), path=given.get("NewPath")
     )
 
 
-async def _delete_user(given: DeleteUserRequest, call: Call) -> None:
+async def _delete_user(given: types.DeleteUserRequest, call: Call) -> None:
     user = await users.require_user(call.change, call.account, given["UserName"])
     await users.delete_user(call.change, user)
 

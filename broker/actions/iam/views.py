@@ -5,25 +5,20 @@ the one that makes an entity shows less than the one that gets it, and lists lea
 out tags and boundaries.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from broker.actions.types import iam as types
-from broker.actions.types.iam import (
-    AttachedPermissionsBoundary,
-    Group,
-    Policy,
-    PolicyVersion,
-    Role,
-    RoleLastUsed,
-    Tag,
-    User,
-)
 from broker.identities.tags import tag_pairs
 from broker.model import entities
 from broker.model.machines import InstanceProfile
+
+if TYPE_CHECKING:
+    from broker.actions.types import iam as types
 
 _DOCUMENTS = 256
 """Kept encoded: the roles of an account have few trust policies among them."""
@@ -35,22 +30,22 @@ def encoded(document: str) -> str:
     return quote(document, safe="")
 
 
-def tag_list(tags: Mapping[str, str]) -> list[Tag]:
+def tag_list(tags: Mapping[str, str]) -> list[types.Tag]:
     """Tags by key."""
     return [{"Key": key, "Value": value} for key, value in tag_pairs(tags)]
 
 
-def given_tags(tags: Sequence[Tag]) -> list[tuple[str, str]]:
+def given_tags(tags: Sequence[types.Tag]) -> list[tuple[str, str]]:
     """The tags of a request as pairs."""
     return [(tag["Key"], tag["Value"]) for tag in tags]
 
 
-def boundary(arn: str) -> AttachedPermissionsBoundary:
+def boundary(arn: str) -> types.AttachedPermissionsBoundary:
     """A permissions boundary."""
     return {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn}
 
 
-def created_role(role: entities.Role, trust_policy: str) -> Role:
+def created_role(role: entities.Role, trust_policy: str) -> types.Role:
     """A role as ``CreateRole`` shows it, with the trust policy that it was sent."""
     view = _role(role, trust_policy)
     if role.boundary_arn is not None:
@@ -61,8 +56,8 @@ def created_role(role: entities.Role, trust_policy: str) -> Role:
 
 
 def got_role(
-    role: entities.Role, trust_policy: str, last_used: RoleLastUsed | None = None
-) -> Role:
+    role: entities.Role, trust_policy: str, last_used: types.RoleLastUsed | None = None
+) -> types.Role:
     """A role as ``GetRole`` shows it."""
     view = created_role(role, trust_policy)
     _add_settings(view, role)
@@ -70,13 +65,13 @@ def got_role(
     return view
 
 
-def contained_role(role: entities.Role, trust_policy: str) -> Role:
+def contained_role(role: entities.Role, trust_policy: str) -> types.Role:
     """A role as an instance profile shows it."""
     return _role(role, trust_policy)
 
 
 def instance_profile(
-    profile: InstanceProfile, roles: Sequence[Role]
+    profile: InstanceProfile, roles: Sequence[types.Role]
 ) -> types.InstanceProfile:
     """An instance profile as lists show it, with the roles inside."""
     return {
@@ -89,7 +84,7 @@ def instance_profile(
     }
 
 
-def described_role(role: entities.Role, trust_policy: str) -> Role:
+def described_role(role: entities.Role, trust_policy: str) -> types.Role:
     """A role as ``UpdateRoleDescription`` shows it."""
     view = created_role(role, trust_policy)
     if role.description is not None:
@@ -97,7 +92,7 @@ def described_role(role: entities.Role, trust_policy: str) -> Role:
     return view
 
 
-def listed_role(role: entities.Role, trust_policy: str) -> Role:
+def listed_role(role: entities.Role, trust_policy: str) -> types.Role:
     """A role as ``ListRoles`` shows it."""
     view = _role(role, trust_policy)
     _add_settings(view, role)
@@ -106,9 +101,9 @@ def listed_role(role: entities.Role, trust_policy: str) -> Role:
 
 def listed_user(
     user: entities.User, password_last_used: datetime | None = None
-) -> User:
+) -> types.User:
     """A user as ``ListUsers`` shows it."""
-    view: User = {
+    view: types.User = {
         "Path": user.path,
         "UserName": user.name,
         "UserId": user.user_id,
@@ -120,7 +115,7 @@ def listed_user(
     return view
 
 
-def listed_group(group: entities.Group) -> Group:
+def listed_group(group: entities.Group) -> types.Group:
     """A group, the same in every answer."""
     return {
         "Path": group.path,
@@ -131,7 +126,9 @@ def listed_group(group: entities.Group) -> Group:
     }
 
 
-def got_user(user: entities.User, password_last_used: datetime | None = None) -> User:
+def got_user(
+    user: entities.User, password_last_used: datetime | None = None
+) -> types.User:
     """A user as ``CreateUser`` and ``GetUser`` show it."""
     view = listed_user(user, password_last_used)
     if user.boundary_arn is not None:
@@ -141,7 +138,7 @@ def got_user(user: entities.User, password_last_used: datetime | None = None) ->
     return view
 
 
-def listed_policy(policy: entities.ManagedPolicy) -> Policy:
+def listed_policy(policy: entities.ManagedPolicy) -> types.Policy:
     """A managed policy as ``ListPolicies`` shows it."""
     return {
         "PolicyName": policy.name,
@@ -157,7 +154,7 @@ def listed_policy(policy: entities.ManagedPolicy) -> Policy:
     }
 
 
-def created_policy(policy: entities.ManagedPolicy) -> Policy:
+def created_policy(policy: entities.ManagedPolicy) -> types.Policy:
     """A managed policy as ``CreatePolicy`` shows it."""
     view = listed_policy(policy)
     if policy.tags:
@@ -165,7 +162,7 @@ def created_policy(policy: entities.ManagedPolicy) -> Policy:
     return view
 
 
-def got_policy(policy: entities.ManagedPolicy) -> Policy:
+def got_policy(policy: entities.ManagedPolicy) -> types.Policy:
     """A managed policy as ``GetPolicy`` shows it."""
     view = listed_policy(policy)
     if policy.description is not None:
@@ -176,7 +173,7 @@ def got_policy(policy: entities.ManagedPolicy) -> Policy:
 
 def listed_version(
     policy: entities.ManagedPolicy, version: entities.PolicyVersion
-) -> PolicyVersion:
+) -> types.PolicyVersion:
     """A version as ``ListPolicyVersions`` and ``CreatePolicyVersion`` show it."""
     return {
         "VersionId": version.version_id,
@@ -185,7 +182,7 @@ def listed_version(
     }
 
 
-def _role(role: entities.Role, trust_policy: str) -> Role:
+def _role(role: entities.Role, trust_policy: str) -> types.Role:
     return {
         "Path": role.path,
         "RoleName": role.name,
@@ -196,7 +193,7 @@ def _role(role: entities.Role, trust_policy: str) -> Role:
     }
 
 
-def _add_settings(view: Role, role: entities.Role) -> None:
+def _add_settings(view: types.Role, role: entities.Role) -> None:
     view["MaxSessionDuration"] = role.max_session_duration_seconds
     if role.description is not None:
         view["Description"] = role.description

@@ -1,13 +1,18 @@
 """The instance profile that a machine has just now, and the role in it."""
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from broker.actions.types import broker as types
 from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.machines import Instance, InstanceProfile
 from broker.stores.directory.fresh import FreshDirectory
+
+if TYPE_CHECKING:
+    from broker.actions.types import broker as types
 
 POLL_SECONDS = 2
 """How often a machine asks whether its profile changed, at least."""

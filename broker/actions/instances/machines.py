@@ -1,13 +1,15 @@
 """What machines call: registration, and requests for their role's credentials."""
 
+from __future__ import annotations
+
 import base64
 import binascii
+from typing import TYPE_CHECKING
 
 from broker.actions.action import Action, Call, Proof, needs_nothing
 from broker.actions.instances.association import Association, Associations
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
 from broker.actions.sts.roles import role_needs
-from broker.actions.types import broker as types
 from broker.authz.need import Need, Trust
 from broker.errors import (
     AccessDenied,
@@ -41,6 +43,9 @@ from broker.sessions.lineage import (
 )
 from broker.sessions.tags import NO_TAGS
 from broker.stores.directory.fresh import FreshDirectory
+
+if TYPE_CHECKING:
+    from broker.actions.types import broker as types
 
 CREDENTIAL_SECONDS = 6 * 3600
 """As EC2's; the role's ``MaxSessionDuration`` does not limit what a service takes up.

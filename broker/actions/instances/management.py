@@ -6,12 +6,13 @@ Source: EC2's ``AssociateIamInstanceProfile``; IAM User Guide, "Grant a user per
 to pass a role to an AWS service".
 """
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Action, Call, Handle, Needs
 from broker.actions.iam.paging import page_request, stored_page, truncation
-from broker.actions.types import broker as types
 from broker.authz.context import tag_context
 from broker.authz.need import Need
 from broker.errors import NoSuchEntity
@@ -24,6 +25,9 @@ from broker.model.principal import EC2
 from broker.model.request import Given
 from broker.sessions.lineage import lineage_of_token
 from broker.sessions.revoke import revoke_for_good
+
+if TYPE_CHECKING:
+    from broker.actions.types import broker as types
 
 _SERVICE = "broker"
 

@@ -1,11 +1,12 @@
 """Declares the actions of IAM Roles Anywhere, one row each."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from broker.actions.action import Action, Call, Handle
-from broker.actions.types.rolesanywhere import Tag
 from broker.authz.context import Context, tag_context
 from broker.authz.need import Need
 from broker.errors import NoSuchEntity, UnsupportedOperation, ValidationError
@@ -18,6 +19,9 @@ from broker.model.roles_anywhere import (
     TrustAnchor,
     rolesanywhere_arn,
 )
+
+if TYPE_CHECKING:
+    from broker.actions.types import rolesanywhere as types
 
 SERVICE = "rolesanywhere"
 PAGE_SIZE_MAX = 100
@@ -128,7 +132,7 @@ def given_tags(given: Given) -> dict[str, str]:
     Raises:
         InvalidInput: two have one key, or one is reserved.
     """
-    tags: Sequence[Tag] = given.get("tags", ())
+    tags: Sequence[types.Tag] = given.get("tags", ())
     return checked_tags([(one["key"], one["value"]) for one in tags], KeyCase.SENSITIVE)
 
 

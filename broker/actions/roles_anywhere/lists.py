@@ -1,6 +1,9 @@
 """Certificate revocation lists: import, get, list, update, enable, disable, delete."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from broker.actions.action import Call
 from broker.actions.roles_anywhere.declare import (
@@ -12,11 +15,13 @@ from broker.actions.roles_anywhere.declare import (
     refusing,
     revocation_list,
 )
-from broker.actions.types import rolesanywhere as types
 from broker.identities import roles_anywhere as rules
 from broker.identities.accounts import require_account
 from broker.model.roles_anywhere import CertificateList, rolesanywhere_arn
 from broker.offload import offload_long
+
+if TYPE_CHECKING:
+    from broker.actions.types import rolesanywhere as types
 
 _UNSUPPORTED = ("aliasName",)
 

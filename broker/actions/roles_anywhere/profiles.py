@@ -1,7 +1,10 @@
 """Profiles: which roles certificates give access to, and how sessions are limited."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from broker.actions.action import Call
 from broker.actions.roles_anywhere.declare import (
@@ -14,12 +17,14 @@ from broker.actions.roles_anywhere.declare import (
     read,
     refusing,
 )
-from broker.actions.types import rolesanywhere as types
 from broker.errors import NoSuchEntity
 from broker.identities import roles_anywhere as rules
 from broker.identities.accounts import require_account
 from broker.model.request import Given
 from broker.model.roles_anywhere import CertificateProfile
+
+if TYPE_CHECKING:
+    from broker.actions.types import rolesanywhere as types
 
 _UNSUPPORTED = ("aliasName", "tipConfiguration", "requireInstanceProperties")
 

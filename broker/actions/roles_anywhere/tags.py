@@ -1,7 +1,10 @@
 """Tags of trust anchors, profiles and revocation lists, by their ARN."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from broker.actions.action import Call
 from broker.actions.roles_anywhere.declare import (
@@ -13,7 +16,6 @@ from broker.actions.roles_anywhere.declare import (
     read,
     revocation_list,
 )
-from broker.actions.types import rolesanywhere as types
 from broker.authz.context import tag_context
 from broker.errors import NoSuchEntity
 from broker.identities import roles_anywhere as rules
@@ -24,6 +26,9 @@ from broker.model.roles_anywhere import (
     CertificateProfile,
     TrustAnchor,
 )
+
+if TYPE_CHECKING:
+    from broker.actions.types import rolesanywhere as types
 
 _MEMBER = "resourceArn"
 _TARGETS = {

@@ -1,6 +1,9 @@
 """Trust anchors: create, get, list, update, enable, disable, delete."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from broker.actions.action import Call
 from broker.actions.roles_anywhere.declare import (
@@ -12,12 +15,14 @@ from broker.actions.roles_anywhere.declare import (
     read,
     refusing,
 )
-from broker.actions.types import rolesanywhere as types
 from broker.errors import UnsupportedOperation, ValidationError
 from broker.identities import roles_anywhere as rules
 from broker.identities.accounts import require_account
 from broker.model.roles_anywhere import TrustAnchor
 from broker.offload import offload_long
+
+if TYPE_CHECKING:
+    from broker.actions.types import rolesanywhere as types
 
 _BUNDLE = "CERTIFICATE_BUNDLE"
 _UNSUPPORTED = ("aliasName", "crlDpRevocationEnabled", "notificationSettings")

@@ -1,12 +1,13 @@
 """What administrators see and do of a provider's directory: its tokens and people."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from broker.actions.action import Action, Call
 from broker.actions.decisions.declare import change, named_provider, read
 from broker.actions.signin.identity_providers import provider_needs, require_provider
-from broker.actions.types import broker as types
 from broker.authz.need import Need
 from broker.errors import InvalidInput, ValidationError
 from broker.federation.provider_options import Provider
@@ -17,6 +18,9 @@ from broker.identities.accounts import require_account
 from broker.identities.bearer_tokens import DAYS
 from broker.model.provisioned import ProvisionedUser, ScimToken
 from broker.stores.directory.port.provisioning import ProvisionedQuery
+
+if TYPE_CHECKING:
+    from broker.actions.types import broker as types
 
 PEOPLE_MAX = 50
 GROUPS_MAX = 200

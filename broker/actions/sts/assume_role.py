@@ -1,12 +1,13 @@
 """``AssumeRole``: a signed caller takes a role's session."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Action, Call
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
 from broker.actions.sts.roles import find_role, role_needs
-from broker.actions.types.sts import AssumeRoleRequest
 from broker.authn.mfa import MfaVerifier
 from broker.authz.need import Need
 from broker.errors import AccessDenied
@@ -16,6 +17,9 @@ from broker.sessions.lineage import lineage_from
 from broker.sessions.source_identity import require_source_identity
 from broker.sessions.tags import SessionTags, require_session_tags
 from broker.stores.directory.fresh import FreshDirectory
+
+if TYPE_CHECKING:
+    from broker.actions.types import sts as types
 
 _SHOWN_NOW = {
     "aws:multifactorauthpresent": ("true",),
@@ -52,7 +56,9 @@ class AssumeRole:
             ),
         )
 
-    async def _needs(self, given: AssumeRoleRequest, call: Call) -> tuple[Need, ...]:
+    async def _needs(
+        self, given: types.AssumeRoleRequest, call: Call
+    ) -> tuple[Need, ...]:
         role = await find_role(self._fresh, given["RoleArn"])
         _refuse_kinds(call, given["RoleArn"])
         mfa_at = await self._mfa.verify(
@@ -68,7 +74,9 @@ class AssumeRole:
             calling=call.caller.session,
         )
 
-    async def _handle(self, given: AssumeRoleRequest, call: Call) -> Mapping[str, Any]:
+    async def _handle(
+        self, given: types.AssumeRoleRequest, call: Call
+    ) -> Mapping[str, Any]:
         calling = call.caller.session
         minted, answer = await self._minter.mint(
             given,
@@ -92,7 +100,7 @@ class AssumeRole:
         return answer
 
 
-def _tags(given: AssumeRoleRequest, call: Call) -> SessionTags:
+def _tags(given: types.AssumeRoleRequest, call: Call) -> SessionTags:
     return require_session_tags(
         [(tag["Key"], tag["Value"]) for tag in given.get("Tags", ())],
         given.get("TransitiveTagKeys", ()),

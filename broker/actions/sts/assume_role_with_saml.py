@@ -1,18 +1,22 @@
 """``AssumeRoleWithSAML``: a SAML assertion in, a role's session out. Unsigned."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Action, Call, Proof
 from broker.actions.sts.federated_mint import identity_tags, mint_federated
 from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.roles import find_role, role_needs
-from broker.actions.types.sts import AssumeRoleWithSAMLRequest
 from broker.authz.need import Need
 from broker.errors import InvalidIdentityToken
 from broker.model.federated import FederatedIdentity
 from broker.model.session import SessionKind
 from broker.stores.directory.fresh import FreshDirectory
+
+if TYPE_CHECKING:
+    from broker.actions.types import sts as types
 
 _NAME = "AssumeRoleWithSAML"
 RESERVED_ROLES = "AWSReservedSSO_"
@@ -37,7 +41,7 @@ class AssumeRoleWithSaml:
         )
 
     async def _needs(
-        self, given: AssumeRoleWithSAMLRequest, call: Call
+        self, given: types.AssumeRoleWithSAMLRequest, call: Call
     ) -> tuple[Need, ...]:
         role = await find_role(self._fresh, given["RoleArn"])
         if role is not None and role.name.startswith(RESERVED_ROLES):
@@ -53,7 +57,7 @@ class AssumeRoleWithSaml:
         )
 
     async def _handle(
-        self, given: AssumeRoleWithSAMLRequest, call: Call
+        self, given: types.AssumeRoleWithSAMLRequest, call: Call
     ) -> Mapping[str, Any]:
         identity = call.federated
         answer = await mint_federated(

@@ -1,17 +1,21 @@
 """``AssumeRoleWithWebIdentity``: an ID token in, a role's session out. Unsigned."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Action, Call, Proof
 from broker.actions.sts.federated_mint import identity_tags, mint_federated
 from broker.actions.sts.own_tokens import OwnTokens
 from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.roles import find_role, role_needs
-from broker.actions.types.sts import AssumeRoleWithWebIdentityRequest
 from broker.authz.need import Need
 from broker.model.session import SessionKind
 from broker.stores.directory.fresh import FreshDirectory
+
+if TYPE_CHECKING:
+    from broker.actions.types import sts as types
 
 _NAME = "AssumeRoleWithWebIdentity"
 
@@ -44,7 +48,7 @@ class AssumeRoleWithWebIdentity:
         )
 
     async def _needs(
-        self, given: AssumeRoleWithWebIdentityRequest, call: Call
+        self, given: types.AssumeRoleWithWebIdentityRequest, call: Call
     ) -> tuple[Need, ...]:
         identity = call.federated
         role = await find_role(self._fresh, given["RoleArn"])
@@ -58,7 +62,7 @@ class AssumeRoleWithWebIdentity:
         )
 
     async def _handle(
-        self, given: AssumeRoleWithWebIdentityRequest, call: Call
+        self, given: types.AssumeRoleWithWebIdentityRequest, call: Call
     ) -> Mapping[str, Any]:
         identity = call.federated
         answer = await mint_federated(

@@ -6,14 +6,15 @@ that manages its root (``broker account manage-root``).
 Source: botocore's STS model; recorded answers (REC-S root_access).
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_user_sessions
 from broker.actions.sts.regions import require_region, require_regional
 from broker.actions.sts.roles import credentials_shape, token_shape
-from broker.actions.types.sts import AssumeRootRequest
 from broker.authz.need import Need
 from broker.errors import AccessDenied, ExpiredToken, ValidationError
 from broker.identities.account_options import root_manager
@@ -26,6 +27,9 @@ from broker.sessions.issue import MintOrder, SessionIssuer, new_access_key_id
 from broker.sessions.limits import session_duration
 from broker.sessions.lineage import lineage_from, new_mint_id
 from broker.stores.directory.fresh import FreshDirectory
+
+if TYPE_CHECKING:
+    from broker.actions.types import sts as types
 
 _NAME = "AssumeRoot"
 _ROOT_TASK = "arn:aws:iam::aws:policy/root-task/"
@@ -48,7 +52,9 @@ class AssumeRoot:
             audited=("TargetPrincipal", "TaskPolicyArn", "DurationSeconds"),
         )
 
-    async def _needs(self, given: AssumeRootRequest, call: Call) -> tuple[Need, ...]:
+    async def _needs(
+        self, given: types.AssumeRootRequest, call: Call
+    ) -> tuple[Need, ...]:
         require_regional(call, _NAME)
         refuse_user_sessions(call, _NAME)
         target = _target(given["TargetPrincipal"])
@@ -75,7 +81,9 @@ class AssumeRoot:
             ),
         )
 
-    async def _handle(self, given: AssumeRootRequest, call: Call) -> Mapping[str, Any]:
+    async def _handle(
+        self, given: types.AssumeRootRequest, call: Call
+    ) -> Mapping[str, Any]:
         target = _target(given["TargetPrincipal"])
         account = await self._fresh.find_account(target)
         if account is None:
@@ -147,7 +155,7 @@ def _target(text: str) -> AccountId:
         raise ValidationError(f"{text} is invalid") from error
 
 
-def _task_policy(given: AssumeRootRequest) -> str:
+def _task_policy(given: types.AssumeRootRequest) -> str:
     arn = given["TaskPolicyArn"].get("arn", "")
     if not arn.startswith(_ROOT_TASK) or find_aws_managed(arn) is None:
         raise ValidationError(f"{arn} is not a root task policy")

@@ -1,13 +1,16 @@
 """``DecodeAuthorizationMessage``: why a call was refused, for those who may know."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_user_sessions
-from broker.actions.types.sts import (
-    DecodeAuthorizationMessageRequest,
-    DecodeAuthorizationMessageResponse,
-)
 from broker.authz.need import Need
 from broker.sessions.messages import AuthorizationMessages
+
+if TYPE_CHECKING:
+    from broker.actions.types import sts as types
 
 _NAME = "DecodeAuthorizationMessage"
 
@@ -23,12 +26,14 @@ class DecodeAuthorizationMessage:
         return Action(service="sts", name=_NAME, needs=_needs, handle=self._handle)
 
     async def _handle(
-        self, given: DecodeAuthorizationMessageRequest, call: Call
-    ) -> DecodeAuthorizationMessageResponse:
+        self, given: types.DecodeAuthorizationMessageRequest, call: Call
+    ) -> types.DecodeAuthorizationMessageResponse:
         text = self._messages.open(call.account, given["EncodedMessage"], call.now)
         return {"DecodedMessage": text}
 
 
-async def _needs(_given: DecodeAuthorizationMessageRequest, call: Call) -> tuple[Need]:
+async def _needs(
+    _given: types.DecodeAuthorizationMessageRequest, call: Call
+) -> tuple[Need]:
     refuse_user_sessions(call, _NAME)
     return (Need(action=f"sts:{_NAME}", resource="*", account=call.account),)

@@ -1,21 +1,27 @@
 """``GetAccessKeyInfo``: the account that an access key id carries."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_user_sessions
-from broker.actions.types.sts import GetAccessKeyInfoRequest, GetAccessKeyInfoResponse
 from broker.authz.need import Need
 from broker.errors import ValidationError
 from broker.model.account import find_account_of_key_id
 
+if TYPE_CHECKING:
+    from broker.actions.types import sts as types
 
-async def _needs(_given: GetAccessKeyInfoRequest, call: Call) -> tuple[Need, ...]:
+
+async def _needs(_given: types.GetAccessKeyInfoRequest, call: Call) -> tuple[Need, ...]:
     refuse_user_sessions(call, "GetAccessKeyInfo")
     return (Need(action="sts:GetAccessKeyInfo", resource="*", account=call.account),)
 
 
 async def _get_access_key_info(
-    given: GetAccessKeyInfoRequest, _call: Call
-) -> GetAccessKeyInfoResponse:
+    given: types.GetAccessKeyInfoRequest, _call: Call
+) -> types.GetAccessKeyInfoResponse:
     account = find_account_of_key_id(given["AccessKeyId"])
     if account is None:
         raise ValidationError("The specified access key id is invalid.")

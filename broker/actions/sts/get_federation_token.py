@@ -1,18 +1,22 @@
 """``GetFederationToken``: a user lends a part of their permissions to a name."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_sessions
 from broker.actions.sts.session_policies import read_session_policies
 from broker.actions.sts.user_mint import UserMinter, UserRequest
-from broker.actions.types.sts import GetFederationTokenRequest
 from broker.authz.context import tag_context
 from broker.authz.need import Need
 from broker.model.arn import sts_arn
 from broker.model.session import SessionKind
 from broker.sessions.tags import SessionTags, require_session_tags
+
+if TYPE_CHECKING:
+    from broker.actions.types import sts as types
 
 _NAME = "GetFederationToken"
 
@@ -34,7 +38,7 @@ class GetFederationToken:
         )
 
     async def _needs(
-        self, given: GetFederationTokenRequest, call: Call
+        self, given: types.GetFederationTokenRequest, call: Call
     ) -> tuple[Need, ...]:
         refuse_sessions(call, _NAME)
         tags = _tags(given)
@@ -57,7 +61,7 @@ class GetFederationToken:
         )
 
     async def _handle(
-        self, given: GetFederationTokenRequest, call: Call
+        self, given: types.GetFederationTokenRequest, call: Call
     ) -> Mapping[str, Any]:
         policies = await read_session_policies(given, call.account, call.directory)
         tags = _tags(given)
@@ -81,11 +85,11 @@ class GetFederationToken:
         return answer
 
 
-def _arn(given: GetFederationTokenRequest, call: Call) -> str:
+def _arn(given: types.GetFederationTokenRequest, call: Call) -> str:
     return sts_arn(call.account, f"federated-user/{given['Name']}")
 
 
-def _tags(given: GetFederationTokenRequest) -> SessionTags:
+def _tags(given: types.GetFederationTokenRequest) -> SessionTags:
     return require_session_tags(
         [(tag["Key"], tag["Value"]) for tag in given.get("Tags", ())]
     )

@@ -3,15 +3,16 @@
 Source: the service model's documentation of the operation.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Action, Call
 from broker.actions.signin.derived_mint import DerivedMinter, Narrowing
 from broker.actions.sts.regions import require_regional
 from broker.actions.sts.roles import credentials_shape, token_shape
 from broker.actions.sts.session_policies import read_session_policies
-from broker.actions.types.sts import GetScopedCredentialsRequest
 from broker.authz.need import Need
 from broker.errors import (
     AccessDenied,
@@ -20,6 +21,9 @@ from broker.errors import (
     ValidationError,
 )
 from broker.model.session import Session, SessionKind, SessionPolicies
+
+if TYPE_CHECKING:
+    from broker.actions.types import sts as types
 
 _NAME = "GetScopedCredentials"
 MAX_SCOPE_POLICIES = 3
@@ -44,7 +48,7 @@ class GetScopedCredentials:
         )
 
     async def _needs(
-        self, given: GetScopedCredentialsRequest, call: Call
+        self, given: types.GetScopedCredentialsRequest, call: Call
     ) -> tuple[Need, ...]:
         require_regional(call, _NAME)
         session = _session(call)
@@ -60,7 +64,7 @@ class GetScopedCredentials:
         return (Need(action=f"sts:{_NAME}", resource="*", account=call.account),)
 
     async def _handle(
-        self, given: GetScopedCredentialsRequest, call: Call
+        self, given: types.GetScopedCredentialsRequest, call: Call
     ) -> Mapping[str, Any]:
         session = _session(call)
         added = await read_session_policies(given, call.account, call.directory)
@@ -101,7 +105,9 @@ def _session(call: Call) -> Session:
     return session
 
 
-def _ends_at(given: GetScopedCredentialsRequest, session: Session, call: Call) -> int:
+def _ends_at(
+    given: types.GetScopedCredentialsRequest, session: Session, call: Call
+) -> int:
     seconds = given.get("DurationSeconds")
     if seconds is None:
         return session.expires_at

@@ -1,15 +1,19 @@
 """``GetSessionToken``: a user's own session, with or without a second factor."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_sessions
 from broker.actions.sts.user_mint import UserMinter, UserRequest
-from broker.actions.types.sts import GetSessionTokenRequest
 from broker.authn.mfa import MfaVerifier
 from broker.authz.need import Need
 from broker.model.session import SessionKind
+
+if TYPE_CHECKING:
+    from broker.actions.types import sts as types
 
 _NAME = "GetSessionToken"
 
@@ -32,14 +36,14 @@ class GetSessionToken:
         )
 
     async def _needs(
-        self, _given: GetSessionTokenRequest, call: Call
+        self, _given: types.GetSessionTokenRequest, call: Call
     ) -> tuple[Need, ...]:
         """No permission is needed, and no policy can refuse it."""
         refuse_sessions(call, _NAME)
         return ()
 
     async def _handle(
-        self, given: GetSessionTokenRequest, call: Call
+        self, given: types.GetSessionTokenRequest, call: Call
     ) -> Mapping[str, Any]:
         mfa_at = await self._mfa.verify(
             call.caller, given.get("SerialNumber"), given.get("TokenCode"), call.now

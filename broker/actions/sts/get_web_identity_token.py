@@ -3,17 +3,16 @@
 Source: botocore's STS model; recorded tokens (REC-S outbound_issuance).
 """
 
+from __future__ import annotations
+
 import json
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_user_sessions
 from broker.actions.sts.own_tokens import LINEAGE_CLAIM, OwnTokens
 from broker.actions.sts.regions import require_regional
-from broker.actions.types.sts import (
-    GetWebIdentityTokenRequest,
-    GetWebIdentityTokenResponse,
-)
 from broker.authz.context import tag_context
 from broker.authz.need import Need
 from broker.entropy import new_request_id
@@ -35,6 +34,9 @@ from broker.model.sealing import Opener
 from broker.sessions.keys import KeyringError
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.fresh import FreshDirectory
+
+if TYPE_CHECKING:
+    from broker.actions.types import sts as types
 
 _NAME = "GetWebIdentityToken"
 _DEFAULT_SECONDS = 300
@@ -74,8 +76,8 @@ class GetWebIdentityToken:
         )
 
     async def _handle(
-        self, given: GetWebIdentityTokenRequest, call: Call
-    ) -> GetWebIdentityTokenResponse:
+        self, given: types.GetWebIdentityTokenRequest, call: Call
+    ) -> types.GetWebIdentityTokenResponse:
         account = await self._fresh.find_account(call.account)
         outbound = None if account is None else find_outbound(account)
         if outbound is None or not outbound.enabled:
@@ -104,7 +106,9 @@ class GetWebIdentityToken:
         return {"WebIdentityToken": token, "Expiration": ends}
 
 
-async def _needs(given: GetWebIdentityTokenRequest, call: Call) -> tuple[Need, ...]:
+async def _needs(
+    given: types.GetWebIdentityTokenRequest, call: Call
+) -> tuple[Need, ...]:
     require_regional(call, _NAME)
     refuse_user_sessions(call, _NAME)
     _check(given)
@@ -126,7 +130,7 @@ async def _needs(given: GetWebIdentityTokenRequest, call: Call) -> tuple[Need, .
     )
 
 
-def _check(given: GetWebIdentityTokenRequest) -> None:
+def _check(given: types.GetWebIdentityTokenRequest) -> None:
     """Rules that the model does not hold.
 
     Raises:
@@ -148,7 +152,7 @@ def _check(given: GetWebIdentityTokenRequest) -> None:
         )
 
 
-def _tags(given: GetWebIdentityTokenRequest) -> dict[str, str]:
+def _tags(given: types.GetWebIdentityTokenRequest) -> dict[str, str]:
     """The request's tags; keys that begin with ``aws:`` are accepted, as recorded.
 
     Raises:
@@ -162,7 +166,7 @@ def _tags(given: GetWebIdentityTokenRequest) -> dict[str, str]:
     return tags
 
 
-def _ends(given: GetWebIdentityTokenRequest, call: Call) -> datetime:
+def _ends(given: types.GetWebIdentityTokenRequest, call: Call) -> datetime:
     seconds = given.get("DurationSeconds")
     ends = call.now + timedelta(seconds=seconds or _DEFAULT_SECONDS)
     session = call.caller.session
@@ -176,7 +180,7 @@ def _ends(given: GetWebIdentityTokenRequest, call: Call) -> datetime:
 
 
 def _claims(
-    given: GetWebIdentityTokenRequest, call: Call, *, issuer: str, ends: datetime
+    given: types.GetWebIdentityTokenRequest, call: Call, *, issuer: str, ends: datetime
 ) -> dict[str, object]:
     caller = call.caller
     audience = given["Audience"]

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from broker.actions.generate_types import SERVICES, generate, types_path
@@ -22,3 +25,11 @@ def test_models_are_loaded_without_their_documentation(name: str) -> None:
         for shape in shapes
         for reference in shape.get("members", {}).values()
     )
+
+
+def test_the_types_are_for_type_checking_only() -> None:
+    code = (
+        "import sys, broker.app;"
+        "sys.exit(any(name.startswith('broker.actions.types') for name in sys.modules))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
