@@ -828,7 +828,7 @@ async def test_oversized_requests_are_refused(world: SignInWorld) -> None:
     "kind",
     [
         *("code", "device", "refresh", "assertion", "console", "link"),
-        *("consent", "device's consent", "login's link", "login's consent"),
+        *("consent", "device's consent", "login's consent"),
     ],
 )
 async def test_a_cache_that_fails_uses_nothing_up(
@@ -906,11 +906,7 @@ async def answer_of(
         "code_challenge": challenge(),
         "code_challenge_method": "SHA-256",
     }
-    pushed = await browser.post("/v1/authorize", data=wanted)
-    query = {**wanted, "request_uri": pushed.json()["request_uri"]}
-    if kind == "login's link":
-        return lambda: browser.get("/v1/authorize", params=query)
-    await browser.get("/v1/authorize", params=query)
+    await browser.get("/v1/authorize", params=wanted)
     page = await browser.get("/console/login")
     data = {**form_fields(page, "/console/login"), "answer": "allow"}
     return lambda: browser.post("/console/login", data=data, headers=SAME)

@@ -1,13 +1,12 @@
 """``/v1/authorize`` and ``/console/login``: the user allows or denies a terminal login.
 
 The terminal gets the session's current role. The page says which role that is, and
-where the request came from, and links to signing in with another one.
+links to signing in with another one.
 
-Source: botocore's signin model; RFC 8628 5.4.
+Source: botocore's signin model.
 """
 
 import base64
-from dataclasses import replace
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -17,23 +16,20 @@ from starlette.responses import JSONResponse, Response
 from broker.console.console_session import ConsoleSession
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token
-from broker.console.forms import Form, read_form
+from broker.console.forms import read_form
 from broker.console.rendering import allow_redirect, see_other
 from broker.console.request_info import refuse_prefetch, source_address
-from broker.console.terminals.login_requests import (
-    LIFE,
-    REQUEST_URI,
-    LoginRequest,
-    agent_of,
-    read_login_request,
-)
+from broker.console.terminals.login_requests import LoginRequest, read_login_request
 from broker.errors import ValidationError
 from broker.model.caller import Caller
 from broker.model.request import Door
 from broker.model.secret import Secret
 
 AUTHORIZE = "/v1/authorize"
-_CREATED = 201
+_NO_LONGER_HERE = 410
+_PUSH_REMOVED = (
+    "`broker login` has been removed. Use `aws sso login`, or `aws login --remote`."
+)
 _GONE = "This login is no longer open. Start it again in your terminal."
 
 
@@ -44,38 +40,16 @@ class CommandLine:
         self._context = context
         self._requests = context.login_requests
 
-    async def push(self, request: Request) -> Response:
-        """``POST /v1/authorize``: a pushed authorization request (RFC 9126).
-
-        It comes from the terminal itself, so the page can show the terminal's address.
-        """
-        form = await read_form(request)
-        login_request = read_login_request(form, self._context.deps.public_origin)
-        handle = await self._requests.put(
-            request,
-            replace(
-                login_request, address=source_address(request), agent=agent_of(request)
-            ),
-        )
-        return JSONResponse(
-            {
-                "request_uri": f"{REQUEST_URI}{handle}",
-                "expires_in": int(LIFE.total_seconds()),
-            },
-            _CREATED,
-            headers={"cache-control": "no-store"},
-        )
+    async def push(self, _request: Request) -> Response:
+        """``POST /v1/authorize``: an earlier version's ``broker login`` shows the message."""
+        return JSONResponse({"message": _PUSH_REMOVED}, _NO_LONGER_HERE)
 
     async def authorize(self, request: Request) -> Response:
         """``GET /v1/authorize``: the browser opens the request."""
         refuse_prefetch(request)
         form = await read_form(request)
-        pushed = (form.find("request_uri") or "").removeprefix(REQUEST_URI)
-        login_request = await self._read(form, pushed)
+        login_request = read_login_request(form, self._context.deps.public_origin)
         handle = await self._requests.put(request, login_request)
-        # Last, so that a step that fails can be repeated; a link opens once.
-        if pushed and await self._requests.take(pushed) is None:
-            raise ValidationError(_GONE)
         response = see_other(LOGIN)
         self._requests.remember(response, handle)
         return response
@@ -124,16 +98,6 @@ class CommandLine:
         )
         self._requests.forget(response)
         return response
-
-    async def _read(self, form: Form, pushed: str) -> LoginRequest:
-        if form.find("request_uri") is None:
-            return read_login_request(form, self._context.deps.public_origin)
-        login_request = await self._requests.find_pushed(pushed)
-        if login_request is None or login_request.client_id != form.require(
-            "client_id"
-        ):
-            raise ValidationError(_GONE)
-        return login_request
 
     async def _finish(self, request: Request) -> None:
         if await self._requests.finish(request) is None:

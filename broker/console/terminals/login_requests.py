@@ -1,12 +1,13 @@
 """Command-line login requests that await the user's consent.
 
-Source: RFC 6749 4.1.1; RFC 7636; RFC 8252 7.3; RFC 9126; botocore's signin
-model.
+Source: RFC 6749 4.1.1; RFC 7636; RFC 8252 7.3; botocore's signin model.
 """
 
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
@@ -23,8 +24,7 @@ from broker.sessions.handles import Handles
 
 SAME_DEVICE = "arn:aws:signin:::devtools/same-device"
 CROSS_DEVICE = "arn:aws:signin:::devtools/cross-device"
-LIFE = timedelta(minutes=10)
-REQUEST_URI = "urn:ietf:params:oauth:request_uri:"
+_LIFE = timedelta(minutes=10)
 _COOKIE = "broker-login"
 _CONFIRMATION = "/v1/sessions/confirmation"
 _LOOPBACK = re.compile(
@@ -33,23 +33,16 @@ _LOOPBACK = re.compile(
 _HIGHEST_PORT = 65_535
 _STATE = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
 _METHODS = frozenset({"S256", "SHA-256"})
-_LONGEST_AGENT = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRequest:
-    """A login that awaits consent.
-
-    ``address`` and ``agent`` are those of the terminal that pushed it; empty when it
-    came by the browser only, as from AWS's own tools.
-    """
+    """A login that awaits consent."""
 
     client_id: str
     redirect_uri: str
     challenge: str
     state: str
-    address: str = ""
-    agent: str = ""
 
     @property
     def on_this_device(self) -> bool:
@@ -116,27 +109,17 @@ class LoginRequests:
             ServiceUnavailable: The cache is unavailable.
         """
         await self._limits.require(source_address(request))
-        return await self._handles.put(asdict(login_request), self._clock.now() + LIFE)
-
-    async def take(self, handle: str) -> LoginRequest | None:
-        """Read and remove the request under a handle."""
-        value = await self._handles.take(handle)
-        return LoginRequest(**value) if value else None
-
-    async def find_pushed(self, handle: str) -> LoginRequest | None:
-        """Find the request under a handle."""
-        value = await self._handles.find(handle)
-        return LoginRequest(**value) if value else None
+        return await self._handles.put(asdict(login_request), self._clock.now() + _LIFE)
 
     async def find(self, request: Request) -> LoginRequest | None:
         """Find the request that this browser is to answer."""
         handle = self._cookie.find(request)
-        return await self.find_pushed(handle) if handle else None
+        return _read(await self._handles.find(handle)) if handle else None
 
     async def finish(self, request: Request) -> LoginRequest | None:
         """Read and remove the request that this browser answers."""
         handle = self._cookie.find(request)
-        return await self.take(handle) if handle else None
+        return _read(await self._handles.take(handle)) if handle else None
 
     def remember(self, response: Response, handle: str) -> None:
         """Set the cookie of the request that the browser is to answer."""
@@ -147,7 +130,8 @@ class LoginRequests:
         self._cookie.clear(response)
 
 
-def agent_of(request: Request) -> str:
-    """The sender's user agent, unverified and cut to printable characters."""
-    text = request.headers.get("user-agent", "")[:_LONGEST_AGENT]
-    return "".join(letter for letter in text if letter.isprintable())
+def _read(value: Mapping[str, Any] | None) -> LoginRequest | None:
+    if value is None:
+        return None
+    # A worker of an earlier version stores more than these.
+    return LoginRequest(**{one.name: value[one.name] for one in fields(LoginRequest)})

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from lxml import html
 
+from broker.console.terminals import login_requests
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
 
 SAME = "arn:aws:signin:::devtools/same-device"
@@ -373,38 +374,38 @@ async def test_an_answer_counts_once_and_needs_the_pages_token(
     assert await answer(origin) == 400
 
 
-async def test_another_device_types_a_code_and_sees_who_asks(
+async def test_another_device_takes_a_code(
     world: SignInWorld, terminal: Terminal
 ) -> None:
     origin = world.services.settings.public_origin
-    wanted = terminal.wanted(
-        client_id=CROSS, redirect_uri=f"{origin}/v1/sessions/confirmation"
-    )
-    pushed = await terminal.http.post(
-        "/v1/authorize", data=wanted, headers={"user-agent": "broker <b>login</b>"}
-    )
-    assert pushed.status_code == 201, pushed.text
+    remote = {"client_id": CROSS, "redirect_uri": f"{origin}/v1/sessions/confirmation"}
     browser = world.browser()
     await world.sign_in(browser)
-    query = {"client_id": CROSS, "request_uri": pushed.json()["request_uri"]}
-    await browser.get("/v1/authorize", params=query)
-    page = await browser.get("/console/login")
-    assert 'id="login_address">127.0.0.1<' in page.text
-    assert "broker &lt;b&gt;login" in page.text
-    shown = await browser.post(
-        "/console/login",
-        data={**form_fields(page, "/console/login"), "answer": "allow"},
-        headers={"origin": origin},
-    )
+    shown = await allow(terminal, browser, **remote)
     (code,) = html.fromstring(shown.text).xpath("//pre[@id='login_code']")
-    text = code.text_content()
-    given = parse_qs(base64.b64decode(text).decode())
+    given = parse_qs(base64.b64decode(code.text_content()).decode())
     assert given["state"] == ["st4te"]
     answer = await terminal.redeem(
-        given["code"][0], clientId=CROSS, redirectUri=wanted["redirect_uri"]
+        given["code"][0], clientId=CROSS, redirectUri=remote["redirect_uri"]
     )
     assert answer.status_code == 200, answer.text
-    assert (await browser.get("/v1/authorize", params=query)).status_code == 400
+
+
+async def test_the_removed_command_is_told_what_to_use(terminal: Terminal) -> None:
+    """`broker login --remote` of an earlier version shows the message as it is."""
+    answer = await terminal.http.post("/v1/authorize", data=terminal.wanted())
+    assert answer.status_code == 410
+    assert "aws login --remote" in answer.json()["message"]
+
+
+async def test_a_request_that_an_earlier_version_stored_is_read(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_then(request: Any) -> dict[str, Any]:
+        return {**asdict(request), "address": "192.0.2.1", "agent": "aws-cli"}
+
+    monkeypatch.setattr(login_requests, "asdict", as_then)
+    assert await get_code(terminal)
 
 
 async def test_no_token_is_in_the_cache_as_it_is(
