@@ -20,7 +20,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from broker.client import DecisionClient, WsgiMiddleware
+from broker.client import DecisionClient
+from samples.protected.wsgi_middleware import WsgiMiddleware
 from tests.support import signers
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.servers import find_free_port

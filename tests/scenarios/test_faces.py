@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from broker.client import DecisionClient, WsgiMiddleware
+from broker.client import AsgiMiddleware, DecisionClient
 from tests.scenarios.test_services_api import client
 from tests.support import versitygw
 from tests.support.broker import ACCOUNT, Key, RunningBroker
@@ -218,7 +218,7 @@ def asking(
 
     asks["versitygw, keys"] = derive
     with closing(DecisionClient(world.broker.url, world.faces.token)) as held:
-        middleware = WsgiMiddleware(application, held)
+        middleware = AsgiMiddleware(application, held)
         request = signed(who, action, path)
         asks["middleware that holds"] = lambda: serve(middleware, request) == 204
         yield {name: ask for name, ask in asks.items() if ask()}

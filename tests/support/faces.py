@@ -4,19 +4,20 @@ A face answers None where it cannot be asked: the hooks of stores know users alo
 only a signature or a token proves a principal of another account.
 """
 
+import asyncio
 import http.client
 import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from broker.client import DecisionClient, WsgiMiddleware
+from broker.client import AsgiMiddleware, DecisionClient
+from broker.client.asgi import Message, Receive, Scope, Send
 from tests.support import versitygw
 from tests.support.broker import Key
 from tests.support.decisions import Signed, sign
@@ -60,7 +61,7 @@ class Faces:
     def __post_init__(self) -> None:
         # What is held longer than no time at all is measured by a test of its own.
         self._client = DecisionClient(self.url, self.token, held_seconds=0)
-        self._middleware = WsgiMiddleware(application, self._client)
+        self._middleware = AsgiMiddleware(application, self._client)
 
     def close(self) -> None:
         self._client.close()
@@ -247,36 +248,36 @@ def signed(who: Who, action: str, path: str) -> Signed:
     )
 
 
-def serve(middleware: WsgiMiddleware, request: Signed, **more: str) -> int:
+def serve(middleware: AsgiMiddleware, request: Signed) -> int:
     """The status with which a service answers a request."""
-    statuses: list[str] = []
-
-    def start_response(status: str, _headers: list[tuple[str, str]]) -> None:
-        statuses.append(status)
-
     path, _, query = request.target.partition("?")
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": request.method,
-        "REQUEST_URI": request.target,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": urllib.parse.unquote(path),
-        "QUERY_STRING": query,
-        "REMOTE_ADDR": "203.0.113.7",
-        "wsgi.url_scheme": "https",
-        "wsgi.input": BytesIO(request.body),
-        "CONTENT_LENGTH": str(len(request.body)),
-        **{
-            f"HTTP_{name.upper().replace('-', '_')}": value
+    scope: Scope = {
+        "type": "http",
+        "method": request.method,
+        "scheme": "https",
+        "path": urllib.parse.unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [
+            (name.lower().encode(), value.encode())
             for name, value in request.headers.items()
-        },
-        **more,
+        ],
+        "client": ("203.0.113.7", 50000),
     }
-    for _ in middleware(environ, start_response):  # type: ignore[arg-type]
-        pass
-    return int(statuses[0].split()[0])
+    statuses: list[int] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": request.body}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    asyncio.run(middleware(scope, receive, send))
+    return statuses[0]
 
 
-def application(_environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+async def application(_scope: Scope, _receive: Receive, send: Send) -> None:
     """Answers every request that is let through."""
-    start_response("204 No Content", [])
-    return []
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})

@@ -1,4 +1,15 @@
-"""The middleware for WSGI: Flask, Django, Bottle and others.
+"""The middleware for WSGI: copy this file into a Flask, Django or Bottle service.
+
+It asks with `broker.client` (pip install --no-deps federation-broker), as the middleware
+for ASGI does; docs/services.md says what both promise. For Flask:
+
+    client = DecisionClient(
+        "https://broker.example.com", os.environ["BROKER_SERVICE_TOKEN"]
+    )
+    app.wsgi_app = WsgiMiddleware(app.wsgi_app, client, open_paths={"/healthz"})
+
+Some servers give no raw path (``REQUEST_URI``, ``RAW_URI``), only a decoded one: it is
+then encoded again as SDKs do.
 
 Source: PEP 3333.
 """

@@ -1,11 +1,11 @@
-"""The middleware for WSGI."""
+"""The middleware for WSGI, a sample."""
 
 import json
 from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
-from broker.client import WsgiMiddleware
+from samples.protected.wsgi_middleware import WsgiMiddleware
 from tests.support.fake_broker import FakeBroker, decided
 
 
