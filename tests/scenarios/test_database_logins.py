@@ -108,7 +108,7 @@ def answering(
         (folder / "logins.log").open("ab") as log,
         subprocess.Popen(
             [
-                *(sys.executable, "-S", "-m", "broker.client.database_logins"),
+                *(sys.executable, "-S", str(SAMPLES / "database_logins.py")),
                 *("--broker", origin, "--resource", USERS),
                 *("--listen", f"127.0.0.1:{port}", *words),
             ],

@@ -8,7 +8,6 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys
 import broker.client
-import broker.client.database_logins
 others = {
     name
     for name in sys.modules
@@ -30,3 +29,18 @@ def test_it_runs_without_any_other_package() -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_program_that_is_gone_says_where_it_is() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "broker.client.database_logins", "--broker", "x"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "samples/protected/postgresql/database_logins.py" in line
+    assert (ROOT / "samples/protected/postgresql/database_logins.py").exists()

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from broker.client import database_logins
 from broker.client.connections import Connections
-from broker.client.database_logins import (
+from samples.protected.postgresql import database_logins
+from samples.protected.postgresql.database_logins import (
     Database,
     DatabaseLogins,
     LoginRefused,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from broker.client.ldap_bind import (
+from samples.protected.postgresql.database_logins import (
     MESSAGE_BYTES_MAX,
     BindMalformed,
     ResultCode,
