@@ -48,7 +48,8 @@ class Principal:
     the key is absent. ``userid`` is ``aws:userid``. ``unique_id`` is the entity's own
     id (``AIDA…``, ``AROA…``, the account's number for root), empty for callers that
     have none. ``federated`` is the provider's ARN (or built-in issuer's name) of an
-    unsigned caller, and ``service`` a service principal's name.
+    unsigned caller, and ``service`` a service principal's name. ``issuer`` is who made
+    a federation token: what is denied to them is denied to it.
     """
 
     type: PrincipalType
@@ -61,6 +62,7 @@ class Principal:
     session_name: str | None = None
     federated: str | None = None
     service: str | None = None
+    issuer: "Principal | None" = None
 
     @classmethod
     def root(cls, account: AccountId) -> Self:
@@ -111,8 +113,10 @@ class Principal:
         )
 
     @classmethod
-    def federated_user(cls, account: AccountId, *, name: str) -> Self:
-        """The bearer of ``GetFederationToken`` credentials."""
+    def federated_user(
+        cls, account: AccountId, *, name: str, issuer: "Principal | None"
+    ) -> Self:
+        """The bearer of ``GetFederationToken`` credentials that ``issuer`` made."""
         arn = sts_arn(account, f"federated-user/{name}")
         return cls(
             type=PrincipalType.FEDERATED_USER,
@@ -122,6 +126,7 @@ class Principal:
             userid=f"{account}:{name}",
             unique_id="",
             session_name=name,
+            issuer=issuer,
         )
 
     @classmethod

@@ -52,11 +52,14 @@ def authorize_trust(request: AccessRequest, applicable: ApplicablePolicies) -> D
 
 
 def matched_statements(
-    request: AccessRequest, policies: PolicySet
+    request: AccessRequest, policies: PolicySet, *, bounded: bool
 ) -> tuple[StatementRef, ...]:
-    """All statements of a set that match the request, Deny or Allow."""
+    """All statements of a set that match the request, Deny or Allow.
+
+    ``bounded`` says whether the principal has a permissions boundary.
+    """
     found = policies.candidates(request.action)
-    return _matching(found.denies + found.allows, request)
+    return _matching(found.denies + found.allows, request, bounded=bounded)
 
 
 class _Verdict(NamedTuple):
@@ -73,8 +76,9 @@ def _decide(
     request: AccessRequest, applicable: ApplicablePolicies, resource_type: PolicyType
 ) -> Decision:
     layers = _bounded_candidates(request, applicable, resource_type)
+    bounded = applicable.boundary is not None
     for policy_type, found in layers:
-        if found.denies and (refs := _matching(found.denies, request)):
+        if found.denies and (refs := _matching(found.denies, request, bounded=bounded)):
             return Decision(
                 allowed=False,
                 explicit_deny=True,
@@ -125,12 +129,12 @@ def _bounded_candidates(
 
 
 def _matching(
-    statements: tuple[CompiledStatement, ...], request: AccessRequest
+    statements: tuple[CompiledStatement, ...], request: AccessRequest, *, bounded: bool
 ) -> tuple[StatementRef, ...]:
     return tuple(
         statement.ref
         for statement in statements
-        if _grant(statement, request) is not Grant.NONE
+        if _grant(statement, request, bounded=bounded) is not Grant.NONE
     )
 
 
@@ -224,14 +228,18 @@ def _first_allow(
     return best
 
 
-def _grant(statement: CompiledStatement, request: AccessRequest) -> Grant:
+def _grant(
+    statement: CompiledStatement, request: AccessRequest, *, bounded: bool = False
+) -> Grant:
     """Whether, and how, a candidate statement matches the request."""
     context = request.context
     resource = statement.resource
     if resource is not None and not resource(request.resource, context):
         return Grant.NONE
     principal = statement.principal
-    grant = Grant.DIRECT if principal is None else principal.grant(request.principal)
+    grant = Grant.DIRECT
+    if principal is not None:
+        grant = principal.grant(request.principal, bounded=bounded)
     if grant is Grant.NONE:
         return grant
     for holds in statement.conditions:

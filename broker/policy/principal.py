@@ -112,11 +112,19 @@ class PrincipalTest:
             denies=denies,
         )
 
-    def grant(self, principal: Principal) -> Grant:
-        """How the element names the principal; NONE when it does not match."""
+    def grant(self, principal: Principal, *, bounded: bool = False) -> Grant:
+        """How the element names the principal; NONE when it does not match.
+
+        ``bounded`` says whether the principal has a permissions boundary: a Deny with
+        ``NotPrincipal`` exempts none that has.
+        """
         if self.excludes:
-            return Grant.NONE if self._is_exempt(principal) else Grant.DIRECT
-        return self._named(principal)
+            exempt = not (bounded and self.denies) and self._is_exempt(principal)
+            return Grant.NONE if exempt else Grant.DIRECT
+        grant = self._named(principal)
+        if grant is Grant.NONE and self.denies and principal.issuer is not None:
+            return self._named(principal.issuer)
+        return grant
 
     def _named(self, principal: Principal) -> Grant:  # noqa: PLR0911  # one a kind
         kind = principal.type
@@ -151,7 +159,8 @@ class PrincipalTest:
         """Whether ``NotPrincipal`` lists the principal.
 
         A Deny exempts a principal only if all its identities are listed (account, role
-        and session); an Allow exempts it if any is.
+        and session; of a federation token also who made it); an Allow exempts it if any
+        is.
         """
         if self.star:
             return True
@@ -172,4 +181,6 @@ class PrincipalTest:
             )
         elif kind is PrincipalType.USER:
             listed[-1] = listed[-1] or principal.unique_id in self.names
+        if self.denies and principal.issuer is not None:
+            listed.append(self._is_exempt(principal.issuer))
         return all(listed) if self.denies else any(listed)

@@ -57,7 +57,10 @@ def simulate(
     """Decide, and break the decision down; ``trust`` is for a role's trust policy."""
     decision = (authorize_trust if trust else authorize)(request, applicable)
     effects = {
-        policy_type: [_by_effect(request, policies) for policies in sets]
+        policy_type: [
+            _by_effect(request, policies, bounded=applicable.boundary is not None)
+            for policies in sets
+        ]
         for policy_type, sets in _sets(applicable).items()
     }
     effect = Effect.DENY if decision.explicit_deny else Effect.ALLOW
@@ -133,10 +136,12 @@ def _sets(applicable: ApplicablePolicies) -> dict[PolicyType, tuple[PolicySet, .
 _ByEffect = dict[Effect, list[StatementRef]]
 
 
-def _by_effect(request: AccessRequest, policies: PolicySet) -> _ByEffect:
+def _by_effect(
+    request: AccessRequest, policies: PolicySet, *, bounded: bool
+) -> _ByEffect:
     found: _ByEffect = {Effect.ALLOW: [], Effect.DENY: []}
     effects = {s.ref: s.source.effect for s in _candidates(request, policies)}
-    for ref in matched_statements(request, policies):
+    for ref in matched_statements(request, policies, bounded=bounded):
         found[effects[ref]].append(ref)
     return found
 

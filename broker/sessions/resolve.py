@@ -290,8 +290,6 @@ def _provider_type(provider_arn: str) -> PrincipalType:
 
 
 def _principal(session: Session, entity: Role | User | Account) -> Principal:
-    if session.kind is SessionKind.FEDERATION_TOKEN:
-        return Principal.federated_user(session.account, name=session.name)
     if session.kind is SessionKind.PORTAL and session.provider_arn:
         return Principal.from_provider(
             _provider_type(session.provider_arn),
@@ -307,11 +305,16 @@ def _principal(session: Session, entity: Role | User | Account) -> Principal:
             role_name=entity.name,
             session_name=session.name,
         )
+    issuer = Principal.root(session.account)
     if isinstance(entity, User):
-        return Principal.user(
+        issuer = Principal.user(
             session.account,
             user_id=entity.user_id,
             path=entity.path,
             name=entity.name,
         )
-    return Principal.root(session.account)
+    if session.kind is SessionKind.FEDERATION_TOKEN:
+        return Principal.federated_user(
+            session.account, name=session.name, issuer=issuer
+        )
+    return issuer

@@ -26,6 +26,7 @@ from broker.actions.decisions.question import (
     DECISIONS_MAX,
     DecisionAnswer,
     Question,
+    check_names_one,
 )
 from broker.authn.scheme import Scheme
 from broker.errors import (
@@ -220,6 +221,8 @@ def read_question(body: bytes) -> Question:
     except ValidationError as error:
         raise not_as_modelled(error) from None
     credentials = given.Credentials
+    for resource in given.Resources:
+        check_names_one(resource)
     return Question(
         service=given.Service,
         request=None if given.Request is None else _client_request(given.Request),

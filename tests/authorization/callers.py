@@ -282,7 +282,7 @@ def _role(**session: Any) -> Caller:
 
 def _federated(*policies: SessionPolicies) -> Caller:
     return Caller(
-        principal=Principal.federated_user(AccountId(ACCOUNT), name="bob"),
+        principal=Principal.federated_user(AccountId(ACCOUNT), name="bob", issuer=None),
         session=_session(
             _user_id("admin"),
             name="bob",

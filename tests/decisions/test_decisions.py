@@ -68,7 +68,8 @@ def principal(name: str) -> Principal:  # noqa: PLR0911  # one a kind
         case "root":
             return Principal.root(account)
         case "federated":
-            return Principal.federated_user(account, name=given["name"])
+            issuer = principal(given["issuer"]) if "issuer" in given else None
+            return Principal.federated_user(account, name=given["name"], issuer=issuer)
         case "anonymous":
             return Principal(
                 type=PrincipalType.ANONYMOUS,

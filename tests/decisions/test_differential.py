@@ -38,7 +38,7 @@ BOB = Principal.user(HOME, user_id="AIDABOBBOBBOBBOBBOBBO", path="/", name="bob"
 SESSION = Principal.role_session(
     HOME, role_id="AROAREADERREADERREADE", path="/", role_name="r", session_name="s"
 )
-FEDERATED = Principal.federated_user(HOME, name="ann")
+FEDERATED = Principal.federated_user(HOME, name="ann", issuer=None)
 FAR = Principal.user(ABROAD, user_id="AIDAFARFARFARFARFARFA", path="/", name="far")
 ROLE = f"arn:aws:iam::{HOME}:role/r"
 
@@ -518,7 +518,11 @@ DISAGREEMENTS = [
         id="Deny NotPrincipal must list the account too (IAM User Guide, NotPrincipal)",
     ),
     pytest.param(
-        granted_to(Principal.federated_user(HOME, name="bob"), BOB.arn, session=None),
+        granted_to(
+            Principal.federated_user(HOME, name="bob", issuer=None),
+            BOB.arn,
+            session=None,
+        ),
         "Allowed",
         "ImplicitlyDenied",
         id="a federated user is not the user of the same name",

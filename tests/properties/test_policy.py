@@ -38,7 +38,7 @@ CALLERS = st.sampled_from(
         BOB,
         SESSION,
         Principal.root(HOME),
-        Principal.federated_user(HOME, name="ann"),
+        Principal.federated_user(HOME, name="ann", issuer=None),
         Principal.from_provider(
             PrincipalType.SAML, HOME, provider=PROVIDER, subject="ann"
         ),

@@ -50,9 +50,10 @@ def document(statements: list[dict[str, Any]], **names: str) -> str:
             one["Resource"] = f"arn:aws:s3:::{resource}"
         else:
             one["Resource"] = "*"
-        if isinstance(one.get("Principal"), list):
-            named = [names.get(each, each) for each in one["Principal"]]
-            one["Principal"] = {"AWS": named}
+        for element in ("Principal", "NotPrincipal"):
+            if isinstance(one.get(element), list):
+                named = [names.get(each, each) for each in one[element]]
+                one[element] = {"AWS": named}
         whole.append(one)
     return json.dumps({"Version": "2012-10-17", "Statement": whole})
 
@@ -111,6 +112,15 @@ def furnish(broker: RunningBroker, root: Key) -> dict[str, Who]:
     for name, described in DATA["sessions"].items():
         text = document(described["policy"]) if "policy" in described else ""
         people[name] = Who(assume(broker, admin, name, described["role"], text))
+    people["root"] = Who(root)
+    for name in ("maker", "bounded-maker"):
+        sts = broker.client("sts", people[name].key)
+        made = sts.get_federation_token(
+            Name=f"{name}.token", Policy=document([{"Action": "s3:*"}])
+        )
+        people[f"{name}'s token"] = Who(Key.of(made["Credentials"]))
+    made = broker.client("sts", people["maker"].key).get_session_token()
+    people["maker's session"] = Who(Key.of(made["Credentials"]))
     other_root = broker.create_account(OTHER)
     theirs = broker.client("iam", other_root)
     for name, described in DATA["guests"].items():
@@ -139,7 +149,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             f"@{name}": f"arn:aws:sts::{ACCOUNT}:assumed-role/{one['role']}/{name}"
             for name, one in DATA["sessions"].items()
         }
-        for bucket, statements in DATA["resources"].items():
+        names |= {
+            f"@{name}'s token": f"arn:aws:sts::{ACCOUNT}:federated-user/{name}.token"
+            for name in ("maker", "bounded-maker")
+        }
+        names["@guest"] = f"arn:aws:iam::{OTHER}:user/guest"
+        buckets = dict(DATA["resources"])
+        for number, one in enumerate(DATA["denies"]):
+            buckets[f"denied-{number}"] = [
+                {"Principal": [ACCOUNT, OTHER], "Action": "s3:*"},
+                {"Effect": "Deny", "Action": "s3:GetObject", **one["element"]},
+            ]
+        for bucket, statements in buckets.items():
             api.put_resource_policy(
                 ResourceArn=f"arn:aws:s3:::{bucket}",
                 PolicyDocument=document(statements, **names),
@@ -176,6 +197,22 @@ def test_every_face_gives_the_same_decision(world: World) -> None:
                 assert answer is case["expect"], (face, name, case)
                 asked += 1
     assert asked > 250
+
+
+def test_a_deny_reaches_every_kind_of_principal_at_every_face(world: World) -> None:
+    asked = 0
+    for number, one in enumerate(DATA["denies"]):
+        denied = one.get("denied") or set(DATA["deniable"]) - set(one["spared"])
+        for name in DATA["deniable"]:
+            for face, ask in world.faces.all().items():
+                for action in ("GetObject", "PutObject"):  # only the first is denied
+                    answer = ask(world.people[name], action, f"denied-{number}/a")
+                    if answer is None:
+                        continue
+                    expected = action == "PutObject" or name not in denied
+                    assert answer is expected, (face, name, one)
+                    asked += 1
+    assert asked > 1200
 
 
 Ask = Callable[[], bool | None]

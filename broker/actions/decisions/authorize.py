@@ -62,6 +62,7 @@ from broker.protocols.enforcement import (
     resource_path,
 )
 from broker.protocols.enforcement.forwarded import check_overrides
+from broker.protocols.enforcement.mapping import ANY_RESOURCE
 from broker.protocols.sigv4.errors import MISMATCH
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.schema import SERVICES
@@ -572,12 +573,12 @@ def _targets(
 
     Raises:
         AccessDenied: no route knows the request.
+        ValidationError: no resource is named, for an action that has resources.
     """
     if question.actions:
-        resources = question.resources or ("*",)
         # As declared: else each way to write one would be another in the records.
         actions = [compiled.spell_action(one) for one in question.actions]
-        return [Target(a, r) for a in actions for r in resources]
+        return _combined(compiled, actions, question.resources or (ANY_RESOURCE,))
     request = question.request
     if request is None:
         raise ValidationError("there is no request to map")
@@ -588,8 +589,24 @@ def _targets(
             detail=f"no route of {compiled.name} fits {request.method} and this path",
         )
     if question.resources:
-        return [Target(target.action, one) for one in question.resources]
+        return _combined(compiled, [target.action], question.resources)
     return [target]
+
+
+def _combined(
+    compiled: CompiledService, actions: list[str], resources: tuple[str, ...]
+) -> list[Target]:
+    """Each action on each resource.
+
+    A star is no resource: a Deny that names one would not apply to it.
+    """
+    if ANY_RESOURCE in resources:
+        for action in actions:
+            if compiled.has_resources(action):
+                raise ValidationError(
+                    f"{action} is done to a resource: name it by its ARN."
+                )
+    return [Target(a, r) for a in actions for r in resources]
 
 
 def _raw(seen: Circumstances) -> RawRequest:

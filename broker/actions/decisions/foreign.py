@@ -10,7 +10,11 @@ above all keys about the principal: those are the broker's.
 import re
 from collections.abc import Mapping
 
-from broker.actions.decisions.question import Circumstances, Question
+from broker.actions.decisions.question import (
+    Circumstances,
+    Question,
+    check_names_one,
+)
 from broker.errors import ValidationError
 from broker.protocols.enforcement import CompiledService
 from broker.protocols.enforcement.forwarded import is_address
@@ -74,7 +78,10 @@ def _told(
 
 
 def _resource(compiled: CompiledService, kind: str, name: str) -> str:
-    if kind == ANY_TYPE or not kind:
+    if kind == ANY_TYPE:
+        check_names_one(name)
+        return name
+    if not kind:
         return name
     found = compiled.find_resource(kind, name)
     if found is None:

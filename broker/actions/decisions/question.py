@@ -150,6 +150,21 @@ def check_size(
         )
 
 
+def check_names_one(resource: str) -> None:
+    """Refuse a pattern where a resource is asked about by name.
+
+    A Deny that names one of the pattern's resources would not apply to it. What stores
+    ask about is what their clients called it: there, ``*`` is a letter like others.
+
+    Raises:
+        ValidationError: it has wildcards.
+    """
+    if resource != "*" and not {"*", "?"}.isdisjoint(resource):
+        raise ValidationError(
+            f"{resource[:200]} has a wildcard: ask about one resource at a time."
+        )
+
+
 def check_question(compiled: CompiledService, question: Question) -> None:
     """Hold a question to what is the service's own.
 

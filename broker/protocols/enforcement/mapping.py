@@ -103,6 +103,11 @@ class CompiledService:
         """One of the service's own actions as it is declared."""
         return self._actions[action.lower()]
 
+    def has_resources(self, action: str) -> bool:
+        """Whether one of the service's own actions is done to resources."""
+        declared = self.definition.actions.get(action.partition(":")[2])
+        return declared is None or bool(declared.resource_types)
+
     def owns_resource(self, resource: str) -> bool:
         """Whether an ARN is that of a resource of the service."""
         if resource == ANY_RESOURCE:

@@ -49,7 +49,7 @@ ROLE = Caller(
     session=SESSION,
 )
 FEDERATED = Caller(
-    principal=Principal.federated_user(ACCOUNT, name="bob"),
+    principal=Principal.federated_user(ACCOUNT, name="bob", issuer=None),
     session=replace(
         SESSION,
         kind=SessionKind.FEDERATION_TOKEN,

@@ -95,6 +95,16 @@ async def test_a_batch_is_answered_in_its_order(face: Face) -> None:
     assert decided == [expected for _, expected in DECISIONS]
 
 
+async def test_a_pattern_is_no_resource(face: Face) -> None:
+    """A Deny of one record would not apply to it."""
+    for pattern in ("*", f"{RECORD}*", f"{RECORD}record-?", "arn:aws:records:*:*:*"):
+        record = {"type": "aws", "id": pattern}
+        asked = {**evaluation("alice", "read", "record-1"), "resource": record}
+        answer = await face.ask("evaluation", asked)
+        assert answer["decision"] is False, pattern
+        assert answer["context"]["error"]["status"] == 400, pattern
+
+
 async def test_what_is_malformed_is_a_bad_request(face: Face) -> None:
     for malformed in MALFORMED:
         reply = await face.post("evaluation", malformed)

@@ -173,6 +173,44 @@ async def test_a_proxy_overwrites_every_header_in_which_a_client_could_lie(
         assert sent <= set(re.findall(r"x-broker-[a-z0-9-]+", text)), sample
 
 
+async def test_a_star_evades_no_deny(service: AskingService, alice: Key) -> None:
+    """What a policy denies on some orders is denied to who asks for all of them."""
+    every = {"Effect": "Allow", "Action": "orders:*", "Resource": "*"}
+    denied = {"Effect": "Deny", "Action": "orders:Get*", "Resource": f"{ORDER}*"}
+    await service.make_user("bob", {**READER, "Statement": [every, denied]})
+    bob = f"arn:aws:iam::{ACCOUNT}:user/bob"
+    get, put, every_order = "orders:GetOrder", "orders:PutOrder", ["orders:ListOrders"]
+    for actions, resources in (([get], ["*"]), ([get], []), ([put, get], ["*"])):
+        answer = await service.ask(Principal=bob, Actions=actions, Resources=resources)
+        assert (answer["Allowed"], answer["Decisions"]) == (False, [])
+        assert answer["Refusal"]["Code"] == "ValidationError"
+    # The service's routes say what is done, the service to what.
+    given = sign(alice).described()
+    answer = await service.ask(Request=given, Resources=["*"])
+    assert answer["Refusal"]["Code"] == "ValidationError"
+    for pattern in (f"{ORDER}*", f"{ORDER}?", "arn:aws:orders:*:*:*"):
+        reply = await service.post(
+            {"Principal": bob, "Actions": [get], "Resources": [pattern]}
+        )
+        assert (reply.status, b"has a wildcard" in reply.body) == (400, True), pattern
+    # A list of orders is no order.
+    for resources in ([], ["*"]):
+        assert (
+            await service.ask(Principal=bob, Actions=every_order, Resources=resources)
+        )["Allowed"]
+
+
+async def test_a_star_evades_no_deny_of_calls(service: AskingService) -> None:
+    await service.register({"Hosts": [HOST]})
+    await service.make_user("alice", READER)
+    arn = f"arn:aws:iam::{ACCOUNT}:user/alice"
+    for resources in ([], ["*"]):
+        answer = await service.ask(
+            Principal=arn, Actions=["execute-api:Invoke"], Resources=resources
+        )
+        assert answer["Refusal"]["Code"] == "ValidationError"
+
+
 async def test_a_principal_is_decided_alone(service: AskingService) -> None:
     await service.make_user("alice", READER)
     arn = f"arn:aws:iam::{ACCOUNT}:user/alice"
