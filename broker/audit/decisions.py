@@ -1,8 +1,8 @@
 """Decisions of a data plane: counted, and some of them kept.
 
 One in so many allowed decisions has a record, and so has the first of the day of a
-caller with an action (in each worker), and every refusal up to a rate. The numbers of
-each service are recorded every minute.
+caller with an action, from one network and with one access key (in each worker), and
+every refusal up to a rate. The numbers of each service are recorded every minute.
 """
 
 import asyncio
@@ -69,13 +69,16 @@ class DecisionLog:
     def find_reason_to_keep(
         self,
         service: RegisteredService,
-        caller_arn: str,
+        caller: str,
         action: str,
         now: datetime,
         sample_every: int,
     ) -> str:
-        """Why an allowed decision has a record; empty when it needs none."""
-        if self.is_first_use(service, caller_arn, action, now):
+        """Why an allowed decision has a record; empty when it needs none.
+
+        ``caller`` is all by which first uses are told apart.
+        """
+        if self.is_first_use(service, caller, action, now):
             return FIRST_USE
         before = self._since_sample_before.get(service.service_id, 0)
         since = self._since_sample.get(service.service_id, before) + 1

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from weakref import WeakValueDictionary
 
 from broker.clock import Clock
@@ -79,14 +80,20 @@ def limit_of_address(address: str, kind: str = "address") -> Limit:
     What a mere link can use up has a ``kind`` of its own: a page elsewhere may make a
     browser follow a hundred of them, which must not keep people from signing in.
     """
+    return limit_of(kind, network_of(address), most=PER_ADDRESS)
+
+
+@lru_cache(1024)
+def network_of(address: str) -> str:
+    """The address itself; for IPv6 its /64 network."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return limit_of(kind, address, most=PER_ADDRESS)
+        return address
     if parsed.version == 6:  # noqa: PLR2004  # the protocol's number
         network = ipaddress.ip_network((int(parsed), _IPV6_NETWORK), strict=False)
-        address = str(network)
-    return limit_of(kind, address, most=PER_ADDRESS)
+        return str(network)
+    return address
 
 
 def limit_of_password(account: AccountId, holder: str) -> Limit:

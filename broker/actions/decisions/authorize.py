@@ -29,6 +29,7 @@ from broker.actions.decisions.verdicts import split
 from broker.audit.decisions import DecisionLog
 from broker.audit.entry import AuditEntry
 from broker.audit.uses import UseRecorder
+from broker.authn.attempts import network_of
 from broker.authn.sigv4 import SignatureScheme, VerifiedSignature
 from broker.authz.context import Context, call_context
 from broker.authz.guard import Guard, Judgement, reason
@@ -91,14 +92,16 @@ _TURN_SECONDS = 0.01
 class _Subject:
     """Who acts, and what is known of their request.
 
-    ``like`` is a first judgement, whose policies serve all others, and ``context`` the
-    condition keys that the service adds nothing to.
+    ``is_proved``: a signature of theirs was verified; else the enforcement point only
+    names them. ``like`` is a first judgement, whose policies serve all others, and
+    ``context`` the condition keys that the service adds nothing to.
     """
 
     caller: Caller
     region: str
     raw: RawRequest
     secure: bool | None
+    is_proved: bool
     payload: str = ""
     path: str = ""
     like: Judgement | None = None
@@ -345,7 +348,10 @@ class Authorizer:
                 key.caller.account != ready.service.account
             ):
                 raise InvalidClientTokenId(detail="a key of another account, no proof")
-            return _Subject(key.caller, region, _raw(seen), seen.secure)
+            # A gateway has verified the signature, with the key that it derived.
+            return _Subject(
+                key.caller, region, _raw(seen), seen.secure, question.is_split
+            )
         try:
             account = Arn.parse(question.principal).account
         except ValueError as error:
@@ -365,7 +371,7 @@ class Authorizer:
                 f"There is no principal {question.principal[:200]}.",
                 detail=f"the ARN is {caller.principal.principal_arn}",
             )
-        return _Subject(caller, region, _raw(seen), seen.secure)
+        return _Subject(caller, region, _raw(seen), seen.secure, is_proved=False)
 
     async def _verify(
         self, ready: ReadyService, request: ClientRequest, call: Call
@@ -398,8 +404,9 @@ class Authorizer:
             verified.region,
             raw,
             request.secure,
-            verified.payload,
-            path,
+            is_proved=True,
+            payload=verified.payload,
+            path=path,
         )
 
     async def _verify_signature(
@@ -409,8 +416,10 @@ class Authorizer:
             return await self._signatures.verify(raw, ready.signed_for, call.now)
         try:
             verified = await self._signatures.verify(raw, ready.without_body, call.now)
-        except SignatureDoesNotMatch as error:
-            if error.message == MISMATCH and _may_hide_a_body(request):
+        except (SignatureDoesNotMatch, InvalidClientTokenId) as error:
+            # The same for each key, or a client could tell which ones there are.
+            unproved = isinstance(error, InvalidClientTokenId)
+            if (unproved or error.message == MISMATCH) and _may_hide_a_body(request):
                 raise SignatureDoesNotMatch(
                     _BODY_UNKNOWN, detail=error.detail
                 ) from None
@@ -464,7 +473,7 @@ class Authorizer:
             who = subject.caller
             decision = one.decision
             use = id(subject), decision.action
-            if use not in used:
+            if subject.is_proved and use not in used:
                 used.add(use)
                 prefix, _, name = decision.action.partition(":")
                 self._uses.note_call(call.request, subject.region, who, prefix, name)
@@ -479,7 +488,7 @@ class Authorizer:
             if decision.allowed:
                 why = self._log.find_reason_to_keep(
                     ready.service,
-                    who.principal.arn,
+                    f"{who.principal.arn} {who.access_key_id} {_network(subject)}",
                     decision.action,
                     call.now,
                     ready.compiled.definition.sample_every,
@@ -644,6 +653,12 @@ def _context(subject: _Subject, question: Question, call: Call) -> Context:
     return context
 
 
+def _network(subject: _Subject) -> str:
+    """Where a principal acts from, as first uses are told apart."""
+    address = subject.raw.source_ip
+    return network_of(address) if address else ""
+
+
 def _entry(
     ready: ReadyService, subject: _Subject | None, action: str, call: Call
 ) -> AuditEntry:
@@ -652,9 +667,14 @@ def _entry(
     entry.source_ip = entry.user_agent = ""
     if subject is not None:
         entry.name_caller(subject.caller)
+        parameters = {}
         session = subject.caller.session
         if session is not None and session.source_identity:
-            entry.parameters = {"SourceIdentity": session.source_identity}
+            parameters["SourceIdentity"] = session.source_identity
+        if not subject.is_proved:
+            entry.access_key_id = ""
+            parameters["NamedBy"] = call.caller.principal.arn
+        entry.parameters = parameters
         entry.source_ip = subject.raw.source_ip
         entry.user_agent = subject.raw.find_header(b"user-agent") or ""
         entry.region = subject.region

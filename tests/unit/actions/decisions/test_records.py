@@ -63,6 +63,37 @@ async def test_first_uses_and_samples_are_kept(
     assert await records(service, "broker:Authorize") == []
 
 
+async def test_a_first_use_is_of_one_key_and_network(
+    service: AskingService, alice: Key
+) -> None:
+    """A stolen key is first used today although its owner was here before."""
+    made = await service.broker.ask(
+        "iam", "CreateAccessKey", service.root, UserName="alice"
+    )
+    second = Key.of(made["AccessKey"])
+    home, abroad = "2001:db8::1", "2001:db8:0:1::1"
+    for key, address in (
+        (alice, home),
+        (alice, "2001:db8::2"),
+        (alice, abroad),
+        (alice, abroad),
+        (second, home),
+        (second, "203.0.113.1"),
+        (second, "203.0.113.2"),
+    ):
+        told = sign(key).described(SourceIp=address)
+        assert (await service.ask(Request=told))["Allowed"]
+    kept = await records(service, "orders:GetOrder")
+    first = [(r.access_key_id, r.source_ip) for r in kept if "first use" in r.reason]
+    assert first == [
+        (alice.access_key_id, home),
+        (alice.access_key_id, abroad),
+        (second.access_key_id, home),
+        (second.access_key_id, "203.0.113.1"),
+        (second.access_key_id, "203.0.113.2"),
+    ]
+
+
 async def test_however_an_action_is_written_it_is_the_declared_one(
     service: AskingService, alice: Key
 ) -> None:
