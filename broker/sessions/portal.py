@@ -58,15 +58,13 @@ class PortalSignIn:
     """A sign-in as it is kept. ``identities`` are none for an IAM user.
 
     It ends with the ``end_marks`` in its account, too: a login at a provider has one.
-    ``earlier`` are the browser's sign-ins before it that go on. ``organisation`` is the
-    one that was signed in to; empty for an account.
+    ``organisation`` is the one that was signed in to; empty for an account.
     """
 
     access_key_id: str
     session_token: str = field(repr=False)
     identities: tuple[PortalIdentity, ...] = ()
     end_marks: tuple[str, ...] = ()
-    earlier: tuple[str, ...] = field(default=(), repr=False)
     organisation: str = ""
 
 
@@ -150,7 +148,6 @@ class _StoredSignIn:
     access_key_id: str
     session_token: str = field(repr=False)
     end_marks: tuple[str, ...]
-    earlier: tuple[str, ...] = field(repr=False)
     organisation: str
     roles: NamedRoles
     characters: int
@@ -247,29 +244,19 @@ class PortalSessions:
         self._remembered: OrderedDict[str, _StoredSignIn] = OrderedDict()
         self._remembered_characters = 0
 
-    async def open(
-        self,
-        sign_in: PortalSignIn,
-        expires_at: datetime,
-        *,
-        kept_until: datetime | None = None,
-    ) -> str:
-        """Keep a sign-in; returns its handle.
-
-        ``kept_until`` is later if the ``earlier`` ones end later.
-        """
+    async def open(self, sign_in: PortalSignIn, expires_at: datetime) -> str:
+        """Keep a sign-in; returns its handle."""
         value = {
             "key": sign_in.access_key_id,
             "token": sign_in.session_token,
             "ends": sign_in.end_marks,
-            "earlier": sign_in.earlier,
             "organisation": sign_in.organisation,
             "until": int(expires_at.timestamp()),
             "identities": [
                 {**_row(one.identity), "roles": one.roles} for one in sign_in.identities
             ],
         }
-        return await self._handles.put(value, max(expires_at, kept_until or expires_at))
+        return await self._handles.put(value, expires_at)
 
     async def find(self, handle: str, now: datetime) -> OpenPortal | None:
         """The sign-in, if it was kept and its time is not over.
@@ -296,11 +283,6 @@ class PortalSessions:
             renew=self._renew,
         )
 
-    async def find_earlier(self, handle: str) -> tuple[str, ...]:
-        """The sign-ins of the same browser before this one, ended or not."""
-        kept = await self._find_kept(handle)
-        return () if kept is None else kept.earlier
-
     async def _find_kept(self, handle: str) -> _StoredSignIn | None:
         found = self._remembered.get(handle)
         if found is not None:
@@ -314,7 +296,6 @@ class PortalSessions:
             value["key"],
             value["token"],
             tuple(value["ends"]),
-            tuple(value.get("earlier", ())),
             value.get("organisation", ""),
             NamedRoles(value["identities"], ends_at),
             characters=len(str(value)),

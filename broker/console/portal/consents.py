@@ -131,7 +131,7 @@ class Consents:
             csrf=csrf_token(portal.handle),
         )
         allow_redirect(page, asked.origin)
-        await self._sign_ins.remember(request, page, portal)
+        self._sign_ins.remember(request, page, portal)
         return page
 
     async def answer_client(self, request: Request) -> Response:
@@ -209,7 +209,7 @@ class Consents:
             address=source_address(request),
             csrf=csrf_token(portal.handle),
         )
-        await self._sign_ins.remember(request, page, portal)
+        self._sign_ins.remember(request, page, portal)
         return page
 
     async def answer_device(self, request: Request) -> Response:

@@ -4,7 +4,7 @@ An identity provider's proof opens the portal instead of one role when the sign-
 to lead to it. An IAM user has a console session already, which opens it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -61,11 +61,6 @@ _ONE_TIME_USES = {
 """What a sign-in uses up whose proof itself may come again."""
 
 _ROLES_MAX = 5000
-_EARLIER_MAX = 7
-"""Sign-ins of a browser that continue next to its newest."""
-
-Reaches = Callable[[OpenPortal], bool]
-"""Whether a sign-in is one to the place that is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +74,11 @@ class _Opening:
     identities: tuple[PortalIdentity, ...] = ()
     pending: PendingLogin | None = None
 
-    def replaces(self, old: OpenPortal) -> bool:
+    def ends(self, old: OpenPortal) -> bool:
         """Whether somebody else was signed in to one of these accounts.
 
-        The same person's goes on: terminals work with it. So do those to other accounts.
+        The same person's goes on without the browser: terminals work with it. So do
+        those to other accounts.
         """
         is_same = (old.session.principal_id, old.session.name) == (
             self.principal_id,
@@ -154,13 +150,6 @@ class PortalSignIns:
         handle = await self._waiting.put(value, self._now() + _WAITING_LIFE)
         self._waiting_cookie.set(response, handle)
 
-    async def _handles(self, request: Request) -> tuple[str, ...]:
-        """Those of the browser's sign-ins, newest first."""
-        handle = self._cookie.find(request)
-        if handle is None:
-            return ()
-        return (handle, *await self._sessions.find_earlier(handle))
-
     async def redirected(self, request: Request, pending: PendingLogin) -> PendingLogin:
         """The same login, to the portal if that is what the browser waits for."""
         handle = self._waiting_cookie.find(request)
@@ -175,25 +164,15 @@ class PortalSignIns:
             provider_arns=pending.provider_arns or (pending.provider_arn,),
         )
 
-    async def find(self, request: Request, reaches: Reaches) -> OpenPortal | None:
-        """The browser's newest live sign-in that reaches the place, if there is one."""
-        async for portal in self._list_open(request):
-            if reaches(portal):
-                return portal
-        return None
-
-    async def list_open(self, request: Request) -> list[OpenPortal]:
-        """The browser's sign-ins that are not over, newest first."""
-        return [portal async for portal in self._list_open(request)]
-
-    async def _list_open(self, request: Request) -> AsyncIterator[OpenPortal]:
-        for handle in await self._handles(request):
-            try:
-                portal = await self._sessions.find(handle, self._now())
-            except (ExpiredToken, InvalidClientTokenId):
-                continue
-            if portal is not None:
-                yield portal
+    async def find(self, request: Request) -> OpenPortal | None:
+        """The browser's sign-in, if it is not over."""
+        handle = self._cookie.find(request)
+        if handle is None:
+            return None
+        try:
+            return await self._sessions.find(handle, self._now())
+        except (ExpiredToken, InvalidClientTokenId):
+            return None
 
     async def find_replaced(
         self, request: Request, pending: PendingLogin
@@ -211,7 +190,8 @@ class PortalSignIns:
             accounts=frozenset(map(_account_of, pending.provider_arns)),
             organisation=organisation.name if organisation else "",
         )
-        return await self.find(request, coming.replaces)
+        old = await self.find(request)
+        return old if old and coming.ends(old) else None
 
     async def open_for_user(
         self, request: Request, place: PortalPlace
@@ -279,16 +259,18 @@ class PortalSignIns:
         self._waiting_cookie.clear(response)
         return response
 
-    async def remember(
+    def remember(
         self, request: Request, response: Response, portal: OpenPortal
     ) -> None:
-        """Set the browser's cookie, if it does not lead to the sign-in already."""
-        if portal.handle not in await self._handles(request):
+        """Set the browser's cookie, if it is of another sign-in."""
+        if portal.handle != self._cookie.find(request):
             self._cookie.set(response, portal.handle)
 
-    async def end(self, request: Request, response: Response) -> None:
-        """End the browser's sign-ins, and all that was made from them."""
-        for portal in await self.list_open(request):
+    async def end(
+        self, request: Request, response: Response, portal: OpenPortal | None
+    ) -> None:
+        """End the browser's sign-in, if there is one, and all that was made from it."""
+        if portal is not None:
             await self._end(request, portal)
         self._cookie.clear(response)
 
@@ -298,18 +280,15 @@ class PortalSignIns:
         prove: Callable[[datetime], Awaitable[ProofResult]],
         opening: Callable[[], _Opening],
     ) -> str:
-        """Mint a sign-in that is kept already, then end those that it replaces.
+        """Mint a sign-in that is kept already, then end the one before if it does that.
 
         Once the proof is spent nothing can fail: the browser gets its handle.
         """
-        before = await self.list_open(request)
+        old = await self.find(request)
         kept: list[str] = []
-        going_on: list[OpenPortal] = []
 
         async def keep(credentials: TemporaryCredentials) -> None:
-            going_on.extend(one for one in before if not opening().replaces(one))
-            del going_on[_EARLIER_MAX:]
-            kept.append(await self._keep(credentials, opening(), going_on))
+            kept.append(await self._keep(credentials, opening()))
 
         try:
             await self._context.perform(
@@ -327,10 +306,9 @@ class PortalSignIns:
             for handle in kept:
                 await self._sessions.forget(handle)
             raise
-        for old in before:
-            if old not in going_on:
-                with suppress(ServiceUnavailable), unnoted(request):
-                    await self._end(request, old)
+        if old is not None and opening().ends(old):
+            with suppress(ServiceUnavailable), unnoted(request):
+                await self._end(request, old)
         return kept[0]
 
     async def _end(self, request: Request, portal: OpenPortal) -> None:
@@ -342,12 +320,7 @@ class PortalSignIns:
         )
         await self._sessions.forget(portal.handle)
 
-    async def _keep(
-        self,
-        credentials: TemporaryCredentials,
-        opening: _Opening,
-        going_on: Sequence[OpenPortal],
-    ) -> str:
+    async def _keep(self, credentials: TemporaryCredentials, opening: _Opening) -> str:
         marks: tuple[str, ...] = ()
         pending = opening.pending
         if pending is not None and pending.login:
@@ -363,11 +336,9 @@ class PortalSignIns:
                 session_token=credentials.session_token.reveal(),
                 identities=opening.identities,
                 end_marks=marks,
-                earlier=tuple(one.handle for one in going_on),
                 organisation=opening.organisation,
             ),
             credentials.expiration,
-            kept_until=max((one.ends_at for one in going_on), default=None),
         )
 
     async def _prove_assertion(

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from broker.actions.portal.assignment_search import ROLES_MAX
 from broker.authn.portal import PortalScheme
 from broker.console.context import SIGN_IN, ConsoleContext
-from broker.console.csrf import FIELD, is_own_form, require_same_origin
+from broker.console.csrf import FIELD, require_csrf, require_same_origin
 from broker.console.forms import read_form
 from broker.console.pages.favourite_roles import FavouriteRoles
 from broker.console.pages.recent_roles import RecentRoles, name_of_person
@@ -27,7 +27,7 @@ from broker.console.portal.visits import PortalVisit, PortalVisits, read_role
 from broker.console.rendering import see_other
 from broker.console.signin.account_page import require_place
 from broker.console.visit import address
-from broker.errors import AccessDenied, NoSuchEntity
+from broker.errors import NoSuchEntity
 from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.request import Door
@@ -64,7 +64,8 @@ class StartPage:
 
     async def begin(self, request: Request) -> Response:
         """``GET /portal``: to the portal that this browser knows, or the sign-in page."""
-        for portal in await self._sign_ins.list_open(request):
+        portal = await self._sign_ins.find(request)
+        if portal is not None:
             place = portal.organisation or portal.session.account
             return see_other(START.format(account=place))
         known = self._context.known.find(request)
@@ -123,17 +124,15 @@ class StartPage:
         """``POST /portal/{account}/sign-out``."""
         place = require_place(request)
         form = await read_form(request)
-        require_same_origin(request, self._context.deps.public_origin)
-        open_ones = await self._sign_ins.list_open(request)
-        given = form.find(FIELD)
-        if open_ones and not any(is_own_form(given, one.handle) for one in open_ones):
-            raise AccessDenied(
-                "This form is out of date. Go back, reload the page and try again."
-            )
+        origin = self._context.deps.public_origin
+        require_same_origin(request, origin)
+        portal = await self._sign_ins.find(request)
+        if portal is not None:
+            require_csrf(request, form.find(FIELD), portal.handle, origin)
         page = self._context.pages.show(
             request, "portal_signed_out.html", start=START.format(account=place)
         )
-        await self._sign_ins.end(request, page)
+        await self._sign_ins.end(request, page, portal)
         return page
 
     async def _list(

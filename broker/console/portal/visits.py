@@ -105,8 +105,10 @@ class PortalVisits:
         found = await self._places.find(place)
         if found is None:
             return None
-        portal = await self._sign_ins.find(request, found.is_reached_by)
-        return portal or await self._sign_ins.open_for_user(request, found)
+        portal = await self._sign_ins.find(request)
+        if portal is not None and found.is_reached_by(portal):
+            return portal
+        return await self._sign_ins.open_for_user(request, found)
 
     def page(self, page: Page) -> Handler:
         """A page below a start URL, for a person who is signed in; refusals are pages, too."""
@@ -180,7 +182,7 @@ class PortalVisits:
             **context,
         )
         flash.clear(visit.request, page)
-        await self._sign_ins.remember(visit.request, page, portal)
+        self._sign_ins.remember(visit.request, page, portal)
         return page
 
     async def _name_of_place(self, visit: PortalVisit) -> str:
