@@ -106,7 +106,8 @@ class LemonLdap:
         conf = json.loads(DEFAULTS.read_text())
         conf |= {
             "portal": f"{self.url}/",
-            "domain": "",
+            # For cookies of `localhost`; an older one insists on some domain.
+            "domain": "local",
             "securedCookie": 0,
             "requireToken": 0,
             "issuerDBSAMLActivation": 1,
@@ -125,6 +126,7 @@ class LemonLdap:
                     "broker": {
                         "samlSPMetaDataOptionsEnableIDPInitiatedURL": 1,
                         "samlSPMetaDataOptionsSignSSOMessage": 1,
+                        "samlSPMetaDataOptionsSignSLOMessage": 1,
                         "samlSPMetaDataOptionsCheckSSOMessageSignature": 1,
                         "samlSPMetaDataOptionsNameIDFormat": "email",
                         "samlSPMetaDataOptionsSignatureMethod": "RSA_SHA256",

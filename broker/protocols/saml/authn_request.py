@@ -41,7 +41,8 @@ def authn_request(
         f' ProtocolBinding="{POST_BINDING}"'
         f" AssertionConsumerServiceURL={quoteattr(consumer_url)}>"
         f'<saml:Issuer xmlns:saml="{SAML}">{escape(issuer)}</saml:Issuer>'
-        "</samlp:AuthnRequest>"
+        # Without it, an identity provider may not make a name for who is new to it.
+        '<samlp:NameIDPolicy AllowCreate="true"/></samlp:AuthnRequest>'
     )
 
 

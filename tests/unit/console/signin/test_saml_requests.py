@@ -106,6 +106,16 @@ async def test_an_answer_opens_the_portal_when_that_is_where_it_began(
     assert "Admin" in page
 
 
+async def test_a_person_who_is_new_to_the_provider_may_be_given_a_name(
+    world: SignInWorld,
+) -> None:
+    """Without it Lasso refuses (*Federation not found*), as SAML Core 3.4.1.1 says."""
+    request = await begin(world.browser())
+    policy = request.find("{urn:oasis:names:tc:SAML:2.0:protocol}NameIDPolicy")
+    assert policy is not None
+    assert dict(policy.attrib) == {"AllowCreate": "true"}
+
+
 async def test_the_global_metadata_names_the_global_address(world: SignInWorld) -> None:
     answered = await world.browser().get("/static/saml-metadata.xml")
     assert answered.headers["content-type"].startswith("application/samlmetadata+xml")
