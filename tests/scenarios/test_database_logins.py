@@ -25,6 +25,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tests.support import signers
+from tests.support.aws_cli import aws_cli_2
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.certificates import server_certificate
 from tests.support.servers import PostgresqlServer, find_free_port, start_postgresql
@@ -319,13 +320,9 @@ def test_aws_sdks_make_tokens(world: World, language: str) -> None:
 
 
 def test_the_aws_cli_of_version_2(world: World) -> None:
-    program = "/usr/bin/aws"
-    if not Path(program).exists():
-        assert os.environ.get("CI") != "true"
-        pytest.skip("the AWS CLI 2 is not installed: .ci/setup test")
     done = subprocess.run(
         [
-            *(program, "rds", "generate-db-auth-token", "--hostname", "localhost"),
+            *(aws_cli_2(), "rds", "generate-db-auth-token", "--hostname", "localhost"),
             *("--port", str(world.database.port), "--username", "reader"),
         ],
         env={

@@ -18,7 +18,6 @@ from botocore.exceptions import ClientError
 from lxml import html
 
 from tests.scenarios.test_recipes import RECIPES, path_with
-from tests.support.aws_cli import find_aws_cli_2
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.forked import run_forked
 from tests.support.slapd import (
@@ -37,7 +36,6 @@ LDAP = "ldaps://ldap.example.com"
 STS = "https://broker.example.com"
 PROVIDER = "arn:aws:iam::123456789012:ldap-provider/corp"
 SAME = {"sec-fetch-site": "same-origin"}
-CLI_2 = find_aws_cli_2() or ""
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +173,6 @@ class Person:
         )
 
 
-@pytest.mark.skipif(not CLI_2, reason="the AWS CLI 2 is not installed")
 def test_aws_sso_login_with_a_directorys_password_ends_with_the_account(
     broker: RunningBroker, slapd: Slapd, tmp_path: Path
 ) -> None:
@@ -184,8 +181,8 @@ def test_aws_sso_login_with_a_directorys_password_ends_with_the_account(
     slapd.modify(staff, "add: member", f"member: {dn_of('zoe')}")
     home = Home(tmp_path, broker.url, role="Staff")
     zoe = Person(broker, "zoe")
-    home.log_in(CLI_2, zoe, "--use-device-code", "--profile", "dev")
-    assert home.who(CLI_2) == zoe.arn
+    home.log_in(zoe, "--use-device-code", "--profile", "dev")
+    assert home.who() == zoe.arn
     held = home.boto3_session().get_credentials().get_frozen_credentials()
     key = Key(held.access_key, held.secret_key, held.token)
 
@@ -201,7 +198,7 @@ def test_aws_sso_login_with_a_directorys_password_ends_with_the_account(
         ("2020-01-01T00:00:00Z", "Token has expired and refresh failed"),
     ):
         home.keep({**login, "expiresAt": expires_at})
-        assert words in home.refuse("sts", "get-caller-identity", program=CLI_2)
+        assert words in home.refuse("sts", "get-caller-identity")
     with httpx.Client(follow_redirects=True) as browser:
         page = zoe.fill_in(browser, f"{broker.url}/portal/{ACCOUNT}")
         assert page.status_code == 403

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.aws_cli import AWS_CLI_1, find_aws_cli_2
+from tests.support.aws_cli import AWS_CLI_1, aws_cli_2
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.policies import allow
 from tests.support.totp import Device
@@ -57,9 +57,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
 
 @pytest.fixture(scope="module", params=["1", "2"])
 def aws(request: pytest.FixtureRequest, broker: RunningBroker) -> CommandLine:
-    program = AWS_CLI_1 if request.param == "1" else find_aws_cli_2()
-    if program is None:
-        pytest.skip("the AWS CLI of version 2 is not installed: apt-get install awscli")
+    program = AWS_CLI_1 if request.param == "1" else aws_cli_2()
     account = ACCOUNTS[request.param]
     return CommandLine(broker, program, account, broker.create_account(account))
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.scenarios.test_javascript import NODE, needs_sdk
-from tests.support.aws_cli import find_aws_cli_2
+from tests.support.aws_cli import aws_cli_2
 from tests.support.broker import ACCOUNT, REGION, RunningBroker, running_broker
 from tests.support.machine_agent import (
     RunningAgent,
@@ -189,10 +189,8 @@ def _check_what_it_sees(broker: RunningBroker, agent: RunningAgent, api: Any) ->
     with hops() as seen:
         assert who() == f"{SESSION}/web/{name}"
         assert seen() == {1}
-    aws = find_aws_cli_2()
-    assert aws, "install awscli"
     done = subprocess.run(
-        ["/usr/bin/aws", "sts", "get-caller-identity", "--endpoint-url", broker.url],
+        [aws_cli_2(), "sts", "get-caller-identity", "--endpoint-url", broker.url],
         env=plain_environment(AWS_DEFAULT_REGION=REGION),
         capture_output=True,
         text=True,

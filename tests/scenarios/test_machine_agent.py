@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.scenarios.installation import READER, Installation, trust
-from tests.support.aws_cli import AWS_CLI_1, find_aws_cli_2, run_aws_cli
+from tests.support.aws_cli import AWS_CLI_1, aws_cli_2, run_aws_cli
 from tests.support.broker import ACCOUNT, REGION, Key, RunningBroker
 from tests.support.machine_agent import (
     RunningAgent,
@@ -96,8 +96,7 @@ def test_a_process_and_a_file_hand_out_the_same(
 def test_the_aws_cli_finds_the_instances_role(
     broker: RunningBroker, agent: RunningAgent, version: int
 ) -> None:
-    program = AWS_CLI_1 if version == 1 else find_aws_cli_2()
-    assert program, "install awscli"
+    program = AWS_CLI_1 if version == 1 else aws_cli_2()
     done = run_aws_cli(
         ["sts", "get-caller-identity", "--endpoint-url", broker.url],
         plain_environment(

@@ -25,7 +25,7 @@ from broker.client.request import Request
 from tests.scenarios.test_instance_life import LEVER, SESSION, program, results
 from tests.scenarios.test_protected import PROGRAMS
 from tests.scenarios.test_protected_store import BUCKET, DEFINITION, policy
-from tests.support.aws_cli import find_aws_cli_2
+from tests.support.aws_cli import AWS_CLI_1, aws_cli_2
 from tests.support.broker import ACCOUNT, REGION, RunningBroker, running_broker
 from tests.support.machine_agent import (
     RunningAgent,
@@ -230,9 +230,8 @@ def test_ruby_finds_the_instances_role(world: World) -> None:
 
 
 def test_the_aws_cli_finds_it_whenever_it_is_started(world: World) -> None:
-    assert find_aws_cli_2(), "install awscli"
-    for version in (str(Path(sys.executable).with_name("aws")), "/usr/bin/aws"):
-        words = [sys.executable, "-c", CALLING, version, world.broker.url, SECONDS]
+    for each in (AWS_CLI_1, aws_cli_2()):
+        words = [sys.executable, "-c", CALLING, each, world.broker.url, SECONDS]
         for one in results(*world.both(words)):
             assert one["arn"].startswith(f"{SESSION}/web/i-")
             assert one["calls"] > EXPIRIES

@@ -17,7 +17,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.support.aws_cli import AWS_CLI_1, find_aws_cli_2
+from tests.support.aws_cli import AWS_CLI_1, aws_cli_2
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.iam_authenticator import (
     HEADER,
@@ -136,9 +136,7 @@ def presigned(
 @pytest.fixture(scope="module", params=["1", "2"])
 def token(world: World, request: pytest.FixtureRequest) -> str:
     """As ``kubectl`` gets it from the AWS CLI, which makes it without a request."""
-    program = AWS_CLI_1 if request.param == "1" else find_aws_cli_2()
-    if program is None:
-        pytest.skip("no AWS CLI of version 2")
+    program = AWS_CLI_1 if request.param == "1" else aws_cli_2()
     made = world.broker.aws(
         *("eks", "get-token", "--cluster-name", "production", "--region", REGION),
         program=program,

@@ -14,17 +14,14 @@ from lxml import html
 
 from tests.scenarios.installation import Installation
 from tests.scenarios.test_javascript import NODE, PROGRAM, needs_sdk
-from tests.support.aws_cli import AWS_CLI_1, find_aws_cli_2
+from tests.support.aws_cli import AWS_CLI_1
 from tests.support.broker import ACCOUNT, Key, running_broker
 from tests.support.oidc_issuer import serving
 from tests.support.signin import BROWSER
 from tests.support.sso_login import Home
 
-CLI_2 = find_aws_cli_2() or ""
 PROMISED_SECONDS = 1.0
 """Until a worker knows of a revocation."""
-
-pytestmark = pytest.mark.skipif(not CLI_2, reason="the AWS CLI 2 is not installed")
 
 ALICE = f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/alice@example.com"
 
@@ -86,15 +83,15 @@ def browser(installation: Installation) -> Iterator[Browser]:
 def test_the_cli_logs_in_with_the_browser_of_this_machine(
     home: Home, browser: Browser
 ) -> None:
-    home.log_in(CLI_2, browser)
-    for program in (CLI_2, AWS_CLI_1):
+    home.log_in(browser)
+    for program in (home.program, AWS_CLI_1):
         assert home.who(program) == ALICE
     assert home.boto3_who() == ALICE
     first = home.token
     first["expiresAt"] = "2020-01-01T00:00:00Z"
     home.keep(first)
     home.forget_credentials()
-    assert home.who(CLI_2) == ALICE
+    assert home.who() == ALICE
     renewed = home.token
     assert renewed["refreshToken"] != first["refreshToken"]
     assert renewed["accessToken"] != first["accessToken"]
@@ -103,17 +100,16 @@ def test_the_cli_logs_in_with_the_browser_of_this_machine(
 def test_the_cli_logs_in_with_a_devices_code_and_logs_out(
     home: Home, browser: Browser
 ) -> None:
-    home.log_in(CLI_2, browser, "--use-device-code")
-    assert home.who(CLI_2) == ALICE
+    home.log_in(browser, "--use-device-code")
+    assert home.who() == ALICE
     listed = home.aws(
         *("sso", "list-account-roles", "--account-id", ACCOUNT),
         *("--access-token", home.token["accessToken"], "--output", "json"),
-        program=CLI_2,
     )
     assert [one["roleName"] for one in json.loads(listed)["roleList"]] == ["Reader"]
     token = home.token
     credentials = home.boto3_session().get_credentials().get_frozen_credentials()
-    home.aws("sso", "logout", program=CLI_2)
+    home.aws("sso", "logout")
     home.keep(token)
     time.sleep(PROMISED_SECONDS)
     with pytest.raises(UnauthorizedSSOTokenError):
@@ -125,7 +121,7 @@ def test_the_cli_logs_in_with_a_devices_code_and_logs_out(
 
 @needs_sdk
 def test_the_javascript_sdk_uses_the_login(home: Home, browser: Browser) -> None:
-    home.log_in(CLI_2, browser)
+    home.log_in(browser)
     assert PROGRAM is not None
     done = subprocess.run(
         [PROGRAM, "sso.mjs"],

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.scenarios.installation import Installation
-from tests.scenarios.test_portal import ALICE, CLI_2, Browser
+from tests.scenarios.test_portal import ALICE, Browser
 from tests.support.broker import ACCOUNT, REGION, Key, running_broker
 from tests.support.oidc_issuer import serving
 from tests.support.sso_login import Home
@@ -29,10 +29,7 @@ BUCKETS = """<?xml version="1.0" encoding="UTF-8"?>
 </Owner><Buckets><Bucket><Name>reports</Name><CreationDate>2026-01-01T00:00:00.000Z
 </CreationDate></Bucket></Buckets></ListAllMyBucketsResult>"""
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(not CLI_2, reason="the AWS CLI 2 is not installed"),
-]
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +47,7 @@ def home(tmp_path: Path, installation: Installation) -> Iterator[Home]:
     made, browser = Home(tmp_path, installation.broker.url), Browser(installation)
     with browser.http:
         browser.sign_in()
-        made.log_in(CLI_2, browser)
+        made.log_in(browser)
         yield made
 
 

@@ -32,6 +32,7 @@ from tests.scenarios.test_protected import (
     nginx,
     running,
 )
+from tests.support.aws_cli import aws_cli_2
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.certificates import server_certificate
 from tests.support.servers import find_free_port
@@ -276,10 +277,7 @@ def test_another_body_than_was_declared_is_not_stored(world: World) -> None:
 
 
 def aws_cli(world: World, key: Key, name: str) -> str:
-    program = "/usr/bin/aws"
-    if not Path(program).exists():
-        assert os.environ.get("CI") != "true"
-        pytest.skip("the AWS CLI 2 is not installed: .ci/setup test")
+    program = aws_cli_2()
     place = ("--endpoint-url", world.url, "--bucket", BUCKET, "--key", name)
     run(world, key, program, "s3api", "put-object", *place, "--body", "rows")
     run(world, key, program, "s3api", "get-object", *place, "got")

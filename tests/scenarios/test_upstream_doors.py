@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.scenarios.installation import Installation
-from tests.scenarios.test_portal import CLI_2, Browser
+from tests.scenarios.test_portal import Browser
 from tests.scenarios.test_roles_anywhere import World as Machines
 from tests.scenarios.test_roles_anywhere import credentials_of, refusal_of
 from tests.support.broker import ACCOUNT, REGION, running_broker
@@ -59,30 +59,28 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield World(front, there, machines)
 
 
-@pytest.mark.skipif(not CLI_2, reason="the AWS CLI 2 is not installed")
 def test_sso_login_gives_the_upstreams_credentials(
     world: World, tmp_path: Path
 ) -> None:
     home, browser = Home(tmp_path, world.front.broker.url), Browser(world.front)
     with browser.http:
         browser.sign_in()
-        home.log_in(CLI_2, browser)
+        home.log_in(browser)
     asked = world.there.asked
-    said = home.aws("configure", "export-credentials", program=CLI_2)
+    said = home.aws("configure", "export-credentials")
     found = json.loads(said)
     assert found["AccessKeyId"] == f"ASIAUPSTREAM{asked + 1:08}"
     assert found["SessionToken"] == "token"  # the upstream's
     assert found["Expiration"]
 
 
-@pytest.mark.skipif(not CLI_2, reason="the AWS CLI 2 is not installed")
 def test_an_upstreams_refusal_is_named_to_terminals(
     world: World, tmp_path: Path
 ) -> None:
     home, browser = Home(tmp_path, world.front.broker.url), Browser(world.front)
     with browser.http:
         browser.sign_in()
-        home.log_in(CLI_2, browser)
+        home.log_in(browser)
     sso = boto3.client(
         "sso",
         endpoint_url=f"{world.front.broker.url}/sso",

@@ -1,6 +1,6 @@
 """The AWS CLI, versions 1 and 2: a process for each command, its imports done once.
 
-They are most of what a command costs: ``aws_cli_server.py`` has imported the CLI (and
+They are most of what a command costs: ``aws_cli_server.py`` runs inside the CLI (with
 nothing of the broker: the CLI brings a botocore of its own) and forks for each.
 """
 
@@ -15,33 +15,56 @@ from contextlib import ExitStack
 from functools import cache, lru_cache
 from pathlib import Path
 
+import pytest
+
 from tests.support.kept import UNTIL_THE_END
 
-AWS_CLI_1 = sys.executable
-"""Whose Python: the one that comes with the Python packages."""
+AWS_CLI_1 = str(Path(sys.executable).with_name("aws"))
+"""The one that comes with the Python packages."""
 
-_AWS_CLI_2 = Path("/usr/bin/aws")
+_AWS_CLI_2 = Path(__file__).parents[1] / "node" / "node_modules" / ".aws-cli"
+_DEBIANS = "/usr/bin/aws"
 _SERVER = Path(__file__).with_name("aws_cli_server.py")
 _latest = UNTIL_THE_END.enter_context(ExitStack())
 _one_at_a_time = threading.Lock()
 
 
+def aws_cli_2() -> str:
+    """The official program, of the version that is pinned; skips without it."""
+    found = next(_AWS_CLI_2.glob("awscli/v2/*/dist/aws"), None)
+    if found is None or not _version(str(found)):
+        assert os.environ.get("CI") != "true", "the AWS CLI 2 is missing: .ci/setup"
+        pytest.skip("the AWS CLI 2 is not installed, or not for this kind of machine")
+    return str(found)
+
+
+def debians_aws_cli(needed: str) -> str:
+    """Debian's own program, if it is of this version or newer; else skips."""
+    version = _version(_DEBIANS)
+    if _numbers(version) < _numbers(needed):
+        found = f"is {version}" if version else "is not installed"
+        pytest.skip(f"Debian's AWS CLI {found}; this test needs {needed} or newer")
+    return _DEBIANS
+
+
 @cache
-def find_aws_cli_2() -> str | None:
-    """The Python of the AWS CLI of version 2, as Debian packs it; None without it."""
-    if not _AWS_CLI_2.exists():
-        return None
-    told = subprocess.run(
-        [_AWS_CLI_2, "--version"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    with _AWS_CLI_2.open("rb") as script:
-        first = script.readline().decode(errors="replace")
-    is_right = told.stdout.startswith("aws-cli/2") and "python" in first
-    return first.removeprefix("#!").strip() if is_right else None
+def _version(program: str) -> str:
+    """Empty if it does not run here."""
+    try:
+        told = subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    except OSError:
+        return ""
+    return told.stdout.partition(" ")[0].removeprefix("aws-cli/")
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".") if number]
 
 
 def run_aws_cli(
@@ -63,12 +86,16 @@ def run_aws_cli(
 
 
 @lru_cache(maxsize=1)
-def _server(python: str, home: str) -> subprocess.Popen[str]:
+def _server(program: str, home: str) -> subprocess.Popen[str]:
     """The CLI's modules look for its caches at home when they are imported."""
     _latest.close()
+    settings = Path(_latest.enter_context(tempfile.TemporaryDirectory())) / "config"
+    settings.write_text(
+        f"[plugins]\ncli_legacy_plugin_path = {_SERVER.parent}\nserver = {_SERVER.stem}"
+    )
     server = subprocess.Popen(
-        [python, "-P", _SERVER],
-        env={**os.environ, "HOME": home},
+        [sys.executable, "-P", _SERVER] if program == AWS_CLI_1 else [program],
+        env={**os.environ, "HOME": home, "AWS_CONFIG_FILE": str(settings)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

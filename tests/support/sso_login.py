@@ -12,7 +12,7 @@ import pytest
 from botocore.credentials import SSOProvider
 from botocore.tokens import SSOTokenProvider
 
-from tests.support.aws_cli import run_aws_cli
+from tests.support.aws_cli import debians_aws_cli, run_aws_cli
 from tests.support.broker import ACCOUNT, REGION
 
 
@@ -24,9 +24,10 @@ class Allowing(Protocol):
 
 
 class Home:
-    """A home folder with the configuration of the documentation."""
+    """A home folder with the configuration of the documentation, and an AWS CLI."""
 
     def __init__(self, folder: Path, url: str, role: str = "Reader") -> None:
+        self.program = debians_aws_cli("2.22")  # the first that logs in with PKCE
         self.folder = folder
         self.url = url
         self.opened = folder / "opened"
@@ -64,24 +65,24 @@ sts =
             "BROWSER": str(browser),
         }
 
-    def aws(self, *words: str, program: str) -> str:
-        done = run_aws_cli(words, self.environment, program=program)
+    def aws(self, *words: str, program: str = "") -> str:
+        done = run_aws_cli(words, self.environment, program=program or self.program)
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
-    def refuse(self, *words: str, program: str) -> str:
+    def refuse(self, *words: str) -> str:
         """What the command says when it fails."""
-        done = run_aws_cli(words, self.environment, program=program)
+        done = run_aws_cli(words, self.environment, program=self.program)
         assert done.returncode != 0, done.stdout
         return done.stderr
 
-    def log_in(self, program: str, browser: Allowing, *words: str) -> None:
+    def log_in(self, browser: Allowing, *words: str) -> None:
         """Run the command, and do in the browser what it asks for."""
         failed: list[BaseException] = []
 
         def run() -> None:
             try:
-                self.aws("sso", "login", *words, program=program)
+                self.aws("sso", "login", *words)
             except BaseException as error:  # noqa: BLE001  # told by the main thread
                 failed.append(error)
 
@@ -133,7 +134,7 @@ sts =
         arn: str = self.boto3_session().client("sts").get_caller_identity()["Arn"]
         return arn
 
-    def who(self, program: str) -> str:
+    def who(self, program: str = "") -> str:
         told = self.aws(
             "sts", "get-caller-identity", "--output", "json", program=program
         )
