@@ -13,8 +13,6 @@ standard library, an HTTP parser and one signature algorithm, and of the broker 
     http_server     a small HTTP server for local endpoints
     metadata        EC2's instance metadata
     container       the container credentials endpoint
-    pods            EKS Pod Identity for the pods of a node
-    pod_service     ``broker agent pods``
     outputs         ``credential_process`` and the credentials file
     check           what is wrong
     main            the command

@@ -18,7 +18,6 @@ from broker.agent.configuration import (
     Address,
     AgentSettings,
     ConfigurationError,
-    IdentitySettings,
     load_settings,
 )
 from broker.agent.credentials import V2
@@ -55,9 +54,8 @@ def check(path: Path) -> Iterator[Finding]:
         yield Finding(str(error), is_good=False)
         return
     yield Finding(f"{path} is understood")
-    if settings.identity != IdentitySettings():
-        yield from _files(settings)
-        yield from _broker(settings)
+    yield from _files(settings)
+    yield from _broker(settings)
     yield from _endpoints(settings)
 
 
@@ -187,7 +185,6 @@ def _endpoints(settings: AgentSettings) -> Iterator[Finding]:
     listening = (
         *(("metadata", one) for one in settings.metadata.listen),
         *(("container", one) for one in settings.container.listen),
-        *(("pods", one) for one in settings.pods.listen),
     )
     if not listening and settings.file.path is None:
         yield Finding(

@@ -6,7 +6,7 @@ Every name in it is known, or the file is refused: a misspelt limit must not be 
 import ipaddress
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,32 +118,6 @@ class FileSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PodAssociation:
-    """Which role the pods of a service account have."""
-
-    namespace: str
-    service_account: str
-    role_arn: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PodSettings:
-    """The endpoint for a node's pods; without ``listen`` there is none."""
-
-    listen: tuple[Address, ...] = ()
-    cluster: str = ""
-    region: str = ""
-    associations: tuple[PodAssociation, ...] = ()
-
-    def find_role(self, namespace: str, service_account: str) -> str:
-        """The role's ARN, empty without an association."""
-        for one in self.associations:
-            if (one.namespace, one.service_account) == (namespace, service_account):
-                return one.role_arn
-        return ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class AgentSettings:
     """The whole file. ``duration_seconds`` is what to ask for; 0 for the longest."""
 
@@ -156,7 +130,6 @@ class AgentSettings:
     metadata: MetadataSettings = field(default_factory=MetadataSettings)
     container: ContainerSettings = field(default_factory=ContainerSettings)
     file: FileSettings = field(default_factory=FileSettings)
-    pods: PodSettings = field(default_factory=PodSettings)
 
 
 def load_settings(path: Path) -> AgentSettings:
@@ -179,12 +152,15 @@ def load_settings(path: Path) -> AgentSettings:
 
 
 def _read(document: Mapping[str, Any]) -> AgentSettings:
+    if "pods" in document:  # for one release
+        raise ConfigurationError(
+            "[pods] has been removed, with `broker agent pods`: see docs/pods.md"
+        )
     top = _Table("", document)
     identity = _Table("identity", top.table("identity"))
     metadata = _Table("metadata", top.table("metadata"))
     container = _Table("container", top.table("container"))
     file = _Table("file", top.table("file"))
-    pods = _Table("pods", top.table("pods"))
     settings = AgentSettings(
         endpoint=_origin(top.text("endpoint", required=True)),
         region=top.text("region", required=True),
@@ -220,12 +196,9 @@ def _read(document: Mapping[str, Any]) -> AgentSettings:
         file=FileSettings(
             path=file.path("path"), profile=file.text("profile") or "default"
         ),
-        pods=_read_pods(pods, top.text("region")),
     )
-    for table in (top, identity, metadata, container, file, pods):
+    for table in (top, identity, metadata, container, file):
         table.check_names()
-    if settings.pods.listen and settings.identity == IdentitySettings():
-        return settings
     _check_identity(settings.identity)
     if settings.metadata.listen and 0 < settings.duration_seconds < METADATA_SECONDS:
         raise ConfigurationError(
@@ -241,40 +214,6 @@ def _read(document: Mapping[str, Any]) -> AgentSettings:
     return settings
 
 
-def _read_pods(table: "_Table", region: str) -> PodSettings:
-    associations = []
-    for each in table.tables("associations"):
-        one = PodAssociation(
-            namespace=each.text("namespace", required=True),
-            service_account=each.text("service_account", required=True),
-            role_arn=each.text("role_arn", required=True),
-        )
-        each.check_names()
-        if not _ROLE.fullmatch(one.role_arn):
-            raise ConfigurationError(
-                f"pods.associations: {one.role_arn!r} is not the ARN of a role"
-            )
-        associations.append(one)
-    named = {(one.namespace, one.service_account) for one in associations}
-    if len(named) < len(associations):
-        raise ConfigurationError(
-            "pods.associations: a service account has two roles; only one is allowed"
-        )
-    settings = PodSettings(
-        listen=table.addresses("listen"),
-        cluster=table.text("cluster"),
-        region=region,
-        associations=tuple(associations),
-    )
-    if settings.listen and not _CLUSTER.fullmatch(settings.cluster):
-        raise ConfigurationError(
-            "pods.cluster is missing, or no cluster's name: letters, digits, _ and -"
-        )
-    return settings
-
-
-_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]{1,512}")
-_CLUSTER = re.compile(r"[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
 _PROOFS = (
     "join_token_file",
     "web_identity_token_file",
@@ -380,12 +319,6 @@ class _Table:
     def table(self, name: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._get(name, dict, "a table", default={})
         return found
-
-    def tables(self, name: str) -> Sequence["_Table"]:
-        found = self._get(name, list, "a list of tables", default=[])
-        if not all(isinstance(one, dict) for one in found):
-            raise ConfigurationError(f"{self._prefix}{name} must be a list of tables")
-        return [_Table(f"{self._prefix}{name}", one) for one in found]
 
     def text(self, name: str, *, required: bool = False) -> str:
         found: str = self._get(name, str, "text in quotes", default="")

@@ -57,13 +57,13 @@ class ContainerEndpoint:
             )
         found, grant = self._keeper.find(), self._keeper.grant
         if found is not None and grant is not None:
-            return shown_credentials(found, grant)
+            return _shown_credentials(found, grant)
         return self._later()
 
     async def _later(self) -> Answer:
         found, grant = await self._keeper.wait_for(), self._keeper.grant
         if found is not None and grant is not None:
-            return shown_credentials(found, grant)
+            return _shown_credentials(found, grant)
         if self._keeper.has_ended or (grant is not None and not grant.role_name):
             return _error(404, "NoRole", "This machine has no role.")
         return _error(503, "ServiceUnavailable", "There are no credentials yet.")
@@ -92,7 +92,7 @@ def ensure_token(path: Path) -> None:
         write_private(path, secrets.token_urlsafe(32))
 
 
-def shown_credentials(found: Credentials, grant: Grant) -> Answer:
+def _shown_credentials(found: Credentials, grant: Grant) -> Answer:
     """Credentials as clients of this endpoint read them."""
     return Answer.json(
         {

@@ -1,8 +1,8 @@
 """A small HTTP/1.1 server for endpoints of this machine.
 
 Requests are short and are answered from memory. What is held for a client is bounded: the
-size of a head and of a body, the bodies of all clients together, the number of
-connections, and the time until a request is there.
+size of a head and of a body, which no endpoint reads, the number of connections, and the
+time until a request is there.
 """
 
 import asyncio
@@ -23,10 +23,6 @@ CONNECTIONS_MAX = 256
 """Of a server. An agent has two, in a process that usually may open 1,024 files: it must
 still reach the broker when strangers fill both."""
 
-UNREAD_BYTES_MAX = 16_384
-"""What may wait to be sent when the next request comes. It is more than nothing, because
-TLS sends session tickets of its own after the handshake."""
-
 IDLE_SECONDS = 30.0
 HANDSHAKE_SECONDS = 10.0
 
@@ -41,9 +37,6 @@ class Request:
     method: str
     path: str
     headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(default=b"", repr=False)
-    peer: str = ""
-    """The address that it came from."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +71,8 @@ Handler = Callable[[Request], Answer | Awaitable[Answer]]
 class Server:
     """Connections of all listeners that share a handler."""
 
-    def __init__(
-        self,
-        handler: Handler,
-        *,
-        body_bytes_max: int = BODY_BYTES_MAX,
-        bodies_bytes_max: int = BODY_BYTES_MAX * CONNECTIONS_MAX,
-    ) -> None:
+    def __init__(self, handler: Handler) -> None:
         self.handler = handler
-        self.body_bytes_max = body_bytes_max
-        self.bodies_bytes_left = bodies_bytes_max
         self.connections: set[Connection] = set()
 
     def __call__(self) -> "Connection":
@@ -109,7 +94,6 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._idle: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self._held_bytes = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -118,7 +102,7 @@ class Connection(asyncio.Protocol):
         self._repeated = False
         self._head_bytes = 0
         self._in_head = True
-        self._body = bytearray()
+        self._body_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take it, unless there are too many."""
@@ -134,7 +118,6 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget it."""
         self._server.connections.discard(self)
-        self._release()
         if self._idle is not None:
             self._idle.cancel()
         if self._task is not None:
@@ -195,15 +178,9 @@ class Connection(asyncio.Protocol):
         """Called by the parser."""
         if self._is_over():
             return
-        server, size = self._server, len(body)
-        if len(self._body) + size > server.body_bytes_max:
+        self._body_bytes += len(body)
+        if self._body_bytes > BODY_BYTES_MAX:
             self._refuse(413)
-        elif size > server.bodies_bytes_left:
-            self._refuse(503)
-        else:
-            server.bodies_bytes_left -= size
-            self._held_bytes += size
-            self._body += body
 
     def on_message_complete(self) -> None:
         """Called by the parser: a request is there."""
@@ -211,7 +188,7 @@ class Connection(asyncio.Protocol):
             return
         transport = self._transport
         waiting = transport.get_write_buffer_size() if transport else 0
-        if self._task is not None or waiting > UNREAD_BYTES_MAX:
+        if self._task is not None or waiting:
             # Sent before the last was answered, or the answers were taken; no client
             # of these endpoints does that.
             self._abort()
@@ -220,8 +197,6 @@ class Connection(asyncio.Protocol):
             self._parser.get_method().decode("latin-1"),
             self._url.decode("latin-1"),
             self._headers,
-            bytes(self._body),
-            self._peer(),
         )
         keeps = self._parser.should_keep_alive()
         if self._repeated:
@@ -250,7 +225,6 @@ class Connection(asyncio.Protocol):
         self._send(request, found, keeps=keeps)
 
     def _send(self, request: Request, answer: Answer, *, keeps: bool) -> None:
-        self._release()
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -273,17 +247,8 @@ class Connection(asyncio.Protocol):
         else:
             transport.close()
 
-    def _peer(self) -> str:
-        found = self._transport and self._transport.get_extra_info("peername")
-        return str(found[0]) if isinstance(found, tuple) else ""
-
     def _is_over(self) -> bool:
         return self._transport is None or self._transport.is_closing()
-
-    def _release(self) -> None:
-        """A body is counted until its request is answered."""
-        self._server.bodies_bytes_left += self._held_bytes
-        self._held_bytes = 0
 
     def _refuse(self, status: int) -> None:
         self._send(Request("", "", {}), Answer.refusal(status), keeps=False)

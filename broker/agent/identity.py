@@ -30,7 +30,6 @@ from broker.agent.broker_api import (
 )
 from broker.agent.configuration import (
     AgentSettings,
-    ConfigurationError,
     IdentitySettings,
 )
 from broker.agent.credentials import Credentials, Grant
@@ -76,10 +75,6 @@ def make_identity(
     settings: AgentSettings, api: BrokerApi, *, saves: bool = True
 ) -> Identity:
     """The identity that the settings describe; it ``saves`` what it learns."""
-    if settings.identity == IdentitySettings():
-        raise ConfigurationError(
-            "[identity] is missing; only `broker agent pods` needs none"
-        )
     if settings.identity.is_instance:
         return InstanceIdentity(settings, api, saves=saves)
     if settings.identity.certificate_file is not None:

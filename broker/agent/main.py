@@ -32,7 +32,6 @@ from broker.agent.identity import (
     make_identity,
 )
 from broker.agent.outputs import process_output
-from broker.agent.pod_service import serve_pods
 from broker.agent.private_files import read_text
 from broker.agent.service import Agent
 
@@ -50,8 +49,6 @@ def run(words: Sequence[str]) -> int:
                 return _check(options.config)
             case "process":
                 return _process(options.config)
-            case "pods":
-                return _serve_pods(options.config)
             case _:
                 return _serve(options.config)
     except (
@@ -73,10 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("serve", "check", "process", "pods"),
+        choices=("serve", "check", "process"),
         default="serve",
-        help="serve (the default), check for problems, print credentials once"
-        " for credential_process, or serve a Kubernetes node's pods",
+        help="serve (the default), check for problems, or print credentials once"
+        " for credential_process",
     )
     parser.add_argument(
         "--config",
@@ -91,12 +88,6 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(path: Path) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     asyncio.run(_run(path))
-    return 0
-
-
-def _serve_pods(path: Path) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    asyncio.run(serve_pods(path))
     return 0
 
 

@@ -8,9 +8,7 @@ from broker.agent.main import run
 
 
 def agent(
-    what: Annotated[
-        str, typer.Argument(help="serve, check, process or pods.")
-    ] = "serve",
+    what: Annotated[str, typer.Argument(help="serve, check or process.")] = "serve",
     config: Annotated[
         str, typer.Option(metavar="FILE", help="The agent's settings.")
     ] = "",

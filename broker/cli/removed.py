@@ -6,12 +6,18 @@ Profiles, units and scripts may still start them, so they answer for one release
 from collections.abc import Sequence
 
 _REPLACEMENTS = {
-    ("login",): "`broker login` has been removed. Use `aws sso login` or `aws login`,"
-    " and take the credential_process out of this profile (docs/portal.md).",
-    (
-        "webhook",
-    ): "`broker webhook` has been removed. On Kubernetes 1.36 or newer, apply"
-    " samples/kubernetes/pod-roles.yaml; for older clusters see docs/pods.md.",
+    ("login",): (
+        "`broker login` has been removed. Use `aws sso login` or `aws login`, and take the"
+        " credential_process out of this profile (docs/portal.md)."
+    ),
+    ("webhook",): (
+        "`broker webhook` has been removed. On Kubernetes 1.36 or newer, apply"
+        " samples/kubernetes/pod-roles.yaml; for older clusters see docs/pods.md."
+    ),
+    ("agent", "pods"): (
+        "`broker agent pods` has been removed. Give pods a token of their own, or run"
+        " `broker agent` beside the program (docs/pods.md)."
+    ),
 }
 
 

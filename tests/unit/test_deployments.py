@@ -27,7 +27,6 @@ UNITS = {
     ),
 }
 MANIFESTS = ROOT / "samples" / "kubernetes" / "broker.yaml"
-POD_IDENTITY = ROOT / "samples" / "kubernetes" / "pod-identity.yaml"
 PROGRAMS = ROOT / ".venv-programs" / "bin"
 SETTINGS = {f"BROKER_{name.upper()}" for name in Settings.model_fields}
 
@@ -86,6 +85,34 @@ def test_systemd_accepts_the_unit(sample: Path, tmp_path: Path) -> None:
 def test_the_agent_understands_its_samples(name: str) -> None:
     settings = load_settings(SAMPLES / "machines" / name)
     assert settings.identity.is_instance
+
+
+def pod_with_an_agent() -> tuple[str, dict[str, Any]]:
+    """The agent's settings and the pod in docs/pods.md."""
+    page = (ROOT / "docs" / "pods.md").read_text()
+    ((settings, pod),) = re.findall(
+        r"```toml\n(.*?)```.*?```yaml\n(.*?)```", page, flags=re.DOTALL
+    )
+    return settings, yaml.safe_load(pod)
+
+
+def test_the_agent_in_a_pod_and_its_program_fit_together(tmp_path: Path) -> None:
+    text, pod = pod_with_an_agent()
+    path = tmp_path / "agent.toml"
+    path.write_text(text)
+    settings = load_settings(path)
+    (agent,), (program,) = pod["spec"]["initContainers"], pod["spec"]["containers"]
+    mounts = {one["name"]: one["mountPath"] for one in agent["volumeMounts"]}
+    assert str(settings.identity.web_identity_token_file) == (
+        f"{mounts['broker-token']}/token"
+    )
+    variables = {one["name"]: one["value"] for one in program["env"]}
+    shown = variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]
+    assert shown == str(settings.container.token_file) == f"{mounts['shared']}/token"
+    uri = variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    assert uri == f"http://{settings.container.listen[0]}/"
+    assert [one["mountPath"] for one in program["volumeMounts"]] == [mounts["shared"]]
+    assert {one["name"] for one in pod["spec"]["volumes"]} == set(mounts)
 
 
 def test_the_socket_gives_the_agent_what_it_listens_for() -> None:
@@ -163,23 +190,6 @@ def found(name: str) -> str:
     return str(program)
 
 
-def test_the_agents_manifest_and_its_pod_fit_together(tmp_path: Path) -> None:
-    each = list(yaml.safe_load_all(POD_IDENTITY.read_text()))
-    (settings,) = [one for one in each if one["kind"] == "ConfigMap"]
-    path = tmp_path / "agent.toml"
-    path.write_text(settings["data"]["agent.toml"])
-    (address,) = load_settings(path).pods.listen
-    (pod,) = [one for one in each if one["kind"] == "Pod"]
-    (made,) = pod["spec"]["containers"]
-    variables = {one["name"]: one["value"] for one in made["env"]}
-    host = variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"].split("/")[2]
-    assert (host, address.port) == (address.host, 80)
-    (source,) = pod["spec"]["volumes"][0]["projected"]["sources"]
-    (mount,) = made["volumeMounts"]
-    file = f"{mount['mountPath']}/{source['serviceAccountToken']['path']}"
-    assert variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] == file
-
-
 def validate(*files: Path) -> None:
     done = subprocess.run(
         [found("kubernetes-validate"), "--strict", "--quiet", *map(str, files)],
@@ -191,8 +201,11 @@ def validate(*files: Path) -> None:
 
 
 @pytest.mark.long
-def test_kubernetes_knows_every_member_of_the_manifests() -> None:
-    validate(MANIFESTS, POD_ROLES, POD_IDENTITY)
+def test_kubernetes_knows_every_member_of_the_manifests(tmp_path: Path) -> None:
+    _, pod = pod_with_an_agent()
+    made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reports"}, **pod}
+    (tmp_path / "pod.json").write_text(json.dumps(made))
+    validate(MANIFESTS, POD_ROLES, tmp_path / "pod.json")
 
 
 @pytest.mark.long

@@ -26,6 +26,13 @@ def test_the_least(tmp_path: Path) -> None:
     assert not settings.metadata.allow_v1
 
 
+def test_a_section_that_was_removed_says_what_to_use(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(RIGHT + '[pods]\ncluster = "shop"\n')
+    with pytest.raises(ConfigurationError, match=r"has been removed.*docs/pods\.md"):
+        load_settings(path)
+
+
 def test_everything(tmp_path: Path) -> None:
     path = tmp_path / "agent.toml"
     path.write_text(

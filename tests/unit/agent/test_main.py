@@ -13,13 +13,10 @@ ca_file = "{0}/ca.pem"
 [identity]
 access_key_file = "{0}/credentials"
 role_arn = "arn:aws:iam::111122223333:role/web"
-[pods]
-listen = ["127.0.0.1:0"]
-cluster = "shop"
 """
 
 
-@pytest.mark.parametrize("what", ["serve", "check", "process", "pods"])
+@pytest.mark.parametrize("what", ["serve", "check", "process"])
 def test_authorities_that_cannot_be_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
@@ -30,7 +27,7 @@ def test_authorities_that_cannot_be_read(
     assert f"ca_file: {tmp_path}/ca.pem: " in written.out + written.err
 
 
-@pytest.mark.parametrize("what", ["serve", "check", "process", "pods"])
+@pytest.mark.parametrize("what", ["serve", "check", "process"])
 def test_a_file_that_is_not_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:

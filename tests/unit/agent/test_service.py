@@ -19,13 +19,11 @@ join_token_file = {token}
 [file]
 path = {file}
 """
-PODS = """
+NAMED = """
 endpoint = "http://127.0.0.1:1"
 region = "eu-west-3"
 [identity]
-[pods]
-listen = ["127.0.0.1:8101"]
-cluster = "web"
+join_token_file = "/token"
 """
 
 
@@ -72,9 +70,10 @@ def test_readers_find_the_file_at_every_moment(agent: Agent, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "text",
     [
-        PODS,  # only for `broker agent pods`
-        PODS.replace("127.0.0.1:1", "[::1"),
-        PODS.replace("127.0.0.1:1", "127.0.0.1:99999"),
+        NAMED.replace("join_token_file", "# join_token_file"),
+        NAMED + '[pods]\nlisten = ["127.0.0.1:8101"]',
+        NAMED.replace("127.0.0.1:1", "[::1"),
+        NAMED.replace("127.0.0.1:1", "127.0.0.1:99999"),
         f"endpoint = {'[' * 5000}",
     ],
 )

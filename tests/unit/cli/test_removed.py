@@ -22,6 +22,7 @@ REPORT = (
         ("login --remote --endpoint https://broker.example.com", "aws sso login"),
         ("login --login-session --region eu-west-1 --help", "aws sso login"),
         ("webhook --sts-endpoint https://x", "samples/kubernetes/pod-roles.yaml"),
+        ("agent pods --config /etc/broker-agent.toml", "Give pods a token"),
     ],
 )
 def test_one_line_says_what_to_use(words: str, instead: str) -> None:
