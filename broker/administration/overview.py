@@ -13,13 +13,12 @@ from broker.administration.provider_page import ONE as PROVIDER
 from broker.administration.role_page import ONE as ROLE
 from broker.administration.service_decisions import count_by_service
 from broker.administration.services import ONE as SERVICE
-from broker.console.charts import (
+from broker.console.over_time import (
     REFUSALS,
-    Share,
     bucket_start,
-    shares,
+    count_over_time,
+    largest,
     sum_by_name,
-    time_chart,
 )
 from broker.console.pages.audit_filters import AUDIT
 from broker.console.visit import PageRoute, Visit, address
@@ -35,7 +34,7 @@ KEY_DAYS = 90
 UNUSED_DAYS = 90
 _SHOWN = 6
 
-Bar = tuple[Share, str, str]
+Number = tuple[int, str, str]
 """A number, what it counts, and where that is."""
 
 
@@ -84,32 +83,32 @@ async def _page(visit: Visit) -> Response:
 
 def _activity(part: Part, since: datetime, now: datetime) -> dict[str, Any]:
     if part.found is None:
-        return {"chart": None, "by_provider": (), "by_reason": (), "decisions": {}}
+        return {"counted": None, "by_provider": (), "by_reason": (), "decisions": {}}
     counts = part.found["Activity"]
     return {
-        "chart": time_chart(counts, since, now, _BUCKET_HOURS),
+        "counted": count_over_time(counts, since, now, _BUCKET_HOURS),
         "by_provider": tuple(
-            _provider_bars(shares(sum_by_name(counts, [Kind.SIGN_IN]), _SHOWN))
+            _by_provider(largest(sum_by_name(counts, [Kind.SIGN_IN]), _SHOWN))
         ),
         "decisions": count_by_service(part),
         "by_reason": tuple(
             (
-                share,
-                _reason_words(share.name),
+                count,
+                _reason_words(reason),
                 address(AUDIT, view="refused", range=SPAN),
             )
-            for share in shares(sum_by_name(counts, REFUSALS), _SHOWN)
+            for reason, count in largest(sum_by_name(counts, REFUSALS), _SHOWN)
         ),
     }
 
 
-def _provider_bars(counted: Iterable[Share]) -> Iterable[Bar]:
-    for share in counted:
+def _by_provider(counted: Iterable[tuple[str, int]]) -> Iterable[Number]:
+    for arn, count in counted:
         # Without a provider it is the console's own sign-in.
-        name = share.name.split(":", 5)[-1] or "Passwords and console links"
-        chosen = {"provider": share.name} if share.name else {"action": CONSOLE_LOGIN}
+        name = arn.split(":", 5)[-1] or "Passwords and console links"
+        chosen = {"provider": arn} if arn else {"action": CONSOLE_LOGIN}
         yield (
-            share,
+            count,
             name,
             address(AUDIT, view="sign-ins", decision="allowed", range=SPAN, **chosen),
         )

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from broker.administration.listing import Part, read_part
-from broker.console.charts import bucket_start, sum_by_name, time_chart
+from broker.console.over_time import bucket_start, count_over_time, sum_by_name
 from broker.console.pages.audit_filters import AUDIT
 from broker.console.pages.service_views import ServiceView
 from broker.console.visit import Visit, address
@@ -51,16 +51,22 @@ def count_by_service(part: Part) -> Mapping[str, tuple[int, int]]:
 
 
 async def read_decisions(visit: Visit, view: ServiceView) -> dict[str, Any]:
-    """The chart of the last day, and the last decisions with their reasons.
+    """The counts of the last day, and the last decisions with their reasons.
 
     Raises:
         BrokerError: An action failed for another reason than missing permissions.
     """
     part = await read_activity(visit)
     if part.found is None:
-        return {"activity": part, "chart": None, "decisions": (), "log": "", "hours": 0}
+        return {
+            "activity": part,
+            "counted": None,
+            "decisions": (),
+            "log": "",
+            "hours": 0,
+        }
     since = bucket_start(visit.now - timedelta(hours=HOURS), 1)
-    chart = time_chart(
+    counted = count_over_time(
         part.found["Activity"],
         since,
         visit.now,
@@ -78,7 +84,7 @@ async def read_decisions(visit: Visit, view: ServiceView) -> dict[str, Any]:
     decisions.sort(key=lambda record: record.at, reverse=True)
     return {
         "activity": part,
-        "chart": chart,
+        "counted": counted,
         "decisions": decisions[:SHOWN],
         "log": address(AUDIT, action=f"{view.prefix}:*"),
         "audit": AUDIT,

@@ -194,7 +194,7 @@ async def test_pages_that_answer_a_form(scene: Scene) -> None:
     await submit(page, "#switch_button")
     found += await looked_at(page)
     await page.goto(f"{scene.origin}/console/audit")
-    await page.click("figure summary")
+    await page.click(".by-time summary")
     await page.click(".filter-panel summary")
     found += await looked_at(page)
     await submit(page, ".log tbody a")

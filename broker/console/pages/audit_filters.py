@@ -56,7 +56,7 @@ VIEWS = {
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time until now; ``bucket_hours`` are those of the chart's bars."""
+    """A stretch of time until now; ``bucket_hours`` are those of its counts."""
 
     label: str
     length: timedelta
@@ -70,8 +70,8 @@ SPANS = {
     "7d": Span("7 days", 7 * _DAY, 6),
     "30d": Span("30 days", 30 * _DAY, 24),
 }
-_CHARTED = {"1h": "24h", "": "7d"}
-"""The chart's span where the list's is too short for one, or has no end."""
+_COUNTED = {"1h": "24h", "": "7d"}
+"""The span of the counts where the list's is too short for them, or has no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,11 @@ class AuditFilters:
         return any(self[name] for name in (*_NARROWING, *_TIMES))
 
     @property
-    def charted(self) -> Span | None:
-        """The span of the chart, which counts what the chips alone choose."""
+    def counted(self) -> Span | None:
+        """The span of the counts, which are of what the chips alone choose."""
         if self.narrowed or self["next"]:
             return None
-        return SPANS[_CHARTED.get(self["range"], self["range"])]
+        return SPANS[_COUNTED.get(self["range"], self["range"])]
 
     def link(self, path: str = AUDIT, **changes: str) -> str:
         """The address with some parameters changed; a list begins anew."""

@@ -1,4 +1,4 @@
-"""*Audit log*: the account's records, with filters and a chart, and one record in full."""
+"""*Audit log*: the account's records, with filters and counts, and one record in full."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.charts import TimeChart, bucket_start, time_chart
+from broker.console.over_time import OverTime, bucket_start, count_over_time
 from broker.console.pages.audit_export import RECORDS_MAX, export
 from broker.console.pages.audit_filters import (
     AUDIT,
@@ -36,7 +36,7 @@ async def _page(visit: Visit) -> Response:
     result = await visit.perform("cloudtrail", "LookupEvents", **given)
     if filters["event"]:
         return await _one(visit, result)
-    return await _list(visit, filters, result, await _chart(visit, filters, now))
+    return await _list(visit, filters, result, await _count(visit, filters, now))
 
 
 async def _one(visit: Visit, result: Mapping[str, Any]) -> Response:
@@ -66,7 +66,7 @@ async def _list(
     visit: Visit,
     filters: AuditFilters,
     result: Mapping[str, Any],
-    chart: TimeChart | None,
+    counted: OverTime | None,
 ) -> Response:
     next_token = result.get("NextToken")
     turns = int(filters["follow"] or 0)
@@ -86,7 +86,7 @@ async def _list(
                 *((name, span.label) for name, span in SPANS.items()),
             )
         ],
-        chart=chart,
+        counted=counted,
         older=filters.link(next=str(next_token)) if next_token else "",
         newest=filters.link() if filters["next"] else "",
         follow=filters.link(follow=str(FOLLOW_TURNS)),
@@ -101,17 +101,15 @@ async def _list(
     )
 
 
-async def _chart(
-    visit: Visit, filters: AuditFilters, now: datetime
-) -> TimeChart | None:
-    span = filters.charted
+async def _count(visit: Visit, filters: AuditFilters, now: datetime) -> OverTime | None:
+    span = filters.counted
     if span is None:
         return None
     since = bucket_start(now - span.length, span.bucket_hours)
     result = await visit.perform(
         "signin", "GetActivity", StartTime=since, BucketHours=span.bucket_hours
     )
-    return time_chart(result["Activity"], since, now, span.bucket_hours)
+    return count_over_time(result["Activity"], since, now, span.bucket_hours)
 
 
 def _address(**filters: str) -> str:

@@ -244,7 +244,7 @@ async def test_decisions_are_shown_with_their_reasons(
     while await world.services.stores.ledger.count(name_reason):
         pass
     page = await admin.see(ONE, name="orders")
-    assert "0 allowed requests and 2 refusals" in text_of(page)
+    assert ": 0 allowed requests, 2 refusals" in text_of(page)
     table = html.fromstring(page.text).xpath(
         "//*[@aria-label='Last recorded decisions']//tbody/tr"
     )

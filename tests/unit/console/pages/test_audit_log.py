@@ -223,7 +223,7 @@ async def test_a_time_can_be_chosen(world: SignInWorld) -> None:
         assert len(await listed(browser, range=length, view="sign-ins")) == count
 
 
-async def test_the_chart_says_what_the_records_say(world: SignInWorld) -> None:
+async def test_the_counts_say_what_the_records_say(world: SignInWorld) -> None:
     ledger = world.services.stores.ledger
     for _ in range(3):
         await world.sign_in(world.browser())
@@ -234,17 +234,25 @@ async def test_the_chart_says_what_the_records_say(world: SignInWorld) -> None:
     while await ledger.count(name_reason):
         pass
     page = html.fromstring((await browser.get(AUDIT)).text)
-    (caption,) = page.xpath("//figcaption")
-    assert caption.xpath(".//strong/text()") == ["4", "1"]
+    (over_time,) = page.xpath("//section[@aria-label='Over time']")
+    assert over_time.xpath(".//dt/text()") == [
+        *("Sign-ins", "Refusals", "Counted from", "Busiest")
+    ]
+    assert over_time.xpath(".//strong/text()") == ["4", "1"]
+    signed_in, refused, _, busiest = over_time.xpath(".//dd")
+    assert "4, rising: 0 until" in signed_in.text_content()
+    assert refused.text_content().endswith("1 since")
+    assert busiest.text_content().endswith(": 4 sign-ins, 1 refusal")
     assert len(await listed(browser, view="sign-ins", decision="allowed")) == 4
     assert len(await listed(browser, view="refused")) == 1
-    assert len(page.xpath("//figure//rect[@class='good']")) == 1
-    assert len(page.xpath("//figure//rect[@class='bad']")) == 1
     # The same as a table, each of whose rows leads to its records.
-    (link,) = page.xpath("//figure//tbody//a/@href")
+    (link,) = over_time.xpath(".//tbody//a/@href")
+    assert busiest.xpath("./a/@href") == [link]
     shown = html.fromstring((await browser.get(link)).text)
     assert len(shown.xpath("//table[@class='log']//tr")) > 5
-    assert not shown.xpath("//figure")  # it counts what the chips alone choose
+    assert not shown.xpath(
+        "//section[@aria-label='Over time']"
+    )  # it counts what the chips alone choose
 
 
 async def test_the_list_is_a_file_without_formulas(world: SignInWorld) -> None:

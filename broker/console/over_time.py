@@ -1,0 +1,141 @@
+"""Hourly counts in words: what passed and what was refused, when, and how it goes.
+
+The template's macro (`over_time.html`) says it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from broker.model.audit import ActivityCounts, HourlyCount, Kind, Outcome
+
+SIGN_INS: AbstractSet[str] = frozenset({Kind.SIGN_IN})
+REFUSALS: AbstractSet[str] = frozenset({Outcome.DENIED, Outcome.REFUSED})
+
+_STEADY = 1.25
+"""Less of a change is none: the halves of a time can differ by one bucket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A bucket of time, and what was counted in it."""
+
+    begins: datetime
+    ends: datetime
+    passed: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A number over time: in the older half of it, and in the newer."""
+
+    before: int
+    since: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.before + self.since
+
+    @property
+    def trend(self) -> str:
+        """``rising``, ``falling`` or ``steady``."""
+        if self.since > self.before * _STEADY:
+            return "rising"
+        return "falling" if self.before > self.since * _STEADY else "steady"
+
+
+@dataclass(frozen=True, slots=True)
+class OverTime:
+    """What passed and what was refused, in the stretches that had any."""
+
+    stretches: tuple[Stretch, ...]
+    passed: Course
+    refused: Course
+    begins: datetime
+    middle: datetime
+    counted_until: datetime | None
+
+    @property
+    def busiest(self) -> Stretch | None:
+        """The stretch with the most, the newest of several; None without any."""
+        return max(
+            reversed(self.stretches),
+            key=lambda one: one.passed + one.refused,
+            default=None,
+        )
+
+
+def bucket_start(at: datetime, hours: int) -> datetime:
+    """When the bucket of a time begins: at a multiple of its length since 1970."""
+    seconds = hours * 3600
+    begun = int(at.timestamp()) // seconds * seconds
+    return datetime.fromtimestamp(begun, at.tzinfo)
+
+
+def count_over_time(
+    activity: ActivityCounts,
+    since: datetime,
+    until: datetime,
+    hours: int,
+    *,
+    passed_as: AbstractSet[str] = SIGN_INS,
+    refused_as: AbstractSet[str] = REFUSALS,
+    name: str | None = None,
+) -> OverTime:
+    """The counts of buckets of ``hours`` from the one of ``since`` to that of ``until``.
+
+    ``passed_as`` and ``refused_as`` are the measures that count as such, and ``name``
+    the only one of theirs that is counted; None for all.
+    """
+    counts = [one for one in activity.counts if name in {None, one.name}]
+    passed = _by_time(counts, passed_as)
+    refused = _by_time(counts, refused_as)
+    start, step = bucket_start(since, hours), timedelta(hours=hours)
+    starts = [start + step * n for n in range((until - start) // step + 1)]
+    older, newer = starts[: len(starts) // 2], starts[len(starts) // 2 :]
+
+    def course(counted: Counter[datetime]) -> Course:
+        before, after = (sum(counted[one] for one in half) for half in (older, newer))
+        return Course(before, after)
+
+    return OverTime(
+        stretches=tuple(
+            Stretch(begins, begins + step, passed[begins], refused[begins])
+            for begins in starts
+            if passed[begins] or refused[begins]
+        ),
+        passed=course(passed),
+        refused=course(refused),
+        begins=start,
+        middle=newer[0],
+        counted_until=activity.counted_until,
+    )
+
+
+def largest(counts: Mapping[str, int], most_shown: int) -> list[tuple[str, int]]:
+    """The largest of some counts with their names, the largest first."""
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:most_shown]
+
+
+def sum_by_name(activity: ActivityCounts, measures: Iterable[str]) -> Counter[str]:
+    """The counts of some measures, by name."""
+    wanted = frozenset(measures)
+    found: Counter[str] = Counter()
+    for one in activity.counts:
+        if one.measure in wanted:
+            found[one.name] += one.count
+    return found
+
+
+def _by_time(
+    counts: Iterable[HourlyCount], measures: AbstractSet[str]
+) -> Counter[datetime]:
+    found: Counter[datetime] = Counter()
+    for one in counts:
+        if one.measure in measures:
+            found[one.hour] += one.count
+    return found
