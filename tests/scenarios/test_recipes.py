@@ -6,6 +6,7 @@ tokens of the documented shape are made here.
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,10 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import jwt
 import pytest
+import yaml
+from botocore.exceptions import ClientError
 from lxml import html
 
-from tests.support.broker import RunningBroker, running_broker
+from tests.support.admission import evaluate
+from tests.support.broker import Key, RunningBroker, running_broker
 from tests.support.identity_providers import NODE, browsing
 from tests.support.lemonldap import lemonldap
 from tests.support.oidc_issuer import OidcIssuer
@@ -162,8 +167,101 @@ def test_kubernetes(broker: RunningBroker, tmp_path: Path) -> None:
         '"-n shop create token reports --audience sts.amazonaws.com")'
         f' cat {tmp_path}/pod ;;\n*) echo "no such call: $*" >&2; exit 1 ;;\nesac'
     )
-    with following("kubernetes.md", broker, tmp_path, programs={"kubectl": kubectl}):
-        pass
+    page = following("kubernetes.md", broker, tmp_path, programs={"kubectl": kubectl})
+    with page as here:
+        # The keys stand in the file: applying it again keeps them.
+        here.do(read_steps(RECIPES / "kubernetes.md", "At the broker"))
+        details = {**POD["kubernetes.io"], "pod": {"name": "web-0", "uid": "1"}}
+        web = {**POD, "sub": "system:serviceaccount:shop:web", "kubernetes.io": details}
+        arn = exchange(here, f"{ACCOUNT_ROLES}/Shop", issuer.token(claims=web))
+        assert arn.endswith("assumed-role/Shop/job")
+        for role, claims in (
+            ("Reports", web),
+            ("Shop", {**web, "kubernetes.io": {**details, "namespace": "other"}}),
+        ):
+            with pytest.raises(AssertionError, match="AccessDenied"):
+                exchange(here, f"{ACCOUNT_ROLES}/{role}", issuer.token(claims=claims))
+        two = {**POD, "aud": ["sts.amazonaws.com", "other"]}
+        with pytest.raises(AssertionError, match="more than one audience"):
+            exchange(here, f"{ACCOUNT_ROLES}/Reports", issuer.token(claims=two))
+
+
+@contextmanager
+def signed_in_as_ana(folder: Path, page: Path) -> Iterator[Walk]:
+    """A shell with the page's role, once its account is made."""
+    with running_broker(folder) as broker:
+        root = broker.create_account()
+        environment = {
+            **broker.environment,
+            "PATH": path_with(folder, {}),
+            "AWS_ENDPOINT_URL": broker.url,
+            "AWS_DEFAULT_REGION": "eu-west-1",
+        }
+        walk = Walk(folder, environment, instead={STS: broker.url})
+        with walking(walk, shares_network=True) as here:
+            here.do(read_steps(page, "At the broker"))
+            iam = broker.client("iam", root)
+            iam.create_user(UserName="ana")
+            policy = {"Effect": "Allow", "Action": "sts:*", "Resource": "*"}
+            iam.put_user_policy(
+                UserName="ana",
+                PolicyName="Roles",
+                PolicyDocument=json.dumps(
+                    {"Version": "2012-10-17", "Statement": policy}
+                ),
+            )
+            user = Key.of(iam.create_access_key(UserName="ana")["AccessKey"])
+            sts = broker.client("sts", user)
+            asked = {
+                "RoleArn": f"{ACCOUNT_ROLES}/Deployer",
+                "RoleSessionName": "kubectl",
+            }
+            for other in ({}, {"SourceIdentity": "bob"}):
+                with pytest.raises(ClientError, match="AccessDenied"):
+                    sts.assume_role(**asked, **other)
+            made = sts.assume_role(**asked, SourceIdentity="ana")["Credentials"]
+            here.run(
+                f"export AWS_ACCESS_KEY_ID={made['AccessKeyId']}"
+                f" AWS_SECRET_ACCESS_KEY={made['SecretAccessKey']}"
+                f" AWS_SESSION_TOKEN={made['SessionToken']}"
+            )
+            yield here
+
+
+@pytest.mark.long
+def test_people_in_a_kubernetes_cluster(tmp_path: Path) -> None:
+    """The API server's expressions, with the token of the page's command."""
+    page = RECIPES / "kubernetes-people.md"
+    with signed_in_as_ana(tmp_path, page) as here:
+        here.do(read_steps(page, "At the cluster", "The user"))
+        (command,) = (one.command for one in read_steps(page, "The user"))
+        token = json.loads(here.run(command))["status"]["token"]
+    written = page.read_text().partition("```yaml\nusers:")[2].partition("```")[0]
+    runs = yaml.safe_load(f"users:{written}")["users"][0]["user"]["exec"]
+    joined = command.replace("\\\n", "")
+    assert [runs["command"], *runs["args"]] == shlex.split(joined)
+
+    claims = jwt.decode(token, options={"verify_signature": False})
+    text = (tmp_path / "authentication.yaml").read_text()
+    (configured,) = yaml.safe_load(text)["jwt"]
+    issuer = configured["issuer"]
+    assert (claims["iss"], [claims["aud"]]) == (issuer["url"], issuer["audiences"])
+
+    def results(rules: list[dict[str, str]], **given: object) -> list[bool]:
+        return [evaluate(one["expression"], given) for one in rules]
+
+    rules, mappings = configured["claimValidationRules"], configured["claimMappings"]
+    assert results(rules, claims=claims) == [True, True]
+    of_root = {**claims, "sub": "arn:aws:iam::123456789012:root"}
+    assert results(rules, claims=of_root) == [False, True]
+    del of_root["https://sts.amazonaws.com/"]["source_identity"]
+    assert results(rules, claims=of_root) == [False, False]
+    claims = jwt.decode(token, options={"verify_signature": False})
+    username, groups = results(list(mappings.values()), claims=claims)
+    assert (username, groups) == ("broker:ana", [f"broker:{ACCOUNT_ROLES}/Deployer"])
+    reserved = configured["userValidationRules"]
+    assert results(reserved, user={"username": username}) == [True]
+    assert results(reserved, user={"username": "system:admin"}) == [False]
 
 
 @pytest.mark.long

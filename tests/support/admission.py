@@ -40,7 +40,9 @@ _SLICE = cel.FunctionDecl(
 """Kubernetes has it, CEL's standard library does not."""
 
 _ENVIRONMENT = cel.NewEnv(
-    variables=dict.fromkeys(("object", "params", "variables"), cel.Type.DYN),
+    variables=dict.fromkeys(
+        ("object", "params", "variables", "claims", "user"), cel.Type.DYN
+    ),
     extensions=[
         ext_strings.ExtStrings(),
         ext_optional.ExtOptional(),
@@ -66,14 +68,14 @@ class Policy:
         """The patch and the configuration to apply, unless a condition does not hold."""
         given: dict[str, Any] = {"object": pod, "params": account}
         if not all(
-            _evaluate(one["expression"], given) for one in self.spec["matchConditions"]
+            evaluate(one["expression"], given) for one in self.spec["matchConditions"]
         ):
             return None
         given["variables"] = self._variables(given)
         first, second = self.spec["mutations"]
         return (
-            _evaluate(first["jsonPatch"]["expression"], given),
-            _evaluate(second["applyConfiguration"]["expression"], given),
+            evaluate(first["jsonPatch"]["expression"], given),
+            evaluate(second["applyConfiguration"]["expression"], given),
         )
 
     def mutate(
@@ -101,13 +103,13 @@ class Policy:
         return [
             one["message"]
             for one in self.spec["validations"]
-            if not _evaluate(one["expression"], given)
+            if not evaluate(one["expression"], given)
         ]
 
     def _variables(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         found: dict[str, Any] = {}
         for one in self.spec["variables"]:
-            found[one["name"]] = _evaluate(
+            found[one["name"]] = evaluate(
                 one["expression"], {**given, "variables": found}
             )
         return found
@@ -130,7 +132,8 @@ def annotated(annotations: Mapping[str, str]) -> dict[str, Any]:
     return {"annotations": {PREFIX + name: v for name, v in annotations.items()}}
 
 
-def _evaluate(expression: str, given: Mapping[str, Any]) -> Any:
+def evaluate(expression: str, given: Mapping[str, Any]) -> Any:
+    """What an expression of the API server's makes of these variables."""
     return _compiled(expression).eval(data=given).plain_value()
 
 
