@@ -155,7 +155,6 @@ class Services(Installation):
     endpoints: Endpoints
     claimed_providers: ClaimedProviders
     assertion_scheme: AssertionScheme
-    use_recorder: UseRecorder
     metrics: Metrics
     uses: UseBuffer
     attempts: Attempts
@@ -426,7 +425,6 @@ def _build(
         endpoints=endpoints,
         claimed_providers=claimed_providers,
         assertion_scheme=assertion_scheme,
-        use_recorder=use_recorder,
         metrics=metrics,
         uses=uses,
         attempts=attempts,

@@ -24,7 +24,6 @@ CONNECTIONS_MAX = 256
 still reach the broker when strangers fill both."""
 
 IDLE_SECONDS = 30.0
-HANDSHAKE_SECONDS = 10.0
 
 _TEXT = "text/plain"
 _log = logging.getLogger(__name__)

@@ -35,7 +35,6 @@ from broker.agent.configuration import (
 from broker.agent.credentials import Credentials, Grant
 from broker.agent.private_files import read_text, write_private
 
-INSTANCE_SECONDS = 21_600
 ROLE_SECONDS = 3600
 STATE_FILE = "instance.json"
 

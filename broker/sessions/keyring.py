@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 from broker.clock import Clock
 from broker.entropy import random_bytes
@@ -38,7 +37,6 @@ _MAX_FILE_BYTES = 1_000_000
 
 _log = logging.getLogger(__name__)
 
-Outcome = TypeVar("Outcome")
 _Stamp = tuple[int, int, int, int]
 
 
@@ -143,26 +141,6 @@ class Keyring:
             for e in keys.entries
             if e.state is KeyState.ACTIVE and e.secret is not None
         }
-
-
-def create_keyring(path: Path, clock: Clock, skew: timedelta = DEFAULT_SKEW) -> Keyring:
-    """Create the keyring of a new, empty database; durable on return.
-
-    Raises:
-        KeyringError: EXISTS, or UNREADABLE when the folder cannot be written.
-    """
-    keys = rules.new_key_set(clock.now(), random_bytes)
-    try:
-        _write_new(path, keys)
-    except FileExistsError as error:
-        raise KeyringError(
-            KeyringReason.EXISTS,
-            f"{path} is there already, and the database is new; restore the database"
-            " that belongs to it, or move the keyring away",
-        ) from error
-    except OSError as error:
-        raise _not_made(path, error) from error
-    return load_keyring(path, clock, skew)
 
 
 def prepare_keyring(path: Path, clock: Clock) -> str:

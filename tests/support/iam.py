@@ -13,11 +13,17 @@ from broker.actions.iam import iam_actions
 from broker.audit.entry import AuditEntry
 from broker.authn.attempts import Attempts
 from broker.authz.need import Need
+from broker.clock import Clock
 from broker.model.account import Account, AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.request import Door, RequestContext
-from broker.sessions.keyring import create_keyring
+from broker.sessions.keyring import (
+    Keyring,
+    load_keyring,
+    prepare_keyring,
+    settle_keyring,
+)
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
 from broker.stores.database import Database
@@ -116,13 +122,19 @@ class NoCache:
         raise StoreUnavailableError("away")
 
 
+def make_keyring(path: Path, clock: Clock) -> Keyring:
+    """The keyring of a new database, as its first start makes it."""
+    settle_keyring(path, prepare_keyring(path, clock))
+    return load_keyring(path, clock)
+
+
 @asynccontextmanager
 async def open_iam(path: Path) -> AsyncIterator[Iam]:
     """An administrator (root) of `ACCOUNT`; `OTHER` is there too. ``path`` is made."""
     lay_tables_at(path)
     clock = FixedClock()
     directory = SqlDirectory(Database(SqliteLocation(path)), clock)
-    vault = Vault(create_keyring(path.with_suffix(".keys"), clock), clock)
+    vault = Vault(make_keyring(path.with_suffix(".keys"), clock), clock)
     for account in (ACCOUNT, OTHER):
         async with directory.change(account) as change:
             await change.insert_account(

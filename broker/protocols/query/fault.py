@@ -3,22 +3,11 @@
 Source: botocore's STS model; recorded STS answers (REC-A).
 """
 
-from dataclasses import dataclass
-
 from broker.protocols.query.renderer import escape
 from broker.protocols.shapes.documents import dump
 
 FAULT_NAMESPACE = "http://webservices.amazon.com/AWSFault/2005-15-09"
 """Of errors that belong to no service, such as ``InvalidAction``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultModel:
-    """An error as a service model declares it."""
-
-    code: str
-    status: int
-    sender: bool
 
 
 def render_fault(

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Mapping
 
 from broker.protocols.query.call import QueryCall
-from broker.protocols.query.fault import FaultModel
 from broker.protocols.query.json_renderer import compile_json_renderer
 from broker.protocols.query.reader import Reader, compile_reader
 from broker.protocols.query.renderer import Renderer, compile_renderer
 from broker.protocols.shapes.constraints import Wording
 from broker.protocols.shapes.errors import InputReason, InputRejected
-from broker.protocols.shapes.model import ServiceModel, ShapeModel
+from broker.protocols.shapes.model import ServiceModel
 
 _NO_VERSION = "NO_VERSION_SPECIFIED"
 _SHOWN_CHARACTERS = 128
@@ -87,37 +86,6 @@ class Service:
         """A result in the form that the call wants."""
         renderer = (self.json_renderer if as_json else self.renderer)(operation)
         return renderer(result, request_id)
-
-    def is_unsigned(self, operation: str) -> bool:
-        """Whether clients send the operation without a signature."""
-        return self._model["operations"][operation].get("authtype") == "none"
-
-    def faults(self) -> dict[str, FaultModel]:
-        """Every error that the model declares, by the name of its shape."""
-        return {
-            name: _fault_model(name, shape)
-            for name, shape in self._model["shapes"].items()
-            if shape.get("exception")
-        }
-
-    def faults_of(self, operation: str) -> frozenset[str]:
-        """The wire codes that the model declares for an operation."""
-        shapes = self._model["shapes"]
-        return frozenset(
-            _fault_model(reference["shape"], shapes[reference["shape"]]).code
-            for reference in self._model["operations"][operation].get("errors", ())
-        )
-
-
-def _fault_model(name: str, shape: ShapeModel) -> FaultModel:
-    error = shape.get("error")
-    if error is None:
-        return FaultModel(code=name, status=_DEFAULT_STATUS, sender=True)
-    return FaultModel(
-        code=error.get("code", name),
-        status=error["httpStatusCode"],
-        sender=error.get("senderFault", False),
-    )
 
 
 def select_service(services: Iterable[Service], call: QueryCall) -> Service:

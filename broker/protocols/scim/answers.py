@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 from scim2_models import (
@@ -26,7 +26,6 @@ from broker.protocols.scim.requests import PAGE_MAX, Listing
 from broker.protocols.scim.resources import Group, User
 
 Answer = Mapping[str, Any]
-AnyResource = TypeVar("AnyResource", bound=Resource[Any])
 
 _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 _WHOLE = Listing()

@@ -279,11 +279,6 @@ class ProvisioningWrites(ProvisioningReads, Writes):
                 .values(not_before=to_micros(until))
             )
 
-    async def forget_provisioned_user(self, user: ProvisionedUser) -> None:
-        await self.delete_by(
-            PROVISIONED_USERS, account=user.account, user_id=user.user_id
-        )
-
     async def forget_departed_users(
         self, account: AccountId, provider_id: str, *, keep: int
     ) -> None:

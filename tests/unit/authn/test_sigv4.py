@@ -36,12 +36,12 @@ from broker.protocols.sigv4 import (
     derive_signing_key,
     parse_signed,
 )
-from broker.sessions.keyring import create_keyring
 from broker.sessions.record import SessionRecord
 from broker.sessions.resolve import Resolver
 from broker.sessions.seal import SessionSealer
 from broker.sessions.vault import Vault
 from broker.stores.errors import StoreUnavailableError
+from tests.support.iam import make_keyring
 from tests.support.sigv4 import KEY_ID, SECRET, edited, presign, sign
 
 ACCOUNT = AccountId("123456789012")
@@ -122,7 +122,7 @@ class World:
 
     def __init__(self, folder: Path, regions: frozenset[str] | None = None) -> None:
         self.directory = Directory()
-        self.keyring = create_keyring(folder / "keyring.json", SystemClock())
+        self.keyring = make_keyring(folder / "keyring.json", SystemClock())
         self.vault = Vault(self.keyring, SystemClock())
         self.sealer = SessionSealer(self.keyring)
         self.signing_keys = SigningKeys(max_keys=2)

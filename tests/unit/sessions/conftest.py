@@ -11,13 +11,14 @@ from broker.model.account import Account, AccountId
 from broker.model.entities import AccessKey, KeyStatus, Role, User
 from broker.model.session import Session, SessionKind
 from broker.sessions.issue import MintOrder, MintResult, SessionIssuer
-from broker.sessions.keyring import Keyring, create_keyring
+from broker.sessions.keyring import Keyring
 from broker.sessions.record import SessionIndex
 from broker.sessions.resolve import ResolvedSession, Resolver
 from broker.sessions.seal import SessionSealer
 from broker.storage import Stores, open_stores
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
+from tests.support.iam import make_keyring
 from tests.support.mints import mint_order
 from tests.support.tables import lay_tables_at
 
@@ -50,7 +51,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def keyring(tmp_path: Path, clock: FakeClock) -> Keyring:
-    return create_keyring(tmp_path / "keyring.json", clock)
+    return make_keyring(tmp_path / "keyring.json", clock)
 
 
 @pytest.fixture

