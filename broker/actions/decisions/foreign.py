@@ -23,6 +23,10 @@ ANY_TYPE = "aws"
 """The type given to a resource or a principal that is named by its ARN."""
 
 _PRINCIPAL = re.compile(r"(?:user|role)/[A-Za-z0-9_+=,.@-]{1,64}")
+_IDS = (
+    "An id takes the place of the pattern's only placeholder and has no /, :, * or ?,"
+    " which mean something in ARNs and policies. The id may be the whole ARN."
+)
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -78,14 +82,14 @@ def _told(
 
 
 def _resource(compiled: CompiledService, kind: str, name: str) -> str:
-    if kind == ANY_TYPE:
-        check_names_one(name)
-        return name
     if not kind:
         return name
-    found = compiled.find_resource(kind, name)
+    check_names_one(name)
+    found = name if kind == ANY_TYPE else compiled.find_resource(kind, name)
     if found is None:
-        raise ValidationError(f"{name[:200]} is no {kind[:64]} of {compiled.name}.")
+        raise ValidationError(
+            f"{name[:200]} is no {kind[:64]} of {compiled.name}. {_IDS}"
+        )
     return found
 
 

@@ -169,6 +169,25 @@ async def test_each_resource_of_a_batch_has_its_own_answer(face: Face) -> None:
     assert len(answer["evaluations"]) == len(got)
 
 
+async def test_an_id_that_could_name_another_resource_is_denied(face: Face) -> None:
+    for name, reason in (
+        *((one, "no /, :, * or ?") for one in ("a/b", "a:b", "*", "https://a.example")),
+        *((one, "has a wildcard") for one in ("a*", "a?")),
+    ):
+        answer = await face.ask("evaluation", evaluation("alice", "read", name))
+        assert answer["decision"] is False
+        error = answer["context"]["error"]
+        assert error["status"] == 400
+        assert reason in error["message"]
+    for kind in ("record", "aws"):
+        pattern = {"resource": {"type": kind, "id": f"{RECORD}*"}}
+        assert not await face.decide({**evaluation("alice", "read", ""), **pattern})
+    for name in ("a%2Fb", "a b", "ä", "a.b@c"):
+        assert await face.decide(evaluation("alice", "read", name)), name
+    for name in ("a/b", "a:b"):
+        assert await face.decide(evaluation("alice", "read", f"{RECORD}{name}")), name
+
+
 async def test_names_have_the_same_bounds_wherever_they_stand(face: Face) -> None:
     common = {
         "subject": {"type": "user", "id": "alice"},
