@@ -42,7 +42,7 @@ def run() -> Iterator[Row]:
 def _rows(storage: str, folder: Path) -> Iterator[Row]:
     with (
         serving("/idp") as issuer,
-        fake_sts(keeps_connections=True, operation=_OPERATION) as quick,
+        fake_sts(keeps_connections=True) as quick,
         fake_sts() as hung,
     ):
         reached = ",".join(f"127.0.0.1:{each.port}" for each in (issuer, quick, hung))
@@ -63,9 +63,6 @@ def _rows(storage: str, folder: Path) -> Iterator[Row]:
             _set(front, "quick", quick, "Reader")
             time.sleep(1.2)
             yield _overhead(front, quick, storage, own)
-
-
-_OPERATION = "AssumeRoleWithWebIdentity"
 
 
 def _set(front: Installation, name: str, there: FakeSts, role: str) -> None:

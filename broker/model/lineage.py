@@ -20,18 +20,15 @@ class Ancestor:
     """A session that another one was made from.
 
     ``mint_id`` is 128 random bits as text; empty for a session whose token is of
-    version 1, which is known by its access key id alone.
+    version 1, which is known by its access key id alone. ``account`` is the one that
+    it was a session of; an access key id does not tell, if an upstream issued it.
     """
 
+    account: AccountId
     mint_id: str
     access_key_id: str
     principal_id: str
     issued_at_ms: int
-
-    @property
-    def account(self) -> AccountId | None:
-        """The account that it was a session of."""
-        return find_account_of_key_id(self.access_key_id)
 
     @property
     def label(self) -> str:
@@ -161,7 +158,13 @@ def lineage_row(lineage: Lineage) -> list[object]:
         int(origin.mfa_shown),
         origin.named_ms,
         [
-            [one.mint_id, one.access_key_id, one.principal_id, one.issued_at_ms]
+            [
+                one.mint_id,
+                one.access_key_id,
+                one.principal_id,
+                one.issued_at_ms,
+                one.account,
+            ]
             for one in lineage.ancestors
         ],
         [[one.account, one.principal_id, one.first_ms] for one in lineage.folded],
@@ -199,15 +202,28 @@ def read_lineage(row: Sequence[Any]) -> Lineage:
             named_ms=whole[6],
             targets=tuple(whole[10]),
         ),
-        ancestors=tuple(
-            Ancestor(mint_id=mint, access_key_id=key, principal_id=who, issued_at_ms=at)
-            for mint, key, who, at in whole[7]
-        ),
+        ancestors=tuple(_read_ancestor(*one) for one in whole[7]),
         folded=tuple(
             FoldedAncestors(account=account, principal_id=who, first_ms=at)
             for account, who, at in whole[8]
         ),
         folded_until_ms=whole[9],
+    )
+
+
+def _read_ancestor(
+    mint_id: str, key: str, who: str, at_ms: int, account: AccountId | None = None
+) -> Ancestor:
+    # Earlier versions wrote no account; the broker had issued all those key ids.
+    account = account or find_account_of_key_id(key)
+    if account is None:
+        raise ValueError("an ancestor has no account")
+    return Ancestor(
+        account=account,
+        mint_id=mint_id,
+        access_key_id=key,
+        principal_id=who,
+        issued_at_ms=at_ms,
     )
 
 

@@ -148,7 +148,7 @@ def decode_session(raw: bytes, *, access_key_id: str, account: AccountId) -> Ses
         lineage=(
             read_lineage(row[19])
             if row[18]
-            else lineage_of_old_token(row[5], tuple(row[16] or ()), row[3])
+            else lineage_of_old_token(account, row[5], tuple(row[16] or ()), row[3])
         ),
     )
 

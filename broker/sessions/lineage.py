@@ -133,6 +133,7 @@ def descend(session: Session) -> Lineage:
     ancestors = (
         *lineage.ancestors,
         Ancestor(
+            account=session.account,
             mint_id=session.mint_id,
             access_key_id=session.access_key_id,
             principal_id=session.principal_id,
@@ -143,7 +144,7 @@ def descend(session: Session) -> Lineage:
     if len(ancestors) > KEPT + 1:
         first, gone, *rest = ancestors
         ancestors = (first, *rest)
-        folded = _fold(folded, gone, gone.account or session.account)
+        folded = _fold(folded, gone)
         until = max(until, gone.issued_at_ms)
     named_ms = origin.named_ms
     if session.source_identity is not None and not named_ms:
@@ -196,6 +197,7 @@ def trace(session: Session | SessionRecord) -> tuple[Trace, ...]:
     if not session.lineage.ancestors and origin.account in {None, session.account}:
         return (_trace_of_first(session, origin),)
     own = Ancestor(
+        account=session.account,
         mint_id=session.mint_id,
         access_key_id=session.access_key_id,
         principal_id=session.principal_id,
@@ -397,14 +399,14 @@ class _Part:
 
 
 def _fold(
-    folded: tuple[FoldedAncestors, ...], gone: Ancestor, account: AccountId
+    folded: tuple[FoldedAncestors, ...], gone: Ancestor
 ) -> tuple[FoldedAncestors, ...]:
     for number, one in enumerate(folded):
-        if one.account == account and one.principal_id == gone.principal_id:
+        if one.account == gone.account and one.principal_id == gone.principal_id:
             earlier = replace(one, first_ms=min(one.first_ms, gone.issued_at_ms))
             return (*folded[:number], earlier, *folded[number + 1 :])
     new = FoldedAncestors(
-        account=account,
+        account=gone.account,
         principal_id=gone.principal_id,
         first_ms=gone.issued_at_ms,
     )
@@ -412,7 +414,10 @@ def _fold(
 
 
 def lineage_of_old_token(
-    parent_key_id: str, narrowed_from: tuple[str, ...], issued_at_ms: int
+    account: AccountId,
+    parent_key_id: str,
+    narrowed_from: tuple[str, ...],
+    issued_at_ms: int,
 ) -> Lineage:
     """What a token of version 1 knew: the key it was made with, and what it narrowed."""
     keys = dict.fromkeys((*narrowed_from, parent_key_id))
@@ -426,6 +431,7 @@ def lineage_of_old_token(
         ),
         ancestors=tuple(
             Ancestor(
+                account=find_account_of_key_id(key) or account,
                 mint_id="",
                 access_key_id=key,
                 principal_id="",

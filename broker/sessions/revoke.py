@@ -28,6 +28,7 @@ async def revoke_session(
 ) -> None:
     """End a session, which may have expired, and all that was made from it."""
     session = Ancestor(
+        account=record.account,
         mint_id=record.mint_id,
         access_key_id=record.access_key_id,
         principal_id=record.principal_id,

@@ -1,28 +1,43 @@
-"""Other doors than STS to a role with an upstream, by AWS's own clients."""
+"""Every way to a role with an upstream, by AWS's own clients.
+
+The upstream answers as AWS does, so its access key IDs carry an account: one that is
+not here.
+"""
 
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.scenarios.installation import Installation
+from tests.scenarios.installation import ADMIN, READER, Installation, policy
+from tests.scenarios.test_oidc_signin import begin_device, client_of, unsigned
 from tests.scenarios.test_portal import Browser
 from tests.scenarios.test_roles_anywhere import World as Machines
 from tests.scenarios.test_roles_anywhere import credentials_of, refusal_of
-from tests.support.broker import ACCOUNT, REGION, running_broker
+from tests.support.broker import ACCOUNT, REGION, Key
+from tests.support.identity_providers import Browser as Browsing
+from tests.support.identity_providers import browsing
 from tests.support.machine_agent import add_profile, broker_client, joined, until
 from tests.support.oidc_issuer import serving
+from tests.support.portal import DEVICE_CODE
 from tests.support.sso_login import Home
-from tests.support.upstream import ROLE, FakeSts, fake_sts
+from tests.support.storage import STORAGES, broker_on
+from tests.support.upstream import ROLE, TOKEN, FakeSts, fake_sts, key_id
 
 DENIED = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+ROLES = {"Reader": ROLE, "Machine": ROLE, "web": ROLE}
+TOKENS = f"arn:aws:iam::{ACCOUNT}:role/Tokens"
+START = f"/portal/{ACCOUNT}"
 
 
 @dataclass
@@ -30,33 +45,218 @@ class World:
     front: Installation
     there: FakeSts
     machines: Machines
+    user: Key
+    """Of a user who may assume every role."""
+
+    def upstream(self, name: str, method: str, roles: dict[str, str]) -> None:
+        file = self.front.broker.folder / f"{name}.json"
+        definition = {
+            "Endpoint": self.there.url,
+            "Method": method,
+            "Roles": roles,
+            "SignIn": f"{self.there.url}/federation",
+            "Console": f"{self.there.url}/console/",
+        }
+        file.write_text(json.dumps(definition))
+        named = ("upstreams", "set", name, "--account", ACCOUNT)
+        command = self.front.broker.command
+        command(*named, str(file))
+        command(*named, "--access-key-id", "AKIAIOSFODNN7EXAMPLE", stdin="secret\n")
+
+    def assume(self, key: Key, role: str = READER) -> str:
+        """The access key ID of a role's session, assumed with a key."""
+        answer = self.front.broker.client("sts", key).assume_role(
+            RoleArn=role, RoleSessionName="alice"
+        )
+        found: str = answer["Credentials"]["AccessKeyId"]
+        return found
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def trust_accounts(iam: Any, *names: str) -> None:
+    """Have roles trust the principals of their account, too."""
+    for name in names:
+        text = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"AWS": ACCOUNT},
+            "Action": "sts:AssumeRole",
+        }
+        text["Statement"].append(statement)
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(text))
+
+
+@pytest.fixture(scope="module", params=STORAGES)
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
     with ExitStack() as stack:
         issuer = stack.enter_context(serving("/idp"))
         there = stack.enter_context(fake_sts())
         broker = stack.enter_context(
-            running_broker(
+            broker_on(
+                request.param,
                 tmp_path_factory.mktemp("broker"),
+                workers=1 if request.param == "embedded" else 2,
                 internal_issuers=f"127.0.0.1:{issuer.port},127.0.0.1:{there.port}",
             )
         )
         front = Installation(broker, issuer)
-        machines = Machines(broker, front.root, front.iam)
-        file = broker.folder / "upstream.json"
-        definition = {
-            "Endpoint": there.url,
-            "Method": "AssumeRole",
-            "Roles": {"Reader": ROLE, "Machine": ROLE, "web": ROLE},
-        }
-        file.write_text(json.dumps(definition))
-        named = ("upstreams", "set", "aws", "--account", ACCOUNT)
-        broker.command(*named, str(file))
-        broker.command(*named, "--access-key-id", "AKIAEXAMPLE", stdin="secret\n")
-        time.sleep(1.2)  # until the worker knows
-        yield World(front, there, machines)
+        iam = front.iam
+        trusted = iam.get_role(RoleName="Admin")["Role"]["AssumeRolePolicyDocument"]
+        iam.create_role(RoleName="Tokens", AssumeRolePolicyDocument=json.dumps(trusted))
+        trust_accounts(iam, "Admin", "Reader", "Tokens")
+        iam.create_user(UserName="alice")
+        iam.put_user_policy(
+            UserName="alice", PolicyName="assume", PolicyDocument=policy("sts:*")
+        )
+        key = iam.create_access_key(UserName="alice")["AccessKey"]
+        made = World(
+            front,
+            there,
+            Machines(broker, front.root, iam),
+            Key(key["AccessKeyId"], key["SecretAccessKey"]),
+        )
+        made.upstream("aws", "AssumeRole", ROLES)
+        made.upstream("tokens", "FederationToken", {"Tokens": ""})
+        time.sleep(1.2)  # until every worker knows
+        yield made
+
+
+def by_chain(world: World) -> str:
+    admin = world.front.saml(world.front.assertion(ADMIN), RoleArn=ADMIN)
+    return world.assume(Key.of(admin["Credentials"]))
+
+
+def by_long_chain(world: World) -> str:
+    admin = world.front.saml(world.front.assertion(ADMIN), RoleArn=ADMIN)
+    key = Key.of(admin["Credentials"])
+    for _ in range(3):
+        sts = world.front.broker.client("sts", key)
+        key = Key.of(
+            sts.assume_role(RoleArn=ADMIN, RoleSessionName="alice")["Credentials"]
+        )
+    return world.assume(key)
+
+
+def by_session_token(world: World) -> str:
+    sts = world.front.broker.client("sts", world.user)
+    return world.assume(Key.of(sts.get_session_token()["Credentials"]))
+
+
+def by_federation_token(world: World) -> str:
+    """The upstream's; those made here may assume no role."""
+    sts = world.front.broker.client("sts", world.user)
+    return world.assume(Key.of(sts.get_session_token()["Credentials"]), TOKENS)
+
+
+def by_portal(world: World) -> str:
+    """What ``aws sso login`` and the SDKs do."""
+    url = world.front.broker.url
+    device, oidc = begin_device(url)
+    browser = Browser(world.front)
+    with browser.http:
+        browser.sign_in()
+        browser.allow(device["verificationUriComplete"])
+    token = oidc.create_token(
+        grantType=DEVICE_CODE, deviceCode=device["deviceCode"], **client_of(device)
+    )["accessToken"]
+    answer = unsigned("sso", f"{url}/sso").get_role_credentials(
+        roleName="Reader", accountId=ACCOUNT, accessToken=token
+    )
+    found: str = answer["roleCredentials"]["accessKeyId"]
+    return found
+
+
+def role_page(world: World, browser: Browsing) -> Any:
+    """The portal's page of the role, of a person who signed in."""
+    browser.post(
+        world.front.acs, SAMLResponse=world.front.assertion(), RelayState=START
+    )
+    place = f"{world.front.broker.url}{START}"
+    return browser.get(f"{place}/role?role={READER}")
+
+
+def by_show_credentials(world: World) -> str:
+    with browsing() as browser:
+        page = role_page(world, browser)
+        shown = browser.submit(page, f"{START}/credentials").text
+    (found,) = set(re.findall(r"ASIA[A-Z2-7]{16}", shown))
+    return str(found)
+
+
+def by_open_console(world: World) -> str:
+    with browsing() as browser:
+        page = role_page(world, browser)
+        shown = browser.submit(page, f"{START}/console").text
+    return console_key(world, shown)
+
+
+def by_switching_roles(world: World) -> str:
+    front = world.front
+    with browsing() as browser:
+        browser.post(front.acs, SAMLResponse=front.assertion(ADMIN))
+        page = browser.get(f"{front.broker.url}/console/switch")
+        shown = browser.submit(page, "/console/switch", role=READER).text
+    return console_key(world, shown)
+
+
+def console_key(world: World, shown: str) -> str:
+    """Whose sign-in token the page's link to the upstream's console has."""
+    links = re.findall(r'id="upstream_console" class="[^"]*" href="([^"]*)"', shown)
+    assert links, shown
+    assert unescape(links[0]).startswith(f"{world.there.url}/federation?Action=login&")
+    found: str = json.loads(world.there.form["Session"])["sessionId"]
+    return found
+
+
+def by_certificate(world: World) -> str:
+    machines = world.machines
+    leaf = machines.intermediate.issue("web-1")
+    entry = credentials_of(machines.ask(leaf, machines.intermediate))
+    assert entry["assumedRoleUser"]["arn"].startswith(
+        "arn:aws:sts::999988887777:assumed-role/ReadOnly/"
+    )
+    found: str = entry["credentials"]["accessKeyId"]
+    return found
+
+
+def by_machine(world: World) -> str:
+    """Its own sessions last six hours; AWS's roles, an hour unless they say otherwise."""
+    broker, front = world.front.broker, world.front
+    add_profile(front.iam, "web")
+    agent = joined(broker.folder / "agent", broker, broker_client(broker, front.root))
+    agent.start()
+    try:
+        path = "/latest/meta-data/iam/security-credentials/web"
+        until(lambda: agent.get(path)[0] == 200)
+        found: str = json.loads(agent.get(path)[1])["AccessKeyId"]
+    finally:
+        agent.stop()
+    assert world.there.form["DurationSeconds"] == "3600"
+    return found
+
+
+WAYS: dict[str, Callable[[World], str]] = {
+    "chain": by_chain,
+    "chain of four": by_long_chain,
+    "session token": by_session_token,
+    "federation token": by_federation_token,
+    "portal": by_portal,
+    "show credentials": by_show_credentials,
+    "open console": by_open_console,
+    "switch role": by_switching_roles,
+    "machine": by_machine,
+    "certificate": by_certificate,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_leads_to_the_upstreams_credentials(world: World, way: str) -> None:
+    asked = world.there.asked
+    found = WAYS[way](world)
+    assert found == key_id(asked + 1)
+    shown = json.loads(world.front.broker.command("sessions", "show", found))
+    assert (shown["state"], shown["account"]) == ("live", ACCOUNT)
 
 
 def test_sso_login_gives_the_upstreams_credentials(
@@ -69,8 +269,8 @@ def test_sso_login_gives_the_upstreams_credentials(
     asked = world.there.asked
     said = home.aws("configure", "export-credentials")
     found = json.loads(said)
-    assert found["AccessKeyId"] == f"ASIAUPSTREAM{asked + 1:08}"
-    assert found["SessionToken"] == "token"  # the upstream's
+    assert found["AccessKeyId"] == key_id(asked + 1)
+    assert found["SessionToken"] == TOKEN
     assert found["Expiration"]
 
 
@@ -102,16 +302,6 @@ def test_an_upstreams_refusal_is_named_to_terminals(
     assert refused.value.response["Error"]["Code"] == "UpstreamRefused"
 
 
-def test_a_certificate_gives_the_upstreams_credentials(world: World) -> None:
-    machines, asked = world.machines, world.there.asked
-    leaf = machines.intermediate.issue("web-1")
-    entry = credentials_of(machines.ask(leaf, machines.intermediate))
-    assert entry["credentials"]["accessKeyId"] == f"ASIAUPSTREAM{asked + 1:08}"
-    assert entry["assumedRoleUser"]["arn"].startswith(
-        "arn:aws:sts::999988887777:assumed-role/ReadOnly/"
-    )
-
-
 def test_an_upstreams_refusal_is_named_to_machines(world: World) -> None:
     machines, leaf = world.machines, world.machines.intermediate.issue("web-2")
     world.there.status, world.there.body = 403, DENIED
@@ -122,24 +312,6 @@ def test_an_upstreams_refusal_is_named_to_machines(world: World) -> None:
     _, code, message = refusal_of(answer)
     assert code == "UpstreamRefused"
     assert "AccessDenied" in message
-
-
-def test_an_instance_gets_the_upstreams_credentials(
-    world: World, tmp_path: Path
-) -> None:
-    """Its own last six hours; AWS's roles, an hour unless they say otherwise."""
-    broker, front = world.front.broker, world.front
-    add_profile(front.iam, "web")
-    agent = joined(tmp_path / "agent", broker, broker_client(broker, front.root))
-    agent.start()
-    try:
-        path = "/latest/meta-data/iam/security-credentials/web"
-        until(lambda: agent.get(path)[0] == 200)
-        found = json.loads(agent.get(path)[1])
-    finally:
-        agent.stop()
-    assert found["AccessKeyId"].startswith("ASIAUPSTREAM")
-    assert world.there.form["DurationSeconds"] == "3600"
 
 
 def test_a_session_ends_when_the_upstreams_does(world: World) -> None:

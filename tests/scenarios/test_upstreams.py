@@ -21,7 +21,7 @@ from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.oidc_issuer import serving
 from tests.support.older_cache import Snapshot
 from tests.support.servers import find_free_port
-from tests.support.upstream import FakeSts, fake_sts, granted
+from tests.support.upstream import FakeSts, fake_sts, granted, key_id
 
 UPSTREAM_ACCOUNT = "999988887777"
 UPSTREAM_ROLE = f"arn:aws:iam::{UPSTREAM_ACCOUNT}:role/ReadOnly"
@@ -554,7 +554,7 @@ def test_an_upstream_that_changes_meanwhile_opens_no_console(
 def test_a_key_id_in_use_is_not_taken_from_another(world: World) -> None:
     first = world.front.web_identity()["Credentials"]["AccessKeyId"]
     body = granted(operation="AssumeRoleWithWebIdentity").replace(
-        b"ASIAUPSTREAM00000001", first.encode()
+        key_id(1).encode(), first.encode()
     )
     with (
         fake_sts(world.spare, body=body),

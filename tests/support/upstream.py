@@ -10,27 +10,46 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
+from broker.model.account import AccountId, format_access_key_id
 from tests.support.servers import find_free_port
 
 _NAME = "{RoleSessionName}"
-ROLE = "arn:aws:iam::999988887777:role/ReadOnly"
+_USER = "{Name}"
+AWS_ACCOUNT = "999988887777"
+ROLE = f"arn:aws:iam::{AWS_ACCOUNT}:role/ReadOnly"
+TOKEN = "IQoJb3JpZ2luX2VjEJr//////////wEaCWV1LXdlc3QtMSJHMEUCIQDEXAMPLE" + "q7A8" * 80
+
+
+def key_id(number: int, account: str = AWS_ACCOUNT) -> str:
+    """The access key ID of AWS's form with this number: it carries an account."""
+    return format_access_key_id("ASIA", AccountId(account), number)
 
 
 def granted(number: int = 1, operation: str = "AssumeRole") -> bytes:
-    """What an operation answers, with keys of this number.
+    """AWS's answer to an operation, with keys of this number.
 
-    `fake_sts` puts the session's name in.
+    `fake_sts` puts the names in that it is asked for.
     """
     ends = datetime.now(UTC) + timedelta(hours=1)
+    user = (
+        f"<FederatedUser><FederatedUserId>{AWS_ACCOUNT}:{_USER}</FederatedUserId>"
+        f"<Arn>arn:aws:sts::{AWS_ACCOUNT}:federated-user/{_USER}</Arn></FederatedUser>"
+        if operation == "GetFederationToken"
+        else "<AssumedRoleUser>"
+        f"<AssumedRoleId>AROAEXAMPLEREADONLY00:{_NAME}</AssumedRoleId>"
+        f"<Arn>arn:aws:sts::{AWS_ACCOUNT}:assumed-role/ReadOnly/{_NAME}</Arn>"
+        "</AssumedRoleUser>"
+    )
     return (
         f'<{operation}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
-        f"<{operation}Result><Credentials>"
-        f"<AccessKeyId>ASIAUPSTREAM{number:08}</AccessKeyId>"
-        "<SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>"
+        f"<{operation}Result>{user}<Credentials>"
+        f"<AccessKeyId>{key_id(number)}</AccessKeyId>"
+        "<SecretAccessKey>wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY</SecretAccessKey>"
+        f"<SessionToken>{TOKEN}</SessionToken>"
         f"<Expiration>{ends:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials>"
-        f"<AssumedRoleUser><AssumedRoleId>AROAUPSTREAM:{number}</AssumedRoleId>"
-        f"<Arn>arn:aws:sts::999988887777:assumed-role/ReadOnly/{_NAME}</Arn>"
-        f"</AssumedRoleUser></{operation}Result></{operation}Response>"
+        f"</{operation}Result><ResponseMetadata>"
+        "<RequestId>c6104cbe-af31-11e0-8154-cbc7ccf896c7</RequestId>"
+        f"</ResponseMetadata></{operation}Response>"
     ).encode()
 
 
@@ -71,7 +90,6 @@ def fake_sts(
     status: int | None = 200,
     body: bytes | None = None,
     *,
-    operation: str = "AssumeRole",
     keeps_connections: bool = False,
 ) -> Iterator[FakeSts]:
     """A server that answers every request alike."""
@@ -95,10 +113,21 @@ def fake_sts(
             if there.status is None:
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
-            content = granted(number, operation) if there.body is None else there.body
-            name = there.form.get("RoleSessionName", "")
-            content = content.replace(_NAME.encode(), name.encode())
+            asked = there.form["Action"]
+            if there.body is not None:
+                content = there.body
+            elif asked == "getSigninToken":
+                content = (
+                    b'{"SigninToken":"' + 40 * b"VCQgs5qZZt3Q6fn8Tr5EXAMPLE" + b'"}'
+                )
+            else:
+                content = granted(number, asked)
+            for place in (_NAME, _USER):
+                name = there.form.get(place.strip("{}"), "")
+                content = content.replace(place.encode(), name.encode())
             self.send_response(there.status)
+            self.send_header("x-amzn-RequestId", "c6104cbe-af31-11e0-8154-cbc7ccf896c7")
+            self.send_header("content-type", "text/xml")
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

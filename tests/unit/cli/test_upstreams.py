@@ -14,7 +14,7 @@ from broker.errors import InvalidInput, NoSuchEntity
 from broker.model.account import AccountId
 from broker.services import open_services
 from broker.settings import load_settings
-from tests.support.upstream import fake_sts
+from tests.support.upstream import fake_sts, key_id
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 AWS = "arn:aws:iam::999988887777:role"
@@ -70,7 +70,7 @@ def test_a_test_says_what_failed_and_what_to_do(
         monkeypatch.setenv("BROKER_INTERNAL_ISSUERS", f"127.0.0.1:{there.port}")
         upstream("aws", "ReadOnly", Method="AssumeRole", Endpoint=there.url)
         cli("upstreams", "set", "aws", *HERE, "--access-key-id", "AKIA", stdin="s\n")
-        assert json.loads(cli(*tries))["AccessKeyId"] == "ASIAUPSTREAM00000001"
+        assert json.loads(cli(*tries))["AccessKeyId"] == key_id(1)
         there.status, there.minutes_ahead = 403, 10
         there.body = (
             b"<ErrorResponse><Error><Code>InvalidClientTokenId</Code>"

@@ -30,7 +30,11 @@ ROLE = Role(
 def session(ends_by: int | None = None, made_from: str = "") -> UpstreamSession:
     """A session of the role, made from one of this principal."""
     ancestor = Ancestor(
-        mint_id="m", access_key_id="ASIA1", principal_id=made_from, issued_at_ms=1
+        account=ACCOUNT,
+        mint_id="m",
+        access_key_id="ASIA1",
+        principal_id=made_from,
+        issued_at_ms=1,
     )
     record = SessionRecord(
         access_key_id="ASIATHERE",

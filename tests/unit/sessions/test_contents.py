@@ -4,7 +4,13 @@ import pytest
 
 from broker.errors import PackedPolicyTooLarge
 from broker.model.account import AccountId
-from broker.model.lineage import Ancestor, FoldedAncestors, Lineage, Origin
+from broker.model.lineage import (
+    Ancestor,
+    FoldedAncestors,
+    Lineage,
+    Origin,
+    read_lineage,
+)
 from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.sessions.contents import decode_session, encode_session
 
@@ -43,6 +49,7 @@ def full(session: Session) -> Session:
             ),
             ancestors=(
                 Ancestor(
+                    account=AccountId("210987654321"),
                     mint_id="BBBBBBBBBBBBBBBBBBBBBB",
                     access_key_id="ASIARZPUZDIKAAAACAQE",
                     principal_id="AROAABCDEFGHIJKLMNOPQ",
@@ -72,6 +79,17 @@ def test_every_member_of_a_session_is_carried(session: Session, name: str) -> No
     given = getattr(whole, name)
     assert given, "give the full session a value for the new member"
     assert getattr(round_trip(whole), name) == given
+
+
+def test_ancestors_of_earlier_versions_have_the_account_of_their_key_id() -> None:
+    ancestor = ["mint", "ASIARZPUZDIKAAAACAQE", "AROAABCDEFGHIJKLMNOPQ", 1]
+    row = [0, 0, 0, 0, 0, 0, 0, [ancestor]]
+    assert read_lineage(row).ancestors[0].account == "123456789012"
+    ancestor.append("210987654321")
+    assert read_lineage(row).ancestors[0].account == "210987654321"
+    ancestor[1], ancestor[4] = "A" * 20, 0
+    with pytest.raises(ValueError, match="no account"):
+        read_lineage(row)
 
 
 @pytest.mark.parametrize("kind", list(SessionKind))

@@ -23,6 +23,7 @@ def record(name: str, *ancestors: str, at: int = 0, mint: bool = True) -> Sessio
             origin=Origin(),
             ancestors=tuple(
                 Ancestor(
+                    account=AccountId("1" * 12),
                     mint_id=f"mint-{one}" if mint else "",
                     access_key_id=f"ASIA{one}",
                     principal_id=one,
