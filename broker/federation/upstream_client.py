@@ -5,7 +5,8 @@ of its own, so that a slow one holds up nobody else. Nothing is tried again once
 sent: a second request might mint a second time.
 
 On a connection that is kept, a confused server or proxy can answer one request with what
-belongs to another. Only answers that say whose they are come by one.
+belongs to another. An answer counts only if it names the role and the session that were
+asked for.
 
 Source: AWS STS API reference; IAM User Guide, "Enable custom identity broker access to
 the AWS console".
@@ -21,6 +22,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
+from xml.parsers.expat import ParserCreate
 
 import httpx2
 
@@ -96,7 +98,7 @@ class UpstreamCredentials:
     secret_access_key: Secret
     session_token: Secret
     expiration: datetime
-    arn: str = ""
+    arn: str
     user_id: str = ""
     packed_policy_size: int = 0
     seconds_ahead: float = 0
@@ -143,9 +145,9 @@ class UpstreamClient:
             account, endpoint, asked, ("sts", region), keys, keeps=True
         )
         found = _read(parameters["Action"], answer)
-        name = parameters.get("RoleSessionName") or parameters.get("Name", "")
-        if found.arn and not found.arn.endswith(f"/{name}"):
-            raise UpstreamUnclearError(f"it gave credentials of {found.arn:.300}")
+        if not _is_asked_for(found.arn, parameters):
+            whose = f"{found.arn:.300}" or "a session that it does not name"
+            raise UpstreamUnclearError(f"it gave credentials of {whose}")
         return found
 
     async def deny_older(
@@ -381,6 +383,7 @@ def _parse(answer: httpx2.Response, operation: str = "") -> dict[str, Any]:
         "body": answer.content,
     }
     try:
+        _refuse_doctype(answer.content)
         found: dict[str, Any] = parser.parse(parts, shape)
     except Exception as error:  # each fault has an error of its own
         raise UpstreamUnclearError(
@@ -396,6 +399,29 @@ def _parse(answer: httpx2.Response, operation: str = "") -> dict[str, Any]:
             raise UpstreamUnclearError(f"it answered {answer.status_code} {code}")
         raise UpstreamRefusedError(code, f"{message}{_skew(answer)}")
     return found
+
+
+def _refuse_doctype(content: bytes) -> None:
+    """Refuse entities, in whatever encoding; the reader of answers would expand them."""
+
+    def refuse(*_declared: object) -> None:
+        raise ValueError("the answer has a DOCTYPE")
+
+    reader = ParserCreate()
+    reader.StartDoctypeDeclHandler = refuse
+    reader.Parse(content, True)  # noqa: FBT003  # it has no keyword
+
+
+def _is_asked_for(arn: str, asked: Mapping[str, str]) -> bool:
+    """Whether a session's ARN is that of the role and the name that were asked for."""
+    if "RoleArn" not in asked:
+        return arn.endswith(f":federated-user/{asked['Name']}")
+    head, _, role = asked["RoleArn"].partition(":role/")
+    head = f"{head.replace(':iam:', ':sts:', 1)}:assumed-role/"
+    there, _, name = arn.rpartition("/")
+    # AWS leaves the role's path out, Ceph does not. Names of roles have no case.
+    roles = {f"{head}{role}".lower(), f"{head}{role.rpartition('/')[2]}".lower()}
+    return name == asked["RoleSessionName"] and there.lower() in roles
 
 
 def _fault(found: Mapping[str, Any]) -> tuple[str, str]:

@@ -195,6 +195,42 @@ ANSWERS: dict[str, tuple[bytes, type[Exception]]] = {
         ),
         Unclear,
     ),
+    **{
+        f"a DOCTYPE in {encoding}": (
+            whole(
+                (
+                    f"<?xml version='1.0' encoding='{encoding}'?>"
+                    + granted(
+                        doctype="<!DOCTYPE a [<!ENTITY x 'ASIAOTHER'>]>", key_id="&x;"
+                    )
+                ).encode(encoding)
+            ),
+            Unclear,
+        )
+        for encoding in ("utf-8", "utf-16", "iso-8859-1")
+    },
+    "a DOCTYPE without entities": (whole(granted(doctype="<!DOCTYPE a>")), Unclear),
+    **{
+        f"credentials of {whose}": (
+            whole(
+                granted(user=f"<AssumedRoleUser><Arn>{whose}</Arn></AssumedRoleUser>")
+            ),
+            Unclear,
+        )
+        for whose in (
+            "",
+            "t",
+            "/ReadOnly/t",
+            "arn:aws:sts::999988887777:assumed-role/ReadOnly/another",
+            "arn:aws:sts::999988887777:assumed-role/ReadOnly/T",
+            "arn:aws:sts::999988887777:assumed-role/Admin/t",
+            "arn:aws:sts::999988887777:assumed-role/other/ReadOnly/t",
+            "arn:aws:sts::666655554444:assumed-role/ReadOnly/t",
+            "arn:aws:sts::999988887777:federated-user/t",
+            "arn:aws:iam::999988887777:role/ReadOnly/t",
+        )
+    },
+    "credentials of nobody": (whole(granted(user="")), Unclear),
     "no characters": (whole(b"\xff\xfe\x00"), Unclear),
     "too much beside credentials": (
         whole(
@@ -311,11 +347,18 @@ def says_twice(first: bytes, second: bytes) -> Serve:
     return serve
 
 
-async def test_nobody_gets_an_answer_that_was_for_another() -> None:
+@pytest.mark.parametrize(
+    "another",
+    [
+        granted(user=""),
+        granted().replace("/ReadOnly/t<", "/ReadOnly/another<"),
+        granted().replace("/ReadOnly/t<", "/Admin/t<"),
+    ],
+    ids=["of nobody", "of another session", "of another role"],
+)
+async def test_nobody_gets_an_answer_that_was_for_another(another: str) -> None:
     """A connection that is kept may hold one more, of a confused server or proxy."""
-    mine = whole(granted())
-    another = whole(granted().replace("/ReadOnly/t<", "/ReadOnly/another<"))
-    async with serving(says_twice(mine, another)) as there:
+    async with serving(says_twice(whole(granted()), whole(another))) as there:
         upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
 
         def ask_for(name: str) -> Awaitable[UpstreamCredentials]:
@@ -328,9 +371,12 @@ async def test_nobody_gets_an_answer_that_was_for_another() -> None:
             )
 
         assert (await ask_for("t")).access_key_id
-        with pytest.raises(Unclear, match=r"it gave credentials of .*/another"):
+        with pytest.raises(Unclear, match="it gave credentials of"):
             await ask_for("t")
         await upstream.close()
+
+
+async def test_only_answers_that_name_their_session_come_by_a_kept_connection() -> None:
     token = whole('{"SigninToken": "mine"}')
     async with serving(says_twice(token, token.replace(b"mine", b"else"))) as there:
         upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
@@ -354,6 +400,34 @@ async def test_nobody_gets_an_answer_that_was_for_another() -> None:
             )
         assert there.asked == 2
         await upstream.close()
+
+
+@pytest.mark.parametrize(
+    ("role", "arn"),
+    [
+        ("arn:aws:iam::1:role/ReadOnly", "arn:aws:sts::1:assumed-role/ReadOnly/t"),
+        ("arn:aws:iam::1:role/a/b/Read", "arn:aws:sts::1:assumed-role/Read/t"),
+        ("arn:aws-cn:iam::1:role/Read", "arn:aws-cn:sts::1:assumed-role/Read/t"),
+        ("arn:aws:iam::1:role/read", "arn:aws:sts::1:assumed-role/Read/t"),
+        # radosgw keeps the path, and has no accounts by default
+        ("arn:aws:iam:::role/a/Read", "arn:aws:sts:::assumed-role/a/Read/t"),
+        # SeaweedFS
+        ("arn:aws:iam::role/Read", "arn:aws:sts::assumed-role/Read/t"),
+    ],
+)
+async def test_the_session_of_a_role_is_known_by_its_arn(role: str, arn: str) -> None:
+    user = f"<AssumedRoleUser><Arn>{arn}</Arn></AssumedRoleUser>"
+    async with serving(says(whole(granted(user=user)))) as there:
+        upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
+        found = await upstream.assume(
+            AccountId(ACCOUNT),
+            f"http://127.0.0.1:{there.port}",
+            {**PARAMETERS, "RoleArn": role},
+            region="eu-west-1",
+            keys=None,
+        )
+        await upstream.close()
+    assert found.arn == arn
 
 
 async def test_credentials_are_read_from_aws_form() -> None:

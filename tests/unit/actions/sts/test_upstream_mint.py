@@ -78,6 +78,7 @@ class World:
             secret_access_key=Secret("secret"),
             session_token=Secret("token"),
             expiration=NOW,
+            arn="arn:aws:sts::999988887777:assumed-role/ReadOnly/t",
             seconds_ahead=self.seconds_ahead,
         )
 
