@@ -23,6 +23,7 @@ class AuditEntry:
     call's own effect (a mint, a change); the writer leaves such an entry alone.
     ``is_counted`` is for calls of a data plane: where nothing failed there is no record,
     and failures are recorded up to a rate, for any caller.
+    ``session`` is what else minted for a call that failed, as far as it is known.
     ``is_proof_refused`` tells a refused proof whose caller an earlier step proved.
     """
 
@@ -43,6 +44,7 @@ class AuditEntry:
     reason: str = ""
     error_code: str = ""
     detail: str = ""
+    session: Mapping[str, object] | None = None
     committed: bool = False
     is_counted: bool = False
     is_proof_refused: bool = False
@@ -93,7 +95,7 @@ class AuditEntry:
             reason=self.reason[:_LONGEST_TEXT],
             error_code=self.error_code,
             detail=self.detail[:_LONGEST_TEXT],
-            session=session,
+            session=session or self.session,
         )
 
 

@@ -116,6 +116,8 @@ def _response(record: AuditRecord) -> dict[str, object] | None:
     session = record.session
     if session is None or session.get("kind") == SessionKind.PORTAL.value:
         return None
+    if record.error_code:
+        return None  # an upstream's, which the caller did not get
     return {
         "credentials": {
             "accessKeyId": session["access_key_id"],

@@ -17,6 +17,7 @@ from broker.errors import (
     InternalFailure,
     ProofError,
     ServiceUnavailable,
+    UpstreamOutcomeUnknown,
     with_advice,
 )
 from broker.model.audit import Outcome
@@ -137,8 +138,14 @@ class OpenedEntry:
             _fail(self._entry, InternalFailure(detail=type(error).__name__))
         elif error is not None:
             return
-        if not self._entry.committed:
+        if self._entry.committed:
+            return
+        try:
             await self._append(self._entry)
+        except ServiceUnavailable:
+            # Only this one must not be sent again: what it was proved with is used up.
+            if not isinstance(error, UpstreamOutcomeUnknown):
+                raise
 
 
 def _fail(entry: AuditEntry, error: BrokerError) -> None:

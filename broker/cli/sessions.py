@@ -8,7 +8,6 @@ import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,7 +28,7 @@ from broker.model.account import (
     parse_account_id,
 )
 from broker.model.audit import AuditFilter, AuditRecord
-from broker.model.page import PageRequest, read_pages
+from broker.model.page import PageRequest
 from broker.model.upstream import UpstreamOrigin
 from broker.sessions.lineage import (
     LineageSnapshot,
@@ -215,9 +214,9 @@ def revoke(
     """
     if bool(target) == bool(provider):
         raise typer.BadParameter("pass either TARGET or --provider")
-    one = target.startswith(TEMPORARY_KEY_PREFIX)
-    # The key ids that upstreams give do not say whose they are.
-    account = None if one else _account_of(provider or target)
+    # The key ids that upstreams issue have any form, and do not say whose they are.
+    is_key = bool(target) and ":" not in target and not target.isdecimal()
+    account = None if is_key else _account_of(provider or target)
     about = {"SourceIdentity": source_identity, "Issuer": issuer, "Subject": subject}
     if any(about.values()) and target != account:
         raise typer.BadParameter(
@@ -233,7 +232,8 @@ def revoke(
     ) -> tuple[AccountId, UpstreamOrigin | None, tuple[UpstreamRole, ...], datetime]:
         directory = installation.stores.directory
         now = installation.clock.now()
-        found = await _find_session(installation, target) if one else None
+        found = await _find_session(installation, target) if is_key else None
+        one = found is not None or target.startswith(TEMPORARY_KEY_PREFIX)
         owner = account or (found[0].account if found else _account_of(target))
         before = mark
         if not (one or subject or mark):
@@ -327,13 +327,12 @@ async def _find_session(
     installation: "Installation", key: str
 ) -> tuple[SessionRecord, AuditRecord | None] | None:
     """Find a session by its audit record, or else in the cache."""
-    filters = AuditFilter(access_key_id=key)
-    search = partial(installation.stores.ledger.search, filters)
-    async for page in read_pages(search, _PAGE):
-        for minted in page:
-            session = minted.session
-            if session is not None and session.get("access_key_id") == key:
-                return read_audited(session), minted
+    filters = AuditFilter(minted_key_id=key)
+    page = await installation.stores.ledger.search(filters, PageRequest())
+    # Sessions before those of an upstream that nobody got.
+    for minted in sorted(page.items, key=lambda one: bool(one.error_code)):
+        if minted.session is not None:
+            return read_audited(minted.session), minted
     try:
         record = await installation.stores.cache.find_session(key)
     except StoreUnavailableError:

@@ -184,7 +184,8 @@ _READS = (
 class AuditFilter:
     """Search criteria; empty members match everything. Time ranges are half-open.
 
-    ``action`` is one, or ``service:*`` for all of a service. ``decisions`` and
+    ``access_key_id`` is the caller's, or the one that the call minted, and
+    ``minted_key_id`` only the latter. ``action`` is one, or ``service:*`` for all of a service. ``decisions`` and
     ``kinds`` match any of theirs.
     """
 
@@ -192,6 +193,7 @@ class AuditFilter:
     event_id: str = ""
     caller_arn: str = ""
     access_key_id: str = ""
+    minted_key_id: str = ""
     action: str = ""
     decisions: tuple[Outcome, ...] = ()
     kinds: tuple[Kind, ...] = ()

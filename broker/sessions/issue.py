@@ -47,6 +47,9 @@ class CallRecord(Protocol):
     committed: bool
     """Set once it is durable, together with the mint."""
 
+    session: Mapping[str, object] | None
+    """What an upstream minted, should the call fail."""
+
     def complete(self, session: Mapping[str, object] | None = None) -> AuditRecord:
         """The record, completed with the session."""
         ...

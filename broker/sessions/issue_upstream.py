@@ -7,19 +7,23 @@ the proof stays spent: at most one set of credentials comes from it.
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    ServiceUnavailable,
-    UpstreamOutcomeUnknown,
-)
+from broker.errors import AccessDenied, BrokerError, UpstreamOutcomeUnknown
+from broker.model.account import find_account_of_key_id
+from broker.model.audit import AuditFilter
+from broker.model.page import PageRequest
 from broker.model.proof_used import ProofUsed
 from broker.model.session import Session, TemporaryCredentials
 from broker.model.struct import struct
 from broker.model.upstream import UpstreamOrigin
-from broker.sessions.issue import CallRecord, MintResult, commit_once
+from broker.sessions.issue import CallRecord, MintResult
 from broker.sessions.lineage import find_end, trace
-from broker.sessions.record import SessionIndex, audit_session, describe_session
+from broker.sessions.record import (
+    SessionIndex,
+    audit_session,
+    describe_session,
+    read_audited,
+)
+from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.errors import (
     ReplayedError,
@@ -80,10 +84,11 @@ class UpstreamIssuer:
         Raises:
             ProofUsed: the proof behind ``mark`` was spent before.
             AccessDenied: the session was revoked while the upstream was asked.
-            ServiceUnavailable: the database is away. Before the upstream was asked,
-                nothing is spent; after it, the proof is.
-            BrokerError: what the upstream refused (the proof is good again), or left
-                unclear (it is not).
+            ServiceUnavailable: the database is away; nothing is spent.
+            UpstreamOutcomeUnknown: the upstream was asked, and the proof is spent: it
+                left unclear whether it minted, the database went away meanwhile, or
+                the key id is in use. What it minted is on the call's record.
+            BrokerError: what the upstream refused; the proof is good again.
         """
         reserved = await self._reserve(mark, second_use)
         try:
@@ -102,14 +107,18 @@ class UpstreamIssuer:
             name=minted.upstream, endpoint=minted.endpoint, ends_by=session.ends_by
         )
         entry = describe_session(made, minted.principal_arn, origin)
-        if await self._index.has_another(entry):
+        try:
+            await self._require_unused(entry, minted.arn)
+            record.session = audit_session(entry, made)
+            await self._require_live(made)
+            await self._ledger.mint(record.complete(), None)
+        except StoreUnavailableError as error:
+            record.session = audit_session(entry, made)
             raise UpstreamOutcomeUnknown(
-                "The upstream returned an access key ID that is in use.",
-                detail=f"{entry.access_key_id} is another principal's",
-            )
-        await self._require_live(made)
-        completed = record.complete(audit_session(entry, made))
-        await commit_once(self._ledger, completed, None)
+                f"The upstream {minted.upstream} issued credentials, and the session"
+                " could not be recorded.",
+                detail=f"{error}; nobody got {made.access_key_id}",
+            ) from error
         record.committed = True
         await self._index.put(entry)
         result = MintResult(
@@ -119,13 +128,35 @@ class UpstreamIssuer:
         )
         return result, minted
 
+    async def _require_unused(self, entry: SessionRecord, arn: str) -> None:
+        """Let no upstream's answer pass for a key or a session of somebody else.
+
+        Ids with the number of an account here belong to it; AWS's have the number of
+        the account that their ``arn`` names.
+        """
+        key_id = entry.access_key_id
+        is_used = False
+        owner = find_account_of_key_id(key_id)
+        if owner is not None and await self._fresh.find_account(owner) is not None:
+            is_expected = owner == entry.account or f":{owner}:" in arn
+            is_used = not is_expected or bool(await self._fresh.find_access_key(key_id))
+        found = await self._ledger.search(
+            AuditFilter(minted_key_id=key_id), PageRequest()
+        )
+        if is_used or any(
+            _whose(read_audited(one.session)) != _whose(entry)
+            for one in found.items
+            if one.session is not None
+        ):
+            raise UpstreamOutcomeUnknown(
+                "The upstream returned an access key ID that is in use.",
+                detail=f"{key_id} is another principal's",
+            )
+
     async def _require_live(self, made: Session) -> None:
         """Hand out nothing that was revoked meanwhile: the broker cannot end it later."""
-        try:
-            role = await self._fresh.find_role_by_id(made.account, made.principal_id)
-            why = await find_end(trace(made), self._fresh)
-        except StoreUnavailableError as error:
-            raise refusal_of(error) from error
+        role = await self._fresh.find_role_by_id(made.account, made.principal_id)
+        why = await find_end(trace(made), self._fresh)
         if role is None or why:
             raise AccessDenied(
                 "The session was revoked while the upstream issued its credentials.",
@@ -153,7 +184,13 @@ class UpstreamIssuer:
         try:
             await self._ledger.release(mark)
         except StoreUnavailableError as error:
-            raise ServiceUnavailable(
-                detail=f"the upstream refused ({refused}), and the proof could not be"
-                f" given back: {error}"
+            raise UpstreamOutcomeUnknown(
+                "The upstream issued no credentials, and the proof could not be given"
+                " back.",
+                detail=f"{refused}; {error}",
             ) from error
+
+
+def _whose(record: SessionRecord) -> tuple[str, str, str]:
+    endpoint = record.upstream.endpoint if record.upstream else ""
+    return record.account, record.principal_id, endpoint

@@ -135,17 +135,6 @@ class SessionIndex:
         else:
             self.put_later(record)
 
-    async def has_another(self, record: SessionRecord) -> bool:
-        """Whether its key id is on record for another principal, or from elsewhere.
-
-        Never raises.
-        """
-        try:
-            found = await self._cache.find_session(record.access_key_id)
-        except StoreUnavailableError:
-            return False
-        return found is not None and _whose(found) != _whose(record)
-
     def put_later(self, record: SessionRecord) -> None:
         """Write the record behind the answer; dropped when too many wait."""
         if len(self._pending) < _MAX_PENDING:
@@ -170,8 +159,3 @@ class SessionIndex:
             self._healthy = False
         else:
             self._healthy = True
-
-
-def _whose(record: SessionRecord) -> tuple[str, str, str]:
-    endpoint = record.upstream.endpoint if record.upstream else ""
-    return record.account, record.principal_id, endpoint

@@ -1,11 +1,12 @@
-"""Proofs behind an upstream's credentials: kills, races, and moto in AWS's place."""
+"""Proofs behind an upstream's credentials: kills, races, outages, wrong answers, moto."""
 
 import json
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,26 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.server import ThreadedMotoServer
 
-from tests.scenarios.installation import READER, Installation
-from tests.support.broker import ACCOUNT, REGION, Key
+from tests.scenarios.installation import ADMIN, READER, Installation, policy, trust
+from tests.support.broker import ACCOUNT, REGION, Key, running_broker
+from tests.support.machine_agent import until
 from tests.support.oidc_issuer import serving
-from tests.support.servers import find_free_port
+from tests.support.servers import find_free_port, start_postgresql, start_redis
 from tests.support.storage import STORAGES, broker_on
-from tests.support.upstream import ROLE, FakeSts, fake_sts, key_id
+from tests.support.upstream import (
+    AWS_ACCOUNT,
+    ROLE,
+    FakeSts,
+    fake_sts,
+    granted,
+    key_id,
+)
 
 SECRET = "a-secret-of-the-upstream"
 AWS_KEYS = key_id(0)[:12]
+OTHER = "210987654321"
+"""Another tenant."""
+
 NOT_NOW = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
 
 
@@ -42,12 +54,14 @@ class World:
         }
 
 
-def set_upstream(front: Installation, endpoint: str, role: str = ROLE) -> None:
+def set_upstream(
+    front: Installation, endpoint: str, role: str = ROLE, account: str = ACCOUNT
+) -> None:
     file = front.broker.folder / "upstream.json"
     definition = {"Endpoint": endpoint, "Method": "AssumeRole"}
     file.write_text(json.dumps({**definition, "Roles": {"Reader": role}}))
     command = front.broker.command
-    named = ("upstreams", "set", "aws", "--account", ACCOUNT)
+    named = ("upstreams", "set", "aws", "--account", account)
     command(*named, str(file))
     command(*named, "--access-key-id", "AKIAEXAMPLE", stdin=f"{SECRET}\n")
     time.sleep(1.2)  # until every worker knows
@@ -160,9 +174,144 @@ def test_what_is_revoked_while_the_upstream_is_asked_gets_nothing(
             assert asking.result() == "AccessDenied"
     finally:
         there.go_on()
-    assert world.sessions() == before
+    # It is on record all the same, since it lives on there.
+    (made,) = world.sessions() - before
+    shown = json.loads(front.broker.command("sessions", "show", made))
+    assert (shown["state"], shown["upstream"]) == ("revoked", "aws")
     assert outcome(world, response) == "InvalidIdentityToken"
     assert outcome(world, front.assertion()).startswith(AWS_KEYS)
+
+
+@contextmanager
+def other_tenant(world: World) -> Iterator[dict[str, str]]:
+    """Access key IDs of another account, which has an upstream, too."""
+    broker = world.front.broker
+    root = broker.create_account(OTHER)
+    iam = broker.client("iam", root)
+    iam.create_role(
+        RoleName="Reader",
+        AssumeRolePolicyDocument=trust(({"AWS": OTHER}, "sts:AssumeRole", None)),
+    )
+    iam.create_user(UserName="bob")
+    iam.put_user_policy(
+        UserName="bob", PolicyName="assume", PolicyDocument=policy("sts:*")
+    )
+    made = iam.create_access_key(UserName="bob")["AccessKey"]
+    sts = broker.client("sts", Key(made["AccessKeyId"], made["SecretAccessKey"]))
+    session = sts.get_session_token()["Credentials"]
+    set_upstream(world.front, world.there.url, account=OTHER)
+    found = sts.assume_role(
+        RoleArn=f"arn:aws:iam::{OTHER}:role/Reader", RoleSessionName="bob"
+    )
+    try:
+        yield {
+            "key": made["AccessKeyId"],
+            "session": session["AccessKeyId"],
+            "upstream": found["Credentials"]["AccessKeyId"],
+        }
+    finally:
+        broker.command("account", "delete", OTHER, "--yes")
+
+
+def test_an_upstream_takes_no_id_of_somebody_else(world: World) -> None:
+    front, there = world.front, world.there
+    own = front.saml(front.assertion(ADMIN), RoleArn=ADMIN)["Credentials"]
+    with other_tenant(world) as others:
+        taken = {
+            **others,
+            "unused": key_id(1, OTHER),
+            "own session": own["AccessKeyId"],
+            "own key": front.root.access_key_id,
+        }
+        before = world.sessions()
+        for what, one in taken.items():
+            there.body = granted().replace(key_id(1).encode(), one.encode())
+            response = front.assertion()
+            try:
+                assert outcome(world, response) == "UpstreamOutcomeUnknown", what
+            finally:
+                there.body = None
+            assert outcome(world, response) == "InvalidIdentityToken", what
+        assert world.sessions() == before
+        shown = front.broker.command("sessions", "show", others["upstream"])
+        assert json.loads(shown)["account"] == OTHER
+    assert outcome(world, front.assertion()).startswith(AWS_KEYS)
+
+
+def test_an_id_of_aws_may_have_the_number_of_an_account_here(world: World) -> None:
+    """Of an account that is in AWS and here, where a role here leads to it."""
+    front = world.front
+    front.broker.create_account(AWS_ACCOUNT)
+    try:
+        time.sleep(1.2)  # until every worker knows
+        assert outcome(world, front.assertion()).startswith(AWS_KEYS)
+    finally:
+        front.broker.command("account", "delete", AWS_ACCOUNT, "--yes")
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "another session's", "another role's"])
+def test_what_an_upstream_says_of_another_is_given_to_nobody(
+    world: World, whose: str
+) -> None:
+    body, session = granted(), b"ReadOnly/{RoleSessionName}"
+    if whose == "nobody's":
+        begin, end = body.index(b"<AssumedRoleUser>"), body.index(b"<Credentials>")
+        body = body[:begin] + body[end:]
+    other = b"ReadOnly/bob" if whose == "another session's" else b"Admin/" + session[9:]
+    world.there.body = body.replace(session, other)
+    response, before = world.front.assertion(), world.sessions()
+    try:
+        assert outcome(world, response) == "UpstreamOutcomeUnknown"
+    finally:
+        world.there.body = None
+    assert outcome(world, response) == "InvalidIdentityToken"
+    assert world.sessions() == before
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_database_lost_after_the_answer_leaves_the_session_on_record(
+    storage: str, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        issuer = stack.enter_context(serving("/idp"))
+        there = stack.enter_context(fake_sts())
+        options: dict[str, Any] = {}
+        if storage != "embedded":
+            database = stack.enter_context(start_postgresql())
+            options = {
+                "redis_url": stack.enter_context(start_redis()).url,
+                "database_url": database.create_database("broker"),
+                "workers": 2,
+            }
+        reached = f"127.0.0.1:{issuer.port},127.0.0.1:{there.port}"
+        broker = stack.enter_context(
+            running_broker(tmp_path, internal_issuers=reached, **options)
+        )
+        world = World(Installation(broker, issuer), there)
+        set_upstream(world.front, there.url)
+        response = world.front.assertion()
+        there.hold()
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(outcome, world, response)
+            assert there.arrived.acquire(timeout=20)
+            if storage == "embedded":
+                writer = sqlite3.connect(broker.folder / "data" / "broker.db")
+                writer.execute("BEGIN IMMEDIATE")
+            else:
+                database.stop()
+            there.go_on()
+            assert asking.result(60) == "UpstreamOutcomeUnknown"
+        if storage == "embedded":
+            writer.close()
+        else:
+            database.start()
+        until(lambda: key_id(1) in world.sessions())
+        assert outcome(world, response) == "InvalidIdentityToken"
+        shown = json.loads(broker.command("sessions", "show", key_id(1)))
+        assert (shown["state"], shown["upstream"]) == ("live", "aws")
+        broker.command("sessions", "revoke", key_id(1))
+        assert outcome(world, world.front.assertion()) == key_id(2)
+        assert there.asked == 2
 
 
 def test_no_secret_of_the_upstream_is_kept(world: World) -> None:

@@ -140,11 +140,12 @@ class Search:
         filters = self.filters
         if filters.event_id:
             return [_Range((("event_id", filters.event_id),))]
-        if filters.access_key_id:
-            # The caller's own key, or the one that the call minted.
+        key = filters.access_key_id or filters.minted_key_id
+        if key:
+            names = ("access_key_id", "minted_key_id")
             return [
-                _Range(((name, filters.access_key_id),), (f"{name} <> ''",))
-                for name in ("access_key_id", "minted_key_id")
+                _Range(((name, key),), (f"{name} <> ''",))
+                for name in (names if filters.access_key_id else names[1:])
             ]
         if filters.account is None:
             return [_Range(())]
@@ -171,11 +172,13 @@ class Search:
         """
         filters = self.filters
         tests: list[_Test] = []
-        by_id = bool(filters.event_id or filters.access_key_id)
+        by_id = bool(filters.event_id or filters.access_key_id or filters.minted_key_id)
         if filters.account is not None and by_id:
             tests.append(_is_one_of("account", (filters.account,)))
         if filters.event_id and filters.access_key_id:
             tests.append(_has_key(filters.access_key_id))
+        if filters.minted_key_id and (filters.event_id or filters.access_key_id):
+            tests.append(_is_one_of("minted_key_id", (filters.minted_key_id,)))
         is_in_range = not by_id and filters.account is not None
         if filters.decisions and not (is_in_range and self._by_decision):
             tests.append(_is_one_of("decision", filters.decisions))

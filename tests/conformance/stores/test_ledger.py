@@ -304,6 +304,9 @@ async def test_a_search_narrows_by_every_member_of_the_filter(ledger: Ledger) ->
         (AuditFilter(caller_arn=PROVIDER), ["1"]),
         (AuditFilter(access_key_id="AKIA2"), ["2"]),
         (AuditFilter(access_key_id="ASIA1"), ["1"]),
+        (AuditFilter(minted_key_id="ASIA1"), ["1"]),
+        (AuditFilter(minted_key_id="AKIA2"), []),
+        (AuditFilter(account=ACCOUNT, minted_key_id="ASIA1"), ["1"]),
         (AuditFilter(action="sts:GetCallerIdentity"), ["2"]),
         (AuditFilter(action="sts:*"), ["2", "1"]),
         (AuditFilter(action="st:*"), []),
@@ -323,6 +326,9 @@ async def test_a_search_narrows_by_every_member_of_the_filter(ledger: Ledger) ->
         (AuditFilter(event_id="1", access_key_id="ASIA1"), ["1"]),
         (AuditFilter(event_id="2", access_key_id="ASIA1"), []),
         (AuditFilter(account=ACCOUNT, access_key_id="AKIA2"), []),
+        (AuditFilter(event_id="1", minted_key_id="ASIA1"), ["1"]),
+        (AuditFilter(event_id="2", minted_key_id="ASIA1"), []),
+        (AuditFilter(access_key_id="AKIA2", minted_key_id="ASIA1"), []),
     ]:
         page = await ledger.search(wanted, PageRequest())
         assert [record.event_id for record in page.items] == expected

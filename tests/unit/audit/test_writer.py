@@ -19,6 +19,7 @@ from broker.errors import (
     NoSuchEntity,
     ServiceUnavailable,
     SignatureDoesNotMatch,
+    UpstreamOutcomeUnknown,
     ValidationError,
 )
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
@@ -253,6 +254,25 @@ async def test_counts_that_are_being_written_when_a_worker_ends_are_not_lost(
         may_write.set()
         await closing
     assert sorted(counted) == addresses
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValidationError(), ServiceUnavailable),
+        (UpstreamOutcomeUnknown(), UpstreamOutcomeUnknown),
+    ],
+    ids=["may be repeated", "must not"],
+)
+async def test_what_must_not_be_repeated_is_told_without_a_record(
+    error: BrokerError, told: type[BrokerError]
+) -> None:
+    full = create_autospec(Ledger, instance=True)
+    full.append.side_effect = StoreUnavailableError("the spool is full")
+    auditor = Auditor(full, SystemClock())
+    with pytest.raises(told):
+        async with auditor.opened(entry(caller="arn")):
+            raise error
 
 
 async def test_a_count_that_was_refused_is_written_later(ledger: Ledger) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from broker.entropy import new_request_id
 from broker.errors import NoSuchEntity
-from broker.model.account import AccountId
+from broker.model.account import AccountId, find_account_of_key_id
 from broker.model.audit import AuditRecord
 from broker.services import open_services
 from broker.settings import load_settings
@@ -168,6 +168,15 @@ def test_what_is_revoked_is_off_the_list_even_if_it_is_written_again(
     assert cli.json("sessions", "show", KEY)["state"] == "revoked" or target == SAML
     (record,) = cli.audit("broker:RevokeSessions")
     assert record["parameters"]["Target"] == target
+
+
+def test_a_session_of_an_upstream_is_known_by_its_record(cli: CommandLine) -> None:
+    """Key ids of Ceph's have no prefix, and carry another account by chance."""
+    foreign = "K7XQWEBAEAQEAQEAQEAQ"
+    assert find_account_of_key_id(foreign) not in {None, ACCOUNT}
+    minted(foreign, "alice")
+    cli("sessions", "revoke", foreign)
+    assert cli.json("sessions", "show", foreign)["state"] == "revoked"
 
 
 def test_one_revoked_session_leaves_the_others(cli: CommandLine) -> None:
