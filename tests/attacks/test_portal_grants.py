@@ -302,6 +302,26 @@ REGISTRATIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"redirectUris": [f"http://127.0.0.1/{'x' * 512}"]},
         "InvalidRedirectUriException",
     ),
+    "a start URL on AWS's other pages": (
+        {"issuerUrl": "https://example.awsapps.com/console"},
+        "InvalidRequestException",
+    ),
+    "a start URL at a host of that name": (
+        {"issuerUrl": "https://example.awsapps.com.evil.example/start"},
+        "InvalidRequestException",
+    ),
+    "a start URL of AWS's without TLS": (
+        {"issuerUrl": "http://example.awsapps.com/start"},
+        "InvalidRequestException",
+    ),
+    "a start URL of AWS's without a name": (
+        {"issuerUrl": "https://.awsapps.com/start"},
+        "InvalidRequestException",
+    ),
+    "a start URL of AWS's with two names": (
+        {"issuerUrl": "https://example.corp.awsapps.com/start"},
+        "InvalidRequestException",
+    ),
     "a start URL of no account": (
         {"issuerUrl": f"{ORIGIN}/portal/../console"},
         "InvalidRequestException",

@@ -14,11 +14,13 @@ from lxml import html
 
 from tests.scenarios.installation import Installation
 from tests.scenarios.test_javascript import NODE, PROGRAM, needs_sdk
-from tests.support.aws_cli import AWS_CLI_1
+from tests.support.aws_cli import AWS_CLI_1, debians_aws_cli
 from tests.support.broker import ACCOUNT, Key, running_broker
 from tests.support.oidc_issuer import serving
+from tests.support.servers import find_free_port
 from tests.support.signin import BROWSER
 from tests.support.sso_login import Home
+from tests.support.tls import tls_before
 
 PROMISED_SECONDS = 1.0
 """Until a worker knows of a revocation."""
@@ -67,9 +69,15 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
             yield Installation(broker, issuer)
 
 
-@pytest.fixture
-def home(tmp_path: Path, installation: Installation) -> Home:
-    return Home(tmp_path, installation.broker.url)
+@pytest.fixture(params=["official", "Debian's"])
+def home(
+    request: pytest.FixtureRequest, tmp_path: Path, installation: Installation
+) -> Home:
+    url = installation.broker.url
+    if request.param == "official":
+        return Home(tmp_path, url)
+    program = debians_aws_cli("2.22")  # the first that logs in with PKCE
+    return Home(tmp_path, url, program=program, start_url=f"{url}/portal/{ACCOUNT}")
 
 
 @pytest.fixture
@@ -117,6 +125,19 @@ def test_the_cli_logs_in_with_a_devices_code_and_logs_out(
     key = Key(credentials.access_key, credentials.secret_key, credentials.token)
     with pytest.raises(ClientError, match="ExpiredToken"):
         browser.installation.broker.client("sts", key).get_caller_identity()
+
+
+def test_the_cli_learns_over_https_which_of_awss_portals_it_is(
+    tmp_path: Path, installation: Installation, browser: Browser
+) -> None:
+    """From 2.35.13 on it takes other start URLs only if they redirect to one of AWS's."""
+    port = find_free_port()
+    with tls_before(tmp_path, port, installation.broker.port) as trusted:
+        start_url = f"https://localhost:{port}/portal/{ACCOUNT}"
+        home = Home(tmp_path, installation.broker.url, start_url=start_url)
+        home.environment["AWS_CA_BUNDLE"] = str(trusted)
+        home.log_in(browser)
+        assert home.who() == ALICE
 
 
 @needs_sdk

@@ -12,7 +12,7 @@ import pytest
 from botocore.credentials import SSOProvider
 from botocore.tokens import SSOTokenProvider
 
-from tests.support.aws_cli import debians_aws_cli, run_aws_cli
+from tests.support.aws_cli import aws_cli_2, run_aws_cli
 from tests.support.broker import ACCOUNT, REGION
 
 
@@ -26,8 +26,16 @@ class Allowing(Protocol):
 class Home:
     """A home folder with the configuration of the documentation, and an AWS CLI."""
 
-    def __init__(self, folder: Path, url: str, role: str = "Reader") -> None:
-        self.program = debians_aws_cli("2.22")  # the first that logs in with PKCE
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        role: str = "Reader",
+        *,
+        program: str = "",
+        start_url: str = f"https://{ACCOUNT}.awsapps.com/start",
+    ) -> None:
+        self.program = program or aws_cli_2()
         self.folder = folder
         self.url = url
         self.opened = folder / "opened"
@@ -38,7 +46,7 @@ class Home:
         (folder / ".aws" / "config").write_text(
             f"""\
 [sso-session corp]
-sso_start_url = {self.url}/portal/{ACCOUNT}
+sso_start_url = {start_url}
 sso_region = {REGION}
 sso_registration_scopes = sso:account:access
 [profile dev]

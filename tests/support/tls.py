@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from tests.support.certificates import issue
+from tests.support.certificates import elliptic_key, issue
 
 _CHUNK = 65_536
 
@@ -20,11 +20,20 @@ def tls_before(
     folder: Path, listen: int, port: int, *, names: Sequence[str] = ("localhost",)
 ) -> Iterator[Path]:
     """Serve https at ``listen`` for these names; yields the file of the authority."""
-    authority = issue("Test Root", is_authority=True)
+    key = elliptic_key()
+    # Strict verifiers, such as Python's from 3.13 on, want the key's identifiers.
+    identifiers = (
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()),
+    )
+    authority = issue(
+        "Test Root", key=key, is_authority=True, extensions=[(identifiers[0], False)]
+    )
     served = authority.issue(
         "localhost",
         extensions=[
-            (x509.SubjectAlternativeName(list(map(x509.DNSName, names))), False)
+            (x509.SubjectAlternativeName(list(map(x509.DNSName, names))), False),
+            (identifiers[1], False),
         ],
     )
     chain, trusted = folder / "served.pem", folder / "authority.pem"

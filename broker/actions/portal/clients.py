@@ -34,6 +34,11 @@ _REDIRECT = re.compile(
 _NAME = re.compile(r"[\x20-\x7e]{1,128}")
 _PLACE = re.compile(r"[0-9]{12}|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII)
 START = "/portal/"
+_AWS_START = ("https://", ".awsapps.com/start")
+"""Before and after a name: the only start URLs that newer AWS CLIs accept.
+
+The host may be somebody's: it is never contacted, and no page links to it.
+"""
 
 
 class GrantRefused(AccessDenied):
@@ -175,6 +180,17 @@ def read_client(
     )
 
 
+def aws_start_url(place: str) -> str:
+    """The start URL of a place in AWS's form, which stands for the portal here."""
+    return place.join(_AWS_START)
+
+
+def profile_start_url(public_origin: str, place: str) -> str:
+    """What a profile names: newer CLIs ask this broker for AWS's form over https alone."""
+    is_asked = public_origin.startswith("https:")
+    return f"{public_origin}{START}{place}" if is_asked else aws_start_url(place)
+
+
 def read_start_url(url: str, public_origin: str) -> str:
     """The account, by number or alias, of a start URL; it need not exist.
 
@@ -182,14 +198,16 @@ def read_start_url(url: str, public_origin: str) -> str:
         GrantRefused: InvalidRequestException, it is not a start URL of this broker.
     """
     bare = url.partition("#")[0].rstrip("/")
-    prefix = f"{public_origin}{START}"
-    place = bare.removeprefix(prefix)
-    if not bare.startswith(prefix) or not _PLACE.fullmatch(place):
-        raise GrantRefused(
-            "InvalidRequestException",
-            f"The start URL must be {prefix} and an account's number or alias.",
-        )
-    return place
+    own = f"{public_origin}{START}"
+    for before, after in ((own, ""), _AWS_START):
+        place = bare.removeprefix(before).removesuffix(after)
+        if bare == f"{before}{place}{after}" and _PLACE.fullmatch(place):
+            return place
+    raise GrantRefused(
+        "InvalidRequestException",
+        f"The start URL must be {own}NAME or {aws_start_url('NAME')}:"
+        " NAME is an account's number or alias.",
+    )
 
 
 def _is_loopback(address: str) -> bool:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.portal.assignment_search import ROLES_MAX
+from broker.actions.portal.clients import aws_start_url
 from broker.authn.portal import PortalScheme
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, require_csrf, require_same_origin
@@ -35,6 +36,7 @@ from broker.model.request import Door
 START = f"{PORTAL}/{{account}}"
 SIGN_OUT = f"{PORTAL}/{{account}}/sign-out"
 FAVOURITES = f"{PORTAL}/{{account}}/favourites"
+_FOUND = 302
 _TEXT_MAX = 128
 _PLACE_MAX = 200
 _FEW = 8
@@ -78,6 +80,10 @@ class StartPage:
             NoSuchEntity: Always.
         """
         raise NoSuchEntity("There is no such page.")
+
+    async def resolve(self, request: Request) -> Response:
+        """``HEAD /portal/{account}``: the AWS CLI asks which of AWS's portals it is."""
+        return see_other(aws_start_url(require_place(request)), _FOUND)
 
     async def show(self, visit: PortalVisit) -> Response:
         """``GET /portal/{account}``, with ``q``, a search, and ``from``, a place."""

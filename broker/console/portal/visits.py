@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.portal.account_names import AccountNames
+from broker.actions.portal.clients import profile_start_url
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.forms import Form, read_form
@@ -176,6 +177,7 @@ class PortalVisits:
             ends_at=portal.ends_at,
             seconds_left=max(0, int(left)),
             origin=deps.public_origin,
+            start_url=profile_start_url(deps.public_origin, visit.place),
             region=deps.endpoints.find_region(raw_request(visit.request)),
             just_done=flash.find(visit.request, portal.handle),
             csrf=csrf_token(portal.handle),

@@ -10,10 +10,11 @@ import pytest
 from lxml import html
 
 from broker.actions.portal import assignment_search
+from broker.actions.portal.clients import profile_start_url
 from broker.console.pages.favourite_roles import KEPT_MAX
 from broker.errors import ExpiredToken
 from tests.support.passwords import create_user, send_password, use_cheap_hashes
-from tests.support.portal import Person
+from tests.support.portal import Person, Terminal
 from tests.support.portal_accounts import add_accounts, numbers, pairs
 from tests.support.signin import (
     ACCOUNT,
@@ -272,6 +273,39 @@ async def test_there_are_only_so_many_favourites(world: SignInWorld) -> None:
     assert (await send(person, "favourites", role="nothing")).status_code == 400
 
 
+@pytest.mark.parametrize("place", [ACCOUNT, "example", "nobody-here"])
+async def test_the_aws_cli_is_told_which_of_awss_portals_it_is(
+    world: SignInWorld, place: str
+) -> None:
+    answer = await world.browser().head(f"/portal/{place}")
+    assert answer.status_code == 302
+    assert answer.headers["location"] == f"https://{place}.awsapps.com/start"
+
+
+@pytest.mark.parametrize("path", ["/portal/a.b", "/portal/device", f"{START}/role"])
+async def test_other_pages_are_no_portal_of_awss(world: SignInWorld, path: str) -> None:
+    assert "location" not in (await world.browser().head(path)).headers
+
+
+@pytest.mark.parametrize("end", ["", "/", "#/"])
+async def test_a_terminal_may_name_the_portal_as_aws_does(
+    world: SignInWorld, end: str
+) -> None:
+    person = await arrived(world)
+    start = f"https://{ACCOUNT}.awsapps.com/start{end}"
+    terminal = await Terminal(world).register(issuerUrl=start)
+    assert await person.code_for(terminal)
+    device = await Terminal(world).register(device=True)
+    begun = await device.begin(startUrl=start)
+    page = await person.browser.get(begun["verificationUriComplete"])
+    assert "alice@example.com" in page.text
+
+
+def test_over_https_a_profile_names_the_portal_here() -> None:
+    origin = "https://broker.example.com"
+    assert profile_start_url(origin, "example") == f"{origin}/portal/example"
+
+
 async def test_secrets_are_shown_on_a_press_and_are_cached_nowhere(
     world: SignInWorld,
 ) -> None:
@@ -286,7 +320,7 @@ async def test_secrets_are_shown_on_a_press_and_are_cached_nowhere(
         assert line in profile
     session = tree.xpath("string(//pre[@id='session_config'])")
     for line in (
-        f"sso_start_url = {ORIGIN}{START}",
+        f"sso_start_url = https://{ACCOUNT}.awsapps.com/start",
         f"  endpoint_url = {ORIGIN}/sso-oidc",
     ):
         assert line in session
