@@ -111,6 +111,14 @@ def test_a_container_that_came_later_gets_the_rest() -> None:
     assert late == {**main, "name": "late"}
 
 
+def test_a_container_that_has_the_mount_gets_no_second_one() -> None:
+    case = {"account": {"role-arn": ROLE}}
+    made = MUTATING.mutate(pod_of(case), account_of(case))
+    half = copy.deepcopy(dict(made))
+    half["spec"]["containers"][0]["env"] = []
+    assert MUTATING.mutate(half, account_of(case)) == made
+
+
 def test_other_service_accounts_of_the_namespace_do_not_count() -> None:
     """The binding offers each of them."""
     case = {"account": {"role-arn": ROLE}}
