@@ -377,7 +377,7 @@ async def test_all_that_is_to_be_pasted_fits_into_one_configuration_file(
     for section in config.sections():
         if section.startswith("profile "):
             assert f"services {config[section]['services']}" in config
-    assert f"{ORIGIN}{START}" in once.pop()
+    assert f"https://{ACCOUNT}.awsapps.com/start" in once.pop()
 
 
 @pytest.mark.parametrize("path", ["credentials", "console"])
