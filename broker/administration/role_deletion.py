@@ -1,6 +1,8 @@
 """Deleting a role together with what blocks ``DeleteRole``."""
 
 from broker.console.visit import Visit
+from broker.errors import DeleteConflict
+from broker.model.machines import SERVICE_ROLE_PATH
 
 
 async def delete_role(visit: Visit, name: str) -> None:
@@ -9,6 +11,10 @@ async def delete_role(visit: Visit, name: str) -> None:
     Raises:
         BrokerError: A step failed; the steps before it stand.
     """
+    role = (await visit.iam("GetRole", RoleName=name))["Role"]
+    if role["Path"].startswith(SERVICE_ROLE_PATH):
+        await _delete_linked(visit, name)
+        return
     profiles = await visit.iam("ListInstanceProfilesForRole", RoleName=name)
     for profile in profiles["InstanceProfiles"]:
         await visit.iam(
@@ -24,3 +30,17 @@ async def delete_role(visit: Visit, name: str) -> None:
     for inline in (await visit.iam("ListRolePolicies", RoleName=name))["PolicyNames"]:
         await visit.iam("DeleteRolePolicy", RoleName=name, PolicyName=inline)
     await visit.iam("DeleteRole", RoleName=name)
+
+
+async def _delete_linked(visit: Visit, name: str) -> None:
+    """Delete a service's own role, which only one action can do.
+
+    Raises:
+        DeleteConflict: The role is in use.
+    """
+    task = await visit.iam("DeleteServiceLinkedRole", RoleName=name)
+    status = await visit.iam(
+        "GetServiceLinkedRoleDeletionStatus", DeletionTaskId=task["DeletionTaskId"]
+    )
+    if "Reason" in status:
+        raise DeleteConflict(status["Reason"]["Reason"])

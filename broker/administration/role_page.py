@@ -18,6 +18,7 @@ from broker.administration.upstreams import find_upstream_of
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, NoSuchEntity, ValidationError
 from broker.model.audit import AuditRecord
+from broker.model.machines import SERVICE_ROLE_PATH
 from broker.model.revocation import OLDER_SESSIONS, deny_older_sessions
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
 from broker.sessions.revoke import forget_session
@@ -47,6 +48,7 @@ async def _page(visit: Visit) -> Response:
     return await visit.show(
         "admin/role.html",
         role=role,
+        linked=role["Path"].startswith(SERVICE_ROLE_PATH),
         trust=format_text(trust),
         lines=_trust_lines(trust, visit),
         attached=await read_part(visit, "ListAttachedRolePolicies", RoleName=name),
@@ -98,7 +100,12 @@ async def _settings(visit: Visit, name: str) -> None:
         "UpdateRole",
         RoleName=name,
         Description=visit.text("description"),
-        MaxSessionDuration=session_seconds(visit.text("minutes")),
+        # A service-linked role's page does not ask for it.
+        **(
+            {"MaxSessionDuration": session_seconds(minutes)}
+            if (minutes := visit.form.find("minutes")) is not None
+            else {}
+        ),
     )
 
 

@@ -3,12 +3,16 @@
 import asyncio
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from lxml import html
 
+from broker.identities.accounts import require_account
+from broker.identities.service_linked_roles import create_linked_role
 from broker.model.entities import InlinePolicy, OidcProvider, User
+from broker.stores.uses import UseBuffer
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.controls import follow, press
 from tests.support.signin import (
@@ -388,6 +392,44 @@ async def test_a_role_is_deleted_with_what_hangs_on_it(admin: Administrator) -> 
     assert gone.headers["location"] == LIST
     directory = admin.world.services.stores.directory
     assert await directory.find_role(ACCOUNT, "Brief") is None
+
+
+async def test_a_service_linked_role_offers_what_it_allows(
+    admin: Administrator,
+) -> None:
+    name = "AWSServiceRoleForSupport"
+    world = admin.world
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        role = await create_linked_role(
+            change,
+            await require_account(change, ACCOUNT),
+            service="support.amazonaws.com",
+            suffix=None,
+            description=None,
+            now=world.clock.now(),
+        )
+    page = await admin.see(ONE, name=name)
+    offered = set(html.fromstring(page.text).xpath("//button[@name='do']/@value"))
+    assert offered == {"settings", "tag", "delete"}
+    assert "Edit trust policy" not in page.text
+    assert "New inline policy" not in page.text
+    page = await follow(admin, await press(admin, page, "settings", description="Ours"))
+    changed = await stored(admin, name)
+    assert (changed.description, changed.max_session_duration_seconds) == ("Ours", 3600)
+    await follow(admin, await press(admin, page, "tag", tags="cost=low"))
+    page = await admin.see(ONE, name=name)
+    directory = world.services.stores.directory
+    uses = UseBuffer(directory._database)
+    at = world.clock.now() - timedelta(seconds=3500)
+    uses.note(ACCOUNT, role.role_id, "ec2", "us-east-1", at, "us-east-1")
+    await uses.flush()
+    in_use = await press(admin, page, "delete", sure=name)
+    assert in_use.status_code == 409
+    assert "one of its sessions may still be alive" in text_of(in_use)
+    world.clock.move(200)
+    gone = await press(admin, page, "delete", sure=name)
+    assert gone.headers["location"] == LIST
+    assert await directory.find_role(ACCOUNT, name) is None
 
 
 async def test_tags_of_a_role(admin: Administrator) -> None:
