@@ -186,6 +186,7 @@ class IdpRejectedClaim(ProofError):
 
     code = "IDPRejectedClaim"
     status = 403
+    default_message = "The identity provider (IdP) reported that authentication failed."
 
 
 class IdpCommunicationError(ProofError):

@@ -1,6 +1,7 @@
 """Service-linked roles: predefined, assumed by their service alone, deleted by a task.
 
-``service_linked_roles.json`` has the name of each service's role and of its policy.
+``service_linked_roles.json`` has the name of each service's role and of its policy, and
+the description where it is known.
 
 Source: IAM User Guide, "Create a service-linked role"; names and policies as recorded
 from AWS in localstack/localstack, tests/aws/services/iam/test_iam.snapshot.json (March
@@ -44,10 +45,14 @@ FAILED = "FAILED"
 
 @dataclass(frozen=True, slots=True)
 class LinkedService:
-    """A service's role: its name (after ``AWSServiceRoleFor``) and its policy."""
+    """A service's role: its name (after ``AWSServiceRoleFor``) and its policy.
+
+    ``description`` is what the role is described as if its maker does not say.
+    """
 
     role: str
     policy: str
+    description: str | None = None
 
     @property
     def policy_arn(self) -> str:
@@ -140,7 +145,7 @@ async def create_linked_role(
         path=f"{SERVICE_ROLE_PATH}{service}/",
         trust_policy=_trust(service),
         created_at=now,
-        description=description or None,
+        description=description or linked.description,
     )
     try:
         await change.insert_role(role)

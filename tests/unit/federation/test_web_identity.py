@@ -362,7 +362,11 @@ async def test_an_expired_token_has_its_own_code(
             InvalidIdentityToken,
             "Provided Token is not a Login With Amazon token",
         ),
-        ("graph.facebook.com", IdpRejectedClaim, None),
+        (
+            "graph.facebook.com",
+            IdpRejectedClaim,
+            "The identity provider (IdP) reported that authentication failed.",
+        ),
         (
             "accounts.example.com",
             AccessDenied,

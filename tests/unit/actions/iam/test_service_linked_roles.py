@@ -41,6 +41,38 @@ async def test_a_role_in_use_stays_and_the_task_says_where_it_is_used(
     assert await delete(iam) == {"Status": "SUCCEEDED"}
 
 
+@pytest.mark.parametrize(
+    ("service", "described"),
+    [
+        ("rds", "Allows Amazon RDS to manage AWS resources on your behalf"),
+        ("ssm", "Provides access to AWS Resources managed or used by Amazon SSM."),
+        (
+            "sso",
+            (
+                "Service-linked role used by AWS SSO to manage AWS resources, including"
+                " IAM roles, policies and SAML IdP on your behalf."
+            ),
+        ),
+        ("acm", None),
+    ],
+)
+async def test_a_role_is_described_as_aws_does(
+    iam: Iam, service: str, described: str | None
+) -> None:
+    domain = f"{service}.amazonaws.com"
+    made = await iam("CreateServiceLinkedRole", AWSServiceName=domain)
+    assert made["Role"].get("Description") == described
+
+
+async def test_a_description_of_ones_own_counts(iam: Iam) -> None:
+    made = await iam(
+        "CreateServiceLinkedRole",
+        AWSServiceName="rds.amazonaws.com",
+        Description="Ours",
+    )
+    assert made["Role"]["Description"] == "Ours"
+
+
 async def test_the_description_can_be_changed_by_either_operation(iam: Iam) -> None:
     await iam("CreateServiceLinkedRole", AWSServiceName="autoscaling.amazonaws.com")
     for name, text in (("UpdateRole", "one"), ("UpdateRoleDescription", "two")):
