@@ -1,17 +1,24 @@
 """Policies of the resources of registered services: the rules."""
 
+import json
+import re
 from datetime import datetime
 from typing import Protocol
 
-from broker.errors import InvalidInput, NoSuchEntity
+from broker.errors import InvalidInput, MalformedPolicyDocument, NoSuchEntity
 from broker.identities.documents import checked_document
 from broker.identities.limits import Quota, require_within
 from broker.identities.trust import pin_principals
 from broker.model.account import Account, AccountId
 from broker.model.arn import Arn
-from broker.model.registered import ResourcePolicy
-from broker.policy import PolicyKind, policy_size
-from broker.protocols.enforcement.mapping import EXECUTE_API, RESOURCE_CHARACTERS_MAX
+from broker.model.registered import RegisteredService, ResourcePolicy
+from broker.policy import PolicyDocument, PolicyKind, Statement, policy_size
+from broker.policy.wildcard import compile_wildcard, tokenize
+from broker.protocols.enforcement.mapping import (
+    EXECUTE_API,
+    INVOKE,
+    RESOURCE_CHARACTERS_MAX,
+)
 from broker.stores.directory.port.principals import PrincipalReader
 from broker.stores.directory.port.services import (
     ResourcePolicyChange,
@@ -20,6 +27,7 @@ from broker.stores.directory.port.services import (
 )
 
 _ARN_PARTS = 6
+_WILD = re.compile(r"[*?]|\$\{")
 
 
 class _Directory(ResourcePolicyChange, ServiceReader, PrincipalReader, Protocol):
@@ -50,14 +58,14 @@ async def put_resource_policy(
     Raises:
         InvalidInput: the ARN is of no registered service of the account, or has a
             wildcard.
-        MalformedPolicyDocument: the document is refused, or names a principal that
-            does not exist.
+        MalformedPolicyDocument: the document is refused, names a principal that does
+            not exist, or has a statement that can never apply.
         LimitExceeded: it is too large, or there are too many.
     """
-    await check_resource(change, account.account_id, arn)
+    service = await check_resource(change, account.account_id, arn)
     # Check the size first: only a document that is too large takes long to parse.
     require_within(account, Quota.RESOURCE_POLICY_SIZE, policy_size(text))
-    checked_document(text, PolicyKind.RESOURCE)
+    _check_applies(checked_document(text, PolicyKind.RESOURCE), service, arn)
     document = await pin_principals(change, account.account_id, text)
     if await change.find_resource_policy(account.account_id, arn) is None:
         count = await change.count(account.account_id, "resource_policies")
@@ -75,8 +83,8 @@ async def put_resource_policy(
 
 async def check_resource(
     directory: ServiceReader, account: AccountId, arn: str
-) -> None:
-    """Check that an ARN is of a registered service's resource.
+) -> RegisteredService:
+    """The registered service whose resource an ARN names.
 
     Raises:
         InvalidInput: it is not.
@@ -94,8 +102,66 @@ async def check_resource(
         name = parsed.resource.partition("/")[0]
     if parsed.account not in {"", account} or parsed.partition != "aws":
         raise InvalidInput(f"{arn} is not of the account {account}.")
-    if await directory.find_service(account, name) is None:
+    service = await directory.find_service(account, name)
+    if service is None:
         raise InvalidInput(f"{arn} is of no registered service of the account.")
+    return service
+
+
+def _check_applies(
+    document: PolicyDocument, service: RegisteredService, arn: str
+) -> None:
+    """Refuse a statement that can never apply to the resource, or to what is below it.
+
+    The texts are S3's for bucket policies.
+
+    Raises:
+        MalformedPolicyDocument: there is one.
+    """
+    declared = json.loads(service.definition).get("Actions")
+    prefix = service.name if declared else EXECUTE_API
+    names = [f"{prefix}:{name}".lower() for name in declared or (INVOKE,)]
+    for one in document.statements:
+        tests = [compile_wildcard(tokenize(action.lower())) for action in one.actions]
+        covered = [any(test(name) for test in tests) for name in names]
+        if all(covered) if one.not_action else not any(covered):
+            raise _never(
+                one, "Policy has invalid action", f"{prefix} has no such action"
+            )
+        resources = one.resources
+        if resources is None or one.not_resource:
+            continue
+        if not any(_may_reach(pattern, arn) for pattern in resources):
+            advice = f"its Resource is neither {arn[:200]} nor below it"
+            raise _never(one, "Policy has invalid resource", advice)
+
+
+def _never(statement: Statement, message: str, advice: str) -> MalformedPolicyDocument:
+    advice = f"{statement.place}: {advice}, so it would never apply."
+    return MalformedPolicyDocument(message, advice=advice)
+
+
+def _may_reach(pattern: str, arn: str) -> bool:
+    """Whether a Resource may match a resource or something below it.
+
+    Of what has wildcards only the text before the first one is compared.
+    """
+    wanted = pattern.split(":", _ARN_PARTS - 1)
+    *given, rest = arn.split(":", _ARN_PARTS - 1)
+    if len(wanted) < _ARN_PARTS:
+        return True  # a star
+    *parts, last = wanted
+    below = f"{rest}/"
+    head = _WILD.split(last, maxsplit=1)[0]
+    is_within = last == rest or last.startswith(below)
+    if head != last:
+        is_within = below.startswith(head) or head.startswith(below)
+    return is_within and all(
+        one.startswith(_WILD.split(part, maxsplit=1)[0])
+        if _WILD.search(part)
+        else one == part
+        for part, one in zip(parts, given, strict=True)
+    )
 
 
 def policy_holders(arn: str) -> list[str]:

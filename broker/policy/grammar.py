@@ -50,6 +50,9 @@ MAX_ACTION_CHARACTERS = 128
 
 _SYNTAX = "Syntax errors in policy."
 _LEGACY = "The policy failed legacy parsing"
+VENDOR_MISSING = (
+    "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+)
 _VERSIONS = (VERSION_2008, VERSION_2012)
 _TOP = frozenset({"Version", "Id", "Statement"})
 _ELEMENTS = frozenset(
@@ -408,10 +411,7 @@ class _StatementReader:
         vendor = ""
         if not colon:
             what = f'{shorten(action)} has no service; write for example "s3:GetObject"'
-            vendor = (
-                "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, "
-                "ec2, etc."
-            )
+            vendor = VENDOR_MISSING
         elif ":" in name:
             what = f"{shorten(action)} has more than one colon"
             vendor = "Actions/Condition can contain only one colon."

@@ -18,6 +18,7 @@ from broker.policy.document import (
 )
 from broker.policy.errors import PolicyRejected, RejectionReason
 from broker.policy.grammar import (
+    VENDOR_MISSING,
     Problems,
     Stage,
     has_arn_format,
@@ -106,6 +107,7 @@ def parse_new_policy(
         problems.append((Stage.VERSION, _OLD_VERSION))
     for statement in document.statements:
         problems += _of_resources(statement)
+        problems += _of_conditions(statement)
         if kind is PolicyKind.TRUST:
             problems += _of_trust(statement, knows_service)
     raise_first(problems)
@@ -131,6 +133,17 @@ def _of_resources(statement: Statement) -> Iterator[tuple[Stage, PolicyRejected]
                 RejectionReason.INVALID_RESOURCE, text, place, f"{place}: {advice}."
             )
             yield stage, wrong
+
+
+def _of_conditions(statement: Statement) -> Iterator[tuple[Stage, PolicyRejected]]:
+    for condition in statement.conditions:
+        if condition.key.partition(":")[0] and ":" in condition.key:
+            continue
+        place = f"{statement.place}, Condition {condition.operator}"
+        advice = f"{condition.key[:120]} has no service; write for example aws:SourceIp"
+        reason = RejectionReason.INVALID_CONDITION
+        wrong = PolicyRejected(reason, VENDOR_MISSING, place, f"{place}: {advice}.")
+        yield Stage.VENDOR, wrong
 
 
 _Wrong = tuple[Stage, str, str]

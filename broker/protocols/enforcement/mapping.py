@@ -20,7 +20,7 @@ from broker.protocols.enforcement.definition import (
 )
 
 EXECUTE_API = "execute-api"
-_INVOKE = "Invoke"
+INVOKE = "Invoke"
 ANY_RESOURCE = "*"
 RESOURCE_CHARACTERS_MAX = 2048
 
@@ -63,9 +63,11 @@ class CompiledService:
         self._arn = f"arn:aws:{self.prefix}:{self.region}:{account}:"
         self._actions = {
             f"{self.prefix}:{one}".lower(): f"{self.prefix}:{one}"
-            for one in definition.actions or (_INVOKE,)
+            for one in definition.actions or (INVOKE,)
         }
-        self._keys = frozenset(key.lower() for key in definition.condition_keys)
+        keys = definition.condition_keys.items()
+        self._keys = {key.lower(): kind for key, kind in keys}
+        self._prefixes = (f"{self.prefix}:", f"{name}:")
         self.resource_patterns: Mapping[str, str] = {
             name: pattern if pattern.startswith("arn:") else self._arn + pattern
             for name, pattern in definition.resource_types.items()
@@ -77,7 +79,7 @@ class CompiledService:
         """What a request means; None when no route knows it."""
         if self.prefix == EXECUTE_API:
             resource = f"{self.name}/{self.definition.stage}/{method}{path}"
-            return Target(f"{EXECUTE_API}:{_INVOKE}", self._arn + resource)
+            return Target(f"{EXECUTE_API}:{INVOKE}", self._arn + resource)
         for route in self._routes:
             if method not in route.methods and _ANY_METHOD not in route.methods:
                 continue
@@ -151,9 +153,20 @@ class CompiledService:
         return found
 
     def may_bring(self, key: str) -> bool:
-        """Whether the service may tell the value of a condition key."""
+        """Whether the service may tell the value of a condition key.
+
+        Those with its own prefix need no declaration: a Deny on one must count.
+        """
+        return self.is_own_key(key) or self.find_key_type(key) is not None
+
+    def is_own_key(self, key: str) -> bool:
+        """Whether a condition key has the service's prefix."""
+        return key.lower().startswith(self._prefixes)
+
+    def find_key_type(self, key: str) -> str | None:
+        """The declared type of a condition key; None if it is not declared."""
         lower = key.lower()
-        return lower in self._keys or f"{lower.partition('/')[0]}/*" in self._keys
+        return self._keys.get(lower) or self._keys.get(f"{lower.partition('/')[0]}/*")
 
     def _compile(self, route: Route) -> _CompiledRoute:
         type_name = resource_type_of(self.definition, route)

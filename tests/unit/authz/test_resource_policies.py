@@ -24,6 +24,7 @@ from broker.model.entities import User
 from broker.services import Services
 from tests.authorization.callers import ADMINISTRATOR, NOW, open_installation
 from tests.authorization.inputs import ACCOUNT, OTHER
+from tests.support.decisions import ORDERS
 from tests.unit.authz.test_guard import caller, set_controls
 
 HERE = AccountId(ACCOUNT)
@@ -53,7 +54,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
     async with open_installation(tmp_path) as made:
         async with made.stores.directory.change(HERE) as change:
             account = await require_account(change, HERE)
-            await put_service(change, account, "orders", "{}", NOW)
+            await put_service(change, account, "orders", json.dumps(ORDERS), NOW)
         for user in USERS.values():
             async with made.stores.directory.change(user.account) as change:
                 await change.insert_user(user)
@@ -94,7 +95,7 @@ BY_ACCOUNT = {"Principal": {"AWS": ACCOUNT}}
 OTHER_ACCOUNT = {"Principal": {"AWS": OTHER}}
 OTHER_NAME = {"Principal": {"AWS": STRANGER_ARN}}
 DENY = {"Principal": "*", "Effect": "Deny"}
-ELSEWHERE = {"Principal": "*", "Resource": f"{ORDER}/other"}
+ELSEWHERE = {"Principal": "*", "Resource": "arn:aws:orders:*:*:order/*/other"}
 
 
 CASES: tuple[tuple[str, tuple[Mapping[str, Any], ...], str], ...] = (
