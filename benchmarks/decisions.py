@@ -28,7 +28,14 @@ from broker.web.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
 from tests.scenarios.installation import Installation, policy
 from tests.support import decisions
 from tests.support.broker import ACCOUNT, Key
-from tests.support.decisions import HERE, ORDER, READER, AskingService, sign
+from tests.support.decisions import (
+    HERE,
+    HOST,
+    ORDER,
+    READER,
+    AskingService,
+    sign,
+)
 from tests.support.in_process import in_process
 
 _CALLS = 300
@@ -273,7 +280,7 @@ def _registered(installation: Installation) -> tuple[Key, str]:
         UserName="alice", PolicyName="All", PolicyDocument=policy("execute-api:*")
     )
     alice = Key.of(iam.create_access_key(UserName="alice")["AccessKey"])
-    broker.command("services", "set", "orders", "--account", ACCOUNT)
+    broker.command("services", "set", "orders", "--account", ACCOUNT, "--host", HOST)
     made = broker.command("services", "token", "orders", "--account", ACCOUNT)
     return alice, json.loads(made)["Token"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from broker.catalogue import ServiceEntry, unknown_actions
+from broker.catalogue import ServiceEntry, unknown_names
 from broker.policy import Effect, PolicyDocument, PolicyKind, Statement
 from broker.policy.document import VERSION_2008
 
@@ -59,7 +59,7 @@ def _findings(
             yield from _resource(one)
         else:
             yield from _permissions(one)
-    for warning in unknown_actions(document, declared):
+    for warning in unknown_names(document, declared):
         yield PolicyAdvice(f"{warning}.", _index(statements, warning))
 
 

@@ -21,12 +21,13 @@ from broker.identities.service_text import (
 from broker.identities.template.errors import TemplateError
 from broker.offload import offload
 from broker.policy.positions import Span, TextPosition
-from broker.protocols.enforcement import DefinitionRejected, parse_definition
+from broker.protocols.enforcement import DefinitionRejected, parse_new_definition
 
 NEW = "/console/services/new"
 EDIT = "/console/services/edit"
 _BAD_REQUEST = 400
 _EXAMPLE = """\
+Hosts: [orders.example.com]
 ResourceTypes:
   order: order/{id}
 Actions:
@@ -51,7 +52,7 @@ async def _new(visit: Visit) -> Response:
     text = _typed(visit) if visit.posted else ""
     problems: tuple[Problem, ...] = ()
     if visit.posted:
-        checked = await _check(text, name)
+        checked = await _check(text, name, None)
         problems = checked.problems
         if visit.text("do") == "save" and not problems:
             with visit.attempt():
@@ -82,7 +83,7 @@ async def _edit(visit: Visit) -> Response:
     conflict = ""
     if visit.posted:
         text, began = _typed(visit), visit.text("base")
-        checked = await _check(text, name)
+        checked = await _check(text, name, stored)
         problems = checked.problems
         if visit.text("do") == "save" and not problems:
             with visit.attempt():
@@ -140,12 +141,12 @@ def _typed(visit: Visit) -> str:
     return newlines(visit.form.find("definition") or "").rstrip()
 
 
-async def _check(text: str, name: str) -> _Checked:
+async def _check(text: str, name: str, stored: str | None) -> _Checked:
     """Read a text, off the event loop: the longest takes a while."""
-    return await offload(lambda: _read(text, name))
+    return await offload(lambda: _read(text, name, stored))
 
 
-def _read(text: str, name: str) -> _Checked:
+def _read(text: str, name: str, stored: str | None) -> _Checked:
     try:
         definition = read_definition(text)
     except TemplateError as error:
@@ -154,7 +155,7 @@ def _read(text: str, name: str) -> _Checked:
         message = f"{error.message[:1].upper()}{error.message[1:]}."
         return _Checked("", (problem_at(text, message, span),))
     try:
-        parse_definition(definition, name)
+        parse_new_definition(definition, name, stored)
     except DefinitionRejected as error:
         spans = find_places(text, [place for place, _ in error.problems])
         return _Checked(

@@ -22,6 +22,7 @@ from broker.console.forms import Form, newlines
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.policy import CONTEXT_KEYS, PolicyKind, find_context_key, parse_policy
+from broker.policy.value_types import DECLARED_TYPES
 
 HERE = "simulator"
 PATH = "/console/simulator"
@@ -30,15 +31,6 @@ TYPES = (
     *("string", "stringList", "boolean", "booleanList", "numeric", "numericList"),
     *("date", "dateList", "ip", "ipList", "binary", "binaryList"),
 )
-_DECLARED_TYPES = {
-    "Bool": "boolean",
-    "Numeric": "numeric",
-    "Date": "date",
-    "IPAddress": "ip",
-    "Binary": "binary",
-}
-"""The form's types of the types in a service's definition; others are strings."""
-
 _PLACE = re.compile(r"[0-9]{1,4}")
 _BAD_REQUEST = 400
 _POLICIES_MAX = 10
@@ -344,7 +336,7 @@ def _declared_keys(
     Keys that stand for many are not among them.
     """
     return {
-        key: _DECLARED_TYPES.get(kind, "string")
+        key: DECLARED_TYPES[kind].entry_type
         for entry in _named(simulation, declared)
         for key, kind in entry.condition_keys.items()
         if "*" not in key

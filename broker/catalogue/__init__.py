@@ -12,6 +12,8 @@ from broker.catalogue.actions import (
     find_doubt,
     find_resource_template,
     unknown_actions,
+    unknown_keys,
+    unknown_names,
 )
 from broker.catalogue.data import (
     AccessLevel,
@@ -56,4 +58,6 @@ __all__ = [
     "service_prefixes",
     "show_summary",
     "unknown_actions",
+    "unknown_keys",
+    "unknown_names",
 ]

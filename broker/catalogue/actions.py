@@ -1,4 +1,7 @@
-"""Questions about actions: which there are, what a pattern covers, what is unknown."""
+"""Questions about actions: which there are, what a pattern covers, what is unknown.
+
+And about condition keys: which ones nothing here can have a value for.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,7 +13,8 @@ from broker.catalogue.data import (
     find_service,
     service_prefixes,
 )
-from broker.policy import PolicyDocument
+from broker.policy import PolicyDocument, find_context_key
+from broker.policy.referenced_keys import missing_keys
 from broker.policy.wildcard import compile_wildcard, tokenize
 
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
@@ -59,6 +63,64 @@ def unknown_actions(
         for written in statement.actions
         if (what := find_doubt(written, own or {})) is not None
     )
+
+
+def unknown_names(
+    document: PolicyDocument, own: Mapping[str, ServiceEntry] | None = None
+) -> tuple[str, ...]:
+    """`unknown_actions` and `unknown_keys`."""
+    return (*unknown_actions(document, own), *unknown_keys(document, own))
+
+
+def unknown_keys(
+    document: PolicyDocument, own: Mapping[str, ServiceEntry] | None = None
+) -> tuple[str, ...]:
+    """One warning for each condition key that nothing here has a value for.
+
+    A condition on such a key does not hold, so that a Deny with it denies nothing.
+    ``own`` as for `unknown_actions`.
+    """
+    keys = {
+        f"{statement.place}: {key} {what}"
+        for statement in document.statements
+        for key in missing_keys(statement, {}, variables=document.has_variables)
+        if (what := _find_key_doubt(key, own or {})) is not None
+    }
+    return tuple(sorted(keys))
+
+
+def _find_key_doubt(key: str, own: Mapping[str, ServiceEntry]) -> str | None:
+    """What to say of a condition key that nothing here brings; None if something may.
+
+    The claims of an identity provider are not known here.
+    """
+    prefix, colon, _ = key.lower().rpartition(":")
+    if not colon or "." in prefix or ":" in prefix or find_context_key(key):
+        return None
+    of_own = [_has_key(one, key) for one in own.values()]
+    if any(of_own):
+        return None
+    if prefix in own:
+        return (
+            f"is not a condition key that {prefix} declares: it has a value only if"
+            " the service sends one"
+        )
+    service = None if prefix == "aws" else find_service(prefix)
+    if service is not None and _has_key(service, key):
+        return None  # of a service of AWS's that is not here
+    return "is a condition key that no request here has"
+
+
+def _has_key(service: ServiceEntry, key: str) -> bool:
+    """Whether it is among a service's keys; ``/*``, ``/${…}`` and ``/<key>`` are any."""
+    lower = key.lower()
+    before, slash, _ = lower.partition("/")
+    any_of = tuple(f"{before}/{begin}" for begin in "*$<")
+    for listed in service.condition_keys:
+        name = listed.lower()
+        if name == lower or (slash and name.startswith(any_of)):
+            return True
+    return False
 
 
 def find_resource_template(action: str, resources: Iterable[str]) -> str | None:

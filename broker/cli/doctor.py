@@ -95,7 +95,7 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
             *await check_clock(stores, clock),
             *await check_accounts(stores),
             *await check_issuers(stores, clock),
-            *await check_services(stores, clock),
+            *await check_services(settings, stores, clock),
             *await check_certificates(stores, clock),
             *await check_upstreams(settings, stores),
             *await check_organisations(settings, stores),

@@ -14,7 +14,7 @@ from broker.catalogue import (
     find_doubt,
     policy_summary,
     show_summary,
-    unknown_actions,
+    unknown_names,
 )
 from broker.cli.advice import advice, missing_keys_advice
 from broker.cli.audit import newest_records
@@ -272,7 +272,7 @@ async def _explain_who(
         rows = show_summary(policy_summary(documents)).splitlines()
         named = ", ".join(label for label, _ in policies.policies)
         lines += [f"  {kind.value} ({named or 'none'})", *(f"    {r}" for r in rows)]
-        notes = [note for doc in documents for note in unknown_actions(doc, registered)]
+        notes = [note for doc in documents for note in unknown_names(doc, registered)]
         lines += [f"    Note: {note}" for note in notes]
         found[kind.value] = {"policies": named, "summary": rows, "notes": notes}
     return lines, found

@@ -91,16 +91,25 @@ def set_definition(
     account: AccountOption,
     file: Annotated[
         Path | None,
-        typer.Argument(help="The definition, YAML or JSON. Default: an empty one."),
+        typer.Argument(help="The definition, YAML or JSON. Default: Hosts alone."),
+    ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A value of the Host header at which clients reach the service,"
+            " in place of a file; repeatable."
+        ),
     ] = None,
     delete: Annotated[
         bool, typer.Option("--delete", help="Remove the service and its tokens.")
     ] = False,
 ) -> None:
     """Register a service or change its definition."""
-    if delete and file is not None:
-        raise typer.BadParameter("pass either FILE or --delete")
-    text = "{}" if file is None else read_definition_file(file)
+    if (file is not None) + bool(host) + delete > 1:
+        raise typer.BadParameter("pass one of FILE, --host and --delete")
+    text = json.dumps({"Hosts": host} if host else {})
+    if file is not None:
+        text = read_definition_file(file)
 
     async def work(services: Services) -> str:
         owner = AccountId(account)

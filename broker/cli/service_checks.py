@@ -1,24 +1,48 @@
 """What ``broker doctor`` says of registered services."""
 
+import json
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
+from broker.catalogue import ServiceEntry, unknown_keys
 from broker.cli.findings import Finding, good, warning
 from broker.clock import Clock
 from broker.identities.registered_services import tokens_of
+from broker.identities.service_entries import service_entries
+from broker.model.account import AccountId
+from broker.model.page import PageRequest
+from broker.model.registered import RegisteredService
+from broker.policy import PolicyKind, PolicyRejected, parse_policy
+from broker.protocols.enforcement import SIGNED_CHUNKS
+from broker.settings import Settings
 from broker.storage import Stores
+
+_POLICIES_MAX = 2000
+_SHOWN = 20
 
 SOON = timedelta(days=14)
 """Before a token expires, so that nothing has to be refused."""
 
 
-async def check_services(stores: Stores, clock: Clock) -> list[Finding]:
-    """Find service tokens that have expired or soon will."""
+async def check_services(
+    settings: Settings, stores: Stores, clock: Clock
+) -> list[Finding]:
+    """Find tokens that soon expire, definitions of old rules, and keys without a value."""
     directory, now = stores.directory, clock.now()
     found: list[Finding] = []
     count = 0
     for account in await directory.list_accounts():
-        for service in await directory.list_services(account.account_id):
+        services = await directory.list_services(account.account_id)
+        if services:
+            entries = service_entries(
+                [(one.name, one.definition) for one in services],
+                account=account.account_id,
+                region=settings.home_region,
+            )
+            found += await _of_policies(stores, account.account_id, entries)
+        for service in services:
             count += 1
+            found += _of_definition(service)
             found += [
                 warning(
                     "services",
@@ -31,3 +55,63 @@ async def check_services(stores: Stores, clock: Clock) -> list[Finding]:
                 if token.expires_at <= now + SOON
             ]
     return [*([good("services", f"{count} registered")] if count else []), *found]
+
+
+async def _of_policies(
+    stores: Stores, account: AccountId, entries: Mapping[str, ServiceEntry]
+) -> list[Finding]:
+    """Policies with a condition on a key that no request has: a Deny denies nothing."""
+    directory = stores.directory
+    texts = [
+        (
+            f"{one.kind} {one.owner or account} {one.name}",
+            one.document,
+            PolicyKind.IDENTITY,
+        )
+        for one in await directory.list_policy_texts(account, _POLICIES_MAX)
+    ]
+    page = await directory.list_resource_policies(
+        account, PageRequest(None, _POLICIES_MAX)
+    )
+    texts += [(one.arn, one.document, PolicyKind.RESOURCE) for one in page.items]
+    found = []
+    for label, text, kind in texts:
+        try:
+            doubts = unknown_keys(parse_policy(text, kind), entries)
+        except PolicyRejected:
+            continue  # nobody is allowed anything by it
+        found += [
+            warning(
+                "services",
+                f"the policy of {label}: {doubt}",
+                "declare the key among the service's ConditionKeys if the service sends"
+                " it, or take another key: a Deny on this one denies nothing",
+            )
+            for doubt in doubts
+        ]
+    more = len(found) - _SHOWN
+    if more > 0:
+        last = warning("services", f"{more} more of such keys", "see those above")
+        return [*found[:_SHOWN], last]
+    return found
+
+
+def _of_definition(service: RegisteredService) -> Iterator[Finding]:
+    """What a definition may no longer be, and was when it was stored."""
+    definition = json.loads(service.definition)
+    if not definition.get("Hosts"):
+        yield warning(
+            "services",
+            f"{service.arn} accepts requests that are signed for any host, such as"
+            " those for another service with the same scope",
+            "add Hosts to its definition: the values of the Host header, with ports,"
+            " at which clients reach it",
+        )
+    declared = definition.get("Signature", {}).get("Payloads", ())
+    for payload in sorted(SIGNED_CHUNKS.intersection(declared)):
+        yield warning(
+            "services",
+            f"{service.arn} lists {payload}, which is refused: the chunks of such a"
+            " body are not verified",
+            "remove it from Signature.Payloads",
+        )

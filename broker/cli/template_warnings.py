@@ -1,15 +1,16 @@
-"""Warnings about unknown actions in a template."""
+"""Warnings about unknown actions and condition keys in a template."""
 
 from collections.abc import Iterator
 from datetime import datetime
 
-from broker.catalogue import ServiceEntry, unknown_actions
+from broker.catalogue import ServiceEntry, unknown_names
 from broker.identities.control_policies import ControlKind
 from broker.identities.service_entries import service_entries
 from broker.identities.template.kind import TemplateContext
 from broker.identities.template.managed_policies import PolicySpec
 from broker.identities.template.owned import OwnerSpec
 from broker.identities.template.reader import AccountTemplate, parse_template
+from broker.identities.template.resource_policies import ResourcePolicySpec
 from broker.identities.template.services import SERVICES
 from broker.policy import PolicyKind, parse_policy
 from broker.stores.directory.port.services import ServiceReader
@@ -18,7 +19,7 @@ from broker.stores.directory.port.services import ServiceReader
 async def find_template_warnings(
     text: str, context: TemplateContext, now: datetime, directory: ServiceReader
 ) -> list[str]:
-    """A line for each action that no service has; it may be misspelt.
+    """A line for each action and condition key that no service has: a misspelling?
 
     Services are AWS's, and those that the template's accounts have or get.
 
@@ -39,7 +40,7 @@ async def find_template_warnings(
         f"{account.place}.{place}: {warning}"
         for account in accounts
         for place, document, kind in _documents(account)
-        for warning in unknown_actions(parse_policy(document, kind), registered)
+        for warning in unknown_names(parse_policy(document, kind), registered)
     ]
 
 
@@ -48,6 +49,8 @@ def _documents(account: AccountTemplate) -> Iterator[tuple[str, str, PolicyKind]
         for spec in specs:
             if isinstance(spec, PolicySpec):
                 yield f"{section}.{spec.name}", spec.document, PolicyKind.IDENTITY
+            elif isinstance(spec, ResourcePolicySpec):
+                yield f"{section}.{spec.arn}", spec.document, PolicyKind.RESOURCE
             elif isinstance(spec, OwnerSpec):
                 for name, document in spec.policies.items():
                     yield f"{section}.{spec.name}.{name}", document, PolicyKind.IDENTITY

@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from broker.entropy import new_unique_id
 from broker.errors import InvalidInput, NoSuchEntity
@@ -22,7 +23,9 @@ from broker.model.secret import Secret
 from broker.protocols.enforcement import (
     RESERVED,
     DefinitionRejected,
+    ServiceDefinition,
     parse_definition,
+    parse_new_definition,
 )
 from broker.protocols.enforcement.mapping import EXECUTE_API
 from broker.stores.directory.port.services import ServiceChange, ServiceReader
@@ -47,7 +50,11 @@ def check_service_name(name: str) -> None:
         raise InvalidInput(f"{name} is taken: no service of an account can have it.")
 
 
-def normalize_definition(text: str, name: str) -> str:
+def normalize_definition(
+    text: str,
+    name: str,
+    parse: Callable[[str, str], ServiceDefinition] = parse_definition,
+) -> str:
     """A definition as it is stored: without what it leaves to the defaults.
 
     Raises:
@@ -55,7 +62,7 @@ def normalize_definition(text: str, name: str) -> str:
     """
     check_service_name(name)
     try:
-        definition = parse_definition(text, name)
+        definition = parse(text, name)
     except DefinitionRejected as error:
         raise InvalidInput(f"The definition of {name} is refused: {error}.") from error
     stored = definition.model_dump(by_alias=True, exclude_unset=True, mode="json")
@@ -85,8 +92,12 @@ async def put_service(
         InvalidInput: the name or the definition is not allowed.
         LimitExceeded: the account has as many services as it may have.
     """
-    definition = normalize_definition(text, name)
+    check_service_name(name)
     before = await change.find_service(account.account_id, name)
+    stored = None if before is None else before.definition
+    definition = normalize_definition(
+        text, name, partial(parse_new_definition, stored=stored)
+    )
     if before is not None:
         after = replace(before, definition=definition, updated_at=now)
         await change.update_service(after)

@@ -55,10 +55,20 @@ _MINIO_KEYS: Mapping[str, str] = {
     "delimiter": "s3:delimiter",
     "max-keys": "s3:max-keys",
     "versionid": "s3:versionid",
+    "signatureversion": "s3:signatureversion",
+    "authtype": "s3:authType",
+    **{
+        f"x-amz-{name}": f"s3:x-amz-{name}"
+        for name in (
+            *("acl", "content-sha256", "copy-source", "metadata-directive"),
+            *("server-side-encryption", "server-side-encryption-aws-kms-key-id"),
+            *("server-side-encryption-customer-algorithm", "storage-class"),
+        )
+    },
 }
 """The conditions of MinIO that are condition keys, by their names in lower case.
 
-MinIO adds a client's headers and query to its own conditions, so a name may come in
+Those about tags and object locks are not among them: a client can make them up. MinIO adds a client's headers and query to its own conditions, so a name may come in
 several spellings, or with several values. Then it is the client's, and the question is
 refused.
 """

@@ -1,6 +1,6 @@
 """A FastAPI service that the broker decides for: docs/services.md.
 
-broker services set orders --account 111122223333
+broker services set orders --account 111122223333 --host 127.0.0.1:9000
 export BROKER_ORIGIN=http://127.0.0.1:8080
 export BROKER_SERVICE_TOKEN=...   # of: broker services token orders --account ...
 uvicorn --app-dir samples/protected fastapi_service:app --port 9000

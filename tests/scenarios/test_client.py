@@ -41,6 +41,8 @@ class Installed:
     root: Key
     alice: Key
     token: str
+    ports: tuple[int, int]
+    """Where the services run: a definition has to name their hosts before."""
 
 
 @dataclass
@@ -90,14 +92,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
                 PolicyDocument=policy(f"{API}/{method}/*"),
             )
         alice = Key.of(iam.create_access_key(UserName="alice")["AccessKey"])
-        broker.command("services", "set", "orders", "--account", ACCOUNT)
+        ports = (find_free_port(), find_free_port())
+        hosts = [f"--host=127.0.0.1:{port}" for port in ports]
+        broker.command("services", "set", "orders", "--account", ACCOUNT, *hosts)
         made = broker.command("services", "token", "orders", "--account", ACCOUNT)
-        yield Installed(broker, root, alice, json.loads(made)["Token"])
+        yield Installed(broker, root, alice, json.loads(made)["Token"], ports)
 
 
 @contextmanager
 def fastapi_sample(installed: Installed, folder: Path) -> Iterator[int]:
-    port = find_free_port()
+    port = installed.ports[0]
     command = (
         *(sys.executable, "-m", "uvicorn", "fastapi_service:app"),
         *("--app-dir", str(ROOT / "samples" / "protected"), "--port", str(port)),
@@ -152,7 +156,7 @@ def werkzeug(installed: Installed, _folder: Path) -> Iterator[int]:
     client = DecisionClient(installed.broker.url, installed.token)
     server = make_server(
         "127.0.0.1",
-        0,
+        installed.ports[1],
         WsgiMiddleware(_serve, client),
         threaded=True,
         request_handler=_Quiet,

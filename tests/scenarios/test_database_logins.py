@@ -163,11 +163,16 @@ def set_up(database: PostgresqlServer, logins_port: int, walk: Walk) -> Path:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("logins")
-    shutil.copy(SAMPLES / "rds-db.yaml", folder)
+    definition = (SAMPLES / "rds-db.yaml").read_text()
+    assert '["db.example.com:5432"]' in definition
     with (
         running_broker(tmp_path_factory.mktemp("broker"), home_region=REGION) as broker,
         start_postgresql() as database,
     ):
+        hosts = (f"localhost:{database.port}", "replica.example.com:5432")
+        (folder / "rds-db.yaml").write_text(
+            definition.replace('["db.example.com:5432"]', json.dumps(hosts))
+        )
         root = broker.create_account()
         iam = broker.client("iam", root)
         keys = []
@@ -193,7 +198,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             certificate = set_up(database, port, here)
             here.do(read_steps(RECIPE, "At the broker"))
             made = broker.command("services", "token", "rds-db", "--account", ACCOUNT)
-            hosts = (f"localhost:{database.port}", "replica.example.com:5432")
             with answering(broker.url, json.loads(made)["Token"], hosts, port, folder):
                 for user in ("other", "a/reader"):
                     here.run(

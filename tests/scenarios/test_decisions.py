@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from tests.scenarios.installation import ADMIN, Installation, policy
 from tests.support.broker import ACCOUNT, Key
-from tests.support.decisions import Signed, sign
+from tests.support.decisions import HOST, Signed, sign
 
 API = f"arn:aws:execute-api:us-east-1:{ACCOUNT}:orders/$default"
 _SECONDS = 30
@@ -26,7 +26,7 @@ def token(installation: Installation) -> str:
         PolicyName="Orders",
         PolicyDocument=policy("execute-api:Invoke", f"{API}/GET/*"),
     )
-    broker.command("services", "set", "orders", "--account", ACCOUNT)
+    broker.command("services", "set", "orders", "--account", ACCOUNT, "--host", HOST)
     made = broker.command("services", "token", "orders", "--account", ACCOUNT)
     found: str = json.loads(made)["Token"]
     return found
@@ -139,6 +139,21 @@ def test_a_proxys_client_cannot_tell_which_access_keys_exist(
     }
     ((status, code, _),) = answers
     assert (status, code) == (401, "SignatureDoesNotMatch")
+
+
+def test_a_request_for_another_service_is_not_one_for_this(
+    installation: Installation, token: str
+) -> None:
+    """Both have the scope `execute-api`; only the host tells them apart."""
+    root, elsewhere = installation.root, "https://b.example.com"
+    other = sign(root, "/orders/7", service="execute-api", url=elsewhere)
+    assert forwarded(installation, token, other)[:2] == (401, "SignatureDoesNotMatch")
+    refusal = ask(installation, token, other)["Refusal"]
+    assert refusal["Message"] == "The request is for another host."
+    own = sign(root, "/orders/7", service="execute-api")
+    assert forwarded(installation, token, own)[0] == 200
+    with pytest.raises(AssertionError, match="Hosts: is required"):
+        installation.broker.command("services", "set", "bare", "--account", ACCOUNT)
 
 
 def test_an_id_that_is_only_named_was_not_used(

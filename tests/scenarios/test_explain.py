@@ -255,7 +255,9 @@ def test_actions_of_registered_services_are_known(
 ) -> None:
     assert ann
     definition = broker.folder / "parcels.yaml"
-    definition.write_text("Actions: {GetParcel: {AccessLevel: Read}}")
+    definition.write_text(
+        "Hosts: [parcels.example.com]\nActions: {GetParcel: {AccessLevel: Read}}"
+    )
     words = ["services", "set", "parcels", "--account", ACCOUNT, str(definition)]
     assert CliRunner(env=dict(broker.environment)).invoke(app, words).exit_code == 0
     assert "Note:" not in asked(broker, "parcels:GetParcel", "*")
@@ -395,6 +397,14 @@ def test_apply_tells_of_actions_that_no_service_has(broker: RunningBroker) -> No
         PolicyDocument:
           Version: 2012-10-17
           Statement: {Effect: Allow, Action: ["s3:GetObjekt", "s3:*"], Resource: "*"}
+      - ManagedPolicyName: Unheard
+        PolicyDocument:
+          Version: 2012-10-17
+          Statement:
+            Effect: Deny
+            Action: orders:Get
+            Resource: "*"
+            Condition: {StringEquals: {"orders:Size": big, "orders:Kind": odd}}
     Users:
       - UserName: ann
         Policies:
@@ -407,7 +417,7 @@ def test_apply_tells_of_actions_that_no_service_has(broker: RunningBroker) -> No
                 Resource: "*"
     Services:
       - ServiceName: orders
-        Definition: {Actions: {Get: {AccessLevel: Read}}}
+        Definition: {Hosts: [a.example.com], Actions: {Get: {AccessLevel: Read}}, ConditionKeys: {"orders:Kind": String}}
 """
     )
     done = CliRunner(env=dict(broker.environment)).invoke(app, ["apply", str(file)])
@@ -416,6 +426,11 @@ def test_apply_tells_of_actions_that_no_service_has(broker: RunningBroker) -> No
         (
             "? Accounts.777788889999.ManagedPolicies.Typo: Statement 1: s3:GetObjekt is not an"
             " action of Amazon S3"
+        ),
+        (
+            "? Accounts.777788889999.ManagedPolicies.Unheard: Statement 1: orders:Size is"
+            " not a condition key that orders declares: it has a value only if the"
+            " service sends one"
         ),
         (
             "? Accounts.777788889999.Users.ann.Own: Statement 1: corp:Read is an action of"

@@ -138,7 +138,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with broker_on("redis+postgresql", folder, **options) as broker:
         root = broker.create_account()
         iam, api = broker.client("iam", root), client(broker, root)
-        definition = {**DEFINITION, "Routes": ROUTES}
+        definition = {**DEFINITION, "Hosts": ["store.example.com"], "Routes": ROUTES}
         api.put_service(ServiceName="s3", Definition=json.dumps(definition))
         people = furnish(broker, root)
         names = {f"@{name}": f"arn:aws:iam::{ACCOUNT}:user/{name}" for name in people}
@@ -213,6 +213,28 @@ def test_a_deny_reaches_every_kind_of_principal_at_every_face(world: World) -> N
                     assert answer is expected, (face, name, one)
                     asked += 1
     assert asked > 1200
+
+
+@pytest.mark.parametrize(
+    ("key", "denied", "other"),
+    [
+        ("s3:x-amz-acl", "public-read", "private"),
+        ("S3:X-Amz-Acl", "public-read", "private"),
+        ("s3:x-amz-grant-read", "all", "few"),
+    ],
+)
+def test_a_deny_on_a_key_that_is_sent_counts_declared_or_not(
+    world: World, key: str, denied: str, other: str
+) -> None:
+    keyed, faces = world.people["keyed"], world.faces
+    for value, expected in ((denied, False), (other, True)):
+        context = {key: [value]}
+        asked = [(ask, context) for ask in (faces.told, faces.authzen, faces.versitygw)]
+        if key.lower() == "s3:x-amz-acl":  # MinIO's other headers are its clients' own
+            asked.append((faces.minio, {key[3:]: [value]}))
+        for ask, told in asked:
+            answer = ask(keyed, "PutObject", "a/b", told)
+            assert answer is expected, (ask.__name__, value)
 
 
 Ask = Callable[[], bool | None]
@@ -334,7 +356,7 @@ def test_a_clients_own_headers_tell_no_face_anything(world: World) -> None:
 
 def test_a_token_of_another_service_asks_for_nothing_here(world: World) -> None:
     api = client(world.broker, world.root)
-    api.put_service(ServiceName="orders", Definition="{}")
+    api.put_service(ServiceName="orders", Definition='{"Hosts": ["a.example.com"]}')
     token = api.create_service_token(ServiceName="orders")["Token"]
     gateway = Gateway(world.people["writer"].key)
     other = Faces(world.broker.url, token, world.faces.socket, gateway)

@@ -33,6 +33,7 @@ from tests.support.machine_agent import (
     broker_client,
     joined,
 )
+from tests.support.servers import find_free_port
 from tests.support.signers import build_go
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
@@ -92,8 +93,8 @@ class Store(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, broker: DecisionClient) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, broker: DecisionClient, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.broker = broker
         self.keys: dict[str, set[str]] = {}
         """Of those who may: by ``User-Agent`` the access keys that signed."""
@@ -177,7 +178,9 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("sdks")
     definition = folder / "store.json"
-    definition.write_text(json.dumps(DEFINITION))
+    port = find_free_port()
+    hosts = {"Hosts": [f"127.0.0.1:{port}"]}
+    definition.write_text(json.dumps({**DEFINITION, **hosts}))
     with running_broker(
         folder / "broker", forked=False, start=False, home_region=REGION
     ) as broker:
@@ -199,7 +202,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         agent = joined(folder / "agent", broker, broker_client(broker, root))
         agent.start()
         try:
-            with closing(client), Store(client) as store:
+            with closing(client), Store(client, port) as store:
                 threading.Thread(target=store.serve_forever, daemon=True).start()
                 yield World(broker, agent, store)
                 store.shutdown()

@@ -266,9 +266,10 @@ def world(
             PolicyDocument=json.dumps(in_the_clear),
         )
         alice = Key.of(iam.create_access_key(UserName="alice")["AccessKey"])
-        broker.command("services", "set", "orders", "--account", ACCOUNT)
-        made = broker.command("services", "token", "orders", "--account", ACCOUNT)
         port = find_free_port()
+        host = ("--host", f"127.0.0.1:{port}", "--host", f"localhost:{port}")
+        broker.command("services", "set", "orders", "--account", ACCOUNT, *host)
+        made = broker.command("services", "token", "orders", "--account", ACCOUNT)
         changes = {
             "127.0.0.1:8080": f"127.0.0.1:{broker.port}",
             "127.0.0.1:9000": f"127.0.0.1:{service.server_port}",

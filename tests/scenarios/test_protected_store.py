@@ -41,6 +41,7 @@ BUCKET = "reports"
 KEYS = ("2026/plain.txt", "a b+c/ü (1).txt", "~user/$x&y=z,@!'*.txt", "semi:colon")
 DEFINITION = {
     "Scopes": ["s3"],
+    "Hosts": ["store.example.com"],
     "ResourceTypes": {
         "bucket": "arn:aws:store:::{bucket}",
         "object": "arn:aws:store:::{bucket}/{key}",
@@ -174,7 +175,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     certificate, key = server_certificate(name="localhost")
     (folder / "orders.crt").write_text(certificate)
     (folder / "orders.key").write_text(key)
-    (folder / "store.json").write_text(json.dumps(DEFINITION))
+    port = find_free_port()
+    definition = {**DEFINITION, "Hosts": [f"localhost:{port}"]}
+    (folder / "store.json").write_text(json.dumps(definition))
     with (
         closing(_Store()) as store,
         running_broker(tmp_path_factory.mktemp("broker"), home_region=REGION) as broker,
@@ -193,10 +196,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 PolicyDocument=policy(action, resource),
             )
         alice = Key.of(iam.create_access_key(UserName="alice")["AccessKey"])
-        definition = str(folder / "store.json")
-        broker.command("services", "set", "store", "--account", ACCOUNT, definition)
+        words = ("store", str(folder / "store.json"), "--account", ACCOUNT)
+        broker.command("services", "set", *words)
         made = broker.command("services", "token", "store", "--account", ACCOUNT)
-        port = find_free_port()
         changes = {
             "127.0.0.1:8080": f"127.0.0.1:{broker.port}",
             "127.0.0.1:9000": f"127.0.0.1:{store.server_port}",

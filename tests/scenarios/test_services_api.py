@@ -17,7 +17,9 @@ from tests.support.broker import ACCOUNT, REGION, Key, RunningBroker
 
 MODELS = Path(package.__file__).parent / "actions" / "own_models"
 ORDER = f"arn:aws:orders:us-east-1:{ACCOUNT}:order/7"
-DEFINITION = {
+HOSTS: dict[str, Any] = {"Hosts": ["orders.example.com"]}
+DEFINITION: dict[str, Any] = {
+    **HOSTS,
     "ResourceTypes": {"order": "order/{id}"},
     "Actions": {"GetOrder": {"AccessLevel": "Read", "ResourceTypes": ["order"]}},
     "Routes": [{"Path": "/orders/{id}", "Action": "GetOrder"}],
@@ -56,7 +58,7 @@ def code(error: pytest.ExceptionInfo[ClientError]) -> str:
 
 
 def test_services(api: Any) -> None:
-    made = api.put_service(ServiceName="stock", Definition="{}")["Service"]
+    made = api.put_service(ServiceName="stock", Definition=json.dumps(HOSTS))["Service"]
     assert made["Arn"] == f"arn:aws:broker::{ACCOUNT}:service/stock"
     assert [one["Name"] for one in api.list_services()["Services"]] == [
         "orders",
@@ -70,6 +72,15 @@ def test_services(api: Any) -> None:
     with pytest.raises(ClientError) as refused:
         api.put_service(ServiceName="stock", Definition='{"Scopes": ["iam"]}')
     assert code(refused) == "InvalidInput"
+    for name, definition in (("bare", {}), ("bare", {"Hosts": []}), ("stock", {})):
+        with pytest.raises(ClientError, match="Hosts: is required"):
+            api.put_service(ServiceName=name, Definition=json.dumps(definition))
+    chunks = ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD"]
+    with pytest.raises(ClientError, match="chunks of such a body are not verified"):
+        api.put_service(
+            ServiceName="stock",
+            Definition=json.dumps({**HOSTS, "Signature": {"Payloads": chunks}}),
+        )
     api.delete_service(ServiceName="stock")
     with pytest.raises(ClientError) as gone:
         api.get_service(ServiceName="stock")
@@ -88,6 +99,50 @@ def test_tokens(api: Any) -> None:
     assert made["Token"] not in str(api.list_service_tokens(ServiceName="orders"))
     api.delete_service_token(ServiceName="orders", TokenId=token["TokenId"])
     assert api.list_service_tokens(ServiceName="orders")["ServiceTokens"] == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ({"Action": "s3:GetObject"}, "Policy has invalid action"),
+        ({"Action": ["orders:Gone", "iam:*"]}, "Policy has invalid action"),
+        ({"NotAction": "*"}, "Policy has invalid action"),
+        ({"NotAction": "orders:*"}, "Policy has invalid action"),
+        ({"Resource": ORDER[:-1] + "8"}, "Policy has invalid resource"),
+        ({"Resource": f"{ORDER}0*"}, "Policy has invalid resource"),
+        ({"Resource": "arn:aws:orders:*:*:stock/*"}, "Policy has invalid resource"),
+        ({"Resource": "arn:aws:s3:::*"}, "Policy has invalid resource"),
+        ({"Effect": "Deny", "Resource": f"{ORDER}x/*"}, "Policy has invalid resource"),
+        ({"Condition": {"Bool": {"secure": "true"}}}, "prefaced by a vendor"),
+        ({"Action": "orders:Get*"}, ""),
+        ({"Action": "*"}, ""),
+        ({"NotAction": "iam:*"}, ""),
+        ({"Resource": [ORDER[:-1] + "8", ORDER]}, ""),
+        ({"Resource": f"{ORDER}/files/*"}, ""),
+        ({"Resource": "arn:aws:orders:*:*:order/*"}, ""),
+        ({"Resource": "arn:aws:orders:us-east-?:*:order/7*"}, ""),
+        ({"Resource": f"{ORDER}/${{aws:username}}"}, ""),
+        ({"Resource": "arn:aws:orders:*:*:${aws:PrincipalTag/kind}/7"}, ""),
+        ({"Resource": "*"}, ""),
+        ({"NotResource": f"{ORDER}/files/*"}, ""),
+    ],
+    ids=str,
+)
+def test_a_statement_that_can_never_apply_is_refused(
+    api: Any, alice: str, statement: dict[str, Any], says: str
+) -> None:
+    whole = {"Effect": "Allow", "Principal": {"AWS": alice}, **statement}
+    if "NotAction" not in whole:
+        whole.setdefault("Action", "orders:GetOrder")
+    text = json.dumps({"Version": "2012-10-17", "Statement": [whole]})
+    put = {"ResourceArn": ORDER, "PolicyDocument": text}
+    if not says:
+        api.put_resource_policy(**put)
+        api.delete_resource_policy(ResourceArn=ORDER)
+        return
+    with pytest.raises(ClientError, match=says) as refused:
+        api.put_resource_policy(**put)
+    assert code(refused) == "MalformedPolicyDocument"
 
 
 def test_resource_policies_take_part_in_simulations(

@@ -13,6 +13,7 @@ from tests.support.decisions import ACCOUNT, REGION
 
 RECORD = f"arn:aws:records:{REGION}:{ACCOUNT}:record/"
 DEFINITION: Mapping[str, Any] = {
+    "Hosts": ["records.example.com"],
     "ResourceTypes": {"record": "record/{id}"},
     "Actions": {
         name: {"AccessLevel": level, "ResourceTypes": ["record"]}

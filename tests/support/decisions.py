@@ -22,6 +22,7 @@ HOST = "orders.example.com"
 URL = f"https://{HOST}"
 REGION = "us-east-1"
 ORDERS: Mapping[str, Any] = {
+    "Hosts": [HOST],
     "ResourceTypes": {"order": "order/{id}"},
     "Actions": {
         "ListOrders": {"AccessLevel": "List"},

@@ -37,6 +37,9 @@ ROUTES = [
 URL = "https://store.example.com"
 _SECONDS = 30
 
+Context = Mapping[str, list[str]]
+"""The condition keys that an enforcement point sends."""
+
 
 @dataclass(frozen=True)
 class Who:
@@ -80,8 +83,13 @@ class Faces:
             "MinIO": self.minio,
         }
 
-    def told(self, who: Who, action: str, path: str) -> bool:
-        asked = {"Request": signed(who, action, path).described()}
+    def told(
+        self, who: Who, action: str, path: str, context: Context | None = None
+    ) -> bool:
+        asked = {
+            "Request": signed(who, action, path).described(),
+            "Context": context or {},
+        }
         allowed: bool = self._post("/decisions", asked)["Allowed"]
         return allowed
 
@@ -106,10 +114,13 @@ class Faces:
     def middleware(self, who: Who, action: str, path: str) -> bool:
         return serve(self._middleware, signed(who, action, path)) == 204
 
-    def authzen(self, who: Who, action: str, path: str) -> bool | None:
+    def authzen(
+        self, who: Who, action: str, path: str, context: Context | None = None
+    ) -> bool | None:
         asked = self._evaluation(who, action, path)
         if asked is None:
             return None
+        asked["context"] = context or {}
         decision: bool = self._bearer("/access/v1/evaluation", asked)["decision"]
         return decision
 
@@ -123,7 +134,9 @@ class Faces:
         assert first is second
         return bool(first)
 
-    def versitygw(self, who: Who, action: str, path: str) -> bool | None:
+    def versitygw(
+        self, who: Who, action: str, path: str, context: Context | None = None
+    ) -> bool | None:
         if who.is_guest and not who.key.session_token:
             return None
         token = {"sessionToken": who.key.session_token}
@@ -132,6 +145,7 @@ class Faces:
             **(token if who.key.session_token else {}),
             "actions": [f"s3:{action}"],
             "resources": [f"arn:aws:s3:::{path}"],
+            "condition": context or {},
         }
         try:
             answer = self.private("evaluate-policy", asked)
@@ -154,7 +168,9 @@ class Faces:
         headers = {"X-Auth-Token": self.token}
         return self._hook("/v1/data/ceph/authz", asked, headers)
 
-    def minio(self, who: Who, action: str, path: str) -> bool | None:
+    def minio(
+        self, who: Who, action: str, path: str, context: Context | None = None
+    ) -> bool | None:
         if not who.user:
             return None
         bucket, _, key = path.partition("/")
@@ -163,7 +179,7 @@ class Faces:
             "action": f"s3:{action}",
             "bucket": bucket,
             "object": key,
-            "conditions": {"SourceIp": ["203.0.113.7"]},
+            "conditions": {"SourceIp": ["203.0.113.7"], **(context or {})},
         }
         headers = {"Authorization": f"Bearer {self.token}"}
         return self._hook("/v1/data/minio/authz", asked, headers)

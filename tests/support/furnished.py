@@ -49,8 +49,10 @@ READ_ONE_BUCKET = json.dumps(
 PASSWORD = "Correct-horse-7"
 """Dana's; she may do everything, too."""
 
+API = json.dumps({"Hosts": ["api.example.com"]})
 ORDERS = json.dumps(
     {
+        "Hosts": ["orders.example.com"],
         "ResourceTypes": {"order": "order/{id}"},
         "Actions": {
             "ListOrders": {"AccessLevel": "List"},
@@ -253,7 +255,7 @@ async def _register(world: SignInWorld) -> str:
         account = await require_account(change, ACCOUNT)
         orders, _ = [
             await registered_services.put_service(change, account, name, text, now)
-            for name, text in (("orders", ORDERS), ("api", "{}"))
+            for name, text in (("orders", ORDERS), ("api", API))
         ]
         await put_resource_policy(change, account, ORDER, DANA_MAY_READ, now)
         _, token = await registered_services.create_token(

@@ -15,6 +15,7 @@ from broker.errors import BrokerError, ValidationError
 from broker.model.caller import Caller
 from broker.model.struct import struct
 from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
+from broker.policy.value_types import DECLARED_TYPES, has_type
 from broker.protocols.enforcement import ClientRequest, CompiledService
 
 DECISIONS_MAX = 100
@@ -206,10 +207,16 @@ def _check_context(
             raise ValidationError(
                 f"{compiled.name} does not bring the key {key[:200]}."
             )
-        values += len(given)
         if any(len(value) > VALUE_CHARACTERS_MAX for value in given):
             raise ValidationError(
                 f"A value of {key} has more than {VALUE_CHARACTERS_MAX} characters."
             )
+        kind = compiled.find_key_type(key) or "String"
+        for value in given:
+            if not has_type(value, DECLARED_TYPES[kind]):
+                raise ValidationError(
+                    f"{value[:200]} is not a value of {key}, which is {kind}."
+                )
+        values += len(given)
     if values > VALUES_MAX:
         raise ValidationError(f"Context has more than {VALUES_MAX} values.")

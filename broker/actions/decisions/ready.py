@@ -6,6 +6,7 @@ from broker.authn.sigv4 import SignedFor
 from broker.errors import AccessDenied
 from broker.model.registered import RegisteredService
 from broker.protocols.enforcement import (
+    SIGNED_CHUNKS,
     CompiledService,
     DefinitionRejected,
     parse_definition,
@@ -45,7 +46,7 @@ def prepare_service(service: RegisteredService, home_region: str) -> ReadyServic
     signature = definition.signature
     rules = SignatureRules(
         path_as_sent=signature.path == "AsSent",
-        payloads=frozenset(signature.payloads),
+        payloads=frozenset(signature.payloads) - SIGNED_CHUNKS,
         window_seconds=signature.window_seconds,
         presigned_seconds_max=signature.presigned_seconds_max,
     )

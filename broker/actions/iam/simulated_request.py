@@ -3,9 +3,6 @@
 Error texts are AWS's where they are known from reports.
 """
 
-import base64
-import binascii
-import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +21,8 @@ from broker.model.entities import User
 from broker.model.principal import Principal
 from broker.model.request import Given
 from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
-from broker.policy.conditions.boolean import check_boolean
-from broker.policy.conditions.date import find_instant
-from broker.policy.conditions.numeric import find_number
+from broker.policy.context import KeyType
+from broker.policy.value_types import has_type
 from broker.stores.directory.port import DirectoryReader
 
 MAX_RESOURCES = 1000
@@ -313,36 +309,9 @@ def _check_values(name: str, key_type: str, values: tuple[str, ...]) -> None:
             f"The context key {name} of type {key_type} has {len(values)} values;"
             f" write the type {key_type}{_LIST}."
         )
-    fits = _FITS[single]
     for value in values:
-        if not fits(value):
+        if not has_type(value, KeyType(single)):
             raise InvalidInput(
                 f"The value {value[:120]!r} of the context key {name} is not of type"
                 f" {single}."
             )
-
-
-def _is_address(value: str) -> bool:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_base64(value: str) -> bool:
-    try:
-        base64.b64decode(value, validate=True)
-    except (ValueError, binascii.Error):
-        return False
-    return True
-
-
-_FITS = {
-    "string": lambda _value: True,
-    "numeric": lambda value: find_number(value) is not None,
-    "boolean": lambda value: check_boolean(value) is None,
-    "date": lambda value: find_instant(value) is not None,
-    "ip": _is_address,
-    "binary": _is_base64,
-}

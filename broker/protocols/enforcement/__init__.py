@@ -8,9 +8,11 @@ proxies describe the request that they ask about, and `s3` knows what S3's reque
 
 from broker.protocols.enforcement.definition import (
     RESERVED,
+    SIGNED_CHUNKS,
     DefinitionRejected,
     ServiceDefinition,
     parse_definition,
+    parse_new_definition,
 )
 from broker.protocols.enforcement.forwarded import ClientRequest, read_forwarded
 from broker.protocols.enforcement.mapping import CompiledService, Target
@@ -18,6 +20,7 @@ from broker.protocols.enforcement.paths import RequestAmbiguous, resource_path
 
 __all__ = [
     "RESERVED",
+    "SIGNED_CHUNKS",
     "ClientRequest",
     "CompiledService",
     "DefinitionRejected",
@@ -25,6 +28,7 @@ __all__ = [
     "ServiceDefinition",
     "Target",
     "parse_definition",
+    "parse_new_definition",
     "read_forwarded",
     "resource_path",
 ]

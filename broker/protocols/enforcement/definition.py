@@ -1,8 +1,9 @@
 """The definition of a registered service: what an account declares of it.
 
-Everything has a default: ``{}`` is a service that counts as ``execute-api``.
+Everything but the hosts has a default: without actions it counts as ``execute-api``.
 """
 
+import json
 import re
 from typing import Annotated, Final, Literal
 
@@ -52,6 +53,11 @@ PayloadDeclaration = Literal[
     "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
 ]
 
+
+SIGNED_CHUNKS: Final = frozenset(
+    {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"}
+)
+"""Declarations of chunks that are signed one by one: nobody here can verify them."""
 
 PROBLEMS_MAX = 10
 
@@ -117,7 +123,8 @@ class ServiceDefinition(_Part):
 
     ``scopes`` are the services that a request's credential scope may name and
     ``region`` the region (the installation's home region when empty). ``hosts`` are the
-    values of ``Host``, with their ports, that requests may be for; empty for any.
+    values of ``Host``, with their ports, that requests may be for; empty for any, which
+    only services have that were registered before they were required.
     ``resource_types`` maps names to the last part of an ARN, or to a whole ARN where
     it has neither region nor account. ``condition_keys`` are the keys that the service
     may bring, with their types. ``sample_every`` is how many allowed decisions have
@@ -125,7 +132,7 @@ class ServiceDefinition(_Part):
     """
 
     scopes: list[ScopeName] = Field(default=[], max_length=10)
-    hosts: list[HostName] = Field(default=[], max_length=20)
+    hosts: list[HostName] = Field(default=[], max_length=200)
     region: Annotated[str, StringConstraints(pattern=_REGION, max_length=64)] | None = (
         None
     )
@@ -159,6 +166,30 @@ def parse_definition(text: str, name: str) -> ServiceDefinition:
             *((".".join(map(str, one["loc"])), one["msg"]) for one in found)
         ) from None
     _check(definition, name)
+    return definition
+
+
+def parse_new_definition(text: str, name: str, stored: str | None) -> ServiceDefinition:
+    """Read a definition that is about to be stored, in place of ``stored``.
+
+    What was stored before by other rules goes on as it is.
+
+    Raises:
+        DefinitionRejected: it breaks a rule.
+    """
+    definition = parse_definition(text, name)
+    if SIGNED_CHUNKS.intersection(definition.signature.payloads):
+        message = (
+            "the chunks of such a body are not verified: anything could be sent in"
+            " place of what was signed"
+        )
+        raise DefinitionRejected(("Signature.Payloads", message))
+    if not definition.hosts and (stored is None or json.loads(stored).get("Hosts")):
+        message = (
+            "is required: the values of the Host header, with ports, at which the"
+            " service is reached; or a request for another service could be used here"
+        )
+        raise DefinitionRejected(("Hosts", message))
     return definition
 
 

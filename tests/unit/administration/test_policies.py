@@ -201,6 +201,16 @@ async def test_unknown_actions_are_advice(admin: Administrator) -> None:
     assert page.status_code == 200
 
 
+async def test_a_key_that_nothing_brings_is_advice(admin: Administrator) -> None:
+    keyed = {
+        "s0__c0__operator": "StringEquals",
+        "s0__c0__key": "aws:SourceVpce",
+        "s0__c0__values": "vpce-1",
+    }
+    page = await press(admin, await admin.see(NEW), "check", **READ, **keyed)
+    assert "aws:SourceVpce is a condition key that no request here has" in text_of(page)
+
+
 async def test_statements_are_added_folded_and_removed(admin: Administrator) -> None:
     page = await admin.see(NEW)
     for number in range(1, 7):

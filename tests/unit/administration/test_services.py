@@ -17,6 +17,7 @@ EDIT, ONE = "/console/services/edit?name=orders", "/console/services/service"
 HERE = f"{ONE}?name=orders"
 ORDERS = """\
 # Comments are not kept.
+Hosts: [orders.example.com]
 ResourceTypes:
   order: order/{id}
 Actions:
@@ -28,6 +29,7 @@ Routes:
 - {Methods: [GET], Path: /orders, Action: ListOrders}
 - {Methods: [GET, HEAD], Path: '/orders/{id}', Action: GetOrder}
 """
+HOSTS = "Hosts: [orders.example.com]"
 USER = f"arn:aws:iam::{ACCOUNT}:user/ann"
 ORDER = f"arn:aws:orders:us-east-1:{ACCOUNT}:order/"
 TOKEN_FORM = f"{HERE}#secret"
@@ -104,7 +106,7 @@ async def test_a_service_is_registered_shown_and_edited(admin: Administrator) ->
 
 
 async def test_an_empty_definition_counts_as_execute_api(admin: Administrator) -> None:
-    page = await register(admin, "")
+    page = await register(admin, HOSTS)
     text = text_of(page)
     assert f"arn:aws:execute-api:us-east-1:{ACCOUNT}:orders/$default/*" in text
     assert "execute-api:Invoke" in text_of(await admin.see(LIST))
@@ -118,6 +120,10 @@ WRONG = [
     ("ConditionKeys:\n  no key: String", "match pattern", "Line 2, column 3"),
     ("Hosts: [a\nb: c", "but got", "Line 2"),
     ("Hosts: []\nHosts: []", "comes twice", "Line 2"),
+    ("Scopes: [a]\nHosts: []", "is required: the values of the Host header", "Line 2"),
+    ("", "is required: the values of the Host header", ""),
+    ("Hosts: [a]\nSignature:\n  Payloads: [STREAMING-AWS4-HMAC-SHA256-PAYLOAD]",
+     "the chunks of such a body are not verified", "Line 3"),
     ("- a", "should be an object", ""),
     ("a: &a [x]\nb: *a", "Aliases", "Line 2"),
     ("Stage: !!binary aGk=", "value that JSON cannot express", ""),
@@ -150,11 +156,11 @@ async def test_what_the_action_refuses_is_shown_with_what_was_typed(
 ) -> None:
     page = await admin.see(NEW)
     for name, said in (("Orders", "serviceName"), ("sts", "is taken")):
-        answer = await admin.send(page, NEW, name=name, definition="{}", do="save")
+        answer = await admin.send(page, NEW, name=name, definition=HOSTS, do="save")
         assert answer.status_code == 400
         assert said in text_of(answer)
     await register(admin)
-    again = await admin.send(page, NEW, name="orders", definition="{}", do="save")
+    again = await admin.send(page, NEW, name="orders", definition=HOSTS, do="save")
     assert again.status_code == 409
     assert "A service named orders already exists" in text_of(again)
     assert "orders:GetOrder" in text_of(await admin.see(ONE, name="orders"))
@@ -255,7 +261,8 @@ async def test_decisions_are_shown_with_their_reasons(
     assert "has no user annx" in unknown
     assert "0 allowed, 2 refused" in text_of(await admin.see(LIST))
     # What another service is asked for is not shown here.
-    other = json.dumps({"Actions": {"Get": {"AccessLevel": "Read"}}})
+    actions = {"Get": {"AccessLevel": "Read"}}
+    other = json.dumps({"Hosts": ["a.example.com"], "Actions": actions})
     await admin.do(await admin.see(NEW), NEW, name="order", definition=other, do="save")
     page = await admin.see(ONE, name="order")
     assert "No decision is in the audit log yet" in text_of(page)
@@ -265,7 +272,9 @@ async def test_decisions_of_services_without_actions_are_told_apart(
     admin: Administrator, world: SignInWorld
 ) -> None:
     for name in ("web", "webdav"):
-        await admin.do(await admin.see(NEW), NEW, name=name, definition="", do="save")
+        await admin.do(
+            await admin.see(NEW), NEW, name=name, definition=HOSTS, do="save"
+        )
         path = f"{ONE}?name={name}#secret"
         made = await admin.send(
             await admin.see(ONE, name=name), path, do="make-token", days="1"

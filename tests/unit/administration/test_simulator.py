@@ -260,6 +260,7 @@ async def test_registered_services_are_offered(world: SignInWorld) -> None:
             "GetOrder": {"AccessLevel": "Read", "ResourceTypes": ["order"]},
             "ListOrders": {"AccessLevel": "List"},
         },
+        "Hosts": ["orders.example.com"],
         "ConditionKeys": {
             "orders:From": "IPAddress",
             "orders:Large": "Bool",

@@ -1,6 +1,7 @@
 """The catalogue says what the services' actions mean."""
 
 import gzip
+import json
 from importlib.resources import files
 
 import pytest
@@ -15,6 +16,7 @@ from broker.catalogue import (
     service_prefixes,
     show_summary,
     unknown_actions,
+    unknown_keys,
 )
 from broker.catalogue.data import FILE_NAME
 from broker.catalogue.managed_policies import POLICIES_FILE_NAME
@@ -26,6 +28,8 @@ from broker.catalogue.reduce import (
     policies_notice,
 )
 from broker.catalogue.reduce_policies import packed_policies
+from broker.identities.service_entries import service_entries
+from broker.model.account import AccountId
 from broker.policy import (
     PolicyDocument,
     PolicyKind,
@@ -156,6 +160,48 @@ def test_a_misspelt_action_is_warned_of_with_its_place() -> None:
             " AWS Identity and Access Management (IAM)"
         ),
         "Statement 1: corp:Read is an action of a service that AWS does not have",
+    )
+
+
+def test_a_condition_key_that_nothing_brings_is_warned_of() -> None:
+    named = (
+        *(
+            "aws:SourceIp",
+            "aws:PrincipalTag/team",
+            "aws:RequestTag/team",
+            "s3:prefix",
+            "s3:ExistingObjectTag/a",
+        ),
+        *("ec2:Region", "id.example.com/x:aud", "127.0.0.1:8097/x:role", "Corp:groups"),
+        *("aws:SourceIpp", "s3:x-amz-aclx", "orders:Priority", "nobody:key"),
+    )
+    conditions = ",".join(f'"{key}": "x"' for key in named)
+    condition = f', "Condition": {{"StringEquals": {{{conditions}}}}}'
+    given = document(statement('"*"', more=condition))
+    none = "is a condition key that no request here has"
+    assert unknown_keys(given) == (
+        f"Statement 1: aws:SourceIpp {none}",
+        f"Statement 1: nobody:key {none}",
+        f"Statement 1: orders:Priority {none}",
+        f"Statement 1: s3:x-amz-aclx {none}",
+    )
+    get = {"Get": {"AccessLevel": "Read"}}
+    keys = {"orders:priority": "String"}
+    own = service_entries(
+        [
+            ("s3", json.dumps({"Actions": get})),
+            ("orders", json.dumps({"Actions": get, "ConditionKeys": keys})),
+        ],
+        account=AccountId("111122223333"),
+        region="us-east-1",
+    )
+    sent = "it has a value only if the service sends one"
+    assert unknown_keys(given, own) == (
+        f"Statement 1: aws:SourceIpp {none}",
+        f"Statement 1: nobody:key {none}",
+        f"Statement 1: s3:ExistingObjectTag/a is not a condition key that s3 declares: {sent}",
+        f"Statement 1: s3:prefix is not a condition key that s3 declares: {sent}",
+        f"Statement 1: s3:x-amz-aclx is not a condition key that s3 declares: {sent}",
     )
 
 

@@ -155,7 +155,7 @@ def test_an_account_that_is_not_there_is_named(
     [
         ("account", "root-key", ACCOUNT, "--new"),
         ("account", "delete", ACCOUNT, "--yes"),
-        ("services", "set", "orders", "--account", ACCOUNT),
+        ("services", "set", "orders", "--account", ACCOUNT, "--host", "a.example.com"),
         ("upstreams", "set", "aws", "--no-key", "--account", ACCOUNT),
     ],
 )

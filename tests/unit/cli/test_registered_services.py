@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import BrokerError, NoSuchEntity
+from broker.errors import BrokerError, InvalidInput, NoSuchEntity
+from broker.identities import registered_services as rules
+from broker.protocols.enforcement import parse_definition as parse
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 ARN = f"arn:aws:broker::{ACCOUNT}:service/orders"
+HOST = ("--host", "orders.example.com")
 DEFINITION = """\
+Hosts: [orders.example.com]
 ResourceTypes: {order: "order/{id}"}
 Actions:
   GetOrder: {AccessLevel: Read, ResourceTypes: [order]}
@@ -21,6 +25,7 @@ Accounts:
     Services:
       - ServiceName: orders
         Definition:
+          Hosts: [orders.example.com]
           Scopes: [orders]
     ResourcePolicies:
       - ResourceArn: arn:aws:execute-api:us-east-1:{ACCOUNT}:orders/$default
@@ -49,12 +54,12 @@ def file(tmp_path: Path) -> str:
 def test_a_service_is_registered_shown_changed_and_deleted(
     cli: CommandLine, file: str
 ) -> None:
-    assert cli("services", "set", "orders", "--account", ACCOUNT).strip() == ARN
+    assert cli("services", "set", "orders", "--account", ACCOUNT, *HOST).strip() == ARN
     (listed,) = cli.lines("services", "list", "--json")
     assert listed == {
         "Arn": ARN,
         "ServiceName": "orders",
-        "Definition": {},
+        "Definition": {"Hosts": ["orders.example.com"]},
         "Tokens": 0,
     }
     assert "execute-api" in cli("services", "list")
@@ -78,7 +83,7 @@ def test_a_name_that_cannot_be_a_prefix_is_refused(cli: CommandLine, name: str) 
 
 
 def test_a_token_is_printed_once_and_kept_as_a_hash(cli: CommandLine) -> None:
-    cli("services", "set", "orders", "--account", ACCOUNT)
+    cli("services", "set", "orders", "--account", ACCOUNT, *HOST)
     words = ("services", "token", "orders", "--account", ACCOUNT)
     made = cli.json(*words, "--days", "3", "--address", "10.0.0.0/8")
     assert made["Token"].startswith(f"bst.{ACCOUNT}.")
@@ -126,8 +131,66 @@ def test_a_policy_of_no_registered_service_is_refused(cli: CommandLine) -> None:
     assert "no registered service" in cli.stderr
 
 
+def test_doctor_names_services_that_any_host_may_reach(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were registered before hosts were required."""
+    cli("services", "set", "orders", "--account", ACCOUNT, *HOST)
+    assert "any host" not in cli("doctor")
+    chunks = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+    path = cli.folder / "stock.yaml"
+    path.write_text(f"Signature: {{Payloads: [{chunks}]}}")
+    with monkeypatch.context() as before:
+        before.setattr(
+            rules, "parse_new_definition", lambda text, name, **_: parse(text, name)
+        )
+        cli("services", "set", "stock", str(path), "--account", ACCOUNT)
+    printed = cli("doctor")
+    arn = f"arn:aws:broker::{ACCOUNT}:service/stock"
+    assert f"{arn} accepts requests that are signed for any host" in printed
+    assert f"{arn} lists {chunks}, which is refused" in printed
+    assert f"{ARN} accepts" not in printed
+
+
+def test_doctor_names_policies_on_keys_that_nothing_brings(
+    cli: CommandLine, file: str
+) -> None:
+    cli("services", "set", "orders", file, "--account", ACCOUNT)
+    template = f"""\
+Accounts:
+  '{ACCOUNT}':
+    ManagedPolicies:
+      - ManagedPolicyName: Sizes
+        PolicyDocument: &sizes
+          Version: '2012-10-17'
+          Statement:
+            Effect: Deny
+            Action: orders:GetOrder
+            Resource: '*'
+            Condition: {{StringEquals: {{'orders:Size': big, 'aws:username': ann}}}}
+"""
+    cli("apply", "-", stdin=template.replace("&sizes", ""))
+    printed = cli("doctor")
+    assert (
+        "Statement 1: orders:Size is not a condition key that orders declares"
+        in printed
+    )
+    assert "aws:username" not in printed
+
+
+def test_a_definition_is_a_file_or_hosts(cli: CommandLine, file: str) -> None:
+    words = ("services", "set", "orders", "--account", ACCOUNT)
+    for both in ((file, *HOST), (file, "--delete"), (*HOST, "--delete")):
+        cli(*words, *both, fails=True)
+    with pytest.raises(InvalidInput, match="Hosts: is required"):
+        cli(*words)
+    cli(*words, *HOST, "--host", "b.example.com:8443")
+    shown = cli.json("services", "show", "orders", "--account", ACCOUNT)
+    assert shown["Definition"]["Hosts"] == ["orders.example.com", "b.example.com:8443"]
+
+
 def test_doctor_tells_of_tokens_that_expire_soon(cli: CommandLine) -> None:
-    cli("services", "set", "orders", "--account", ACCOUNT)
+    cli("services", "set", "orders", "--account", ACCOUNT, *HOST)
     words = ("services", "token", "orders", "--account", ACCOUNT, "--days")
     soon, later = cli.json(*words, "3"), cli.json(*words, "30")
     printed = cli("doctor")

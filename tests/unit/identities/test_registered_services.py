@@ -30,7 +30,9 @@ POLICY = json.dumps(
 async def register(iam: Iam, name: str) -> RegisteredService:
     async with iam.directory.change(ACCOUNT) as change:
         account = await require_account(change, ACCOUNT)
-        return await rules.put_service(change, account, name, "{}", NOW)
+        return await rules.put_service(
+            change, account, name, '{"Hosts": ["a.example.com"]}', NOW
+        )
 
 
 async def make_token(

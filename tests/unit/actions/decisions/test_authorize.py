@@ -6,14 +6,16 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from broker.authz.guard import Guard
-from broker.errors import AccessDenied, LimitExceeded
+from broker.errors import AccessDenied, InvalidInput, LimitExceeded
 from broker.identities.accounts import require_account
+from broker.identities.registered_services import require_service
 from broker.identities.resource_policies import put_resource_policy
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.errors import StoreUnavailableError
@@ -171,6 +173,32 @@ async def test_a_proxy_overwrites_every_header_in_which_a_client_could_lie(
     for sample in ("nginx.conf", "Caddyfile", "traefik-routes.yaml", "haproxy.lua"):
         text = (SAMPLES / sample).read_text("utf-8").lower()
         assert sent <= set(re.findall(r"x-broker-[a-z0-9-]+", text)), sample
+
+
+async def test_a_service_of_before_goes_on_without_hosts_and_signed_chunks(
+    service: AskingService, alice: Key
+) -> None:
+    chunks = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+    signature = {"Payloads": [chunks, "UNSIGNED-PAYLOAD"]}
+    definition = {**ORDERS, "Hosts": [], "Signature": signature}
+    async with service.broker.services.stores.directory.change(HERE) as change:
+        stored = await require_service(change, HERE, "orders")
+        before = replace(stored, definition=json.dumps(definition))
+        await change.update_service(before)
+    elsewhere = sign(alice, url="https://b.example.com")
+    assert (await service.ask(Request=elsewhere.described()))["Allowed"]
+    for payload, allowed in ((chunks, False), ("UNSIGNED-PAYLOAD", True)):
+        declared = {"X-Amz-Content-SHA256": payload}
+        request = sign(alice, headers=declared)
+        assert request.headers["X-Amz-Content-SHA256"] == payload
+        answer = await service.ask(Request=request.described(Body="eA=="))
+        assert answer["Allowed"] is allowed, answer
+    # It can be changed without them, but not again once it has them.
+    without = {name: value for name, value in ORDERS.items() if name != "Hosts"}
+    await service.register({**without, "SampleEvery": 1})
+    await service.register(ORDERS)
+    with pytest.raises(InvalidInput, match="Hosts: is required"):
+        await service.register(without)
 
 
 async def test_a_star_evades_no_deny(service: AskingService, alice: Key) -> None:
@@ -421,18 +449,36 @@ async def test_presigned_urls_hold_as_long_as_the_service_says(
 async def test_condition_keys_are_the_services_and_the_requests(
     service: AskingService,
 ) -> None:
+    types = {
+        "orders:Priority": "String",
+        "orders:Weight": "Numeric",
+        "orders:From": "IPAddress",
+        "orders:Until": "Date",
+        "orders:Large": "Bool",
+        "orders:Owner": "ARN",
+        "orders:Digest": "Binary",
+        "aws:ResourceTag/*": "String",
+    }
+    await service.register({**ORDERS, "ConditionKeys": types})
+    orders = {"Action": "orders:*", "Resource": "*"}
     policy = {
         "Version": "2012-10-17",
-        "Statement": {
-            "Effect": "Allow",
-            "Action": "orders:*",
-            "Resource": "*",
-            "Condition": {
-                "StringEquals": {"orders:Priority": "low"},
-                "IpAddress": {"aws:SourceIp": "198.51.100.0/24"},
-                "Bool": {"aws:SecureTransport": "true"},
+        "Statement": [
+            {
+                "Effect": "Allow",
+                **orders,
+                "Condition": {
+                    "StringEquals": {"orders:Priority": "low"},
+                    "IpAddress": {"aws:SourceIp": "198.51.100.0/24"},
+                    "Bool": {"aws:SecureTransport": "true"},
+                },
             },
-        },
+            {
+                "Effect": "Deny",
+                **orders,
+                "Condition": {"StringEquals": {"orders:Other": "x"}},
+            },
+        ],
     }
     bob = await service.make_user("bob", policy)
     there = {"SourceIp": "198.51.100.9", "SecureTransport": True}
@@ -442,11 +488,25 @@ async def test_condition_keys_are_the_services_and_the_requests(
     assert (await service.ask(Request=told, Context=low))["Allowed"]
     assert not (await service.ask(Request=told))["Allowed"]
     assert not (await service.ask(Request=request.described(), Context=low))["Allowed"]
-    for key in ("aws:SourceIp", "aws:PrincipalTag/x", "orders:Other", "saml:aud"):
+    for key in ("aws:SourceIp", "aws:PrincipalTag/x", "other:Key", "saml:aud"):
         reply = await service.post({"Request": told, "Context": {key: ["x"]}})
         assert reply.status == 400
         assert key.encode() in reply.body
+    # A key of the service counts without being declared, or a Deny would not.
+    for key in ("orders:Other", "ORDERS:other"):
+        answer = await service.ask(Request=told, Context={**low, key: ["x"]})
+        assert not answer["Allowed"]
+        answer = await service.ask(Request=told, Context={**low, key: ["y"]})
+        assert answer["Allowed"]
     for context, says in (
+        ({"orders:Weight": ["heavy"]}, b"which is Numeric"),
+        ({"orders:Weight": ["1", "2e"]}, b"which is Numeric"),
+        ({"orders:From": ["203.0.113.300"]}, b"which is IPAddress"),
+        ({"orders:Until": ["soon"]}, b"which is Date"),
+        ({"orders:Large": ["maybe"]}, b"which is Bool"),
+        ({"orders:Owner": ["ann"]}, b"which is ARN"),
+        ({"orders:Digest": ["?"]}, b"which is Binary"),
+        ({"orders:Other": ["x" * 4097]}, b"4096 characters"),
         ({"orders:Priority": ["low"], "ORDERS:priority": ["high"]}, b"twice"),
         ({f"aws:ResourceTag/{'x' * 300}": ["x"]}, b"256 characters"),
     ):

@@ -10,7 +10,7 @@ from broker.identities import registered_services
 from broker.identities.accounts import require_account
 from broker.identities.resource_policies import put_resource_policy
 from tests.support.administrator import SAME, Administrator, enter, grant
-from tests.support.furnished import ORDERS
+from tests.support.furnished import API, ORDERS
 from tests.support.signin import ACCOUNT, SignInWorld, role_arn, text_of
 
 TRY, REQUEST = "/console/try", "/console/try#answer"
@@ -22,7 +22,7 @@ READER = role_arn("Reader")
 async def registered(world: SignInWorld) -> SignInWorld:
     async with world.services.stores.directory.change(ACCOUNT) as change:
         account = await require_account(change, ACCOUNT)
-        for name, text in (("orders", ORDERS), ("api", "{}")):
+        for name, text in (("orders", ORDERS), ("api", API)):
             await registered_services.put_service(
                 change, account, name, text, world.clock.now()
             )
