@@ -66,7 +66,8 @@ class Ledger(Protocol):
 
         Raises:
             ReplayedError: the mark's key is there, of another mint.
-            StoreUnavailableError: nothing is written, or it cannot be told.
+            StoreUnavailableError: nothing is written, or what is written is deleted
+                when the database is back.
         """
         ...
 
@@ -74,7 +75,8 @@ class Ledger(Protocol):
         """Take a reservation back; a mark of another mint stays.
 
         Raises:
-            StoreUnavailableError: it may still be there.
+            StoreUnavailableError: it may still be there; PostgreSQL's is deleted when
+                the database is back.
         """
         ...
 

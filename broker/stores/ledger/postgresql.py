@@ -111,6 +111,7 @@ class PostgresqlLedger:
         self._due = 0.0
         self._connection: Any = None  # asyncpg publishes no types
         self._identity: tuple[object, ...] = ()
+        self._reader_identity: tuple[object, ...] = ()
         self._unclear: dict[_Session, list[MarkRow]] = {}
         self._reader: Any = None
         self._reading = asyncio.Lock()
@@ -160,7 +161,7 @@ class PostgresqlLedger:
 
     async def reserve(self, mark: ReplayMark) -> None:
         row = encode_mark(mark)
-        async with self._reads() as connection:
+        async with self._reads_for(row) as connection:
             owner = await connection.fetchval(sql.RESERVE, *row)
             if owner is None:
                 owner = await connection.fetchval(sql.OWNER, row[0])
@@ -168,9 +169,9 @@ class PostgresqlLedger:
             raise ReplayedError("the proof was spent before")
 
     async def release(self, mark: ReplayMark) -> None:
-        key, mint_id, _ = encode_mark(mark)
-        async with self._reads() as connection:
-            await connection.execute(sql.GIVE_BACK, [key], [mint_id])
+        row = encode_mark(mark)
+        async with self._reads_for(row) as connection:
+            await connection.execute(sql.GIVE_BACK, [row[0]], [row[1]])
 
     async def append(self, record: AuditRecord) -> None:
         if self._closed or len(self._rows) >= _MAX_WAITING_ROWS:
@@ -402,13 +403,16 @@ class PostgresqlLedger:
         self, mints: list[_Mint], identity: _Session
     ) -> list[Exception | None]:
         """The outcome of these mints is unknown; no caller got their credentials."""
-        marks = [mint.mark for mint in mints if mint.mark is not None]
-        if sum(map(len, self._unclear.values())) + len(marks) <= _MOST_UNCLEAR:
-            self._unclear.setdefault(identity, []).extend(marks)
+        self._keep_unclear([m.mark for m in mints if m.mark is not None], identity)
         return [
             OutcomeUnknownError("the database went away while it committed")
             for _ in mints
         ]
+
+    def _keep_unclear(self, marks: list[MarkRow], identity: _Session) -> None:
+        """Delete these marks when the database is back."""
+        if sum(map(len, self._unclear.values())) + len(marks) <= _MOST_UNCLEAR:
+            self._unclear.setdefault(identity, []).extend(marks)
 
     async def _give_back(self, connection: Any) -> None:  # noqa: ANN401  # asyncpg publishes no types
         """Delete the marks of mints whose callers got an error.
@@ -484,16 +488,18 @@ class PostgresqlLedger:
         if self._loop_time() < self._paused_until and not even_if_paused:
             raise StoreUnavailableError("the database did not answer a moment ago")
         with translate_errors():
-            connection = await connect_postgresql(
-                self._location, statement_seconds=WRITE_SECONDS
-            )
-            try:
-                self._identity = tuple(await connection.fetchrow(sql.WHO_AM_I))
-            except BaseException:
-                connection.terminate()  # its session could not be ended later
-                raise
-        self._connection = connection
-        return connection
+            self._connection, self._identity = await self._open(WRITE_SECONDS)
+        return self._connection
+
+    async def _open(self, statement_seconds: float) -> tuple[Any, _Session]:
+        connection = await connect_postgresql(
+            self._location, statement_seconds=statement_seconds
+        )
+        try:
+            return connection, tuple(await connection.fetchrow(sql.WHO_AM_I))
+        except BaseException:
+            connection.terminate()  # its session could not be ended later
+            raise
 
     async def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -501,13 +507,23 @@ class PostgresqlLedger:
             connection.terminate()
 
     @asynccontextmanager
+    async def _reads_for(self, mark: MarkRow) -> AsyncIterator[Any]:
+        """As `_reads`; what becomes of the mark if it fails is unclear."""
+        try:
+            async with self._reads() as connection:
+                yield connection
+        except StoreUnavailableError:
+            if self._reader_identity:
+                self._keep_unclear([mark], self._reader_identity)
+                self._schedule(_RETRY_SECONDS)
+            raise
+
+    @asynccontextmanager
     async def _reads(self) -> AsyncIterator[Any]:
         async with self._reading:
             with translate_errors():
                 if self._reader is None or self._reader.is_closed():
-                    self._reader = await connect_postgresql(
-                        self._location, statement_seconds=READ_SECONDS
-                    )
+                    self._reader, self._reader_identity = await self._open(READ_SECONDS)
                 yield self._reader
 
 

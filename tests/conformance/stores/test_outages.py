@@ -305,6 +305,30 @@ async def test_a_mint_that_no_one_was_told_of_leaves_its_proof_good(
         await ledger.close()
 
 
+@pytest.mark.parametrize("what", ["reserve", "release"])
+async def test_a_reservation_that_no_one_was_told_of_leaves_its_proof_good(
+    own_postgresql: PostgresqlServer, own_ledger: Ledger, tmp_path: Path, what: str
+) -> None:
+    line, mark = Line(own_postgresql.port), make_mark(what)
+    async with line.open() as location:
+        ledger = PostgresqlLedger(location, Spool(tmp_path))
+        await ledger.start()
+        await ledger.reserve(make_mark(f"{what} before"))
+        if what == "release":
+            await ledger.reserve(mark)
+            line.cut()
+        line.loses_next_answer, line.lets_in = what == "reserve", False
+        with pytest.raises(StoreUnavailableError):
+            await (ledger.reserve if what == "reserve" else ledger.release)(mark)
+        assert await owner_of(own_ledger, what) is not None
+        line.lets_in = True
+        async with asyncio.timeout(5):
+            while await owner_of(own_ledger, what) is not None:  # noqa: ASYNC110  # in the background
+                await asyncio.sleep(0.05)
+        assert await owner_of(own_ledger, f"{what} before") is not None
+        await ledger.close()
+
+
 async def test_a_change_that_cannot_be_looked_up_is_said_to_be_unclear(
     own_postgresql: PostgresqlServer, clock: Any
 ) -> None:

@@ -80,6 +80,9 @@ def test_what_was_refused_and_what_was_handed_out_is_told() -> None:
     assert (refused["errorCode"], refused["errorMessage"]) == ("AccessDenied", "why")
     assert refused["readOnly"] is True
     assert refused["responseElements"] is None
+    # What an upstream issued, and nobody got.
+    lost = event(session=session, error_code="UpstreamOutcomeUnknown")
+    assert lost["responseElements"] is None
     # The keys of a sign-in to the portal are nobody's.
     portal = event(
         session={**session, "kind": "Authenticate"}, action="sso:Authenticate"
