@@ -30,11 +30,11 @@ from broker.identities.instances import (
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.caller import Caller
-from broker.model.machines import Instance, JoinToken
+from broker.model.machines import Instance
 from broker.model.principal import EC2, Principal
 from broker.model.request import Given, RequestContext
-from broker.sessions.lineage import find_end, trace_join_token
 from broker.sessions.one_time_use import one_time_use
+from broker.sessions.resolve import find_join_token_end
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.port.instance_profiles import InstanceReader
 
@@ -119,7 +119,7 @@ class JoinTokenScheme:
             _refuse("no such join token")
         fault = find_fault(
             token, request.raw.source_ip, request.now
-        ) or await self._find_end(token)
+        ) or await find_join_token_end(token, self._fresh)
         if fault:
             raise ProofRefused(
                 InvalidClientTokenId(detail=fault), account=account, arn=token.arn
@@ -128,10 +128,6 @@ class JoinTokenScheme:
             account, service=EC2, arn=token.arn, name=token.token_id
         )
         return ProofResult(caller=Caller(principal=principal)), given
-
-    async def _find_end(self, token: JoinToken) -> str:
-        """Why what made the token has ended; empty while it has not."""
-        return await find_end(trace_join_token(token), self._fresh)
 
 
 class MachineTokenScheme:

@@ -32,10 +32,8 @@ from broker.model.lineage import (
     Origin,
     Trace,
     as_text,
-    read_lineage,
     subject_digest,
 )
-from broker.model.machines import JoinToken
 from broker.model.principal import PrincipalType
 from broker.model.revocation import Revocations
 from broker.model.session import Session, SessionKind
@@ -266,12 +264,6 @@ def trace_token(
         issued_at_ms=issued_at_ms,
         providers=providers,
     )
-
-
-def trace_join_token(token: JoinToken) -> tuple[Trace, ...]:
-    """The same of a token that admits a machine."""
-    created_ms = int(token.created_at.timestamp() * 1000)
-    return trace_token(read_lineage(token.lineage), token.account, created_ms)
 
 
 def _traces(

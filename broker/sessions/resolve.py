@@ -16,12 +16,13 @@ from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import Account, AccountId, find_account_of_key_id
 from broker.model.caller import Caller
 from broker.model.entities import AccessKey, KeyStatus, LoginProfile, Role, User
-from broker.model.lineage import Trace
+from broker.model.lineage import Lineage, Trace, read_lineage
+from broker.model.machines import JoinToken
 from broker.model.principal import Principal, PrincipalType
 from broker.model.revocation import Revocations
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
-from broker.sessions.lineage import find_end, trace
+from broker.sessions.lineage import find_end, trace, trace_token
 from broker.sessions.record import SessionIndex, describe_session
 from broker.sessions.seal import OpenedSession, SessionSealer
 from broker.sessions.tags import principal_tags
@@ -38,6 +39,9 @@ _ENDS_WITH_ITS_KEY = frozenset(
 )
 
 _ENDS_WITH_ITS_PASSWORD = frozenset({SessionKind.CONSOLE, SessionKind.PORTAL})
+
+_ROLE_ID = "AROA"
+"""How the unique ids of roles begin."""
 
 
 class LiveDirectory(Protocol):
@@ -89,6 +93,69 @@ def session_caller(resolved: ResolvedSession) -> Caller:
         principal_tags=resolved.principal_tags,
         context=resolved.session.identity_context,
     )
+
+
+async def find_token_end(
+    lineage: Lineage, account: AccountId, issued_at_ms: int, directory: LiveDirectory
+) -> str:
+    """Why a token of the broker's own is over, apart from its time; empty while it is not.
+
+    ``lineage`` is that of a token which opens something without its maker's
+    credentials. It ends with what it came from, as a session does, and with the role,
+    key or password that made it.
+
+    Raises:
+        StoreUnavailableError: the directory is away.
+    """
+    if end := await find_end(trace_token(lineage, account, issued_at_ms), directory):
+        return end
+    origin = lineage.origin
+    maker = lineage.ancestors[-1] if lineage.ancestors else None
+    if maker is not None and maker.principal_id != origin.principal_id:
+        # A role that was assumed outlives the key that it was assumed with, as in AWS.
+        role_id, home = maker.principal_id, maker.account
+        gone = (
+            role_id.startswith(_ROLE_ID)
+            and await directory.find_role_by_id(home, role_id) is None
+        )
+        return f"role {role_id}, which made it, is deleted" if gone else ""
+    if origin.access_key_id:
+        return await _find_key_end(origin.access_key_id, directory)
+    return await _find_password_end(
+        origin.account or account,
+        origin.principal_id,
+        origin.began_ms or issued_at_ms,
+        directory,
+    )
+
+
+async def find_join_token_end(token: JoinToken, directory: LiveDirectory) -> str:
+    """`find_token_end` of a token that admits a machine; the operator's has no maker."""
+    if not token.lineage:
+        return ""
+    created_ms = int(token.created_at.timestamp() * 1000)
+    lineage = read_lineage(token.lineage)
+    return await find_token_end(lineage, token.account, created_ms, directory)
+
+
+async def _find_key_end(access_key_id: str, directory: LiveDirectory) -> str:
+    key = await directory.find_access_key(access_key_id)
+    if key is not None and key.status is KeyStatus.ACTIVE:
+        return ""
+    return f"key {access_key_id}, which made it, is deleted or inactive"
+
+
+async def _find_password_end(
+    account: AccountId, principal_id: str, since_ms: int, directory: LiveDirectory
+) -> str:
+    """What was made with a password ends when the user loses that password.
+
+    A change by its owner does not end it: only the login profile counts.
+    """
+    profile = await directory.find_login_profile(account, principal_id)
+    if profile is not None and int(profile.created_at.timestamp() * 1000) <= since_ms:
+        return ""
+    return f"{principal_id} has no password any more"
 
 
 class _CachedSession:
@@ -209,17 +276,17 @@ class Resolver:
     ) -> Role | User | Account:
         """The entity that the session acts as or was made by."""
         number = session.account
+        end = ""
         if session.kind in _ENDS_WITH_ITS_KEY and session.parent_key_id:
-            key = await self._directory.find_access_key(session.parent_key_id)
-            if key is None or key.status is not KeyStatus.ACTIVE:
-                raise InvalidClientTokenId(
-                    detail=f"key {session.parent_key_id}, which made the session, is"
-                    " deleted or inactive"
-                )
-        if session.kind is SessionKind.PORTAL and session.provider_arn:
+            end = await _find_key_end(session.parent_key_id, self._directory)
+        elif session.kind is SessionKind.PORTAL and session.provider_arn:
             return account
-        if session.kind in _ENDS_WITH_ITS_PASSWORD:
-            await self._require_password(session)
+        elif session.kind in _ENDS_WITH_ITS_PASSWORD:
+            end = await _find_password_end(
+                number, session.principal_id, session.issued_at_ms, self._directory
+            )
+        if end:
+            raise InvalidClientTokenId(detail=end)
         entity: Role | User | Account | None
         if session.kind.is_role:
             entity = await self._directory.find_role_by_id(number, session.principal_id)
@@ -232,22 +299,6 @@ class Resolver:
                 detail=f"{session.principal_id}, which issued the session, is deleted"
             )
         return entity
-
-    async def _require_password(self, session: Session) -> None:
-        """A session made with a password ends when the user loses that password.
-
-        A change by its owner does not end it: only the login profile counts.
-        """
-        profile = await self._directory.find_login_profile(
-            session.account, session.principal_id
-        )
-        if (
-            profile is None
-            or int(profile.created_at.timestamp() * 1000) > session.issued_at_ms
-        ):
-            raise InvalidClientTokenId(
-                detail=f"{session.principal_id} has no password any more"
-            )
 
     async def _require_not_revoked(self, traces: tuple[Trace, ...]) -> None:
         why = await find_end(traces, self._directory)

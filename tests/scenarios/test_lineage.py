@@ -9,9 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.scenarios.installation import SAML_PROVIDER, Installation, policy, trust
 from tests.support.broker import ACCOUNT, Key
+from tests.support.machine_agent import add_profile, broker_client
+from tests.support.machines import public_text
 from tests.support.oidc_issuer import serving
 from tests.support.storage import STORAGES, broker_on
 
@@ -236,9 +239,9 @@ def test_a_deleted_provider_ends_what_it_vouched_for(world: World) -> None:
     assert world.outcomes(vouched_for(world)[1]) == {"ok"}
 
 
-def test_a_web_identity_token_that_comes_back_has_brought_its_lineage(
-    world: World,
-) -> None:
+@pytest.fixture(scope="module")
+def trusting(world: World) -> World:
+    """A world in which one account accepts the other's web identity tokens."""
     world.iam.enable_outbound_web_identity_federation()
     issuer = f"{world.broker.url}/issuer/{ACCOUNT}"
     provider = world.other_iam.create_open_id_connect_provider(
@@ -247,25 +250,104 @@ def test_a_web_identity_token_that_comes_back_has_brought_its_lineage(
     federated = trust(({"Federated": provider}, "sts:AssumeRoleWithWebIdentity", None))
     world.other_iam.create_role(RoleName="Visit", AssumeRolePolicyDocument=federated)
     time.sleep(PROMISED_SECONDS)
-    first = world.assume(world.alice, "First")
-    token = world.call(
-        *(first, "get_web_identity_token"),
-        Audience=["other"],
-        SigningAlgorithm="RS256",
-    )["WebIdentityToken"]
-    asked = {
-        "RoleArn": f"arn:aws:iam::{OTHER}:role/Visit",
-        "RoleSessionName": "visitor",
-        "WebIdentityToken": token,
-    }
-    visiting = Key.of(
-        world.call(NOBODY, "assume_role_with_web_identity", **asked)["Credentials"]
+    return world
+
+
+def web_identity_token(world: World, key: Key) -> str:
+    answer = world.call(
+        *(key, "get_web_identity_token"), Audience=["other"], SigningAlgorithm="RS256"
     )
+    return str(answer["WebIdentityToken"])
+
+
+def visit(world: World, token: str) -> Key:
+    """A session that a web identity token of the broker's own opens."""
+    answer = world.call(
+        *(NOBODY, "assume_role_with_web_identity"),
+        RoleArn=f"arn:aws:iam::{OTHER}:role/Visit",
+        RoleSessionName="visitor",
+        WebIdentityToken=token,
+    )
+    return Key.of(answer["Credentials"])
+
+
+def test_a_web_identity_token_that_comes_back_has_brought_its_lineage(
+    trusting: World,
+) -> None:
+    world, first = trusting, trusting.assume(trusting.alice, "First")
+    token = web_identity_token(world, first)
+    visiting = visit(world, token)
     assert world.outcomes(visiting) == {"ok"}
     world.revoke(first.access_key_id)
     assert world.outcomes(visiting) == {"ExpiredToken"}
     with pytest.raises(ClientError, match="ExpiredTokenException"):
-        world.call(NOBODY, "assume_role_with_web_identity", **asked)
+        visit(world, token)
+
+
+def test_tokens_end_with_the_key_or_the_role_that_made_them(trusting: World) -> None:
+    world, iam = trusting, trusting.iam
+    admitting = policy(["sts:*", "broker:CreateJoinToken", "iam:PassRole"])
+    add_profile(iam, "machines")
+    make_role(iam, "Maker", ACCOUNT)
+    iam.put_role_policy(RoleName="Maker", PolicyName="All", PolicyDocument=admitting)
+    iam.create_user(UserName="maker")
+    iam.put_user_policy(UserName="maker", PolicyName="All", PolicyDocument=admitting)
+    made = iam.create_access_key(UserName="maker")["AccessKey"]
+    key, key_id = (
+        Key.of(made),
+        {"UserName": "maker", "AccessKeyId": made["AccessKeyId"]},
+    )
+    time.sleep(PROMISED_SECONDS)
+    role = world.assume(key, "Maker")
+    session = Key.of(world.call(key, "get_session_token")["Credentials"])
+    federated = Key.of(
+        world.call(key, "get_federation_token", Name="bob", Policy=admitting)[
+            "Credentials"
+        ]
+    )
+
+    def join_token(maker: Key) -> str:
+        client = broker_client(world.broker, maker)
+        return str(client.create_join_token(InstanceProfileName="machines")["Token"])
+
+    def joined(token: str) -> str:
+        machine = public_text(Ed25519PrivateKey.generate())
+        client = broker_client(world.broker, NOBODY)
+        try:
+            client.register_instance(JoinToken=token, PublicKey=machine)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return "ok"
+
+    def opened(token: str) -> str:
+        try:
+            visit(world, token)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return "ok"
+
+    by_key = [join_token(one) for one in (key, session, federated)]
+    by_role = [join_token(role) for _ in "12"]
+    shown = {one: web_identity_token(world, one) for one in (key, role)}
+    assert [opened(token) for token in shown.values()] == ["ok", "ok"]
+
+    iam.update_access_key(**key_id, Status="Inactive")
+    time.sleep(PROMISED_SECONDS)
+    assert [joined(token) for token in by_key] == ["InvalidClientTokenId"] * 3
+    assert opened(shown[key]) == "ExpiredTokenException"
+    # As in AWS, a role that was assumed with the key goes on, and so does what it made.
+    assert (joined(by_role[0]), opened(shown[role])) == ("ok", "ok")
+
+    iam.delete_access_key(**key_id)
+    iam.delete_user_policy(UserName="maker", PolicyName="All")
+    iam.delete_user(UserName="maker")
+    iam.delete_role_policy(RoleName="Maker", PolicyName="All")
+    iam.delete_role(RoleName="Maker")
+    time.sleep(PROMISED_SECONDS)
+    assert [joined(token) for token in (*by_key, by_role[1])] == (
+        ["InvalidClientTokenId"] * 4
+    )
+    assert opened(shown[role]) == "ExpiredTokenException"
 
 
 def test_a_deleted_account_ends_what_came_from_it(world: World) -> None:

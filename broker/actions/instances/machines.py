@@ -38,9 +38,9 @@ from broker.sessions.lineage import (
     find_end,
     lineage_of_proof,
     subject_target,
-    trace_join_token,
     trace_token,
 )
+from broker.sessions.resolve import find_join_token_end
 from broker.sessions.tags import NO_TAGS
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -116,7 +116,9 @@ class Machines:
         )
         if token is None:
             raise InvalidClientTokenId(detail="the join token was deleted just now")
-        await _require_no_end(trace_join_token(token), call)
+        # Asked again, in the change itself: a machine stays longer than what admits it.
+        if end := await find_join_token_end(token, call.change):
+            raise AccessDenied(detail=end)
         provider_id, subject = _certified(token)
         instance = await rules.register_with_token(
             call.change,
@@ -138,7 +140,8 @@ class Machines:
         profile = await self._profile(given["InstanceProfileArn"], call)
         if profile is None:
             raise AccessDenied(detail="the instance profile was deleted just now")
-        await _require_no_end(_trace_identity(identity, call), call)
+        if end := await find_end(_trace_identity(identity, call), call.change):
+            raise AccessDenied(detail=end)
         subject = subject_target(subject_digest(identity.issuer, identity.subject))
         public_key = _read_key(given["PublicKey"])
         instance = await call.change.find_instance_by_key(call.account, public_key)
@@ -283,16 +286,6 @@ def _trace_identity(identity: FederatedIdentity, call: Call) -> tuple[Trace, ...
         int(call.now.timestamp() * 1000),
         providers=(identity.provider_id,),
     )
-
-
-async def _require_no_end(traces: tuple[Trace, ...], call: Call) -> None:
-    """Ask again, in the change itself: a machine stays longer than what admits it.
-
-    Raises:
-        AccessDenied: what admits it ended just now.
-    """
-    if end := await find_end(traces, call.change):
-        raise AccessDenied(detail=end)
 
 
 def _certified(token: JoinToken) -> tuple[str, str]:

@@ -15,7 +15,8 @@ from broker.model.account import AccountId, parse_account_id
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage, lineage_row, read_lineage
 from broker.model.sealing import SealerOpener
-from broker.sessions.lineage import find_end, lineage_of_token, trace_token
+from broker.sessions.lineage import lineage_of_token
+from broker.sessions.resolve import find_token_end
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.errors import StoreUnavailableError
@@ -64,10 +65,11 @@ class OwnTokens:
             issued_at_ms, lineage = self._open(account, identity)
         except (ValueError, SealBrokenError) as error:
             raise ExpiredFederationToken(_OVER, detail=str(error)) from error
-        traces = trace_token(lineage, account, issued_at_ms)
         try:
-            gone = await self._fresh.find_account(account) is None
-            why = "its account is gone" if gone else await find_end(traces, self._fresh)
+            if await self._fresh.find_account(account) is None:
+                why = "its account is gone"
+            else:
+                why = await find_token_end(lineage, account, issued_at_ms, self._fresh)
         except StoreUnavailableError as error:
             raise ServiceUnavailable(
                 detail=f"the directory is away: {error}"

@@ -7,12 +7,14 @@ import pytest
 from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import Account, AccountId, format_access_key_id
 from broker.model.entities import KeyStatus, LoginProfile
+from broker.model.lineage import Lineage, Origin
 from broker.model.page import PageRequest
 from broker.model.session import Session, SessionKind
 from broker.sessions.issue import MintResult
 from broker.sessions.keyring import revoke_key
+from broker.sessions.lineage import descend
 from broker.sessions.record import describe_session
-from broker.sessions.resolve import LiveDirectory, Resolver
+from broker.sessions.resolve import LiveDirectory, Resolver, find_token_end
 from broker.sessions.revoke import (
     forget_session,
     revoke_issued_before,
@@ -456,11 +458,21 @@ async def test_a_session_of_a_password_ends_with_the_password(
         changed_at=world.clock.now(),
     )
     order = {**OF_A_USER, "principal_id": holder, "kind": SessionKind.CONSOLE}
-    minted = await world.mint(**{**order, "parent_key_id": ""})
+    lineage = Lineage(origin=Origin(account=ACCOUNT, principal_id=holder))
+    minted = await world.mint(**{**order, "parent_key_id": "", "lineage": lineage})
+
+    async def token_end() -> str:
+        """Of a token that the session made."""
+        world.clock.move(1)
+        now_ms = int(world.clock.now().timestamp() * 1000)
+        made_from = descend(minted.session)
+        return await find_token_end(made_from, ACCOUNT, now_ms, world.directory)
+
     with pytest.raises(InvalidClientTokenId):
         await world.resolve(minted)
     await change(world, lambda c: c.insert_login_profile(profile))
     assert (await world.resolve(minted)).principal.unique_id == holder
+    assert await token_end() == ""
     changed = dataclasses.replace(profile, sealed=b"other", reset_required=True)
     await change(world, lambda c: c.update_login_profile(changed))
     await world.resolve(minted)
@@ -468,8 +480,9 @@ async def test_a_session_of_a_password_ends_with_the_password(
     with pytest.raises(InvalidClientTokenId) as caught:
         await world.resolve(minted)
     assert caught.value.detail == f"{holder} has no password any more"
-    world.clock.move(1)
+    assert await token_end() == caught.value.detail
     anew = dataclasses.replace(profile, created_at=world.clock.now())
     await change(world, lambda c: c.insert_login_profile(anew))
     with pytest.raises(InvalidClientTokenId):
         await world.resolve(minted)
+    assert await token_end() == caught.value.detail
