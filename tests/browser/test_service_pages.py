@@ -9,6 +9,7 @@ from tests.support.signin import ACCOUNT, pair
 
 PATIENCE = 30_000
 DEFINITION = """\
+Hosts: [orders.example.com]
 ResourceTypes:
   order: order/{id}
 Actions:
@@ -38,10 +39,10 @@ async def test_a_service_from_its_definition_to_a_tried_request(
     await page.click("button:has-text('Register the service')")
     problem = page.locator("#problems")
     await expect(problem).to_contain_text("there is no action Gone")
-    await expect(problem).to_contain_text("Line 6, column 3")
+    await expect(problem).to_contain_text("Line 7, column 3")
     if scripts:
         await page.click("#problems a")
-        await expect(page.locator(".gutter .wrong")).to_have_text("6\n")
+        await expect(page.locator(".gutter .wrong")).to_have_text("7\n")
         await expect(page.locator("[name=definition]")).to_be_focused()
     await page.fill("[name=definition]", DEFINITION.replace("Gone", "GetOrder"))
     await page.click("button:has-text('Register the service')")

@@ -1,6 +1,7 @@
 """A simulation says what was decided, and what each type of policy says by itself."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -70,6 +71,16 @@ def test_only_what_denies_is_shown_for_an_explicit_denial() -> None:
     assert found.outcome is SimulatedOutcome.EXPLICIT_DENY
     assert shown(found) == ["p.1", "p.2"]
     assert found.verdicts == {PolicyType.IDENTITY: SimulatedOutcome.EXPLICIT_DENY}
+
+
+def test_a_boundary_ends_the_exemption_from_a_deny_in_what_is_shown_too() -> None:
+    spared = {"AWS": [USER.arn, USER.account]}
+    resource = policies(deny(NotPrincipal=spared), label="r", kind=PolicyKind.RESOURCE)
+    free = ApplicablePolicies(identity=policies(allow()), resource=resource)
+    assert run(free).outcome is SimulatedOutcome.ALLOWED
+    found = run(replace(free, boundary=policies(allow())))
+    assert found.outcome is SimulatedOutcome.EXPLICIT_DENY
+    assert shown(found) == ["r.0"]
 
 
 def test_each_type_of_policy_has_a_verdict_of_its_own() -> None:

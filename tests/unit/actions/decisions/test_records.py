@@ -228,6 +228,38 @@ async def test_a_service_that_asks_wrongly_floods_nothing(
     assert 1 <= len(await records(service, "broker:Authorize")) < 30
 
 
+async def test_who_is_only_named_has_used_nothing(
+    service: AskingService, alice: Key
+) -> None:
+    ask, root = service.broker.ask, service.root
+    named = {"Actions": ["orders:GetOrder"], "Resources": [f"{ORDER}7"]}
+    key_id = alice.access_key_id
+    await service.ask(Credentials={"AccessKeyId": key_id}, **named)
+    await service.ask(Principal=f"arn:aws:iam::{ACCOUNT}:user/alice", **named)
+
+    async def last_used() -> tuple[str, list[str]]:
+        await service.broker.services.uses.flush()
+        key = await ask("iam", "GetAccessKeyLastUsed", root, AccessKeyId=key_id)
+        arn = f"arn:aws:iam::{ACCOUNT}:user/alice"
+        job = await ask("iam", "GenerateServiceLastAccessedDetails", root, Arn=arn)
+        report = await ask(
+            "iam", "GetServiceLastAccessedDetails", root, JobId=job["JobId"]
+        )
+        accessed = [
+            one["ServiceNamespace"]
+            for one in report["ServicesLastAccessed"]
+            if "LastAuthenticated" in one
+        ]
+        return key["AccessKeyLastUsed"]["ServiceName"], accessed
+
+    assert await last_used() == ("N/A", [])
+    await service.ask(Request=sign(alice).described())
+    assert await last_used() == ("orders", ["orders"])
+    for record in (await records(service, "orders:GetOrder"))[:2]:
+        assert record.access_key_id == ""
+        assert record.parameters["NamedBy"].endswith(":service/orders")
+
+
 async def test_service_last_accessed_knows_it(
     service: AskingService, alice: Key
 ) -> None:
