@@ -124,11 +124,6 @@ def world(
 
 def by_chain(world: World) -> str:
     admin = world.front.saml(world.front.assertion(ADMIN), RoleArn=ADMIN)
-    return world.assume(Key.of(admin["Credentials"]))
-
-
-def by_long_chain(world: World) -> str:
-    admin = world.front.saml(world.front.assertion(ADMIN), RoleArn=ADMIN)
     key = Key.of(admin["Credentials"])
     for _ in range(3):
         sts = world.front.broker.client("sts", key)
@@ -238,7 +233,6 @@ def by_machine(world: World) -> str:
 
 WAYS: dict[str, Callable[[World], str]] = {
     "chain": by_chain,
-    "chain of four": by_long_chain,
     "session token": by_session_token,
     "federation token": by_federation_token,
     "portal": by_portal,

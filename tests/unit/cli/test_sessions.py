@@ -41,7 +41,9 @@ def role_id() -> str:
     return asyncio.run(find())
 
 
-def minted(key: str, source_identity: str, *, seconds_left: int = 600) -> None:
+def minted(
+    key: str, source_identity: str, *, seconds_left: int = 600, error_code: str = ""
+) -> None:
     """An audit record as a mint writes it."""
     now = datetime.now(UTC)
     record = AuditRecord(
@@ -50,7 +52,8 @@ def minted(key: str, source_identity: str, *, seconds_left: int = 600) -> None:
         account=AccountId(ACCOUNT),
         door="api",
         action="sts:AssumeRoleWithSAML",
-        decision="allowed",
+        decision="error" if error_code else "allowed",
+        error_code=error_code,
         session={
             "access_key_id": key,
             "account": ACCOUNT,
@@ -177,6 +180,12 @@ def test_a_session_of_an_upstream_is_known_by_its_record(cli: CommandLine) -> No
     minted(foreign, "alice")
     cli("sessions", "revoke", foreign)
     assert cli.json("sessions", "show", foreign)["state"] == "revoked"
+
+
+def test_a_session_is_found_before_one_that_nobody_got(cli: CommandLine) -> None:
+    minted(KEY, "alice")
+    minted(KEY, "bob", error_code="UpstreamOutcomeUnknown")
+    assert cli.json("sessions", "show", KEY)["source_identity"] == "alice"
 
 
 def test_one_revoked_session_leaves_the_others(cli: CommandLine) -> None:
