@@ -220,7 +220,7 @@ def _build(
 ) -> Services:
     settings, clock, stores = opened.settings, opened.clock, opened.stores
     keyring, vault = opened.keyring, opened.vault
-    fresh = FreshDirectory(stores.directory, freshness)
+    fresh = FreshDirectory(freshness)
     sealer = SessionSealer(keyring)
     index = SessionIndex(stores.cache)
     issuer = SessionIssuer(sealer, stores.ledger, index)
@@ -271,7 +271,7 @@ def _build(
     )
     auditor = Auditor(stores.ledger, clock)
     messages = AuthorizationMessages(keyring)
-    library = PolicyLibrary(stores.directory, fresh)
+    library = PolicyLibrary(fresh)
     organisations = read_organisations(settings.organisations_file)
     guard = Guard(library, messages)
     rates = RateLimits(stores.cache, clock, calls_per_second=settings.rate_limit)

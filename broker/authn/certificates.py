@@ -68,7 +68,6 @@ from broker.protocols.x509 import (
     verify_not_revoked,
 )
 from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.schema import CERTIFICATE_LISTS, TRUST_ANCHORS
 
 PROFILE = "Profile"
 """The member of the input that holds the `CertificateProfile`."""
@@ -226,9 +225,7 @@ class CertificateScheme:
             return parse_anchors(anchor.certificates)
 
         key = ("anchors", anchor.anchor_id, hash(anchor.certificates))
-        return await self._fresh.memo.get(
-            anchor.account, key, load, of=TRUST_ANCHORS.name
-        )
+        return await self._fresh.memo.keep(anchor.account, key, load)
 
     async def _lists(self, anchor: TrustAnchor) -> Sequence[RevocationList]:
         lists = await self._fresh.list_lists_of_anchor(anchor.account, anchor.anchor_id)
@@ -240,9 +237,7 @@ class CertificateScheme:
             return await offload_long(len(data), lambda: parse_revocation_list(data))
 
         key = ("revocation-list", listed.list_id, hash(listed.data))
-        return await self._fresh.memo.get(
-            listed.account, key, load, of=CERTIFICATE_LISTS.name
-        )
+        return await self._fresh.memo.keep(listed.account, key, load)
 
     async def _require_profile(
         self, arn: str, anchor: TrustAnchor

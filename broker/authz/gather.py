@@ -36,8 +36,6 @@ from broker.policy import (
     parse_policy,
 )
 from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.directory.port import DirectoryReader
-from broker.stores.schema import RESOURCE_POLICIES
 
 _NOTHING = compile_policies(())
 ACCOUNT_SETTING = compile_policies(
@@ -82,8 +80,7 @@ class OwnPolicies(NamedTuple):
 class PolicyLibrary:
     """Compiled policies of principals, roles and sessions."""
 
-    def __init__(self, directory: DirectoryReader, fresh: FreshDirectory) -> None:
-        self._directory = directory
+    def __init__(self, fresh: FreshDirectory) -> None:
         self._fresh = fresh
 
     async def own(self, caller: Caller) -> OwnPolicies:
@@ -191,11 +188,14 @@ class PolicyLibrary:
 
     async def trust(self, role: Role) -> PolicySet:
         """A role's trust policy."""
+        text = role.trust_policy
 
         async def load() -> PolicySet:
-            return _compile([(role.arn, role.trust_policy)], PolicyKind.TRUST)
+            return _compile([(role.arn, text)], PolicyKind.TRUST)
 
-        return await self._fresh.memo.get(role.account, ("trust", role.role_id), load)
+        return await self._fresh.memo.keep(
+            role.account, ("trust", role.role_id, hash(text)), load
+        )
 
     async def resource(self, account: AccountId, arn: str) -> PolicySet | None:
         """The policies of a registered service's resource and of what it is part of.
@@ -217,15 +217,17 @@ class PolicyLibrary:
 
     async def _resource_policy(self, account: AccountId, arn: str) -> PolicySet:
         """The policy of one resource, compiled once for all that is below it."""
+        text = await self._fresh.resource_policy(account, arn)
+        if text is None:
+            return _NOTHING  # deleted just now
+        return await self._compiled(account, arn, text, PolicyKind.RESOURCE)
 
-        async def load() -> PolicySet:
-            policy = await self._directory.find_resource_policy(account, arn)
-            if policy is None:
-                return _NOTHING  # deleted just now
-            return await _ready(arn, policy.document, PolicyKind.RESOURCE)
-
-        return await self._fresh.memo.get(
-            account, ("resource-policy", arn), load, of=RESOURCE_POLICIES.name
+    async def _compiled(
+        self, account: AccountId, label: str, text: str, kind: PolicyKind
+    ) -> PolicySet:
+        """A policy, compiled once for its text."""
+        return await self._fresh.memo.keep(
+            account, (label, kind, hash(text)), lambda: _ready(label, text, kind)
         )
 
     async def _issuer(self, session: Session) -> PolicySet:
@@ -237,11 +239,12 @@ class PolicyLibrary:
         async def load() -> PolicySet:
             inline: list[tuple[str, str]] = []
             attached: list[str] = []
-            for one in (owner_id, *await self._groups(account, owner_id)):
-                listed = await self._directory.list_inline_policies(account, one)
+            groups = await self._fresh.group_ids(account, owner_id)
+            for one in (owner_id, *groups):
+                listed, arns = await self._fresh.policies_of(account, one)
                 inline += [(f"inline:{p.name}", p.document) for p in listed]
-                attached += await self._directory.list_attachments(account, one)
-            parts = [_compile(dict.fromkeys(inline), PolicyKind.IDENTITY)]
+                attached += arns
+            parts = [await self._inline(account, owner_id, inline)]
             # A policy attached both to the user and to a group counts once.
             parts += [
                 await self._managed(account, arn, PolicyKind.IDENTITY)
@@ -251,9 +254,15 @@ class PolicyLibrary:
 
         return await self._fresh.memo.get(account, ("identity", owner_id), load)
 
-    async def _groups(self, account: AccountId, owner_id: str) -> list[str]:
-        groups = await self._directory.list_user_groups(account, owner_id)
-        return [group.group_id for group in groups]
+    async def _inline(
+        self, account: AccountId, owner_id: str, policies: list[tuple[str, str]]
+    ) -> PolicySet:
+        texts = tuple(dict.fromkeys(policies))
+
+        async def load() -> PolicySet:
+            return _compile(texts, PolicyKind.IDENTITY)
+
+        return await self._fresh.memo.keep(account, (owner_id, hash(texts)), load)
 
     async def _layer(self, account: AccountId, layer: SessionPolicies) -> PolicySet:
         parts = [
@@ -274,11 +283,8 @@ class PolicyLibrary:
         self, account: AccountId, arn: str, kind: PolicyKind
     ) -> PolicySet:
         """A managed policy, compiled once for all its owners."""
-
-        async def load() -> PolicySet:
-            return await _ready(arn, await self._document(account, arn), kind)
-
-        return await self._fresh.memo.get(account, ("managed", arn, kind), load)
+        text = await self._document(account, arn)
+        return await self._compiled(account, arn, text, kind)
 
     async def _unlisted(self, account_id: AccountId, arn: str) -> ManagedPolicy | None:
         """The AWS-managed policy that is one by name only, where that is accepted."""
@@ -300,12 +306,7 @@ class PolicyLibrary:
         if aws is not None:
             return aws.default_version.document
         name = Arn.parse(arn).resource.rpartition("/")[2]
-
-        async def load() -> str | None:
-            policy = await self._directory.find_policy(account, name)
-            return None if policy is None else policy.default_version.document
-
-        text = await self._fresh.memo.get(account, ("policy-text", arn), load)
+        text = await self._fresh.policy_text(account, name)
         if text is None:
             raise AccessDenied(detail=f"the policy {arn} is gone")
         return text

@@ -297,7 +297,7 @@ async def _judge(installation: "Installation", hypothesis: Hypothesis) -> Judgem
     )
     await freshness.start()
     try:
-        library = PolicyLibrary(directory, FreshDirectory(directory, freshness))
+        library = PolicyLibrary(FreshDirectory(freshness))
         return await Hypotheses(directory, Guard(library)).judge(
             hypothesis, region=settings.home_region, now=installation.clock.now()
         )

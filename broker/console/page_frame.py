@@ -49,9 +49,7 @@ class PageFrame:
     def __init__(self, context: ConsoleContext) -> None:
         self.context = context
         deps = context.deps
-        self._menu_permissions = MenuPermissions(
-            PolicyLibrary(deps.directory, deps.fresh)
-        )
+        self._menu_permissions = MenuPermissions(PolicyLibrary(deps.fresh))
         self._options = SignInOptions(context)
 
     async def enter(

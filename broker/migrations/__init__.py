@@ -23,7 +23,7 @@ from broker.stores.urls import DatabaseLocation, PostgresqlLocation, SqliteLocat
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-HEAD = "0013"
+HEAD = "0014"
 """The newest revision; a test compares it with the folder."""
 
 _OLDEST = "0013"

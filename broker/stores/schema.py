@@ -50,6 +50,16 @@ GENERATIONS = Table(
     Column("generation", BigInteger, nullable=False),
 )
 
+# Which rows the changes of each account wrote lately, for what is remembered of them.
+CHANGES = Table(
+    "changes",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("generation", BigInteger, primary_key=True, autoincrement=False),
+    Column("rows", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 ACCOUNTS = Table(
     "accounts",
     METADATA,

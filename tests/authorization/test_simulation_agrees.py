@@ -72,7 +72,7 @@ async def simulated(
 
 
 async def disagreements(services: Services) -> tuple[list[str], set[str]]:
-    guard = Guard(PolicyLibrary(services.stores.directory, services.fresh))
+    guard = Guard(PolicyLibrary(services.fresh))
     needs = await all_needs(services)
     assert len(needs) > 100
     together: dict[object, list[Need]] = {}

@@ -66,7 +66,6 @@ from broker.protocols.enforcement.forwarded import check_overrides
 from broker.protocols.enforcement.mapping import ANY_RESOURCE
 from broker.protocols.sigv4.errors import MISMATCH
 from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.schema import SERVICES
 
 QUESTION = "Question"
 ANSWER = "Answer"
@@ -318,18 +317,14 @@ class Authorizer:
         """
         account, name = _asked_service(service, call)
 
-        async def load() -> ReadyService | None:
-            service = await self._fresh.find_service(account, name)
-            return (
-                None if service is None else prepare_service(service, self._home_region)
-            )
-
-        found = await self._fresh.memo.get(
-            account, ("ready-service", name), load, of=SERVICES.name
-        )
+        found = await self._fresh.find_service(account, name)
         if found is None:
             raise NoSuchEntity(f"The service with name {name} cannot be found.")
-        return found
+
+        async def load() -> ReadyService:
+            return prepare_service(found, self._home_region)
+
+        return await self._fresh.memo.keep(account, ("ready-service", found), load)
 
     async def _prove(
         self, ready: ReadyService, question: Question, call: Call

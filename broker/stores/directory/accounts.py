@@ -7,6 +7,7 @@ from sqlalchemy.sql import Executable
 
 from broker.model.account import Account, AccountId
 from broker.stores.directory.entity_tables import AnyRow, dump_mapping, load_mapping
+from broker.stores.directory.kinds import ChangedRows
 from broker.stores.directory.revocations import RevocationReads, RevocationWrites
 from broker.stores.directory.statements import count_rows
 from broker.stores.errors import AlreadyExistsError
@@ -16,6 +17,7 @@ from broker.stores.schema import (
     ATTACHMENTS,
     CERTIFICATE_LISTS,
     CERTIFICATE_PROFILES,
+    CHANGES,
     DELETION_TASKS,
     GENERATIONS,
     GROUP_MEMBERS,
@@ -78,6 +80,7 @@ _OWNED = (
     ATTACHMENTS,
     CERTIFICATE_LISTS,
     CERTIFICATE_PROFILES,
+    CHANGES,
     DELETION_TASKS,
     GROUP_MEMBERS,
     GROUPS,
@@ -111,6 +114,12 @@ _OWNED = (
 )
 _ACCOUNTS_A_QUERY = 500
 
+CHANGES_KEPT = 256
+"""Of an account, at least: more than are made between two polls."""
+
+CHANGES_A_DELETE = 64
+"""Made between two deletions of older ones."""
+
 
 class AccountReads(RevocationReads):
     """See ``DirectoryReader``."""
@@ -135,6 +144,17 @@ class AccountReads(RevocationReads):
                     statement.where(GENERATIONS.c.account.in_(some))
                 )
         return {row.account: row.generation for row in rows}
+
+    async def changes(
+        self, account: AccountId, after: int
+    ) -> Mapping[int, ChangedRows]:
+        rows = await self.watched_rows(
+            select(CHANGES.c.generation, CHANGES.c.rows)
+            .where(CHANGES.c.account == account, CHANGES.c.generation > after)
+            .order_by(CHANGES.c.generation)
+            .limit(CHANGES_KEPT)
+        )
+        return {row.generation: ChangedRows.load(row.rows) for row in rows}
 
     async def find_account(self, account_id: AccountId) -> Account | None:
         row = await self.find_by(ACCOUNTS, account=account_id)

@@ -1,15 +1,15 @@
-"""The directory as the hot path reads it: memoised, at most a second old.
+"""The directory as the hot path reads it: remembered, at most a second old.
 
-Every read goes through ``Freshness``, which knows when an account changed. Each
-kind of entity has one memo key, so that all readers share what one of them loaded.
+Every look-up costs no query while nothing that it depends on changes.
 """
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from broker.model.account import Account, AccountId, find_account_of_key_id
 from broker.model.entities import (
     AccessKey,
+    InlinePolicy,
     LdapProvider,
     LoginProfile,
     OidcProvider,
@@ -27,283 +27,190 @@ from broker.model.roles_anywhere import (
     TrustAnchor,
 )
 from broker.model.upstream import Upstream
-from broker.stores.directory.port import DirectoryReader
-from broker.stores.schema import (
-    ACCESS_KEYS,
-    ACCOUNTS,
-    CERTIFICATE_LISTS,
-    CERTIFICATE_PROFILES,
-    INSTANCE_PROFILES,
-    INSTANCES,
-    LDAP_PROVIDERS,
-    LOGIN_PROFILES,
-    OIDC_PROVIDERS,
-    RESOURCE_POLICIES,
-    REVOCATIONS,
-    ROLES,
-    SAML_PROVIDERS,
-    SCIM_TOKENS,
-    SERVICES,
-    TRUST_ANCHORS,
-    UPSTREAMS,
-    USERS,
-)
+from broker.stores.directory import kinds
+from broker.stores.directory.entity_tables import name_key
+from broker.stores.directory.kinds import WHOLE, Key, Kind
 
 Value = TypeVar("Value")
 
-GROUPS_OF_PERSON_MAX = 1000
-
 
 class Memo(Protocol):
-    """What ``Freshness`` gives."""
+    """What ``Freshness`` gives; see there."""
+
+    async def read(self, account: AccountId, kind: Kind[Value], key: Key) -> Value:
+        """What the directory has of a kind under a key."""
+        ...
 
     async def get(
         self,
         account: AccountId,
         key: Hashable,
-        load: Callable[[], Awaitable[Value]],
-        *,
-        of: str | None = None,
+        compute: Callable[[], Awaitable[Value]],
     ) -> Value:
-        """The memoised value of an account, loaded when it is not fresh.
+        """What is computed of readings of the account, until any of it changes."""
+        ...
 
-        ``of`` names the one table that it is read from; None stands for any.
-        """
+    async def keep(
+        self,
+        account: AccountId,
+        key: Hashable,
+        compute: Callable[[], Awaitable[Value]],
+    ) -> Value:
+        """What is computed of nothing but the key."""
         ...
 
 
 class FreshDirectory:
-    """Look-ups of single entities that cost no query while nothing changed."""
+    """Look-ups of single entities, as ``Memo.read`` remembers them."""
 
-    def __init__(self, directory: DirectoryReader, memo: Memo) -> None:
-        self._directory = directory
+    def __init__(self, memo: Memo) -> None:
         self.memo = memo
+        self._read = memo.read
 
-    async def find_account(self, account: AccountId) -> Account | None:
+    def find_account(self, account: AccountId) -> Coroutine[Any, Any, Account | None]:
         """The account itself."""
-        return await self.memo.get(
-            account,
-            "account",
-            lambda: self._directory.find_account(account),
-            of=ACCOUNTS.name,
-        )
+        return self._read(account, kinds.ACCOUNT, WHOLE)
 
-    async def find_role(self, account: AccountId, name: str) -> Role | None:
+    def find_role(
+        self, account: AccountId, name: str
+    ) -> Coroutine[Any, Any, Role | None]:
         """A role by name, without regard to case."""
-        return await self.memo.get(
-            account,
-            ("role", name.lower()),
-            lambda: self._directory.find_role(account, name),
-            of=ROLES.name,
-        )
+        return self._read(account, kinds.ROLE, name_key(name))
 
-    async def find_role_by_id(self, account: AccountId, role_id: str) -> Role | None:
+    def find_role_by_id(
+        self, account: AccountId, role_id: str
+    ) -> Coroutine[Any, Any, Role | None]:
         """A role by unique id."""
-        return await self.memo.get(
-            account,
-            ("role-id", role_id),
-            lambda: self._directory.find_role_by_id(account, role_id),
-            of=ROLES.name,
-        )
+        return self._read(account, kinds.ROLE_BY_ID, role_id)
 
-    async def find_user(self, account: AccountId, name: str) -> User | None:
+    def find_user(
+        self, account: AccountId, name: str
+    ) -> Coroutine[Any, Any, User | None]:
         """A user by name, without regard to case."""
-        return await self.memo.get(
-            account,
-            ("user", name.lower()),
-            lambda: self._directory.find_user(account, name),
-            of=USERS.name,
-        )
+        return self._read(account, kinds.USER, name_key(name))
 
-    async def find_user_by_id(self, account: AccountId, user_id: str) -> User | None:
-        """A user by unique id."""
-        return await self.memo.get(
-            account,
-            ("user-id", user_id),
-            lambda: self._directory.find_user_by_id(account, user_id),
-            of=USERS.name,
-        )
-
-    async def find_login_profile(
+    def find_user_by_id(
         self, account: AccountId, user_id: str
-    ) -> LoginProfile | None:
+    ) -> Coroutine[Any, Any, User | None]:
+        """A user by unique id."""
+        return self._read(account, kinds.USER_BY_ID, user_id)
+
+    def find_login_profile(
+        self, account: AccountId, user_id: str
+    ) -> Coroutine[Any, Any, LoginProfile | None]:
         """The password of a user, or of the root (the account's number)."""
-        return await self.memo.get(
-            account,
-            ("login-profile", user_id),
-            lambda: self._directory.find_login_profile(account, user_id),
-            of=LOGIN_PROFILES.name,
-        )
+        return self._read(account, kinds.LOGIN_PROFILE, user_id)
 
     async def find_access_key(self, access_key_id: str) -> AccessKey | None:
         """A long-term key; None for ids that carry no account."""
         account = find_account_of_key_id(access_key_id)
         if account is None:
             return None
-        return await self.memo.get(
-            account,
-            ("access-key", access_key_id),
-            lambda: self._directory.find_access_key(access_key_id),
-            of=ACCESS_KEYS.name,
-        )
+        return await self._read(account, kinds.ACCESS_KEY, access_key_id)
 
-    async def find_saml_provider(
+    def policies_of(
+        self, account: AccountId, owner_id: str
+    ) -> Coroutine[Any, Any, tuple[tuple[InlinePolicy, ...], tuple[str, ...]]]:
+        """A user's, role's or group's inline policies, and the ARNs of attached ones."""
+        return self._read(account, kinds.POLICIES_OF, owner_id)
+
+    def group_ids(
+        self, account: AccountId, user_id: str
+    ) -> Coroutine[Any, Any, tuple[str, ...]]:
+        """The ids of the groups that a user is in."""
+        return self._read(account, kinds.GROUP_IDS, user_id)
+
+    def policy_text(
         self, account: AccountId, name: str
-    ) -> SamlProvider | None:
+    ) -> Coroutine[Any, Any, str | None]:
+        """The version in force of a managed policy, found without regard to case."""
+        return self._read(account, kinds.POLICY_TEXT, name_key(name))
+
+    def find_saml_provider(
+        self, account: AccountId, name: str
+    ) -> Coroutine[Any, Any, SamlProvider | None]:
         """A SAML provider by name."""
-        return await self.memo.get(
-            account,
-            ("saml-provider", name),
-            lambda: self._directory.find_saml_provider(account, name),
-            of=SAML_PROVIDERS.name,
-        )
+        return self._read(account, kinds.SAML_PROVIDER, name)
 
-    async def find_oidc_provider(
+    def find_oidc_provider(
         self, account: AccountId, host_and_path: str
-    ) -> OidcProvider | None:
+    ) -> Coroutine[Any, Any, OidcProvider | None]:
         """An OpenID Connect provider by its issuer without the scheme."""
-        return await self.memo.get(
-            account,
-            ("oidc-provider", host_and_path),
-            lambda: self._directory.find_oidc_provider(account, host_and_path),
-            of=OIDC_PROVIDERS.name,
-        )
+        return self._read(account, kinds.OIDC_PROVIDER, host_and_path)
 
-    async def find_ldap_provider(
+    def find_ldap_provider(
         self, account: AccountId, name: str
-    ) -> LdapProvider | None:
+    ) -> Coroutine[Any, Any, LdapProvider | None]:
         """An LDAP provider by name."""
-        return await self.memo.get(
-            account,
-            ("ldap-provider", name),
-            lambda: self._directory.find_ldap_provider(account, name),
-            of=LDAP_PROVIDERS.name,
-        )
+        return self._read(account, kinds.LDAP_PROVIDER, name)
 
-    async def revocations(self, account: AccountId) -> Revocations:
+    def revocations(self, account: AccountId) -> Coroutine[Any, Any, Revocations]:
         """What is revoked in the account."""
-        return await self.memo.get(
-            account,
-            "revocations",
-            lambda: self._directory.revocations(account),
-            of=REVOCATIONS.name,
-        )
+        return self._read(account, kinds.REVOKED, WHOLE)
 
-    async def find_trust_anchor(
+    def find_trust_anchor(
         self, account: AccountId, anchor_id: str
-    ) -> TrustAnchor | None:
+    ) -> Coroutine[Any, Any, TrustAnchor | None]:
         """A trust anchor by id."""
-        return await self.memo.get(
-            account,
-            ("trust-anchor", anchor_id),
-            lambda: self._directory.find_trust_anchor(account, anchor_id),
-            of=TRUST_ANCHORS.name,
-        )
+        return self._read(account, kinds.ANCHOR, anchor_id)
 
-    async def find_certificate_profile(
+    def find_certificate_profile(
         self, account: AccountId, profile_id: str
-    ) -> CertificateProfile | None:
+    ) -> Coroutine[Any, Any, CertificateProfile | None]:
         """A profile of IAM Roles Anywhere by id."""
-        return await self.memo.get(
-            account,
-            ("certificate-profile", profile_id),
-            lambda: self._directory.find_certificate_profile(account, profile_id),
-            of=CERTIFICATE_PROFILES.name,
-        )
+        return self._read(account, kinds.CERTIFICATE_PROFILE, profile_id)
 
-    async def list_lists_of_anchor(
+    def list_lists_of_anchor(
         self, account: AccountId, anchor_id: str
-    ) -> tuple[CertificateList, ...]:
+    ) -> Coroutine[Any, Any, tuple[CertificateList, ...]]:
         """The revocation lists of a trust anchor."""
-        return await self.memo.get(
-            account,
-            ("certificate-lists", anchor_id),
-            lambda: self._directory.list_lists_of_anchor(account, anchor_id),
-            of=CERTIFICATE_LISTS.name,
-        )
+        return self._read(account, kinds.LISTS_OF_ANCHOR, anchor_id)
 
-    async def list_upstreams(self, account: AccountId) -> tuple[Upstream, ...]:
-        """The account's upstreams, by name."""
-        return await self.memo.get(
-            account,
-            "upstreams",
-            lambda: self._directory.list_upstreams(account),
-            of=UPSTREAMS.name,
-        )
-
-    async def find_service(
-        self, account: AccountId, name: str
-    ) -> RegisteredService | None:
-        """A registered service by name."""
-        return await self.memo.get(
-            account,
-            ("service", name),
-            lambda: self._directory.find_service(account, name),
-            of=SERVICES.name,
-        )
-
-    async def service_tokens(
+    def list_upstreams(
         self, account: AccountId
-    ) -> Mapping[bytes, tuple[ServiceToken, RegisteredService]]:
+    ) -> Coroutine[Any, Any, tuple[Upstream, ...]]:
+        """The account's upstreams, by name."""
+        return self._read(account, kinds.UPSTREAMS_OF, WHOLE)
+
+    def find_service(
+        self, account: AccountId, name: str
+    ) -> Coroutine[Any, Any, RegisteredService | None]:
+        """A registered service by name."""
+        return self._read(account, kinds.SERVICE, name)
+
+    def service_tokens(
+        self, account: AccountId
+    ) -> Coroutine[Any, Any, Mapping[bytes, tuple[ServiceToken, RegisteredService]]]:
         """The tokens of the account's services, by their digests.
 
         All at once: a stranger's guesses cost no query.
         """
+        return self._read(account, kinds.TOKENS_OF_SERVICES, WHOLE)
 
-        async def load() -> Mapping[bytes, tuple[ServiceToken, RegisteredService]]:
-            services = await self._directory.list_services(account)
-            by_id = {service.service_id: service for service in services}
-            tokens = await self._directory.list_service_tokens(account)
-            return {
-                token.digest: (token, by_id[token.service_id])
-                for token in tokens
-                if token.service_id in by_id
-            }
-
-        return await self.memo.get(account, "service-tokens", load)
-
-    async def find_instance(
+    def find_instance(
         self, account: AccountId, instance_id: str
-    ) -> Instance | None:
+    ) -> Coroutine[Any, Any, Instance | None]:
         """A registered machine."""
-        return await self.memo.get(
-            account,
-            ("instance", instance_id),
-            lambda: self._directory.find_instance(account, instance_id),
-            of=INSTANCES.name,
-        )
+        return self._read(account, kinds.INSTANCE, instance_id)
 
-    async def count_instances(self, account: AccountId) -> int:
+    def count_instances(self, account: AccountId) -> Coroutine[Any, Any, int]:
         """How many machines the account has."""
-        return await self.memo.get(
-            account,
-            "instance-count",
-            lambda: self._directory.count(account, "instances"),
-            of=INSTANCES.name,
-        )
+        return self._read(account, kinds.INSTANCE_COUNT, WHOLE)
 
-    async def find_instance_profile_by_id(
+    def find_instance_profile_by_id(
         self, account: AccountId, profile_id: str
-    ) -> InstanceProfile | None:
+    ) -> Coroutine[Any, Any, InstanceProfile | None]:
         """An instance profile by unique id."""
-        return await self.memo.get(
-            account,
-            ("instance-profile-id", profile_id),
-            lambda: self._directory.find_instance_profile_by_id(account, profile_id),
-            of=INSTANCE_PROFILES.name,
-        )
+        return self._read(account, kinds.INSTANCE_PROFILE, profile_id)
 
-    async def scim_tokens(self, account: AccountId) -> Mapping[bytes, ScimToken]:
+    def scim_tokens(
+        self, account: AccountId
+    ) -> Coroutine[Any, Any, Mapping[bytes, ScimToken]]:
         """The tokens of the directories of the account's providers, by their digests.
 
         All at once: a stranger's guesses cost no query.
         """
-
-        async def load() -> Mapping[bytes, ScimToken]:
-            tokens = await self._directory.list_scim_tokens(account)
-            return {token.digest: token for token in tokens}
-
-        return await self.memo.get(account, "scim-tokens", load, of=SCIM_TOKENS.name)
+        return self._read(account, kinds.TOKENS_OF_DIRECTORIES, WHOLE)
 
     async def provisioned_person(
         self, account: AccountId, provider_id: str, attribute: str, value: str
@@ -312,26 +219,22 @@ class FreshDirectory:
 
         Those who were deleted come last, and have none.
         """
+        exact = attribute == "externalId"
+        key = (provider_id, value if exact else name_key(value))
+        people = await self._read(account, kinds.PEOPLE[attribute], key)
+        if not people or people[0].departed_at is not None:
+            return people, ()
+        memberships = await self._read(account, kinds.MEMBERSHIPS, people[0].user_id)
+        return people, memberships
 
-        async def load() -> tuple[Sequence[ProvisionedUser], Sequence[Membership]]:
-            people = await self._directory.list_provisioned_people(
-                account, provider_id, attribute, value
-            )
-            first = [one.user_id for one in people[:1] if one.departed_at is None]
-            if not first:
-                return people, ()
-            return people, await self._directory.list_provisioned_memberships(
-                account, user_ids=first, limit=GROUPS_OF_PERSON_MAX
-            )
-
-        key = ("provisioned-person", provider_id, attribute, value)
-        return await self.memo.get(account, key, load)
-
-    async def resource_policy_arns(self, account: AccountId) -> frozenset[str]:
+    def resource_policy_arns(
+        self, account: AccountId
+    ) -> Coroutine[Any, Any, frozenset[str]]:
         """The resources of the account that have a policy."""
-        return await self.memo.get(
-            account,
-            "resource-policy-arns",
-            lambda: self._directory.resource_policy_arns(account),
-            of=RESOURCE_POLICIES.name,
-        )
+        return self._read(account, kinds.RESOURCE_POLICY_ARNS, WHOLE)
+
+    def resource_policy(
+        self, account: AccountId, arn: str
+    ) -> Coroutine[Any, Any, str | None]:
+        """The policy of a resource."""
+        return self._read(account, kinds.RESOURCE_POLICY, arn)

@@ -1,31 +1,29 @@
-"""Caches what a worker reads from the directory, and bounds how stale it may be.
+"""Remembers what a worker read from the directory, until a change outdates it.
 
-Every value is remembered under its account's generation, read before the value was
-loaded. A background task polls the generations; a change is seen at once on the
-worker that made it and within the poll's interval on the others. If no poll has
-succeeded for more than a second, the next call checks first.
+What is read as one (a *kind*, under a key) is remembered by itself. Every change says
+which rows it wrote: this worker's own at once, the others' in a table that a background
+task polls together with the accounts' generations. What depends on such a row is
+forgotten and read again, so nothing that is known to be outdated can be served. Where
+it is not known what a change wrote, everything of the account is forgotten. If no poll
+has succeeded for more than a second, the next call polls first.
 
-While the database is away, values that were current within the last ``stale_seconds``
-serve: unchanged ones until that long after the last successful check, outdated ones
-until that long after the change was noticed. A value computed from an outdated one is
-returned, but not cached.
+While the database is away, what is remembered serves until ``stale_seconds`` after the
+last successful poll.
 
-This worker's own changes name the tables they wrote. A value read from one table stays
-valid if the change is the very next one and did not write that table.
+What is computed of several readings is remembered for one *version* of the account,
+which ends with every change, and is then computed again from what is remembered.
 """
 
 import asyncio
+import itertools
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Mapping
-from collections.abc import Set as AbstractSet
-from contextvars import ContextVar
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Any, Final, TypeVar, cast
 
 from broker.clock import Clock
 from broker.model.account import AccountId
-from broker.stores.directory.port.accounts import GenerationReader
+from broker.stores.directory.kinds import ChangedRows, Key, Kind
+from broker.stores.directory.port import DirectoryReader
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.stepped_timeout import SteppedTimeout
 
@@ -45,86 +43,29 @@ Callers ask for names as long as a request; that nobody has them is not worth th
 _AWAY_SECONDS = 2.0
 """Longer than the poll waits for a silent database."""
 
-_FORMER_STATES = 32
-"""Of an account, at most; spread over the time for which they serve."""
-
 _UNKNOWN_ACCOUNTS_MAX = 256
 """Nonexistent accounts, named by callers, that are cached at most."""
 
 _UNKNOWN_VALUES_MAX = 8
 """Of each of them."""
 
-_TAINT_SECONDS = 60.0
-"""Longer than any call that holds an outdated value takes."""
-
 _MISS: Final = object()
-"""Nothing fresh is remembered; distinct from a remembered None."""
+"""Nothing is remembered; distinct from a remembered None."""
 
 _log = logging.getLogger(__name__)
 
-_Key = tuple[AccountId, Hashable]
-_Entry = tuple[int, object, str | None]
-"""Its generation, the value, and its table if it depends on one only."""
-
-_Flight = tuple[AccountId, Hashable, int]
-
-_used_older: ContextVar[float] = ContextVar("used_older", default=float("-inf"))
-"""When this call last got an outdated value; monotonic seconds."""
+_Place = tuple[AccountId, Kind[Any], Key]
+"""Of what was read; what was computed has its account, a key and None."""
 
 
-class _State:
-    """Since when the values of each table are valid, at one generation."""
+class _Account:
+    """How far an account's changes are known."""
 
-    __slots__ = ("_tables", "_whole", "number")
+    __slots__ = ("generation", "version")
 
-    def __init__(
-        self, number: int, whole: int, tables: Mapping[str, int] = MappingProxyType({})
-    ) -> None:
-        self.number = number
-        self._whole = whole
-        self._tables = tables
-
-    def follow(self, touched: AbstractSet[str]) -> "_State":
-        """The next generation's, known to differ in these tables only."""
-        number = self.number + 1
-        tables = {**self._tables, **dict.fromkeys(touched, number)}
-        return _State(number, self._whole, tables)
-
-    def since(self, table: str | None) -> int:
-        """The oldest generation whose values of a table are right."""
-        if table is None:
-            return self.number
-        return self._tables.get(table, self._whole)
-
-
-class _Generation:
-    """An account's current and earlier states."""
-
-    __slots__ = ("_former", "state")
-
-    def __init__(self, number: int) -> None:
-        self.state = _State(number, number)
-        self._former: deque[tuple[float, _State]] | None = None
-        """Earlier states, oldest first, each with the time it ended."""
-
-    def become(self, state: _State, now: float, keep_seconds: float) -> None:
-        """Record a change; the previous state is kept for a while."""
-        # A state that ended just after another adds little: the values that were
-        # right under it are taken to end with the other.
-        gap = keep_seconds / _FORMER_STATES
-        if self._former is None:
-            self._former = deque(maxlen=_FORMER_STATES)
-        if not self._former or now - self._former[-1][0] >= gap:
-            self._former.append((now, self.state))
-        self.state = state
-
-    def was_right(self, entry: _Entry, ended_after: float) -> bool:
-        """Whether a value was still right at some time after this one."""
-        generation, _, of = entry
-        for ended, state in self._former or ():
-            if ended > ended_after:
-                return generation >= state.since(of)
-        return False
+    def __init__(self, generation: int, version: int) -> None:
+        self.generation = generation
+        self.version = version
 
 
 class Freshness:
@@ -132,7 +73,7 @@ class Freshness:
 
     def __init__(
         self,
-        directory: GenerationReader,
+        directory: DirectoryReader,
         clock: Clock,
         *,
         stale_seconds: float = STALE_SECONDS,
@@ -144,16 +85,20 @@ class Freshness:
         # The cache is two halves: when the young one is full it becomes the old one,
         # and values in use move back. Cheaper than keeping an LRU order.
         self._half = max(1, capacity // 2)
-        self._young: dict[_Key, _Entry] = {}
-        self._old: dict[_Key, _Entry] = {}
-        self._generations: dict[AccountId, _Generation] = {}
+        self._young: dict[tuple[Any, ...], object] = {}
+        self._old: dict[tuple[Any, ...], object] = {}
+        self._accounts: dict[AccountId, _Account] = {}
+        self._versions = itertools.count()
         self._checked_at = float("-inf")
         self._away_until = float("-inf")
-        self._loads: dict[_Flight, asyncio.Task[tuple[object, bool]]] = {}
-        self._unknown_accounts: dict[AccountId, set[Hashable]] = {}
+        self._loads: dict[tuple[Any, ...], asyncio.Task[object]] = {}
+        self._reads: set[asyncio.Task[Any]] = set()
+        self._outdated: dict[_Place, None] = {}
+        self._unknown_accounts: dict[AccountId, set[tuple[Any, ...]]] = {}
         self._unloaded: dict[AccountId, asyncio.Future[None]] = {}
         self._generation_load: asyncio.Task[None] | None = None
         self._check: asyncio.Task[None] | None = None
+        self._reading_again: asyncio.Task[None] | None = None
         self._poller: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -164,195 +109,236 @@ class Freshness:
         """End the background task, waiting a moment for reads it began."""
         if self._poller is not None:
             self._poller.cancel()
+            self._poller = None
+        self._outdated.clear()
         # A read that is cut off leaves a connection to a thread, which may outlive
         # the event loop that it would answer.
-        reads = [
-            t for t in (self._check, self._generation_load, *self._loads.values()) if t
-        ]
+        reads = [*self._reads]
         if reads:
             await asyncio.wait(reads, timeout=TRUST_SECONDS)
-        tasks = [t for t in (self._poller, *reads) if t]
-        self._poller = None
-        for task in tasks:
+        for task in reads:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*reads, return_exceptions=True)
 
-    async def get(
-        self,
-        account: AccountId,
-        key: Hashable,
-        load: Callable[[], Awaitable[Value]],
-        *,
-        of: str | None = None,
-    ) -> Value:
-        """The account's value under ``key``, loaded when it is not remembered.
+    async def read(self, account: AccountId, kind: Kind[Value], key: Key) -> Value:
+        """What the directory has of a kind under a key, read when not remembered.
 
-        Concurrent callers share one load. Absence (None) is remembered as well.
-        ``of`` names the one table that the value depends on; None says that any
-        change of the account may concern it.
+        Concurrent callers share one read. Absence (None) is remembered as well.
 
         Raises:
             StoreUnavailableError: the database is away, and nothing that may still
                 serve is remembered.
         """
-        try:
-            if self._monotonic() - self._checked_at > TRUST_SECONDS:
-                await self._check_unless_away()
-            entry = self._young.get((account, key))
-            known = self._generations.get(account)
-            if (
-                entry is not None
-                and known is not None
-                and entry[0] == known.state.number
-            ):
-                # As mostly: without a call, not even of `cast`.
-                return entry[1]  # type: ignore[return-value]
-            value = self._recall(account, key)
-            if value is not _MISS:
-                return cast("Value", value)
-            return cast("Value", await self._load(account, key, load, of))
-        except StoreUnavailableError:
-            value = self._recall_older(account, key)
+        place = (account, kind, key)
+        value = self._young.get(place, _MISS)
+        if self._monotonic() - self._checked_at > TRUST_SECONDS:
+            await self._require_recent_check(place)
+            value = self._young.get(place, _MISS)
+        if value is _MISS:
+            value = self._recall_old(place)
             if value is _MISS:
-                raise
-            _used_older.set(self._monotonic())
-            return cast("Value", value)
+                value = await self._load(place)
+        # Without a call, not even of `cast`.
+        return value  # type: ignore[return-value]
+
+    async def get(
+        self,
+        account: AccountId,
+        key: Hashable,
+        compute: Callable[[], Awaitable[Value]],
+    ) -> Value:
+        """What is computed of readings of the account, until any of it changes.
+
+        Concurrent callers share one computation.
+        """
+        if self._monotonic() - self._checked_at > TRUST_SECONDS:
+            await self._require_recent_check()
+        place = (account, key, None)
+        known = self._accounts.get(account)
+        entry: Any = self._young.get(place)
+        if entry is None:
+            entry = self._recall_old(place)
+        if known is not None and entry is not _MISS and entry[0] == known.version:
+            return entry[1]  # type: ignore[no-any-return]
+        while account not in self._accounts:
+            await self._load_generation(account)
+        version = self._accounts[account].version
+
+        async def compute_entry() -> object:
+            return version, await compute()
+
+        flight = (account, key, version)
+        _, value = cast("Any", await self._share(flight, place, compute_entry))
+        return cast("Value", value)
+
+    async def keep(
+        self,
+        account: AccountId,
+        key: Hashable,
+        compute: Callable[[], Awaitable[Value]],
+    ) -> Value:
+        """What is computed of nothing but the key, which no change outdates."""
+        place = (account, key, None)
+        value = self._young.get(place, _MISS)
+        if value is _MISS:
+            value = self._recall_old(place)
+            if value is _MISS:
+                value = await self._share(place, place, compute)
+        return cast("Value", value)
 
     async def check(self) -> None:
-        """Read the generations of all accounts in use; callers share one check.
+        """Poll what changed in all accounts in use; callers share one poll.
 
         Raises:
             StoreUnavailableError: the database is away.
         """
         if self._check is None or self._check.done():
-            self._check = asyncio.create_task(self._read_generations())
-            self._check.add_done_callback(_note_failure)
+            self._check = self._begin(self._read_changes())
         await asyncio.shield(self._check)
-
-    async def _check_unless_away(self) -> None:
-        """Check, unless the last check failed a moment ago.
-
-        A call reads many values and must not wait for a silent database for each; the
-        poll keeps trying and notices when it is back.
-        """
-        if self._poller is not None:
-            self._require_not_away()
-        await self.check()
-
-    def _require_not_away(self) -> None:
-        """Refuse when the last check failed, a moment ago."""
-        if self._monotonic() < self._away_until:
-            raise StoreUnavailableError("the database did not answer a moment ago")
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since the last successful check began."""
+        """Seconds since the last successful poll began."""
         return self._monotonic() - self._checked_at
 
     def observed(
-        self,
-        account: AccountId,
-        generation: int,
-        touched: AbstractSet[str] | None = None,
+        self, account: AccountId, generation: int, changed: ChangedRows
     ) -> None:
-        """A change of this process was committed; register with ``on_commit``.
+        """A change of this process was committed; register with ``on_commit``."""
+        known = self._accounts.get(account)
+        if known is None or generation <= known.generation:
+            return
+        self._outdate(account, changed)
+        if generation == known.generation + 1:
+            known.generation = generation  # else the poll finds what came between
+        self._read_again()
 
-        ``touched`` are the tables that it wrote; None says that it may be all.
+    async def _require_recent_check(self, place: _Place | None = None) -> None:
+        """Poll, unless what is remembered may do without for the time being.
+
+        A call reads much and must not wait for a silent database each time: after a
+        failure, only the background task tries again, and notices when it is back.
         """
-        known = self._generations.get(account)
-        if known is None:
-            self._generations[account] = _Generation(generation)
-            return
-        state = known.state
-        if generation <= state.number:
-            return
-        if touched is None or generation != state.number + 1:
-            state = _State(generation, generation)
-        else:
-            state = state.follow(touched)
-        known.become(state, self._monotonic(), self._stale_seconds)
+        try:
+            if self._poller is not None:
+                self._require_not_away()
+            await self.check()
+        except StoreUnavailableError:
+            if self.age_seconds > self._stale_seconds:
+                raise
+            if place and place not in self._young and place not in self._old:
+                raise
 
-    def drop(self, account: AccountId, key: Hashable) -> None:
-        """Forget one value."""
-        self._young.pop((account, key), None)
-        self._old.pop((account, key), None)
+    def _require_not_away(self) -> None:
+        """Refuse when the last poll failed, a moment ago."""
+        if self._monotonic() < self._away_until:
+            raise StoreUnavailableError("the database did not answer a moment ago")
 
-    def _recall(self, account: AccountId, key: Hashable) -> object:
-        place = (account, key)
-        entry = self._young.get(place)
-        if entry is None:
-            entry = self._old.get(place)
-            if entry is None:
-                return _MISS
-            self._remember(place, entry)
-        generation, value, of = entry
-        known = self._generations.get(account)
-        if known is None:
-            return _MISS
-        state = known.state
-        if generation != state.number and generation < state.since(of):
-            return _MISS
+    def _recall_old(self, place: tuple[Any, ...]) -> object:
+        value = self._old.get(place, _MISS)
+        if value is not _MISS:
+            self._remember(place, value)
         return value
 
-    def _recall_older(self, account: AccountId, key: Hashable) -> object:
-        """What serves without the database: current, or current until recently."""
-        value = self._recall(account, key)
-        now = self._monotonic()
-        if now - self._checked_at > self._stale_seconds:
-            return _MISS
-        if value is not _MISS:
-            return value
-        place = (account, key)
-        entry = self._young.get(place) or self._old.get(place)
-        known = self._generations.get(account)
-        if entry is None or known is None:
-            return _MISS
-        if not known.was_right(entry, now - self._stale_seconds):
-            return _MISS
-        return entry[1]
-
-    def _remember(self, place: _Key, entry: _Entry) -> None:
+    def _remember(self, place: tuple[Any, ...], value: object) -> None:
         if len(self._young) >= self._half:
             self._old, self._young = self._young, {}
-            active = {account for account, _ in self._old}
+            active = {place[0], *(account for account, _, _ in self._old)}
             active.update(account for account, _, _ in self._loads)
-            active.add(place[0])
-            self._generations = {
-                account: generation
-                for account, generation in self._generations.items()
+            self._accounts = {
+                account: known
+                for account, known in self._accounts.items()
                 if account in active
             }
-        self._young[place] = entry
+        self._young[place] = value
 
-    async def _load(
-        self,
-        account: AccountId,
-        key: Hashable,
-        load: Callable[[], Awaitable[object]],
-        of: str | None,
-    ) -> object:
-        has_older = self._recall_older(account, key) is not _MISS
-        if has_older:
-            # With no older value to fall back on, a slow answer is worth the wait.
-            self._require_not_away()
-        while account not in self._generations:
+    def _outdate(self, account: AccountId, changed: ChangedRows | None) -> None:
+        """Forget what depends on these rows of an account; on any for None."""
+        outdated: set[tuple[Kind[Any], Key | None]] = set()
+        if changed is not None:
+            outdated |= changed.outdated()
+            if not outdated:
+                return
+        self._accounts[account].version = next(self._versions)
+        places: list[tuple[Any, ...]] = [
+            (account, kind, key) for kind, key in outdated if key is not None
+        ]
+        whole = {kind for kind, key in outdated if key is None}
+        if whole or changed is None:
+            places += [
+                place
+                for place in (*self._young, *self._old, *self._loads)
+                if place[0] == account
+                and isinstance(place[1], Kind)
+                and (changed is None or place[1] in whole)
+            ]
+        for place in places:
+            known = (self._young, self._old, self._loads)
+            # A read that is on its way may have begun before the change.
+            if any([one.pop(place, _MISS) is not _MISS for one in known]):  # noqa: C419  # of all
+                self._outdated[cast("_Place", place)] = None
+
+    def _read_again(self) -> None:
+        """Begin to read what was remembered and is outdated, one after the other."""
+        if self._outdated and not self._reading_again:
+            self._reading_again = self._begin(self._read_outdated())
+
+    async def _read_outdated(self) -> None:
+        try:
+            while self._outdated:
+                account, kind, key = place = next(iter(self._outdated))
+                del self._outdated[place]
+                try:
+                    await self.read(account, kind, key)
+                except StoreUnavailableError:
+                    self._outdated[place] = None  # goes on after the next poll
+                    return
+                except Exception:  # noqa: BLE001  # the caller who needs it is told
+                    _log.exception("an outdated entry cannot be read again")
+        finally:
+            self._reading_again = None
+
+    async def _load(self, place: _Place) -> object:
+        account, kind, key = place
+        while account not in self._accounts:
             await self._load_generation(account)
-        generation = self._generations[account].state.number
-        # A load that began before a change must not answer a caller that came after.
-        flight = (account, key, generation)
+        return await self._share(
+            place, place, lambda: kind.load(self._directory, account, key)
+        )
+
+    async def _share(
+        self,
+        flight: tuple[Any, ...],
+        place: tuple[Any, ...],
+        work: Callable[[], Awaitable[object]],
+    ) -> object:
         task = self._loads.get(flight)
         if task is None:
-            task = asyncio.create_task(self._fetch(flight, load, of))
-            self._loads[flight] = task
-            task.add_done_callback(lambda _: self._loads.pop(flight, None))
-            task.add_done_callback(_note_failure)
-        while has_older and not task.done():
-            await asyncio.wait([task], timeout=POLL_SECONDS)
-            self._require_not_away()
-        value, is_tainted = await asyncio.shield(task)
-        if is_tainted:
-            _used_older.set(self._monotonic())
-        return value
+            task = self._loads[flight] = self._begin(self._fetch(flight, place, work))
+        return await asyncio.shield(task)
+
+    async def _fetch(
+        self,
+        flight: tuple[Any, ...],
+        place: tuple[Any, ...],
+        work: Callable[[], Awaitable[object]],
+    ) -> object:
+        this = asyncio.current_task()
+        known = self._accounts.get(place[0])
+        try:
+            value = await work()
+            if (
+                # Not overtaken by a change, nor was the account forgotten meanwhile.
+                self._loads.get(flight) is this
+                and known is self._accounts.get(place[0])
+                and not _is_long(place)
+                and (known is None or known.generation or self._may_remember(place))
+            ):
+                self._remember(place, value)
+            return value
+        finally:
+            if self._loads.get(flight) is this:
+                del self._loads[flight]
 
     async def _load_generation(self, account: AccountId) -> None:
         """Load an account's generation; concurrent callers share a query."""
@@ -361,7 +347,7 @@ class Freshness:
             loaded = asyncio.get_running_loop().create_future()
             self._unloaded[account] = loaded
             if self._generation_load is None:
-                self._generation_load = asyncio.create_task(self._load_generations())
+                self._generation_load = self._begin(self._load_generations())
         await asyncio.shield(loaded)
 
     async def _load_generations(self) -> None:
@@ -375,74 +361,85 @@ class Freshness:
                     loaded.exception()  # the caller may have gone
                 continue
             for account, loaded in waiting.items():
-                self.observed(account, found.get(account, 0))
+                if account not in self._accounts:
+                    version = next(self._versions)
+                    self._accounts[account] = _Account(found.get(account, 0), version)
                 loaded.set_result(None)
         self._generation_load = None
 
-    async def _fetch(
-        self,
-        flight: _Flight,
-        load: Callable[[], Awaitable[object]],
-        of: str | None,
-    ) -> tuple[object, bool]:
-        """The value, and whether an older one may be in it."""
-        account, key, generation = flight
-        value = await load()
-        is_tainted = self._monotonic() - _used_older.get() < _TAINT_SECONDS
-        if not (is_tainted or _is_long(key)) and (
-            generation or self._may_remember(account, key)
-        ):
-            self._remember((account, key), (generation, value, of))
-        return value, is_tainted
-
-    def _may_remember(self, account: AccountId, key: Hashable) -> bool:
+    def _may_remember(self, place: tuple[Any, ...]) -> bool:
         """Whether to cache a value of a nonexistent account; only a few are."""
-        keys = self._unknown_accounts.setdefault(account, set())
+        places = self._unknown_accounts.setdefault(place[0], set())
         if len(self._unknown_accounts) > _UNKNOWN_ACCOUNTS_MAX:
             self._forget_unknown(next(iter(self._unknown_accounts)))
-        if len(keys) >= _UNKNOWN_VALUES_MAX:
+        if len(places) >= _UNKNOWN_VALUES_MAX:
             return False
-        keys.add(key)
+        places.add(place)
         return True
 
     def _forget_unknown(self, account: AccountId) -> None:
-        keys = self._unknown_accounts.pop(account)
-        known = self._generations.get(account)
-        if known is None or known.state.number:
+        places = self._unknown_accounts.pop(account)
+        known = self._accounts.get(account)
+        if known is None or known.generation:
             return  # it has been created since
-        del self._generations[account]
-        for key in keys:
-            self.drop(account, key)
+        del self._accounts[account]
+        for place in places:
+            self._young.pop(place, None)
+            self._old.pop(place, None)
 
-    async def _read_generations(self) -> None:
+    async def _read_changes(self) -> None:
         began = self._monotonic()
-        accounts = tuple(self._generations)
+        before = {account: one.generation for account, one in self._accounts.items()}
         try:
             async with SteppedTimeout(TRUST_SECONDS):
-                found = await self._directory.generations(accounts)
+                found = await self._directory.generations(tuple(before))
+                changes = {
+                    account: await self._directory.changes(account, before[account])
+                    for account, generation in found.items()
+                    if generation > before[account]
+                }
         except (StoreUnavailableError, TimeoutError) as error:
             self._away_until = self._monotonic() + _AWAY_SECONDS
             if isinstance(error, StoreUnavailableError):
                 raise
             raise StoreUnavailableError("the database does not answer") from error
         self._away_until = float("-inf")
-        for account in accounts:
-            self.observed(account, found.get(account, 0))
+        for account, changed in changes.items():
+            known = self._accounts.get(account)
+            if known is None or known.generation >= found[account]:
+                continue
+            new = [n for n in changed if known.generation < n <= found[account]]
+            if len(new) == found[account] - known.generation:
+                for number in new:
+                    self._outdate(account, changed[number])
+            else:
+                self._outdate(account, None)
+            known.generation = found[account]
         self._checked_at = max(self._checked_at, began)
+        self._read_again()
 
     async def _poll(self) -> None:
         while True:
-            # Callers that need the answer get the error from ``get``.
+            # Callers that need the answer get the error from ``read``.
             try:
                 await self.check()
             except StoreUnavailableError:
                 pass
             except Exception:  # noqa: BLE001  # the poller must outlive any surprise
-                _log.exception("the directory's generations cannot be polled")
+                _log.exception("the directory's changes cannot be polled")
             await asyncio.sleep(POLL_SECONDS)
 
+    def _begin(self, work: Coroutine[Any, Any, Value]) -> asyncio.Task[Value]:
+        """Run something that outlives its callers, and that ``close`` waits for."""
+        task = asyncio.create_task(work)
+        self._reads.add(task)
+        task.add_done_callback(self._reads.discard)
+        task.add_done_callback(_note_failure)
+        return task
 
-def _is_long(key: Hashable) -> bool:
+
+def _is_long(place: tuple[Any, ...]) -> bool:
+    key = place[2] if isinstance(place[1], Kind) else place[1]
     parts = key if isinstance(key, tuple) else (key,)
     return any(isinstance(one, str) and len(one) > KEY_CHARACTERS_MAX for one in parts)
 

@@ -314,7 +314,16 @@ class ProvisioningWrites(ProvisioningReads, Writes):
         )
         if known is not None:
             raise AlreadyExistsError("group")
+        former = await self.find_provisioned_group(
+            group.account, group.provider_id, group.group_id
+        )
         await self.update_entity(_GROUP_TABLE, group, "group_id")
+        if former is None or (former.name, former.external_id) != (
+            group.name,
+            group.external_id,
+        ):
+            # Memberships are read with what their group is called.
+            await self.touch(PROVISIONED_MEMBERS, _MEMBERS.group_id == group.group_id)
 
     async def delete_provisioned_group(self, group: ProvisionedGroup) -> None:
         for table in (PROVISIONED_MEMBERS, PROVISIONED_GROUPS):

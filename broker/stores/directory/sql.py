@@ -6,19 +6,23 @@ one account run one after the other, and the new number shows only with the comm
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
+from typing import cast
 
-from sqlalchemy import Table, bindparam, select
-from sqlalchemy.sql import Delete, Executable, Insert, Update
+from sqlalchemy import Table, bindparam, delete, select
+from sqlalchemy.sql import ColumnElement, Delete, Executable, Insert, Update
 
 from broker.clock import Clock
 from broker.model.account import AccountId, parse_account_id
 from broker.model.audit import AuditRecord
 from broker.model.credentials import MfaDevice, MfaState, Passkey
-from broker.stores.change_queue import StatementResult
 from broker.stores.database import Connection, Database, translate_errors
-from broker.stores.directory.accounts import AccountReads, AccountWrites
+from broker.stores.directory.accounts import (
+    CHANGES_A_DELETE,
+    CHANGES_KEPT,
+    AccountReads,
+    AccountWrites,
+)
 from broker.stores.directory.credentials import (
     CredentialReads,
     CredentialWrites,
@@ -26,6 +30,7 @@ from broker.stores.directory.credentials import (
 )
 from broker.stores.directory.entity_tables import AnyRow
 from broker.stores.directory.groups import GroupReads, GroupWrites
+from broker.stores.directory.kinds import LOOKED_UP_BY, ROWS_MAX, ChangedRows
 from broker.stores.directory.machines import MachineReads, MachineWrites
 from broker.stores.directory.overviews import OverviewReads
 from broker.stores.directory.passkeys import (
@@ -52,15 +57,28 @@ from broker.stores.directory.upstreams import UpstreamReads, UpstreamWrites
 from broker.stores.directory.users import UserReads, UserWrites
 from broker.stores.errors import OutcomeUnknownError, StoreUnavailableError
 from broker.stores.ledger.rows import AUDIT_COLUMNS, encode_audit
-from broker.stores.schema import AUDIT, GENERATIONS
+from broker.stores.schema import AUDIT, CHANGES, GENERATIONS
 
 _GENERATION = select(GENERATIONS.c.generation).where(
     GENERATIONS.c.account == bindparam("of_account")
 )
 _LOCK = _GENERATION.with_for_update(read=True)
-_RECORD = AUDIT.insert().returning(_GENERATION.scalar_subquery().label("generation"))
+_RECORD = AUDIT.insert()
+_NOTE = (
+    CHANGES.insert()
+    .values(
+        account=bindparam("of_account"),
+        generation=_GENERATION.scalar_subquery(),
+        rows=bindparam("changed"),
+    )
+    .returning(CHANGES.c.generation)
+)
+_FORGET = delete(CHANGES).where(
+    CHANGES.c.account == bindparam("of_account"),
+    CHANGES.c.generation <= bindparam("until"),
+)
 
-Observer = Callable[[AccountId, int, AbstractSet[str]], None]
+Observer = Callable[[AccountId, int, ChangedRows], None]
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +125,7 @@ class SqlDirectory(
         async with self._database.connection(account, _raise(account)) as connection:
             change = SqlChange(connection, self._clock, account)
             yield change
-            generation = await change.generation()
+            generation = await change.note_rows()
             try:
                 with translate_errors():
                     await connection.commit()
@@ -116,7 +134,7 @@ class SqlDirectory(
                     raise
                 _log.warning("a commit's answer was lost, but it took place")
         for observer in self._observers:
-            observer(account, generation, change.touched)
+            observer(account, generation, change.changed)
 
     async def replace_mfa_state(self, device: MfaDevice, state: MfaState) -> bool:
         async with self._database.connection() as connection:
@@ -181,47 +199,62 @@ class SqlChange(
         self._connection = connection
         self._clock = clock
         self.account = account
-        self._generation: int | None = None
         self.event_ids: list[str] = []
-        self.touched: set[str] = set()
-        """Names of the tables that were written."""
+        self.changed = ChangedRows()
 
     async def rows(
         self, statement: Executable, parameters: Parameters | None = None
     ) -> Sequence[AnyRow]:
         with translate_errors():
-            return (await self._execute(statement, parameters)).all()
+            return (await self._connection.execute(statement, parameters)).all()
 
     async def run(
         self, statement: Executable, parameters: Parameters | None = None
     ) -> int:
+        if not isinstance(statement, Insert | Update | Delete):
+            raise TypeError("not a statement that writes")
+        table = str(statement.table)
+        columns = LOOKED_UP_BY.get(table, ())
+        self.changed.note(table, ())
+        if columns and not isinstance(statement, Insert):
+            # What a row is looked up by may change as well.
+            where = cast("ColumnElement[bool]", statement.whereclause)
+            await self.touch(cast("Table", statement.table), where, parameters)
+        if columns and not isinstance(statement, Delete):
+            rows = await self.rows(statement.returning(*columns), parameters)
+            self.changed.note(table, rows)
+            return len(rows)
         with translate_errors():
-            return (await self._execute(statement, parameters)).rowcount
+            return (await self._connection.execute(statement, parameters)).rowcount
 
-    async def _execute(
-        self, statement: Executable, parameters: Parameters | None
-    ) -> StatementResult:
-        if isinstance(statement, Insert | Update | Delete):
-            self.touched.add(str(statement.table))
-        return await self._connection.execute(statement, parameters)
+    async def touch(
+        self,
+        table: Table,
+        where: ColumnElement[bool],
+        parameters: Parameters | None = None,
+    ) -> None:
+        some = select(*LOOKED_UP_BY[table.name]).where(where).limit(ROWS_MAX + 1)
+        self.changed.note(table.name, await self.rows(some, parameters))
 
     async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
         dialect = self._connection.dialect.name
         return await self.run(insert_or_ignore(dialect, table), values) == 1
 
-    async def generation(self) -> int:
-        """The account's, as this change raised it."""
-        if self._generation is None:
-            row = await self.find_row(_GENERATION, {"of_account": self.account})
-            if row is None:
-                raise StoreUnavailableError("the account's generation is gone")
-            self._generation = int(row.generation)
-        return self._generation
+    async def note_rows(self) -> int:
+        """Write which rows the change wrote; the account's generation."""
+        of = {"of_account": self.account}
+        (row,) = await self.rows(_NOTE, {**of, "changed": self.changed.dump()})
+        generation = int(row.generation)
+        if generation % CHANGES_A_DELETE == 0:
+            until = generation - CHANGES_KEPT
+            with translate_errors():
+                await self._connection.execute(_FORGET, {**of, "until": until})
+        return generation
 
     async def record(self, entry: AuditRecord) -> None:
         values = dict(zip(AUDIT_COLUMNS, encode_audit(entry), strict=True))
-        (row,) = await self.rows(_RECORD, {**values, "of_account": self.account})
-        self._generation = int(row.generation)
+        with translate_errors():
+            await self._connection.execute(_RECORD, values)
         self.event_ids.append(entry.event_id)
 
 

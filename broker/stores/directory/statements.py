@@ -92,6 +92,15 @@ class Writes(Reads, Protocol):
         """Run a writing statement; how many rows it touched."""
         ...
 
+    async def touch(
+        self,
+        table: Table,
+        where: ColumnElement[bool],
+        parameters: Parameters | None = None,
+    ) -> None:
+        """Rows count as changed, because what is read together with them does."""
+        ...
+
     async def update_by(
         self, table: Table, values: Mapping[str, object], **key: object
     ) -> int:

@@ -354,7 +354,7 @@ async def test_after_sqlite_ended_a_transaction_nothing_of_it_is_written(
     async def lose() -> None:
         async with directory.change(ACCOUNT) as change:
             await add(change, "b")
-            await change.run(text("ROLLBACK"))
+            await change.rows(text("ROLLBACK"))
             with pytest.raises(StoreUnavailableError):
                 await add(change, "c")
 

@@ -1,6 +1,10 @@
-"""What the hot path remembers is never older than a change of the same worker."""
+"""What the hot path remembers is never older than a change of the same worker.
 
-from collections.abc import Awaitable, Callable
+Nor, after a poll, than a change of another; and what did not change is not read again.
+"""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,41 +12,145 @@ from typing import Any
 import pytest
 
 from broker.model.account import format_access_key_id
-from broker.model.entities import KeyStatus, LoginProfile
+from broker.model.entities import (
+    InlinePolicy,
+    KeyStatus,
+    LdapProvider,
+    LoginProfile,
+    PolicyVersion,
+)
+from broker.model.machines import InstanceProfile
 from broker.model.revocation import Revocation
+from broker.model.roles_anywhere import CertificateProfile, TrustAnchor
+from broker.model.upstream import Upstream
+from broker.stores.directory import kinds, sql
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.sql import SqlDirectory
+from broker.stores.schema import ACCESS_KEYS
+from tests.conformance.stores import (
+    test_instances,
+    test_provisioning,
+    test_roles_anywhere,
+    test_services,
+)
 from tests.conformance.stores.test_directory import (
     ACCOUNT,
     AT,
     make_account,
     make_key,
     make_oidc,
+    make_policy,
     make_role,
     make_saml,
     make_user,
 )
+from tests.conformance.stores.test_groups import make_group
+from tests.support.provisioned import group, person
 
 USER = make_user("ann")
 ROLE = make_role("reader")
 KEY = make_key(format_access_key_id("AKIA", ACCOUNT, 1), USER.user_id)
 SAML = make_saml("idp")
 OIDC = make_oidc("https://idp.example.com/x")
+LDAP = LdapProvider(
+    account=ACCOUNT, unique_id="LDAPP1", name="corp", directory="d", created_at=AT
+)
 PROFILE = LoginProfile(
     account=ACCOUNT, user_id=USER.user_id, sealed=b"1", created_at=AT, changed_at=AT
 )
+GROUP, POLICY = make_group("team"), make_policy("Shared")
+POLICY_ARN = f"arn:aws:iam::{ACCOUNT}:policy/Shared"
+ANCHOR = TrustAnchor(
+    account=ACCOUNT,
+    anchor_id="a",
+    region="eu-west-3",
+    name="anchor",
+    certificates="",
+    enabled=True,
+    created_at=AT,
+    updated_at=AT,
+)
+CERTIFICATES = CertificateProfile(
+    account=ACCOUNT,
+    profile_id="p",
+    region="eu-west-3",
+    name="profile",
+    role_arns=(),
+    managed_policy_arns=(),
+    session_policy=None,
+    duration_seconds=3600,
+    accepts_session_name=True,
+    attribute_mappings={},
+    enabled=True,
+    created_by="",
+    created_at=AT,
+    updated_at=AT,
+)
+LIST = test_roles_anywhere.listed("1", "a", ACCOUNT)
+SERVICE = test_services.service(ACCOUNT, "orders")
+TOKEN = test_services.token(SERVICE, 1)
+RESOURCE = test_services.policy(ACCOUNT, "arn:order/1")
+MACHINE = test_instances.instance(1, account=ACCOUNT)
+MACHINES = InstanceProfile(
+    account=ACCOUNT, profile_id="AIPA1", name="m", path="/", created_at=AT
+)
+UPSTREAM = Upstream(
+    account=ACCOUNT, name="up", definition="{}", created_at=AT, updated_at=AT
+)
+SCIM_TOKEN = test_provisioning.token(1, account=ACCOUNT)
+PERSON = person("SCMU1", "Alice", account=ACCOUNT, email="a@b.c", external_id="7")
+PEOPLE = group("SCMG1", "Admins", account=ACCOUNT)
 
 Change = Callable[[DirectoryChange], Awaitable[object]]
+SETTING_UP: tuple[Change, ...] = (
+    lambda to: to.insert_account(make_account()),
+    lambda to: to.insert_user(USER),
+    lambda to: to.insert_role(ROLE),
+    lambda to: to.insert_access_key(KEY),
+    lambda to: to.insert_login_profile(PROFILE),
+    lambda to: to.insert_saml_provider(SAML),
+    lambda to: to.insert_oidc_provider(OIDC),
+    lambda to: to.insert_ldap_provider(LDAP),
+    lambda to: to.insert_group(GROUP),
+    lambda to: to.insert_policy(POLICY),
+    lambda to: to.insert_trust_anchor(ANCHOR),
+    lambda to: to.insert_certificate_profile(CERTIFICATES),
+    lambda to: to.insert_certificate_list(LIST),
+    lambda to: to.insert_service(SERVICE),
+    lambda to: to.insert_service_token(TOKEN),
+    lambda to: to.put_resource_policy(RESOURCE),
+    lambda to: to.insert_instance(MACHINE),
+    lambda to: to.insert_instance_profile(MACHINES),
+    lambda to: to.put_upstream(UPSTREAM),
+    lambda to: to.insert_scim_token(SCIM_TOKEN),
+    lambda to: to.insert_provisioned_user(PERSON),
+    lambda to: to.insert_provisioned_group(PEOPLE),
+    lambda to: to.add_provisioned_members(PEOPLE, [PERSON.user_id]),
+)
+
+
+def inline(owner_id: str) -> InlinePolicy:
+    return InlinePolicy(account=ACCOUNT, owner_id=owner_id, name="x", document="{}")
+
+
+async def set_version(change: DirectoryChange) -> None:
+    version = PolicyVersion(version_id="v2", document="{ }", created_at=AT)
+    await change.insert_policy_version(POLICY, version)
+    await change.update_policy(replace(POLICY, default_version=version))
+
+
 CHANGES: dict[str, Change] = {
     "account": lambda to: to.update_account(make_account(alias="other")),
     "user": lambda to: to.update_user(replace(USER, path="/new/")),
+    "renamed": lambda to: to.update_user(replace(USER, name="bob")),
     "role": lambda to: to.update_role(replace(ROLE, path="/new/")),
     "key": lambda to: to.update_access_key(replace(KEY, status=KeyStatus.INACTIVE)),
     "profile": lambda to: to.update_login_profile(replace(PROFILE, sealed=b"2")),
     "saml": lambda to: to.update_saml_provider(replace(SAML, metadata="<new/>")),
     "oidc": lambda to: to.update_oidc_provider(replace(OIDC, client_ids=("c",))),
+    "ldap": lambda to: to.update_ldap_provider(replace(LDAP, directory="e")),
     "revocation": lambda to: to.revoke(
         Revocation(
             account=ACCOUNT,
@@ -51,70 +159,179 @@ CHANGES: dict[str, Change] = {
             expires_at=datetime.now(UTC) + timedelta(hours=1),
         )
     ),
+    "member": lambda to: to.add_member(ACCOUNT, GROUP.group_id, USER.user_id),
+    "inline": lambda to: to.put_inline_policy(inline(USER.user_id)),
+    "inline of a group": lambda to: to.put_inline_policy(inline(GROUP.group_id)),
+    "attached": lambda to: to.attach_policy(ACCOUNT, USER.user_id, POLICY_ARN),
+    "policy": set_version,
+    "anchor": lambda to: to.update_trust_anchor(replace(ANCHOR, enabled=False)),
+    "certificates": lambda to: to.update_certificate_profile(
+        replace(CERTIFICATES, enabled=False)
+    ),
+    "list": lambda to: to.update_certificate_list(replace(LIST, data=b"another")),
+    "service": lambda to: to.update_service(replace(SERVICE, definition="{ }")),
+    "token": lambda to: to.insert_service_token(test_services.token(SERVICE, 2)),
+    "resource": lambda to: to.put_resource_policy(replace(RESOURCE, document="{ }")),
+    "machine": lambda to: to.update_instance(replace(MACHINE, profile_id=None)),
+    "machines": lambda to: to.update_instance_profile(replace(MACHINES, role_id="r")),
+    "upstream": lambda to: to.put_upstream(replace(UPSTREAM, definition="{ }")),
+    "person": lambda to: to.update_provisioned_user(replace(PERSON, active=False)),
+    "people": lambda to: to.delay_provisioned_users(ACCOUNT, [PERSON.user_id], AT),
+    "email": lambda to: to.update_provisioned_user(replace(PERSON, email="x@b.c")),
+    "group": lambda to: to.update_provisioned_group(replace(PEOPLE, name="Staff")),
     "no user": lambda to: to.delete_user(USER),
     "no role": lambda to: to.delete_role(ROLE),
     "no key": lambda to: to.delete_access_key(KEY),
     "no profile": lambda to: to.delete_login_profile(PROFILE),
     "no saml": lambda to: to.delete_saml_provider(SAML),
     "no oidc": lambda to: to.delete_oidc_provider(OIDC),
+    "no ldap": lambda to: to.delete_ldap_provider(LDAP),
+    "no policy": lambda to: to.delete_policy(POLICY),
+    "no list": lambda to: to.delete_certificate_list(LIST),
+    "no anchor": lambda to: to.delete_trust_anchor(ANCHOR),
+    "no certificates": lambda to: to.delete_certificate_profile(CERTIFICATES),
+    "no service": lambda to: to.delete_service(SERVICE),
+    "no token": lambda to: to.delete_service_token(TOKEN),
+    "no resource": lambda to: to.delete_resource_policy(RESOURCE),
+    "no machine": lambda to: to.delete_instance(MACHINE),
+    "no machines": lambda to: to.delete_instance_profile(MACHINES),
+    "no upstream": lambda to: to.delete_upstream(UPSTREAM),
+    "no scim": lambda to: to.delete_scim_token(SCIM_TOKEN),
+    "no group": lambda to: to.delete_provisioned_group(PEOPLE),
+    "no directory": lambda to: to.end_provisioning(ACCOUNT, PERSON.provider_id),
     "no account": lambda to: to.delete_account(ACCOUNT),
 }
 
 
-async def look(directory: Any) -> list[object]:
-    """All that is remembered, as a directory or the memory of it tells it."""
+async def look(directory: FreshDirectory) -> list[object]:
+    """All that is remembered."""
+    people = [
+        await directory.provisioned_person(ACCOUNT, PERSON.provider_id, *by)
+        for by in (("userName", "ALICE"), ("emails", "A@b.c"), ("externalId", "7"))
+    ]
     return [
         await directory.find_account(ACCOUNT),
         await directory.find_role(ACCOUNT, "READER"),
         await directory.find_role_by_id(ACCOUNT, ROLE.role_id),
+        await directory.find_user(ACCOUNT, "ANN"),
+        await directory.find_user(ACCOUNT, "bob"),
         await directory.find_user_by_id(ACCOUNT, USER.user_id),
         await directory.find_login_profile(ACCOUNT, USER.user_id),
         await directory.find_access_key(KEY.access_key_id),
         await directory.find_saml_provider(ACCOUNT, SAML.name),
         await directory.find_oidc_provider(ACCOUNT, "idp.example.com/x"),
+        await directory.find_ldap_provider(ACCOUNT, LDAP.name),
         await directory.revocations(ACCOUNT),
+        await directory.policies_of(ACCOUNT, USER.user_id),
+        await directory.policies_of(ACCOUNT, GROUP.group_id),
+        await directory.group_ids(ACCOUNT, USER.user_id),
+        await directory.policy_text(ACCOUNT, "SHARED"),
+        await directory.find_trust_anchor(ACCOUNT, ANCHOR.anchor_id),
+        await directory.find_certificate_profile(ACCOUNT, CERTIFICATES.profile_id),
+        await directory.list_lists_of_anchor(ACCOUNT, ANCHOR.anchor_id),
+        await directory.find_service(ACCOUNT, SERVICE.name),
+        await directory.service_tokens(ACCOUNT),
+        await directory.resource_policy_arns(ACCOUNT),
+        await directory.resource_policy(ACCOUNT, RESOURCE.arn),
+        await directory.find_instance(ACCOUNT, MACHINE.instance_id),
+        await directory.count_instances(ACCOUNT),
+        await directory.find_instance_profile_by_id(ACCOUNT, MACHINES.profile_id),
+        await directory.list_upstreams(ACCOUNT),
+        await directory.scim_tokens(ACCOUNT),
+        *people,
     ]
 
 
+class Memories:
+    """Of a worker, of another, and of one that has just started."""
+
+    def __init__(
+        self, directory: SqlDirectory, elsewhere: SqlDirectory, clock: Any
+    ) -> None:
+        self.directory, self.clock = directory, clock
+        self.mine = Freshness(directory, clock)
+        directory.on_commit(self.mine.observed)
+        self.other = Freshness(elsewhere, clock)
+        self.fresh = FreshDirectory(self.mine)
+        self.others = FreshDirectory(self.other)
+
+    async def truth(self) -> list[object]:
+        return await look(FreshDirectory(Freshness(self.directory, self.clock)))
+
+    async def change(self, *changes: Change) -> None:
+        async with self.directory.change(ACCOUNT) as opened:
+            for change in changes:
+                await change(opened)
+
+
 @pytest.fixture
-async def fresh(directory: SqlDirectory, clock: Any) -> FreshDirectory:
+async def memories(
+    directory: SqlDirectory, other_directory: SqlDirectory, clock: Any
+) -> AsyncIterator[Memories]:
     """Everything is there, and remembered."""
-    async with directory.change(ACCOUNT) as change:
-        await change.insert_account(make_account())
-        await change.insert_user(USER)
-        await change.insert_role(ROLE)
-        await change.insert_access_key(KEY)
-        await change.insert_login_profile(PROFILE)
-        await change.insert_saml_provider(SAML)
-        await change.insert_oidc_provider(OIDC)
-    memory = Freshness(directory, clock)
-    directory.on_commit(memory.observed)
-    fresh = FreshDirectory(directory, memory)
-    assert await look(fresh) == await look(directory)
-    assert None not in await look(fresh)
-    return fresh
+    made = Memories(directory, other_directory, clock)
+    await made.change(*SETTING_UP)
+    assert await look(made.fresh) == await look(made.others) == await made.truth()
+    yield made
+    await made.mine.close()
+    await made.other.close()
 
 
-@pytest.mark.parametrize("name", CHANGES)
-async def test_a_change_is_seen_at_once_where_it_was_made(
-    directory: SqlDirectory, fresh: FreshDirectory, name: str
+async def test_each_change_is_seen_at_once_where_it_was_made_and_elsewhere_by_a_poll(
+    memories: Memories,
 ) -> None:
-    before = await look(fresh)
-    async with directory.change(ACCOUNT) as change:
-        await CHANGES[name](change)
-    assert await look(fresh) == await look(directory) != before
+    before = await look(memories.fresh)
+    for name, change in CHANGES.items():
+        await memories.change(change)
+        truth = await memories.truth()
+        assert await look(memories.fresh) == truth != before, name
+        await memories.other.check()
+        assert await look(memories.others) == truth, name
+        before = truth
+
+
+async def test_a_change_of_more_rows_than_are_named_counts_for_all(
+    memories: Memories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (kinds, sql):
+        monkeypatch.setattr(module, "ROWS_MAX", 2)
+    for number in range(3):
+        key = make_key(format_access_key_id("AKIA", ACCOUNT, number + 2), USER.user_id)
+        await memories.change(lambda to, key=key: to.insert_access_key(key))
+    deleted = ACCESS_KEYS.delete().where(ACCESS_KEYS.c.account == ACCOUNT)
+    await memories.change(lambda to: to.run(deleted))  # type: ignore[attr-defined]
+    (noted,) = (await memories.directory.changes(ACCOUNT, 4)).values()
+    assert json.loads(noted.dump()) == {"access_keys": None}
+    await memories.other.check()
+    for fresh in (memories.fresh, memories.others):
+        assert await fresh.find_access_key(KEY.access_key_id) is None
+
+
+async def test_only_the_latest_changes_are_on_record(
+    memories: Memories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, number in (("CHANGES_KEPT", 4), ("CHANGES_A_DELETE", 3)):
+        monkeypatch.setattr(sql, name, number)
+    for _ in range(11):
+        await memories.change()
+    assert [*await memories.directory.changes(ACCOUNT, 0)] == [*range(9, 13)]
+    await memories.change(CHANGES["no account"])
+    assert [*await memories.directory.changes(ACCOUNT, 0)] == [13]
 
 
 async def test_what_another_change_left_alone_is_not_read_again(
-    directory: SqlDirectory, fresh: FreshDirectory, monkeypatch: pytest.MonkeyPatch
+    memories: Memories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with directory.change(ACCOUNT) as change:
-        await change.insert_user(make_user("bob"))
+    bob = replace(USER, name="bob", user_id="AIDABOB")
+    await memories.change(lambda to: to.insert_user(bob))
+    await memories.other.check()
 
     async def read(*_: object) -> None:
         raise AssertionError("read again")
 
-    monkeypatch.setattr(directory, "find_access_key", read)
-    monkeypatch.setattr(directory, "find_account", read)
-    assert await fresh.find_access_key(KEY.access_key_id) == KEY
-    assert await fresh.find_account(ACCOUNT) == make_account()
+    for name in ("find_access_key", "find_account", "find_user_by_id"):
+        monkeypatch.setattr(SqlDirectory, name, read)
+    for fresh in (memories.fresh, memories.others):
+        assert await fresh.find_access_key(KEY.access_key_id) == KEY
+        assert await fresh.find_account(ACCOUNT) == make_account()
+        assert await fresh.find_user_by_id(ACCOUNT, USER.user_id) == USER

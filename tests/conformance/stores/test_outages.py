@@ -26,7 +26,7 @@ from broker.model.page import PageRequest
 from broker.stores.cache.port import SessionRecord
 from broker.stores.cache.redis import RedisCache
 from broker.stores.database import Database
-from broker.stores.directory.sql import SqlDirectory
+from broker.stores.directory.sql import SqlChange, SqlDirectory
 from broker.stores.errors import (
     OutcomeUnknownError,
     ReplayedError,
@@ -330,19 +330,25 @@ async def test_a_reservation_that_no_one_was_told_of_leaves_its_proof_good(
 
 
 async def test_a_change_that_cannot_be_looked_up_is_said_to_be_unclear(
-    own_postgresql: PostgresqlServer, clock: Any
+    own_postgresql: PostgresqlServer, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = Line(own_postgresql.port)
     async with line.open() as location:
         directory = SqlDirectory(Database(location), clock)
         await directory.generations()
 
+        note_rows = SqlChange.note_rows
+
+        async def note_and_lose(opened: SqlChange) -> int:
+            generation = await note_rows(opened)
+            line.loses_next_answer, line.lets_in = True, False
+            return generation
+
         async def change() -> None:
             async with directory.change(ACCOUNT) as opened:
                 await opened.record(make_record("c1"))
-                await opened.generation()
-                line.loses_next_answer, line.lets_in = True, False
 
+        monkeypatch.setattr(SqlChange, "note_rows", note_and_lose)
         with pytest.raises(OutcomeUnknownError):
             await change()
         await directory.close()

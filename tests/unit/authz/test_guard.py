@@ -58,7 +58,7 @@ async def set_controls(
 
 
 def guard(services: Services) -> Guard:
-    return Guard(PolicyLibrary(services.stores.directory, services.fresh))
+    return Guard(PolicyLibrary(services.fresh))
 
 
 async def target(services: Services) -> Role:
@@ -111,7 +111,7 @@ async def test_an_unlisted_policy_that_is_not_accepted_denies_all(
 async def test_accounts_share_what_is_compiled_of_aws_policies(
     services: Services,
 ) -> None:
-    library = PolicyLibrary(services.stores.directory, services.fresh)
+    library = PolicyLibrary(services.fresh)
     arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
     here, there = [
         await library._managed(account, arn, PolicyKind.IDENTITY)

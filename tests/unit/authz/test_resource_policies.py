@@ -76,7 +76,7 @@ async def put(services: Services, arn: str, *statements: Mapping[str, Any]) -> N
 
 
 async def decide(services: Services, title: str, resource: str = ORDER) -> str:
-    guard = Guard(PolicyLibrary(services.stores.directory, services.fresh))
+    guard = Guard(PolicyLibrary(services.fresh))
     need = Need(
         action="orders:GetOrder", resource=resource, account=HERE, has_policy=True
     )
@@ -149,7 +149,7 @@ async def test_resource_control_policies_count(services: Services) -> None:
 
 
 async def test_a_hypothetical_request_is_decided_alike(services: Services) -> None:
-    guard = Guard(PolicyLibrary(services.stores.directory, services.fresh))
+    guard = Guard(PolicyLibrary(services.fresh))
     hypotheses = Hypotheses(services.stores.directory, guard)
     await put(services, ORDER, BY_NAME)
     asked = Hypothesis(

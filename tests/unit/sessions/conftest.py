@@ -190,7 +190,7 @@ async def world(
         await change.insert_user(USER)
         await change.insert_access_key(KEY)
     sealer, index = SessionSealer(keyring), SessionIndex(stores.cache)
-    directory = FreshDirectory(stores.directory, freshness)
+    directory = FreshDirectory(freshness)
     yield World(
         clock=clock,
         stores=stores,

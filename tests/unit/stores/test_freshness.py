@@ -1,8 +1,10 @@
 """A worker's memory of the directory follows generations, and is never too old."""
 
 import asyncio
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -12,12 +14,27 @@ from broker.stores.directory.freshness import (
     TRUST_SECONDS,
     Freshness,
 )
+from broker.stores.directory.kinds import (
+    ACCESS_KEY,
+    REVOKED,
+    ROLE,
+    USER,
+    ChangedRows,
+    Key,
+    Kind,
+)
+from broker.stores.directory.port import DirectoryReader
 from broker.stores.errors import StoreUnavailableError
 from tests.support.waiting import until
 
 ACCOUNT = AccountId("000000000001")
 OTHER = AccountId("000000000002")
 NOTHING = object()
+
+
+def rows(*names: str) -> ChangedRows:
+    """A change of these users."""
+    return ChangedRows({"users": [{"name_key": one, "user_id": one} for one in names]})
 
 
 class SteppingClock:
@@ -36,6 +53,7 @@ class World:
 
     def __init__(self) -> None:
         self.numbers: dict[AccountId, int] = {ACCOUNT: 1}
+        self.rows: dict[int, ChangedRows] = {}
         self.value: object = "first"
         self.away = False
         self.loads = 0
@@ -48,9 +66,16 @@ class World:
         self.asked.append(None if accounts is None else tuple(accounts))
         if self.away:
             raise StoreUnavailableError("away")
-        return dict(self.numbers)
+        return {n: g for n, g in self.numbers.items() if n in (accounts or ())}
 
-    async def load(self) -> object:
+    async def changes(
+        self, _account: AccountId, after: int
+    ) -> Mapping[int, ChangedRows]:
+        if self.away:
+            raise StoreUnavailableError("away")
+        return {n: changed for n, changed in self.rows.items() if n > after}
+
+    async def load(self, *_: object) -> object:
         self.loads += 1
         value = self.value
         if self.gate is not None:
@@ -59,9 +84,14 @@ class World:
             raise StoreUnavailableError("away")
         return value
 
-    def change(self, value: object) -> None:
+    find_user = find_role = revocations = find_access_key = load
+
+    def change(self, value: object, changed: ChangedRows | None = None) -> int:
+        """Another worker's, of the user ``k`` if nothing else is said."""
         self.value = value
         self.numbers[ACCOUNT] += 1
+        self.rows[self.numbers[ACCOUNT]] = changed or rows("k")
+        return self.numbers[ACCOUNT]
 
 
 @pytest.fixture
@@ -76,29 +106,35 @@ def world() -> World:
 
 @pytest.fixture
 def fresh(world: World, clock: SteppingClock) -> Freshness:
-    return Freshness(world, clock, stale_seconds=60)
+    return remember(world, clock)
+
+
+def remember(world: object, clock: SteppingClock, **options: Any) -> Freshness:
+    return Freshness(cast("DirectoryReader", world), clock, **options)
 
 
 async def recall(
-    fresh: Freshness, key: Hashable, account: AccountId = ACCOUNT
+    fresh: Freshness,
+    key: Key,
+    account: AccountId = ACCOUNT,
+    kind: Kind[Any] = USER,
 ) -> object:
-    """What is remembered; ``NOTHING`` when it would be loaded."""
-
-    async def load() -> object:
-        raise LookupError
-
-    try:
-        return await fresh.get(account, key, load)
-    except LookupError:
-        return NOTHING
+    """What is remembered; ``NOTHING`` when it would be read."""
+    load = AsyncMock(side_effect=LookupError)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fresh, "_load", load)
+        try:
+            return await fresh.read(account, kind, key)
+        except LookupError:
+            return NOTHING
 
 
 async def test_a_value_is_loaded_once_and_then_found_without_waiting(
     fresh: Freshness, world: World
 ) -> None:
     assert await recall(fresh, "k") is NOTHING
-    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
-    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
+    assert await fresh.read(ACCOUNT, USER, "k") == "first"
+    assert await fresh.read(ACCOUNT, USER, "k") == "first"
     assert await recall(fresh, "k") == "first"
     assert await recall(fresh, "k", OTHER) is NOTHING
     assert world.loads == 1
@@ -106,7 +142,7 @@ async def test_a_value_is_loaded_once_and_then_found_without_waiting(
 
 async def test_absence_is_remembered_as_well(fresh: Freshness, world: World) -> None:
     world.value = None
-    assert await fresh.get(ACCOUNT, "k", world.load) is None
+    assert await fresh.read(ACCOUNT, USER, "k") is None
     assert await recall(fresh, "k") is None
     assert world.loads == 1
 
@@ -114,9 +150,7 @@ async def test_absence_is_remembered_as_well(fresh: Freshness, world: World) -> 
 async def test_concurrent_callers_share_one_load_and_one_check(
     fresh: Freshness, world: World
 ) -> None:
-    got = await asyncio.gather(
-        *(fresh.get(ACCOUNT, "k", world.load) for _ in range(50))
-    )
+    got = await asyncio.gather(*(fresh.read(ACCOUNT, USER, "k") for _ in range(50)))
     assert set(got) == {"first"}
     assert world.loads == 1
     assert world.asked.count(()) == 1
@@ -128,48 +162,55 @@ async def test_accounts_that_are_met_together_share_a_query(
     await fresh.check()
     asked = len(world.asked)
     accounts = [AccountId(f"{number:012d}") for number in range(100, 200)]
-    got = await asyncio.gather(*(fresh.get(a, "k", world.load) for a in accounts))
+    got = await asyncio.gather(*(fresh.read(a, USER, "k") for a in accounts))
     assert len(got) == world.loads == 100
     assert len(world.asked) - asked <= 2
     world.away = True
     others = (AccountId(f"{number:012d}") for number in range(200, 250))
     failed = await asyncio.gather(
-        *(fresh.get(a, "k", world.load) for a in others), return_exceptions=True
+        *(fresh.read(a, USER, "k") for a in others), return_exceptions=True
     )
     assert {type(error) for error in failed} == {StoreUnavailableError}
     world.away = False
-    assert await fresh.get(AccountId("000000000200"), "k", world.load) == "first"
+    assert await fresh.read(AccountId("000000000200"), USER, "k") == "first"
 
 
 async def test_a_caller_that_gives_up_does_not_spoil_the_load_for_the_others(
     fresh: Freshness, world: World
 ) -> None:
     world.gate = asyncio.Event()
-    first = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
-    second = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
+    first = asyncio.create_task(fresh.read(ACCOUNT, USER, "k"))
+    second = asyncio.create_task(fresh.read(ACCOUNT, USER, "k"))
     await until(lambda: world.loads == 1)
     first.cancel()
     world.gate.set()
     assert await second == "first"
 
 
-async def test_a_polled_change_makes_the_value_old(
+async def test_a_polled_change_is_forgotten_and_read_again(
     fresh: Freshness, world: World
 ) -> None:
-    await fresh.get(ACCOUNT, "k", world.load)
+    await fresh.read(ACCOUNT, USER, "k")
+    await fresh.read(ACCOUNT, USER, "another")
     world.change("second")
     assert await recall(fresh, "k") == "first"
+    world.gate = asyncio.Event()
     await fresh.check()
     assert await recall(fresh, "k") is NOTHING
-    assert await fresh.get(ACCOUNT, "k", world.load) == "second"
+    assert await recall(fresh, "another") == "first"
+    await until(lambda: world.loads == 3)
+    world.gate.set()
+    assert await fresh.read(ACCOUNT, USER, "k") == "second"
+    await fresh.check()
+    assert await recall(fresh, "k") == "second"
+    assert world.loads == 3
 
 
 async def test_an_own_change_is_seen_at_once(fresh: Freshness, world: World) -> None:
-    await fresh.get(ACCOUNT, "k", world.load)
-    world.change("second")
-    fresh.observed(ACCOUNT, world.numbers[ACCOUNT])
+    await fresh.read(ACCOUNT, USER, "k")
+    fresh.observed(ACCOUNT, world.change("second"), rows("k"))
     assert await recall(fresh, "k") is NOTHING
-    assert await fresh.get(ACCOUNT, "k", world.load) == "second"
+    assert await fresh.read(ACCOUNT, USER, "k") == "second"
 
 
 async def test_a_load_that_began_before_a_change_does_not_answer_after_it(
@@ -177,11 +218,10 @@ async def test_a_load_that_began_before_a_change_does_not_answer_after_it(
 ) -> None:
     await fresh.check()
     world.gate = asyncio.Event()
-    before = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
+    before = asyncio.create_task(fresh.read(ACCOUNT, USER, "k"))
     await until(lambda: world.loads == 1)
-    world.change("second")
-    fresh.observed(ACCOUNT, world.numbers[ACCOUNT])
-    after = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
+    fresh.observed(ACCOUNT, world.change("second"), rows("k"))
+    after = asyncio.create_task(fresh.read(ACCOUNT, USER, "k"))
     await until(lambda: world.loads == 2)
     world.gate.set()
     assert await before == "first"
@@ -189,38 +229,53 @@ async def test_a_load_that_began_before_a_change_does_not_answer_after_it(
     assert await recall(fresh, "k") == "second"
 
 
-async def test_a_poll_that_was_overtaken_does_not_bring_an_old_generation_back(
+async def test_a_poll_that_was_overtaken_forgets_nothing_new(
     fresh: Freshness, world: World
 ) -> None:
-    await fresh.get(ACCOUNT, "k", world.load)
-    fresh.observed(ACCOUNT, 7)
+    await fresh.read(ACCOUNT, USER, "k")
+    fresh.observed(ACCOUNT, world.change("second"), rows("k"))
+    assert await fresh.read(ACCOUNT, USER, "k") == "second"
     await fresh.check()
-    assert await recall(fresh, "k") is NOTHING
+    assert await recall(fresh, "k") == "second"
+
+
+async def test_a_change_that_came_between_is_found_by_the_poll(
+    fresh: Freshness, world: World
+) -> None:
+    await fresh.read(ACCOUNT, USER, "another worker's")
+    await fresh.read(ACCOUNT, USER, "ours")
+    world.change("second", rows("another worker's"))
+    ours = world.change("second", rows("ours"))
+    fresh.observed(ACCOUNT, ours, rows("ours"))
+    assert await recall(fresh, "ours") is NOTHING
+    assert await recall(fresh, "another worker's") == "first"
+    await fresh.check()
+    assert await fresh.read(ACCOUNT, USER, "another worker's") == "second"
 
 
 async def test_an_old_check_is_made_again_before_anything_is_trusted(
     fresh: Freshness, world: World, clock: SteppingClock
 ) -> None:
-    await fresh.get(ACCOUNT, "k", world.load)
+    await fresh.read(ACCOUNT, USER, "k")
     world.change("second")
     clock.seconds += TRUST_SECONDS + 0.01
-    assert await fresh.get(ACCOUNT, "k", world.load) == "second"
+    assert await fresh.read(ACCOUNT, USER, "k") == "second"
 
 
 async def test_without_the_database_remembered_values_serve_for_the_grace_only(
     fresh: Freshness, world: World, clock: SteppingClock
 ) -> None:
-    await fresh.get(ACCOUNT, "k", world.load)
+    await fresh.read(ACCOUNT, USER, "k")
     world.away = True
     clock.seconds += 59
-    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
+    assert await fresh.read(ACCOUNT, USER, "k") == "first"
     with pytest.raises(StoreUnavailableError):
-        await fresh.get(ACCOUNT, "unknown", world.load)
+        await fresh.read(ACCOUNT, USER, "unknown")
     clock.seconds += 2
     with pytest.raises(StoreUnavailableError):
-        await fresh.get(ACCOUNT, "k", world.load)
+        await fresh.read(ACCOUNT, USER, "k")
     world.away = False
-    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
+    assert await fresh.read(ACCOUNT, USER, "k") == "first"
     assert world.loads == 1
 
 
@@ -228,148 +283,145 @@ async def test_no_one_waits_again_for_a_database_that_did_not_answer(
     fresh: Freshness, world: World, clock: SteppingClock
 ) -> None:
     await fresh.start()
-    assert await fresh.get(ACCOUNT, "name", world.load) == "first"
+    assert await fresh.read(ACCOUNT, USER, "name") == "first"
     world.away = True
     clock.seconds += 2 * TRUST_SECONDS
     with pytest.raises(StoreUnavailableError):
         await fresh.check()
     asked = len(world.asked)
-    assert await fresh.get(ACCOUNT, "name", world.load) == "first"
+    assert await fresh.read(ACCOUNT, USER, "name") == "first"
     with pytest.raises(StoreUnavailableError):
-        await fresh.get(ACCOUNT, "another", world.load)
+        await fresh.read(ACCOUNT, USER, "another")
     assert len(world.asked) == asked
     world.away = False
     await fresh.check()
-    assert await fresh.get(ACCOUNT, "another", world.load) == "first"
+    assert await fresh.read(ACCOUNT, USER, "another") == "first"
     await fresh.close()
 
 
-async def test_a_value_known_to_be_old_serves_without_the_database_for_the_grace_only(
+async def test_what_is_known_to_be_outdated_never_serves(
     fresh: Freshness, world: World, clock: SteppingClock
 ) -> None:
-    await fresh.get(ACCOUNT, "k", world.load)
+    """The database went away between the change and the reading of it."""
+
+    async def compute() -> object:
+        return f"made of {await fresh.read(ACCOUNT, USER, 'k')}"
+
+    async def compute_other() -> object:
+        return f"made of {await fresh.read(ACCOUNT, USER, 'another')}"
+
+    await fresh.read(ACCOUNT, USER, "k")
+    assert await fresh.get(ACCOUNT, "made", compute) == "made of first"
+    assert await fresh.get(ACCOUNT, "other", compute_other) == "made of first"
     world.change("second")
-    await fresh.check()
-    world.away = True
-    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
-    clock.seconds += 59
-    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
-    clock.seconds += 2
-    with pytest.raises(StoreUnavailableError):
-        await fresh.get(ACCOUNT, "k", world.load)
-    world.away = False
-    assert await fresh.get(ACCOUNT, "k", world.load) == "second"
-
-
-async def test_a_value_that_became_old_long_ago_does_not_serve(
-    fresh: Freshness, world: World, clock: SteppingClock
-) -> None:
-    await fresh.get(ACCOUNT, "unused since", world.load)
-    world.change("revoked")
-    await fresh.check()
-    for _ in range(61):
-        clock.seconds += 1
-        world.change("something else")
-        await fresh.check()
-    world.away = True
-    with pytest.raises(StoreUnavailableError):
-        await fresh.get(ACCOUNT, "unused since", world.load)
-
-
-async def test_a_value_serves_although_changes_come_all_the_time(
-    fresh: Freshness, world: World, clock: SteppingClock
-) -> None:
-    for number in range(2000):
-        clock.seconds += 0.05
-        world.change(number)
-        if number == 1000:
-            await fresh.get(ACCOUNT, "50 seconds old", world.load)
-        await fresh.check()
-    world.away = True
-    assert await fresh.get(ACCOUNT, "50 seconds old", world.load) == 1000
-
-
-async def test_a_value_of_one_table_becomes_old_with_a_change_of_that_table(
-    fresh: Freshness, world: World, clock: SteppingClock
-) -> None:
-    await fresh.get(ACCOUNT, "key", world.load, of="keys")
-    for _ in range(100):
-        clock.seconds += 1
-        world.change("second")
-        fresh.observed(ACCOUNT, world.numbers[ACCOUNT], {"users"})
-    world.change("third")
-    await fresh.check()
-    world.away = True
-    assert await fresh.get(ACCOUNT, "key", world.load, of="keys") == "first"
-
-
-async def test_no_one_waits_for_a_silent_database_whose_value_is_known(
-    fresh: Freshness, world: World
-) -> None:
-    await fresh.start()
-    await fresh.get(ACCOUNT, "k", world.load)
-    world.change("second")
-    await fresh.check()
     world.gate = asyncio.Event()
-    waiting = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
-    await until(lambda: world.loads == 2)
-    world.away = True
-    assert await waiting == "first"
-    loads = world.loads
-    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
-    assert world.loads == loads
-    world.gate.set()
-    await fresh.close()
-
-
-async def test_what_was_made_of_an_older_value_is_not_remembered(
-    fresh: Freshness, world: World
-) -> None:
-    """Or it would count for the change that it does not know, until the next one."""
-
-    async def compiled(source: object) -> object:
-        async def load() -> object:
-            return f"compiled {source}"
-
-        return await fresh.get(ACCOUNT, "compiled", load)
-
-    async def nested() -> object:
-        async def load() -> object:
-            return f"made of {await fresh.get(ACCOUNT, 'k', world.load)}"
-
-        return await fresh.get(ACCOUNT, "nested", load)
-
-    async def call() -> tuple[object, object]:
-        source = await fresh.get(ACCOUNT, "k", world.load)
-        return await compiled(source), await nested()
-
-    await fresh.get(ACCOUNT, "k", world.load)
-    world.change("second")
     await fresh.check()
     world.away = True
-    assert await asyncio.create_task(nested()) == "made of first"
-    assert await asyncio.create_task(call()) == ("compiled first", "made of first")
+    world.gate.set()
+    for seconds in (0, 30, 29):
+        clock.seconds += seconds
+        with pytest.raises(StoreUnavailableError):
+            await fresh.read(ACCOUNT, USER, "k")
+        with pytest.raises(StoreUnavailableError):
+            await fresh.get(ACCOUNT, "made", compute)
+        assert await fresh.read(ACCOUNT, USER, "another") == "first"
+        assert await fresh.get(ACCOUNT, "other", compute_other) == "made of first"
     world.away = False
-    assert await asyncio.create_task(call()) == ("compiled second", "made of second")
-    assert await recall(fresh, "compiled") == "compiled second"
+    # Once it is back, what is outdated is read again without a caller.
+    loads = world.loads
+    await fresh.check()
+    await until(lambda: world.loads > loads)
+    assert await recall(fresh, "k") == "second"
+    assert await fresh.get(ACCOUNT, "made", compute) == "made of second"
 
 
-async def test_a_dropped_value_is_loaded_again(fresh: Freshness, world: World) -> None:
-    await fresh.get(ACCOUNT, "k", world.load)
-    fresh.drop(ACCOUNT, "k")
+async def test_a_poll_that_learns_only_that_something_changed_has_failed(
+    fresh: Freshness, world: World, clock: SteppingClock, monkeypatch: Any
+) -> None:
+    await fresh.read(ACCOUNT, USER, "k")
+    world.change("second")
+    fails = AsyncMock(side_effect=StoreUnavailableError("away"))
+    with monkeypatch.context() as patch:
+        patch.setattr(world, "changes", fails)
+        with pytest.raises(StoreUnavailableError):
+            await fresh.check()
+        clock.seconds += 59
+        assert await recall(fresh, "k") == "first"
+        clock.seconds += 2
+        with pytest.raises(StoreUnavailableError):
+            await fresh.read(ACCOUNT, USER, "k")
+    assert await fresh.read(ACCOUNT, USER, "k") == "second"
+
+
+@pytest.mark.parametrize("missing", ["first", "last", "both"])
+async def test_where_it_is_not_known_what_changed_everything_may_have(
+    fresh: Freshness, world: World, missing: str
+) -> None:
+    """An older version notes nothing, and old notes are deleted."""
+    await fresh.read(ACCOUNT, USER, "untouched")
+    await fresh.read(ACCOUNT, REVOKED, "")
+    await fresh.read(OTHER, USER, "untouched")
+    first, last = world.change("second"), world.change("second")
+    for number in {"first": [first], "last": [last], "both": [first, last]}[missing]:
+        del world.rows[number]
+    world.gate = asyncio.Event()
+    await fresh.check()
+    assert await recall(fresh, "untouched") is NOTHING
+    assert await recall(fresh, "", kind=REVOKED) is NOTHING
+    assert await recall(fresh, "untouched", OTHER) == "first"
+    world.gate.set()
+    assert await fresh.read(ACCOUNT, USER, "untouched") == "second"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"users": None},
+        {"users": [{"user_id": "k"}]},
+        {"users": [{"name_key": "another", "user_id": "x"}, {"user_id": "k"}]},
+    ],
+)
+async def test_a_row_that_does_not_say_which_it_is_may_be_any_of_its_table(
+    fresh: Freshness, world: World, changed: dict[str, Any]
+) -> None:
+    await fresh.read(ACCOUNT, USER, "k")
+    await fresh.read(ACCOUNT, ROLE, "k")
+    fresh.observed(ACCOUNT, world.change("second"), ChangedRows(changed))
     assert await recall(fresh, "k") is NOTHING
+    assert await recall(fresh, "k", kind=ROLE) == "first"
+
+
+async def test_a_change_of_what_nothing_depends_on_leaves_everything(
+    fresh: Freshness, world: World
+) -> None:
+    async def compute() -> object:
+        return await world.load()
+
+    await fresh.get(ACCOUNT, "computed", compute)
+    unread = ChangedRows({"mfa_devices": None})
+    fresh.observed(ACCOUNT, world.change("second", unread), unread)
+    await fresh.check()
+    assert await fresh.get(ACCOUNT, "computed", compute) == "first"
+
+
+async def test_what_is_computed_of_its_key_alone_stays(
+    fresh: Freshness, world: World
+) -> None:
+    for _ in range(2):
+        assert await fresh.keep(ACCOUNT, "text", world.load) == "first"
+        fresh.observed(ACCOUNT, world.change("second"), rows("k"))
 
 
 async def test_the_memory_is_bounded_and_keeps_what_is_used(
     world: World, clock: SteppingClock
 ) -> None:
-    fresh = Freshness(world, clock, capacity=100)
+    fresh = remember(world, clock, capacity=100)
     for number in range(1000):
         account = AccountId(f"{number:012d}")
-        await fresh.get(account, "k", world.load)
-        assert await fresh.get(ACCOUNT, "hot", world.load) == "first"
+        await fresh.read(account, USER, "k")
+        assert await fresh.read(ACCOUNT, USER, "hot") == "first"
     assert len(fresh._young) + len(fresh._old) <= 100
-    assert len(fresh._generations) <= 102
+    assert len(fresh._accounts) <= 102
     await fresh.check()
     assert world.asked[-1] is not None
     assert len(world.asked[-1]) <= 102
@@ -382,11 +434,11 @@ async def test_what_is_asked_for_by_an_overlong_name_is_not_remembered(
 ) -> None:
     world.value = None
     long = "x" * (KEY_CHARACTERS_MAX + 1)
-    for asked in (long, ("user", long)):
-        assert await fresh.get(ACCOUNT, asked, world.load) is None
+    for asked in (long, ("provider", long)):
+        assert await fresh.read(ACCOUNT, USER, asked) is None
         assert await recall(fresh, asked) is NOTHING
-    known = ("resource-policy", "x" * KEY_CHARACTERS_MAX)
-    await fresh.get(ACCOUNT, known, world.load)
+    known = "x" * KEY_CHARACTERS_MAX
+    await fresh.read(ACCOUNT, USER, known)
     assert await recall(fresh, known) is None
 
 
@@ -398,18 +450,38 @@ async def test_accounts_that_never_were_are_forgotten_soon(
     for number in range(2000):
         account = AccountId(f"{number + 10:012d}")
         for role in range(20 if number % 100 == 0 else 1):
-            assert await fresh.get(account, ("role", role), world.load) is None
-    assert await recall(fresh, ("role", 0), AccountId("000000002009")) is None
+            assert await fresh.read(account, ROLE, f"{role}") is None
+    assert await recall(fresh, "0", AccountId("000000002009"), ROLE) is None
     await fresh.check()
     assert world.asked[-1] is not None
     assert len(world.asked[-1]) <= 260
     assert len(fresh._young) + len(fresh._old) <= 8 * 260
     # One that comes to be is known as any other from then on.
     world.numbers[AccountId("000000002009")] = 1
-    world.value = "there"
+    world.value = "there"  # by a change of which nothing is noted
     await fresh.check()
     account = AccountId("000000002009")
-    assert await fresh.get(account, ("role", 0), world.load) == "there"
+    assert await fresh.read(account, ROLE, "0") == "there"
+
+
+async def test_what_was_read_before_an_account_was_forgotten_is_not_remembered(
+    fresh: Freshness, world: World
+) -> None:
+    """Nobody watched meanwhile whether the account came to be."""
+    account = AccountId("000000000010")
+    await fresh.read(account, ROLE, "another")
+    loads, world.gate = world.loads, asyncio.Event()
+    gate = world.gate
+    reading = asyncio.create_task(fresh.read(account, ROLE, "k"))
+    await until(lambda: world.loads > loads)
+    world.gate = None
+    for number in range(300):
+        await fresh.read(AccountId(f"{number + 100:012d}"), ROLE, "k")
+    world.numbers[account], world.value = 1, "there"
+    assert await fresh.read(account, ROLE, "another") == "there"
+    gate.set()
+    assert await reading == "first"
+    assert await fresh.read(account, ROLE, "k") == "there"
 
 
 async def test_the_background_poll_sees_a_change_and_outlives_an_outage(
@@ -423,21 +495,21 @@ async def test_the_background_poll_sees_a_change_and_outlives_an_outage(
         asked = len(world.asked)
         await until(lambda: len(world.asked) > asked)
 
-    fresh = Freshness(world, RealClock())
+    fresh = remember(world, RealClock())
     await fresh.start()
-    await fresh.get(ACCOUNT, "k", world.load)
+    await fresh.read(ACCOUNT, USER, "k")
     world.away = True
     await poll()
-    world.away = False
     world.change("second")
-    await poll()
-    assert await recall(fresh, "k") is NOTHING
+    world.away = False
+    await until(lambda: world.loads == 2)
+    assert await recall(fresh, "k") == "second"
     assert fresh.age_seconds < 1
     await fresh.close()
 
 
 async def test_a_database_that_never_answers_counts_as_away(
-    clock: SteppingClock, world: World, monkeypatch: pytest.MonkeyPatch
+    clock: SteppingClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Silent(World):
         async def generations(
@@ -447,17 +519,15 @@ async def test_a_database_that_never_answers_counts_as_away(
             return await super().generations(accounts)
 
     monkeypatch.setattr("broker.stores.directory.freshness.TRUST_SECONDS", 0.05)
-    fresh = Freshness(Silent(), clock)
+    fresh = remember(Silent(), clock)
     with pytest.raises(StoreUnavailableError):
-        await fresh.get(ACCOUNT, "k", world.load)
+        await fresh.read(ACCOUNT, USER, "k")
 
 
-async def test_a_hit_is_answered_without_giving_way(
-    fresh: Freshness, world: World
-) -> None:
-    await fresh.get(ACCOUNT, "k", world.load)
+async def test_a_hit_is_answered_without_giving_way(fresh: Freshness) -> None:
+    await fresh.read(ACCOUNT, USER, "k")
     with pytest.raises(StopIteration, match="first"):
-        fresh.get(ACCOUNT, "k", world.load).send(None)
+        fresh.read(ACCOUNT, USER, "k").send(None)
 
 
 class SlowDirectory:
@@ -468,9 +538,7 @@ class SlowDirectory:
         self.gate = asyncio.Event()
         self.answered = False
 
-    async def generations(
-        self, _accounts: Collection[AccountId] | None = None
-    ) -> Mapping[AccountId, int]:
+    async def generations(self, _accounts: object) -> Mapping[AccountId, int]:
         self.asked.set()
         await self.gate.wait()
         self.answered = True
@@ -479,7 +547,7 @@ class SlowDirectory:
 
 async def test_closing_waits_for_the_read_that_is_on_its_way() -> None:
     directory = SlowDirectory()
-    freshness = Freshness(directory, SteppingClock())
+    freshness = remember(directory, SteppingClock())
     await freshness.start()
     await directory.asked.wait()
     closing = asyncio.create_task(freshness.close())
@@ -492,7 +560,7 @@ async def test_closing_waits_for_the_read_that_is_on_its_way() -> None:
 
 async def test_closing_gives_a_read_up_that_never_ends() -> None:
     directory = SlowDirectory()
-    freshness = Freshness(directory, SteppingClock())
+    freshness = remember(directory, SteppingClock())
     await freshness.start()
     await directory.asked.wait()
     async with asyncio.timeout(2 * TRUST_SECONDS):
@@ -500,54 +568,17 @@ async def test_closing_gives_a_read_up_that_never_ends() -> None:
     assert not directory.answered
 
 
-async def test_a_change_of_other_tables_leaves_what_was_read_from_one(
-    fresh: Freshness, world: World
-) -> None:
-    await fresh.get(ACCOUNT, "user", world.load, of="users")
-    await fresh.get(ACCOUNT, "key", world.load, of="keys")
-    await fresh.get(ACCOUNT, "policies", world.load)
-    world.change("second")
-    fresh.observed(ACCOUNT, world.numbers[ACCOUNT], {"users", "audit"})
-    assert await recall(fresh, "key") == "first"
-    assert await recall(fresh, "user") is NOTHING
-    assert await recall(fresh, "policies") is NOTHING
-    assert await fresh.get(ACCOUNT, "user", world.load, of="users") == "second"
-    world.change("third")
-    fresh.observed(ACCOUNT, world.numbers[ACCOUNT], {"keys"})
-    assert await recall(fresh, "user") == "second"
-    assert await recall(fresh, "key") is NOTHING
-
-
-async def test_a_change_that_is_not_the_next_one_leaves_nothing(
-    fresh: Freshness, world: World
-) -> None:
-    """Another worker's came between, and nobody says what that one wrote."""
-    await fresh.get(ACCOUNT, "key", world.load, of="keys")
-    world.change("another worker's")
-    world.change("ours")
-    fresh.observed(ACCOUNT, world.numbers[ACCOUNT], {"users"})
-    assert await recall(fresh, "key") is NOTHING
-
-
-async def test_a_polled_change_leaves_nothing(fresh: Freshness, world: World) -> None:
-    await fresh.get(ACCOUNT, "key", world.load, of="keys")
-    world.change("another worker's")
-    await fresh.check()
-    assert await recall(fresh, "key") is NOTHING
-
-
-async def test_a_change_during_a_load_counts_for_the_table_that_it_wrote(
+async def test_a_change_during_a_load_counts_for_what_it_wrote(
     fresh: Freshness, world: World
 ) -> None:
     world.gate = asyncio.Event()
     loads = [
-        asyncio.create_task(fresh.get(ACCOUNT, table, world.load, of=table))
-        for table in ("users", "keys")
+        asyncio.create_task(fresh.read(ACCOUNT, kind, "k"))
+        for kind in (USER, ACCESS_KEY)
     ]
     await until(lambda: world.loads == 2)
-    world.change("second")
-    fresh.observed(ACCOUNT, world.numbers[ACCOUNT], {"users"})
+    fresh.observed(ACCOUNT, world.change("second"), rows("k"))
     world.gate.set()
-    await asyncio.gather(*loads)
-    assert await recall(fresh, "users") is NOTHING
-    assert await recall(fresh, "keys") == "first"
+    assert await asyncio.gather(*loads) == ["first", "first"]
+    assert await recall(fresh, "k", kind=ACCESS_KEY) == "first"
+    assert await fresh.read(ACCOUNT, USER, "k") == "second"

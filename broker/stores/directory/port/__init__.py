@@ -10,9 +10,8 @@ function asks for the families it uses; the whole is for those that hand it on.
 """
 
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
@@ -84,6 +83,9 @@ from broker.stores.directory.port.users import (
     UserChange,
     UserReader,
 )
+
+if TYPE_CHECKING:
+    from broker.stores.directory.kinds import ChangedRows
 
 
 class DirectoryReader(
@@ -177,12 +179,11 @@ class Directory(DirectoryReader, MfaStateWriter, PasskeyUseWriter, Protocol):
         ...
 
     def on_commit(
-        self, observer: Callable[[AccountId, int, AbstractSet[str]], None]
+        self, observer: "Callable[[AccountId, int, ChangedRows], None]"
     ) -> None:
         """Call the observer after each committed change of this process.
 
-        The observer gets the account, its generation, and the names of the tables
-        that the change wrote.
+        The observer gets the account, its generation, and which rows the change wrote.
         """
         ...
 

@@ -1,13 +1,16 @@
 """Accounts, their generations, and what an account holds."""
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from broker.model.account import Account, AccountId
 
+if TYPE_CHECKING:
+    from broker.stores.directory.kinds import ChangedRows
+
 
 class GenerationReader(Protocol):
-    """The counters that say when an account last changed."""
+    """The counters that say when an account last changed, and what changed."""
 
     async def generations(
         self, accounts: Collection[AccountId] | None = None
@@ -17,6 +20,15 @@ class GenerationReader(Protocol):
         Raised by each committed change and never lowered, not even by an account's
         deletion; absent for an account that never was. The database is asked even
         when no account is given.
+        """
+        ...
+
+    async def changes(
+        self, account: AccountId, after: int
+    ) -> "Mapping[int, ChangedRows]":
+        """What the changes after a generation wrote, by the generation of each.
+
+        Only the latest are kept: one that is missing may have written anything.
         """
         ...
 

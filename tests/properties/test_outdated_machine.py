@@ -1,0 +1,392 @@
+"""Change, poll, outage and use, in any order, on two workers and one database.
+
+A worker never serves what it knows to be outdated, nor anything once the grace is over;
+what did not change serves for as long as the grace lasts.
+"""
+
+import asyncio
+import tempfile
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from sqlalchemy import delete
+
+from broker.model.account import AccountId, format_access_key_id
+from broker.model.entities import InlinePolicy, KeyStatus, PolicyVersion
+from broker.model.provisioned import ProvisionedUser
+from broker.model.revocation import Revocation
+from broker.stores.database import Database
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.freshness import STALE_SECONDS, TRUST_SECONDS, Freshness
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.sql import SqlDirectory
+from broker.stores.errors import StoreUnavailableError
+from broker.stores.schema import CHANGES
+from broker.stores.urls import SqliteLocation
+from tests.conformance.stores.test_directory import (
+    ACCOUNT,
+    AT,
+    make_account,
+    make_key,
+    make_policy,
+    make_user,
+)
+from tests.conformance.stores.test_groups import make_group
+from tests.support.effort import examples
+from tests.support.tables import lay_tables_at
+from tests.support.waiting import until
+
+OTHER = AccountId("000000000009")
+GROUP, POLICY = make_group("team"), make_policy("Shared")
+PROVIDER = "SAMLSP1"
+USERS = [make_user("ann"), make_user("bob")]
+KEYS = [
+    make_key(format_access_key_id("AKIA", ACCOUNT, number), user.user_id)
+    for number, user in enumerate(USERS)
+]
+PEOPLE = [
+    ProvisionedUser(
+        account=ACCOUNT,
+        provider_id=PROVIDER,
+        user_id=f"person-{user.name}",
+        user_name=user.name,
+        created_at=AT,
+        updated_at=AT,
+    )
+    for user in USERS
+]
+ATTACHED = f"arn:aws:iam::{ACCOUNT}:policy/Shared"
+
+Read = Callable[[Any], Awaitable[object]]
+READINGS: dict[str, Read] = {
+    "account": lambda d: d.find_account(ACCOUNT),
+    "revoked": lambda d: d.revocations(ACCOUNT),
+    "text": lambda d: d.policy_text(ACCOUNT, POLICY.name),
+    "policies of group": lambda d: d.policies_of(ACCOUNT, GROUP.group_id),
+    "other account": lambda d: d.find_account(OTHER),
+}
+for _n in range(len(USERS)):
+    READINGS |= {
+        f"key {_n}": lambda d, n=_n: d.find_access_key(KEYS[n].access_key_id),  # type: ignore[misc]
+        f"user {_n}": lambda d, n=_n: d.find_user_by_id(ACCOUNT, USERS[n].user_id),  # type: ignore[misc]
+        f"policies {_n}": lambda d, n=_n: d.policies_of(ACCOUNT, USERS[n].user_id),  # type: ignore[misc]
+        f"groups {_n}": lambda d, n=_n: d.group_ids(ACCOUNT, USERS[n].user_id),  # type: ignore[misc]
+        f"person {_n}": lambda d, n=_n: d.provisioned_person(  # type: ignore[misc]
+            ACCOUNT, PROVIDER, "userName", PEOPLE[n].user_name
+        ),
+    }
+for _name in ("ann", "bob", "ann2", "bob2"):
+    READINGS[f"name {_name}"] = lambda d, name=_name: d.find_user(ACCOUNT, name)  # type: ignore[misc]
+PARTS = {
+    f"computed {n}": (f"policies {n}", f"groups {n}", "policies of group", "text")
+    for n in range(len(USERS))
+}
+"""What is computed, and of which readings."""
+
+
+class SteppingClock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+class Door:
+    """The database as a worker reaches it: not at all, or for polls only."""
+
+    def __init__(self, directory: SqlDirectory) -> None:
+        self._directory = directory
+        self.polls = self.reads = True
+
+    def __getattr__(self, name: str) -> Any:
+        is_open = self.polls if name in {"generations", "changes"} else self.reads
+        if not is_open:
+            raise StoreUnavailableError("away")
+        return getattr(self._directory, name)
+
+
+class Worker:
+    """Its memory, and what the model knows of it."""
+
+    def __init__(self, directory: SqlDirectory, clock: SteppingClock) -> None:
+        self.directory = directory
+        self.door = Door(directory)
+        self.memory = Freshness(cast("DirectoryReader", self.door), clock)
+        self.fresh = FreshDirectory(self.memory)
+        directory.on_commit(self.memory.observed)
+        self.knows: dict[str, int] = defaultdict(int)
+        """How many changes of each reading it was told of."""
+
+        self.has: dict[str, int] = {}
+        """The number of changes at which it last had each reading."""
+
+    async def read(self, name: str) -> object:
+        if name not in PARTS:
+            return await READINGS[name](self.fresh)
+
+        async def compute() -> object:
+            return tuple([await self.read(part) for part in PARTS[name]])
+
+        return await self.fresh.memo.get(ACCOUNT, name, compute)
+
+
+class Outdated(RuleBasedStateMachine):
+    """See the module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        self.clock = SteppingClock()
+        self.number = 0
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.runner.run(work)
+
+    def teardown(self) -> None:
+        self.run(self.stack.aclose())
+        self.runner.close()
+
+    @initialize()
+    def set_up(self) -> None:
+        self.run(self._set_up())
+
+    async def _set_up(self) -> None:
+        folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
+        location = SqliteLocation(folder / "broker.db")
+        lay_tables_at(location.path)
+        self.database = Database(location)
+        self.stack.push_async_callback(self.database.close)
+        self.truth = FreshTruth(SqlDirectory(self.database, self.clock))
+        async with self.truth.directory.change(OTHER) as change:
+            await change.insert_account(make_account(OTHER))
+        async with self.truth.directory.change(ACCOUNT) as change:
+            await change.insert_account(make_account())
+            await change.insert_group(GROUP)
+            await change.insert_policy(POLICY)
+            for user, key, person in zip(USERS, KEYS, PEOPLE, strict=True):
+                await change.insert_user(user)
+                await change.insert_access_key(key)
+                await change.insert_provisioned_user(person)
+        self.users, self.keys = [*USERS], [*KEYS]
+        self.workers = []
+        for _ in range(2):
+            directory = SqlDirectory(Database(location), self.clock)
+            self.stack.push_async_callback(directory.close)
+            worker = Worker(directory, self.clock)
+            self.stack.push_async_callback(worker.memory.close)
+            self.workers.append(worker)
+        self.values = {name: [await self._true(name)] for name in (*READINGS, *PARTS)}
+
+    async def _true(self, name: str) -> object:
+        if name in PARTS:
+            return tuple([await self._true(part) for part in PARTS[name]])
+        return await READINGS[name](self.truth)
+
+    # What takes something away, or gives it.
+
+    @rule(at=st.integers(0, 2), who=st.integers(0, 1), what=st.sampled_from((
+        "switch key", "delete key", "deny", "undeny", "attach", "detach", "join",
+        "leave", "deny group", "new version", "rename", "revoke", "deactivate",
+    )))  # fmt: skip
+    def change(self, at: int, who: int, what: str) -> None:
+        """By a worker, or by a command, of which the workers only read."""
+        if all(worker.door.reads for worker in self.workers):
+            self.run(self._change(at, who, what))
+
+    async def _change(self, at: int, who: int, what: str) -> None:
+        by_worker = at < len(self.workers)
+        directory = self.workers[at].directory if by_worker else self.truth.directory
+        async with directory.change(ACCOUNT) as change:
+            names = await self._write(change, who, what)
+        names |= {whole for whole, parts in PARTS.items() if names & {*parts}}
+        for name in names:
+            self.values[name].append(await self._true(name))
+        if by_worker:
+            self._told(self.workers[at], names)
+
+    async def _write(  # noqa: PLR0911  # one for each kind of change
+        self, change: DirectoryChange, who: int, what: str
+    ) -> set[str]:
+        """Make a change; the readings that it changes."""
+        self.number += 1
+        user, key = self.users[who], self.keys[who]
+        match what:
+            case "switch key":
+                other = {KeyStatus.ACTIVE: KeyStatus.INACTIVE}
+                status = other.get(key.status, KeyStatus.ACTIVE)
+                self.keys[who] = replace(key, status=status)
+                await change.update_access_key(self.keys[who])
+                return {f"key {who}"}
+            case "delete key":
+                await change.delete_access_key(key)
+                return {f"key {who}"}
+            case "deny" | "undeny":
+                await self._deny(change, user.user_id, undo=what == "undeny")
+                return {f"policies {who}"}
+            case "attach" | "detach":
+                work = (
+                    change.attach_policy if what == "attach" else change.detach_policy
+                )
+                await work(ACCOUNT, user.user_id, ATTACHED)
+                return {f"policies {who}"}
+            case "join" | "leave":
+                move = change.add_member if what == "join" else change.remove_member
+                await move(ACCOUNT, GROUP.group_id, user.user_id)
+                return {f"groups {who}"}
+            case "deny group":
+                await self._deny(change, GROUP.group_id)
+                return {"policies of group"}
+            case "new version":
+                version = PolicyVersion(
+                    version_id=f"v{self.number + 1}",
+                    document=f"{self.number}",
+                    created_at=AT,
+                )
+                await change.insert_policy_version(POLICY, version)
+                await change.update_policy(replace(POLICY, default_version=version))
+                return {"text"}
+            case "rename":
+                name = USERS[who].name
+                new = name if user.name != name else f"{name}2"
+                bound = f"arn:{self.number}"
+                self.users[who] = replace(user, name=new, boundary_arn=bound)
+                await change.update_user(self.users[who])
+                return {f"user {who}", f"name {name}", f"name {name}2"}
+            case "revoke":
+                revocation = Revocation(
+                    account=ACCOUNT,
+                    target=f"ASIA{self.number}",
+                    not_before_ms=None,
+                    expires_at=datetime.now(UTC) + timedelta(hours=1),
+                )
+                await change.revoke(revocation)
+                return {"revoked"}
+            case _:
+                person = replace(PEOPLE[who], active=False, version=self.number + 1)
+                await change.update_provisioned_user(person)
+                return {f"person {who}"}
+
+    async def _deny(
+        self, change: DirectoryChange, owner_id: str, *, undo: bool = False
+    ) -> None:
+        if undo:
+            await change.delete_inline_policy(ACCOUNT, owner_id, "Stop")
+        else:
+            policy = InlinePolicy(
+                account=ACCOUNT,
+                owner_id=owner_id,
+                name="Stop",
+                document=f"{self.number}",
+            )
+            await change.put_inline_policy(policy)
+
+    @rule()
+    def lose_the_notes(self) -> None:
+        """As when an older version makes a change."""
+        self.run(self._lose_the_notes())
+
+    async def _lose_the_notes(self) -> None:
+        async with self.truth.directory.change(ACCOUNT):
+            pass
+        async with self.database.connection(ACCOUNT) as connection:
+            await connection.execute(
+                delete(CHANGES).where(CHANGES.c.account == ACCOUNT)
+            )
+            await connection.commit()
+        for name in {*self.values} - {"other account"}:
+            self.values[name].append(self.values[name][-1])
+
+    # The database, and what workers do by themselves.
+
+    @rule(polls=st.booleans(), reads=st.booleans())
+    def reach(self, polls: bool, reads: bool) -> None:
+        for worker in self.workers:
+            worker.door.polls, worker.door.reads = polls or reads, reads
+
+    @rule(seconds=st.sampled_from((0.1, 0.5, 1.1, 20, 61)))
+    def wait(self, seconds: float) -> None:
+        self.clock.seconds += seconds
+
+    @rule(at=st.integers(0, 1))
+    def poll(self, at: int) -> None:
+        worker = self.workers[at]
+        with suppress(StoreUnavailableError):
+            self.run(worker.memory.check())
+        if worker.door.polls:
+            self._told(worker, {*self.values})
+
+    @rule(at=st.integers(0, 1))
+    def settle(self, at: int) -> None:
+        """Give the worker time to read again."""
+        worker = self.workers[at]
+        if worker.door.reads:
+            self.poll(at)
+            self.run(until(lambda: not worker.memory._reading_again))
+            for name in worker.has:
+                worker.has[name] = max(worker.has[name], worker.knows[name])
+
+    @rule(at=st.integers(0, 1), name=st.sampled_from((*READINGS, *PARTS)))
+    def use(self, at: int, name: str) -> None:
+        worker, values = self.workers[at], self.values[name]
+        if worker.memory.age_seconds > TRUST_SECONDS and worker.door.polls:
+            self._told(worker, {*self.values})
+        knows = worker.knows[name]
+        try:
+            found = self.run(worker.read(name))
+        except StoreUnavailableError:
+            assert not worker.door.reads
+            in_grace = worker.memory.age_seconds <= STALE_SECONDS
+            assert not (in_grace and worker.has.get(name, -1) >= knows), name
+            return
+        assert found in values[knows:], name
+        assert worker.door.polls or worker.memory.age_seconds <= STALE_SECONDS
+        for part in (name, *PARTS.get(name, ())):
+            worker.has[part] = max(worker.has.get(part, 0), worker.knows[part])
+
+    @rule(at=st.integers(0, 1))
+    def use_everything(self, at: int) -> None:
+        for name in self.values:
+            self.use(at, name)
+
+    def _told(self, worker: Worker, names: set[str]) -> None:
+        for name in names:
+            worker.knows[name] = len(self.values[name]) - 1
+
+
+class FreshTruth:
+    """What is in the database now, asked as ``FreshDirectory`` is."""
+
+    def __init__(self, directory: SqlDirectory) -> None:
+        self.directory = directory
+
+    def __getattr__(self, name: str) -> Any:
+        async def read(*given: Any) -> object:
+            memory = Freshness(self.directory, SteppingClock())
+            try:
+                return await getattr(FreshDirectory(memory), name)(*given)
+            finally:
+                await memory.close()
+
+        return read
+
+
+TestOutdated = Outdated.TestCase
+TestOutdated.settings = settings(
+    max_examples=examples(30),
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
