@@ -58,11 +58,13 @@ class DirectoryPasswords:
         @asynccontextmanager
         async def attempt(subject: str) -> AsyncIterator[None]:
             # By subject, since a name can be written in many ways.
-            limit = (
-                limit_of("directory-password", provider.directory, subject)
+            of = (
+                ("directory-password", provider.directory, subject)
                 if subject
-                else limit_of("directory-name", provider.directory, username.lower())
+                else ("directory-name", provider.directory, username.lower())
             )
+            most = self._prover.people_of(provider).wrong_passwords_max
+            limit = limit_of(*of, most=most)
             async with attempts.one([limit], wrong=PersonRefusedError):
                 yield
 

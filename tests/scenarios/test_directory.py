@@ -75,14 +75,16 @@ def broker(
         yield running
 
 
-def sign_in(browser: httpx.Client, name: str) -> httpx.Response:
+def sign_in(
+    browser: httpx.Client, name: str, password: str = PASSWORD
+) -> httpx.Response:
     page = browser.get("/signin/example")
     (start,) = set(re.findall(r"/signin/123456789012/with/[A-Z0-9]+", page.text))
     form = html.fromstring(browser.get(start).text).xpath("//form[@method='post']")[0]
     fields = {
         f.get("name"): f.get("value") for f in form.xpath(".//input[@type='hidden']")
     }
-    data = {**fields, "username": name, "password": PASSWORD}
+    data = {**fields, "username": name, "password": password}
     return browser.post(form.get("action"), data=data, headers=SAME)
 
 
@@ -134,6 +136,27 @@ def test_the_console_gives_nothing_to_who_has_left(
     # within a minute.
     with pytest.raises(ClientError, match="ExpiredToken"):
         call_for_a_minute(broker.client("sts", key))
+
+
+def test_a_stranger_who_types_wrong_passwords_ends_nothing(
+    broker: RunningBroker, slapd: Slapd
+) -> None:
+    slapd.add(person("dee"))
+    staff = "cn=staff,ou=groups,dc=example,dc=com"
+    slapd.modify(staff, "add: member", f"member: {dn_of('dee')}")
+    locked = ("delete: pwdAccountLockedTime",)
+    with httpx.Client(base_url=broker.url, follow_redirects=True) as browser:
+        sign_in(browser, "dee")
+        key = credentials(browser)
+        with httpx.Client(base_url=broker.url, follow_redirects=True) as stranger:
+            answers = [sign_in(stranger, "dee", "wrong").status_code for _ in range(6)]
+        assert answers == [403] * 4 + [429] * 2
+        with pytest.raises(AssertionError, match="No such attribute"):
+            slapd.modify(dn_of("dee"), *locked)  # there is no lock to delete
+        slapd.lock("dee")
+        assert credentials(browser)
+        assert broker.client("sts", key).get_caller_identity()
+        slapd.modify(dn_of("dee"), *locked)
 
 
 class Person:

@@ -147,6 +147,20 @@ class Slapd(Server):
         body = "\n".join([f"dn: {dn}", "changetype: modify", *lines])
         self._change("ldapmodify", body, "-e", "relax")
 
+    def lock(self, name: str) -> None:
+        """Try wrong passwords of a person until their account is locked."""
+        for _ in range(6):
+            done = subprocess.run(
+                [
+                    *("ldapwhoami", "-x", "-H", f"ldap://127.0.0.1:{self.port}"),
+                    *("-D", dn_of(name), "-w", "wrong"),
+                ],
+                check=False,
+                capture_output=True,
+                timeout=20,
+            )
+            assert done.returncode == 49, done.stderr.decode()  # invalidCredentials
+
     def delete(self, dn: str) -> None:
         self._change("ldapdelete", "", dn)
 

@@ -162,7 +162,9 @@ class LdapDirectory(_Section):
     ``start_tls`` begins TLS on an ``ldap`` connection; one without TLS goes to this
     computer only, and only with ``allow_plaintext``. ``group_name`` is the attribute
     that groups are known by, or ``dn``. ``tags`` are session tags by attribute.
-    ``timeout_seconds`` is for one answer of one server.
+    ``timeout_seconds`` is for one answer of one server. ``wrong_passwords_max`` is for
+    one person in a quarter of an hour; less than the directory itself allows, so that
+    nobody can have it lock people out by way of the broker.
     """
 
     kind: DirectoryKind
@@ -186,6 +188,7 @@ class LdapDirectory(_Section):
     nested_groups: bool = False
     tags: dict[Attribute, str] = {}
     timeout_seconds: Annotated[float, Field(ge=0.2, le=30)] = 3.0
+    wrong_passwords_max: Annotated[int, Field(ge=1, le=10)] = 4
 
     @model_validator(mode="before")
     @classmethod

@@ -90,6 +90,11 @@ class LdapPeople:
         self._directory = directory
         self._servers = LdapServers(name, directory)
 
+    @property
+    def wrong_passwords_max(self) -> int:
+        """How often one person's password may be wrong in a quarter of an hour."""
+        return self._directory.wrong_passwords_max
+
     async def authenticate(
         self,
         username: str,
@@ -111,7 +116,8 @@ class LdapPeople:
         async with attempt(self.subject_of(entry) if entry is not None else ""):
             found = await self.try_password(entry, password)
         # Read again, after the bind: it may have lifted a lock whose time was over.
-        return await self.find_current(self.subject_of(found), now)
+        subject = self.subject_of(found)
+        return await self.find_current(subject, now, signs_in=True)
 
     async def try_password(self, entry: Entry | None, password: Secret) -> Entry:
         """The entry, once a bind as the person succeeded.
@@ -148,15 +154,19 @@ class LdapPeople:
             lambda connection: self._find_by_name(connection, username)
         )
 
-    async def find_current(self, subject: str, now: datetime) -> Person:
+    async def find_current(
+        self, subject: str, now: datetime, *, signs_in: bool = False
+    ) -> Person:
         """The person of a subject as the directory has them now.
+
+        A locked account keeps out who ``signs_in``, not who is in.
 
         Raises:
             PersonRefusedError: there is none any more, or the account is closed.
             LdapUnavailableError: the directory could not be asked.
         """
         return await self._servers.work(
-            lambda connection: self._read(connection, subject, now)
+            lambda connection: self._read(connection, subject, now, signs_in=signs_in)
         )
 
     async def find_over(
@@ -278,11 +288,18 @@ class LdapPeople:
         return found[0]
 
     async def _read(
-        self, connection: LdapConnection, subject: str, now: datetime
+        self,
+        connection: LdapConnection,
+        subject: str,
+        now: datetime,
+        *,
+        signs_in: bool,
     ) -> Person:
         directory = self._directory
         entry = await self._find_entry(connection, subject)
-        self._require_open(entry, now)
+        state = state_of_entry(entry, now)
+        if state.is_over or (signs_in and state is not AccountState.GOOD):
+            raise PersonRefusedError(state, entry.dn)
         username = entry.text(directory.username)
         if not 0 < len(username) <= LONGEST_NAME:
             raise PersonRefusedError(
@@ -303,11 +320,6 @@ class LdapPeople:
                 if (value := entry.text(name))
             },
         )
-
-    def _require_open(self, entry: Entry, now: datetime) -> None:
-        state = state_of_entry(entry, now)
-        if state is not AccountState.GOOD:
-            raise PersonRefusedError(state, entry.dn)
 
     def subject_of(self, entry: Entry) -> str:
         """What identifies the entry permanently.

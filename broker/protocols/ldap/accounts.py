@@ -36,11 +36,14 @@ class AccountState(StrEnum):
 
     @property
     def is_over(self) -> bool:
-        """Whether what the person opened before must end, too."""
+        """Whether what the person opened before must end, too.
+
+        A lock is not: wrong passwords cause it, and anyone can type those.
+        """
         return self in _OVER
 
 
-_OVER = frozenset({AccountState.DISABLED, AccountState.EXPIRED, AccountState.LOCKED})
+_OVER = frozenset({AccountState.DISABLED, AccountState.EXPIRED})
 
 STATE_ATTRIBUTES = (
     "userAccountControl",
@@ -91,6 +94,9 @@ _LOCKED_OUT = 0x10
 _NEVER = frozenset({0, 0x7FFFFFFFFFFFFFFF})
 _WINDOWS_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LOCKED_BY_ADMINISTRATOR = "000001010000Z"
+"""Source: draft-behera-ldap-password-policy-10, 5.3.3."""
+
 _GENERALIZED_TIME = re.compile(r"([0-9]{14})(?:[.,][0-9]+)?Z")
 
 
@@ -154,6 +160,8 @@ def state_of_entry(entry: Entry, now: datetime) -> AccountState:
     if control is not None and control & _ACCOUNT_DISABLED:
         return AccountState.DISABLED
     if entry.text("nsAccountLock").lower() == "true":
+        return AccountState.DISABLED
+    if entry.text("pwdAccountLockedTime") == _LOCKED_BY_ADMINISTRATOR:
         return AccountState.DISABLED
     if _has_expired(entry, now):
         return AccountState.EXPIRED

@@ -9,6 +9,7 @@ import httpx2 as httpx
 import pytest
 from lxml import etree
 
+from broker.authn.attempts import WINDOW
 from tests.support.directory_world import PROVIDER, directory_world
 from tests.support.signin import ACCOUNT, OTHER, SignInWorld, role_arn
 from tests.support.slapd import PASSWORD, Slapd, dn_of, group, person, start_slapd
@@ -25,7 +26,7 @@ def slapd() -> Iterator[Slapd]:
         person("bob"),
         person("cid"),
         person("dee"),
-        group("staff", dn_of("ann")),
+        group("staff", dn_of("ann"), dn_of("dee")),
         group("admins", dn_of("bob")),
     ) as server:
         yield server
@@ -132,11 +133,27 @@ async def test_it_is_there_only_where_the_operator_switches_it_on(
         assert read(answer)["Code"] == "InvalidAction"
 
 
-async def test_an_address_may_not_guess_for_ever(slapd: Slapd, tmp_path: Path) -> None:
+async def test_guessing_ends_before_the_directory_locks_the_account(
+    slapd: Slapd, tmp_path: Path
+) -> None:
     async with world_of(slapd, tmp_path) as world:
-        for _ in range(10):
+        for _ in range(4):
             answer = await call(world, LDAPUsername="dee", LDAPPassword="x")
             assert answer.status_code == 403
         for given in ({"LDAPUsername": "DEE"}, {"LDAPUsername": "dee"}):
             assert read(await call(world, **given))["Code"] == "Throttling"
         assert (await call(world)).status_code == 200
+        world.clock.move(WINDOW.total_seconds())
+        assert (await call(world, LDAPUsername="dee")).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["ann", "nobody"])
+async def test_how_often_a_password_may_be_wrong_is_a_setting(
+    slapd: Slapd, tmp_path: Path, name: str
+) -> None:
+    async with directory_world(
+        tmp_path, slapd, GROUPS, at_api=[PROVIDER], WrongPasswordsMax=1
+    ) as world:
+        given = {"LDAPUsername": name, "LDAPPassword": "x"}
+        assert read(await call(world, **given))["Code"] == "IDPRejectedClaim"
+        assert read(await call(world, **given))["Code"] == "Throttling"

@@ -111,13 +111,9 @@ def leave(slapd: Slapd, name: str) -> None:
             slapd.delete(dn)
         case "expired":
             slapd.modify(dn, "add: shadowExpire", "shadowExpire: 1")
-        case "locked":
-            slapd.modify(
-                dn, "add: pwdAccountLockedTime", "pwdAccountLockedTime: 20260101000000Z"
-            )
 
 
-@pytest.mark.parametrize("name", ["disabled", "deleted", "expired", "locked"])
+@pytest.mark.parametrize("name", ["disabled", "deleted", "expired"])
 async def test_who_leaves_loses_everything_within_a_minute(
     slapd: Slapd, tmp_path: Path, name: str
 ) -> None:
@@ -150,6 +146,25 @@ async def test_who_leaves_loses_everything_within_a_minute(
             if one.action == "broker:EndDirectorySessions"
         ]
         assert len(ends) == 1
+
+
+async def test_wrong_passwords_of_a_stranger_end_nothing_that_runs(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    async with opened(slapd, tmp_path, "locked") as (world, people):
+        signed = people["locked"]
+        taken = (await signed.role()).json()["roleCredentials"]
+        slapd.lock("locked")
+        refused = await send_password(world.browser(), "locked")
+        assert refused.status_code == 403
+        world.clock.move(MINUTE)
+        await world.services.leavers.ask()
+        assert await is_open(signed)
+        assert (await signed.role()).status_code == 200
+        assert (await signed.refresh()).status_code == 200
+        await world.services.resolver.resolve(
+            taken["accessKeyId"], taken["sessionToken"], world.clock.now()
+        )
 
 
 async def test_who_comes_back_signs_in_anew(slapd: Slapd, tmp_path: Path) -> None:

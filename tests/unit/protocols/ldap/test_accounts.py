@@ -154,9 +154,9 @@ ENTRIES = {
         {"pwdAccountLockedTime": "20261127110000Z"},
         AccountState.LOCKED,
     ),
-    "slapd, locked for good": (
+    "slapd, locked by an administrator": (
         {"pwdAccountLockedTime": "000001010000Z"},
-        AccountState.LOCKED,
+        AccountState.DISABLED,
     ),
     "slapd, ended": ({"pwdEndTime": "20261127115959Z"}, AccountState.EXPIRED),
     "slapd, ends": ({"pwdEndTime": "20261127120001.5Z"}, AccountState.GOOD),
@@ -192,4 +192,4 @@ def test_an_entry_tells_the_state(case: str) -> None:
 
 def test_who_left_is_told_from_who_has_to_change_a_password() -> None:
     over = {state for state in AccountState if state.is_over}
-    assert over == {AccountState.DISABLED, AccountState.EXPIRED, AccountState.LOCKED}
+    assert over == {AccountState.DISABLED, AccountState.EXPIRED}
