@@ -188,11 +188,9 @@ class Outdated(RuleBasedStateMachine):
             worker = Worker(directory, self.clock)
             self.stack.push_async_callback(worker.memory.close)
             self.workers.append(worker)
-        self.values = {name: [await self._true(name)] for name in (*READINGS, *PARTS)}
+        self.values = {name: [await self._true(name)] for name in READINGS}
 
     async def _true(self, name: str) -> object:
-        if name in PARTS:
-            return tuple([await self._true(part) for part in PARTS[name]])
         return await READINGS[name](self.truth)
 
     # What takes something away, or gives it.
@@ -211,7 +209,6 @@ class Outdated(RuleBasedStateMachine):
         directory = self.workers[at].directory if by_worker else self.truth.directory
         async with directory.change(ACCOUNT) as change:
             names = await self._write(change, who, what)
-        names |= {whole for whole, parts in PARTS.items() if names & {*parts}}
         for name in names:
             self.values[name].append(await self._true(name))
         if by_worker:
@@ -340,25 +337,28 @@ class Outdated(RuleBasedStateMachine):
 
     @rule(at=st.integers(0, 1), name=st.sampled_from((*READINGS, *PARTS)))
     def use(self, at: int, name: str) -> None:
-        worker, values = self.workers[at], self.values[name]
+        worker, parts = self.workers[at], PARTS.get(name, (name,))
         if worker.memory.age_seconds > TRUST_SECONDS and worker.door.polls:
             self._told(worker, {*self.values})
-        knows = worker.knows[name]
+        knows = {part: worker.knows[part] for part in parts}
         try:
             found = self.run(worker.read(name))
         except StoreUnavailableError:
             assert not worker.door.reads
             in_grace = worker.memory.age_seconds <= STALE_SECONDS
-            assert not (in_grace and worker.has.get(name, -1) >= knows), name
+            has_all = all(worker.has.get(part, -1) >= knows[part] for part in parts)
+            assert not (in_grace and has_all), name
             return
-        assert found in values[knows:], name
         assert worker.door.polls or worker.memory.age_seconds <= STALE_SECONDS
-        for part in (name, *PARTS.get(name, ())):
+        for part, value in zip(
+            parts, found if name in PARTS else (found,), strict=True
+        ):
+            assert value in self.values[part][knows[part] :], part
             worker.has[part] = max(worker.has.get(part, 0), worker.knows[part])
 
     @rule(at=st.integers(0, 1))
     def use_everything(self, at: int) -> None:
-        for name in self.values:
+        for name in (*READINGS, *PARTS):
             self.use(at, name)
 
     def _told(self, worker: Worker, names: set[str]) -> None:
