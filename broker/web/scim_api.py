@@ -87,7 +87,8 @@ _STATUS: Mapping[type[BrokerError], tuple[int, str]] = {
 }
 """The status and keyword of each family of errors."""
 
-Read = Callable[[RawRequest], Given]
+Read = Callable[[RawRequest, str], Given]
+"""Reads a request's input; the text is the id in its address, empty where none is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,59 +112,59 @@ _ENDPOINTS = {
     "Users": _Endpoint(
         {
             "GET": _Operation(
-                users.LIST, lambda raw: {LISTING: read_listing(raw.query, User)}
+                users.LIST, lambda raw, _: {LISTING: read_listing(raw.query, User)}
             ),
             "POST": _Operation(
-                users.CREATE, lambda raw: {RESOURCE: read_user(raw.body)}, _CREATED
+                users.CREATE, lambda raw, _: {RESOURCE: read_user(raw.body)}, _CREATED
             ),
         },
         {
             "GET": _Operation(
-                users.GET, lambda raw: {LISTING: read_listing(raw.query, User)}
+                users.GET, lambda raw, _: {LISTING: read_listing(raw.query, User)}
             ),
             "PUT": _Operation(
                 users.PUT,
-                lambda raw: {RESOURCE: read_user(raw.body, replaces=True)},
+                lambda raw, _: {RESOURCE: read_user(raw.body, replaces=True)},
             ),
             "PATCH": _Operation(
                 users.PATCH_ONE,
-                lambda raw: {
-                    PATCH: read_user_patch(raw.body),
+                lambda raw, id_: {
+                    PATCH: read_user_patch(raw.body, id_),
                     LISTING: read_listing(raw.query, User),
                 },
             ),
-            "DELETE": _Operation(users.DELETE, lambda _raw: {}, _NO_CONTENT),
+            "DELETE": _Operation(users.DELETE, lambda _raw, _: {}, _NO_CONTENT),
         },
     ),
     "Groups": _Endpoint(
         {
             "GET": _Operation(
-                groups.LIST, lambda raw: {LISTING: read_listing(raw.query, Group)}
+                groups.LIST, lambda raw, _: {LISTING: read_listing(raw.query, Group)}
             ),
             "POST": _Operation(
-                groups.CREATE, lambda raw: {RESOURCE: read_group(raw.body)}, _CREATED
+                groups.CREATE, lambda raw, _: {RESOURCE: read_group(raw.body)}, _CREATED
             ),
         },
         {
             "GET": _Operation(
-                groups.GET, lambda raw: {LISTING: read_listing(raw.query, Group)}
+                groups.GET, lambda raw, _: {LISTING: read_listing(raw.query, Group)}
             ),
             "PUT": _Operation(
                 groups.PUT,
-                lambda raw: {RESOURCE: read_group(raw.body, replaces=True)},
+                lambda raw, _: {RESOURCE: read_group(raw.body, replaces=True)},
             ),
             "PATCH": _Operation(
                 groups.PATCH_ONE,
-                lambda raw: {
-                    PATCH: read_group_patch(raw.body),
+                lambda raw, id_: {
+                    PATCH: read_group_patch(raw.body, id_),
                     LISTING: read_listing(raw.query, Group),
                 },
             ),
-            "DELETE": _Operation(groups.DELETE, lambda _raw: {}, _NO_CONTENT),
+            "DELETE": _Operation(groups.DELETE, lambda _raw, _: {}, _NO_CONTENT),
         },
     ),
 }
-_DISCOVERY = _Operation(DISCOVER, lambda _raw: {})
+_DISCOVERY = _Operation(DISCOVER, lambda _raw, _: {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +237,7 @@ class ScimApi:
     ) -> Mapping[str, Any]:
         def read() -> Given:
             try:
-                given = asked.operation.read(raw)
+                given = asked.operation.read(raw, asked.rest)
             except ScimRejected as rejected:
                 raise ScimRefused(rejected) from None
             return {

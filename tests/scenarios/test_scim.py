@@ -80,6 +80,28 @@ def test_the_checks_of_scim2_tester(corp: Directory) -> None:
     assert len(results) > 50
 
 
+def test_okta_names_a_group_with_every_change_of_members(corp: Directory) -> None:
+    """Source: Okta, SCIM 2.0 protocol reference, "Update a specific Group name"."""
+    user = corp.create_user("okta")["id"]
+    group = corp.create_group("Admins")["id"]
+    for named, value in (
+        (f"/Groups/{group}", {"id": group, "displayName": "Operators"}),
+        (f"/Users/{user}", {"id": user, "displayName": "Operators"}),
+    ):
+        answer = corp.patch(named, {"op": "replace", "value": value})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["displayName"] == "Operators"
+        other = {"op": "replace", "value": {**value, "id": f"{value['id']}X"}}
+        refused = corp.patch(named, other)
+        assert (refused.status_code, refused.json()["scimType"]) == (400, "mutability")
+    answer = corp.patch(
+        f"/Groups/{group}",
+        {"op": "replace", "value": {"id": group, "displayName": "Staff"}},
+        {"op": "add", "path": "members", "value": [{"value": user, "display": "x"}]},
+    )
+    assert [one["value"] for one in answer.json()["members"]] == [user]
+
+
 def test_administrators_see_who_is_there(
     installation: Installation, corp: Directory
 ) -> None:

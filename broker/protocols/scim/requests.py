@@ -132,13 +132,13 @@ def read_group(body: bytes, *, replaces: bool = False) -> Group:
     return group
 
 
-def read_user_patch(body: bytes) -> PatchOp[User]:
-    """A patch of a user.
+def read_user_patch(body: bytes, user_id: str = "") -> PatchOp[User]:
+    """A patch of the user of an id.
 
     Raises:
         ScimRejected: it is malformed.
     """
-    given = _patch_body(body)
+    given = _patch_body(body, user_id)
     with rejecting():
         return PatchOp[User].model_validate(
             given, scim_ctx=Context.RESOURCE_PATCH_REQUEST
@@ -176,13 +176,13 @@ def apply_group_patch(patch: PatchOp[Group], group: Group) -> Group:
     return group
 
 
-def read_group_patch(body: bytes) -> GroupPatch:
-    """A patch of a group.
+def read_group_patch(body: bytes, group_id: str = "") -> GroupPatch:
+    """A patch of the group of an id.
 
     Raises:
         ScimRejected: it is malformed.
     """
-    given = _patch_body(body)
+    given = _patch_body(body, group_id)
     with rejecting():
         patch = PatchOp[Group].model_validate(
             given, scim_ctx=Context.RESOURCE_PATCH_REQUEST
@@ -271,7 +271,7 @@ def _read(kind: type[AnyResource], body: bytes, *, replaces: bool) -> AnyResourc
     return resource
 
 
-def _patch_body(body: bytes) -> Mapping[str, Any]:
+def _patch_body(body: bytes, resource_id: str) -> Mapping[str, Any]:
     given = _object(body)
     for name, value in given.items():
         if name.lower() != "operations" or not isinstance(value, list):
@@ -283,6 +283,7 @@ def _patch_body(body: bytes) -> Mapping[str, Any]:
         for operation in value:
             if isinstance(operation, dict):
                 _check_path(operation)
+                _drop_repeated_id(operation, resource_id)
     return given
 
 
@@ -294,6 +295,19 @@ def _check_path(operation: Mapping[str, Any]) -> None:
                 f"A path may have at most {_PATH_CHARACTERS_MAX} characters.",
                 "invalidPath",
             )
+
+
+def _drop_repeated_id(operation: Mapping[str, Any], resource_id: str) -> None:
+    """Take the resource's own id out of what is set: that changes nothing.
+
+    Okta sends it with a group's name. Another id is refused, since it is read-only.
+    """
+    parts = {name.lower(): value for name, value in operation.items()}
+    value = parts.get("value")
+    if isinstance(value, dict) and not parts.get("path"):
+        for name in [name for name in value if name.lower() == "id"]:
+            if value[name] == resource_id:
+                del value[name]
 
 
 def _object(body: bytes) -> dict[str, Any]:
