@@ -18,7 +18,7 @@ import pytest
 from tests.scenarios.installation import SAML_PROVIDER, Installation, policy
 from tests.scenarios.test_decisions import API
 from tests.support.broker import ACCOUNT, REGION, Key, running_broker
-from tests.support.decisions import sign
+from tests.support.decisions import HOST, sign
 from tests.support.oidc_issuer import serving
 from tests.support.scim import administration, directory
 from tests.support.servers import start_postgresql, start_redis
@@ -56,7 +56,9 @@ class Outage:
         self.installation = installation
         self.begin = begin
         broker = installation.broker
-        broker.command("services", "set", "orders", "--account", ACCOUNT)
+        broker.command(
+            "services", "set", "orders", "--account", ACCOUNT, "--host", HOST
+        )
         made = broker.command("services", "token", "orders", "--account", ACCOUNT)
         self.token = json.loads(made)["Token"]
 
