@@ -7,6 +7,7 @@ end what it opened at its start, in reverse order.
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import get_args
 
 from broker.actions.action import Proof
@@ -107,10 +108,11 @@ from broker.sessions.vault import SealBrokenError, Vault
 from broker.settings import Settings
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
+from broker.stores.directory.siblings import telling_siblings
 from broker.stores.ldap_sign_ins import LdapSignIns
 from broker.stores.ledger.observed import ObservedLedger
 from broker.stores.uses import UseBuffer
-from broker.web.metrics import Metrics
+from broker.web.metrics import Metrics, shared_folder
 from broker.web.opa import TOKEN_HEADERS
 
 PAGES = (
@@ -196,6 +198,9 @@ async def open_services(
         stores.directory.on_commit(freshness.observed)
         await freshness.start()
         stack.push_async_callback(freshness.close)
+        if folder := shared_folder():
+            siblings = telling_siblings(Path(folder), freshness)
+            await stack.enter_async_context(siblings)
         uses = UseBuffer(stores.database)
         services = _build(
             replace(opened, stores=stores), freshness, metrics=metrics, uses=uses

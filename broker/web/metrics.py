@@ -36,7 +36,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call] # prometheus-client's own
         self._pages = {page: page.strip("/") for page in pages}
         self._registry = CollectorRegistry()
-        if not _shared_folder():
+        if not shared_folder():
             ProcessCollector(registry=self._registry)
         self._requests = Counter(
             "broker_requests",
@@ -105,7 +105,7 @@ class Metrics:
     def exposition(self, stores_up: Mapping[str, bool]) -> bytes:
         """All workers' numbers in Prometheus' text format, and which stores answer."""
         registry = self._registry
-        if folder := _shared_folder():
+        if folder := shared_folder():
             registry = CollectorRegistry()
             MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call] # prometheus-client's own
         now = CollectorRegistry()
@@ -131,5 +131,6 @@ class _StoresUp(Collector):
         return [gauge]
 
 
-def _shared_folder() -> str:
+def shared_folder() -> str:
+    """The folder that the workers share; empty for a worker that is alone."""
     return os.environ.get(SHARED_FOLDER, "")

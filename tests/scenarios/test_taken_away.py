@@ -193,3 +193,17 @@ def test_what_was_taken_away_is_not_good_again_without_the_database(
     for key in (*taken, denied, kept, going_on):
         assert "good" not in asking.identity(key)
         assert "good" not in asking.decisions(key)
+
+
+def test_a_session_that_one_worker_has_served_is_known_to_both(outage: Outage) -> None:
+    installation, asking = outage.installation, Asking(outage)
+    key = Key.of(installation.web_identity()["Credentials"])
+    client = installation.broker.client("sts", key)
+    for _ in range(2):  # on one connection
+        client.get_caller_identity()
+    client.close()
+    time.sleep(1)
+    outage.begin()
+    began = time.monotonic()
+    while time.monotonic() - began < STALE_SECONDS / 3:
+        assert asking.identity(key) == ALL_GOOD

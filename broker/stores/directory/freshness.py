@@ -43,6 +43,9 @@ Callers ask for names as long as a request; that nobody has them is not worth th
 _AWAY_SECONDS = 2.0
 """Longer than the poll waits for a silent database."""
 
+_WANTED_MAX = 10_000
+"""Readings of siblings that wait."""
+
 _UNKNOWN_ACCOUNTS_MAX = 256
 """Nonexistent accounts, named by callers, that are cached at most."""
 
@@ -94,12 +97,15 @@ class Freshness:
         self._loads: dict[tuple[Any, ...], asyncio.Task[object]] = {}
         self._reads: set[asyncio.Task[Any]] = set()
         self._outdated: dict[_Place, None] = {}
+        self._wanted: dict[_Place, None] = {}
         self._unknown_accounts: dict[AccountId, set[tuple[Any, ...]]] = {}
         self._unloaded: dict[AccountId, asyncio.Future[None]] = {}
         self._generation_load: asyncio.Task[None] | None = None
         self._check: asyncio.Task[None] | None = None
         self._reading_again: asyncio.Task[None] | None = None
         self._poller: asyncio.Task[None] | None = None
+        self.tell: Callable[[AccountId, Kind[Any], Key], None] | None = None
+        """Called with what was read and found, so that siblings can read it too."""
 
     async def start(self) -> None:
         """Begin to poll in the background."""
@@ -111,6 +117,7 @@ class Freshness:
             self._poller.cancel()
             self._poller = None
         self._outdated.clear()
+        self._wanted.clear()
         # A read that is cut off leaves a connection to a thread, which may outlive
         # the event loop that it would answer.
         reads = [*self._reads]
@@ -138,6 +145,9 @@ class Freshness:
             value = self._recall_old(place)
             if value is _MISS:
                 value = await self._load(place)
+                known = self._accounts.get(account)
+                if self.tell and known and known.generation and value is not None:
+                    self.tell(account, kind, key)
         # Without a call, not even of `cast`.
         return value  # type: ignore[return-value]
 
@@ -213,6 +223,16 @@ class Freshness:
             known.generation = generation  # else the poll finds what came between
         self._read_again()
 
+    def want(self, account: AccountId, kind: Kind[Any], key: Key) -> None:
+        """Read something in the background: a sibling needed it."""
+        place = (account, kind, key)
+        if not self._holds(place) and len(self._wanted) < _WANTED_MAX:
+            self._wanted[place] = None
+            self._read_again()
+
+    def _holds(self, place: _Place) -> bool:
+        return place in self._young or place in self._old
+
     async def _require_recent_check(self, place: _Place | None = None) -> None:
         """Poll, unless what is remembered may do without for the time being.
 
@@ -226,7 +246,7 @@ class Freshness:
         except StoreUnavailableError:
             if self.age_seconds > self._stale_seconds:
                 raise
-            if place and place not in self._young and place not in self._old:
+            if place and not self._holds(place):
                 raise
 
     def _require_not_away(self) -> None:
@@ -279,19 +299,20 @@ class Freshness:
                 self._outdated[cast("_Place", place)] = None
 
     def _read_again(self) -> None:
-        """Begin to read what was remembered and is outdated, one after the other."""
-        if self._outdated and not self._reading_again:
-            self._reading_again = self._begin(self._read_outdated())
+        """Begin to read what is outdated, then what siblings read, one by one."""
+        if (self._outdated or self._wanted) and not self._reading_again:
+            self._reading_again = self._begin(self._read_queued())
 
-    async def _read_outdated(self) -> None:
+    async def _read_queued(self) -> None:
         try:
-            while self._outdated:
-                account, kind, key = place = next(iter(self._outdated))
-                del self._outdated[place]
+            while queue := self._outdated or self._wanted:
+                place = next(iter(queue))
+                del queue[place]
                 try:
-                    await self.read(account, kind, key)
+                    if not self._holds(place):
+                        await self._load(place)
                 except StoreUnavailableError:
-                    self._outdated[place] = None  # goes on after the next poll
+                    queue[place] = None  # goes on after the next poll
                     return
                 except Exception:  # noqa: BLE001  # the caller who needs it is told
                     _log.exception("an outdated entry cannot be read again")

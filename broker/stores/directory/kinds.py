@@ -252,7 +252,7 @@ MEMBERSHIPS = Kind[Sequence[Membership]](
 )
 """Of a provisioned person. A group that is renamed counts as changed members."""
 
-_KINDS: tuple[Kind[Any], ...] = (
+KINDS: tuple[Kind[Any], ...] = (
     ACCOUNT,
     ROLE,
     ROLE_BY_ID,
@@ -285,19 +285,19 @@ _KINDS: tuple[Kind[Any], ...] = (
 
 
 def _columns_of(table: Table) -> tuple[Column[Any], ...]:
-    columns = [one for kind in _KINDS for one in kind.rows.get(table, ())]
+    columns = [one for kind in KINDS for one in kind.rows.get(table, ())]
     return tuple(dict.fromkeys(columns))
 
 
 LOOKED_UP_BY: Mapping[str, tuple[Column[Any], ...]] = {
-    table.name: _columns_of(table) for kind in _KINDS for table in kind.rows
+    table.name: _columns_of(table) for kind in KINDS for table in kind.rows
 }
 """By table: the columns by which any kind is looked up, perhaps none."""
 
 _KINDS_OF: Mapping[str, Sequence[tuple[Kind[Any], tuple[str, ...]]]] = {
     name: [
         (kind, tuple(column.name for column in columns))
-        for kind in _KINDS
+        for kind in KINDS
         for table, columns in kind.rows.items()
         if table.name == name
     ]
