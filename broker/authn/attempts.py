@@ -117,6 +117,10 @@ def limit_of_factors(account: AccountId, holder: str) -> Limit:
     return limit_of("factor", account, holder)
 
 
+class WrongFactorError(AccessDenied):
+    """A second factor that was never right; one that was already used is no guess."""
+
+
 class _AttemptQueue:
     """Attempts that are counted together, in order of arrival."""
 

@@ -1,9 +1,10 @@
 """The second factor of a signed call: a code of a device that the caller owns."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from broker.authn.attempts import Attempts, limit_of_factors
+from broker.authn.attempts import Attempts, WrongFactorError, limit_of_factors
 from broker.errors import AccessDenied, ServiceUnavailable, ValidationError
 from broker.model.account import AccountId
 from broker.model.caller import Caller
@@ -26,6 +27,17 @@ class MfaDevices(Protocol):
         self, account: AccountId, serial: str, holder: str, code: str, now: datetime
     ) -> bool:
         """Use up a code of the holder's device durably; whether it was valid."""
+        ...
+
+    async def is_used(
+        self,
+        account: AccountId,
+        serials: Sequence[str],
+        holder: str,
+        code: str,
+        now: datetime,
+    ) -> bool:
+        """Whether a code of one of the holder's devices was used up just now."""
         ...
 
 
@@ -70,11 +82,15 @@ class MfaVerifier:
             raise AccessDenied(
                 _UNKNOWN, detail=f"{serial} is not a device of the caller"
             )
-        async with self._attempts.one([limit_of_factors(account, holder)]):
-            if not await self._devices.accept(account, serial, holder, code, now):
-                raise AccessDenied(
-                    _WRONG, detail=f"no fresh code of {serial}, or it is locked"
-                )
+        limits = [limit_of_factors(account, holder)]
+        async with self._attempts.one(limits, wrong=WrongFactorError):
+            if await self._devices.accept(account, serial, holder, code, now):
+                return
+            if await self._devices.is_used(account, (serial,), holder, code, now):
+                raise AccessDenied(_WRONG, detail=f"a used code of {serial}")
+            raise WrongFactorError(
+                _WRONG, detail=f"no code of {serial}, or it is locked"
+            )
 
 
 def _factor_owner(caller: Caller) -> str | None:

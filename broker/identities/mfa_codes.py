@@ -8,7 +8,7 @@ the time.
 Source: RFC 6238, 5.2 and 6; RFC 4226, 7.3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -39,17 +39,18 @@ def judge_code(
 ) -> tuple[bool, MfaState]:
     """Whether a code counts, and what the device's state is after it.
 
-    While the device is locked no code counts, and none makes it worse.
+    While the device is locked no code counts, and none makes it worse. Nor does a code
+    that was already used: a form is sent twice, or two programs ask at the same time.
     """
     if state.locked_until is not None and now < state.locked_until:
         return False, state
     here = totp_step(int(now.timestamp()), period_seconds)
-    middle = here + state.drift
-    # The likeliest first: a code may by chance stand for two steps.
-    steps = [middle, middle - WINDOW_STEPS, middle + WINDOW_STEPS]
+    steps = _steps(state, here)
     step = find_step(seed, (code,), [s for s in steps if s > state.last_step])
     if step is not None:
         return True, MfaState(last_step=step, drift=step - here)
+    if is_used_code(state, seed, code, period_seconds=period_seconds, now=now):
+        return False, state
     failures = state.failures + 1
     locked_until = None
     if failures >= FREE_FAILURES:
@@ -103,6 +104,24 @@ def is_code_of_another_time(
     )
 
 
+def is_used_code(
+    state: MfaState, seed: bytes, code: str, *, period_seconds: int, now: datetime
+) -> bool:
+    """Whether a code would be right now, but it or a later one was already used."""
+    steps = _steps(state, totp_step(int(now.timestamp()), period_seconds))
+    used = [step for step in steps if step <= state.last_step]
+    return find_step(seed, (code,), used) is not None
+
+
+def _steps(state: MfaState, here: int) -> tuple[int, ...]:
+    """The steps whose codes are right now, the likeliest first.
+
+    A code may by chance stand for two.
+    """
+    middle = here + state.drift
+    return middle, middle - WINDOW_STEPS, middle + WINDOW_STEPS
+
+
 class MfaCodes:
     """Devices whose codes are spent durably."""
 
@@ -152,7 +171,8 @@ class MfaCodes:
     ) -> str | None:
         """Spend a code of any of the holder's devices; the serial that it counted for.
 
-        A code of none of them counts as wrong for each. A right one clears the others'
+        A code of none of them counts as wrong for each; a used one of any of them, for
+        none. A right one clears the others'
         failures, so that using one device does not lock the other.
 
         Raises:
@@ -173,6 +193,8 @@ class MfaCodes:
                         cleared = replace(other.state, failures=0, locked_until=None)
                         await self._directory.replace_mfa_state(other, cleared)
                 return device.serial
+            if await self.is_used(account, serials, holder, code, now):
+                return None
             written = [
                 await self._directory.replace_mfa_state(device, state)
                 for device, _, state in judged
@@ -220,15 +242,37 @@ class MfaCodes:
         now: datetime,
     ) -> bool:
         """Whether a code would be right for one of the devices at another time."""
+        held = await self._held(account, serials, holder)
+        return self._is_any(is_code_of_another_time, held, code, now)
+
+    async def is_used(
+        self,
+        account: AccountId,
+        serials: Sequence[str],
+        holder: str,
+        code: str,
+        now: datetime,
+    ) -> bool:
+        """Whether a code is right for one of the devices, but was already used."""
+        held = await self._held(account, serials, holder)
+        return self._is_any(is_used_code, held, code, now)
+
+    def _is_any(
+        self,
+        question: Callable[..., bool],
+        devices: Sequence[MfaDevice],
+        code: str,
+        now: datetime,
+    ) -> bool:
         return any(
-            is_code_of_another_time(
+            question(
                 device.state,
                 open_seed(device, self._opener),
                 code,
                 period_seconds=device.period_seconds,
                 now=now,
             )
-            for device in await self._held(account, serials, holder)
+            for device in devices
         )
 
     async def _held(

@@ -322,6 +322,35 @@ async def test_a_code_signs_one_browser_in_even_in_a_race(world: SignInWorld) ->
     assert sorted(answer.status_code for answer in answers) == [303] + [403] * 3
 
 
+async def test_a_code_that_is_sent_again_is_no_guess(world: SignInWorld) -> None:
+    user = await create_user(world)
+    phone, watch = [
+        await give_device(world, user.user_id, n) for n in ("phone", "watch")
+    ]
+    code = phone.code(world)
+    for number in range(12):
+        browser = world.browser()
+        answer = await send_step(
+            browser, await send_password(browser), "factor", code=code
+        )
+        assert answer.status_code == (403 if number else 303)
+    assert "already used" in text_of(answer)
+    world.clock.move(30)
+    for device in (phone, watch):
+        browser = world.browser()
+        page = await send_password(browser)
+        sent = await send_step(browser, page, "factor", code=device.code(world))
+        assert sent.status_code == 303
+    browser = world.browser()
+    page = await send_password(browser)
+    for _ in range(6):  # more than wrong answers, after which one has to start again
+        page = await send_step(browser, page, "factor", code=phone.code(world))
+        assert page.status_code == 403
+    world.clock.move(30)
+    sent = await send_step(browser, page, "factor", code=phone.code(world))
+    assert sent.status_code == 303
+
+
 async def test_the_second_factor_cannot_be_left_out(world: SignInWorld) -> None:
     """Not to get in, and not to change the password either."""
     user = await create_user(world, policy=MAY_CHANGE, reset_required=True)

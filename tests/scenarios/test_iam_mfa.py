@@ -94,6 +94,21 @@ def test_a_policy_that_asks_for_mfa_admits_only_who_showed_a_code(
     assert broker.client("sts", session).assume_role(**wanted)
 
 
+def test_a_code_that_is_sent_again_is_refused_but_is_no_guess(
+    broker: RunningBroker, iam: Any
+) -> None:
+    """Two programs that ask for a session at the same time send the same code."""
+    ((serial, device),) = make_user(iam, "twice")
+    key = Key.of(iam.create_access_key(UserName="twice")["AccessKey"])
+    sts, given = broker.client("sts", key), {"SerialNumber": serial}
+    code = device.code()
+    assert sts.get_session_token(**given, TokenCode=code)
+    for _ in range(12):  # more than lock the device, or are let through
+        again = refused(sts.get_session_token, **given, TokenCode=code)
+        assert again.code == "AccessDenied"
+    assert sts.get_session_token(**given, TokenCode=device.code())
+
+
 def test_no_one_elses_device_proves_anything(broker: RunningBroker, iam: Any) -> None:
     ((serial, device),) = make_user(iam, "owner")
     iam.create_user(UserName="thief")

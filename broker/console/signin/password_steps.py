@@ -12,7 +12,12 @@ from enum import Enum
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.authn.attempts import BUSY, TOO_MANY, limit_of_factors
+from broker.authn.attempts import (
+    BUSY,
+    TOO_MANY,
+    WrongFactorError,
+    limit_of_factors,
+)
 from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, csrf_token, require_csrf
@@ -84,12 +89,14 @@ class _CheckedFactor:
         """Check the factor in the form and use it up.
 
         Raises:
-            AccessDenied: It is wrong.
+            WrongFactorError: It is wrong.
+            AccessDenied: It was already used.
         """
         outcome = await kind.check(self.pending, form, now)
         if isinstance(outcome, RefusedFactor):
             self.pending = self.pending.keeping(kind.name, outcome.kept)
-            raise AccessDenied(outcome.text, detail=outcome.detail)
+            refused = AccessDenied if outcome.was_used else WrongFactorError
+            raise refused(outcome.text, detail=outcome.detail)
         self.serial = outcome.serial
 
 
@@ -138,7 +145,7 @@ class PasswordSteps:
         async def prove(now: datetime) -> ProofResult:
             caller = await pending_caller(self._context.deps.directory, pending, now)
             try:
-                async with self._attempts.one(limits):
+                async with self._attempts.one(limits, wrong=WrongFactorError):
                     await checked.check(kind, form, now)
             except (AccessDenied, Throttling) as error:
                 raise ProofRefused(
@@ -155,11 +162,11 @@ class PasswordSteps:
                 lambda: {"MFAIdentifier": checked.serial},
             )
         except (AccessDenied, Throttling) as error:
+            pending = checked.pending
+            if isinstance(error, WrongFactorError):
+                pending = _count_wrong(pending)
             return await self._factor_page(
-                request,
-                _count_wrong(checked.pending),
-                words_of(error),
-                status_of(error),
+                request, pending, words_of(error), status_of(error)
             )
         return await self.next(
             request,

@@ -31,7 +31,8 @@ _COPIED = (
     "This passkey was not accepted: it may have been copied. Use another device, and"
     " ask an administrator of the account to remove this one."
 )
-_WRONG_CODE = "This code is wrong or was already used. Wait for the next one."
+_WRONG_CODE = "This code is wrong. Try again, or wait for the next one."
+_USED_CODE = "This code was already used. Wait for the next one."
 _WRONG_PAIR = (
     "These are not two consecutive codes. Wait for a new code, enter it, then wait for"
     " the next one and enter that as well."
@@ -65,12 +66,13 @@ class AcceptedFactor:
 class RefusedFactor:
     """The factor was refused: ``text`` is for the user, ``detail`` for the audit.
 
-    ``kept`` is passed to the next ``offer``.
+    ``kept`` is passed to the next ``offer``. A factor that ``was_used`` is no guess.
     """
 
     text: str
     detail: str
     kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    was_used: bool = False
 
 
 class SecondFactor(Protocol):
@@ -138,9 +140,9 @@ class CodeFactor:
             return RefusedFactor(
                 _DRIFTED, "the clock is off, or it is locked", {"two": True}
             )
-        return RefusedFactor(
-            _WRONG_CODE, "not a fresh code of any device, or all are locked"
-        )
+        if await self._codes.is_used(*who, first, now):
+            return RefusedFactor(_USED_CODE, "a used code", was_used=True)
+        return RefusedFactor(_WRONG_CODE, "no code of any device, or all are locked")
 
     async def _serials(self, pending: PasswordProgress) -> tuple[str, ...]:
         devices = await self._directory.list_mfa_devices(
