@@ -149,10 +149,10 @@ def parted(arn: str) -> Markup:
 
 
 def allow_redirect(page: Response, origin: str) -> None:
-    """Let the answer to a page's form redirect to an origin on this computer.
+    """Let a page's form, or the answer to it, lead to an origin, or to all of a scheme.
 
-    Browsers apply form-action to that, too. No policy can name an IPv6 address: for one
-    of those, it allows every origin of its scheme.
+    Browsers apply form-action to redirects, too. No policy can name an IPv6 address: for
+    one of those, it allows every origin of its scheme.
 
     Source: Content Security Policy Level 3, 2.3.1 (``host-source``).
     """

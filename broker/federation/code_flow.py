@@ -7,7 +7,7 @@ Source: OpenID Connect Core 3.1; RFC 7636; RFC 9700 2.1.
 
 import base64
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import httpx2
 from authlib.integrations.base_client import OAuthError
@@ -29,7 +29,6 @@ from broker.protocols.oidc.rejection import OidcRejected
 
 _REMEMBERED_SECONDS = 300
 _MAX_REMEMBERED = 1024
-_LONGEST_HINT = 4096
 _BAD_ANSWERS = (ValueError, TypeError, OverflowError, RecursionError)
 """Of a library that reads JSON and the times in it without checks."""
 
@@ -116,11 +115,11 @@ class CodeFlow:
 
     async def end(
         self, provider: OidcProvider, *, client_id: str, token: str, back: str
-    ) -> str:
-        """The URL at the provider where a user signs out.
+    ) -> tuple[str, dict[str, str]]:
+        """The URL at the provider where a user signs out, and the form to post there.
 
-        ``token`` is the ID token of the sign-in, a hint that is left out if it is too
-        long for a URL; ``back`` must be registered there.
+        ``token`` is the ID token of the sign-in; ``back`` must be registered there. In
+        an address, where other programs read it, the token would be a proof to them.
 
         Raises:
             CodeFlowFailedError: the provider has none, or cannot be reached.
@@ -130,10 +129,11 @@ class CodeFlow:
         discovery = await self._discover(provider)
         endpoint = discovery.end_session_endpoint
         self._check(provider, endpoint, "end_session_endpoint")
-        question = {"client_id": client_id, "post_logout_redirect_uri": back}
-        if len(token) <= _LONGEST_HINT:
-            question = {"id_token_hint": token, **question}
-        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(question)}"
+        return endpoint, {
+            "id_token_hint": token,
+            "client_id": client_id,
+            "post_logout_redirect_uri": back,
+        }
 
     async def _discover(self, provider: OidcProvider) -> Discovery:
         # Thumbprints and account decide what may be fetched: no sharing.

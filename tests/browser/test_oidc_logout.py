@@ -3,12 +3,14 @@
 import json
 from datetime import timedelta
 
+import pytest
 from playwright.async_api import expect
 
 from broker import app as composition
 from broker.console.console_session import SessionOrigin
 from broker.console.context import ConsoleContext
 from broker.console.signin.provider_logins import ProviderLogin
+from broker.federation.code_flow import CodeFlow
 from broker.model.entities import OidcProvider
 from broker.model.session import SessionKind
 from tests.support.browser import Scene
@@ -90,11 +92,20 @@ async def test_a_frame_on_the_providers_site_ends_the_session(scene: Scene) -> N
     assert framing == []
 
 
-async def test_anyone_who_signs_out_may_sign_out_there_too(scene: Scene) -> None:
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_anyone_who_signs_out_may_sign_out_there_too(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, *, scripts: bool
+) -> None:
+    end = f"http://localhost:{scene.idp.port}/end"
+
+    async def end_session(*_: object, token: str, **__: str) -> object:
+        return end, {"id_token_hint": token}
+
+    monkeypatch.setattr(CodeFlow, "end", end_session)
     provider = await register(scene)
     context = ConsoleContext(composition.console_deps(scene.world.services, ()))
     cookie = await cookie_of(scene, provider, context)
-    page = await scene.page()
+    page = await scene.page(scripts=scripts)
     await page.context.add_cookies(
         [{"name": context.cookie.name, "value": cookie, "url": scene.origin}]
     )
@@ -105,4 +116,11 @@ async def test_anyone_who_signs_out_may_sign_out_there_too(scene: Scene) -> None
         f"You are still signed in at localhost:{scene.idp.port}"
     )
     await expect(page.locator("#sign_out_there")).to_have_text("Sign out there too")
+    async with page.expect_request(end) as sent:
+        await page.click("#sign_out_there")
+        if not scripts:
+            await page.click("main button")
+    request = await sent.value
+    assert (request.method, request.post_data) == ("POST", "id_token_hint=the.id.token")
+    assert "referer" not in request.headers
     assert scene.complaints == []

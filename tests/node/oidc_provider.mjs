@@ -38,7 +38,9 @@ const provider = new Provider(issuer, {
     devInteractions: { enabled: true },
     backchannelLogout: { enabled: true },
   },
-  cookies: { keys: ["only a test"] },
+  cookies: { keys: ["only a test"], long: { sameSite: "none" } },
+  // OpenID Connect wants POST for logouts; this program has it switched off otherwise.
+  enableHttpPostMethods: true,
   // Without its guard against loopback addresses, where the broker of a test is.
   fetch: (url, { dispatcher, ...options }) => fetch(url, options),
   findAccount: (_context, id) => ({

@@ -20,7 +20,7 @@ from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.console_session import ConsoleSession, EndedSession
 from broker.console.context import CallerProof, ConsoleContext
 from broker.console.forms import Form, read_form
-from broker.console.rendering import see_other
+from broker.console.rendering import allow_redirect
 from broker.console.request_info import note, refuse_prefetch
 from broker.console.signin.provider_logins import OpenLogin, login_end_mark, logout_mark
 from broker.console.signin.sign_in_options import SignInOptions
@@ -136,7 +136,7 @@ class OidcLogout:
             await self._context.logins.forget(handle)
 
     async def there(self, request: Request) -> Response:
-        """Redirect to the provider's end-session endpoint, with the ID token as hint.
+        """A form for the provider's end-session endpoint, with the ID token as hint.
 
         Raises:
             ValidationError: The link has expired.
@@ -155,7 +155,7 @@ class OidcLogout:
         if provider is None or provider.unique_id != login.provider_id:
             raise ValidationError(_TOO_OLD)
         try:
-            url = await deps.code_flow.end(
+            url, fields = await deps.code_flow.end(
                 provider,
                 client_id=login.client_id,
                 token=login.token,
@@ -166,7 +166,16 @@ class OidcLogout:
                 "Your identity provider cannot be reached. Try again.",
                 detail=str(error),
             ) from error
-        return see_other(url)
+        page = self._context.pages.show(
+            request,
+            "sign_out_there.html",
+            url=url,
+            fields=fields,
+            provider=provider.host_and_path,
+        )
+        # It may redirect through other hosts of the provider's before it comes back.
+        allow_redirect(page, f"{urlsplit(url).scheme}:")
+        return page
 
     async def _end_by_token(self, request: Request) -> None:
         """End the logins that a logout token names.

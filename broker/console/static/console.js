@@ -14,6 +14,8 @@ function showLocalTimes(part) {
 }
 showLocalTimes(document);
 
+for (const form of document.querySelectorAll("form[data-post-at-once]")) form.submit();
+
 // Times are sent in UTC, and typed in the viewer's own zone.
 const typed = [...document.querySelectorAll("input[data-utc]")];
 for (const field of typed) {
