@@ -35,6 +35,8 @@ def main() -> None:
     parser.add_argument("--client-id", required=True)
     parser.add_argument("--broker", default="http://127.0.0.1:8080")
     parser.add_argument("--role", required=True)
+    # A role that GroupRoles names needs the groups, often: openid groups
+    parser.add_argument("--scope", default="openid")
     parser.add_argument("--port", type=int, default=8765)
     given = parser.parse_args()
 
@@ -62,7 +64,7 @@ def sign_in(given: argparse.Namespace, open_page: Callable[[str], object]) -> st
             "response_type": "code",
             "client_id": given.client_id,
             "redirect_uri": redirect_uri,
-            "scope": "openid",
+            "scope": given.scope,
             "state": state,
             "nonce": nonce,
             "code_challenge": base64.urlsafe_b64encode(digest).decode().rstrip("="),

@@ -18,7 +18,7 @@ from broker.errors import BrokerError, InvalidIdentityToken, ValidationError
 from broker.federation.saml import (
     prove_saml,
     wire_error,
-    with_directory_roles,
+    with_group_pairs,
 )
 from broker.federation.saml_options import SamlProviderOptions
 from broker.federation.scim import DirectoryAdmission
@@ -196,7 +196,7 @@ class SamlProver:
                 key_budget.note(terms.metadata, error)
             raise
         admitted = await self._admission.admit(identity, terms.options.scim, now)
-        return with_directory_roles(admitted, terms.options)
+        return with_group_pairs(admitted, terms.options.group_roles)
 
     async def _find_newer(
         self, provider: SamlProvider, error: BrokerError
@@ -331,6 +331,7 @@ def federated_caller(identity: FederatedIdentity) -> Caller:
         principal=identity.principal,
         principal_tags=identity.tags,
         context=identity.context,
+        closed_roles=identity.closed_roles,
     )
 
 

@@ -11,7 +11,6 @@ from broker.authn.federated import SamlProver
 from broker.errors import BrokerError, InvalidIdentityToken
 from broker.federation.diagnosis import OIDC_STAGES, SAML_STAGES, Check, diagnose
 from broker.federation.offered_roles import offered_roles
-from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.web_identity import WebIdentityProver
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.model.federated import FederatedIdentity
@@ -74,8 +73,7 @@ class ProofDryRun:
             )
         except BrokerError as error:
             return DryRunResult(diagnose(OIDC_STAGES, error))
-        options = parse_oidc_options(provider.options)
-        roles = offered_roles(identity, options)
+        roles = offered_roles(identity)
         return DryRunResult(diagnose(OIDC_STAGES, None), identity, roles)
 
 

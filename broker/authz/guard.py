@@ -92,11 +92,14 @@ class Guard:
         return tuple(decisions)
 
     async def _decide(self, caller: Caller, need: Need, context: Context) -> Judgement:
-        if need.trust is not None and need.trust.role is None:
-            raise AccessDenied(
-                _denial(caller, need, None),
-                detail=f"there is no role {need.resource}",
-            )
+        if need.trust is not None:
+            role, why = need.trust.role, ""
+            if role is None:
+                why = f"there is no role {need.resource}"
+            elif role.arn in caller.closed_roles:
+                why = f"GroupRoles maps none of the person's groups to {role.arn}"
+            if why:
+                raise AccessDenied(_denial(caller, need, None), detail=why)
         try:
             return await self.judge(caller, need, context)
         except AccessDenied as error:

@@ -1,15 +1,17 @@
 """Maps groups of an identity provider to roles, by an operator's table.
 
-For providers that cannot send role ARNs. The table only offers roles: the role's trust
-policy still decides, and only roles in the provider's own account count.
+For providers that cannot send role ARNs. A role in the table is for members of its
+groups only, whatever its trust policy accepts; for members, the trust policy still
+decides. Only roles in the provider's own account count.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from broker.model.account import AccountId
 from broker.model.arn import Arn
+from broker.model.federated import FederatedIdentity
 
 _DEFAULT_ATTRIBUTE = "groups"
 
@@ -51,6 +53,29 @@ class GroupRoles:
                 if Arn.parse(arn).account == account
             )
         )
+
+    def apply(self, identity: FederatedIdentity) -> FederatedIdentity:
+        """The identity with the roles of its groups, and without all others here."""
+        given = self.roles_of(identity.groups, identity.account)
+        return replace(
+            identity, group_roles=given, closed_roles=self.named.difference(given)
+        )
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The ARNs of all roles in the table."""
+        return frozenset(arn for arns in self.roles.values() for arn in arns)
+
+
+def read_groups(
+    table: GroupRoles | None, found: Mapping[str, object]
+) -> tuple[str, ...]:
+    """The groups in the attributes or claims of a proof; none without a table."""
+    said = None if table is None else found.get(table.attribute)
+    named = [said] if isinstance(said, str) else said
+    if not isinstance(named, list | tuple):
+        return ()
+    return tuple(group for group in named if isinstance(group, str))
 
 
 def _role_arns(value: object) -> tuple[str, ...]:

@@ -74,6 +74,7 @@ _BY_WORD = (
     ("no value of the Role attribute", (_ROLES, _ROLES_ADVICE)),
     ("does not list", (_ROLES, _ROLES_ADVICE)),
     ("opens no role", (_ROLES, _ROLES_ADVICE)),
+    ("GroupRoles maps", (_ROLES, _GROUPS_ADVICE)),
 )
 _REASONS = frozenset({*SamlReason, *OidcReason})
 COUNTED_ONLY = "only counted"
@@ -111,7 +112,7 @@ def _explain_directory(record: AuditRecord) -> Check | None:
             return Check(_LET_IN, State.FAILED, detail, _LET_IN_ADVICE)
         case "IDPCommunicationError":
             return Check(_ASKED, State.FAILED, detail, _ASKED_ADVICE)
-        case "AccessDenied" if record.action == _LIST_ROLES:
+        case "AccessDenied" if record.action == _LIST_ROLES or "GroupRoles" in detail:
             return Check(_ROLES, State.FAILED, detail, _GROUPS_ADVICE)
         case "AccessDenied":
             return Check(_TRUST, State.FAILED, detail, _TRUST_ADVICE)

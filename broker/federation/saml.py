@@ -16,6 +16,7 @@ from broker.errors import (
     IdpRejectedClaim,
     InvalidIdentityToken,
 )
+from broker.federation.group_roles import GroupRoles, read_groups
 from broker.federation.saml_claims import read_claims
 from broker.federation.saml_context import (
     SESSION_KEYS,
@@ -154,11 +155,14 @@ def prove_saml(
         assertion = verify_response(response_text, idp=metadata, expected=expected)
     except SamlRejected as error:
         raise wire_error(error, request_id=request_id) from error
-    by_group = _by_group(assertion, provider, options)
+    table = options.group_roles
+    groups = read_groups(table, assertion.attributes)
     is_provisioned = options.scim is not None and options.scim.gives_groups
     # A subject in none of the mapped groups lacks a role, not a session name.
-    is_by_group = by_group or (
-        options.group_roles and (is_provisioned or ROLE not in assertion.attributes)
+    is_by_group = table and (
+        is_provisioned
+        or ROLE not in assertion.attributes
+        or table.roles_of(groups, provider.account)
     )
     claims = read_claims(
         assertion.attributes,
@@ -190,7 +194,7 @@ def prove_saml(
         session_name=claims.session_name,
         role_pairs=tuple(
             pair
-            for pair in dict.fromkeys((*claims.role_pairs, *by_group))
+            for pair in claims.role_pairs
             if pair.provider_arn == provider_arn
             and Arn.parse(pair.role_arn).account == provider.account
         ),
@@ -213,6 +217,7 @@ def prove_saml(
             else None
         ),
         directory_value=_directory_value(assertion, options),
+        groups=groups,
     )
 
 
@@ -222,33 +227,20 @@ def _directory_value(assertion: VerifiedAssertion, options: SamlProviderOptions)
     return value_of(scim, assertion.subject, said)
 
 
-def with_directory_roles(
-    identity: FederatedIdentity, options: SamlProviderOptions
+def with_group_pairs(
+    identity: FederatedIdentity, table: GroupRoles | None
 ) -> FederatedIdentity:
-    """The same with the roles for the groups that the person's directory has."""
-    table, groups = options.group_roles, identity.directory_groups
-    if table is None or not groups:
+    """The same with the pairs that the person's groups give, and none of other groups."""
+    if table is None:
         return identity
+    mapped = table.apply(identity)
+    given = (RolePair(arn, identity.provider_arn) for arn in mapped.group_roles)
     pairs = (
-        RolePair(arn, identity.provider_arn)
-        for arn in table.roles_of(groups, identity.account)
+        pair
+        for pair in dict.fromkeys((*identity.role_pairs, *given))
+        if pair.role_arn not in mapped.closed_roles
     )
-    return replace(
-        identity, role_pairs=tuple(dict.fromkeys((*identity.role_pairs, *pairs)))
-    )
-
-
-def _by_group(
-    assertion: VerifiedAssertion, provider: SamlProvider, options: SamlProviderOptions
-) -> tuple[RolePair, ...]:
-    """The roles for the subject's groups, by the operator's table."""
-    table = options.group_roles
-    if table is None or (options.scim is not None and options.scim.gives_groups):
-        return ()
-    groups = assertion.attributes.get(table.attribute, ())
-    return tuple(
-        RolePair(arn, provider.arn) for arn in table.roles_of(groups, provider.account)
-    )
+    return replace(mapped, role_pairs=tuple(pairs))
 
 
 def require_role_pair(

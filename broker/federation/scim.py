@@ -119,7 +119,7 @@ class DirectoryAdmission:
                 _INACTIVE, f"{person.user_id} is inactive in the directory"
             )
         _require_settled(person, now)
-        groups = None
+        groups = identity.groups
         if options.gives_groups:
             by_id = options.groups == "externalId"
             names = (
@@ -127,7 +127,7 @@ class DirectoryAdmission:
                 for one in memberships
             )
             groups = tuple(filter(None, names))
-        return replace(identity, person=person.user_id, directory_groups=groups)
+        return replace(identity, person=person.user_id, groups=groups)
 
 
 def _unknown(
@@ -143,7 +143,7 @@ def _unknown(
             f"{what} is unknown to the directory",
             advice="Ask for your account to be provisioned, then try again.",
         )
-    return replace(identity, directory_groups=() if options.gives_groups else None)
+    return replace(identity, groups=()) if options.gives_groups else identity
 
 
 def _require_settled(person: ProvisionedUser, now: datetime) -> None:

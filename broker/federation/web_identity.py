@@ -19,6 +19,7 @@ from broker.errors import (
     IdpRejectedClaim,
     InvalidIdentityToken,
 )
+from broker.federation.group_roles import read_groups
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.federation.oidc_options import OidcProviderOptions, parse_oidc_options
 from broker.federation.scim import Admission
@@ -146,6 +147,8 @@ class WebIdentityProver:
         except IssuerUnreachableError as error:
             raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
         identity = await self._admission.admit(proved, options.scim, now)
+        if options.group_roles is not None:
+            identity = options.group_roles.apply(identity)
         if role_arn is not None:
             require_allowed_role(identity, role_arn)
         return identity
@@ -250,6 +253,7 @@ class WebIdentityProver:
             session_context=lasting,
             claims=token.claims,
             token_id=token.token_id or "",
+            groups=read_groups(options.group_roles, token.claims),
             sealed_lineage=_text(token.claims.get(_LINEAGE_CLAIM)),
             replay_id=replay_id,
             once_for_all_roles=True,

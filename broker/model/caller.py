@@ -17,6 +17,7 @@ class Caller:
     call. ``principal_tags`` are the tags that ``aws:PrincipalTag/…`` reads: the
     entity's own, overridden by the session's. ``context`` holds further condition
     keys that the proof brought (``saml:…``, ``{issuer}:…``), lower-case names.
+    ``closed_roles`` are ARNs of roles that the provider gives to other groups.
     """
 
     principal: Principal
@@ -24,6 +25,7 @@ class Caller:
     session: Session | None = None
     principal_tags: Mapping[str, str] = field(default_factory=dict)
     context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    closed_roles: frozenset[str] = frozenset()
 
     @property
     def account(self) -> AccountId:

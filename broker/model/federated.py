@@ -36,8 +36,10 @@ class FederatedIdentity:
     ``second_use_until`` a second use is allowed. ``token_id`` and ``sealed_lineage``
     are a web identity token's, the latter if the broker issued it. ``directory_value``
     is what the proof says of the attribute by which a SCIM directory knows the person;
-    ``person`` is that person's id in it, empty if unknown, and ``directory_groups`` are
-    their groups there, None where the proof's own groups count.
+    ``person`` is that person's id in it, empty if unknown. ``groups`` are the person's
+    that the provider's group mapping may name: in the proof, or in that directory.
+    ``group_roles`` are the roles that the mapping gives to them, and ``closed_roles``
+    those that it gives to other groups only: no trust policy opens these.
     """
 
     principal: Principal
@@ -71,4 +73,6 @@ class FederatedIdentity:
     sealed_lineage: str = ""
     directory_value: str = ""
     person: str = ""
-    directory_groups: tuple[str, ...] | None = None
+    groups: tuple[str, ...] = ()
+    group_roles: tuple[str, ...] = ()
+    closed_roles: frozenset[str] = frozenset()

@@ -188,7 +188,7 @@ class OpenPortal:
         identity = await self.renew(found[1], now)
         if identity is found[1]:
             return self
-        row = {**_row(identity), "roles": sorted(identity.allowed_roles or ())}
+        row = {**_row(identity), "roles": sorted(identity.group_roles)}
         return replace(self, roles=NamedRoles([row], self.ends_at))
 
     async def require_current(self, now: datetime) -> None:

@@ -306,7 +306,7 @@ def test_the_mobile_sample_runs_as_it_is(world: OidcWorld) -> None:
     words = (
         *("--issuer", world.issuer, "--client-id", "app"),
         *("--broker", world.broker.url, "--role", role_arn("Staff")),
-        *("--port", str(find_free_port())),
+        *("--port", str(find_free_port()), "--scope", "openid groups"),
     )
     done = subprocess.run(
         [sys.executable, str(SAMPLES / "mobile.py"), *words],
@@ -324,10 +324,12 @@ def test_the_mobile_sample_runs_as_it_is(world: OidcWorld) -> None:
     assert done.stdout.endswith("assumed-role/Staff/mobile\n"), done.stderr
 
 
-def id_token(world: OidcWorld, name: str) -> str:
+def id_token(world: OidcWorld, name: str, scope: str = "openid groups") -> str:
     """Of the public client, without the broker's part."""
     mobile = SimpleNamespace(**runpy.run_path(str(SAMPLES / "mobile.py")))
-    given = SimpleNamespace(issuer=world.issuer, client_id="app", port=find_free_port())
+    given = SimpleNamespace(
+        issuer=world.issuer, client_id="app", port=find_free_port(), scope=scope
+    )
 
     def open_page(url: str) -> None:
         threading.Thread(target=visit, args=(name, url), daemon=True).start()
@@ -348,6 +350,50 @@ def test_the_aws_cli_exchanges_its_token(world: OidcWorld) -> None:
     key = Key.of(answer["Credentials"])
     caller = world.broker.client("sts", key).get_caller_identity()
     assert caller["Arn"].endswith("assumed-role/Staff/cli")
+
+
+@pytest.mark.parametrize(
+    ("name", "scope", "role"),
+    [
+        ("alice", "openid groups", "Admin"),
+        ("admin", "openid", "Admin"),  # a token without groups
+    ],
+)
+def test_the_api_gives_a_mapped_role_to_members_only(
+    world: OidcWorld, name: str, scope: str, role: str
+) -> None:
+    """The role's trust policy accepts any token for the client."""
+    sts = unsigned("sts", world.broker.url)
+    with pytest.raises(ClientError) as refused:
+        sts.assume_role_with_web_identity(
+            RoleArn=role_arn(role),
+            RoleSessionName="api",
+            WebIdentityToken=id_token(world, name, scope),
+        )
+    assert refused.value.response["Error"] == {
+        "Type": "Sender",
+        "Code": "AccessDenied",
+        "Message": "Not authorized to perform sts:AssumeRoleWithWebIdentity",
+    }
+    told = world.broker.command(
+        *("audit", "--json", "--action", "sts:AssumeRoleWithWebIdentity"),
+        *("--limit", "1"),
+    )
+    assert "GroupRoles maps none of the person" in told
+
+
+def test_other_roles_stay_with_their_trust_policy(world: OidcWorld) -> None:
+    sts = unsigned("sts", world.broker.url)
+    for name, scope, role in (
+        ("admin", "openid groups", "Admin"),
+        ("alice", "openid", "App"),  # which no group is mapped to
+    ):
+        given = sts.assume_role_with_web_identity(
+            RoleArn=role_arn(role),
+            RoleSessionName="api",
+            WebIdentityToken=id_token(world, name, scope),
+        )
+        assert given["AssumedRoleUser"]["Arn"].endswith(f"assumed-role/{role}/api")
 
 
 def test_a_client_secret_can_be_sealed_again(world: OidcWorld) -> None:

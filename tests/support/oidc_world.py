@@ -110,7 +110,7 @@ def _register(broker: RunningBroker, root: Key, issuer: str, *clients: str) -> s
             },
         },
     }
-    for name in ("Staff", "Admin"):
+    for name in ("Staff", "Admin", "App"):
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
     return arn
 

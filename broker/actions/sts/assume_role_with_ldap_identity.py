@@ -80,7 +80,7 @@ class AssumeRoleWithLdapIdentity:
 
 def _only_role(identity: FederatedIdentity) -> str:
     """The role of a person whose groups have no other."""
-    roles = sorted(identity.allowed_roles or ())
+    roles = sorted(identity.group_roles)
     if not roles:
         raise AccessDenied(NO_ROLE)
     if len(roles) > 1:

@@ -14,9 +14,7 @@ from broker.console.context import ConsoleContext
 from broker.errors import BrokerError, ServiceUnavailable
 from broker.federation.ldap.prover import LdapProof
 from broker.federation.offered_roles import offered_roles
-from broker.federation.oidc_options import parse_oidc_options
 from broker.identities.organisations import Organisation
-from broker.model.account import AccountId
 from broker.model.federated import FederatedIdentity
 from broker.protocols.saml.peek import peek_response
 
@@ -90,11 +88,14 @@ class OrganisationProofs:
                 continue
             await asyncio.sleep(0)
             try:
-                found.append(await self._verify(token, account, now))
+                identity = await self._deps.web_identity.prove(
+                    token, account=account, now=now
+                )
             except ServiceUnavailable:
                 raise
             except BrokerError:
                 continue
+            found.append((identity, offered_roles(identity)))
         return found
 
     async def vouch_elsewhere(
@@ -120,14 +121,3 @@ class OrganisationProofs:
             ):
                 found.append(await ldap.vouch(provider, first.person, now))
         return found
-
-    async def _verify(
-        self, token: str, account: AccountId, now: datetime
-    ) -> tuple[FederatedIdentity, tuple[str, ...]]:
-        deps = self._deps
-        identity = await deps.web_identity.prove(token, account=account, now=now)
-        provider = await deps.fresh.find_oidc_provider(
-            account, identity.provider_arn.partition(_OIDC)[2]
-        )
-        options = parse_oidc_options(provider.options if provider else {})
-        return identity, offered_roles(identity, options)

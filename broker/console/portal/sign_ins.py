@@ -34,7 +34,6 @@ from broker.errors import (
     ServiceUnavailable,
 )
 from broker.federation.offered_roles import offered_roles
-from broker.federation.oidc_options import parse_oidc_options
 from broker.identities.organisations import Organisation
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
@@ -421,8 +420,7 @@ class PortalSignIns:
         )
         if provider is None or provider.unique_id != identity.provider_id:
             raise InvalidIdentityToken("Specified provider doesn't exist.")
-        options = parse_oidc_options(provider.options)
-        found = [(identity, offered_roles(identity, options))]
+        found = [(identity, offered_roles(identity))]
         if organisation is not None:
             found += await self._proofs.verify_token(
                 organisation, pending.token, now, besides=arn

@@ -240,7 +240,7 @@ class OidcSignIn:
         _require_client(identity, provider, options)
         claims = identity.claims
         _require_nonce(claims.get("nonce"), login_state["nonce"])
-        roles = offered_roles(identity, options)
+        roles = offered_roles(identity)
         # In an organisation, other members' providers may give some.
         if not roles and not self._places.organisation_of(login_state["destination"]):
             raise AccessDenied(_NO_ROLE)

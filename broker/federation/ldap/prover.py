@@ -39,11 +39,15 @@ _NO_PROVIDER = "Specified provider doesn't exist."
 
 @struct
 class LdapProof:
-    """What a directory says of a person, and the ARNs of the roles for their groups."""
+    """What a directory says of a person."""
 
     person: Person
     identity: FederatedIdentity
-    roles: tuple[str, ...]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The ARNs of the roles for their groups."""
+        return tuple(sorted(self.identity.group_roles))
 
 
 class LdapProver:
@@ -216,9 +220,6 @@ def proof_of(provider: LdapProvider, person: Person) -> LdapProof:
     if person.groups:
         context[f"{name}:groups"] = person.groups
     table = LdapProviderOptions.parse(provider.options).group_roles
-    roles: tuple[str, ...] = ()
-    if table is not None:
-        roles = tuple(sorted(table.roles_of(person.groups, provider.account)))
     identity = FederatedIdentity(
         principal=Principal.from_provider(
             PrincipalType.LDAP,
@@ -235,8 +236,10 @@ def proof_of(provider: LdapProvider, person: Person) -> LdapProof:
             person.session_name, issuer=provider.arn, subject=person.subject
         ),
         tags=person.attributes,
-        allowed_roles=frozenset(roles),
+        groups=person.groups,
         context=context,
         session_context=lasting,
     )
-    return LdapProof(person=person, identity=identity, roles=roles)
+    if table is not None:
+        identity = table.apply(identity)
+    return LdapProof(person=person, identity=identity)

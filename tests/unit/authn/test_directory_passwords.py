@@ -103,6 +103,11 @@ REFUSED: dict[str, tuple[dict[str, str], int, str]] = {
         403,
         "AccessDenied",
     ),
+    "a role of a group that the person is not in": (
+        {"RoleArn": role_arn("Boss")},
+        403,
+        "AccessDenied",
+    ),
     "a role of another account": (
         {"RoleArn": role_arn("Reader", OTHER)},
         400,

@@ -45,6 +45,7 @@ def identity(value: str = "alice") -> FederatedIdentity:
         issuer="https://idp.example.com",
         subject="alice",
         directory_value=value,
+        groups=("Asserted",),
     )
 
 
@@ -77,15 +78,13 @@ async def test_without_scim_nobody_is_asked() -> None:
     [
         ("displayName", ("Admins", "Staff")),
         ("externalId", ("g-1",)),
-        ("asserted", None),
+        ("asserted", ("Asserted",)),
     ],
 )
-async def test_who_is_active_comes_in(
-    groups: str, found: tuple[str, ...] | None
-) -> None:
+async def test_who_is_active_comes_in(groups: str, found: tuple[str, ...]) -> None:
     admitted = await admit(replace(ON, groups=groups), ALICE, GONE)
     assert admitted.person == "SCMU1"
-    assert admitted.directory_groups == found
+    assert admitted.groups == found
 
 
 async def test_who_is_not_is_refused() -> None:
@@ -99,9 +98,9 @@ async def test_who_is_not_is_refused() -> None:
 async def test_unknown_people_may_be_allowed_and_have_no_groups() -> None:
     allowing = replace(ON, allows_unknown=True)
     admitted = await admit(allowing)
-    assert (admitted.person, admitted.directory_groups) == ("", ())
+    assert (admitted.person, admitted.groups) == ("", ())
     asserted = await admit(replace(allowing, groups="asserted"))
-    assert asserted.directory_groups is None
+    assert asserted.groups == ("Asserted",)
     assert "was deleted" in await refusal(allowing, GONE)
 
 

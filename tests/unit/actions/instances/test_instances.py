@@ -499,6 +499,7 @@ async def test_a_provider_vouches_where_the_roles_trust_policy_says_so(
         (vouched(), PROFILE.replace("nodes", "path/nodes")),
         (vouched(provider_arn="x", principal=other_provider()), PROFILE),
         (vouched(allowed_roles=frozenset()), PROFILE),
+        (vouched(closed_roles=frozenset({allowed})), PROFILE),
         (vouched(replay_id=("jti", "1")), PROFILE),
         (vouched(sealed_lineage="sealed"), PROFILE),
     ):

@@ -111,7 +111,7 @@ async def test_tools_list_the_members_and_get_credentials(world: SignInWorld) ->
     asked = await person.browser.get(sent.headers["location"])
     assert asked.headers["location"].startswith("/signin/corp?")
     # The provider's own button, which does not know the organisation.
-    arrived = await world.sign_in(person.browser, pair("Reader"))
+    arrived = await world.sign_in(person.browser, pair("Admin"))
     consent = await person.browser.get(arrived.headers["location"])
     answered = await person.press(consent)
     code = answered.headers["location"].partition("code=")[2].partition("&")[0]
@@ -510,7 +510,7 @@ async def test_a_provider_that_cannot_be_read_stops_no_other(
     own = await world.browser().get(f"/signin/{ACCOUNT}")
     assert own.status_code == 200
     person = Person(world)
-    await person.sign_in(pair("Deploy", ONE), pair("Reader"), place="corp")
+    await person.sign_in(place="corp", **of_groups("engineers"))
     assert listed(await person.browser.get(START)) == [role_arn("Deploy", ONE)]
     refused = await world.browser().post(
         "/saml", data={"SAMLResponse": world.response()}

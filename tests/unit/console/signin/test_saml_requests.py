@@ -12,7 +12,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from lxml import etree, html
 
-from tests.support.signin import ACCOUNT, ORIGIN, SignInWorld, pair, text_of
+from tests.support.saml_idp import aws_attributes
+from tests.support.signin import (
+    ACCOUNT,
+    ORIGIN,
+    SignInWorld,
+    pair,
+    role_arn,
+    text_of,
+)
 
 UUID = f"SAMLSP{ACCOUNT}AAAA"
 START = f"/signin/{ACCOUNT}/with/{UUID}"
@@ -197,6 +205,18 @@ async def test_groups_become_roles_where_the_operator_says_so(
     response = {"recipient": ACS, "response": {"destination": ACS}}
     for groups, status in (("staff", 303), ("others", 400)):
         text = world.response(**response, attributes={"groups": [groups]})
+        assert (await post(world.browser(), text)).status_code == status
+
+
+async def test_a_mapped_role_that_the_assertion_names_is_for_members_only(
+    world: SignInWorld,
+) -> None:
+    """Whatever sends the Role attribute, such as a role of everybody's."""
+    await set_options(world, GroupRoles={"staff": [role_arn("Reader")]})
+    response = {"recipient": ACS, "response": {"destination": ACS}}
+    for groups, status in (("staff", 303), ("others", 400)):
+        named = {**aws_attributes(role=pair("Reader")), "groups": (groups,)}
+        text = world.response(**response, attributes=named)
         assert (await post(world.browser(), text)).status_code == status
 
 
