@@ -1,17 +1,21 @@
-"""Warnings about unknown actions and condition keys in a template."""
+"""Warnings about a template: unknown names, roles that are open to everybody."""
 
 from collections.abc import Iterator
 from datetime import datetime
 
 from broker.catalogue import ServiceEntry, unknown_names
+from broker.cli.trust_checks import find_open_roles
 from broker.identities.control_policies import ControlKind
 from broker.identities.service_entries import service_entries
 from broker.identities.template.kind import TemplateContext
 from broker.identities.template.managed_policies import PolicySpec
+from broker.identities.template.oidc_providers import OIDC_PROVIDERS
 from broker.identities.template.owned import OwnerSpec
 from broker.identities.template.reader import AccountTemplate, parse_template
 from broker.identities.template.resource_policies import ResourcePolicySpec
+from broker.identities.template.roles import ROLES
 from broker.identities.template.services import SERVICES
+from broker.model.arn import iam_arn
 from broker.policy import PolicyKind, parse_policy
 from broker.stores.directory.port.services import ServiceReader
 
@@ -19,7 +23,7 @@ from broker.stores.directory.port.services import ServiceReader
 async def find_template_warnings(
     text: str, context: TemplateContext, now: datetime, directory: ServiceReader
 ) -> list[str]:
-    """A line for each action and condition key that no service has: a misspelling?
+    """A line for each name that no service has, and each role that is open to all.
 
     Services are AWS's, and those that the template's accounts have or get.
 
@@ -41,7 +45,19 @@ async def find_template_warnings(
         for account in accounts
         for place, document, kind in _documents(account)
         for warning in unknown_names(parse_policy(document, kind), registered)
-    ]
+    ] + [warning for account in accounts for warning in _open_roles(account)]
+
+
+def _open_roles(account: AccountTemplate) -> Iterator[str]:
+    trust = {
+        iam_arn(account.account, f"role{role.path}{role.name}"): role.trust_policy
+        for role in account.specs(ROLES) or ()
+    }
+    for one in account.specs(OIDC_PROVIDERS) or ():
+        for text, remedy in find_open_roles(
+            account.account, one.host_and_path, one.client_ids, one.options, trust
+        ):
+            yield f"{account.place}.OIDCProviders.{one.url}: {text}; {remedy}"
 
 
 def _documents(account: AccountTemplate) -> Iterator[tuple[str, str, PolicyKind]]:

@@ -1,17 +1,32 @@
-"""The check of ``broker doctor`` that compares trust policies with the public address.
+"""The checks of ``broker doctor`` that look at trust policies.
 
 ``SAML:aud`` is where the response was posted: a role that comes from AWS names AWS's
-sign-in address, and no response that is posted to the broker matches it.
+sign-in address, and no response that is posted to the broker matches it. A role that
+``GroupRoles`` names should be closed to other people by its trust policy, too: if the
+entry is removed, nothing else is between the role and everybody.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
 from broker.cli.findings import Finding, warning
+from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.saml_options import SamlProviderOptions
 from broker.model.account import AccountId
+from broker.model.arn import iam_arn
 from broker.model.entities import Role, SamlProvider
 from broker.model.page import PageRequest
-from broker.policy import Condition, PolicyKind, PolicyRejected, parse_policy
+from broker.model.principal import Principal, PrincipalType
+from broker.policy import (
+    AccessRequest,
+    ApplicablePolicies,
+    Condition,
+    PolicyKind,
+    PolicyRejected,
+    TooMuchWork,
+    authorize_trust,
+    compile_policies,
+    parse_policy,
+)
 from broker.policy.document import Effect
 from broker.policy.wildcard import compile_wildcard, tokenize
 from broker.settings import Settings
@@ -21,19 +36,23 @@ _PAGE = 200
 _KEY = "saml:aud"
 _OPERATORS = frozenset({"stringequals", "stringequalsignorecase", "stringlike"})
 _SHOWN = 3
+_SOMEBODY = "somebody"
 
 
 async def check_trust(settings: Settings, stores: Stores) -> AsyncIterator[Finding]:
-    """Find roles whose ``SAML:aud`` no response to this broker can have."""
+    """Find roles that no response can open, and mapped ones that any token can."""
     directory = stores.directory
     for account in await directory.list_accounts():
         number = account.account_id
         providers = await directory.list_saml_providers(number)
-        if not providers:
+        issuers = await directory.list_oidc_providers(number)
+        if not providers and not issuers:
             continue
         ours = _recipients(settings, providers)
+        trust: dict[str, str] = {}
         async for role in _roles(stores, number):
-            wrong = _unmatched(role, ours)
+            trust[role.arn] = role.trust_policy
+            wrong = _unmatched(role, ours) if providers else ()
             if wrong:
                 named = ", ".join(wrong[:_SHOWN])
                 yield warning(
@@ -44,6 +63,71 @@ async def check_trust(settings: Settings, stores: Stores) -> AsyncIterator[Findi
                     f" BROKER_SAML_RECIPIENTS={wrong[0]} if the identity provider goes on"
                     " naming it",
                 )
+        for one in issuers:
+            for text, remedy in find_open_roles(
+                number, one.host_and_path, one.client_ids, one.options, trust
+            ):
+                yield warning(one.arn, text, remedy)
+
+
+def find_open_roles(
+    account: AccountId,
+    issuer: str,
+    client_ids: Iterable[str],
+    options: Mapping[str, object],
+    trust: Mapping[str, str],
+) -> Iterator[tuple[str, str]]:
+    """The roles of an OpenID Connect provider's ``GroupRoles`` that anybody could have.
+
+    ``trust`` has the account's trust policies by role. Yields what to say of each, and
+    what to do about it.
+    """
+    try:
+        parsed = parse_oidc_options(options)
+    except ValueError:
+        return  # is a finding of its own
+    table = parsed.group_roles
+    if table is None or (parsed.scim is not None and parsed.scim.gives_groups):
+        return  # no trust policy sees the groups of a SCIM directory
+    key = f"{issuer}:{table.attribute}"
+    for arn in sorted(table.named & trust.keys()):
+        if any(_accepts(trust[arn], arn, account, issuer, one) for one in client_ids):
+            text = (
+                f"only GroupRoles keeps {arn} for members of its groups: the trust policy"
+                " accepts tokens without a group"
+            )
+            remedy = (
+                f"set ClaimKeys={table.attribute}, and name the groups in the role's"
+                f" trust policy, as ForAnyValue:StringEquals of {key}"
+            )
+            yield text, remedy
+
+
+def _accepts(
+    trust: str, role_arn: str, account: AccountId, issuer: str, client_id: str
+) -> bool:
+    """Whether a trust policy accepts a token that says nothing but its audience."""
+    arn = iam_arn(account, f"oidc-provider/{issuer}")
+    prefix = issuer.lower()
+    request = AccessRequest(
+        "sts:AssumeRoleWithWebIdentity",
+        role_arn,
+        Principal.from_provider(
+            PrincipalType.WEB_IDENTITY, account, provider=arn, subject=_SOMEBODY
+        ),
+        {
+            f"{prefix}:aud": (client_id,),
+            f"{prefix}:sub": (_SOMEBODY,),
+            "aws:federatedprovider": (arn,),
+            "sts:roleauthorizedbyidp": ("false",),
+        },
+    )
+    try:
+        policy = compile_policies([("", parse_policy(trust, PolicyKind.TRUST))])
+        applicable = ApplicablePolicies(resource=policy, resource_account=account)
+        return authorize_trust(request, applicable).allowed
+    except (PolicyRejected, TooMuchWork):
+        return False
 
 
 async def _roles(stores: Stores, account: AccountId) -> AsyncIterator[Role]:

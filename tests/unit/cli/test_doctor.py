@@ -3,10 +3,12 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.certificates import Issued, issue
+from tests.support.oidc_issuer import OidcIssuer
 from tests.support.saml_idp import metadata_xml
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
@@ -283,6 +285,69 @@ def test_a_recipient_that_is_accepted_may_be_asked_for(
     cli("apply", "-", stdin=text)
     monkeypatch.setenv("BROKER_SAML_RECIPIENTS", AWS)
     assert not any("SAML:aud" in text for text in findings(cli)["warning"])
+
+
+MAPPED = """
+Accounts:
+  "123456789012":
+    OIDCProviders:
+      - Url: https://IdP.example/realm
+        ClientIdList: [broker, app]
+        Broker:
+          StaticJwks: {keys}
+          ClaimKeys: [groups]
+          GroupRoles:
+            /operators: [arn:aws:iam::123456789012:role/team/Operator]
+            /others: [arn:aws:iam::123456789012:role/Elsewhere]
+    Roles:
+      - RoleName: Operator
+        Path: /team/
+        AssumeRolePolicyDocument:
+          Version: 2012-10-17
+          Statement:
+            Effect: Allow
+            Principal: {{Federated: "arn:aws:iam::123456789012:oidc-provider/IdP.example/realm"}}
+            Action: sts:AssumeRoleWithWebIdentity
+            Condition: {condition}
+"""
+OPEN = "only GroupRoles keeps arn:aws:iam::123456789012:role/team/Operator"
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_open"),
+    [
+        ({}, True),
+        ({"StringEquals": {"IdP.example/realm:aud": "app"}}, True),
+        ({"StringNotEquals": {"IdP.example/realm:sub": "mallory"}}, True),
+        ({"StringEquals": {"IdP.example/realm:sub": "ana"}}, False),
+        ({"StringEquals": {"IdP.example/realm:aud": "another"}}, False),
+        ({"Bool": {"sts:RoleAuthorizedByIdp": "true"}}, False),
+        (
+            {"ForAnyValue:StringEquals": {"IdP.example/realm:groups": "/operators"}},
+            False,
+        ),
+    ],
+)
+def test_a_mapped_role_that_its_trust_policy_leaves_open_is_told(
+    cli: CommandLine, condition: dict[str, Any], *, is_open: bool
+) -> None:
+    keys = OidcIssuer("https://idp.example/realm").jwks()
+    text = MAPPED.format(condition=json.dumps(condition), keys=json.dumps(keys))
+    cli("apply", "-", "--dry-run", stdin=text)
+    assert (OPEN in cli.stderr) is is_open
+    cli("apply", "-", stdin=text)
+    told = [text for text in findings(cli)["warning"] if OPEN in text]
+    assert bool(told) is is_open
+
+
+def test_groups_of_a_directory_are_for_no_trust_policy(cli: CommandLine) -> None:
+    keys = OidcIssuer("https://idp.example/realm").jwks()
+    text = MAPPED.format(condition="{}", keys=json.dumps(keys))
+    text = text.replace("ClaimKeys: [groups]", "ScimSubject: userName")
+    cli("apply", "-", stdin=text)
+    assert OPEN not in cli.stderr
+    told = findings(cli, fails=True)["warning"]
+    assert not any(OPEN in text for text in told)
 
 
 @pytest.mark.usefixtures("account")
