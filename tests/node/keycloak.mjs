@@ -13,7 +13,13 @@ function groupsClaim(client) {
   const mapper = client.protocolMappers.find(
     (each) => each.protocolMapper === "oidc-group-membership-mapper",
   );
-  return mapper?.config["id.token.claim"] === "true" && mapper.config["claim.name"];
+  return mapper?.config["id.token.claim"] === "true" && mapper.config;
+}
+
+// As Keycloak does it: without full paths, a group is its last name.
+function groupsOf(user, { "claim.name": claim, "full.path": full }) {
+  const name = (path) => (full === "true" ? path : path.split("/").at(-1));
+  return { [claim]: user.groups.map(name) };
 }
 
 const provider = new Provider(`http://127.0.0.1:${port}${place}`, {
@@ -43,9 +49,8 @@ const provider = new Provider(`http://127.0.0.1:${port}${place}`, {
         email: user.email,
         email_verified: user.emailVerified,
         preferred_username: user.username,
-        ...(groupsClaim(realm.clients[0]) && {
-          [groupsClaim(realm.clients[0])]: user.groups.map((path) => path.slice(1)),
-        }),
+        ...(groupsClaim(realm.clients[0]) &&
+          groupsOf(user, groupsClaim(realm.clients[0]))),
       }),
     };
   },

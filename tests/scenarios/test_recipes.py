@@ -282,7 +282,7 @@ def test_machine_certificate(broker: RunningBroker, tmp_path: Path) -> None:
 
 
 def test_keycloak(tmp_path: Path) -> None:
-    """Ends as the page does: Ana is signed in, with the role of her group."""
+    """Ends as the page does: Ana has the role of her group, and Carl has none."""
     if shutil.which("node") is None or not (NODE / "node_modules").is_dir():
         pytest.skip("npm's oidc-provider is not installed")
     keycloak, port = find_free_port(), find_free_port()
@@ -310,16 +310,18 @@ def test_keycloak(tmp_path: Path) -> None:
     )
     with walking(walk, shares_network=True) as here:
         here.do(read_steps(RECIPES / "keycloak.md"))
-        with browsing() as browser:
-            start = browser.get(f"http://127.0.0.1:{port}/signin/123456789012")
-            (link,) = html.fromstring(start.text).xpath(
-                "//a/@href[contains(., '/with/')]"
-            )
-            login = browser.get(f"http://127.0.0.1:{port}{link}")
-            consent = browser.submit(login, login="ana", password="change-me")
-            page = text_of(browser.submit(consent))
-    assert browser.url == f"http://127.0.0.1:{port}/console/", page
-    assert "assumed-role/Operator/ana@example.com" in page
+        pages = {}
+        for name in ("ana", "carl"):
+            with browsing() as browser:
+                start = browser.get(f"http://127.0.0.1:{port}/signin/123456789012")
+                (link,) = html.fromstring(start.text).xpath(
+                    "//a/@href[contains(., '/with/')]"
+                )
+                login = browser.get(f"http://127.0.0.1:{port}{link}")
+                consent = browser.submit(login, login=name, password="change-me")
+                pages[name] = text_of(browser.submit(consent))
+    assert "assumed-role/Operator/ana@example.com" in pages["ana"]
+    assert "none of your groups is mapped to a role" in pages["carl"]
 
 
 @pytest.mark.long
