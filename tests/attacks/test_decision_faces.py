@@ -31,9 +31,6 @@ QUESTIONS: dict[str, dict[str, Any]] = {
         "evaluations": [{}, {"resource": {"type": "aws", "id": "arn:aws:s3:::a"}}],
         "options": {"evaluations_semantic": "execute_all"},
     },
-    "/access/v1/search/subject": {**EVALUATION, "page": {"limit": 2, "token": ""}},
-    "/access/v1/search/resource": {**EVALUATION, "page": {"limit": 2}},
-    "/access/v1/search/action": EVALUATION,
     "/v1/data/ceph/authz": {
         "input": {
             "method": "GET",

@@ -53,6 +53,7 @@ lineages = st.builds(
     ancestors=st.lists(
         st.builds(
             Ancestor,
+            account=accounts,
             mint_id=texts,
             access_key_id=texts,
             principal_id=texts,
