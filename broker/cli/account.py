@@ -1,7 +1,7 @@
 """``broker account``: create and delete accounts, and manage their root user."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ from broker.cli.operator import (
     require_known,
     with_installation,
 )
-from broker.cli.terminal import say, say_json
+from broker.cli.terminal import say, say_json, say_table
 from broker.identities.account_options import (
     DISABLED_REGIONS,
     PROVIDER_OPTIONS,
@@ -74,6 +74,42 @@ def create(
         }
 
     say_json(with_installation(work))
+
+
+def accounts(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object per line.")
+    ] = False,
+) -> None:
+    """List the accounts, and the administrators who have no password yet."""
+    from broker.identities.first_administrator import list_waiting  # noqa: PLC0415
+
+    async def work(installation: "Installation") -> list[dict[str, Any]]:
+        directory = installation.stores.directory
+        return [
+            {
+                "AccountId": one.account_id,
+                "Alias": one.alias,
+                "Created": one.created_at.isoformat(timespec="seconds"),
+                "WaitingForPassword": [
+                    user.name for user in await list_waiting(directory, one)
+                ],
+            }
+            for one in await directory.list_accounts()
+        ]
+
+    found = with_installation(work)
+    if as_json:
+        for row in found:
+            say_json(row)
+        return
+    say_table(
+        ("Account", "Alias", "Created", "Waiting for a password"),
+        [
+            (number, alias or "-", created, ", ".join(waiting) or "-")
+            for number, alias, created, waiting in (row.values() for row in found)
+        ],
+    )
 
 
 @app.command("root-key")

@@ -1,7 +1,8 @@
 """``broker init``: an account and its first administrator, ready to sign in.
 
 It makes what is missing, so it may be run again: that gives the administrator a new
-link, as long as they have no password.
+link, as long as they have no password. Without the account's number it goes on with the
+account whose administrator has none yet.
 """
 
 import os
@@ -20,6 +21,7 @@ from broker.model.account import AccountId
 if TYPE_CHECKING:
     from broker.identities.first_administrator import FirstAdministrator
     from broker.installation import Installation
+    from broker.model.account import Account
 
 _USER_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 _LONGEST_ANSWER = 256
@@ -28,7 +30,11 @@ _LONGEST_ANSWER = 256
 def init(
     account: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="The account's number. Default: a random one."),
+        typer.Option(
+            metavar="ID",
+            help="The account's number. Default: that of the account whose administrator"
+            " has no password yet, or else a random one.",
+        ),
     ] = None,
     alias: Annotated[
         str | None, typer.Option(help="A sign-in name for the account.")
@@ -47,11 +53,22 @@ def init(
     as long as the administrator has not chosen a password.
     """
     asks = sys.stdin.isatty() and not as_json
-    number = account or (_ask("Account number", _new_number()) if asks else None)
-    number = read_account_id(number or _new_number())
+    number = read_account_id(account) if account else None
+    waiting = with_installation(
+        lambda installation: _find_waiting(installation, number, alias, user, asks=asks)
+    )
+    known, name = waiting or (None, "admin")
+    default = known.account_id if known else AccountId(_new_number())
+    if number is None:
+        number = default
+        if asks:
+            number = read_account_id(_ask("Account number", default))
+    if number != default:
+        known, name = None, "admin"
     if alias is None and asks:
-        alias = _ask("Alias for the sign-in address, such as your company", "")
-    name = user or (_ask("Administrator's user name", "admin") if asks else "admin")
+        suggested = (known.alias if known else None) or ""
+        alias = _ask("Alias for the sign-in address, such as your company", suggested)
+    name = user or (_ask("Administrator's user name", name) if asks else name)
     if not _USER_NAME.fullmatch(name):
         raise typer.BadParameter(
             f"{name!r} is not a user name; use 1 to 64 letters, digits and _+=,.@-"
@@ -70,6 +87,40 @@ def init(
         )
     else:
         _tell(made, link, life)
+
+
+async def _find_waiting(
+    installation: "Installation",
+    number: AccountId | None,
+    alias: str | None,
+    user: str | None,
+    *,
+    asks: bool,
+) -> tuple["Account", str] | None:
+    """The account to go on with, and its administrator; the newest one if asked for.
+
+    Raises:
+        EntityAlreadyExists: there are several, and nobody can be asked which one.
+    """
+    from broker.errors import EntityAlreadyExists  # noqa: PLC0415
+    from broker.identities.first_administrator import list_waiting  # noqa: PLC0415
+
+    directory = installation.stores.directory
+    found = [
+        (account, one.name)
+        for account in await directory.list_accounts()
+        if number in {None, account.account_id}
+        and (alias is None or account.alias in {None, alias})
+        for one in await list_waiting(directory, account)
+        if user in {None, one.name}
+    ]
+    if number is None and len(found) > 1 and not asks:
+        named = ", ".join(f"{one.account_id} ({name})" for one, name in found)
+        raise EntityAlreadyExists(
+            f"The administrators of several accounts have no password yet: {named}. Pass"
+            " --account with one of the numbers, or with a new one for another account."
+        )
+    return max(found, key=lambda one: one[0].created_at, default=None)
 
 
 async def _make(

@@ -26,6 +26,11 @@ COMMANDS = {
     "account": CommandPlace(
         "broker.cli.account", "app", "Accounts of this installation."
     ),
+    "accounts": CommandPlace(
+        "broker.cli.account",
+        "accounts",
+        "List the accounts, and the administrators who have no password yet.",
+    ),
     "apply": CommandPlace(
         "broker.cli.template",
         "apply",

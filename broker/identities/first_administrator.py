@@ -9,12 +9,12 @@ from datetime import datetime
 from broker.errors import EntityAlreadyExists
 from broker.identities.accounts import create_account, set_alias
 from broker.identities.attachments import attach_policy
-from broker.identities.sign_in_links import issue_link
+from broker.identities.sign_in_links import issue_link, linked_users
 from broker.identities.users import create_user
 from broker.model.account import Account, AccountId
 from broker.model.entities import User
 from broker.model.secret import Secret
-from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"
 
@@ -27,6 +27,17 @@ class FirstAdministrator:
     user: User
     token: Secret
     is_new_account: bool
+
+
+async def list_waiting(directory: DirectoryReader, account: Account) -> list[User]:
+    """The users who were given a sign-in link and have no password yet."""
+    number, found = account.account_id, []
+    for user_id in linked_users(account):
+        user = await directory.find_user_by_id(number, user_id)
+        password = await directory.find_login_profile(number, user_id)
+        if user is not None and password is None:
+            found.append(user)
+    return found
 
 
 async def make_administrator(

@@ -70,12 +70,19 @@ async def require_linked_user(
     raise AccessDenied(LINK_ENDED, detail="no such sign-in link, or it has ended")
 
 
+def linked_users(account: Account) -> tuple[str, ...]:
+    """The ids of the users who were given a link, even one whose time is over."""
+    return tuple(str(row["UserId"]) for row in _all_links(account))
+
+
 def _links(account: Account, now: datetime) -> list[Mapping[str, object]]:
     """The links whose time is not over."""
+    return [row for row in _all_links(account) if _until(row) > now]
+
+
+def _all_links(account: Account) -> list[Mapping[str, object]]:
     found = account.options.get(OPTION, ())
-    if not isinstance(found, list):
-        return []
-    return [row for row in found if _until(row) > now]
+    return found if isinstance(found, list) else []
 
 
 def _until(row: Mapping[str, object]) -> datetime:

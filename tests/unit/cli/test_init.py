@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from broker.cli.operator import with_installation
 from broker.errors import EntityAlreadyExists
+from broker.installation import Installation
+from broker.model.entities import LoginProfile
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 LINK = re.compile(
@@ -45,10 +48,61 @@ def test_an_account_that_is_there_gets_its_first_administrator(
     assert LINK.search(cli("init", "--account", ACCOUNT, "--user", "ann"))
 
 
-def test_numbers_are_made_up(cli: CommandLine) -> None:
-    numbers = {cli.json("init", "--json")["AccountId"] for _ in range(2)}
-    assert len(numbers) == 2
-    assert all(re.fullmatch("[1-9][0-9]{11}", number) for number in numbers)
+def test_run_again_it_goes_on_with_what_waits_for_a_password(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = cli.json("init", "--user", "ann", "--json")
+    assert re.fullmatch("[1-9][0-9]{11}", first["AccountId"])
+    # As its last line says, with the address that browsers use; and with an alias.
+    monkeypatch.setenv("BROKER_PUBLIC_URL", "https://broker.example.com")
+    again = cli.json("init", "--alias", "example", "--json")
+    assert (again["AccountId"], again["UserName"]) == (first["AccountId"], "ann")
+    assert again["SignInLink"].startswith("https://broker.example.com/signin/")
+    assert cli.json("init", "--alias", "example", "--json")["UserName"] == "ann"
+    (listed,) = cli.lines("accounts", "--json")
+    assert listed == {
+        "AccountId": first["AccountId"],
+        "Alias": "example",
+        "Created": listed["Created"],
+        "WaitingForPassword": ["ann"],
+    }
+    # Another user, alias or number is another account.
+    others = [
+        cli.json("init", *words, "--json")["AccountId"]
+        for words in (("--alias", "other"), ("--user", "bob"), ("--account", ACCOUNT))
+    ]
+    assert others[2] == ACCOUNT
+    assert len({first["AccountId"], *others}) == 4
+    with pytest.raises(EntityAlreadyExists, match="--account") as several:
+        cli("init")
+    for number in (first["AccountId"], *others):
+        assert number in str(several.value)
+    printed = cli("accounts")
+    assert re.search(rf"{first['AccountId']} +example .*\bann\b", printed)
+
+
+def test_who_has_a_password_waits_no_more(cli: CommandLine) -> None:
+    made = cli.json("init", "--json")
+
+    async def give_password(installation: Installation) -> None:
+        number = made["AccountId"]
+        async with installation.stores.directory.change(number) as change:
+            user = await change.find_user(number, "admin")
+            assert user is not None
+            now = installation.clock.now()
+            profile = LoginProfile(
+                account=number,
+                user_id=user.user_id,
+                sealed=b"sealed",
+                created_at=now,
+                changed_at=now,
+            )
+            await change.insert_login_profile(profile)
+
+    with_installation(give_password)
+    assert cli.json("init", "--json")["AccountId"] != made["AccountId"]
+    waiting = [one["WaitingForPassword"] for one in cli.lines("accounts", "--json")]
+    assert sorted(waiting) == [[], ["admin"]]
 
 
 def test_bad_input_is_refused(cli: CommandLine) -> None:
