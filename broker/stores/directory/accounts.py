@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.sql import Executable
 
 from broker.model.account import Account, AccountId
@@ -113,6 +113,7 @@ _OWNED = (
     USES,
 )
 _ACCOUNTS_A_QUERY = 500
+_CHANGED_A_QUERY = 100
 
 CHANGES_KEPT = 256
 """Of an account, at least: more than are made between two polls."""
@@ -146,15 +147,18 @@ class AccountReads(RevocationReads):
         return {row.account: row.generation for row in rows}
 
     async def changes(
-        self, account: AccountId, after: int
-    ) -> Mapping[int, ChangedRows]:
-        rows = await self.watched_rows(
-            select(CHANGES.c.generation, CHANGES.c.rows)
-            .where(CHANGES.c.account == account, CHANGES.c.generation > after)
-            .order_by(CHANGES.c.generation)
-            .limit(CHANGES_KEPT)
-        )
-        return {row.generation: ChangedRows.load(row.rows) for row in rows}
+        self, after: Mapping[AccountId, int]
+    ) -> Mapping[AccountId, Mapping[int, ChangedRows]]:
+        found: dict[AccountId, dict[int, ChangedRows]] = {one: {} for one in after}
+        rest = [
+            (CHANGES.c.account == account) & (CHANGES.c.generation > generation)
+            for account, generation in after.items()
+        ]
+        for start in range(0, len(rest), _CHANGED_A_QUERY):
+            some = rest[start : start + _CHANGED_A_QUERY]
+            for row in await self.watched_rows(select(CHANGES).where(or_(*some))):
+                found[row.account][row.generation] = ChangedRows.load(row.rows)
+        return found
 
     async def find_account(self, account_id: AccountId) -> Account | None:
         row = await self.find_by(ACCOUNTS, account=account_id)

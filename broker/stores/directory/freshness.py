@@ -414,11 +414,13 @@ class Freshness:
         try:
             async with SteppedTimeout(TRUST_SECONDS):
                 found = await self._directory.generations(tuple(before))
-                changes = {
-                    account: await self._directory.changes(account, before[account])
-                    for account, generation in found.items()
-                    if generation > before[account]
-                }
+                changes = await self._directory.changes(
+                    {
+                        account: before[account]
+                        for account, generation in found.items()
+                        if generation > before[account]
+                    }
+                )
         except (StoreUnavailableError, TimeoutError) as error:
             self._away_until = self._monotonic() + _AWAY_SECONDS
             if isinstance(error, StoreUnavailableError):

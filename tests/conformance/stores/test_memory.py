@@ -4,14 +4,15 @@ Nor, after a poll, than a change of another; and what did not change is not read
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.sql import Executable
 
-from broker.model.account import format_access_key_id
+from broker.model.account import AccountId, format_access_key_id
 from broker.model.entities import (
     InlinePolicy,
     KeyStatus,
@@ -23,9 +24,11 @@ from broker.model.machines import InstanceProfile
 from broker.model.revocation import Revocation
 from broker.model.roles_anywhere import CertificateProfile, TrustAnchor
 from broker.model.upstream import Upstream
+from broker.stores.directory import accounts as accounts_module
 from broker.stores.directory import kinds, sql
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
+from broker.stores.directory.kinds import ChangedRows
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.schema import ACCESS_KEYS
@@ -290,6 +293,34 @@ async def test_each_change_is_seen_at_once_where_it_was_made_and_elsewhere_by_a_
         before = truth
 
 
+async def noted(memories: Memories, after: int = 0) -> Mapping[int, ChangedRows]:
+    return (await memories.directory.changes({ACCOUNT: after}))[ACCOUNT]
+
+
+async def test_many_accounts_that_change_at_once_are_polled_together(
+    memories: Memories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = [AccountId(f"{number:012d}") for number in range(100, 130)]
+    for account in accounts:
+        await memories.others.find_account(account)
+        async with memories.directory.change(account) as change:
+            await change.insert_account(make_account(account))
+    monkeypatch.setattr(accounts_module, "_CHANGED_A_QUERY", 20)
+    asked = 0
+    watched_rows = SqlDirectory.watched_rows
+
+    async def count(directory: SqlDirectory, statement: Executable) -> Any:
+        nonlocal asked
+        asked += 1
+        return await watched_rows(directory, statement)
+
+    monkeypatch.setattr(SqlDirectory, "watched_rows", count)
+    await memories.other.check()
+    assert asked == 1 + 2
+    for account in accounts:
+        assert await memories.others.find_account(account) == make_account(account)
+
+
 async def test_a_change_of_more_rows_than_are_named_counts_for_all(
     memories: Memories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,8 +331,8 @@ async def test_a_change_of_more_rows_than_are_named_counts_for_all(
         await memories.change(lambda to, key=key: to.insert_access_key(key))
     deleted = ACCESS_KEYS.delete().where(ACCESS_KEYS.c.account == ACCOUNT)
     await memories.change(lambda to: to.run(deleted))  # type: ignore[attr-defined]
-    (noted,) = (await memories.directory.changes(ACCOUNT, 4)).values()
-    assert json.loads(noted.dump()) == {"access_keys": None}
+    (found,) = (await noted(memories, after=4)).values()
+    assert json.loads(found.dump()) == {"access_keys": None}
     await memories.other.check()
     for fresh in (memories.fresh, memories.others):
         assert await fresh.find_access_key(KEY.access_key_id) is None
@@ -314,9 +345,9 @@ async def test_only_the_latest_changes_are_on_record(
         monkeypatch.setattr(sql, name, number)
     for _ in range(11):
         await memories.change()
-    assert [*await memories.directory.changes(ACCOUNT, 0)] == [*range(9, 13)]
+    assert [*await noted(memories)] == [*range(9, 13)]
     await memories.change(CHANGES["no account"])
-    assert [*await memories.directory.changes(ACCOUNT, 0)] == [13]
+    assert [*await noted(memories)] == [13]
 
 
 async def test_what_another_change_left_alone_is_not_read_again(

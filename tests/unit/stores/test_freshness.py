@@ -69,11 +69,18 @@ class World:
         return {n: g for n, g in self.numbers.items() if n in (accounts or ())}
 
     async def changes(
-        self, _account: AccountId, after: int
-    ) -> Mapping[int, ChangedRows]:
+        self, after: Mapping[AccountId, int]
+    ) -> Mapping[AccountId, Mapping[int, ChangedRows]]:
         if self.away:
             raise StoreUnavailableError("away")
-        return {n: changed for n, changed in self.rows.items() if n > after}
+        return {
+            account: {
+                n: changed
+                for n, changed in self.rows.items()
+                if n > generation and account == ACCOUNT
+            }
+            for account, generation in after.items()
+        }
 
     async def load(self, *_: object) -> object:
         self.loads += 1
@@ -542,6 +549,10 @@ class SlowDirectory:
         self.asked.set()
         await self.gate.wait()
         self.answered = True
+        return {}
+
+    async def changes(self, after: Mapping[AccountId, int]) -> Mapping[AccountId, Any]:
+        assert not after
         return {}
 
 

@@ -24,9 +24,9 @@ class GenerationReader(Protocol):
         ...
 
     async def changes(
-        self, account: AccountId, after: int
-    ) -> "Mapping[int, ChangedRows]":
-        """What the changes after a generation wrote, by the generation of each.
+        self, after: Mapping[AccountId, int]
+    ) -> "Mapping[AccountId, Mapping[int, ChangedRows]]":
+        """What the changes after a generation of each account wrote, by generation.
 
         Only the latest are kept: one that is missing may have written anything.
         """
