@@ -45,7 +45,7 @@ from broker.authz.rates import RateLimits
 from broker.batches import join_batch
 from broker.clock import Clock
 from broker.model.raw import RawRequest
-from broker.model.request import Door, Given, RequestContext
+from broker.model.request import CodeOf, Door, Given, RequestContext
 from broker.offload import offload_long
 from broker.stores.directory.port import Directory
 
@@ -76,7 +76,13 @@ class Pipeline:
         self._endpoints = endpoints
         self._clock = clock
 
-    def receive(self, raw: RawRequest, request_id: str, door: Door) -> RequestContext:
+    def receive(
+        self,
+        raw: RawRequest,
+        request_id: str,
+        door: Door,
+        code_of: CodeOf | None = None,
+    ) -> RequestContext:
         """A request as every action sees it; this is its one ``now``."""
         region, is_global = self._endpoints.locate(raw)
         return RequestContext(
@@ -86,6 +92,7 @@ class Pipeline:
             now=self._clock.now(),
             region=region,
             at_global_endpoint=is_global,
+            code_of=code_of,
         )
 
     async def perform(
@@ -141,6 +148,7 @@ class Pipeline:
         await join_batch()
         record.region = region = proved.region or request.region
         record.name_caller(proved.caller)
+        record.parameters = {**record.parameters, **proved.shown}
         self._note_proved(request, region, action, proved)
         call = Call(
             request=request,
@@ -206,6 +214,7 @@ class Pipeline:
         record.account = refused.account
         if refused.caller is not None:
             record.name_caller(refused.caller)
+        record.parameters = {**record.parameters, **refused.shown}
         if refused.arn:
             record.add_resource(refused.arn)
         if refused.provider_id:

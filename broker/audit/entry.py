@@ -7,7 +7,7 @@ from datetime import datetime
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord, Outcome
 from broker.model.caller import Caller
-from broker.model.request import RequestContext
+from broker.model.request import CodeOf, RequestContext
 
 _LONGEST_TEXT = 1024
 """Characters of any one recorded text; what is longer is cut."""
@@ -48,6 +48,7 @@ class AuditEntry:
     committed: bool = False
     is_counted: bool = False
     is_proof_refused: bool = False
+    code_of: CodeOf | None = None
 
     @classmethod
     def of(cls, request: RequestContext, action: str) -> "AuditEntry":
@@ -61,6 +62,7 @@ class AuditEntry:
             source_ip=raw.source_ip,
             user_agent=raw.find_header(b"user-agent") or "",
             region=request.region,
+            code_of=request.code_of,
         )
 
     def name_caller(self, caller: Caller) -> None:

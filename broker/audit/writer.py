@@ -149,7 +149,7 @@ class OpenedEntry:
 
 
 def _fail(entry: AuditEntry, error: BrokerError) -> None:
-    entry.error_code = error.code
+    entry.error_code = error.code if entry.code_of is None else entry.code_of(error)
     entry.detail = with_advice(error.detail or error.message or "", error.advice)
     entry.decision = _outcome(entry, error)
     if entry.decision != Outcome.ERROR:

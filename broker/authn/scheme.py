@@ -1,6 +1,7 @@
 """The interface of authentication schemes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import field
 from datetime import datetime
 from typing import Protocol
 
@@ -25,6 +26,7 @@ class ProofResult:
     ``region`` is the one that was signed for; empty when the proof names none.
     ``identity`` is what an assertion or web identity token proved. A mint that the proof
     leads to uses up ``one_time_use``, and has ``keep`` keep its credentials first.
+    ``shown`` is what the proof says of itself, for the audit record.
     """
 
     caller: Caller
@@ -32,6 +34,7 @@ class ProofResult:
     identity: FederatedIdentity | None = None
     one_time_use: OneTimeUse | None = None
     keep: KeepCredentials | None = None
+    shown: Mapping[str, object] = field(default_factory=dict)
 
 
 class ProofRefused(Exception):
@@ -39,8 +42,8 @@ class ProofRefused(Exception):
 
     ``error`` is what the client gets. The rest is for the administrators concerned: the
     ``account``, the ``arn`` of the provider or user that the proof claims, and the
-    ``provider_id`` of a provider. None of that is proved; a ``caller`` is, by an
-    earlier step.
+    ``provider_id`` of a provider, and what it says of itself (``shown``). None of that
+    is proved; a ``caller`` is, by an earlier step.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class ProofRefused(Exception):
         arn: str = "",
         provider_id: str = "",
         caller: Caller | None = None,
+        shown: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(str(error))
         self.error = error
@@ -58,6 +62,7 @@ class ProofRefused(Exception):
         self.arn = arn
         self.provider_id = provider_id
         self.caller = caller
+        self.shown = shown or {}
 
     @classmethod
     def of(cls, error: BrokerError, claimed: ClaimedProvider) -> "ProofRefused":

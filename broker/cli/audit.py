@@ -51,7 +51,8 @@ def audit(
     action: Annotated[
         str,
         typer.Option(
-            help="For example sts:AssumeRoleWithSAML, or orders:* for a service."
+            help="For example sts:AssumeRoleWithSAML, AssumeRole of any service, or"
+            " orders:* for a service."
         ),
     ] = "",
     decision: Annotated[

@@ -27,8 +27,10 @@ class RawRequest:
         return self.raw_path + b"?" + self.query if self.query else self.raw_path
 
     def find_header(self, name: bytes) -> str | None:
-        """The first value of a header (lower-case name), as Latin-1; None without it."""
-        for n, v in self.headers:
-            if n == name:
-                return v.decode("latin-1")
-        return None
+        """A header's value (lower-case name), as Latin-1; None without it.
+
+        Several of one name are one value with commas, as in what is signed: who looks at
+        one of them would let the others pass.
+        """
+        found = [value for one, value in self.headers if one == name]
+        return b",".join(found).decode("latin-1") if found else None

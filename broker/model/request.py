@@ -1,15 +1,19 @@
 """A request for an action, before anything of it is proved."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from broker.errors import BrokerError
 from broker.model.raw import RawRequest
 from broker.model.struct import struct
 
 Given = Mapping[str, Any]
 """An operation's input, read and validated from its model's shape."""
+
+CodeOf = Callable[[BrokerError], str]
+"""A protocol's code of an error."""
 
 
 class Door(StrEnum):
@@ -32,6 +36,7 @@ class RequestContext:
     ``request_id`` is also the audit record's id; ``now`` is the one that the whole
     call uses. ``region`` is where a call is made whose proof names no region, and
     ``at_global_endpoint`` says that it was sent to the endpoint of all regions.
+    ``code_of`` is what the client gets for an error, if its protocol has other codes.
     """
 
     request_id: str
@@ -40,3 +45,4 @@ class RequestContext:
     now: datetime
     region: str
     at_global_endpoint: bool = False
+    code_of: CodeOf | None = None

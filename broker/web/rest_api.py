@@ -18,6 +18,7 @@ from broker.errors import (
 )
 from broker.model.answer import Answer
 from broker.model.raw import RawRequest
+from broker.model.request import CodeOf
 from broker.protocols.json_api import JsonFault, RestCall, RestService
 
 _log = structlog.get_logger(__name__)
@@ -26,9 +27,6 @@ BODY_BYTES_MAX = 65_536
 
 Operation = Callable[[RestCall, str], Awaitable[Mapping[str, Any]]]
 """Does a call; the text is the request's id."""
-
-NameFault = Callable[[BrokerError], str]
-"""What a service calls an error."""
 
 _JSON = (b"content-type", b"application/json")
 
@@ -41,7 +39,7 @@ class RestApi:
         service: RestService,
         prefix: str,
         operations: Mapping[str, Operation],
-        name_fault: NameFault,
+        name_fault: CodeOf,
         *,
         body_bytes_max: int = BODY_BYTES_MAX,
     ) -> None:

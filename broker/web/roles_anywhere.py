@@ -107,7 +107,7 @@ class RolesAnywhereApi:
 
     async def _perform(self, call: RestCall, request_id: str) -> Mapping[str, Any]:
         name, operation = self._service.name, call.operation
-        request = self._pipeline.receive(call.raw, request_id, Door.API)
+        request = self._pipeline.receive(call.raw, request_id, Door.API, _fault_name)
         action = self._registry.find(name, operation)
         if action is None:
             return await self._pipeline.perform(

@@ -119,7 +119,7 @@ class TrailApi:
     async def _perform(
         self, raw: RawRequest, request_id: str, operation: str
     ) -> Mapping[str, Any]:
-        request = self._pipeline.receive(raw, request_id, Door.API)
+        request = self._pipeline.receive(raw, request_id, Door.API, _fault_name)
         if operation != _OPERATION:
             action = unsupported_action(self._service.name, operation)
             return await self._pipeline.perform(request, action, dict)
@@ -173,8 +173,7 @@ class TrailApi:
             case "EventId" | "AccessKeyId":
                 return {key: value}
             case "EventName":
-                services = [one.service for one in self._registry if one.name == value]
-                return {"Action": f"{services[0] if services else ''}:{value}"}
+                return {"Action": value}
             case "ReadOnly":
                 read = value == "true"
                 return {"Kinds": [k for k in Kind if (k is Kind.READ) == read]}
@@ -186,12 +185,7 @@ class TrailApi:
                 )
 
     def _refusal(self, error: BrokerError) -> Answer:
-        name = next(
-            (name for kind, name in _NAMES.items() if isinstance(error, kind)),
-            error.code,
-        )
-        if isinstance(error, LookupRefused):
-            name = error.name
+        name = _fault_name(error)
         fault = self._service.faults.get(name) or JsonFault(
             code=name, status=error.status, members=frozenset()
         )
@@ -201,6 +195,15 @@ class TrailApi:
             body=fault.render_typed(error.words),
             error_code=name,
         )
+
+
+def _fault_name(error: BrokerError) -> str:
+    if isinstance(error, LookupRefused):
+        return error.name
+    for kind, name in _NAMES.items():
+        if isinstance(error, kind):
+            return name
+    return error.code
 
 
 def _event(record: AuditRecord) -> dict[str, object]:

@@ -188,6 +188,8 @@ class Search:
             value: str = getattr(filters, column)
             if column == "action" and value.endswith(ALL_ACTIONS):
                 tests.append(_is_of_service(value.removesuffix("*")))
+            elif column == "action" and value and ":" not in value:
+                tests.append(_is_named(value))
             elif value:
                 tests.append(_is_one_of(column, (value,)))
         return tests
@@ -214,6 +216,13 @@ def _is_one_of(column: str, values: Sequence[str]) -> _Test:
 
 def _is_of_service(prefix: str) -> _Test:
     return lambda made: f"substr(action, 1, {len(prefix)}) = {made.bind(prefix)}"
+
+
+def _is_named(name: str) -> _Test:
+    end, before = f":{name}", len(name) - 1
+    return lambda made: (
+        f"substr(':' || action, length(action) - {before}) = {made.bind(end)}"
+    )
 
 
 def _has_key(key: str) -> _Test:

@@ -84,7 +84,7 @@ class PortalApi:
 
         reader = self._service.reader(call.operation)
         result = await self._pipeline.perform(
-            self._pipeline.receive(call.raw, request_id, Door.PORTAL),
+            self._pipeline.receive(call.raw, request_id, Door.PORTAL, _fault_name),
             self._registry.get(_SERVICE, call.operation),
             lambda: reader(call),
             PortalScheme(find),

@@ -219,7 +219,7 @@ class TokenApi:
 
         try:
             await self._pipeline.perform(
-                self._pipeline.receive(call.raw, request_id, Door.PORTAL),
+                self._pipeline.receive(call.raw, request_id, Door.PORTAL, _fault_name),
                 self._registry.get("sso-oauth", "CreateToken"),
                 lambda: {
                     "SessionName": exchange.portal.session.name,
@@ -357,7 +357,7 @@ class TokenApi:
             return portal
 
         await self._pipeline.perform(
-            self._pipeline.receive(call.raw, request_id, Door.PORTAL),
+            self._pipeline.receive(call.raw, request_id, Door.PORTAL, _fault_name),
             self._registry.get("sso", "Logout"),
             dict,
             PortalScheme(find),
