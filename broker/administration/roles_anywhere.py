@@ -14,7 +14,7 @@ from broker.identities.roles_anywhere import (
     DURATION_SECONDS,
     Expiry,
     anchor_expiries,
-    list_expiry,
+    list_expiries,
 )
 
 SERVICE = "rolesanywhere"
@@ -100,9 +100,10 @@ async def _anchor(visit: Visit) -> Response:
         expiries=_anchor_row(view).expiries,
         lists=lists,
         rows=[
-            ListRow(one, list_expiry(one["crlData"]))
+            ListRow(one, expiry)
             for one in lists.get("crls")
             if one["trustAnchorArn"] == view["trustAnchorArn"]
+            for expiry in list_expiries(one["crlData"])
         ],
         now=visit.now,
         values=_typed(visit),

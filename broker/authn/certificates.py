@@ -40,12 +40,14 @@ from broker.model.roles_anywhere import (
     rolesanywhere_arn,
 )
 from broker.model.struct import struct
-from broker.offload import offload_long
+from broker.model.tag_text import is_tag_value
+from broker.offload import offload, offload_long
 from broker.protocols.sigv4 import (
     X509,
     SignatureReason,
     SignedRequest,
     SigV4Rejected,
+    collect_headers,
     parse_signed,
     signed_text,
     verify_scope,
@@ -59,11 +61,14 @@ from broker.protocols.x509 import (
     PresentedCertificates,
     RevocationList,
     VerifiedChain,
+    describe,
     find_common_name,
+    find_issued,
     parse_anchors,
     parse_presented,
-    parse_revocation_list,
+    parse_revocation_lists,
     read_attributes,
+    serial_number,
     verify_chain,
     verify_not_revoked,
 )
@@ -160,18 +165,22 @@ class CertificateScheme:
                 "Untrusted certificate. Insufficient certificate",
                 detail=f"there is no trust anchor {given['trustAnchorArn']} here",
             )
+        shown: dict[str, object] = {}
         try:
-            chain = await self._verify(request, anchor, signed, text)
+            chain = await self._verify(request, anchor, signed, text, shown)
             profile = await self._require_profile(given["profileArn"], anchor)
             identity = _identity_of(chain, anchor, profile)
+            _require_tags(identity, given["roleArn"])
         except CertificateRejected as error:
-            raise _refused(
-                InvalidIdentityToken(error.message, detail=error.detail), anchor
-            ) from error
+            refusal = InvalidIdentityToken(error.message, detail=error.detail)
+            raise _refused(refusal, anchor, shown) from error
         except AccessDenied as error:
-            raise _refused(error, anchor) from error
+            raise _refused(error, anchor, shown) from error
         proved = ProofResult(
-            caller=federated_caller(identity), region=signed.region, identity=identity
+            caller=federated_caller(identity),
+            region=signed.region,
+            identity=identity,
+            shown=shown,
         )
         return proved, {**given, PROFILE: profile}
 
@@ -196,27 +205,33 @@ class CertificateScheme:
         anchor: TrustAnchor,
         signed: SignedRequest,
         text: bytes,
+        shown: dict[str, object],
     ) -> VerifiedChain:
+        """The path; ``shown`` gets what the certificate says of itself."""
+        headers, _ = collect_headers(request.raw.headers)
+        anchors = await self._anchors(anchor)
+        digest = _digest(headers)
+        path = self._paths.find(digest, anchors, request.now)
+        presented = parse_presented(headers) if path is None else path.presented
+        leaf = presented.unverified_leaf
+        shown["certificate"] = describe(leaf)
         if not anchor.enabled:
             raise CertificateRejected(
                 "Untrusted certificate. Insufficient certificate",
                 "the trust anchor is disabled",
             )
-        headers = dict(request.raw.headers)
-        anchors = await self._anchors(anchor)
-        shown = _digest(headers)
-        path = self._paths.find(shown, anchors, request.now)
-        presented = parse_presented(headers) if path is None else path.presented
-        leaf = presented.unverified_leaf
         if signed.access_key_id != str(leaf.serial_number):
             raise CertificateRejected(
                 "The credential is not the serial number of the certificate."
             )
         presented.verify_signature(signed.algorithm, signed.signature, text)
         if path is None:
-            chain = verify_chain(leaf, presented.unverified_chain, anchors, request.now)
+            issued = find_issued(leaf, presented.unverified_chain, anchors)
+            chain = await offload(
+                lambda: verify_chain(leaf, issued, anchors, request.now), proved=False
+            )
             path = ValidatedPath(presented=presented, anchors=anchors, chain=chain)
-            self._paths.add(shown, path)
+            self._paths.add(digest, path)
         verify_not_revoked(path.chain, await self._lists(anchor), request.now)
         return path.chain
 
@@ -229,14 +244,19 @@ class CertificateScheme:
 
     async def _lists(self, anchor: TrustAnchor) -> Sequence[RevocationList]:
         lists = await self._fresh.list_lists_of_anchor(anchor.account, anchor.anchor_id)
-        return [await self._parsed(one) for one in lists if one.enabled]
+        return [
+            one
+            for listed in lists
+            if listed.enabled
+            for one in await self._parsed(listed)
+        ]
 
-    async def _parsed(self, listed: CertificateList) -> RevocationList:
-        async def load() -> RevocationList:
+    async def _parsed(self, listed: CertificateList) -> tuple[RevocationList, ...]:
+        async def load() -> tuple[RevocationList, ...]:
             data = listed.data
-            return await offload_long(len(data), lambda: parse_revocation_list(data))
+            return await offload_long(len(data), lambda: parse_revocation_lists(data))
 
-        key = ("revocation-list", listed.list_id, hash(listed.data))
+        key = ("revocation-lists", listed.list_id, hash(listed.data))
         return await self._fresh.memo.keep(listed.account, key, load)
 
     async def _require_profile(
@@ -280,7 +300,6 @@ def _identity_of(
         )
     subject_id = uuid.uuid5(_SUBJECTS, f"{anchor.account}/{name}")
     arn = rolesanywhere_arn(anchor.region, anchor.account, "subject", str(subject_id))
-    serial = f"{leaf.serial_number:x}"
     return FederatedIdentity(
         principal=Principal.aws_service(
             anchor.account, service=SERVICE_PRINCIPAL, arn=arn, name=name
@@ -290,7 +309,7 @@ def _identity_of(
         provider_id=anchor.anchor_id,
         issuer=leaf.issuer.rfc4514_string(),
         subject=name,
-        session_name=serial.zfill(len(serial) + len(serial) % 2),
+        session_name=serial_number(leaf),
         tags=read_attributes(leaf, profile.attribute_mappings),
         source_identity=common_name,
         session_ends_at=min(one.not_valid_after_utc for one in chain.certificates),
@@ -303,9 +322,38 @@ def _identity_of(
     )
 
 
-def _refused(error: BrokerError, anchor: TrustAnchor) -> ProofRefused:
+def _require_tags(identity: FederatedIdentity, role: str) -> None:
+    """Name the attributes that no tag can have, in AWS's words.
+
+    Raises:
+        AccessDenied: there are some.
+    """
+    bad = [name for name, text in identity.tags.items() if not is_tag_value(text)]
+    if not bad:
+        return
+    places = "; ".join(
+        f"{place}: [ {', '.join(_below(f'x509{place}/', bad))} ]"
+        for place in ("Issuer", "Subject", "SAN")
+    )
+    raise AccessDenied(
+        f"Unable to assume role for {role}. Some attributes failed to be mapped into"
+        f" session tags. {places}"
+    )
+
+
+def _below(prefix: str, names: Sequence[str]) -> Sequence[str]:
+    return [one.removeprefix(prefix) for one in names if one.startswith(prefix)]
+
+
+def _refused(
+    error: BrokerError, anchor: TrustAnchor, shown: Mapping[str, object]
+) -> ProofRefused:
     return ProofRefused(
-        error, account=anchor.account, arn=anchor.arn, provider_id=anchor.anchor_id
+        error,
+        account=anchor.account,
+        arn=anchor.arn,
+        provider_id=anchor.anchor_id,
+        shown=shown,
     )
 
 

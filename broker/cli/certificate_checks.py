@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from broker.cli.findings import Finding, good, warning
 from broker.clock import Clock
-from broker.identities.roles_anywhere import anchor_expiries, list_expiry
+from broker.identities.roles_anywhere import anchor_expiries, list_expiries
 from broker.storage import Stores
 
 ANCHOR_SOON = timedelta(days=45)
@@ -37,17 +37,17 @@ async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
                 if anchor.enabled and one.at and one.at <= now + ANCHOR_SOON
             ]
         for listed in await directory.list_certificate_lists(account.account_id):
-            due = list_expiry(listed.data).at
-            if listed.enabled and due is not None and due <= now + LIST_SOON:
-                found.append(
-                    warning(
-                        _SUBJECT,
-                        f"the revocation list {listed.name} ({listed.arn})"
-                        f" {_ends(due <= now)} {due:%Y-%m-%d %H:%M} UTC; after that, its"
-                        " issuer's certificates are refused",
-                        "import the authority's next list with aws rolesanywhere update-crl",
-                    )
+            found += [
+                warning(
+                    _SUBJECT,
+                    f"the revocation list {listed.name} ({listed.arn})"
+                    f" {_ends(one.at <= now)} {one.at:%Y-%m-%d %H:%M} UTC; after that,"
+                    f" certificates of {one.subject[:200]} are refused",
+                    "import the authority's next list with aws rolesanywhere update-crl",
                 )
+                for one in list_expiries(listed.data)
+                if listed.enabled and one.at and one.at <= now + LIST_SOON
+            ]
     text = f"{anchors} trust anchors"
     return [*([good(_SUBJECT, text)] if anchors else []), *found]
 

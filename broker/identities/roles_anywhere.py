@@ -29,7 +29,7 @@ from broker.protocols.x509 import (
     SPECIFIERS,
     CertificateRejected,
     parse_anchors,
-    parse_revocation_list,
+    parse_revocation_lists,
 )
 from broker.stores.directory.port.policies import PolicyFinder
 from broker.stores.directory.port.roles_anywhere import (
@@ -138,11 +138,11 @@ def anchor_expiries(certificates: str) -> tuple[Expiry, ...]:
     )
 
 
-def list_expiry(data: bytes) -> Expiry:
-    """When the list after this revocation list is due."""
-    found = parse_revocation_list(data)
-    return Expiry(
-        found.issuer.rfc4514_string(), found.expires_at, revoked=len(found.serials)
+def list_expiries(data: bytes) -> tuple[Expiry, ...]:
+    """When the list after each of these revocation lists is due."""
+    return tuple(
+        Expiry(one.issuer.rfc4514_string(), one.expires_at, revoked=len(one.serials))
+        for one in parse_revocation_lists(data)
     )
 
 
@@ -275,24 +275,22 @@ def without_mapping(
 
 
 def check_list(data: bytes, anchor: TrustAnchor) -> None:
-    """Judge a revocation list: one by an anchor's own certificate must be signed by it.
+    """Judge revocation lists: one by an anchor's own certificate must be signed by it.
 
     Raises:
         ValidationError: it cannot be read, or is signed by somebody else.
     """
     try:
-        found = parse_revocation_list(data)
-        named = [
-            certificate
-            for certificate in parse_anchors(anchor.certificates).certificates
-            if certificate.subject == found.issuer
-        ]
+        lists = parse_revocation_lists(data)
+        anchors = parse_anchors(anchor.certificates).certificates
     except CertificateRejected as error:
         raise ValidationError(error.message, detail=error.detail) from error
-    if named and not any(map(found.is_signed_by, named)):
-        raise ValidationError(
-            "The revocation list is not signed with the trust anchor's certificate."
-        )
+    for found in lists:
+        named = [one for one in anchors if one.subject == found.issuer]
+        if named and not any(map(found.is_signed_by, named)):
+            raise ValidationError(
+                "The revocation list is not signed with the trust anchor's certificate."
+            )
 
 
 async def import_list(

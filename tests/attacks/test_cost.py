@@ -5,12 +5,14 @@ can be. What counts is the longest callback of the event loop, for as long nobod
 is served: in units of work that are the same on every machine (`tests.support.watched`).
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from broker.protocols.x509 import verify_chain
 from tests.scenarios.installation import Installation
 from tests.support.axes import AXES, Axis, World, grow, narrow_session
 from tests.support.oidc_issuer import serving
@@ -18,6 +20,9 @@ from tests.support.watched import Watch, WatchedBroker
 
 MOST_UNITS = 150_000
 """About 30 ms of an idle core; `make bench` has the milliseconds."""
+
+MOST_SECONDS = 0.02
+"""Of processor time, for what is computed below Python, where no units are seen."""
 
 WATCH = Watch(counts_units=True)
 
@@ -45,11 +50,35 @@ def test_no_axis_holds_up_the_event_loop(world: World, axis: Axis) -> None:
 
 def largest(world: World, name: str) -> int:
     """The units of an axis's largest request."""
+    _try_largest(world, name)
+    return WATCH.units
+
+
+def _try_largest(world: World, name: str) -> float:
+    """The seconds of an axis's largest request."""
     axis = next(axis for axis in AXES if axis.name == name)
     request = axis.make(world, axis.largest)
     WATCH.reset()
     world.try_out(request)
-    return WATCH.units
+    return WATCH.seconds
+
+
+@pytest.mark.parametrize(
+    "name", [axis.name for axis in AXES if axis.name.startswith("CreateSession")]
+)
+def test_a_chain_is_validated_off_the_event_loop(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def noted(*given: Any) -> Any:
+        threads.append(threading.get_ident())
+        return verify_chain(*given)
+
+    monkeypatch.setattr("broker.authn.certificates.verify_chain", noted)
+    assert min(_try_largest(world, name) for _ in range(3)) < MOST_SECONDS
+    assert WATCH.thread not in threads
+    assert len(threads) == (0 if "stranger" in name else 3)
 
 
 async def at_once(work: Callable[[], Any], **_: object) -> Any:

@@ -11,6 +11,7 @@ import boto3
 import httpx2
 import pytest
 from botocore.exceptions import ClientError
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from iam_rolesanywhere_session import IAMRolesAnywhereSession
 
@@ -143,6 +144,40 @@ def test_a_certificate_opens_the_role(world: World, key: Any) -> None:
     assert sts_of(world, entry["credentials"]).get_caller_identity()["Arn"] == arn
     ends = datetime.fromisoformat(entry["credentials"]["expiration"])
     assert timedelta(minutes=55) < ends - datetime.now(UTC) <= timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "leaf",
+        "leaf, leaf",
+        "leaf, machines",
+        "machines, leaf",
+        "leaf, machines, root",
+        "leaf, leaf, machines, machines, root, root, leaf",
+    ],
+)
+def test_a_key_store_sends_more_than_the_intermediates(world: World, sent: str) -> None:
+    """As AWS's helper does for PKCS #12, PKCS #11 and Windows' store."""
+    known = {"machines": world.intermediate, "root": world.root}
+    issuer = world.intermediate if "machines" in sent else world.root
+    known["leaf"] = leaf = issuer.issue("web-1")
+    credentials_of(world.ask(leaf, *(known[name] for name in sent.split(", "))))
+
+
+def test_several_headers_are_one_list(world: World) -> None:
+    below = world.intermediate
+    leaf = below.issue("web-1")
+    url = f"{world.broker.url}/sessions"
+    body = json.dumps(world.members).encode()
+    signed = sign(url, body, leaf, chain=(world.root, below))
+    first, second = signed.pop("X-Amz-X509-Chain").split(",")
+    chain = [("X-Amz-X509-Chain", first), ("X-Amz-X509-Chain", second)]
+    found = httpx2.post(url, content=body, headers=[*signed.items(), *chain])
+    assert found.status_code == 201, found.text
+    other = base64.b64encode(world.root.issue("web-2").der).decode()
+    twice = [*signed.items(), *chain, ("X-Amz-X509", other)]
+    assert httpx2.post(url, content=body, headers=twice).status_code == 403
 
 
 def test_the_query_may_name_the_arns(world: World) -> None:
@@ -390,12 +425,52 @@ def test_what_is_not_supported_is_refused_by_name(
     )
 
 
+def test_what_no_tag_can_have_is_named(world: World) -> None:
+    names = x509.SubjectAlternativeName([x509.DNSName("*.corp.example")])
+    leaf = world.root.issue(
+        name_of(CN="web-1", O="Corp & Sons", OU="x" * 257), extensions=[(names, False)]
+    )
+    status, code, said = refusal_of(world.ask(leaf))
+    assert (status, code) == (403, "AccessDeniedException")
+    assert said == (
+        f"Unable to assume role for {world.role}. Some attributes failed to be mapped"
+        " into session tags. Issuer: [  ]; Subject: [ O, OU ]; SAN: [ DNS ]"
+    )
+
+
+def test_an_expired_certificate_is_not_an_untrusted_one(world: World) -> None:
+    leaf = world.root.issue("web-1", starts=-9, days=-1)
+    assert refusal_of(world.ask(leaf))[2] == "Certificate expired."
+
+
+def test_every_list_of_a_file_counts(world: World) -> None:
+    leaf, other = (world.intermediate.issue("web-1") for _ in range(2))
+    made = world.api.import_crl(
+        name="both",
+        enabled=True,
+        crlData=world.root.revoke() + world.intermediate.revoke(leaf),
+        trustAnchorArn=world.anchor["trustAnchorArn"],
+    )["crl"]
+    assert refusal_of(world.ask(leaf, world.intermediate))[2] == "Certificate revoked."
+    assert world.ask(other, world.intermediate).status_code == 201
+    forged = issue("Corp Root", is_authority=True).revoke()
+    with pytest.raises(ClientError, match="not signed"):
+        world.api.update_crl(
+            crlId=made["crlId"], crlData=world.intermediate.revoke() + forged
+        )
+    world.api.delete_crl(crlId=made["crlId"])
+
+
 def test_a_profile_limits(world: World) -> None:
     leaf = world.root.issue("web-1")
     other = world.ask(leaf, more={"roleArn": f"arn:aws:iam::{ACCOUNT}:role/Other"})
     assert refusal_of(other)[:2] == (403, "AccessDeniedException")
     named = world.ask(leaf, more={"roleSessionName": "mine"})
-    assert refusal_of(named)[:2] == (400, "ValidationException")
+    assert refusal_of(named) == (
+        403,
+        "AccessDeniedException",
+        "Not authorized to set roleSessionName.",
+    )
     profile = world.api.create_profile(
         name="narrow",
         roleArns=[world.role],
@@ -848,7 +923,7 @@ def _check_records(world: World) -> None:
     records: list[dict[str, Any]] = []
 
     def are_there() -> bool:
-        words = ("--action", "rolesanywhere:CreateSession", "--json")
+        words = ("--action", "CreateSession", "--json")
         listed = world.broker.command("audit", *words).splitlines()
         records[:] = [json.loads(line) for line in listed]
         return len(records) == 3
@@ -860,6 +935,12 @@ def _check_records(world: World) -> None:
         "there is no profile arn",
     }
     assert {one["account"] for one in refused} == {ACCOUNT}
+    assert {one["error_code"] for one in refused} == {"AccessDeniedException"}
+    said = [one["parameters"]["certificate"] for one in records]
+    assert {one["subject"] for one in said} == {"CN=web-9"}
+    assert said[0] == said[2] != said[1]
+    assert int(said[2]["serialNumber"], 16) == leaf.certificate.serial_number
+    assert said[2]["notAfter"] == leaf.certificate.not_valid_after_utc.isoformat()
     anchor = world.members["trustAnchorArn"]
     assert [one["resources"] for one in refused] == [[anchor], [anchor]]
     assert hashes.SHA256.name not in str(records)

@@ -14,11 +14,15 @@ from urllib.parse import urlencode
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from cryptography import x509
 
+from broker.protocols.x509 import CHAIN_MAX
 from tests.scenarios.installation import READER, SAML_PROVIDER, Installation
 from tests.support import saml_idp
 from tests.support.broker import ACCOUNT, REGION, Key
+from tests.support.certificates import issue
 from tests.support.policies import allow, policy, statement
+from tests.support.roles_anywhere import sign
 from tests.support.saml_idp import aws_attributes
 
 BODY = 9_900_000
@@ -274,6 +278,39 @@ def _header(name: str, header: str, *, narrow: bool = False) -> Axis:
     return Axis(f"ListUsers: {name}", make, 60_000)
 
 
+def _certificates(name: str, largest: int, *, of_authority: bool) -> Axis:
+    """A chain in which each certificate has many names, of a stranger or not."""
+
+    def make(world: World, size: int) -> Request:
+        root = issue("Corp Root", is_authority=True)
+        api = world.installation.broker.client("rolesanywhere", world.root)
+        bundle = {"x509CertificateData": root.pem}
+        anchor = api.create_trust_anchor(
+            name="corp",
+            enabled=True,
+            source={"sourceType": "CERTIFICATE_BUNDLE", "sourceData": bundle},
+        )["trustAnchor"]["trustAnchorArn"]
+        names = [x509.DNSName(f"x{number}.io") for number in range(size)]
+        limits = [(x509.NameConstraints(None, names), False)]
+        top = root if of_authority else issue("Corp Root", is_authority=True)
+        chain = [top]
+        for number in range(CHAIN_MAX):
+            chain.insert(0, chain[0].authority(f"L{number}", extensions=limits))
+        own = [x509.DNSName(f"a{number}.io") for number in range(size)]
+        leaf = chain[0].issue(
+            "web-1", extensions=[(x509.SubjectAlternativeName(own), False)]
+        )
+        profile = anchor.replace("trust-anchor", "profile")
+        body = json.dumps(
+            {"trustAnchorArn": anchor, "profileArn": profile, "roleArn": READER}
+        ).encode()
+        url = f"{world.installation.broker.url}/sessions"
+        signed = sign(url, body, leaf, chain=chain[:-1])
+        return Request("/sessions", body, {k.lower(): v for k, v in signed.items()})
+
+    return Axis(f"CreateSession: {name}", make, largest)
+
+
 _MAIL = "urn:oid:0.9.2342.19200300.100.1.3"
 
 AXES = (
@@ -343,6 +380,9 @@ AXES = (
     _token("a list", lambda n: {"amr": ["a"] * n}, 3_000),
     _token("claims", lambda n: {f"c{i}": "d" for i in range(n)}, 1_000),
     _token("nesting", lambda n: {"c": json.loads("[" * n + "]" * n)}, 900),
+    _certificates("names of a stranger's chain", 500, of_authority=False),
+    _certificates("names of an authority's chain", 500, of_authority=True),
+    _certificates("names that are compared", 100, of_authority=True),
     # Signed calls.
     _header("a user agent", "user-agent"),
     _header("a user agent in a session's condition", "user-agent", narrow=True),

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.support.certificates import (
+    X400_NAME,
     Issued,
     elliptic_key,
     issue,
@@ -220,10 +221,6 @@ BAD: Mapping[str, Callable[[Issued, Issued], Presented]] = {
         machines.issue("web-1"),
         (machines, root.authority("Corp Machines")),
     ),
-    "one intermediate twice": lambda _, machines: (
-        machines.issue("web-1"),
-        (machines, machines),
-    ),
     # Extensions.
     "with an unknown critical extension": lambda root, _: (
         root.issue("web-1", extensions=[(_UNKNOWN, True)]),
@@ -231,6 +228,32 @@ BAD: Mapping[str, Callable[[Issued, Issued], Presented]] = {
     ),
     "below an authority with an unknown critical extension": lambda root, _: _below(
         root.authority("Rogue", extensions=[(_UNKNOWN, True)])
+    ),
+    "with an alternative name of a kind that no one reads": lambda root, _: (
+        root.issue("web-1", extensions=[(X400_NAME, False)]),
+        (),
+    ),
+    "with more alternative names than are compared": lambda root, _: _below(
+        root, *(x509.DNSName(f"{number}.example") for number in range(101))
+    ),
+    "below an authority with more name constraints than are compared": lambda root, _: (
+        _below(
+            root.authority(
+                "Rogue",
+                extensions=[
+                    (
+                        x509.NameConstraints(
+                            None,
+                            [
+                                x509.DNSName(f"{number}.example")
+                                for number in range(101)
+                            ],
+                        ),
+                        True,
+                    )
+                ],
+            )
+        )
     ),
     "with malformed basic constraints": _malformed("2.5.29.19", without="constraints"),
     "with a malformed key usage": _malformed("2.5.29.15", without="usage"),

@@ -15,7 +15,7 @@ from broker.actions.sts.federated_mint import identity_tags
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
 from broker.actions.sts.roles import find_role, role_needs
 from broker.authz.need import Need
-from broker.errors import AccessDenied, UnsupportedOperation, ValidationError
+from broker.errors import AccessDenied, UnsupportedOperation
 from broker.model.roles_anywhere import CertificateProfile
 from broker.model.session import SessionKind
 from broker.sessions.lineage import lineage_of_proof
@@ -70,7 +70,10 @@ class CreateSession:
                 detail=f"the profile {profile.arn} does not have this role",
             )
         if "roleSessionName" in given and not profile.accepts_session_name:
-            raise ValidationError("The profile does not accept a roleSessionName.")
+            raise AccessDenied(
+                "Not authorized to set roleSessionName.",
+                detail=f"the profile {profile.arn} does not accept a roleSessionName",
+            )
         return role_needs(
             "sts:AssumeRole",
             _as_assume_role(given, call),

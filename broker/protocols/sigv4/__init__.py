@@ -8,6 +8,7 @@ signature is ever read.
 Source: IAM User Guide, "Create a signed AWS API request"; reference, section 7.
 """
 
+from broker.protocols.sigv4.canonical import collect_headers
 from broker.protocols.sigv4.credential import (
     SignedRequest,
     parse_signed,
@@ -29,6 +30,7 @@ __all__ = [
     "SignatureReason",
     "SignatureRules",
     "SignedRequest",
+    "collect_headers",
     "derive_signing_key",
     "parse_signed",
     "prepare_signing_key",

@@ -10,13 +10,16 @@ from broker.protocols.x509.attributes import (
     DEFAULT_MAPPINGS,
     SAN_SPECIFIERS,
     SPECIFIERS,
+    describe,
     find_common_name,
     read_attributes,
+    serial_number,
 )
 from broker.protocols.x509.chain import (
     CHAIN_MAX,
     Anchors,
     VerifiedChain,
+    find_issued,
     parse_anchors,
     verify_chain,
 )
@@ -29,7 +32,7 @@ from broker.protocols.x509.presented import (
 )
 from broker.protocols.x509.revocation import (
     RevocationList,
-    parse_revocation_list,
+    parse_revocation_lists,
     verify_not_revoked,
 )
 
@@ -45,11 +48,14 @@ __all__ = [
     "PresentedCertificates",
     "RevocationList",
     "VerifiedChain",
+    "describe",
     "find_common_name",
+    "find_issued",
     "parse_anchors",
     "parse_presented",
-    "parse_revocation_list",
+    "parse_revocation_lists",
     "read_attributes",
+    "serial_number",
     "verify_chain",
     "verify_not_revoked",
 ]

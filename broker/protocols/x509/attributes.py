@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from broker.protocols.x509.errors import CertificateRejected
+from broker.protocols.x509.errors import UNREADABLE, CertificateRejected
 
 DEFAULT_MAPPINGS: Mapping[str, tuple[str, ...]] = {
     "x509Issuer": ("*",),
@@ -16,6 +16,8 @@ DEFAULT_MAPPINGS: Mapping[str, tuple[str, ...]] = {
     "x509Subject": ("*",),
 }
 """A new profile's, by field of the certificate."""
+
+_SUBJECT_CHARACTERS = 256
 
 _NAMES = {
     NameOID.COMMON_NAME: "CN",
@@ -78,6 +80,25 @@ def find_common_name(certificate: x509.Certificate) -> str | None:
     if len(names) > 1:
         raise CertificateRejected("The certificate's subject has several common names.")
     return _text(names[0].value) if names else None
+
+
+def serial_number(certificate: x509.Certificate) -> str:
+    """A certificate's serial number in hexadecimal, whole bytes, as OpenSSL has it."""
+    digits = f"{certificate.serial_number:x}"
+    return digits.zfill(len(digits) + len(digits) % 2)
+
+
+def describe(unverified: x509.Certificate) -> dict[str, str]:
+    """What a certificate says of itself, for those who look for it in a record."""
+    try:
+        subject = unverified.subject.rfc4514_string()[:_SUBJECT_CHARACTERS]
+    except UNREADABLE:
+        subject = ""
+    return {
+        "subject": subject,
+        "serialNumber": serial_number(unverified),
+        "notAfter": unverified.not_valid_after_utc.isoformat(),
+    }
 
 
 def _of_name(name: x509.Name, place: str, wanted: Collection[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
     SECP384R1,
@@ -38,6 +39,15 @@ NAMESAKES_MAX = 4
 """Those of them with one subject: each is tried for every certificate that it may have
 issued."""
 
+FORGED_MAX = 8
+"""Signatures of a request's certificates that need not be their issuer's: an anchor may
+have several certificates with one subject."""
+
+NAMES_MAX = 100
+"""Alternative names of a certificate, and name constraints of an authority: each of the
+ones is compared with each of the others."""
+
+_UNTRUSTED = "Untrusted certificate. Insufficient certificate"
 _RSA_BITS = (2048, 4096)
 _CURVES = (SECP256R1, SECP384R1, SECP521R1)
 _EXPONENT_MAX = 2**32
@@ -117,6 +127,41 @@ def parse_anchors(pem: str) -> Anchors:
     return Anchors(certificates=found, store=Store(list(found)))
 
 
+def find_issued(
+    leaf: x509.Certificate, chain: Iterable[x509.Certificate], anchors: Anchors
+) -> tuple[x509.Certificate, ...]:
+    """Those intermediate certificates that an anchor issued, directly or not.
+
+    It goes down from the anchors: of a certificate that none of them leads to, only
+    the signature is looked at, with a key that is known already.
+
+    Raises:
+        CertificateRejected: the end entity's certificate is not among what they issued.
+    """
+    left, found, forged = [leaf, *chain], [], 0
+    issuers = list(anchors.certificates)
+    while issuers and forged < FORGED_MAX:
+        issuer = issuers.pop()
+        for one in tuple(left):
+            try:
+                one.verify_directly_issued_by(issuer)
+            except InvalidSignature:
+                forged += 1
+            except (TypeError, *UNREADABLE):
+                continue  # another issuer is named, or another kind of key
+            else:
+                left.remove(one)
+                if one is not leaf:
+                    _require_sound(one)
+                    found.append(one)
+                    issuers.append(one)
+    if leaf in left:
+        raise CertificateRejected(
+            _UNTRUSTED, "no valid path leads from the certificate to the trust anchor"
+        )
+    return tuple(found)
+
+
 def verify_chain(
     leaf: x509.Certificate,
     chain: tuple[x509.Certificate, ...],
@@ -125,9 +170,29 @@ def verify_chain(
 ) -> VerifiedChain:
     """Validate the path from an end entity to one of the anchors.
 
+    ``chain`` is what `find_issued` found: an authority's own certificates, not what
+    anyone can make costly.
+
     Raises:
         CertificateRejected: there is no such path, or it breaks a rule.
     """
+    try:
+        for certificate in (leaf, *chain):
+            _require_bounded(certificate)
+        return _verify(leaf, chain, anchors, now)
+    except UNREADABLE as error:
+        raise CertificateRejected(
+            "A certificate of the request cannot be read.",
+            f"{type(error).__name__}: {error}",
+        ) from error
+
+
+def _verify(
+    leaf: x509.Certificate,
+    chain: tuple[x509.Certificate, ...],
+    anchors: Anchors,
+    now: datetime,
+) -> VerifiedChain:
     names = [certificate.subject for certificate in chain]
     if len(set(names)) < len(names):
         # With one candidate a step, the work grows only with the length.
@@ -137,6 +202,8 @@ def verify_chain(
     _require_end_entity(leaf)
     for certificate in chain:
         _require_authority(certificate)
+    for certificate in (leaf, *chain):
+        _require_valid(certificate, now)
     verifier = (
         PolicyBuilder()
         .store(anchors.store)
@@ -149,7 +216,7 @@ def verify_chain(
         verified = verifier.verify(leaf, list(chain))
     except VerificationError as error:
         raise CertificateRejected(
-            "Untrusted certificate. Insufficient certificate",
+            _UNTRUSTED,
             f"no valid path leads from the certificate to the trust anchor: {error}",
         ) from error
     _require_known_constraints(leaf, verified.chain[1:])
@@ -177,6 +244,25 @@ def require_sound_key(certificate: x509.Certificate) -> None:
     )
 
 
+def _require_bounded(certificate: x509.Certificate) -> None:
+    """Read the extensions, once, and count what is compared."""
+    for extension in certificate.extensions:
+        match extension.value:
+            case x509.SubjectAlternativeName() as names:
+                count = len(list(names))
+            case x509.NameConstraints(
+                permitted_subtrees=some, excluded_subtrees=others
+            ):
+                count = len(some or ()) + len(others or ())
+            case _:
+                continue
+        if count > NAMES_MAX:
+            raise CertificateRejected(
+                f"Certificates can have at most {NAMES_MAX} alternative names and name"
+                " constraints."
+            )
+
+
 def _require_sound(certificate: x509.Certificate) -> None:
     if certificate.version is not x509.Version.v3:
         raise CertificateRejected("Certificates must be X.509 version 3.")
@@ -184,6 +270,21 @@ def _require_sound(certificate: x509.Certificate) -> None:
     if not isinstance(certificate.signature_hash_algorithm, _HASHES):
         raise CertificateRejected(
             "Certificates must be signed with SHA-256, SHA-384 or SHA-512."
+        )
+
+
+def _require_valid(certificate: x509.Certificate, now: datetime) -> None:
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if end < now:
+        raise CertificateRejected(
+            "Certificate expired.",
+            f"{certificate.subject.rfc4514_string()[:200]} ended {end:%Y-%m-%d %H:%M} UTC",
+        )
+    if now < start:
+        raise CertificateRejected(
+            "Certificate not yet valid.",
+            f"{certificate.subject.rfc4514_string()[:200]} begins"
+            f" {start:%Y-%m-%d %H:%M} UTC",
         )
 
 
@@ -246,7 +347,7 @@ def _require_known_constraints(
                 has_address and isinstance(name, x509.RFC822Name)
             ):
                 raise CertificateRejected(
-                    "Untrusted certificate. Insufficient certificate",
+                    _UNTRUSTED,
                     "a certificate authority has name constraints of a kind that is not"
                     " supported here for this certificate's subject",
                 )

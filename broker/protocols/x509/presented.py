@@ -19,6 +19,9 @@ CHAIN_HEADER = b"x-amz-x509-chain"
 CERTIFICATE_CHARACTERS_MAX = 12_000
 """Of one certificate in base64."""
 
+PARTS_MAX = 32
+"""Of a chain, before repeats are dropped."""
+
 SERIAL_BITS_MAX = 160
 """Of a serial number, which names the session. Source: RFC 5280, 4.1.2.2."""
 
@@ -63,6 +66,8 @@ class PresentedCertificates:
 def parse_presented(headers: Mapping[bytes, bytes]) -> PresentedCertificates:
     """The certificates of a request; ``headers`` by lower-case name.
 
+    The chain may have the end entity and repeats: clients send what a key store has.
+
     Raises:
         CertificateRejected: there is none, too many, or one that cannot be read.
     """
@@ -70,31 +75,44 @@ def parse_presented(headers: Mapping[bytes, bytes]) -> PresentedCertificates:
     if not text:
         raise CertificateRejected("The header X-Amz-X509 is missing.")
     chain = headers.get(CHAIN_HEADER)
-    parts = chain.split(b",") if chain else []
-    if len(parts) > CHAIN_MAX:
+    parts = chain.split(b",", PARTS_MAX) if chain else []
+    own = _decode(text)
+    others = dict.fromkeys(_decode(part) for part in parts[:PARTS_MAX])
+    others.pop(own, None)
+    if len(others) > CHAIN_MAX or len(parts) > PARTS_MAX:
         raise CertificateRejected(
             f"X-Amz-X509-Chain can have {CHAIN_MAX} certificates at most."
         )
-    return PresentedCertificates(
-        unverified_leaf=_parse(text),
-        unverified_chain=tuple(_parse(part) for part in parts),
+    presented = PresentedCertificates(
+        unverified_leaf=_parse(own),
+        unverified_chain=tuple(map(_parse, others)),
     )
+    require_sound_key(presented.unverified_leaf)  # it verifies the request's signature
+    return presented
 
 
-def _parse(text: bytes) -> x509.Certificate:
+def _decode(text: bytes) -> bytes:
     if len(text) > CERTIFICATE_CHARACTERS_MAX:
         raise CertificateRejected("A certificate of the request is too long.")
     try:
-        der = base64.b64decode(text.strip(), validate=True)
+        return base64.b64decode(text.strip(), validate=True)
+    except ValueError as error:
+        raise _unreadable(error) from error
+
+
+def _parse(der: bytes) -> x509.Certificate:
+    """A certificate whose parts are parsed when they are first read."""
+    try:
         certificate = x509.load_der_x509_certificate(der)
-        # These are parsed when first read: what fails must fail here.
-        _ = certificate.extensions, certificate.subject, certificate.issuer
-        require_sound_key(certificate)
     except UNREADABLE as error:
-        raise CertificateRejected(
-            "A certificate of the request cannot be read: give DER in base64.",
-            f"{type(error).__name__}: {error}",
-        ) from error
+        raise _unreadable(error) from error
     if certificate.serial_number.bit_length() > SERIAL_BITS_MAX:
         raise CertificateRejected("The serial number of a certificate is too long.")
     return certificate
+
+
+def _unreadable(error: Exception) -> CertificateRejected:
+    return CertificateRejected(
+        "A certificate of the request cannot be read: give DER in base64.",
+        f"{type(error).__name__}: {error}",
+    )

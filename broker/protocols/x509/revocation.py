@@ -3,7 +3,8 @@
 Source: RFC 5280, 5 and 6.3.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import field
 from datetime import datetime
 
@@ -11,13 +12,19 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from broker.model.struct import struct
+from broker.protocols.x509.attributes import serial_number
 from broker.protocols.x509.chain import VerifiedChain
 from broker.protocols.x509.errors import UNREADABLE, CertificateRejected
 
 LIST_BYTES_MAX = 300_000
+LISTS_MAX = 16
+"""Of one file: each is by an issuer of its own."""
+
 SIGNERS_MAX = 8
 """Certificates of one issuer that are remembered for a list: it renews them seldom."""
 
+_BEGIN, _END = b"-----BEGIN X509 CRL-----", b"-----END X509 CRL-----"
+_BLOCK = re.compile(_BEGIN + b".*?" + _END, re.DOTALL)
 _UNDERSTOOD = frozenset(
     {
         x509.CRLNumber.oid,
@@ -62,20 +69,31 @@ class RevocationList:
             return False
 
 
-def parse_revocation_list(data: bytes) -> RevocationList:
-    """A list in PEM or DER.
+def parse_revocation_lists(data: bytes) -> tuple[RevocationList, ...]:
+    """The list in DER, or all lists in PEM.
 
     Raises:
-        CertificateRejected: it cannot be read, or says what is not understood here:
+        CertificateRejected: one cannot be read, or says what is not understood here:
             lists of changes, of some reasons or of other issuers.
     """
     if len(data) > LIST_BYTES_MAX:
         raise CertificateRejected(f"A list can have {LIST_BYTES_MAX} bytes at most.")
+    count = data.count(_BEGIN)
+    if not count:
+        return (_parse(data, x509.load_der_x509_crl),)
+    if count > LISTS_MAX:
+        raise CertificateRejected(f"A file can have {LISTS_MAX} lists at most.")
+    blocks = _BLOCK.findall(data)
+    if len(blocks) < count:
+        raise CertificateRejected("The revocation list cannot be read: it has no end.")
+    return tuple(_parse(one, x509.load_pem_x509_crl) for one in blocks)
+
+
+def _parse(
+    data: bytes, load: Callable[[bytes], x509.CertificateRevocationList]
+) -> RevocationList:
     try:
-        if data.lstrip().startswith(b"-----BEGIN"):
-            found = x509.load_pem_x509_crl(data)
-        else:
-            found = x509.load_der_x509_crl(data)
+        found = load(data)
         foreign = [one.oid for one in found.extensions if one.oid not in _UNDERSTOOD]
         serials = []
         for entry in found:
@@ -121,7 +139,7 @@ def verify_not_revoked(
         signed = [one for one in named if one.is_signed_by(issuer)]
         if any(certificate.serial_number in one.serials for one in signed):
             raise CertificateRejected(
-                "Certificate revoked.", f"serial number {certificate.serial_number}"
+                "Certificate revoked.", f"serial number {serial_number(certificate)}"
             )
         if named and not any(_is_current(one, now) for one in signed):
             raise CertificateRejected(

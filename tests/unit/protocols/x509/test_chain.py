@@ -3,19 +3,23 @@
 import base64
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from broker.protocols.x509 import (
+    CHAIN_MAX,
     CertificateRejected,
+    find_issued,
     parse_anchors,
     parse_presented,
     verify_chain,
 )
+from broker.protocols.x509.chain import FORGED_MAX, NAMESAKES_MAX
 from tests.support.bad_certificates import BAD
 from tests.support.certificates import (
     X400_NAME,
@@ -113,6 +117,75 @@ def test_a_path_has_at_most_five_certificates_between() -> None:
     leaf, between = chain[0].issue("web-1").certificate, chain[:-1]
     with pytest.raises(CertificateRejected):
         verify_chain(leaf, tuple(one.certificate for one in between), anchors, now)
+
+
+def certificates(*issued: Issued) -> tuple[x509.Certificate, ...]:
+    return tuple(one.certificate for one in issued)
+
+
+def test_only_what_an_anchor_issued_is_looked_at() -> None:
+    below = MACHINES.authority("Below")
+    leaf, *chain = certificates(below.issue("web-1"), below, MACHINES, ROOT)
+    stranger = issue("Corp Machines", is_authority=True)
+    foreign = certificates(stranger, stranger.authority("Below"))
+    anchors = parse_anchors(issue("Other", is_authority=True).pem + ROOT.pem)
+    assert set(find_issued(leaf, (*foreign, *chain), anchors)) == set(chain)
+    for some in ((), chain[1:], chain[:1], foreign):
+        with pytest.raises(CertificateRejected, match="Untrusted"):
+            find_issued(leaf, some, anchors)
+
+
+def test_an_anchor_is_renewed_with_another_key() -> None:
+    namesakes = [issue("Corp Root", is_authority=True) for _ in range(3)]
+    anchors = parse_anchors("".join(one.pem for one in (*namesakes, ROOT)))
+    leaf, *chain = certificates(MACHINES.issue("web-1"), MACHINES, ROOT)
+    assert set(find_issued(leaf, chain, anchors)) == set(chain)
+
+
+def test_a_key_that_is_not_sound_verifies_nothing() -> None:
+    weak = ROOT.authority("Weak", key=rsa_key(1024))
+    leaf, *chain = certificates(weak.issue("web-1"), weak)
+    with pytest.raises(CertificateRejected, match="Keys of certificates"):
+        find_issued(leaf, chain, parse_anchors(ROOT.pem))
+
+
+class _Forged:
+    """Names each anchor as its issuer; notes how often that is looked into."""
+
+    def __init__(self, tried: list[x509.Certificate]) -> None:
+        self._tried = tried
+
+    def verify_directly_issued_by(self, issuer: x509.Certificate) -> None:
+        self._tried.append(issuer)
+        raise InvalidSignature
+
+
+def test_forged_signatures_are_counted() -> None:
+    namesakes = [issue("Corp Root", is_authority=True) for _ in range(NAMESAKES_MAX)]
+    anchors = parse_anchors("".join(one.pem for one in namesakes))
+    tried: list[x509.Certificate] = []
+    leaf, *chain = (cast("Any", _Forged(tried)) for _ in range(CHAIN_MAX + 1))
+    with pytest.raises(CertificateRejected, match="Untrusted"):
+        find_issued(leaf, chain, anchors)
+    assert FORGED_MAX <= len(tried) <= FORGED_MAX + CHAIN_MAX + 1
+
+
+@pytest.mark.parametrize(
+    ("starts", "days", "said"),
+    [(-9, -1, "Certificate expired."), (1, 9, "Certificate not yet valid.")],
+)
+def test_what_is_out_of_date_is_not_untrusted(
+    starts: float, days: float, said: str
+) -> None:
+    old = MACHINES.authority("Old", starts=starts, days=days)
+    for leaf, *chain in (
+        certificates(MACHINES.issue("web-1", starts=starts, days=days), MACHINES),
+        certificates(old.issue("web-1"), old, MACHINES),
+    ):
+        with pytest.raises(CertificateRejected) as refused:
+            verify_chain(leaf, tuple(chain), parse_anchors(ROOT.pem), datetime.now(UTC))
+        assert refused.value.message == said
+        assert "UTC" in refused.value.detail
 
 
 UNFIT: dict[str, Callable[[], str]] = {

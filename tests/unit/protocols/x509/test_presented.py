@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from broker.protocols.x509 import CertificateRejected, parse_presented
+from broker.protocols.x509.presented import PARTS_MAX
 from tests.support.certificates import (
-    X400_NAME,
     Issued,
     elliptic_key,
     issue,
@@ -18,6 +18,7 @@ from tests.support.certificates import (
 )
 
 LEAF = issue("web-1")
+OTHERS = [issue(f"Level {number}", is_authority=True) for number in range(5)]
 TEXT = b"AWS4-X509-ECDSA-SHA256\n..."
 
 
@@ -36,18 +37,38 @@ def test_certificates_come_in_two_headers() -> None:
     found = parse_presented(
         {
             b"x-amz-x509": encoded(LEAF),
-            b"x-amz-x509-chain": b", ".join([encoded(LEAF)] * 5),
+            b"x-amz-x509-chain": b", ".join(map(encoded, OTHERS)),
         }
     )
     assert found.unverified_leaf == LEAF.certificate
-    assert found.unverified_chain == (LEAF.certificate,) * 5
+    assert found.unverified_chain == tuple(one.certificate for one in OTHERS)
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        [LEAF],  # AWS's helper, from PKCS #12 and Windows' store
+        [LEAF, LEAF],  # from a PKCS #11 token with one certificate
+        [LEAF, *OTHERS],
+        [LEAF, *OTHERS, LEAF, *OTHERS],
+        [*OTHERS, *OTHERS],
+    ],
+)
+def test_the_leaf_and_repeats_do_not_count(chain: list[Issued]) -> None:
+    joined = b",".join(map(encoded, chain))
+    found = parse_presented({b"x-amz-x509": encoded(LEAF), b"x-amz-x509-chain": joined})
+    others = {one.certificate for one in chain} - {LEAF.certificate}
+    assert len(found.unverified_chain) == len(others)
+    assert set(found.unverified_chain) == others
 
 
 def test_what_is_missing_or_too_much_is_said() -> None:
     assert "X-Amz-X509 is missing" in refusal()
     assert "X-Amz-X509 is missing" in refusal(leaf=b"")
-    six = b",".join([encoded(LEAF)] * 6)
-    assert "at most" in refusal(leaf=encoded(LEAF), chain=six)
+    six = b",".join(map(encoded, [*OTHERS, issue("one more")]))
+    assert "5 certificates at most" in refusal(leaf=encoded(LEAF), chain=six)
+    many = b",".join([encoded(LEAF)] * (PARTS_MAX + 1))
+    assert "5 certificates at most" in refusal(leaf=encoded(LEAF), chain=many)
     assert "too long" in refusal(leaf=b"A" * 12_001)
     assert "too long" in refusal(leaf=encoded(LEAF), chain=b"A" * 12_001)
 
@@ -62,7 +83,6 @@ def test_what_is_missing_or_too_much_is_said() -> None:
         encoded(LEAF)[:40] + b"!" + encoded(LEAF)[40:],
         encoded(LEAF) + b",",
         base64.b64encode(of_version_2(LEAF.der)),
-        encoded(issue("web-1", extensions=[(X400_NAME, False)])),
         LEAF.pem.encode(),
     ],
 )

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from broker.protocols.x509 import (
     CertificateRejected,
     VerifiedChain,
-    parse_revocation_list,
+    parse_revocation_lists,
     verify_not_revoked,
 )
 from broker.protocols.x509.revocation import LIST_BYTES_MAX
@@ -51,7 +51,7 @@ def signed(made: x509.CertificateRevocationListBuilder, by: Issued = MACHINES) -
 def judge(*lists: bytes, chain: VerifiedChain = CHAIN, days: float = 0) -> str:
     """Why nothing passes; empty when it does."""
     try:
-        found = [parse_revocation_list(one) for one in lists]
+        found = [one for data in lists for one in parse_revocation_lists(data)]
         verify_not_revoked(chain, found, NOW + timedelta(days=days))
     except CertificateRejected as error:
         return error.message
@@ -75,6 +75,18 @@ def test_a_list_in_either_form() -> None:
     assert judge(b"\n" + MACHINES.revoke(LEAF))
 
 
+def test_every_list_of_a_file_counts() -> None:
+    first, second = ROOT.revoke(), MACHINES.revoke(LEAF)
+    for file in (first + second, second + first, b"comment\n" + first + b"\n" + second):
+        assert judge(file) == "Certificate revoked."
+    assert judge(first + MACHINES.revoke()) == ""
+    assert "out of date" in judge(first + MACHINES.revoke(days=-0.5))
+    for broken in (first + second[:-30], first + second.replace(b"M", b"-", 1)):
+        assert "cannot be read" in judge(broken)
+    assert "16 lists at most" in judge(first * 17)
+    assert judge(first * 16) == ""
+
+
 def test_a_list_that_does_not_count_lets_nothing_pass() -> None:
     namesake = issue("Corp Machines", is_authority=True)
     assert "not signed by it" in judge(namesake.revoke())
@@ -95,7 +107,7 @@ def test_an_issuer_must_be_allowed_to_sign_lists(uses: str) -> None:
 
 
 def test_who_signed_is_remembered_for_each_certificate() -> None:
-    found = parse_revocation_list(MACHINES.revoke())
+    (found,) = parse_revocation_lists(MACHINES.revoke())
     namesakes = [issue("Corp Machines", is_authority=True) for _ in range(20)]
     for _ in range(2):
         for one in namesakes:
@@ -137,7 +149,7 @@ FOREIGN: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("case", FOREIGN)
 def test_what_is_not_understood_is_refused(case: str) -> None:
     with pytest.raises(CertificateRejected, match="not supported"):
-        parse_revocation_list(signed(FOREIGN[case]()))
+        parse_revocation_lists(signed(FOREIGN[case]()))
 
 
 def test_what_changes_nothing_is_read() -> None:
@@ -165,9 +177,9 @@ def test_what_changes_nothing_is_read() -> None:
 )
 def test_what_is_no_list_is_refused(data: bytes) -> None:
     with pytest.raises(CertificateRejected, match="cannot be read"):
-        parse_revocation_list(data)
+        parse_revocation_lists(data)
 
 
 def test_a_list_is_bounded() -> None:
     with pytest.raises(CertificateRejected, match="at most"):
-        parse_revocation_list(b"\x30" * (LIST_BYTES_MAX + 1))
+        parse_revocation_lists(b"\x30" * (LIST_BYTES_MAX + 1))
