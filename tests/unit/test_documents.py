@@ -75,3 +75,14 @@ def test_the_manual_has_a_row_for_every_setting() -> None:
     settings = manual.partition("## Settings")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `BROKER_(\w+)` \|", settings, re.MULTILINE)
     assert sorted(rows) == sorted(name.upper() for name in Settings.model_fields)
+
+
+def test_the_tests_that_the_threat_model_names_exist() -> None:
+    text = (ROOT / "docs/threat-model.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", text)
+    assert named
+    assert not [
+        f"{path}::{name}"
+        for path, name in named
+        if f"def {name}(" not in (ROOT / path).read_text("utf-8")
+    ]
