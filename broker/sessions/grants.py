@@ -1,6 +1,7 @@
 """Authorization codes and refresh tokens, as far as they are the same for all clients.
 
-A code is good once, within five minutes. A refresh token is good once, too, and is
+A code is good once, within five minutes; so long it is kept, since one that comes back
+used ends what it led to. A refresh token is good once, too, and is
 answered with the next of its family; one that comes back used ends the family. What
 each leads to uses it up, in the ledger (`Grants.use_of_code`,
 `Grants.use_of_refresh_token`). All are random handles: the cache has their hashes, and
@@ -9,10 +10,13 @@ their values sealed.
 Source: RFC 6749 4.1.2; RFC 9700 4.14.2.
 """
 
+import hashlib
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
+from broker.entropy import new_handle
+from broker.model.lineage import as_text
 from broker.sessions.ends import end_mark
 from broker.sessions.handles import Handles
 from broker.sessions.one_time_use import OneTimeUse, one_time_use
@@ -82,13 +86,20 @@ class Grants(Generic[CodeT, FamilyT]):
         return self._code(**value) if value else None
 
     async def forget_code(self, code: str) -> None:
-        """The code is used up."""
+        """The code is in wrong hands."""
         await self._codes.forget(code)
 
-    async def begin(self, family: FamilyT) -> str:
-        """The first refresh token of a family."""
+    async def begin(self, family: FamilyT, code: str = "") -> str:
+        """The first refresh token of a family.
+
+        A ``code`` has one family, which its first exchange describes.
+        """
         ends_at = datetime.fromtimestamp(family.ends_at, UTC)
-        handle = await self._families.put(asdict(family), ends_at)
+        handle = new_handle()
+        if code:
+            digest = hashlib.sha256(f"{self._kind}-family/{code}".encode())
+            handle = as_text(digest.digest())
+        await self._families.claim(handle, asdict(family), ends_at)
         return await self._next(handle, ends_at)
 
     async def find_family(self, token: str) -> FamilyT | None:

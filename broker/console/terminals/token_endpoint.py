@@ -75,14 +75,14 @@ class LoginRefused(AccessDenied):
 class _Redemption:
     """A redeemed code or refresh token: its caller and its family.
 
-    ``next`` is the next refresh token; empty when the token was already used.
+    ``used`` is a token of the family, and ``next`` the next refresh token; empty when
+    the token was already used.
     """
 
     caller: Caller
     family: RefreshFamily
     use: OneTimeUse
-    code: str = ""
-    used: str = ""
+    used: str
     next: str = ""
 
 
@@ -140,7 +140,10 @@ class TokenEndpoint:
                 one_time_use=lambda: found[0].use,
             )
         except ProofUsed as error:
-            raise await self._refuse_used(request, found[0]) from error
+            await self._end_login(request, found[0])
+            if grant_type == "authorization_code":
+                raise _code_refused("the code was already used") from error
+            raise _expired("the refresh token was already used") from error
         credentials = result["Credentials"]
         now = self._context.deps.clock.now()
         left = credentials["Expiration"] - now
@@ -165,17 +168,8 @@ class TokenEndpoint:
             **told,
         }
 
-    async def _refuse_used(
-        self, request: Request, redeemed: _Redemption
-    ) -> LoginRefused:
-        """The refusal of a code or token that was already used."""
-        if redeemed.code:
-            await self._grants.forget_code(redeemed.code)
-            return _code_refused("the code was already used")
-        return await self._end_login(request, redeemed)
-
-    async def _end_login(self, request: Request, redeemed: _Redemption) -> LoginRefused:
-        """End the whole login: a refresh token that is used twice was stolen."""
+    async def _end_login(self, request: Request, redeemed: _Redemption) -> None:
+        """End the whole login: a code or token that is used twice was stolen."""
 
         async def prove(_now: datetime) -> Caller:
             return redeemed.caller
@@ -191,7 +185,6 @@ class TokenEndpoint:
             },
         )
         await self._grants.forget_family(redeemed.used)
-        return _expired("the refresh token was already used: its family has ended")
 
     def _prove_key(self, request: Request) -> DpopProof:
         """Verify the sender's DPoP proof, without using it up."""
@@ -254,12 +247,13 @@ class TokenEndpoint:
             session_token=grant.session_token,
             ends_at=resolved.session.expires_at,
         )
+        token = await self._grants.begin(family, code)
         return _Redemption(
             session_caller(resolved),
             family,
             self._grants.use_of_code(code, now),
-            code=code,
-            next=await self._grants.begin(family),
+            used=token,
+            next=token,
         )
 
     async def _redeem_refresh_token(
@@ -294,10 +288,8 @@ class TokenEndpoint:
         )
 
     async def _renewal(self, redeemed: _Redemption) -> str:
-        """Remove the used code or token; return the next refresh token."""
-        if redeemed.code:
-            await self._grants.forget_code(redeemed.code)
-        else:
+        """Remove the used token; return the next refresh token."""
+        if redeemed.used != redeemed.next:
             await self._grants.forget(redeemed.used)
         return redeemed.next
 

@@ -80,13 +80,13 @@ _NAMES: Mapping[type[BrokerError], str] = {
 class _Exchange:
     """A grant that may be exchanged, and what forgets it afterwards.
 
-    The next refresh token is made before the grant is spent, so that if the cache fails
+    A code is not forgotten: if it comes back, the sign-in that it was for ends. The next refresh token is made before the grant is spent, so that if the cache fails
     nothing was used up; it is empty for clients that get none.
     """
 
     portal: OpenPortal
     use: OneTimeUse
-    forget: Callable[[], Awaitable[None]]
+    forget: Callable[[], Awaitable[None]] | None
     refresh_token: str
 
 
@@ -229,14 +229,18 @@ class TokenApi:
                 DoorProof(prove),
             )
         except ProofUsed as error:
-            await exchange.forget()
+            if exchange.forget is None:
+                await self._end(call, request_id, exchange.portal)
+            else:
+                await exchange.forget()
             raise _refused("it was used before") from error
 
     async def _answer(self, exchange: _Exchange, now: datetime) -> Mapping[str, Any]:
         portal, refresh = exchange.portal, exchange.refresh_token
         with suppress(ServiceUnavailable):
             # It is spent already: the client must get what it was spent for.
-            await exchange.forget()
+            if exchange.forget is not None:
+                await exchange.forget()
         ends_at = min(now + _ACCESS, portal.ends_at) if refresh else portal.ends_at
         return {
             "accessToken": self._sessions.create_token(portal.handle, ends_at),
@@ -284,7 +288,7 @@ class TokenApi:
         return _Exchange(
             portal=portal,
             use=self._grants.use_of_code(code, now),
-            forget=lambda: self._grants.forget_code(code),
+            forget=None,
             refresh_token=await self._begin_family(given["clientId"], client, portal),
         )
 
@@ -351,7 +355,7 @@ class TokenApi:
         )
 
     async def _end(self, call: RestCall, request_id: str, portal: OpenPortal) -> None:
-        """End the whole sign-in: a refresh token that comes back was stolen."""
+        """End the whole sign-in: a code or refresh token that comes back was stolen."""
 
         async def find(_now: datetime) -> OpenPortal:
             return portal

@@ -237,10 +237,23 @@ async def test_a_proof_stays_used_whatever_becomes_of_the_clock(
     assert refused(await terminal.ask(proof, **body), "INVALID_REQUEST", 400)
 
 
-async def test_a_code_is_good_once(terminal: Terminal) -> None:
+async def test_a_code_is_good_once_and_one_that_comes_back_ends_its_login(
+    world: SignInWorld, terminal: Terminal
+) -> None:
     code = await get_code(terminal)
-    assert (await terminal.redeem(code)).status_code == 200
-    assert refused(await terminal.redeem(code), "AUTHCODE_EXPIRED")
+    token = (await terminal.redeem(code)).json()["refreshToken"]
+    thief = Terminal(world, world.browser())
+    assert refused(await thief.redeem(code, codeVerifier="w" * 64), "AUTHCODE_EXPIRED")
+    following = (await terminal.renew(token)).json()["refreshToken"]
+    assert following
+    # One that knows the verifier, too, ends what the code gave (RFC 6749 4.1.2).
+    code = await get_code(terminal)
+    tokens = [(await terminal.redeem(code)).json()["refreshToken"]]
+    tokens.append((await terminal.renew(tokens[0])).json()["refreshToken"])
+    assert refused(await thief.redeem(code), "AUTHCODE_EXPIRED")
+    for holder in (terminal, thief):
+        assert refused(await holder.renew(tokens[1]), "TOKEN_EXPIRED")
+    assert (await terminal.renew(following)).status_code == 200
 
 
 @pytest.mark.parametrize(
