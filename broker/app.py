@@ -197,7 +197,10 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
 
 
 def _portal_endpoints(services: Services) -> dict[str, App]:
-    """The access portal's services, by the first part of their paths."""
+    """The access portal's services, by the first part of their paths.
+
+    They stand at the root, too, where clients with one endpoint for all services ask.
+    """
     cache = services.stores.cache
     sessions = services.portal_sessions
     apis = {
@@ -217,7 +220,10 @@ def _portal_endpoints(services: Services) -> dict[str, App]:
         ).api(),
     }
     return {
-        prefix: ApiEndpoint(api, cross_origin=False) for prefix, api in apis.items()
+        path: endpoint
+        for prefix, api in apis.items()
+        for endpoint in (ApiEndpoint(api, cross_origin=False),)
+        for path in (prefix, *api.paths)
     }
 
 

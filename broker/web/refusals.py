@@ -28,6 +28,9 @@ _OURS = frozenset({"", "sts", "iam", "signin", "broker"})
 _XML_SERVICES = frozenset({"cloudfront", "route53"})
 _UNNAMED = "another service"
 _FORM = b"application/x-www-form-urlencoded"
+_BEARER = b"x-amz-sso_bearer_token"
+"""The portal's, in requests that have neither a signature nor a body."""
+
 _HEAD_CHARACTERS = 4096
 _SCOPE = re.compile(
     r"Credential=[^/,&\s]{1,256}(?:/|%2F)[0-9]{8}(?:/|%2F)[a-z0-9-]{0,64}"
@@ -120,6 +123,8 @@ def find_client(scope: Scope) -> ClientDialect:
         return ClientDialect(service or _UNNAMED, ErrorFormat.JSON)
     if service not in _OURS:
         return ClientDialect(service, _form_of(service, is_form=kind == _FORM))
+    if _BEARER in headers or kind.endswith(b"json"):
+        return ClientDialect(service, ErrorFormat.JSON)
     if not service and b"text/html" in headers.get(b"accept", b""):
         return ClientDialect(service, ErrorFormat.PAGE)
     return ClientDialect(service, ErrorFormat.QUERY)

@@ -3,7 +3,7 @@
 A service brings its operations, and its names of the broker's errors.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -32,7 +32,7 @@ _JSON = (b"content-type", b"application/json")
 
 
 class RestApi:
-    """Answers calls below a prefix."""
+    """Answers calls below a prefix, and at the same paths without it."""
 
     def __init__(
         self,
@@ -48,6 +48,11 @@ class RestApi:
         self._operations = operations
         self._name_fault = name_fault
         self._body_bytes_max = body_bytes_max
+
+    @property
+    def paths(self) -> Iterable[str]:
+        """Where its operations stand without the prefix; they have no labels."""
+        return map(self._service.path, self._operations)
 
     async def answer(self, raw: RawRequest, request_id: str) -> Answer:
         """One call, from the wire to the wire. Never raises."""

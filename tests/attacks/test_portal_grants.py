@@ -449,6 +449,18 @@ async def test_a_link_alone_lets_no_device_in(world: SignInWorld) -> None:
     assert error_of(await thief.poll(device)) == "AuthorizationPendingException"
 
 
+async def test_the_portals_older_scope_means_the_same(world: SignInWorld) -> None:
+    """It is what Granted asks for."""
+    person = Person(world)
+    await person.sign_in()
+    terminal = await Terminal(world).register(scopes=["sso-portal:*"])
+    for asked in ("sso-portal:*", "sso:account:access"):
+        page = await person.consent_page(terminal, scopes=asked)
+        assert page.status_code == 200
+    plain = await Terminal(world).register()
+    assert (await person.consent_page(plain, scopes="sso-portal:*")).status_code == 200
+
+
 async def test_a_device_is_answered_once_and_its_code_is_good_once(
     world: SignInWorld,
 ) -> None:

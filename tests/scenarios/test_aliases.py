@@ -1,6 +1,6 @@
 """Clients without configuration: AWS's own names resolve to the broker, over TLS."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,15 @@ NAMES = (
     "sts.eu-west-1.amazonaws.com",
     "sts-fips.us-east-1.amazonaws.com",
     "iam.amazonaws.com",
+    "oidc.eu-west-1.amazonaws.com",
+    "portal.sso.eu-west-1.amazonaws.com",
 )
-UNLISTED = "sts.eu-west-2.amazonaws.com"
+UNLISTED = (
+    "sts.eu-west-2.amazonaws.com",
+    "oidc.eu-west-2.amazonaws.com",
+    "portal.sso.eu-west-2.amazonaws.com",
+)
+_START = f"https://{ACCOUNT}.awsapps.com/start"
 
 
 @dataclass
@@ -53,7 +60,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with (
         running_broker(folder, host_aliases=" ".join(NAMES)) as broker,
         tls_before(
-            folder, listen, broker.port, names=("localhost", *NAMES, UNLISTED)
+            folder, listen, broker.port, names=("localhost", *NAMES, *UNLISTED)
         ) as authority,
         leading_to(listen) as proxy,
     ):
@@ -95,14 +102,53 @@ def test_the_global_endpoint_serves_clients_that_still_use_it(
     client.close()
 
 
+def test_the_portal_is_served_at_awss_names(world: World) -> None:
+    tokens = world.client("sso-oidc", "eu-west-1")
+    # As aws-vault asks, and Granted with its own scope.
+    for more in ({}, {"scopes": ["sso-portal:*"]}):
+        client = tokens.register_client(
+            clientName="client", clientType="public", **more
+        )
+        known = {name: client[name] for name in ("clientId", "clientSecret")}
+        begun = tokens.start_device_authorization(**known, startUrl=_START)
+        assert begun["verificationUri"] == f"{world.broker.url}/portal/device"
+        with pytest.raises(tokens.exceptions.AuthorizationPendingException):
+            tokens.create_token(
+                **known,
+                grantType="urn:ietf:params:oauth:grant-type:device_code",
+                deviceCode=begun["deviceCode"],
+            )
+    tokens.close()
+    portal = world.client("sso", "eu-west-1")
+    for call, given in (
+        (portal.list_accounts, {}),
+        (portal.list_account_roles, {"accountId": ACCOUNT}),
+        (portal.get_role_credentials, {"accountId": ACCOUNT, "roleName": "Reader"}),
+        (portal.logout, {}),
+    ):
+        with pytest.raises(portal.exceptions.UnauthorizedException):
+            call(accessToken="none", **given)
+    portal.close()
+
+
+_REFUSED: dict[str, Callable[[Any], object]] = {
+    "sts": lambda client: client.get_caller_identity(),
+    "sso-oidc": lambda client: client.register_client(
+        clientName="client", clientType="public"
+    ),
+    "sso": lambda client: client.list_accounts(accessToken="none"),
+}
+
+
+@pytest.mark.parametrize("service", _REFUSED)
 def test_a_name_that_is_not_listed_is_refused_in_words_that_say_so(
-    world: World,
+    world: World, service: str
 ) -> None:
-    client = world.client("sts", "eu-west-2")
-    assert client.meta.endpoint_url == f"https://{UNLISTED}"
+    client = world.client(service, "eu-west-2")
     with pytest.raises(ClientError) as refused:
-        client.get_caller_identity()
+        _REFUSED[service](client)
     client.close()
     answer = refused.value.response
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 421
+    assert answer["Error"]["Code"] == "MisdirectedRequest"
     assert "BROKER_HOST_ALIASES" in answer["Error"]["Message"]

@@ -140,6 +140,21 @@ def test_the_cli_learns_over_https_which_of_awss_portals_it_is(
         assert home.who() == ALICE
 
 
+def test_one_endpoint_is_enough(
+    tmp_path: Path, installation: Installation, browser: Browser
+) -> None:
+    """As aws-vault and Granted have it, which read no ``services`` section."""
+    home = Home(tmp_path, installation.broker.url, one_endpoint=True)
+    home.log_in(browser)
+    assert home.who() == ALICE
+    assert home.boto3_who() == ALICE
+    token = home.token
+    home.aws("sso", "logout")
+    home.keep(token)
+    with pytest.raises(UnauthorizedSSOTokenError):
+        home.boto3_who()
+
+
 @needs_sdk
 def test_the_javascript_sdk_uses_the_login(home: Home, browser: Browser) -> None:
     home.log_in(browser)

@@ -23,6 +23,18 @@ class Allowing(Protocol):
         """Open the address, and allow it."""
 
 
+def _services(url: str) -> str:
+    return f"""\
+services = broker
+[services broker]
+sso =
+  endpoint_url = {url}/sso
+sso_oidc =
+  endpoint_url = {url}/sso-oidc
+sts =
+  endpoint_url = {url}"""
+
+
 class Home:
     """A home folder with the configuration of the documentation, and an AWS CLI."""
 
@@ -34,6 +46,7 @@ class Home:
         *,
         program: str = "",
         start_url: str = f"https://{ACCOUNT}.awsapps.com/start",
+        one_endpoint: bool = False,
     ) -> None:
         self.program = program or aws_cli_2()
         self.folder = folder
@@ -54,14 +67,7 @@ region = {REGION}
 sso_session = corp
 sso_account_id = {ACCOUNT}
 sso_role_name = {role}
-services = broker
-[services broker]
-sso =
-  endpoint_url = {self.url}/sso
-sso_oidc =
-  endpoint_url = {self.url}/sso-oidc
-sts =
-  endpoint_url = {self.url}
+{f"endpoint_url = {url}" if one_endpoint else _services(url)}
 """
         )
         self.environment = {

@@ -21,6 +21,9 @@ DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 AUTHORIZATION_CODE = "authorization_code"
 REFRESH_TOKEN = "refresh_token"  # noqa: S105  # a grant's name
 SCOPE = "sso:account:access"
+SCOPES = {SCOPE: SCOPE, "sso-portal:*": SCOPE}
+"""What each stands for: the second is older, and what Granted asks for."""
+
 LIFE = timedelta(days=90)
 _GRANTS = frozenset({DEVICE_CODE, AUTHORIZATION_CODE, REFRESH_TOKEN})
 _LONGEST_NAME = 128
@@ -155,7 +158,7 @@ def read_client(
             "InvalidClientMetadataException",
             f"The clientName must have 1 to {_LONGEST_NAME} printable characters.",
         )
-    if not set(scopes) <= {SCOPE}:
+    if not set(scopes) <= SCOPES.keys():
         raise GrantRefused("InvalidScopeException", f"The only scope is {SCOPE}.")
     if not set(grants) <= _GRANTS:
         raise GrantRefused(
@@ -173,7 +176,7 @@ def read_client(
         )
     return Client(
         name=name,
-        scopes=tuple(dict.fromkeys(scopes)),
+        scopes=tuple(dict.fromkeys(SCOPES[name] for name in scopes)),
         grants=tuple(dict.fromkeys(grants)),
         redirects=tuple(redirects),
         place=place,

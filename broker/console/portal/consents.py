@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.portal.clients import AUTHORIZATION_CODE, SCOPE, Client
+from broker.actions.portal.clients import AUTHORIZATION_CODE, SCOPE, SCOPES, Client
 from broker.actions.portal.grants import (
     DEVICE_LIFE,
     DeviceRequest,
@@ -357,5 +357,5 @@ def _check_request(form: Form, client: Client) -> None:
     if form.require("code_challenge_method") != "S256":
         raise ValidationError("The code_challenge_method must be S256.")
     scopes = (form.find("scopes") or form.find("scope") or SCOPE).split()
-    if not set(scopes) <= set(client.scopes or (SCOPE,)):
+    if not {SCOPES.get(name) for name in scopes} <= set(client.scopes or (SCOPE,)):
         raise ValidationError("The client did not register for these scopes.")

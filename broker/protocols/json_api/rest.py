@@ -120,6 +120,10 @@ class RestService:
         violations.refuse()
         return result
 
+    def path(self, operation: str) -> str:
+        """Where an operation without labels stands, below the service's prefix."""
+        return _http(self._model, operation)["requestUri"].partition("?")[0]
+
     def status(self, operation: str) -> int:
         """The status of a success."""
         return _http(self._model, operation).get("responseCode", _OK)
