@@ -46,7 +46,7 @@ AWS treats it as ``/``, and so do signatures, which normalise the path.
 Source: hashicorp/vault, builtin/credential/aws/path_login.go.
 """
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
-_FOR_PEOPLE = frozenset({"signin", "console", "portal", "authorize"})
+_FOR_PEOPLE = frozenset({"signin", "console", "portal", "authorize", "oauth"})
 _FOR_BROWSERS = re.compile(rb"(?:.*&)?Action=(?:login|logout)(?:&.*)?", re.DOTALL)
 """Queries of ``/federation`` that set or read the session's cookie."""
 _UNKNOWN_OPERATION = b"<UnknownOperationException/>\n"
@@ -315,6 +315,7 @@ def console_deps(
         public_origin=settings.public_origin,
         secure=settings.secure,
         allowed_origins=settings.allowed_destinations,
+        host_aliases=settings.host_aliases,
         sign_in_links=sign_in_links,
         documentation=documentation.START if documentation.is_built() else "",
     )

@@ -118,6 +118,7 @@ from broker.web.opa import TOKEN_HEADERS
 PAGES = (
     "/saml",
     "/federation",
+    "/oauth",
     "/signin",
     "/console",
     "/docs",

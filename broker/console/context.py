@@ -64,7 +64,9 @@ class ConsoleContext:
         self.known = KnownBrowsers(deps)
         self.begin_limits = BeginLimits(deps.cache, deps.clock)
         self.login_requests = LoginRequests(deps, self.begin_limits)
-        self.destinations = Destinations(deps.public_origin, deps.allowed_origins)
+        self.destinations = Destinations(
+            deps.public_origin, deps.allowed_origins, deps.host_aliases
+        )
 
     async def find_session(
         self, request: Request

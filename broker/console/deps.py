@@ -46,7 +46,8 @@ class ConsoleDeps:
 
     ``public_origin`` has no trailing slash; ``secure`` says that it is https.
     ``allowed_origins`` are further origins that ``Destination``, ``RelayState`` and
-    ``Issuer`` may redirect to. ``entity_id`` is our SAML service provider entity ID.
+    ``Issuer`` may redirect to; ``host_aliases`` are further names of the broker.
+    ``entity_id`` is our SAML service provider entity ID.
     ``documentation`` is the path that pages link to, empty if there is none.
     """
 
@@ -81,5 +82,6 @@ class ConsoleDeps:
     public_origin: str
     secure: bool
     allowed_origins: tuple[str, ...] = ()
+    host_aliases: tuple[str, ...] = ()
     sign_in_links: tuple[SignInLink, ...] = ()
     documentation: str = ""

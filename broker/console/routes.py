@@ -107,6 +107,7 @@ def console_routes(
         ["GET", "POST"],
         guarded(endpoint.answer, door=LoginMethod.FEDERATION),
     )
+    add("/oauth", ["GET"], guarded(endpoint.log_out, door=LoginMethod.FEDERATION))
     add(CONTINUE, ["GET", "POST"], guarded(completion.resume, door=LoginMethod.SAML))
     add(SIGNED_OUT, ["GET"], guarded(sign_in.signed_out))
     add(SIGN_IN, ["GET"], guarded(sign_in.begin_page))
@@ -131,6 +132,7 @@ def console_routes(
 
     add(f"{STATIC}{{name}}", ["GET", "HEAD"], static)
     add("/console", ["GET"], to_home)
+    add("/console/home", ["GET"], to_home)
     add("/console/{rest:path}", ["GET"], guarded(nowhere))
     return routes
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
@@ -94,6 +95,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         broker.environment["BROKER_INTERNAL_ISSUERS"] = ",".join(
             f"127.0.0.1:{port}" for port in (issuer.port, upstream.port, spare, other)
         )
+        broker.environment["BROKER_HOST_ALIASES"] = "signin.aws.amazon.com"
         broker.start()
         front = Installation(broker, issuer)
         front.iam.enable_outbound_web_identity_federation()
@@ -599,6 +601,17 @@ def login_query(world: World, found: dict[str, Any]) -> dict[str, str]:
         "SigninToken": signin_token(world, found).json()["SigninToken"],
         "Destination": f"{world.upstream.url}/console/",
     }
+
+
+def test_a_link_to_awss_console_opens_the_upstreams(world: World) -> None:
+    """With AWS's sign-in host as an alias, as aws-vault and others make them."""
+    query = login_query(world, world.saml("Reader"))
+    console = query["Destination"]
+    query["Destination"] = "https://eu-west-1.console.aws.amazon.com/console/home"
+    sent = httpx2.get(f"{world.front.broker.url}/federation", params=query)
+    assert sent.status_code == 302, sent.text
+    (there,) = parse_qs(urlsplit(sent.headers["location"]).query)["Destination"]
+    assert there == console
 
 
 def test_a_sign_in_token_opens_the_upstreams_console_once(world: World) -> None:

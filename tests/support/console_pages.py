@@ -33,6 +33,7 @@ OUTSIDE = {
         "/signin/nobody/first-password?token=no",
     ],
     "/signin/signed-out": ["/signin/signed-out"],
+    "/oauth": ["/oauth?Action=login"],
     "/federation": ["/federation?Action=login&SigninToken=no&Destination=/console/"],
     "/saml/slo/{uuid}": [f"/saml/slo/SAMLSP{ACCOUNT}AAAA", "/saml/slo/nobody"],
     "/v1/authorize": ["/v1/authorize"],
@@ -118,6 +119,7 @@ for _kind, _name in (("users", "dana"), ("groups", "Finance")):
         ]
 
 NO_PAGES = {
+    "/console/home",  # leads to Home
     "/portal",
     "/portal/",
     "/portal/{account}",

@@ -38,6 +38,7 @@ from broker.sessions.resolve import session_caller
 
 _BAD_CREDENTIALS = "Invalid credentials parameter"
 _INCORRECT = "The request sent by the client was syntactically incorrect."
+_NO_ACTION = "no such Action"
 _LONGEST_SESSION = 16_384
 _LONGEST_DURATION = 6
 _LONGEST_ISSUER = 2048
@@ -65,10 +66,24 @@ class Federation:
             case "login":
                 return await self._login(request, form)
             case "logout":
-                onward = form.find("Issuer") or form.find("redirect_uri") or ""
-                return await self._sign_out.leave(request, onward)
+                return await self._leave(request, form)
             case _:
-                raise ValidationError(_INCORRECT, detail="no such Action")
+                raise ValidationError(_INCORRECT, detail=_NO_ACTION)
+
+    async def log_out(self, request: Request) -> Response:
+        """``GET /oauth``, AWS's other address of ``Action=logout``.
+
+        Source: aws-vault's ``cli/login.go``.
+        """
+        refuse_prefetch(request)
+        form = await read_form(request)
+        if form.find("Action") != "logout":
+            raise ValidationError(_INCORRECT, detail=_NO_ACTION)
+        return await self._leave(request, form)
+
+    async def _leave(self, request: Request, form: Form) -> Response:
+        onward = form.find("Issuer") or form.find("redirect_uri") or ""
+        return await self._sign_out.leave(request, onward)
 
     async def _get_signin_token(self, request: Request, form: Form) -> Response:
         key_id, secret, token = _read_session(form.require("Session"))

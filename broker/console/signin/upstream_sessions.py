@@ -51,13 +51,14 @@ class UpstreamLogins:
             )
         definition = session.engine.definition
         console = definition.console or ""
-        if _origin(destination) == deps.public_origin:
+        if _origin(destination) != _origin(console):
+            own = self._context.destinations.find_safe(destination) or ""
+            if _origin(destination) != deps.public_origin and not own.startswith("/"):
+                raise ValidationError(
+                    "The Destination is not an address that this broker may send you to.",
+                    detail=f"not in the upstream's console, {_origin(console)}",
+                )
             destination = console
-        elif _origin(destination) != _origin(console):
-            raise ValidationError(
-                "The Destination is not an address that this broker may send you to.",
-                detail=f"not in the upstream's console, {_origin(console)}",
-            )
         await self._redeem(request, token, session)
         await deps.tokens.forget(token)
         url = deps.upstreams.login_url(

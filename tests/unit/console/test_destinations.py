@@ -113,3 +113,55 @@ def test_an_origin_of_its_own_for_ipv6_is_compared_too() -> None:
 def test_other_paths_of_ours_only_where_asked_for() -> None:
     assert RULE.find_safe("/signin", ("/signin",)) == "/signin"
     assert RULE.find_safe("/console/", ("/signin",)) is None
+
+
+BEHIND_AWS = Destinations(
+    "https://broker.example.com",
+    ["https://console.aws.amazon.com"],
+    ("signin.aws.amazon.com", "us-east-1.signin.aws.amazon.com", "sts.amazonaws.com"),
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "safe"),
+    [
+        ("https://console.aws.amazon.com/", "/console/"),
+        ("https://console.aws.amazon.com:443/x?a=b#c", "/console/"),
+        ("https://us-gov-west-1.console.aws.amazon.com/iam", "/console/overview"),
+        ("https://console.aws.amazon.com/iamv2/home#/roles", "/console/overview"),
+        ("https://console.aws.amazon.com/iamx/home", "/console/"),
+        ("https://console.aws.amazon.com/../signin", "/console/"),
+        ("https://signin.aws.amazon.com/console/roles", "/console/roles"),
+    ],
+)
+def test_awss_console_is_ours_with_its_sign_in_host(given: str, safe: str) -> None:
+    assert BEHIND_AWS.find_safe(given) == safe
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "http://console.aws.amazon.com/",
+        "https://console.aws.amazon.com:8443/",
+        "https://evil.console.aws.amazon.com/",
+        "https://console.aws.amazon.com.evil.example/",
+        "https://console.aws.amazon.com@evil.example/",
+        "https://evil.example/https://console.aws.amazon.com/",
+        "https://s3.console.aws.amazon.com.evil.example/",
+        "https://eu-west-1.signin.aws.amazon.com/console/",
+        "https://signin.aws.amazon.com/signin",
+        "https://signin.aws.amazon.com//evil.example",
+        "http://signin.aws.amazon.com/console/",
+    ],
+)
+def test_what_only_looks_like_awss_console_is_not(given: str) -> None:
+    assert BEHIND_AWS.find_safe(given) is None
+
+
+def test_awss_console_is_no_page_to_sign_in_again() -> None:
+    assert BEHIND_AWS.find_safe("https://console.aws.amazon.com/", ("/signin",)) is None
+
+
+def test_awss_console_is_elsewhere_without_its_sign_in_host() -> None:
+    rule = Destinations("https://broker.example.com", [], ("sts.amazonaws.com",))
+    assert rule.find_safe("https://console.aws.amazon.com/") is None

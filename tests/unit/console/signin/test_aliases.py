@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx2 as httpx
 import pytest
@@ -27,7 +27,7 @@ ALIAS = {"host": SIGN_IN}
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
-    async with open_world(tmp_path, host_aliases=SIGN_IN) as made:
+    async with open_world(tmp_path, host_aliases=f"{SIGN_IN} {VAULT}") as made:
         yield made
 
 
@@ -73,6 +73,67 @@ async def test_a_logout_link_ends_the_session_behind_the_cookie(
     assert answer.status_code == 307
     await browser.get(onward(answer))
     assert (await browser.get("/console/")).status_code != 200
+
+
+VAULT = "us-east-1.signin.aws.amazon.com"
+"""The sign-in host of aws-vault, in whatever region one works."""
+
+
+def as_granted(service: str) -> str:
+    return f"https://eu-west-1.console.aws.amazon.com/{service}/home?region=eu-west-1"
+
+
+@pytest.mark.parametrize(
+    ("destination", "page"),
+    [
+        ("https://console.aws.amazon.com/", "/console/"),  # saml2aws
+        ("https://console.aws.amazon.com", "/console/"),  # aws-sso-util
+        (as_granted("console"), "/console/"),  # aws-vault's, too
+        (as_granted("iam"), "/console/overview"),
+        (as_granted("cloudtrail"), "/console/audit"),
+        (as_granted("rolesanywhere"), "/console/roles-anywhere"),
+        (as_granted("s3"), "/console/"),
+        ("/console/home", "/console/home"),
+    ],
+)
+async def test_a_link_to_awss_console_opens_this_one(
+    world: SignInWorld, browser: httpx.AsyncClient, destination: str, page: str
+) -> None:
+    minted = await world.mint(SessionKind.ASSUME_ROLE)
+    token = await get_signin_token(browser, minted)
+    url = login_url(token, destination=destination)
+    answer = await browser.get(onward(await browser.get(url, headers={"host": VAULT})))
+    assert (answer.status_code, answer.headers["location"]) == (302, page)
+    # Whether the role may see the page is another question.
+    assert (await browser.get(page, follow_redirects=True)).status_code in {200, 403}
+
+
+async def test_a_link_that_first_signs_out_opens_the_console_as_the_new_one(
+    world: SignInWorld, browser: httpx.AsyncClient
+) -> None:
+    """``aws-vault login --auto-logout``, which leaves the inner address as it is."""
+    await world.sign_in(browser)
+    minted = await world.mint(SessionKind.ASSUME_ROLE)
+    token = await get_signin_token(world.browser({"host": VAULT}), minted)
+    login = (
+        f"https://{VAULT}/federation?Action=login&Issuer=aws-vault"
+        f"&Destination={as_granted('console')}&SigninToken={token}"
+    )
+    query = urlencode({"Action": "logout", "redirect_uri": login})
+    sent = await browser.get(f"/oauth?{query}", headers={"host": VAULT})
+    assert (sent.status_code, "set-cookie" in sent.headers) == (307, False)
+    signed_out = await browser.get(onward(sent))
+    assert signed_out.status_code == 303
+    assert signed_out.headers["location"].startswith("/federation?Action=login&")
+    opened = await browser.get(signed_out.headers["location"])
+    assert (opened.status_code, opened.headers["location"]) == (302, "/console/")
+
+
+@pytest.mark.parametrize("query", ["", "Action=login", "Action=getSigninToken"])
+async def test_the_address_of_logouts_does_nothing_else(
+    browser: httpx.AsyncClient, query: str
+) -> None:
+    assert (await browser.get(f"/oauth?{query}")).status_code == 400
 
 
 async def post(browser: httpx.AsyncClient, **fields: str) -> httpx.Response:
