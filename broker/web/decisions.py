@@ -62,6 +62,9 @@ FORWARD_PATH = "/decisions/forward"
 _JSON = (b"content-type", b"application/json")
 _CHALLENGE = (b"www-authenticate", b"AWS4-HMAC-SHA256")
 _OK, _UNAUTHORIZED, _FORBIDDEN = 200, 401, 403
+_PARTIAL = b"x-envoy-auth-partial-body"
+"""Whether the body is cut, in a word of Envoy's (``allow_partial_message``)."""
+
 _HEADERS_MAX = 100
 _KEYS_MAX = 100
 _VALUES = 4096
@@ -284,6 +287,8 @@ def _read_passed_on(raw: RawRequest) -> Question:
     """The request itself, below the path; with its body, if the proxy passes that on."""
     # Of several headers the last one is the proxy's; those before came to it.
     sent = dict(raw.headers)
+    if sent.get(_PARTIAL, b"false").lower() != b"false":
+        return Question(ambiguous="The proxy passes on only a part of the body.")
     try:
         source_ip = last_address(sent.get(b"x-forwarded-for", b""))
     except RequestAmbiguous as error:

@@ -45,8 +45,8 @@ _PATH_OVERRIDES = frozenset({b"x-original-url", b"x-rewrite-url"})
 """With these some frameworks run another method or path than the request's."""
 
 _SCHEMES = (b"http", b"https")
-_ANSWERED = b"x-broker-"
-"""How the headers begin in which a service learns who acts."""
+_NOT_OF_CLIENTS = (b"x-broker-", b"x-forwarded-", b"x-real-ip")
+"""How the headers begin in which a service learns who acts, and from where."""
 
 CHUNKED_LENGTH = 2**63 - 1
 """Represents the length of a chunked body, which is not empty."""
@@ -152,7 +152,7 @@ def check_overrides(method: str, target: bytes, headers: Headers) -> None:
 
     Raises:
         RequestAmbiguous: a header or the query names another method, a header another
-            path or the principal, or the method is not in upper case.
+            path, the principal or its address, or the method is not in upper case.
     """
     if not method.isupper():
         raise RequestAmbiguous("The method is not in upper case.")
@@ -164,8 +164,10 @@ def check_overrides(method: str, target: bytes, headers: Headers) -> None:
             raise RequestAmbiguous(f"{same.decode()} names another method.")
         if same in _PATH_OVERRIDES and not _is_target(value.strip(), target, headers):
             raise RequestAmbiguous(f"{same.decode()} names another path.")
-        if same != name and same.startswith(_ANSWERED):
-            raise RequestAmbiguous(f"{same.decode()} is the broker's to say.")
+        if same != name and same.startswith(_NOT_OF_CLIENTS):
+            raise RequestAmbiguous(
+                f"{name.decode('latin-1')} is not a client's to set."
+            )
 
 
 def _overrides_method(query: bytes) -> bool:

@@ -725,6 +725,12 @@ async def test_envoy_passes_the_request_on(service: AskingService, alice: Key) -
     assert await check(request, b"[]") == 401
     assert await check(sign(alice), b"") == 200
     assert await check(sign(alice, "/other"), b"") == 403
+    for cut, status in (("false", 200), ("true", 403), ("?", 403)):
+        told = {**request.headers, "x-envoy-auth-partial-body": cut}
+        cut_off = await service.forward(
+            told, method="PUT", below=request.target, body=body
+        )
+        assert cut_off.status == status, cut_off.body
 
 
 async def test_a_query_is_bounded(service: AskingService, alice: Key) -> None:

@@ -127,6 +127,8 @@ def test_what_is_told_twice_or_not_at_all_is_refused(
         ("GET", (b"x-http-method-override", b"DELETE")),
         ("GET", (b"x_http_method_override", b"DELETE")),
         ("GET", (b"x_broker_principal", b"arn:aws:iam::111122223333:root")),
+        ("GET", (b"x_forwarded_for", b"203.0.113.7")),
+        ("GET", (b"x-real_ip", b"203.0.113.7")),
         ("GET", (b"x-broker_tags", b"team=blue")),
         ("GET", (b"x-original-url", b"/admin")),
         ("GET", (b"x_original_url", b"/admin")),
