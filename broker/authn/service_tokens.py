@@ -59,8 +59,10 @@ class ServiceScheme:
         ]
         if not shown and self._otherwise is not None:
             return await self._otherwise.prove(request, service, action, read)
-        if len(shown) != 1:
-            _refuse("no service token, or several proofs")
+        if not shown:
+            _refuse("the request has no service token; a proxy may have dropped it")
+        if len(shown) > 1:
+            _refuse("the request has several proofs")
         secret = shown[0][1].decode("latin-1")
         if shown[0][0] in self._bearers and secret[: len(_BEARER)].lower() == _BEARER:
             secret = secret[len(_BEARER) :].strip()

@@ -20,6 +20,7 @@ import pytest
 from tests.support.broker import ACCOUNT, REGION, Key, RunningBroker, running_broker
 from tests.support.certificates import server_certificate
 from tests.support.servers import find_free_port
+from tests.support.versitygw import Gateway
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples" / "proxies"
@@ -111,15 +112,16 @@ class World:
     root: Key
     port: int
     certificate: Path
+    token: str
 
     @property
     def url(self) -> str:
         return f"https://localhost:{self.port}"
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, path: str = "") -> Any:
         return boto3.client(
             service,
-            endpoint_url=self.url,
+            endpoint_url=self.url + path,
             region_name=REGION,
             aws_access_key_id=self.root.access_key_id,
             aws_secret_access_key=self.root.secret_access_key,
@@ -129,18 +131,20 @@ class World:
     def ask(
         self, path: str, *, method: str = "GET", body: bytes = b"", **headers: str
     ) -> "Answer":
-        connection = http.client.HTTPSConnection(
-            *("localhost", self.port),
-            timeout=_SECONDS,
-            context=ssl.create_default_context(cafile=str(self.certificate)),
-            source_address=(CLIENT, 0),
-        )
-        with closing(connection):
+        with closing(self.connection()) as connection:
             connection.connect()
             with suppress(OSError):  # answered early, and closed
                 connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read().decode())
+
+    def connection(self) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(
+            *("localhost", self.port),
+            timeout=_SECONDS,
+            context=ssl.create_default_context(cafile=str(self.certificate)),
+            source_address=(CLIENT, 0),
+        )
 
 
 @dataclass(frozen=True)
@@ -195,9 +199,13 @@ def world(
         log_format="json",
     ) as broker:
         root = broker.create_account()
+        host = ("--host", "orders.example.com")
+        broker.command("services", "set", "orders", "--account", ACCOUNT, *host)
+        made = broker.command("services", "token", "orders", "--account", ACCOUNT)
         broker.start()
         place = Place(folder, port, broker.port)
-        world = World(broker, root, port, folder / "broker.crt")
+        token = json.loads(made)["Token"]
+        world = World(broker, root, port, folder / "broker.crt", token)
         with running(request.param(place), folder, world):
             yield world
 
@@ -214,6 +222,77 @@ def test_signatures_survive(world: World) -> None:
         "Arn"
     ]
     iam.delete_policy(PolicyArn=arn)
+
+
+def test_a_call_of_each_protocol_arrives(world: World) -> None:
+    """With the headers by which each of them authenticates."""
+    assert "Events" in world.client("cloudtrail").lookup_events()
+    assert world.client("rolesanywhere").list_trust_anchors()["trustAnchors"] == []
+    oidc = world.client("sso-oidc", path="/sso-oidc")
+    assert oidc.register_client(clientName="aws", clientType="public")["clientId"]
+    sso = world.client("sso", path="/sso")
+    with pytest.raises(sso.exceptions.UnauthorizedException):
+        sso.list_accounts(accessToken="none")
+    dpop = {"DPoP": "none", "content-type": "application/json"}
+    assert world.ask("/v1/token", method="POST", **dpop).status == 400
+    token = {"X-Broker-Service-Token": world.token}
+    bearer = {
+        "Authorization": f"Bearer {world.token}",
+        "content-type": "application/json",
+    }
+    for path, body, headers, expected in (
+        ("/decisions", b"{}", token, "Principal"),
+        ("/access/v1/evaluation", b"{}", bearer, "subject"),
+        ("/v1/data/ceph/authz", b"{}", bearer, "_CephInput"),
+        ("/v1/data/minio/authz", b"{}", bearer, "_MinioInput"),
+        (f"/scim/v2/{ACCOUNT}/Users", b"", bearer, "invalid"),
+    ):
+        answer = world.ask(path, method="POST" if body else "GET", body=body, **headers)
+        assert expected in answer.text, (path, answer.text)
+    described = {
+        **token,
+        "X-Original-Method": "GET",
+        "X-Original-URI": "/orders/1",
+    }
+    assert world.ask("/decisions/forward", **described).status in {401, 403}
+    gateway = Gateway(world.root, f"localhost:{world.port}")
+    body = b"{}"
+    signed = gateway.sign("/private/version", body)
+    answer = world.ask("/private/version", method="POST", body=body, **signed)
+    assert answer.headers["X-Vgw-Private-Protocol"] == "1"
+    assert "service with name s3" in answer.text
+    assert world.ask("/federation?Action=getSigninToken").status == 400
+    assert world.ask(f"/issuer/{ACCOUNT}/.well-known/jwks.json").status == 404
+
+
+def test_decisions_have_no_limit_of_their_clients(world: World) -> None:
+    """A gateway's calls come from one address."""
+    with closing(world.connection()) as connection:
+        statuses = set()
+        for _ in range(300):
+            connection.request("POST", "/decisions", b"{}")
+            answer = connection.getresponse()
+            answer.read()
+            statuses.add(answer.status)
+    assert statuses == {403}
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({}, "no header x-amz-sso_bearer_token"),
+        ({"x-amz-sso_bearer_token": "x"}, "no such access token"),
+    ],
+)
+def test_a_token_that_a_proxy_dropped_has_a_reason_of_its_own(
+    world: World, headers: dict[str, str], reason: str
+) -> None:
+    asked = ("audit", "--json", "--action", "sso:ListAccounts")
+    for _ in range(20):  # refusals of one address are recorded up to a rate
+        assert world.ask("/sso/assignment/accounts", **headers).status == 401
+        if reason in world.broker.command(*asked):
+            return
+    raise AssertionError(world.broker.command(*asked))
 
 
 def test_presigned_requests_survive(world: World) -> None:

@@ -32,6 +32,10 @@ PREFIX = "/sso"
 _SERVICE = "sso"
 _TOKEN = b"x-amz-sso_bearer_token"
 _OVER = "Session token not found or invalid"
+_NOT_SENT = (
+    "the request has no header x-amz-sso_bearer_token; a proxy may drop it (nginx does"
+    " without underscores_in_headers on)"
+)
 _OPERATIONS = ("ListAccounts", "ListAccountRoles", "GetRoleCredentials", "Logout")
 
 _NAMES: Mapping[type[BrokerError], str] = {
@@ -73,6 +77,8 @@ class PortalApi:
         found: list[OpenPortal] = []
 
         async def find(now: datetime) -> OpenPortal | None:
+            if not token:
+                raise InvalidClientTokenId(_OVER, detail=_NOT_SENT)
             try:
                 portal = await self._sessions.find_by_token(token, now)
             except ExpiredToken as error:
