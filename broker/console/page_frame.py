@@ -27,7 +27,7 @@ from broker.console.forms import (
 )
 from broker.console.kept_form import keep_form
 from broker.console.navigation import ACTIONS, Section, menu
-from broker.console.rendering import see_other
+from broker.console.rendering import page_status, see_other
 from broker.console.request_info import note, raw_request
 from broker.console.signin.sign_in_options import SignInOptions
 from broker.errors import (
@@ -93,7 +93,7 @@ class PageFrame:
             who,
             "admin/refused.html",
             here,
-            error.status,
+            page_status(error),
             denied=isinstance(error, AccessDenied),
             missing=isinstance(error, NoSuchEntity),
             code=error.code,

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from broker.console.login_method import LoginMethod
 from broker.console.request_info import note, request_id
 from broker.console.static_files import StaticFiles
-from broker.errors import BrokerError, InternalFailure
+from broker.errors import BrokerError, InternalFailure, Throttling
 from broker.stores.errors import StoreFailedError, refusal_of
 
 _log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 Handler = Callable[[Request], Awaitable[Response]]
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SEE_OTHER = 303
+_SEE_OTHER, _TOO_MANY = 303, 429
 _COMPRESSION = 5
 _PARTS = re.compile(r"([:/@])")
 _PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
@@ -98,17 +98,21 @@ class Pages:
         gave no role.
         """
         note(request, error_code=error.code)
-        return self.show(
+        status = page_status(error)
+        page = self.show(
             request,
             "error.html",
-            error.status,
+            status,
             code=error.code,
             message=error.words,
-            http_status=error.status,
+            http_status=status,
             door=door,
             back=back,
             no_role=no_role,
         )
+        if isinstance(error, Throttling):
+            page.headers["retry-after"] = "1"  # all limits behind it are per second
+        return page
 
     def guarded(self, handler: Handler, *, door: LoginMethod | None = None) -> Handler:
         """Wrap a handler so that every failure is a page."""
@@ -127,6 +131,11 @@ class Pages:
                 return self.show_error(request, InternalFailure(), door=door)
 
         return answer
+
+
+def page_status(error: BrokerError) -> int:
+    """The HTTP status of a page about an error; 400 for a limit is the API's."""
+    return _TOO_MANY if isinstance(error, Throttling) else error.status
 
 
 def compressed(request: Request, page: HTMLResponse) -> HTMLResponse:

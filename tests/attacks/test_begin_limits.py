@@ -72,10 +72,10 @@ async def test_an_address_begins_only_so_many(
     terminal = Terminal(world, world.browser()) if at_a_terminal else None
     flood = from_address(world, "2001:db8::1")
     answers = [await begin(flood, terminal) for _ in range(PER_ADDRESS + 5)]
-    assert answers == [303] * PER_ADDRESS + [400] * 5
+    assert answers == [303] * PER_ADDRESS + [429] * 5
     assert kept(world) == PER_ADDRESS
     neighbour = from_address(world, "2001:db8::2")  # of the same network
-    assert await begin(neighbour, terminal) == 400
+    assert await begin(neighbour, terminal) == 429
     assert await begin(from_address(world, "192.0.2.7"), terminal) == 303
 
 
@@ -114,9 +114,14 @@ async def test_an_address_has_an_upstream_asked_only_so_often(
     session = {"sessionId": "ASIATHERE", "sessionKey": "x", "sessionToken": "y"}
     form = {"Action": "getSigninToken", "Session": json.dumps(session)}
     flood = from_address(world, "192.0.2.1")
-    pages = [(await flood.post("/federation", data=form)).text for _ in range(15)]
+    pages = [await flood.post("/federation", data=form) for _ in range(15)]
     assert len(asked) == PER_ADDRESS
-    assert sum("Too many sign-ins" in page for page in pages) == 5
+    limited = [page for page in pages if "Too many sign-ins" in page.text]
+    assert len(limited) == 5
+    for page in limited:
+        assert (page.status_code, page.headers["retry-after"]) == (429, "1")
+        assert "Please try again in a moment" in page.text
+        assert "did not work" not in page.text
     await from_address(world, "192.0.2.2").post("/federation", data=form)
     assert len(asked) == PER_ADDRESS + 1
 
@@ -129,7 +134,7 @@ async def test_many_addresses_together_begin_only_so_many(
         await begin(from_address(world, f"192.0.2.{number}"), None)
         for number in range(25)
     ]
-    assert answers == [303] * 20 + [400] * 5
+    assert answers == [303] * 20 + [429] * 5
 
 
 async def test_proofs_without_anything_good_beside_them_leave_no_trace(

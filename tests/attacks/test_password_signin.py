@@ -100,6 +100,15 @@ async def test_no_answer_tells_what_was_wrong(world: SignInWorld) -> None:
         text = without_ids(answer, page.rpartition("/")[2], name)
         seen.add((answer.status_code, text, tuple(sorted(answer.headers.keys()))))
     assert len(seen) == 1
+    assert "Check the account, the user name and the password" in text
+
+
+async def test_the_operator_reads_that_there_is_no_such_account(
+    world: SignInWorld,
+) -> None:
+    await send_password(world.browser(), "ann", PASSWORD, page="/signin/no-such-one")
+    record = await world.recorded("signin:CheckPassword")
+    assert record.detail == "no account has the number or alias no-such-one"
 
 
 def count_verifications(

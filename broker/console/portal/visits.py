@@ -16,7 +16,7 @@ from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.forms import Form, read_form
 from broker.console.portal.places import PLACE, PORTAL, PortalPlaces, place_of
 from broker.console.portal.sign_ins import PortalSignIns
-from broker.console.rendering import Handler, see_other
+from broker.console.rendering import Handler, page_status, see_other
 from broker.console.request_info import (
     note,
     raw_request,
@@ -128,7 +128,7 @@ class PortalVisits:
                 return await self.show(
                     visit,
                     "portal_refused.html",
-                    error.status,
+                    page_status(error),
                     code=error.code,
                     message=error.words,
                     is_denied=isinstance(error, AccessDenied),

@@ -55,7 +55,10 @@ _LONGEST_NAME = 64
 _HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 """What CloudTrail records for an unknown user name, which may be a mistyped password."""
 
-_WRONG = "Your authentication information is incorrect. Please try again."
+_WRONG = (
+    "Your authentication information is incorrect. Check the account, the user name and"
+    " the password, and try again."
+)
 _EXPIRED = (
     "Your password has expired. Ask an administrator of the account to set a new one."
 )
@@ -216,7 +219,10 @@ class _PasswordScheme:
         verify = self._verify_root if fields.is_root else self._verify_user
         found = await verify(now)
         if found is None or account is None:
-            raise AccessDenied(_WRONG, detail="no such user, or a wrong password")
+            detail = "no such user, or a wrong password"
+            if account is None:
+                detail = f"no account has the number or alias {fields.place}"
+            raise AccessDenied(_WRONG, detail=detail)
         name, arn, profile, state = found
         if state is PasswordState.HARD_EXPIRED:
             raise AccessDenied(_EXPIRED, detail="the password has expired for good")

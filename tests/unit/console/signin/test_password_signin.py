@@ -34,7 +34,7 @@ from tests.support.signin import (
     text_of,
 )
 
-WRONG = "Your authentication information is incorrect. Please try again."
+WRONG = "Your authentication information is incorrect."
 NEW = "Another-horse-8"
 
 
