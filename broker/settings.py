@@ -78,7 +78,7 @@ def _networks(value: object) -> object:
 
 def _network(text: str) -> Network:
     try:
-        return ipaddress.ip_network(text, strict=False)
+        return ipaddress.ip_network(text)
     except ValueError:
         raise ValueError(
             f"{text!r} is not a network; write such as 10.0.0.0/8 or 192.0.2.7"

@@ -1,6 +1,5 @@
 """What ``broker serve`` says when it starts: addresses, storage, accounts, warnings."""
 
-import os
 from collections.abc import Sequence
 from importlib.metadata import version
 from socket import socket
@@ -12,7 +11,7 @@ from broker.cli.checks import check_settings
 from broker.cli.findings import Level
 from broker.installation import Installation
 from broker.model.account import Account
-from broker.settings import Settings, unknown_settings
+from broker.settings import Settings
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.urls import redact_url
 
@@ -38,8 +37,6 @@ async def announce(
         cache=redact_url(settings.redis_url) or "embedded",
         accounts=_named(accounts),
     )
-    for name in unknown_settings(os.environ):
-        _log.warning(f"{name} is not a setting and has no effect")
     for finding in check_settings(settings):
         if finding.level is not Level.GOOD:
             _log.warning(finding.text, remedy=finding.remedy)

@@ -1,5 +1,6 @@
 """The checks of ``broker doctor``; none of them changes anything."""
 
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from broker.model.entities import KeyStatus
 from broker.model.page import PageRequest
 from broker.sessions.keyring import list_keys, load_keyring, require_fingerprint
 from broker.sessions.keys import KeyringError, KeyState, KeyUse
-from broker.settings import Settings
+from broker.settings import Settings, unknown_settings
 from broker.storage import Stores
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.installation import (
@@ -46,6 +47,14 @@ def check_settings(settings: Settings) -> list[Finding]:
     """Check the settings for combinations that are unsafe or do not work."""
     found = [good("settings", f"public URL {settings.public_origin}")]
     found += _check_aliases(settings)
+    found += (
+        warning(
+            "settings",
+            f"{name} is not a setting and has no effect",
+            "remove it, or correct its name; see docs/operating.md, Settings",
+        )
+        for name in unknown_settings(os.environ)
+    )
     if not settings.secure:
         found.append(
             warning(

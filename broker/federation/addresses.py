@@ -18,6 +18,7 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from urllib.parse import urlsplit
 
 from broker.model.account import AccountId, parse_account_id
 
@@ -80,6 +81,13 @@ def parse_internal_issuers(text: str) -> tuple[InternalIssuer, ...]:
 def _parse_entry(entry: str) -> InternalIssuer:
     account_text, equals, place = entry.rpartition("=")
     account = parse_account_id(account_text) if equals else None
+    if "://" in place:
+        try:
+            meant = f"{account_text}{equals}{_place_of(place)}"
+        except ValueError:
+            meant = "idp.internal:8443"
+        # Without the entry itself: a URL may have a password.
+        raise ValueError(f"a URL is neither host:port nor a network; write {meant}")
     if "/" in place:
         try:
             network = ip_network(place)
@@ -100,6 +108,16 @@ def _parse_entry(entry: str) -> InternalIssuer:
             " write idp.internal:8443, [fd00::1]:8443 or 10.1.0.0/16"
         )
     return InternalIssuer(account, host, port)
+
+
+def _place_of(url: str) -> str:
+    """The ``host:port`` that a URL leads to."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2].lower()
+    if parts.port is None:
+        place += f":{_DEFAULT_PORTS.get(parts.scheme, 443)}"
+    _parse_entry(place)
+    return place
 
 
 class AddressRules:

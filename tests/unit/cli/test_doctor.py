@@ -215,6 +215,15 @@ def test_every_wrong_setting_is_named(
     assert "BROKER_AUDIT_DAYS" in text
 
 
+def test_a_variable_that_is_no_setting_is_told(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BROKER_THING", "BROKER_PORT_80_TCP", "BROKER_SERVICE_HOST"):
+        monkeypatch.setenv(name, "1")
+    told = [text for text in findings(cli)["warning"] if "not a" in text]
+    assert told == ["settings: BROKER_THING is not a setting and has no effect"]
+
+
 def test_addresses_are_shown_without_their_secrets(
     cli: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
