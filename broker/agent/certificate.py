@@ -31,7 +31,12 @@ from broker.agent.broker_api import (
 )
 from broker.agent.configuration import AgentSettings, IdentitySettings
 from broker.agent.credentials import Credentials, Grant
-from broker.agent.identity import ROLE_SECONDS, IdentityUnusableError, grant_of_role
+from broker.agent.identity import (
+    ROLE_SECONDS,
+    BrokerIdentity,
+    IdentityUnusableError,
+    grant_of_role,
+)
 from broker.agent.private_files import read_text
 
 _PATH = "/sessions"
@@ -48,11 +53,11 @@ _FORM = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
-class CertificateIdentity:
+class CertificateIdentity(BrokerIdentity):
     """A role that a trust anchor's certificate opens."""
 
     def __init__(self, settings: AgentSettings, api: BrokerApi) -> None:
-        self._api = api
+        super().__init__(api)
         self._identity = settings.identity
         self._seconds = settings.duration_seconds
         self._region = settings.identity.trust_anchor_arn.split(":")[3]

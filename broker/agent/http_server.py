@@ -2,13 +2,15 @@
 
 Requests are short and are answered from memory. What is held for a client is bounded: the
 size of a head and of a body, which no endpoint reads, the number of connections, and the
-time until a request is there.
+time until a request is there. When all connections are taken, one that waits for a request
+gives way: of the address that has most of them, the one that has waited longest.
 """
 
 import asyncio
 import json
 import logging
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -72,11 +74,33 @@ class Server:
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, str] = {}
+        """With the client's address; what has waited longest comes first."""
 
     def __call__(self) -> "Connection":
         """A new connection's protocol."""
         return Connection(self)
+
+    def admit(self, connection: "Connection", address: str) -> bool:
+        """Take a connection, or say that all others are being served."""
+        if len(self.connections) >= CONNECTIONS_MAX and not self._make_room():
+            return False
+        self.connections[connection] = address
+        return True
+
+    def _make_room(self) -> bool:
+        held = Counter(self.connections.values())
+        # The first of those with most.
+        longest = max(
+            (one for one in self.connections if one.is_waiting),
+            key=lambda one: held[self.connections[one]],
+            default=None,
+        )
+        if longest is None:
+            return False
+        del self.connections[longest]
+        longest.abort()
+        return True
 
     def close(self) -> None:
         """End all connections."""
@@ -108,15 +132,15 @@ class Connection(asyncio.Protocol):
         if not isinstance(transport, asyncio.Transport):
             raise TypeError("a stream is expected")
         self._transport = transport
-        if len(self._server.connections) >= CONNECTIONS_MAX:
+        address = str((transport.get_extra_info("peername") or [""])[0])
+        if not self._server.admit(self, address):
             transport.abort()
             return
-        self._server.connections.add(self)
         self._wait()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget it."""
-        self._server.connections.discard(self)
+        self._server.connections.pop(self, None)
         if self._idle is not None:
             self._idle.cancel()
         if self._task is not None:
@@ -127,7 +151,12 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def _abort(self) -> None:
+    @property
+    def is_waiting(self) -> bool:
+        """Whether no request of it is being answered."""
+        return self._task is None
+
+    def abort(self) -> None:
         """End it, though the client does not read what was sent."""
         if self._transport is not None:
             self._transport.abort()
@@ -190,7 +219,7 @@ class Connection(asyncio.Protocol):
         if self._task is not None or waiting:
             # Sent before the last was answered, or the answers were taken; no client
             # of these endpoints does that.
-            self._abort()
+            self.abort()
             return
         request = Request(
             self._parser.get_method().decode("latin-1"),
@@ -253,10 +282,13 @@ class Connection(asyncio.Protocol):
         self._send(Request("", "", {}), Answer.refusal(status), keeps=False)
 
     def _wait(self) -> None:
+        connections = self._server.connections
+        if self in connections:
+            connections[self] = connections.pop(self)  # from now on
         if self._idle is not None:
             self._idle.cancel()
         loop = asyncio.get_running_loop()
-        self._idle = loop.call_later(IDLE_SECONDS, self._abort)
+        self._idle = loop.call_later(IDLE_SECONDS, self.abort)
 
 
 def _surprise() -> Answer:

@@ -44,6 +44,7 @@ _GONE = "InvalidClientTokenId"
 _TAKEN = "InvalidPublicKey"
 _POLL_SECONDS_MIN, _POLL_SECONDS_MAX = 1.0, 3600.0
 _ARN_FIELDS = 5
+_ENDED = frozenset({"ExpiredToken", "InvalidClientTokenId"})
 
 
 class IdentityUnusableError(Exception):
@@ -57,7 +58,7 @@ class IdentityEndedError(Exception):
 class Identity(Protocol):
     """One way to have a role.
 
-    Both methods raise BrokerAwayError when it is worth another try,
+    All methods raise BrokerAwayError when it is worth another try,
     BrokerRefusedError when the broker says no, and IdentityUnusableError.
     """
 
@@ -68,6 +69,28 @@ class Identity(Protocol):
     def get_credentials(self, delivery: str) -> tuple[Credentials, Grant]:
         """New credentials of that role."""
         ...
+
+    def is_live(self, found: Credentials) -> bool:
+        """Whether the broker accepts credentials; not those of an upstream."""
+        ...
+
+
+class BrokerIdentity:
+    """What the identities share: the broker that they ask."""
+
+    def __init__(self, api: BrokerApi) -> None:
+        self._api = api
+
+    def is_live(self, found: Credentials) -> bool:
+        """See `Identity`."""
+        key = AccessKey(
+            found.access_key_id, found.secret_access_key, found.session_token
+        )
+        try:
+            self._api.call("GetCallerIdentity", {}, version=STS_VERSION, key=key)
+        except BrokerRefusedError as error:
+            return error.code not in _ENDED
+        return True
 
 
 def make_identity(
@@ -141,13 +164,13 @@ class InstanceState:
             raise IdentityUnusableError(f"{path} cannot be written: {error}") from error
 
 
-class InstanceIdentity:
+class InstanceIdentity(BrokerIdentity):
     """A registered machine, which signs with a key that never leaves it."""
 
     def __init__(
         self, settings: AgentSettings, api: BrokerApi, *, saves: bool = True
     ) -> None:
-        self._api = api
+        super().__init__(api)
         self._settings = settings
         self._saves = saves
         self._identity = settings.identity
@@ -308,11 +331,11 @@ class InstanceIdentity:
         self._state = state
 
 
-class RoleIdentity:
+class RoleIdentity(BrokerIdentity):
     """A role assumed with a web identity token or an access key from a file."""
 
     def __init__(self, settings: AgentSettings, api: BrokerApi) -> None:
-        self._api = api
+        super().__init__(api)
         self._identity = settings.identity
         self._seconds = settings.duration_seconds or ROLE_SECONDS
 

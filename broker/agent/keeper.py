@@ -3,7 +3,8 @@
 One task talks to the broker. It asks every few seconds whether the role changed, and
 gets new credentials when half the life of the present ones is over, a little sooner or
 later, so that many machines do not come at once. What fails is tried again, ever less
-often; meanwhile the present credentials are served until they expire.
+often; meanwhile the present credentials are served until they expire. It asks every
+minute whether the broker still accepts them: a session can be ended, and a new one be had.
 """
 
 import asyncio
@@ -31,6 +32,11 @@ RETRY_SECONDS_MAX = 30.0
 WAIT_SECONDS = 0.9
 """How long a request waits for the first credentials: clients give up after a second."""
 
+CHECK_SECONDS = 45.0
+"""How soon it notices that credentials were ended; later where it asks for the role less
+often, since there are many machines."""
+
+_OFTEN_SECONDS = 2.0
 _RETRY_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
 """How soon it notices that the machine slept, or that its clock was set."""
@@ -73,6 +79,10 @@ class Keeper:
 
         self._held: dict[str, Credentials] = {}
         self._renew_at: dict[str, datetime] = {V2: datetime.min.replace(tzinfo=UTC)}
+        self._accepted: dict[str, Credentials] = {}
+        """Those that the broker accepted; it knows none of an upstream."""
+
+        self._check_at = float("inf")
         self._poll_at = float("-inf")
         self._failures = 0
         self._woken = asyncio.Event()
@@ -174,6 +184,24 @@ class Keeper:
                 break
             if self._renew_at[delivery] <= self._now():
                 await self._renew(delivery)
+        if time.monotonic() >= self._check_at:
+            await self._check()
+
+    async def _check(self) -> None:
+        """Drop credentials that the broker accepted and does not accept any more."""
+        identity, grant = self._identity, self.grant
+        for delivery, held in tuple(self._held.items()):
+            is_live = await self._in_thread(partial(identity.is_live, held))
+            if identity is not self._identity:
+                return  # replaced meanwhile
+            if is_live:
+                self._accepted[delivery] = held
+            elif self._accepted.get(delivery) is held:
+                _log.warning("the credentials were ended at the broker")
+                self._drop()
+                break
+        seldom = grant.poll_seconds / _OFTEN_SECONDS if grant is not None else 0
+        self._check_at = time.monotonic() + _spread(CHECK_SECONDS * max(1, seldom))
 
     async def _renew(self, delivery: str) -> None:
         identity = self._identity
@@ -188,6 +216,7 @@ class Keeper:
         self._take(grant)
         self._held[delivery] = found
         self._renew_at[delivery] = self._now() + timedelta(seconds=_spread(life / 2))
+        self._check_at = float("-inf")
         self._told.set()
         if delivery == V2:
             self._on_change(found)
@@ -225,7 +254,8 @@ class Keeper:
 
     def _seconds_left(self) -> float:
         """Until there is something to do."""
-        left = [_IDLE_SECONDS, self._poll_at - time.monotonic()]
+        now = time.monotonic()
+        left = [_IDLE_SECONDS, self._poll_at - now, self._check_at - now]
         if self.grant is not None and self.grant.role_name:
             left += [
                 (at - self._now()).total_seconds() for at in self._renew_at.values()

@@ -106,15 +106,16 @@ def _check(path: Path) -> int:
 def _process(path: Path) -> int:
     """From the running agent if it has a container endpoint, else directly."""
     settings = load_settings(path)
-    found = _ask_agent(settings)
-    if found is None:
+    asked = _ask_agent(settings)
+    if asked is None:
         identity = make_identity(settings, make_api(settings))
-        found, _ = identity.get_credentials(V2)
-    _say(process_output(found))
+        found, grant = identity.get_credentials(V2)
+        asked = found, grant.account
+    _say(process_output(*asked))
     return 0
 
 
-def _ask_agent(settings: AgentSettings) -> Credentials | None:
+def _ask_agent(settings: AgentSettings) -> tuple[Credentials, str] | None:
     path = settings.container.token_file
     for address in settings.container.listen if path is not None else ():
         connection = HTTPConnection(address.host, address.port, timeout=2)
@@ -126,7 +127,7 @@ def _ask_agent(settings: AgentSettings) -> Credentials | None:
                 found = json.loads(response.read(_ANSWER_BYTES_MAX))
             if response.status == _OK:
                 given = {**found, "SessionToken": found["Token"]}
-                return Credentials.of(given, datetime.now(UTC))
+                return Credentials.of(given, datetime.now(UTC)), str(found["AccountId"])
         except (OSError, HTTPException, *UNEXPECTED):
             continue
         finally:

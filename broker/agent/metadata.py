@@ -28,6 +28,7 @@ _TOKEN_PATH = "/latest/api/token"  # noqa: S105  # a path
 _TOKEN_HEADER = "x-aws-ec2-metadata-token"  # noqa: S105  # a header's name
 _TTL_HEADER = "x-aws-ec2-metadata-token-ttl-seconds"  # likewise
 _TTL_SHOWN = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
+_SLASHES = re.compile("/+")
 _DIGITS = re.compile(r"[0-9]{1,5}")
 _VERSION = re.compile(r"/(latest|[0-9]{4}-[0-9]{2}-[0-9]{2})(?:/|$)")
 _ROLES = "meta-data/iam/security-credentials"
@@ -65,17 +66,19 @@ class Metadata:
         """One request."""
         if not self._door.admits(request):
             return _FORBIDDEN
-        if request.method == "PUT" and request.path.rstrip("/") == _TOKEN_PATH:
+        # With a slash at the end of its endpoint, AWS's SDK for Java sends two.
+        path = _SLASHES.sub("/", request.path)
+        if request.method == "PUT" and path.rstrip("/") == _TOKEN_PATH:
             return self._make_token(request)
         if request.method not in {"GET", "HEAD"}:
             return Answer.refusal(405)
         delivery = self._find_delivery(request)
         if delivery is None:
             return Answer.refusal(401)
-        version = _VERSION.match(request.path)
+        version = _VERSION.match(path)
         if version is None:
-            return Answer.text("latest") if request.path == "/" else _ABSENT
-        return self._find(request.path[version.end() :].strip("/"), delivery)
+            return Answer.text("latest") if path == "/" else _ABSENT
+        return self._find(path[version.end() :].strip("/"), delivery)
 
     def _find_delivery(self, request: Request) -> str | None:
         token = request.headers.get(_TOKEN_HEADER)

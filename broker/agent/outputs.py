@@ -11,7 +11,7 @@ from broker.agent.private_files import write_private
 _log = logging.getLogger(__name__)
 
 
-def process_output(found: Credentials) -> str:
+def process_output(found: Credentials, account: str) -> str:
     """What ``credential_process`` prints.
 
     Source: AWS SDKs and Tools Reference Guide, "Process credential provider".
@@ -23,6 +23,7 @@ def process_output(found: Credentials) -> str:
             "SecretAccessKey": found.secret_access_key,
             "SessionToken": found.session_token,
             "Expiration": found.expires_at.strftime(ISO),
+            "AccountId": account,
         }
     )
 

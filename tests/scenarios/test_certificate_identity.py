@@ -1,5 +1,6 @@
 """``broker agent`` with a machine's certificate, against a broker."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -8,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from broker.agent import keeper
 from broker.agent.broker_api import BrokerApi, BrokerAwayError
 from broker.agent.configuration import load_settings
 from broker.agent.identity import make_identity
+from broker.agent.keeper import Keeper
 from tests.scenarios.test_roles_anywhere import ACTIONS, World, sts_of
 from tests.support.broker import ACCOUNT, Key, RunningBroker
 from tests.support.certificates import Issued, elliptic_key, issue, rsa_key
 from tests.support.machine_agent import RunningAgent, add_profile, broker_client, until
+from tests.support.waiting import until as waited
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,7 @@ def test_programs_get_the_role(world: World, machine: Issued, tmp_path: Path) ->
     files = write(tmp_path, machine, world.intermediate)
     made = agent(world, tmp_path, identity(world, files))
     printed = json.loads(made.run("process").stdout)
+    assert printed["AccountId"] == ACCOUNT
     arn = arn_of(
         world,
         printed["AccessKeyId"],
@@ -101,6 +106,31 @@ def test_a_new_certificate_counts_from_the_next_renewal_on(
         )
         name = arn.rpartition("/")[2]
         assert int(name, 16) == machine.certificate.serial_number
+
+
+async def test_an_ended_session_is_replaced(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its source identity, which leaves the other machines alone."""
+    monkeypatch.setattr(keeper, "CHECK_SECONDS", 0.2)
+    kept = []
+    for name in ("web-lost", "web-kept"):
+        machine = world.intermediate.issue(name)
+        files = write(tmp_path / name, machine, world.intermediate)
+        made = agent(world, tmp_path / name, identity(world, files))
+        settings = load_settings(made.config)
+        api = BrokerApi(settings.endpoint, settings.region)
+        kept.append(Keeper(make_identity(settings, api), api.now))
+    tasks = [asyncio.create_task(one.run()) for one in kept]
+    lost, other = [await one.wait_for() for one in kept]
+    await waited(lambda: all(one._accepted for one in kept))
+    revoke = ("sessions", "revoke", ACCOUNT, "--source-identity", "web-lost")
+    await asyncio.to_thread(world.broker.command, *revoke)
+    await waited(lambda: kept[0].find() not in (lost, None))
+    assert kept[1].find() is other
+    for task, one in zip(tasks, kept, strict=True):
+        task.cancel()
+        one.close()
 
 
 @pytest.mark.parametrize("case", ["stranger", "subject", "chain"])

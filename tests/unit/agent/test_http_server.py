@@ -6,7 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from broker.agent.http_server import BODY_BYTES_MAX, Answer, Request, Server
+from broker.agent.http_server import (
+    BODY_BYTES_MAX,
+    CONNECTIONS_MAX,
+    Answer,
+    Request,
+    Server,
+)
 
 
 def echo(request: Request) -> Answer:
@@ -20,6 +26,95 @@ async def server() -> AsyncIterator[tuple[Server, int]]:
     yield made, listener.sockets[0].getsockname()[1]
     listener.close()
     made.close()
+    while OPENED:
+        OPENED.pop().close()
+
+
+OPENED: list[asyncio.StreamWriter] = []
+
+
+async def connect(
+    port: int, source: str = "127.0.0.1"
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    opened = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+    OPENED.append(opened[1])
+    return opened
+
+
+async def ask(
+    port: int, source: str = "127.0.0.1"
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection on which a request was answered."""
+    opened = await connect(port, source)
+    await again(*opened)
+    return opened
+
+
+async def again(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert await reader.readuntil(b"\r\n\r\n/x")
+
+
+async def silent(
+    port: int, source: str, count: int
+) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    return [await connect(port, source) for _ in range(count)]
+
+
+async def test_silent_connections_shut_nobody_out(server: tuple[Server, int]) -> None:
+    made, port = server
+    held = await silent(port, "127.0.0.1", CONNECTIONS_MAX + 20)
+    first, last = held[0][0], held[-1][0]
+    assert await first.read() == b""
+    for _ in range(3):
+        await ask(port)
+    assert len(made.connections) == CONNECTIONS_MAX
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(last.read(), 0.05)
+
+
+async def test_an_address_has_its_share(server: tuple[Server, int]) -> None:
+    made, port = server
+    others = [await ask(port, f"127.0.0.{number}") for number in range(2, 6)]
+    await silent(port, "127.0.0.1", CONNECTIONS_MAX + 20)
+    for one in others:
+        await again(*one)
+    assert len(made.connections) == CONNECTIONS_MAX
+
+
+async def test_an_answer_begins_the_wait_again(
+    server: tuple[Server, int],
+) -> None:
+    _, port = server
+    mine = await ask(port)
+    await silent(port, "127.0.0.1", CONNECTIONS_MAX - 1)
+    await again(*mine)
+    await silent(port, "127.0.0.1", 5)
+    await again(*mine)
+
+
+async def test_who_is_being_served_does_not_give_way(
+    server: tuple[Server, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, port = server
+    monkeypatch.setattr("broker.agent.http_server.CONNECTIONS_MAX", 2)
+    answers = asyncio.Event()
+
+    async def later(request: Request) -> Answer:
+        await answers.wait()
+        return echo(request)
+
+    made.handler = later
+    served = await silent(port, "127.0.0.1", 2)
+    for _, writer in served:
+        writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.sleep(0.05)
+    ((reader, _),) = await silent(port, "127.0.0.1", 1)
+    with contextlib.suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    answers.set()
+    for reader, _ in served:
+        assert await reader.readuntil(b"\r\n\r\n/x")
 
 
 async def begin(

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -39,6 +40,9 @@ class Told:
         self.refuses = False
         """No credentials; what role there is, is told."""
 
+        self.ended: set[str] = set()
+        """Access key IDs that the broker does not accept."""
+
         self.seconds = 3600.0
         self.made = 0
 
@@ -63,6 +67,11 @@ class Told:
             updated_at=now,
         )
         return made, self.grant
+
+    def is_live(self, found: Credentials) -> bool:
+        if self.fault is not None:
+            raise self.fault
+        return found.access_key_id not in self.ended
 
 
 @pytest.fixture
@@ -94,6 +103,45 @@ async def test_the_first_request_waits_for_the_first_credentials(told: Told) -> 
         assert keeper.find() is None
         assert key(await keeper.wait_for()) == "web-2.0-1"
         assert key(keeper.find()) == "web-2.0-1"
+
+
+async def test_what_was_ended_is_replaced(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.02)
+    told.grant = replace(WEB, poll_seconds=0)
+    changes: list[str] = []
+    async with keeping(told, lambda found: changes.append(key(found))) as keeper:
+        first = await keeper.wait_for()
+        await asyncio.sleep(0.1)
+        assert keeper.find() is first
+        told.ended.add(key(first))
+        await until(lambda: key(keeper.find()) == "web-2.0-2")
+        assert changes == ["web-2.0-1", "", "web-2.0-2"]
+        told.refuses = True
+        told.ended.add("web-2.0-2")
+        await until(lambda: keeper.find() is None)
+        await until(lambda: keeper.error != "")
+
+
+async def test_credentials_of_an_upstream_are_not_known_to_the_broker(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.02)
+    told.ended.add("web-2.0-1")
+    async with keeping(told) as keeper:
+        first = await keeper.wait_for()
+        await asyncio.sleep(0.2)
+        assert keeper.find() is first
+
+
+async def test_what_is_ended_is_noticed_within_a_minute(told: Told) -> None:
+    assert (1 + module._SPREAD) * module.CHECK_SECONDS < 55
+    async with keeping(told) as keeper:
+        await keeper.wait_for()
+        await until(lambda: keeper._check_at < float("inf"))
+        await until(lambda: keeper._check_at > time.monotonic())
+        assert keeper._check_at - time.monotonic() < 55
 
 
 async def test_each_delivery_has_its_own(told: Told) -> None:
