@@ -49,10 +49,9 @@ def prepare(root: Path, version: str, date: str) -> None:
     project.write_text(
         text.replace(f'\nversion = "{now}"\n', f'\nversion = "{version}"\n', 1), "utf-8"
     )
-    manifests = root / "samples" / "kubernetes" / "broker.yaml"
-    manifests.write_text(
-        _IMAGE.sub(rf"\g<1>{version}", manifests.read_text("utf-8")), "utf-8"
-    )
+    for manifests in (root / "samples" / "kubernetes").glob("*.yaml"):
+        text = manifests.read_text("utf-8")
+        manifests.write_text(_IMAGE.sub(rf"\g<1>{version}", text), "utf-8")
 
 
 def check(root: Path, version: str) -> str:

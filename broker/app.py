@@ -22,6 +22,7 @@ from broker.federation.refusals import name_reason
 from broker.identities.mfa_codes import MfaCodes
 from broker.identities.passkeys import PasskeyProofs
 from broker.identities.passwords import Passwords
+from broker.resealing import resealing
 from broker.security_credentials.pages import SECURITY_CREDENTIALS
 from broker.services import PAGES, Services, open_services
 from broker.settings import Settings
@@ -90,6 +91,7 @@ class Broker:
             await self._stack.enter_async_context(
                 retention(services.stores.ledger, services.clock, keep)
             )
+            await self._stack.enter_async_context(resealing(services))
             await self._stack.enter_async_context(
                 counting(services.stores.ledger, name_reason)
             )

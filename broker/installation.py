@@ -7,24 +7,19 @@ starts without importing them.
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 from broker.clock import Clock, SystemClock
-from broker.sessions.keyring import (
-    Keyring,
-    discard_keyring,
-    load_keyring,
-    prepare_keyring,
-    require_fingerprint,
-    settle_keyring,
-)
-from broker.sessions.keys import KeyringError, KeyringReason
+from broker.sessions.keyring import Keyring, begin_keys, settle_keyring
 from broker.sessions.vault import Vault
 from broker.settings import Settings
 from broker.storage import Stores, open_stores
-from broker.stores.database import Database
 from broker.stores.errors import StoreUnavailableError
-from broker.stores.installation import claim_keyring, read_installation
+from broker.stores.installation import (
+    change_sealing_keys,
+    read_installation,
+    read_sealing_keys,
+)
 from broker.stores.urls import redact_url
 
 
@@ -83,37 +78,11 @@ async def _open_keyring(settings: Settings, stores: Stores, clock: Clock) -> Key
     Raises:
         KeyringError: it is missing, unsafe or another database's.
     """
-    path = settings.keyring
-    now = clock.now()
-    expected = (await read_installation(stores.database, now=now)).keyring_fingerprint
-    if expected is None:
-        expected = await _bind_keyring(path, stores.database, clock)
-    settle_keyring(path, expected)
-    keyring = load_keyring(path, clock, settings.skew)
-    require_fingerprint(keyring.keys, expected, path)
-    return keyring
-
-
-async def _bind_keyring(path: Path, database: Database, clock: Clock) -> str:
-    """Claim an empty database for new keys; returns its keyring's fingerprint.
-
-    Raises:
-        KeyringError: EXISTS, the keyring of a database that is lost.
-    """
-    now = clock.now()
-    if path.exists():  # noqa: ASYNC240  # once
-        # Another worker of the same start may have been first, and has claimed it.
-        claimed = (await read_installation(database, now=now)).keyring_fingerprint
-        if claimed is None:
-            raise KeyringError(
-                KeyringReason.EXISTS,
-                f"the keyring {path} exists, but the database is empty: restore the"
-                " database that belongs to it, or correct BROKER_DATABASE_URL. To start"
-                f" over deliberately, move the keyring away (mv {path} {path}.old)",
-            )
-        return claimed
-    mine = prepare_keyring(path, clock)
-    claimed = await claim_keyring(database, mine, now=now)
-    if claimed != mine:
-        discard_keyring(path, mine)
-    return claimed
+    path, database, now = settings.keyring, stores.database, clock.now()
+    keys = await read_sealing_keys(database)
+    if not keys:
+        begin = partial(begin_keys, path, now)
+        keys = await change_sealing_keys(database, begin, now=now)
+    settle_keyring(path, keys)
+    identity = (await read_installation(database, now=now)).identity
+    return Keyring(path, identity or "", keys, clock, settings.skew)

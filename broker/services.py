@@ -77,6 +77,7 @@ from broker.authz.guard import Guard
 from broker.authz.hypothetical import Hypotheses
 from broker.authz.rates import RateLimits
 from broker.clock import Clock
+from broker.errors import ServiceUnavailable
 from broker.federation.addresses import AddressRules
 from broker.federation.ambient import AmbientCredentials
 from broker.federation.code_flow import CodeFlow
@@ -206,6 +207,7 @@ async def open_services(
         services = _build(
             replace(opened, stores=stores), freshness, metrics=metrics, uses=uses
         )
+        await stack.enter_async_context(opened.keyring.following(stores.database))
         await stack.enter_async_context(uses.flushing())
         stack.push_async_callback(services.issuer_keys.close)
         stack.push_async_callback(services.metadata_refresher.close)
@@ -466,5 +468,5 @@ class _KeySetSeal:
         """The key set; None when it was not sealed by us for this slot."""
         try:
             return self._vault.open_sealed("jwks", "", slot, "keys", sealed)
-        except SealBrokenError:
+        except (SealBrokenError, ServiceUnavailable):
             return None

@@ -11,14 +11,15 @@ from sqlalchemy import text
 
 from broker.authn.endpoints import GLOBAL_REGION, find_fixed_region
 from broker.cli.findings import Finding, good, problem, warning
+from broker.cli.sealed_checks import check_sealed_values
 from broker.clock import Clock
 from broker.identities.outbound import find_outbound
 from broker.migrations import HEAD, SchemaRevisionError, find_revision
 from broker.model.audit import AuditFilter
 from broker.model.entities import KeyStatus
 from broker.model.page import PageRequest
-from broker.sessions.keyring import list_keys, load_keyring, require_fingerprint
-from broker.sessions.keys import KeyringError, KeyState, KeyUse
+from broker.sessions.keyring import Keyring, read_old_keys
+from broker.sessions.keys import KeyringError, KeyUse
 from broker.settings import Settings, unknown_settings
 from broker.storage import Stores
 from broker.stores.errors import StoreUnavailableError
@@ -26,6 +27,7 @@ from broker.stores.installation import (
     DEMO_MARK,
     Installation,
     read_installation,
+    read_sealing_keys,
 )
 from broker.stores.sqlite_space import waste_of
 from broker.stores.urls import (
@@ -174,23 +176,16 @@ async def check_keyring(
     """Check that the keyring exists, is private and belongs to this database."""
     now = clock.now()
     installation = await read_installation(stores.database, now=now)
+    keys = await read_sealing_keys(stores.database)
     path = settings.keyring
-    if installation.keyring_fingerprint is None and path.exists():  # once
-        return [
-            problem(
-                "keyring",
-                f"{path} exists, but the database is empty",
-                "restore the database, or move the keyring away to start over",
-            )
-        ]
-    if installation.keyring_fingerprint is None:
-        return [good("keyring", "will be created at the first start")]
     try:
-        keyring = load_keyring(path, clock, settings.skew)
-        require_fingerprint(keyring.keys, installation.keyring_fingerprint, path)
-        listing = list_keys(path, clock, settings.skew)
+        if not keys:
+            old = read_old_keys(path, installation.identity)
+            does = "moves its keys into the database" if old else "will be created"
+            return [good("keyring", f"{does} at the next start")]
+        keyring = Keyring(path, installation.identity or "", keys, clock, settings.skew)
     except KeyringError as error:
-        return [problem("keyring", str(error), "restore it from your backup")]
+        return [problem("keyring", str(error), "do that, and run this again")]
     found = [good("keyring", f"{path} belongs to this database")]
     if _share_a_folder(settings, installation):
         found.append(
@@ -201,28 +196,24 @@ async def check_keyring(
                 "move the keyring elsewhere and set BROKER_KEYRING_FILE",
             )
         )
-    for key in listing:
-        if key.use is KeyUse.SEALING and now - key.created_at > _KEY_AGE:
-            found.append(
-                warning(
-                    "keyring",
-                    f"the {key.kind} key {key.number} is over a year old",
-                    f"broker keys rotate --kind {key.kind}",
-                )
+    if len(keyring.masters) > 1:
+        found.append(
+            warning(
+                "keyring",
+                f"{path} has {len(keyring.masters)} master keys",
+                "broker keys rewrap, then take the old one out of every node's file",
             )
-        if (
-            key.kind == "storage"
-            and key.use is KeyUse.OPENING
-            and key.state is KeyState.ACTIVE
-        ):
-            found.append(
-                warning(
-                    "keyring",
-                    f"the old storage key {key.number} has not been dropped",
-                    "broker keys reseal",
-                )
-            )
-    return found
+        )
+    found.extend(
+        warning(
+            "keyring",
+            f"the {key.kind} key {key.number} is over a year old",
+            f"broker keys rotate --kind {key.kind}",
+        )
+        for key in keyring.list()
+        if key.use is KeyUse.SEALING and now - key.created_at > _KEY_AGE
+    )
+    return [*found, *await check_sealed_values(keyring, stores, clock)]
 
 
 async def check_clock(stores: Stores, clock: Clock) -> list[Finding]:

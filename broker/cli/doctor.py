@@ -21,7 +21,6 @@ from broker.cli.directory_checks import check_directories
 from broker.cli.findings import Finding, Level, problem
 from broker.cli.organisation_checks import check_organisations
 from broker.cli.provider_checks import check_providers
-from broker.cli.sealed_checks import check_sealed_values
 from broker.cli.service_checks import check_services
 from broker.cli.terminal import say, say_json
 from broker.cli.trust_checks import check_trust
@@ -91,7 +90,6 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
         for finding in (
             *await check_cache(settings, stores),
             *await check_keyring(settings, stores, clock),
-            *await check_sealed_values(settings, stores, clock),
             *await check_clock(stores, clock),
             *await check_accounts(stores),
             *await check_issuers(stores, clock),

@@ -14,6 +14,10 @@ _REPLACEMENTS = {
         "`broker webhook` has been removed. On Kubernetes 1.36 or newer, apply"
         " samples/kubernetes/pod-roles.yaml; for older clusters see docs/pods.md."
     ),
+    ("keys", "reseal"): (
+        "`broker keys reseal` has been removed: running brokers seal stored secrets again"
+        " by themselves after `broker keys rotate`."
+    ),
     ("agent", "pods"): (
         "`broker agent pods` has been removed. Give pods a token of their own, or run"
         " `broker agent` beside the program (docs/pods.md)."

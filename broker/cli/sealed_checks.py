@@ -3,22 +3,22 @@
 from collections.abc import Mapping
 
 from broker.cli.findings import Finding, good, problem
-from broker.cli.resealing import (
+from broker.clock import Clock
+from broker.errors import ServiceUnavailable
+from broker.federation.saml_request_key import find_sealed_request_key
+from broker.model.sealing import KeyKind
+from broker.resealing import (
     ACCESS_KEY,
     CLIENT_SECRET,
     ISSUER_KEY,
+    MFA_DEVICE,
     PASSWORD,
     SAML_PROVIDER,
     SealedValue,
     sealed_values,
 )
-from broker.cli.resealing_credentials import MFA_DEVICE
-from broker.clock import Clock
-from broker.federation.saml_request_key import find_sealed_request_key
-from broker.sessions.keyring import Keyring, load_keyring
-from broker.sessions.keys import KeyKind, KeyringError
+from broker.sessions.keyring import Keyring
 from broker.sessions.vault import key_number
-from broker.settings import Settings
 from broker.storage import Stores
 
 _REQUEST_KEY = "the key that signs SAML requests"
@@ -40,13 +40,9 @@ _REMEDIES: Mapping[str, str] = {
 
 
 async def check_sealed_values(
-    settings: Settings, stores: Stores, clock: Clock
+    keyring: Keyring, stores: Stores, clock: Clock
 ) -> list[Finding]:
     """Find secrets whose storage key is missing, and say how to replace them."""
-    try:
-        keyring = load_keyring(settings.keyring, clock, settings.skew)
-    except KeyringError:
-        return []  # check_keyring reports it
     found: list[Finding] = []
     count = 0
     # Two keys of a SAML provider sealed with the same key are equal: report one.
@@ -62,15 +58,19 @@ async def check_sealed_values(
         number = key_number(sealed)
         if not _opens(keyring, number, clock):
             remedy = (
-                "broker keys reseal replaces it; give the new metadata to identity"
-                " providers that verify requests"
+                f"broker keys revoke {number} replaces it; give the new metadata to"
+                " identity providers that verify requests"
             )
             found.append(_problem(_REQUEST_KEY, number, remedy))
     return found or [good("secrets", f"the keys of all {count} are available")]
 
 
 def _opens(keyring: Keyring, number: int, clock: Clock) -> bool:
-    return keyring.find_opening_key(KeyKind.STORAGE, number, clock.now()) is not None
+    try:
+        key = keyring.find_opening_key(KeyKind.STORAGE, number, clock.now())
+    except ServiceUnavailable:
+        return False
+    return key is not None
 
 
 def _problem(subject: str, number: int, remedy: str) -> Finding:

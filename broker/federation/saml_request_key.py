@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from broker.clock import Clock
-from broker.model.sealing import SealerOpener
+from broker.model.sealing import Resealer
 from broker.protocols.saml.keys import encryption_certificate, parse_private_key
 from broker.stores.database import Database
 from broker.stores.errors import StoreUnavailableError
@@ -44,7 +44,7 @@ class RequestKey:
 class RequestKeys:
     """Finds the key, creating it if needed."""
 
-    def __init__(self, database: Database, vault: SealerOpener, clock: Clock) -> None:
+    def __init__(self, database: Database, vault: Resealer, clock: Clock) -> None:
         self._database = database
         self._vault = vault
         self._clock = clock
@@ -70,12 +70,13 @@ class RequestKeys:
                     self._key = await self._load()
             return self._key
 
-    async def reseal(self) -> None:
-        """Re-encrypt the key, if there is one, after a rotation of storage keys."""
+    async def reseal(self) -> bool:
+        """Re-encrypt the key with the newest storage key; False if it is already."""
         sealed = await find_sealed_request_key(self._database, self._clock.now())
-        if sealed is not None:
-            plain = self._vault.open_sealed(*_PLACE, sealed)
-            await self._set(self._sealed(plain))
+        if sealed is None or not self._vault.needs_resealing(sealed):
+            return False
+        await self._set(self._sealed(self._vault.open_sealed(*_PLACE, sealed)))
+        return True
 
     async def renew(self) -> None:
         """Create another key; every process uses it within a minute.

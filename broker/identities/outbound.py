@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -28,7 +28,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from broker.identities.issuer_certificates import self_signed
 from broker.model.account import Account, AccountId
-from broker.model.sealing import Opener, Sealer
+from broker.model.sealing import Opener, Resealer, Sealer
 
 OPTION: Final = "OutboundWebIdentityFederation"
 """The name of the account's option."""
@@ -47,14 +47,6 @@ _LOADED_KEYS = 64
 """Signing keys that a worker keeps ready; a few kilobytes each."""
 
 _PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-
-
-class Resealer(Sealer, Opener, Protocol):
-    """Opens sealed values and seals them with a newer key."""
-
-    def needs_resealing(self, sealed: bytes) -> bool:
-        """Whether a newer storage key is now in use."""
-        ...
 
 
 class Algorithm(StrEnum):

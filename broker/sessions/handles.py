@@ -14,7 +14,6 @@ from typing import Any
 
 from broker.entropy import new_handle
 from broker.errors import ServiceUnavailable
-from broker.sessions.keys import KeyringError
 from broker.sessions.vault import SealBrokenError, Vault
 from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
@@ -45,7 +44,7 @@ class Handles:
                 *self._sealed(handle, value, expires_at),
                 expires_at=expires_at,
             )
-        except (KeyringError, StoreUnavailableError) as error:
+        except StoreUnavailableError as error:
             raise ServiceUnavailable(detail=f"no handle was made: {error}") from error
         return handle
 
@@ -59,7 +58,7 @@ class Handles:
                 *self._sealed(name, value, expires_at),
                 expires_at=expires_at,
             )
-        except (KeyringError, StoreUnavailableError) as error:
+        except StoreUnavailableError as error:
             raise ServiceUnavailable(detail=f"nothing was kept: {error}") from error
 
     async def replace(
@@ -72,7 +71,7 @@ class Handles:
                 *self._sealed(name, value, expires_at),
                 expires_at=expires_at,
             )
-        except (KeyringError, StoreUnavailableError) as error:
+        except StoreUnavailableError as error:
             raise ServiceUnavailable(detail=f"nothing was kept: {error}") from error
 
     async def find(self, handle: str) -> dict[str, Any] | None:

@@ -25,7 +25,6 @@ from broker.model.session import (
     TemporaryCredentials,
 )
 from broker.model.struct import struct
-from broker.sessions.keys import KeyringError
 from broker.sessions.packed import packed_policy_size
 from broker.sessions.record import SessionIndex, audit_session, describe_session
 from broker.sessions.seal import SessionSealer
@@ -117,15 +116,12 @@ class SessionIssuer:
             (arn for layer in session.policies for arn in layer.policy_arns),
             session.tags,
         )
-        try:
-            token, secret = self._sealer.seal(
-                session,
-                account_salt=order.account_salt,
-                now=order.now,
-                least_characters=order.least_token_characters,
-            )
-        except KeyringError as error:
-            raise ServiceUnavailable(detail=str(error)) from error
+        token, secret = self._sealer.seal(
+            session,
+            account_salt=order.account_salt,
+            now=order.now,
+            least_characters=order.least_token_characters,
+        )
         credentials = TemporaryCredentials(
             access_key_id=session.access_key_id,
             secret_access_key=secret,

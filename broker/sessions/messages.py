@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from broker.entropy import random_bytes
-from broker.errors import InvalidAuthorizationMessage
+from broker.errors import InvalidAuthorizationMessage, ServiceUnavailable
 from broker.model.account import AccountId
+from broker.model.sealing import KeyKind
 from broker.sessions.keyring import Keyring
-from broker.sessions.keys import KeyKind, KeyringError
 
 LIFE_SECONDS = 36 * 3600
 MAX_MESSAGE_CHARACTERS = 10_240
@@ -53,7 +53,7 @@ class AuthorizationMessages:
         """
         try:
             number, key = self._keyring.sealing_key(KeyKind.SESSION, now)
-        except KeyringError:
+        except ServiceUnavailable:
             return None
         packed = zlib.compress(text.encode("utf-8", "surrogatepass"))
         ends = int(now.timestamp()) + LIFE_SECONDS

@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from broker.entropy import random_bytes
 from broker.errors import InvalidClientTokenId, PackedPolicyTooLarge
 from broker.model.account import AccountId
+from broker.model.sealing import KeyKind
 from broker.model.secret import Secret
 from broker.model.session import Session
 from broker.sessions.contents import decode_session, encode_session
 from broker.sessions.keyring import Keyring
-from broker.sessions.keys import KeyKind
 
 MAX_TOKEN_CHARACTERS = 4096
 """Clients put tokens into presigned URLs."""
@@ -79,7 +79,7 @@ class SessionSealer:
 
         Raises:
             PackedPolicyTooLarge: the token would be longer than clients carry.
-            KeyringError: there is no key to seal with.
+            ServiceUnavailable: there is no key to seal with.
         """
         number, key = self._keyring.sealing_key(KeyKind.SESSION, now)
         salt = random_bytes(_SALT_BYTES)
@@ -112,6 +112,7 @@ class SessionSealer:
 
         Raises:
             InvalidClientTokenId: whatever is wrong with it.
+            ServiceUnavailable: its key cannot be read here, or is not known here yet.
         """
         raw = _parse_token(token)
         number = int.from_bytes(raw[1:_SALT_START], "big")

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from broker.errors import ServiceUnavailable
 from broker.protocols.oidc import base64url
-from broker.sessions.keys import KeyringError
 from broker.sessions.vault import SealBrokenError, Vault
 
 LONGEST = 8192
@@ -33,11 +31,7 @@ class SealedTexts:
         """
         kept = {**value, _END: int(expires_at.timestamp())}
         plain = json.dumps(kept, separators=(",", ":")).encode("ascii")
-        try:
-            sealed = self._vault.seal(self._purpose, "", "", _COLUMN, plain)
-        except KeyringError as error:
-            raise ServiceUnavailable(detail=f"nothing was sealed: {error}") from error
-        return base64url.encode(sealed)
+        return base64url.encode(self._vault.seal(self._purpose, "", "", _COLUMN, plain))
 
     def find_opened(self, text: str, now: datetime) -> dict[str, Any] | None:
         """The value; None when it is none of ours, or has expired."""

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from broker.clock import Clock
 from broker.entropy import random_bytes
+from broker.model.sealing import KeyKind
 from broker.sessions.keyring import Keyring
-from broker.sessions.keys import KeyKind
 
 _VERSION = b"\x01"
 _NUMBER_BYTES = 4
@@ -54,7 +54,7 @@ class Vault:
         """Seal a value for one column of one entity.
 
         Raises:
-            KeyringError: there is no key to seal with.
+            ServiceUnavailable: there is no key to seal with.
         """
         number, key = self._keyring.sealing_key(KeyKind.STORAGE, self._clock.now())
         salt = random_bytes(_SALT_BYTES)
@@ -73,6 +73,7 @@ class Vault:
 
         Raises:
             SealBrokenError: it was not, or its key is gone.
+            ServiceUnavailable: its key cannot be read here, or is not known here yet.
         """
         if sealed[:1] != _VERSION:
             where = _where(purpose, account, entity_id, column)
@@ -82,8 +83,7 @@ class Vault:
         if key is None:
             where = _where(purpose, account, entity_id, column)
             raise SealBrokenError(
-                f"{where} is sealed with storage key {number}, which the keyring does"
-                " not open; restore the keyring that belongs to this database"
+                f"{where} is sealed with storage key {number}, which was revoked or is gone"
             )
         head = sealed[:_HEAD_BYTES]
         derived = _derive(key, head[_SALT_START:])

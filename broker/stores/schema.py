@@ -36,9 +36,22 @@ INSTALLATION = Table(
     "installation",
     METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
+    # The installation's identity, which its sealing keys are bound to.
     Column("keyring_fingerprint", Text, nullable=True),
     Column("created_at", BigInteger, nullable=False),
     _json("marks", "{}"),
+)
+
+SEALING_KEYS = Table(
+    "sealing_keys",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seals_from", BigInteger, nullable=True),
+    Column("state", Text, nullable=False),
+    Column("master", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=True),
 )
 
 # Rows outlive their account: a recreated account continues the count, so no worker can

@@ -3,19 +3,18 @@
 import base64
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from broker.entropy import random_bytes
 from broker.errors import InvalidClientTokenId, PackedPolicyTooLarge
 from broker.model.account import AccountId, format_access_key_id
 from broker.model.lineage import Ancestor, FoldedAncestors, Lineage, Origin
 from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.sessions.contents import decode_session, encode_session
-from broker.sessions.keyring import Keyring
-from broker.sessions.keys import new_key_set
 from broker.sessions.seal import SessionSealer
+from tests.support.iam import make_keyring
 
 NOW = datetime(2026, 9, 11, 12, tzinfo=UTC)
 SALT = bytes(32)
@@ -30,9 +29,8 @@ class StandingClock:
         return 0.0
 
 
-SEALER = SessionSealer(
-    Keyring(Path("/nowhere"), new_key_set(NOW, random_bytes), None, StandingClock())
-)
+with TemporaryDirectory() as folder:
+    SEALER = SessionSealer(make_keyring(Path(folder) / "keys", StandingClock()))
 
 texts = st.text(st.characters(), max_size=20)
 names = st.text(min_size=1, max_size=20)

@@ -101,7 +101,7 @@ def end_all_sessions(broker: RunningBroker) -> None:
 
 
 def is_refused_soon(broker: RunningBroker, session: Key) -> bool:
-    """Workers look at the keyring every few seconds."""
+    """Every node follows within a second."""
     sts = broker.client("sts", session)
     for _ in range(300):
         try:

@@ -19,7 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 from lxml import html
 
-from broker.cli.resealing import CLIENT_SECRET, reseal_all, sealed_values
+from broker.resealing import CLIENT_SECRET, reseal_all, sealed_values
 from broker.services import open_services
 from broker.settings import load_settings
 from tests.support.broker import ACCOUNT, REGION, Key

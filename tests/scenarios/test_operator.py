@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from broker.cli.main import app
+from broker.sessions.keys import SEALS_AFTER
 from tests.scenarios.installation import READER, Installation
 from tests.support.broker import ACCOUNT, Key, running_broker
 from tests.support.oidc_issuer import serving
@@ -53,9 +54,10 @@ def code_of(call: Callable[..., Any], **given: Any) -> str:
     return ""
 
 
-def comes(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true within the time that changes may take."""
-    deadline = time.monotonic() + _FOLLOWS_WITHIN_SECONDS
+def comes(condition: Callable[[], bool], *, after: timedelta = timedelta()) -> bool:
+    """Whether it comes true ``after`` a time and that which changes may take."""
+    seconds = after.total_seconds() + _FOLLOWS_WITHIN_SECONDS
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -147,22 +149,17 @@ def test_a_provider_made_one_time_refuses_the_second_exchange(
 def test_rotated_keys_take_over_without_a_restart(operated: Installation) -> None:
     broker = operated.broker
     before = operated.web_identity()["Credentials"]
-    command(operated, "keys", "rotate", "--no-wait")
-    _let_a_minute_pass(broker.folder / "data" / "keyring.json")
-    assert "Resealed: 1" in command(operated, "keys", "reseal")
+    command(operated, "keys", "rotate")
+    assert comes(
+        lambda: _use(operated, "session", "3") == "seals and opens",
+        after=SEALS_AFTER,
+    )
     after = operated.web_identity()["Credentials"]
     for credentials in (before, after):
         assert identity_code(operated, credentials) == ""
     assert code_of(broker.client("sts", operated.root).get_caller_identity) == ""
 
-    numbers = {
-        (key["kind"], key["use"]): key["number"]
-        for key in map(
-            json.loads, command(operated, "keys", "list", "--json").splitlines()
-        )
-    }
-    revoked = numbers["session", "opens"]
-    printed = command(operated, "keys", "revoke", str(revoked))
+    printed = command(operated, "keys", "revoke", "1")
     assert before["AccessKeyId"] in printed
     assert comes(lambda: identity_code(operated, before) == "InvalidClientTokenId")
     assert identity_code(operated, after) == ""
@@ -255,11 +252,12 @@ def _serve(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _let_a_minute_pass(keyring: Path) -> None:
-    """Move the newest keys' beginning into the past, as waiting would."""
-    content = json.loads(keyring.read_text())
-    now = datetime.now(UTC)
-    for key in content["keys"]:
-        if key["seals_from"] and datetime.fromisoformat(key["seals_from"]) > now:
-            key["seals_from"] = now.isoformat()
-    keyring.write_text(json.dumps(content))
+def _use(operated: Installation, kind: str, number: str) -> str:
+    """What a key does now."""
+    keys = map(json.loads, command(operated, "keys", "list", "--json").splitlines())
+    (use,) = [
+        str(key["use"])
+        for key in keys
+        if (key["kind"], str(key["number"])) == (kind, number)
+    ]
+    return use

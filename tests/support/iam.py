@@ -18,12 +18,9 @@ from broker.model.account import Account, AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.request import Door, RequestContext
-from broker.sessions.keyring import (
-    Keyring,
-    load_keyring,
-    prepare_keyring,
-    settle_keyring,
-)
+from broker.model.sealing import KeyKind, SealingKey, SealingKeys
+from broker.sessions import keys as rules
+from broker.sessions.keyring import Keyring, begin_keys, settle_keyring
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
 from broker.stores.database import Database
@@ -124,8 +121,29 @@ class NoCache:
 
 def make_keyring(path: Path, clock: Clock) -> Keyring:
     """The keyring of a new database, as its first start makes it."""
-    settle_keyring(path, prepare_keyring(path, clock))
-    return load_keyring(path, clock)
+    identity, keys = begin_keys(path, clock.now(), None, ())
+    settle_keyring(path, keys)
+    return Keyring(path, identity, keys, clock)
+
+
+def read_keys(keyring: Keyring, clock: Clock, keys: SealingKeys) -> None:
+    """As if the keyring's poll had found these keys in the database."""
+    keyring.install(keys, clock.monotonic())
+
+
+def rotate_keys(keyring: Keyring, clock: Clock, kind: KeyKind) -> SealingKey:
+    """A rotation, as another process makes it; the key that it added."""
+    skew, now = timedelta(seconds=60), clock.now()
+    keys = rules.rotate(keyring.keys, kind, now, skew, keyring.wrapper)
+    read_keys(keyring, clock, keys)
+    return keys[-1]
+
+
+def revoke_key(keyring: Keyring, clock: Clock, number: int) -> None:
+    """A revocation, as another process makes it."""
+    read_keys(
+        keyring, clock, rules.revoke(keyring.keys, number, clock.now(), keyring.wrapper)
+    )
 
 
 @asynccontextmanager

@@ -182,6 +182,26 @@ def test_what_pods_write_is_on_volumes() -> None:
     assert {mount["name"] for mount in made["volumeMounts"]} == volumes
 
 
+def test_the_master_key_is_a_secret_that_one_pod_made() -> None:
+    (pod,) = yaml.safe_load_all((MANIFESTS.parent / "keyring.yaml").read_text())
+    (made,) = pod["spec"]["containers"]
+    serving = container()
+    assert made["image"] == serving["image"]
+    assert made["securityContext"] == serving["securityContext"]
+    environment = {each["name"]: each["value"] for each in made["env"]}
+    assert set(environment) <= SETTINGS
+    (settings,) = [each for each in manifests() if each["kind"] == "ConfigMap"]
+    file = settings["data"]["BROKER_KEYRING_FILE"]
+    assert environment["BROKER_KEYRING_FILE"] == file
+    (volume,) = [v for v in serving["pod"]["volumes"] if v["name"] == "keyring"]
+    assert volume["secret"]["secretName"] == pod["metadata"]["name"]
+    (mount,) = [m for m in serving["volumeMounts"] if m["name"] == "keyring"]
+    assert mount["readOnly"]
+    page = (ROOT / "docs" / "running" / "kubernetes.md").read_text()
+    assert f"exec {pod['metadata']['name']} -- cat {file}" in page
+    assert f"--from-file={Path(file).name}=/dev/stdin" in page
+
+
 def found(name: str) -> str:
     program = PROGRAMS / name
     if not program.exists():

@@ -31,7 +31,6 @@ from broker.identities.outbound import (
     sign,
 )
 from broker.model.sealing import Opener
-from broker.sessions.keys import KeyringError
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -88,10 +87,7 @@ class GetWebIdentityToken:
         claims = _claims(
             given, call, issuer=issuer_of(self._public_origin, call.account), ends=ends
         )
-        try:
-            claims[LINEAGE_CLAIM] = self._own.seal(call, str(claims["jti"]))
-        except KeyringError as error:
-            raise ServiceUnavailable(detail=str(error)) from error
+        claims[LINEAGE_CLAIM] = self._own.seal(call, str(claims["jti"]))
         if len(json.dumps(claims)) > MAX_PAYLOAD_BYTES:
             raise JwtPayloadSizeExceeded(
                 "The requested token payload size exceeds the maximum allowed size."

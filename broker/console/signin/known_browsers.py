@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from broker.console.cookies import find_values
 from broker.console.deps import ConsoleDeps
-from broker.sessions.keys import KeyringError
+from broker.errors import ServiceUnavailable
 from broker.sessions.vault import SealBrokenError
 
 _NAME = "broker-known"
@@ -62,7 +62,13 @@ class KnownBrowsers:
             sealed = base64.urlsafe_b64decode(text.encode("ascii"))
             plain = self._vault.open_sealed(*_PURPOSE, sealed)
             return KnownBrowser(**json.loads(plain))
-        except (ValueError, TypeError, binascii.Error, SealBrokenError):
+        except (
+            ValueError,
+            TypeError,
+            binascii.Error,
+            SealBrokenError,
+            ServiceUnavailable,
+        ):
             return None
 
     def remember(self, response: Response, known: KnownBrowser) -> None:
@@ -70,7 +76,7 @@ class KnownBrowsers:
         plain = json.dumps(asdict(known)).encode("ascii")
         try:
             sealed = self._vault.seal(*_PURPOSE, plain)
-        except KeyringError:  # signing in works without it
+        except ServiceUnavailable:  # signing in works without it
             return
         response.set_cookie(
             self._name,

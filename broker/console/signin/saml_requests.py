@@ -118,5 +118,5 @@ async def request_key(deps: ConsoleDeps) -> RequestKey:
         return await deps.request_keys.get()
     except SealBrokenError as error:
         raise ServiceUnavailable(
-            _NO_KEY, detail=f"{error}; `broker keys reseal` makes a new one"
+            _NO_KEY, detail=f"{error}; `broker doctor` says what to do"
         ) from error

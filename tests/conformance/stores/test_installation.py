@@ -1,8 +1,9 @@
 """The database's row about itself, and opening everything by address."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,16 @@ from sqlalchemy import text
 
 from broker.clock import SystemClock
 from broker.migrations import SchemaRevisionError, find_revision, migrate
+from broker.model.sealing import KeyKind, KeyState, SealingKey, SealingKeys
 from broker.storage import open_stores
 from broker.stores.cache.redis import RedisCache
 from broker.stores.cache.sqlite import SqliteCache
 from broker.stores.database import Database
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.installation import (
-    claim_keyring,
+    change_sealing_keys,
     read_installation,
+    read_sealing_keys,
     set_mark,
 )
 from broker.stores.ledger.postgresql import PostgresqlLedger
@@ -40,22 +43,82 @@ async def database(location: DatabaseLocation) -> AsyncIterator[Database]:
     await made.close()
 
 
-async def test_an_empty_database_belongs_to_no_keyring(database: Database) -> None:
+KEY = SealingKey(
+    number=1,
+    kind=KeyKind.SESSION,
+    created_at=NOW,
+    seals_from=NOW + timedelta(microseconds=1),
+    master="a1",
+    wrapped=b"wrapped",
+)
+
+
+async def test_an_empty_database_has_no_identity(database: Database) -> None:
     first = await read_installation(database, now=NOW)
-    assert first.keyring_fingerprint is None
+    assert first.identity is None
     assert first.created_at == NOW
     again = await read_installation(database, now=datetime.now(UTC))
     assert again == first
+    assert await read_sealing_keys(database) == ()
 
 
-async def test_the_first_keyring_is_bound_and_stays(database: Database) -> None:
-    claims = await asyncio.gather(
-        *(claim_keyring(database, f"print{n}", now=NOW) for n in range(4))
-    )
+async def test_the_first_keys_are_made_once(database: Database) -> None:
+    def claim(name: str) -> Awaitable[SealingKeys]:
+        def change(
+            identity: str | None, keys: SealingKeys
+        ) -> tuple[str | None, SealingKeys]:
+            return (identity, keys) if keys else (name, (replace(KEY, master=name),))
+
+        return change_sealing_keys(database, change, now=NOW)
+
+    claims = await asyncio.gather(*(claim(f"print{n}") for n in range(4)))
     assert len(set(claims)) == 1
-    assert await claim_keyring(database, "late", now=NOW) == claims[0]
+    assert await claim("late") == claims[0]
+    assert await read_sealing_keys(database) == claims[0]
     found = await read_installation(database, now=NOW)
-    assert found.keyring_fingerprint == claims[0]
+    assert found.identity == claims[0][0].master
+
+
+async def test_keys_read_back_as_they_were_changed(database: Database) -> None:
+    gone = replace(
+        KEY, number=2**32 - 1, seals_from=None, state=KeyState.REVOKED, wrapped=None
+    )
+    storage = replace(KEY, number=2, kind=KeyKind.STORAGE)
+    for keys in (
+        (KEY, storage, gone),
+        (replace(KEY, wrapped=b"again"), gone),
+        (storage, gone),
+    ):
+        after = await change_sealing_keys(
+            database, lambda identity, _, keys=keys: (identity, keys), now=NOW
+        )
+        assert after == keys
+        assert await read_sealing_keys(database) == keys
+
+
+async def test_changes_at_the_same_time_lose_no_key(
+    database: Database, location: DatabaseLocation
+) -> None:
+    other = Database(location)
+
+    def add(identity: str | None, keys: SealingKeys) -> tuple[str | None, SealingKeys]:
+        return identity, (*keys, replace(KEY, number=len(keys) + 1))
+
+    await asyncio.gather(
+        *(change_sealing_keys(each, add, now=NOW) for each in [database, other] * 4)
+    )
+    await other.close()
+    found = await read_sealing_keys(database)
+    assert [key.number for key in found] == list(range(1, 9))
+
+
+async def test_a_change_that_fails_changes_nothing(database: Database) -> None:
+    def fail(_: str | None, __: SealingKeys) -> tuple[str | None, SealingKeys]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await change_sealing_keys(database, fail, now=NOW)
+    assert await read_sealing_keys(database) == ()
 
 
 async def test_marks_are_kept_beside_each_other(database: Database) -> None:

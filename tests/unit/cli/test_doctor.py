@@ -192,7 +192,7 @@ def test_another_databases_keyring_is_a_problem(
     keyring = cli.folder / "other" / "keyring.json"
     monkeypatch.setenv("BROKER_DATA_DIR", str(cli.folder / "data"))
     monkeypatch.setenv("BROKER_KEYRING_FILE", str(keyring))
-    assert "another database" in " ".join(findings(cli, fails=True)["problem"])
+    assert "keyring does not have" in " ".join(findings(cli, fails=True)["problem"])
 
 
 @pytest.mark.usefixtures("account")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from broker.cli.resealing import sealed_values
 from broker.cli.terminal import say_table
 from broker.identities.template.export import export_account
 from broker.model.entities import User
+from broker.resealing import sealed_values
 from broker.services import Services
 from tests.support.signin import ACCOUNT, open_world
 

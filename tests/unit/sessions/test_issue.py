@@ -12,9 +12,9 @@ from broker.model.audit import AuditRecord
 from broker.model.page import PageRequest
 from broker.model.session import SessionKind, SessionPolicies
 from broker.sessions.issue import SessionIssuer, replay_key
-from broker.sessions.keyring import revoke_key
 from broker.stores.errors import ReplayedError, StoreUnavailableError
 from broker.stores.ledger.port import Ledger, ReplayMark
+from tests.support.iam import read_keys, revoke_key
 from tests.support.mints import mint_order
 from tests.unit.sessions.conftest import ACCOUNT, START, World
 
@@ -114,19 +114,14 @@ async def test_what_does_not_fit_spends_nothing(world: World) -> None:
 
 
 async def test_without_a_sealing_key_nothing_is_minted(world: World) -> None:
-    path = world.keyring.path
-    content = json.loads(path.read_text())
-    content["keys"] = content["keys"][1:]
-    path.write_text(json.dumps(content))
-    world.clock.move(2)
+    read_keys(world.keyring, world.clock, world.keyring.keys[1:])
     with pytest.raises(ServiceUnavailable):
         await world.mint()
     assert await world.stores.ledger.find("event-1") is None
 
 
 async def test_mints_go_on_with_a_new_key_after_a_revocation(world: World) -> None:
-    revoke_key(world.keyring.path, world.clock, 1)
-    world.clock.move(2)
+    revoke_key(world.keyring, world.clock, 1)
     assert await world.resolve(await world.mint())
 
 

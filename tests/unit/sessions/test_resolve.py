@@ -11,7 +11,6 @@ from broker.model.lineage import Lineage, Origin
 from broker.model.page import PageRequest
 from broker.model.session import Session, SessionKind
 from broker.sessions.issue import MintResult
-from broker.sessions.keyring import revoke_key
 from broker.sessions.lineage import descend
 from broker.sessions.record import describe_session
 from broker.sessions.resolve import LiveDirectory, Resolver, find_token_end
@@ -23,6 +22,7 @@ from broker.sessions.revoke import (
 )
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.errors import StoreUnavailableError
+from tests.support.iam import revoke_key
 from tests.unit.sessions.conftest import ACCOUNT, KEY, ROLE, SALT, USER, World
 
 OF_A_USER = {
@@ -278,8 +278,7 @@ async def test_a_revoked_sealing_key_ends_sessions_that_were_opened_before(
 ) -> None:
     minted = await world.mint()
     await world.resolve(minted)
-    revoke_key(world.keyring.path, world.clock, 1)
-    world.clock.move(1)
+    revoke_key(world.keyring, world.clock, 1)
     await assert_refused(world, minted, "sealing key 1 is not in use")
 
 

@@ -2,9 +2,11 @@ import itertools
 
 import pytest
 
-from broker.sessions.keyring import Keyring, revoke_key, rotate_keys
-from broker.sessions.keys import KeyKind
+from broker.errors import ServiceUnavailable
+from broker.model.sealing import KeyKind
+from broker.sessions.keyring import Keyring
 from broker.sessions.vault import SealBrokenError, Vault, key_number
+from tests.support.iam import revoke_key, rotate_keys
 from tests.unit.sessions.conftest import FakeClock
 
 PLACE = ("totp-seed", "123456789012", "AIDAABCDEFGHIJKLMNOPQ", "seed")
@@ -45,11 +47,11 @@ def test_places_cannot_be_mixed_up_by_shifting_a_border(vault: Vault) -> None:
 def test_any_changed_byte_breaks_the_seal(vault: Vault) -> None:
     sealed = bytearray(vault.seal(*PLACE, b"secret"))
     for place in range(len(sealed)):
-        sealed[place] ^= 1
+        sealed[place] ^= 0x80
         with pytest.raises(SealBrokenError) as caught:
             vault.open_sealed(*PLACE, bytes(sealed))
         assert "secret" not in str(caught.value)
-        sealed[place] ^= 1
+        sealed[place] ^= 0x80
 
 
 @pytest.mark.parametrize("length", range(0, 45, 4))
@@ -58,10 +60,16 @@ def test_a_cut_value_is_refused(vault: Vault, length: int) -> None:
         vault.open_sealed(*PLACE, vault.seal(*PLACE, b"")[:length])
 
 
-def test_an_unknown_key_says_what_to_restore(vault: Vault) -> None:
+def test_a_key_that_is_gone_is_named(vault: Vault) -> None:
     sealed = vault.seal(*PLACE, b"secret")
-    with pytest.raises(SealBrokenError, match="restore the keyring"):
-        vault.open_sealed(*PLACE, sealed[:1] + b"\0\0\0\x09" + sealed[5:])
+    with pytest.raises(SealBrokenError, match="storage key 999, which was revoked"):
+        vault.open_sealed(*PLACE, sealed[:1] + b"\0\0\x03\xe7" + sealed[5:])
+
+
+def test_a_key_that_is_not_known_here_yet_is_no_broken_seal(vault: Vault) -> None:
+    sealed = vault.seal(*PLACE, b"secret")
+    with pytest.raises(ServiceUnavailable):
+        vault.open_sealed(*PLACE, sealed[:1] + b"\0\0\0\x03" + sealed[5:])
 
 
 @pytest.mark.parametrize("sealed", [b"", b"\x02" + bytes(60)])
@@ -75,8 +83,8 @@ def test_values_need_resealing_once_a_newer_key_seals(
 ) -> None:
     sealed = vault.seal(*PLACE, b"secret")
     assert not vault.needs_resealing(sealed)
-    added = rotate_keys(keyring.path, clock, KeyKind.STORAGE)
-    clock.move(59)
+    added = rotate_keys(keyring, clock, KeyKind.STORAGE)
+    clock.move(4)
     assert not vault.needs_resealing(sealed)
     clock.move(1)
     assert vault.needs_resealing(sealed)
@@ -89,7 +97,7 @@ def test_storage_values_outlive_the_end_of_session_keys(
     vault: Vault, keyring: Keyring, clock: FakeClock
 ) -> None:
     sealed = vault.seal(*PLACE, b"secret")
-    rotate_keys(keyring.path, clock, KeyKind.STORAGE)
+    rotate_keys(keyring, clock, KeyKind.STORAGE)
     clock.move(90 * 86_400)
     assert vault.open_sealed(*PLACE, sealed) == b"secret"
 
@@ -98,7 +106,6 @@ def test_a_revoked_storage_key_opens_nothing(
     vault: Vault, keyring: Keyring, clock: FakeClock
 ) -> None:
     sealed = vault.seal(*PLACE, b"secret")
-    revoke_key(keyring.path, clock, 2)
-    clock.move(1)
+    revoke_key(keyring, clock, 2)
     with pytest.raises(SealBrokenError):
         vault.open_sealed(*PLACE, sealed)
