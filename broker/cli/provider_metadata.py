@@ -1,6 +1,8 @@
-"""``broker providers refresh``: fetch a SAML provider's published metadata now."""
+"""``broker providers refresh``: fetch what a provider publishes now."""
 
 import json
+from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,19 +10,24 @@ import typer
 from broker.cli.operator import with_services
 from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say
-from broker.federation.refresh_state import RefreshState
-from broker.model.entities import SamlProvider
+from broker.federation.issuer_keys import IssuerUnreachableError
+from broker.federation.oidc_options import parse_oidc_options
+from broker.model.entities import OidcProvider, SamlProvider
+from broker.protocols.oidc.discovery import discovery_url
+from broker.protocols.oidc.rejection import OidcRejected
 
 if TYPE_CHECKING:
     from broker.services import Services
 
 
 def refresh(arn: Annotated[str, typer.Argument(metavar="ARN")]) -> None:
-    """Fetch the metadata at a provider's MetadataUrl now, and show the result."""
+    """Fetch a provider's metadata (SAML) or keys now, and show the result."""
     account = find_account(arn)
 
-    async def work(services: "Services") -> RefreshState:
+    async def work(services: "Services") -> Mapping[str, object]:
         provider = await require_provider(services.stores.directory, account, arn)
+        if isinstance(provider, OidcProvider):
+            return await _refresh_keys(services, provider)
         if not isinstance(provider, SamlProvider) or not provider.options.get(
             "MetadataUrl"
         ):
@@ -28,19 +35,43 @@ def refresh(arn: Annotated[str, typer.Argument(metavar="ARN")]) -> None:
                 f"{arn} has no MetadataUrl; set it: broker providers set {arn}"
                 " MetadataUrl=…"
             )
-        return await services.metadata_refresher.refresh(provider, insist=True)
+        state = await services.metadata_refresher.refresh(provider, insist=True)
+        return {
+            "Url": state.url,
+            "Problem": state.problem,
+            "ReadAt": state.attempted_at.isoformat(),
+            "ChangedAt": _text(state.changed_at),
+            "NextAt": state.next_at.isoformat(),
+        }
 
-    state = with_services(work)
-    say(
-        json.dumps(
-            {
-                "Url": state.url,
-                "Problem": state.problem,
-                "ReadAt": state.attempted_at.isoformat(),
-                "ChangedAt": state.changed_at.isoformat() if state.changed_at else None,
-                "NextAt": state.next_at.isoformat(),
-            }
-        )
-    )
-    if state.problem:
+    shown = with_services(work)
+    say(json.dumps(shown))
+    if shown["Problem"]:
         raise typer.Exit(1)
+
+
+async def _refresh_keys(
+    services: "Services", provider: OidcProvider
+) -> Mapping[str, object]:
+    """Fetch an issuer's keys; every worker uses them within a second."""
+    options = parse_oidc_options(provider.options)
+    if options.static_jwks:
+        raise typer.BadParameter(
+            f"{provider.arn} has StaticJwks: nothing is fetched. Set the new keys instead"
+        )
+    problem = ""
+    try:
+        await services.issuer_keys.refresh(provider, options)
+    except (IssuerUnreachableError, OidcRejected) as error:
+        problem = str(error)
+    known = await services.issuer_keys.known_of(provider, options)
+    return {
+        "Url": discovery_url(provider.url),
+        "Problem": problem,
+        "ReadAt": _text(known.fetched_at),
+        "Keys": sorted(known.keys.keys) if known.keys else [],
+    }
+
+
+def _text(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

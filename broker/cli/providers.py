@@ -59,7 +59,7 @@ _MORE = {
     "refresh": CommandPlace(
         "broker.cli.provider_metadata",
         "refresh",
-        "Fetch the metadata at a provider's MetadataUrl now, and show the result.",
+        "Fetch a provider's metadata (SAML) or keys now, and show the result.",
     ),
 }
 app = typer.Typer(

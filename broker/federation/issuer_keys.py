@@ -5,7 +5,7 @@ while it is still used. After ``MAX_AGE_SECONDS`` callers wait for the new one, 
 while the issuer cannot be reached is the last known set used, until ``STALE_SECONDS``.
 At most one fetch per issuer runs in a process and, with a shared cache, in the
 installation; after each there is a cool-down in which an unknown key id fetches
-nothing.
+nothing. A set that another process has fetched is used within ``LOOK_SECONDS``.
 
 Key sets are kept per issuer URL, except where a provider's own registration decides
 what is fetched (static keys, thumbprints, internal addresses): one account's keys
@@ -46,6 +46,7 @@ REFRESH_SECONDS = 300
 MAX_AGE_SECONDS = 600
 STALE_SECONDS = 3600
 COOL_DOWN_SECONDS = 10
+LOOK_SECONDS = 1
 MAX_SLOTS = 4096
 """Key sets that one process caches; the least recently used is evicted."""
 
@@ -120,6 +121,7 @@ class _Slot:
     keys: KeySet | None = None
     fetched_at: float = 0.0
     attempted_at: float = 0.0
+    looked_at: float = 0.0
     failure: Exception | None = None
     running: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
@@ -174,6 +176,9 @@ class IssuerKeys:
             return self._static_keys(provider, options.static_jwks)
         slot = self._slot_of(provider, options)
         now = self._clock.now().timestamp()
+        if not 0 <= now - slot.looked_at < LOOK_SECONDS:
+            slot.looked_at = now
+            await self._look(slot)
         age = now - slot.fetched_at
         if slot.keys is not None and 0 <= age < REFRESH_SECONDS:
             return slot.keys
@@ -231,6 +236,26 @@ class IssuerKeys:
         if slot.failure is not None or slot.keys is None:
             raise _failure_of(slot)
         return slot.keys
+
+    async def refresh(
+        self, provider: OidcProvider, options: OidcProviderOptions
+    ) -> None:
+        """Fetch the key set now; all processes use it within ``LOOK_SECONDS``.
+
+        The provider must not have a static key set.
+
+        Raises:
+            IssuerUnreachableError: the issuer does not answer.
+            OidcRejected: its answer is malformed.
+        """
+        slot = self._slot_of(provider, options)
+        slot.attempted_at = self._clock.now().timestamp()
+        try:
+            async with asyncio.timeout(self._fetch_seconds):
+                slot.keys, slot.fetched_at = await self._fetch(slot)
+        except (FetchFailedError, TimeoutError) as error:
+            slot.failure = error
+            raise _failure_of(slot) from error
 
     async def known_of(
         self, provider: OidcProvider, options: OidcProviderOptions
@@ -336,6 +361,16 @@ class IssuerKeys:
         except StoreUnavailableError:
             return await self._fetch(slot)
 
+    async def _look(self, slot: _Slot) -> None:
+        """Use the set that another process has fetched since."""
+        if self._cache is None or self._seal is None:
+            return
+        with suppress(StoreUnavailableError, OidcRejected):
+            sealed = await self._cache.get(_SPACE, _cache_key(slot))
+            opened = _open_shared(slot, self._seal, sealed)
+            if opened is not None and opened[1] > slot.fetched_at:
+                slot.keys, slot.fetched_at = await _parse(opened[0]), opened[1]
+
     async def _obtain_shared(
         self, slot: _Slot, kid: str | None, cache: Cache, seal: KeySetSeal
     ) -> tuple[KeySet, float]:
@@ -363,8 +398,7 @@ class IssuerKeys:
             await cache.drop(_LOCK_SPACE, key)
             return shared
         try:
-            data, fetched_at = await self._download(slot)
-            keys = await _parse(data)
+            return await self._fetch(slot)
         except (FetchFailedError, OidcRejected) as error:
             # Only the worker that fetched does this: reading its result must not
             # prolong the cool-down.
@@ -373,16 +407,6 @@ class IssuerKeys:
             with suppress(StoreUnavailableError):
                 await cache.put(_LOCK_SPACE, key, _held(failure, rest), expires_at=rest)
             raise
-        stamp = int(fetched_at * 1000).to_bytes(_TIME_BYTES, "big")
-        with suppress(StoreUnavailableError):
-            await cache.put(
-                _SPACE,
-                key,
-                seal.seal(slot.name, stamp + data),
-                expires_at=now + timedelta(seconds=STALE_SECONDS),
-            )
-            await cache.drop(_LOCK_SPACE, key)
-        return keys, fetched_at
 
     def _counts(self, held: bytes, now: datetime) -> bool:
         """Whether a lock is valid: not when the clock has been set since.
@@ -417,8 +441,21 @@ class IssuerKeys:
         return None
 
     async def _fetch(self, slot: _Slot) -> tuple[KeySet, float]:
+        """The issuer's own set, which all processes have from now on."""
         data, fetched_at = await self._download(slot)
-        return await _parse(data), fetched_at
+        keys = await _parse(data)
+        if self._cache is not None and self._seal is not None:
+            key = _cache_key(slot)
+            stamp = int(fetched_at * 1000).to_bytes(_TIME_BYTES, "big")
+            with suppress(StoreUnavailableError):
+                await self._cache.put(
+                    _SPACE,
+                    key,
+                    self._seal.seal(slot.name, stamp + data),
+                    expires_at=self._clock.now() + timedelta(seconds=STALE_SECONDS),
+                )
+                await self._cache.drop(_LOCK_SPACE, key)
+        return keys, fetched_at
 
     async def _download(self, slot: _Slot) -> tuple[bytes, float]:
         fetched_at = self._clock.now().timestamp()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,53 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             for name, trust in (("Deploy", ci), ("Pod", pod)):
                 iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
             yield World(broker, server)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_issuers_revoked_key_ends_with_a_refresh(
+    tmp_path: Path, workers: int
+) -> None:
+    """And its new one is accepted, although a key set was fetched a moment ago."""
+    with serving() as server:
+        issuer = server.issuer
+        host = server.host_and_path
+        with running_broker(tmp_path, internal_issuers=host, workers=workers) as broker:
+            iam = broker.client("iam", broker.create_account())
+            arn = iam.create_open_id_connect_provider(
+                Url=issuer.url, ClientIDList=[issuer.audience]
+            )["OpenIDConnectProviderArn"]
+            statement = {
+                "Effect": "Allow",
+                "Principal": {"Federated": arn},
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {"StringEquals": {f"{host}:aud": issuer.audience}},
+            }
+            trust = {"Version": "2012-10-17", "Statement": statement}
+            iam.create_role(RoleName="Job", AssumeRolePolicyDocument=json.dumps(trust))
+            stolen = issuer.token()
+
+            def exchange(token: str) -> str:
+                # A connection of its own, which any worker may take.
+                sts = broker.client("sts", None)
+                try:
+                    sts.assume_role_with_web_identity(
+                        RoleArn=role_arn("Job"),
+                        RoleSessionName="job",
+                        WebIdentityToken=token,
+                    )
+                except ClientError as error:
+                    return str(error.response["Error"]["Code"])
+                return ""
+
+            assert {exchange(stolen) for _ in range(12)} == {""}
+            issuer.add_key("key-2", number=1)
+            issuer.withdraw_key("key-1")
+            new = issuer.token(kid="key-2")
+            told = json.loads(broker.command("providers", "refresh", arn))
+            assert (told["Keys"], told["Problem"]) == (["key-2"], "")
+            time.sleep(1.1)
+            assert {exchange(stolen) for _ in range(12)} == {"InvalidIdentityToken"}
+            assert {exchange(new) for _ in range(12)} == {""}
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """A provider's MetadataUrl from the command line: set, read now, looked at, applied."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.oidc_issuer import serving
 from tests.support.saml_idp import make_key_pair, metadata_xml
 from tests.support.saml_publisher import Publisher, publishing, signed_metadata
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
@@ -44,6 +46,26 @@ def test_it_is_read_at_once_on_demand(cli: CommandLine, publisher: Publisher) ->
     assert f"{publisher.url} was fetched at" in cli("doctor")
     (record,) = cli.audit("broker:RefreshSAMLMetadata")
     assert record["resources"] == [SAML]
+
+
+def test_an_issuers_keys_are_fetched_too(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as server:
+        host = server.host_and_path
+        monkeypatch.setenv("BROKER_INTERNAL_ISSUERS", host)
+        provider = {"Url": server.issuer.url, "ClientIdList": ["app"]}
+        accounts = {ACCOUNT: {"OIDCProviders": [provider]}}
+        cli("apply", "-", stdin=yaml.safe_dump({"Accounts": accounts}))
+        arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{host}"
+        said = cli.json("providers", "refresh", arn)
+        assert (said["Keys"], said["Problem"]) == (["key-1"], "")
+        server.down = True
+        said = json.loads(cli("providers", "refresh", arn, fails=True))
+        assert "disconnected" in said["Problem"]
+        cli("providers", "set", arn, f"StaticJwks={json.dumps(server.issuer.jwks())}")
+        cli("providers", "refresh", arn, fails=True)
+        assert "nothing is fetched" in " ".join(cli.stderr.replace("│", " ").split())
 
 
 def test_what_went_wrong_is_told(cli: CommandLine, publisher: Publisher) -> None:
