@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from broker.cli.directory_checks import probe_new_directories
 from broker.cli.findings import Finding, good, problem, warning
 from broker.clock import Clock
-from broker.federation.addresses import AddressRules
+from broker.federation.addresses import AddressRules, was_refused
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.outbound import OutboundClient
@@ -238,15 +238,10 @@ async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]
     try:
         key_set = await keys.keys_of(provider, options)
     except (IssuerUnreachableError, OidcRejected) as error:
-        cause = error.__cause__ or error
-        found.append(
-            problem(
-                arn,
-                f"its keys cannot be read: {cause}",
-                "check DNS, network and certificate (BROKER_CA_FILE); an issuer on a"
-                " private address needs BROKER_INTERNAL_ISSUERS",
-            )
-        )
+        remedy = "check DNS, network and certificate (BROKER_CA_FILE)"
+        if was_refused(error):
+            remedy = "an issuer on a private address needs BROKER_INTERNAL_ISSUERS"
+        found.append(problem(arn, f"its keys cannot be read: {error}", remedy))
     else:
         if key_set.keys:
             found.append(good(arn, f"{len(key_set.keys)} keys available"))

@@ -45,6 +45,13 @@ class AddressRefusedError(Exception):
     """An address that no rule permits; the message is for the operator."""
 
 
+def was_refused(error: BaseException | None) -> bool:
+    """Whether a failure is by the operator's rules, not by the network."""
+    while error is not None and not isinstance(error, AddressRefusedError):
+        error = error.__cause__
+    return error is not None
+
+
 @dataclass(frozen=True, slots=True)
 class InternalIssuer:
     """One entry: an exact host and port, or a network (then ``host`` is empty).

@@ -37,6 +37,10 @@ class CodeFlowFailedError(Exception):
     """The provider cannot be used, or gave no token; the message is for operators."""
 
 
+class CodeRefusedError(CodeFlowFailedError):
+    """The token endpoint refused the code, or the broker as its client."""
+
+
 class CodeFlow:
     """Begins and finishes code flows."""
 
@@ -82,6 +86,7 @@ class CodeFlow:
         """Exchange a code for the ID token, which is not verified yet.
 
         Raises:
+            CodeRefusedError: the provider refused it.
             CodeFlowFailedError: the provider gave none.
         """
         discovery = await self._discover(provider)
@@ -95,7 +100,11 @@ class CodeFlow:
                     code=code,
                     code_verifier=verifier,
                 )
-        except (OAuthError, httpx2.HTTPError, *_BAD_ANSWERS) as error:
+        except OAuthError as error:
+            raise CodeRefusedError(
+                f"the token endpoint refused: {error!s:.300}"
+            ) from error
+        except (httpx2.HTTPError, *_BAD_ANSWERS) as error:
             raise CodeFlowFailedError(
                 f"the token endpoint gave no token: {error!s:.300}"
             ) from error

@@ -78,7 +78,13 @@ LASSO_ADVICE = (
     " and have the whole Response signed, or have assertions sent unencrypted (TLS"
     " protects them on their way)."
 )
+_CANONICALISATION_ADVICE = (
+    "Have it signed with exclusive canonicalisation (in Keycloak, Canonicalization method"
+    " EXCLUSIVE): what surrounds the signed element would change an inclusive form."
+)
 _KNOWN_CASES: tuple[tuple[StrEnum, str, str], ...] = (
+    (_S.ALGORITHM_NOT_ALLOWED, "canonicalisation '", _CANONICALISATION_ADVICE),
+    (_S.ALGORITHM_NOT_ALLOWED, "second transform '", _CANONICALISATION_ADVICE),
     (_S.ALGORITHM_NOT_ALLOWED, "aes128-cbc", LASSO_ADVICE),
     (
         _S.ALGORITHM_NOT_ALLOWED,

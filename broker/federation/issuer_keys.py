@@ -26,7 +26,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from broker.clock import Clock
-from broker.federation.addresses import AddressRules
+from broker.federation.addresses import AddressRules, was_refused
 from broker.federation.oidc_options import OidcProviderOptions
 from broker.federation.outbound import FetchFailedError
 from broker.model.account import AccountId
@@ -99,7 +99,8 @@ class IssuerUnreachableError(Exception):
 class KnownKeys:
     """What is known of an issuer's keys, for its administrators.
 
-    ``problem`` says why the last fetch of this process failed, or is empty;
+    ``problem`` says why the last fetch of this process failed, or is empty, and
+    ``was_refused`` that the operator's address rules did not permit it;
     times are None for keys that were registered and never fetched.
     """
 
@@ -107,6 +108,7 @@ class KnownKeys:
     fetched_at: datetime | None = None
     attempted_at: datetime | None = None
     problem: str = ""
+    was_refused: bool = False
     is_static: bool = False
 
 
@@ -255,7 +257,7 @@ class IssuerKeys:
                 slot.keys, slot.fetched_at = await self._fetch(slot)
         except (FetchFailedError, TimeoutError) as error:
             slot.failure = error
-            raise _failure_of(slot) from error
+            raise _failure_of(slot)  # noqa: B904  # it has its cause
 
     async def known_of(
         self, provider: OidcProvider, options: OidcProviderOptions
@@ -285,6 +287,7 @@ class IssuerKeys:
             fetched_at=_from_timestamp(fetched_at),
             attempted_at=_from_timestamp(max(slot.attempted_at, fetched_at)),
             problem="" if failure is None else str(failure) or type(failure).__name__,
+            was_refused=was_refused(failure),
         )
 
     def _static_keys(self, provider: OidcProvider, text: str) -> KeySet:
@@ -540,6 +543,8 @@ def _failure_of(slot: _Slot) -> Exception:
     failure = slot.failure
     if isinstance(failure, OidcRejected):
         return OidcRejected(failure.reason, failure.message, failure.detail)
-    return IssuerUnreachableError(
+    unreachable = IssuerUnreachableError(
         str(failure) or f"{slot.issuer}: no answer within the deadline"
     )
+    unreachable.__cause__ = failure
+    return unreachable

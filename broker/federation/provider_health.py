@@ -263,8 +263,9 @@ def _oidc_findings(provider: OidcProvider, known: KnownKeys) -> Iterable[HealthF
         yield HealthFinding(
             HealthLevel.PROBLEM,
             f"Its keys cannot be read: {known.problem}",
-            "Check name, network and certificate. An issuer on a private address needs"
-            " the operator's BROKER_INTERNAL_ISSUERS.",
+            "An issuer on a private address needs the operator's BROKER_INTERNAL_ISSUERS."
+            if known.was_refused
+            else "Check name, network and certificate.",
         )
     elif known.keys is None:
         yield HealthFinding(HealthLevel.UNKNOWN, "Its keys were not asked for lately.")

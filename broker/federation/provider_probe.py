@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
+from broker.federation.addresses import was_refused
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.provider_health import HealthFinding, HealthLevel
@@ -46,13 +47,19 @@ async def _probe_keys(
     provider: OidcProvider, keys: IssuerKeys
 ) -> tuple[HealthFinding, ...]:
     place = discovery_url(provider.url)
+    advice = "Check the URL, name, network and certificate."
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             found = await keys.keys_of(provider, parse_oidc_options(provider.options))
     except TimeoutError:
         text = f"{place} does not answer."
     except IssuerUnreachableError as error:
-        text = f"Its keys cannot be read: {error.__cause__ or error}"
+        text = f"Its keys cannot be read: {error}"
+        if was_refused(error):
+            advice = (
+                "A private address needs the operator's"
+                f" BROKER_INTERNAL_ISSUERS={_host_and_port(provider.url)}."
+            )
     except (OidcRejected, ValueError) as error:
         text = f"{place}: {error}"
     else:
@@ -65,9 +72,7 @@ async def _probe_keys(
         HealthFinding(
             HealthLevel.PROBLEM,
             text,
-            "Tokens are refused until this works. Check the URL, name, network and"
-            " certificate. A private address needs the operator's"
-            f" BROKER_INTERNAL_ISSUERS={_host_and_port(provider.url)}.",
+            f"Tokens are refused until this works. {advice}",
         ),
     )
 

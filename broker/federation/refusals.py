@@ -52,6 +52,13 @@ _REPLAY_ADVICE = (
 )
 _SENT_AWAY = "The identity provider accepted the person"
 _SENT_AWAY_ADVICE = "Look at the identity provider's own log: it refused the sign-in."
+_CLIENT = "The identity provider accepts the broker as its client"
+_CLIENT_ADVICE = (
+    "Set the provider's ClientId, and ClientSecret, to what the client has at the identity"
+    " provider (broker providers set); there, have the client use its secret"
+    " (client_secret_basic): the broker has no key for private_key_jwt. If the answer is"
+    " invalid_grant, the code was too old or used: sign in again."
+)
 _REQUEST = "The request is complete"
 _REQUEST_ADVICE = "Correct what the message names; this is the client's to do."
 _ROLES = "It gives access to a role"
@@ -74,6 +81,7 @@ _BY_WORD = (
     ("no value of the Role attribute", (_ROLES, _ROLES_ADVICE)),
     ("does not list", (_ROLES, _ROLES_ADVICE)),
     ("opens no role", (_ROLES, _ROLES_ADVICE)),
+    ("the token endpoint refused", (_CLIENT, _CLIENT_ADVICE)),
     ("GroupRoles maps", (_ROLES, _GROUPS_ADVICE)),
 )
 _REASONS = frozenset({*SamlReason, *OidcReason})

@@ -32,7 +32,7 @@ from broker.model.federated import FederatedIdentity, RolePair
 from broker.model.principal import Principal, PrincipalType
 from broker.protocols.saml.attributes import ROLE
 from broker.protocols.saml.errors import SamlReason, SamlRejected
-from broker.protocols.saml.expectations import AssertionExpectations
+from broker.protocols.saml.expectations import AssertionExpectations, Profile
 from broker.protocols.saml.keys import DecryptionKey
 from broker.protocols.saml.metadata import IdpMetadata
 from broker.protocols.saml.verify import VerifiedAssertion, verify_response
@@ -173,6 +173,7 @@ def prove_saml(
             if is_by_group
             else None
         ),
+        skips_others=options.profile is Profile.AWS,
     )
     context = saml_context(assertion, provider)
     provider_arn = provider.arn

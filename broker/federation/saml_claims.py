@@ -47,11 +47,15 @@ class SamlClaims:
 
 
 def read_claims(
-    attributes: Mapping[str, tuple[str, ...]], *, fallback_name: str | None = None
+    attributes: Mapping[str, tuple[str, ...]],
+    *,
+    fallback_name: str | None = None,
+    skips_others: bool = False,
 ) -> SamlClaims:
     """Read the AWS attributes of a verified assertion.
 
     ``fallback_name`` is the session's name when the attribute is missing.
+    ``skips_others`` leaves out values of the Role attribute that are no pair.
 
     Raises:
         InvalidIdentityToken: an attribute is invalid, with AWS's text where it is
@@ -59,7 +63,7 @@ def read_claims(
     """
     tags = _read_tags(attributes)
     return SamlClaims(
-        role_pairs=_read_role_pairs(attributes.get(ROLE, ())),
+        role_pairs=_read_role_pairs(attributes.get(ROLE, ()), skips=skips_others),
         session_name=_read_session_name(
             attributes.get(ROLE_SESSION_NAME, (fallback_name or "",))
         ),
@@ -72,16 +76,20 @@ def read_claims(
     )
 
 
-def _read_role_pairs(values: tuple[str, ...]) -> tuple[RolePair, ...]:
-    # AWS's console refuses the whole response for one bad value, and so does every
-    # entry point here: a value that is almost a pair was meant to be one.
-    try:
-        return tuple(dict.fromkeys(parse_role_pair(value) for value in values))
-    except ValueError as error:
-        raise InvalidIdentityToken(
-            "Role in AuthnResponse must be a role ARN and a SAML provider ARN",
-            detail=str(error),
-        ) from error
+def _read_role_pairs(values: tuple[str, ...], *, skips: bool) -> tuple[RolePair, ...]:
+    # A value that is almost a pair was meant to be one, so the strict profile refuses
+    # the response. AWS takes the pairs.
+    pairs: dict[RolePair, None] = {}
+    for value in values:
+        try:
+            pairs[parse_role_pair(value)] = None
+        except ValueError as error:
+            if not skips:
+                raise InvalidIdentityToken(
+                    "Role in AuthnResponse must be a role ARN and a SAML provider ARN",
+                    detail=str(error),
+                ) from error
+    return tuple(pairs)
 
 
 def _read_session_name(values: tuple[str, ...]) -> str:

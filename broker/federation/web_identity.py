@@ -57,6 +57,7 @@ _NOT_A_JWT = (
     "The ID Token provided is not a valid JWT."
     " (You may see this error if you sent an Access Token)"
 )
+_WRONG_AUDIENCE = "Incorrect token audience"
 _UNREACHABLE = (
     "The identity provider (IdP) that was asked to verify the incoming identity"
     " token could not be reached. Retry your request a limited number of times."
@@ -82,7 +83,7 @@ WIRE_ERRORS: Mapping[OidcReason, tuple[type[BrokerError], str | None]] = (
             OidcReason.EMPTY_CLAIM: (InvalidIdentityToken, None),
             OidcReason.BAD_CLAIM: (InvalidIdentityToken, _NOT_VALIDATED),
             OidcReason.WRONG_ISSUER: (InvalidIdentityToken, _NOT_VALIDATED),
-            OidcReason.WRONG_AUDIENCE: (InvalidIdentityToken, _NOT_VALIDATED),
+            OidcReason.WRONG_AUDIENCE: (InvalidIdentityToken, _WRONG_AUDIENCE),
             OidcReason.NO_AUTHORIZED_PARTY: (InvalidIdentityToken, None),
             OidcReason.BAD_TIMESTAMP: (InvalidIdentityToken, None),
             OidcReason.EXPIRED: (ExpiredFederationToken, None),

@@ -7,7 +7,8 @@ import httpx2 as httpx
 import pytest
 
 from tests.support.broker import ACCOUNT
-from tests.support.oidc_world import OidcWorld, oidc_world
+from tests.support.identity_providers import browsing
+from tests.support.oidc_world import SECRET, OidcWorld, oidc_world, sign_in
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,23 @@ def begun(world: OidcWorld, browser: httpx.Client) -> str:
     return state
 
 
+def test_a_wrong_client_secret_is_no_outage(world: OidcWorld) -> None:
+    secret = f"ClientSecret={SECRET}"
+    world.broker.command("providers", "set", world.provider, f"{secret}-of-before")
+    try:
+        with browsing() as browser:
+            page = sign_in(world, browser, "alice")
+    finally:
+        world.broker.command("providers", "set", world.provider, secret)
+    assert "IDPRejectedClaim" in page
+    assert "cannot be reached" not in page
+    told = world.broker.command(
+        *("audit", "--json", "--action", "signin:ListRolesWithWebIdentity"),
+        *("--limit", "1"),
+    )
+    assert "the token endpoint refused: invalid_client" in told
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "says"),
     [
@@ -31,7 +49,7 @@ def begun(world: OidcWorld, browser: httpx.Client) -> str:
             403,
             "access_denied not in the team",
         ),
-        ({"code": "made-up"}, 400, ""),
+        ({"code": "made-up"}, 403, "the token endpoint refused: invalid_grant"),
         ({"code": "made-up", "iss": "https://other.example"}, 400, "other.example"),
     ],
 )

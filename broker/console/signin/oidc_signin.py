@@ -39,7 +39,7 @@ from broker.errors import (
     ServiceUnavailable,
     ValidationError,
 )
-from broker.federation.code_flow import CodeFlowFailedError
+from broker.federation.code_flow import CodeFlowFailedError, CodeRefusedError
 from broker.federation.offered_roles import offered_roles
 from broker.federation.oidc_options import OidcProviderOptions, parse_oidc_options
 from broker.federation.session_name import session_name
@@ -232,6 +232,8 @@ class OidcSignIn:
                 verifier=login_state["verifier"],
                 redirect_uri=self._redirect_uri,
             )
+        except CodeRefusedError as error:
+            raise IdpRejectedClaim(_REFUSED, detail=str(error)) from error
         except (CodeFlowFailedError, SealBrokenError) as error:
             raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
         identity = await deps.web_identity.prove(

@@ -402,7 +402,8 @@ class TestOpenIdConnect:
         text = text_of(page)
         assert "Provider added." in text
         assert "Its keys cannot be read: https://idp.invalid/x/.well-known" in text
-        assert "BROKER_INTERNAL_ISSUERS=idp.invalid:443" in text
+        assert "Check the URL, name, network and certificate" in text
+        assert "INTERNAL_ISSUERS" not in text
 
     async def test_one_that_is_almost_another_is_told(
         self, frame: Administrator, issuer: IssuerServer

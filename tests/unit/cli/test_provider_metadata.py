@@ -68,6 +68,36 @@ def test_an_issuers_keys_are_fetched_too(
         assert "nothing is fetched" in " ".join(cli.stderr.replace("│", " ").split())
 
 
+@pytest.mark.parametrize("is_down", [True, False])
+def test_the_rules_are_blamed_only_if_they_refuse(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, *, is_down: bool
+) -> None:
+    with serving() as server:
+        host = server.host_and_path
+        monkeypatch.setenv("BROKER_INTERNAL_ISSUERS", host)
+        server.down = is_down
+        provider = {"Url": server.issuer.url, "ClientIdList": ["app"]}
+        accounts = {ACCOUNT: {"OIDCProviders": [provider]}}
+        cli("apply", "-", stdin=yaml.safe_dump({"Accounts": accounts}))
+        assert "INTERNAL_ISSUERS" not in cli.stderr
+        if not is_down:
+            monkeypatch.delenv("BROKER_INTERNAL_ISSUERS")
+        told = cli("doctor", fails=True)
+        assert "its keys cannot be read" in told
+        assert ("INTERNAL_ISSUERS" in told) is not is_down
+
+
+def test_unsigned_metadata_over_http_is_never_taken(cli: CommandLine) -> None:
+    with (
+        publishing(metadata_xml(NEW)) as publisher,
+        pytest.MonkeyPatch.context() as env,
+    ):
+        env.setenv("BROKER_INTERNAL_ISSUERS", f"127.0.0.1:{publisher.port}")
+        cli("apply", "-", stdin=template(MetadataUrl=publisher.url))
+        said = json.loads(cli("providers", "refresh", SAML, fails=True))
+        assert "Over http only signed metadata is taken" in said["Problem"]
+
+
 def test_what_went_wrong_is_told(cli: CommandLine, publisher: Publisher) -> None:
     publisher.answer = publisher.fail
     cli("apply", "-", stdin=template(MetadataUrl=publisher.url))

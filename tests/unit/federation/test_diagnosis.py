@@ -194,6 +194,8 @@ def test_the_only_key_of_a_static_set_serves_a_token_without_a_kid() -> None:
         ("content encryption '…#aes128-cbc' is not on the list", "Lasso"),
         ("AES-CBC without a signature of the Response over it", "whole Response"),
         ("digest '…#sha1' is not on the list", "AllowSha1"),
+        ("canonicalisation '…' is not on the list", "exclusive canonicalisation"),
+        ("second transform '…' is not on the list", "exclusive canonicalisation"),
     ],
 )
 def test_encryption_that_lasso_uses_is_explained(found: str, advice: str) -> None:

@@ -62,6 +62,12 @@ def test_every_reason_of_openid_connect_too(reason: OidcReason) -> None:
         ),
         (SAML, "ValidationError", "1 validation error", "request is complete"),
         (SAML, "InvalidIdentityToken", "RoleSessionName is bad", "attributes"),
+        (
+            "signin:ListRolesWithWebIdentity",
+            "IDPRejectedClaim",
+            "the token endpoint refused: invalid_client: ",
+            "accepts the broker as its client",
+        ),
         (TOKEN, "AccessDenied", "GroupRoles maps none", "gives access to a role"),
         (TOKEN, "IDPCommunicationError", "issuer: no answer", "keys can be fetched"),
         (TOKEN, "InvalidIdentityToken", "account 1 has no provider for 'x'", "keys"),

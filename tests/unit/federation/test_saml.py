@@ -284,6 +284,19 @@ def test_for_the_aws_profile_an_assertion_without_end_is_remembered_for_a_day(
     assert proved.usable_until == NOW + timedelta(days=1) + 3 * SKEW
 
 
+def test_the_aws_profile_skips_role_values_that_are_no_pair() -> None:
+    """Keycloak's *Full scope allowed* adds the realm's roles."""
+    pair = f"{ROLE_ARN},{PROVIDER_ARN}"
+    mixed = aws_attributes(role=["offline_access", pair, "uma_authorization"])
+    with pytest.raises(InvalidIdentityToken, match="Role in AuthnResponse"):
+        prove(build_response(attributes=mixed))
+    aws = saml_provider(options={"Profile": "aws"})
+    proved = prove(build_response(attributes=mixed), provider=aws)
+    assert proved.role_pairs == (RolePair(ROLE_ARN, PROVIDER_ARN),)
+    none = build_response(attributes=aws_attributes(role=["offline_access"]))
+    assert prove(none, provider=aws).role_pairs == ()
+
+
 def test_anyone_who_is_in_no_group_lacks_a_role_and_not_a_name() -> None:
     """Without RoleSessionName, which such providers cannot send either."""
     table = saml_provider(options={"GroupRoles": {"staff": [ROLE_ARN]}})

@@ -95,6 +95,15 @@ async def refusal(prover: WebIdentityProver, token: str, **given: Any) -> Broker
     return caught.value
 
 
+async def test_another_audience_is_refused_in_aws_s_words(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    providers.register(ISSUER)
+    refused = await refusal(prover, ISSUER.token(aud="another"))
+    assert isinstance(refused, InvalidIdentityToken)
+    assert refused.words == "Incorrect token audience"
+
+
 async def test_a_token_becomes_an_identity_in_aws_s_terms(
     prover: WebIdentityProver, providers: Providers
 ) -> None:
