@@ -68,9 +68,10 @@ _MINIO_KEYS: Mapping[str, str] = {
 }
 """The conditions of MinIO that are condition keys, by their names in lower case.
 
-Those about tags and object locks are not among them: a client can make them up. MinIO adds a client's headers and query to its own conditions, so a name may come in
-several spellings, or with several values. Then it is the client's, and the question is
-refused.
+Those about tags and object locks are not among them: a client can make them up. MinIO
+adds a client's headers and query to its own conditions, so a name may come in several
+spellings: ``?versionId=`` as ``versionid``, too. If their values differ, one is the
+client's, and the question is refused.
 """
 
 
@@ -143,7 +144,7 @@ def read_minio(body: bytes) -> Question:
     """The question in MinIO's words.
 
     Raises:
-        RequestAmbiguous: it tells a condition twice.
+        RequestAmbiguous: it tells a condition twice, with different values.
         ValidationError: it is none.
     """
     given = read_model(_MinioInput, read_json(body).get("input"))
@@ -157,8 +158,8 @@ def read_minio(body: bytes) -> Question:
         if key is None:
             continue
         distinct = tuple(dict.fromkeys(values))
-        if key in told or len(distinct) > 1:
-            raise RequestAmbiguous(f"The condition {name[:64]} is sent twice.")
+        if len(distinct) > 1 or told.get(key, distinct) != distinct:
+            raise RequestAmbiguous(f"The condition {name[:64]} has several values.")
         told[key] = distinct
     return Question(
         is_foreign=True,

@@ -39,7 +39,6 @@ from broker.errors import (
     NoSuchEntity,
 )
 from broker.errors import ValidationError as InvalidQuestion
-from broker.model.account import TEMPORARY_KEY_PREFIX
 from broker.model.request import Given
 from broker.pipeline import Pipeline
 from broker.web.asgi import App, Headers, Message, Receive, Send, respond
@@ -59,7 +58,9 @@ _VERSION = 1
 _HEADER = b"x-vgw-private-protocol"
 _SPOKEN = (_HEADER, b"1")
 _NUMBER = re.compile(rb"[0-9]{1,4}")
-_BODY_BYTES_MAX = 4_000_000
+_BODY_BYTES_MAX = 7_000_000
+"""S3's largest deletion: a thousand keys of 1,024 bytes, which JSON may write as six."""
+
 _DECISIONS_MAX = 2000
 """A deletion of a thousand objects asks for two actions on each."""
 
@@ -179,7 +180,7 @@ class _NoSuchIdentity(AccessDenied):
 
 
 class _InvalidToken(AccessDenied):
-    """The session token is missing, wrong or of another access key."""
+    """The session token is wrong or of another access key."""
 
 
 class _ProtocolMismatch(InvalidQuestion):
@@ -241,10 +242,13 @@ def _code(error: BrokerError) -> str:
 
 
 def _refused_key(asked: _Derive | _Evaluate, error: BrokerError) -> AccessDenied:
-    """Of the access key and its token, the one that is wrong."""
-    if asked.session_token or asked.access_key_id.startswith(TEMPORARY_KEY_PREFIX):
+    """Of the access key and its token, the one that is wrong.
+
+    A session's key without its token is no identity, as in the gateway's own IAM.
+    """
+    if asked.session_token:
         return _InvalidToken(
-            "The session token is missing, invalid, or for another access key.",
+            "The session token is invalid, or for another access key.",
             detail=error.detail,
         )
     return _NoSuchIdentity(

@@ -225,9 +225,10 @@ def test_server_certificates_are_kept_without_showing_their_key(
     assert meta["ServerCertificateId"].startswith("ASCA")
     assert meta["Arn"] == (f"arn:aws:iam::{ACCOUNT}:server-certificate/cloudfront/www")
     got = iam.get_server_certificate(ServerCertificateName="WWW")["ServerCertificate"]
+    assert body.endswith("\n")
     assert got == {
         "ServerCertificateMetadata": meta,
-        **given,
+        **{name: text.strip() for name, text in given.items()},
         "Tags": [{"Key": "k", "Value": "v"}],
     }
     assert refused(

@@ -212,7 +212,7 @@ def test_the_reference_s_same_account_example(iam: Any) -> None:
     assert matched["SourcePolicyId"] == "ResourcePolicy"
     assert matched["SourcePolicyType"] == "Resource Policy"
     (single,) = result["ResourceSpecificResults"]
-    assert single["EvalResourceName"] == OBJECT
+    assert single["EvalResourceName"] == result["EvalResourceName"] == OBJECT
     assert single["EvalResourceDecision"] == "allowed"
     assert single["PermissionsBoundaryDecisionDetail"] == no
     assert single["MatchedStatements"] == [matched]

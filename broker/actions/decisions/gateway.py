@@ -46,6 +46,7 @@ _PAST = timedelta(days=7)
 _FUTURE = timedelta(minutes=15)
 _DATE = re.compile(r"[0-9]{8}")
 _SESSION_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
+_FEDERATED_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,32}")
 
 
 @struct
@@ -206,6 +207,8 @@ class GatewayActions:
         if kind == f"arn:aws:iam::{account}:role":
             role = await self._fresh.find_role(account, rest.rpartition("/")[2])
             return role is not None and role.arn == text
+        if kind == f"arn:aws:sts::{account}:federated-user":
+            return _FEDERATED_NAME.fullmatch(rest) is not None
         if kind != f"arn:aws:sts::{account}:assumed-role":
             return False
         name, _, session = rest.partition("/")

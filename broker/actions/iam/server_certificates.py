@@ -72,13 +72,14 @@ def _renamed(
 
 async def _get(given: Given, call: Call) -> dict[str, Any]:
     found = await _require(given, call)
+    # As AWS answers them: Terraform replaces a certificate that ends in a newline.
     view: dict[str, Any] = {
         "ServerCertificateMetadata": _metadata(found),
-        "CertificateBody": found.body,
+        "CertificateBody": found.body.strip(),
         "Tags": views.tag_list(found.tags),
     }
     if found.chain is not None:
-        view["CertificateChain"] = found.chain
+        view["CertificateChain"] = found.chain.strip()
     return {"ServerCertificate": view}
 
 

@@ -147,10 +147,13 @@ def action_result(
         for one in decided:
             if one.outcome is outcome and not one.stopped:
                 matched.update(dict.fromkeys(one.simulation.matched))
-    template = find_resource_template(action, resources) if resources else None
+    if len(resources) > 1:
+        name = find_resource_template(action, resources)
+    else:
+        name = resources[0] if resources else None
     result: dict[str, Any] = {
         "EvalActionName": action,
-        "EvalResourceName": template or EVERYTHING,
+        "EvalResourceName": name or EVERYTHING,
         "EvalDecision": _DECISION[outcome],
         "MatchedStatements": setting.places(matched),
         "MissingContextValues": _missing(decided),

@@ -288,6 +288,18 @@ async def test_minios_conditions_about_the_request_count(world: World) -> None:
         assert not await world.minio("s3:GetObject", "a", account="bob", **told)
 
 
+async def test_minio_sends_a_version_in_two_spellings(world: World) -> None:
+    """`?versionId=v1` is a condition of MinIO's own and a parameter of the client's."""
+    for own, parameter, allowed in (
+        (["v1"], ["v1"], True),
+        (["v1"], ["v2"], False),
+        (["v1"], ["v1", "v2"], False),
+        (["", "v1"], [], False),
+    ):
+        told = {"versionid": own, **({"versionId": parameter} if parameter else {})}
+        assert await world.minio("s3:GetObject", "a", **told) == allowed, told
+
+
 async def test_what_a_store_says_of_a_user_makes_no_one_more(world: World) -> None:
     given = {**minio("s3:DeleteObject", "a"), "owner": True, "denyOnly": True}
     claims = {"sub": f"arn:aws:iam::{ACCOUNT}:root", "parent": "root"}

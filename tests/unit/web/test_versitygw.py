@@ -310,14 +310,18 @@ async def test_a_sessions_key_needs_its_token(world: World) -> None:
     bare = Key(session.access_key_id, "")
     wrong = Key(session.access_key_id, "", "x" * 40)
     mixed = Key(world.alice.access_key_id, "", session.session_token)
-    for key in (bare, wrong, mixed):
+    for key, code in (
+        (bare, "NoSuchIdentity"),
+        (wrong, "InvalidToken"),
+        (mixed, "InvalidToken"),
+    ):
         for ask in (
             world.post("derive-signing-key", world.scope(key)),
             world.evaluate(key),
         ):
             with pytest.raises(Refused) as caught:
                 await ask
-            assert (caught.value.status, caught.value.code) == (403, "InvalidToken")
+            assert (caught.value.status, caught.value.code) == (403, code)
     answer = await world.evaluate(session)
     assert allows(answer)
     assert answer["principalArn"] == arn
@@ -559,6 +563,7 @@ async def test_principals_are_resolved_as_they_are_spelled(world: World) -> None
         f"{here}:user/alice",
         f"{here}:role/desk/Clerk",
         f"arn:aws:sts::{ACCOUNT}:assumed-role/Clerk/whoever",
+        f"arn:aws:sts::{ACCOUNT}:federated-user/whoever",
     ]
     invalid = [
         "444455556666",
@@ -583,7 +588,12 @@ async def test_principals_are_resolved_as_they_are_spelled(world: World) -> None
         f"arn:aws:sts::{ACCOUNT}:assumed-role/Clerk",
         f"arn:aws:sts::{ACCOUNT}:assumed-role/Clerk/a/b",
         f"arn:aws:sts::{ACCOUNT}:assumed-role/Clerk/*",
-        f"arn:aws:sts::{ACCOUNT}:federated-user/alice",
+        f"arn:aws:sts::{ACCOUNT}:federated-user/a",
+        f"arn:aws:sts::{ACCOUNT}:federated-user/{'a' * 33}",
+        f"arn:aws:sts::{ACCOUNT}:federated-user/*",
+        f"arn:aws:sts::{ACCOUNT}:federated-user/a/b",
+        f"arn:aws:sts::{ACCOUNT}:federated-user",
+        "arn:aws:sts::444455556666:federated-user/whoever",
         "arn:aws:s3:::reports",
     ]
     answer = await world.post("resolve-principals", {"principals": valid + invalid})
@@ -680,6 +690,21 @@ async def test_a_thousand_objects_are_deleted_in_one_question(world: World) -> N
     actions = ("s3:DeleteObject", "s3:GetObject")
     answer = await world.evaluate(world.alice, *actions, resources=resources)
     assert answer["decisions"] == [["no_match", "allow"]] * 1000
+
+
+async def test_the_largest_deletion_fits(world: World) -> None:
+    """A thousand keys of 1,024 bytes, for each of which Go's JSON takes six."""
+    key = "<" * 1020
+    body = {
+        "accessKeyId": world.alice.access_key_id,
+        "sessionToken": "",
+        "actions": ["s3:DeleteObject"],
+        "resources": [f"arn:aws:s3:::{'b' * 63}/{n:04}{key}" for n in range(1000)],
+    }
+    content = json.dumps(body).replace("<", "\\u003c").encode()
+    assert len(content) > 6_000_000
+    answer = await world.post("evaluate-policy", content)
+    assert len(answer["decisions"]) == 1000
 
 
 async def test_only_decisions_are_uses(world: World) -> None:
