@@ -12,6 +12,7 @@ from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.outbound import OutboundClient
 from broker.federation.provider_health import HealthFinding, HealthLevel
+from broker.federation.provider_options import EXCEPTIONS, option_text
 from broker.federation.provider_probe import probe_oidc, probe_saml
 from broker.federation.refresh_state import LONGEST_INTERVAL, read_state
 from broker.federation.saml_options import SamlProviderOptions
@@ -27,13 +28,14 @@ from broker.storage import Stores
 from broker.stores.errors import StoreUnavailableError
 
 _CERTIFICATE_NOTICE = timedelta(days=30)
+_STRICT = (None, False, "strict", "refuse")
 _TOKEN_NOTICE = timedelta(days=14)
 
 
 async def check_providers(
     settings: Settings, stores: Stores, clock: Clock
 ) -> AsyncIterator[Finding]:
-    """Check each provider's keys and metadata, and report non-default options."""
+    """Check each provider's keys and metadata, and report exceptions."""
     client = OutboundClient(
         AddressRules(settings.internal_issuers), ca_file=settings.ca_file
     )
@@ -163,7 +165,7 @@ def _check_saml(provider: SamlProvider, now: datetime) -> list[Finding]:
         )
     except (ValueError, MetadataRejected) as error:
         return [problem(arn, str(error), "broker providers set, or new metadata")]
-    found = _check_options(arn, provider.options)
+    found = _check_exceptions(arn, provider.options)
     for descriptor in metadata.descriptors:
         for key in descriptor.signing_keys:
             end = key.not_after
@@ -226,7 +228,7 @@ async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]
         options = parse_oidc_options(provider.options)
     except ValueError as error:
         return [problem(arn, str(error), f"broker providers set {arn} …")]
-    found = _check_options(arn, provider.options)
+    found = _check_exceptions(arn, provider.options)
     if not provider.client_ids:
         found.append(
             warning(
@@ -254,15 +256,17 @@ async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]
     return found
 
 
-def _check_options(arn: str, options: Mapping[str, object]) -> list[Finding]:
-    apart = {k: v for k, v in options.items() if v not in (False, "strict")}
-    if not apart:
+def _check_exceptions(arn: str, options: Mapping[str, object]) -> list[Finding]:
+    made = {n: v for n in EXCEPTIONS if (v := options.get(n)) not in _STRICT}
+    if not made:
         return []
-    named = ", ".join(f"{name}={value}"[:80] for name, value in apart.items())
+    named = ", ".join(f"{name}={option_text(v)}"[:80] for name, v in made.items())
+    without = " ".join(f"{name}=" for name in made)
     return [
         warning(
             arn,
-            f"non-default options: {named}",
-            f"broker providers set {arn} KEY= removes one",
+            f"exceptions from the usual checks: {named}",
+            f"broker providers set {arn} {without}, once the identity provider does not"
+            " need them; see docs/operating.md, Provider options",
         )
     ]

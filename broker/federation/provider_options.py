@@ -88,6 +88,19 @@ OIDC_OPTIONS: Mapping[str, Reader] = {
     "GroupAttribute": str,
     **_SCIM,
 }
+EXCEPTIONS: Final = (
+    "Profile",
+    "AllowSha1",
+    "AllowCbc",
+    "LegacyRsa",
+    "Audiences",
+    "Recipients",
+    "MintPerDoor",
+    "ExchangeTwice",
+    "ScimUnknown",
+)
+"""The options that accept what is refused otherwise; none is needed by the rest."""
+
 LDAP_OPTIONS: Mapping[str, Reader] = {
     "SignIn": _truth,
     "GroupRoles": _groups,

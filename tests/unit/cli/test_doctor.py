@@ -13,6 +13,7 @@ from tests.support.saml_idp import metadata_xml
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 SAMPLES = Path(__file__).parents[3] / "samples"
+RECIPES = SAMPLES.parent / "docs" / "recipes"
 
 
 def findings(cli: CommandLine, *, fails: bool = False) -> dict[str, list[str]]:
@@ -240,8 +241,79 @@ def test_providers_are_looked_at(cli: CommandLine) -> None:
     template = template.replace("token.actions.githubusercontent.com", "idp.invalid")
     cli("apply", "-", stdin=template.replace("Profile: strict", "AllowSha1: true"))
     found = findings(cli, fails=True)
-    assert any("AllowSha1=True" in text for text in found["warning"])
+    assert any("AllowSha1=true" in text for text in found["warning"])
     assert any("its keys cannot be read" in text for text in found["problem"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["Profile=aws"],
+        ["AllowSha1=true", "AllowCbc=true", "LegacyRsa=true"],
+        ["Audiences=urn:a", "Recipients=https://a.example/saml"],
+        ["MintPerDoor=true", "ExchangeTwice=true"],
+        ["ScimSubject=userName", "ScimUnknown=allow"],
+    ],
+)
+def test_exceptions_are_told_with_how_to_remove_them_and_nothing_else(
+    cli: CommandLine, settings: list[str]
+) -> None:
+    cli("apply", "-", stdin=(SAMPLES / "account.yaml").read_text())
+    arn = f"arn:aws:iam::{ACCOUNT}:saml-provider/Corp"
+    cli(
+        "providers",
+        "set",
+        arn,
+        *settings,
+        "SignIn=true",
+        "MetadataUrl=https://a.invalid",
+    )
+
+    def told() -> list[Any]:
+        found = cli.parse(cli("doctor", "--json", fails=True))
+        return [f for f in found if f["subject"] == arn and "exception" in f["text"]]
+
+    (one,) = told()
+    for setting in settings[settings[0].startswith("Scim") :]:
+        assert setting.lower() in one["text"].lower()
+    command = one["remedy"].partition(", once")[0].removeprefix("broker ")
+    left = cli.json(*command.split())
+    assert left.items() >= {"SignIn": True, "MetadataUrl": "https://a.invalid"}.items()
+    assert told() == []
+
+
+def test_a_set_up_by_the_recipe_for_keycloak_is_fine(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKER_INTERNAL_ISSUERS", "127.0.0.1:1")
+    page = (
+        (RECIPES / "keycloak.md").read_text().replace("127.0.0.1:8180", "127.0.0.1:1")
+    )
+    oidc = page.partition("`keycloak.yaml`:\n\n```yaml\n")[2].partition("```")[0]
+    saml = page.partition("## With SAML")[2].partition("```yaml\n")[2]
+    saml = saml.partition("```")[0].replace(
+        "|\n          the text of https://keycloak.example.com/realms/example"
+        "/protocol/saml/descriptor",
+        json.dumps(metadata_xml()),
+    )
+    cli("apply", "-", stdin=oidc.replace("    Roles:", f"{saml}    Roles:"))
+    arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/127.0.0.1:1/realms/example"
+    (cli.folder / "secret").write_text("hunter2")
+    cli("providers", "set", arn, f"ClientSecret=@{cli.folder}/secret")
+    with closing(sqlite3.connect(cli.folder / "data" / "broker.db")) as connection:
+        ((options,),) = connection.execute("SELECT options FROM oidc_providers")
+    printed = cli("doctor", "--json", fails=True)
+    assert json.loads(options)["ClientSecret"] not in printed
+    told = {
+        f["text"]
+        for f in cli.parse(printed)
+        if "provider/" in f["subject"] and f["level"] != "ok"
+    }
+    # Neither of the two is there.
+    assert {text.partition(":")[0] for text in told} == {
+        "its keys cannot be read",
+        "https",
+    }
 
 
 TRUST = """
