@@ -46,6 +46,7 @@ _CREATED = 201
 _SERVER_ERROR = 500
 _THROTTLED = 429
 _CHAIN_MAX = 5
+_LINES_OF_A_KEY = 2  # its first and its last
 _TYPE = re.compile(r"[A-Za-z]{1,100}")
 
 _FORM = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -101,6 +102,7 @@ def load_certificate(
         if identity.chain_file is not None:
             more = read_text(identity.chain_file)
             chain += x509.load_pem_x509_certificates(more.encode())
+        chain = list(dict.fromkeys(chain))  # a full chain has the first one, too
         key = load_pem_private_key(key_text.encode(), None)
         certified = chain[0].public_key().public_bytes(*_FORM)
     except (
@@ -113,8 +115,10 @@ def load_certificate(
         raise IdentityUnusableError(
             f"{files[0]} or {files[1]} cannot be used: {error}"
         ) from error
-    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise IdentityUnusableError(f"{files[1]} must have an RSA or EC key")
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) or (
+        key_text.count("PRIVATE KEY-----") > _LINES_OF_A_KEY
+    ):
+        raise IdentityUnusableError(f"{files[1]} must have one RSA or EC key")
     if key.public_key().public_bytes(*_FORM) != certified:
         raise IdentityUnusableError(
             f"the key in {files[1]} is not the one of the first certificate in {files[0]}"

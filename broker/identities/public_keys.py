@@ -19,6 +19,7 @@ from broker.protocols.x509.errors import UNREADABLE
 _SMALLEST_RSA_BITS = 2048
 _LARGEST_RSA_BITS = 16384
 _SSH_RSA = b"ssh-rsa"
+_LINES_OF_A_KEY = 2  # in PEM, the first and the last
 
 
 def parse_certificate(text: str) -> x509.Certificate:
@@ -58,8 +59,10 @@ def require_key_pair(certificate: x509.Certificate, private_key: str) -> None:
 
     Raises:
         KeyPairMismatch: it is another's.
-        MalformedCertificate: it is not a private key, or is encrypted.
+        MalformedCertificate: it is not one private key, or is encrypted.
     """
+    if private_key.count("PRIVATE KEY-----") > _LINES_OF_A_KEY:
+        raise MalformedCertificate("Exactly one private key is expected.")
     try:
         key = serialization.load_pem_private_key(
             private_key.encode("latin-1"), password=None
@@ -84,6 +87,10 @@ def parse_ssh_key(text: str) -> rsa.RSAPublicKey:
     """
     try:
         data = text.strip().encode("ascii")
+        if data.count(b"PUBLIC KEY-----") > _LINES_OF_A_KEY or (
+            data.startswith(_SSH_RSA) and b"\n" in data
+        ):
+            raise InvalidPublicKey("Exactly one public key is expected.")
         key = (
             serialization.load_ssh_public_key(data)
             if data.startswith(_SSH_RSA)

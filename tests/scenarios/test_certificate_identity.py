@@ -85,8 +85,12 @@ def test_programs_get_the_role(world: World, machine: Issued, tmp_path: Path) ->
     chain = tmp_path / "chain.pem"
     chain.write_text(world.intermediate.pem)
     files = write(tmp_path, machine)
-    made = agent(world, tmp_path, identity(world, files, chain_file=str(chain)))
-    assert made.run("check").returncode == 0
+    for repeats in (0, 6):
+        chain.write_text(
+            (machine.pem + world.intermediate.pem) * repeats + chain.read_text()
+        )
+        made = agent(world, tmp_path, identity(world, files, chain_file=str(chain)))
+        assert made.run("check").returncode == 0
 
 
 def test_a_new_certificate_counts_from_the_next_renewal_on(
@@ -159,6 +163,7 @@ def test_what_is_wrong_with_the_files_is_said(world: World, tmp_path: Path) -> N
         (other.key_pem, "is not the one of the first certificate"),
         ("nothing", "cannot be used"),
         ("", "cannot be used"),
+        (one.key_pem + other.key_pem, "must have one RSA or EC key"),
     ):
         key.write_text(text)
         done = made.run("process")
@@ -166,7 +171,7 @@ def test_what_is_wrong_with_the_files_is_said(world: World, tmp_path: Path) -> N
         assert said in done.stderr
         assert "Traceback" not in done.stderr
     key.write_text(one.key_pem)
-    write(tmp_path, one, *[world.intermediate] * 6)
+    write(tmp_path, one, *(issue(f"Level {number}") for number in range(6)))
     assert "more than 5 certificates" in made.run("process").stderr
     write(tmp_path, one, world.intermediate)
     key.chmod(0o644)

@@ -88,6 +88,12 @@ def test_other_texts_are_no_ssh_keys(iam: Any, user: str) -> None:
         other.public_bytes(*OPENSSH).decode(),
         other.public_bytes(*PEM).decode(),
         "ssh-rsa AAAA",
+        *(
+            rsa_key().public_bytes(*form).decode()
+            + "\n"
+            + rsa_key().public_bytes(*form).decode()
+            for form in (OPENSSH, PEM)
+        ),
         "ssh-rsa",
         "x",
         "\xff",
@@ -244,6 +250,7 @@ def test_server_certificates_are_kept_without_showing_their_key(
         (other_key, "KeyPairMismatch"),
         ("x", "MalformedCertificate"),
         (body, "MalformedCertificate"),
+        (key + other_key, "MalformedCertificate"),
     ):
         assert refused(
             iam.upload_server_certificate,

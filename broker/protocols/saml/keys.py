@@ -27,6 +27,7 @@ from broker.protocols.saml.errors import (
 )
 from broker.protocols.x509.errors import UNREADABLE
 
+_LINES_OF_A_KEY = 2  # in PEM, the first and the last
 MIN_RSA_BITS = 2048
 LEGACY_RSA_BITS = 1024
 MAX_RSA_BITS = 8192
@@ -121,8 +122,10 @@ def parse_private_key(pem: bytes) -> DecryptionKey:
     """A decryption key in PEM: PKCS#8 or PKCS#1, unencrypted.
 
     Raises:
-        PrivateKeyRejected: no such PEM, no RSA key, or one under 2048 bits.
+        PrivateKeyRejected: no such PEM, several, no RSA key, or one under 2048 bits.
     """
+    if pem.count(b"PRIVATE KEY-----") > _LINES_OF_A_KEY:
+        raise PrivateKeyRejected("more than one private key")
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

@@ -54,11 +54,13 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
     assert "cannot be used" in unusable(tmp_path, strange, leaf.key_pem)
     assert "is not the one" in unusable(tmp_path, leaf.pem, other.key_pem)
     assert "is not the one" in unusable(tmp_path, ROOT.pem + leaf.pem, leaf.key_pem)
-    six = leaf.pem + ROOT.pem * 6
+    six = leaf.pem + "".join(issue(f"Level {number}").pem for number in range(6))
     assert "more than 5" in unusable(tmp_path, six, leaf.key_pem)
     key = Ed25519PrivateKey.generate()
     odd = Issued(ROOT.issue("web-3", key=key).certificate, key)
     assert "RSA or EC" in unusable(tmp_path, odd.pem, odd.key_pem)
+    both = leaf.key_pem + other.key_pem
+    assert "one RSA or EC" in unusable(tmp_path, leaf.pem, both)
 
 
 class Broker(BrokerApi):

@@ -36,6 +36,8 @@ def test_both_forms_of_pem_are_read_and_hidden() -> None:
         b"",
         b"hello",
         PEM[:-40],
+        PEM + PEM,
+        PEM + _rewritten(PrivateFormat.TraditionalOpenSSL),
         _rewritten(PrivateFormat.PKCS8, b"secret"),
         key_pair("ec", "p256").private_pem,
         key_pair("weak", "rsa1024").private_pem,
