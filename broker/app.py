@@ -89,7 +89,9 @@ class Broker:
             )
             keep = timedelta(days=self._settings.audit_days)
             await self._stack.enter_async_context(
-                retention(services.stores.ledger, services.clock, keep)
+                retention(
+                    services.stores.ledger, services.handles, services.clock, keep
+                )
             )
             await self._stack.enter_async_context(resealing(services))
             await self._stack.enter_async_context(
@@ -216,6 +218,7 @@ def _portal_endpoints(services: Services) -> dict[str, App]:
             sessions=sessions,
             logins=services.portal_logins,
             limits=BeginLimits(cache, services.clock),
+            ledger=services.stores.ledger,
             rates=RateLimits(cache, services.clock, calls_per_second=0),
             clock=services.clock,
             public_origin=services.settings.public_origin,
@@ -301,6 +304,7 @@ def console_deps(
         ldap=services.ldap,
         directory_passwords=services.directory_passwords,
         cache=services.stores.cache,
+        handles=services.handles,
         vault=services.vault,
         tokens=SigninTokens(services.stores.cache, services.vault),
         clock=services.clock,

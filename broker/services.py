@@ -33,7 +33,7 @@ from broker.actions.signin import signin_actions
 from broker.actions.signin.account_risks import AccountRisks
 from broker.actions.signin.activity import GetActivity
 from broker.actions.signin.command_line import command_line_actions
-from broker.actions.signin.command_line_grants import command_line_grants
+from broker.actions.signin.command_line_grants import CommandLineGrants
 from broker.actions.signin.derived_mint import DerivedMinter
 from broker.actions.signin.first_password import FirstPassword
 from broker.actions.signin.identity_providers import IdentityProviders
@@ -110,6 +110,7 @@ from broker.settings import Settings
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
 from broker.stores.directory.siblings import telling_siblings
+from broker.stores.handle_table import HandleTable
 from broker.stores.ldap_sign_ins import LdapSignIns
 from broker.stores.ledger.observed import ObservedLedger
 from broker.stores.uses import UseBuffer
@@ -138,6 +139,7 @@ class Services(Installation):
 
     freshness: Freshness
     fresh: FreshDirectory
+    handles: HandleTable
     index: SessionIndex
     issuer: SessionIssuer
     resolver: Resolver
@@ -229,6 +231,7 @@ def _build(
     settings, clock, stores = opened.settings, opened.clock, opened.stores
     keyring, vault = opened.keyring, opened.vault
     fresh = FreshDirectory(freshness)
+    handles = HandleTable(stores.database, clock)
     sealer = SessionSealer(keyring)
     index = SessionIndex(stores.cache)
     issuer = SessionIssuer(sealer, stores.ledger, index)
@@ -335,7 +338,7 @@ def _build(
             *GatewayActions(
                 authorizer, signatures, fresh, stores.cache, decisions
             ).actions(),
-            *command_line_actions(derived, command_line_grants(stores.cache, vault)),
+            *command_line_actions(derived, CommandLineGrants(handles, vault)),
             *signin_actions(
                 fresh,
                 issuer,
@@ -410,13 +413,14 @@ def _build(
         fresh=fresh,
         keyring=keyring,
         vault=vault,
+        handles=handles,
         index=index,
         issuer=issuer,
         resolver=resolver,
         portal_sessions=PortalSessions(
-            stores.cache, vault, resolver, fresh, renew=ldap.renew
+            handles, vault, resolver, fresh, renew=ldap.renew
         ),
-        portal_logins=portal_logins(stores.cache, vault),
+        portal_logins=portal_logins(stores.cache, handles, vault),
         organisations=organisations,
         federated=federated,
         issuer_keys=issuer_keys,

@@ -1,4 +1,4 @@
-"""Deletes old records and expired marks once an hour."""
+"""Deletes old records and expired marks and handles once an hour."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,6 +9,7 @@ import structlog
 
 from broker.clock import Clock
 from broker.stores.errors import StoreUnavailableError
+from broker.stores.handle_table import HandleTable
 from broker.stores.ledger.port import Ledger
 
 INTERVAL_SECONDS = 3600.0
@@ -21,6 +22,7 @@ _log = structlog.get_logger(__name__)
 @asynccontextmanager
 async def retention(
     ledger: Ledger,
+    handles: HandleTable,
     clock: Clock,
     keep: timedelta,
     *,
@@ -32,7 +34,7 @@ async def retention(
     next turn.
     """
     task = asyncio.create_task(
-        _forget(ledger, clock, keep, interval_seconds), name="audit-retention"
+        _forget(ledger, handles, clock, keep, interval_seconds), name="audit-retention"
     )
     try:
         yield
@@ -43,7 +45,11 @@ async def retention(
 
 
 async def _forget(
-    ledger: Ledger, clock: Clock, keep: timedelta, interval_seconds: float
+    ledger: Ledger,
+    handles: HandleTable,
+    clock: Clock,
+    keep: timedelta,
+    interval_seconds: float,
 ) -> None:
     while True:
         # Not at the start, when there is other work to do.
@@ -51,5 +57,6 @@ async def _forget(
         now = clock.now()
         try:
             await ledger.purge(marks_before=now - _MARGIN, audit_before=now - keep)
+            await handles.purge()
         except StoreUnavailableError as error:
             _log.warning("old audit records are still there", error=str(error))

@@ -28,6 +28,7 @@ from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.handle_table import HandleTable
 from broker.stores.uses import UseBuffer
 
 
@@ -66,6 +67,7 @@ class ConsoleDeps:
     ldap: LdapProver
     directory_passwords: DirectoryPasswords
     cache: Cache
+    handles: HandleTable
     vault: Vault
     tokens: SigninTokens
     clock: Clock

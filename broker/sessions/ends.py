@@ -1,10 +1,11 @@
 """Ends that hold even if a cache forgets them: marks in the directory.
 
-A console session, a login of a terminal or a sign-in at an identity provider lives in
-the cache, and dropping it there ends it. A cache restored from an older copy would
-bring it back, so its end is marked in the directory, too. Marks are stored and read
-like revocations: from memory, at most a second old. Only the named thing ends: sessions
-that were made from it go on, as they do after a sign-out.
+A console session lives in the cache, and dropping it there ends it. A cache restored
+from an older copy would bring it back, so its end is marked in the directory, too. The
+same goes for a terminal's login and one at an identity provider, which the database
+holds: dropping them may fail. Marks are stored and read like revocations: from memory,
+at most a second old. Only the named thing ends: sessions that were made from it go on,
+as they do after a sign-out.
 """
 
 import hashlib

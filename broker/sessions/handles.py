@@ -1,8 +1,8 @@
-"""Bearer handles: random strings that stand for a value in the cache.
+"""Bearer handles: random strings that stand for a value in the cache or the database.
 
-The cache sees a handle as its SHA-256 and the value sealed for that very digest, so
+The store sees a handle as its SHA-256 and the value sealed for that very digest, so
 that a dump is useless and no entry can be moved to another's place. The expiry is
-sealed with it, so a cache that keeps an entry too long does no harm either.
+sealed with it, so a store that keeps an entry too long does no harm either.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from typing import Any
 from broker.entropy import new_handle
 from broker.errors import ServiceUnavailable
 from broker.sessions.vault import SealBrokenError, Vault
-from broker.stores.cache.port import Cache
+from broker.stores.cache.port import HandleStore
 from broker.stores.errors import StoreUnavailableError
 
 _LONGEST_HANDLE = 128
@@ -25,13 +25,13 @@ _END = "handle-expires-ms"
 
 
 class Handles:
-    """Handles of one kind; ``space`` is the kind's place in the cache.
+    """Handles of one kind; ``space`` is the kind's place in the store.
 
-    Every method but ``forget`` raises ``ServiceUnavailable`` when the cache is away.
+    Every method but ``forget`` raises ``ServiceUnavailable`` when the store is away.
     """
 
-    def __init__(self, cache: Cache, vault: Vault, space: str) -> None:
-        self._cache = cache
+    def __init__(self, store: HandleStore, vault: Vault, space: str) -> None:
+        self._store = store
         self._vault = vault
         self._space = space
 
@@ -39,7 +39,7 @@ class Handles:
         """A new handle of 256 random bits for a value that JSON can hold."""
         handle = new_handle()
         try:
-            await self._cache.put(
+            await self._store.put(
                 self._space,
                 *self._sealed(handle, value, expires_at),
                 expires_at=expires_at,
@@ -53,7 +53,7 @@ class Handles:
     ) -> bool:
         """Store a value under a given name; False when the name is taken."""
         try:
-            return await self._cache.add(
+            return await self._store.add(
                 self._space,
                 *self._sealed(name, value, expires_at),
                 expires_at=expires_at,
@@ -66,7 +66,7 @@ class Handles:
     ) -> None:
         """Store a value under a given name, replacing any other."""
         try:
-            await self._cache.put(
+            await self._store.put(
                 self._space,
                 *self._sealed(name, value, expires_at),
                 expires_at=expires_at,
@@ -80,9 +80,9 @@ class Handles:
             return None
         digest = _digest(handle)
         try:
-            return self._open(digest, await self._cache.get(self._space, digest))
+            return self._open(digest, await self._store.get(self._space, digest))
         except StoreUnavailableError as error:
-            raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
+            raise ServiceUnavailable(detail=f"the store is away: {error}") from error
 
     async def take(self, handle: str) -> dict[str, Any] | None:
         """The value, removed; at most one caller ever gets it."""
@@ -90,16 +90,16 @@ class Handles:
             return None
         digest = _digest(handle)
         try:
-            return self._open(digest, await self._cache.take(self._space, digest))
+            return self._open(digest, await self._store.take(self._space, digest))
         except StoreUnavailableError as error:
-            raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
+            raise ServiceUnavailable(detail=f"the store is away: {error}") from error
 
     async def drop(self, handle: str) -> None:
         """Forget the handle."""
         try:
-            await self._cache.drop(self._space, _digest(handle))
+            await self._store.drop(self._space, _digest(handle))
         except StoreUnavailableError as error:
-            raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
+            raise ServiceUnavailable(detail=f"the store is away: {error}") from error
 
     async def forget(self, handle: str) -> None:
         """Forget a used handle on a best-effort basis, since it is invalid anyway."""
@@ -109,7 +109,7 @@ class Handles:
     def _sealed(
         self, handle: str, value: Mapping[str, object], expires_at: datetime
     ) -> tuple[bytes, bytes]:
-        """The handle's place in the cache, and the value sealed for it."""
+        """The handle's place in the store, and the value sealed for it."""
         digest = _digest(handle)
         kept = {**value, _END: int(expires_at.timestamp() * 1000)}
         plain = json.dumps(kept, separators=(",", ":")).encode("ascii")

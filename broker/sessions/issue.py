@@ -158,7 +158,7 @@ async def commit_once(
     try:
         await ledger.mint(record, mark)
     except ReplayedError as error:
-        raise ProofUsed from error
+        raise ProofUsed(used_by=error.mint_id) from error
     except OutcomeUnknownError as error:
         raise refusal_of(error) from error
     except StoreUnavailableError as error:

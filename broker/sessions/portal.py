@@ -1,7 +1,7 @@
 """Sign-ins to the access portal, and the access tokens that stand for them.
 
 A sign-in is a session of its own kind (`SessionKind.PORTAL`). Its credentials are
-never handed out: the cache has its token, sealed, with what the identity providers
+never handed out: the database has its token, sealed, with what the identity providers
 said, and what is made from it carries it in its lineage. So ending the sign-in ends all of that.
 """
 
@@ -29,7 +29,7 @@ from broker.sessions.handles import Handles
 from broker.sessions.resolve import ResolvedSession, Resolver
 from broker.sessions.sealed_text import SealedTexts
 from broker.sessions.vault import Vault
-from broker.stores.cache.port import Cache
+from broker.stores.cache.port import HandleStore
 from broker.stores.directory.port.revocations import RevocationReader
 
 _REMEMBERED_MAX = 1024
@@ -143,7 +143,7 @@ def _by_name(named: tuple[str, tuple[str, int]]) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _StoredSignIn:
-    """What is kept of a sign-in, read from the cache once: it never changes."""
+    """What is kept of a sign-in, read once: it never changes."""
 
     access_key_id: str
     session_token: str = field(repr=False)
@@ -222,14 +222,14 @@ class PortalSessions:
     """Opens, finds and closes sign-ins.
 
     A worker remembers what it has read: that a sign-in has ended is found out from its
-    session, whatever the cache says.
+    session, whatever is kept of it.
 
-    Every method raises ``ServiceUnavailable`` when the cache is away.
+    Every method raises ``ServiceUnavailable`` when the database is away.
     """
 
     def __init__(
         self,
-        cache: Cache,
+        handles: HandleStore,
         vault: Vault,
         resolver: Resolver,
         directory: RevocationReader,
@@ -237,7 +237,7 @@ class PortalSessions:
         renew: Renew = _as_before,
     ) -> None:
         self._renew = renew
-        self._handles = Handles(cache, vault, "portal")
+        self._handles = Handles(handles, vault, "portal")
         self._tokens = SealedTexts(vault, "portal-token")
         self._resolver = resolver
         self._directory = directory

@@ -22,7 +22,11 @@ class OutcomeUnknownError(StoreUnavailableError):
 
 
 class ReplayedError(Exception):
-    """The proof was spent before, by another mint."""
+    """The proof was spent before, by another mint: that of ``mint_id``."""
+
+    def __init__(self, mint_id: str) -> None:
+        super().__init__("the proof was spent before")
+        self.mint_id = mint_id
 
 
 class AlreadyExistsError(Exception):

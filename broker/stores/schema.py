@@ -299,6 +299,17 @@ REPLAY_MARKS = Table(
     sqlite_with_rowid=False,
 )
 
+# What handles stand for, sealed; ``key`` is a handle's SHA-256.
+HANDLES = Table(
+    "handles",
+    METADATA,
+    Column("space", _KEY, primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
 # The event id is indexed but not unique: a clash must never cost a mint its record.
 AUDIT = Table(
     "audit",

@@ -157,7 +157,7 @@ def _compare_owner(
     owner = connection.execute(_FIND_MARK, mark[:1]).fetchone()
     if owner is None:
         return StoreUnavailableError("the database cannot be written")
-    return None if owner[0] == mark[1] else ReplayedError("the proof was spent before")
+    return None if owner[0] == mark[1] else ReplayedError(owner[0])
 
 
 def insert_rows(connection: sqlite3.Connection, rows: list[AuditRow]) -> None:

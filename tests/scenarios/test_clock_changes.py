@@ -56,7 +56,11 @@ async def set_and_right(world: SignInWorld, seconds: float) -> None:
     world.clock.move(seconds)
     watched: Any = Watched(world.services.stores.ledger)
     async with retention(
-        watched, world.clock, timedelta(days=365), interval_seconds=0.01
+        watched,
+        world.services.handles,
+        world.clock,
+        timedelta(days=365),
+        interval_seconds=0.01,
     ):
         await asyncio.wait_for(watched.done.wait(), 30)
     cache: Any = world.services.stores.cache

@@ -104,7 +104,7 @@ class Clients:
         client_id = self._ids.seal(asdict(client), expires_at)
         return Registration(
             client_id=client_id,
-            client_secret=self._secrets.seal({"of": _digest(client_id)}, expires_at),
+            client_secret=self._secrets.seal({"of": digest_of(client_id)}, expires_at),
             issued_at=int(now.timestamp()),
             expires_at=int(expires_at.timestamp()),
         )
@@ -130,7 +130,7 @@ class Clients:
         """
         client = self.find(client_id, now)
         secret = self._secrets.find_opened(client_secret, now)
-        if client is None or secret is None or secret["of"] != _digest(client_id):
+        if client is None or secret is None or secret["of"] != digest_of(client_id):
             raise GrantRefused("InvalidClientException", "Invalid client provided")
         return client
 
@@ -225,5 +225,6 @@ def _without_port(address: str) -> tuple[str | None, str]:
     return parts.hostname, parts.path
 
 
-def _digest(client_id: str) -> str:
+def digest_of(client_id: str) -> str:
+    """What is kept of a client's id, which holds its registration and may be long."""
     return hashlib.sha256(client_id.encode("ascii", "replace")).hexdigest()

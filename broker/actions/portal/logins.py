@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 
 from broker.actions.portal.clients import Clients
-from broker.actions.portal.grants import (
-    DeviceRequests,
-    PortalGrants,
-    portal_grants,
-)
+from broker.actions.portal.grants import DeviceRequests
+from broker.sessions.grants import Grants
 from broker.sessions.vault import Vault
-from broker.stores.cache.port import Cache
+from broker.stores.cache.port import Cache, HandleStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +14,14 @@ class PortalLogins:
     """Where clients register, and what they are given."""
 
     clients: Clients
-    grants: PortalGrants
+    grants: Grants
     devices: DeviceRequests
 
 
-def portal_logins(cache: Cache, vault: Vault) -> PortalLogins:
+def portal_logins(cache: Cache, handles: HandleStore, vault: Vault) -> PortalLogins:
     """Those of an installation."""
     return PortalLogins(
-        Clients(vault), portal_grants(cache, vault), DeviceRequests(cache, vault)
+        Clients(vault),
+        Grants(handles, vault, "portal-login"),
+        DeviceRequests(cache, handles, vault),
     )

@@ -4,14 +4,16 @@ Source: botocore's signin model; botocore, credentials.py.
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
-from broker.actions.signin.command_line_grants import CodeGrant, CommandLineGrants
+from broker.actions.signin.command_line_grants import CommandLineGrants, LentSession
 from broker.actions.signin.derived_mint import DerivedMinter, require_session
 from broker.actions.sts.roles import credentials_shape
 from broker.model.request import Given
 from broker.model.secret import Secret
+from broker.sessions.grants import Code
 
 TOKEN_SECONDS = 900
 """The longest lifetime of the credentials that a terminal gets at a time."""
@@ -45,13 +47,18 @@ class AuthorizeOAuth2Access:
     async def _handle(
         self, given: AuthorizeOAuth2AccessRequest, call: Call
     ) -> Mapping[str, Any]:
+        session = require_session(call)
+        lent = LentSession(
+            access_key_id=session.access_key_id,
+            session_token=given["SessionToken"].reveal(),
+        )
+        ends_at = datetime.fromtimestamp(session.expires_at, UTC)
         code = await self._grants.create_code(
-            CodeGrant(
+            Code(
                 client_id=given["ClientId"],
                 redirect_uri=given["RedirectUri"],
                 challenge=given["CodeChallenge"],
-                access_key_id=require_session(call).access_key_id,
-                session_token=given["SessionToken"].reveal(),
+                session=await self._grants.lend(lent, ends_at),
             ),
             call.now,
         )

@@ -14,11 +14,16 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.portal.clients import AUTHORIZATION_CODE, SCOPE, SCOPES, Client
+from broker.actions.portal.clients import (
+    AUTHORIZATION_CODE,
+    SCOPE,
+    SCOPES,
+    Client,
+    digest_of,
+)
 from broker.actions.portal.grants import (
     DEVICE_LIFE,
     DeviceRequest,
-    PortalCode,
     read_user_code,
 )
 from broker.authn.attempts import limit_of_address
@@ -45,6 +50,7 @@ from broker.console.signin.password_steps import status_of, words_of
 from broker.errors import NoSuchEntity, Throttling, ValidationError
 from broker.model.request import Door
 from broker.protocols.oidc import pkce
+from broker.sessions.grants import Code
 from broker.sessions.handles import Handles
 from broker.sessions.portal import OpenPortal
 from broker.sessions.sealed_text import SealedTexts
@@ -149,11 +155,11 @@ class Consents:
         answer = {"error": "access_denied"}
         if is_allowed:
             code = await self._grants.create_code(
-                PortalCode(
+                Code(
                     client_id=asked.client_id,
                     redirect_uri=asked.redirect_uri,
                     challenge=asked.challenge,
-                    portal=portal.handle,
+                    session=portal.handle,
                 ),
                 self._now(),
             )
@@ -227,7 +233,7 @@ class Consents:
             request, portal, asked.client_name, is_allowed, asked.address
         )
         handle = portal.handle if is_allowed else ""
-        if not await self._devices.answer(user_code, handle, self._now()):
+        if not await self._devices.answer(user_code, handle):
             raise ValidationError(_NO_CODE)
         return self._context.pages.show(
             request, "portal_answered.html", allowed=is_allowed, place=asked.place
@@ -337,7 +343,7 @@ class Consents:
         if not pkce.is_challenge(challenge) or not _STATE.fullmatch(state):
             raise ValidationError("The code_challenge or the state is not well-formed.")
         return ClientRequest(
-            client_id=client_id,
+            client_id=digest_of(client_id),
             client_name=client.name,
             place=client.place,
             redirect_uri=redirect_uri,

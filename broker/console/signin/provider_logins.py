@@ -113,14 +113,15 @@ def login_name(provider_id: str, client_id: str, kind: str, value: str) -> str:
 class ProviderLogins:
     """Stores and finds logins.
 
-    Every method raises ``ServiceUnavailable`` when the cache is unavailable.
+    What a logout has to find is in the database, since what it ends outlives the cache.
+    Every method raises ``ServiceUnavailable`` when that or the cache is unavailable.
     """
 
     def __init__(self, deps: ConsoleDeps) -> None:
         self._clock = deps.clock
         self._fresh = deps.fresh
-        self._logins = Handles(deps.cache, deps.vault, "oidc-login")
-        self._named = Handles(deps.cache, deps.vault, "oidc-login-name")
+        self._logins = Handles(deps.handles, deps.vault, "oidc-login")
+        self._named = Handles(deps.handles, deps.vault, "oidc-login-name")
         self._logouts = Handles(deps.cache, deps.vault, "oidc-logout")
         self._provider_logouts = Handles(deps.cache, deps.vault, "oidc-way-out")
 

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,10 +17,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from broker.actions.signin.command_line_grants import (
-    RefreshFamily,
-    command_line_grants,
-)
+from broker.actions.signin.command_line_grants import CommandLineGrants, LentSession
 from broker.console.context import ConsoleContext
 from broker.console.request_info import note
 from broker.console.terminals.id_token import id_token
@@ -45,6 +42,7 @@ from broker.protocols.oidc import pkce
 from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
 from broker.protocols.strict_json import parse_object
 from broker.sessions.ends import has_ended
+from broker.sessions.grants import Family
 from broker.sessions.one_time_use import OneTimeUse
 from broker.sessions.resolve import ResolvedSession, session_caller
 from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusal_of
@@ -73,17 +71,11 @@ class LoginRefused(AccessDenied):
 
 @dataclass(frozen=True, slots=True)
 class _Redemption:
-    """A redeemed code or refresh token: its caller and its family.
-
-    ``used`` is a token of the family, and ``next`` the next refresh token; empty when
-    the token was already used.
-    """
+    """A redeemed code or refresh token: its caller and its family."""
 
     caller: Caller
-    family: RefreshFamily
+    family: Family
     use: OneTimeUse
-    used: str
-    next: str = ""
 
 
 class TokenEndpoint:
@@ -91,7 +83,7 @@ class TokenEndpoint:
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
-        self._grants = command_line_grants(context.deps.cache, context.deps.vault)
+        self._grants = CommandLineGrants(context.deps.handles, context.deps.vault)
         self._url = f"{context.deps.public_origin}{PATH}"
 
     async def answer(self, request: Request) -> Response:
@@ -126,8 +118,6 @@ class TokenEndpoint:
             else:
                 redeemed = await self._redeem_refresh_token(given, proof, now)
             found.append(redeemed)
-            if not redeemed.next:
-                raise ProofUsed
             return redeemed.caller
 
         try:
@@ -164,7 +154,7 @@ class TokenEndpoint:
             },
             "tokenType": "aws_sigv4",
             "expiresIn": max(1, int(left.total_seconds())),
-            "refreshToken": await self._renewal(found[0]),
+            "refreshToken": self._grants.create_token(found[0].family),
             **told,
         }
 
@@ -180,11 +170,11 @@ class TokenEndpoint:
             ("signin", "EndLogin"),
             prove,
             lambda: {
-                "Marks": [self._grants.end_mark(redeemed.used)],
+                "Marks": [self._grants.end_mark(redeemed.family)],
                 "ExpiresAt": redeemed.family.ends_at,
             },
         )
-        await self._grants.forget_family(redeemed.used)
+        await self._grants.take_back(redeemed.family.session)
 
     def _prove_key(self, request: Request) -> DpopProof:
         """Verify the sender's DPoP proof, without using it up."""
@@ -238,66 +228,52 @@ class TokenEndpoint:
                 await self._grants.forget_code(code)
                 raise _code_refused("the code belongs to another client")
             raise _code_refused("no such code")
+        lent = await self._grants.find_session(grant.session)
+        if lent is None:
+            raise _code_refused("the login has ended")
         await self._use_up(proof, now)
-        resolved = await self._resolve(grant.access_key_id, grant.session_token, now)
-        family = RefreshFamily(
+        resolved = await self._resolve(lent, now)
+        family = Family(
             client_id=grant.client_id,
-            thumbprint=proof.thumbprint,
-            access_key_id=grant.access_key_id,
-            session_token=grant.session_token,
             ends_at=resolved.session.expires_at,
+            session=grant.session,
+            thumbprint=proof.thumbprint,
         )
-        token = await self._grants.begin(family, code)
         return _Redemption(
             session_caller(resolved),
             family,
             self._grants.use_of_code(code, now),
-            used=token,
-            next=token,
         )
 
     async def _redeem_refresh_token(
         self, given: Mapping[str, Any], proof: DpopProof, now: datetime
     ) -> _Redemption:
-        token = _text(given, "refreshToken")
-        family = await self._grants.find_family(token)
-        if family is None or await self._has_ended(token, family):
-            raise _expired("no such family")
+        token = self._grants.find_token(_text(given, "refreshToken"), now)
+        if token is None:
+            raise _expired("no such token")
+        family = token.family
         # A thief without the key must not be able to end the family.
         if family.client_id != given["clientId"] or not hmac.compare_digest(
             family.thumbprint, proof.thumbprint
         ):
             raise _expired("another client or key")
+        lent = await self._grants.find_session(family.session)
+        if lent is None:
+            raise _expired("the login has ended")
+        account = find_account_of_key_id(lent.access_key_id)
+        mark = self._grants.end_mark(family)
+        if account is None or await has_ended(self._context.deps.fresh, account, mark):
+            raise _expired("its family has ended")
         await self._use_up(proof, now)
-        resolved = await self._resolve(family.access_key_id, family.session_token, now)
-        redeemed = _Redemption(
-            session_caller(resolved),
+        return _Redemption(
+            session_caller(await self._resolve(lent, now)),
             family,
-            self._grants.use_of_refresh_token(token, family),
-            used=token,
-        )
-        if await self._grants.find_token(token) is None:
-            return redeemed
-        # Created before the mint, so that if the cache fails nothing was used up.
-        return replace(redeemed, next=await self._grants.next(token, family))
-
-    async def _has_ended(self, token: str, family: RefreshFamily) -> bool:
-        account = find_account_of_key_id(family.access_key_id)
-        return account is None or await has_ended(
-            self._context.deps.fresh, account, self._grants.end_mark(token)
+            self._grants.use_of_refresh_token(token),
         )
 
-    async def _renewal(self, redeemed: _Redemption) -> str:
-        """Remove the used token; return the next refresh token."""
-        if redeemed.used != redeemed.next:
-            await self._grants.forget(redeemed.used)
-        return redeemed.next
-
-    async def _resolve(
-        self, access_key_id: str, session_token: str, now: datetime
-    ) -> ResolvedSession:
+    async def _resolve(self, lent: LentSession, now: datetime) -> ResolvedSession:
         return await self._context.deps.resolver.resolve(
-            access_key_id, session_token, now
+            lent.access_key_id, lent.session_token, now
         )
 
 

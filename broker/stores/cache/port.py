@@ -44,24 +44,8 @@ class SessionRecord:
     upstream: UpstreamOrigin | None = None
 
 
-class Cache(Protocol):
-    """Shared short-term memory of all workers."""
-
-    async def start(self) -> None: ...
-    async def close(self) -> None: ...
-    async def ping(self) -> None: ...
-
-    async def put_session(self, record: SessionRecord) -> None:
-        """Keep a session's record until its own expiry."""
-        ...
-
-    async def find_session(self, access_key_id: str) -> SessionRecord | None: ...
-    async def drop_session(self, access_key_id: str) -> None: ...
-    async def list_sessions(
-        self, account: AccountId, page: PageRequest
-    ) -> Page[SessionRecord]:
-        """Live sessions of an account; order is the implementation's own."""
-        ...
+class HandleStore(Protocol):
+    """Values under a space and a key, each until its own end."""
 
     async def put(
         self, space: str, key: bytes, value: bytes, *, expires_at: datetime
@@ -80,6 +64,26 @@ class Cache(Protocol):
         self, space: str, key: bytes, value: bytes, *, expires_at: datetime
     ) -> bool:
         """Keep the value only if nothing is there; whether it was kept. A lock."""
+        ...
+
+
+class Cache(HandleStore, Protocol):
+    """Shared short-term memory of all workers."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+    async def ping(self) -> None: ...
+
+    async def put_session(self, record: SessionRecord) -> None:
+        """Keep a session's record until its own expiry."""
+        ...
+
+    async def find_session(self, access_key_id: str) -> SessionRecord | None: ...
+    async def drop_session(self, access_key_id: str) -> None: ...
+    async def list_sessions(
+        self, account: AccountId, page: PageRequest
+    ) -> Page[SessionRecord]:
+        """Live sessions of an account; order is the implementation's own."""
         ...
 
     async def count(

@@ -166,7 +166,7 @@ class PostgresqlLedger:
             if owner is None:
                 owner = await connection.fetchval(sql.OWNER, row[0])
         if owner != mark.mint_id:
-            raise ReplayedError("the proof was spent before")
+            raise ReplayedError(str(owner))
 
     async def release(self, mark: ReplayMark) -> None:
         row = encode_mark(mark)
@@ -548,7 +548,7 @@ def _compare_owner(mark: MarkRow, owners: dict[bytes, str]) -> Exception | None:
     owner = owners.get(mark[0])
     if owner is None:
         return _unavailable()
-    return None if owner == mark[1] else ReplayedError("the proof was spent before")
+    return None if owner == mark[1] else ReplayedError(owner)
 
 
 async def _read_owners(connection: Any, mints: list[_Mint]) -> dict[bytes, str]:  # noqa: ANN401  # asyncpg publishes no types

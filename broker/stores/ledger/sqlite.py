@@ -97,7 +97,7 @@ class SqliteLedger:
         row = encode_mark(mark)
         owner = await self._writer.run(lambda c: _reserve(c, row))
         if owner != mark.mint_id:
-            raise ReplayedError("the proof was spent before")
+            raise ReplayedError(owner)
 
     async def release(self, mark: ReplayMark) -> None:
         rows = [encode_mark(mark)]

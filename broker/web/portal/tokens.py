@@ -3,7 +3,7 @@
 Source: botocore's sso-oidc model; RFC 6749; RFC 8628; RFC 7636; RFC 9700.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,15 +16,11 @@ from broker.actions.portal.clients import (
     REFRESH_TOKEN,
     Client,
     GrantRefused,
+    digest_of,
     read_client,
     read_start_url,
 )
-from broker.actions.portal.grants import (
-    DEVICE_LIFE,
-    DeviceRequest,
-    PortalFamily,
-    use_of_device_code,
-)
+from broker.actions.portal.grants import DEVICE_LIFE, DeviceRequest
 from broker.actions.portal.logins import PortalLogins
 from broker.actions.registry import Registry
 from broker.actions.signin.begin_limits import BeginLimits
@@ -46,8 +42,10 @@ from broker.model.request import Door
 from broker.pipeline import Pipeline
 from broker.protocols.json_api import RestCall, RestService
 from broker.protocols.oidc import pkce
+from broker.sessions.grants import Family
 from broker.sessions.one_time_use import OneTimeUse
 from broker.sessions.portal import OpenPortal, PortalSessions
+from broker.stores.ledger.port import Ledger
 from broker.web.rest_api import RestApi
 
 PREFIX = "/sso-oidc"
@@ -78,16 +76,10 @@ _NAMES: Mapping[type[BrokerError], str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Exchange:
-    """A grant that may be exchanged, and what forgets it afterwards.
-
-    A code is not forgotten: if it comes back, the sign-in that it was for ends. The next refresh token is made before the grant is spent, so that if the cache fails
-    nothing was used up; it is empty for clients that get none.
-    """
+    """A grant that may be exchanged."""
 
     portal: OpenPortal
     use: OneTimeUse
-    forget: Callable[[], Awaitable[None]] | None
-    refresh_token: str
 
 
 class TokenApi:
@@ -102,6 +94,7 @@ class TokenApi:
         sessions: PortalSessions,
         logins: PortalLogins,
         limits: BeginLimits,
+        ledger: Ledger,
         rates: RateLimits,
         clock: Clock,
         public_origin: str,
@@ -114,6 +107,7 @@ class TokenApi:
         self._grants = logins.grants
         self._devices = logins.devices
         self._limits = limits
+        self._ledger = ledger
         self._rates = rates
         self._clock = clock
         self._origin = public_origin
@@ -163,14 +157,13 @@ class TokenApi:
         agent = (call.raw.find_header(b"user-agent") or "")[:_LONGEST_AGENT]
         device_code, user_code = await self._devices.begin(
             DeviceRequest(
-                client_id=given["clientId"],
+                client_id=digest_of(given["clientId"]),
                 client_name=client.name,
                 place=read_start_url(given["startUrl"], self._origin),
                 address=call.raw.source_ip,
                 agent="".join(letter for letter in agent if letter.isprintable()),
                 asked_at=int(now.timestamp()),
-            ),
-            now,
+            )
         )
         page = f"{self._origin}{DEVICE_PAGE}"
         return {
@@ -200,9 +193,16 @@ class TokenApi:
             raise GrantRefused(
                 "UnauthorizedClientException", "The client did not register for this."
             )
-        exchange = await exchange_of(given, client, call, request_id, now)
-        await self._spend(call, request_id, exchange, client, grant)
-        return await self._answer(exchange, now)
+        exchange = await exchange_of(given, now)
+        try:
+            await self._spend(call, request_id, exchange, client, grant)
+        except ProofUsed as error:
+            if grant == AUTHORIZATION_CODE or (
+                grant == REFRESH_TOKEN and await self._was_stolen(error, now)
+            ):
+                await self._end(call, request_id, exchange.portal)
+            raise _refused("it was used before") from error
+        return self._answer(exchange, given["clientId"], client, now)
 
     async def _spend(
         self,
@@ -217,30 +217,29 @@ class TokenApi:
                 caller=portal_caller(exchange.portal, {}), one_time_use=exchange.use
             )
 
-        try:
-            await self._pipeline.perform(
-                self._pipeline.receive(call.raw, request_id, Door.PORTAL, _fault_name),
-                self._registry.get("sso-oauth", "CreateToken"),
-                lambda: {
-                    "SessionName": exchange.portal.session.name,
-                    "ClientName": client.name,
-                    "GrantType": grant,
-                },
-                DoorProof(prove),
-            )
-        except ProofUsed as error:
-            if exchange.forget is None:
-                await self._end(call, request_id, exchange.portal)
-            else:
-                await exchange.forget()
-            raise _refused("it was used before") from error
+        await self._pipeline.perform(
+            self._pipeline.receive(call.raw, request_id, Door.PORTAL, _fault_name),
+            self._registry.get("sso-oauth", "CreateToken"),
+            lambda: {
+                "SessionName": exchange.portal.session.name,
+                "ClientName": client.name,
+                "GrantType": grant,
+            },
+            DoorProof(prove),
+        )
 
-    async def _answer(self, exchange: _Exchange, now: datetime) -> Mapping[str, Any]:
-        portal, refresh = exchange.portal, exchange.refresh_token
-        with suppress(ServiceUnavailable):
-            # It is spent already: the client must get what it was spent for.
-            if exchange.forget is not None:
-                await exchange.forget()
+    def _answer(
+        self, exchange: _Exchange, client_id: str, client: Client, now: datetime
+    ) -> Mapping[str, Any]:
+        portal, refresh = exchange.portal, ""
+        if client.may_refresh:
+            refresh = self._grants.create_token(
+                Family(
+                    client_id=digest_of(client_id),
+                    ends_at=portal.session.expires_at,
+                    session=portal.handle,
+                )
+            )
         ends_at = min(now + _ACCESS, portal.ends_at) if refresh else portal.ends_at
         return {
             "accessToken": self._sessions.create_token(portal.handle, ends_at),
@@ -249,34 +248,15 @@ class TokenApi:
             "refreshToken": refresh or None,
         }
 
-    async def _begin_family(
-        self, client_id: str, client: Client, portal: OpenPortal
-    ) -> str:
-        """The first refresh token; empty for a client that gets none."""
-        if not client.may_refresh:
-            return ""
-        return await self._grants.begin(
-            PortalFamily(
-                client_id=client_id,
-                ends_at=portal.session.expires_at,
-                portal=portal.handle,
-            )
-        )
-
     async def _exchange_code(
-        self,
-        given: Mapping[str, Any],
-        client: Client,
-        _call: RestCall,
-        _id: str,
-        now: datetime,
+        self, given: Mapping[str, Any], now: datetime
     ) -> _Exchange:
         code, verifier = given.get("code", ""), given.get("codeVerifier", "")
         grant = await self._grants.find_code(code)
         if grant is None:
             raise _refused("no such code")
         if (
-            grant.client_id != given["clientId"]
+            grant.client_id != digest_of(given["clientId"])
             or grant.redirect_uri != given.get("redirectUri")
             or not pkce.is_verifier(verifier)
             or not pkce.fits(verifier, grant.challenge)
@@ -284,75 +264,50 @@ class TokenApi:
             # It was stolen, or the client is broken: either way it is no good any more.
             await self._grants.forget_code(code)
             raise _refused("the code belongs to another client or request")
-        portal = await self._open(grant.portal, now)
-        return _Exchange(
-            portal=portal,
-            use=self._grants.use_of_code(code, now),
-            forget=None,
-            refresh_token=await self._begin_family(given["clientId"], client, portal),
-        )
+        portal = await self._open(grant.session, now)
+        return _Exchange(portal=portal, use=self._grants.use_of_code(code, now))
 
     async def _exchange_device_code(
-        self,
-        given: Mapping[str, Any],
-        client: Client,
-        _call: RestCall,
-        _id: str,
-        now: datetime,
+        self, given: Mapping[str, Any], now: datetime
     ) -> _Exchange:
         device_code = given.get("deviceCode", "")
-        request = await self._devices.find(device_code)
+        request = self._devices.find(device_code, now)
         if request is None:
             raise GrantRefused(
                 "ExpiredTokenException", "The device code is not known or has expired."
             )
-        if request.client_id != given["clientId"]:
+        if request.client_id != digest_of(given["clientId"]):
             raise _refused("the device code belongs to another client")
         if not await self._rates.allow(
-            "portal-polls", device_code.encode("ascii"), per_second=POLLS_A_SECOND
+            "portal-polls", request.number.encode("ascii"), per_second=POLLS_A_SECOND
         ):
             raise GrantRefused("SlowDownException", "Wait longer between two requests.")
-        if request.denied:
-            raise GrantRefused("AccessDeniedException", "The request was not allowed.")
-        if not request.portal:
+        answer = await self._devices.find_answer(request)
+        if answer is None:
+            with suppress(ServiceUnavailable):
+                # A cache that was emptied since then learns of it again.
+                await self._devices.wait(request)
             raise GrantRefused(
                 "AuthorizationPendingException", "The request waits for an answer."
             )
-        portal = await self._open(request.portal, now)
-        return _Exchange(
-            portal=portal,
-            use=use_of_device_code(device_code, now),
-            forget=lambda: self._devices.forget(device_code),
-            refresh_token=await self._begin_family(given["clientId"], client, portal),
-        )
+        if not answer:
+            raise GrantRefused("AccessDeniedException", "The request was not allowed.")
+        return _Exchange(portal=await self._open(answer, now), use=request.use)
 
     async def _exchange_refresh_token(
-        self,
-        given: Mapping[str, Any],
-        _client: Client,
-        call: RestCall,
-        request_id: str,
-        now: datetime,
+        self, given: Mapping[str, Any], now: datetime
     ) -> _Exchange:
-        token = given.get("refreshToken", "")
-        family = await self._grants.find_family(token)
-        if family is None or family.client_id != given["clientId"]:
+        token = self._grants.find_token(given.get("refreshToken", ""), now)
+        if token is None or token.family.client_id != digest_of(given["clientId"]):
             raise _refused("no such refresh token of this client")
-        portal = await self._open(family.portal, now)
+        portal = await self._open(token.family.session, now)
         await portal.require_current(now)
-        known = await self._grants.find_token(token)
-        if known is None:
-            raise _refused("the refresh token is not of its family")
-        if known.used_at is not None:
-            if now.timestamp() - known.used_at > _RACE.total_seconds():
-                await self._end(call, request_id, portal)
-            raise _refused("the refresh token was used before")
-        return _Exchange(
-            portal=portal,
-            use=self._grants.use_of_refresh_token(token, family),
-            forget=lambda: self._grants.note_used(token, family, now),
-            refresh_token=await self._grants.next(token, family),
-        )
+        return _Exchange(portal=portal, use=self._grants.use_of_refresh_token(token))
+
+    async def _was_stolen(self, error: ProofUsed, now: datetime) -> bool:
+        """Whether a refresh token was used before by no command that runs beside this."""
+        first_use = await self._ledger.find(error.used_by)
+        return first_use is None or now - first_use.at > _RACE
 
     async def _end(self, call: RestCall, request_id: str, portal: OpenPortal) -> None:
         """End the whole sign-in: a code or refresh token that comes back was stolen."""

@@ -23,10 +23,21 @@ class Ledger:
             raise StoreUnavailableError
 
 
+class Handles:
+    """Counts how often it was purged."""
+
+    purged = 0
+
+    async def purge(self) -> None:
+        self.purged += 1
+
+
 async def kept(ledger: Any) -> None:
     keep = timedelta(days=30)
-    async with retention(ledger, SystemClock(), keep, interval_seconds=0.001):
+    handles: Any = Handles()
+    async with retention(ledger, handles, SystemClock(), keep, interval_seconds=0.001):
         await asyncio.wait_for(ledger.twice.wait(), 5)
+    assert handles.purged or ledger.failures
 
 
 async def test_old_records_and_marks_that_ran_out_are_forgotten_again_and_again() -> (

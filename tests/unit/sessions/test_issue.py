@@ -139,7 +139,7 @@ class FailingLedger:
     ("error", "answer"),
     [
         (StoreUnavailableError("away"), ServiceUnavailable),
-        (ReplayedError(), InvalidIdentityToken),
+        (ReplayedError("another"), InvalidIdentityToken),
     ],
 )
 async def test_without_the_durable_write_there_is_no_session(

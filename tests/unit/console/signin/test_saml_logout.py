@@ -14,6 +14,7 @@ from onelogin.saml2.logout_response import OneLogin_Saml2_Logout_Response
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 
 from broker.errors import ExpiredToken
+from tests.support.older_cache import Snapshot
 from tests.support.portal import logged_in
 from tests.support.saml_idp import ENTITY_ID, key_pair, metadata_xml
 from tests.support.saml_logout import (
@@ -169,8 +170,11 @@ async def test_the_session_is_revoked_with_all_that_was_made_from_it(
 async def test_a_sign_in_to_the_portal_ends_with_its_terminals_and_credentials(
     world: SignInWorld,
 ) -> None:
+    empty = Snapshot(world.services.settings.data_dir)
     _, terminal, tokens = await logged_in(world, pair("Reader"))
     given = (await terminal.role(tokens["accessToken"])).json()["roleCredentials"]
+    # A cache that was emptied since then knows of neither.
+    empty.bring_back()
     await log_out(world, name_id="alice")
     answer = await terminal.role(tokens["accessToken"])
     assert answer.headers["x-amzn-errortype"] == "UnauthorizedException"

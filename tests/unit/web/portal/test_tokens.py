@@ -83,7 +83,7 @@ async def test_a_sign_in_is_dropped_when_it_is_signed_out_of(
     person, terminal, tokens = await logged_in(world)
     handle = person.browser.cookies["broker-portal"]
     services = world.services
-    kept = Handles(services.stores.cache, services.vault, "portal")
+    kept = Handles(services.handles, services.vault, "portal")
     assert await kept.find(handle) is not None
     await terminal.ask("logout", tokens["accessToken"])
     assert await kept.find(handle) is None
