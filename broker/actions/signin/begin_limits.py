@@ -16,7 +16,11 @@ PER_ADDRESS = 10
 OF_ALL = 100
 """Per second for the whole installation; a signature takes about a millisecond."""
 
+PER_ADDRESS_BEYOND = 2
+"""Per second and address while all together begin more: a few cannot shut out others."""
+
 _SPACE = "sign-ins-begun"
+_BEYOND = "sign-ins-begun-beyond"
 _EVERYONE = b"all"
 _BUSY = "Too many sign-ins are being started. Try again in a moment."
 
@@ -33,8 +37,11 @@ class BeginLimits:
         Raises:
             Throttling: A limit is exceeded.
         """
+        own, allow = limit_of_address(address).key, self._rates.allow
         # By address first, so that one abuser cannot use up the limit for everyone.
-        own = limit_of_address(address).key
-        for key, most in ((own, PER_ADDRESS), (_EVERYONE, OF_ALL)):
-            if not await self._rates.allow(_SPACE, key, per_second=most):
-                raise Throttling(_BUSY, detail=f"more than {most} started per second")
+        if not await allow(_SPACE, own, per_second=PER_ADDRESS):
+            raise Throttling(_BUSY, detail=f"more than {PER_ADDRESS} a second")
+        if not await allow(_SPACE, _EVERYONE, per_second=OF_ALL) and not await allow(
+            _BEYOND, own, per_second=PER_ADDRESS_BEYOND
+        ):
+            raise Throttling(_BUSY, detail=f"all together more than {OF_ALL} a second")
