@@ -262,7 +262,7 @@ async def test_an_address_begins_only_so_many_logins_a_second(
         (await browser.get(path, params=query)).status_code
         for _ in range(PER_ADDRESS_BEGUN + 2)
     ]
-    assert codes == [303] * PER_ADDRESS_BEGUN + [400] * 2
+    assert codes == [303] * PER_ADDRESS_BEGUN + [429] * 2
 
 
 REGISTRATIONS: dict[str, tuple[dict[str, Any], str]] = {
