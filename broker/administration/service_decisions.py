@@ -16,8 +16,8 @@ from broker.protocols.enforcement.mapping import EXECUTE_API
 HOURS = 24
 SHOWN = 15
 _READ = 100
-_REFUSED = "broker:Authorize"
-"""The action of a question that led to no decision."""
+_ASKED = ("broker:Authorize", "broker:DeriveSigningKey")
+"""The actions of a question that led to no decision, and of a gateway that got no key."""
 
 PASSED = frozenset({DECISION_MEASURES[Outcome.ALLOWED]})
 REFUSED = frozenset(
@@ -77,7 +77,7 @@ async def read_decisions(visit: Visit, view: ServiceView) -> dict[str, Any]:
     )
     decisions = [
         record
-        for action in (f"{view.prefix}:*", _REFUSED)
+        for action in (f"{view.prefix}:*", *_ASKED)
         for record in await _records(visit, action)
         if _is_about(record, view)
     ]
@@ -103,8 +103,8 @@ async def _records(visit: Visit, action: str) -> Iterable[AuditRecord]:
 
 def _is_about(record: AuditRecord, view: ServiceView) -> bool:
     """Whether a record is of this service: several may use execute-api."""
-    if record.action == _REFUSED:
-        return view.service["Arn"] in record.resources
+    if record.action in _ASKED:
+        return bool(record.error_code) and view.service["Arn"] in record.resources
     if view.prefix != EXECUTE_API:
         return True
     return any(

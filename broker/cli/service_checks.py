@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from broker.catalogue import ServiceEntry, unknown_keys
 from broker.cli.findings import Finding, good, warning
@@ -10,6 +10,7 @@ from broker.clock import Clock
 from broker.identities.registered_services import tokens_of
 from broker.identities.service_entries import service_entries
 from broker.model.account import AccountId
+from broker.model.audit import AuditFilter, Outcome
 from broker.model.page import PageRequest
 from broker.model.registered import RegisteredService
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
@@ -22,6 +23,14 @@ _SHOWN = 20
 
 SOON = timedelta(days=14)
 """Before a token expires, so that nothing has to be refused."""
+
+_LATELY = timedelta(days=1)
+_RECORDS_MAX = 100
+_FAULTS_OF_THE_ASKER = {
+    "broker:Authorize": {"AccessDenied"},
+    "broker:DeriveSigningKey": {"AccessDenied", "ValidationError"},
+}
+"""By action, the errors that are not about a client's key, signature or request."""
 
 
 async def check_services(
@@ -40,6 +49,7 @@ async def check_services(
                 region=settings.home_region,
             )
             found += await _of_policies(stores, account.account_id, entries)
+            found += await _of_refused_askers(stores, account.account_id, now)
         for service in services:
             count += 1
             found += _of_definition(service)
@@ -94,6 +104,38 @@ async def _of_policies(
         last = warning("services", f"{more} more of such keys", "see those above")
         return [*found[:_SHOWN], last]
     return found
+
+
+async def _of_refused_askers(
+    stores: Stores, account: AccountId, now: datetime
+) -> list[Finding]:
+    """Services and gateways that may not ask, or ask for a wrong region or scope."""
+    newest: dict[tuple[str, str], Finding] = {}
+    for action, codes in _FAULTS_OF_THE_ASKER.items():
+        page = await stores.ledger.search(
+            AuditFilter(
+                account=account,
+                action=action,
+                decisions=(Outcome.DENIED, Outcome.ERROR),
+                since=now - _LATELY,
+            ),
+            PageRequest(None, _RECORDS_MAX),
+        )
+        for record in page.items:
+            if record.error_code in codes and record.resources:
+                newest.setdefault(
+                    (record.caller_arn, record.resources[0]),
+                    warning(
+                        "services",
+                        f"{record.caller_arn} was refused {action} for"
+                        f" {record.resources[0]} at {record.at:%Y-%m-%d %H:%M} UTC:"
+                        f" {record.detail or record.reason}",
+                        f"broker explain {record.event_id}; a gateway needs"
+                        " broker:Authorize and broker:DeriveSigningKey, and the"
+                        " service's region",
+                    ),
+                )
+    return list(newest.values())
 
 
 def _of_definition(service: RegisteredService) -> Iterator[Finding]:

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from lxml import html
 
+from broker.entropy import new_request_id
 from broker.federation.refusals import name_reason
+from broker.model.audit import AuditRecord
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
 
@@ -266,6 +269,41 @@ async def test_decisions_are_shown_with_their_reasons(
     await admin.do(await admin.see(NEW), NEW, name="order", definition=other, do="save")
     page = await admin.see(ONE, name="order")
     assert "No decision is in the audit log yet" in text_of(page)
+
+
+async def test_a_gateway_that_is_refused_is_shown(
+    admin: Administrator, world: SignInWorld
+) -> None:
+    """Its clients see a 500, and only its own log says more."""
+    arn = f"arn:aws:broker::{ACCOUNT}:service/s3"
+    definition = json.dumps({"Hosts": ["a.example.com"], "Scopes": ["s3"]})
+    await admin.do(
+        await admin.see(NEW), NEW, name="s3", definition=definition, do="save"
+    )
+    now = world.clock.now()
+    record = AuditRecord(
+        event_id=new_request_id(),
+        at=now,
+        account=ACCOUNT,
+        door="gateway",
+        action="broker:DeriveSigningKey",
+        caller_arn=f"arn:aws:iam::{ACCOUNT}:user/gateway",
+        resources=(arn,),
+        decision="error",
+        reason="allowed by a policy",
+        detail="The service's region is us-east-1.",
+        error_code="ValidationError",
+    )
+    await world.services.stores.ledger.append(record)
+    await world.services.stores.ledger.append(
+        replace(record, event_id=new_request_id(), error_code="", decision="allowed")
+    )
+    page = await admin.see(ONE, name="s3")
+    (row,) = html.fromstring(page.text).xpath(
+        "//*[@aria-label='Last recorded decisions']//tbody/tr"
+    )
+    assert "user/gateway" in cells(row)
+    assert "The service's region is us-east-1." in cells(row)
 
 
 async def test_decisions_of_services_without_actions_are_told_apart(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from broker.cli.service_checks import check_services
 from broker.identities.accounts import require_account
 from broker.identities.control_policies import ControlKind, ControlPolicy, option_value
 from broker.identities.resource_policies import put_resource_policy
@@ -229,6 +230,38 @@ async def test_keys_are_for_the_services_scope_and_these_days(world: World) -> N
         with pytest.raises(Refused) as caught:
             await world.post("derive-signing-key", world.scope(world.alice, **other))
         assert (caught.value.status, caught.value.code) == (400, "BadRequest"), other
+
+
+async def test_a_refused_gateway_is_named(world: World) -> None:
+    """Its clients see a 500, and only its own log says more."""
+    broker = world.service.broker
+    poor = await world.service.make_user("poor", may_ask("Authorize"))
+    gateway = Gateway(poor, "127.0.0.1:8080", now=broker.clock.now)
+    asked = ("derive-signing-key", world.scope(world.alice))
+    with pytest.raises(Refused):
+        await world.post(*asked, gateway=gateway)
+    with pytest.raises(Refused):
+        await world.post(
+            "derive-signing-key", world.scope(world.alice, region="eu-west-1")
+        )
+    with pytest.raises(Refused):  # a client's fault, and no matter for the operator
+        await world.post(
+            "derive-signing-key", world.scope(Key("AKIARZPUZDIKAAAACAQD", ""))
+        )
+    services = broker.services
+    await records(world.service, "broker:DeriveSigningKey")
+    found = [
+        finding.text
+        for finding in await check_services(
+            services.settings, services.stores, services.clock
+        )
+        if "was refused" in finding.text
+    ]
+    assert len(found) == 2
+    denied, region = sorted(found, key=lambda text: "region" in text)
+    assert "user/poor was refused broker:DeriveSigningKey for" in denied
+    assert "user/gateway was refused" in region
+    assert f"The service's region is {REGION}." in region
 
 
 async def test_a_day_to_come_has_no_key_yet(world: World) -> None:
