@@ -273,8 +273,8 @@ async def check_accounts(stores: Stores) -> list[Finding]:
         number = account.account_id
         found.extend(
             warning(
-                "accounts",
-                f"the root key {key.access_key_id} of {number} is active",
+                f"root key {key.access_key_id} of {number}",
+                "is active",
                 f"broker account root-key {number} --deactivate, once roles replace it",
             )
             for key in await stores.directory.list_access_keys(number, None)
@@ -283,8 +283,8 @@ async def check_accounts(stores: Stores) -> list[Finding]:
         if await stores.directory.find_login_profile(number, number) is not None:
             found.append(
                 warning(
-                    "accounts",
-                    f"the root user of {number} may sign in with a password",
+                    f"root user of {number}",
+                    "may sign in with a password",
                     f"broker account root-password {number} --off, once the emergency"
                     " is over",
                 )
@@ -302,8 +302,8 @@ async def check_issuers(stores: Stores, clock: Clock) -> list[Finding]:
             number = account.account_id
             found.append(
                 warning(
-                    "issuers",
-                    f"{number} publishes keys without certificates, which Ceph needs",
+                    f"issuer of {number}",
+                    "publishes keys without certificates, which Ceph needs",
                     f"broker account rotate-issuer-keys {number}; the old keys stay for"
                     " as long as their tokens do",
                 )

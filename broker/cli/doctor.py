@@ -1,7 +1,7 @@
 """``broker doctor``: check the installation and say how to fix problems."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -30,6 +30,7 @@ from broker.settings import Settings, SettingsError, load_settings
 from broker.storage import open_stores
 from broker.stores.errors import StoreUnavailableError
 
+_SHOWN = 3
 _MARKS = {
     Level.GOOD: ("✓", typer.colors.GREEN),
     Level.WARNING: ("!", typer.colors.YELLOW),
@@ -44,16 +45,28 @@ def doctor(
 ) -> None:
     """Check settings, stores, keys, clock and providers, and say what to fix."""
     findings = asyncio.run(_examine())
+    kinds: dict[object, list[Finding]] = {}
     for finding in findings:
         if as_json:
             say_json(asdict(finding))
-            continue
-        mark, colour = _MARKS[finding.level]
-        say(f"{mark} {finding.subject}: {finding.text}", colour=colour)
-        if finding.remedy:
-            say(f"  → {finding.remedy}")
+        kinds.setdefault(finding.kind, []).append(finding)
+    for alike in () if as_json else kinds.values():
+        _say(alike)
     if any(finding.level is Level.PROBLEM for finding in findings):
         raise typer.Exit(1)
+
+
+def _say(alike: Sequence[Finding]) -> None:
+    """Say what several subjects have in common, with the first of them."""
+    first = alike[0]
+    mark, colour = _MARKS[first.level]
+    subjects = tuple(dict.fromkeys(finding.subject for finding in alike))
+    more = len(subjects) - _SHOWN
+    also = f" and {more:,} more" if more > 0 else ""
+    say(f"{mark} {', '.join(subjects[:_SHOWN])}{also}: {first.text}", colour=colour)
+    if first.remedy:
+        same = all(finding.remedy == first.remedy for finding in alike)
+        say(f"  → {'' if same else 'for the first: '}{first.remedy}")
 
 
 async def _examine() -> list[Finding]:

@@ -21,6 +21,14 @@ class Finding:
     text: str
     remedy: str = ""
 
+    @property
+    def kind(self) -> tuple[Level, str, str]:
+        """What it has in common with the same finding about another subject."""
+        remedy = self.remedy
+        for name in self.subject.split():
+            remedy = remedy.replace(name, "")
+        return self.level, self.text, remedy
+
 
 def good(subject: str, text: str) -> Finding:
     """A check that passed."""

@@ -92,7 +92,7 @@ def test_an_issuers_keys_from_before_certificates_are_told_of_until_they_are_ove
     cli: CommandLine, applied: Callable[[str], str]
 ) -> None:
     applied(ISSUER)
-    assert not any("issuers:" in text for text in findings(cli)["warning"])
+    assert not any("certificates" in text for text in findings(cli)["warning"])
     with closing(sqlite3.connect(cli.folder / "data" / "broker.db")) as connection:
         ((text,),) = connection.execute("SELECT options FROM accounts")
         options = json.loads(text)
@@ -100,7 +100,7 @@ def test_an_issuers_keys_from_before_certificates_are_told_of_until_they_are_ove
             del key["certificate"]
         connection.execute("UPDATE accounts SET options = ?", (json.dumps(options),))
         connection.commit()
-    (told,) = (text for text in findings(cli)["warning"] if "issuers:" in text)
+    (told,) = (t for t in findings(cli)["warning"] if "without certificates" in t)
     assert ACCOUNT in told
     cli("account", "rotate-issuer-keys", ACCOUNT)
     with closing(sqlite3.connect(cli.folder / "data" / "broker.db")) as connection:
@@ -314,6 +314,33 @@ def test_a_set_up_by_the_recipe_for_keycloak_is_fine(
         "its keys cannot be read",
         "https",
     }
+
+
+def test_findings_of_a_kind_are_a_line_with_their_number(cli: CommandLine) -> None:
+    numbers = [f"{count:012}" for count in range(1, 6)]
+    keys = {}
+    for number in numbers:
+        keys[number] = cli.json("account", "create", number)["AccessKeyId"]
+        saml = f"{{Name: Corp, SamlMetadataDocument: {json.dumps(metadata_xml())}}}"
+        text = f'Accounts: {{"{number}": {{SAMLProviders: [{saml}]}}}}'
+        cli("apply", "-", stdin=text)
+    lines = cli("doctor").splitlines()
+    at = [lines.index(line) for line in lines if "root key" in line]
+    assert lines[at[0]] == "! " + (
+        ", ".join(f"root key {keys[number]} of {number}" for number in numbers[:3])
+        + " and 2 more: is active"
+    )
+    assert lines[at[0] + 1] == (
+        f"  → for the first: broker account root-key {numbers[0]} --deactivate, once"
+        " roles replace it"
+    )
+    (told,) = [line for line in lines if "metadata is in order" in line]
+    assert told.endswith(
+        "000000000003:saml-provider/Corp and 2 more: metadata is in order"
+    )
+    # Programs get each of them.
+    found = cli.parse(cli("doctor", "--json"))
+    assert sum(one["text"] == "is active" for one in found) == len(numbers)
 
 
 TRUST = """

@@ -23,7 +23,7 @@ def doctor(cli: CommandLine) -> str:
 
 
 def test_it_is_switched_on_and_off_and_doctor_tells(cli: CommandLine) -> None:
-    told = f"the root user of {ACCOUNT} may sign in with a password"
+    told = f'"root user of {ACCOUNT}", "text": "may sign in with a password"'
     assert told not in doctor(cli)
     assert "requires an MFA device" in set_it(cli)
     assert told in doctor(cli)
