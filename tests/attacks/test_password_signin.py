@@ -553,6 +553,18 @@ async def test_the_root_is_guessed_no_more_often_than_others(
     assert answer.status_code == 429
 
 
+async def test_guesses_at_unknown_names_do_not_keep_the_root_out(
+    world: SignInWorld,
+) -> None:
+    await switch_root_on(world)
+    await give_device(world, ACCOUNT)
+    for number in range(PER_USER + 1):
+        answer = await send_password(world.browser(), f"nobody-{number}", "wrong")
+        assert answer.status_code == 403
+    answer = await send_password(world.browser(), "", ROOT_PASSWORD, kind="root")
+    assert answer.status_code < 400
+
+
 async def test_no_secret_is_logged_recorded_or_shown(
     world: SignInWorld, capfd: pytest.CaptureFixture[str]
 ) -> None:
