@@ -1,6 +1,7 @@
 """Exchange a CI job's token for temporary credentials; the CI system stores no secret.
 
-    export AWS_ENDPOINT_URL_STS=https://broker.example.com AWS_DEFAULT_REGION=us-east-1
+    export AWS_ENDPOINT_URL=https://broker.example.com AWS_ENDPOINT_URL_STS=https://broker.example.com
+    export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
     python samples/ci_token.py --role arn:aws:iam::123456789012:role/Deploy
 
 Gets the token from GitHub Actions (in a job with `permissions: id-token: write`) or GitLab

@@ -1,6 +1,7 @@
 """A pod's projected token: the SDK reads the file again at each renewal.
 
-    export AWS_ENDPOINT_URL_STS=https://broker.example.com AWS_DEFAULT_REGION=us-east-1
+    export AWS_ENDPOINT_URL=https://broker.example.com AWS_ENDPOINT_URL_STS=https://broker.example.com
+    export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
     export AWS_ROLE_ARN=arn:aws:iam::123456789012:role/Pod
     export AWS_WEB_IDENTITY_TOKEN_FILE=/var/run/secrets/tokens/broker
     python samples/projected_token.py

@@ -1,6 +1,7 @@
 """Temporary credentials on a page, in the forms that people paste."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -13,6 +14,14 @@ class CredentialsView:
     secret_access_key: str = field(repr=False)
     session_token: str = field(repr=False)
     expiration: datetime
+
+    def variables(self) -> Mapping[str, str]:
+        """The environment variables of a program that uses them."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_SESSION_TOKEN": self.session_token,
+        }
 
     def process_output(self) -> str:
         """The output of a ``credential_process``.

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from broker.console.client_settings import client_variables, services_section
 from broker.console.login_method import LoginMethod
 from broker.console.request_info import note, request_id
 from broker.console.static_files import StaticFiles
@@ -54,6 +55,8 @@ class Pages:
         )
         self._environment.globals["static"] = self.files.url
         self._environment.globals["documentation"] = documentation
+        self._environment.globals["client_variables"] = client_variables
+        self._environment.globals["services_section"] = services_section
         self._environment.filters["parted"] = parted
         targets = " ".join(("'self'", *(o.rstrip("/") for o in allowed_origins)))
         self._policy = "; ".join(

@@ -70,6 +70,12 @@ class UpstreamSession:
         )
 
 
+async def endpoint_of(deps: ConsoleDeps, access_key_id: str) -> str:
+    """Where a session calls STS: the public URL; empty if an upstream gave it."""
+    there = await find_upstream_session(deps, access_key_id)
+    return deps.public_origin if there is None else ""
+
+
 async def find_upstream_session(
     deps: ConsoleDeps, access_key_id: str
 ) -> UpstreamSession | None:

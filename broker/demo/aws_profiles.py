@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from broker.console.client_settings import services_section
 from broker.demo.people import ANALYST, DEPLOY
 from broker.demo.seed import PORTAL_PROFILE
 
@@ -20,7 +21,7 @@ def write_config(folder: Path, broker_origin: str, key_id: str) -> None:
 
     ``key_id`` is the user's access key ID, which is unique to this demo.
     """
-    common = f"region = us-east-1\nendpoint_url = {broker_origin}\n"
+    common = "region = us-east-1\nservices = broker\n"
     # The AWS CLI caches a role's credentials by the profile's settings. A unique
     # session name keeps it from using those of an earlier demo.
     session_name = f"demo-{key_id[-8:].lower()}"
@@ -31,7 +32,8 @@ def write_config(folder: Path, broker_origin: str, key_id: str) -> None:
         f"source_profile = {PORTAL_PROFILE}\n\n"
         f"[profile {WORKLOAD_PROFILE}]\n{common}"
         f"role_arn = {DEPLOY}\nrole_session_name = {session_name}\n"
-        f"web_identity_token_file = {folder / TOKEN_FILE}\n",
+        f"web_identity_token_file = {folder / TOKEN_FILE}\n\n"
+        f"{services_section('broker', broker_origin)}\n",
         encoding="utf-8",
     )
 

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from broker.clock import Clock
+from broker.console.client_settings import client_variables
 from broker.demo.console_password import PASSWORD_FILE
 from broker.demo.oidc_signer import OidcSigner
 from broker.demo.people import (
@@ -43,6 +44,7 @@ from broker.web.asgi import App, Receive, Scope, Send, respond
 TEMPLATES = Environment(
     loader=PackageLoader("broker.demo"), autoescape=True, undefined=StrictUndefined
 )
+TEMPLATES.globals["client_variables"] = client_variables
 _STYLE = files("broker.demo").joinpath("static/demo.css").read_text(encoding="utf-8")
 _SCRIPT = files("broker.demo").joinpath("static/demo.js").read_text(encoding="utf-8")
 _MISDIRECTED_REQUEST = 421

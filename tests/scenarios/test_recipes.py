@@ -20,6 +20,7 @@ import yaml
 from botocore.exceptions import ClientError
 from lxml import html
 
+from broker.console.client_settings import client_variables
 from tests.support.admission import evaluate
 from tests.support.broker import Key, RunningBroker, running_broker
 from tests.support.identity_providers import NODE, browsing
@@ -64,10 +65,11 @@ def path_with(folder: Path, programs: Mapping[str, str]) -> str:
 def exchange(here: Walk, role: str, token: str) -> str:
     """The ARN that the AWS CLI gets for a token, as a job or pod does."""
     (here.folder / "job-token").write_text(token)
+    settings = client_variables(here.instead[STS], "eu-west-1")
     printed = here.run(
-        f"AWS_ENDPOINT_URL_STS={here.instead[STS]} AWS_ROLE_ARN={role}"
-        " AWS_ROLE_SESSION_NAME=job AWS_WEB_IDENTITY_TOKEN_FILE=job-token"
-        " AWS_DEFAULT_REGION=eu-west-1 aws sts get-caller-identity"
+        " ".join(f"{name}={value}" for name, value in settings.items())
+        + f" AWS_ROLE_ARN={role} AWS_ROLE_SESSION_NAME=job"
+        " AWS_WEB_IDENTITY_TOKEN_FILE=job-token aws sts get-caller-identity"
     )
     arn: str = json.loads(printed)["Arn"]
     return arn

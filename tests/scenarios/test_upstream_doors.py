@@ -18,6 +18,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from lxml import html
 
 from tests.scenarios.installation import ADMIN, READER, Installation, policy
 from tests.scenarios.test_oidc_signin import begin_device, client_of, unsigned
@@ -175,6 +176,12 @@ def by_show_credentials(world: World) -> str:
     with browsing() as browser:
         page = role_page(world, browser)
         shown = browser.submit(page, f"{START}/credentials").text
+    # They are good at the upstream, and not where the broker is.
+    tree = html.fromstring(shown)
+    for form in ("bash", "powershell", "fish", "file_config", "process_config"):
+        (text,) = tree.xpath(f"//pre[@id='{form}']")
+        assert "us-east-1" in text.text_content()
+        assert world.front.broker.url not in text.text_content()
     (found,) = set(re.findall(r"ASIA[A-Z2-7]{16}", shown))
     return str(found)
 

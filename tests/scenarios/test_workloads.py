@@ -14,6 +14,7 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
+from broker.console.client_settings import client_variables
 from tests.support.broker import ACCOUNT, REGION, RunningBroker, running_broker
 from tests.support.oidc_issuer import IssuerServer, OidcIssuer, send_json, serving
 
@@ -39,8 +40,7 @@ class World:
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.broker.folder),
                 "AWS_EC2_METADATA_DISABLED": "true",
-                "AWS_ENDPOINT_URL_STS": self.broker.url,
-                "AWS_DEFAULT_REGION": REGION,
+                **client_variables(self.broker.url, REGION),
                 **environment,
             },
             capture_output=True,
@@ -164,8 +164,7 @@ def test_the_sdk_renews_with_the_token_that_is_there_by_then(
     for name, value in {
         "AWS_ROLE_ARN": role_arn("Pod"),
         "AWS_WEB_IDENTITY_TOKEN_FILE": str(volume.token),
-        "AWS_ENDPOINT_URL_STS": world.broker.url,
-        "AWS_DEFAULT_REGION": REGION,
+        **client_variables(world.broker.url, REGION),
         "AWS_CONFIG_FILE": str(tmp_path / "none"),
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
     }.items():

@@ -12,6 +12,7 @@ import pytest
 from botocore.credentials import SSOProvider
 from botocore.tokens import SSOTokenProvider
 
+from broker.console.client_settings import services_section
 from tests.support.aws_cli import aws_cli_2, run_aws_cli
 from tests.support.broker import ACCOUNT, REGION
 
@@ -21,18 +22,6 @@ class Allowing(Protocol):
 
     def allow(self, address: str) -> object:
         """Open the address, and allow it."""
-
-
-def _services(url: str) -> str:
-    return f"""\
-services = broker
-[services broker]
-sso =
-  endpoint_url = {url}/sso
-sso_oidc =
-  endpoint_url = {url}/sso-oidc
-sts =
-  endpoint_url = {url}"""
 
 
 class Home:
@@ -55,6 +44,9 @@ class Home:
         browser = folder / "browser"
         browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {self.opened}\n')
         browser.chmod(0o755)
+        leading_here = f"services = broker\n{services_section('broker', url)}"
+        if one_endpoint:
+            leading_here = f"endpoint_url = {url}"
         (folder / ".aws").mkdir()
         (folder / ".aws" / "config").write_text(
             f"""\
@@ -67,7 +59,7 @@ region = {REGION}
 sso_session = corp
 sso_account_id = {ACCOUNT}
 sso_role_name = {role}
-{f"endpoint_url = {url}" if one_endpoint else _services(url)}
+{leading_here}
 """
         )
         self.environment = {

@@ -17,6 +17,7 @@ from broker.console.pages.portal import Portal, mark_favourite
 from broker.console.pages.switch_role import assume, require_original, role_arn_of
 from broker.console.pages.switchable_roles import SwitchableRoles
 from broker.console.request_info import raw_request
+from broker.console.upstream_console import endpoint_of
 from broker.console.visit import POST, PageRoute, Visit, address
 from broker.model.arn import Arn
 from broker.model.principal import PrincipalType
@@ -62,12 +63,13 @@ async def _role_credentials(visit: Visit) -> Response:
 async def _show_credentials(
     visit: Visit, credentials: Mapping[str, object], name: str, account: str
 ) -> Response:
+    view = _view(credentials)
     return await visit.show(
         "credentials.html",
-        credentials=_view(credentials),
+        credentials=view,
         name=name,
         account=account,
-        endpoint=visit.deps.public_origin,
+        endpoint=await endpoint_of(visit.deps, view.access_key_id),
         region=visit.deps.endpoints.find_region(raw_request(visit.request)),
     )
 

@@ -24,7 +24,7 @@ from broker.console.portal.visits import (
 from broker.console.rendering import see_other
 from broker.console.request_info import unnoted
 from broker.console.signin.end_session import end_session
-from broker.console.upstream_console import find_upstream_console
+from broker.console.upstream_console import endpoint_of, find_upstream_console
 from broker.errors import ServiceUnavailable
 from broker.model.request import Door
 
@@ -130,10 +130,15 @@ class RolePages:
     async def _show(
         self, visit: PortalVisit, role: RoleName, credentials: CredentialsView | None
     ) -> Response:
+        endpoint = ""
+        if credentials is not None:
+            key_id = credentials.access_key_id
+            endpoint = await endpoint_of(self._context.deps, key_id)
         return await self._visits.show(
             visit,
             "portal_role.html",
             role=role,
             account_name=await self._visits.name_of(visit.portal, role.account),
             credentials=credentials,
+            endpoint=endpoint,
         )

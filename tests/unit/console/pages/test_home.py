@@ -10,6 +10,7 @@ import pytest
 from botocore.session import Session
 from lxml import html
 
+from broker.console.client_settings import SERVICES, client_variables
 from broker.errors import ExpiredToken
 from broker.model.revocation import Revocation
 from broker.model.session import SessionKind
@@ -167,8 +168,9 @@ async def test_pasted_files_speak_to_this_broker(
     browser = world.browser()
     await world.sign_in(browser)
     session = pasted(await show_credentials(browser), form, tmp_path)
-    for service in ("sts", "iam"):
-        assert session.create_client(service).meta.endpoint_url == ORIGIN
+    for service, path in SERVICES.items():
+        client = session.create_client(service.replace("_", "-"))
+        assert client.meta.endpoint_url == f"{ORIGIN}{path}"
     keys = session.get_credentials().get_frozen_credentials()
     resolved = await world.services.resolver.resolve(
         keys.access_key, keys.token, world.clock.now()
@@ -176,13 +178,23 @@ async def test_pasted_files_speak_to_this_broker(
     assert resolved.secret.reveal() == keys.secret_key
 
 
-async def test_what_to_try_needs_no_region_of_ones_own(world: SignInWorld) -> None:
+async def test_pasted_variables_leave_nothing_to_awss_own_endpoints(
+    world: SignInWorld,
+) -> None:
     browser = world.browser()
     await world.sign_in(browser)
     tree = html.fromstring((await show_credentials(browser)).text)
-    for form in ("bash", "powershell"):
+    for form, say in (
+        ("bash", "export {}={}"),
+        ("powershell", '$Env:{}="{}"'),
+        ("fish", "set -gx {} {}"),
+    ):
+        (text,) = tree.xpath(f"//pre[@id='{form}']")
+        lines = text.text_content().splitlines()
+        settings = client_variables(ORIGIN, "us-east-1")
+        assert lines[3:] == [say.format(*pair) for pair in settings.items()]
         (tried,) = tree.xpath(f"//*[@id='try_{form}']/code")
-        assert tried.text == "aws sts get-caller-identity --region us-east-1"
+        assert tried.text == "aws sts get-caller-identity"
 
 
 async def test_shown_credentials_never_outlive_the_session(world: SignInWorld) -> None:
