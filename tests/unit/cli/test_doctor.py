@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from broker.cli.findings import Finding, problem, warning
 from tests.support.certificates import Issued, issue
 from tests.support.oidc_issuer import OidcIssuer
 from tests.support.saml_idp import metadata_xml
@@ -280,6 +281,45 @@ def test_exceptions_are_told_with_how_to_remove_them_and_nothing_else(
     left = cli.json(*command.split())
     assert left.items() >= {"SignIn": True, "MetadataUrl": "https://a.invalid"}.items()
     assert told() == []
+
+
+def test_what_is_switched_off_is_no_exception(cli: CommandLine) -> None:
+    cli("apply", "-", stdin=(SAMPLES / "account.yaml").read_text())
+    arn = f"arn:aws:iam::{ACCOUNT}:saml-provider/Corp"
+    off = ["AllowSha1=false", "ScimSubject=userName", "ScimUnknown=refuse"]
+    cli("providers", "set", arn, *off)
+    assert "exception" not in cli("doctor", fails=True)
+
+
+@pytest.mark.parametrize(
+    ("others", "lines"),
+    [
+        ((problem("key 2", "is lost", "replace 2"),), ["✗ key 1, key 2: is lost"]),
+        ((problem("key 1", "is lost", "replace 1"),), ["✗ key 1: is lost"]),
+        (
+            (problem("key 2", "is lost", "forget it"),),
+            ["✗ key 1: is lost", "✗ key 2: is lost"],
+        ),
+        (
+            (warning("key 2", "is lost", "replace 2"),),
+            ["✗ key 1: is lost", "! key 2: is lost"],
+        ),
+    ],
+)
+def test_findings_are_of_a_kind_by_level_text_and_remedy(
+    cli: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+    others: tuple[Finding, ...],
+    lines: list[str],
+) -> None:
+    async def examine() -> list[Finding]:
+        return [problem("key 1", "is lost", "replace 1"), *others]
+
+    monkeypatch.setattr("broker.cli.doctor._examine", examine)
+    printed = cli("doctor", fails=True).splitlines()
+    assert [line for line in printed if "→" not in line] == lines
+    merged = len(lines) == 1 and "key 2" in lines[0]
+    assert ("  → for the first: replace 1" in printed) is merged
 
 
 def test_a_set_up_by_the_recipe_for_keycloak_is_fine(
