@@ -49,7 +49,7 @@ def start(*words: str, **environment: str) -> tuple[str, set[str]]:
             900,
         ),
         (("export", ACCOUNT), SERVES | {"httpx2", "alembic"}, 1000),
-        (("keys", "list"), SERVES | CLIENT | {"sqlalchemy", "lxml"}, 560),
+        (("keys", "list"), SERVES | CLIENT | {"lxml", "alembic"}, 720),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, tuple) else "",
 )
