@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import sqlite3
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -106,6 +107,7 @@ def rotate(broker: RunningBroker) -> bool:
                 (passed // timedelta(microseconds=1),),
             )
             connection.commit()
+        time.sleep(1.1)  # the broker reads the keys within a second
         asyncio.run(look_twice(database(broker).parent))
     return number not in [
         str(json.loads(line)["number"])
@@ -169,6 +171,8 @@ def test_a_lost_storage_key_is_told_of_and_made_up_for(world: World) -> None:
     printed = command(broker, "keys", "revoke", storage_key(broker))
     assert "client secret of OIDC provider localhost:" in printed
     assert "The key that signs SAML requests was replaced." in printed
+    broker.stop()
+    broker.start()
     assert requests_are_signed(world)
     assert httpx.get(world.start, trust_env=False).status_code == 400
     remedies = doctor(broker)
