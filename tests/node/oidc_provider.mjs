@@ -55,5 +55,12 @@ const provider = new Provider(issuer, {
   }),
 });
 
+// Browsers keep such cookies, also those of http://localhost, only if they are secure.
+provider.use(async (context, next) => {
+  await next();
+  const cookies = [context.response.get("set-cookie")].flat();
+  if (cookies[0] && context.get("user-agent").includes("Chrome"))
+    context.set("set-cookie", cookies.map((cookie) => `${cookie}; secure`));
+});
 provider.on("backchannel.error", (_context, error) => console.error(error));
 provider.listen(Number(port), "127.0.0.1", () => console.log("ready"));

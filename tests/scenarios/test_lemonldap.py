@@ -170,7 +170,7 @@ def test_sign_in_with_its_openid_connect(world: World) -> None:
 def test_the_aws_cli_exchanges_its_id_token(world: World) -> None:
     mobile = SimpleNamespace(**runpy.run_path(str(SAMPLES / "mobile.py")))
     given = SimpleNamespace(
-        issuer=f"{world.idp.url}/", client_id="app", port=world.port
+        issuer=f"{world.idp.url}/", client_id="app", port=world.port, scope="openid"
     )
 
     def visit(url: str) -> None:
