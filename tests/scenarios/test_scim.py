@@ -31,6 +31,7 @@ def corp(installation: Installation) -> Iterator[Directory]:
     api = administration(broker, installation.root)
     token = api.create_scim_token(ProviderArn=SAML_PROVIDER)
     with directory(broker, token["Token"]) as made:
+        wait_until_known(made)
         yield made
         for kind in ("Users", "Groups"):
             for one in made.send("GET", f"/{kind}").json()["Resources"]:
@@ -39,6 +40,14 @@ def corp(installation: Installation) -> Iterator[Directory]:
         ProviderArn=SAML_PROVIDER, TokenId=token["ScimToken"]["TokenId"]
     )
     broker.command("providers", "set", SAML_PROVIDER, "ScimSubject=")
+
+
+def wait_until_known(corp: Directory) -> None:
+    """A running worker learns within a second of what a command changed."""
+    deadline = time.monotonic() + PROMISED_SECONDS
+    while (answer := corp.send("GET", "/Users")).status_code != 200:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.05)
 
 
 def refusal(error: pytest.ExceptionInfo[ClientError]) -> tuple[str, str]:
@@ -136,7 +145,7 @@ def test_the_operators_tokens(installation: Installation) -> None:
     try:
         made = json.loads(broker.command(*words, "--days", "3"))
         with directory(broker, made["Token"]) as corp:
-            assert corp.send("GET", "/Users").status_code == 200
+            wait_until_known(corp)
             broker.command(*words, "--revoke", made["TokenId"])
             deadline = time.monotonic() + PROMISED_SECONDS
             while corp.send("GET", "/Users").status_code == 200:
