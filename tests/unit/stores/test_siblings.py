@@ -100,3 +100,12 @@ async def test_a_sibling_that_is_gone_or_busy_stops_no_one(
         for number in range(1000):
             await siblings[0].memory.read(ACCOUNT, USER, f"{number}")
     assert siblings[0].has_read(1000)
+
+
+async def test_a_folder_that_takes_no_socket_stops_no_worker(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    sibling = Sibling()
+    async with telling_siblings(folder, sibling.memory):
+        assert sibling.memory.tell is None
+    await sibling.memory.close()
