@@ -4,9 +4,8 @@ For local demonstrations only: it signs for anyone.
 """
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import jwt
@@ -18,6 +17,7 @@ from jwt.algorithms import RSAAlgorithm
 KEY_FILE = "oidc-signing-key.pem"
 _ALGORITHM = "RS256"
 _KID_CHARACTERS = 16
+_LIFETIME_SECONDS = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +28,15 @@ class OidcSigner:
     kid: str
     key: rsa.RSAPrivateKey = field(repr=False)
 
-    def sign_id_token(
-        self,
-        *,
-        subject: str,
-        audience: str,
-        now: datetime,
-        lifetime: timedelta = timedelta(minutes=15),
-        claims: Mapping[str, object] | None = None,
-    ) -> str:
-        """Sign an ID token; ``claims`` override the standard ones."""
+    def sign_id_token(self, *, subject: str, audience: str, now: datetime) -> str:
+        """Sign an ID token that lasts 15 minutes."""
         issued_at = int(now.timestamp())
         payload = {
             "iss": self.issuer,
             "sub": subject,
             "aud": audience,
             "iat": issued_at,
-            "exp": issued_at + int(lifetime.total_seconds()),
-            **(claims or {}),
+            "exp": issued_at + _LIFETIME_SECONDS,
         }
         return jwt.encode(
             payload, self.key, algorithm=_ALGORITHM, headers={"kid": self.kid}

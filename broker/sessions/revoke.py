@@ -61,11 +61,10 @@ async def revoke_issued_before(
     account: AccountId,
     target: str,
     now: datetime,
-    before: datetime | None = None,
     settling: timedelta = timedelta(0),
     reason: str = "",
 ) -> None:
-    """End every session of a target that was issued up to now, or before a time.
+    """End every session of a target that was issued up to now.
 
     Sessions that are issued while the end is ``settling`` are ended, too.
 
@@ -75,12 +74,11 @@ async def revoke_issued_before(
     """
     # The millisecond of the revocation itself counts as before it.
     now_ms = int((now + settling).timestamp() * 1000) + 1
-    before_ms = now_ms if before is None else int(before.timestamp() * 1000)
     await _revoke(
         change,
         account=account,
         target=target,
-        not_before_ms=min(before_ms, now_ms),
+        not_before_ms=now_ms,
         now=now,
         reason=reason,
     )

@@ -225,7 +225,12 @@ def test_kubernetes_knows_every_member_of_the_manifests(tmp_path: Path) -> None:
     _, pod = pod_with_an_agent()
     made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reports"}, **pod}
     (tmp_path / "pod.json").write_text(json.dumps(made))
-    validate(MANIFESTS, POD_ROLES, tmp_path / "pod.json")
+    validate(
+        MANIFESTS,
+        MANIFESTS.parent / "keyring.yaml",
+        POD_ROLES,
+        tmp_path / "pod.json",
+    )
 
 
 @pytest.mark.long
