@@ -151,6 +151,7 @@ def test_one_endpoint_is_enough(
     token = home.token
     home.aws("sso", "logout")
     home.keep(token)
+    time.sleep(PROMISED_SECONDS)
     with pytest.raises(UnauthorizedSSOTokenError):
         home.boto3_who()
 
