@@ -159,6 +159,7 @@ def test_a_node_that_cannot_read_a_key_answers_503(tmp_path: Path) -> None:
         )
         nodes.one.command("keys", "rewrap")
         nodes.one.command("keys", "revoke", "1")
+        time.sleep(1)  # until then the node may seal with the revoked key
         seconds_until(lambda: makes_sessions(nodes.one, user))
         sealed = session(nodes.one, user)
         seconds_until(lambda: not makes_sessions(nodes.other, user))
