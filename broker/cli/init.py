@@ -100,7 +100,7 @@ async def _find_waiting(
     """The account to go on with, and its administrator; the newest one if asked for.
 
     Raises:
-        EntityAlreadyExists: there are several, and nobody can be asked which one.
+        EntityAlreadyExists: several accounts wait, and there is no terminal to ask at.
     """
     from broker.errors import EntityAlreadyExists  # noqa: PLC0415
     from broker.identities.first_administrator import list_waiting  # noqa: PLC0415

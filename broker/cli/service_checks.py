@@ -89,7 +89,7 @@ async def _of_policies(
         try:
             doubts = unknown_keys(parse_policy(text, kind), entries)
         except PolicyRejected:
-            continue  # nobody is allowed anything by it
+            continue  # it allows no principal anything
         found += [
             warning(
                 "services",

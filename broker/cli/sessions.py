@@ -329,7 +329,7 @@ async def _find_session(
     """Find a session by its audit record, or else in the cache."""
     filters = AuditFilter(minted_key_id=key)
     page = await installation.stores.ledger.search(filters, PageRequest())
-    # Sessions before those of an upstream that nobody got.
+    # Sessions in use come before those that an upstream issued in vain.
     for minted in sorted(page.items, key=lambda one: bool(one.error_code)):
         if minted.session is not None:
             return read_audited(minted.session), minted

@@ -40,7 +40,7 @@ START = "/portal/"
 _AWS_START = ("https://", ".awsapps.com/start")
 """Before and after a name: the only start URLs that newer AWS CLIs accept.
 
-The host may be somebody's: it is never contacted, and no page links to it.
+The host may belong to an AWS customer: it is never contacted, and no page links to it.
 """
 
 
