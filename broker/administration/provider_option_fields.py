@@ -96,7 +96,7 @@ SAML = (
             OptionField(
                 "MetadataCertificate",
                 "Certificates of its signers, in PEM",
-                "Leave empty if it is signed by a key that is registered already.",
+                "Needed with http; else, without them, a key that is registered signs it.",
                 "area",
             ),
             OptionField(

@@ -290,13 +290,7 @@ class MetadataRefresher:
             if changed:
                 await _finish(self._replace(provider, options, current, published))
         except (FetchFailedError, MetadataRejected, ValueError) as error:
-            why = _describe(error)
-            if _is_unsigned(error) and options.metadata_url.startswith("http:"):
-                why += (
-                    " Over http only signed metadata is taken: have it signed, or use"
-                    " https and MetadataTrustTls."
-                )
-            return self._failed(provider, before, why)
+            return self._failed(provider, before, _describe(error))
         except SupersededError:
             return self._failed(provider, before, "the provider was changed meanwhile")
         except (StoreUnavailableError, ConflictError):
@@ -401,13 +395,6 @@ def _shown_keys(metadata: IdpMetadata) -> list[str]:
         for descriptor in metadata.descriptors
         for key in descriptor.signing_keys
     ][:_SHOWN_KEYS]
-
-
-def _is_unsigned(error: Exception) -> bool:
-    return (
-        isinstance(error, MetadataRejected)
-        and error.reason is MetadataReason.NOT_SIGNED
-    )
 
 
 def _describe(error: Exception) -> str:

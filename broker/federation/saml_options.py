@@ -118,8 +118,11 @@ def check_saml_options(options: Mapping[str, object]) -> None:
         )
     if given.metadata_certificate and given.metadata_trust_tls:
         raise ValueError("MetadataCertificate and MetadataTrustTls exclude each other")
-    if given.metadata_trust_tls and url.scheme != "https":
-        raise ValueError("MetadataTrustTls needs an https MetadataUrl")
+    if url.scheme == "http" and not given.metadata_certificate:
+        raise ValueError(
+            "MetadataUrl with http needs MetadataCertificate: without TLS only a document"
+            " that it signed is taken. Set it, or use https"
+        )
     if given.metadata_certificate:
         try:
             parse_signers(given.metadata_certificate)

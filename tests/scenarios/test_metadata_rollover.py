@@ -52,7 +52,10 @@ def test_a_roll_over_turns_no_one_away(
 ) -> None:
     broker = installation.broker
     publisher.text = signed_metadata(OLD, OLD, NEW)
-    broker.command("providers", "set", SAML_PROVIDER, f"MetadataUrl={publisher.url}")
+    pins = (OLD.certificate_pem + NEW.certificate_pem).decode()
+    options = {"MetadataUrl": publisher.url, "MetadataCertificate": pins}
+    given = [f"{name}={value}" for name, value in options.items()]
+    broker.command("providers", "set", SAML_PROVIDER, *given)
     time.sleep(1)  # until every worker knows of the option
 
     # The new key signs at once, on many connections and on both workers.
@@ -75,7 +78,7 @@ def test_a_roll_over_turns_no_one_away(
         )
     assert publisher.hits <= 2
     doctor = json.loads(broker.command("providers", "list", "--json").splitlines()[0])
-    assert doctor["Options"] == {"MetadataUrl": publisher.url}
+    assert doctor["Options"] == options
 
     # An operator has the next document read now; it withdraws the old key.
     publisher.text = signed_metadata(NEW, NEW, NEXT)

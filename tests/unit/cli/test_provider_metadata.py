@@ -25,7 +25,12 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
         yield running
 
 
+PIN = OLD.certificate_pem.decode()
+
+
 def template(**options: object) -> str:
+    if "MetadataUrl" in options:
+        options = {"MetadataCertificate": PIN, **options}
     provider = {
         "Name": "Corp",
         "SamlMetadataDocument": metadata_xml(OLD),
@@ -38,7 +43,8 @@ def test_it_is_read_at_once_on_demand(cli: CommandLine, publisher: Publisher) ->
     cli("apply", "-", stdin=template())
     cli("providers", "refresh", SAML, fails=True)
     assert "has no MetadataUrl" in " ".join(cli.stderr.replace("│", " ").split())
-    cli("providers", "set", SAML, f"MetadataUrl={publisher.url}")
+    options = (f"MetadataUrl={publisher.url}", f"MetadataCertificate={PIN}")
+    cli("providers", "set", SAML, *options)
     assert "has not been fetched yet" in cli("doctor")
     said = cli.json("providers", "refresh", SAML)
     assert said["Problem"] == ""
@@ -87,15 +93,20 @@ def test_the_rules_are_blamed_only_if_they_refuse(
         assert ("INTERNAL_ISSUERS" in told) is not is_down
 
 
-def test_unsigned_metadata_over_http_is_never_taken(cli: CommandLine) -> None:
-    with (
-        publishing(metadata_xml(NEW)) as publisher,
-        pytest.MonkeyPatch.context() as env,
-    ):
-        env.setenv("BROKER_INTERNAL_ISSUERS", f"127.0.0.1:{publisher.port}")
-        cli("apply", "-", stdin=template(MetadataUrl=publisher.url))
-        said = json.loads(cli("providers", "refresh", SAML, fails=True))
-        assert "Over http only signed metadata is taken" in said["Problem"]
+def test_unsigned_metadata_over_http_is_never_taken(
+    cli: CommandLine, publisher: Publisher
+) -> None:
+    url, wanted = publisher.url, "MetadataUrl with http needs MetadataCertificate"
+    for options in ({}, {"MetadataTrustTls": True}):
+        text = template(MetadataUrl=url, MetadataCertificate="", **options)
+        cli("apply", "-", stdin=text, fails=True)
+        assert wanted in cli.stderr
+    cli("apply", "-", stdin=template())
+    cli("providers", "set", SAML, f"MetadataUrl={url}", fails=True)
+    assert wanted in " ".join(cli.stderr.replace("│", " ").split())
+    cli("apply", "-", stdin=template(MetadataUrl=url))
+    publisher.text = metadata_xml(NEW)
+    assert "signed" in cli("providers", "refresh", SAML, fails=True)
 
 
 def test_what_went_wrong_is_told(cli: CommandLine, publisher: Publisher) -> None:
@@ -139,9 +150,6 @@ def test_pins_come_from_a_file(
     pin.write_text("nonsense")
     cli("providers", "set", SAML, f"MetadataCertificate=@{pin}", fails=True)
     assert "in PEM" in " ".join(cli.stderr.replace("│", " ").split())
-    options = template(MetadataTrustTls=True, MetadataUrl=publisher.url)
-    cli("apply", "-", stdin=options, fails=True)
-    assert "MetadataTrustTls needs an https" in cli.stderr
 
 
 def test_a_template_outlives_the_certificate_it_began_with(
@@ -151,14 +159,15 @@ def test_a_template_outlives_the_certificate_it_began_with(
     cli("apply", "-", stdin=text)
     cli("providers", "refresh", SAML)
     gone = make_key_pair(not_after=TODAY - timedelta(days=1))
-    old = text.replace(OLD.certificate_base64, gone.certificate_base64)
+    old, alone = (
+        one.replace(OLD.certificate_base64, gone.certificate_base64)
+        for one in (text, template())
+    )
     assert old != text
     cli("apply", "-", stdin=old)
     assert "No changes." in cli.stderr
     # A new provider does not begin with it, and neither does one without the option.
     cli("apply", "-", stdin=old.replace("Name: Corp", "Name: New"), fails=True)
     assert "expired" in cli.stderr
-    cli(
-        "apply", "-", stdin=old.replace("MetadataUrl:", "Profile: strict #"), fails=True
-    )
+    cli("apply", "-", stdin=alone, fails=True)
     assert "expired" in cli.stderr

@@ -7,6 +7,7 @@ from broker.protocols.saml.expectations import Profile
 from tests.support.saml_idp import key_pair
 
 URL = {"MetadataUrl": "https://idp.example/metadata"}
+HTTP = {"MetadataUrl": "http://idp.example/metadata"}
 
 
 def test_no_options_are_the_strict_ones() -> None:
@@ -84,7 +85,8 @@ def test_a_wrong_value_names_its_key(key: str, value: object) -> None:
         ({"MetadataCertificate": "x"}, "set that, too"),
         ({**URL, "MetadataCertificate": "nonsense"}, "certificates in PEM"),
         ({**URL, "MetadataCertificate": "x", "MetadataTrustTls": True}, "exclude"),
-        ({"MetadataUrl": "http://idp.example/", "MetadataTrustTls": True}, "needs an"),
+        (HTTP, "with http needs MetadataCertificate"),
+        ({**HTTP, "MetadataTrustTls": True}, "with http needs MetadataCertificate"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
