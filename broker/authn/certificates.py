@@ -212,7 +212,7 @@ class CertificateScheme:
         anchors = await self._anchors(anchor)
         digest = _digest(headers)
         path = self._paths.find(digest, anchors, request.now)
-        presented = parse_presented(headers) if path is None else path.presented
+        presented = path.presented if path else parse_presented(headers, anchors)
         leaf = presented.unverified_leaf
         shown["certificate"] = describe(leaf)
         if not anchor.enabled:

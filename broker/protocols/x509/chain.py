@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import (
     Criticality,
@@ -30,7 +31,7 @@ from broker.model.struct import struct
 from broker.protocols.x509.errors import UNREADABLE, CertificateRejected
 
 CHAIN_MAX = 5
-"""Intermediate certificates of a request."""
+"""Intermediate certificates of a request, without repeats and what is known anyway."""
 
 ANCHORS_MAX = 100
 """Certificates of one trust anchor."""
@@ -77,6 +78,7 @@ class Anchors:
     """The certificates of a trust anchor, each of them fit to be one."""
 
     certificates: tuple[x509.Certificate, ...]
+    encoded: frozenset[bytes]
     store: Store
 
 
@@ -124,7 +126,8 @@ def parse_anchors(pem: str) -> Anchors:
             "Incorrect certificate data: give X.509 certificates in PEM.",
             f"{type(error).__name__}: {error}",
         ) from error
-    return Anchors(certificates=found, store=Store(list(found)))
+    encoded = frozenset(certificate.public_bytes(Encoding.DER) for certificate in found)
+    return Anchors(certificates=found, encoded=encoded, store=Store(list(found)))
 
 
 def find_issued(

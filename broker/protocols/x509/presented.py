@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from broker.model.struct import struct
-from broker.protocols.x509.chain import CHAIN_MAX, require_sound_key
+from broker.protocols.x509.chain import CHAIN_MAX, Anchors, require_sound_key
 from broker.protocols.x509.errors import UNREADABLE, CertificateRejected
 
 CERTIFICATE_HEADER = b"x-amz-x509"
@@ -20,7 +20,7 @@ CERTIFICATE_CHARACTERS_MAX = 12_000
 """Of one certificate in base64."""
 
 PARTS_MAX = 32
-"""Of a chain, before repeats are dropped."""
+"""Of a chain, before those that do not count are dropped."""
 
 SERIAL_BITS_MAX = 160
 """Of a serial number, which names the session. Source: RFC 5280, 4.1.2.2."""
@@ -63,10 +63,13 @@ class PresentedCertificates:
             ) from error
 
 
-def parse_presented(headers: Mapping[bytes, bytes]) -> PresentedCertificates:
+def parse_presented(
+    headers: Mapping[bytes, bytes], anchors: Anchors
+) -> PresentedCertificates:
     """The certificates of a request; ``headers`` by lower-case name.
 
-    The chain may have the end entity and repeats: clients send what a key store has.
+    The chain may have the end entity, ``anchors`` and repeats: clients send what a key
+    store has.
 
     Raises:
         CertificateRejected: there is none, too many, or one that cannot be read.
@@ -77,8 +80,11 @@ def parse_presented(headers: Mapping[bytes, bytes]) -> PresentedCertificates:
     chain = headers.get(CHAIN_HEADER)
     parts = chain.split(b",", PARTS_MAX) if chain else []
     own = _decode(text)
-    others = dict.fromkeys(_decode(part) for part in parts[:PARTS_MAX])
-    others.pop(own, None)
+    others = dict.fromkeys(
+        part
+        for part in map(_decode, parts[:PARTS_MAX])
+        if part != own and part not in anchors.encoded
+    )
     if len(others) > CHAIN_MAX or len(parts) > PARTS_MAX:
         raise CertificateRejected(
             f"X-Amz-X509-Chain can have {CHAIN_MAX} certificates at most."

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-from broker.protocols.x509 import CertificateRejected, parse_presented
+from broker.protocols.x509 import CertificateRejected, parse_anchors, parse_presented
 from broker.protocols.x509.presented import PARTS_MAX
 from tests.support.certificates import (
     Issued,
@@ -19,6 +19,8 @@ from tests.support.certificates import (
 
 LEAF = issue("web-1")
 OTHERS = [issue(f"Level {number}", is_authority=True) for number in range(5)]
+ROOT = issue("Corp Root", is_authority=True)
+ANCHORS = parse_anchors(ROOT.pem)
 TEXT = b"AWS4-X509-ECDSA-SHA256\n..."
 
 
@@ -28,8 +30,9 @@ def encoded(certificate: Issued) -> bytes:
 
 def refusal(**headers: bytes) -> str:
     names = {"leaf": b"x-amz-x509", "chain": b"x-amz-x509-chain"}
+    given = {names[name]: value for name, value in headers.items()}
     with pytest.raises(CertificateRejected) as refused:
-        parse_presented({names[name]: value for name, value in headers.items()})
+        parse_presented(given, ANCHORS)
     return refused.value.message
 
 
@@ -38,7 +41,8 @@ def test_certificates_come_in_two_headers() -> None:
         {
             b"x-amz-x509": encoded(LEAF),
             b"x-amz-x509-chain": b", ".join(map(encoded, OTHERS)),
-        }
+        },
+        ANCHORS,
     )
     assert found.unverified_leaf == LEAF.certificate
     assert found.unverified_chain == tuple(one.certificate for one in OTHERS)
@@ -50,14 +54,16 @@ def test_certificates_come_in_two_headers() -> None:
         [LEAF],  # AWS's helper, from PKCS #12 and Windows' store
         [LEAF, LEAF],  # from a PKCS #11 token with one certificate
         [LEAF, *OTHERS],
-        [LEAF, *OTHERS, LEAF, *OTHERS],
+        [LEAF, *OTHERS, ROOT],
+        [LEAF, *OTHERS, ROOT, LEAF, *OTHERS, ROOT],
         [*OTHERS, *OTHERS],
     ],
 )
-def test_the_leaf_and_repeats_do_not_count(chain: list[Issued]) -> None:
+def test_the_leaf_the_anchor_and_repeats_do_not_count(chain: list[Issued]) -> None:
     joined = b",".join(map(encoded, chain))
-    found = parse_presented({b"x-amz-x509": encoded(LEAF), b"x-amz-x509-chain": joined})
-    others = {one.certificate for one in chain} - {LEAF.certificate}
+    headers = {b"x-amz-x509": encoded(LEAF), b"x-amz-x509-chain": joined}
+    found = parse_presented(headers, ANCHORS)
+    others = {one.certificate for one in chain if one not in (LEAF, ROOT)}
     assert len(found.unverified_chain) == len(others)
     assert set(found.unverified_chain) == others
 
@@ -115,7 +121,7 @@ def signed(key: Any) -> str:
     ("kind", "key"), [("ECDSA", elliptic_key()), ("RSA", rsa_key())]
 )
 def test_the_certificates_own_key_signs(kind: str, key: Any) -> None:
-    found = parse_presented({b"x-amz-x509": encoded(issue("web-1", key=key))})
+    found = parse_presented({b"x-amz-x509": encoded(issue("web-1", key=key))}, ANCHORS)
     found.verify_signature(f"AWS4-X509-{kind}-SHA256", signed(key), TEXT)
     other = {"ECDSA": "RSA", "RSA": "ECDSA"}[kind]
     for algorithm, signature, text in (
