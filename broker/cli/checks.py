@@ -201,7 +201,8 @@ async def check_keyring(
             warning(
                 "keyring",
                 f"{path} has {len(keyring.masters)} master keys",
-                "broker keys rewrap, then take the old one out of every node's file",
+                "once every node has the same file: broker keys rewrap on one, then take"
+                " the old one out of every node's file",
             )
         )
     found.extend(

@@ -113,20 +113,33 @@ def rewrap(
     """Wrap all keys with the first master key of the keyring file.
 
     To replace the master key, put the output of `rewrap --new` in place of the file on
-    every node, and run `rewrap`. Then take the old master key out of the files.
+    every node: one without it cannot read the keys any more. Then run `rewrap` on one
+    node, and take the old master key out of the files.
     """
 
     async def work(opened: "Installation") -> None:
         keyring = opened.keyring
         first, *others = keyring.masters
         if new:
-            say(*encode_masters((new_master(), first)).splitlines())
+            made = new_master()
+            say(*encode_masters((made, first)).splitlines())
+            say(
+                f"Nothing has changed yet. Put this file in place of {keyring.path} on"
+                " every node first, with mode 0600: a node whose file has no"
+                f" {made.key_id} cannot start afterwards.",
+                "Then run `broker keys rewrap` on one node.",
+                err=True,
+            )
             return
         await keyring.rewrap(opened.stores.database)
         await _record(opened, "RewrapKeys", MasterKey=first.key_id)
         say(f"All keys are wrapped with the master key {first.key_id}.")
-        for other in others:
-            say(f"Take the master key {other.key_id} out of every node's keyring.")
+        if others:
+            old = ", ".join(master.key_id for master in others)
+            say(
+                f"Every node must have {first.key_id} in its keyring, or it cannot start"
+                f" again: `broker doctor` on each. Then take {old} out of all of them."
+            )
 
     with_installation(work)
 

@@ -212,12 +212,18 @@ def test_the_master_key_is_replaced_with_two_in_the_file(
     assert masters(path.read_text()) == [old]
     new, again = masters(both)
     assert again == old
+    first, then = " ".join(cli.stderr.split()).split(" Then ")
+    assert f"Put this file in place of {path} on every node" in first
+    assert f"has no {new} " in first
+    assert then.startswith("run `broker keys rewrap` on one node")
 
     replace_file(path, both)
-    assert any("2 master keys" in line["text"] for line in doctor(cli))
+    (told,) = (line for line in doctor(cli) if "2 master keys" in line["text"])
+    assert told["remedy"].startswith("once every node has the same file: broker keys")
     printed = cli("keys", "rewrap")
     assert f"wrapped with the master key {new}" in printed
-    assert f"Take the master key {old} out" in printed
+    assert f"Every node must have {new} in its keyring" in printed
+    assert f"take {old} out" in printed
     (record,) = cli.audit("broker:RewrapKeys")
     assert record["parameters"] == {"MasterKey": new}
 
