@@ -1,6 +1,6 @@
 """Write the types of every operation's input and output: ``make types``.
 
-What comes out stands in ``broker/actions/types``; a test compares it with the
+What comes out stands in ``broker/model/types``; a test compares it with the
 models. Enumerations are plain strings: the reader has checked them, and handlers
 answer with their own enumerations.
 """
@@ -13,7 +13,7 @@ from typing import get_args
 from broker.actions.models import RestName, ServiceName, load_service_model
 from broker.protocols.shapes.model import ServiceModel, ShapeModel
 
-TYPES_FOLDER = Path(__file__).parent / "types"
+TYPES_FOLDER = Path(__file__).parents[1] / "model" / "types"
 SERVICES: tuple[ServiceName | RestName, ...] = (
     *get_args(ServiceName),
     *get_args(RestName),

@@ -11,7 +11,7 @@ from broker.federation.provider_options import shown_options
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED
 
 if TYPE_CHECKING:
-    from broker.actions.types import broker as types
+    from broker.model.types import broker as types
 
 
 async def _list(

@@ -8,7 +8,7 @@ from broker.actions.action import Call
 from broker.actions.decisions.declare import everything, read
 
 if TYPE_CHECKING:
-    from broker.actions.types import broker as types
+    from broker.model.types import broker as types
 
 
 async def _list(

@@ -24,7 +24,7 @@ from broker.model.registered import ResourcePolicy
 from broker.model.request import Given
 
 if TYPE_CHECKING:
-    from broker.actions.types import broker as types
+    from broker.model.types import broker as types
 
 
 async def _put(given: types.PutResourcePolicyRequest, call: Call) -> None:

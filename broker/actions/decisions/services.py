@@ -17,7 +17,7 @@ from broker.identities.bearer_tokens import DAYS
 from broker.model.registered import RegisteredService, ServiceToken
 
 if TYPE_CHECKING:
-    from broker.actions.types import broker as types
+    from broker.model.types import broker as types
 
 
 async def _put(given: types.PutServiceRequest, call: Call) -> types.PutServiceResponse:

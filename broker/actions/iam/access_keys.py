@@ -20,7 +20,7 @@ from broker.model.request import Given
 from broker.model.sealing import Sealer
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 
 def access_key_actions(sealer: Sealer) -> tuple[Action, ...]:

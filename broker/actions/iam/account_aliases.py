@@ -10,7 +10,7 @@ from broker.actions.iam.declare import change, read
 from broker.identities import accounts
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 
 async def _create_alias(given: types.CreateAccountAliasRequest, call: Call) -> None:

@@ -15,7 +15,7 @@ from broker.model.account import Account
 from broker.model.request import Given
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 OPTION = "AccountProperties"
 PROPERTIES_MAX = 50

@@ -31,7 +31,7 @@ from broker.stores.directory.port.mfa import SecondFactorReader
 from broker.stores.directory.port.users import UserReader
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 _USERS_A_QUERY = 1000
 _QUOTAS = {

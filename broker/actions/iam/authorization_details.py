@@ -26,7 +26,7 @@ from broker.model.page import Page, PageRequest
 from broker.stores.directory.port.policies import PolicyReader
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from broker.model.entities import Group, User
 from broker.model.request import Given
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 
 async def _create_group(

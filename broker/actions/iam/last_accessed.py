@@ -41,7 +41,7 @@ from broker.offload import offload
 from broker.policy import PolicyDocument, PolicyKind, parse_policy
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 _KINDS = ("user", "role", "group", "policy")
 _USERS_A_QUERY = 1000

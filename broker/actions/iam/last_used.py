@@ -11,7 +11,7 @@ from broker.model.account import AccountId
 from broker.stores.directory.port.reports import UseReader
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 
 async def role_last_used(

@@ -14,7 +14,7 @@ from broker.identities.oidc_providers import IsInternal
 from broker.identities.tags import KeyCase, checked_tags
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 
 def oidc_provider_actions(is_internal: IsInternal) -> tuple[Action, ...]:

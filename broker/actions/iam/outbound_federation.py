@@ -24,7 +24,7 @@ from broker.model.request import Given
 from broker.model.sealing import Sealer
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 
 def outbound_federation_actions(

@@ -24,7 +24,7 @@ from broker.model.arn import iam_arn
 from broker.model.request import Given
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 
 def _fails(error: type[BrokerError], text: str) -> Handle:

@@ -40,7 +40,7 @@ from broker.model.session import SessionKind
 from broker.stores.directory.port.users import UserReader
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 
 def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action, ...]:

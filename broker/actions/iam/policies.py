@@ -20,7 +20,7 @@ from broker.model.page import Page, PageRequest
 from broker.model.request import Given
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 _AWS_MARK = "aws:"
 _OWN_MARK = "own:"

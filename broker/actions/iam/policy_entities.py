@@ -13,7 +13,7 @@ from broker.identities.owners import Owner, kind_of
 from broker.model.entities import Group, Role, User
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 
 async def _list_entities(

@@ -17,7 +17,7 @@ from broker.identities.tags import KeyCase, checked_tags
 from broker.identities.trust import shown_trust_policies
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 
 async def _create_role(

@@ -18,7 +18,7 @@ from broker.model.sealing import Sealer
 from broker.offload import offload_long
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 
 def saml_provider_actions(

@@ -17,7 +17,7 @@ from broker.identities.tags import KeyCase, checked_tags
 from broker.model.arn import iam_arn
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 
 async def _create_user(

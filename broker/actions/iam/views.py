@@ -18,7 +18,7 @@ from broker.model import entities
 from broker.model.machines import InstanceProfile
 
 if TYPE_CHECKING:
-    from broker.actions.types import iam as types
+    from broker.model.types import iam as types
 
 _DOCUMENTS = 256
 """Kept encoded: the roles of an account have few trust policies among them."""

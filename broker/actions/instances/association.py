@@ -12,7 +12,7 @@ from broker.model.machines import Instance, InstanceProfile
 from broker.stores.directory.fresh import FreshDirectory
 
 if TYPE_CHECKING:
-    from broker.actions.types import broker as types
+    from broker.model.types import broker as types
 
 POLL_SECONDS = 2
 """How often a machine asks whether its profile changed, at least."""

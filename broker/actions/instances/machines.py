@@ -45,7 +45,7 @@ from broker.sessions.tags import NO_TAGS
 from broker.stores.directory.fresh import FreshDirectory
 
 if TYPE_CHECKING:
-    from broker.actions.types import broker as types
+    from broker.model.types import broker as types
 
 CREDENTIAL_SECONDS = 6 * 3600
 """As EC2's; the role's ``MaxSessionDuration`` does not limit what a service takes up.

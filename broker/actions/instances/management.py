@@ -27,7 +27,7 @@ from broker.sessions.lineage import lineage_of_token
 from broker.sessions.revoke import revoke_for_good
 
 if TYPE_CHECKING:
-    from broker.actions.types import broker as types
+    from broker.model.types import broker as types
 
 _SERVICE = "broker"
 

@@ -21,7 +21,7 @@ from broker.model.roles_anywhere import CertificateList, rolesanywhere_arn
 from broker.offload import offload_long
 
 if TYPE_CHECKING:
-    from broker.actions.types import rolesanywhere as types
+    from broker.model.types import rolesanywhere as types
 
 _UNSUPPORTED = ("aliasName",)
 

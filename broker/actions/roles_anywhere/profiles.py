@@ -24,7 +24,7 @@ from broker.model.request import Given
 from broker.model.roles_anywhere import CertificateProfile
 
 if TYPE_CHECKING:
-    from broker.actions.types import rolesanywhere as types
+    from broker.model.types import rolesanywhere as types
 
 _UNSUPPORTED = ("aliasName", "tipConfiguration", "requireInstanceProperties")
 

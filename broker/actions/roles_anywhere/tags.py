@@ -28,7 +28,7 @@ from broker.model.roles_anywhere import (
 )
 
 if TYPE_CHECKING:
-    from broker.actions.types import rolesanywhere as types
+    from broker.model.types import rolesanywhere as types
 
 _MEMBER = "resourceArn"
 _TARGETS = {

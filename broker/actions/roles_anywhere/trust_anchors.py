@@ -22,7 +22,7 @@ from broker.model.roles_anywhere import TrustAnchor
 from broker.offload import offload_long
 
 if TYPE_CHECKING:
-    from broker.actions.types import rolesanywhere as types
+    from broker.model.types import rolesanywhere as types
 
 _BUNDLE = "CERTIFICATE_BUNDLE"
 _UNSUPPORTED = ("aliasName", "crlDpRevocationEnabled", "notificationSettings")

@@ -20,7 +20,7 @@ from broker.model.provisioned import ProvisionedUser, ScimToken
 from broker.stores.directory.port.provisioning import ProvisionedQuery
 
 if TYPE_CHECKING:
-    from broker.actions.types import broker as types
+    from broker.model.types import broker as types
 
 PEOPLE_MAX = 50
 GROUPS_MAX = 200

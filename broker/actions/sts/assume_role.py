@@ -19,7 +19,7 @@ from broker.sessions.tags import SessionTags, require_session_tags
 from broker.stores.directory.fresh import FreshDirectory
 
 if TYPE_CHECKING:
-    from broker.actions.types import sts as types
+    from broker.model.types import sts as types
 
 _SHOWN_NOW = {
     "aws:multifactorauthpresent": ("true",),

@@ -15,7 +15,7 @@ from broker.model.session import SessionKind
 from broker.stores.directory.fresh import FreshDirectory
 
 if TYPE_CHECKING:
-    from broker.actions.types import sts as types
+    from broker.model.types import sts as types
 
 _NAME = "AssumeRoleWithWebIdentity"
 

@@ -29,7 +29,7 @@ from broker.sessions.lineage import lineage_from, new_mint_id
 from broker.stores.directory.fresh import FreshDirectory
 
 if TYPE_CHECKING:
-    from broker.actions.types import sts as types
+    from broker.model.types import sts as types
 
 _NAME = "AssumeRoot"
 _ROOT_TASK = "arn:aws:iam::aws:policy/root-task/"

@@ -11,7 +11,7 @@ from broker.errors import ValidationError
 from broker.model.account import find_account_of_key_id
 
 if TYPE_CHECKING:
-    from broker.actions.types import sts as types
+    from broker.model.types import sts as types
 
 
 async def _needs(_given: types.GetAccessKeyInfoRequest, call: Call) -> tuple[Need, ...]:

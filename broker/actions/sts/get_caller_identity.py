@@ -8,7 +8,7 @@ from broker.actions.action import Action, Call, needs_nothing
 from broker.model.request import Given
 
 if TYPE_CHECKING:
-    from broker.actions.types import sts as types
+    from broker.model.types import sts as types
 
 
 async def _get_caller_identity(

@@ -10,7 +10,7 @@ from broker.authz.need import Need
 from broker.errors import ExpiredTradeInToken
 
 if TYPE_CHECKING:
-    from broker.actions.types import sts as types
+    from broker.model.types import sts as types
 
 _NAME = "GetDelegatedAccessToken"
 

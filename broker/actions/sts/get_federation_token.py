@@ -16,7 +16,7 @@ from broker.model.session import SessionKind
 from broker.sessions.tags import SessionTags, require_session_tags
 
 if TYPE_CHECKING:
-    from broker.actions.types import sts as types
+    from broker.model.types import sts as types
 
 _NAME = "GetFederationToken"
 

@@ -23,7 +23,7 @@ from broker.errors import (
 from broker.model.session import Session, SessionKind, SessionPolicies
 
 if TYPE_CHECKING:
-    from broker.actions.types import sts as types
+    from broker.model.types import sts as types
 
 _NAME = "GetScopedCredentials"
 MAX_SCOPE_POLICIES = 3

@@ -13,7 +13,7 @@ from broker.authz.need import Need
 from broker.model.session import SessionKind
 
 if TYPE_CHECKING:
-    from broker.actions.types import sts as types
+    from broker.model.types import sts as types
 
 _NAME = "GetSessionToken"
 

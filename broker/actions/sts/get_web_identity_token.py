@@ -35,7 +35,7 @@ from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.fresh import FreshDirectory
 
 if TYPE_CHECKING:
-    from broker.actions.types import sts as types
+    from broker.model.types import sts as types
 
 _NAME = "GetWebIdentityToken"
 _DEFAULT_SECONDS = 300
