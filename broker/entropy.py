@@ -1,9 +1,10 @@
 """Identifiers, secrets and request ids, from the operating system's randomness."""
 
 import base64
+import io
 import os
-import threading
 import time
+from collections.abc import Callable
 
 _ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _UNIQUE_ID_LENGTH = 17
@@ -15,28 +16,21 @@ class _Pool:
     """The system's randomness, drawn in blocks and handed out once.
 
     A system call for every id and salt was a third of a mint's time on a sandboxed
-    kernel. A forked child begins with an empty pool.
+    kernel. A forked child draws blocks of its own.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._bytes = b""
-        self._used = 0
-        os.register_at_fork(after_in_child=self._forget)
+        self._device = os.open("/dev/urandom", os.O_RDONLY | os.O_CLOEXEC)
+        self._readers: list[io.BufferedReader] = []
+        self._renew()
+        os.register_at_fork(after_in_child=self._renew)
 
-    def take(self, count: int) -> bytes:
-        if count > _POOL_BYTES:
-            return os.urandom(count)
-        with self._lock:
-            if self._used + count > len(self._bytes):
-                self._bytes, self._used = os.urandom(_POOL_BYTES), 0
-            taken = self._bytes[self._used : self._used + count]
-            self._used += count
-        return taken
-
-    def _forget(self) -> None:
-        self._lock = threading.Lock()
-        self._bytes, self._used = b"", 0
+    def _renew(self) -> None:
+        # The one before is kept: its end would wait for a lock that, in a child, a
+        # thread of the parent may hold.
+        raw = io.FileIO(self._device, closefd=False)
+        self._readers.append(io.BufferedReader(raw, _POOL_BYTES))
+        self.take: Callable[[int], bytes] = self._readers[-1].read
 
 
 _POOL = _Pool()
