@@ -2,16 +2,18 @@
 
 The answer is laid out as AWS does it: two-space indent, a line for each element.
 Since a shape always stands at the same depth of an operation's answer, indents and
-tags are joined when the renderer is compiled.
+tags are joined when the renderer is compiled, and the text of a structure is prepared
+for each set of members that it comes with.
 
 Source: recorded answers (REC-A, REC-L).
 """
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from operator import itemgetter
+from typing import Any
 
 from broker.protocols.shapes.documents import refuse_unknown_members
 from broker.protocols.shapes.model import OperationModel, ShapeModel, Shapes
@@ -19,7 +21,8 @@ from broker.protocols.shapes.model import OperationModel, ShapeModel, Shapes
 Renderer = Callable[[Mapping[str, object], str], bytes]
 """Takes an operation's result and the request id."""
 
-Write = Callable[[object, list[str]], None]
+Write = Callable[[Any], str]
+"""An element of a value."""
 
 RECORDED_ORDER: Mapping[str, tuple[str, ...]] = {
     "AssumeRoleResponse": ("AssumedRoleUser", "Credentials", "SourceIdentity"),
@@ -32,6 +35,8 @@ _ESCAPED = re.compile("[&<>\r]|[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ff
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;"}
 _NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 _MILLISECOND = 1000
+_LAYOUTS_MAX = 64
+"""Prepared texts of one structure; handlers return few sets of members."""
 
 
 def escape(text: str) -> str:
@@ -48,17 +53,20 @@ def format_timestamp(moment: datetime) -> str:
 
 def format_scalar(type_: str, value: object) -> str:
     """A value of a scalar type as unescaped text."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case datetime():
-            return format_timestamp(value)
-        case bytes():
-            return b64encode(value).decode("ascii")
-        case str() | int() | float():
-            return str(value)
-        case _:
-            raise TypeError(f"a {type_} is expected, not {type(value).__name__}")
+    for known in type(value).__mro__:
+        if known in _FORMATS:
+            return _FORMATS[known](value)
+    raise TypeError(f"a {type_} is expected, not {type(value).__name__}")
+
+
+_FORMATS: Mapping[type, Callable[[Any], str]] = {
+    bool: lambda value: "true" if value else "false",
+    datetime: format_timestamp,
+    bytes: lambda value: b64encode(value).decode("ascii"),
+    str: str,
+    int: str,
+    float: str,
+}
 
 
 def members_in_order(name: str, shape: ShapeModel) -> list[tuple[str, str]]:
@@ -84,10 +92,7 @@ def compile_renderer(
     write = _compile(shapes, output["shape"], f"{name}Result", _RESULT_DEPTH)
 
     def render(result: Mapping[str, object], request_id: str) -> bytes:
-        parts = [head]
-        write(result, parts)
-        parts += (metadata, request_id, tail)
-        return "".join(parts).encode()
+        return f"{head}{write(result)}{metadata}{request_id}{tail}".encode()
 
     return render
 
@@ -96,7 +101,7 @@ def _compile(shapes: Shapes, name: str, tag: str, depth: int) -> Write:
     shape = shapes[name]
     match shape["type"]:
         case "structure":
-            return _compile_structure(shapes, name, tag, depth)
+            return _Structure(shapes, name, tag, depth).write
         case "list":
             return _compile_list(shapes, shape, tag, depth)
         case "map":
@@ -109,45 +114,98 @@ def _compile_scalar(type_: str, tag: str, depth: int) -> Write:
     opening, closing = f"{'  ' * depth}<{tag}>", f"</{tag}>\n"
     empty = f"{'  ' * depth}<{tag}/>\n"
 
-    def write_string(value: object, parts: list[str]) -> None:
+    def write_string(value: object) -> str:
         if not isinstance(value, str):
             raise TypeError(f"{tag}: a string is expected, not {type(value).__name__}")
-        # Escapes nothing most of the time, and most of an answer comes by here.
-        if not value.isprintable() or "&" in value or "<" in value or ">" in value:
-            value = escape(value)
-        parts.append(f"{opening}{value}{closing}" if value else empty)
+        return f"{opening}{escape(value)}{closing}" if value else empty
 
-    def write(value: object, parts: list[str]) -> None:
-        parts.append(f"{opening}{format_scalar(type_, value)}{closing}")
+    def write(value: object) -> str:
+        return f"{opening}{format_scalar(type_, value)}{closing}"
 
     return write_string if type_ == "string" else write
 
 
-def _compile_structure(shapes: Shapes, name: str, tag: str, depth: int) -> Write:
-    shape = shapes[name]
-    opening, closing = f"{'  ' * depth}<{tag}>\n", f"{'  ' * depth}</{tag}>\n"
-    empty = f"{'  ' * depth}<{tag}/>\n"
-    members = tuple(
-        (member, _compile(shapes, target, member, depth + 1))
-        for member, target in members_in_order(name, shape)
-    )
+_Pick = Callable[[Mapping[str, Any]], Sequence[Any]]
+_Layout = tuple[str, _Pick, _Pick, tuple[tuple[int, Write], ...]]
+"""A structure's text for one set of members, which picks its strings and all of them.
 
-    def write(given: Any, parts: list[str]) -> None:  # noqa: ANN401  # a cast costs more than a member
-        start = len(parts)
-        parts.append(opening)
-        written = 0
-        for member, write_member in members:
-            if (content := given.get(member)) is not None:
-                write_member(content, parts)
-                written += 1
-        if written != len(given):
-            refuse_unknown_members(name, shape, given)
-        if written:
-            parts.append(closing)
-        else:
-            parts[start:] = [empty]
+The other members are written by themselves, each at its place.
+"""
 
-    return write
+
+class _Structure:
+    """Writes the structures of a shape."""
+
+    def __init__(self, shapes: Shapes, name: str, tag: str, depth: int) -> None:
+        self._name, self._shape = name, shapes[name]
+        self._indent = "  " * (depth + 1)
+        self._opening = f"{'  ' * depth}<{tag}>\n"
+        self._closing = f"{'  ' * depth}</{tag}>\n"
+        self._empty = f"{'  ' * depth}<{tag}/>\n"
+        self._members: dict[str, Write] = {}
+        self._strings = set()
+        for member, target in members_in_order(name, self._shape):
+            self._members[member] = _compile(shapes, target, member, depth + 1)
+            if shapes[target]["type"] == "string":
+                self._strings.add(member)
+        self._layouts: dict[tuple[str, ...], _Layout] = {}
+
+    def write(self, given: Mapping[str, Any]) -> str:
+        """As each member would be written by itself, with a prepared text."""
+        text, pick_strings, pick_all, others = self._layouts.get(
+            tuple(given)
+        ) or self._lay_out(given)
+        strings, values = pick_strings(given), pick_all(given)
+        if None in values or "" in strings:
+            return self._write_each(given)
+        joined = "".join(strings)
+        # Most of an answer comes by here, and most of the time nothing is escaped.
+        if not joined.isprintable() or "&" in joined or "<" in joined or ">" in joined:
+            return self._write_each(given)
+        if others:
+            values = [*values]
+            for place, write_other in others:
+                values[place] = write_other(values[place])
+        return text % tuple(values)
+
+    def _write_each(self, given: Mapping[str, Any]) -> str:
+        text = "".join(
+            write(content)
+            for member, write in self._members.items()
+            if (content := given.get(member)) is not None
+        )
+        return f"{self._opening}{text}{self._closing}" if text else self._empty
+
+    def _lay_out(self, given: Mapping[str, Any]) -> _Layout:
+        refuse_unknown_members(self._name, self._shape, given)
+        present = [member for member in self._members if member in given]
+        text = "".join(
+            f"{self._indent}<{member}>%s</{member}>\n"
+            if member in self._strings
+            else "%s"
+            for member in present
+        )
+        others = (
+            (place, self._members[member])
+            for place, member in enumerate(present)
+            if member not in self._strings
+        )
+        layout = (
+            f"{self._opening}{text}{self._closing}" if present else self._empty,
+            _pick([member for member in present if member in self._strings]),
+            _pick(present),
+            tuple(others),
+        )
+        if len(self._layouts) < _LAYOUTS_MAX:
+            self._layouts[tuple(given)] = layout
+        return layout
+
+
+def _pick(names: Sequence[str]) -> _Pick:
+    """The values of several members at once."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda given: [given[name] for name in names]
 
 
 def _compile_list(shapes: Shapes, shape: ShapeModel, tag: str, depth: int) -> Write:
@@ -155,15 +213,9 @@ def _compile_list(shapes: Shapes, shape: ShapeModel, tag: str, depth: int) -> Wr
     empty = f"{'  ' * depth}<{tag}/>\n"
     write_element = _compile(shapes, shape["member"]["shape"], "member", depth + 1)
 
-    def write(value: object, parts: list[str]) -> None:
-        elements = cast("list[object] | tuple[object, ...]", value)
-        if not elements:
-            parts.append(empty)
-            return
-        parts.append(opening)
-        for element in elements:
-            write_element(element, parts)
-        parts.append(closing)
+    def write(elements: Sequence[object]) -> str:
+        texts = map(write_element, elements)
+        return f"{opening}{''.join(texts)}{closing}" if elements else empty
 
     return write
 
@@ -176,17 +228,11 @@ def _compile_map(shapes: Shapes, shape: ShapeModel, tag: str, depth: int) -> Wri
     write_key = _compile(shapes, shape["key"]["shape"], "key", depth + 2)
     write_value = _compile(shapes, shape["value"]["shape"], "value", depth + 2)
 
-    def write(value: object, parts: list[str]) -> None:
-        entries = cast("Mapping[str, object]", value)
-        if not entries:
-            parts.append(empty)
-            return
-        parts.append(opening)
-        for key, content in entries.items():
-            parts.append(entry_opening)
-            write_key(key, parts)
-            write_value(content, parts)
-            parts.append(entry_closing)
-        parts.append(closing)
+    def write(entries: Mapping[str, object]) -> str:
+        texts = (
+            f"{entry_opening}{write_key(key)}{write_value(content)}{entry_closing}"
+            for key, content in entries.items()
+        )
+        return f"{opening}{''.join(texts)}{closing}" if entries else empty
 
     return write

@@ -79,6 +79,15 @@ def test_a_member_that_is_none_is_left_out() -> None:
     assert b"UserId" not in body
 
 
+@pytest.mark.parametrize("text", ["plain", "", "<&>", "100%s %d", "a\nb", "\ud800"])
+def test_prepared_text_is_what_each_member_would_be(text: str) -> None:
+    user = {"UserName": text, "Path": "/", "CreateDate": EXPIRATION}
+    render = IAM.renderer("GetUser")
+    # A member that is None makes the others be written one by one.
+    one_by_one = {"User": {**user, "Arn": None}}
+    assert render({"User": user}, "id") == render(one_by_one, "id")
+
+
 def test_a_member_that_the_shape_does_not_know_is_a_fault_of_ours() -> None:
     for render in (
         STS.renderer("GetCallerIdentity"),
