@@ -45,7 +45,7 @@ from tests.support.roles_anywhere import sign
 _ARN = f"arn:aws:iam::{ACCOUNT}"
 _ROLE = f"{_ARN}:role/R"
 _SAML = f"{_ARN}:saml-provider/Corp"
-_WARM, _TIMES = 5, 3
+_WARM, _TIMES = 5, 8
 Row = tuple[str, str]
 Request = tuple[str, Mapping[str, str], bytes]
 Make = Callable[[], Request]

@@ -29,7 +29,6 @@ effect.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from broker.actions.action import Action, Call, Proof
@@ -183,14 +182,13 @@ class Pipeline:
     async def _do(
         self, action: Action, given: Given, call: Call, needs: tuple[Need, ...]
     ) -> Result:
-        if needs:
-            call = call.with_needs(needs)
+        call.needs = needs
         if action.prepare is not None:
-            call = replace(call, prepared=await action.prepare(given, call))
+            call.prepared = await action.prepare(given, call)
         if not action.writes:
             return await action.handle(given, call) or {}
         async with self._directory.change(call.account) as change:
-            call = replace(call, directory=change, opened=change)
+            call.directory = call.opened = change
             result = await action.handle(given, call) or {}
             await change.record(call.record.complete())
         call.record.committed = True

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -83,11 +83,11 @@ class Iam:
         call = self._call()
         await action.needs(given, call)
         if action.prepare is not None:
-            call = replace(call, prepared=await action.prepare(given, call))
+            call.prepared = await action.prepare(given, call)
         if not action.writes:
             return await action.handle(given, call)
         async with self.directory.change(call.account) as change:
-            call = replace(call, directory=change, opened=change)
+            call.directory = call.opened = change
             return await action.handle(given, call)
 
     async def need(self, name: str, **given: Any) -> Need:
