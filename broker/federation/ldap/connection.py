@@ -33,10 +33,17 @@ from broker.federation.ldap.directories import LdapServer
 from broker.model.secret import Secret
 from broker.protocols.ldap.accounts import PASSWORD_POLICY
 from broker.protocols.ldap.entry import Entry
+from broker.protocols.ldap.messages import TooCostlyError, take_message
 
 _READ_BYTES = 65_536
-_ANSWER_MAX_BYTES = 2_097_152
-"""Of one answer, or one page of it."""
+_ELEMENTS = 64
+"""Of a message without attributes: a result, its referrals and controls."""
+
+_ELEMENTS_OF_ATTRIBUTE = 32
+"""Its name, and more values than any attribute that counts has."""
+
+_OTHERS_MAX = 64
+"""Messages of an answer that are no entries: a forest refers to each domain."""
 
 _PAGE = 100
 _LIMITS = frozenset(
@@ -148,6 +155,7 @@ class LdapConnection:
         """
         found: list[Entry] = []
         cookie = b""
+        elements = _ELEMENTS + _ELEMENTS_OF_ATTRIBUTE * len(attributes)
         while True:
             controls: list[LDAPControl] = []
             if paged:
@@ -163,13 +171,17 @@ class LdapConnection:
                 attributes=attributes,
                 controls=controls,
             )
-            cookie = await self._collect(found, most, paged=paged)
+            cookie = await self._collect(found, most, elements, paged=paged)
             if not cookie or len(found) > most:
                 return tuple(found[: most + 1])
 
-    async def _collect(self, found: list[Entry], most: int, *, paged: bool) -> bytes:
+    async def _collect(
+        self, found: list[Entry], most: int, elements: int, *, paged: bool
+    ) -> bytes:
         """Add a page's entries; returns the cookie of the next page, if there is one."""
-        *messages, last = await self._exchange(SEARCH)
+        *messages, last = await self._exchange(
+            SEARCH, _PAGE if paged else most + 1, elements
+        )
         if not isinstance(last, SearchResultDone):
             raise LdapUnavailableError(SEARCH, f"{self.server} answered something else")
         found.extend(
@@ -214,7 +226,9 @@ class LdapConnection:
             self._is_waiting or self._writer.is_closing() or self._reader.at_eof()
         )
 
-    async def _exchange(self, stage: str) -> list[LDAPMessage]:
+    async def _exchange(
+        self, stage: str, entries_max: int = 0, elements_max: int = _ELEMENTS
+    ) -> list[LDAPMessage]:
         """Send what waits, and read up to the message that ends the answer.
 
         Raises:
@@ -222,20 +236,29 @@ class LdapConnection:
         """
         self._is_waiting = True
         messages: list[LDAPMessage] = []
-        received = 0
+        received = bytearray()
+        others_left = _OTHERS_MAX
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 self._writer.write(self._session.data_to_send())
                 await self._writer.drain()
             while not messages or not isinstance(messages[-1], _LAST):
-                async with asyncio.timeout(self._timeout_seconds):
-                    data = await self._reader.read(_READ_BYTES)
-                received += len(data)
-                if not data:
-                    raise LdapUnavailableError(stage, f"{self.server} hung up")
-                if received > _ANSWER_MAX_BYTES:
+                found = _take(self._session, received, self.server, stage, elements_max)
+                if found is None:
+                    async with asyncio.timeout(self._timeout_seconds):
+                        data = await self._reader.read(_READ_BYTES)
+                    if not data:
+                        raise LdapUnavailableError(stage, f"{self.server} hung up")
+                    received += data
+                    continue
+                messages.append(found)
+                if isinstance(found, SearchResultEntry):
+                    entries_max -= 1
+                else:
+                    others_left -= 1
+                if min(entries_max, others_left) < 0:
                     raise LdapUnavailableError(stage, f"{self.server} sends too much")
-                messages += _receive(self._session, data, self.server, stage)
+                await asyncio.sleep(0)  # others' turn, as if it had come alone
         except TimeoutError as error:
             raise LdapUnavailableError(
                 stage,
@@ -243,15 +266,27 @@ class LdapConnection:
             ) from error
         except OSError as error:
             raise LdapUnavailableError(stage, f"{self.server}: {error}") from error
+        if received:
+            raise LdapUnavailableError(
+                stage, f"{self.server} sent more than one answer"
+            )
         self._is_waiting = False
         return messages
 
 
-def _receive(
-    session: LDAPClient, data: bytes, server: LdapServer, stage: str
-) -> list[LDAPMessage]:
+def _take(
+    session: LDAPClient,
+    received: bytearray,
+    server: LdapServer,
+    stage: str,
+    elements_max: int = _ELEMENTS,
+) -> LDAPMessage | None:
+    """The first message of what was received; None if it is not whole yet."""
     try:
-        return session.receive(data)
+        data = take_message(received, elements_max)
+        return None if data is None else session.receive(data)[0]
+    except TooCostlyError as error:
+        raise LdapUnavailableError(stage, f"{server} sends too much") from error
     except Exception as error:
         # Whatever the library raises: the server sent something else than LDAP.
         raise LdapUnavailableError(
@@ -364,17 +399,14 @@ class Dialler:
         session = LDAPClient()
         session.extended_request(ExtendedOperations.LDAP_START_TLS.value)
         await loop.sock_sendall(sock, session.data_to_send())
-        answers: list[LDAPMessage] = []
-        received = 0
-        while not answers:
+        received = bytearray()
+        while (answer := _take(session, received, server, SECURE)) is None:
             data = await loop.sock_recv(sock, _READ_BYTES)
-            received += len(data)
-            if not data or received > _READ_BYTES:
+            if not data:
                 raise LdapUnavailableError(SECURE, f"{server} refused StartTLS")
-            answers = _receive(session, data, server, SECURE)
-        answer, *more = answers
+            received += data
         if (
-            more
+            received
             or not isinstance(answer, ExtendedResponse)
             or answer.result.result_code != LDAPResultCode.SUCCESS
         ):

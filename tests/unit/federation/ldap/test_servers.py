@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -253,6 +254,77 @@ BAD: dict[str, tuple[Serve, str, str]] = {
 }
 
 
+def _long(tag: int, *parts: bytes) -> bytes:
+    """A value of any length in BER."""
+    body = b"".join(parts)
+    return bytes((tag, 0x84)) + len(body).to_bytes(4, "big") + body
+
+
+def _answer(operation: bytes, *controls: bytes) -> bytes:
+    more = [_long(0xA0, *controls)] if controls else []
+    return _long(0x30, _encoded(0x02, b"\2"), operation, *more)
+
+
+def _entry(*attributes: bytes) -> bytes:
+    name = _encoded(0x04, b"uid=ann")
+    return _answer(_long(0x64, name, _long(0x30, *attributes)))
+
+
+_ATTRIBUTE = _encoded(0x30, _encoded(0x04, b"uid"), _encoded(0x31))
+_PAGES = _encoded(0x04, b"1.2.840.113556.1.4.319")
+_EMPTY = _encoded(0x04)
+_HUGE = b"\1" * 400_000
+_DONE = _long(0x65, _SUCCESS)
+_NUMBER = _long(0x02, b"\1" * 30_000)
+
+TOO_MUCH = r"sends too much|not LDAP|more than one answer"
+HOSTILE = {
+    "values": _entry(
+        _long(0x30, _encoded(0x04, b"uid"), _long(0x31, _EMPTY * 600_000))
+    ),
+    "values of a message that is not too long": _entry(
+        _long(0x30, _encoded(0x04, b"uid"), _long(0x31, _EMPTY * 14_000))
+    ),
+    "attributes": _entry(_ATTRIBUTE * 7_000),
+    "entries": _entry() * 60_000,
+    "references": _answer(_long(0x73, _EMPTY * 14_000)),
+    "messages with references": _answer(_encoded(0x73, _EMPTY)) * 90_000,
+    "referrals": _answer(_long(0x65, _SUCCESS, _long(0xA3, _EMPTY * 14_000))),
+    "controls": _answer(_DONE, _encoded(0x30, _encoded(0x04, b"1.2")) * 3_000),
+    "a number": _long(0x30, _long(0x02, _HUGE), _DONE),
+    "a result": _answer(_long(0x65, _long(0x0A, _HUGE[:30_000]), _EMPTY, _EMPTY)),
+    "a number of entries": _answer(
+        _DONE,
+        _long(0x30, _PAGES, _long(0x04, _long(0x30, _NUMBER, _EMPTY))),
+    ),
+    "elements behind a long tag": _long(
+        0x30,
+        _encoded(0x02, b"\2"),
+        _DONE,
+        b"\x9f\x85\0\0\0\x36\xb0" + b"\0" * 14_000,
+    ),
+    "two answers": _answer(_DONE) * 2,
+}
+"""Answers of less than two megabytes that took seconds to read."""
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+async def test_an_answer_costs_no_more_than_what_was_asked_for(
+    slapd: Slapd, tmp_path: Path, case: str
+) -> None:
+    bound = _message(1, _encoded(0x61, _SUCCESS))
+    plain = {"AllowPlaintext": True, "TimeoutSeconds": 5}
+    seconds = []
+    async with serving(saying(bound, HOSTILE[case])) as server:
+        for _ in range(3):
+            async with people_of(slapd, tmp_path, server, **plain) as people:
+                began = time.process_time()
+                with pytest.raises(LdapUnavailableError, match=TOO_MUCH):
+                    await people.find_entry("ann")
+                seconds.append(time.process_time() - began)
+    assert min(seconds) < 0.02
+
+
 @pytest.mark.parametrize("case", BAD)
 async def test_a_bad_server_is_told_and_the_next_one_asked(
     slapd: Slapd, tmp_path: Path, case: str
@@ -331,8 +403,8 @@ async def _injects(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     ("serve", "words"),
     [
         pytest.param(_strips, "refused StartTLS", id="strips"),
-        pytest.param(_injects, "not LDAP", id="injects"),
-        pytest.param(_endless, "refused StartTLS", id="sends without end"),
+        pytest.param(_injects, "refused StartTLS", id="injects"),
+        pytest.param(_endless, "sends too much", id="sends without end"),
     ],
 )
 async def test_nothing_is_said_without_tls(
@@ -412,7 +484,7 @@ async def test_old_tls_is_refused(slapd: Slapd, tmp_path: Path) -> None:
 async def _trickles(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A message that never ends, although each part arrives in time."""
     await reader.read(65536)
-    writer.write(b"\x30\x84\x00\xff\xff\xff")
+    writer.write(b"\x30\x84\x00\x00\x7f\xff")
     while True:
         writer.write(b"\0")
         await writer.drain()
