@@ -73,6 +73,8 @@ from broker.protocols.x509 import (
     verify_not_revoked,
 )
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import CERTIFICATE_PROFILE, TRUST_ANCHOR
+from broker.stores.directory.readings import LISTS_OF_ANCHOR
 
 PROFILE = "Profile"
 """The member of the input that holds the `CertificateProfile`."""
@@ -155,7 +157,7 @@ class CertificateScheme:
         given = await read()
         signed, text = self._read_signature(request)
         account, anchor_id = _parse_arn(given["trustAnchorArn"], "trust-anchor")
-        anchor = await self._fresh.find_trust_anchor(account, anchor_id)
+        anchor = await self._fresh.find(TRUST_ANCHOR, account, anchor_id)
         if (
             anchor is None
             or anchor.arn != given["trustAnchorArn"]
@@ -243,7 +245,9 @@ class CertificateScheme:
         return await self._fresh.memo.keep(anchor.account, key, load)
 
     async def _lists(self, anchor: TrustAnchor) -> Sequence[RevocationList]:
-        lists = await self._fresh.list_lists_of_anchor(anchor.account, anchor.anchor_id)
+        lists = await self._fresh.read(
+            anchor.account, LISTS_OF_ANCHOR, anchor.anchor_id
+        )
         return [
             one
             for listed in lists
@@ -265,7 +269,7 @@ class CertificateScheme:
         account, profile_id = _parse_arn(arn, "profile")
         found = None
         if account == anchor.account:
-            found = await self._fresh.find_certificate_profile(account, profile_id)
+            found = await self._fresh.find(CERTIFICATE_PROFILE, account, profile_id)
         if found is None or found.arn != arn or found.region != anchor.region:
             raise AccessDenied(
                 "Unable to assume role with this profile.",

@@ -36,6 +36,7 @@ from broker.policy import (
     parse_policy,
 )
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import RESOURCE_POLICY
 
 _NOTHING = compile_policies(())
 ACCOUNT_SETTING = compile_policies(
@@ -217,10 +218,10 @@ class PolicyLibrary:
 
     async def _resource_policy(self, account: AccountId, arn: str) -> PolicySet:
         """The policy of one resource, compiled once for all that is below it."""
-        text = await self._fresh.resource_policy(account, arn)
-        if text is None:
+        found = await self._fresh.find(RESOURCE_POLICY, account, arn)
+        if found is None:
             return _NOTHING  # deleted just now
-        return await self._compiled(account, arn, text, PolicyKind.RESOURCE)
+        return await self._compiled(account, arn, found.document, PolicyKind.RESOURCE)
 
     async def _compiled(
         self, account: AccountId, label: str, text: str, kind: PolicyKind

@@ -6,6 +6,7 @@ from broker.cli.findings import Finding, good, warning
 from broker.clock import Clock
 from broker.identities.roles_anywhere import anchor_expiries, list_expiries
 from broker.storage import Stores
+from broker.stores.directory.kinds import CERTIFICATE_LIST, TRUST_ANCHOR
 
 ANCHOR_SOON = timedelta(days=45)
 """AWS warns of a trust anchor's end from 45 days before on."""
@@ -23,7 +24,7 @@ async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
     found: list[Finding] = []
     anchors = 0
     for account in await directory.list_accounts():
-        for anchor in await directory.list_trust_anchors(account.account_id):
+        for anchor in await directory.all_of(TRUST_ANCHOR, account.account_id):
             anchors += 1
             found += [
                 warning(
@@ -36,7 +37,7 @@ async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
                 for one in anchor_expiries(anchor.certificates)
                 if anchor.enabled and one.at and one.at <= now + ANCHOR_SOON
             ]
-        for listed in await directory.list_certificate_lists(account.account_id):
+        for listed in await directory.all_of(CERTIFICATE_LIST, account.account_id):
             found += [
                 warning(
                     _SUBJECT,

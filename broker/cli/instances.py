@@ -19,6 +19,7 @@ from broker.model.machines import Instance
 from broker.model.page import PageRequest
 from broker.services import Services
 from broker.sessions.revoke import revoke_for_good
+from broker.stores.directory.kinds import INSTANCE_PROFILE
 from broker.stores.directory.port import DirectoryChange
 
 app = typer.Typer(help="Machines and their instance profiles.", no_args_is_help=True)
@@ -226,8 +227,8 @@ async def _rows(
         for one in page.items:
             profile = None
             if one.profile_id is not None:
-                profile = await directory.find_instance_profile_by_id(
-                    account, one.profile_id
+                profile = await directory.find(
+                    INSTANCE_PROFILE, account, one.profile_id
                 )
             at = used.get(one.instance_id)
             yield {

@@ -45,6 +45,7 @@ from broker.sessions.revoke import (
     revoke_session,
 )
 from broker.stores.cache.port import SessionRecord
+from broker.stores.directory.kinds import TRUST_ANCHOR
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.errors import StoreUnavailableError
 
@@ -411,7 +412,7 @@ async def _mark_of(directory: DirectoryReader, account: AccountId, target: str) 
     ):
         found = oidc.arn, oidc.arn
     elif kind == "trust-anchor" and (
-        anchor := await directory.find_trust_anchor(account, name)
+        anchor := await directory.find(TRUST_ANCHOR, account, name)
     ):
         found = anchor.arn, anchor.arn
     elif kind == "ldap-provider" and (

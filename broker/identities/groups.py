@@ -11,6 +11,7 @@ from broker.identities.owners import require_no_policies
 from broker.model.account import Account, AccountId
 from broker.model.entities import Group, User
 from broker.model.page import PageRequest
+from broker.stores.directory.kinds import GROUP
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.port.groups import GroupChange, GroupReader
 from broker.stores.errors import AlreadyExistsError
@@ -45,7 +46,7 @@ async def create_group(
     check_path(path)
     if await change.find_group(account.account_id, name) is not None:
         raise _taken(name)
-    count = await change.count(account.account_id, "groups")
+    count = await change.count(GROUP, account.account_id)
     require_within(account, Quota.GROUPS, count + 1)
     group = Group(
         account=account.account_id,

@@ -16,30 +16,27 @@ from broker.identities.names import check_path
 from broker.model.account import Account, AccountId
 from broker.model.entities import Role
 from broker.model.machines import InstanceProfile
-from broker.model.page import PageRequest
-from broker.stores.directory.port.instance_profiles import (
-    InstanceProfileChange,
-    InstanceProfileReader,
-)
+from broker.stores.directory.kinds import INSTANCE_PROFILE
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.errors import AlreadyExistsError
 
 
 async def require_instance_profile(
-    directory: InstanceProfileReader, account: AccountId, name: str
+    directory: DirectoryReader, account: AccountId, name: str
 ) -> InstanceProfile:
     """An instance profile by name, without regard to case.
 
     Raises:
         NoSuchEntity: there is none.
     """
-    profile = await directory.find_instance_profile(account, name)
+    profile = await directory.named(INSTANCE_PROFILE, account, name)
     if profile is None:
         raise NoSuchEntity(f"Instance Profile {name} cannot be found.")
     return profile
 
 
 async def create_instance_profile(
-    change: InstanceProfileChange,
+    change: DirectoryChange,
     account: Account,
     *,
     name: str,
@@ -54,7 +51,7 @@ async def create_instance_profile(
         LimitExceeded: the account has too many.
     """
     check_path(path)
-    count = await change.count(account.account_id, "instance_profiles")
+    count = await change.count(INSTANCE_PROFILE, account.account_id)
     require_within(account, Quota.INSTANCE_PROFILES, count + 1)
     profile = InstanceProfile(
         account=account.account_id,
@@ -65,14 +62,14 @@ async def create_instance_profile(
         tags=tags,
     )
     try:
-        await change.insert_instance_profile(profile)
+        await change.insert(INSTANCE_PROFILE, profile)
     except AlreadyExistsError as error:
         raise EntityAlreadyExists(f"Instance Profile {name} already exists.") from error
     return profile
 
 
 async def add_role(
-    change: InstanceProfileChange, profile: InstanceProfile, role: Role
+    change: DirectoryChange, profile: InstanceProfile, role: Role
 ) -> None:
     """Put a role into an instance profile.
 
@@ -83,11 +80,11 @@ async def add_role(
         raise LimitExceeded(
             "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1"
         )
-    await change.update_instance_profile(replace(profile, role_id=role.role_id))
+    await change.update(INSTANCE_PROFILE, replace(profile, role_id=role.role_id))
 
 
 async def remove_role(
-    change: InstanceProfileChange, profile: InstanceProfile, role: Role
+    change: DirectoryChange, profile: InstanceProfile, role: Role
 ) -> None:
     """Take a role out of an instance profile.
 
@@ -98,11 +95,11 @@ async def remove_role(
         raise NoSuchEntity(
             f"Role {role.name} in Instance Profile {profile.name} cannot be found."
         )
-    await change.update_instance_profile(replace(profile, role_id=None))
+    await change.update(INSTANCE_PROFILE, replace(profile, role_id=None))
 
 
 async def delete_instance_profile(
-    change: InstanceProfileChange, profile: InstanceProfile
+    change: DirectoryChange, profile: InstanceProfile
 ) -> None:
     """Remove an instance profile.
 
@@ -111,19 +108,16 @@ async def delete_instance_profile(
     """
     if profile.role_id is not None:
         raise DeleteConflict(_ROLE_INSIDE)
-    await change.delete_instance_profile(profile)
+    await change.remove(INSTANCE_PROFILE, profile)
 
 
-async def require_in_no_profile(directory: InstanceProfileReader, role: Role) -> None:
+async def require_in_no_profile(directory: DirectoryReader, role: Role) -> None:
     """Refuse to go on while an instance profile holds a role.
 
     Raises:
         DeleteConflict: one does.
     """
-    page = await directory.list_instance_profiles(
-        role.account, "/", PageRequest(None, 1), role_id=role.role_id
-    )
-    if page.items:
+    if await directory.count(INSTANCE_PROFILE, role.account, role_id=role.role_id):
         raise DeleteConflict(_ROLE_INSIDE)
 
 

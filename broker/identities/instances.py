@@ -20,6 +20,7 @@ from broker.model.arn import Arn
 from broker.model.lineage import Lineage, lineage_row
 from broker.model.machines import Instance, InstanceProfile, JoinToken
 from broker.model.secret import Secret
+from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN
 from broker.stores.directory.port.instance_profiles import (
     InstanceChange,
     InstanceReader,
@@ -65,7 +66,7 @@ async def create_join_token(
         )
     networks = parse_networks(addresses)
     await change.delete_join_tokens_before(account.account_id, now)
-    count = await change.count(account.account_id, "join_tokens")
+    count = await change.count(JOIN_TOKEN, account.account_id)
     require_within(account, Quota.JOIN_TOKENS, count + 1)
     secret = new_token(JOIN_TOKEN_PREFIX, account.account_id)
     token = JoinToken(
@@ -127,9 +128,7 @@ async def register_with_token(
                 _USED, detail=f"{current.arn} admitted {current.instance_id}"
             )
         return known
-    profile = await change.find_instance_profile_by_id(
-        token.account, current.profile_id
-    )
+    profile = await change.find(INSTANCE_PROFILE, token.account, current.profile_id)
     if profile is None:
         raise AccessDenied(
             "The instance profile of this join token was deleted.",
@@ -179,7 +178,7 @@ async def register_instance(
     """
     if await change.find_instance_by_key(account.account_id, public_key) is not None:
         raise InvalidPublicKey("Another instance has this public key.")
-    count = await change.count(account.account_id, "instances")
+    count = await change.count(INSTANCE, account.account_id)
     require_within(account, Quota.INSTANCES, count + 1)
     instance = Instance(
         account=account.account_id,

@@ -15,6 +15,7 @@ from broker.identities.limits import Quota, require_within
 from broker.model.account import Account
 from broker.model.entities import LdapProvider
 from broker.policy import CONTEXT_KEYS
+from broker.stores.directory.kinds import LDAP_PROVIDER
 from broker.stores.directory.port.providers import LdapProviderChange
 from broker.stores.errors import AlreadyExistsError
 
@@ -74,7 +75,7 @@ async def create_ldap_provider(
         or await change.find_oidc_provider(number, name) is not None
     ):
         raise taken
-    count = await change.count(number, "ldap_providers")
+    count = await change.count(LDAP_PROVIDER, number)
     require_within(account, Quota.LDAP_PROVIDERS, count + 1)
     try:
         await change.insert_ldap_provider(provider)

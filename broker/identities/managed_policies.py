@@ -24,6 +24,7 @@ from broker.identities.names import AWS_MANAGED, check_path, parse_policy_arn
 from broker.model.account import Account, AccountId
 from broker.model.entities import ManagedPolicy, PolicyVersion
 from broker.policy import PolicyKind, policy_size
+from broker.stores.directory.kinds import MANAGED_POLICY
 from broker.stores.directory.port.accounts import AccountReader
 from broker.stores.directory.port.policies import (
     AttachmentReader,
@@ -143,7 +144,7 @@ async def create_policy(
     )
     if await change.find_policy(account.account_id, name) is not None:
         raise taken
-    count = await change.count(account.account_id, "policies")
+    count = await change.count(MANAGED_POLICY, account.account_id)
     require_within(account, Quota.POLICIES, count + 1)
     policy = ManagedPolicy(
         account=account.account_id,

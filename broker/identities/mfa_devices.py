@@ -21,6 +21,7 @@ from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
 from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
 from broker.model.sealing import Opener, Sealer
+from broker.stores.directory.kinds import MFA_DEVICE
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.port.mfa import MfaDeviceChange, MfaDeviceReader
 from broker.stores.errors import AlreadyExistsError
@@ -74,7 +75,7 @@ async def create_virtual_device(
         LimitExceeded: the account has too many devices.
     """
     check_path(path)
-    count = await change.count(account.account_id, "mfa_devices")
+    count = await change.count(MFA_DEVICE, account.account_id)
     require_within(account, Quota.MFA_DEVICES, count + 1)
     seed = random_bytes(_SEED_BYTES)
     device = _sealed_device(

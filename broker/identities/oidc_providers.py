@@ -21,6 +21,7 @@ from broker.identities.limits import Quota, require_within
 from broker.identities.names import parse_provider_arn
 from broker.model.account import Account, AccountId
 from broker.model.entities import OidcProvider
+from broker.stores.directory.kinds import OIDC_PROVIDER
 from broker.stores.directory.port.providers import (
     OidcProviderChange,
     OidcProviderReader,
@@ -93,7 +94,7 @@ async def create_oidc_provider(
     number, name = account.account_id, provider.host_and_path
     if await change.find_ldap_provider(number, name) is not None:
         raise taken
-    count = await change.count(account.account_id, "oidc_providers")
+    count = await change.count(OIDC_PROVIDER, account.account_id)
     require_within(account, Quota.OIDC_PROVIDERS, count + 1)
     try:
         await change.insert_oidc_provider(provider)

@@ -28,6 +28,7 @@ from broker.protocols.enforcement import (
     parse_new_definition,
 )
 from broker.protocols.enforcement.mapping import EXECUTE_API
+from broker.stores.directory.kinds import SERVICE
 from broker.stores.directory.port.services import ServiceChange, ServiceReader
 
 TOKEN_PREFIX = "bst"  # noqa: S105  # how a token begins
@@ -102,7 +103,7 @@ async def put_service(
         after = replace(before, definition=definition, updated_at=now)
         await change.update_service(after)
         return after
-    count = await change.count(account.account_id, "services")
+    count = await change.count(SERVICE, account.account_id)
     require_within(account, Quota.SERVICES, count + 1)
     service = RegisteredService(
         account=account.account_id,

@@ -19,6 +19,7 @@ from broker.protocols.enforcement.mapping import (
     INVOKE,
     RESOURCE_CHARACTERS_MAX,
 )
+from broker.stores.directory.kinds import RESOURCE_POLICY
 from broker.stores.directory.port.principals import PrincipalReader
 from broker.stores.directory.port.services import (
     ResourcePolicyChange,
@@ -68,7 +69,7 @@ async def put_resource_policy(
     _check_applies(checked_document(text, PolicyKind.RESOURCE), service, arn)
     document = await pin_principals(change, account.account_id, text)
     if await change.find_resource_policy(account.account_id, arn) is None:
-        count = await change.count(account.account_id, "resource_policies")
+        count = await change.count(RESOURCE_POLICY, account.account_id)
         require_within(account, Quota.RESOURCE_POLICIES, count + 1)
     await change.put_resource_policy(
         ResourcePolicy(

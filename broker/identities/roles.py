@@ -15,6 +15,7 @@ from broker.identities.service_linked_roles import refuse_reserved_path
 from broker.identities.trust import stored_trust_policy
 from broker.model.account import Account, AccountId
 from broker.model.entities import Role
+from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.port.roles import RoleReader
 from broker.stores.errors import AlreadyExistsError
@@ -60,7 +61,7 @@ async def create_role(
     taken = EntityAlreadyExists(f"Role with name {name} already exists.")
     if await change.find_role(account.account_id, name) is not None:
         raise taken
-    count = await change.count(account.account_id, "roles")
+    count = await change.count(ROLE, account.account_id)
     require_within(account, Quota.ROLES, count + 1)
     if boundary_arn is not None:
         await checked_boundary(change, account.account_id, boundary_arn)

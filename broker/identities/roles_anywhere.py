@@ -31,11 +31,13 @@ from broker.protocols.x509 import (
     parse_anchors,
     parse_revocation_lists,
 )
-from broker.stores.directory.port.policies import PolicyFinder
-from broker.stores.directory.port.roles_anywhere import (
-    RolesAnywhereChange,
-    RolesAnywhereReader,
+from broker.stores.directory.kinds import (
+    CERTIFICATE_LIST,
+    CERTIFICATE_PROFILE,
+    TRUST_ANCHOR,
 )
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port.policies import PolicyFinder
 
 NEW_PROFILE_MAPPINGS = DEFAULT_MAPPINGS
 SERVICE_PRINCIPAL = "rolesanywhere.amazonaws.com"
@@ -77,43 +79,43 @@ def _in_region(found: Named | None, region: str, kind: str, identifier: str) -> 
 
 
 async def require_anchor(
-    directory: RolesAnywhereReader, account: AccountId, region: str, identifier: str
+    directory: DirectoryReader, account: AccountId, region: str, identifier: str
 ) -> TrustAnchor:
     """A trust anchor of a region, by id or ARN.
 
     Raises:
         NoSuchEntity: there is none.
     """
-    found = await directory.find_trust_anchor(
-        account, id_of(identifier, "trust-anchor", account, region)
+    found = await directory.find(
+        TRUST_ANCHOR, account, id_of(identifier, "trust-anchor", account, region)
     )
     return _in_region(found, region, "TrustAnchor", identifier)
 
 
 async def require_profile(
-    directory: RolesAnywhereReader, account: AccountId, region: str, identifier: str
+    directory: DirectoryReader, account: AccountId, region: str, identifier: str
 ) -> CertificateProfile:
     """A profile of a region, by id or ARN.
 
     Raises:
         NoSuchEntity: there is none.
     """
-    found = await directory.find_certificate_profile(
-        account, id_of(identifier, "profile", account, region)
+    found = await directory.find(
+        CERTIFICATE_PROFILE, account, id_of(identifier, "profile", account, region)
     )
     return _in_region(found, region, "Profile", identifier)
 
 
 async def require_list(
-    directory: RolesAnywhereReader, account: AccountId, region: str, identifier: str
+    directory: DirectoryReader, account: AccountId, region: str, identifier: str
 ) -> CertificateList:
     """A revocation list of a region, by id or ARN.
 
     Raises:
         NoSuchEntity: there is none.
     """
-    found = await directory.find_certificate_list(
-        account, id_of(identifier, "crl", account, region)
+    found = await directory.find(
+        CERTIFICATE_LIST, account, id_of(identifier, "crl", account, region)
     )
     return _in_region(found, region, "Crl", identifier)
 
@@ -147,7 +149,7 @@ def list_expiries(data: bytes) -> tuple[Expiry, ...]:
 
 
 async def create_anchor(
-    change: RolesAnywhereChange,
+    change: DirectoryChange,
     account: Account,
     *,
     region: str,
@@ -162,7 +164,7 @@ async def create_anchor(
     Raises:
         LimitExceeded: the account has too many.
     """
-    count = await change.count(account.account_id, "trust_anchors")
+    count = await change.count(TRUST_ANCHOR, account.account_id)
     require_within(account, Quota.TRUST_ANCHORS, count + 1)
     anchor = TrustAnchor(
         account=account.account_id,
@@ -175,12 +177,12 @@ async def create_anchor(
         updated_at=now,
         tags=tags,
     )
-    await change.insert_trust_anchor(anchor)
+    await change.insert(TRUST_ANCHOR, anchor)
     return anchor
 
 
 async def create_profile(
-    change: RolesAnywhereChange, account: Account, profile: CertificateProfile
+    change: DirectoryChange, account: Account, profile: CertificateProfile
 ) -> CertificateProfile:
     """Make a profile, which gets an id of its own.
 
@@ -188,10 +190,10 @@ async def create_profile(
         LimitExceeded: the account has too many.
         ValidationError, MalformedPolicyDocument: see `check_profile`.
     """
-    count = await change.count(account.account_id, "certificate_profiles")
+    count = await change.count(CERTIFICATE_PROFILE, account.account_id)
     require_within(account, Quota.CERTIFICATE_PROFILES, count + 1)
     created = replace(profile, profile_id=_new_id())
-    await change.insert_certificate_profile(created)
+    await change.insert(CERTIFICATE_PROFILE, created)
     return created
 
 
@@ -294,7 +296,7 @@ def check_list(data: bytes, anchor: TrustAnchor) -> None:
 
 
 async def import_list(
-    change: RolesAnywhereChange,
+    change: DirectoryChange,
     account: Account,
     anchor: TrustAnchor,
     *,
@@ -309,8 +311,10 @@ async def import_list(
     Raises:
         LimitExceeded: the trust anchor has too many.
     """
-    lists = await change.list_lists_of_anchor(anchor.account, anchor.anchor_id)
-    require_within(account, Quota.CERTIFICATE_LISTS, len(lists) + 1)
+    count = await change.count(
+        CERTIFICATE_LIST, anchor.account, anchor_id=anchor.anchor_id
+    )
+    require_within(account, Quota.CERTIFICATE_LISTS, count + 1)
     created = CertificateList(
         account=anchor.account,
         list_id=_new_id(),
@@ -323,7 +327,7 @@ async def import_list(
         updated_at=now,
         tags=tags,
     )
-    await change.insert_certificate_list(created)
+    await change.insert(CERTIFICATE_LIST, created)
     return created
 
 

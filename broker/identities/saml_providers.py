@@ -29,6 +29,7 @@ from broker.protocols.saml.errors import (
 )
 from broker.protocols.saml.keys import parse_private_key
 from broker.protocols.saml.metadata import parse_metadata
+from broker.stores.directory.kinds import SAML_PROVIDER
 from broker.stores.directory.port.providers import (
     SamlProviderChange,
     SamlProviderReader,
@@ -91,7 +92,7 @@ async def create_saml_provider(
     taken = EntityAlreadyExists(f"Provider with name {name} already exists.")
     if await change.find_saml_provider(account.account_id, name) is not None:
         raise taken
-    count = await change.count(account.account_id, "saml_providers")
+    count = await change.count(SAML_PROVIDER, account.account_id)
     require_within(account, Quota.SAML_PROVIDERS, count + 1)
     provider = SamlProvider(
         account=account.account_id,

@@ -17,6 +17,7 @@ from broker.model.account import Account, AccountId
 from broker.model.credentials import SERVER_KEY_SEAL, ServerCertificate
 from broker.model.sealing import Sealer
 from broker.model.secret import Secret
+from broker.stores.directory.kinds import SERVER_CERTIFICATE
 from broker.stores.directory.port.credentials import (
     ServerCertificateChange,
     ServerCertificateReader,
@@ -63,7 +64,7 @@ async def upload_server_certificate(
     require_key_pair(certificate, private_key.reveal())
     if chain is not None:
         parse_chain(chain)
-    count = await change.count(account.account_id, "server_certificates")
+    count = await change.count(SERVER_CERTIFICATE, account.account_id)
     require_within(account, Quota.SERVER_CERTIFICATES, count + 1)
     certificate_id = new_unique_id("ASCA")
     purpose, column = SERVER_KEY_SEAL

@@ -23,6 +23,7 @@ from broker.identities.limits import Quota, require_within
 from broker.model.account import Account, AccountId
 from broker.model.entities import Role
 from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask
+from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.port.reports import UseReader
 from broker.stores.directory.port.roles import RoleReader
@@ -136,7 +137,7 @@ async def create_linked_role(
     """
     linked = require_linked_service(service, suffix)
     name = linked_role_name(linked, suffix)
-    count = await change.count(account.account_id, "roles")
+    count = await change.count(ROLE, account.account_id)
     require_within(account, Quota.ROLES, count + 1)
     role = Role(
         account=account.account_id,

@@ -20,6 +20,7 @@ from broker.model.account import Account, AccountId
 from broker.model.sealing import Sealer
 from broker.model.secret import Secret
 from broker.model.upstream import UPSTREAM_SEAL, Upstream
+from broker.stores.directory.kinds import UPSTREAM
 from broker.stores.directory.port.upstreams import UpstreamChange, UpstreamReader
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
@@ -86,7 +87,7 @@ async def put_upstream(
                     " Revocation."
                 )
     if before is None:
-        count = await change.count(account.account_id, "upstreams")
+        count = await change.count(UPSTREAM, account.account_id)
         require_within(account, Quota.UPSTREAMS, count + 1)
         before = Upstream(
             account=account.account_id,

@@ -13,6 +13,7 @@ from broker.identities.owners import require_no_policies
 from broker.identities.user_credentials import require_no_credentials
 from broker.model.account import Account, AccountId
 from broker.model.entities import User
+from broker.stores.directory.kinds import USER
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.port.users import UserChange, UserReader
 from broker.stores.errors import AlreadyExistsError
@@ -55,7 +56,7 @@ async def create_user(
     check_path(path)
     if await change.find_user(account.account_id, name) is not None:
         raise _taken(name)
-    count = await change.count(account.account_id, "users")
+    count = await change.count(USER, account.account_id)
     require_within(account, Quota.USERS, count + 1)
     if boundary_arn is not None:
         await checked_boundary(change, account.account_id, boundary_arn)

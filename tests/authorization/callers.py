@@ -28,6 +28,8 @@ from broker.model.principal import EC2, Principal, PrincipalType
 from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.services import Services, open_services
 from broker.settings import Settings
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import INSTANCE_PROFILE
 from tests.authorization.inputs import (
     ACCOUNT,
     ANCHOR,
@@ -186,7 +188,8 @@ async def _fill_entities(change: Any, account: AccountId) -> None:
             )
         )
         await change.attach_policy(account, role_id, ADMINISTRATOR)
-    await change.insert_instance_profile(
+    await change.insert(
+        INSTANCE_PROFILE,
         InstanceProfile(
             account=account,
             profile_id="AIPATARGET",
@@ -194,7 +197,7 @@ async def _fill_entities(change: Any, account: AccountId) -> None:
             path="/",
             created_at=NOW,
             role_id="AROATARGET",
-        )
+        ),
     )
     await change.insert_instance(
         Instance(
@@ -219,7 +222,7 @@ async def _fill_entities(change: Any, account: AccountId) -> None:
         )
     )
     if account == ACCOUNT:
-        await change.insert_certificate_profile(CERTIFICATE_PROFILE)
+        await change.insert(kinds.CERTIFICATE_PROFILE, CERTIFICATE_PROFILE)
     await change.insert_oidc_provider(
         OidcProvider(
             account=account,

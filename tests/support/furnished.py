@@ -20,6 +20,8 @@ from broker.model.roles_anywhere import (
     CertificateProfile,
     TrustAnchor,
 )
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import CERTIFICATE_LIST, TRUST_ANCHOR
 from tests.support.broker import Key
 from tests.support.certificates import issue
 from tests.support.in_process import InProcess
@@ -220,19 +222,22 @@ async def _admit_certificates(world: SignInWorld) -> None:
         "updated_at": now,
     }
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_trust_anchor(
-            TrustAnchor(name="plant", anchor_id=ANCHOR, certificates=by.pem, **common)
+        await change.insert(
+            TRUST_ANCHOR,
+            TrustAnchor(name="plant", anchor_id=ANCHOR, certificates=by.pem, **common),
         )
-        await change.insert_certificate_list(
+        await change.insert(
+            CERTIFICATE_LIST,
             CertificateList(
                 name="gone",
                 list_id=str(uuid.UUID(int=3)),
                 anchor_id=ANCHOR,
                 data=by.revoke(by.issue("web-1", now=now), now=now),
                 **common,
-            )
+            ),
         )
-        await change.insert_certificate_profile(
+        await change.insert(
+            kinds.CERTIFICATE_PROFILE,
             CertificateProfile(
                 name="machines",
                 profile_id=CERTIFICATE_PROFILE,
@@ -244,7 +249,7 @@ async def _admit_certificates(world: SignInWorld) -> None:
                 attribute_mappings={"x509Subject": ("CN",)},
                 created_by=f"arn:aws:iam::{ACCOUNT}:root",
                 **common,
-            )
+            ),
         )
 
 

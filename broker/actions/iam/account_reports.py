@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
@@ -27,6 +27,18 @@ from broker.model.page import read_pages
 from broker.model.request import Given
 from broker.model.uses import Report
 from broker.offload import offload
+from broker.stores.directory.kind import Kind
+from broker.stores.directory.kinds import (
+    GROUP,
+    INSTANCE_PROFILE,
+    MANAGED_POLICY,
+    MFA_DEVICE,
+    OIDC_PROVIDER,
+    ROLE,
+    SAML_PROVIDER,
+    SERVER_CERTIFICATE,
+    USER,
+)
 from broker.stores.directory.port.mfa import SecondFactorReader
 from broker.stores.directory.port.users import UserReader
 
@@ -55,14 +67,14 @@ _QUOTAS = {
     "InstanceProfilesQuota": Quota.INSTANCE_PROFILES,
 }
 _POLICY_VERSIONS = 10_000
-_COUNTS = {
-    "Users": "users",
-    "Groups": "groups",
-    "Roles": "roles",
-    "Policies": "policies",
-    "InstanceProfiles": "instance_profiles",
-    "ServerCertificates": "server_certificates",
-    "MFADevices": "mfa_devices",
+_COUNTS: dict[str, Kind[Any]] = {
+    "Users": USER,
+    "Groups": GROUP,
+    "Roles": ROLE,
+    "Policies": MANAGED_POLICY,
+    "InstanceProfiles": INSTANCE_PROFILE,
+    "ServerCertificates": SERVER_CERTIFICATE,
+    "MFADevices": MFA_DEVICE,
 }
 
 
@@ -73,14 +85,12 @@ async def _get_summary(_given: Given, call: Call) -> types.GetAccountSummaryResp
     second = account.options.get(TOKEN_VERSION) == "v2Token"
     summary[TOKEN_VERSION] = 2 if second else 1
     for name, kind in _COUNTS.items():
-        summary[name] = await call.directory.count(call.account, kind)
+        summary[name] = await call.directory.count(kind, call.account)
     directory = call.directory
     used = await directory.count_used_policies(call.account)
     summary["PolicyVersionsInUse"] = used
-    providers = [
-        await directory.count(call.account, kind)
-        for kind in ("saml_providers", "oidc_providers")
-    ]
+    both: tuple[Kind[Any], ...] = (SAML_PROVIDER, OIDC_PROVIDER)
+    providers = [await directory.count(kind, call.account) for kind in both]
     summary["Providers"] = sum(providers)
     root_keys = await directory.list_access_keys(call.account, None)
     summary["AccountAccessKeysPresent"] = int(bool(root_keys))

@@ -23,6 +23,7 @@ from broker.identities.trust import shown_trust_policies
 from broker.model.account import AccountId
 from broker.model.entities import Group, InlinePolicy, ManagedPolicy, Role, User
 from broker.model.page import Page, PageRequest
+from broker.stores.directory.machines import list_profiles_of_roles
 from broker.stores.directory.port.policies import PolicyReader
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]
     ids = [role.role_id for role in found.items]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     used = await role_last_used(call.directory, call.account, ids)
-    profiles = await call.directory.list_profiles_of_roles(call.account, ids)
+    profiles = await list_profiles_of_roles(call.directory, call.account, ids)
     shown = await shown_trust_policies(
         call.directory, [role.trust_policy for role in found.items]
     )

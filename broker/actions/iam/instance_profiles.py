@@ -16,6 +16,7 @@ from broker.identities.trust import shown_trust_policies
 from broker.model.arn import iam_arn
 from broker.model.machines import InstanceProfile
 from broker.model.request import Given
+from broker.stores.directory.kinds import INSTANCE_PROFILE
 
 _MACHINES = "ec2.amazonaws.com"
 
@@ -23,7 +24,7 @@ _MACHINES = "ec2.amazonaws.com"
 async def instance_profile(given: Given, call: Call) -> ActionTarget:
     """The instance profile ``InstanceProfileName``."""
     name = given["InstanceProfileName"]
-    found = await call.directory.find_instance_profile(call.account, name)
+    found = await call.directory.named(INSTANCE_PROFILE, call.account, name)
     shown = f"instance profile {name}"
     if found is None:
         arn = iam_arn(call.account, f"instance-profile/{name}")
@@ -51,8 +52,11 @@ async def _get(given: Given, call: Call) -> dict[str, Any]:
 
 async def _list_all(given: Given, call: Call) -> dict[str, Any]:
     page = await stored_page(
-        call.directory.list_instance_profiles(
-            call.account, given.get("PathPrefix", "/"), page_request(given)
+        call.directory.page_of(
+            INSTANCE_PROFILE,
+            call.account,
+            page_request(given),
+            under=given.get("PathPrefix", "/"),
         )
     )
     return {
@@ -64,8 +68,8 @@ async def _list_all(given: Given, call: Call) -> dict[str, Any]:
 async def _list_for_role(given: Given, call: Call) -> dict[str, Any]:
     role = await require_role(call.directory, call.account, given["RoleName"])
     page = await stored_page(
-        call.directory.list_instance_profiles(
-            call.account, "/", page_request(given), role_id=role.role_id
+        call.directory.page_of(
+            INSTANCE_PROFILE, call.account, page_request(given), role_id=role.role_id
         )
     )
     return {

@@ -31,6 +31,7 @@ from broker.identities.tags import KeyCase, checked_tags, with_tags, without_tag
 from broker.identities.users import require_user
 from broker.model.account import AccountId
 from broker.model.request import Given
+from broker.stores.directory.kinds import INSTANCE_PROFILE
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 # The entities' types share no base; each row pairs a finder with its own writer.
@@ -135,7 +136,7 @@ TAGGABLE = (
         target=instance_profile,
         require=require_instance_profile,
         require_own=require_instance_profile,
-        write=lambda change, profile: change.update_instance_profile(profile),
+        write=lambda change, profile: change.update(INSTANCE_PROFILE, profile),
         case=KeyCase.SENSITIVE,
     ),
     Taggable(

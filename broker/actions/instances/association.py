@@ -10,6 +10,7 @@ from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.machines import Instance, InstanceProfile
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import INSTANCE_PROFILE
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
@@ -52,8 +53,8 @@ class Associations:
         profile, role = None, None
         account = instance.account
         if instance.profile_id is not None:
-            profile = await self._fresh.find_instance_profile_by_id(
-                account, instance.profile_id
+            profile = await self._fresh.find(
+                INSTANCE_PROFILE, account, instance.profile_id
             )
         if profile is not None and profile.role_id is not None:
             role = await self._fresh.find_role_by_id(account, profile.role_id)

@@ -43,6 +43,7 @@ from broker.sessions.lineage import (
 from broker.sessions.resolve import find_join_token_end
 from broker.sessions.tags import NO_TAGS
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import INSTANCE_PROFILE
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
@@ -246,16 +247,16 @@ class Machines:
         call.record.add_resource(instance.arn)
         found = Association(instance, None, None)
         if instance.profile_id is not None:
-            profile = await call.change.find_instance_profile_by_id(
-                call.account, instance.profile_id
+            profile = await call.change.find(
+                INSTANCE_PROFILE, call.account, instance.profile_id
             )
             found = Association(instance, profile, None)
         return await self._associations.shown(found)
 
     async def _profile(self, arn: str, call: Call) -> InstanceProfile | None:
         """The instance profile of exactly this ARN."""
-        profile = await call.directory.find_instance_profile(
-            call.account, arn.rpartition("/")[2]
+        profile = await call.directory.named(
+            INSTANCE_PROFILE, call.account, arn.rpartition("/")[2]
         )
         return profile if profile is not None and profile.arn == arn else None
 

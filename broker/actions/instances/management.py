@@ -25,6 +25,7 @@ from broker.model.principal import EC2
 from broker.model.request import Given
 from broker.sessions.lineage import lineage_of_token
 from broker.sessions.revoke import revoke_for_good
+from broker.stores.directory.kinds import INSTANCE_PROFILE
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
@@ -147,9 +148,7 @@ async def _profiles(
 ) -> dict[str, InstanceProfile]:
     found = {}
     for profile_id in dict.fromkeys(filter(None, profile_ids)):
-        profile = await call.directory.find_instance_profile_by_id(
-            call.account, profile_id
-        )
+        profile = await call.directory.find(INSTANCE_PROFILE, call.account, profile_id)
         if profile is not None:
             found[profile_id] = profile
     return found
@@ -219,7 +218,7 @@ async def _on_instance(name: str, given: Given, call: Call) -> tuple[Need, ...]:
 
 async def _on_profile(name: str, given: Given, call: Call) -> tuple[Need, ...]:
     profile_name = given["InstanceProfileName"]
-    profile = await call.directory.find_instance_profile(call.account, profile_name)
+    profile = await call.directory.named(INSTANCE_PROFILE, call.account, profile_name)
     if profile is None:
         arn = iam_arn(call.account, f"instance-profile/{profile_name}")
         return (_need(name, arn, call),)
@@ -229,8 +228,8 @@ async def _on_profile(name: str, given: Given, call: Call) -> tuple[Need, ...]:
 async def _on_instance_and_profile(
     name: str, given: Given, call: Call
 ) -> tuple[Need, ...]:
-    profile = await call.directory.find_instance_profile(
-        call.account, given["InstanceProfileName"]
+    profile = await call.directory.named(
+        INSTANCE_PROFILE, call.account, given["InstanceProfileName"]
     )
     passed = () if profile is None else await _passed(profile, call)
     return (*await _on_instance(name, given, call), *passed)

@@ -19,6 +19,7 @@ from broker.identities import roles_anywhere as rules
 from broker.identities.accounts import require_account
 from broker.model.roles_anywhere import CertificateList, rolesanywhere_arn
 from broker.offload import offload_long
+from broker.stores.directory.kinds import CERTIFICATE_LIST
 
 if TYPE_CHECKING:
     from broker.model.types import rolesanywhere as types
@@ -52,7 +53,7 @@ async def _get(given: types.ScalarCrlRequest, call: Call) -> types.CrlDetailResp
 async def _list(given: types.ListRequest, call: Call) -> types.ListCrlsResponse:
     lists = [
         one
-        for one in await call.directory.list_certificate_lists(call.account)
+        for one in await call.directory.all_of(CERTIFICATE_LIST, call.account)
         if one.region == call.region
     ]
     shown, token = list_page(given, lists, lambda one: one.list_id)
@@ -85,13 +86,13 @@ async def _disable(
 
 async def _delete(given: types.ScalarCrlRequest, call: Call) -> types.CrlDetailResponse:
     found = await _require(given["crlId"], call)
-    await call.change.delete_certificate_list(found)
+    await call.change.remove(CERTIFICATE_LIST, found)
     return {"crl": _view(found)}
 
 
 async def _write(wanted: CertificateList, call: Call) -> types.CrlDetailResponse:
     updated = replace(wanted, updated_at=call.now)
-    await call.change.update_certificate_list(updated)
+    await call.change.update(CERTIFICATE_LIST, updated)
     return {"crl": _view(updated)}
 
 

@@ -22,6 +22,7 @@ from broker.identities import roles_anywhere as rules
 from broker.identities.accounts import require_account
 from broker.model.request import Given
 from broker.model.roles_anywhere import CertificateProfile
+from broker.stores.directory.kinds import CERTIFICATE_PROFILE
 
 if TYPE_CHECKING:
     from broker.model.types import rolesanywhere as types
@@ -63,7 +64,7 @@ async def _get(
 async def _list(given: types.ListRequest, call: Call) -> types.ListProfilesResponse:
     profiles = [
         one
-        for one in await call.directory.list_certificate_profiles(call.account)
+        for one in await call.directory.all_of(CERTIFICATE_PROFILE, call.account)
         if one.region == call.region
     ]
     shown, token = list_page(given, profiles, lambda one: one.profile_id)
@@ -128,13 +129,13 @@ async def _delete(
     given: types.ScalarProfileRequest, call: Call
 ) -> types.ProfileDetailResponse:
     found = await _require(given["profileId"], call)
-    await call.change.delete_certificate_profile(found)
+    await call.change.remove(CERTIFICATE_PROFILE, found)
     return {"profile": _view(found)}
 
 
 async def _write(wanted: CertificateProfile, call: Call) -> types.ProfileDetailResponse:
     updated = replace(wanted, updated_at=call.now)
-    await call.change.update_certificate_profile(updated)
+    await call.change.update(CERTIFICATE_PROFILE, updated)
     return {"profile": _view(updated)}
 
 

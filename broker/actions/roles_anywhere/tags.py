@@ -26,6 +26,11 @@ from broker.model.roles_anywhere import (
     CertificateProfile,
     TrustAnchor,
 )
+from broker.stores.directory.kinds import (
+    CERTIFICATE_LIST,
+    CERTIFICATE_PROFILE,
+    TRUST_ANCHOR,
+)
 
 if TYPE_CHECKING:
     from broker.model.types import rolesanywhere as types
@@ -90,11 +95,11 @@ async def _write(
     call: Call,
 ) -> None:
     if isinstance(found, TrustAnchor):
-        await call.change.update_trust_anchor(replace(found, tags=tags))
+        await call.change.update(TRUST_ANCHOR, replace(found, tags=tags))
     elif isinstance(found, CertificateProfile):
-        await call.change.update_certificate_profile(replace(found, tags=tags))
+        await call.change.update(CERTIFICATE_PROFILE, replace(found, tags=tags))
     else:
-        await call.change.update_certificate_list(replace(found, tags=tags))
+        await call.change.update(CERTIFICATE_LIST, replace(found, tags=tags))
 
 
 def _kind(arn: str) -> str:

@@ -20,6 +20,7 @@ from broker.identities import roles_anywhere as rules
 from broker.identities.accounts import require_account
 from broker.model.roles_anywhere import TrustAnchor
 from broker.offload import offload_long
+from broker.stores.directory.kinds import TRUST_ANCHOR
 
 if TYPE_CHECKING:
     from broker.model.types import rolesanywhere as types
@@ -53,7 +54,7 @@ async def _get(
 async def _list(given: types.ListRequest, call: Call) -> types.ListTrustAnchorsResponse:
     anchors = [
         one
-        for one in await call.directory.list_trust_anchors(call.account)
+        for one in await call.directory.all_of(TRUST_ANCHOR, call.account)
         if one.region == call.region
     ]
     shown, token = list_page(given, anchors, lambda one: one.anchor_id)
@@ -71,7 +72,7 @@ async def _update(
         certificates=await _certificates(source) if source else found.certificates,
         updated_at=call.now,
     )
-    await call.change.update_trust_anchor(updated)
+    await call.change.update(TRUST_ANCHOR, updated)
     return {"trustAnchor": _view(updated)}
 
 
@@ -92,7 +93,7 @@ async def _set_enabled(
 ) -> types.TrustAnchorDetailResponse:
     found = await _require(given["trustAnchorId"], call)
     updated = replace(found, enabled=enabled, updated_at=call.now)
-    await call.change.update_trust_anchor(updated)
+    await call.change.update(TRUST_ANCHOR, updated)
     return {"trustAnchor": _view(updated)}
 
 
@@ -100,7 +101,7 @@ async def _delete(
     given: types.ScalarTrustAnchorRequest, call: Call
 ) -> types.TrustAnchorDetailResponse:
     found = await _require(given["trustAnchorId"], call)
-    await call.change.delete_trust_anchor(found)
+    await call.change.remove(TRUST_ANCHOR, found)
     return {"trustAnchor": _view(found)}
 
 

@@ -20,6 +20,7 @@ from broker.model.account import AccountId
 from broker.model.overview import EndingCredential
 from broker.model.request import Given
 from broker.policy.breadth import Breadth, find_breadth
+from broker.stores.directory.kinds import ROLE
 
 SHOWN_MAX = 50
 POLICIES_MAX = 500
@@ -119,7 +120,7 @@ async def _unused(given: UnusedRolesRequest, call: Call) -> Mapping[str, Any]:
     return {
         "Roles": roles[:SHOWN_MAX],
         "Whole": len(roles) <= SHOWN_MAX,
-        "Total": await call.directory.count(call.account, "roles"),
+        "Total": await call.directory.count(ROLE, call.account),
     }
 
 

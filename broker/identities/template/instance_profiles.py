@@ -19,6 +19,7 @@ from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
 from broker.model.machines import InstanceProfile
 from broker.model.page import read_pages
+from broker.stores.directory.kinds import INSTANCE_PROFILE
 from broker.stores.directory.port import DirectoryReader
 
 _PAGE = 1000
@@ -48,7 +49,7 @@ def _parse(properties: Properties, _reading: AccountReading) -> ProfileSpec:
 
 async def _load(directory: DirectoryReader, account: AccountId) -> list[ProfileSpec]:
     specs: list[ProfileSpec] = []
-    listed = partial(directory.list_instance_profiles, account, "/")
+    listed = partial(directory.page_of, INSTANCE_PROFILE, account)
     async for profiles in read_pages(listed, _PAGE):
         for profile in profiles:
             role = None
@@ -95,7 +96,7 @@ async def _update(work: AccountWork, before: ProfileSpec, after: ProfileSpec) ->
     profile = replace(await _require(work, before), tags=after.tags)
     if before.role.lower() != after.role.lower():
         profile = replace(profile, role_id=None)
-    await work.change.update_instance_profile(profile)
+    await work.change.update(INSTANCE_PROFILE, profile)
     if profile.role_id is None:
         await _put_role(work, profile, after.role)
 
@@ -107,7 +108,7 @@ async def _put_role(work: AccountWork, profile: InstanceProfile, name: str) -> N
 
 
 async def _delete(work: AccountWork, spec: ProfileSpec) -> None:
-    await work.change.delete_instance_profile(await _require(work, spec))
+    await work.change.remove(INSTANCE_PROFILE, await _require(work, spec))
 
 
 async def _require(work: AccountWork, spec: ProfileSpec) -> InstanceProfile:

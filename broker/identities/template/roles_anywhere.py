@@ -35,6 +35,11 @@ from broker.model.roles_anywhere import (
     TrustAnchor,
 )
 from broker.policy import PolicyKind
+from broker.stores.directory.kinds import (
+    CERTIFICATE_LIST,
+    CERTIFICATE_PROFILE,
+    TRUST_ANCHOR,
+)
 from broker.stores.directory.port import DirectoryReader
 
 _NAME = re.compile(r"[ a-zA-Z0-9_-]{1,255}")
@@ -187,7 +192,7 @@ async def _load_anchors(
     directory: DirectoryReader, account: AccountId
 ) -> list[AnchorSpec]:
     return _require_unique(
-        [_anchor_spec(one) for one in await directory.list_trust_anchors(account)],
+        [_anchor_spec(one) for one in await directory.all_of(TRUST_ANCHOR, account)],
         "trust anchors",
     )
 
@@ -220,14 +225,14 @@ async def _load_profiles(
             enabled=one.enabled,
             tags=dict(one.tags),
         )
-        for one in await directory.list_certificate_profiles(account)
+        for one in await directory.all_of(CERTIFICATE_PROFILE, account)
     ]
     return _require_unique(specs, "profiles")
 
 
 async def _load_lists(directory: DirectoryReader, account: AccountId) -> list[ListSpec]:
     anchors = {
-        one.anchor_id: one.name for one in await directory.list_trust_anchors(account)
+        one.anchor_id: one.name for one in await directory.all_of(TRUST_ANCHOR, account)
     }
     specs = [
         ListSpec(
@@ -238,7 +243,7 @@ async def _load_lists(directory: DirectoryReader, account: AccountId) -> list[Li
             enabled=one.enabled,
             tags=dict(one.tags),
         )
-        for one in await directory.list_certificate_lists(account)
+        for one in await directory.all_of(CERTIFICATE_LIST, account)
     ]
     return _require_unique(specs, "revocation lists")
 
@@ -273,24 +278,25 @@ async def _update_anchor(
     work: AccountWork, before: AnchorSpec, after: AnchorSpec
 ) -> None:
     found = await _find_anchor(work, before.region, before.name)
-    await work.change.update_trust_anchor(
+    await work.change.update(
+        TRUST_ANCHOR,
         replace(
             found,
             certificates=after.certificates,
             enabled=after.enabled,
             tags=after.tags,
             updated_at=work.now,
-        )
+        ),
     )
 
 
 async def _delete_anchor(work: AccountWork, spec: AnchorSpec) -> None:
     found = await _find_anchor(work, spec.region, spec.name)
-    await work.change.delete_trust_anchor(found)
+    await work.change.remove(TRUST_ANCHOR, found)
 
 
 async def _find_anchor(work: AccountWork, region: str, name: str) -> TrustAnchor:
-    listed = await work.change.list_trust_anchors(work.account.account_id)
+    listed = await work.change.all_of(TRUST_ANCHOR, work.account.account_id)
     return _find(listed, region, name, "trust anchor")
 
 
@@ -325,15 +331,15 @@ async def _update_profile(
     found = await _find_profile(work, before)
     wanted = replace(_with_spec(found, after), updated_at=work.now)
     await rules.check_profile(work.change, wanted)
-    await work.change.update_certificate_profile(wanted)
+    await work.change.update(CERTIFICATE_PROFILE, wanted)
 
 
 async def _delete_profile(work: AccountWork, spec: ProfileSpec) -> None:
-    await work.change.delete_certificate_profile(await _find_profile(work, spec))
+    await work.change.remove(CERTIFICATE_PROFILE, await _find_profile(work, spec))
 
 
 async def _find_profile(work: AccountWork, spec: ProfileSpec) -> CertificateProfile:
-    listed = await work.change.list_certificate_profiles(work.account.account_id)
+    listed = await work.change.all_of(CERTIFICATE_PROFILE, work.account.account_id)
     return _find(listed, spec.region, spec.name, "profile")
 
 
@@ -378,23 +384,24 @@ async def _update_list(work: AccountWork, before: ListSpec, after: ListSpec) -> 
     data = after.data.encode()
     rules.check_list(data, anchor)
     found = await _find_list(work, before)
-    await work.change.update_certificate_list(
+    await work.change.update(
+        CERTIFICATE_LIST,
         replace(
             found,
             data=data,
             enabled=after.enabled,
             tags=after.tags,
             updated_at=work.now,
-        )
+        ),
     )
 
 
 async def _delete_list(work: AccountWork, spec: ListSpec) -> None:
-    await work.change.delete_certificate_list(await _find_list(work, spec))
+    await work.change.remove(CERTIFICATE_LIST, await _find_list(work, spec))
 
 
 async def _find_list(work: AccountWork, spec: ListSpec) -> CertificateList:
-    listed = await work.change.list_certificate_lists(work.account.account_id)
+    listed = await work.change.all_of(CERTIFICATE_LIST, work.account.account_id)
     return _find(listed, spec.region, spec.name, "revocation list")
 
 

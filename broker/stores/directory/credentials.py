@@ -1,6 +1,5 @@
 """MFA devices, certificates, SSH keys and service-specific credentials."""
 
-from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import select, update
@@ -9,7 +8,6 @@ from sqlalchemy.sql import Select, Update
 from broker.model.account import AccountId
 from broker.model.credentials import (
     CredentialKind,
-    CredentialStatus,
     MfaDevice,
     MfaState,
     ServerCertificate,
@@ -17,42 +15,20 @@ from broker.model.credentials import (
 )
 from broker.model.page import Page, PageRequest
 from broker.stores.directory.entity_tables import (
-    MAPPING,
-    TIME,
-    AnyRow,
-    ColumnFormat,
-    EntityTable,
-    dump_mapping,
-    key_of_name,
-    load_mapping,
     name_key,
 )
-from broker.stores.directory.statements import Reads, Writes, under_path
+from broker.stores.directory.kinds import (
+    MFA_DEVICE,
+    SERVER_CERTIFICATE,
+    USER_CREDENTIAL,
+    mfa_state_values,
+)
+from broker.stores.directory.statements import under_path
+from broker.stores.directory.store import EntityReads, EntityWrites
 from broker.stores.schema import MFA_DEVICES, SERVER_CERTIFICATES, USER_CREDENTIALS
-from broker.stores.times import from_micros, to_micros
-
-_NOT_LOCKED = 0
-
-_CREDENTIAL_TABLE = EntityTable(
-    USER_CREDENTIALS,
-    UserCredential,
-    kind=ColumnFormat(attrgetter("value"), CredentialKind),
-    status=ColumnFormat(attrgetter("value"), CredentialStatus),
-    created_at=TIME,
-    expires_at=TIME,
-    details=MAPPING,
-)
-_CERTIFICATE_TABLE = EntityTable(
-    SERVER_CERTIFICATES,
-    ServerCertificate,
-    derived={"name_key": key_of_name},
-    uploaded_at=TIME,
-    expires_at=TIME,
-    tags=MAPPING,
-)
 
 
-class CredentialReads(Reads):
+class CredentialReads(EntityReads):
     """See ``CredentialReader``."""
 
     async def find_mfa_device(
@@ -61,7 +37,7 @@ class CredentialReads(Reads):
         row = await self.find_by(
             MFA_DEVICES, account=account, serial_key=name_key(serial)
         )
-        return None if row is None else _read_device(row)
+        return None if row is None else MFA_DEVICE.stored.read(row)
 
     async def list_mfa_devices(
         self, account: AccountId, user_id: str
@@ -88,13 +64,15 @@ class CredentialReads(Reads):
             statement = statement.where(
                 user.is_not(None) if assigned else user.is_(None)
             )
-        return await self.page(statement, page, MFA_DEVICES.c.serial_key, _read_device)
+        return await self.page(
+            statement, page, MFA_DEVICES.c.serial_key, MFA_DEVICE.stored.read
+        )
 
     async def find_credential(
         self, account: AccountId, credential_id: str
     ) -> UserCredential | None:
         return await self.find_entity(
-            _CREDENTIAL_TABLE, account=account, credential_id=credential_id
+            USER_CREDENTIAL.stored, account=account, credential_id=credential_id
         )
 
     async def list_credentials(
@@ -107,7 +85,7 @@ class CredentialReads(Reads):
         if user_id is not None:
             statement = statement.where(USER_CREDENTIALS.c.user_id == user_id)
         return await self.list_entities(
-            _CREDENTIAL_TABLE,
+            USER_CREDENTIAL.stored,
             statement.order_by(
                 USER_CREDENTIALS.c.created_at, USER_CREDENTIALS.c.credential_id
             ),
@@ -117,7 +95,7 @@ class CredentialReads(Reads):
         self, account: AccountId, name: str
     ) -> ServerCertificate | None:
         return await self.find_entity(
-            _CERTIFICATE_TABLE, account=account, name_key=name_key(name)
+            SERVER_CERTIFICATE.stored, account=account, name_key=name_key(name)
         )
 
     async def list_server_certificates(
@@ -128,27 +106,27 @@ class CredentialReads(Reads):
             under_path(SERVER_CERTIFICATES.c.path, path_prefix),
         )
         return await self.page(
-            statement, page, SERVER_CERTIFICATES.c.name_key, _CERTIFICATE_TABLE.read
+            statement,
+            page,
+            SERVER_CERTIFICATES.c.name_key,
+            SERVER_CERTIFICATE.stored.read,
         )
 
     async def _devices(self, statement: Select[Any]) -> tuple[MfaDevice, ...]:
         rows = await self.rows(statement.order_by(MFA_DEVICES.c.serial_key))
-        return tuple(_read_device(row) for row in rows)
+        return tuple(MFA_DEVICE.stored.read(row) for row in rows)
 
 
-class CredentialWrites(CredentialReads, Writes):
+class CredentialWrites(CredentialReads, EntityWrites):
     """See ``CredentialChange``."""
 
     async def insert_mfa_device(self, device: MfaDevice) -> None:
-        await self.insert_new(MFA_DEVICES, _device_values(device), "MFA device")
+        await self.insert_new(
+            MFA_DEVICES, MFA_DEVICE.stored.values(device), "MFA device"
+        )
 
     async def update_mfa_device(self, device: MfaDevice) -> None:
-        await self.update_by(
-            MFA_DEVICES,
-            _device_settings(device),
-            account=device.account,
-            serial_key=name_key(device.serial),
-        )
+        await self.update(MFA_DEVICE, device)
 
     async def replace_mfa_state(self, device: MfaDevice, state: MfaState) -> bool:
         return await self.run(replace_state(device, state)) == 1
@@ -159,21 +137,25 @@ class CredentialWrites(CredentialReads, Writes):
         )
 
     async def insert_credential(self, credential: UserCredential) -> None:
-        await self.insert_entity(_CREDENTIAL_TABLE, credential, credential.kind.value)
+        await self.insert_entity(
+            USER_CREDENTIAL.stored, credential, credential.kind.value
+        )
 
     async def update_credential(self, credential: UserCredential) -> None:
-        await self.update_entity(_CREDENTIAL_TABLE, credential, "credential_id")
+        await self.update_entity(USER_CREDENTIAL.stored, credential, "credential_id")
 
     async def delete_credential(self, credential: UserCredential) -> None:
         await self.delete_by(USER_CREDENTIALS, credential_id=credential.credential_id)
 
     async def insert_server_certificate(self, certificate: ServerCertificate) -> None:
-        await self.insert_entity(_CERTIFICATE_TABLE, certificate, "server certificate")
+        await self.insert_entity(
+            SERVER_CERTIFICATE.stored, certificate, "server certificate"
+        )
 
     async def update_server_certificate(self, certificate: ServerCertificate) -> None:
         await self.update_named(
             SERVER_CERTIFICATES,
-            _CERTIFICATE_TABLE.values(certificate),
+            SERVER_CERTIFICATE.stored.values(certificate),
             "server certificate",
             "certificate_id",
         )
@@ -188,7 +170,7 @@ def replace_state(device: MfaDevice, state: MfaState) -> Update:
     """The compare-and-set of a device's state."""
     known = [
         MFA_DEVICES.c[name] == value
-        for name, value in _state_values(device.state).items()
+        for name, value in mfa_state_values(device.state).items()
     ]
     return (
         update(MFA_DEVICES)
@@ -198,56 +180,5 @@ def replace_state(device: MfaDevice, state: MfaState) -> Update:
             MFA_DEVICES.c.user_id.is_not_distinct_from(device.user_id),
             *known,
         )
-        .values(**_state_values(state))
+        .values(**mfa_state_values(state))
     )
-
-
-def _read_device(row: AnyRow) -> MfaDevice:
-    locked = row.locked_until
-    return MfaDevice(
-        account=row.account,
-        serial=row.serial,
-        virtual=bool(row.is_virtual),
-        sealed_seed=row.sealed_seed,
-        created_at=from_micros(row.created_at),
-        period_seconds=row.period_seconds,
-        user_id=row.user_id,
-        enabled_at=None if row.enabled_at is None else from_micros(row.enabled_at),
-        tags=load_mapping(row.tags),
-        state=MfaState(
-            last_step=row.last_step,
-            drift=row.drift,
-            failures=row.failures,
-            locked_until=None if locked == _NOT_LOCKED else from_micros(locked),
-        ),
-    )
-
-
-def _device_values(device: MfaDevice) -> dict[str, object]:
-    return {**_device_settings(device), **_state_values(device.state)}
-
-
-def _device_settings(device: MfaDevice) -> dict[str, object]:
-    enabled = device.enabled_at
-    return {
-        "account": device.account,
-        "serial": device.serial,
-        "serial_key": name_key(device.serial),
-        "is_virtual": int(device.virtual),
-        "sealed_seed": device.sealed_seed,
-        "created_at": to_micros(device.created_at),
-        "period_seconds": device.period_seconds,
-        "user_id": device.user_id,
-        "enabled_at": None if enabled is None else to_micros(enabled),
-        "tags": dump_mapping(device.tags),
-    }
-
-
-def _state_values(state: MfaState) -> dict[str, int]:
-    locked = state.locked_until
-    return {
-        "last_step": state.last_step,
-        "drift": state.drift,
-        "failures": state.failures,
-        "locked_until": _NOT_LOCKED if locked is None else to_micros(locked),
-    }

@@ -17,19 +17,14 @@ from broker.model.entities import (
     SamlProvider,
     User,
 )
-from broker.model.machines import Instance, InstanceProfile
+from broker.model.machines import Instance
 from broker.model.provisioned import Membership, ProvisionedUser, ScimToken
 from broker.model.registered import RegisteredService, ServiceToken
 from broker.model.revocation import Revocations
-from broker.model.roles_anywhere import (
-    CertificateList,
-    CertificateProfile,
-    TrustAnchor,
-)
 from broker.model.upstream import Upstream
-from broker.stores.directory import kinds
-from broker.stores.directory.entity_tables import name_key
-from broker.stores.directory.kinds import WHOLE, Key, Kind
+from broker.stores.directory import kinds, readings
+from broker.stores.directory.entity_tables import Entity, name_key
+from broker.stores.directory.kind import WHOLE, Key, Reading, Remembered
 
 Value = TypeVar("Value")
 
@@ -37,8 +32,10 @@ Value = TypeVar("Value")
 class Memo(Protocol):
     """What ``Freshness`` gives; see there."""
 
-    async def read(self, account: AccountId, kind: Kind[Value], key: Key) -> Value:
-        """What the directory has of a kind under a key."""
+    async def read(
+        self, account: AccountId, reading: Reading[Value], key: Key
+    ) -> Value:
+        """What a reading finds under a key."""
         ...
 
     async def get(
@@ -65,118 +62,124 @@ class FreshDirectory:
 
     def __init__(self, memo: Memo) -> None:
         self.memo = memo
-        self._read = memo.read
+        self.read = memo.read
+
+    def find(
+        self, kind: Remembered[Entity], account: AccountId, key: str = WHOLE
+    ) -> Coroutine[Any, Any, Entity | None]:
+        """One by its id; the only one of its kind without."""
+        return self.read(account, kind.by_key, key)
+
+    def named(
+        self, kind: Remembered[Entity], account: AccountId, name: str
+    ) -> Coroutine[Any, Any, Entity | None]:
+        """One by its name."""
+        return self.read(account, kind.by_name, kind.named(name))
+
+    def all_of(
+        self, kind: Remembered[Entity], account: AccountId
+    ) -> Coroutine[Any, Any, tuple[Entity, ...]]:
+        """All of an account."""
+        return self.read(account, kind.whole, WHOLE)
+
+    def count(
+        self, kind: Remembered[Any], account: AccountId
+    ) -> Coroutine[Any, Any, int]:
+        """How many an account has."""
+        return self.read(account, kind.number, WHOLE)
 
     def find_account(self, account: AccountId) -> Coroutine[Any, Any, Account | None]:
         """The account itself."""
-        return self._read(account, kinds.ACCOUNT, WHOLE)
+        return self.read(account, kinds.ACCOUNT.by_key, WHOLE)
 
     def find_role(
         self, account: AccountId, name: str
     ) -> Coroutine[Any, Any, Role | None]:
         """A role by name, without regard to case."""
-        return self._read(account, kinds.ROLE, name_key(name))
+        return self.read(account, kinds.ROLE.by_name, name_key(name))
 
     def find_role_by_id(
         self, account: AccountId, role_id: str
     ) -> Coroutine[Any, Any, Role | None]:
         """A role by unique id."""
-        return self._read(account, kinds.ROLE_BY_ID, role_id)
+        return self.read(account, kinds.ROLE.by_key, role_id)
 
     def find_user(
         self, account: AccountId, name: str
     ) -> Coroutine[Any, Any, User | None]:
         """A user by name, without regard to case."""
-        return self._read(account, kinds.USER, name_key(name))
+        return self.read(account, kinds.USER.by_name, name_key(name))
 
     def find_user_by_id(
         self, account: AccountId, user_id: str
     ) -> Coroutine[Any, Any, User | None]:
         """A user by unique id."""
-        return self._read(account, kinds.USER_BY_ID, user_id)
+        return self.read(account, kinds.USER.by_key, user_id)
 
     def find_login_profile(
         self, account: AccountId, user_id: str
     ) -> Coroutine[Any, Any, LoginProfile | None]:
         """The password of a user, or of the root (the account's number)."""
-        return self._read(account, kinds.LOGIN_PROFILE, user_id)
+        return self.read(account, kinds.LOGIN_PROFILE.by_key, user_id)
 
     async def find_access_key(self, access_key_id: str) -> AccessKey | None:
         """A long-term key; None for ids that carry no account."""
         account = find_account_of_key_id(access_key_id)
         if account is None:
             return None
-        return await self._read(account, kinds.ACCESS_KEY, access_key_id)
+        return await self.read(account, kinds.ACCESS_KEY.by_key, access_key_id)
 
     def policies_of(
         self, account: AccountId, owner_id: str
     ) -> Coroutine[Any, Any, tuple[tuple[InlinePolicy, ...], tuple[str, ...]]]:
         """A user's, role's or group's inline policies, and the ARNs of attached ones."""
-        return self._read(account, kinds.POLICIES_OF, owner_id)
+        return self.read(account, readings.POLICIES_OF, owner_id)
 
     def group_ids(
         self, account: AccountId, user_id: str
     ) -> Coroutine[Any, Any, tuple[str, ...]]:
         """The ids of the groups that a user is in."""
-        return self._read(account, kinds.GROUP_IDS, user_id)
+        return self.read(account, readings.GROUP_IDS, user_id)
 
     def policy_text(
         self, account: AccountId, name: str
     ) -> Coroutine[Any, Any, str | None]:
         """The version in force of a managed policy, found without regard to case."""
-        return self._read(account, kinds.POLICY_TEXT, name_key(name))
+        return self.read(account, readings.POLICY_TEXT, name_key(name))
 
     def find_saml_provider(
         self, account: AccountId, name: str
     ) -> Coroutine[Any, Any, SamlProvider | None]:
         """A SAML provider by name."""
-        return self._read(account, kinds.SAML_PROVIDER, name)
+        return self.read(account, kinds.SAML_PROVIDER.by_name, name)
 
     def find_oidc_provider(
         self, account: AccountId, host_and_path: str
     ) -> Coroutine[Any, Any, OidcProvider | None]:
         """An OpenID Connect provider by its issuer without the scheme."""
-        return self._read(account, kinds.OIDC_PROVIDER, host_and_path)
+        return self.read(account, kinds.OIDC_PROVIDER.by_name, host_and_path)
 
     def find_ldap_provider(
         self, account: AccountId, name: str
     ) -> Coroutine[Any, Any, LdapProvider | None]:
         """An LDAP provider by name."""
-        return self._read(account, kinds.LDAP_PROVIDER, name)
+        return self.read(account, kinds.LDAP_PROVIDER.by_name, name)
 
     def revocations(self, account: AccountId) -> Coroutine[Any, Any, Revocations]:
         """What is revoked in the account."""
-        return self._read(account, kinds.REVOKED, WHOLE)
-
-    def find_trust_anchor(
-        self, account: AccountId, anchor_id: str
-    ) -> Coroutine[Any, Any, TrustAnchor | None]:
-        """A trust anchor by id."""
-        return self._read(account, kinds.ANCHOR, anchor_id)
-
-    def find_certificate_profile(
-        self, account: AccountId, profile_id: str
-    ) -> Coroutine[Any, Any, CertificateProfile | None]:
-        """A profile of IAM Roles Anywhere by id."""
-        return self._read(account, kinds.CERTIFICATE_PROFILE, profile_id)
-
-    def list_lists_of_anchor(
-        self, account: AccountId, anchor_id: str
-    ) -> Coroutine[Any, Any, tuple[CertificateList, ...]]:
-        """The revocation lists of a trust anchor."""
-        return self._read(account, kinds.LISTS_OF_ANCHOR, anchor_id)
+        return self.read(account, readings.REVOKED, WHOLE)
 
     def list_upstreams(
         self, account: AccountId
     ) -> Coroutine[Any, Any, tuple[Upstream, ...]]:
         """The account's upstreams, by name."""
-        return self._read(account, kinds.UPSTREAMS_OF, WHOLE)
+        return self.read(account, kinds.UPSTREAM.whole, WHOLE)
 
     def find_service(
         self, account: AccountId, name: str
     ) -> Coroutine[Any, Any, RegisteredService | None]:
         """A registered service by name."""
-        return self._read(account, kinds.SERVICE, name)
+        return self.read(account, kinds.SERVICE.by_name, name)
 
     def service_tokens(
         self, account: AccountId
@@ -185,23 +188,17 @@ class FreshDirectory:
 
         All at once: a stranger's guesses cost no query.
         """
-        return self._read(account, kinds.TOKENS_OF_SERVICES, WHOLE)
+        return self.read(account, readings.TOKENS_OF_SERVICES, WHOLE)
 
     def find_instance(
         self, account: AccountId, instance_id: str
     ) -> Coroutine[Any, Any, Instance | None]:
         """A registered machine."""
-        return self._read(account, kinds.INSTANCE, instance_id)
+        return self.read(account, kinds.INSTANCE.by_key, instance_id)
 
     def count_instances(self, account: AccountId) -> Coroutine[Any, Any, int]:
         """How many machines the account has."""
-        return self._read(account, kinds.INSTANCE_COUNT, WHOLE)
-
-    def find_instance_profile_by_id(
-        self, account: AccountId, profile_id: str
-    ) -> Coroutine[Any, Any, InstanceProfile | None]:
-        """An instance profile by unique id."""
-        return self._read(account, kinds.INSTANCE_PROFILE, profile_id)
+        return self.read(account, kinds.INSTANCE.number, WHOLE)
 
     def scim_tokens(
         self, account: AccountId
@@ -210,7 +207,7 @@ class FreshDirectory:
 
         All at once: a stranger's guesses cost no query.
         """
-        return self._read(account, kinds.TOKENS_OF_DIRECTORIES, WHOLE)
+        return self.read(account, readings.TOKENS_OF_DIRECTORIES, WHOLE)
 
     async def provisioned_person(
         self, account: AccountId, provider_id: str, attribute: str, value: str
@@ -221,20 +218,14 @@ class FreshDirectory:
         """
         exact = attribute == "externalId"
         key = (provider_id, value if exact else name_key(value))
-        people = await self._read(account, kinds.PEOPLE[attribute], key)
+        people = await self.read(account, readings.PEOPLE[attribute], key)
         if not people or people[0].departed_at is not None:
             return people, ()
-        memberships = await self._read(account, kinds.MEMBERSHIPS, people[0].user_id)
+        memberships = await self.read(account, readings.MEMBERSHIPS, people[0].user_id)
         return people, memberships
 
     def resource_policy_arns(
         self, account: AccountId
     ) -> Coroutine[Any, Any, frozenset[str]]:
         """The resources of the account that have a policy."""
-        return self._read(account, kinds.RESOURCE_POLICY_ARNS, WHOLE)
-
-    def resource_policy(
-        self, account: AccountId, arn: str
-    ) -> Coroutine[Any, Any, str | None]:
-        """The policy of a resource."""
-        return self._read(account, kinds.RESOURCE_POLICY, arn)
+        return self.read(account, readings.RESOURCE_POLICY_ARNS, WHOLE)

@@ -1,6 +1,6 @@
 """Remembers what a worker read from the directory, until a change outdates it.
 
-What is read as one (a *kind*, under a key) is remembered by itself. Every change says
+What is read as one (a *reading*, under a key) is remembered by itself. Every change says
 which rows it wrote: this worker's own at once, the others' in a table that a background
 task polls together with the accounts' generations. What depends on such a row is
 forgotten and read again, so nothing that is known to be outdated can be served. Where
@@ -22,8 +22,9 @@ from typing import Any, Final, TypeVar, cast
 
 from broker.clock import Clock
 from broker.model.account import AccountId
-from broker.stores.directory.kinds import ChangedRows, Key, Kind
+from broker.stores.directory.kind import Key, Reading
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.readings import ChangedRows
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.stepped_timeout import SteppedTimeout
 
@@ -57,7 +58,7 @@ _MISS: Final = object()
 
 _log = logging.getLogger(__name__)
 
-_Place = tuple[AccountId, Kind[Any], Key]
+_Place = tuple[AccountId, Reading[Any], Key]
 """Of what was read; what was computed has its account, a key and None."""
 
 
@@ -104,7 +105,7 @@ class Freshness:
         self._check: asyncio.Task[None] | None = None
         self._reading_again: asyncio.Task[None] | None = None
         self._poller: asyncio.Task[None] | None = None
-        self.tell: Callable[[AccountId, Kind[Any], Key], None] | None = None
+        self.tell: Callable[[AccountId, Reading[Any], Key], None] | None = None
         """Called with what was read and found, so that siblings can read it too."""
 
     async def start(self) -> None:
@@ -127,8 +128,10 @@ class Freshness:
             task.cancel()
         await asyncio.gather(*reads, return_exceptions=True)
 
-    async def read(self, account: AccountId, kind: Kind[Value], key: Key) -> Value:
-        """What the directory has of a kind under a key, read when not remembered.
+    async def read(
+        self, account: AccountId, reading: Reading[Value], key: Key
+    ) -> Value:
+        """What a reading finds under a key, read when not remembered.
 
         Concurrent callers share one read. Absence (None) is remembered as well.
 
@@ -136,7 +139,7 @@ class Freshness:
             StoreUnavailableError: the database is away, and nothing that may still
                 serve is remembered.
         """
-        place = (account, kind, key)
+        place = (account, reading, key)
         value = self._young.get(place, _MISS)
         if self._monotonic() - self._checked_at > TRUST_SECONDS:
             await self._require_recent_check(place)
@@ -147,7 +150,7 @@ class Freshness:
                 value = await self._load(place)
                 known = self._accounts.get(account)
                 if self.tell and known and known.generation and value is not None:
-                    self.tell(account, kind, key)
+                    self.tell(account, reading, key)
         # Without a call, not even of `cast`.
         return value  # type: ignore[return-value]
 
@@ -223,9 +226,9 @@ class Freshness:
             known.generation = generation  # else the poll finds what came between
         self._read_again()
 
-    def want(self, account: AccountId, kind: Kind[Any], key: Key) -> None:
+    def want(self, account: AccountId, reading: Reading[Any], key: Key) -> None:
         """Read something in the background: a sibling needed it."""
-        place = (account, kind, key)
+        place = (account, reading, key)
         if not self._holds(place) and len(self._wanted) < _WANTED_MAX:
             self._wanted[place] = None
             self._read_again()
@@ -274,22 +277,22 @@ class Freshness:
 
     def _outdate(self, account: AccountId, changed: ChangedRows | None) -> None:
         """Forget what depends on these rows of an account; on any for None."""
-        outdated: set[tuple[Kind[Any], Key | None]] = set()
+        outdated: set[tuple[Reading[Any], Key | None]] = set()
         if changed is not None:
             outdated |= changed.outdated()
             if not outdated:
                 return
         self._accounts[account].version = next(self._versions)
         places: list[tuple[Any, ...]] = [
-            (account, kind, key) for kind, key in outdated if key is not None
+            (account, reading, key) for reading, key in outdated if key is not None
         ]
-        whole = {kind for kind, key in outdated if key is None}
+        whole = {reading for reading, key in outdated if key is None}
         if whole or changed is None:
             places += [
                 place
                 for place in (*self._young, *self._old, *self._loads)
                 if place[0] == account
-                and isinstance(place[1], Kind)
+                and isinstance(place[1], Reading)
                 and (changed is None or place[1] in whole)
             ]
         for place in places:
@@ -320,11 +323,11 @@ class Freshness:
             self._reading_again = None
 
     async def _load(self, place: _Place) -> object:
-        account, kind, key = place
+        account, reading, key = place
         while account not in self._accounts:
             await self._load_generation(account)
         return await self._share(
-            place, place, lambda: kind.load(self._directory, account, key)
+            place, place, lambda: reading.load(self._directory, account, key)
         )
 
     async def _share(
@@ -462,7 +465,7 @@ class Freshness:
 
 
 def _is_long(place: tuple[Any, ...]) -> bool:
-    key = place[2] if isinstance(place[1], Kind) else place[1]
+    key = place[2] if isinstance(place[1], Reading) else place[1]
     parts = key if isinstance(key, tuple) else (key,)
     return any(isinstance(one, str) and len(one) > KEY_CHARACTERS_MAX for one in parts)
 

@@ -9,26 +9,11 @@ from broker.model.account import AccountId
 from broker.model.entities import Group, LoginProfile, User
 from broker.model.page import Page, PageRequest
 from broker.stores.directory.entity_tables import (
-    FLAG,
-    TIME,
-    EntityTable,
-    key_of_name,
     name_key,
 )
+from broker.stores.directory.kinds import GROUP, LOGIN_PROFILE, USER
 from broker.stores.directory.statements import Reads, Writes, batches, under_path
-from broker.stores.directory.users import USER_TABLE
 from broker.stores.schema import GROUP_MEMBERS, GROUPS, LOGIN_PROFILES, USERS
-
-GROUP_TABLE = EntityTable(
-    GROUPS, Group, derived={"name_key": key_of_name}, created_at=TIME
-)
-LOGIN_PROFILE_TABLE = EntityTable(
-    LOGIN_PROFILES,
-    LoginProfile,
-    created_at=TIME,
-    changed_at=TIME,
-    reset_required=FLAG,
-)
 
 
 class GroupReads(Reads):
@@ -36,7 +21,7 @@ class GroupReads(Reads):
 
     async def find_group(self, account: AccountId, name: str) -> Group | None:
         return await self.find_entity(
-            GROUP_TABLE, account=account, name_key=name_key(name)
+            GROUP.stored, account=account, name_key=name_key(name)
         )
 
     async def list_groups(
@@ -45,7 +30,7 @@ class GroupReads(Reads):
         statement = select(GROUPS).where(
             GROUPS.c.account == account, under_path(GROUPS.c.path, path_prefix)
         )
-        return await self.page(statement, page, GROUPS.c.name_key, GROUP_TABLE.read)
+        return await self.page(statement, page, GROUPS.c.name_key, GROUP.stored.read)
 
     async def list_group_users(
         self, account: AccountId, group_id: str, page: PageRequest
@@ -58,7 +43,7 @@ class GroupReads(Reads):
                 GROUP_MEMBERS.c.group_id == group_id,
             )
         )
-        return await self.page(statement, page, USERS.c.name_key, USER_TABLE.read)
+        return await self.page(statement, page, USERS.c.name_key, USER.stored.read)
 
     async def list_user_groups(
         self, account: AccountId, user_id: str
@@ -80,14 +65,14 @@ class GroupReads(Reads):
                 .order_by(GROUPS.c.name_key)
             )
             for row in rows:
-                found[row.user_id].append(GROUP_TABLE.read(row))
+                found[row.user_id].append(GROUP.stored.read(row))
         return {user_id: tuple(groups) for user_id, groups in found.items()}
 
     async def find_login_profile(
         self, account: AccountId, user_id: str
     ) -> LoginProfile | None:
         return await self.find_entity(
-            LOGIN_PROFILE_TABLE, account=account, user_id=user_id
+            LOGIN_PROFILE.stored, account=account, user_id=user_id
         )
 
 
@@ -95,10 +80,10 @@ class GroupWrites(GroupReads, Writes):
     """See ``DirectoryChange``."""
 
     async def insert_group(self, group: Group) -> None:
-        await self.insert_entity(GROUP_TABLE, group, "group")
+        await self.insert_entity(GROUP.stored, group, "group")
 
     async def update_group(self, group: Group) -> None:
-        await self.update_named(GROUPS, GROUP_TABLE.values(group), "group", "group_id")
+        await self.update_named(GROUPS, GROUP.stored.values(group), "group", "group_id")
 
     async def delete_group(self, group: Group) -> None:
         await self.delete_by(GROUPS, group_id=group.group_id)
@@ -116,10 +101,10 @@ class GroupWrites(GroupReads, Writes):
         return removed > 0
 
     async def insert_login_profile(self, profile: LoginProfile) -> None:
-        await self.insert_entity(LOGIN_PROFILE_TABLE, profile, "login profile")
+        await self.insert_entity(LOGIN_PROFILE.stored, profile, "login profile")
 
     async def update_login_profile(self, profile: LoginProfile) -> None:
-        await self.update_entity(LOGIN_PROFILE_TABLE, profile, "user_id")
+        await self.update_entity(LOGIN_PROFILE.stored, profile, "user_id")
 
     async def delete_login_profile(self, profile: LoginProfile) -> None:
         await self.delete_by(LOGIN_PROFILES, user_id=profile.user_id)

@@ -1,350 +1,560 @@
-"""What is read from the directory as one, and which rows each depends on.
+"""Every kind of thing that the directory stores: the facts, in one place."""
 
-A change writes which rows it inserted, updated or deleted, each by the columns that
-kinds are looked up by. A kind is outdated under the key that such a row has.
-"""
-
+import base64
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any
 
-from sqlalchemy import Column, Table
+from sqlalchemy import ScalarSelect, Table, func, select
 
-from broker.model.account import Account, AccountId
+from broker.model.account import Account
+from broker.model.arn import iam_arn
+from broker.model.credentials import (
+    CredentialKind,
+    CredentialStatus,
+    MfaDevice,
+    MfaState,
+    Passkey,
+    ServerCertificate,
+    UserCredential,
+)
 from broker.model.entities import (
     AccessKey,
-    InlinePolicy,
+    EncryptionMode,
+    Group,
+    KeyStatus,
     LdapProvider,
     LoginProfile,
+    ManagedPolicy,
     OidcProvider,
+    PolicyVersion,
     Role,
+    SamlPrivateKey,
     SamlProvider,
     User,
 )
-from broker.model.machines import Instance, InstanceProfile
-from broker.model.provisioned import Membership, ProvisionedUser, ScimToken
-from broker.model.registered import RegisteredService, ServiceToken
-from broker.model.revocation import Revocations
+from broker.model.machines import DeletionTask, Instance, InstanceProfile, JoinToken
+from broker.model.provisioned import ProvisionedGroup, ProvisionedUser, ScimToken
+from broker.model.registered import RegisteredService, ResourcePolicy, ServiceToken
 from broker.model.roles_anywhere import (
     CertificateList,
     CertificateProfile,
     TrustAnchor,
 )
 from broker.model.upstream import Upstream
-from broker.stores.directory.entity_tables import AnyRow
-from broker.stores.directory.port import DirectoryReader
+from broker.model.uses import Report
+from broker.stores.directory.entity_tables import (
+    FLAG,
+    MAPPING,
+    ROW,
+    TEXTS,
+    TIME,
+    AnyRow,
+    ColumnFormat,
+    EntityTable,
+    Part,
+    dump,
+    dump_mapping,
+    key_of_name,
+    load_mapping,
+    name_key,
+)
+from broker.stores.directory.kind import Kind, Remembered
 from broker.stores.schema import (
     ACCESS_KEYS,
     ACCOUNTS,
     ATTACHMENTS,
     CERTIFICATE_LISTS,
     CERTIFICATE_PROFILES,
+    CHANGES,
+    DELETION_TASKS,
     GROUP_MEMBERS,
+    GROUPS,
     INLINE_POLICIES,
     INSTANCE_PROFILES,
     INSTANCES,
+    JOIN_TOKENS,
     LDAP_PROVIDERS,
     LOGIN_PROFILES,
     MANAGED_POLICIES,
+    MFA_DEVICES,
     OIDC_PROVIDERS,
+    PASSKEYS,
+    POLICY_VERSIONS,
+    PROVISIONED_GROUPS,
     PROVISIONED_MEMBERS,
     PROVISIONED_USERS,
+    REPORTS,
     RESOURCE_POLICIES,
     REVOCATIONS,
     ROLES,
     SAML_PROVIDERS,
     SCIM_TOKENS,
+    SERVER_CERTIFICATES,
     SERVICE_TOKENS,
     SERVICES,
     TRUST_ANCHORS,
     UPSTREAMS,
+    USER_CREDENTIALS,
     USERS,
+    USES,
 )
+from broker.stores.times import from_micros, to_micros
 
-Value = TypeVar("Value")
-Key = str | tuple[str, ...]
-"""One value for each column that the kind is looked up by; an empty text for none."""
-
-WHOLE = ""
-"""The key of a kind of which an account has one."""
-
-GROUPS_OF_PERSON_MAX = 1000
-
-ROWS_MAX = 200
-"""Of a table, named in a change; beyond, the whole table counts as changed."""
-
-
-@dataclass(frozen=True, eq=False)
-class Kind(Generic[Value]):
-    """How something is read, and the columns by which rows of a table are its own.
-
-    A table without columns outdates the kind with any row.
-    """
-
-    load: Callable[[DirectoryReader, AccountId, Any], Awaitable[Value]]
-    rows: Mapping[Table, tuple[Column[Any], ...]]
+_STATUS = ColumnFormat(attrgetter("value"), KeyStatus)
+_MAPPINGS = ColumnFormat(
+    dump_mapping,
+    lambda text: {field: tuple(names) for field, names in load_mapping(text).items()},
+)
+_NOT_LOCKED = 0
+_PROVISIONED = (
+    PROVISIONED_GROUPS.c.provider_id,
+    PROVISIONED_USERS.c.provider_id,
+    SCIM_TOKENS.c.provider_id,
+)
+_user_name: Callable[[ProvisionedUser], str] = attrgetter("user_name")
+_BY_NAME: dict[str, Callable[[Any], object]] = {"name_key": key_of_name}
 
 
-async def _load_service_tokens(
-    directory: DirectoryReader, account: AccountId, _: Key
-) -> Mapping[bytes, tuple[ServiceToken, RegisteredService]]:
-    services = await directory.list_services(account)
-    by_id = {service.service_id: service for service in services}
+def _dump_keys(keys: Iterable[SamlPrivateKey]) -> str:
+    return dump(
+        [
+            {
+                "key_id": key.key_id,
+                "created_at": to_micros(key.created_at),
+                "sealed_pem": base64.b64encode(key.sealed_pem).decode("ascii"),
+            }
+            for key in keys
+        ]
+    )
+
+
+def _load_keys(text: str) -> tuple[SamlPrivateKey, ...]:
+    return tuple(
+        SamlPrivateKey(
+            key_id=key["key_id"],
+            created_at=from_micros(key["created_at"]),
+            sealed_pem=base64.b64decode(key["sealed_pem"]),
+        )
+        for key in json.loads(text)
+    )
+
+
+def _key_of_serial(factor: MfaDevice | Passkey) -> str:
+    return name_key(factor.serial)
+
+
+def mfa_state_values(state: MfaState) -> dict[str, int]:
+    """The columns of a device's state."""
+    locked = state.locked_until
     return {
-        token.digest: (token, by_id[token.service_id])
-        for token in await directory.list_service_tokens(account)
-        if token.service_id in by_id
+        "last_step": state.last_step,
+        "drift": state.drift,
+        "failures": state.failures,
+        "locked_until": _NOT_LOCKED if locked is None else to_micros(locked),
     }
 
 
-async def _load_scim_tokens(
-    directory: DirectoryReader, account: AccountId, _: Key
-) -> Mapping[bytes, ScimToken]:
-    return {one.digest: one for one in await directory.list_scim_tokens(account)}
+def _read_mfa_state(row: AnyRow) -> MfaState:
+    locked = row.locked_until
+    return MfaState(
+        last_step=row.last_step,
+        drift=row.drift,
+        failures=row.failures,
+        locked_until=None if locked == _NOT_LOCKED else from_micros(locked),
+    )
 
 
-async def _load_policies_of(
-    directory: DirectoryReader, account: AccountId, owner_id: str
-) -> tuple[tuple[InlinePolicy, ...], tuple[str, ...]]:
-    inline = await directory.list_inline_policies(account, owner_id)
-    return inline, await directory.list_attachments(account, owner_id)
+def count_uses(table: Table, column: str) -> ScalarSelect[int]:
+    """How many rows of the same account name a managed policy's ARN."""
+    arn = (
+        iam_arn("", "policy").removesuffix(":policy")
+        + MANAGED_POLICIES.c.account
+        + ":policy"
+        + MANAGED_POLICIES.c.path
+        + MANAGED_POLICIES.c.name
+    )
+    return (
+        select(func.count())
+        .select_from(table)
+        .where(table.c.account == MANAGED_POLICIES.c.account, table.c[column] == arn)
+        .scalar_subquery()
+    )
 
 
-async def _load_group_ids(
-    directory: DirectoryReader, account: AccountId, user_id: str
-) -> tuple[str, ...]:
-    groups = await directory.list_user_groups(account, user_id)
-    return tuple(group.group_id for group in groups)
-
-
-async def _load_policy_text(
-    directory: DirectoryReader, account: AccountId, name: str
-) -> str | None:
-    policy = await directory.find_policy(account, name)
-    return None if policy is None else policy.default_version.document
-
-
-async def _load_resource_policy(
-    directory: DirectoryReader, account: AccountId, arn: str
-) -> str | None:
-    policy = await directory.find_resource_policy(account, arn)
-    return None if policy is None else policy.document
-
-
-def _people_by(attribute: str, column: Column[Any]) -> Kind[Sequence[ProvisionedUser]]:
-    async def load(
-        directory: DirectoryReader, account: AccountId, key: tuple[str, str]
-    ) -> Sequence[ProvisionedUser]:
-        provider_id, value = key
-        return await directory.list_provisioned_people(
-            account, provider_id, attribute, value
-        )
-
-    return Kind(load, {PROVISIONED_USERS: (PROVISIONED_USERS.c.provider_id, column)})
-
-
-ACCOUNT = Kind[Account | None](lambda d, a, _: d.find_account(a), {ACCOUNTS: ()})
-ROLE = Kind[Role | None](
-    lambda d, a, key: d.find_role(a, key), {ROLES: (ROLES.c.name_key,)}
+USER = Remembered(
+    stored=EntityTable(USERS, User, derived=_BY_NAME, created_at=TIME, tags=MAPPING),
+    key="user_id",
+    name="name_key",
+    label="user",
 )
-ROLE_BY_ID = Kind[Role | None](
-    lambda d, a, key: d.find_role_by_id(a, key), {ROLES: (ROLES.c.role_id,)}
-)
-USER = Kind[User | None](
-    lambda d, a, key: d.find_user(a, key), {USERS: (USERS.c.name_key,)}
-)
-USER_BY_ID = Kind[User | None](
-    lambda d, a, key: d.find_user_by_id(a, key), {USERS: (USERS.c.user_id,)}
-)
-LOGIN_PROFILE = Kind[LoginProfile | None](
-    lambda d, a, key: d.find_login_profile(a, key),
-    {LOGIN_PROFILES: (LOGIN_PROFILES.c.user_id,)},
-)
-ACCESS_KEY = Kind[AccessKey | None](
-    lambda d, _, key: d.find_access_key(key),
-    {ACCESS_KEYS: (ACCESS_KEYS.c.access_key_id,)},
-)
-POLICIES_OF = Kind[tuple[tuple[InlinePolicy, ...], tuple[str, ...]]](
-    _load_policies_of,
-    {
-        INLINE_POLICIES: (INLINE_POLICIES.c.owner_id,),
-        ATTACHMENTS: (ATTACHMENTS.c.owner_id,),
-    },
-)
-"""The inline policies of a user, role or group, and the ARNs of those attached."""
-
-GROUP_IDS = Kind[tuple[str, ...]](
-    _load_group_ids, {GROUP_MEMBERS: (GROUP_MEMBERS.c.user_id,)}
-)
-"""The groups that a user is in."""
-
-POLICY_TEXT = Kind[str | None](
-    _load_policy_text, {MANAGED_POLICIES: (MANAGED_POLICIES.c.name_key,)}
-)
-"""The version in force of a managed policy; its row names which one that is."""
-
-SAML_PROVIDER = Kind[SamlProvider | None](
-    lambda d, a, key: d.find_saml_provider(a, key),
-    {SAML_PROVIDERS: (SAML_PROVIDERS.c.name,)},
-)
-OIDC_PROVIDER = Kind[OidcProvider | None](
-    lambda d, a, key: d.find_oidc_provider(a, key),
-    {OIDC_PROVIDERS: (OIDC_PROVIDERS.c.host_and_path,)},
-)
-LDAP_PROVIDER = Kind[LdapProvider | None](
-    lambda d, a, key: d.find_ldap_provider(a, key),
-    {LDAP_PROVIDERS: (LDAP_PROVIDERS.c.name,)},
-)
-REVOKED = Kind[Revocations](lambda d, a, _: d.revocations(a), {REVOCATIONS: ()})
-ANCHOR = Kind[TrustAnchor | None](
-    lambda d, a, key: d.find_trust_anchor(a, key),
-    {TRUST_ANCHORS: (TRUST_ANCHORS.c.anchor_id,)},
-)
-CERTIFICATE_PROFILE = Kind[CertificateProfile | None](
-    lambda d, a, key: d.find_certificate_profile(a, key),
-    {CERTIFICATE_PROFILES: (CERTIFICATE_PROFILES.c.profile_id,)},
-)
-LISTS_OF_ANCHOR = Kind[tuple[CertificateList, ...]](
-    lambda d, a, key: d.list_lists_of_anchor(a, key),
-    {CERTIFICATE_LISTS: (CERTIFICATE_LISTS.c.anchor_id,)},
-)
-UPSTREAMS_OF = Kind[tuple[Upstream, ...]](
-    lambda d, a, _: d.list_upstreams(a), {UPSTREAMS: ()}
-)
-SERVICE = Kind[RegisteredService | None](
-    lambda d, a, key: d.find_service(a, key), {SERVICES: (SERVICES.c.name,)}
-)
-TOKENS_OF_SERVICES = Kind[Mapping[bytes, tuple[ServiceToken, RegisteredService]]](
-    _load_service_tokens, {SERVICES: (), SERVICE_TOKENS: ()}
-)
-RESOURCE_POLICY_ARNS = Kind[frozenset[str]](
-    lambda d, a, _: d.resource_policy_arns(a), {RESOURCE_POLICIES: ()}
-)
-RESOURCE_POLICY = Kind[str | None](
-    _load_resource_policy, {RESOURCE_POLICIES: (RESOURCE_POLICIES.c.arn,)}
-)
-INSTANCE = Kind[Instance | None](
-    lambda d, a, key: d.find_instance(a, key),
-    {INSTANCES: (INSTANCES.c.instance_id,)},
-)
-INSTANCE_COUNT = Kind[int](lambda d, a, _: d.count(a, "instances"), {INSTANCES: ()})
-INSTANCE_PROFILE = Kind[InstanceProfile | None](
-    lambda d, a, key: d.find_instance_profile_by_id(a, key),
-    {INSTANCE_PROFILES: (INSTANCE_PROFILES.c.profile_id,)},
-)
-TOKENS_OF_DIRECTORIES = Kind[Mapping[bytes, ScimToken]](
-    _load_scim_tokens, {SCIM_TOKENS: ()}
-)
-PEOPLE = {
-    "userName": _people_by("userName", PROVISIONED_USERS.c.name_key),
-    "emails": _people_by("emails", PROVISIONED_USERS.c.email),
-    "externalId": _people_by("externalId", PROVISIONED_USERS.c.external_id),
-}
-"""By the attribute that is looked for."""
-
-MEMBERSHIPS = Kind[Sequence[Membership]](
-    lambda d, a, key: d.list_provisioned_memberships(
-        a, user_ids=(key,), limit=GROUPS_OF_PERSON_MAX
+LOGIN_PROFILE = Remembered(
+    stored=EntityTable(
+        LOGIN_PROFILES,
+        LoginProfile,
+        created_at=TIME,
+        changed_at=TIME,
+        reset_required=FLAG,
     ),
-    {PROVISIONED_MEMBERS: (PROVISIONED_MEMBERS.c.user_id,)},
+    key="user_id",
+    label="login profile",
 )
-"""Of a provisioned person. A group that is renamed counts as changed members."""
+ACCESS_KEY = Remembered(
+    stored=EntityTable(ACCESS_KEYS, AccessKey, status=_STATUS, created_at=TIME),
+    key="access_key_id",
+    label="access key",
+    order=(ACCESS_KEYS.c.created_at, ACCESS_KEYS.c.access_key_id),
+)
+GROUP = Kind(
+    stored=EntityTable(GROUPS, Group, derived=_BY_NAME, created_at=TIME),
+    key="group_id",
+    name="name_key",
+    label="group",
+)
+ROLE = Remembered(
+    stored=EntityTable(ROLES, Role, derived=_BY_NAME, created_at=TIME, tags=MAPPING),
+    key="role_id",
+    name="name_key",
+    label="role",
+)
+MANAGED_POLICY = Kind(
+    stored=EntityTable(
+        MANAGED_POLICIES,
+        ManagedPolicy,
+        derived=_BY_NAME,
+        parts={
+            "default_version": Part(
+                lambda version: {"default_version_id": version.version_id},
+                lambda row: PolicyVersion(
+                    version_id=row.default_version_id,
+                    document=row.document,
+                    created_at=from_micros(row.version_created_at),
+                ),
+            )
+        },
+        counted=("attachment_count", "boundary_count"),
+        selected=select(
+            MANAGED_POLICIES,
+            POLICY_VERSIONS.c.document,
+            POLICY_VERSIONS.c.created_at.label("version_created_at"),
+            count_uses(ATTACHMENTS, "policy_arn").label("attachment_count"),
+            (
+                count_uses(USERS, "boundary_arn") + count_uses(ROLES, "boundary_arn")
+            ).label("boundary_count"),
+        ).join(
+            POLICY_VERSIONS,
+            (POLICY_VERSIONS.c.policy_id == MANAGED_POLICIES.c.policy_id)
+            & (POLICY_VERSIONS.c.version_id == MANAGED_POLICIES.c.default_version_id),
+        ),
+        created_at=TIME,
+        updated_at=TIME,
+        tags=MAPPING,
+    ),
+    key="policy_id",
+    name="name_key",
+    label="policy",
+    owns=(POLICY_VERSIONS.c.policy_id,),
+)
+SAML_PROVIDER = Remembered(
+    stored=EntityTable(
+        SAML_PROVIDERS,
+        SamlProvider,
+        created_at=TIME,
+        valid_until=TIME,
+        encryption_mode=ColumnFormat(attrgetter("value"), EncryptionMode),
+        private_keys=ColumnFormat(_dump_keys, _load_keys),
+        tags=MAPPING,
+        options=MAPPING,
+    ),
+    key="uuid",
+    name="name",
+    label="SAML provider",
+    order=(func.lower(SAML_PROVIDERS.c.name), SAML_PROVIDERS.c.name),
+    owns=_PROVISIONED,
+    vouches=True,
+)
+OIDC_PROVIDER = Remembered(
+    stored=EntityTable(
+        OIDC_PROVIDERS,
+        OidcProvider,
+        derived={"host_and_path": attrgetter("host_and_path")},
+        client_ids=TEXTS,
+        thumbprints=TEXTS,
+        created_at=TIME,
+        tags=MAPPING,
+        options=MAPPING,
+    ),
+    key="unique_id",
+    name="host_and_path",
+    label="OIDC provider",
+    owns=_PROVISIONED,
+    vouches=True,
+)
+LDAP_PROVIDER = Remembered(
+    stored=EntityTable(LDAP_PROVIDERS, LdapProvider, created_at=TIME, options=MAPPING),
+    key="unique_id",
+    name="name",
+    label="LDAP provider",
+    vouches=True,
+)
+MFA_DEVICE = Kind(
+    stored=EntityTable(
+        MFA_DEVICES,
+        MfaDevice,
+        derived={"serial_key": _key_of_serial},
+        columns={"virtual": "is_virtual"},
+        parts={"state": Part(mfa_state_values, _read_mfa_state)},
+        virtual=FLAG,
+        created_at=TIME,
+        enabled_at=TIME,
+        tags=MAPPING,
+    ),
+    key="serial_key",
+    name="serial_key",
+    label="MFA device",
+    kept=("last_step", "drift", "failures", "locked_until"),
+)
+"""An update leaves its state alone, which a code's use may change at any time."""
 
-KINDS: tuple[Kind[Any], ...] = (
-    ACCOUNT,
-    ROLE,
-    ROLE_BY_ID,
+PASSKEY = Kind(
+    stored=EntityTable(
+        PASSKEYS,
+        Passkey,
+        derived={"serial_key": _key_of_serial},
+        enabled_at=TIME,
+        transports=TEXTS,
+        synced=FLAG,
+        last_used_at=TIME,
+    ),
+    key="serial_key",
+    name="serial_key",
+    label="passkey",
+)
+USER_CREDENTIAL = Kind(
+    stored=EntityTable(
+        USER_CREDENTIALS,
+        UserCredential,
+        kind=ColumnFormat(attrgetter("value"), CredentialKind),
+        status=ColumnFormat(attrgetter("value"), CredentialStatus),
+        created_at=TIME,
+        expires_at=TIME,
+        details=MAPPING,
+    ),
+    key="credential_id",
+    label="credential",
+    order=(USER_CREDENTIALS.c.created_at, USER_CREDENTIALS.c.credential_id),
+)
+SERVER_CERTIFICATE = Kind(
+    stored=EntityTable(
+        SERVER_CERTIFICATES,
+        ServerCertificate,
+        derived=_BY_NAME,
+        uploaded_at=TIME,
+        expires_at=TIME,
+        tags=MAPPING,
+    ),
+    key="certificate_id",
+    name="name_key",
+    label="server certificate",
+)
+INSTANCE_PROFILE = Remembered(
+    stored=EntityTable(
+        INSTANCE_PROFILES,
+        InstanceProfile,
+        derived=_BY_NAME,
+        created_at=TIME,
+        tags=MAPPING,
+    ),
+    key="profile_id",
+    name="name_key",
+    label="instance profile",
+)
+INSTANCE = Remembered(
+    stored=EntityTable(INSTANCES, Instance, registered_at=TIME),
+    key="instance_id",
+    label="instance",
+)
+JOIN_TOKEN = Kind(
+    stored=EntityTable(
+        JOIN_TOKENS,
+        JoinToken,
+        created_at=TIME,
+        expires_at=TIME,
+        addresses=TEXTS,
+        lineage=ROW,
+    ),
+    key="token_id",
+    label="join token",
+)
+DELETION_TASK = Kind(
+    stored=EntityTable(DELETION_TASKS, DeletionTask, made_at=TIME),
+    key="task_id",
+    label="deletion task",
+)
+SERVICE = Remembered(
+    stored=EntityTable(SERVICES, RegisteredService, created_at=TIME, updated_at=TIME),
+    key="service_id",
+    name="name",
+    label="service",
+    owns=(SERVICE_TOKENS.c.service_id,),
+)
+SERVICE_TOKEN = Kind(
+    stored=EntityTable(
+        SERVICE_TOKENS, ServiceToken, created_at=TIME, expires_at=TIME, addresses=TEXTS
+    ),
+    key="token_id",
+    label="service token",
+    order=(SERVICE_TOKENS.c.created_at, SERVICE_TOKENS.c.token_id),
+)
+RESOURCE_POLICY = Remembered(
+    stored=EntityTable(
+        RESOURCE_POLICIES, ResourcePolicy, created_at=TIME, updated_at=TIME
+    ),
+    key="arn",
+    label="resource policy",
+    kept=("created_at",),
+)
+TRUST_ANCHOR = Remembered(
+    stored=EntityTable(
+        TRUST_ANCHORS,
+        TrustAnchor,
+        enabled=FLAG,
+        created_at=TIME,
+        updated_at=TIME,
+        tags=MAPPING,
+    ),
+    key="anchor_id",
+    label="trust anchor",
+    owns=(CERTIFICATE_LISTS.c.anchor_id,),
+    vouches=True,
+)
+CERTIFICATE_PROFILE = Remembered(
+    stored=EntityTable(
+        CERTIFICATE_PROFILES,
+        CertificateProfile,
+        role_arns=TEXTS,
+        managed_policy_arns=TEXTS,
+        accepts_session_name=FLAG,
+        attribute_mappings=_MAPPINGS,
+        enabled=FLAG,
+        created_at=TIME,
+        updated_at=TIME,
+        tags=MAPPING,
+    ),
+    key="profile_id",
+    label="profile",
+)
+CERTIFICATE_LIST = Kind(
+    stored=EntityTable(
+        CERTIFICATE_LISTS,
+        CertificateList,
+        enabled=FLAG,
+        created_at=TIME,
+        updated_at=TIME,
+        tags=MAPPING,
+    ),
+    key="list_id",
+    label="revocation list",
+)
+PROVISIONED_USER = Kind(
+    stored=EntityTable(
+        PROVISIONED_USERS,
+        ProvisionedUser,
+        derived={"name_key": lambda user: name_key(_user_name(user))},
+        active=FLAG,
+        created_at=TIME,
+        updated_at=TIME,
+        not_before=TIME,
+        departed_at=TIME,
+    ),
+    key="user_id",
+    label="user",
+)
+PROVISIONED_GROUP = Kind(
+    stored=EntityTable(
+        PROVISIONED_GROUPS,
+        ProvisionedGroup,
+        derived=_BY_NAME,
+        created_at=TIME,
+        updated_at=TIME,
+    ),
+    key="group_id",
+    label="group",
+    owns=(PROVISIONED_MEMBERS.c.group_id,),
+)
+SCIM_TOKEN = Kind(
+    stored=EntityTable(
+        SCIM_TOKENS, ScimToken, created_at=TIME, expires_at=TIME, addresses=TEXTS
+    ),
+    key="token_id",
+    label="SCIM token",
+    order=(SCIM_TOKENS.c.created_at, SCIM_TOKENS.c.token_id),
+)
+UPSTREAM = Remembered(
+    stored=EntityTable(UPSTREAMS, Upstream, created_at=TIME, updated_at=TIME),
+    key="name",
+    label="upstream",
+    kept=("created_at",),
+)
+REPORT = Kind(
+    stored=EntityTable(REPORTS, Report, made_at=TIME), key="report_id", label="report"
+)
+_OF_ACCOUNTS: tuple[Kind[Any], ...] = (
     USER,
-    USER_BY_ID,
     LOGIN_PROFILE,
     ACCESS_KEY,
-    POLICIES_OF,
-    GROUP_IDS,
-    POLICY_TEXT,
+    GROUP,
+    ROLE,
+    MANAGED_POLICY,
     SAML_PROVIDER,
     OIDC_PROVIDER,
     LDAP_PROVIDER,
-    REVOKED,
-    ANCHOR,
-    CERTIFICATE_PROFILE,
-    LISTS_OF_ANCHOR,
-    UPSTREAMS_OF,
-    SERVICE,
-    TOKENS_OF_SERVICES,
-    RESOURCE_POLICY_ARNS,
-    RESOURCE_POLICY,
-    INSTANCE,
-    INSTANCE_COUNT,
+    MFA_DEVICE,
+    PASSKEY,
+    USER_CREDENTIAL,
+    SERVER_CERTIFICATE,
     INSTANCE_PROFILE,
-    TOKENS_OF_DIRECTORIES,
-    *PEOPLE.values(),
-    MEMBERSHIPS,
+    INSTANCE,
+    JOIN_TOKEN,
+    DELETION_TASK,
+    SERVICE,
+    SERVICE_TOKEN,
+    RESOURCE_POLICY,
+    TRUST_ANCHOR,
+    CERTIFICATE_PROFILE,
+    CERTIFICATE_LIST,
+    PROVISIONED_USER,
+    PROVISIONED_GROUP,
+    SCIM_TOKEN,
+    UPSTREAM,
+    REPORT,
 )
-
-
-def _columns_of(table: Table) -> tuple[Column[Any], ...]:
-    columns = [one for kind in KINDS for one in kind.rows.get(table, ())]
-    return tuple(dict.fromkeys(columns))
-
-
-LOOKED_UP_BY: Mapping[str, tuple[Column[Any], ...]] = {
-    table.name: _columns_of(table) for kind in KINDS for table in kind.rows
-}
-"""By table: the columns by which any kind is looked up, perhaps none."""
-
-_KINDS_OF: Mapping[str, Sequence[tuple[Kind[Any], tuple[str, ...]]]] = {
-    name: [
-        (kind, tuple(column.name for column in columns))
-        for kind in KINDS
-        for table, columns in kind.rows.items()
-        if table.name == name
-    ]
-    for name in LOOKED_UP_BY
-}
-
-
-class ChangedRows:
-    """Which rows a change wrote, by table; None stands for any row of it.
-
-    Tables that nothing is remembered of are listed too: another version may.
-    """
-
-    def __init__(self, rows: Mapping[str, object] | None = None) -> None:
-        self._rows: dict[str, Any] = dict(rows or {})
-
-    @classmethod
-    def load(cls, text: str) -> "ChangedRows":
-        """What ``dump`` wrote."""
-        return cls(json.loads(text))
-
-    def dump(self) -> str:
-        """As text."""
-        return json.dumps(self._rows, separators=(",", ":"))
-
-    def note(self, table: str, rows: Sequence[AnyRow]) -> None:
-        """Add rows, each with the columns of ``LOOKED_UP_BY``."""
-        columns = [column.name for column in LOOKED_UP_BY.get(table, ())]
-        known = self._rows.setdefault(table, [] if columns else None)
-        if known is None or not rows:
-            return
-        known += ({name: getattr(row, name) for name in columns} for row in rows)
-        if len(known) > ROWS_MAX:
-            self._rows[table] = None
-
-    def outdated(self) -> AbstractSet[tuple[Kind[Any], Key | None]]:
-        """The kinds that depend on them, with the key; None for every key."""
-        return {found for table in self._rows for found in self._of_table(table)}
-
-    def _of_table(self, table: str) -> Iterator[tuple[Kind[Any], Key | None]]:
-        rows = self._rows[table]
-        for kind, columns in _KINDS_OF.get(table, ()):
-            if not columns:
-                yield kind, WHOLE
-            elif rows is None or any(not row.keys() >= {*columns} for row in rows):
-                yield kind, None
-            else:
-                for row in rows:
-                    values = tuple(row[name] for name in columns)
-                    yield kind, values if len(values) > 1 else values[0]
+ACCOUNT = Remembered(
+    stored=EntityTable(
+        ACCOUNTS,
+        Account,
+        columns={"account_id": "account"},
+        created_at=TIME,
+        quotas=MAPPING,
+        options=MAPPING,
+        password_policy=MAPPING,
+    ),
+    key="account",
+    label="account",
+    owns=tuple(
+        table.c.account
+        for table in (
+            *(kind.table for kind in _OF_ACCOUNTS),
+            ATTACHMENTS,
+            CHANGES,
+            GROUP_MEMBERS,
+            INLINE_POLICIES,
+            POLICY_VERSIONS,
+            PROVISIONED_MEMBERS,
+            REVOCATIONS,
+            USES,
+        )
+    ),
+)
+KINDS = (ACCOUNT, *_OF_ACCOUNTS)

@@ -11,8 +11,8 @@ from broker.model.entities import KeyStatus, User
 from broker.model.overview import KeyOverview, UserOverview
 from broker.model.page import Page, PageRequest
 from broker.stores.directory.entity_tables import name_key
+from broker.stores.directory.kinds import USER
 from broker.stores.directory.statements import Reads, under_path
-from broker.stores.directory.users import USER_TABLE
 from broker.stores.schema import (
     ACCESS_KEYS,
     GROUP_MEMBERS,
@@ -39,7 +39,7 @@ class OverviewReads(Reads):
             statement = statement.where(
                 USERS.c.name_key.contains(name_key(name_part), autoescape=True)
             )
-        users = await self.page(statement, page, USERS.c.name_key, USER_TABLE.read)
+        users = await self.page(statement, page, USERS.c.name_key, USER.stored.read)
         return Page(await self._overviews(account, users.items), users.marker)
 
     async def _overviews(

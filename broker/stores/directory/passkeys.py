@@ -8,25 +8,12 @@ from sqlalchemy.sql import Select, Update
 from broker.model.account import AccountId
 from broker.model.credentials import Passkey
 from broker.stores.directory.entity_tables import (
-    FLAG,
-    TEXTS,
-    TIME,
-    EntityTable,
     name_key,
 )
+from broker.stores.directory.kinds import PASSKEY
 from broker.stores.directory.statements import Reads, Writes
 from broker.stores.schema import PASSKEYS
 from broker.stores.times import to_micros
-
-_PASSKEY_TABLE = EntityTable(
-    PASSKEYS,
-    Passkey,
-    derived={"serial_key": lambda passkey: name_key(passkey.serial)},
-    enabled_at=TIME,
-    transports=TEXTS,
-    synced=FLAG,
-    last_used_at=TIME,
-)
 
 
 class PasskeyReads(Reads):
@@ -34,7 +21,7 @@ class PasskeyReads(Reads):
 
     async def find_passkey(self, account: AccountId, serial: str) -> Passkey | None:
         return await self.find_entity(
-            _PASSKEY_TABLE, account=account, serial_key=name_key(serial)
+            PASSKEY.stored, account=account, serial_key=name_key(serial)
         )
 
     async def list_passkeys(
@@ -47,7 +34,7 @@ class PasskeyReads(Reads):
 
     async def _passkeys(self, statement: Select[Any]) -> tuple[Passkey, ...]:
         return await self.list_entities(
-            _PASSKEY_TABLE, statement.order_by(PASSKEYS.c.serial_key)
+            PASSKEY.stored, statement.order_by(PASSKEYS.c.serial_key)
         )
 
 
@@ -55,7 +42,7 @@ class PasskeyWrites(PasskeyReads, Writes):
     """See ``CredentialChange``."""
 
     async def insert_passkey(self, passkey: Passkey) -> None:
-        await self.insert_entity(_PASSKEY_TABLE, passkey, "passkey")
+        await self.insert_entity(PASSKEY.stored, passkey, "passkey")
 
     async def delete_passkey(self, passkey: Passkey) -> None:
         await self.delete_by(

@@ -1,12 +1,9 @@
 """Managed policies, their versions, and what they are attached to."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from sqlalchemy import (
-    ScalarSelect,
     Subquery,
-    Table,
     func,
     literal,
     or_,
@@ -14,25 +11,17 @@ from sqlalchemy import (
     union,
     union_all,
 )
-from sqlalchemy.sql import Select
 
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.entities import ManagedPolicy, PolicyVersion
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.entity_tables import (
-    AnyRow,
-    dump_mapping,
-    load_mapping,
-    name_key,
-)
+from broker.stores.directory.kinds import MANAGED_POLICY, count_uses
 from broker.stores.directory.statements import (
-    NUL,
-    Reads,
-    Writes,
     arn_key,
     under_path,
 )
+from broker.stores.directory.store import EntityReads, EntityWrites
 from broker.stores.schema import (
     ATTACHMENTS,
     MANAGED_POLICIES,
@@ -45,18 +34,11 @@ from broker.stores.times import from_micros, to_micros
 _OWNERS = ((USERS, USERS.c.user_id, "user"), (ROLES, ROLES.c.role_id, "role"))
 
 
-class PolicyReads(Reads):
+class PolicyReads(EntityReads):
     """See ``DirectoryReader``."""
 
     async def find_policy(self, account: AccountId, name: str) -> ManagedPolicy | None:
-        if NUL in name:
-            return None
-        row = await self.find_row(
-            _select_policies(account).where(
-                MANAGED_POLICIES.c.name_key == name_key(name)
-            )
-        )
-        return None if row is None else _read_policy(row)
+        return await self.named(MANAGED_POLICY, account, name)
 
     async def list_policies(
         self,
@@ -66,21 +48,19 @@ class PolicyReads(Reads):
         *,
         only_attached: bool = False,
     ) -> Page[ManagedPolicy]:
-        statement = _select_policies(account).where(
-            under_path(MANAGED_POLICIES.c.path, path_prefix)
+        statement = MANAGED_POLICY.stored.selected.where(
+            MANAGED_POLICIES.c.account == account,
+            under_path(MANAGED_POLICIES.c.path, path_prefix),
         )
         if only_attached:
             statement = statement.where(
                 or_(
-                    _count_uses(ATTACHMENTS, "policy_arn") > 0,
-                    *(
-                        _count_uses(table, "boundary_arn") > 0
-                        for table, _, _ in _OWNERS
-                    ),
+                    count_uses(ATTACHMENTS, "policy_arn") > 0,
+                    *(count_uses(table, "boundary_arn") > 0 for table, _, _ in _OWNERS),
                 )
             )
         return await self.page(
-            statement, page, MANAGED_POLICIES.c.name_key, _read_policy
+            statement, page, MANAGED_POLICIES.c.name_key, MANAGED_POLICY.stored.read
         )
 
     async def list_policy_versions(
@@ -214,17 +194,19 @@ class PolicyReads(Reads):
         }
 
 
-class PolicyWrites(PolicyReads, Writes):
+class PolicyWrites(PolicyReads, EntityWrites):
     """See ``DirectoryChange``."""
 
     async def insert_policy(self, policy: ManagedPolicy) -> None:
-        await self.insert_new(MANAGED_POLICIES, _policy_values(policy), "policy")
+        await self.insert_new(
+            MANAGED_POLICIES, MANAGED_POLICY.stored.values(policy), "policy"
+        )
         await self.insert_policy_version(policy, policy.default_version)
 
     async def update_policy(self, policy: ManagedPolicy) -> None:
         await self.update_named(
             MANAGED_POLICIES,
-            _policy_values(policy),
+            MANAGED_POLICY.stored.values(policy),
             "policy",
             "policy_id",
         )
@@ -273,43 +255,6 @@ class PolicyWrites(PolicyReads, Writes):
         return deleted > 0
 
 
-def _select_policies(account: AccountId) -> Select[Any]:
-    return (
-        select(
-            MANAGED_POLICIES,
-            POLICY_VERSIONS.c.document,
-            POLICY_VERSIONS.c.created_at.label("version_created_at"),
-            _count_uses(ATTACHMENTS, "policy_arn").label("attachment_count"),
-            (
-                _count_uses(USERS, "boundary_arn") + _count_uses(ROLES, "boundary_arn")
-            ).label("boundary_count"),
-        )
-        .join(
-            POLICY_VERSIONS,
-            (POLICY_VERSIONS.c.policy_id == MANAGED_POLICIES.c.policy_id)
-            & (POLICY_VERSIONS.c.version_id == MANAGED_POLICIES.c.default_version_id),
-        )
-        .where(MANAGED_POLICIES.c.account == account)
-    )
-
-
-def _count_uses(table: Table, column: str) -> ScalarSelect[int]:
-    """How many rows of the same account name the policy's ARN."""
-    arn = (
-        iam_arn("", "policy").removesuffix(":policy")
-        + MANAGED_POLICIES.c.account
-        + ":policy"
-        + MANAGED_POLICIES.c.path
-        + MANAGED_POLICIES.c.name
-    )
-    return (
-        select(func.count())
-        .select_from(table)
-        .where(table.c.account == MANAGED_POLICIES.c.account, table.c[column] == arn)
-        .scalar_subquery()
-    )
-
-
 def _used_policies(account: AccountId) -> Subquery:
     """The ARN of every policy that is attached in an account, or a boundary, once."""
     return union(
@@ -321,40 +266,3 @@ def _used_policies(account: AccountId) -> Subquery:
             for table, _, _ in _OWNERS
         ),
     ).subquery()
-
-
-def _read_policy(row: AnyRow) -> ManagedPolicy:
-    return ManagedPolicy(
-        account=row.account,
-        policy_id=row.policy_id,
-        name=row.name,
-        path=row.path,
-        description=row.description,
-        default_version=PolicyVersion(
-            version_id=row.default_version_id,
-            document=row.document,
-            created_at=from_micros(row.version_created_at),
-        ),
-        next_version=row.next_version,
-        created_at=from_micros(row.created_at),
-        updated_at=from_micros(row.updated_at),
-        tags=load_mapping(row.tags),
-        attachment_count=row.attachment_count,
-        boundary_count=row.boundary_count,
-    )
-
-
-def _policy_values(policy: ManagedPolicy) -> dict[str, object]:
-    return {
-        "policy_id": policy.policy_id,
-        "account": policy.account,
-        "name": policy.name,
-        "name_key": name_key(policy.name),
-        "path": policy.path,
-        "description": policy.description,
-        "default_version_id": policy.default_version.version_id,
-        "next_version": policy.next_version,
-        "created_at": to_micros(policy.created_at),
-        "updated_at": to_micros(policy.updated_at),
-        "tags": dump_mapping(policy.tags),
-    }

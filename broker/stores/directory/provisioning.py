@@ -1,8 +1,7 @@
 """People and groups that directories provision by SCIM, and their tokens."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Table, Text, delete, func, literal, select, update
@@ -17,12 +16,13 @@ from broker.model.provisioned import (
     ScimToken,
 )
 from broker.stores.directory.entity_tables import (
-    FLAG,
-    TEXTS,
-    TIME,
     EntityTable,
-    key_of_name,
     name_key,
+)
+from broker.stores.directory.kinds import (
+    PROVISIONED_GROUP,
+    PROVISIONED_USER,
+    SCIM_TOKEN,
 )
 from broker.stores.directory.port.provisioning import ProvisionedQuery
 from broker.stores.directory.statements import Reads, Writes, batches
@@ -41,28 +41,7 @@ _PEOPLE_MAX = 5
 _FORGOTTEN_MAX = 100
 """Rows removed at once."""
 
-_user_name: Callable[[ProvisionedUser], str] = attrgetter("user_name")
 
-_USER_TABLE = EntityTable(
-    PROVISIONED_USERS,
-    ProvisionedUser,
-    derived={"name_key": lambda user: name_key(_user_name(user))},
-    active=FLAG,
-    created_at=TIME,
-    updated_at=TIME,
-    not_before=TIME,
-    departed_at=TIME,
-)
-_GROUP_TABLE = EntityTable(
-    PROVISIONED_GROUPS,
-    ProvisionedGroup,
-    derived={"name_key": key_of_name},
-    created_at=TIME,
-    updated_at=TIME,
-)
-_TOKEN_TABLE = EntityTable(
-    SCIM_TOKENS, ScimToken, created_at=TIME, expires_at=TIME, addresses=TEXTS
-)
 _USERS, _GROUPS, _MEMBERS = (
     PROVISIONED_USERS.c,
     PROVISIONED_GROUPS.c,
@@ -77,7 +56,10 @@ class ProvisioningReads(Reads):
         self, account: AccountId, provider_id: str, user_id: str
     ) -> ProvisionedUser | None:
         user = await self.find_entity(
-            _USER_TABLE, account=account, provider_id=provider_id, user_id=user_id
+            PROVISIONED_USER.stored,
+            account=account,
+            provider_id=provider_id,
+            user_id=user_id,
         )
         return None if user is None or user.departed_at else user
 
@@ -91,7 +73,7 @@ class ProvisioningReads(Reads):
             where.append(_USERS.email == name_key(query.email))
         if query.active is not None:
             where.append(_USERS.active == int(query.active))
-        return await self._some(_USER_TABLE, where, query, _USERS.user_id)
+        return await self._some(PROVISIONED_USER.stored, where, query, _USERS.user_id)
 
     async def provisioned_user_ids(
         self, account: AccountId, provider_id: str, ids: Collection[str]
@@ -120,7 +102,7 @@ class ProvisioningReads(Reads):
         if not value:
             return ()
         return await self.list_entities(
-            _USER_TABLE,
+            PROVISIONED_USER.stored,
             select(PROVISIONED_USERS)
             .where(_USERS.account == account, _USERS.provider_id == provider_id, is_it)
             .order_by(_USERS.departed_at.is_not(None), _USERS.departed_at.desc())
@@ -131,7 +113,10 @@ class ProvisioningReads(Reads):
         self, account: AccountId, provider_id: str, group_id: str
     ) -> ProvisionedGroup | None:
         return await self.find_entity(
-            _GROUP_TABLE, account=account, provider_id=provider_id, group_id=group_id
+            PROVISIONED_GROUP.stored,
+            account=account,
+            provider_id=provider_id,
+            group_id=group_id,
         )
 
     async def list_provisioned_groups(
@@ -145,7 +130,9 @@ class ProvisioningReads(Reads):
                 _MEMBERS.user_id == query.member_id
             )
             where.append(_GROUPS.group_id.in_(of_member))
-        return await self._some(_GROUP_TABLE, where, query, _GROUPS.group_id)
+        return await self._some(
+            PROVISIONED_GROUP.stored, where, query, _GROUPS.group_id
+        )
 
     async def _some(
         self,
@@ -241,7 +228,7 @@ class ProvisioningReads(Reads):
 
     async def list_scim_tokens(self, account: AccountId) -> Sequence[ScimToken]:
         return await self.list_entities(
-            _TOKEN_TABLE,
+            SCIM_TOKEN.stored,
             select(SCIM_TOKENS)
             .where(SCIM_TOKENS.c.account == account)
             .order_by(SCIM_TOKENS.c.created_at, SCIM_TOKENS.c.token_id),
@@ -252,7 +239,7 @@ class ProvisioningWrites(ProvisioningReads, Writes):
     """See ``DirectoryChange``."""
 
     async def insert_provisioned_user(self, user: ProvisionedUser) -> None:
-        await self.insert_entity(_USER_TABLE, user, "user")
+        await self.insert_entity(PROVISIONED_USER.stored, user, "user")
 
     async def update_provisioned_user(self, user: ProvisionedUser) -> None:
         if user.departed_at is None:
@@ -267,7 +254,7 @@ class ProvisioningWrites(ProvisioningReads, Writes):
             )
             if known is not None:
                 raise AlreadyExistsError("user")
-        await self.update_entity(_USER_TABLE, user, "user_id")
+        await self.update_entity(PROVISIONED_USER.stored, user, "user_id")
 
     async def delay_provisioned_users(
         self, account: AccountId, user_ids: Collection[str], until: datetime
@@ -301,7 +288,7 @@ class ProvisioningWrites(ProvisioningReads, Writes):
             )
 
     async def insert_provisioned_group(self, group: ProvisionedGroup) -> None:
-        await self.insert_entity(_GROUP_TABLE, group, "group")
+        await self.insert_entity(PROVISIONED_GROUP.stored, group, "group")
 
     async def update_provisioned_group(self, group: ProvisionedGroup) -> None:
         known = await self.find_row(
@@ -317,7 +304,7 @@ class ProvisioningWrites(ProvisioningReads, Writes):
         former = await self.find_provisioned_group(
             group.account, group.provider_id, group.group_id
         )
-        await self.update_entity(_GROUP_TABLE, group, "group_id")
+        await self.update_entity(PROVISIONED_GROUP.stored, group, "group_id")
         if former is None or (former.name, former.external_id) != (
             group.name,
             group.external_id,
@@ -371,7 +358,7 @@ class ProvisioningWrites(ProvisioningReads, Writes):
         )
 
     async def insert_scim_token(self, token: ScimToken) -> None:
-        await self.insert_entity(_TOKEN_TABLE, token, "SCIM token")
+        await self.insert_entity(SCIM_TOKEN.stored, token, "SCIM token")
 
     async def delete_scim_token(self, token: ScimToken) -> None:
         await self.delete_by(

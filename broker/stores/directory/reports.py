@@ -17,10 +17,16 @@ from broker.model.entities import (
 )
 from broker.model.uses import Report, Use
 from broker.stores.directory.entity_tables import TIME, EntityTable
-from broker.stores.directory.groups import GROUP_TABLE, LOGIN_PROFILE_TABLE
-from broker.stores.directory.roles import INLINE_POLICY_TABLE, ROLE_TABLE
+from broker.stores.directory.kinds import (
+    ACCESS_KEY,
+    GROUP,
+    LOGIN_PROFILE,
+    REPORT,
+    ROLE,
+    USER,
+)
+from broker.stores.directory.roles import INLINE_POLICY_TABLE
 from broker.stores.directory.statements import Reads, Writes, batches
-from broker.stores.directory.users import ACCESS_KEY_TABLE, USER_TABLE
 from broker.stores.schema import (
     ACCESS_KEYS,
     ATTACHMENTS,
@@ -37,7 +43,6 @@ from broker.stores.times import to_micros
 _REPORTS_KEPT = timedelta(days=1)
 
 _USE_TABLE = EntityTable(USES, Use, at=TIME)
-_REPORT_TABLE = EntityTable(REPORTS, Report, made_at=TIME)
 
 
 class ReportReads(Reads):
@@ -90,14 +95,14 @@ class ReportReads(Reads):
             groups = select(GROUPS).where(
                 GROUPS.c.account == account, GROUPS.c.group_id.in_(some)
             )
-            found += map(USER_TABLE.read, await self.rows(users))
-            found += map(ROLE_TABLE.read, await self.rows(roles))
-            found += map(GROUP_TABLE.read, await self.rows(groups))
+            found += map(USER.stored.read, await self.rows(users))
+            found += map(ROLE.stored.read, await self.rows(roles))
+            found += map(GROUP.stored.read, await self.rows(groups))
         return tuple(found)
 
     async def list_account_keys(self, account: AccountId) -> tuple[AccessKey, ...]:
         return await self.list_entities(
-            ACCESS_KEY_TABLE,
+            ACCESS_KEY.stored,
             select(ACCESS_KEYS)
             .where(ACCESS_KEYS.c.account == account)
             .order_by(ACCESS_KEYS.c.created_at, ACCESS_KEYS.c.access_key_id),
@@ -105,7 +110,7 @@ class ReportReads(Reads):
 
     async def list_login_profiles(self, account: AccountId) -> tuple[LoginProfile, ...]:
         return await self.list_entities(
-            LOGIN_PROFILE_TABLE,
+            LOGIN_PROFILE.stored,
             select(LOGIN_PROFILES).where(LOGIN_PROFILES.c.account == account),
         )
 
@@ -128,7 +133,7 @@ class ReportReads(Reads):
 
     async def find_report(self, account: AccountId, report_id: str) -> Report | None:
         return await self.find_entity(
-            _REPORT_TABLE, account=account, report_id=report_id
+            REPORT.stored, account=account, report_id=report_id
         )
 
 
@@ -144,5 +149,5 @@ class ReportWrites(ReportReads, Writes):
                 | (REPORTS.c.made_at < too_old),
             )
         )
-        values = _REPORT_TABLE.values(report)
+        values = REPORT.stored.values(report)
         await self.run(REPORTS.insert().values(**values))

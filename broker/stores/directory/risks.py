@@ -7,7 +7,7 @@ from sqlalchemy import and_, func, literal, not_, select, text, union_all
 
 from broker.model.account import AccountId
 from broker.model.overview import EndingCredential, OldKey, PolicyText, UnusedRole
-from broker.stores.directory.roles import ROLE_TABLE
+from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.statements import Reads
 from broker.stores.schema import (
     ACCESS_KEYS,
@@ -50,7 +50,7 @@ class RiskReads(Reads):
             .limit(limit)
         )
         return tuple(
-            UnusedRole(ROLE_TABLE.read(row), _time(row.latest)) for row in rows
+            UnusedRole(ROLE.stored.read(row), _time(row.latest)) for row in rows
         )
 
     async def list_old_keys(

@@ -6,18 +6,13 @@ from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy, Role
 from broker.model.page import Page, PageRequest
 from broker.stores.directory.entity_tables import (
-    MAPPING,
-    TIME,
     EntityTable,
-    key_of_name,
     name_key,
 )
+from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.statements import Reads, Writes, under_path
 from broker.stores.schema import INLINE_POLICIES, ROLES
 
-ROLE_TABLE = EntityTable(
-    ROLES, Role, derived={"name_key": key_of_name}, created_at=TIME, tags=MAPPING
-)
 INLINE_POLICY_TABLE = EntityTable(INLINE_POLICIES, InlinePolicy)
 
 
@@ -26,11 +21,11 @@ class RoleReads(Reads):
 
     async def find_role(self, account: AccountId, name: str) -> Role | None:
         return await self.find_entity(
-            ROLE_TABLE, account=account, name_key=name_key(name)
+            ROLE.stored, account=account, name_key=name_key(name)
         )
 
     async def find_role_by_id(self, account: AccountId, role_id: str) -> Role | None:
-        return await self.find_entity(ROLE_TABLE, account=account, role_id=role_id)
+        return await self.find_entity(ROLE.stored, account=account, role_id=role_id)
 
     async def list_roles(
         self, account: AccountId, path_prefix: str, page: PageRequest
@@ -38,7 +33,7 @@ class RoleReads(Reads):
         statement = select(ROLES).where(
             ROLES.c.account == account, under_path(ROLES.c.path, path_prefix)
         )
-        return await self.page(statement, page, ROLES.c.name_key, ROLE_TABLE.read)
+        return await self.page(statement, page, ROLES.c.name_key, ROLE.stored.read)
 
     async def list_roles_with(
         self, account: AccountId, part: str, page: PageRequest
@@ -50,13 +45,13 @@ class RoleReads(Reads):
                 ROLES.c.description.icontains(part, autoescape=True),
             ),
         )
-        return await self.page(statement, page, ROLES.c.name_key, ROLE_TABLE.read)
+        return await self.page(statement, page, ROLES.c.name_key, ROLE.stored.read)
 
     async def list_roles_naming(
         self, account: AccountId, text: str, limit: int
     ) -> tuple[Role, ...]:
         return await self.list_entities(
-            ROLE_TABLE,
+            ROLE.stored,
             select(ROLES)
             .where(
                 ROLES.c.account == account,
@@ -83,10 +78,10 @@ class RoleWrites(RoleReads, Writes):
     """See ``DirectoryChange``."""
 
     async def insert_role(self, role: Role) -> None:
-        await self.insert_entity(ROLE_TABLE, role, "role")
+        await self.insert_entity(ROLE.stored, role, "role")
 
     async def update_role(self, role: Role) -> None:
-        await self.update_named(ROLES, ROLE_TABLE.values(role), "role", "role_id")
+        await self.update_named(ROLES, ROLE.stored.values(role), "role", "role_id")
 
     async def delete_role(self, role: Role) -> None:
         await self.delete_by(ROLES, role_id=role.role_id)

@@ -5,19 +5,9 @@ from sqlalchemy import select
 from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
 from broker.model.registered import RegisteredService, ResourcePolicy, ServiceToken
-from broker.stores.directory.entity_tables import TEXTS, TIME, EntityTable
+from broker.stores.directory.kinds import RESOURCE_POLICY, SERVICE, SERVICE_TOKEN
 from broker.stores.directory.statements import Reads, Writes
 from broker.stores.schema import RESOURCE_POLICIES, SERVICE_TOKENS, SERVICES
-
-_SERVICE_TABLE = EntityTable(
-    SERVICES, RegisteredService, created_at=TIME, updated_at=TIME
-)
-_TOKEN_TABLE = EntityTable(
-    SERVICE_TOKENS, ServiceToken, created_at=TIME, expires_at=TIME, addresses=TEXTS
-)
-_POLICY_TABLE = EntityTable(
-    RESOURCE_POLICIES, ResourcePolicy, created_at=TIME, updated_at=TIME
-)
 
 
 class ServiceReads(Reads):
@@ -26,11 +16,11 @@ class ServiceReads(Reads):
     async def find_service(
         self, account: AccountId, name: str
     ) -> RegisteredService | None:
-        return await self.find_entity(_SERVICE_TABLE, account=account, name=name)
+        return await self.find_entity(SERVICE.stored, account=account, name=name)
 
     async def list_services(self, account: AccountId) -> tuple[RegisteredService, ...]:
         return await self.list_entities(
-            _SERVICE_TABLE,
+            SERVICE.stored,
             select(SERVICES)
             .where(SERVICES.c.account == account)
             .order_by(SERVICES.c.name),
@@ -38,7 +28,7 @@ class ServiceReads(Reads):
 
     async def list_service_tokens(self, account: AccountId) -> tuple[ServiceToken, ...]:
         return await self.list_entities(
-            _TOKEN_TABLE,
+            SERVICE_TOKEN.stored,
             select(SERVICE_TOKENS)
             .where(SERVICE_TOKENS.c.account == account)
             .order_by(SERVICE_TOKENS.c.created_at, SERVICE_TOKENS.c.token_id),
@@ -47,7 +37,7 @@ class ServiceReads(Reads):
     async def find_resource_policy(
         self, account: AccountId, arn: str
     ) -> ResourcePolicy | None:
-        return await self.find_entity(_POLICY_TABLE, account=account, arn=arn)
+        return await self.find_entity(RESOURCE_POLICY.stored, account=account, arn=arn)
 
     async def list_resource_policies(
         self, account: AccountId, page: PageRequest
@@ -56,7 +46,7 @@ class ServiceReads(Reads):
             RESOURCE_POLICIES.c.account == account
         )
         return await self.page(
-            statement, page, RESOURCE_POLICIES.c.arn, _POLICY_TABLE.read
+            statement, page, RESOURCE_POLICIES.c.arn, RESOURCE_POLICY.stored.read
         )
 
     async def resource_policy_arns(self, account: AccountId) -> frozenset[str]:
@@ -72,10 +62,10 @@ class ServiceWrites(ServiceReads, Writes):
     """See ``DirectoryChange``."""
 
     async def insert_service(self, service: RegisteredService) -> None:
-        await self.insert_entity(_SERVICE_TABLE, service, "service")
+        await self.insert_entity(SERVICE.stored, service, "service")
 
     async def update_service(self, service: RegisteredService) -> None:
-        await self.update_entity(_SERVICE_TABLE, service, "service_id")
+        await self.update_entity(SERVICE.stored, service, "service_id")
 
     async def delete_service(self, service: RegisteredService) -> None:
         for table in (SERVICE_TOKENS, SERVICES):
@@ -84,7 +74,7 @@ class ServiceWrites(ServiceReads, Writes):
             )
 
     async def insert_service_token(self, token: ServiceToken) -> None:
-        await self.insert_entity(_TOKEN_TABLE, token, "service token")
+        await self.insert_entity(SERVICE_TOKEN.stored, token, "service token")
 
     async def delete_service_token(self, token: ServiceToken) -> None:
         await self.delete_by(
@@ -92,7 +82,7 @@ class ServiceWrites(ServiceReads, Writes):
         )
 
     async def put_resource_policy(self, policy: ResourcePolicy) -> None:
-        values = _POLICY_TABLE.values(policy)
+        values = RESOURCE_POLICY.stored.values(policy)
         if not await self.insert_if_free(RESOURCE_POLICIES, values):
             del values["created_at"]
             await self.update_by(

@@ -14,7 +14,8 @@ from socket import AF_UNIX, SOCK_DGRAM, socket
 
 from broker.model.account import AccountId
 from broker.stores.directory.freshness import Freshness
-from broker.stores.directory.kinds import KINDS, Key, Kind
+from broker.stores.directory.kind import Key, Reading
+from broker.stores.directory.readings import READINGS
 
 _SUFFIX = ".worker"
 _MESSAGE_BYTES_MAX = 65536
@@ -35,8 +36,8 @@ async def telling_siblings(folder: Path, memory: Freshness) -> AsyncIterator[Non
             yield
             return
 
-        def tell(account: AccountId, kind: Kind[object], key: Key) -> None:
-            message = json.dumps([account, KINDS.index(kind), key]).encode()
+        def tell(account: AccountId, reading: Reading[object], key: Key) -> None:
+            message = json.dumps([account, READINGS.index(reading), key]).encode()
             for other in folder.glob(f"*{_SUFFIX}"):
                 if other != address:
                     # It may be busy or gone; it can read by itself, later.
@@ -46,7 +47,7 @@ async def telling_siblings(folder: Path, memory: Freshness) -> AsyncIterator[Non
         def listen() -> None:
             account, number, key = json.loads(mine.recv(_MESSAGE_BYTES_MAX))
             memory.want(
-                account, KINDS[number], tuple(key) if isinstance(key, list) else key
+                account, READINGS[number], tuple(key) if isinstance(key, list) else key
             )
 
         loop.add_reader(mine, listen)

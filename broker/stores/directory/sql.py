@@ -30,7 +30,6 @@ from broker.stores.directory.credentials import (
 )
 from broker.stores.directory.entity_tables import AnyRow
 from broker.stores.directory.groups import GroupReads, GroupWrites
-from broker.stores.directory.kinds import LOOKED_UP_BY, ROWS_MAX, ChangedRows
 from broker.stores.directory.machines import MachineReads, MachineWrites
 from broker.stores.directory.overviews import OverviewReads
 from broker.stores.directory.passkeys import (
@@ -44,13 +43,10 @@ from broker.stores.directory.provisioning import (
     ProvisioningReads,
     ProvisioningWrites,
 )
+from broker.stores.directory.readings import LOOKED_UP_BY, ROWS_MAX, ChangedRows
 from broker.stores.directory.reports import ReportReads, ReportWrites
 from broker.stores.directory.risks import RiskReads
 from broker.stores.directory.roles import RoleReads, RoleWrites
-from broker.stores.directory.roles_anywhere import (
-    RolesAnywhereReads,
-    RolesAnywhereWrites,
-)
 from broker.stores.directory.services import ServiceReads, ServiceWrites
 from broker.stores.directory.statements import Parameters, insert_or_ignore
 from broker.stores.directory.upstreams import UpstreamReads, UpstreamWrites
@@ -95,7 +91,6 @@ class SqlDirectory(
     PasskeyReads,
     MachineReads,
     ServiceReads,
-    RolesAnywhereReads,
     ProvisioningReads,
     UpstreamReads,
     OverviewReads,
@@ -185,7 +180,6 @@ class SqlChange(
     PasskeyWrites,
     MachineWrites,
     ServiceWrites,
-    RolesAnywhereWrites,
     ProvisioningWrites,
     UpstreamWrites,
     OverviewReads,

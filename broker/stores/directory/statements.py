@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
@@ -12,6 +12,7 @@ from sqlalchemy.sql import ColumnElement, Delete, Executable, Select, Update
 from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
 from broker.stores.directory.entity_tables import AnyRow, Entity, EntityTable
+from broker.stores.directory.kind import Kind
 from broker.stores.errors import AlreadyExistsError, InvalidMarkerError
 
 Item = TypeVar("Item")
@@ -42,7 +43,7 @@ class Reads(Protocol):
 
     async def find_by(self, table: Table, **values: object) -> AnyRow | None:
         """The row of a table whose columns have these values, or None."""
-        if any(isinstance(value, str) and NUL in value for value in values.values()):
+        if has_nul(values.values()):
             return None
         return await self.find_row(_select_by(table, tuple(values)), values)
 
@@ -50,7 +51,9 @@ class Reads(Protocol):
         self, stored: EntityTable[Entity], **values: object
     ) -> Entity | None:
         """The entity whose columns have these values, or None."""
-        row = await self.find_by(stored.table, **values)
+        if has_nul(values.values()):
+            return None
+        row = await self.find_row(select_one(stored, tuple(values)), values)
         return None if row is None else stored.read(row)
 
     async def list_entities(
@@ -187,6 +190,24 @@ def _select_by(table: Table, names: tuple[str, ...]) -> Select[Any]:
 
 
 @cache
+def select_one(stored: EntityTable[Any], names: tuple[str, ...]) -> Select[Any]:
+    """The entity whose columns have the values of parameters."""
+    columns = stored.table.c
+    return stored.selected.where(*(columns[name] == bindparam(name) for name in names))
+
+
+@cache
+def select_all(
+    kind: Kind[Any], names: tuple[str, ...], absent: tuple[str, ...]
+) -> Select[Any]:
+    """Those that have these values and lack others, in the order of their kind."""
+    columns = kind.table.c
+    missing = (columns[name].is_(None) for name in absent)
+    order = kind.order or (kind.page_order,)
+    return select_one(kind.stored, names).where(*missing).order_by(*order)
+
+
+@cache
 def _update_by(table: Table, names: tuple[str, ...]) -> Update:
     return update(table).where(
         *(table.c[name] == bindparam(f"{_KEY}{name}") for name in names)
@@ -209,6 +230,11 @@ def _update_named(table: Table, key: str) -> Update:
         other.c[key] != bindparam(f"{_KEY}{key}"),
     )
     return _update_by(table, (key,)).where(~namesake.exists())
+
+
+def has_nul(values: Iterable[object]) -> bool:
+    """Whether no row can have these values: a text has a character that none has."""
+    return any(isinstance(value, str) and NUL in value for value in values)
 
 
 def batches(ids: Collection[str]) -> Iterator[list[str]]:

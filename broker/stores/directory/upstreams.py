@@ -4,22 +4,20 @@ from sqlalchemy import select
 
 from broker.model.account import AccountId
 from broker.model.upstream import Upstream
-from broker.stores.directory.entity_tables import TIME, EntityTable
+from broker.stores.directory.kinds import UPSTREAM
 from broker.stores.directory.statements import Reads, Writes
 from broker.stores.schema import UPSTREAMS
-
-_TABLE = EntityTable(UPSTREAMS, Upstream, created_at=TIME, updated_at=TIME)
 
 
 class UpstreamReads(Reads):
     """See ``DirectoryReader``."""
 
     async def find_upstream(self, account: AccountId, name: str) -> Upstream | None:
-        return await self.find_entity(_TABLE, account=account, name=name)
+        return await self.find_entity(UPSTREAM.stored, account=account, name=name)
 
     async def list_upstreams(self, account: AccountId) -> tuple[Upstream, ...]:
         return await self.list_entities(
-            _TABLE,
+            UPSTREAM.stored,
             select(UPSTREAMS)
             .where(UPSTREAMS.c.account == account)
             .order_by(UPSTREAMS.c.name),
@@ -30,7 +28,7 @@ class UpstreamWrites(UpstreamReads, Writes):
     """See ``DirectoryChange``."""
 
     async def put_upstream(self, upstream: Upstream) -> None:
-        values = _TABLE.values(upstream)
+        values = UPSTREAM.stored.values(upstream)
         if not await self.insert_if_free(UPSTREAMS, values):
             del values["created_at"]
             await self.update_by(

@@ -1,32 +1,16 @@
 """Users and long-term access keys."""
 
-from operator import attrgetter
-
 from sqlalchemy import select
 
 from broker.model.account import AccountId
-from broker.model.entities import AccessKey, KeyStatus, User
+from broker.model.entities import AccessKey, User
 from broker.model.page import Page, PageRequest
 from broker.stores.directory.entity_tables import (
-    MAPPING,
-    TIME,
-    ColumnFormat,
-    EntityTable,
-    key_of_name,
     name_key,
 )
+from broker.stores.directory.kinds import ACCESS_KEY, USER
 from broker.stores.directory.statements import Reads, Writes, under_path
 from broker.stores.schema import ACCESS_KEYS, USED_ACCESS_KEY_IDS, USERS
-
-USER_TABLE = EntityTable(
-    USERS, User, derived={"name_key": key_of_name}, created_at=TIME, tags=MAPPING
-)
-ACCESS_KEY_TABLE = EntityTable(
-    ACCESS_KEYS,
-    AccessKey,
-    status=ColumnFormat(attrgetter("value"), KeyStatus),
-    created_at=TIME,
-)
 
 
 class UserReads(Reads):
@@ -34,11 +18,11 @@ class UserReads(Reads):
 
     async def find_user(self, account: AccountId, name: str) -> User | None:
         return await self.find_entity(
-            USER_TABLE, account=account, name_key=name_key(name)
+            USER.stored, account=account, name_key=name_key(name)
         )
 
     async def find_user_by_id(self, account: AccountId, user_id: str) -> User | None:
-        return await self.find_entity(USER_TABLE, account=account, user_id=user_id)
+        return await self.find_entity(USER.stored, account=account, user_id=user_id)
 
     async def list_users(
         self, account: AccountId, path_prefix: str, page: PageRequest
@@ -46,16 +30,16 @@ class UserReads(Reads):
         statement = select(USERS).where(
             USERS.c.account == account, under_path(USERS.c.path, path_prefix)
         )
-        return await self.page(statement, page, USERS.c.name_key, USER_TABLE.read)
+        return await self.page(statement, page, USERS.c.name_key, USER.stored.read)
 
     async def find_access_key(self, access_key_id: str) -> AccessKey | None:
-        return await self.find_entity(ACCESS_KEY_TABLE, access_key_id=access_key_id)
+        return await self.find_entity(ACCESS_KEY.stored, access_key_id=access_key_id)
 
     async def list_access_keys(
         self, account: AccountId, user_id: str | None
     ) -> tuple[AccessKey, ...]:
         return await self.list_entities(
-            ACCESS_KEY_TABLE,
+            ACCESS_KEY.stored,
             select(ACCESS_KEYS)
             .where(
                 ACCESS_KEYS.c.account == account,
@@ -69,10 +53,10 @@ class UserWrites(UserReads, Writes):
     """See ``DirectoryChange``."""
 
     async def insert_user(self, user: User) -> None:
-        await self.insert_entity(USER_TABLE, user, "user")
+        await self.insert_entity(USER.stored, user, "user")
 
     async def update_user(self, user: User) -> None:
-        await self.update_named(USERS, USER_TABLE.values(user), "user", "user_id")
+        await self.update_named(USERS, USER.stored.values(user), "user", "user_id")
 
     async def delete_user(self, user: User) -> None:
         await self.delete_by(USERS, user_id=user.user_id)
@@ -80,10 +64,10 @@ class UserWrites(UserReads, Writes):
     async def insert_access_key(self, key: AccessKey) -> None:
         used = {"access_key_id": key.access_key_id}
         await self.insert_new(USED_ACCESS_KEY_IDS, used, "access key")
-        await self.insert_entity(ACCESS_KEY_TABLE, key, "access key")
+        await self.insert_entity(ACCESS_KEY.stored, key, "access key")
 
     async def update_access_key(self, key: AccessKey) -> None:
-        await self.update_entity(ACCESS_KEY_TABLE, key, "access_key_id")
+        await self.update_entity(ACCESS_KEY.stored, key, "access_key_id")
 
     async def delete_access_key(self, key: AccessKey) -> None:
         await self.delete_by(ACCESS_KEYS, access_key_id=key.access_key_id)

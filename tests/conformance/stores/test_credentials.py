@@ -17,6 +17,12 @@ from broker.model.credentials import (
 )
 from broker.model.machines import DeletionTask, InstanceProfile
 from broker.model.page import PageRequest
+from broker.stores.directory.kinds import (
+    INSTANCE_PROFILE,
+    MFA_DEVICE,
+    SERVER_CERTIFICATE,
+)
+from broker.stores.directory.machines import list_profiles_of_roles
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import AlreadyExistsError
 
@@ -75,7 +81,7 @@ async def test_a_device_is_kept_whole_and_found_by_its_serial(
             await change.insert_mfa_device(device("ANN"))
     assert await directory.find_mfa_device(ACCOUNT, made.serial.upper()) == made
     assert await directory.find_mfa_device(ACCOUNT, token.serial) == token
-    assert await directory.count(ACCOUNT, "mfa_devices") == 2
+    assert await directory.count(MFA_DEVICE, ACCOUNT) == 2
     page = await directory.list_virtual_mfa_devices(ACCOUNT, ALL, assigned=False)
     assert page.items == (made,)
     used = replace(made, user_id="AIDA1", enabled_at=AT)
@@ -161,7 +167,7 @@ async def test_server_certificates_have_names_and_paths(
     assert page.items == (made,)
     async with directory.change(ACCOUNT) as change:
         await change.delete_server_certificate(made)
-    assert await directory.count(ACCOUNT, "server_certificates") == 1
+    assert await directory.count(SERVER_CERTIFICATE, ACCOUNT) == 1
 
 
 async def test_instance_profiles_are_listed_by_path_and_by_role(
@@ -173,27 +179,27 @@ async def test_instance_profiles_are_listed_by_path_and_by_role(
     )
     second = replace(made, profile_id="AIPA2", name="db", path="/", role_id="AROA1")
     async with directory.change(ACCOUNT) as change:
-        await change.insert_instance_profile(made)
-        await change.insert_instance_profile(second)
+        await change.insert(INSTANCE_PROFILE, made)
+        await change.insert(INSTANCE_PROFILE, second)
         with pytest.raises(AlreadyExistsError):
-            await change.insert_instance_profile(replace(made, profile_id="AIPA3"))
+            await change.insert(INSTANCE_PROFILE, replace(made, profile_id="AIPA3"))
         tagged = replace(made, tags={"k": "v"})
-        await change.update_instance_profile(tagged)
-    assert await directory.find_instance_profile(ACCOUNT, "web") == tagged
-    page = await directory.list_instance_profiles(ACCOUNT, "/", ALL)
+        await change.update(INSTANCE_PROFILE, tagged)
+    assert await directory.named(INSTANCE_PROFILE, ACCOUNT, "web") == tagged
+    page = await directory.page_of(INSTANCE_PROFILE, ACCOUNT, ALL, under="/")
     assert page.items == (second, tagged)
-    page = await directory.list_instance_profiles(ACCOUNT, "/", ALL, role_id="AROA1")
+    page = await directory.page_of(INSTANCE_PROFILE, ACCOUNT, ALL, role_id="AROA1")
     assert page.items == (second,)
-    held = await directory.list_profiles_of_roles(ACCOUNT, ["AROA1", "AROA2"])
+    held = await list_profiles_of_roles(directory, ACCOUNT, ["AROA1", "AROA2"])
     assert held == {"AROA1": (second,)}
     async with directory.change(ACCOUNT) as change:
-        await change.delete_instance_profile(second)
+        await change.remove(INSTANCE_PROFILE, second)
         await change.insert_deletion_task(
             DeletionTask(
                 account=ACCOUNT, task_id="task/1", status="SUCCEEDED", made_at=AT
             )
         )
-    assert await directory.count(ACCOUNT, "instance_profiles") == 1
+    assert await directory.count(INSTANCE_PROFILE, ACCOUNT) == 1
     task = await directory.find_deletion_task(ACCOUNT, "task/1")
     assert task is not None
     assert task.made_at == AT

@@ -23,6 +23,7 @@ from broker.model.entities import (
 )
 from broker.model.page import PageRequest
 from broker.model.revocation import REVOCATION_LIFE, Revocation
+from broker.stores.directory.kinds import MANAGED_POLICY, ROLE, SAML_PROVIDER, USER
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import (
     AlreadyExistsError,
@@ -497,10 +498,10 @@ async def test_counts_are_per_account_and_kind(directory: SqlDirectory) -> None:
         await change.insert_user(make_user("Ann"))
         await change.insert_user(make_user("Bob"))
         await change.insert_saml_provider(make_saml("okta"))
-    assert await directory.count(ACCOUNT, "users") == 2
-    assert await directory.count(ACCOUNT, "saml_providers") == 1
-    assert await directory.count(ACCOUNT, "roles") == 0
-    assert await directory.count(OTHER, "users") == 0
+    assert await directory.count(USER, ACCOUNT) == 2
+    assert await directory.count(SAML_PROVIDER, ACCOUNT) == 1
+    assert await directory.count(ROLE, ACCOUNT) == 0
+    assert await directory.count(USER, OTHER) == 0
 
 
 async def test_a_change_that_raises_leaves_nothing(directory: SqlDirectory) -> None:
@@ -546,7 +547,7 @@ async def test_an_account_made_again_goes_on_counting_and_owns_nothing(
         await change.delete_account(ACCOUNT)
     assert await directory.find_account(ACCOUNT) is None
     assert await directory.find_access_key("AKIA1") is None
-    assert await directory.count(ACCOUNT, "policies") == 0
+    assert await directory.count(MANAGED_POLICY, ACCOUNT) == 0
     async with directory.change(ACCOUNT) as change:
         await change.insert_account(make_account())
     assert await directory.generations() == {ACCOUNT: 3}
@@ -558,12 +559,12 @@ async def test_changes_of_one_account_run_one_after_the_other(
 ) -> None:
     async def add(where: SqlDirectory) -> None:
         async with where.change(ACCOUNT) as change:
-            number = await change.count(ACCOUNT, "users")
+            number = await change.count(USER, ACCOUNT)
             await asyncio.sleep(0.01)
             await change.insert_user(make_user(f"user{number}"))
 
     await asyncio.gather(*(add(d) for d in (directory, other_directory) * 4))
-    assert await directory.count(ACCOUNT, "users") == 8
+    assert await directory.count(USER, ACCOUNT) == 8
     assert await directory.generations() == {ACCOUNT: 8}
 
 

@@ -8,6 +8,7 @@ import pytest
 from broker.model.account import Account, AccountId
 from broker.model.entities import Group, LoginProfile, User
 from broker.model.page import PageRequest
+from broker.stores.directory.kinds import GROUP
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import AlreadyExistsError
 
@@ -73,7 +74,7 @@ async def test_groups_are_found_by_name_in_any_case_and_listed_by_path(
     assert [group.name for group in rest.items] == ["zebra"]
     below = await directory.list_groups(ACCOUNT, "/a/", PageRequest(None, 9))
     assert below.items == (make_group("deep", "/a/b/"),)
-    assert await directory.count(ACCOUNT, "groups") == 3
+    assert await directory.count(GROUP, ACCOUNT) == 3
 
 
 async def test_membership_is_once_and_read_from_both_sides(

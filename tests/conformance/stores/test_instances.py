@@ -9,6 +9,7 @@ from broker.model.account import AccountId
 from broker.model.machines import Instance, InstanceProfile, JoinToken
 from broker.model.page import PageRequest
 from broker.sessions.revoke import revoke_issued_before
+from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import AlreadyExistsError
 
@@ -73,7 +74,7 @@ async def test_instances(directory: SqlDirectory) -> None:
         ):
             with pytest.raises(AlreadyExistsError):
                 await change.insert_instance(taken)
-        assert await change.count(FIRST, "instances") == 2
+        assert await change.count(INSTANCE, FIRST) == 2
     async with directory.change(SECOND) as change:
         await change.insert_instance(instance(1, account=SECOND))
     assert await directory.find_instance(FIRST, first.instance_id) == first
@@ -99,9 +100,9 @@ async def test_profiles_by_their_ids(directory: SqlDirectory) -> None:
         account=FIRST, profile_id="AIPA1", name="Web", path="/a/", created_at=NOW
     )
     async with directory.change(FIRST) as change:
-        await change.insert_instance_profile(profile)
-    assert await directory.find_instance_profile_by_id(FIRST, "AIPA1") == profile
-    assert await directory.find_instance_profile_by_id(SECOND, "AIPA1") is None
+        await change.insert(INSTANCE_PROFILE, profile)
+    assert await directory.find(INSTANCE_PROFILE, FIRST, "AIPA1") == profile
+    assert await directory.find(INSTANCE_PROFILE, SECOND, "AIPA1") is None
 
 
 async def test_join_tokens(directory: SqlDirectory) -> None:
@@ -118,7 +119,7 @@ async def test_join_tokens(directory: SqlDirectory) -> None:
         await change.delete_join_tokens_before(FIRST, NOW + timedelta(minutes=90))
         assert await change.delete_join_token(FIRST, "AJTK3")
         assert not await change.delete_join_token(FIRST, "AJTK3")
-        assert await change.count(FIRST, "join_tokens") == 1
+        assert await change.count(JOIN_TOKEN, FIRST) == 1
     assert (await directory.list_join_tokens(FIRST, ALL)).items == (used,)
 
 

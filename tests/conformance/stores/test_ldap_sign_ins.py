@@ -10,6 +10,7 @@ import pytest
 from broker.model.account import AccountId
 from broker.model.entities import LdapProvider
 from broker.stores.database import Database
+from broker.stores.directory.kinds import LDAP_PROVIDER
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.ldap_sign_ins import KEPT, LdapSignIn, LdapSignIns
 from broker.stores.urls import DatabaseLocation
@@ -123,7 +124,7 @@ async def test_providers_are_kept_and_their_end_is_marked(
     )
     async with directory.change(ACCOUNT) as change:
         await change.insert_ldap_provider(given)
-        assert await change.count(ACCOUNT, "ldap_providers") == 1
+        assert await change.count(LDAP_PROVIDER, ACCOUNT) == 1
     assert await directory.find_ldap_provider(ACCOUNT, "corp") == given
     assert await directory.find_ldap_provider(ACCOUNT, "Corp") is None
     changed = replace(given, options={})

@@ -25,11 +25,18 @@ from broker.model.revocation import Revocation
 from broker.model.roles_anywhere import CertificateProfile, TrustAnchor
 from broker.model.upstream import Upstream
 from broker.stores.directory import accounts as accounts_module
-from broker.stores.directory import kinds, sql
+from broker.stores.directory import readings, sql
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
-from broker.stores.directory.kinds import ChangedRows
+from broker.stores.directory.kinds import (
+    CERTIFICATE_LIST,
+    CERTIFICATE_PROFILE,
+    INSTANCE_PROFILE,
+    RESOURCE_POLICY,
+    TRUST_ANCHOR,
+)
 from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.readings import ChangedRows
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.schema import ACCESS_KEYS
 from tests.conformance.stores import (
@@ -118,14 +125,14 @@ SETTING_UP: tuple[Change, ...] = (
     lambda to: to.insert_ldap_provider(LDAP),
     lambda to: to.insert_group(GROUP),
     lambda to: to.insert_policy(POLICY),
-    lambda to: to.insert_trust_anchor(ANCHOR),
-    lambda to: to.insert_certificate_profile(CERTIFICATES),
-    lambda to: to.insert_certificate_list(LIST),
+    lambda to: to.insert(TRUST_ANCHOR, ANCHOR),
+    lambda to: to.insert(CERTIFICATE_PROFILE, CERTIFICATES),
+    lambda to: to.insert(CERTIFICATE_LIST, LIST),
     lambda to: to.insert_service(SERVICE),
     lambda to: to.insert_service_token(TOKEN),
     lambda to: to.put_resource_policy(RESOURCE),
     lambda to: to.insert_instance(MACHINE),
-    lambda to: to.insert_instance_profile(MACHINES),
+    lambda to: to.insert(INSTANCE_PROFILE, MACHINES),
     lambda to: to.put_upstream(UPSTREAM),
     lambda to: to.insert_scim_token(SCIM_TOKEN),
     lambda to: to.insert_provisioned_user(PERSON),
@@ -167,16 +174,16 @@ CHANGES: dict[str, Change] = {
     "inline of a group": lambda to: to.put_inline_policy(inline(GROUP.group_id)),
     "attached": lambda to: to.attach_policy(ACCOUNT, USER.user_id, POLICY_ARN),
     "policy": set_version,
-    "anchor": lambda to: to.update_trust_anchor(replace(ANCHOR, enabled=False)),
-    "certificates": lambda to: to.update_certificate_profile(
-        replace(CERTIFICATES, enabled=False)
+    "anchor": lambda to: to.update(TRUST_ANCHOR, replace(ANCHOR, enabled=False)),
+    "certificates": lambda to: to.update(
+        CERTIFICATE_PROFILE, replace(CERTIFICATES, enabled=False)
     ),
-    "list": lambda to: to.update_certificate_list(replace(LIST, data=b"another")),
+    "list": lambda to: to.update(CERTIFICATE_LIST, replace(LIST, data=b"another")),
     "service": lambda to: to.update_service(replace(SERVICE, definition="{ }")),
     "token": lambda to: to.insert_service_token(test_services.token(SERVICE, 2)),
     "resource": lambda to: to.put_resource_policy(replace(RESOURCE, document="{ }")),
     "machine": lambda to: to.update_instance(replace(MACHINE, profile_id=None)),
-    "machines": lambda to: to.update_instance_profile(replace(MACHINES, role_id="r")),
+    "machines": lambda to: to.update(INSTANCE_PROFILE, replace(MACHINES, role_id="r")),
     "upstream": lambda to: to.put_upstream(replace(UPSTREAM, definition="{ }")),
     "person": lambda to: to.update_provisioned_user(replace(PERSON, active=False)),
     "people": lambda to: to.delay_provisioned_users(ACCOUNT, [PERSON.user_id], AT),
@@ -190,14 +197,14 @@ CHANGES: dict[str, Change] = {
     "no oidc": lambda to: to.delete_oidc_provider(OIDC),
     "no ldap": lambda to: to.delete_ldap_provider(LDAP),
     "no policy": lambda to: to.delete_policy(POLICY),
-    "no list": lambda to: to.delete_certificate_list(LIST),
-    "no anchor": lambda to: to.delete_trust_anchor(ANCHOR),
-    "no certificates": lambda to: to.delete_certificate_profile(CERTIFICATES),
+    "no list": lambda to: to.remove(CERTIFICATE_LIST, LIST),
+    "no anchor": lambda to: to.remove(TRUST_ANCHOR, ANCHOR),
+    "no certificates": lambda to: to.remove(CERTIFICATE_PROFILE, CERTIFICATES),
     "no token": lambda to: to.delete_service_token(TOKEN),
     "no service": lambda to: to.delete_service(SERVICE),
     "no resource": lambda to: to.delete_resource_policy(RESOURCE),
     "no machine": lambda to: to.delete_instance(MACHINE),
-    "no machines": lambda to: to.delete_instance_profile(MACHINES),
+    "no machines": lambda to: to.remove(INSTANCE_PROFILE, MACHINES),
     "no upstream": lambda to: to.delete_upstream(UPSTREAM),
     "no scim": lambda to: to.delete_scim_token(SCIM_TOKEN),
     "no group": lambda to: to.delete_provisioned_group(PEOPLE),
@@ -229,16 +236,16 @@ async def look(directory: FreshDirectory) -> list[object]:
         await directory.policies_of(ACCOUNT, GROUP.group_id),
         await directory.group_ids(ACCOUNT, USER.user_id),
         await directory.policy_text(ACCOUNT, "SHARED"),
-        await directory.find_trust_anchor(ACCOUNT, ANCHOR.anchor_id),
-        await directory.find_certificate_profile(ACCOUNT, CERTIFICATES.profile_id),
-        await directory.list_lists_of_anchor(ACCOUNT, ANCHOR.anchor_id),
+        await directory.find(TRUST_ANCHOR, ACCOUNT, ANCHOR.anchor_id),
+        await directory.find(CERTIFICATE_PROFILE, ACCOUNT, CERTIFICATES.profile_id),
+        await directory.read(ACCOUNT, readings.LISTS_OF_ANCHOR, ANCHOR.anchor_id),
         await directory.find_service(ACCOUNT, SERVICE.name),
         await directory.service_tokens(ACCOUNT),
         await directory.resource_policy_arns(ACCOUNT),
-        await directory.resource_policy(ACCOUNT, RESOURCE.arn),
+        await directory.find(RESOURCE_POLICY, ACCOUNT, RESOURCE.arn),
         await directory.find_instance(ACCOUNT, MACHINE.instance_id),
         await directory.count_instances(ACCOUNT),
-        await directory.find_instance_profile_by_id(ACCOUNT, MACHINES.profile_id),
+        await directory.find(INSTANCE_PROFILE, ACCOUNT, MACHINES.profile_id),
         await directory.list_upstreams(ACCOUNT),
         await directory.scim_tokens(ACCOUNT),
         *people,
@@ -324,7 +331,7 @@ async def test_many_accounts_that_change_at_once_are_polled_together(
 async def test_a_change_of_more_rows_than_are_named_counts_for_all(
     memories: Memories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (kinds, sql):
+    for module in (readings, sql):
         monkeypatch.setattr(module, "ROWS_MAX", 2)
     for number in range(3):
         key = make_key(format_access_key_id("AKIA", ACCOUNT, number + 2), USER.user_id)

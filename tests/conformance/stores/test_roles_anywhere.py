@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from broker.model.account import AccountId
 from broker.model.roles_anywhere import CertificateList
+from broker.stores.directory.kinds import CERTIFICATE_LIST
 from broker.stores.directory.sql import SqlDirectory
 
 FIRST, SECOND = AccountId("111111111111"), AccountId("222222222222")
@@ -32,8 +33,8 @@ async def test_an_anchors_lists_are_read_without_the_others(
     for account, lists in ((FIRST, (*reversed(mine), other)), (SECOND, (foreign,))):
         async with directory.change(account) as change:
             for one in lists:
-                await change.insert_certificate_list(one)
-    assert await directory.list_lists_of_anchor(FIRST, "a") == mine
-    assert await directory.list_lists_of_anchor(FIRST, "b") == (other,)
-    assert await directory.list_lists_of_anchor(SECOND, "a") == (foreign,)
-    assert await directory.list_lists_of_anchor(SECOND, "b") == ()
+                await change.insert(CERTIFICATE_LIST, one)
+    assert await directory.all_of(CERTIFICATE_LIST, FIRST, anchor_id="a") == mine
+    assert await directory.all_of(CERTIFICATE_LIST, FIRST, anchor_id="b") == (other,)
+    assert await directory.all_of(CERTIFICATE_LIST, SECOND, anchor_id="a") == (foreign,)
+    assert await directory.all_of(CERTIFICATE_LIST, SECOND, anchor_id="b") == ()

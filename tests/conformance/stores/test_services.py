@@ -8,6 +8,7 @@ import pytest
 from broker.model.account import AccountId
 from broker.model.page import PageRequest
 from broker.model.registered import RegisteredService, ResourcePolicy, ServiceToken
+from broker.stores.directory.kinds import RESOURCE_POLICY, SERVICE
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import AlreadyExistsError
 
@@ -55,7 +56,7 @@ async def test_services_and_tokens(directory: SqlDirectory) -> None:
         for number in (2, 1):
             await change.insert_service_token(token(orders, number))
         await change.insert_service_token(token(stock, 3))
-        assert await change.count(FIRST, "services") == 2
+        assert await change.count(SERVICE, FIRST) == 2
     async with directory.change(SECOND) as change:
         await change.insert_service(service(SECOND, "orders"))
     assert await directory.find_service(FIRST, "orders") == orders
@@ -85,7 +86,7 @@ async def test_resource_policies(directory: SqlDirectory) -> None:
         await change.put_resource_policy(
             replace(later, created_at=NOW + timedelta(days=1))
         )
-        assert await change.count(FIRST, "resource_policies") == 3
+        assert await change.count(RESOURCE_POLICY, FIRST) == 3
     assert await directory.find_resource_policy(FIRST, "b") == later
     assert await directory.find_resource_policy(SECOND, "b") is None
     assert await directory.resource_policy_arns(FIRST) == frozenset("abc")

@@ -9,27 +9,23 @@ from unittest.mock import AsyncMock
 import pytest
 
 from broker.model.account import AccountId
+from broker.stores.directory import kinds
 from broker.stores.directory.freshness import (
     KEY_CHARACTERS_MAX,
     TRUST_SECONDS,
     Freshness,
 )
-from broker.stores.directory.kinds import (
-    ACCESS_KEY,
-    REVOKED,
-    ROLE,
-    USER,
-    ChangedRows,
-    Key,
-    Kind,
-)
+from broker.stores.directory.kind import Key, Reading
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.readings import REVOKED, ChangedRows
 from broker.stores.errors import StoreUnavailableError
 from tests.support.waiting import until
 
 ACCOUNT = AccountId("000000000001")
 OTHER = AccountId("000000000002")
 NOTHING = object()
+ACCESS_KEY = kinds.ACCESS_KEY.by_key
+ROLE, USER = kinds.ROLE.by_name, kinds.USER.by_name
 
 
 def rows(*names: str) -> ChangedRows:
@@ -91,7 +87,7 @@ class World:
             raise StoreUnavailableError("away")
         return value
 
-    find_user = find_role = revocations = find_access_key = load
+    find = named = revocations = load
 
     def change(self, value: object, changed: ChangedRows | None = None) -> int:
         """Another worker's, of the user ``k`` if nothing else is said."""
@@ -124,14 +120,14 @@ async def recall(
     fresh: Freshness,
     key: Key,
     account: AccountId = ACCOUNT,
-    kind: Kind[Any] = USER,
+    reading: Reading[Any] = USER,
 ) -> object:
     """What is remembered; ``NOTHING`` when it would be read."""
     load = AsyncMock(side_effect=LookupError)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fresh, "_load", load)
         try:
-            return await fresh.read(account, kind, key)
+            return await fresh.read(account, reading, key)
         except LookupError:
             return NOTHING
 
@@ -374,7 +370,7 @@ async def test_where_it_is_not_known_what_changed_everything_may_have(
     world.gate = asyncio.Event()
     await fresh.check()
     assert await recall(fresh, "untouched") is NOTHING
-    assert await recall(fresh, "", kind=REVOKED) is NOTHING
+    assert await recall(fresh, "", reading=REVOKED) is NOTHING
     assert await recall(fresh, "untouched", OTHER) == "first"
     world.gate.set()
     assert await fresh.read(ACCOUNT, USER, "untouched") == "second"
@@ -395,7 +391,7 @@ async def test_a_row_that_does_not_say_which_it_is_may_be_any_of_its_table(
     await fresh.read(ACCOUNT, ROLE, "k")
     fresh.observed(ACCOUNT, world.change("second"), ChangedRows(changed))
     assert await recall(fresh, "k") is NOTHING
-    assert await recall(fresh, "k", kind=ROLE) == "first"
+    assert await recall(fresh, "k", reading=ROLE) == "first"
 
 
 async def test_a_change_of_what_nothing_depends_on_leaves_everything(
@@ -584,12 +580,12 @@ async def test_a_change_during_a_load_counts_for_what_it_wrote(
 ) -> None:
     world.gate = asyncio.Event()
     loads = [
-        asyncio.create_task(fresh.read(ACCOUNT, kind, "k"))
-        for kind in (USER, ACCESS_KEY)
+        asyncio.create_task(fresh.read(ACCOUNT, reading, "k"))
+        for reading in (USER, ACCESS_KEY)
     ]
     await until(lambda: world.loads == 2)
     fresh.observed(ACCOUNT, world.change("second"), rows("k"))
     world.gate.set()
     assert await asyncio.gather(*loads) == ["first", "first"]
-    assert await recall(fresh, "k", kind=ACCESS_KEY) == "first"
+    assert await recall(fresh, "k", reading=ACCESS_KEY) == "first"
     assert await fresh.read(ACCOUNT, USER, "k") == "second"

@@ -8,8 +8,9 @@ from socket import AF_UNIX, SOCK_DGRAM, socket
 
 import pytest
 
+from broker.stores.directory import kinds
 from broker.stores.directory.freshness import Freshness
-from broker.stores.directory.kinds import PEOPLE, REVOKED, ROLE, USER
+from broker.stores.directory.readings import PEOPLE, REVOKED
 from broker.stores.directory.siblings import telling_siblings
 from broker.stores.errors import StoreUnavailableError
 from tests.support.waiting import until
@@ -22,6 +23,7 @@ from tests.unit.stores.test_freshness import (
     remember,
 )
 
+ROLE, USER = kinds.ROLE.by_name, kinds.USER.by_name
 READ = ((USER, "k"), (REVOKED, ""), (PEOPLE["emails"], ("SAMLSP1", "a@b.c")))
 
 

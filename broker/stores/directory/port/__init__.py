@@ -19,7 +19,6 @@ from broker.stores.directory.port.access_keys import AccessKeyChange, AccessKeyR
 from broker.stores.directory.port.accounts import (
     AccountChange,
     AccountReader,
-    EntityCounter,
     GenerationReader,
 )
 from broker.stores.directory.port.credentials import (
@@ -28,11 +27,10 @@ from broker.stores.directory.port.credentials import (
     UserCredentialChange,
     UserCredentialReader,
 )
+from broker.stores.directory.port.entities import EntityChange, EntityReader
 from broker.stores.directory.port.groups import GroupChange, GroupReader
 from broker.stores.directory.port.instance_profiles import (
     InstanceChange,
-    InstanceProfileChange,
-    InstanceProfileReader,
     InstanceReader,
 )
 from broker.stores.directory.port.mfa import (
@@ -66,10 +64,6 @@ from broker.stores.directory.port.reports import (
 )
 from broker.stores.directory.port.revocations import RevocationChange, RevocationReader
 from broker.stores.directory.port.roles import RoleChange, RoleReader
-from broker.stores.directory.port.roles_anywhere import (
-    RolesAnywhereChange,
-    RolesAnywhereReader,
-)
 from broker.stores.directory.port.services import (
     ResourcePolicyChange,
     ResourcePolicyReader,
@@ -85,7 +79,7 @@ from broker.stores.directory.port.users import (
 )
 
 if TYPE_CHECKING:
-    from broker.stores.directory.kinds import ChangedRows
+    from broker.stores.directory.readings import ChangedRows
 
 
 class DirectoryReader(
@@ -103,18 +97,16 @@ class DirectoryReader(
     PasskeyReader,
     UserCredentialReader,
     ServerCertificateReader,
-    InstanceProfileReader,
     InstanceReader,
     ServiceReader,
     ResourcePolicyReader,
-    RolesAnywhereReader,
     ProvisioningReader,
     UpstreamReader,
     UseReader,
     RiskReader,
     ReportReader,
     RevocationReader,
-    EntityCounter,
+    EntityReader,
     Protocol,
 ):
     """Every read; each raises ``StoreUnavailableError`` when the database is away."""
@@ -135,15 +127,14 @@ class DirectoryChange(
     PasskeyChange,
     UserCredentialChange,
     ServerCertificateChange,
-    InstanceProfileChange,
     InstanceChange,
     ServiceChange,
     ResourcePolicyChange,
-    RolesAnywhereChange,
     ProvisioningChange,
     UpstreamChange,
     ReportChange,
     RevocationChange,
+    EntityChange,
     DirectoryReader,
     Protocol,
 ):

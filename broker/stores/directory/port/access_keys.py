@@ -4,7 +4,7 @@ from typing import Protocol
 
 from broker.model.account import AccountId
 from broker.model.entities import AccessKey
-from broker.stores.directory.port.accounts import EntityCounter
+from broker.stores.directory.port.entities import EntityReader
 
 
 class AccessKeyReader(Protocol):
@@ -23,7 +23,7 @@ class AccessKeyReader(Protocol):
         ...
 
 
-class AccessKeyChange(AccessKeyReader, EntityCounter, Protocol):
+class AccessKeyChange(AccessKeyReader, EntityReader, Protocol):
     """Writes to access keys."""
 
     async def insert_access_key(self, key: AccessKey) -> None:

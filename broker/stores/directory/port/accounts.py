@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from broker.model.account import Account, AccountId
 
 if TYPE_CHECKING:
-    from broker.stores.directory.kinds import ChangedRows
+    from broker.stores.directory.readings import ChangedRows
 
 
 class GenerationReader(Protocol):
@@ -41,21 +41,6 @@ class AccountReader(Protocol):
     async def find_account_by_alias(self, alias: str) -> Account | None: ...
 
     async def list_accounts(self) -> tuple[Account, ...]: ...
-
-
-class EntityCounter(Protocol):
-    """How much of a quota is used."""
-
-    async def count(self, account: AccountId, kind: str) -> int:
-        """How many there are, for quotas.
-
-        ``kind`` is ``users``, ``groups``, ``roles``, ``policies``, ``access_keys``,
-        ``login_profiles``, ``saml_providers``, ``oidc_providers``, ``ldap_providers``,
-        ``mfa_devices``, ``server_certificates``, ``instance_profiles``, ``services``,
-        ``resource_policies``, ``trust_anchors``, ``certificate_profiles``,
-        ``certificate_lists`` or ``upstreams``.
-        """
-        ...
 
 
 class AccountChange(AccountReader, Protocol):

@@ -5,7 +5,7 @@ from typing import Protocol
 from broker.model.account import AccountId
 from broker.model.credentials import CredentialKind, ServerCertificate, UserCredential
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.port.accounts import EntityCounter
+from broker.stores.directory.port.entities import EntityReader
 
 
 class UserCredentialReader(Protocol):
@@ -44,7 +44,7 @@ class UserCredentialChange(UserCredentialReader, Protocol):
     async def delete_credential(self, credential: UserCredential) -> None: ...
 
 
-class ServerCertificateChange(ServerCertificateReader, EntityCounter, Protocol):
+class ServerCertificateChange(ServerCertificateReader, EntityReader, Protocol):
     """Writes to server certificates."""
 
     async def insert_server_certificate(

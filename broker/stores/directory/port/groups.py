@@ -6,7 +6,7 @@ from typing import Protocol
 from broker.model.account import AccountId
 from broker.model.entities import Group, User
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.port.accounts import EntityCounter
+from broker.stores.directory.port.entities import EntityReader
 
 
 class GroupReader(Protocol):
@@ -35,7 +35,7 @@ class GroupReader(Protocol):
         ...
 
 
-class GroupChange(GroupReader, EntityCounter, Protocol):
+class GroupChange(GroupReader, EntityReader, Protocol):
     """Writes to groups and memberships."""
 
     async def insert_group(self, group: Group) -> None: ...

@@ -1,52 +1,12 @@
-"""Instance profiles, machines that have one, and what admits machines."""
+"""Machines, and what admits them."""
 
-from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 
 from broker.model.account import AccountId
-from broker.model.machines import Instance, InstanceProfile, JoinToken
+from broker.model.machines import Instance, JoinToken
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.port.accounts import EntityCounter
-
-
-class InstanceProfileReader(Protocol):
-    """Instance profiles and the roles in them."""
-
-    async def find_instance_profile(
-        self, account: AccountId, name: str
-    ) -> InstanceProfile | None: ...
-
-    async def find_instance_profile_by_id(
-        self, account: AccountId, profile_id: str
-    ) -> InstanceProfile | None: ...
-
-    async def list_instance_profiles(
-        self,
-        account: AccountId,
-        path_prefix: str,
-        page: PageRequest,
-        *,
-        role_id: str | None = None,
-    ) -> Page[InstanceProfile]:
-        """Those below a path, or only those that hold a role."""
-        ...
-
-    async def list_profiles_of_roles(
-        self, account: AccountId, role_ids: Collection[str]
-    ) -> Mapping[str, tuple[InstanceProfile, ...]]:
-        """The instance profiles that hold these roles; roles without are left out."""
-        ...
-
-
-class InstanceProfileChange(InstanceProfileReader, EntityCounter, Protocol):
-    """Writes to instance profiles."""
-
-    async def insert_instance_profile(self, profile: InstanceProfile) -> None: ...
-
-    async def update_instance_profile(self, profile: InstanceProfile) -> None: ...
-
-    async def delete_instance_profile(self, profile: InstanceProfile) -> None: ...
+from broker.stores.directory.port.entities import EntityReader
 
 
 class InstanceReader(Protocol):
@@ -77,7 +37,7 @@ class InstanceReader(Protocol):
         ...
 
 
-class InstanceChange(InstanceProfileReader, InstanceReader, EntityCounter, Protocol):
+class InstanceChange(InstanceReader, EntityReader, Protocol):
     """Writes to machines and join tokens.
 
     A not-before mark (``revoke``) of a provider or a subject also deletes the machines

@@ -5,7 +5,7 @@ from typing import Protocol
 from broker.model.account import AccountId
 from broker.model.credentials import MfaDevice, MfaState, Passkey
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.port.accounts import EntityCounter
+from broker.stores.directory.port.entities import EntityReader
 
 
 class MfaDeviceReader(Protocol):
@@ -46,7 +46,7 @@ class SecondFactorReader(MfaDeviceReader, PasskeyReader, Protocol):
     """Second factors of both kinds, which share one quota."""
 
 
-class MfaDeviceChange(MfaDeviceReader, EntityCounter, Protocol):
+class MfaDeviceChange(MfaDeviceReader, EntityReader, Protocol):
     """Writes to one-time code devices."""
 
     async def insert_mfa_device(self, device: MfaDevice) -> None: ...

@@ -16,7 +16,8 @@ from broker.model.entities import (
     User,
 )
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.port.accounts import AccountReader, EntityCounter
+from broker.stores.directory.port.accounts import AccountReader
+from broker.stores.directory.port.entities import EntityReader
 
 
 class InlinePolicyReader(Protocol):
@@ -144,7 +145,7 @@ class InlinePolicyChange(InlinePolicyReader, Protocol):
         ...
 
 
-class ManagedPolicyChange(ManagedPolicyReader, EntityCounter, Protocol):
+class ManagedPolicyChange(ManagedPolicyReader, EntityReader, Protocol):
     """Writes to managed policies and their versions."""
 
     async def insert_policy(self, policy: ManagedPolicy) -> None:

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from broker.model.account import AccountId
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
-from broker.stores.directory.port.accounts import EntityCounter
+from broker.stores.directory.port.entities import EntityReader
 
 
 class SamlProviderReader(Protocol):
@@ -63,7 +63,7 @@ class ProviderReader(
     """Providers of all kinds."""
 
 
-class SamlProviderChange(SamlProviderReader, EntityCounter, Protocol):
+class SamlProviderChange(SamlProviderReader, EntityReader, Protocol):
     """Writes to SAML providers."""
 
     async def insert_saml_provider(self, provider: SamlProvider) -> None: ...
@@ -76,7 +76,7 @@ class SamlProviderChange(SamlProviderReader, EntityCounter, Protocol):
 
 
 class OidcProviderChange(
-    OidcProviderReader, LdapProviderReader, EntityCounter, Protocol
+    OidcProviderReader, LdapProviderReader, EntityReader, Protocol
 ):
     """Writes to OpenID Connect providers."""
 
@@ -90,7 +90,7 @@ class OidcProviderChange(
 
 
 class LdapProviderChange(
-    OidcProviderFinder, LdapProviderReader, EntityCounter, Protocol
+    OidcProviderFinder, LdapProviderReader, EntityReader, Protocol
 ):
     """Writes to LDAP providers."""
 

@@ -13,7 +13,7 @@ from broker.model.provisioned import (
     ProvisioningCounts,
     ScimToken,
 )
-from broker.stores.directory.port.accounts import EntityCounter
+from broker.stores.directory.port.entities import EntityReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ class ProvisioningReader(Protocol):
         ...
 
 
-class ProvisioningChange(ProvisioningReader, EntityCounter, Protocol):
+class ProvisioningChange(ProvisioningReader, EntityReader, Protocol):
     """Writes to what directories provision."""
 
     async def insert_provisioned_user(self, user: ProvisionedUser) -> None: ...

@@ -6,7 +6,7 @@ from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.machines import DeletionTask
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.port.accounts import EntityCounter
+from broker.stores.directory.port.entities import EntityReader
 
 
 class RoleReader(Protocol):
@@ -42,7 +42,7 @@ class RoleReader(Protocol):
     ) -> DeletionTask | None: ...
 
 
-class RoleChange(RoleReader, EntityCounter, Protocol):
+class RoleChange(RoleReader, EntityReader, Protocol):
     """Writes to roles."""
 
     async def insert_role(self, role: Role) -> None: ...

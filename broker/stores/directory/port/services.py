@@ -5,7 +5,7 @@ from typing import Protocol
 from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
 from broker.model.registered import RegisteredService, ResourcePolicy, ServiceToken
-from broker.stores.directory.port.accounts import EntityCounter
+from broker.stores.directory.port.entities import EntityReader
 
 
 class ServiceReader(Protocol):
@@ -42,7 +42,7 @@ class ResourcePolicyReader(Protocol):
         ...
 
 
-class ServiceChange(ServiceReader, EntityCounter, Protocol):
+class ServiceChange(ServiceReader, EntityReader, Protocol):
     """Writes to registered services."""
 
     async def insert_service(self, service: RegisteredService) -> None: ...
@@ -58,7 +58,7 @@ class ServiceChange(ServiceReader, EntityCounter, Protocol):
     async def delete_service_token(self, token: ServiceToken) -> None: ...
 
 
-class ResourcePolicyChange(ResourcePolicyReader, EntityCounter, Protocol):
+class ResourcePolicyChange(ResourcePolicyReader, EntityReader, Protocol):
     """Writes to policies of resources."""
 
     async def put_resource_policy(self, policy: ResourcePolicy) -> None:

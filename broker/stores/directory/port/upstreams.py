@@ -4,7 +4,7 @@ from typing import Protocol
 
 from broker.model.account import AccountId
 from broker.model.upstream import Upstream
-from broker.stores.directory.port.accounts import EntityCounter
+from broker.stores.directory.port.entities import EntityReader
 
 
 class UpstreamReader(Protocol):
@@ -17,7 +17,7 @@ class UpstreamReader(Protocol):
         ...
 
 
-class UpstreamChange(UpstreamReader, EntityCounter, Protocol):
+class UpstreamChange(UpstreamReader, EntityReader, Protocol):
     """Writes to upstreams."""
 
     async def put_upstream(self, upstream: Upstream) -> None:

@@ -6,7 +6,7 @@ from broker.model.account import AccountId
 from broker.model.entities import LoginProfile, User
 from broker.model.overview import UserOverview
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.port.accounts import EntityCounter
+from broker.stores.directory.port.entities import EntityReader
 
 
 class UserReader(Protocol):
@@ -41,7 +41,7 @@ class LoginProfileReader(Protocol):
     ) -> tuple[LoginProfile, ...]: ...
 
 
-class UserChange(UserReader, EntityCounter, Protocol):
+class UserChange(UserReader, EntityReader, Protocol):
     """Writes to users."""
 
     async def insert_user(self, user: User) -> None: ...
@@ -51,7 +51,7 @@ class UserChange(UserReader, EntityCounter, Protocol):
     async def delete_user(self, user: User) -> None: ...
 
 
-class LoginProfileChange(UserReader, LoginProfileReader, EntityCounter, Protocol):
+class LoginProfileChange(UserReader, LoginProfileReader, EntityReader, Protocol):
     """Writes to console passwords."""
 
     async def insert_login_profile(self, profile: LoginProfile) -> None: ...

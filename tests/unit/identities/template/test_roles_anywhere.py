@@ -12,6 +12,11 @@ from broker.identities.template.changes import Change
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.export import export_account
 from broker.identities.template.kind import TemplateContext
+from broker.stores.directory.kinds import (
+    CERTIFICATE_LIST,
+    CERTIFICATE_PROFILE,
+    TRUST_ANCHOR,
+)
 from tests.support.certificates import issue
 from tests.support.iam import ACCOUNT, NOW, Iam, open_iam
 
@@ -109,7 +114,7 @@ async def test_all_of_it_goes_in_and_comes_back(tmp_path: Path) -> None:
 async def test_changes_are_made_where_they_are(tmp_path: Path) -> None:
     async with open_iam(tmp_path / "iam.sqlite3") as iam:
         await apply(iam, ALL)
-        (before,) = await iam.directory.list_trust_anchors(ACCOUNT)
+        (before,) = await iam.directory.all_of(TRUST_ANCHOR, ACCOUNT)
         bundle = {"X509CertificateData": AUTHORITY.pem + OTHER.pem}
         changed = {
             "TrustAnchors": [
@@ -123,9 +128,9 @@ async def test_changes_are_made_where_they_are(tmp_path: Path) -> None:
         }
         assert len(await apply(iam, changed)) == 3
         assert await apply(iam, changed) == []
-        (after,) = await iam.directory.list_trust_anchors(ACCOUNT)
+        (after,) = await iam.directory.all_of(TRUST_ANCHOR, ACCOUNT)
         assert (after.arn, after.enabled) == (before.arn, False)
-        (made,) = await iam.directory.list_certificate_profiles(ACCOUNT)
+        (made,) = await iam.directory.all_of(CERTIFICATE_PROFILE, ACCOUNT)
         assert (made.duration_seconds, made.attribute_mappings) == (1800, {})
 
 
@@ -134,7 +139,7 @@ async def test_without_mappings_a_profile_has_the_usual_ones(tmp_path: Path) -> 
         plain = {"Name": "p", "RoleArns": [f"arn:aws:iam::{ACCOUNT}:role/M"]}
         await apply(iam, {"Profiles": [plain]})
         assert await apply(iam, {"Profiles": [plain]}) == []
-        (made,) = await iam.directory.list_certificate_profiles(ACCOUNT)
+        (made,) = await iam.directory.all_of(CERTIFICATE_PROFILE, ACCOUNT)
         assert set(made.attribute_mappings) == {"x509Issuer", "x509SAN", "x509Subject"}
         assert not made.enabled
 
@@ -146,9 +151,9 @@ async def test_what_is_not_listed_goes_with_prune_alone(tmp_path: Path) -> None:
         kept = await apply(iam, nothing)
         assert [str(change.kind) for change in kept] == ["!", "!", "!"]
         await apply(iam, nothing, prune=True)
-        assert not await iam.directory.list_trust_anchors(ACCOUNT)
-        assert not await iam.directory.list_certificate_profiles(ACCOUNT)
-        assert not await iam.directory.list_certificate_lists(ACCOUNT)
+        assert not await iam.directory.all_of(TRUST_ANCHOR, ACCOUNT)
+        assert not await iam.directory.all_of(CERTIFICATE_PROFILE, ACCOUNT)
+        assert not await iam.directory.all_of(CERTIFICATE_LIST, ACCOUNT)
 
 
 async def test_two_regions_have_names_of_their_own(tmp_path: Path) -> None:
@@ -161,10 +166,10 @@ async def test_two_regions_have_names_of_their_own(tmp_path: Path) -> None:
 async def test_two_of_a_name_are_told_apart_by_nobody(tmp_path: Path) -> None:
     async with open_iam(tmp_path / "iam.sqlite3") as iam:
         await apply(iam, ALL)
-        (made,) = await iam.directory.list_trust_anchors(ACCOUNT)
+        (made,) = await iam.directory.all_of(TRUST_ANCHOR, ACCOUNT)
         async with iam.directory.change(ACCOUNT) as change:
             twin = replace(made, anchor_id="11111111-1111-4111-8111-111111111111")
-            await change.insert_trust_anchor(twin)
+            await change.insert(TRUST_ANCHOR, twin)
         with pytest.raises(TemplateError, match="2 trust anchors have this name"):
             await apply(iam, ALL)
 
@@ -244,4 +249,4 @@ async def test_a_mistake_is_named_by_its_place(
         with pytest.raises(TemplateError) as refused:
             await apply(iam, described)
         assert place in str(refused.value)
-        assert not await iam.directory.list_trust_anchors(ACCOUNT)
+        assert not await iam.directory.all_of(TRUST_ANCHOR, ACCOUNT)

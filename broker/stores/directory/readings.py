@@ -1,0 +1,233 @@
+"""What workers remember of the directory, and which rows each reading depends on.
+
+A change writes which rows it inserted, updated or deleted, each by the columns that
+readings are looked up by. A reading is outdated under the key that such a row has.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from sqlalchemy import Column, Table
+
+from broker.model.account import AccountId
+from broker.model.entities import (
+    InlinePolicy,
+)
+from broker.model.provisioned import Membership, ProvisionedUser, ScimToken
+from broker.model.registered import RegisteredService, ServiceToken
+from broker.model.revocation import Revocations
+from broker.model.roles_anywhere import (
+    CertificateList,
+)
+from broker.stores.directory.entity_tables import AnyRow
+from broker.stores.directory.kind import WHOLE, Key, Reading, Remembered
+from broker.stores.directory.kinds import CERTIFICATE_LIST, KINDS
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.schema import (
+    ATTACHMENTS,
+    CERTIFICATE_LISTS,
+    GROUP_MEMBERS,
+    INLINE_POLICIES,
+    MANAGED_POLICIES,
+    PROVISIONED_MEMBERS,
+    PROVISIONED_USERS,
+    RESOURCE_POLICIES,
+    REVOCATIONS,
+    SCIM_TOKENS,
+    SERVICE_TOKENS,
+    SERVICES,
+)
+
+GROUPS_OF_PERSON_MAX = 1000
+
+ROWS_MAX = 200
+"""Of a table, named in a change; beyond, the whole table counts as changed."""
+
+
+async def _load_service_tokens(
+    directory: DirectoryReader, account: AccountId, _: Key
+) -> Mapping[bytes, tuple[ServiceToken, RegisteredService]]:
+    services = await directory.list_services(account)
+    by_id = {service.service_id: service for service in services}
+    return {
+        token.digest: (token, by_id[token.service_id])
+        for token in await directory.list_service_tokens(account)
+        if token.service_id in by_id
+    }
+
+
+async def _load_scim_tokens(
+    directory: DirectoryReader, account: AccountId, _: Key
+) -> Mapping[bytes, ScimToken]:
+    return {one.digest: one for one in await directory.list_scim_tokens(account)}
+
+
+async def _load_policies_of(
+    directory: DirectoryReader, account: AccountId, owner_id: str
+) -> tuple[tuple[InlinePolicy, ...], tuple[str, ...]]:
+    inline = await directory.list_inline_policies(account, owner_id)
+    return inline, await directory.list_attachments(account, owner_id)
+
+
+async def _load_group_ids(
+    directory: DirectoryReader, account: AccountId, user_id: str
+) -> tuple[str, ...]:
+    groups = await directory.list_user_groups(account, user_id)
+    return tuple(group.group_id for group in groups)
+
+
+async def _load_policy_text(
+    directory: DirectoryReader, account: AccountId, name: str
+) -> str | None:
+    policy = await directory.find_policy(account, name)
+    return None if policy is None else policy.default_version.document
+
+
+def _people_by(
+    attribute: str, column: Column[Any]
+) -> Reading[Sequence[ProvisionedUser]]:
+    async def load(
+        directory: DirectoryReader, account: AccountId, key: tuple[str, str]
+    ) -> Sequence[ProvisionedUser]:
+        provider_id, value = key
+        return await directory.list_provisioned_people(
+            account, provider_id, attribute, value
+        )
+
+    return Reading(load, {PROVISIONED_USERS: (PROVISIONED_USERS.c.provider_id, column)})
+
+
+POLICIES_OF = Reading[tuple[tuple[InlinePolicy, ...], tuple[str, ...]]](
+    _load_policies_of,
+    {
+        INLINE_POLICIES: (INLINE_POLICIES.c.owner_id,),
+        ATTACHMENTS: (ATTACHMENTS.c.owner_id,),
+    },
+)
+"""The inline policies of a user, role or group, and the ARNs of those attached."""
+
+GROUP_IDS = Reading[tuple[str, ...]](
+    _load_group_ids, {GROUP_MEMBERS: (GROUP_MEMBERS.c.user_id,)}
+)
+"""The groups that a user is in."""
+
+POLICY_TEXT = Reading[str | None](
+    _load_policy_text, {MANAGED_POLICIES: (MANAGED_POLICIES.c.name_key,)}
+)
+"""The version in force of a managed policy; its row names which one that is."""
+
+REVOKED = Reading[Revocations](lambda d, a, _: d.revocations(a), {REVOCATIONS: ()})
+LISTS_OF_ANCHOR = Reading[tuple[CertificateList, ...]](
+    lambda d, a, key: d.all_of(CERTIFICATE_LIST, a, anchor_id=key),
+    {CERTIFICATE_LISTS: (CERTIFICATE_LISTS.c.anchor_id,)},
+)
+TOKENS_OF_SERVICES = Reading[Mapping[bytes, tuple[ServiceToken, RegisteredService]]](
+    _load_service_tokens, {SERVICES: (), SERVICE_TOKENS: ()}
+)
+RESOURCE_POLICY_ARNS = Reading[frozenset[str]](
+    lambda d, a, _: d.resource_policy_arns(a), {RESOURCE_POLICIES: ()}
+)
+TOKENS_OF_DIRECTORIES = Reading[Mapping[bytes, ScimToken]](
+    _load_scim_tokens, {SCIM_TOKENS: ()}
+)
+PEOPLE = {
+    "userName": _people_by("userName", PROVISIONED_USERS.c.name_key),
+    "emails": _people_by("emails", PROVISIONED_USERS.c.email),
+    "externalId": _people_by("externalId", PROVISIONED_USERS.c.external_id),
+}
+"""By the attribute that is looked for."""
+
+MEMBERSHIPS = Reading[Sequence[Membership]](
+    lambda d, a, key: d.list_provisioned_memberships(
+        a, user_ids=(key,), limit=GROUPS_OF_PERSON_MAX
+    ),
+    {PROVISIONED_MEMBERS: (PROVISIONED_MEMBERS.c.user_id,)},
+)
+"""Of a provisioned person. A group that is renamed counts as changed members."""
+
+READINGS: tuple[Reading[Any], ...] = (
+    *(
+        reading
+        for kind in KINDS
+        if isinstance(kind, Remembered)
+        for reading in kind.readings()
+    ),
+    POLICIES_OF,
+    GROUP_IDS,
+    POLICY_TEXT,
+    REVOKED,
+    LISTS_OF_ANCHOR,
+    TOKENS_OF_SERVICES,
+    RESOURCE_POLICY_ARNS,
+    TOKENS_OF_DIRECTORIES,
+    *PEOPLE.values(),
+    MEMBERSHIPS,
+)
+
+
+def _columns_of(table: Table) -> tuple[Column[Any], ...]:
+    columns = [one for reading in READINGS for one in reading.rows.get(table, ())]
+    return tuple(dict.fromkeys(columns))
+
+
+LOOKED_UP_BY: Mapping[str, tuple[Column[Any], ...]] = {
+    table.name: _columns_of(table) for reading in READINGS for table in reading.rows
+}
+"""By table: the columns by which anything is looked up, perhaps none."""
+
+_READINGS_OF: Mapping[str, Sequence[tuple[Reading[Any], tuple[str, ...]]]] = {
+    name: [
+        (reading, tuple(column.name for column in columns))
+        for reading in READINGS
+        for table, columns in reading.rows.items()
+        if table.name == name
+    ]
+    for name in LOOKED_UP_BY
+}
+
+
+class ChangedRows:
+    """Which rows a change wrote, by table; None stands for any row of it.
+
+    Tables that nothing is remembered of are listed too: another version may.
+    """
+
+    def __init__(self, rows: Mapping[str, object] | None = None) -> None:
+        self._rows: dict[str, Any] = dict(rows or {})
+
+    @classmethod
+    def load(cls, text: str) -> "ChangedRows":
+        """What ``dump`` wrote."""
+        return cls(json.loads(text))
+
+    def dump(self) -> str:
+        """As text."""
+        return json.dumps(self._rows, separators=(",", ":"))
+
+    def note(self, table: str, rows: Sequence[AnyRow]) -> None:
+        """Add rows, each with the columns of ``LOOKED_UP_BY``."""
+        columns = [column.name for column in LOOKED_UP_BY.get(table, ())]
+        known = self._rows.setdefault(table, [] if columns else None)
+        if known is None or not rows:
+            return
+        known += ({name: getattr(row, name) for name in columns} for row in rows)
+        if len(known) > ROWS_MAX:
+            self._rows[table] = None
+
+    def outdated(self) -> AbstractSet[tuple[Reading[Any], Key | None]]:
+        """The readings that depend on them, with the key; None for every key."""
+        return {found for table in self._rows for found in self._of_table(table)}
+
+    def _of_table(self, table: str) -> Iterator[tuple[Reading[Any], Key | None]]:
+        rows = self._rows[table]
+        for reading, columns in _READINGS_OF.get(table, ()):
+            if not columns:
+                yield reading, WHOLE
+            elif rows is None or any(not row.keys() >= {*columns} for row in rows):
+                yield reading, None
+            else:
+                for row in rows:
+                    values = tuple(row[name] for name in columns)
+                    yield reading, values if len(values) > 1 else values[0]
