@@ -25,7 +25,10 @@ from broker.federation.addresses import (
 from broker.model.account import AccountId
 
 DEADLINE_SECONDS = 5.0
-MAX_ANSWER_BYTES = 1 << 20
+MAX_ANSWER_BYTES = 1 << 17
+_PIECE_BYTES = 512
+"""What each piece of a body counts for at least; each costs as much to receive."""
+
 _USER_AGENT = "federation-broker"
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -326,10 +329,12 @@ class _BoundedStream(httpx2.AsyncByteStream):
                 raise httpx2.ReadTimeout("no end within the deadline") from error
             if chunk is None:
                 return
-            received += len(chunk)
+            received += max(len(chunk), _PIECE_BYTES)
             if received > self._max_bytes:
                 raise httpx2.ReadError(f"more than {self._max_bytes} bytes")
             yield chunk
+            if len(chunk) < _PIECE_BYTES:
+                await asyncio.sleep(0)  # more may be here already: others' turn
 
     async def aclose(self) -> None:
         await self._answer.aclose()

@@ -41,7 +41,7 @@ IN_FLIGHT_MAX = 64
 SKEW_SECONDS = 60
 """From here on, a difference between two clocks is worth a word."""
 
-ANSWER_BYTES_MAX = 262_144
+ANSWER_BYTES_MAX = 65_536
 VERSION: Final = "2011-06-15"
 IAM_VERSION: Final = "2010-05-08"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from broker.protocols import strict_json
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 
-MAX_DISCOVERY_BYTES = 1 << 18
+MAX_DISCOVERY_BYTES = 1 << 16
 _MAX_URL_CHARACTERS = 2048
 
 

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import ipaddress
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from broker.federation.addresses import AddressRules, parse_internal_issuers
 from broker.federation.outbound import FetchFailedError, OutboundClient
 from tests.support.oidc_issuer import IssuerServer, make_key, send, serving
+from tests.support.watched import Watch
 
 _FOR_GOOD = 10_000
 """Seconds: longer than any test may take."""
@@ -254,6 +256,26 @@ async def test_a_hostile_answer_ends_in_time_and_size(
 ) -> None:
     server.answers["/jwks"] = answer
     await failure(client_for(server), f"{server.issuer.url}/jwks")
+
+
+async def test_an_answer_in_small_chunks_costs_little(server: IssuerServer) -> None:
+    crumbs = (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        + b"1\r\n \r\n" * 100_000
+    )
+    server.answers["/jwks"] = lambda handler: handler.wfile.write(crumbs)
+    client = client_for(server, deadline_seconds=5)
+    watch = Watch(counts_units=False)
+    watch.thread = threading.get_ident()
+    url, seconds = f"{server.issuer.url}/jwks", []
+    for _ in range(3):
+        began = time.thread_time()
+        assert "bytes" in await failure(client, url)
+        seconds.append(time.thread_time() - began)
+    assert min(seconds) < 0.02
+    with watch.installed():
+        assert "bytes" in await failure(client, url, max_bytes=10_000_000)
+    assert watch.seconds < 0.02
 
 
 async def test_an_endless_answer_is_cut_by_size_not_by_time(
