@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from jwt import PyJWK
 
-from broker.cli.serve import SERVER, tune_interpreter
+from broker.cli.worker import SERVER, tune_interpreter
 from broker.migrations import migrate
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import SqliteLocation

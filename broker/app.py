@@ -103,12 +103,12 @@ class Broker:
             if self._settings.directories_file is not None:
                 await self._stack.enter_async_context(services.leavers.watching())
             self._app = compose(services, self._sign_in_links)
+            if self._on_ready is not None:
+                await self._on_ready(services)
         except Exception as error:  # noqa: BLE001  # the server reports it and stops
             await self._stack.aclose()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        if self._on_ready is not None:
-            await self._on_ready(services)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._stack.aclose()

@@ -12,7 +12,6 @@ import typer
 
 from broker.cli.listening import listen
 from broker.cli.logs import configure_logs
-from broker.cli.serve import SERVER
 from broker.cli.terminal import say
 from broker.settings import LogFormat
 
@@ -41,6 +40,7 @@ def demo(
     It listens on loopback addresses only and ignores the store and key settings.
     """
     # Imported here so that other commands start faster.
+    from broker.cli.worker import SERVER  # noqa: PLC0415
     from broker.demo.run import (  # noqa: PLC0415
         HOST,
         IDP_HOST,

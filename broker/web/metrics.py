@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable that names the folder which the workers share."""
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -133,4 +133,4 @@ class _StoresUp(Collector):
 
 def shared_folder() -> str:
     """The folder that the workers share; empty for a worker that is alone."""
-    return os.environ.get(SHARED_FOLDER, "")
+    return os.environ.get(_SHARED_FOLDER, "")

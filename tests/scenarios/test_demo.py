@@ -393,18 +393,21 @@ def test_an_installation_is_left_alone_even_with_the_demos_mark_file(
         assert broker.command("export", "123456789012") == before
 
 
-def test_what_the_demo_made_is_served_on_loopback_only(demo: RunningDemo) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_the_demo_made_is_served_on_loopback_only(
+    demo: RunningDemo, workers: str
+) -> None:
     for host, url in (
         ("0.0.0.0", "http://127.0.0.1:8080"),
         ("127.0.0.1", "https://broker.example.com"),
     ):
         done = run_forked(
-            ["serve", "--host", host, "--port", "1"],
+            ["serve", "--host", host, "--port", "1", "--workers", workers],
             {
                 "PATH": os.environ["PATH"],
                 "BROKER_DATA_DIR": str(demo.folder),
                 "BROKER_PUBLIC_URL": url,
             },
         )
-        assert done.returncode == 1
+        assert done.returncode == 3
         assert "created by `broker demo`" in done.stderr

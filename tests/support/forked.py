@@ -21,6 +21,7 @@ from typing import Any, cast
 _COMMANDS = [
     *("broker.app", "broker.cli.account", "broker.cli.explain", "broker.cli.keys"),
     *("broker.cli.doctor", "broker.cli.serve", "broker.cli.template"),
+    "broker.cli.worker",
     *("broker.demo.run", "broker.demo.seed", "broker.demo.welcome"),
 ]
 """Modules that `broker.cli.main` imports when they are used."""

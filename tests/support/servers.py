@@ -341,20 +341,33 @@ def find_free_port() -> int:
 
 
 def find_children(parent: int) -> list[int]:
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # The name in brackets may hold anything; the parent is second after it.
-            if int(status.read_text().rpartition(")")[2].split()[1]) == parent:
-                found.append(int(status.parent.name))
-    return found
+    return [pid for pid, (ppid, _) in _processes().items() if ppid == parent]
 
 
 def find_workers(supervisor: int) -> set[int]:
-    """The workers of a `broker serve`, which are forked from a child of it."""
+    """The workers of a `broker serve` that began a session.
+
+    They are forked from a child of it, and may outlive that one.
+    """
     return {
-        worker for child in find_children(supervisor) for worker in find_children(child)
+        pid
+        for pid, (parent, session) in _processes().items()
+        if session == supervisor and supervisor not in {pid, parent}
     }
+
+
+def _processes() -> dict[int, tuple[int, int]]:
+    """Parent and session of each process."""
+    found = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name in brackets may hold anything.
+            state, parent, _, session, *_ = (
+                status.read_text().rpartition(")")[2].split(maxsplit=4)
+            )
+            if state != "Z":
+                found[int(status.parent.name)] = int(parent), int(session)
+    return found
 
 
 def _as_unprivileged() -> dict[str, object]:

@@ -23,7 +23,7 @@ import uvicorn
 from botocore.config import Config
 
 from broker.app import create_app
-from broker.cli.serve import SERVER
+from broker.cli.worker import SERVER
 from broker.clock import SystemClock
 from broker.identities.accounts import create_account, create_root_key
 from broker.model.account import AccountId

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,21 +19,24 @@ from tests.support.servers import find_children, find_free_port, find_workers
 
 PROGRAM = """
 import sys
-import uvicorn
 from broker.cli import workers
 from broker.cli.listening import listen
 from broker.cli.logs import configure_logs
 
+def load():
+    import uvicorn
+    from application import app
+    return lambda _: uvicorn.Config(app, log_level="critical", lifespan="on")
+
 if __name__ == "__main__":
     configure_logs()
-    config = uvicorn.Config("application:app", workers=2, log_level="critical",
-                            timeout_worker_healthcheck=600)
-    workers._IMPORTED = ("uvicorn", "uvloop")
-    workers._PAUSES = (0.0, 0.3)
-    raise SystemExit(workers.Workers(config, listen("127.0.0.1", int(sys.argv[1]))).serve())
+    workers._PAUSES = {pauses}
+    listeners = listen("127.0.0.1", int(sys.argv[1]))
+    raise SystemExit(workers.Workers(load, listeners, 2).serve())
 """
 
 APPLICATION = """
+import asyncio
 import os
 from pathlib import Path
 
@@ -55,6 +59,9 @@ async def app(scope, receive, send):
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
         return
+    if scope["path"] == "/slow":
+        (HERE / "slow").touch()
+        await asyncio.sleep(7)
     body = str(os.getpid()).encode()
     headers = [(b"content-length", str(len(body)).encode()), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -62,23 +69,27 @@ async def app(scope, receive, send):
 """
 
 SOON = 90
-"""Seconds; less than a worker that shows no heartbeat is waited for."""
+"""Seconds, for a busy machine."""
+
+SILENT_SECONDS = 5
+"""A serving worker that shows no heartbeat for as long is replaced."""
 
 
 class Running:
     """Two workers of a small application, and their supervisor."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pauses: tuple[float, ...]) -> None:
         self.folder = folder
         self.port = find_free_port()
         (folder / "application.py").write_text(APPLICATION)
-        (folder / "program.py").write_text(PROGRAM)
+        (folder / "program.py").write_text(PROGRAM.replace("{pauses}", str(pauses)))
         with (folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "program.py", str(self.port)],
                 cwd=folder,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
 
     @property
@@ -88,11 +99,16 @@ class Running:
     def workers(self) -> set[int]:
         return find_workers(self.process.pid)
 
-    def answering(self) -> int:
+    def template(self) -> int:
+        """What workers are forked from."""
+        (child,) = find_children(self.process.pid)
+        return child
+
+    def answering(self, path: str = "/", timeout: float = 0.5) -> int:
         """The worker that answers, 0 when none does."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=0.5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            connection.request("GET", "/")
+            connection.request("GET", path)
             return int(connection.getresponse().read())
         except (OSError, http.client.HTTPException):
             return 0
@@ -113,13 +129,6 @@ class Running:
         return seen
 
 
-def _command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
 def wait_for(condition: Callable[[], bool], running: Running) -> None:
     deadline = time.monotonic() + SOON
     while not condition():
@@ -128,8 +137,10 @@ def wait_for(condition: Callable[[], bool], running: Running) -> None:
 
 
 @contextmanager
-def two_workers(folder: Path) -> Iterator[Running]:
-    made = Running(folder)
+def two_workers(
+    folder: Path, pauses: tuple[float, ...] = (0.0, 0.3)
+) -> Iterator[Running]:
+    made = Running(folder, pauses)
     try:
         yield made
     finally:
@@ -173,32 +184,95 @@ def test_workers_that_are_killed_are_replaced_at_whatever_moment(
     assert running.process.poll() is None
 
 
-def test_what_workers_are_forked_from_may_be_killed_too(running: Running) -> None:
-    running.all_serve()
-    for child in find_children(running.process.pid):
-        kill(child)
+def test_none_is_waited_with_while_nobody_serves(tmp_path: Path) -> None:
+    """Killed again and again, as soon as they serve."""
+    with two_workers(tmp_path, pauses=(0.0, 0.3, 10 * SOON)) as running:
+        for _ in range(7):
+            wait_for(lambda: running.answering() != 0, running)
+            for pid in running.workers():
+                kill(pid)
+        wait_for(lambda: running.answering() != 0, running)
+
+
+def test_what_workers_are_forked_from_may_be_killed(tmp_path: Path) -> None:
+    """Healthy workers stay, are watched as before, and end with the supervisor."""
+    with two_workers(tmp_path) as running:
+        both = running.all_serve()
+        for _ in range(2):
+            template = running.template()
+            kill(template)
+            wait_for(
+                lambda old=template: (
+                    set(find_children(running.process.pid)) - {old} != set()
+                ),
+                running,
+            )
+            assert running.workers() == running.all_serve() == both
+        killed, other = both
+        kill(killed)
+        wait_for(lambda: killed not in running.workers(), running)
+        replaced = running.all_serve()
+        assert other in replaced - both | {other}
+        running.process.kill()
+        running.process.wait(SOON)
+        wait_for(lambda: not running.workers(), running)
+
+
+def test_all_may_be_killed_at_once(running: Running) -> None:
+    for pid in (*running.all_serve(), running.template()):
+        kill(pid)
     running.all_serve()
     assert running.process.poll() is None
 
 
-def test_they_may_be_killed_while_a_worker_is_asked_of_them(running: Running) -> None:
+@pytest.mark.parametrize("thawed", [True, False])
+def test_they_may_be_frozen_while_a_worker_is_asked_of_them(
+    running: Running, *, thawed: bool
+) -> None:
     worker, other = running.all_serve()
-    (forks,) = [
-        child
-        for child in find_children(running.process.pid)
-        if b"multiprocessing.forkserver" in _command_line(child)
-    ]
+    template = running.template()
+    os.kill(template, signal.SIGSTOP)
     kill(worker)
-    wait_for(lambda: len(running.workers() - {worker, other}) == 1, running)
-    for again in running.workers() - {other}:
-        kill(again)
-    # Before the second start there is a pause, in which the asked is stopped.
-    wait_for(lambda: running.log.count("a worker ended") >= 2, running)
-    os.kill(forks, signal.SIGSTOP)
-    time.sleep(0.6)
-    kill(forks)
-    running.all_serve()
+    wait_for(lambda: "heartbeat" in running.log, running)
+    if thawed:
+        os.kill(template, signal.SIGCONT)
+    assert other in running.all_serve()
     assert running.process.poll() is None
+
+
+def test_a_frozen_worker_is_replaced_after_seconds(running: Running) -> None:
+    frozen, other = running.all_serve()
+    os.kill(frozen, signal.SIGSTOP)
+    began = time.monotonic()
+    wait_for(lambda: frozen not in running.workers(), running)
+    assert SILENT_SECONDS - 2 < time.monotonic() - began < 3 * SILENT_SECONDS
+    assert other in running.all_serve()
+
+
+def test_workers_that_were_frozen_with_the_supervisor_stay(running: Running) -> None:
+    """A machine that was suspended."""
+    both = running.all_serve()
+    everyone = (running.process.pid, *both)
+    for pid in everyone:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(SILENT_SECONDS + 2)
+    for pid in everyone:
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.5)
+    assert running.all_serve() == both
+    assert not running.log
+
+
+def test_a_worker_that_is_told_to_end_finishes_its_calls(running: Running) -> None:
+    """It sends no heartbeat meanwhile."""
+    running.all_serve()
+    with ThreadPoolExecutor() as threads:
+        answer = threads.submit(running.answering, "/slow", SOON)
+        wait_for((running.folder / "slow").exists, running)
+        for worker in running.workers():
+            os.kill(worker, signal.SIGTERM)
+        assert answer.result() != 0
+    assert "heartbeat" not in running.log
 
 
 def test_a_worker_that_cannot_start_leaves_the_others_alone(running: Running) -> None:
@@ -245,7 +319,7 @@ def test_workers_do_not_outlive_their_supervisor(tmp_path: Path) -> None:
         both = running.all_serve()
         running.process.kill()
         running.process.wait(SOON)
-        wait_for(lambda: not any(_command_line(pid) for pid in both), running)
+        wait_for(lambda: not both & running.workers(), running)
         assert running.answering() == 0
 
 
@@ -274,3 +348,15 @@ def test_workers_that_show_no_sign_of_life_do_not_hold_up_the_stop(
         assert not [child for child in children if Path(f"/proc/{child}").exists()]
         # None was taken for dead and started anew.
         assert "a worker" not in broker.log
+
+
+def test_the_supervisor_imports_nothing_of_the_application(tmp_path: Path) -> None:
+    with running_broker(tmp_path, workers=2) as broker:
+        assert broker.process is not None
+        mapped = {
+            pid: "/xmlsec" in Path(f"/proc/{pid}/maps").read_text()
+            for pid in (broker.process.pid, *find_workers(broker.process.pid))
+        }
+        assert list(mapped.values()) == [False, True, True]
+        # The first worker alone announces how the broker runs.
+        assert broker.log.count('"event":"starting"') == 1
