@@ -273,7 +273,7 @@ class _Counter:
         self.codes: Counter[str] = Counter()
 
     def enter(self, frame: FrameType, _event: str, _argument: object) -> Any:
-        stage = _stage(frame)
+        stage = "" if frame.f_code.co_filename == __file__ else _stage(frame)
         if not stage:
             return None
         self.frames += 1

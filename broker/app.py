@@ -133,19 +133,19 @@ def create_app(
 def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
     """Everything that answers HTTP, over services that are open."""
     settings = services.settings
-    edge = Edge(
-        _route(
-            ApiEndpoint(
-                QueryApi(
-                    services.pipeline,
-                    services.registry,
-                    TrailApi(
-                        services.pipeline,
-                        services.registry,
-                        lambda: load_target_service("cloudtrail"),
-                    ),
-                )
+    api = ApiEndpoint(
+        QueryApi(
+            services.pipeline,
+            services.registry,
+            TrailApi(
+                services.pipeline,
+                services.registry,
+                lambda: load_target_service("cloudtrail"),
             ),
+        )
+    )
+    return Edge(
+        _route(
             {
                 DECISIONS_PATH: DecisionsEndpoint(
                     services.pipeline,
@@ -194,10 +194,11 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
             opa.CEPH_PATH,
             opa.MINIO_PATH,
         ),
+        at={API_PATH: api, _DOUBLED: api},
+        gateway=(f"{versitygw.PRIVATE_PATH}/", versitygw.SPOKEN),
         hsts=settings.secure,
         observe=services.metrics.observe_request,
     )
-    return versitygw.versioned(edge)
 
 
 def _portal_endpoints(services: Services) -> dict[str, App]:
@@ -328,14 +329,13 @@ def console_deps(
 
 
 def _route(
-    api: App,
     endpoints: Mapping[str, App],
     pages: App,
     *,
     public_origin: str,
     public_name: str,
 ) -> App:
-    """The API at ``/``, other APIs and pages below their names, nothing else.
+    """The APIs and pages below their names, nothing else; the API at ``/`` is before.
 
     Pages for people are served at the public origin, to which their cookies and forms
     are bound: requests to other names of the broker are redirected there.
@@ -345,9 +345,6 @@ def _route(
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if path in (API_PATH, _DOUBLED):
-            await api(scope, receive, send)
-            return
         below = f"/{path[1:].partition('/')[0]}"
         endpoint = endpoints.get(below) or endpoints.get(path)
         if endpoint is not None:

@@ -1,5 +1,7 @@
 """A request exactly as it came over the wire, the way SigV4 needs it."""
 
+from collections.abc import Mapping
+
 from broker.model.struct import struct
 
 
@@ -20,6 +22,7 @@ class RawRequest:
     source_ip: str
     secure: bool
     body_sha256: str | None = None
+    _named: Mapping[bytes, bytes] | None = None
 
     @property
     def target(self) -> bytes:
@@ -32,5 +35,18 @@ class RawRequest:
         Several of one name are one value with commas, as in what is signed: who looks at
         one of them would let the others pass.
         """
-        found = [value for one, value in self.headers if one == name]
-        return b",".join(found).decode("latin-1") if found else None
+        named = self._named
+        if named is None:
+            named = self._named = _name_headers(self.headers)  # type: ignore[misc] # derived
+        found = named.get(name)
+        return None if found is None else found.decode("latin-1")
+
+
+def _name_headers(headers: tuple[tuple[bytes, bytes], ...]) -> Mapping[bytes, bytes]:
+    named = dict(headers)
+    if len(named) == len(headers):
+        return named
+    all_of: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        all_of.setdefault(name, []).append(value)
+    return {name: b",".join(values) for name, values in all_of.items()}

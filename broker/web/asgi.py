@@ -14,6 +14,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
+def is_private(scope: Scope) -> bool:
+    """Whether a connection came through a unix socket, which has no port."""
+    server = scope.get("server")
+    return server is not None and server[1] is None
+
+
 async def respond(
     send: Send, status: int, headers: Headers = (), body: bytes = b""
 ) -> None:

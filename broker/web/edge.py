@@ -10,15 +10,24 @@ the canonical log line. The line holds the path, never a query, body or cookie.
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 
 import structlog
 
 from broker.clock import Clock
 from broker.entropy import new_request_id
-from broker.web.asgi import App, Headers, Message, Receive, Scope, Send
-from broker.web.proxies import TrustedProxies
+from broker.web.asgi import (
+    App,
+    Headers,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    is_private,
+    respond,
+)
+from broker.web.proxies import Client, TrustedProxies
 from broker.web.refusals import (
     FAILURE,
     HEADS,
@@ -46,7 +55,7 @@ _RETRY_AFTER = (b"retry-after", b"1")
 """Seconds; a store that is away is retried within that time."""
 _REQUEST_ID = b"x-amzn-requestid"
 _DISCONNECTED: Message = {"type": "http.disconnect"}
-_CLIENT_GONE = 499
+_NOT_FOUND, _CLIENT_GONE = 404, 499
 _CACHED_HOSTS = 1024
 _HOST_BYTES_MAX = 300
 """A name has at most 253 characters (RFC 1035, 2.3.4), and a port."""
@@ -114,7 +123,9 @@ class Edge:
     Whatever is ``open_below`` one does, too: proxies pass on their clients' hosts, and
     what comes through a socket of the machine is for no host.
     ``data_paths`` answer with data alone, never with a page, and do without the
-    headers that only a page needs.
+    headers that only a page needs. ``at`` are applications found by their exact path
+    before ``app`` is asked. ``gateway`` is a path below which every answer has these
+    headers; through the private socket nothing else is served.
     ``hsts`` is for installations whose public URL is https. ``observe`` is called after
     each request.
     """
@@ -130,10 +141,13 @@ class Edge:
         open_paths: Collection[str] = ("/healthz", "/readyz", "/metrics"),
         open_below: tuple[str, ...] = (),
         data_paths: Collection[str] = (),
+        at: Mapping[str, App] | None = None,
+        gateway: tuple[str, Headers] = ("", ()),
         hsts: bool = False,
         observe: Observe | None = None,
     ) -> None:
         self._app = app
+        self._at = at or {}
         self._hosts = hosts
         self._proxies = proxies
         self._clock = clock
@@ -141,9 +155,10 @@ class Edge:
         self._open_below = tuple(f"{path}/" for path in open_below)
         self._observe = observe
         self._other_host = other_host(public_origin)
-        self._data_paths = frozenset(data_paths)
-        self._headers = (*_HEADERS, _HSTS) if hsts else _HEADERS
-        self._page_headers = (*self._headers, *_PAGE_HEADERS)
+        headers = (*_HEADERS, _HSTS) if hsts else _HEADERS
+        self._page_headers = (*headers, *_PAGE_HEADERS)
+        self._headers_at = dict.fromkeys(data_paths, headers)
+        self._below, self._spoken = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection. WebSockets are closed: nothing here has any."""
@@ -159,56 +174,44 @@ class Edge:
         client = self._proxies.find_client(
             peer[0] if peer else "", scope.get("scheme", "http"), scope["headers"]
         )
-        line: dict[str, object] = {}
-        request_id = new_request_id()
-        scope.setdefault("state", {}).update(
-            request_id=request_id,
-            source_ip=client.address,
-            secure=client.secure,
-            line=line,
-        )
-        ours = self._headers if path in self._data_paths else self._page_headers
-        exchange = _Exchange(scope, receive, send, ours)
+        headers = self._headers_at.get(path, self._page_headers)
+        is_gateway = path.startswith(self._below) if self._below else False
+        if is_gateway:
+            headers = (*headers, *self._spoken)
+        exchange = _Exchange(scope, receive, send, headers, client)
+        state = scope["state"]
         try:
-            await self._answer(exchange)
+            if "refusal" in state:
+                pass
+            elif not peer and not is_gateway and is_private(scope):
+                await respond(exchange.send, _NOT_FOUND)
+            elif self._is_ours(path, scope["headers"]):
+                app = self._at.get(path, self._app)
+                await app(scope, exchange.receive, exchange.send)
+            else:
+                await exchange.refuse(self._other_host)
+            if "refusal" in state and not exchange.status:
+                await exchange.refuse(HEADS[state["refusal"]])
+        except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # answered
+            await exchange.fail(error)
         finally:
-            status = exchange.status or _CLIENT_GONE
-            seconds = self._clock.monotonic() - began
-            if self._observe is not None:
-                self._observe(path, line, status, seconds)
-            _log.info(
-                "request",
-                method=scope["method"],
-                path=_shown_path(scope),
-                status=status,
-                duration_ms=round(seconds * 1000, 2),
-                request_id=request_id,
-                source_ip=client.address,
-                **line,
-            )
+            self._finish(exchange, self._clock.monotonic() - began)
 
-    async def _answer(self, exchange: "_Exchange") -> None:
-        """One request's answer, from whichever part of the stack."""
-        scope = exchange.scope
-        try:
-            if "refusal" not in scope["state"]:
-                if self._is_ours(scope["path"], scope["headers"]):
-                    await self._app(scope, exchange.receive, exchange.send)
-                else:
-                    await exchange.refuse(self._other_host)
-            if "refusal" in scope["state"] and not exchange.status:
-                await exchange.refuse(HEADS[scope["state"]["refusal"]])
-        except asyncio.CancelledError:
-            if exchange.status:
-                raise
-            await exchange.refuse(STOPPING)
-        except Exception:
-            _log.exception(
-                "unexpected failure", request_id=scope["state"]["request_id"]
-            )
-            if exchange.status:
-                raise  # the server closes what was begun
-            await exchange.refuse(FAILURE)
+    def _finish(self, exchange: "_Exchange", seconds: float) -> None:
+        scope, status = exchange.scope, exchange.status or _CLIENT_GONE
+        state = scope["state"]
+        if self._observe is not None:
+            self._observe(scope["path"], state["line"], status, seconds)
+        _log.info(
+            "request",
+            method=scope["method"],
+            path=_shown_path(scope),
+            status=status,
+            duration_ms=round(seconds * 1000, 2),
+            request_id=state["request_id"],
+            source_ip=state["source_ip"],
+            **state["line"],
+        )
 
     def _is_ours(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         if path in self._open_paths:
@@ -225,13 +228,22 @@ class _Exchange:
     __slots__ = ("_headers", "_receive", "_send", "scope", "status")
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, headers: Headers
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: Headers,
+        client: Client,
     ) -> None:
         self.scope = scope
         self.status = 0
         self._receive = receive
         self._send = send
         self._headers = headers
+        state = scope.setdefault("state", {})
+        state["request_id"] = new_request_id()
+        state["source_ip"], state["secure"] = client
+        state["line"] = {}
 
     async def receive(self) -> Message:
         """As the server's; a request that is being refused has no more to come."""
@@ -245,18 +257,31 @@ class _Exchange:
             if "refusal" in state:
                 return
             self.status = message["status"]
-            sent = dict(message.get("headers", ()))
-            added = self._headers
+            headers, added = message.get("headers", ()), self._headers
             if self.status == _UNAVAILABLE:
                 added = (*added, _RETRY_AFTER)
-            message["headers"] = [
-                *message.get("headers", ()),
-                *[header for header in added if header[0] not in sent],
-                (_REQUEST_ID, state["request_id"].encode()),
-            ]
+            sent = dict(headers)
+            if not sent.keys().isdisjoint(dict(added)):
+                added = tuple(header for header in added if header[0] not in sent)
+            request_id = state["request_id"].encode()
+            message["headers"] = [*headers, *added, (_REQUEST_ID, request_id)]
         elif not self.status:
             return
         await self._send(message)
+
+    async def fail(self, error: BaseException) -> None:
+        """Answer a failure of ours, or an end before the answer."""
+        if not isinstance(error, asyncio.CancelledError):
+            _log.error(
+                "unexpected failure",
+                request_id=self.scope["state"]["request_id"],
+                exc_info=error,
+            )
+        if self.status:
+            raise error  # the server closes what was begun
+        await self.refuse(
+            STOPPING if isinstance(error, asyncio.CancelledError) else FAILURE
+        )
 
     async def refuse(self, refusal: Refusal) -> None:
         """Answer with it."""

@@ -41,7 +41,7 @@ from broker.errors import (
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.request import Given
 from broker.pipeline import Pipeline
-from broker.web.asgi import App, Headers, Message, Receive, Send, respond
+from broker.web.asgi import Headers, Receive, Send, is_private, respond
 from broker.web.asgi import Scope as AsgiScope
 from broker.web.bodies import ClientGoneError
 from broker.web.json_requests import (
@@ -56,7 +56,9 @@ PRIVATE_PATH = "/private"
 
 _VERSION = 1
 _HEADER = b"x-vgw-private-protocol"
-_SPOKEN = (_HEADER, b"1")
+SPOKEN: Headers = ((_HEADER, b"1"),)
+"""On every answer below the path."""
+
 _NUMBER = re.compile(rb"[0-9]{1,4}")
 _BODY_BYTES_MAX = 7_000_000
 """S3's largest deletion: a thousand keys of 1,024 bytes, which JSON may write as six."""
@@ -65,7 +67,7 @@ _DECISIONS_MAX = 2000
 """A deletion of a thousand objects asks for two actions on each."""
 
 _JSON = (b"content-type", b"application/json")
-_OK, _NOT_FOUND = 200, 404
+_OK = 200
 
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
@@ -185,40 +187,6 @@ class _InvalidToken(AccessDenied):
 
 class _ProtocolMismatch(InvalidQuestion):
     """The gateway speaks no version that is spoken here."""
-
-
-def is_private(scope: AsgiScope) -> bool:
-    """Whether a connection came through a unix socket, which has no port."""
-    server = scope.get("server")
-    return server is not None and server[1] is None
-
-
-def versioned(app: App) -> App:
-    """Name the protocol's version on every response below its path.
-
-    Through the private socket nothing else is served.
-    """
-
-    async def answer(scope: AsgiScope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await app(scope, receive, send)
-            return
-        is_gateway = scope["path"].startswith(f"{PRIVATE_PATH}/")
-        if not is_gateway:
-            if is_private(scope):
-                await respond(send, _NOT_FOUND)
-            else:
-                await app(scope, receive, send)
-            return
-
-        async def send_versioned(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), _SPOKEN]
-            await send(message)
-
-        await app(scope, receive, send_versioned)
-
-    return answer
 
 
 def _check_version(headers: Headers) -> None:

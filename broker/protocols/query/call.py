@@ -52,7 +52,9 @@ def parse_call(raw: RawRequest) -> QueryCall:
 
     Source: captured and recorded requests (CAP, REC-A); attacks STS-03 and GEN-03.
     """
-    kind, wants_json = _read_headers(raw)
+    kind = raw.find_header(b"content-type")
+    kind = None if kind is None else _media_type(kind)
+    wants_json = _media_type(raw.find_header(b"accept") or "") == _JSON
     params: dict[str, str] = {}
     if raw.query:
         _collect(raw.query, params)
@@ -71,19 +73,8 @@ def parse_call(raw: RawRequest) -> QueryCall:
     )
 
 
-def _read_headers(raw: RawRequest) -> tuple[str | None, bool]:
-    kind, wants_json = None, False
-    for name, value in raw.headers:
-        if name == b"content-type":
-            kind = _media_type(value)
-        elif name == b"accept":
-            wants_json = _media_type(value) == _JSON
-    return kind, wants_json
-
-
-def _media_type(header: bytes) -> str:
-    first = header.partition(b",")[0].partition(b";")[0]
-    return first.strip().decode("latin-1").lower()
+def _media_type(header: str) -> str:
+    return header.partition(",")[0].partition(";")[0].strip().lower()
 
 
 def _collect(encoded: bytes, params: dict[str, str]) -> None:
