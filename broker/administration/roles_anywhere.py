@@ -10,12 +10,10 @@ from starlette.responses import Response
 from broker.administration.listing import Part, read_part
 from broker.console.visit import BOTH, GET, PageRoute, Visit
 from broker.errors import ValidationError
-from broker.identities.roles_anywhere import (
-    DURATION_SECONDS,
-    Expiry,
-    anchor_expiries,
-    list_expiries,
-)
+from broker.identities.certificate_profiles import DURATION_SECONDS
+from broker.identities.revocation_lists import list_expiries
+from broker.identities.roles_anywhere import Expiry
+from broker.identities.trust_anchors import anchor_expiries
 
 SERVICE = "rolesanywhere"
 HERE = "roles-anywhere"

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from broker.cli.findings import Finding, good, warning
 from broker.clock import Clock
-from broker.identities.roles_anywhere import anchor_expiries, list_expiries
+from broker.identities.revocation_lists import list_expiries
+from broker.identities.trust_anchors import anchor_expiries
 from broker.storage import Stores
 from broker.stores.directory.kinds import CERTIFICATE_LIST, TRUST_ANCHOR
 

@@ -6,11 +6,11 @@ its proof is a certificate of one of the account's trust anchors.
 
 from broker.actions.action import Action
 from broker.actions.roles_anywhere.create_session import CreateSession
-from broker.actions.roles_anywhere.lists import LISTS
+from broker.actions.roles_anywhere.plain import TAGS, plain
 from broker.actions.roles_anywhere.profiles import PROFILES
-from broker.actions.roles_anywhere.tags import TAGS
-from broker.actions.roles_anywhere.trust_anchors import TRUST_ANCHORS
 from broker.actions.sts.role_mint import RoleMinter
+from broker.identities.revocation_lists import REVOCATION_LISTS
+from broker.identities.trust_anchors import TRUST_ANCHORS
 from broker.stores.directory.fresh import FreshDirectory
 
 
@@ -20,8 +20,8 @@ def roles_anywhere_actions(
     """Every action of the service."""
     return (
         CreateSession(fresh, minter).action(),
-        *TRUST_ANCHORS,
+        *plain(TRUST_ANCHORS),
         *PROFILES,
-        *LISTS,
+        *plain(REVOCATION_LISTS),
         *TAGS,
     )

@@ -1,194 +1,97 @@
-"""Profiles: which roles certificates give access to, and how sessions are limited."""
+"""What profiles have besides the plain operations: mappings, and roles to pass."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from broker.actions.action import Call
-from broker.actions.roles_anywhere.declare import (
-    change,
-    everything,
-    given_tags,
-    list_page,
-    passing,
-    profile,
-    read,
-    refusing,
-)
+from broker.actions.action import Action, Call
+from broker.actions.roles_anywhere.plain import change, named, plain, write
+from broker.authz.need import Need
 from broker.errors import NoSuchEntity
-from broker.identities import roles_anywhere as rules
-from broker.identities.accounts import require_account
+from broker.identities import certificate_profiles as rules
+from broker.identities.roles_anywhere import SERVICE_PRINCIPAL, require_regional
 from broker.model.request import Given
 from broker.model.roles_anywhere import CertificateProfile
-from broker.stores.directory.kinds import CERTIFICATE_PROFILE
 
 if TYPE_CHECKING:
     from broker.model.types import rolesanywhere as types
 
-_UNSUPPORTED = ("aliasName", "tipConfiguration", "requireInstanceProperties")
-
-
-async def _create(
-    given: types.CreateProfileRequest, call: Call
-) -> types.ProfileDetailResponse:
-    wanted = CertificateProfile(
-        account=call.account,
-        profile_id="",
-        region=call.region,
-        name=given["name"],
-        role_arns=tuple(dict.fromkeys(given["roleArns"])),
-        managed_policy_arns=tuple(dict.fromkeys(given.get("managedPolicyArns", ()))),
-        session_policy=given.get("sessionPolicy") or None,
-        duration_seconds=given.get("durationSeconds", rules.DURATION_SECONDS),
-        accepts_session_name=given.get("acceptRoleSessionName", False),
-        attribute_mappings=rules.NEW_PROFILE_MAPPINGS,
-        enabled=given.get("enabled", False),
-        created_by=call.caller.principal.arn,
-        created_at=call.now,
-        updated_at=call.now,
-        tags=given_tags(given),
-    )
-    await rules.check_profile(call.change, wanted)
-    account = await require_account(call.change, call.account)
-    return {"profile": _view(await rules.create_profile(call.change, account, wanted))}
-
-
-async def _get(
-    given: types.ScalarProfileRequest, call: Call
-) -> types.ProfileDetailResponse:
-    return {"profile": _view(await _require(given["profileId"], call))}
-
-
-async def _list(given: types.ListRequest, call: Call) -> types.ListProfilesResponse:
-    profiles = [
-        one
-        for one in await call.directory.all_of(CERTIFICATE_PROFILE, call.account)
-        if one.region == call.region
-    ]
-    shown, token = list_page(given, profiles, lambda one: one.profile_id)
-    return {"profiles": [_view(one) for one in shown], **token}  # type: ignore[typeddict-item]
-
-
-async def _update(
-    given: types.UpdateProfileRequest, call: Call
-) -> types.ProfileDetailResponse:
-    found = await _require(given["profileId"], call)
-    wanted = replace(
-        found,
-        name=given.get("name", found.name),
-        role_arns=tuple(dict.fromkeys(given.get("roleArns", found.role_arns))),
-        managed_policy_arns=tuple(
-            dict.fromkeys(given.get("managedPolicyArns", found.managed_policy_arns))
-        ),
-        session_policy=given.get("sessionPolicy", found.session_policy),
-        duration_seconds=given.get("durationSeconds", found.duration_seconds),
-        accepts_session_name=given.get(
-            "acceptRoleSessionName", found.accepts_session_name
-        ),
-    )
-    await rules.check_profile(call.change, wanted)
-    return await _write(wanted, call)
+Roles = Callable[[Given, Call], Awaitable[Sequence[str]]]
+"""The ARNs of the roles that a call hands to the service."""
 
 
 async def _put_mapping(
     given: types.PutAttributeMappingRequest, call: Call
-) -> types.ProfileDetailResponse:
-    found = await _require(given["profileId"], call)
+) -> Mapping[str, Any]:
     specifiers = [rule["specifier"] for rule in given["mappingRules"]]
+    found = await _require(given, call)
     wanted = rules.with_mapping(found, given["certificateField"], specifiers)
-    return await _write(wanted, call)
+    return await write(rules.PROFILES, wanted, call)
 
 
 async def _delete_mapping(
     given: types.DeleteAttributeMappingRequest, call: Call
-) -> types.ProfileDetailResponse:
-    found = await _require(given["profileId"], call)
-    wanted = rules.without_mapping(
-        found, given["certificateField"], given.get("specifiers", ())
+) -> Mapping[str, Any]:
+    found, name = await _require(given, call), given["certificateField"]
+    wanted = rules.without_mapping(found, name, given.get("specifiers", ()))
+    return await write(rules.PROFILES, wanted, call)
+
+
+async def _require(given: Given, call: Call) -> CertificateProfile:
+    at = (call.directory, call.account, call.region)
+    found: CertificateProfile = await require_regional(
+        rules.PROFILES, *at, given["profileId"]
     )
-    return await _write(wanted, call)
+    return found
 
 
-async def _enable(
-    given: types.ScalarProfileRequest, call: Call
-) -> types.ProfileDetailResponse:
-    found = await _require(given["profileId"], call)
-    return await _write(replace(found, enabled=True), call)
-
-
-async def _disable(
-    given: types.ScalarProfileRequest, call: Call
-) -> types.ProfileDetailResponse:
-    found = await _require(given["profileId"], call)
-    return await _write(replace(found, enabled=False), call)
-
-
-async def _delete(
-    given: types.ScalarProfileRequest, call: Call
-) -> types.ProfileDetailResponse:
-    found = await _require(given["profileId"], call)
-    await call.change.remove(CERTIFICATE_PROFILE, found)
-    return {"profile": _view(found)}
-
-
-async def _write(wanted: CertificateProfile, call: Call) -> types.ProfileDetailResponse:
-    updated = replace(wanted, updated_at=call.now)
-    await call.change.update(CERTIFICATE_PROFILE, updated)
-    return {"profile": _view(updated)}
-
-
-async def _require(identifier: str, call: Call) -> CertificateProfile:
-    return await rules.require_profile(
-        call.directory, call.account, call.region, identifier
-    )
-
-
-def _view(found: CertificateProfile) -> types.ProfileDetail:
-    view: types.ProfileDetail = {
-        "profileId": found.profile_id,
-        "profileArn": found.arn,
-        "name": found.name,
-        "requireInstanceProperties": False,
-        "enabled": found.enabled,
-        "createdBy": found.created_by,
-        "roleArns": list(found.role_arns),
-        "managedPolicyArns": list(found.managed_policy_arns),
-        "createdAt": found.created_at,
-        "updatedAt": found.updated_at,
-        "durationSeconds": found.duration_seconds,
-        "acceptRoleSessionName": found.accepts_session_name,
-        "attributeMappings": [
-            {
-                "certificateField": field,
-                "mappingRules": [{"specifier": one} for one in specifiers],
-            }
-            for field, specifiers in found.attribute_mappings.items()
-        ],
-    }
-    if found.session_policy:
-        view["sessionPolicy"] = found.session_policy
-    return view
+async def _given_roles(given: Given, _call: Call) -> Sequence[str]:
+    roles: Sequence[str] = given.get("roleArns", ())
+    return roles
 
 
 async def _roles_inside(given: Given, call: Call) -> Sequence[str]:
     try:
-        return (await _require(given["profileId"], call)).role_arns
+        return (await _require(given, call)).role_arns
     except NoSuchEntity:
         return ()
 
 
-_NAMED = profile("profileId")
+def _passing(action: Action, roles: Roles = _given_roles) -> Action:
+    """The action, which then needs permission to pass every one of the roles."""
+
+    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
+        own = await action.needs(given, call)
+        passed = {"iam:passedtoservice": (SERVICE_PRINCIPAL,)}
+        return (
+            *own,
+            *(
+                Need(
+                    action="iam:PassRole",
+                    resource=arn,
+                    account=call.account,
+                    context=passed,
+                )
+                for arn in dict.fromkeys(await roles(given, call))
+            ),
+        )
+
+    return replace(action, needs=needs)
+
+
+_create, _get, _list, _update, _enable, _disable, _delete = plain(rules.PROFILES)
+_ON = named(rules.PROFILES)
 
 PROFILES = (
-    passing(change("CreateProfile", refusing(_create, *_UNSUPPORTED), everything)),
-    read("GetProfile", _get, _NAMED),
-    read("ListProfiles", _list, everything),
-    passing(change("UpdateProfile", refusing(_update, *_UNSUPPORTED), _NAMED)),
-    change("PutAttributeMapping", _put_mapping, _NAMED),
-    change("DeleteAttributeMapping", _delete_mapping, _NAMED),
-    passing(change("EnableProfile", _enable, _NAMED), _roles_inside),
-    change("DisableProfile", _disable, _NAMED),
-    change("DeleteProfile", _delete, _NAMED),
+    _passing(_create),
+    _get,
+    _list,
+    _passing(_update),
+    change("PutAttributeMapping", _put_mapping, _ON),
+    change("DeleteAttributeMapping", _delete_mapping, _ON),
+    _passing(_enable, _roles_inside),
+    _disable,
+    _delete,
 )

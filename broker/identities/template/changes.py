@@ -55,9 +55,12 @@ def differences(before: object, after: object) -> tuple[str, ...]:
 
 
 def _differences(before: Any, after: Any) -> Iterator[str]:  # noqa: ANN401  # any specification
+    if isinstance(before, dict):
+        yield from _entries("", before, after)
+        return
     for member in fields(before):
         old, new = getattr(before, member.name), getattr(after, member.name)
-        if old == new:
+        if old == new or not member.compare:
             continue
         label = member.metadata.get("property", member.name)
         if member.metadata.get("in_parts"):
@@ -73,15 +76,19 @@ def _entries(
     label: str, old: dict[str, object], new: dict[str, object]
 ) -> Iterator[str]:
     for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            yield f"{label}.{key}: {shown(old.get(key))} -> {shown(new.get(key))}"
+        before, after = old.get(key), new.get(key)
+        place = f"{label}.{key}" if label else key
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from _entries(place, before, after)
+        elif before != after:
+            yield f"{place}: {shown(before)} -> {shown(after)}"
 
 
 def shown(value: object) -> str:
     """A value on one line, truncated if it is long."""
     if value is None:
         return "nothing"
-    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     if len(text) > _SHOWN_CHARACTERS:
         return f"{text[:_SHOWN_CHARACTERS]}… ({len(text)} characters)"
     return text or "nothing"

@@ -6,9 +6,11 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
+from broker.identities.kind import Work
 from broker.identities.oidc_providers import IsInternal
 from broker.identities.template.properties import Properties
 from broker.model.account import Account, AccountId
+from broker.model.arn import iam_arn
 from broker.model.sealing import Sealer
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
@@ -59,6 +61,16 @@ class AccountWork:
     context: TemplateContext
     planned: frozenset[str] = frozenset()
     pending_trust: dict[str, str] = field(default_factory=dict)
+
+    def at(self, region: str = "") -> Work:
+        """What the rules of a kind are told; the account's root makes things."""
+        return Work(
+            change=self.change,
+            account=self.account.account_id,
+            region=region or self.context.home_region,
+            now=self.now,
+            by=iam_arn(self.account.account_id, "root"),
+        )
 
 
 def _name_in_lower_case(spec: Any) -> str:  # noqa: ANN401  # any kind with a name

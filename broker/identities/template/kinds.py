@@ -11,7 +11,11 @@ from broker.identities.template.mfa_devices import VIRTUAL_MFA_DEVICES
 from broker.identities.template.oidc_providers import OIDC_PROVIDERS
 from broker.identities.template.resource_policies import RESOURCE_POLICIES
 from broker.identities.template.roles import ROLES
-from broker.identities.template.roles_anywhere import CRLS, PROFILES, TRUST_ANCHORS
+from broker.identities.template.roles_anywhere import (
+    CRL_SECTION,
+    PROFILE_SECTION,
+    TRUST_ANCHOR_SECTION,
+)
 from broker.identities.template.saml_providers import SAML_PROVIDERS
 from broker.identities.template.server_certificates import SERVER_CERTIFICATES
 from broker.identities.template.services import SERVICES
@@ -32,7 +36,7 @@ KINDS: tuple[EntityKind[Any], ...] = (
     SERVICES,
     UPSTREAMS,
     RESOURCE_POLICIES,
-    TRUST_ANCHORS,
-    PROFILES,
-    CRLS,
+    TRUST_ANCHOR_SECTION,
+    PROFILE_SECTION,
+    CRL_SECTION,
 )

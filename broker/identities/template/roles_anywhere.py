@@ -10,165 +10,219 @@ import base64
 import binascii
 import re
 import textwrap
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from broker.errors import BrokerError
-from broker.identities import roles_anywhere as rules
+from broker.identities.certificate_profiles import (
+    DURATION_SECONDS,
+    PROFILES,
+    check_mapping,
+)
+from broker.identities.kind import Work
+from broker.identities.revocation_lists import REVOCATION_LISTS
+from broker.identities.roles_anywhere import Regional
 from broker.identities.tags import KeyCase
 from broker.identities.template.documents import read_document
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import (
-    AccountReading,
-    AccountWork,
-    EntityKind,
-    shown_tags,
-)
+from broker.identities.template.kind import AccountReading, AccountWork, EntityKind
 from broker.identities.template.properties import Properties, normal_document
-from broker.model.account import AccountId
-from broker.model.arn import iam_arn
+from broker.identities.template.section import Described, Members, plain_section
+from broker.identities.trust_anchors import BUNDLE, TRUST_ANCHORS, check_certificates
 from broker.model.roles_anywhere import (
     CertificateList,
     CertificateProfile,
     TrustAnchor,
 )
 from broker.policy import PolicyKind
-from broker.stores.directory.kinds import (
-    CERTIFICATE_LIST,
-    CERTIFICATE_PROFILE,
-    TRUST_ANCHOR,
-)
+from broker.protocols.x509 import DEFAULT_MAPPINGS
+from broker.stores.directory.kinds import TRUST_ANCHOR
 from broker.stores.directory.port import DirectoryReader
 
 _NAME = re.compile(r"[ a-zA-Z0-9_-]{1,255}")
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
-_BUNDLE = "CERTIFICATE_BUNDLE"
 _BEGIN, _END = "-----BEGIN X509 CRL-----", "-----END X509 CRL-----"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnchorSpec:
-    """A trust anchor."""
-
-    name: str
-    region: str
-    certificates: str = field(metadata={"property": "Source"})
-    enabled: bool = field(metadata={"property": "Enabled"})
-    tags: Mapping[str, str] = field(metadata={"property": "Tags"})
+Reads = Mapping[str, Callable[[Properties, str], object]]
+Further = Callable[[Any, DirectoryReader], Awaitable[Members]]
+Given = Callable[[Members, AccountWork], Awaitable[Members]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProfileSpec:
-    """A profile."""
+async def _nothing(*_: object) -> Members:
+    return {}
 
-    name: str
-    region: str
-    role_arns: tuple[str, ...] = field(metadata={"property": "RoleArns"})
-    managed_policy_arns: tuple[str, ...] = field(
-        metadata={"property": "ManagedPolicyArns"}
+
+def _section(
+    section: str,
+    of: Regional[Any],
+    reads: Reads,
+    further: Further,
+    given: Given = _nothing,
+) -> EntityKind[Described]:
+    """A section of the service.
+
+    ``further`` has properties of one that its view has otherwise, ``given`` members
+    that are not properties.
+    """
+
+    def parse(properties: Properties, reading: AccountReading) -> Members:
+        return {
+            "Name": _name(properties, "Name"),
+            "Region": _region(properties, reading),
+            "Enabled": properties.flag("Enabled"),
+            **{name: read(properties, name) for name, read in reads.items()},
+            "Tags": properties.tags(KeyCase.SENSITIVE),
+        }
+
+    async def shown(one: Any, directory: DirectoryReader) -> Members:  # noqa: ANN401  # one of the kind
+        view = {**_renamed(of.view(one), str.upper), **await further(one, directory)}
+        common = {"Name": one.name, "Region": one.region, "Enabled": one.enabled}
+        own = {name: view.get(name, "") for name in reads}
+        return {**common, **own, "Tags": dict(one.tags)}
+
+    async def members(wanted: Members, work: AccountWork) -> Members:
+        tags = [{"key": key, "value": value} for key, value in wanted["Tags"].items()]
+        return {
+            **_renamed(wanted, str.lower),
+            "tags": tags,
+            **await given(wanted, work),
+        }
+
+    return plain_section(
+        section,
+        of,
+        name="Name",
+        parse=parse,
+        shown=shown,
+        given=members,
+        finish=lambda one, wanted: replace(one, enabled=wanted["Enabled"]),
+        regional=True,
     )
-    session_policy: str = field(metadata={"property": "SessionPolicy"})
-    duration_seconds: int = field(metadata={"property": "DurationSeconds"})
-    accepts_session_name: bool = field(metadata={"property": "AcceptRoleSessionName"})
-    mappings: Mapping[str, tuple[str, ...]] = field(
-        metadata={"property": "AttributeMappings"}
-    )
-    enabled: bool = field(metadata={"property": "Enabled"})
-    tags: Mapping[str, str] = field(metadata={"property": "Tags"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListSpec:
-    """A revocation list, in PEM, of the trust anchor with a name."""
-
-    name: str
-    region: str
-    anchor_name: str = field(metadata={"property": "TrustAnchorName"})
-    data: str = field(metadata={"property": "CrlData"})
-    enabled: bool = field(metadata={"property": "Enabled"})
-    tags: Mapping[str, str] = field(metadata={"property": "Tags"})
-
-
-_Spec = TypeVar("_Spec", AnchorSpec, ProfileSpec, ListSpec)
-_Entity = TypeVar("_Entity", TrustAnchor, CertificateProfile, CertificateList)
+def _renamed(value: Any, letter: Callable[[str], str]) -> Any:  # noqa: ANN401  # JSON
+    """Members as properties or the other way round: their first letters differ."""
+    if isinstance(value, dict):
+        return {
+            letter(name[0]) + name[1:]: _renamed(inner, letter)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_renamed(inner, letter) for inner in value]
+    return value
 
 
-def _parse_anchor(properties: Properties, reading: AccountReading) -> AnchorSpec:
-    source = Properties(properties.mapping("Source"), f"{properties.place}.Source")
-    if source.text("SourceType") != _BUNDLE:
-        raise TemplateError(f"{source.place}.SourceType", f"must be {_BUNDLE}")
+def _source(properties: Properties, name: str) -> Members:
+    source = Properties(properties.mapping(name), f"{properties.place}.{name}")
+    if source.text("SourceType") != BUNDLE:
+        raise TemplateError(f"{source.place}.SourceType", f"must be {BUNDLE}")
     data = Properties(source.mapping("SourceData"), f"{source.place}.SourceData")
     pem = data.text("X509CertificateData").strip()
     data.finish()
     source.finish()
     try:
-        rules.check_certificates(pem)
+        check_certificates(pem)
     except BrokerError as error:
         raise TemplateError(f"{data.place}.X509CertificateData", str(error)) from error
-    return AnchorSpec(
-        name=_name(properties, "Name"),
-        region=_region(properties, reading),
-        certificates=pem,
-        enabled=properties.flag("Enabled"),
-        tags=properties.tags(KeyCase.SENSITIVE),
-    )
+    return _bundle(pem)
 
 
-def _parse_profile(properties: Properties, reading: AccountReading) -> ProfileSpec:
-    policy = ""
-    if properties.has("SessionPolicy"):
-        text = read_document(properties, "SessionPolicy", PolicyKind.SESSION)
-        policy = normal_document(text)
-    return ProfileSpec(
-        name=_name(properties, "Name"),
-        region=_region(properties, reading),
-        role_arns=tuple(dict.fromkeys(properties.texts("RoleArns"))),
-        managed_policy_arns=tuple(dict.fromkeys(properties.texts("ManagedPolicyArns"))),
-        session_policy=policy,
-        duration_seconds=properties.integer(
-            "DurationSeconds", rules.DURATION_SECONDS, 900, 43_200
-        ),
-        accepts_session_name=properties.flag("AcceptRoleSessionName"),
-        mappings=_parse_mappings(properties),
-        enabled=properties.flag("Enabled"),
-        tags=properties.tags(KeyCase.SENSITIVE),
-    )
+def _bundle(pem: str) -> Members:
+    return {"SourceType": BUNDLE, "SourceData": {"X509CertificateData": pem}}
 
 
-def _parse_mappings(properties: Properties) -> dict[str, tuple[str, ...]]:
+async def _shown_source(one: TrustAnchor, _: DirectoryReader) -> Members:
+    return {"Source": _bundle(one.certificates.strip())}
+
+
+def _policy(properties: Properties, name: str) -> str:
+    if not properties.has(name):
+        return ""
+    return normal_document(read_document(properties, name, PolicyKind.SESSION))
+
+
+async def _shown_policy(one: CertificateProfile, _: DirectoryReader) -> Members:
+    return {"SessionPolicy": normal_document(one.session_policy or "")}
+
+
+def _unique(properties: Properties, name: str) -> list[str]:
+    return list(dict.fromkeys(properties.texts(name)))
+
+
+def _mappings(properties: Properties, name: str) -> list[Members]:
     """``AttributeMappings``; without the property those that a new profile has."""
-    if not properties.has("AttributeMappings"):
-        return {name: tuple(each) for name, each in rules.NEW_PROFILE_MAPPINGS.items()}
-    found: dict[str, tuple[str, ...]] = {}
-    for item in properties.items("AttributeMappings"):
-        name = item.text("CertificateField")
+    given = properties.has(name)
+    found = {} if given else {field: list(n) for field, n in DEFAULT_MAPPINGS.items()}
+    for item in properties.items(name):
+        field = item.text("CertificateField")
         specifiers = []
         for rule in item.items("MappingRules"):
             specifiers.append(rule.text("Specifier"))
             rule.finish()
         item.finish()
-        if name in found:
-            raise TemplateError(item.place, f"{name} comes twice")
+        if field in found:
+            raise TemplateError(item.place, f"{field} comes twice")
         try:
-            rules.check_mapping(name, specifiers)
+            check_mapping(field, specifiers)
         except BrokerError as error:
             raise TemplateError(item.place, str(error)) from error
-        found[name] = tuple(dict.fromkeys(specifiers))
-    return dict(sorted(found.items()))
+        found[field] = list(dict.fromkeys(specifiers))
+    return [
+        {
+            "CertificateField": field,
+            "MappingRules": [{"Specifier": one} for one in specifiers],
+        }
+        for field, specifiers in sorted(found.items())
+    ]
 
 
-def _parse_list(properties: Properties, reading: AccountReading) -> ListSpec:
-    region = _region(properties, reading)
-    return ListSpec(
-        name=_name(properties, "Name"),
-        region=region,
-        anchor_name=_name(properties, "TrustAnchorName"),
-        data=_pem(properties.text("CrlData").encode()),
-        enabled=properties.flag("Enabled"),
-        tags=properties.tags(KeyCase.SENSITIVE),
-    )
+def _with_mappings(profile: CertificateProfile, given: Members) -> CertificateProfile:
+    """No operation sets all mappings at once."""
+    mappings = {
+        one["certificateField"]: tuple(
+            rule["specifier"] for rule in one["mappingRules"]
+        )
+        for one in given["attributeMappings"]
+    }
+    return replace(profile, attribute_mappings=mappings)
+
+
+async def _make(given: Any, work: Work) -> CertificateProfile:  # noqa: ANN401  # members
+    return _with_mappings(await PROFILES.make(given, work), given)
+
+
+async def _change(
+    found: CertificateProfile,
+    given: Any,  # noqa: ANN401  # members
+    work: Work,
+) -> CertificateProfile:
+    return _with_mappings(await PROFILES.change(found, given, work), given)
+
+
+async def _shown_list(one: CertificateList, directory: DirectoryReader) -> Members:
+    anchor = await directory.find(TRUST_ANCHOR, one.account, one.anchor_id)
+    name = "" if anchor is None else anchor.name
+    return {"TrustAnchorName": name, "CrlData": _pem(one.data)}
+
+
+async def _given_list(wanted: Members, work: AccountWork) -> Members:
+    name, region = wanted["TrustAnchorName"], wanted["Region"]
+    account = work.account.account_id
+    listed = await work.change.all_of(REVOCATION_LISTS.kind, account, region=region)
+    anchors = await work.change.all_of(TRUST_ANCHOR, account, region=region, name=name)
+    if not anchors:
+        raise TemplateError(name, f"there is no such trust anchor in {region}")
+    for one in listed:
+        if one.name == wanted["Name"] and one.anchor_id != anchors[0].anchor_id:
+            raise TemplateError(
+                one.name,
+                f"a list of another trust anchor cannot become one of {name};"
+                " delete it first",
+            )
+    data = wanted["CrlData"].encode()
+    return {"trustAnchorArn": anchors[0].arn, "crlData": data}
 
 
 def _name(properties: Properties, name: str) -> str:
@@ -188,230 +242,6 @@ def _region(properties: Properties, reading: AccountReading) -> str:
     return value
 
 
-async def _load_anchors(
-    directory: DirectoryReader, account: AccountId
-) -> list[AnchorSpec]:
-    return _require_unique(
-        [_anchor_spec(one) for one in await directory.all_of(TRUST_ANCHOR, account)],
-        "trust anchors",
-    )
-
-
-def _anchor_spec(one: TrustAnchor) -> AnchorSpec:
-    return AnchorSpec(
-        name=one.name,
-        region=one.region,
-        certificates=one.certificates.strip(),
-        enabled=one.enabled,
-        tags=dict(one.tags),
-    )
-
-
-async def _load_profiles(
-    directory: DirectoryReader, account: AccountId
-) -> list[ProfileSpec]:
-    specs = [
-        ProfileSpec(
-            name=one.name,
-            region=one.region,
-            role_arns=one.role_arns,
-            managed_policy_arns=one.managed_policy_arns,
-            session_policy=normal_document(one.session_policy or ""),
-            duration_seconds=one.duration_seconds,
-            accepts_session_name=one.accepts_session_name,
-            mappings={
-                name: tuple(each) for name, each in one.attribute_mappings.items()
-            },
-            enabled=one.enabled,
-            tags=dict(one.tags),
-        )
-        for one in await directory.all_of(CERTIFICATE_PROFILE, account)
-    ]
-    return _require_unique(specs, "profiles")
-
-
-async def _load_lists(directory: DirectoryReader, account: AccountId) -> list[ListSpec]:
-    anchors = {
-        one.anchor_id: one.name for one in await directory.all_of(TRUST_ANCHOR, account)
-    }
-    specs = [
-        ListSpec(
-            name=one.name,
-            region=one.region,
-            anchor_name=anchors[one.anchor_id],
-            data=_pem(one.data),
-            enabled=one.enabled,
-            tags=dict(one.tags),
-        )
-        for one in await directory.all_of(CERTIFICATE_LIST, account)
-    ]
-    return _require_unique(specs, "revocation lists")
-
-
-def _key(spec: AnchorSpec | ProfileSpec | ListSpec) -> str:
-    return f"{spec.region}/{spec.name}"
-
-
-def _require_unique(specs: list[_Spec], noun: str) -> list[_Spec]:
-    for name, count in Counter(map(_key, specs)).items():
-        if count > 1:
-            raise TemplateError(
-                name, f"{count} {noun} have this name; give them names of their own"
-            )
-    return specs
-
-
-async def _create_anchor(work: AccountWork, spec: AnchorSpec) -> None:
-    await rules.create_anchor(
-        work.change,
-        work.account,
-        region=spec.region,
-        name=spec.name,
-        certificates=spec.certificates,
-        enabled=spec.enabled,
-        tags=spec.tags,
-        now=work.now,
-    )
-
-
-async def _update_anchor(
-    work: AccountWork, before: AnchorSpec, after: AnchorSpec
-) -> None:
-    found = await _find_anchor(work, before.region, before.name)
-    await work.change.update(
-        TRUST_ANCHOR,
-        replace(
-            found,
-            certificates=after.certificates,
-            enabled=after.enabled,
-            tags=after.tags,
-            updated_at=work.now,
-        ),
-    )
-
-
-async def _delete_anchor(work: AccountWork, spec: AnchorSpec) -> None:
-    found = await _find_anchor(work, spec.region, spec.name)
-    await work.change.remove(TRUST_ANCHOR, found)
-
-
-async def _find_anchor(work: AccountWork, region: str, name: str) -> TrustAnchor:
-    listed = await work.change.all_of(TRUST_ANCHOR, work.account.account_id)
-    return _find(listed, region, name, "trust anchor")
-
-
-async def _create_profile(work: AccountWork, spec: ProfileSpec) -> None:
-    account = work.account.account_id
-    wanted = _with_spec(
-        CertificateProfile(
-            account=account,
-            profile_id="",
-            region=spec.region,
-            name=spec.name,
-            role_arns=(),
-            managed_policy_arns=(),
-            session_policy=None,
-            duration_seconds=spec.duration_seconds,
-            accepts_session_name=False,
-            attribute_mappings={},
-            enabled=False,
-            created_by=iam_arn(account, "root"),
-            created_at=work.now,
-            updated_at=work.now,
-        ),
-        spec,
-    )
-    await rules.check_profile(work.change, wanted)
-    await rules.create_profile(work.change, work.account, wanted)
-
-
-async def _update_profile(
-    work: AccountWork, before: ProfileSpec, after: ProfileSpec
-) -> None:
-    found = await _find_profile(work, before)
-    wanted = replace(_with_spec(found, after), updated_at=work.now)
-    await rules.check_profile(work.change, wanted)
-    await work.change.update(CERTIFICATE_PROFILE, wanted)
-
-
-async def _delete_profile(work: AccountWork, spec: ProfileSpec) -> None:
-    await work.change.remove(CERTIFICATE_PROFILE, await _find_profile(work, spec))
-
-
-async def _find_profile(work: AccountWork, spec: ProfileSpec) -> CertificateProfile:
-    listed = await work.change.all_of(CERTIFICATE_PROFILE, work.account.account_id)
-    return _find(listed, spec.region, spec.name, "profile")
-
-
-def _with_spec(profile: CertificateProfile, spec: ProfileSpec) -> CertificateProfile:
-    return replace(
-        profile,
-        role_arns=spec.role_arns,
-        managed_policy_arns=spec.managed_policy_arns,
-        session_policy=spec.session_policy or None,
-        duration_seconds=spec.duration_seconds,
-        accepts_session_name=spec.accepts_session_name,
-        attribute_mappings=spec.mappings,
-        enabled=spec.enabled,
-        tags=spec.tags,
-    )
-
-
-async def _create_list(work: AccountWork, spec: ListSpec) -> None:
-    anchor = await _find_anchor(work, spec.region, spec.anchor_name)
-    data = spec.data.encode()
-    rules.check_list(data, anchor)
-    await rules.import_list(
-        work.change,
-        work.account,
-        anchor,
-        name=spec.name,
-        data=data,
-        enabled=spec.enabled,
-        tags=spec.tags,
-        now=work.now,
-    )
-
-
-async def _update_list(work: AccountWork, before: ListSpec, after: ListSpec) -> None:
-    if before.anchor_name != after.anchor_name:
-        raise TemplateError(
-            after.name,
-            f"a list of {before.anchor_name} cannot become one of {after.anchor_name};"
-            " delete it first",
-        )
-    anchor = await _find_anchor(work, after.region, after.anchor_name)
-    data = after.data.encode()
-    rules.check_list(data, anchor)
-    found = await _find_list(work, before)
-    await work.change.update(
-        CERTIFICATE_LIST,
-        replace(
-            found,
-            data=data,
-            enabled=after.enabled,
-            tags=after.tags,
-            updated_at=work.now,
-        ),
-    )
-
-
-async def _delete_list(work: AccountWork, spec: ListSpec) -> None:
-    await work.change.remove(CERTIFICATE_LIST, await _find_list(work, spec))
-
-
-async def _find_list(work: AccountWork, spec: ListSpec) -> CertificateList:
-    listed = await work.change.all_of(CERTIFICATE_LIST, work.account.account_id)
-    return _find(listed, spec.region, spec.name, "revocation list")
-
-
-def _find(listed: Iterable[_Entity], region: str, name: str, noun: str) -> _Entity:
-    for one in listed:
-        if (one.region, one.name) == (region, name):
-            return one
-    raise TemplateError(name, f"there is no such {noun} in {region}")
-
-
 def _pem(data: bytes) -> str:
     """A revocation list in PEM, as which a template has it."""
     if data.lstrip().startswith(b"-----"):
@@ -427,81 +257,31 @@ def _pem(data: bytes) -> str:
     return "\n".join([_BEGIN, *lines, _END])
 
 
-def _show_anchor(spec: AnchorSpec) -> dict[str, object]:
-    return {
-        "Name": spec.name,
-        "Region": spec.region,
-        "Enabled": spec.enabled,
-        "Source": {
-            "SourceType": _BUNDLE,
-            "SourceData": {"X509CertificateData": spec.certificates},
-        },
-        "Tags": shown_tags(spec.tags),
-    }
-
-
-def _show_profile(spec: ProfileSpec) -> dict[str, object]:
-    return {
-        "Name": spec.name,
-        "Region": spec.region,
-        "Enabled": spec.enabled,
-        "RoleArns": list(spec.role_arns),
-        "ManagedPolicyArns": list(spec.managed_policy_arns),
-        "SessionPolicy": spec.session_policy,
-        "DurationSeconds": spec.duration_seconds,
-        "AcceptRoleSessionName": spec.accepts_session_name,
-        "AttributeMappings": [
-            {
-                "CertificateField": name,
-                "MappingRules": [{"Specifier": one} for one in specifiers],
-            }
-            for name, specifiers in spec.mappings.items()
-        ],
-        "Tags": shown_tags(spec.tags),
-    }
-
-
-def _show_list(spec: ListSpec) -> dict[str, object]:
-    return {
-        "Name": spec.name,
-        "Region": spec.region,
-        "Enabled": spec.enabled,
-        "TrustAnchorName": spec.anchor_name,
-        "CrlData": spec.data,
-        "Tags": shown_tags(spec.tags),
-    }
-
-
-TRUST_ANCHORS: EntityKind[AnchorSpec] = EntityKind(
-    section="TrustAnchors",
-    noun="trust anchor",
-    parse=_parse_anchor,
-    load=_load_anchors,
-    create=_create_anchor,
-    update=_update_anchor,
-    delete=_delete_anchor,
-    show=_show_anchor,
-    key=_key,
+TRUST_ANCHOR_SECTION = _section(
+    "TrustAnchors", TRUST_ANCHORS, {"Source": _source}, _shown_source
 )
-PROFILES: EntityKind[ProfileSpec] = EntityKind(
-    section="Profiles",
-    noun="profile",
-    parse=_parse_profile,
-    load=_load_profiles,
-    create=_create_profile,
-    update=_update_profile,
-    delete=_delete_profile,
-    show=_show_profile,
-    key=_key,
+PROFILE_SECTION = _section(
+    "Profiles",
+    replace(PROFILES, make=_make, change=_change),
+    {
+        "RoleArns": _unique,
+        "ManagedPolicyArns": _unique,
+        "SessionPolicy": _policy,
+        "DurationSeconds": lambda properties, name: properties.integer(
+            name, DURATION_SECONDS, 900, 43_200
+        ),
+        "AcceptRoleSessionName": Properties.flag,
+        "AttributeMappings": _mappings,
+    },
+    _shown_policy,
 )
-CRLS: EntityKind[ListSpec] = EntityKind(
-    section="Crls",
-    noun="revocation list",
-    parse=_parse_list,
-    load=_load_lists,
-    create=_create_list,
-    update=_update_list,
-    delete=_delete_list,
-    show=_show_list,
-    key=_key,
+CRL_SECTION = _section(
+    "Crls",
+    REVOCATION_LISTS,
+    {
+        "TrustAnchorName": _name,
+        "CrlData": lambda properties, name: _pem(properties.text(name).encode()),
+    },
+    _shown_list,
+    _given_list,
 )
