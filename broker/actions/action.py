@@ -12,6 +12,7 @@ from typing import Any
 
 from broker.audit.entry import AuditEntry
 from broker.authz.need import Need
+from broker.identities.kind import Work
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.entities import Role
@@ -104,6 +105,17 @@ class Call:
         if self.opened is None:
             raise RuntimeError("declare the action with writes=True to change things")
         return self.opened
+
+    @property
+    def work(self) -> Work:
+        """What the rules of a kind are told of a call that ``writes``."""
+        return Work(
+            change=self.change,
+            account=self.account,
+            region=self.region,
+            now=self.now,
+            by=self.caller.principal.arn,
+        )
 
 
 Needs = Callable[[Any, Call], Awaitable[tuple[Need, ...]]]

@@ -1,71 +1,74 @@
 """Instance profiles: each holds at most one role for machines to take up."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from broker.entropy import new_unique_id
-from broker.errors import (
-    DeleteConflict,
-    EntityAlreadyExists,
-    LimitExceeded,
-    NoSuchEntity,
-)
-from broker.identities.limits import Quota, require_within
+from broker.errors import DeleteConflict, LimitExceeded, NoSuchEntity
+from broker.identities.kind import Named, Work, finder
+from broker.identities.limits import Quota
 from broker.identities.names import check_path
-from broker.model.account import Account, AccountId
+from broker.identities.tags import KeyCase, given_tags
 from broker.model.entities import Role
 from broker.model.machines import InstanceProfile
 from broker.stores.directory.kinds import INSTANCE_PROFILE
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
-from broker.stores.errors import AlreadyExistsError
+
+if TYPE_CHECKING:
+    from broker.model.types import iam as types
 
 
-async def require_instance_profile(
-    directory: DirectoryReader, account: AccountId, name: str
+async def _make(
+    given: types.CreateInstanceProfileRequest, work: Work
 ) -> InstanceProfile:
-    """An instance profile by name, without regard to case.
-
-    Raises:
-        NoSuchEntity: there is none.
-    """
-    profile = await directory.named(INSTANCE_PROFILE, account, name)
-    if profile is None:
-        raise NoSuchEntity(f"Instance Profile {name} cannot be found.")
-    return profile
-
-
-async def create_instance_profile(
-    change: DirectoryChange,
-    account: Account,
-    *,
-    name: str,
-    path: str = "/",
-    tags: Mapping[str, str],
-    now: datetime,
-) -> InstanceProfile:
-    """Make an instance profile without a role.
-
-    Raises:
-        EntityAlreadyExists: the name is taken.
-        LimitExceeded: the account has too many.
-    """
-    check_path(path)
-    count = await change.count(INSTANCE_PROFILE, account.account_id)
-    require_within(account, Quota.INSTANCE_PROFILES, count + 1)
-    profile = InstanceProfile(
-        account=account.account_id,
+    tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
+    return InstanceProfile(
+        account=work.account,
         profile_id=new_unique_id("AIPA"),
-        name=name,
-        path=path,
-        created_at=now,
+        name=given["InstanceProfileName"],
+        path=check_path(given.get("Path", "/")),
+        created_at=work.now,
         tags=tags,
     )
-    try:
-        await change.insert(INSTANCE_PROFILE, profile)
-    except AlreadyExistsError as error:
-        raise EntityAlreadyExists(f"Instance Profile {name} already exists.") from error
-    return profile
+
+
+def instance_profile_view(
+    found: InstanceProfile, roles: Sequence[types.Role] = ()
+) -> types.InstanceProfile:
+    """An instance profile as lists show it, with the roles inside."""
+    return {
+        "Path": found.path,
+        "InstanceProfileName": found.name,
+        "InstanceProfileId": found.profile_id,
+        "Arn": found.arn,
+        "CreateDate": found.created_at,
+        "Roles": list(roles),
+    }
+
+
+async def _check_removal(found: InstanceProfile, _directory: DirectoryReader) -> None:
+    if found.role_id is not None:
+        raise DeleteConflict(_ROLE_INSIDE)
+
+
+INSTANCE_PROFILES = Named(
+    kind=INSTANCE_PROFILE,
+    quota=Quota.INSTANCE_PROFILES,
+    make=_make,
+    view=instance_profile_view,
+    check_removal=_check_removal,
+    name="InstanceProfileName",
+    resource="instance-profile",
+    one="InstanceProfile",
+    many="InstanceProfiles",
+    shown="instance profile",
+    missing="Instance Profile {} cannot be found.",
+    taken="Instance Profile {0.name} already exists.",
+)
+require_instance_profile = finder(INSTANCE_PROFILES)
 
 
 async def add_role(
@@ -96,19 +99,6 @@ async def remove_role(
             f"Role {role.name} in Instance Profile {profile.name} cannot be found."
         )
     await change.update(INSTANCE_PROFILE, replace(profile, role_id=None))
-
-
-async def delete_instance_profile(
-    change: DirectoryChange, profile: InstanceProfile
-) -> None:
-    """Remove an instance profile.
-
-    Raises:
-        DeleteConflict: there is a role in it.
-    """
-    if profile.role_id is not None:
-        raise DeleteConflict(_ROLE_INSIDE)
-    await change.remove(INSTANCE_PROFILE, profile)
 
 
 async def require_in_no_profile(directory: DirectoryReader, role: Role) -> None:

@@ -5,13 +5,14 @@ What is given to ``make`` and ``change`` are members of the service's operations
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic
 
 from broker.errors import EntityAlreadyExists, NoSuchEntity
 from broker.identities.accounts import require_account
 from broker.identities.limits import Quota, require_within
+from broker.identities.names import check_path
 from broker.model.account import AccountId
 from broker.stores.directory.entity_tables import Entity
 from broker.stores.directory.kind import Kind
@@ -34,23 +35,48 @@ Make = Callable[[Any, Work], Awaitable[Entity]]
 Change = Callable[[Entity, Any, Work], Awaitable[Entity]]
 
 
+async def _no_change(found: Entity, _given: object, _work: Work) -> Entity:
+    return found
+
+
+async def _no_conflict(_found: object, _directory: DirectoryReader) -> None:
+    return None
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rules(Generic[Entity]):
     """The rules of a kind.
 
-    ``make`` returns what is to be inserted, ``change`` what is to be written. The quota
-    is for all of an account that have the same ``counted_by``. ``missing`` is a text
-    with the name, ``taken`` one with the entity.
+    ``make`` returns what is to be inserted, ``change`` what is to be written;
+    ``check_removal`` refuses to let go of what is in use. The quota is for all of an
+    account that have the same ``counted_by``. ``missing`` is a text with the name,
+    ``taken`` one with the entity.
     """
 
     kind: Kind[Entity]
     quota: Quota
     make: Make[Entity]
-    change: Change[Entity]
     view: Callable[[Entity], Any]
+    change: Change[Entity] = _no_change
+    check_removal: Callable[[Entity, DirectoryReader], Awaitable[None]] = _no_conflict
     counted_by: tuple[str, ...] = ()
     missing: str = ""
     taken: str = ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Named(Rules[Entity]):
+    """A kind of IAM's; ``name`` is the member by which requests name one.
+
+    ``resource`` is its word in ARNs. Answers have one as the member ``one``, and a list
+    as ``many``. Refusals call it ``shown``, if they do not show its ARN.
+    """
+
+    name: str
+    resource: str
+    one: str
+    many: str
+    shown: str = ""
 
 
 async def create(of: Rules[Entity], given: Any, work: Work) -> Entity:  # noqa: ANN401  # the members of any kind
@@ -85,15 +111,27 @@ async def update(of: Rules[Entity], wanted: Entity, work: Work) -> Entity:
     return wanted
 
 
-async def require(
-    of: Rules[Entity], directory: DirectoryReader, account: AccountId, name: str
-) -> Entity:
-    """One by its name.
+def finder(
+    of: Rules[Entity],
+) -> Callable[[DirectoryReader, AccountId, str], Awaitable[Entity]]:
+    """A function that finds one by its name, or raises `NoSuchEntity`."""
 
-    Raises:
-        NoSuchEntity: there is none.
-    """
-    found = await directory.named(of.kind, account, name)
-    if found is None:
-        raise NoSuchEntity(of.missing.format(name))
-    return found
+    async def require(
+        directory: DirectoryReader, account: AccountId, name: str
+    ) -> Entity:
+        found = await directory.named(of.kind, account, name)
+        if found is None:
+            raise NoSuchEntity(of.missing.format(name))
+        return found
+
+    return require
+
+
+def renaming(member: str) -> Change[Any]:
+    """The ``change`` of a kind that can have a new path, and a new name in ``member``."""
+
+    async def change(found: Any, given: Any, _work: Work) -> Any:  # noqa: ANN401  # any kind with a name and a path
+        path = check_path(given["NewPath"]) if "NewPath" in given else found.path
+        return replace(found, name=given.get(member, found.name), path=path)
+
+    return change

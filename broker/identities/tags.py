@@ -4,12 +4,16 @@ Keys of users and roles are unique without regard to case (the case they were fi
 written in is kept until they are written again); those of all others with it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from broker.errors import InvalidInput, LimitExceeded
 from broker.model.entities import Tags
 from broker.model.tag_text import KEY_LENGTH_MAX, is_tag_key, is_tag_value
+
+if TYPE_CHECKING:
+    from broker.model.types import iam as types
 
 TAGS_MAX = 50
 """Tags of one entity. Source: IAM User Guide, "Rules for tagging"."""
@@ -53,6 +57,15 @@ def checked_tags(pairs: Iterable[tuple[str, str]], case: KeyCase) -> dict[str, s
         seen.add(case.same(key))
         tags[key] = value
     return tags
+
+
+def given_tags(tags: "Sequence[types.Tag]", case: KeyCase) -> dict[str, str]:
+    """The tags of a request to IAM.
+
+    Raises:
+        InvalidInput: see `checked_tags`.
+    """
+    return checked_tags([(one["Key"], one["Value"]) for one in tags], case)
 
 
 def with_tags(present: Tags, new: Mapping[str, str], case: KeyCase) -> dict[str, str]:

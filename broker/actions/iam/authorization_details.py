@@ -17,6 +17,7 @@ from broker.actions.iam.declare import read
 from broker.actions.iam.last_used import role_last_used
 from broker.actions.iam.paging import page_request, stored_page, truncation
 from broker.errors import ValidationError
+from broker.identities.instance_profiles import instance_profile_view
 from broker.identities.managed_policies import list_used_aws_managed, list_versions
 from broker.identities.names import parse_policy_arn
 from broker.identities.trust import shown_trust_policies
@@ -136,7 +137,7 @@ async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]
             "CreateDate": role.created_at,
             "AssumeRolePolicyDocument": views.encoded(trust),
             "InstanceProfileList": [
-                views.instance_profile(profile, [views.contained_role(role, trust)])
+                instance_profile_view(profile, [views.contained_role(role, trust)])
                 for profile in profiles.get(role.role_id, ())
             ],
             "RolePolicyList": owned.inline_of(role.role_id),

@@ -11,13 +11,16 @@ from typing import Any
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import Target, change, read
-from broker.actions.iam.instance_profiles import instance_profile
 from broker.actions.iam.mfa_devices import mfa_device
 from broker.actions.iam.owners import Answer
 from broker.actions.iam.paging import cut, page_request, truncation
+from broker.actions.iam.plain import named
 from broker.actions.iam.server_certificates import server_certificate
 from broker.actions.iam.views import given_tags
-from broker.identities.instance_profiles import require_instance_profile
+from broker.identities.instance_profiles import (
+    INSTANCE_PROFILES,
+    require_instance_profile,
+)
 from broker.identities.managed_policies import (
     require_managed_policy,
     require_own_policy,
@@ -133,7 +136,7 @@ TAGGABLE = (
     Taggable(
         noun="InstanceProfile",
         parameter="InstanceProfileName",
-        target=instance_profile,
+        target=named(INSTANCE_PROFILES),
         require=require_instance_profile,
         require_own=require_instance_profile,
         write=lambda change, profile: change.update(INSTANCE_PROFILE, profile),

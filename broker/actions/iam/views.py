@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from broker.identities.tags import tag_pairs
 from broker.model import entities
-from broker.model.machines import InstanceProfile
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -68,20 +67,6 @@ def got_role(
 def contained_role(role: entities.Role, trust_policy: str) -> types.Role:
     """A role as an instance profile shows it."""
     return _role(role, trust_policy)
-
-
-def instance_profile(
-    profile: InstanceProfile, roles: Sequence[types.Role]
-) -> types.InstanceProfile:
-    """An instance profile as lists show it, with the roles inside."""
-    return {
-        "Path": profile.path,
-        "InstanceProfileName": profile.name,
-        "InstanceProfileId": profile.profile_id,
-        "Arn": profile.arn,
-        "CreateDate": profile.created_at,
-        "Roles": list(roles),
-    }
 
 
 def described_role(role: entities.Role, trust_policy: str) -> types.Role:

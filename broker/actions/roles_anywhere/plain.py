@@ -12,7 +12,6 @@ from broker.authz.need import Need
 from broker.errors import NoSuchEntity, UnsupportedOperation, ValidationError
 from broker.identities import kind as rules
 from broker.identities.certificate_profiles import PROFILES
-from broker.identities.kind import Work
 from broker.identities.revocation_lists import REVOCATION_LISTS
 from broker.identities.roles_anywhere import Regional, given_tags, require_regional
 from broker.identities.tags import KeyCase, tag_pairs, with_tags, without_tags
@@ -56,7 +55,7 @@ def plain(of: Regional[Any]) -> tuple[Action, ...]:
 
     async def create(given: Given, call: Call) -> Answer:
         _refuse(of, given)
-        return {member: of.view(await rules.create(of, given, work_of(call)))}
+        return {member: of.view(await rules.create(of, given, call.work))}
 
     async def get(given: Given, call: Call) -> Answer:
         return {member: of.view(await find(given, call))}
@@ -69,7 +68,7 @@ def plain(of: Regional[Any]) -> tuple[Action, ...]:
     async def update(given: Given, call: Call) -> Answer:
         _refuse(of, given)
         found = await find(given, call)
-        return await write(of, await of.change(found, given, work_of(call)), call)
+        return await write(of, await of.change(found, given, call.work), call)
 
     def switch(*, enabled: bool) -> Handle:
         async def run(given: Given, call: Call) -> Answer:
@@ -92,17 +91,6 @@ def plain(of: Regional[Any]) -> tuple[Action, ...]:
         change(enabling, switch(enabled=True), on),
         change(disabling, switch(enabled=False), on),
         change(deleting, delete, on),
-    )
-
-
-def work_of(call: Call) -> Work:
-    """What rules are told of a call."""
-    return Work(
-        change=call.change,
-        account=call.account,
-        region=call.region,
-        now=call.now,
-        by=call.caller.principal.arn,
     )
 
 

@@ -20,7 +20,6 @@ from broker.identities.certificate_profiles import (
     PROFILES,
     check_mapping,
 )
-from broker.identities.kind import Work
 from broker.identities.revocation_lists import REVOCATION_LISTS
 from broker.identities.roles_anywhere import Regional
 from broker.identities.tags import KeyCase
@@ -28,7 +27,7 @@ from broker.identities.template.documents import read_document
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import AccountReading, AccountWork, EntityKind
 from broker.identities.template.properties import Properties, normal_document
-from broker.identities.template.section import Described, Members, plain_section
+from broker.identities.template.section import Described, Members, Section
 from broker.identities.trust_anchors import BUNDLE, TRUST_ANCHORS, check_certificates
 from broker.model.roles_anywhere import (
     CertificateList,
@@ -90,16 +89,16 @@ def _section(
             **await given(wanted, work),
         }
 
-    return plain_section(
-        section,
-        of,
+    return Section(
+        section=section,
+        of=of,
         name="Name",
         parse=parse,
         shown=shown,
         given=members,
-        finish=lambda one, wanted: replace(one, enabled=wanted["Enabled"]),
+        finish=_finish,
         regional=True,
-    )
+    ).entity_kind()
 
 
 def _renamed(value: Any, letter: Callable[[str], str]) -> Any:  # noqa: ANN401  # JSON
@@ -178,27 +177,17 @@ def _mappings(properties: Properties, name: str) -> list[Members]:
     ]
 
 
-def _with_mappings(profile: CertificateProfile, given: Members) -> CertificateProfile:
-    """No operation sets all mappings at once."""
-    mappings = {
-        one["certificateField"]: tuple(
-            rule["specifier"] for rule in one["mappingRules"]
-        )
-        for one in given["attributeMappings"]
-    }
-    return replace(profile, attribute_mappings=mappings)
-
-
-async def _make(given: Any, work: Work) -> CertificateProfile:  # noqa: ANN401  # members
-    return _with_mappings(await PROFILES.make(given, work), given)
-
-
-async def _change(
-    found: CertificateProfile,
-    given: Any,  # noqa: ANN401  # members
-    work: Work,
-) -> CertificateProfile:
-    return _with_mappings(await PROFILES.change(found, given, work), given)
+async def _finish(one: Any, wanted: Members, _work: AccountWork) -> Any:  # noqa: ANN401  # one of the kind
+    """Enabled or not, with all mappings at once."""
+    changed = {"enabled": wanted["Enabled"]}
+    if "AttributeMappings" in wanted:
+        changed["attribute_mappings"] = {
+            each["CertificateField"]: tuple(
+                rule["Specifier"] for rule in each["MappingRules"]
+            )
+            for each in wanted["AttributeMappings"]
+        }
+    return replace(one, **changed)
 
 
 async def _shown_list(one: CertificateList, directory: DirectoryReader) -> Members:
@@ -262,7 +251,7 @@ TRUST_ANCHOR_SECTION = _section(
 )
 PROFILE_SECTION = _section(
     "Profiles",
-    replace(PROFILES, make=_make, change=_change),
+    PROFILES,
     {
         "RoleArns": _unique,
         "ManagedPolicyArns": _unique,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from broker.identities import kind as rules
-from broker.identities.kind import Rules
+from broker.identities.kind import Rules, Work
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import (
     AccountReading,
@@ -33,66 +33,95 @@ class Described:
     found: Any = field(default=None, compare=False)
 
 
-def plain_section(
-    section: str,
-    of: Rules[Any],
-    *,
-    name: str,
-    parse: Callable[[Properties, AccountReading], Members],
-    shown: Callable[[Any, DirectoryReader], Awaitable[Members]],
-    given: Callable[[Members, AccountWork], Awaitable[Members]],
-    finish: Callable[[Any, Members], Any] = lambda one, _: one,
-    regional: bool = False,
-) -> EntityKind[Described]:
+async def _finished(one: Any, _wanted: Members, _work: AccountWork) -> Any:  # noqa: ANN401  # any kind
+    return one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
     """The section of a kind, whose property ``name`` identifies.
 
     ``parse`` reads the properties, ``shown`` has those of one that is there. ``given``
-    are the members that its rules take. ``finish`` changes what no rule does.
+    are the members that its rules take. ``finish`` changes what the rules of no single
+    operation do. ``constant`` properties stay what they are.
     """
 
-    def key(spec: Described) -> str:
-        said = str(spec.properties[name])
-        return f"{spec.properties['Region']}/{said}" if regional else said.lower()
+    section: str
+    of: Rules[Any]
+    name: str
+    parse: Callable[[Properties, AccountReading], Members]
+    shown: Callable[[Any, DirectoryReader], Awaitable[Members]]
+    given: Callable[[Members, AccountWork], Awaitable[Members]]
+    finish: Callable[[Any, Members, AccountWork], Awaitable[Any]] = _finished
+    constant: tuple[str, ...] = ()
+    regional: bool = False
 
-    async def load(directory: DirectoryReader, account: AccountId) -> list[Described]:
+    def entity_kind(self, **more: Any) -> EntityKind[Described]:  # noqa: ANN401  # of `EntityKind`
+        """As it is applied, with ``more`` that is said otherwise."""
+        said: dict[str, Any] = {
+            "section": self.section,
+            "noun": self.of.kind.label,
+            "parse": lambda given, reading: Described(self.parse(given, reading)),
+            "load": self._load,
+            "create": self._create,
+            "update": self._update,
+            "delete": self._delete,
+            "show": _show,
+            "key": self._key,
+            "label": lambda spec: spec.properties[self.name],
+        }
+        return EntityKind(**{**said, **more})
+
+    def _key(self, spec: Described) -> str:
+        said: str = spec.properties[self.name]
+        return f"{spec.properties['Region']}/{said}" if self.regional else said.lower()
+
+    async def _load(
+        self, directory: DirectoryReader, account: AccountId
+    ) -> list[Described]:
         specs = [
-            Described(await shown(one, directory), one)
-            for one in await directory.all_of(of.kind, account)
+            Described(await self.shown(one, directory), one)
+            for one in await directory.all_of(self.of.kind, account)
         ]
-        for found, count in Counter(map(key, specs)).items():
+        for name, count in Counter(map(self._key, specs)).items():
             if count > 1:
+                label = self.of.kind.label
                 raise TemplateError(
-                    found,
-                    f"{count} {of.kind.label}s have this name;"
-                    " give them names of their own",
+                    name,
+                    f"{count} {label}s have this name; give them names of their own",
                 )
         return specs
 
-    async def create(work: AccountWork, spec: Described) -> None:
+    async def _create(self, work: AccountWork, spec: Described) -> None:
+        async def make(given: Members, at: Work) -> Any:  # noqa: ANN401  # any kind
+            return await self.finish(
+                await self.of.make(given, at), spec.properties, work
+            )
+
         at = work.at(spec.properties.get("Region", ""))
-        await rules.create(of, await given(spec.properties, work), at)
+        given = await self.given(spec.properties, work)
+        await rules.create(replace(self.of, make=make), given, at)
 
-    async def update(work: AccountWork, before: Described, after: Described) -> None:
+    async def _update(
+        self, work: AccountWork, before: Described, after: Described
+    ) -> None:
+        for label in self.constant:
+            old, new = before.properties[label], after.properties[label]
+            if old != new:
+                noun = self.of.kind.label
+                article = "an" if noun[0] in "aeiou" else "a"
+                raise TemplateError(
+                    label,
+                    f"{old} of {article} {noun} cannot become {new}; delete it first",
+                )
         at, wanted = work.at(after.properties.get("Region", "")), after.properties
-        changed = await of.change(before.found, await given(wanted, work), at)
-        tagged = replace(finish(changed, wanted), tags=wanted["Tags"])
-        await rules.update(of, tagged, at)
+        changed = await self.of.change(before.found, await self.given(wanted, work), at)
+        tagged = replace(changed, tags=wanted["Tags"])
+        await rules.update(self.of, await self.finish(tagged, wanted, work), at)
 
-    async def delete(work: AccountWork, spec: Described) -> None:
-        await work.change.remove(of.kind, spec.found)
+    async def _delete(self, work: AccountWork, spec: Described) -> None:
+        await work.change.remove(self.of.kind, spec.found)
 
-    return EntityKind(
-        section=section,
-        noun=of.kind.label,
-        parse=lambda properties, reading: Described(parse(properties, reading)),
-        load=load,
-        create=create,
-        update=update,
-        delete=delete,
-        show=lambda spec: {
-            **spec.properties,
-            "Tags": shown_tags(spec.properties["Tags"]),
-        },
-        key=key,
-        label=lambda spec: str(spec.properties[name]),
-    )
+
+def _show(spec: Described) -> Members:
+    return {**spec.properties, "Tags": shown_tags(spec.properties["Tags"])}

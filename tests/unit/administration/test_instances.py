@@ -10,7 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lxml import html
 
-from broker.identities.instance_profiles import add_role, create_instance_profile
+from broker.identities.instance_profiles import INSTANCE_PROFILES, add_role
+from broker.identities.kind import Work, create
 from broker.identities.roles import create_role
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.in_process import InProcess
@@ -43,8 +44,16 @@ async def add_profiles(admin: Administrator, *names: str) -> None:
                 tags={},
                 now=world.clock.now(),
             )
-            profile = await create_instance_profile(
-                change, account, name=name, tags={}, now=world.clock.now()
+            profile = await create(
+                INSTANCE_PROFILES,
+                {"InstanceProfileName": name},
+                Work(
+                    change=change,
+                    account=ACCOUNT,
+                    region="",
+                    now=world.clock.now(),
+                    by="",
+                ),
             )
             await add_role(change, profile, role)
 

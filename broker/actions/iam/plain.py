@@ -1,0 +1,96 @@
+"""What operations do alike for every kind that is named, made, listed and removed."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from broker.actions.action import Call
+from broker.actions.iam import views
+from broker.actions.iam.declare import ActionTarget, Target
+from broker.actions.iam.paging import page_request, stored_page, truncation
+from broker.actions.iam.targets import resource_tags
+from broker.identities import kind as rules
+from broker.identities.kind import Named
+from broker.model.arn import iam_arn
+from broker.model.request import Given
+from broker.stores.directory.entity_tables import Entity
+
+Answer = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plain(Generic[Entity]):
+    """The handlers of a kind, to be declared under the names of its operations.
+
+    ``view`` adds to what the kind's own view shows.
+    """
+
+    of: Named[Entity]
+    view: Callable[[Entity, Call], Awaitable[dict[str, Any]]] | None = None
+
+    async def create(self, given: Given, call: Call) -> Answer:
+        """Make one, and show it with its tags, if any."""
+        made = await rules.create(self.of, given, call.work)
+        tags = getattr(made, "tags", {})
+        shown = await self._show(made, call)
+        return {self.of.one: shown | ({"Tags": views.tag_list(tags)} if tags else {})}
+
+    async def get(self, given: Given, call: Call) -> Answer:
+        """Show one with its tags."""
+        found = await self.find(given, call)
+        # With an empty list as well: as recorded, unlike users and roles.
+        tags = views.tag_list(found.tags)  # type: ignore[attr-defined]  # as all that are got
+        return {self.of.one: {**await self._show(found, call), "Tags": tags}}
+
+    async def list_all(self, given: Given, call: Call, **where: object) -> Answer:
+        """A page of those below a path."""
+        page = await stored_page(
+            call.directory.page_of(
+                self.of.kind,
+                call.account,
+                page_request(given),
+                under=given.get("PathPrefix", "/"),
+                **where,
+            )
+        )
+        shown = [await self._show(one, call) for one in page.items]
+        return {self.of.many: shown, **truncation(page)}
+
+    async def update(self, given: Given, call: Call) -> None:
+        """Change one."""
+        found = await self.find(given, call)
+        wanted = await self.of.change(found, given, call.work)
+        await rules.update(self.of, wanted, call.work)
+
+    async def delete(self, given: Given, call: Call) -> None:
+        """Remove one that is not in use."""
+        found = await self.find(given, call)
+        await self.of.check_removal(found, call.directory)
+        await call.change.remove(self.of.kind, found)
+
+    async def find(self, given: Given, call: Call) -> Entity:
+        """The one that a request names."""
+        find = rules.finder(self.of)
+        return await find(call.directory, call.account, given[self.of.name])
+
+    async def _show(self, found: Entity, call: Call) -> dict[str, Any]:
+        return (
+            self.of.view(found) if self.view is None else await self.view(found, call)
+        )
+
+
+def named(of: Named[Any]) -> Target:
+    """What a request names, there or not."""
+
+    async def target(given: Given, call: Call) -> ActionTarget:
+        name = given[of.name]
+        found = await call.directory.named(of.kind, call.account, name)
+        shown = f"{of.shown} {name}" if of.shown else None
+        if found is None:
+            arn = iam_arn(call.account, f"{of.resource}/{name}")
+            return ActionTarget(arn, shown=shown)
+        return ActionTarget(
+            found.arn, resource_tags(getattr(found, "tags", {})), shown=shown
+        )
+
+    return target
