@@ -13,6 +13,7 @@ from broker.cli.template_context import template_context
 from broker.cli.template_warnings import find_template_warnings
 from broker.cli.terminal import say
 from broker.errors import NoSuchEntity
+from broker.identities.service_text import with_line
 from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change, ChangeKind
 from broker.identities.template.errors import TemplateError
@@ -77,7 +78,7 @@ def apply(
     try:
         warnings, changes, probed = with_installation(work)
     except TemplateError as error:
-        say(f"broker: {file}: {error}", err=True)
+        say(f"broker: {file}: {with_line(text, error)}", err=True)
         raise typer.Exit(1) from error
     for warning in warnings:
         say(f"? {warning}", colour=typer.colors.YELLOW, err=True)

@@ -1,6 +1,7 @@
-"""Definitions of registered services as people write them: YAML, which JSON is, too."""
+"""What people write in YAML, which JSON is, too: definitions, and where their parts are."""
 
 import json
+import re
 from collections.abc import Iterable
 
 import yaml
@@ -38,16 +39,28 @@ def write_definition(definition: str) -> str:
 
 
 def find_places(text: str, places: Iterable[str]) -> list[Span | None]:
-    """Where parts of a definition are in its YAML text, such as ``Routes.0.Path``.
+    """Where parts of a YAML text are, such as ``Routes.0.Path`` or ``Roles[0].Path``.
 
-    A part of a mapping is its key, and the value if that ends on the same line. For a
-    part that is not there it is the nearest one around it; None for the whole.
+    A part of a mapping is its key, and the value if that ends on the same line. Part of
+    a list is named by its number, or by a name that it has. For a part that is not
+    there it is the nearest one around it; None for the whole.
     """
     try:
         root = compose_yaml(text)
     except TemplateError:
         root = None
-    return [None if root is None else _find_place(root, place) for place in places]
+    if root is None:
+        return [None for _ in places]
+    return [_find_place(root, _NUMBER.sub(r".\1", place)) for place in places]
+
+
+def with_line(text: str, error: TemplateError) -> str:
+    """What is wrong with a YAML text, after the line that it is on."""
+    (span,) = find_places(text, [error.place])
+    return str(error) if span is None else f"line {span.start.line}: {error}"
+
+
+_NUMBER = re.compile(r"\[([0-9]+)\]")
 
 
 def _find_place(root: yaml.Node, place: str) -> Span | None:
@@ -69,12 +82,24 @@ def _step(node: yaml.Node, rest: str) -> tuple[yaml.Node, yaml.Node, str] | None
         if number.isascii() and number.isdigit() and int(number) < len(node.value):
             value = node.value[int(number)]
             return value, value, left
+        for item in node.value:
+            for name in _names(item):
+                if rest == name or rest.startswith(f"{name}."):
+                    return item, item, rest[len(name) + 1 :]
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             name = str(key.value)
             if rest == name or rest.startswith(f"{name}."):
                 return key, value, rest[len(name) + 1 :]
     return None
+
+
+def _names(node: yaml.Node) -> list[str]:
+    """The texts of a mapping: one of them is its name."""
+    values = (
+        [one for _, one in node.value] if isinstance(node, yaml.MappingNode) else []
+    )
+    return [one.value for one in values if isinstance(one, yaml.ScalarNode)]
 
 
 def _span(key: yaml.Node, value: yaml.Node) -> Span:

@@ -42,10 +42,44 @@ def test_only_prune_deletes(cli: CommandLine, applied: Callable[[str], str]) -> 
     assert "ben" not in cli("export", ACCOUNT)
 
 
-def test_what_is_wrong_is_told_with_its_place(cli: CommandLine) -> None:
-    wrong = USERS.replace("UserName: ben", "UserName: ben, Shoe: 43")
-    cli("apply", "-", stdin=wrong, fails=True)
-    assert "Users[1].Shoe" in cli.stderr
+ANCHORS = """Accounts:
+  "123456789012":
+    TrustAnchors:
+      - Name: corp
+        Source:
+          SourceType: CERTIFICATE_BUNDLE
+          SourceData:
+            X509CertificateData: none
+"""
+ROLE_OF_NOBODY = """Accounts:
+  "123456789012":
+    Roles:
+      - RoleName: Deploy.All
+        AssumeRolePolicyDocument:
+          Version: "2012-10-17"
+          Statement:
+            - Effect: Allow
+              Principal: {AWS: "arn:aws:iam::123456789012:user/nobody"}
+              Action: "sts:AssumeRole"
+"""
+
+
+@pytest.mark.parametrize(
+    ("template", "place"),
+    [
+        (USERS.replace("UserName: ben", "UserName: ben, Shoe: 43"), "Users[1].Shoe"),
+        (ANCHORS, "TrustAnchors[0].Source.SourceData.X509CertificateData"),
+        (ROLE_OF_NOBODY, "Roles.Deploy.All"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line_and_place(
+    cli: CommandLine, template: str, place: str
+) -> None:
+    file = cli.folder / "template.yaml"
+    file.write_text(template)
+    cli("apply", str(file), fails=True)
+    line = {USERS: 1, ANCHORS: 8, ROLE_OF_NOBODY: 4}.get(template, 1)
+    assert f"template.yaml: line {line}: Accounts.{ACCOUNT}.{place}: " in cli.stderr
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b""])
