@@ -30,5 +30,5 @@ WORKDIR /var/lib/broker
 VOLUME ["/var/lib/broker", "/var/lib/keyring"]
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=6 \
-  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/readyz', timeout=2)"]
+  CMD ["python", "-I", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/readyz', timeout=2)"]
 CMD ["broker", "serve", "--host", "0.0.0.0"]
