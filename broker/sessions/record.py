@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from broker.model.account import parse_account_id
@@ -47,10 +48,13 @@ _RECORDED = tuple(
 )
 
 
+_RECORD = attrgetter(*_RECORDED)
+
+
 def audit_session(record: SessionRecord, session: Session) -> dict[str, object]:
     """The part of the audit record about minted credentials."""
     return {
-        **{name: getattr(record, name) for name in _RECORDED},
+        **dict(zip(_RECORDED, _RECORD(record), strict=True)),
         "tags": dict(session.tags),
         "transitive_keys": sorted(session.transitive_keys),
         "policy_arns": [arn for layer in session.policies for arn in layer.policy_arns],

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields
 from datetime import datetime
+from itertools import compress
+from operator import attrgetter
 from typing import Any
 
 from broker.model.account import AccountId
@@ -38,6 +40,7 @@ _IN_COLUMNS = frozenset({"event_id", "at", "account"})
 _BODY_FIELDS = tuple(
     field.name for field in fields(AuditRecord) if field.name not in _IN_COLUMNS
 )
+_BODY = attrgetter(*_BODY_FIELDS)
 
 
 def encode_audit(record: AuditRecord) -> AuditRow:
@@ -61,21 +64,23 @@ def encode_audit(record: AuditRecord) -> AuditRow:
             if _PROVIDER.search(arn):
                 provider = arn
                 break
-    body = {}
-    for name in _BODY_FIELDS:
-        value = getattr(record, name)
-        if value:
-            body[name] = value
+    values = _BODY(record)
+    body = dict(compress(zip(_BODY_FIELDS, values, strict=True), values))
+    key_id, action, decision = record.access_key_id, record.action, record.decision
+    if not f"{caller}{key_id}{minted}{action}{decision}{provider}".isprintable():
+        caller, key_id, minted = _clean(caller), _clean(key_id), _clean(minted)
+        action, decision = _clean(action), _clean(decision)
+        provider = _clean(provider)
     return (
-        _clean(record.event_id),
+        record.event_id,
         to_micros(record.at),
         record.account or "",
-        _clean(caller),
-        _clean(record.access_key_id),
-        _clean(minted),
-        _clean(record.action),
-        _clean(record.decision),
-        _clean(provider),
+        caller,
+        key_id,
+        minted,
+        action,
+        decision,
+        provider,
         encode_json(body, _simplify),
         kind,
     )
@@ -121,8 +126,6 @@ def encode_mark(mark: ReplayMark) -> MarkRow:
 def _clean(text: str) -> str:
     # PostgreSQL takes no NUL and neither database a lone surrogate; a caller may
     # send both, and its record must not fail for them. The body escapes them.
-    if text.isprintable():
-        return text
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
 
 
