@@ -37,10 +37,12 @@ def health_routes(
     @router.get("/readyz")
     async def ready() -> JSONResponse:
         database = await _database_state(freshness, stale_seconds)
+        # The ledger is in the same database: what one worker could not write, none can.
+        is_writable = database == _READY and not ledger.is_behind
         components = {
             "database": database,
             "cache": await _cache_state(cache),
-            "ledger": _DOWN if ledger.is_behind else _READY,
+            "ledger": _READY if is_writable else _DOWN,
         }
         if database == _DOWN:
             overall = _DOWN

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import threading
+import time
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,6 +211,26 @@ def test_credentials_verify_without_the_database_although_iam_just_changed(
             two_workers.postgresql.thaw()
         if leave == two_workers.postgresql.freeze:
             _retried(installation, installation.assertion())
+
+
+def test_without_the_database_no_worker_says_that_the_ledger_is_ready(
+    two_workers: Outside,
+) -> None:
+    """Also not the one that had nothing to record meanwhile."""
+    broker = two_workers.installation.broker
+
+    def ledger() -> str:
+        with urllib.request.urlopen(f"{broker.url}/readyz", timeout=5) as answer:
+            return str(json.load(answer)["components"]["ledger"])
+
+    two_workers.postgresql.stop()
+    refused(two_workers.installation.saml, two_workers.installation.assertion())
+    time.sleep(2)  # until then the last answer of the database counts
+    assert {ledger() for _ in range(40)} == {"unavailable"}
+    two_workers.postgresql.start()
+    _retried(two_workers.installation, two_workers.installation.assertion())
+    time.sleep(2)  # until what waited is written
+    assert {ledger() for _ in range(40)} == {"ready"}
 
 
 @contextlib.contextmanager

@@ -178,7 +178,7 @@ def client() -> Client:
             Cache(),
             Ledger(),
             200,
-            ("degraded", "degraded", "ready", "ready"),
+            ("degraded", "degraded", "ready", "unavailable"),
         ),
         (
             Freshness(61, answers=False),
