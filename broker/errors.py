@@ -130,7 +130,12 @@ class RequestEntityTooLarge(BrokerError):
 
 
 class ProofError(BrokerError):
-    """A proof is refused; the audit log counts each of these as a refused proof."""
+    """A proof is refused; the audit log counts each of these as a refused proof.
+
+    ``access_key_id`` is that of a session which did sign, but has ended.
+    """
+
+    access_key_id = ""
 
 
 class MissingAuthenticationToken(ProofError):

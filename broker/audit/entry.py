@@ -37,6 +37,7 @@ class AuditEntry:
     caller_arn: str = ""
     principal_id: str = ""
     access_key_id: str = ""
+    source_identity: str = ""
     region: str = ""
     parameters: Mapping[str, object] = field(default_factory=dict)
     resources: tuple[str, ...] = ()
@@ -72,6 +73,8 @@ class AuditEntry:
         self.caller_arn = principal.arn
         self.principal_id = principal.userid
         self.access_key_id = caller.access_key_id
+        if caller.session is not None:
+            self.source_identity = caller.session.source_identity or ""
 
     def add_resource(self, arn: str) -> None:
         """Name one more resource that the call was about."""
@@ -88,6 +91,7 @@ class AuditEntry:
             caller_arn=self.caller_arn,
             principal_id=self.principal_id,
             access_key_id=self.access_key_id,
+            source_identity=self.source_identity,
             source_ip=self.source_ip,
             user_agent=self.user_agent[:_LONGEST_TEXT],
             region=self.region,

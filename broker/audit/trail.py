@@ -105,7 +105,9 @@ def _user_identity(record: AuditRecord) -> dict[str, object]:
                 "accountId": account,
                 "userName": name.partition("/")[0],
             }
-            context = {"sessionIssuer": issuer}
+            context: dict[str, object] = {"sessionIssuer": issuer}
+            if record.source_identity:
+                context["sourceIdentity"] = record.source_identity
             return {"type": "AssumedRole", **identity, "sessionContext": context}
         case _:
             return {"type": "FederatedUser", **identity}

@@ -20,6 +20,7 @@ from broker.errors import (
     UpstreamOutcomeUnknown,
     with_advice,
 )
+from broker.model.account import find_account_of_key_id
 from broker.model.audit import Outcome
 from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusal_of
 from broker.stores.ledger.port import Ledger
@@ -152,6 +153,9 @@ def _fail(entry: AuditEntry, error: BrokerError) -> None:
     entry.error_code = error.code if entry.code_of is None else entry.code_of(error)
     entry.detail = with_advice(error.detail or error.message or "", error.advice)
     entry.decision = _outcome(entry, error)
+    if isinstance(error, ProofError) and error.access_key_id:
+        entry.access_key_id = error.access_key_id
+        entry.account = entry.account or find_account_of_key_id(error.access_key_id)
     if entry.decision != Outcome.ERROR:
         # Whether the policies would have allowed it no longer matters.
         entry.reason = error.detail

@@ -22,6 +22,7 @@ from broker.errors import (
     IncompleteSignature,
     MalformedQueryString,
     MissingAuthenticationToken,
+    ProofError,
     SignatureDoesNotMatch,
 )
 from broker.model.caller import Caller
@@ -92,6 +93,12 @@ class SessionResolver(Protocol):
         self, access_key_id: str, session_token: str, now: datetime
     ) -> LiveSession:
         """The live session, or the wire error that refuses it."""
+        ...
+
+    async def find_secret(
+        self, access_key_id: str, session_token: str, now: datetime
+    ) -> Secret | None:
+        """What a session signs with, be it over; None if the token proves none."""
         ...
 
 
@@ -241,13 +248,37 @@ class SignatureScheme:
                 also=wanted.also,
             )
             await join_batch()
-            key = await self.resolve(signed.access_key_id, signed.session_token, now)
+            try:
+                key = await self.resolve(
+                    signed.access_key_id, signed.session_token, now
+                )
+            except ProofError as error:
+                error.access_key_id = await self._find_ended(signed, raw, now, rules)
+                raise
             payload = self._signing_keys.verify(signed, raw, key.secret, rules)
         except SigV4Rejected as rejected:
             raise _ERRORS[rejected.reason](
                 rejected.message, detail=rejected.detail
             ) from None
         return key, signed, payload
+
+    async def _find_ended(
+        self,
+        signed: SignedRequest,
+        raw: RawRequest,
+        now: datetime,
+        rules: SignatureRules,
+    ) -> str:
+        """The access key ID of an ended session that signed this, for its record."""
+        key_id, token = signed.access_key_id, signed.session_token
+        secret = await self._sessions.find_secret(key_id, token, now) if token else None
+        if secret is None:
+            return ""
+        try:
+            self._signing_keys.verify(signed, raw, secret, rules)
+        except SigV4Rejected:
+            return ""
+        return key_id
 
     async def resolve(
         self, access_key_id: str, token: str | None, now: datetime

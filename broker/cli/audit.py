@@ -37,7 +37,16 @@ _FOLLOWED_MAX = 5000
 _SEEN_MAX = 3 * _FOLLOWED_MAX
 _SUMMARY = timedelta(days=7)
 _COLOURS = {Outcome.DENIED: "yellow", Outcome.REFUSED: "red", Outcome.ERROR: "red"}
-_HEADINGS = ("When", "Account", "Action", "Caller", "From", "Outcome", "Event")
+_HEADINGS = (
+    "When",
+    "Account",
+    "Action",
+    "Resource",
+    "Caller",
+    "From",
+    "Outcome",
+    "Event",
+)
 
 
 def audit(
@@ -70,6 +79,12 @@ def audit(
         ),
     ] = None,
     provider: Annotated[str, typer.Option(help="An identity provider's ARN.")] = "",
+    source_identity: Annotated[
+        str, typer.Option(help="The source identity of the caller or issued session.")
+    ] = "",
+    session_name: Annotated[
+        str, typer.Option(help="The name of the caller's or issued session, or a user.")
+    ] = "",
     since: Annotated[
         str, typer.Option(help="From this time: ISO 8601, or 2h for 2 hours ago.")
     ] = "",
@@ -102,6 +117,8 @@ def audit(
             decisions=tuple(decision or ()),
             kinds=tuple(kind or ()),
             provider_arn=provider,
+            source_identity=source_identity,
+            session_name=session_name,
             since=parse_time(since, now) if since else None,
             until=parse_time(until, now) if until else None,
         )
@@ -224,6 +241,11 @@ def _shown_outcome(record: AuditRecord) -> str:
     return f"{record.outcome.words}: {record.error_code}"
 
 
+def _shown_resources(record: AuditRecord) -> str:
+    first, *more = record.resources or ("",)
+    return f"{first} and {len(more)} more" if more else first
+
+
 def _print_table(records: list[AuditRecord]) -> None:
     say_table(
         _HEADINGS,
@@ -232,6 +254,7 @@ def _print_table(records: list[AuditRecord]) -> None:
                 format_time(record.at),
                 record.account or "",
                 record.action,
+                _shown_resources(record),
                 record.caller_arn,
                 record.source_ip or record.door,
                 _shown_outcome(record),

@@ -180,6 +180,10 @@ async def _explain_record(
     if refusal is not None:
         lines += [f"Check that failed: {refusal.title}.", f"To do: {refusal.advice}"]
         found |= {"check": refusal.title, "to_do": [refusal.advice]}
+    policies = (record.session or {}).get("policies")
+    if isinstance(policies, list):
+        lines += [f"Session policy of what it issued: {text}" for text in policies]
+        found["session_policies"] = policies
     both_sides, shown = explain_upstream(record)
     lines += both_sides
     found |= shown

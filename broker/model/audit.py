@@ -65,8 +65,9 @@ class AuditRecord:
     is unknown. ``decision`` is the `Outcome`.
     ``reason`` says in words what decided; ``error_code`` is the wire code of a failed
     call and ``detail`` its operator's text. ``parameters`` are the ones on the action's
-    allow-list. ``session`` describes the credentials that the call minted: access key
-    id, principal, expiry, provider, source identity, tags.
+    allow-list. ``source_identity`` is the caller's. ``session`` describes the
+    credentials that the call minted: access key id, principal, expiry, provider, source
+    identity, tags, policies.
     """
 
     event_id: str
@@ -77,6 +78,7 @@ class AuditRecord:
     caller_arn: str = ""
     principal_id: str = ""
     access_key_id: str = ""
+    source_identity: str = ""
     source_ip: str = ""
     user_agent: str = ""
     region: str = ""
@@ -185,7 +187,9 @@ class AuditFilter:
     """Search criteria; empty members match everything. Time ranges are half-open.
 
     ``access_key_id`` is the caller's, or the one that the call minted, and
-    ``minted_key_id`` only the latter. ``action`` is one, or ``service:*`` for all of a service. ``decisions`` and
+    ``minted_key_id`` only the latter. ``source_identity`` is that of either, and
+    ``session_name`` what the ARN of either ends with: a session's name, or a user's.
+    ``action`` is one, or ``service:*`` for all of a service. ``decisions`` and
     ``kinds`` match any of theirs.
     """
 
@@ -198,6 +202,8 @@ class AuditFilter:
     decisions: tuple[Outcome, ...] = ()
     kinds: tuple[Kind, ...] = ()
     provider_arn: str = ""
+    source_identity: str = ""
+    session_name: str = ""
     since: datetime | None = None
     until: datetime | None = None
 

@@ -15,6 +15,12 @@ from broker.stores.cache.port import Cache, SessionRecord
 from broker.stores.errors import StoreUnavailableError
 
 _MAX_PENDING = 1000
+_POLICY_CHARACTERS = 2048
+"""Of a session policy, as AWS limits what a caller gives."""
+
+_POLICIES_MAX = 4
+"""Of a session's policies, in its record; those before are in the records before."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -58,10 +64,17 @@ def audit_session(record: SessionRecord, session: Session) -> dict[str, object]:
         "tags": dict(session.tags),
         "transitive_keys": sorted(session.transitive_keys),
         "policy_arns": [arn for layer in session.policies for arn in layer.policy_arns],
+        **({"policies": _policies(session)} if session.policies else {}),
         "chain_depth": session.chain_depth,
         "lineage": lineage_row(session.lineage),
         **({"upstream": origin_row(record.upstream)} if record.upstream else {}),
     }
+
+
+def _policies(session: Session) -> list[str]:
+    """The session policies as they were given, the last one first, within a bound."""
+    texts = [one.policy for one in reversed(session.policies) if one.policy]
+    return [text[:_POLICY_CHARACTERS] for text in texts[:_POLICIES_MAX]]
 
 
 def read_audited(session: Mapping[str, Any]) -> SessionRecord:

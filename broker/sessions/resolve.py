@@ -210,6 +210,26 @@ class Resolver:
                 detail=f"the directory is away: {error}"
             ) from error
 
+    async def find_secret(
+        self, access_key_id: str, session_token: str, now: datetime
+    ) -> Secret | None:
+        """What a session signs with, be it over; None if the token proves none."""
+        number = find_account_of_key_id(access_key_id)
+        try:
+            account = await self._directory.find_account(number) if number else None
+            if account is None:
+                return None
+            opened = self._sealer.open(
+                access_key_id,
+                session_token,
+                account=account.account_id,
+                account_salt=account.session_salt,
+                now=now,
+            )
+        except (InvalidClientTokenId, ServiceUnavailable, StoreUnavailableError):
+            return None
+        return opened.secret
+
     async def _resolve(
         self, access_key_id: str, session_token: str, now: datetime
     ) -> ResolvedSession:

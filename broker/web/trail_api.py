@@ -174,6 +174,8 @@ class TrailApi:
                 return {key: value}
             case "EventName":
                 return {"Action": value}
+            case "Username":
+                return {"SessionName": value}
             case "ReadOnly":
                 read = value == "true"
                 return {"Kinds": [k for k in Kind if (k is Kind.READ) == read]}
@@ -181,7 +183,7 @@ class TrailApi:
                 raise LookupRefused(
                     "InvalidLookupAttributesException",
                     f"Events cannot be looked up by {key} here, only by EventId,"
-                    " EventName, AccessKeyId and ReadOnly.",
+                    " EventName, AccessKeyId, Username and ReadOnly.",
                 )
 
     def _refusal(self, error: BrokerError) -> Answer:

@@ -121,6 +121,12 @@ class World:
                 found.add(error.response["Error"]["Code"])
         return found
 
+    def audited(self, *words: str) -> set[tuple[str, str]]:
+        """Action and key of the records that a search finds."""
+        lines = self.broker.command("audit", "--json", *words).splitlines()
+        records = map(json.loads, lines)
+        return {(record["action"], record["access_key_id"]) for record in records}
+
     def revoke(self, *target: str) -> None:
         self.broker.command("sessions", "revoke", *target)
         time.sleep(PROMISED_SECONDS)
@@ -141,6 +147,36 @@ def world(
             broker.environment["BROKER_INTERNAL_ISSUERS"] = own
             broker.start()
             yield World(Installation(broker, issuer))
+
+
+def test_what_a_session_may_do_and_tries_is_on_record(world: World) -> None:
+    """Also what it tries once it has ended, if it was the session that signed."""
+    narrow = policy("sts:GetCallerIdentity")
+    given = {
+        "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/First",
+        "RoleSessionName": "nightly",
+        "Policy": narrow,
+    }
+    answer = world.call(world.alice, "assume_role", **given)
+    key = Key.of(answer["Credentials"])
+    assert world.outcomes(key) == {"ok"}
+    shown = json.loads(world.broker.command("sessions", "show", key.access_key_id))
+    assert shown["policies"] == [narrow]
+    assert narrow in world.broker.command("explain", shown["minted_by"])
+    assert world.audited("--session-name", "nightly") == {
+        ("sts:AssumeRole", world.alice.access_key_id),
+        ("sts:GetCallerIdentity", key.access_key_id),
+    }
+    world.revoke(key.access_key_id)
+    guess = Key(key.access_key_id, "x" * 40, key.session_token)
+    assert world.outcomes(guess) == {"ExpiredToken"}
+    refused = ("--key", key.access_key_id, "--decision", "refused")
+    assert world.audited(*refused) == set()
+    time.sleep(1)  # of one address, few refusals a second are recorded
+    assert world.outcomes(key) == {"ExpiredToken"}
+    assert world.audited(*refused, "--account", ACCOUNT) == {
+        ("sts:GetCallerIdentity", key.access_key_id)
+    }
 
 
 def test_a_revoked_session_ends_what_came_from_it_through_every_door(

@@ -36,7 +36,7 @@ def made(broker: RunningBroker, root: Key, iam: Any) -> str:
 
 
 def test_events_are_looked_up_as_at_aws(
-    broker: RunningBroker, root: Key, made: str
+    broker: RunningBroker, root: Key, iam: Any, made: str
 ) -> None:
     trail = trail_of(broker, root)
     (event,) = trail.lookup_events(
@@ -56,6 +56,12 @@ def test_events_are_looked_up_as_at_aws(
     assert told["eventID"] == event["EventId"]
     assert names(trail, "EventName", "CreateUser") == {"CreateUser"}
     assert names(trail, "EventName", "NoSuchThing") == set()
+    iam.create_user(UserName="eve")
+    eve = Key.of(iam.create_access_key(UserName="eve")["AccessKey"])
+    broker.client("sts", eve).get_caller_identity()
+    time.sleep(1.1)
+    assert names(trail, "Username", "eve") == {"GetCallerIdentity"}
+    assert names(trail, "Username", "ev") == set()
     read, changed = names(trail, "ReadOnly", "true"), names(trail, "ReadOnly", "false")
     assert "GetCallerIdentity" in read - changed
     assert "CreateUser" in changed - read
@@ -89,7 +95,7 @@ def test_what_is_not_possible_has_the_models_errors(
     iam.create_user(UserName="bob")
     bob = Key.of(iam.create_access_key(UserName="bob")["AccessKey"])
     wrong = Key(root.access_key_id, "wrong")
-    asked = {"AttributeKey": "Username", "AttributeValue": "ann"}
+    asked = {"AttributeKey": "ResourceName", "AttributeValue": "ann"}
     for client, operation, given, code in (
         (
             trail,

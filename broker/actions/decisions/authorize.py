@@ -510,8 +510,10 @@ class Authorizer:
         if question.request is not None:
             entry.source_ip = question.request.source_ip
         entry.resources = (ready.service.arn,)
-        is_proof = isinstance(refusal, ProofError)
-        entry.decision = Outcome.REFUSED if is_proof else Outcome.ERROR
+        entry.decision = Outcome.ERROR
+        if isinstance(refusal, ProofError):
+            entry.decision = Outcome.REFUSED
+            entry.access_key_id = refusal.access_key_id or entry.access_key_id
         entry.error_code = refusal.code
         entry.detail = entry.reason = refusal.detail or refusal.words
         await self._log.keep(entry)
@@ -662,14 +664,9 @@ def _entry(
     entry.source_ip = entry.user_agent = ""
     if subject is not None:
         entry.name_caller(subject.caller)
-        parameters = {}
-        session = subject.caller.session
-        if session is not None and session.source_identity:
-            parameters["SourceIdentity"] = session.source_identity
         if not subject.is_proved:
             entry.access_key_id = ""
-            parameters["NamedBy"] = call.caller.principal.arn
-        entry.parameters = parameters
+            entry.parameters = {"NamedBy": call.caller.principal.arn}
         entry.source_ip = subject.raw.source_ip
         entry.user_agent = subject.raw.find_header(b"user-agent") or ""
         entry.region = subject.region

@@ -37,6 +37,8 @@ class LookupEventsRequest(TypedDict):
     Decisions: NotRequired[Sequence[str]]
     Kinds: NotRequired[Sequence[str]]
     ProviderArn: NotRequired[str]
+    SourceIdentity: NotRequired[str]
+    SessionName: NotRequired[str]
     StartTime: NotRequired[datetime | None]
     EndTime: NotRequired[datetime | None]
     NextToken: NotRequired[str]
@@ -108,6 +110,8 @@ def _read_filter(given: LookupEventsRequest, call: Call) -> AuditFilter:
         decisions=decisions,
         kinds=kinds,
         provider_arn=given.get("ProviderArn", ""),
+        source_identity=given.get("SourceIdentity", ""),
+        session_name=given.get("SessionName", ""),
         since=given.get("StartTime"),
         until=given.get("EndTime"),
     )

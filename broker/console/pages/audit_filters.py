@@ -21,12 +21,14 @@ _TEXTS = {
     "key": "AccessKeyId",
     "action": "Action",
     "provider": "ProviderArn",
+    "identity": "SourceIdentity",
+    "name": "SessionName",
     "event": "EventId",
     "next": "NextToken",
 }
 _TIMES = {"since": "StartTime", "until": "EndTime"}
 _NAMES = (*_TEXTS, *_TIMES, "decision", "view", "range", "follow")
-_NARROWING = ("caller", "key", "action", "provider", "decision")
+_NARROWING = ("caller", "key", "action", "provider", "identity", "name", "decision")
 _OF_STS = ("assumed-role", "federated-user")
 _LISTED = (*_OF_STS, "user", "role", "saml-provider", "oidc-provider", "ldap-provider")
 _LONGEST = 2048

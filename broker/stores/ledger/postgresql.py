@@ -35,7 +35,7 @@ from broker.stores.ledger.rows import (
     encode_audit,
     encode_mark,
 )
-from broker.stores.ledger.search import Search, read_page
+from broker.stores.ledger.search import Search
 from broker.stores.ledger.spool import Spool, SpoolFullError
 from broker.stores.times import to_micros
 from broker.stores.urls import PostgresqlLocation
@@ -195,7 +195,7 @@ class PostgresqlLedger:
                 end = await connection.fetchrow(made.text, *made.values)
             made = search.rows(end)
             rows = await connection.fetch(made.text, *made.values)
-        return read_page([tuple(row) for row in rows], page, end)
+        return search.read_page([tuple(row) for row in rows], end)
 
     async def count(self, name_of: NameOf) -> bool:
         async with self._reads() as connection:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
 from broker.model.page import Page, PageRequest
 from broker.stores.errors import InvalidMarkerError
+from broker.stores.json_text import encode_json
 from broker.stores.ledger.rows import decode_audit
 from broker.stores.times import to_micros
 
@@ -192,7 +193,43 @@ class Search:
                 tests.append(_is_named(value))
             elif value:
                 tests.append(_is_one_of(column, (value,)))
-        return tests
+        return tests + [_mentions(text) for text in self._mentioned()]
+
+    def _mentioned(self) -> list[str]:
+        """What the text of a record has if it is of the session that is meant."""
+        identity, name = self.filters.source_identity, self.filters.session_name
+        return [
+            *([f":{encode_json(identity)}"] if identity else []),
+            *([f"/{encode_json(name)[1:]}"] if name else []),
+        ]
+
+    def read_page(
+        self, rows: Sequence[SearchRow], end: Place | None = None
+    ) -> Page[AuditRecord]:
+        """The page of a statement's rows, of a window that ended there."""
+        limit = self.page.limit
+        shown = rows[:limit]
+        marker: str | None = None
+        if len(rows) > limit and shown:
+            marker = f"{shown[-1][2]}.{shown[-1][0]}"
+        elif end is not None:
+            marker = f"{end[0]}.{end[1]}"
+        records = (
+            decode_audit(event_id, at, account, body)
+            for _, event_id, at, account, body in shown
+        )
+        return Page(tuple(filter(self._is_of_session, records)), marker)
+
+    def _is_of_session(self, record: AuditRecord) -> bool:
+        """Whether what the text of the record mentions is where it is meant to be."""
+        filters, minted = self.filters, record.session or {}
+        identities = (record.source_identity, minted.get("source_identity"))
+        arns = (record.caller_arn, str(minted.get("principal_arn")))
+        names = [arn.rpartition("/")[2] for arn in arns]
+        return filters.source_identity in (
+            *identities,
+            "",
+        ) and filters.session_name in (*names, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,31 +262,16 @@ def _is_named(name: str) -> _Test:
     )
 
 
+def _mentions(text: str) -> _Test:
+    return lambda made: f"body <> replace(body, {made.bind(text)}, '')"
+
+
 def _has_key(key: str) -> _Test:
     def test(made: Statement) -> str:
         own, minted = made.bind(key), made.bind(key)
         return f"(access_key_id || '' = {own} OR minted_key_id || '' = {minted})"
 
     return test
-
-
-def read_page(
-    rows: Sequence[SearchRow], page: PageRequest, end: Place | None = None
-) -> Page[AuditRecord]:
-    """The page of a statement's rows, of a window that ended there."""
-    shown = rows[: page.limit]
-    marker: str | None = None
-    if len(rows) > page.limit and shown:
-        marker = f"{shown[-1][2]}.{shown[-1][0]}"
-    elif end is not None:
-        marker = f"{end[0]}.{end[1]}"
-    return Page(
-        tuple(
-            decode_audit(event_id, at, account, body)
-            for _, event_id, at, account, body in shown
-        ),
-        marker,
-    )
 
 
 def _read_marker(marker: str) -> Place:

@@ -21,7 +21,7 @@ from broker.stores.ledger.rows import (
     encode_audit,
     encode_mark,
 )
-from broker.stores.ledger.search import Search, read_page
+from broker.stores.ledger.search import Search
 from broker.stores.sqlite_batch import give_back as give_back_marks
 from broker.stores.sqlite_space import give_back
 from broker.stores.sqlite_writer import SqliteWriter
@@ -127,7 +127,7 @@ class SqliteLedger:
                 end = connection.execute(made.text, made.values).fetchone()
             made = search.rows(end)
             rows = connection.execute(made.text, made.values).fetchall()
-            return read_page(rows, page, end)
+            return search.read_page(rows, end)
 
         return await self._read(read)
 

@@ -56,7 +56,13 @@ def make_record(event_id: str = "", at: datetime = AT) -> AuditRecord:
         resources=("arn:1", "arn:2"),
         decision="allowed",
         reason="statement 1",
-        session={"access_key_id": "ASIA1", "provider_arn": PROVIDER, "expires_at": 1},
+        session={
+            "access_key_id": "ASIA1",
+            "provider_arn": PROVIDER,
+            "principal_arn": "arn:aws:sts::000000000001:assumed-role/Reader/task",
+            "source_identity": "alice",
+            "expires_at": 1,
+        },
     )
 
 
@@ -291,6 +297,8 @@ async def test_a_search_narrows_by_every_member_of_the_filter(ledger: Ledger) ->
         action="sts:GetCallerIdentity",
         caller_arn="arn:aws:iam::000000000002:user/x",
         access_key_id="AKIA2",
+        source_identity="bob",
+        parameters={"name": "alice", "path": "/task"},
         decision="denied",
     )
     for record in (base, other):
@@ -317,6 +325,15 @@ async def test_a_search_narrows_by_every_member_of_the_filter(ledger: Ledger) ->
         (AuditFilter(action="GetCallerIdentityOfSomeoneElse"), []),
         (AuditFilter(decisions=(Outcome.DENIED,)), ["2"]),
         (AuditFilter(provider_arn=PROVIDER), ["1"]),
+        (AuditFilter(source_identity="alice"), ["1"]),
+        (AuditFilter(source_identity="bob"), ["2"]),
+        (AuditFilter(source_identity="bo"), []),
+        (AuditFilter(source_identity='"'), []),
+        (AuditFilter(session_name="task"), ["1"]),
+        (AuditFilter(session_name="x"), ["2"]),
+        (AuditFilter(session_name="Reader"), []),
+        (AuditFilter(account=ACCOUNT, session_name="x"), []),
+        (AuditFilter(source_identity="alice", session_name="x"), []),
         (AuditFilter(since=later), ["2"]),
         (AuditFilter(until=later), ["1"]),
         (AuditFilter(account=ACCOUNT, decisions=(Outcome.DENIED,)), []),

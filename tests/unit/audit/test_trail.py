@@ -65,6 +65,12 @@ def test_callers_are_the_kinds_of_awss_log(
     assert more.items() <= identity.items()
 
 
+def test_the_source_identity_stands_where_awss_log_has_it() -> None:
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/task"
+    told = event(caller_arn=arn, source_identity="ann")["userIdentity"]
+    assert told["sessionContext"]["sourceIdentity"] == "ann"
+
+
 def test_what_was_refused_and_what_was_handed_out_is_told() -> None:
     session = {
         "access_key_id": "ASIAEXAMPLE",

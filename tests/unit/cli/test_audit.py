@@ -49,6 +49,8 @@ def test_records_come_newest_first_as_json_lines(cli: CommandLine) -> None:
         (("--caller", "operator:nobody-of-this-name"), 0),
         (("--key", "AKIAIOSFODNN7EXAMPLE"), 0),
         (("--provider", "arn:aws:iam::123456789012:saml-provider/Corp"), 0),
+        (("--source-identity", "alice"), 0),
+        (("--session-name", "alice"), 0),
         (("--since", "1h"), 3),
         (("--until", "1h"), 0),
         (("--limit", "2"), 2),
@@ -69,7 +71,7 @@ def test_a_person_reads_a_table_with_one_record_a_line(cli: CommandLine) -> None
     table = cli("audit").splitlines()
     assert len(table) == 4
     assert table[0].split() == [
-        *("When", "Account", "Action", "Caller", "From", "Outcome", "Event")
+        *("When", "Account", "Action", "Resource", "Caller", "From", "Outcome", "Event")
     ]
     assert OTHER in table[1]
     assert "broker:DeactivateRootKey" in table[1]

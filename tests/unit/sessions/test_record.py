@@ -1,10 +1,11 @@
 import asyncio
 import dataclasses
 import json
+from typing import cast
 
 import pytest
 
-from broker.model.session import Session
+from broker.model.session import Session, SessionPolicies
 from broker.model.upstream import UpstreamOrigin
 from broker.sessions.record import (
     SessionIndex,
@@ -125,3 +126,15 @@ def test_the_audit_description_covers_the_cache_record(
     assert read_audited(json.loads(json.dumps(described))) == record
     assert described["provider_id"] == session.provider_id
     assert described["transitive_keys"] == ["Team"]
+
+
+def test_the_policies_of_a_session_are_recorded_within_a_bound(
+    session: Session, record: SessionRecord
+) -> None:
+    bare = dataclasses.replace(session, policies=())
+    assert "policies" not in audit_session(record, bare)
+    layers = [SessionPolicies(policy=str(n) * 3000, policy_arns=()) for n in range(6)]
+    layers.append(SessionPolicies(policy=None, policy_arns=("arn",)))
+    narrowed = dataclasses.replace(session, policies=tuple(layers))
+    texts = cast("list[str]", audit_session(record, narrowed)["policies"])
+    assert [(text[0], len(text)) for text in texts] == [(n, 2048) for n in "5432"]

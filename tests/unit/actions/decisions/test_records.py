@@ -166,7 +166,7 @@ async def test_the_person_behind_a_session_is_in_its_records(
     session = await session_of(service, alice, SourceIdentity="alice")
     await service.ask(Request=sign(session).described())
     (record,) = await records(service, "orders:GetOrder")
-    assert record.parameters == {"SourceIdentity": "alice"}
+    assert record.source_identity == "alice"
 
 
 async def test_refusals_are_kept_up_to_a_rate(

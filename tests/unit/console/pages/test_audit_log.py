@@ -62,12 +62,18 @@ async def test_what_the_list_shows_finds_its_records(world: SignInWorld) -> None
         ({"caller": whole, **ALL}, "LookupEvents"),
         ({"provider": "saml-provider/Corp"}, "AssumeRoleWithSAML"),
         ({"provider": "Corp"}, "AssumeRoleWithSAML"),
+        ({"name": "alice@example.com"}, "AssumeRoleWithSAML"),
     ):
         assert shown in text_of(await browser.get(AUDIT, params=asked)), asked
     page = await browser.get(AUDIT, params={"action": "sts:AssumeRoleWithSAML"})
     (what,) = html.fromstring(page.text).xpath("//tbody//td[2]")
     assert what.text_content().strip() == "sts:AssumeRoleWithSAMLrole/Admin"
-    for asked in ({"caller": "user/Admin"}, {"provider": "corp.example"}):
+    for asked in (
+        {"caller": "user/Admin"},
+        {"provider": "corp.example"},
+        {"name": "alice"},
+        {"identity": "alice@example.com"},
+    ):
         assert "No matching records" in text_of(await browser.get(AUDIT, params=asked))
 
 
