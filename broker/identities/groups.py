@@ -1,100 +1,79 @@
 """Groups and who is in them."""
 
-from dataclasses import replace
-from datetime import datetime
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from broker.entropy import new_unique_id
-from broker.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity
+from broker.errors import DeleteConflict, EntityAlreadyExists
+from broker.identities.kind import Named, Work, finder, renaming
 from broker.identities.limits import Quota, require_within
 from broker.identities.names import check_path
 from broker.identities.owners import require_no_policies
-from broker.model.account import Account, AccountId
+from broker.model.account import Account
 from broker.model.entities import Group, User
 from broker.model.page import PageRequest
 from broker.stores.directory.kinds import GROUP
-from broker.stores.directory.port import DirectoryChange
-from broker.stores.directory.port.groups import GroupChange, GroupReader
-from broker.stores.errors import AlreadyExistsError
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.groups import GroupChange
+
+if TYPE_CHECKING:
+    from broker.model.types import iam as types
 
 
-async def require_group(directory: GroupReader, account: AccountId, name: str) -> Group:
-    """A group by name, without regard to case.
-
-    Raises:
-        NoSuchEntity: there is none.
-    """
-    group = await directory.find_group(account, name)
-    if group is None:
-        raise NoSuchEntity(f"The group with name {name} cannot be found.")
-    return group
-
-
-async def create_group(
-    change: GroupChange,
-    account: Account,
-    *,
-    name: str,
-    path: str = "/",
-    now: datetime,
-) -> Group:
-    """Make a group.
-
-    Raises:
-        EntityAlreadyExists: the name is taken.
-        LimitExceeded: the account has too many groups.
-    """
-    check_path(path)
-    if await change.find_group(account.account_id, name) is not None:
-        raise _taken(name)
-    count = await change.count(GROUP, account.account_id)
-    require_within(account, Quota.GROUPS, count + 1)
+async def _make(given: types.CreateGroupRequest, work: Work) -> Group:
     group = Group(
-        account=account.account_id,
+        account=work.account,
         group_id=new_unique_id("AGPA"),
-        name=name,
-        path=path,
-        created_at=now,
+        name=given["GroupName"],
+        path=check_path(given.get("Path", "/")),
+        created_at=work.now,
     )
-    try:
-        await change.insert_group(group)
-    except AlreadyExistsError as error:
-        raise _taken(name) from error
+    if await work.change.named(GROUP, work.account, group.name) is not None:
+        raise EntityAlreadyExists(GROUPS.taken.format(group))
     return group
 
 
-async def rename_group(
-    change: GroupChange, group: Group, *, name: str | None, path: str | None
-) -> Group:
-    """Give a group another name or path; its unique id, members and policies stay.
-
-    Raises:
-        EntityAlreadyExists: the new name is taken.
-    """
-    renamed = replace(
-        group,
-        name=group.name if name is None else name,
-        path=group.path if path is None else check_path(path),
-    )
-    try:
-        await change.update_group(renamed)
-    except AlreadyExistsError as error:
-        raise _taken(renamed.name) from error
-    return renamed
+def _view(found: Group) -> types.Group:
+    return {
+        "Path": found.path,
+        "GroupName": found.name,
+        "GroupId": found.group_id,
+        "Arn": found.arn,
+        "CreateDate": found.created_at,
+    }
 
 
-async def delete_group(change: DirectoryChange, group: Group) -> None:
-    """Remove a group.
+async def check_removal(group: Group, directory: DirectoryReader) -> None:
+    """Refuse to remove a group that has something.
 
     Raises:
         DeleteConflict: it still has users or policies.
     """
     one = PageRequest(None, 1)
-    if (await change.list_group_users(group.account, group.group_id, one)).items:
+    if (await directory.list_group_users(group.account, group.group_id, one)).items:
         raise DeleteConflict(
             "Cannot delete entity, must remove users from group first."
         )
-    await require_no_policies(change, group)
-    await change.delete_group(group)
+    await require_no_policies(directory, group)
+
+
+GROUPS = Named(
+    kind=GROUP,
+    quota=Quota.GROUPS,
+    make=_make,
+    change=renaming("NewGroupName"),
+    view=_view,
+    check_removal=check_removal,
+    missing="The group with name {} cannot be found.",
+    taken="Group with name {0.name} already exists.",
+    name="GroupName",
+    resource="group",
+    one="Group",
+    many="Groups",
+    shown="group",
+)
+require_group = finder(GROUPS)
 
 
 async def add_user(
@@ -110,7 +89,3 @@ async def add_user(
         return
     require_within(account, Quota.GROUPS_PER_USER, len(groups) + 1)
     await change.add_member(user.account, group.group_id, user.user_id)
-
-
-def _taken(name: str) -> EntityAlreadyExists:
-    return EntityAlreadyExists(f"Group with name {name} already exists.")

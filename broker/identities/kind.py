@@ -35,6 +35,10 @@ Make = Callable[[Any, Work], Awaitable[Entity]]
 Change = Callable[[Entity, Any, Work], Awaitable[Entity]]
 
 
+async def _no_make(_given: object, _work: Work) -> Any:  # noqa: ANN401  # any kind
+    raise RuntimeError("only what keeps secrets makes one")
+
+
 async def _no_change(found: Entity, _given: object, _work: Work) -> Entity:
     return found
 
@@ -55,8 +59,8 @@ class Rules(Generic[Entity]):
 
     kind: Kind[Entity]
     quota: Quota
-    make: Make[Entity]
     view: Callable[[Entity], Any]
+    make: Make[Entity] = _no_make
     change: Change[Entity] = _no_change
     check_removal: Callable[[Entity, DirectoryReader], Awaitable[None]] = _no_conflict
     counted_by: tuple[str, ...] = ()

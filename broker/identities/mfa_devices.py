@@ -13,39 +13,43 @@ from broker.errors import (
     InvalidAuthenticationCode,
     NoSuchEntity,
 )
+from broker.identities.kind import Named, finder
 from broker.identities.limits import Quota, require_within
 from broker.identities.mfa_codes import judge_pair, open_seed
 from broker.identities.names import check_path
-from broker.identities.passkeys import missing_device, require_room
+from broker.identities.passkeys import MISSING_DEVICE, missing_device, require_room
 from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
 from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
 from broker.model.sealing import Opener, Sealer
 from broker.stores.directory.kinds import MFA_DEVICE
-from broker.stores.directory.port import DirectoryChange
-from broker.stores.directory.port.mfa import MfaDeviceChange, MfaDeviceReader
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port.mfa import MfaDeviceChange
 from broker.stores.errors import AlreadyExistsError
 
 _SEED_BYTES = 40
 """As AWS's; RFC 4226 asks for 16 at least."""
 
 
-async def require_mfa_device(
-    directory: MfaDeviceReader, account: AccountId, serial: str
-) -> MfaDevice:
-    """A device by its serial number.
+def _view(found: MfaDevice) -> dict[str, object]:
+    return {"SerialNumber": found.serial}
 
-    Raises:
-        NoSuchEntity: there is none.
-    """
-    device = await directory.find_mfa_device(account, serial)
-    if device is None:
-        raise missing_device(serial)
-    return device
+
+MFA_DEVICES = Named(
+    kind=MFA_DEVICE,
+    quota=Quota.MFA_DEVICES,
+    view=_view,
+    missing=MISSING_DEVICE,
+    name="SerialNumber",
+    resource="mfa",
+    one="VirtualMFADevice",
+    many="VirtualMFADevices",
+)
+require_mfa_device = finder(MFA_DEVICES)
 
 
 async def require_mfa_device_of(
-    directory: MfaDeviceReader, account: AccountId, serial: str, holder: str
+    directory: DirectoryReader, account: AccountId, serial: str, holder: str
 ) -> MfaDevice:
     """A device that a user (root: the account's number) has in use.
 

@@ -143,9 +143,12 @@ async def register_passkey(
     return passkey
 
 
+MISSING_DEVICE = "MFA Device with serial number {} does not exist."
+
+
 def missing_device(serial: str) -> NoSuchEntity:
     """The error for a device that is not there, of whatever kind."""
-    return NoSuchEntity(f"MFA Device with serial number {serial} does not exist.")
+    return NoSuchEntity(MISSING_DEVICE.format(serial))
 
 
 async def require_passkey_of(

@@ -1,122 +1,79 @@
 """Server certificates: a TLS certificate, its chain and its private key."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from dataclasses import replace
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from broker.entropy import new_unique_id
-from broker.errors import EntityAlreadyExists, NoSuchEntity
-from broker.identities.limits import Quota, require_within
+from broker.identities.kind import Named, Work, renaming
+from broker.identities.limits import Quota
 from broker.identities.names import check_path
 from broker.identities.public_keys import (
     parse_certificate,
     parse_chain,
     require_key_pair,
 )
-from broker.model.account import Account, AccountId
+from broker.identities.tags import KeyCase, given_tags
 from broker.model.credentials import SERVER_KEY_SEAL, ServerCertificate
 from broker.model.sealing import Sealer
-from broker.model.secret import Secret
 from broker.stores.directory.kinds import SERVER_CERTIFICATE
-from broker.stores.directory.port.credentials import (
-    ServerCertificateChange,
-    ServerCertificateReader,
+
+if TYPE_CHECKING:
+    from broker.model.types import iam as types
+
+
+def _view(found: ServerCertificate) -> types.ServerCertificateMetadata:
+    return {
+        "Path": found.path,
+        "ServerCertificateName": found.name,
+        "ServerCertificateId": found.certificate_id,
+        "Arn": found.arn,
+        "UploadDate": found.uploaded_at,
+        "Expiration": found.expires_at,
+    }
+
+
+SERVER_CERTIFICATES = Named(
+    kind=SERVER_CERTIFICATE,
+    quota=Quota.SERVER_CERTIFICATES,
+    change=renaming("NewServerCertificateName"),
+    view=_view,
+    missing="The Server Certificate with name {} cannot be found.",
+    taken="The Server Certificate with name {0.name} already exists.",
+    name="ServerCertificateName",
+    resource="server-certificate",
+    one="ServerCertificateMetadata",
+    many="ServerCertificateMetadataList",
 )
-from broker.stores.errors import AlreadyExistsError
 
 
-async def require_server_certificate(
-    directory: ServerCertificateReader, account: AccountId, name: str
-) -> ServerCertificate:
-    """A server certificate by name, without regard to case.
+def with_private_keys(sealer: Sealer) -> Named[ServerCertificate]:
+    """The kind where certificates are made: ``sealer`` keeps their private keys."""
 
-    Raises:
-        NoSuchEntity: there is none.
-    """
-    found = await directory.find_server_certificate(account, name)
-    if found is None:
-        raise NoSuchEntity(f"The Server Certificate with name {name} cannot be found.")
-    return found
+    async def make(
+        given: types.UploadServerCertificateRequest, work: Work
+    ) -> ServerCertificate:
+        tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
+        path = check_path(given.get("Path", "/"))
+        certificate = parse_certificate(given["CertificateBody"])
+        require_key_pair(certificate, given["PrivateKey"])
+        chain = given.get("CertificateChain")
+        if chain is not None:
+            parse_chain(chain)
+        certificate_id, (purpose, column) = new_unique_id("ASCA"), SERVER_KEY_SEAL
+        key = given["PrivateKey"].encode("latin-1")
+        return ServerCertificate(
+            account=work.account,
+            certificate_id=certificate_id,
+            name=given["ServerCertificateName"],
+            path=path,
+            body=given["CertificateBody"],
+            chain=chain,
+            sealed_key=sealer.seal(purpose, work.account, certificate_id, column, key),
+            uploaded_at=work.now,
+            expires_at=certificate.not_valid_after_utc,
+            tags=tags,
+        )
 
-
-async def upload_server_certificate(
-    change: ServerCertificateChange,
-    account: Account,
-    *,
-    name: str,
-    path: str,
-    body: str,
-    private_key: Secret,
-    chain: str | None,
-    tags: Mapping[str, str],
-    sealer: Sealer,
-    now: datetime,
-) -> ServerCertificate:
-    """Store a certificate with its sealed private key.
-
-    Raises:
-        MalformedCertificate, KeyPairMismatch: the texts are none, or do not fit.
-        EntityAlreadyExists: the name is taken.
-        LimitExceeded: the account has too many.
-    """
-    check_path(path)
-    certificate = parse_certificate(body)
-    require_key_pair(certificate, private_key.reveal())
-    if chain is not None:
-        parse_chain(chain)
-    count = await change.count(SERVER_CERTIFICATE, account.account_id)
-    require_within(account, Quota.SERVER_CERTIFICATES, count + 1)
-    certificate_id = new_unique_id("ASCA")
-    purpose, column = SERVER_KEY_SEAL
-    made = ServerCertificate(
-        account=account.account_id,
-        certificate_id=certificate_id,
-        name=name,
-        path=path,
-        body=body,
-        chain=chain,
-        sealed_key=sealer.seal(
-            purpose,
-            account.account_id,
-            certificate_id,
-            column,
-            private_key.reveal().encode("latin-1"),
-        ),
-        uploaded_at=now,
-        expires_at=certificate.not_valid_after_utc,
-        tags=tags,
-    )
-    try:
-        await change.insert_server_certificate(made)
-    except AlreadyExistsError as error:
-        raise _taken(name) from error
-    return made
-
-
-async def rename_server_certificate(
-    change: ServerCertificateChange,
-    certificate: ServerCertificate,
-    *,
-    name: str | None,
-    path: str | None,
-) -> None:
-    """Give a server certificate another name or path.
-
-    Raises:
-        EntityAlreadyExists: the name is taken.
-    """
-    renamed = replace(
-        certificate,
-        name=certificate.name if name is None else name,
-        path=certificate.path if path is None else check_path(path),
-    )
-    try:
-        await change.update_server_certificate(renamed)
-    except AlreadyExistsError as error:
-        raise _taken(renamed.name) from error
-
-
-def _taken(name: str) -> EntityAlreadyExists:
-    return EntityAlreadyExists(
-        f"The Server Certificate with name {name} already exists."
-    )
+    return replace(SERVER_CERTIFICATES, make=make)

@@ -10,6 +10,7 @@ from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.last_used import password_last_used
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
+from broker.actions.iam.plain import Plain
 from broker.identities import groups
 from broker.identities.accounts import require_account
 from broker.identities.users import require_user
@@ -18,19 +19,6 @@ from broker.model.request import Given
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
-
-
-async def _create_group(
-    given: types.CreateGroupRequest, call: Call
-) -> types.CreateGroupResponse:
-    group = await groups.create_group(
-        call.change,
-        await require_account(call.change, call.account),
-        name=given["GroupName"],
-        path=given.get("Path", "/"),
-        now=call.now,
-    )
-    return {"Group": views.listed_group(group)}
 
 
 async def _get_group(
@@ -46,24 +34,10 @@ async def _get_group(
         call.directory, call.account, [user.user_id for user in page.items]
     )
     return {
-        "Group": views.listed_group(group),
+        "Group": groups.GROUPS.view(group),
         "Users": [
             views.listed_user(user, used.get(user.user_id)) for user in page.items
         ],
-        **truncation(page),
-    }
-
-
-async def _list_groups(
-    given: types.ListGroupsRequest, call: Call
-) -> types.ListGroupsResponse:
-    page = await stored_page(
-        call.directory.list_groups(
-            call.account, given.get("PathPrefix", "/"), page_request(given)
-        )
-    )
-    return {
-        "Groups": [views.listed_group(group) for group in page.items],
         **truncation(page),
     }
 
@@ -75,21 +49,9 @@ async def _list_groups_for_user(
     found = await call.directory.list_user_groups(call.account, user.user_id)
     page = cut(found, lambda group: group.name.lower(), page_request(given))
     return {
-        "Groups": [views.listed_group(group) for group in page.items],
+        "Groups": [groups.GROUPS.view(group) for group in page.items],
         **truncation(page),
     }
-
-
-async def _update_group(given: types.UpdateGroupRequest, call: Call) -> None:
-    group = await groups.require_group(call.change, call.account, given["GroupName"])
-    await groups.rename_group(
-        call.change, group, name=given.get("NewGroupName"), path=given.get("NewPath")
-    )
-
-
-async def _delete_group(given: types.DeleteGroupRequest, call: Call) -> None:
-    group = await groups.require_group(call.change, call.account, given["GroupName"])
-    await groups.delete_group(call.change, group)
 
 
 async def _add_user(given: types.AddUserToGroupRequest, call: Call) -> None:
@@ -112,13 +74,15 @@ async def _user_and_group(given: Given, call: Call) -> tuple[User, Group]:
     return user, group
 
 
+_PLAIN = Plain(groups.GROUPS)
+
 GROUPS = (
-    change("CreateGroup", _create_group, on.new("group", "GroupName")),
+    change("CreateGroup", _PLAIN.create, on.new("group", "GroupName")),
     read("GetGroup", _get_group, on.group),
-    read("ListGroups", _list_groups, on.all_of("group")),
+    read("ListGroups", _PLAIN.list_all, on.all_of("group")),
     read("ListGroupsForUser", _list_groups_for_user, on.user),
-    change("UpdateGroup", _update_group, on.group, also=on.renamed_group),
-    change("DeleteGroup", _delete_group, on.group),
+    change("UpdateGroup", _PLAIN.update, on.group, also=on.renamed_group),
+    change("DeleteGroup", _PLAIN.delete, on.group),
     change("AddUserToGroup", _add_user, on.group),
     change("RemoveUserFromGroup", _remove_user, on.group),
 )

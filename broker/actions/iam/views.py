@@ -100,17 +100,6 @@ def listed_user(
     return view
 
 
-def listed_group(group: entities.Group) -> types.Group:
-    """A group, the same in every answer."""
-    return {
-        "Path": group.path,
-        "GroupName": group.name,
-        "GroupId": group.group_id,
-        "Arn": group.arn,
-        "CreateDate": group.created_at,
-    }
-
-
 def got_user(
     user: entities.User, password_last_used: datetime | None = None
 ) -> types.User:

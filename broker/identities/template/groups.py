@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from broker.identities import groups
+from broker.identities import kind as rules
 from broker.identities.template.kind import (
     AccountReading,
     AccountWork,
@@ -47,24 +48,23 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[OwnerSpe
 
 
 async def _create(work: AccountWork, spec: OwnerSpec) -> None:
-    group = await groups.create_group(
-        work.change, work.account, name=spec.name, path=spec.path, now=work.now
-    )
+    given = {"GroupName": spec.name, "Path": spec.path}
+    group = await rules.create(groups.GROUPS, given, work.at())
     await write_owned(work, group, None, spec)
 
 
 async def _update(work: AccountWork, before: OwnerSpec, after: OwnerSpec) -> None:
-    group = await _require(work, before)
-    group = await groups.rename_group(
-        work.change, group, name=after.name, path=after.path
-    )
+    given = {"NewGroupName": after.name, "NewPath": after.path}
+    group = await groups.GROUPS.change(await _require(work, before), given, work.at())
+    await rules.update(groups.GROUPS, group, work.at())
     await write_owned(work, group, before, after)
 
 
 async def _delete(work: AccountWork, spec: OwnerSpec) -> None:
     group = await _require(work, spec)
     await write_owned(work, group, spec, replace(spec, policies={}, attached=()))
-    await groups.delete_group(work.change, group)
+    await groups.check_removal(group, work.change)
+    await work.change.remove(groups.GROUPS.kind, group)
 
 
 async def _require(work: AccountWork, spec: OwnerSpec) -> Group:

@@ -5,7 +5,7 @@ the kind's view has.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,6 +44,7 @@ class Section:
     ``parse`` reads the properties, ``shown`` has those of one that is there. ``given``
     are the members that its rules take. ``finish`` changes what the rules of no single
     operation do. ``constant`` properties stay what they are.
+    Only what has the columns ``where`` is in the section.
     """
 
     section: str
@@ -55,6 +56,7 @@ class Section:
     finish: Callable[[Any, Members, AccountWork], Awaitable[Any]] = _finished
     constant: tuple[str, ...] = ()
     regional: bool = False
+    where: Mapping[str, object] = field(default_factory=dict)
 
     def entity_kind(self, **more: Any) -> EntityKind[Described]:  # noqa: ANN401  # of `EntityKind`
         """As it is applied, with ``more`` that is said otherwise."""
@@ -81,7 +83,7 @@ class Section:
     ) -> list[Described]:
         specs = [
             Described(await self.shown(one, directory), one)
-            for one in await directory.all_of(self.of.kind, account)
+            for one in await directory.all_of(self.of.kind, account, **self.where)
         ]
         for name, count in Counter(map(self._key, specs)).items():
             if count > 1:

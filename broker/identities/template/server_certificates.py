@@ -4,127 +4,80 @@ The private key is a secret, so certificates are uploaded by an API call. A temp
 change their path and tags, and delete them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
-
 from broker.errors import BrokerError
-from broker.identities.names import check_path
 from broker.identities.public_keys import parse_certificate, parse_chain
-from broker.identities.server_certificates import require_server_certificate
+from broker.identities.server_certificates import SERVER_CERTIFICATES as RULES
 from broker.identities.tags import KeyCase
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import (
-    AccountReading,
-    AccountWork,
-    EntityKind,
-    shown_tags,
-)
+from broker.identities.template.kind import AccountReading, AccountWork
 from broker.identities.template.properties import Properties
-from broker.model.account import AccountId
-from broker.model.page import read_pages
-from broker.stores.directory.port.credentials import ServerCertificateReader
-
-_PAGE = 1000
+from broker.identities.template.section import Described, Members, Section
+from broker.model.credentials import ServerCertificate
+from broker.stores.directory.port import DirectoryReader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateSpec:
-    """The public parts of a server certificate."""
-
-    name: str
-    path: str = field(metadata={"property": "Path"})
-    body: str = field(metadata={"property": "CertificateBody"})
-    chain: str = field(metadata={"property": "CertificateChain"})
-    tags: Mapping[str, str] = field(metadata={"property": "Tags"})
-
-
-def _parse(properties: Properties, _reading: AccountReading) -> CertificateSpec:
-    spec = CertificateSpec(
-        name=properties.name("ServerCertificateName"),
-        path=properties.path_text(),
-        body=properties.text("CertificateBody").strip(),
-        chain=(properties.optional_text("CertificateChain") or "").strip(),
-        tags=properties.tags(KeyCase.SENSITIVE),
-    )
+def _parse(properties: Properties, _reading: AccountReading) -> Members:
+    name = properties.name("ServerCertificateName")
+    path = properties.path_text()
+    body = properties.text("CertificateBody").strip()
+    chain = (properties.optional_text("CertificateChain") or "").strip()
     try:
-        parse_certificate(spec.body)
-        if spec.chain:
-            parse_chain(spec.chain)
+        parse_certificate(body)
+        if chain:
+            parse_chain(chain)
     except BrokerError as error:
         raise TemplateError(properties.place, str(error)) from error
-    return spec
+    return {
+        "ServerCertificateName": name,
+        "Path": path,
+        "CertificateBody": body,
+        "CertificateChain": chain,
+        "Tags": properties.tags(KeyCase.SENSITIVE),
+    }
 
 
-async def _load(
-    directory: ServerCertificateReader, account: AccountId
-) -> list[CertificateSpec]:
-    specs: list[CertificateSpec] = []
-    listed = partial(directory.list_server_certificates, account, "/")
-    async for certificates in read_pages(listed, _PAGE):
-        specs += [
-            CertificateSpec(
-                name=found.name,
-                path=found.path,
-                body=found.body.strip(),
-                chain=(found.chain or "").strip(),
-                tags=dict(found.tags),
-            )
-            for found in certificates
-        ]
-    return specs
+async def _shown(one: ServerCertificate, _directory: DirectoryReader) -> Members:
+    return {
+        "ServerCertificateName": one.name,
+        "Path": one.path,
+        "CertificateBody": one.body.strip(),
+        "CertificateChain": (one.chain or "").strip(),
+        "Tags": dict(one.tags),
+    }
 
 
 def _require_calls(
-    before: CertificateSpec | None, after: CertificateSpec
-) -> tuple[CertificateSpec | None, tuple[str, ...]]:
+    before: Described | None, after: Described
+) -> tuple[Described | None, tuple[str, ...]]:
     if before is not None:
         return after, ()
-    return None, (f"server certificate {after.name}: call UploadServerCertificate",)
+    name = after.properties["ServerCertificateName"]
+    return None, (f"server certificate {name}: call UploadServerCertificate",)
 
 
-async def _update(
-    work: AccountWork, before: CertificateSpec, after: CertificateSpec
-) -> None:
-    if (before.body, before.chain) != (after.body, after.chain):
+async def _given(wanted: Members, _work: AccountWork) -> Members:
+    name, path = wanted["ServerCertificateName"], wanted["Path"]
+    return {"NewServerCertificateName": name, "NewPath": path}
+
+
+async def _finish(
+    one: ServerCertificate, wanted: Members, _work: AccountWork
+) -> ServerCertificate:
+    there = (one.body.strip(), (one.chain or "").strip())
+    if there != (wanted["CertificateBody"], wanted["CertificateChain"]):
         raise TemplateError(
             "CertificateBody",
             "another certificate is uploaded by a call, with its private key",
         )
-    found = await require_server_certificate(
-        work.change, work.account.account_id, before.name
-    )
-    await work.change.update_server_certificate(
-        replace(found, name=after.name, path=check_path(after.path), tags=after.tags)
-    )
+    return one
 
 
-async def _delete(work: AccountWork, spec: CertificateSpec) -> None:
-    await work.change.delete_server_certificate(
-        await require_server_certificate(
-            work.change, work.account.account_id, spec.name
-        )
-    )
-
-
-def _show(spec: CertificateSpec) -> dict[str, object]:
-    return {
-        "ServerCertificateName": spec.name,
-        "Path": spec.path,
-        "CertificateBody": spec.body,
-        "CertificateChain": spec.chain,
-        "Tags": shown_tags(spec.tags),
-    }
-
-
-SERVER_CERTIFICATES: EntityKind[CertificateSpec] = EntityKind(
+SERVER_CERTIFICATES = Section(
     section="ServerCertificates",
-    noun="server certificate",
+    of=RULES,
+    name="ServerCertificateName",
     parse=_parse,
-    load=_load,
-    create=None,
-    update=_update,
-    delete=_delete,
-    show=_show,
-    require_calls=_require_calls,
-)
+    shown=_shown,
+    given=_given,
+    finish=_finish,
+).entity_kind(create=None, require_calls=_require_calls)
