@@ -114,14 +114,9 @@ def read_user_code(typed: str) -> str:
 
 
 def _new_user_code() -> str:
-    letters = "".join(_letter() for _ in range(2 * _HALF))
+    """Eight letters, of which 16 bytes make none measurably more likely."""
+    number, letters = int.from_bytes(random_bytes(16)), ""
+    for _ in range(2 * _HALF):
+        number, letter = divmod(number, len(_LETTERS))
+        letters += _LETTERS[letter]
     return f"{letters[:_HALF]}-{letters[_HALF:]}"
-
-
-def _letter() -> str:
-    """One of twenty, all alike: what falls beyond their multiples is drawn again."""
-    most = 256 - 256 % len(_LETTERS)
-    while True:
-        (byte,) = random_bytes(1)
-        if byte < most:
-            return _LETTERS[byte % len(_LETTERS)]
