@@ -64,7 +64,7 @@ class SqliteEngine:
             connect_args={"isolation_level": None, "check_same_thread": False},
         )
         event.listen(self._engine, "connect", _prepare)
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = ThreadPoolExecutor(_THREADS, "sqlite")
 
     async def rows(
         self, statement: Executable, parameters: Mapping[str, object] | None
@@ -82,8 +82,6 @@ class SqliteEngine:
 
     async def run(self, work: Callable[..., Result], *given: object) -> Result:
         """The result of a blocking call, which outlives its caller's cancellation."""
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(_THREADS, "sqlite")
         future = asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
         try:
             return await asyncio.shield(future)
@@ -94,9 +92,7 @@ class SqliteEngine:
     async def dispose(self) -> None:
         """Close every connection."""
         await self.run(self._engine.dispose)
-        threads, self._threads = self._threads, None
-        if threads is not None:
-            threads.shutdown(wait=True)
+        self._threads.shutdown()
 
 
 class SqliteSession:
