@@ -373,16 +373,11 @@ class PostgresqlLedger:
         """After a failure: end the session that ran the batch, then read its fate."""
         identity = self._identity
         await self._drop_connection()
-        now = self._loop_time()
-        if now >= self._paused_until:
-            # Refusals during the pause must not prolong it, or steady traffic would
-            # keep the database away forever.
-            self._paused_until = now + _PAUSE_SECONDS
         refused: list[Exception | None] = [_unavailable() for _ in mints]
         if not sent or not mints:
             return refused
         try:
-            connection = await self._connect(even_if_paused=True)
+            connection = await self._connect()
             with translate_errors():
                 await connection.fetchval(sql.TERMINATE, *identity, _TERMINATE_MS)
                 owners = await _read_owners(connection, mints)
@@ -391,7 +386,6 @@ class PostgresqlLedger:
         except (StoreUnavailableError, ConflictError):
             return self._leave_unclear(mints, identity)
         events = {row[0] for row in found}
-        self._paused_until = float("-inf")
         return [
             _compare_owner(mint.mark, owners)
             if mint.mark is not None
@@ -482,13 +476,17 @@ class PostgresqlLedger:
             self._rows = rows + self._rows
             self._is_holding = True
 
-    async def _connect(self, *, even_if_paused: bool = False) -> Any:  # noqa: ANN401  # asyncpg publishes no types
+    async def _connect(self) -> Any:  # noqa: ANN401  # asyncpg publishes no types
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
-        if self._loop_time() < self._paused_until and not even_if_paused:
+        if self._loop_time() < self._paused_until:
             raise StoreUnavailableError("the database did not answer a moment ago")
-        with translate_errors():
-            self._connection, self._identity = await self._open(WRITE_SECONDS)
+        try:
+            with translate_errors():
+                self._connection, self._identity = await self._open(WRITE_SECONDS)
+        except StoreUnavailableError:
+            self._paused_until = self._loop_time() + _PAUSE_SECONDS
+            raise
         return self._connection
 
     async def _open(self, statement_seconds: float) -> tuple[Any, _Session]:

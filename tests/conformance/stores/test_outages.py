@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -32,7 +33,7 @@ from broker.stores.errors import (
     ReplayedError,
     StoreUnavailableError,
 )
-from broker.stores.ledger import postgresql_statements
+from broker.stores.ledger import postgresql, postgresql_statements
 from broker.stores.ledger.port import Ledger, ReplayMark
 from broker.stores.ledger.postgresql import PostgresqlLedger
 from broker.stores.ledger.rows import AuditRow, encode_audit
@@ -154,6 +155,21 @@ async def test_without_postgresql_everything_is_refused_until_it_is_back(
         )
     await until(lambda: not own_ledger.is_behind)
     assert await own_ledger.find("read") is not None
+
+
+async def test_only_one_of_many_mints_tries_to_reach_a_database_that_is_away(
+    own_postgresql: PostgresqlServer,
+    own_ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own_postgresql.stop()
+    monkeypatch.setattr(postgresql, "_PAUSE_SECONDS", 60)
+    await is_refused(lambda: own_ledger.mint(make_record("m3"), make_mark("m3")))
+    connect = AsyncMock()
+    monkeypatch.setattr(postgresql, "connect_postgresql", connect)
+    await is_refused(lambda: own_ledger.mint(make_record("m4"), make_mark("m4")))
+    connect.assert_not_called()
+    own_postgresql.start()
 
 
 async def test_a_silent_postgresql_is_given_up_and_nothing_is_written_later(
@@ -425,7 +441,8 @@ async def test_a_mint_that_was_refused_cannot_come_true_later(
         await ledger.start()
         monkeypatch.undo()
         # A prepared statement arrives whole; a new one would wait before its values.
-        await ledger.mint(make_record(f"ready-{begins_badly}"), None)
+        ready = make_record(f"ready-{begins_badly}")
+        await recovers(lambda: ledger.mint(ready, None))
         transaction = blocker.transaction()
         await transaction.start()
         await blocker.execute("LOCK TABLE replay_marks IN EXCLUSIVE MODE")
