@@ -26,6 +26,7 @@ long: ## Run what is too long for `make test`; it takes hours
 	@.venv/bin/python -m tests.mutate_requests
 	@.venv/bin/python -m tests.mutate_checks
 	@.venv/bin/python -m tests.mutate_policy
+	@.venv/bin/python -m tests.mutate_conditions --record
 	@.venv/bin/python -m tests.mutate_conditions --sample 100
 	@.venv/bin/python -m benchmarks scale --scale
 

@@ -16,7 +16,7 @@ import io
 import os
 import resource
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ import lxml.etree
 import pytest
 import xmlsec
 
-from tests.support.mutants import ROOT, MutantLoader
+from tests.support.mutants import ROOT, MutantLoader, Swap
 
 PROTOCOLS = ROOT / "broker" / "protocols"
 SHARED = (cryptography.x509, hypothesis, jwt, lxml.etree, xmlsec)
@@ -106,18 +106,6 @@ def deletions(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.AST]]:
                 yield node.value, ast.Constant(value=None)
 
 
-class Swap(ast.NodeTransformer):
-    """Puts one node in the place of another."""
-
-    def __init__(self, old: ast.AST, new: ast.AST) -> None:
-        self.old, self.new = old, new
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        if node is self.old:
-            return ast.copy_location(self.new, node)
-        return self.generic_visit(node)
-
-
 def mutants(path: Path) -> Iterator[tuple[str, ast.Module]]:
     source = path.read_text()
     count = len(list(deletions(ast.parse(source))))
@@ -127,23 +115,23 @@ def mutants(path: Path) -> Iterator[tuple[str, ast.Module]]:
         label = f"{path.name}:{getattr(old, 'lineno', 0)}: {ast.unparse(old)[:100]!r}"
         if not (isinstance(new, ast.Constant) and new.value in {False, None}):
             label += f" -> {ast.unparse(new)[:100]!r}"
-        mutated = Swap(old, new).visit(tree)
+        mutated = Swap({old: new}).visit(tree)
         assert isinstance(mutated, ast.Module)
         yield label.replace("\n", " "), ast.fix_missing_locations(mutated)
 
 
 def is_killed(
-    path: Path,
-    tree: ast.Module,
+    trees: Mapping[Path, ast.Module],
     tests: Sequence[str],
     *,
     cpu_seconds: int = CPU_SECONDS,
+    first: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Whether a test fails on the mutant; runs in a child."""
+    """Whether a test fails on the mutant, or what comes first; runs in a child."""
     child = os.fork()
     if child == 0:
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
-        sys.meta_path.insert(0, MutantLoader(path, tree))
+        sys.meta_path.insert(0, MutantLoader(trees.get))
         options = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         with (
@@ -152,6 +140,7 @@ def is_killed(
             contextlib.redirect_stderr(io.StringIO()),
         ):
             try:
+                first()
                 code = pytest.main([*options, *tests])
             except BaseException:  # noqa: BLE001  # any way of dying counts
                 code = 1
@@ -170,7 +159,7 @@ def main() -> None:
     total = killed = 0
     for name in given.suites or SUITES:
         suite = SUITES[name]
-        if is_killed(PROTOCOLS / "nothing.py", ast.parse(""), suite.tests):
+        if is_killed({}, suite.tests):
             sys.exit("The tests fail without a mutant; run them first.")
         for module in suite.modules:
             if given.only not in {"", module}:
@@ -183,7 +172,7 @@ def main() -> None:
             ]
             for label, tree in list(mutants(path))[:: given.every]:
                 total += 1
-                if (own and is_killed(path, tree, own)) or is_killed(
+                if (own and is_killed({path: tree}, own)) or is_killed(
                     path, tree, suite.tests
                 ):
                     killed += 1

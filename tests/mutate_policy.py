@@ -9,55 +9,32 @@ Each mutant lives in a forked child only; no file is changed.
 
 import argparse
 import ast
-import contextlib
 import copy
 import importlib.util
-import io
 import os
 import resource
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import hypothesis  # noqa: F401  # imported once, for all children
-import pytest
 import yaml  # noqa: F401  # likewise
 
-from tests.support.mutants import ROOT, MutantLoader
+from tests import mutate_checks
+from tests.support.mutants import ROOT
 
 PACKAGE = ROOT / "broker" / "policy"
 MODULES = [
-    "evaluate",
-    "principal",
-    "compiled",
-    "arn_pattern",
-    "variables",
-    "wildcard",
-    "shared_issuers",
-    "new_policy",
-    "could_be_allowed",
-    "conditions/compiler",
-    "conditions/operator",
-    "conditions/string",
-    "conditions/arn",
-    "conditions/numeric",
-    "conditions/date",
-    "conditions/boolean",
-    "conditions/binary",
-    "conditions/ip_address",
+    *("evaluate", "principal", "compiled", "arn_pattern", "variables", "wildcard"),
+    *("shared_issuers", "new_policy", "could_be_allowed"),
+    *("conditions/compiler", "conditions/operator", "conditions/string"),
+    *("conditions/arn", "conditions/numeric", "conditions/date", "conditions/boolean"),
+    *("conditions/binary", "conditions/ip_address"),
 ]
 TESTS = [
     f"tests/unit/policy/test_{name}.py"
     for name in (
-        "conditions",
-        "variables",
-        "wildcard",
-        "principal",
-        "shared_issuers",
-        "compiled",
-        "grammar",
-        "explain",
-        "could_be_allowed",
+        *("conditions", "variables", "wildcard", "principal", "shared_issuers"),
+        *("compiled", "grammar", "explain", "could_be_allowed"),
     )
 ] + ["tests/unit/identities/test_documents.py"]
 SECONDS = 20
@@ -166,6 +143,8 @@ def mutants(module: str) -> Iterator[tuple[str, ast.Module]]:
 
 def decide_every_case() -> None:
     """The data first, without the cost of collecting tests: it kills most mutants."""
+    # A mutant may eat memory until it ends.
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     place = ROOT / "tests" / "decisions" / "test_decisions.py"
     spec = importlib.util.spec_from_file_location("decisions", place)
     assert spec is not None
@@ -179,38 +158,10 @@ def decide_every_case() -> None:
 
 
 def is_killed(module: str, tree: ast.Module) -> bool:
-    """Whether a test fails on the mutant; runs in a child."""
-    child = os.fork()
-    if child == 0:
-        # A mutant may never end, or eat memory until it does.
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        sys.meta_path.insert(0, MutantLoader(PACKAGE / f"{module}.py", tree))
-        with (
-            Path(os.devnull).open("w") as nowhere,
-            contextlib.redirect_stdout(nowhere),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            try:
-                decide_every_case()
-                code = pytest.main(
-                    [
-                        "-x",
-                        "-q",
-                        "-p",
-                        "no:randomly",
-                        "-p",
-                        "no:cacheprovider",
-                        "-W",
-                        "ignore::pytest.PytestAssertRewriteWarning",
-                        *TESTS,
-                    ]
-                )
-            except BaseException:  # noqa: BLE001  # any way of dying counts
-                code = 1
-        os._exit(0 if code == 0 else 1)
-    _, status = os.waitpid(child, 0)
-    return status != 0
+    trees = {PACKAGE / f"{module}.py": tree}
+    return mutate_checks.is_killed(
+        trees, TESTS, cpu_seconds=SECONDS, first=decide_every_case
+    )
 
 
 def main() -> None:

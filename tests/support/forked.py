@@ -26,6 +26,9 @@ _COMMANDS = [
 ]
 """Modules that `broker.cli.main` imports when they are used."""
 
+_OURS = ("PYTHONPATH", "CONDITIONS_MET", "CONDITION_NEGATED", "PYTEST_XDIST_WORKER")
+"""For `tests.support.conditions`, in the workers too."""
+
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["broker.cli.main", *_COMMANDS, "alembic.command"])
 
@@ -129,6 +132,7 @@ def _run(
     sys.stdin = open(0, closefd=False)  # noqa: SIM115  # the fork server closed it
     if files:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    environment |= {name: os.environ[name] for name in _OURS if name in os.environ}
     os.environ.clear()
     os.environ.update(environment)
     tempfile.tempdir = None  # the server's own

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import mutate_checks, mutate_conditions, mutate_policy
+from tests import mutate_checks, mutate_policy
 from tests.support.mutants import ROOT
 
 
@@ -14,11 +14,6 @@ def test_every_module_that_is_mutated_is_there() -> None:
             for suite in mutate_checks.SUITES.values()
             for name in suite.modules
         ),
-        *(
-            path
-            for room in mutate_conditions.ROOMS
-            for path in mutate_conditions.modules(room)
-        ),
     ]
     assert [path for path in places if not path.is_file()] == []
 
@@ -28,8 +23,6 @@ def test_every_module_that_is_mutated_is_there() -> None:
     [
         mutate_policy.TESTS,
         *(suite.tests for suite in mutate_checks.SUITES.values()),
-        *mutate_conditions.ROOMS.values(),
-        mutate_conditions.IN_FRONT,
     ],
 )
 def test_every_test_that_is_to_kill_them_is_there(tests: list[str]) -> None:
