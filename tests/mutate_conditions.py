@@ -124,7 +124,7 @@ def find_tests(sample: Sequence[str]) -> dict[str, list[str]]:
 
 
 def import_negatable(sample: Sequence[tuple[Path, int]]) -> None:
-    """Imports the broker, once for all: ``__negated__`` says which condition is."""
+    """Imports the broker for all children; ``__negated__`` says what is negated."""
     builtins.__dict__["__negated__"] = ""
     trees = {path: ast.parse(path.read_text()) for path, _ in sample}
     for path, tree in trees.items():
@@ -137,9 +137,6 @@ def import_negatable(sample: Sequence[tuple[Path, int]]) -> None:
         mutants.Swap(changes).visit(tree)
     sys.meta_path.insert(0, mutants.MutantLoader(trees.get))
     importlib.import_module("broker.app")
-    for path in trees:
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        importlib.import_module(name.removesuffix(".__init__"))
 
 
 def is_killed(which: str, tests: Sequence[str]) -> bool:
