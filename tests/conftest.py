@@ -15,6 +15,7 @@ from hypothesis import is_hypothesis_test, settings
 
 from tests.support import effort
 from tests.support.kept import UNTIL_THE_END
+from tests.support.programs import ProgramRecord
 
 _MEMORY = Path("/dev/shm")
 """A file system without a disk; a commit's fsync costs milliseconds on one."""
@@ -32,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     effort.is_long = config.getoption("--long")
+    config.pluginmanager.register(ProgramRecord())
     if "TMPDIR" not in os.environ and _has_room():
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
     # Timings never decide a test: a busy machine is not a bug.

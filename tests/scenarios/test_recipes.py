@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx2 as httpx
 import jwt
 import pytest
 import yaml
@@ -23,7 +24,7 @@ from lxml import html
 from broker.console.client_settings import client_variables
 from tests.support.admission import evaluate
 from tests.support.broker import Key, RunningBroker, running_broker
-from tests.support.identity_providers import NODE, browsing
+from tests.support.identity_providers import NODE, Browser, browsing
 from tests.support.lemonldap import lemonldap
 from tests.support.oidc_issuer import OidcIssuer
 from tests.support.servers import find_free_port
@@ -283,26 +284,31 @@ def test_machine_certificate(broker: RunningBroker, tmp_path: Path) -> None:
         here.do(read_steps(RECIPES / "machine-certificate.md"))
 
 
-def test_keycloak(tmp_path: Path) -> None:
-    """Ends as the page does: Ana has the role of her group, and Carl has none."""
-    if shutil.which("node") is None or not (NODE / "node_modules").is_dir():
-        pytest.skip("npm's oidc-provider is not installed")
-    keycloak, port = find_free_port(), find_free_port()
-    docker = (
-        f"cd {NODE} && exec node keycloak.mjs {keycloak} {tmp_path}/example-realm.json"
-    )
+@contextmanager
+def following_keycloak(
+    folder: Path, docker: str, **environment: str
+) -> Iterator[tuple[Walk, str, str]]:
+    """A shell that did what the page says, the broker's address and Keycloak's.
+
+    ``docker`` is the script that stands for the command of that name.
+    """
+    keycloak, broker = find_free_port(), find_free_port()
+    url = f"http://127.0.0.1:{broker}"
     walk = Walk(
-        tmp_path,
+        folder,
         {
-            "PATH": path_with(tmp_path, {"docker": docker}),
-            "HOME": str(tmp_path),
+            "PATH": path_with(folder, {"docker": docker.format(port=keycloak)}),
+            "HOME": str(folder),
             # The page has no other settings than its own; ports may be taken here.
-            "BROKER_PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "BROKER_PUBLIC_URL": url,
+            **environment,
         },
         instead={
             "127.0.0.1:8180": f"127.0.0.1:{keycloak}",
-            "127.0.0.1:8080": f"127.0.0.1:{port}",
-            "broker serve": f"broker serve --port {port}",
+            "--http-port 8180": f"--http-port {keycloak}",
+            "127.0.0.1:8080": f"127.0.0.1:{broker}",
+            "broker serve": f"broker serve --port {broker}",
+            STS: url,
         },
         servers={
             "docker run": "http://127.0.0.1:8180/realms/example"
@@ -312,14 +318,28 @@ def test_keycloak(tmp_path: Path) -> None:
     )
     with walking(walk, shares_network=True) as here:
         here.do(read_steps(RECIPES / "keycloak.md"))
+        yield here, url, f"http://127.0.0.1:{keycloak}"
+
+
+def login_page(browser: Browser, url: str) -> httpx.Response:
+    """What the realm shows, once it is chosen."""
+    start = browser.get(f"{url}/signin/123456789012")
+    (link,) = html.fromstring(start.text).xpath("//a[contains(., '/example')]/@href")
+    return browser.get(f"{url}{link}")
+
+
+def test_keycloak(tmp_path: Path) -> None:
+    """Ends as the page does: Ana has the role of her group, and Carl has none."""
+    if shutil.which("node") is None or not (NODE / "node_modules").is_dir():
+        pytest.skip("npm's oidc-provider is not installed")
+    docker = (
+        f"cd {NODE} && exec node keycloak.mjs {{port}} {tmp_path}/example-realm.json"
+    )
+    with following_keycloak(tmp_path, docker) as (_, url, _):
         pages = {}
         for name in ("ana", "carl"):
             with browsing() as browser:
-                start = browser.get(f"http://127.0.0.1:{port}/signin/123456789012")
-                (link,) = html.fromstring(start.text).xpath(
-                    "//a/@href[contains(., '/with/')]"
-                )
-                login = browser.get(f"http://127.0.0.1:{port}{link}")
+                login = login_page(browser, url)
                 consent = browser.submit(login, login=name, password="change-me")
                 pages[name] = text_of(browser.submit(consent))
     assert "assumed-role/Operator/ana@example.com" in pages["ana"]

@@ -10,8 +10,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import hashes
 from tests.scenarios.installation import ADMIN, READER, Installation
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.ceph import radosgw
+from tests.support.machine_agent import until
 from tests.support.oidc_issuer import serving
 from tests.support.servers import find_free_port
 
@@ -59,6 +60,18 @@ def store(service: str, url: str, key: Key) -> Any:
         aws_secret_access_key=key.secret_access_key,
         aws_session_token=key.session_token,
     )
+
+
+def until_refused(call: Callable[[], object]) -> None:
+    """Wait until other workers and the store know of it."""
+
+    def refused() -> bool:
+        with suppress(ClientError):
+            call()
+            return False
+        return True
+
+    until(refused)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -93,7 +94,7 @@ class Browser:
         for _ in range(_HOPS):
             parts = urlsplit(url)
             origin = f"{parts.scheme}://{parts.netloc}"
-            client = self._clients.setdefault(origin, httpx.Client(trust_env=False))
+            client = self._clients.setdefault(origin, _client())
             headers = dict(BROWSER)
             if method == "POST":
                 here = urlsplit(self.url)
@@ -111,6 +112,12 @@ class Browser:
             url = urljoin(url, answer.headers["location"])
             method, data = "GET", {}
         raise AssertionError("too many redirects")
+
+
+def _client() -> httpx.Client:
+    # Browsers take the loopback for a secure context: secure cookies go there.
+    policy = DefaultCookiePolicy(secure_protocols=("https", "http"))
+    return httpx.Client(trust_env=False, cookies=CookieJar(policy))
 
 
 @contextmanager
