@@ -1,6 +1,5 @@
 """``broker account``: create and delete accounts, and manage their root user."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,26 +8,11 @@ from broker.cli.commands import CommandPlace, lazy_group
 from broker.cli.operator import (
     AccountArgument,
     operator_entry,
-    read_account_id,
     require_known,
     with_installation,
 )
 from broker.cli.terminal import say, say_json, say_table
-from broker.identities.account_options import (
-    DISABLED_REGIONS,
-    PROVIDER_OPTIONS,
-    ROOT_MANAGED_BY,
-    UNLISTED_POLICIES,
-    disabled_regions,
-    switch_regions,
-)
-from broker.identities.accounts import (
-    create_account,
-    create_root_key,
-    deactivate_root_keys,
-)
-from broker.model.account import Account, AccountId
-from broker.stores.directory.port.accounts import AccountChange
+from broker.model.account import AccountId
 
 if TYPE_CHECKING:
     from broker.installation import Installation
@@ -56,13 +40,15 @@ def create(
     alias: Annotated[str | None, typer.Option(help="Sign-in name.")] = None,
 ) -> None:
     """Create an account and print its root access key, once."""
+    from broker.identities import accounts as rules  # noqa: PLC0415
+
     account = AccountId(account_id)
 
     async def work(installation: "Installation") -> dict[str, str]:
         async with installation.stores.directory.change(account) as change:
             now = installation.clock.now()
-            await create_account(change, account, alias=alias, now=now)
-            key, secret = await create_root_key(
+            await rules.create_account(change, account, alias=alias, now=now)
+            key, secret = await rules.create_root_key(
                 change, account, sealer=installation.vault, now=now
             )
             entry = operator_entry("CreateAccount", account, Alias=alias)
@@ -121,6 +107,8 @@ def root_key(
     ] = False,  # a flag
 ) -> None:
     """Replace or deactivate an account's root access key."""
+    from broker.identities import accounts as rules  # noqa: PLC0415
+
     if new == deactivate:
         raise typer.BadParameter("pass either --new or --deactivate")
     account = AccountId(account_id)
@@ -128,10 +116,10 @@ def root_key(
     async def work(installation: "Installation") -> dict[str, str]:
         async with installation.stores.directory.change(account) as change:
             await require_known(change, account)
-            await deactivate_root_keys(change, account)
+            await rules.deactivate_root_keys(change, account)
             answer: dict[str, str] = {"AccountId": account}
             if new:
-                key, secret = await create_root_key(
+                key, secret = await rules.create_root_key(
                     change,
                     account,
                     sealer=installation.vault,
@@ -166,127 +154,3 @@ def delete(
 
     with_installation(work)
     say(f"Account {account} was deleted, and its sessions ended.")
-
-
-@app.command()
-def regions(
-    account_id: AccountArgument,
-    disable: Annotated[
-        list[str] | None, typer.Option(help="Deactivate STS in this region.")
-    ] = None,
-    enable: Annotated[
-        list[str] | None, typer.Option(help="Activate STS in this region.")
-    ] = None,
-) -> None:
-    """Activate or deactivate STS in regions, and show where it is off."""
-    account = AccountId(account_id)
-
-    async def work(installation: "Installation") -> list[str]:
-        found = await require_known(installation.stores.directory, account)
-        if not disable and not enable:
-            return sorted(disabled_regions(found))
-        async with installation.stores.directory.change(account) as change:
-            found = await require_known(change, account)
-            try:
-                off = switch_regions(found, disable=disable or (), enable=enable or ())
-            except ValueError as error:
-                raise typer.BadParameter(str(error)) from error
-            await _set_option(change, found, DISABLED_REGIONS, off)
-            entry = operator_entry("SwitchRegions", account, Disabled=", ".join(off))
-            await change.record(entry.complete())
-        return off
-
-    off = with_installation(work)
-    say(f"STS is off in {', '.join(off)}." if off else "STS is on everywhere.")
-
-
-@app.command("unlisted-policies")
-def unlisted_policies(
-    account_id: AccountArgument,
-    accept: Annotated[
-        bool,
-        typer.Option(
-            "--accept/--refuse", help="Accept them as names that grant nothing."
-        ),
-    ],
-) -> None:
-    """Accept or refuse AWS managed policies that the broker does not know."""
-    account = AccountId(account_id)
-
-    async def work(installation: "Installation") -> None:
-        async with installation.stores.directory.change(account) as change:
-            found = await require_known(change, account)
-            await _set_option(change, found, UNLISTED_POLICIES, accept)
-            entry = operator_entry(
-                "AcceptUnlistedPolicies", account, Accept=str(accept).lower()
-            )
-            await change.record(entry.complete())
-
-    with_installation(work)
-    effect = "accepted and grant nothing" if accept else "refused"
-    say(f"AWS managed policies that the broker does not know are {effect}.")
-
-
-@app.command("console-options")
-def console_options(
-    account_id: AccountArgument,
-    allow: Annotated[
-        bool,
-        typer.Option("--allow/--refuse", help="Whether its administrators may."),
-    ],
-) -> None:
-    """Let an account set its identity providers' broker-only options in the console."""
-    account = AccountId(account_id)
-
-    async def work(installation: "Installation") -> None:
-        async with installation.stores.directory.change(account) as change:
-            found = await require_known(change, account)
-            await _set_option(change, found, PROVIDER_OPTIONS, allow)
-            entry = operator_entry(
-                "LetConsoleSetProviderOptions", account, Allow=str(allow).lower()
-            )
-            await change.record(entry.complete())
-
-    with_installation(work)
-    say(
-        "Who may update a provider may set its options in the console."
-        if allow
-        else "Only the operator sets providers' options."
-    )
-
-
-@app.command("manage-root")
-def manage_root(
-    account_id: AccountArgument,
-    by: Annotated[str, typer.Option(metavar="ACCOUNT", help="The managing account.")],
-) -> None:
-    """Let another account perform root tasks here (AssumeRoot); "" ends that."""
-    account = AccountId(account_id)
-    manager = read_account_id(by) if by else ""
-    if manager == account:
-        raise typer.BadParameter("an account cannot manage its own root")
-
-    async def work(installation: "Installation") -> None:
-        directory = installation.stores.directory
-        if manager:
-            await require_known(directory, AccountId(manager))
-        async with directory.change(account) as change:
-            found = await require_known(change, account)
-            await _set_option(change, found, ROOT_MANAGED_BY, by)
-            entry = operator_entry("ManageRoot", account, ManagedBy=by)
-            await change.record(entry.complete())
-
-    with_installation(work)
-    if by:
-        say(f"Account {by} may perform root tasks in {account}.")
-    else:
-        say(f"No other account may perform root tasks in {account}.")
-
-
-async def _set_option(
-    change: AccountChange, account: Account, name: str, value: object
-) -> None:
-    options = {key: kept for key, kept in account.options.items() if key != name}
-    if value:
-        options[name] = value
-    await change.update_account(replace(account, options=options))

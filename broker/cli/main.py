@@ -41,6 +41,9 @@ COMMANDS = {
         "export",
         "Print an account as YAML for `broker apply`, without secrets.",
     ),
+    "get": CommandPlace(
+        "broker.cli.get", "get", "Show what there is of a kind, or one of them."
+    ),
     "audit": CommandPlace(
         "broker.cli.audit",
         "audit",

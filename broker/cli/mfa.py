@@ -1,4 +1,4 @@
-"""``broker mfa``: hardware tokens, lost devices, and the root user's devices."""
+"""``broker mfa``: hardware tokens, and the root user's devices."""
 
 import sys
 from pathlib import Path
@@ -12,12 +12,11 @@ from broker.cli.operator import (
     require_known,
     with_installation,
 )
-from broker.cli.terminal import say, say_fields
+from broker.cli.terminal import say
 from broker.errors import InvalidInput
 from broker.identities import mfa_devices
 from broker.identities.token_file import SeedEncoding, parse_tokens
 from broker.model.account import AccountId
-from broker.model.credentials import MfaDevice, Passkey
 
 if TYPE_CHECKING:
     from broker.installation import Installation
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="MFA devices.", no_args_is_help=True)
 
 _STDIN = "-"
-
-SerialArgument = Annotated[str, typer.Argument(metavar="SERIAL")]
 
 
 @app.command("import")
@@ -70,37 +67,10 @@ def import_tokens(
     say(f"Imported: {len(tokens)}")
 
 
-@app.command("list")
-def list_devices(account_id: AccountArgument) -> None:
-    """List an account's MFA devices and their users."""
-    account = AccountId(account_id)
-
-    async def work(installation: "Installation") -> list[tuple[str, str]]:
-        directory = installation.stores.directory
-        await require_known(directory, account)
-        lines = []
-        devices: list[MfaDevice | Passkey] = [
-            *await directory.list_all_mfa_devices(account),
-            *await directory.list_passkeys(account),
-        ]
-        for device in devices:
-            holder = device.user_id or "unassigned"
-            if device.user_id == account:
-                holder = "root"
-            elif device.user_id is not None:
-                user = await directory.find_user_by_id(account, device.user_id)
-                holder = holder if user is None else user.name
-            lines.append((device.serial, holder))
-        return lines
-
-    for line in with_installation(work):
-        say_fields(*line)
-
-
 @app.command("enable-root")
 def enable_root(
     account_id: AccountArgument,
-    serial: SerialArgument,
+    serial: Annotated[str, typer.Argument(metavar="SERIAL")],
     code1: Annotated[str, typer.Argument(metavar="CODE1")],
     code2: Annotated[str, typer.Argument(metavar="CODE2")],
 ) -> None:
@@ -123,26 +93,6 @@ def enable_root(
 
     with_installation(work)
     say(f"{serial} was assigned to the root user.")
-
-
-@app.command()
-def deactivate(account_id: AccountArgument, serial: SerialArgument) -> None:
-    """Unassign a lost device, or delete a lost passkey."""
-    account = AccountId(account_id)
-
-    async def work(installation: "Installation") -> None:
-        async with installation.stores.directory.change(account) as change:
-            passkey = await change.find_passkey(account, serial)
-            if passkey is not None:
-                await change.delete_passkey(passkey)
-            else:
-                device = await mfa_devices.require_mfa_device(change, account, serial)
-                await mfa_devices.deactivate_device(change, device)
-            entry = operator_entry("DeactivateMFADevice", account, SerialNumber=serial)
-            await change.record(entry.complete())
-
-    with_installation(work)
-    say(f"{serial} was unassigned.")
 
 
 def _read(file: str) -> str:

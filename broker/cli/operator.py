@@ -40,6 +40,12 @@ AccountArgument = Annotated[
     typer.Argument(metavar="ID", parser=read_account_id, help="The account number."),
 ]
 
+AccountOption = Annotated[
+    str | None,
+    typer.Option(
+        "--account", metavar="ID", parser=read_account_id, help="Only this account."
+    ),
+]
 
 # Imported inside: a command's help, and most mistakes in its arguments, need none of it.
 

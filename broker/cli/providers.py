@@ -36,11 +36,6 @@ if TYPE_CHECKING:
     from broker.installation import Installation
 
 _MORE = {
-    "show": CommandPlace(
-        "broker.cli.provider_setup",
-        "show",
-        "Show what to configure at the identity provider, and the broker's options.",
-    ),
     "test": CommandPlace(
         "broker.cli.provider_proofs",
         "try_proof",

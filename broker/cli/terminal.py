@@ -28,11 +28,6 @@ def say(*lines: object, err: bool = False, colour: str | None = None) -> None:
         typer.secho(plain(str(line)), err=err, fg=colour)
 
 
-def say_fields(*fields: str) -> None:
-    """Print a line of tab-separated fields, for programs."""
-    typer.echo("\t".join(map(plain, fields)))
-
-
 def say_lines(text: str) -> None:
     """Print lines of CSV; a character that could act on the terminal is escaped."""
     for line in text.split("\r\n")[:-1]:

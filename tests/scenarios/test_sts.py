@@ -403,7 +403,7 @@ def test_a_managing_account_does_a_root_task(world: World) -> None:
         f"User: arn:aws:iam::{ACCOUNT}:user/alice is not authorized to perform:"
         f" sts:AssumeRoot on resource: arn:aws:iam::{MEMBER}:root"
     )
-    world.broker.command("account", "manage-root", MEMBER, "--by", ACCOUNT)
+    world.broker.let_manage_root(MEMBER, ACCOUNT)
     time.sleep(1.1)
     answer = world.sts().assume_root(**given)
     assert life_of(answer) <= 900
@@ -449,7 +449,7 @@ def root_tasks(world: World, member: str) -> tuple[Any, Any, Any]:
 
 def test_root_tasks_reach_the_roots_password(world: World) -> None:
     member = world.broker.create_account(ROOTED)
-    world.broker.command("account", "manage-root", ROOTED, "--by", ACCOUNT)
+    world.broker.let_manage_root(ROOTED, ACCOUNT)
     time.sleep(1.1)
 
     audit, create, delete = root_tasks(world, ROOTED)
@@ -496,7 +496,7 @@ def test_root_tasks_reach_the_roots_password(world: World) -> None:
 
 def test_root_tasks_reach_no_one_but_the_root(world: World) -> None:
     member = world.broker.create_account(TASKED)
-    world.broker.command("account", "manage-root", TASKED, "--by", ACCOUNT)
+    world.broker.let_manage_root(TASKED, ACCOUNT)
     time.sleep(1.1)
     root = world.broker.client("iam", member)
     root.create_user(UserName="victim")

@@ -102,6 +102,11 @@ class RunningBroker:
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
+    def let_manage_root(self, member: str, manager: str) -> None:
+        """Let an account perform root tasks in another."""
+        accounts = {member: {"Broker": {"RootManagedBy": manager}}}
+        self.command("apply", "-", stdin=json.dumps({"Accounts": accounts}))
+
     def start(self) -> None:
         words = ("serve", "--port", str(self.port), "--workers", str(self.workers))
         words += self.options

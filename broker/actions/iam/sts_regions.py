@@ -2,7 +2,7 @@
 
 AWS has no API for it either: these are the names of its two permissions, which
 ``iam:*`` includes, and only the console calls them. The account's option is the one
-of ``broker account regions``.
+of ``DisabledRegions`` in its template.
 
 Source: Service Authorization Reference, "AWS Identity and Access Management";
 IAM User Guide, "Manage AWS STS in an AWS Region".

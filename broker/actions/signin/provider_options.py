@@ -1,7 +1,7 @@
 """``GetProviderOptions`` and ``SetProviderOptions``: broker-only options in the console.
 
 These options are the operator's. An account may set them for its own providers where
-the operator lets it (``broker account console-options``), and the caller may update the
+the operator lets it (``SetProviderOptionsInConsole``), and the caller may update the
 provider. Each change is audited, without secrets.
 """
 

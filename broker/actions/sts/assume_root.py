@@ -1,7 +1,7 @@
 """``AssumeRoot``: a managing account does one task as another account's root.
 
 An installation has no organization: the operator names, for each account, the one
-that manages its root (``broker account manage-root``).
+that manages its root (``RootManagedBy`` in its template).
 
 Source: botocore's STS model; recorded answers (REC-S root_access).
 """

@@ -64,7 +64,7 @@ async def test_only_the_operator_sets_them_unless_he_lets_the_account(
 ) -> None:
     await grant(world, "iam:*")
     admin = await enter(world)
-    assert "console-options" in text_of(await admin.see(ONE, arn=CORP))
+    assert "SetProviderOptionsInConsole" in text_of(await admin.see(ONE, arn=CORP))
     page = await admin.browser.get(PAGE, params={"arn": CORP})
     assert page.status_code == 403
     home = await admin.see(ONE, arn=CORP)

@@ -73,57 +73,6 @@ def test_an_account_is_deleted_only_with_yes_and_its_audit_stays(
 
 
 @pytest.mark.usefixtures("account")
-def test_regions_are_switched_off_and_on(cli: CommandLine) -> None:
-    regions = ("account", "regions", ACCOUNT)
-    assert "on everywhere" in cli(*regions)
-    off = cli(*regions, "--disable", "eu-west-3", "--disable", "ap-east-1")
-    assert "off in ap-east-1, eu-west-3." in off
-    assert "off in ap-east-1, eu-west-3." in cli(*regions)
-    assert "off in ap-east-1." in cli(*regions, "--enable", "eu-west-3")
-    cli(*regions, "--disable", "us-east-1", fails=True)
-    assert "cannot be switched off" in cli.stderr
-    assert "on everywhere" in cli(*regions, "--enable", "ap-east-1")
-    assert len(cli.audit("broker:SwitchRegions")) == 3
-
-
-@pytest.mark.usefixtures("account")
-def test_unlisted_policies_are_accepted_and_refused_again(cli: CommandLine) -> None:
-    words = ("account", "unlisted-policies", ACCOUNT)
-    assert "grant nothing" in cli(*words, "--accept")
-    assert "are refused" in cli(*words, "--refuse")
-    cli(*words, fails=True)
-    refused, accepted = cli.audit("broker:AcceptUnlistedPolicies")
-    assert accepted["parameters"] == {"Accept": "true"}
-    assert refused["parameters"] == {"Accept": "false"}
-
-
-@pytest.mark.usefixtures("account")
-def test_an_account_may_set_providers_options_until_it_may_not(
-    cli: CommandLine,
-) -> None:
-    words = ("account", "console-options", ACCOUNT)
-    assert "in the console" in cli(*words, "--allow")
-    assert "Only the operator" in cli(*words, "--refuse")
-    refused, allowed = cli.audit("broker:LetConsoleSetProviderOptions")
-    assert (allowed["parameters"], refused["parameters"]) == (
-        {"Allow": "true"},
-        {"Allow": "false"},
-    )
-
-
-@pytest.mark.usefixtures("account")
-def test_the_managing_account_must_be_there(cli: CommandLine) -> None:
-    with pytest.raises(BrokerError):
-        cli("account", "manage-root", ACCOUNT, "--by", "999999999999")
-    cli("account", "create", "999999999999")
-    cli("account", "manage-root", ACCOUNT, "--by", "999999999999")
-    assert "No other" in cli("account", "manage-root", ACCOUNT, "--by", "")
-    ended, began = cli.audit("broker:ManageRoot")
-    assert began["parameters"]["ManagedBy"] == "999999999999"
-    assert not ended["parameters"]["ManagedBy"]
-
-
-@pytest.mark.usefixtures("account")
 def test_an_account_that_is_no_issuer_has_no_keys_to_rotate(cli: CommandLine) -> None:
     cli("account", "rotate-issuer-keys", ACCOUNT, fails=True)
     assert "has never enabled" in cli.stderr
@@ -135,11 +84,7 @@ def test_an_account_that_is_no_issuer_has_no_keys_to_rotate(cli: CommandLine) ->
     [
         ("root-key", "999999999999", "--new"),
         ("delete", "999999999999", "--yes"),
-        ("regions", "999999999999"),
-        ("manage-root", "999999999999", "--by", ACCOUNT),
-        ("manage-root", ACCOUNT, "--by", "999999999999"),
         ("rotate-issuer-keys", "999999999999"),
-        ("unlisted-policies", "999999999999", "--accept"),
     ],
 )
 def test_an_account_that_is_not_there_is_named(
@@ -165,20 +110,3 @@ def test_an_account_that_is_deleted_meanwhile_gets_nothing_new(
     delete_first(monkeypatch)
     with pytest.raises(BrokerError, match=f"There is no account {ACCOUNT}"):
         cli(*words)
-
-
-@pytest.mark.usefixtures("account")
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (("manage-root", ACCOUNT, "--by", "5"), "12-digit"),
-        (("manage-root", ACCOUNT, "--by", ACCOUNT), "its own root"),
-        (("regions", ACCOUNT, "--disable", "moon"), "not a region"),
-        (("regions", ACCOUNT, "--disable", "us-east-1"), "cannot be switched off"),
-    ],
-)
-def test_nonsense_is_refused(
-    cli: CommandLine, words: tuple[str, ...], says: str
-) -> None:
-    cli("account", *words, fails=True)
-    assert says in cli.stderr

@@ -134,8 +134,8 @@ def test_an_unknown_provider_is_named(cli: CommandLine) -> None:
 
 
 def test_what_an_identity_provider_must_be_told_is_shown(cli: CommandLine) -> None:
-    shown = cli("providers", "show", SAML)
-    told = cli.json("providers", "show", SAML, "--json")
+    shown = cli("get", "provider", SAML)
+    told = cli.json("get", "provider", SAML, "--json")
     identifier = told["AcsUrl"][0].rpartition("/")[2]
     for wanted in (
         f"http://127.0.0.1:8080/static/saml/{identifier}/saml-metadata.xml",
@@ -153,9 +153,23 @@ def test_what_an_identity_provider_must_be_told_is_shown(cli: CommandLine) -> No
 
 def test_the_keys_of_an_issuers_claims_are_shown(cli: CommandLine) -> None:
     cli("providers", "set", OIDC, "ClaimKeys=project_path,ci/tier", "ClientId=app")
-    told = cli.json("providers", "show", OIDC, "--json")
+    told = cli.json("get", "provider", OIDC, "--json")
     assert told["Issuer"] == "https://idp.invalid"
     assert "idp.invalid:sub" in told["ConditionKeys"]
     assert "idp.invalid:ci/tier" in told["ConditionKeys"]
     assert told["BackChannelLogoutUri"].endswith("/backchannel-logout")
-    assert "ClaimKeys=['project_path', 'ci/tier']" in cli("providers", "show", OIDC)
+    assert "ClaimKeys=['project_path', 'ci/tier']" in cli("get", "provider", OIDC)
+
+
+def test_what_is_there_is_a_table_or_json(cli: CommandLine) -> None:
+    listed = cli("get", "samlproviders").splitlines()
+    assert [line.split() for line in listed] == [["Account", "Name"], [ACCOUNT, "Corp"]]
+    (told,) = cli.lines("get", "SAMLProviders", "--json", "--account", ACCOUNT)
+    assert (told["Account"], told["Name"]) == (ACCOUNT, "Corp")
+    assert "EntityDescriptor" in told["SamlMetadataDocument"]
+    assert "EntityDescriptor" in cli("get", "SAMLProvider", "corp")
+    assert cli("get", "groups").split() == ["Account", "Name"]
+    with pytest.raises(NoSuchEntity, match="no role Other"):
+        cli("get", "role", "Other")
+    cli("get", "rolls", fails=True)
+    assert "Roles" in cli.stderr

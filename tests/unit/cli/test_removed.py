@@ -23,6 +23,8 @@ REPORT = (
         ("login --login-session --region eu-west-1 --help", "aws sso login"),
         ("webhook --sts-endpoint https://x", "samples/kubernetes/pod-roles.yaml"),
         ("agent pods --config /etc/broker-agent.toml", "Give pods a token"),
+        ("account manage-root 111122223333 --by 123456789012", "RootManagedBy"),
+        ("mfa deactivate 111122223333 X", "aws iam deactivate-mfa-device"),
     ],
 )
 def test_one_line_says_what_to_use(words: str, instead: str) -> None:
