@@ -172,7 +172,7 @@ def test_credentials_of_an_exchange_end_by_issuer_and_subject(world: World) -> N
 
 def test_logout_of_all_sessions_ends_the_console_session(world: World) -> None:
     """Once Keycloak has the address that the broker shows."""
-    told = world.here.run(f"broker providers show {world.provider} --json")
+    told = world.here.run(f"broker get provider {world.provider} --json")
     registered = world.client()
     registered["attributes"] |= {
         "backchannel.logout.url": json.loads(told)["BackChannelLogoutUri"],
@@ -279,7 +279,7 @@ def with_saml(world: World) -> str:
     store("iam", world.broker, Key.of(key)).update_saml_provider(
         SAMLProviderArn=SAML, AddPrivateKey=pem
     )
-    told = json.loads(world.here.run(f"broker providers show {SAML} --json"))
+    told = json.loads(world.here.run(f"broker get provider {SAML} --json"))
     saml_client(world, httpx.get(told["Metadata"]).text, told["AcsUrl"][0])
     return f"{world.realm}/protocol/saml/clients/{CLIENT}"
 
