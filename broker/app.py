@@ -103,6 +103,9 @@ class Broker:
             if self._settings.directories_file is not None:
                 await self._stack.enter_async_context(services.leavers.watching())
             self._app = compose(services, self._sign_in_links)
+            await self._stack.enter_async_context(
+                scim.loading(services.stores.directory)
+            )
             if self._on_ready is not None:
                 await self._on_ready(services)
         except Exception as error:  # noqa: BLE001  # the server reports it and stops

@@ -264,6 +264,8 @@ class UpstreamClient:
             headers = await asyncio.to_thread(
                 _signed, endpoint, body, headers, scope, keys
             )
+        else:
+            await asyncio.to_thread(_parser)  # imported there at its first use
         return await self._send(account, "POST", endpoint, headers, body, keeps=keeps)
 
     async def _send(

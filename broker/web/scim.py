@@ -1,14 +1,20 @@
 """The endpoint of SCIM: ``/scim/v2/{account}/…``, for directories of providers.
 
-What answers is loaded when the first request comes, since most brokers have none.
+What answers is loaded after the start if there are tokens, else when the first request
+comes: most brokers have none.
 """
 
 import asyncio
 import importlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from broker.pipeline import Pipeline
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.port.provisioning import ProvisioningReader
+from broker.stores.errors import StoreUnavailableError
 from broker.web.asgi import Receive, Scope, Send
 
 if TYPE_CHECKING:
@@ -32,9 +38,30 @@ class ScimEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request for a path below ``/scim``."""
         if self._api is None:
-            # In a thread: it takes a third of a second.
-            loaded = await asyncio.to_thread(importlib.import_module, _API)
+            loaded = await _load()
             self._api = loaded.ScimApi(
                 self._pipeline, self._fresh, public_origin=self._origin
             )
         await self._api.answer(scope, receive, send)
+
+
+@asynccontextmanager
+async def loading(directory: ProvisioningReader) -> AsyncIterator[None]:
+    """Load in the background what the first request will need, if there are tokens."""
+
+    async def load_if_used() -> None:
+        with suppress(StoreUnavailableError):
+            if await directory.has_scim_tokens():
+                await _load()
+
+    task = asyncio.create_task(load_if_used(), name="scim-loading")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _load() -> ModuleType:
+    # In a thread: it takes up to a second.
+    return await asyncio.to_thread(importlib.import_module, _API)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -13,7 +14,7 @@ from scim2_tester import Status, check_server
 
 from broker.sessions.revoke import SETTLING
 from tests.scenarios.installation import SAML_PROVIDER, Installation
-from tests.support.broker import ACCOUNT, Key
+from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.oidc_issuer import serving
 from tests.support.scim import Directory, administration, directory
 from tests.support.signin import BROWSER
@@ -156,6 +157,35 @@ def test_the_operators_tokens(installation: Installation) -> None:
         assert made["Token"] not in records
     finally:
         broker.command("providers", "set", SAML_PROVIDER, "ScimSubject=")
+
+
+def test_what_answers_directories_is_loaded_before_they_ask(tmp_path: Path) -> None:
+    """By each worker, once there is a token; else the first request would wait."""
+
+    def loaded(broker: RunningBroker) -> int:
+        return broker.log.count("| broker.actions.scim.users")
+
+    with (
+        serving("/idp") as issuer,
+        running_broker(tmp_path, internal_issuers=f"127.0.0.1:{issuer.port}") as broker,
+    ):
+        Installation(broker, issuer)
+        broker.program = ("-X", "importtime", "-m", "broker")
+        broker.workers = 2
+        for with_token in (False, True):
+            if with_token:
+                provider = (SAML_PROVIDER, "ScimSubject=userName")
+                broker.command("providers", "set", *provider)
+                broker.command("providers", "scim-token", SAML_PROVIDER)
+            broker.stop()
+            broker.start()
+            if not with_token:
+                time.sleep(1)
+                assert not loaded(broker)
+        deadline = time.monotonic() + 60
+        while loaded(broker) < broker.workers:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 ENOUGH = 12

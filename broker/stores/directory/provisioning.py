@@ -234,6 +234,9 @@ class ProvisioningReads(Reads):
             .order_by(SCIM_TOKENS.c.created_at, SCIM_TOKENS.c.token_id),
         )
 
+    async def has_scim_tokens(self) -> bool:
+        return await self.find_row(select(SCIM_TOKENS.c.token_id).limit(1)) is not None
+
 
 class ProvisioningWrites(ProvisioningReads, Writes):
     """See ``DirectoryChange``."""

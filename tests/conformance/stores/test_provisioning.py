@@ -163,6 +163,7 @@ async def test_tokens(directory: SqlDirectory) -> None:
         await change.delete_scim_token(token(1))
     assert list(await directory.list_scim_tokens(ACCOUNT)) == [token(2)]
     assert list(await directory.list_scim_tokens(OTHER)) == []
+    assert await directory.has_scim_tokens()
 
 
 async def test_a_deleted_provider_takes_all_of_it_along(

@@ -106,6 +106,10 @@ class ProvisioningReader(Protocol):
         """The tokens of all its providers, oldest first, expired ones included."""
         ...
 
+    async def has_scim_tokens(self) -> bool:
+        """Whether any account has one."""
+        ...
+
 
 class ProvisioningChange(ProvisioningReader, EntityReader, Protocol):
     """Writes to what directories provision."""
