@@ -1,7 +1,22 @@
-"""Lets calls that came together take the costly steps together."""
+"""Lets calls that came together take the costly steps together, and ends lone ones."""
 
+import asyncio
 import types
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+
+
+class ClientGoneError(asyncio.CancelledError):
+    """The client went away; as with any call that is cancelled, there is no record."""
+
+
+def check_wanted(has_left: Callable[[], bool] | None) -> None:
+    """End work for which there is nobody left to answer.
+
+    Raises:
+        ClientGoneError: the client went away.
+    """
+    if has_left is not None and has_left():
+        raise ClientGoneError
 
 
 @types.coroutine

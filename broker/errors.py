@@ -431,7 +431,7 @@ class FeatureDisabled(BrokerError):
 
 
 class Throttling(BrokerError):
-    """The account calls faster than its limit."""
+    """The account calls, or causes work, faster than its limit."""
 
     code = "Throttling"
     default_message = "Rate exceeded"

@@ -40,7 +40,7 @@ from broker.authn.endpoints import Endpoints
 from broker.authn.scheme import ProofRefused, ProofResult, Scheme
 from broker.authz.guard import Guard, reason
 from broker.authz.need import Need
-from broker.authz.rates import RateLimits
+from broker.authz.rates import CALL_UNITS, RateLimits
 from broker.batches import join_batch
 from broker.clock import Clock
 from broker.model.raw import RawRequest
@@ -49,6 +49,12 @@ from broker.offload import offload_long
 from broker.stores.directory.port import Directory
 
 Result = Mapping[str, Any]
+
+REQUEST_UNITS = 250
+"""Of work, for one request of a data plane, besides its decisions."""
+
+UNIT_BYTES = 64
+"""Of a body that is read, in a unit of work."""
 
 
 class Pipeline:
@@ -81,6 +87,7 @@ class Pipeline:
         request_id: str,
         door: Door,
         code_of: CodeOf | None = None,
+        has_left: Callable[[], bool] | None = None,
     ) -> RequestContext:
         """A request as every action sees it; this is its one ``now``."""
         region, is_global = self._endpoints.locate(raw)
@@ -92,6 +99,7 @@ class Pipeline:
             region=region,
             at_global_endpoint=is_global,
             code_of=code_of,
+            has_left=has_left,
         )
 
     async def perform(
@@ -158,14 +166,18 @@ class Pipeline:
             identity=proved.identity,
             one_time_use=proved.one_time_use,
             keep=proved.keep,
+            rates=self._rates,
         )
         return call, given
 
     async def _permit(
         self, action: Action, given: Given, call: Call
     ) -> tuple[Need, ...]:
-        if action.calls:
-            await self._rates.require(call.account, action.service, action.calls)
+        if action.counted:
+            await call.charge(REQUEST_UNITS + len(call.request.raw.body) // UNIT_BYTES)
+        elif action.calls:
+            units = action.calls * CALL_UNITS
+            await self._rates.charge(call.account, action.service, units)
         needs = await action.needs(given, call)
         record = call.record
         if not needs:
@@ -173,7 +185,12 @@ class Pipeline:
             return needs
         record.resources = tuple(dict.fromkeys(need.resource for need in needs))
         decisions = await self._guard.require(
-            call.caller, needs, call.request.raw, region=call.region, now=call.now
+            call.caller,
+            needs,
+            call.request.raw,
+            region=call.region,
+            now=call.now,
+            charge=None if action.service == "sts" else call.charge,
         )
         record.decision, record.reason = "allowed", reason(decisions)
         await join_batch()

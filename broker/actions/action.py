@@ -12,6 +12,7 @@ from typing import Any
 
 from broker.audit.entry import AuditEntry
 from broker.authz.need import Need
+from broker.authz.rates import RateLimits
 from broker.identities.kind import Work
 from broker.model.account import AccountId
 from broker.model.caller import Caller
@@ -58,6 +59,7 @@ class Call:
     caller: Caller
     directory: DirectoryReader
     record: AuditEntry
+    rates: RateLimits
     identity: FederatedIdentity | None = None
     one_time_use: OneTimeUse | None = None
     keep: KeepCredentials | None = None
@@ -74,6 +76,16 @@ class Call:
     def account(self) -> AccountId:
         """The caller's account: the one that IAM actions act in."""
         return self.caller.account
+
+    async def charge(self, units: int) -> None:
+        """Count work that the call is about to do.
+
+        Raises:
+            Throttling: it is too much.
+        """
+        service, _, _ = self.record.action.partition(":")
+        rate = "decisions" if self.record.is_counted else service
+        await self.rates.charge(self.account, rate, units)
 
     @property
     def mark(self) -> ReplayMark | None:
@@ -140,7 +152,7 @@ class Action:
     ``prepared``. ``calls`` is how many calls it counts for in the account's rate limit:
     a costlier one counts for more, one that must never be refused for none. ``lists``
     says that answers can be long. ``counted`` is for the calls of a data plane, which
-    leave no record each (`AuditEntry`).
+    leave no record each (`AuditEntry`), and of which only the work counts.
     """
 
     service: str

@@ -18,7 +18,7 @@ from broker.identities.control_policies import (
     ControlKind,
     control_policies,
 )
-from broker.identities.resource_policies import policy_holders
+from broker.identities.resource_policies import PolicyHolders
 from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.caller import Caller
@@ -203,10 +203,13 @@ class PolicyLibrary:
 
         None when there are none.
         """
-        arns = await self._fresh.resource_policy_arns(account)
-        if not arns:
-            return None
-        found = tuple(one for one in policy_holders(arn) if one in arns)
+
+        async def load_holders() -> PolicyHolders:
+            return PolicyHolders(await self._fresh.resource_policy_arns(account))
+
+        memo = self._fresh.memo
+        holders = await memo.get(account, "policy-holders", load_holders)
+        found = holders.find(arn) if holders else ()
         if not found:
             return None
 
@@ -214,7 +217,7 @@ class PolicyLibrary:
             policies = [await self._resource_policy(account, one) for one in found]
             return policies[0] if len(policies) == 1 else join_policies(policies)
 
-        return await self._fresh.memo.get(account, ("resource", found), load)
+        return await memo.get(account, ("resource", found), load)
 
     async def _resource_policy(self, account: AccountId, arn: str) -> PolicySet:
         """The policy of one resource, compiled once for all that is below it."""

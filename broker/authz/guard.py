@@ -1,6 +1,6 @@
 """The one gate: gather, evaluate, and refuse what is not allowed."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
 from broker.authz.context import Context, call_context, resource_context
@@ -13,6 +13,7 @@ from broker.model.principal import PrincipalType
 from broker.model.raw import RawRequest
 from broker.model.struct import struct
 from broker.policy import (
+    SMALL_WORK,
     AccessRequest,
     ApplicablePolicies,
     Decision,
@@ -20,10 +21,13 @@ from broker.policy import (
     PolicySet,
     PolicyType,
     TooMuchWork,
-    authorize,
-    authorize_trust,
+    decide,
     explain,
+    prepare,
 )
+
+Charge = Callable[[int], Awaitable[None]]
+"""Counts units of work against a limit before they are done."""
 
 _UNSIGNED = frozenset(kind for kind in PrincipalType if kind.is_federated)
 
@@ -32,13 +36,15 @@ _UNSIGNED = frozenset(kind for kind in PrincipalType if kind.is_federated)
 class Judgement:
     """One need decided, with everything that the decision rests on.
 
-    ``resource_type`` is what kind of policy ``applicable.resource`` is.
+    ``resource_type`` is what kind of policy ``applicable.resource`` is, and ``work``
+    the units that the decision took at most, as an explanation does again.
     """
 
     request: AccessRequest
     applicable: ApplicablePolicies
     decision: Decision
     resource_type: PolicyType
+    work: int
 
     def explain(self) -> Explanation:
         """Why, in words; computed when read."""
@@ -62,6 +68,7 @@ class Guard:
         *,
         region: str,
         now: datetime,
+        charge: Charge | None = None,
     ) -> tuple[Decision, ...]:
         """The decisions, all of them allowing.
 
@@ -69,6 +76,7 @@ class Guard:
             AccessDenied: the first need that is not allowed; ``detail`` holds the
                 explanation for the audit record.
             ServiceUnavailable: the policies cannot be read.
+            Throttling: the work is too much for whom it is charged to.
         """
         context: Context | None = None
         decisions = []
@@ -76,7 +84,7 @@ class Guard:
             if context is None:
                 context = call_context(caller, raw, region=region, now=now)
             try:
-                decision = await self._decide(caller, need, context)
+                decision = await self._decide(caller, need, context, charge)
             except AccessDenied as denied:
                 denied.encoded = self._encoded(caller, need, None, context, now)
                 raise
@@ -91,7 +99,9 @@ class Guard:
             decisions.append(decision.decision)
         return tuple(decisions)
 
-    async def _decide(self, caller: Caller, need: Need, context: Context) -> Judgement:
+    async def _decide(
+        self, caller: Caller, need: Need, context: Context, charge: Charge | None
+    ) -> Judgement:
         if need.trust is not None:
             role, why = need.trust.role, ""
             if role is None:
@@ -101,7 +111,7 @@ class Guard:
             if why:
                 raise AccessDenied(_denial(caller, need, None), detail=why)
         try:
-            return await self.judge(caller, need, context)
+            return await self.judge(caller, need, context, charge=charge)
         except AccessDenied as error:
             raise AccessDenied(
                 _denial(caller, need, None), detail=error.detail
@@ -128,16 +138,21 @@ class Guard:
         context: Context,
         *,
         like: Judgement | None = None,
+        charge: Charge | None = None,
+        is_large: bool = False,
     ) -> Judgement:
         """Decide one need, and refuse nothing.
 
         ``like`` is a judgement of the same batch: the same caller's need for another
         resource with a policy, of the same account. Its other policies apply again.
+        ``charge`` gets the work of a decision that is more than a small one; with long
+        or many values (``is_large``), few policies can make it so.
 
         Raises:
             AccessDenied: a policy that applies cannot be read any more, or the
                 policies are too much for one decision.
             ServiceUnavailable: the policies cannot be read.
+            Throttling: ``charge`` refuses the work.
         """
         if like is None:
             applicable = await self._applicable(caller, need)
@@ -163,18 +178,19 @@ class Guard:
                 **need.context,
             },
         )
-        judge = authorize if need.trust is None else authorize_trust
+        kind = PolicyType.RESOURCE if need.trust is None else PolicyType.TRUST
         try:
-            decision = judge(request, applicable)
+            prepared = prepare(request, applicable, kind, exact=is_large)
         except TooMuchWork as error:
             raise AccessDenied(detail=str(error)) from error
+        if charge is not None and prepared.work > SMALL_WORK:
+            await charge(prepared.work)
         return Judgement(
             request=request,
             applicable=applicable,
-            decision=decision,
-            resource_type=(
-                PolicyType.RESOURCE if need.trust is None else PolicyType.TRUST
-            ),
+            decision=decide(prepared),
+            resource_type=kind,
+            work=prepared.work,
         )
 
     async def _applicable(self, caller: Caller, need: Need) -> ApplicablePolicies:

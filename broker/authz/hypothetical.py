@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from broker.authz.context import Context, call_context, tag_context
-from broker.authz.guard import Guard, Judgement
+from broker.authz.guard import Charge, Guard, Judgement
 from broker.authz.need import Need, Trust
 from broker.errors import NoSuchEntity, ValidationError
 from broker.model.account import AccountId, parse_account_id
@@ -102,17 +102,24 @@ class Hypotheses:
         return await self.judge_as(caller, need, region=region, now=now)
 
     async def judge_as(
-        self, caller: Caller, need: Need, *, region: str, now: datetime
+        self,
+        caller: Caller,
+        need: Need,
+        *,
+        region: str,
+        now: datetime,
+        charge: Charge | None = None,
     ) -> Judgement:
         """The same for a given caller and need.
 
         Raises:
             AccessDenied: a policy that applies cannot be read.
+            Throttling: ``charge`` refuses the work.
         """
         context = call_context(caller, _NO_REQUEST, region=region, now=now)
         for key in _NETWORK:
             context.pop(key, None)
-        return await self._guard.judge(caller, need, context)
+        return await self._guard.judge(caller, need, context, charge=charge)
 
     async def judge_caller(
         self,
@@ -122,15 +129,17 @@ class Hypotheses:
         *,
         region: str,
         now: datetime,
+        charge: Charge,
     ) -> Judgement:
         """The same for a real request's caller, with the condition keys of ``raw``.
 
         Raises:
             AccessDenied: a policy that applies cannot be read.
+            Throttling: ``charge`` refuses the work.
         """
         need = await self._need(hypothesis, caller)
         context = call_context(caller, raw, region=region, now=now)
-        return await self._guard.judge(caller, need, context)
+        return await self._guard.judge(caller, need, context, charge=charge)
 
     async def find_caller(self, text: str) -> Caller:
         """Who a principal's ARN names, without a session's own policies and tags.

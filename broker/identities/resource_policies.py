@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from broker.errors import InvalidInput, MalformedPolicyDocument, NoSuchEntity
 from broker.identities.documents import checked_document
@@ -165,16 +166,32 @@ def _may_reach(pattern: str, arn: str) -> bool:
     )
 
 
-def policy_holders(arn: str) -> list[str]:
-    """The ARNs whose policies hold for a resource: its own, and what it is part of.
+class PolicyHolders:
+    """The ARNs that have a policy, as a tree of what stands between slashes."""
 
-    A policy of ``…:order/7`` applies to ``…:order/7/files/a`` too, as a bucket's does
-    to its objects.
-    """
-    found = [arn]
-    begin = len(arn) - len(arn.split(":", _ARN_PARTS - 1)[-1])
-    end = arn.rfind("/", begin)
-    while end > begin:
-        found.append(arn[:end])
-        end = arn.rfind("/", begin, end)
-    return found
+    def __init__(self, arns: Iterable[str]) -> None:
+        self._tree: dict[str | None, Any] = {}
+        for arn in arns:
+            node = self._tree
+            for part in arn.split("/"):
+                node = node.setdefault(part, {})
+            node[None] = arn
+
+    def __bool__(self) -> bool:
+        return bool(self._tree)
+
+    def find(self, arn: str) -> tuple[str, ...]:
+        """The ARNs whose policies hold for a resource, the longest first.
+
+        A policy of ``…:order/7`` applies to ``…:order/7/files/a`` too, as a bucket's
+        does to its objects.
+        """
+        found: list[str] = []
+        node = self._tree
+        for part in arn.split("/"):
+            if part not in node:
+                break
+            node = node[part]
+            if None in node:
+                found.insert(0, node[None])
+        return tuple(found)

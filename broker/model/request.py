@@ -37,6 +37,7 @@ class RequestContext:
     call uses. ``region`` is where a call is made whose proof names no region, and
     ``at_global_endpoint`` says that it was sent to the endpoint of all regions.
     ``code_of`` is what the client gets for an error, if its protocol has other codes.
+    ``has_left`` tells whether the client went away, where that ends the work.
     """
 
     request_id: str
@@ -46,3 +47,4 @@ class RequestContext:
     region: str
     at_global_endpoint: bool = False
     code_of: CodeOf | None = None
+    has_left: Callable[[], bool] | None = None

@@ -40,7 +40,13 @@ from broker.policy.document import (
     print_policy,
 )
 from broker.policy.errors import PolicyRejected, RejectionReason, TooMuchWork
-from broker.policy.evaluate import authorize, authorize_trust, matched_statements
+from broker.policy.evaluate import (
+    authorize,
+    authorize_trust,
+    decide,
+    matched_statements,
+    prepare,
+)
 from broker.policy.explain import Closest, Element, Explanation, explain
 from broker.policy.grammar import parse_policy
 from broker.policy.issuer_claims import find_context_key, known_claims
@@ -49,12 +55,13 @@ from broker.policy.referenced_keys import context_keys
 from broker.policy.request import AccessRequest, ApplicablePolicies
 from broker.policy.shared_issuers import check_shared_issuers
 from broker.policy.strict_json import load_document
-from broker.policy.work import VALUE_CHARACTERS_MAX, VALUES_MAX
+from broker.policy.work import SMALL_WORK, VALUE_CHARACTERS_MAX, VALUES_MAX
 
 __all__ = [
     "ALLOW_ALL",
     "CONTEXT_KEYS",
     "DIRECTORY_KEYS",
+    "SMALL_WORK",
     "VALUES_MAX",
     "VALUE_CHARACTERS_MAX",
     "AccessRequest",
@@ -84,6 +91,7 @@ __all__ = [
     "compile_policies",
     "context_keys",
     "could_be_allowed",
+    "decide",
     "explain",
     "find_context_key",
     "join_policies",
@@ -93,5 +101,6 @@ __all__ = [
     "parse_new_policy",
     "parse_policy",
     "policy_size",
+    "prepare",
     "print_policy",
 ]

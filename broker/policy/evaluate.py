@@ -36,7 +36,7 @@ def authorize(request: AccessRequest, applicable: ApplicablePolicies) -> Decisio
     Raises:
         TooMuchWork: the policies and the request are too large together.
     """
-    return _decide(request, applicable, PolicyType.RESOURCE)
+    return decide(prepare(request, applicable, PolicyType.RESOURCE))
 
 
 def authorize_trust(request: AccessRequest, applicable: ApplicablePolicies) -> Decision:
@@ -48,7 +48,7 @@ def authorize_trust(request: AccessRequest, applicable: ApplicablePolicies) -> D
     Raises:
         TooMuchWork: the policies and the request are too large together.
     """
-    return _decide(request, applicable, PolicyType.TRUST)
+    return decide(prepare(request, applicable, PolicyType.TRUST))
 
 
 def matched_statements(
@@ -72,10 +72,22 @@ class _Verdict(NamedTuple):
 _SILENT = _Verdict(Grant.NONE, ())
 
 
-def _decide(
-    request: AccessRequest, applicable: ApplicablePolicies, resource_type: PolicyType
-) -> Decision:
-    layers = _bounded_candidates(request, applicable, resource_type)
+class Prepared(NamedTuple):
+    """A decision about to be made; ``work`` is what it takes at most, in units.
+
+    ``layers`` have the statements whose action matches.
+    """
+
+    request: AccessRequest
+    applicable: ApplicablePolicies
+    resource_type: PolicyType
+    layers: list[tuple[PolicyType, Candidates]]
+    work: int
+
+
+def decide(prepared: Prepared) -> Decision:
+    """Make the decision."""
+    request, applicable, resource_type, layers, _ = prepared
     bounded = applicable.boundary is not None
     for policy_type, found in layers:
         if found.denies and (refs := _matching(found.denies, request, bounded=bounded)):
@@ -111,10 +123,20 @@ def _decide(
     )
 
 
-def _bounded_candidates(
-    request: AccessRequest, applicable: ApplicablePolicies, resource_type: PolicyType
-) -> list[tuple[PolicyType, Candidates]]:
-    """The matching statements of each layer, within the work limit."""
+def prepare(
+    request: AccessRequest,
+    applicable: ApplicablePolicies,
+    resource_type: PolicyType,
+    *,
+    exact: bool = False,
+) -> Prepared:
+    """Find the statements about the action, and what comparing them takes.
+
+    Unless it is to be ``exact``, little work is not told from what is within the bound.
+
+    Raises:
+        TooMuchWork: the policies and the request are too large together.
+    """
     action = request.action
     work = 0
     layers = []
@@ -122,10 +144,10 @@ def _bounded_candidates(
         found = policies.candidates(action)
         work += found.work
         layers.append((policy_type, found))
-    if work > SMALL_WORK:
+    if exact or work > SMALL_WORK:
         statements = (s.work for _, f in layers for s in f.denies + f.allows)
-        require_bounded(statements, request.resource, request.context)
-    return layers
+        work = require_bounded(statements, request.resource, request.context)
+    return Prepared(request, applicable, resource_type, layers, work)
 
 
 def _matching(

@@ -70,8 +70,8 @@ def require_bounded(
     statements: Iterable[StatementWork],
     resource: str,
     context: Mapping[str, tuple[str, ...]],
-) -> None:
-    """Check a decision's bound before it is made.
+) -> int:
+    """The units of a decision before it is made, held to its bound.
 
     Raises:
         TooMuchWork: it could take more than `DECISION_WORK_MAX` units.
@@ -79,6 +79,7 @@ def require_bounded(
     units = count_units(statements, resource, context)
     if units > DECISION_WORK_MAX:
         raise TooMuchWork(units, DECISION_WORK_MAX)
+    return units
 
 
 def count_units(

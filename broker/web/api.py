@@ -15,7 +15,6 @@ from broker.model.raw import RawRequest
 from broker.web.asgi import Headers, Receive, Scope, Send, respond
 from broker.web.bodies import (
     BODY_BYTES_MAX,
-    ClientGoneError,
     TooLargeError,
     receive_body,
 )
@@ -101,8 +100,6 @@ class ApiEndpoint:
             body = await receive_body(receive, headers)
         except TooLargeError:
             await self._refuse(receive, send, _CONTENT_TOO_LARGE, common)
-            return
-        except ClientGoneError:
             return
         raw = RawRequest(
             method=method,

@@ -37,7 +37,6 @@ from broker.errors import ValidationError as InvalidQuestion
 from broker.model.raw import RawRequest
 from broker.pipeline import Pipeline
 from broker.web.asgi import App, Headers, Receive, Scope, Send, respond
-from broker.web.bodies import ClientGoneError
 from broker.web.json_requests import (
     Part,
     perform_action,
@@ -136,8 +135,6 @@ class AuthZenEndpoint:
                 raise InvalidQuestion("Requests are sent by POST.")
             raw = await receive_request(scope, receive, _BODY_BYTES_MAX)
             described = await self._answer(scope, raw)
-        except ClientGoneError:
-            return
         except BrokerError as error:
             await _refuse(scope, send, error, echo)
             return

@@ -1,13 +1,10 @@
 """Receives a request's body, within a bound."""
 
+from broker.batches import ClientGoneError
 from broker.web.asgi import Headers, Message, Receive
 
 BODY_BYTES_MAX = 10_000_000
 """Unless an endpoint has a smaller bound."""
-
-
-class ClientGoneError(Exception):
-    """The client went away before its request was whole."""
 
 
 class TooLargeError(Exception):
@@ -35,6 +32,21 @@ async def receive_body(
         if not message.get("more_body"):
             return bytes(body)
         message = await receive()
+
+
+def has_left(receive: Receive) -> bool:
+    """Whether the client of a request went away whose whole body was received."""
+    waiting = receive()
+    # Asked for once, without waiting for it.
+    step = waiting.__await__()
+    try:
+        next(step)
+    except StopIteration as end:
+        message: Message = end.value
+        return bool(message["type"] == "http.disconnect")
+    finally:
+        step.close()
+    return False
 
 
 def _declares_too_much(content_length: bytes, bytes_max: int) -> bool:

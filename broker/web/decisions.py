@@ -48,7 +48,6 @@ from broker.protocols.enforcement import (
 from broker.protocols.enforcement.forwarded import is_address, last_address
 from broker.protocols.sigv4.errors import MISMATCH
 from broker.web.asgi import Headers, Receive, Scope, Send, respond
-from broker.web.bodies import ClientGoneError
 from broker.web.json_requests import (
     not_as_modelled,
     perform_action,
@@ -136,8 +135,6 @@ class DecisionsEndpoint:
             return
         try:
             raw = await receive_request(scope, receive)
-        except ClientGoneError:
-            return
         except BrokerError as error:
             await _refuse(scope, send, error)
             return

@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import structlog
 
+from broker.batches import ClientGoneError
 from broker.clock import Clock
 from broker.entropy import new_request_id
 from broker.web.asgi import (
@@ -187,7 +188,10 @@ class Edge:
                 await respond(exchange.send, _NOT_FOUND)
             elif self._is_ours(path, scope["headers"]):
                 app = self._at.get(path, self._app)
-                await app(scope, exchange.receive, exchange.send)
+                try:  # noqa: SIM105  # the other way takes two frames
+                    await app(scope, exchange.receive, exchange.send)
+                except ClientGoneError:
+                    pass  # whoever is refused meanwhile is told so below
             else:
                 await exchange.refuse(self._other_host)
             if "refusal" in state and not exchange.status:

@@ -1,6 +1,7 @@
 """Requests for decisions: received whole, held to a model, performed."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -15,7 +16,12 @@ from broker.model.request import Door, Given
 from broker.pipeline import Pipeline
 from broker.protocols.strict_json import parse_object
 from broker.web.asgi import Receive, Scope
-from broker.web.bodies import BODY_BYTES_MAX, TooLargeError, receive_body
+from broker.web.bodies import (
+    BODY_BYTES_MAX,
+    TooLargeError,
+    has_left,
+    receive_body,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -39,6 +45,7 @@ async def receive_request(
         RequestEntityTooLarge: the body is longer.
     """
     headers = tuple(scope["headers"])
+    scope["state"]["has_left"] = partial(has_left, receive)
     try:
         body = await receive_body(receive, headers, body_bytes_max)
     except TooLargeError:
@@ -70,10 +77,13 @@ async def perform_action(
     Raises:
         BrokerError: it is refused. What nobody foresaw is logged and an
             `InternalFailure`.
+        ClientGoneError: the client went away during a long one.
     """
     request_id: str = scope["state"]["request_id"]
     scope["state"]["line"]["action"] = action.name
-    request = pipeline.receive(raw, request_id, Door.DECISIONS)
+    request = pipeline.receive(
+        raw, request_id, Door.DECISIONS, has_left=scope["state"]["has_left"]
+    )
     try:
         return await pipeline.perform(request, action, read, scheme)
     except BrokerError:

@@ -23,7 +23,6 @@ from broker.pipeline import Pipeline
 from broker.protocols.enforcement import RequestAmbiguous
 from broker.protocols.enforcement.s3 import read_s3_request
 from broker.web.asgi import App, Receive, Scope, Send, respond
-from broker.web.bodies import ClientGoneError
 from broker.web.json_requests import (
     Part,
     perform_action,
@@ -192,8 +191,6 @@ class HookEndpoint:
             return
         try:
             allowed = await self._ask(scope, receive)
-        except ClientGoneError:
-            return
         except BrokerError as error:
             scope["state"]["line"]["error_code"] = error.code
             status = _UNAUTHORIZED if isinstance(error, ProofError) else error.status

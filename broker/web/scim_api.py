@@ -58,7 +58,7 @@ from broker.protocols.scim.requests import (
 from broker.protocols.scim.resources import Group, User
 from broker.stores.directory.fresh import FreshDirectory
 from broker.web.asgi import Headers, Receive, Scope, Send, respond
-from broker.web.bodies import ClientGoneError, TooLargeError, receive_body
+from broker.web.bodies import TooLargeError, receive_body
 from broker.web.scim import PREFIX
 
 _log = structlog.get_logger(__name__)
@@ -201,8 +201,6 @@ class ScimApi:
         try:
             asked = _find_asked(scope["path"], scope["method"])
             body = await receive_body(receive, tuple(scope["headers"]), BODY_BYTES_MAX)
-        except ClientGoneError:
-            return
         except TooLargeError:
             await _refuse(scope, send, RequestEntityTooLarge())
             return

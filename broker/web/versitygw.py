@@ -43,7 +43,6 @@ from broker.model.request import Given
 from broker.pipeline import Pipeline
 from broker.web.asgi import Headers, Receive, Send, is_private, respond
 from broker.web.asgi import Scope as AsgiScope
-from broker.web.bodies import ClientGoneError
 from broker.web.json_requests import (
     Part,
     perform_action,
@@ -134,8 +133,6 @@ class GatewayEndpoint:
         headers: Headers = tuple(scope["headers"])
         try:
             answer = await self._answer(scope, receive, headers)
-        except ClientGoneError:
-            return
         except BrokerError as error:
             scope["state"]["line"]["error_code"] = error.code
             code = _code(error)

@@ -21,6 +21,7 @@ from broker.services import Services
 from tests.authorization.callers import KINDS, Kind, open_installation
 from tests.authorization.inputs import make_input
 from tests.support.calls import perform, told
+from tests.support.iam import UNLIMITED
 from tests.support.raw import raw_request
 
 FILE = Path(__file__).parent / "table.txt"
@@ -133,6 +134,7 @@ def _call(services: Services, kind: Kind) -> Call:
         caller=caller,
         directory=services.stores.directory,
         record=AuditEntry.of(request, ""),
+        rates=UNLIMITED,
         identity=kind.identity,
     )
 

@@ -1,5 +1,6 @@
 """A real broker in a process of its own, and AWS's own clients for it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -93,6 +94,18 @@ class RunningBroker:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         (line,) = [each for each in status.splitlines() if each.startswith("VmRSS:")]
         return int(line.split()[1]) // 1024
+
+    @property
+    def processor_seconds(self) -> float:
+        """What its process group has used of the processors."""
+        assert self.process is not None
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                told = stat.read_text().rpartition(")")[2].split()
+                if int(told[2]) == self.process.pid:
+                    ticks += int(told[11]) + int(told[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def command(self, *words: str, stdin: str | None = None) -> str:
         """What a `broker` command prints; it must succeed."""

@@ -13,7 +13,8 @@ from broker.actions.iam import iam_actions
 from broker.audit.entry import AuditEntry
 from broker.authn.attempts import Attempts
 from broker.authz.need import Need
-from broker.clock import Clock
+from broker.authz.rates import RateLimits
+from broker.clock import Clock, SystemClock
 from broker.model.account import Account, AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
@@ -107,6 +108,7 @@ class Iam:
             request=request,
             region=request.region,
             record=AuditEntry.of(request, ""),
+            rates=UNLIMITED,
             directory=self.directory,
             caller=self.caller,
         )
@@ -196,3 +198,6 @@ async def set_quotas(iam: Iam, **quotas: int) -> None:
                 quotas=quotas,
             )
         )
+
+
+UNLIMITED = RateLimits(NoCache(), SystemClock(), calls_per_second=0)  # type: ignore[arg-type]  # it is never asked

@@ -35,7 +35,7 @@ from broker.authz.context import Context, call_context
 from broker.authz.guard import Guard, Judgement, reason
 from broker.authz.hypothetical import Hypotheses, is_named
 from broker.authz.need import Need
-from broker.batches import join_batch
+from broker.batches import check_wanted, join_batch
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -44,6 +44,7 @@ from broker.errors import (
     ProofError,
     ServiceUnavailable,
     SignatureDoesNotMatch,
+    Throttling,
     ValidationError,
 )
 from broker.model.account import AccountId
@@ -83,8 +84,23 @@ _BODY_UNKNOWN = (
     " x-amz-content-sha256 with the body's SHA-256, or ask where the body is known."
 )
 _SERVICE_ARN = re.compile(r"arn:aws:broker::([0-9]{12}):service/([a-z][a-z0-9-]{0,62})")
-_TURN_SECONDS = 0.01
-"""How long a batch decides before other calls have their turn."""
+_TURN_UNITS = 50_000
+"""Of work, about 10 ms: what a batch decides before other calls have their turn."""
+
+_PAUSE_SECONDS = 0.25
+_PAUSES_MAX = 20
+
+_FIRST_UNITS = 1_000
+"""What it decides without waiting for its turn."""
+
+_SPLIT_PASSES = 2
+"""How often a split verdict decides again."""
+
+_LONG_RESOURCE = 256
+"""Characters of an ARN from which on comparing it takes longer."""
+
+_DECISION_UNITS = 50
+"""What the smallest decision takes."""
 
 
 @dataclass(slots=True)
@@ -132,19 +148,41 @@ class _Evaluation:
 
 @dataclass(slots=True)
 class _Work:
-    """What the questions of a batch share: who acts, and the outcome."""
+    """What the questions of a batch share: who acts, the outcome, and what it costs."""
 
+    call: Call
+    turns: asyncio.Lock
     subjects: dict[tuple[object, ...], _Subject] = field(default_factory=dict)
     judged: list[tuple[_Subject, _Evaluation]] = field(default_factory=list)
-    turn_until: float = 0.0
+    turn: int = _FIRST_UNITS
+    pauses: int = _PAUSES_MAX
 
-    async def give_way(self) -> None:
-        """Let other calls have their turn once ours has been long enough."""
-        now = asyncio.get_running_loop().time()
-        if now >= self.turn_until:
-            if self.turn_until:
+    async def charge(self, units: int = _DECISION_UNITS) -> None:
+        """Count work before it is done, and wait for our turn with what is much.
+
+        Of all that work long one has a turn at a time, and other calls in between. What
+        is too much for this second is done in the next ones, as long as that is bearable.
+
+        Raises:
+            ClientGoneError: there is nobody left to answer.
+            Throttling: it is too much.
+        """
+        while True:
+            try:
+                await self.call.charge(units)
+                break
+            except Throttling:
+                self.pauses -= 1
+                if not self.pauses:
+                    raise
+                await asyncio.sleep(_PAUSE_SECONDS)
+                check_wanted(self.call.request.has_left)
+        self.turn -= units
+        if self.turn < 0:
+            async with self.turns:
                 await asyncio.sleep(0)
-            self.turn_until = now + _TURN_SECONDS
+            check_wanted(self.call.request.has_left)
+            self.turn = _TURN_UNITS
 
 
 class Authorizer:
@@ -168,9 +206,10 @@ class Authorizer:
         self._uses = uses
         self._log = log
         self._home_region = home_region
+        self._turns = asyncio.Lock()
 
     def action(self) -> Action:
-        """The declaration. It counts towards no rate: throttling would stop a service."""
+        """The declaration. Its work counts, as it is done: not how often it is asked."""
         return Action(
             service=SERVICE,
             name="Authorize",
@@ -188,7 +227,7 @@ class Authorizer:
         ready = await self.find_ready(asked.service, call)
         check_size((asked,))
         check_question(ready.compiled, asked)
-        work = _Work()
+        work = _Work(call, self._turns)
         answer = await self._answer(ready, asked, call, work)
         await self._note(ready, work, call)
         return {ANSWER: answer}
@@ -203,11 +242,11 @@ class Authorizer:
             ValidationError: the batch asks too much.
         """
         check_size(batch.questions, batch.decisions_max)
-        work = _Work()
+        work = _Work(call, self._turns)
         answers: list[DecisionAnswer] = []
         for asked in batch.questions:
             if answers:
-                await work.give_way()
+                await work.charge()
             answer = await self._answer_checked(ready, asked, call, work)
             answers.append(answer)
             if batch.until is not None and answer.allowed is batch.until:
@@ -273,9 +312,15 @@ class Authorizer:
         judged: list[_Evaluation] = []
         for target in targets:
             if judged:
-                await work.give_way()
+                await work.charge()
             one = await self._judge(
-                ready, target, subject, context, is_split=question.is_split
+                ready,
+                target,
+                subject,
+                context,
+                work,
+                is_split=question.is_split,
+                is_large=bool(question.context),
             )
             subject.like = subject.like or one.judgement
             judged.append(one)
@@ -435,8 +480,10 @@ class Authorizer:
         target: Target,
         subject: _Subject,
         context: Context,
+        work: _Work,
         *,
         is_split: bool,
+        is_large: bool,
     ) -> _Evaluation:
         need = Need(
             action=target.action,
@@ -447,8 +494,15 @@ class Authorizer:
         judgement, detail = None, ""
         try:
             judgement = await self._guard.judge(
-                subject.caller, need, context, like=subject.like
+                subject.caller,
+                need,
+                context,
+                like=subject.like,
+                charge=work.charge,
+                is_large=is_large or len(target.resource) > _LONG_RESOURCE,
             )
+            if is_split:
+                await work.charge(_SPLIT_PASSES * judgement.work)
         except AccessDenied as error:
             # A policy that cannot be read, or too much work.
             detail = error.detail
@@ -490,6 +544,8 @@ class Authorizer:
                 )
                 if not why:
                     continue
+            elif one.judgement is not None:
+                await work.charge(one.judgement.work)
             entry = _entry(ready, subject, decision.action, call)
             one.describe(entry, why)
             kept[same] = entry

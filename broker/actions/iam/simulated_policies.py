@@ -11,7 +11,7 @@ from broker.identities.control_policies import ControlKind, control_policies
 from broker.identities.managed_policies import find_managed_policy
 from broker.identities.names import parse_policy_arn
 from broker.identities.owners import Owner, kind_of, owner_id
-from broker.identities.resource_policies import policy_holders
+from broker.identities.resource_policies import PolicyHolders
 from broker.model.entities import Group, User
 from broker.policy import (
     PolicyDocument,
@@ -115,12 +115,12 @@ class HeldPolicies:
 
 async def held_policies(call: Call, resources: Iterable[str]) -> HeldPolicies:
     """The stored policies of registered services' resources, of the caller's account."""
-    arns = await call.directory.resource_policy_arns(call.account)
+    tree = PolicyHolders(await call.directory.resource_policy_arns(call.account))
     listed: dict[str, int] = {}
     sources = Sources()
     numbers: dict[str, tuple[int, ...]] = {}
-    for resource in resources if arns else ():
-        holders = [one for one in policy_holders(resource) if one in arns]
+    for resource in resources if tree else ():
+        holders = tree.find(resource)
         for arn in holders:
             policy = await call.directory.find_resource_policy(call.account, arn)
             if arn not in listed and policy is not None:

@@ -7,9 +7,9 @@ decisions about its resources.
 Source: IAM service model (pinned), API reference.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
@@ -92,8 +92,8 @@ async def _simulate_custom(given: Given, call: Call) -> Answer:
         if arn is None
         else await simulated_caller(call, arn)
     )
-    return await offload(
-        lambda: _answer(given, _setting(given, caller, call.request.door))
+    return await _simulate(
+        call, given, lambda: _setting(given, caller, call.request.door)
     )
 
 
@@ -112,9 +112,18 @@ async def _simulate_principal(given: Given, call: Call) -> Answer:
             else HeldPolicies()
         ),
     )
-    return await offload(
-        lambda: _answer(given, _setting(given, caller, call.request.door, stored))
+    return await _simulate(
+        call, given, lambda: _setting(given, caller, call.request.door, stored)
     )
+
+
+async def _simulate(
+    call: Call, given: Given, make_setting: Callable[[], Setting]
+) -> Answer:
+    """The answer, once its work is counted."""
+    plan = await offload(lambda: _plan(given, make_setting()))
+    await call.charge(MAX_WORK - plan.budget.left)
+    return await offload(plan.answer)
 
 
 async def _custom_context_keys(given: Given, _call: Call) -> Answer:
@@ -194,35 +203,65 @@ def _setting(
     )
 
 
-def _answer(given: Given, setting: Setting) -> Answer:
+def _plan(given: Given, setting: Setting) -> "_Plan":
+    """What there is to simulate.
+
+    Raises:
+        InvalidInput: it takes too much work.
+    """
     wanted = page_request(given)
     limit = max(1, min(wanted.limit, _PAGE_DECISIONS // len(setting.resources)))
     numbered = [f"{n:06d}{name}" for n, name in enumerate(read_actions(given))]
     page: Page[str] = cut(numbered, str, PageRequest(wanted.marker, limit))
     applicable = setting.applicable()
-    budget = _Budget()
-    results = []
+    plan = _Plan(setting, page, _Budget())
     for item in page.items:
         action = item[6:]
-        budget.spend(search_work(action, applicable))
-        decided = [
-            _decide(setting, applicable, action, resource, budget)
+        plan.budget.spend(search_work(action, applicable))
+        asked = [
+            _question(setting, applicable, action, resource, plan.budget)
             for resource in setting.resources
         ]
-        results.append(action_result(setting, action, decided))
-    return {"EvaluationResults": results, **truncation(page)}
+        plan.questions.append((action, asked))
+    return plan
+
+
+@dataclass(slots=True)
+class _Plan:
+    """The questions of one page by action, and what they leave of the budget."""
+
+    setting: Setting
+    page: Page[str]
+    budget: "_Budget"
+    questions: list[tuple[str, list["_Question"]]] = field(default_factory=list)
+
+    def answer(self) -> Answer:
+        """The decisions.
+
+        Raises:
+            InvalidInput: reporting them takes too much work.
+        """
+        results = [
+            action_result(
+                self.setting,
+                action,
+                [_decide(self.setting, one, self.budget) for one in asked],
+            )
+            for action, asked in self.questions
+        ]
+        return {"EvaluationResults": results, **truncation(self.page)}
 
 
 class _Budget:
     """The remaining work budget of one request."""
 
     def __init__(self) -> None:
-        self._left = MAX_WORK
+        self.left = MAX_WORK
 
     def spend(self, units: int) -> None:
         """Raises ``InvalidInput`` when it is too much."""
-        self._left -= units
-        if self._left < 0:
+        self.left -= units
+        if self.left < 0:
             raise InvalidInput(
                 f"The simulation takes more than {MAX_WORK} units of work; send fewer"
                 " or smaller policies, actions, resources or context entries in one"
@@ -230,15 +269,22 @@ class _Budget:
             )
 
 
-def _decide(
+class _Question(NamedTuple):
+    """One action on one resource; ``trust`` is for a role's trust policy."""
+
+    request: AccessRequest
+    applicable: ApplicablePolicies
+    trust: bool
+
+
+def _question(
     setting: Setting,
     applicable: ApplicablePolicies,
     action: str,
     resource: str,
     budget: _Budget,
-) -> SimulatedDecision:
-    owner = setting.owner_of(resource)
-    applicable = replace(applicable, resource_account=owner)
+) -> _Question:
+    applicable = replace(applicable, resource_account=setting.owner_of(resource))
     if resource in setting.held_by:
         applicable = replace(applicable, resource=setting.held_by[resource])
     trust = (
@@ -251,6 +297,12 @@ def _decide(
         context=setting.context,
     )
     budget.spend(simulation_work(request, applicable))
+    return _Question(request, applicable, trust)
+
+
+def _decide(setting: Setting, asked: _Question, budget: _Budget) -> SimulatedDecision:
+    request, applicable, trust = asked
+    action, resource = request.action, request.resource
     try:
         simulation = simulate(request, applicable, trust=trust)
     except TooMuchWork as error:
@@ -270,7 +322,7 @@ def _decide(
     return SimulatedDecision(
         resource,
         simulation,
-        crosses=owner is not None,
+        crosses=setting.owner_of(resource) is not None,
         stopped=stopped,
         sentence=sentence,
     )

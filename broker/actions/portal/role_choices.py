@@ -160,7 +160,9 @@ class RoleChoices:
         context = _context(caller, provider_arn, choosing)
         for need in role_permissions(portal, role):
             try:
-                judged = await self._guard.judge(caller, need, context)
+                judged = await self._guard.judge(
+                    caller, need, context, charge=choosing.call.charge
+                )
             except AccessDenied:
                 return False
             if not judged.decision.allowed:

@@ -93,7 +93,9 @@ class OwnAccess:
             call.request.raw,
             region=call.region,
             now=call.now,
+            charge=call.charge,
         )
+        await call.charge(judged.work)
         return {
             "Allowed": judged.decision.allowed,
             "ExplicitDeny": judged.decision.explicit_deny,

@@ -152,7 +152,9 @@ class OwnRoles:
         )
         try:
             for need in needs:
-                judged = await self._guard.judge(call.caller, need, context)
+                judged = await self._guard.judge(
+                    call.caller, need, context, charge=call.charge
+                )
                 if not judged.decision.allowed:
                     return False
         except AccessDenied:

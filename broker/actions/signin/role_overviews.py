@@ -152,10 +152,11 @@ class RoleAssumers:
         """Why the principal may assume the role; None when it may not."""
         try:
             judged = await self._hypotheses.judge_as(
-                caller, need, region=call.region, now=call.now
+                caller, need, region=call.region, now=call.now, charge=call.charge
             )
         except AccessDenied:
             return None
+        await call.charge(judged.work)
         return judged.explain().sentence() if judged.decision.allowed else None
 
 

@@ -95,11 +95,6 @@ class Cache(HandleStore, Protocol):
         """
         ...
 
-    async def hit(
-        self, space: str, key: bytes, *, per_second: int, amount: int = 1
-    ) -> bool:
-        """Count a call, or several, in the current second.
-
-        Whether they are within the limit.
-        """
+    async def hit(self, space: str, key: bytes, amount: int = 1) -> int:
+        """Count something in the current second: how much it is by now."""
         ...

@@ -151,13 +151,10 @@ class RedisCache:
             raise StoreUnavailableError("the cache did not count")
         return total
 
-    async def hit(
-        self, space: str, key: bytes, *, per_second: int, amount: int = 1
-    ) -> bool:
+    async def hit(self, space: str, key: bytes, amount: int = 1) -> int:
         second = int(self._clock.now().timestamp())
         name = f"{self._entry(space, key)}:{second}"
-        calls = await self._hits.add((name, amount))
-        return calls <= per_second
+        return await self._hits.add((name, amount))
 
     async def _put_sessions(
         self, records: Sequence[SessionRecord]

@@ -197,13 +197,10 @@ class SqliteCache:
         rows = await self._writer.run(lambda c: c.execute(_COUNT, values).fetchall())
         return int(rows[0][0])
 
-    async def hit(
-        self, space: str, key: bytes, *, per_second: int, amount: int = 1
-    ) -> bool:
+    async def hit(self, space: str, key: bytes, amount: int = 1) -> int:
         if self._rates is None:
             raise StoreUnavailableError("the cache is closed")
-        calls = self._rates.count(space, key, self._seconds(), amount)
-        return calls <= per_second
+        return self._rates.count(space, key, self._seconds(), amount)
 
     def _seconds(self) -> int:
         return int(self._clock.now().timestamp())

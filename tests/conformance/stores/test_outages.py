@@ -731,7 +731,7 @@ async def test_without_redis_every_call_is_refused_until_it_is_back(
         lambda: redis_cache.take("a", b"k"),
         lambda: redis_cache.drop("a", b"k"),
         lambda: redis_cache.add("a", b"k", b"v", expires_at=soon),
-        lambda: redis_cache.hit("a", b"k", per_second=1),
+        lambda: redis_cache.hit("a", b"k"),
     ]
     for call in calls:
         await call()
@@ -825,7 +825,7 @@ async def test_every_key_in_redis_expires_by_itself(
     await redis_cache.put_session(make_session("ASIA1"))
     await redis_cache.put("a", b"k", b"v", expires_at=soon)
     await redis_cache.add("a", b"l", b"v", expires_at=soon)
-    await redis_cache.hit("a", b"k", per_second=1)
+    await redis_cache.hit("a", b"k")
     said = own_redis.command("INFO", "keyspace").decode()
     assert "keys=5,expires=5" in said
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.authz.rates import RateLimits
+from broker.authz.rates import CALL_UNITS, RateLimits
 from broker.errors import Throttling
 from broker.model.account import AccountId
 from broker.storage import open_stores
@@ -32,11 +32,9 @@ class AwayCache:
 
     asked = 0
 
-    async def hit(
-        self, _space: str, _key: bytes, *, per_second: int, amount: int = 1
-    ) -> bool:
+    async def hit(self, _space: str, _key: bytes, amount: int = 1) -> int:
         self.asked += 1
-        raise StoreUnavailableError(f"away; {per_second}, {amount}")
+        raise StoreUnavailableError(f"away; {amount}")
 
 
 async def allowed(
@@ -45,7 +43,7 @@ async def allowed(
     count = 0
     for _ in range(calls):
         try:
-            await limits.require(account, "sts", cost)
+            await limits.charge(account, "sts", cost * CALL_UNITS)
         except Throttling:
             continue
         else:
@@ -131,6 +129,6 @@ async def test_each_service_has_the_limit_for_itself(
 ) -> None:
     limits = RateLimits(await shared(tmp_path, clock), clock, calls_per_second=20)
     assert await allowed(limits, ONE, 30) == 20
-    await limits.require(ONE, "iam")
+    await limits.charge(ONE, "iam", CALL_UNITS)
     with pytest.raises(Throttling, match="Rate exceeded"):
-        await limits.require(ONE, "sts")
+        await limits.charge(ONE, "sts", CALL_UNITS)

@@ -18,7 +18,7 @@ from broker.errors import InvalidInput, LimitExceeded, MalformedPolicyDocument
 from broker.identities.accounts import require_account
 from broker.identities.control_policies import ControlKind
 from broker.identities.registered_services import put_service
-from broker.identities.resource_policies import policy_holders, put_resource_policy
+from broker.identities.resource_policies import PolicyHolders, put_resource_policy
 from broker.model.account import AccountId
 from broker.model.entities import User
 from broker.services import Services
@@ -131,8 +131,9 @@ async def test_evaluation(services: Services) -> None:
 async def test_a_policy_holds_for_what_is_below_its_resource(
     services: Services,
 ) -> None:
-    assert policy_holders(FILE) == [FILE, f"{ORDER}/files", ORDER, ORDER[:-2]]
-    assert policy_holders("*") == ["*"]
+    holders = PolicyHolders([FILE, ORDER, f"{ORDER}1", f"{FILE}/a"])
+    assert holders.find(FILE) == (FILE, ORDER)
+    assert holders.find(f"{ORDER}2") == holders.find("*") == ()
     await put(services, ORDER, BY_NAME)
     assert await decide(services, NOBODY, FILE) == "allowed by resource-based policy"
     await put(services, FILE, DENY)

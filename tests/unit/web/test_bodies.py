@@ -2,8 +2,9 @@
 
 import pytest
 
+from broker.batches import ClientGoneError
 from broker.web.asgi import Message
-from broker.web.bodies import ClientGoneError, TooLargeError, receive_body
+from broker.web.bodies import TooLargeError, receive_body
 
 BOUND = 1000
 
