@@ -24,7 +24,7 @@ from broker.web.refusals import answer_refusal, find_client, other_service
 METHODS = frozenset({"GET", "POST"})
 QUERY_BYTES_MAX = 16 * 1024
 
-LINGER_BYTES_MAX = 2 * BODY_BYTES_MAX
+LINGER_BYTES_MAX = 10 * BODY_BYTES_MAX
 LINGER_SECONDS_MAX = 3
 """Body read after a refusal, and for how long: less than a shutdown waits."""
 

@@ -63,7 +63,6 @@ _SEARCH_IS_GONE = (
 DATA_PATHS = (CONFIGURATION_PATH, _EVALUATION, _EVALUATIONS, *_SEARCHES)
 """What is answered here, never with a page."""
 
-_BODY_BYTES_MAX = 1_000_000
 _REQUEST_ID_MAX = 256
 _REQUEST_ID = b"x-request-id"
 _JSON = (b"content-type", b"application/json")
@@ -133,7 +132,7 @@ class AuthZenEndpoint:
                 )
             if scope["method"] != "POST":
                 raise InvalidQuestion("Requests are sent by POST.")
-            raw = await receive_request(scope, receive, _BODY_BYTES_MAX)
+            raw = await receive_request(scope, receive)
             described = await self._answer(scope, raw)
         except BrokerError as error:
             await _refuse(scope, send, error, echo)

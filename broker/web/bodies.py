@@ -3,7 +3,7 @@
 from broker.batches import ClientGoneError
 from broker.web.asgi import Headers, Message, Receive
 
-BODY_BYTES_MAX = 10_000_000
+BODY_BYTES_MAX = 1_000_000
 """Unless an endpoint has a smaller bound."""
 
 

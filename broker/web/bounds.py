@@ -47,8 +47,8 @@ class Limits:
     unread_seconds: float = 60
     """For an answer that the client does not read."""
 
-    body_bytes: int = 24_000_000
-    """Of one message: twice the largest body, for its framing and its refusal."""
+    body_bytes: int = 12_000_000
+    """Of one message: what is read after a refusal, and its framing."""
 
     chunks: int = 10_000
     """Of one body; each costs as much as reading a kilobyte."""

@@ -38,7 +38,6 @@ TOKEN_HEADERS = (b"authorization", b"x-auth-token")
 """MinIO sends its token in the first, Ceph in the second."""
 
 
-_BODY_BYTES_MAX = 1_000_000
 _JSON = (b"content-type", b"application/json")
 _OK, _UNAUTHORIZED, _NOT_ALLOWED = 200, 401, 405
 _NEW_BUCKET = re.compile(r"/([^/:*?]{1,255})/?")
@@ -200,7 +199,7 @@ class HookEndpoint:
         await respond(send, _OK, (_JSON,), orjson.dumps({"result": allowed}))
 
     async def _ask(self, scope: Scope, receive: Receive) -> bool:
-        raw = await receive_request(scope, receive, _BODY_BYTES_MAX)
+        raw = await receive_request(scope, receive)
         result = await perform_action(
             self._pipeline,
             scope,

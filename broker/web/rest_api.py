@@ -4,6 +4,7 @@ A service brings its operations, and its names of the broker's errors.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ from broker.protocols.json_api import JsonFault, RestCall, RestService
 
 _log = structlog.get_logger(__name__)
 
-BODY_BYTES_MAX = 65_536
+BODY_BYTES_MAX = 16_384
 
 Operation = Callable[[RestCall, str], Awaitable[Mapping[str, Any]]]
 """Does a call; the text is the request's id."""
@@ -40,14 +41,13 @@ class RestApi:
         prefix: str,
         operations: Mapping[str, Operation],
         name_fault: CodeOf,
-        *,
-        body_bytes_max: int = BODY_BYTES_MAX,
+        longer: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._service = service
         self._prefix = prefix
         self._operations = operations
         self._name_fault = name_fault
-        self._body_bytes_max = body_bytes_max
+        self._longer = longer
 
     @property
     def paths(self) -> Iterable[str]:
@@ -58,11 +58,11 @@ class RestApi:
         """One call, from the wire to the wire. Never raises."""
         operation = ""
         try:
-            if len(raw.body) > self._body_bytes_max:
-                raise RequestEntityTooLarge("The body is too long.")  # noqa: TRY301
             path = raw.raw_path.decode("latin-1").removeprefix(self._prefix)
             call = self._service.route(raw, path)
             operation = call.operation
+            if len(raw.body) > self._longer.get(operation, BODY_BYTES_MAX):
+                raise RequestEntityTooLarge("The body is too long.")  # noqa: TRY301
             perform = self._operations.get(operation)
             if perform is None:
                 raise UnsupportedOperation(  # noqa: TRY301

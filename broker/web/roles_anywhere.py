@@ -55,8 +55,8 @@ PATHS = (
 """How its paths begin."""
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-BODY_BYTES_MAX = 450_000
-"""Room for the longest revocation list, in base64."""
+_SIGNED_BYTES_MAX = 450_000
+"""Room for the longest revocation list, in base64, once the signature is verified."""
 
 _CREATE_SESSION = "CreateSession"
 _ARNS = ("profileArn", "roleArn", "trustAnchorArn")
@@ -102,7 +102,7 @@ class RolesAnywhereApi:
             "",
             operations,
             _fault_name,
-            body_bytes_max=BODY_BYTES_MAX,
+            {name: _SIGNED_BYTES_MAX for name in operations if name != _CREATE_SESSION},
         )
 
     async def _perform(self, call: RestCall, request_id: str) -> Mapping[str, Any]:

@@ -59,8 +59,8 @@ SPOKEN: Headers = ((_HEADER, b"1"),)
 """On every answer below the path."""
 
 _NUMBER = re.compile(rb"[0-9]{1,4}")
-_BODY_BYTES_MAX = 7_000_000
-"""S3's largest deletion: a thousand keys of 1,024 bytes, which JSON may write as six."""
+_BODY_BYTES_MAX = 3_500_000
+"""S3's largest deletion: a thousand keys of 1,024 bytes, a third of which is escaped."""
 
 _DECISIONS_MAX = 2000
 """A deletion of a thousand objects asks for two actions on each."""

@@ -88,7 +88,6 @@ async def at_once(work: Callable[[], Any], **_: object) -> Any:
 @pytest.mark.parametrize(
     ("name", "place", "value"),
     [
-        ("unsigned: escapes", "broker.web.query_api.LONG", 1 << 30),
         (
             "SimulateCustomPolicy: patterns of actions",
             "broker.actions.iam.simulation.offload",

@@ -24,7 +24,7 @@ from broker.protocols.shapes.violations import SHOWN_CHARACTERS, Violations
 
 Reader = Callable[[Mapping[str, str]], dict[str, object]]
 
-_NAME_PARTS_MAX = 16
+_NAME_PARTS_MAX = 8
 _INDEX = re.compile(r"[1-9][0-9]{0,8}")
 
 

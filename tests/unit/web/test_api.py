@@ -95,11 +95,11 @@ async def test_a_redirect_leads_to_the_sign_in_page(
 @pytest.mark.parametrize(
     ("headers", "chunks"),
     [
-        (((b"content-length", b"10000001"),), (b"",)),
+        (((b"content-length", b"1000001"),), (b"",)),
         (((b"content-length", b"9" * 5000),), (b"",)),
-        ((), (b"x" * 10_000_001,)),
-        ((), (b"x" * 10_000_000, b"x")),
-        ((), (b"x" * 5_000_000,) * 5),
+        ((), (b"x" * 1_000_001,)),
+        ((), (b"x" * 1_000_000, b"x")),
+        ((), (b"x" * 500_000,) * 5),
     ],
 )
 async def test_a_body_above_the_limit_is_413_and_empty(
@@ -112,8 +112,8 @@ async def test_a_body_above_the_limit_is_413_and_empty(
 
 
 async def test_a_body_at_the_limit_is_taken(ask: Callable, recorder: Any) -> None:
-    await ask("POST", headers=(FORM,), chunks=(b"x" * 9_999_999, b"y"))
-    assert len(recorder.asked[0].body) == 10_000_000
+    await ask("POST", headers=(FORM,), chunks=(b"x" * 999_999, b"y"))
+    assert len(recorder.asked[0].body) == 1_000_000
 
 
 async def test_a_query_above_the_limit_is_400_and_empty(
@@ -228,4 +228,4 @@ async def test_a_refusal_is_not_held_up_for_ever(
     sent = await post(app, receive, (b"content-length", b"999999999"))
     assert sent[0]["status"] == 413
     assert sent[-1] == {"type": "http.response.body", "body": b""}
-    assert read <= 2 * BODY_BYTES_MAX
+    assert read <= 10 * BODY_BYTES_MAX

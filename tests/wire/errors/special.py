@@ -79,7 +79,7 @@ async def get_without_action(world: World) -> Reply:
 @way
 async def huge_body(world: World) -> Reply:
     answer = await world.broker.http.post(
-        "/", content=b"Action=" + b"a" * 10_000_000, headers=FORM
+        "/", content=b"Action=" + b"a" * 1_000_000, headers=FORM
     )
     return Reply(answer.status_code, answer.headers, answer.content)
 

@@ -99,7 +99,17 @@ def test_a_parameter_has_one_place_and_one_value(request_: RawRequest) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"N=%", b"N=%4", b"N=%zz", b"%G0=1", b"N=%ff", b"N=\xff", b"N=%ed%a0%80"]
+    "text",
+    [
+        b"N=%",
+        b"N=%4",
+        b"N=%zz",
+        b"%G0=1",
+        b"N=%ff",
+        b"N=%FF=",
+        b"N=\xff",
+        b"N=%ed%a0%80",
+    ],
 )
 def test_broken_escapes_and_broken_utf8_are_malformed(text: bytes) -> None:
     for request in (get(text), post(text)):
@@ -108,21 +118,10 @@ def test_broken_escapes_and_broken_utf8_are_malformed(text: bytes) -> None:
         assert refusal.value.reason is InputReason.MALFORMED_QUERY_STRING
 
 
-@pytest.mark.parametrize("shift", range(8))
-def test_a_long_value_is_decoded_wherever_its_escapes_fall(shift: int) -> None:
-    """It is decoded piece by piece, and no piece ends within an escape."""
-    value = "x" * shift + "é+&=%🙂\r\n" * 20_000
-    call = parse_call(post(f"Action=A&V={quote_plus(value)}".encode()))
-    assert call.params == {"V": value}
-
-
-@pytest.mark.parametrize("length", [65_534, 65_535, 65_536, 131_072, 200_000])
-def test_a_broken_escape_is_found_wherever_it_is(length: int) -> None:
-    for escape in (b"%", b"%4", b"%zz"):
-        with pytest.raises(InputRejected):
-            parse_call(post(b"V=" + b"a" * (length - 2) + escape))
-        with pytest.raises(InputRejected):
-            parse_call(post(b"V=" + b"a" * (length - 2) + escape + b"zzzz"))
+def test_a_long_value_is_decoded() -> None:
+    value = "é+&=%🙂\r\n\0" * 20_000
+    call = parse_call(post(f"Action=A&V={quote_plus(value)}&W=%3D=%25".encode()))
+    assert call.params == {"V": value, "W": "==%"}
 
 
 def test_the_number_of_parameters_is_bounded() -> None:
