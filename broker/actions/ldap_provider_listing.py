@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Call
 from broker.actions.decisions.declare import everything, read
 from broker.federation.provider_options import shown_options
+from broker.identities.ldap_providers import LDAP_PROVIDERS
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED
 
 if TYPE_CHECKING:
@@ -17,20 +18,16 @@ if TYPE_CHECKING:
 async def _list(
     _given: types.ListLDAPProvidersRequest, call: Call
 ) -> types.ListLDAPProvidersResponse:
-    providers = await call.directory.list_ldap_providers(call.account)
+    providers = await call.directory.all_of(LDAP_PROVIDERS.kind, call.account)
     uses = await call.directory.list_uses(
         call.account, [one.unique_id for one in providers]
     )
     at = {(one.subject, one.action): one.at for one in uses if one.service == PROOFS}
-    listed: list[types.LDAPProvider] = []
+    listed: list[Any] = []
     for one in providers:
-        found: types.LDAPProvider = {
-            "Arn": one.arn,
-            "Name": one.name,
-            "ProviderId": one.unique_id,
-            "Directory": one.directory,
+        found: dict[str, Any] = {
+            **LDAP_PROVIDERS.view(one),
             "Options": json.dumps(shown_options(one.options)),
-            "CreateDate": one.created_at,
         }
         if accepted := at.get((one.unique_id, ACCEPTED)):
             found["AcceptedDate"] = accepted

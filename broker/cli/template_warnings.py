@@ -9,7 +9,7 @@ from broker.identities.control_policies import ControlKind
 from broker.identities.service_entries import service_entries
 from broker.identities.template.kind import TemplateContext
 from broker.identities.template.managed_policies import PolicySpec
-from broker.identities.template.oidc_providers import OIDC_PROVIDERS
+from broker.identities.template.oidc_providers import OIDC_PROVIDERS, host_and_path
 from broker.identities.template.owned import OwnerSpec
 from broker.identities.template.reader import AccountTemplate, parse_template
 from broker.identities.template.resource_policies import ResourcePolicySpec
@@ -53,11 +53,11 @@ def _open_roles(account: AccountTemplate) -> Iterator[str]:
         iam_arn(account.account, f"role{role.path}{role.name}"): role.trust_policy
         for role in account.specs(ROLES) or ()
     }
-    for one in account.specs(OIDC_PROVIDERS) or ():
-        for text, remedy in find_open_roles(
-            account.account, one.host_and_path, one.client_ids, one.options, trust
-        ):
-            yield f"{account.place}.OIDCProviders.{one.url}: {text}; {remedy}"
+    for spec in account.specs(OIDC_PROVIDERS) or ():
+        one, named = spec.properties, host_and_path(spec)
+        said = (account.account, named, one["ClientIdList"], one["Broker"], trust)
+        for text, remedy in find_open_roles(*said):
+            yield f"{account.place}.OIDCProviders.{one['Url']}: {text}; {remedy}"
 
 
 def _documents(account: AccountTemplate) -> Iterator[tuple[str, str, PolicyKind]]:

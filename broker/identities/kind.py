@@ -12,7 +12,7 @@ from typing import Any, Generic
 from broker.errors import EntityAlreadyExists, NoSuchEntity
 from broker.identities.accounts import require_account
 from broker.identities.limits import Quota, require_within
-from broker.identities.names import check_path
+from broker.identities.names import check_path, parse_provider_arn
 from broker.model.account import AccountId
 from broker.stores.directory.entity_tables import Entity
 from broker.stores.directory.kind import Kind
@@ -53,12 +53,12 @@ class Rules(Generic[Entity]):
 
     ``make`` returns what is to be inserted, ``change`` what is to be written;
     ``check_removal`` refuses to let go of what is in use. The quota is for all of an
-    account that have the same ``counted_by``. ``missing`` is a text with the name,
-    ``taken`` one with the entity.
+    account that have the same ``counted_by``; ``make`` looks at it itself if there is
+    none. ``missing`` is a text with the name, ``taken`` one with the entity.
     """
 
     kind: Kind[Entity]
-    quota: Quota
+    quota: Quota | None
     view: Callable[[Entity], Any]
     make: Make[Entity] = _no_make
     change: Change[Entity] = _no_change
@@ -73,7 +73,8 @@ class Named(Rules[Entity]):
     """A kind of IAM's; ``name`` is the member by which requests name one.
 
     ``resource`` is its word in ARNs. Answers have one as the member ``one``, and a list
-    as ``many``. Refusals call it ``shown``, if they do not show its ARN.
+    as ``many``. Refusals call it ``shown``, if they do not show its ARN. Requests may
+    name one ``by_arn``.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Named(Rules[Entity]):
     one: str
     many: str
     shown: str = ""
+    by_arn: bool = False
 
 
 async def create(of: Rules[Entity], given: Any, work: Work) -> Entity:  # noqa: ANN401  # the members of any kind
@@ -91,15 +93,27 @@ async def create(of: Rules[Entity], given: Any, work: Work) -> Entity:  # noqa: 
         EntityAlreadyExists: the name is taken.
     """
     made = await of.make(given, work)
-    alike = {name: getattr(made, name) for name in of.counted_by}
-    count = await work.change.count(of.kind, work.account, **alike)
-    account = await require_account(work.change, work.account)
-    require_within(account, of.quota, count + 1)
+    if of.quota is not None:
+        alike = {name: getattr(made, name) for name in of.counted_by}
+        await require_room(of.kind, of.quota, work, **alike)
     try:
         await work.change.insert(of.kind, made)
     except AlreadyExistsError as error:
         raise EntityAlreadyExists(of.taken.format(made)) from error
     return made
+
+
+async def require_room(
+    kind: Kind[Any], quota: Quota, work: Work, **alike: object
+) -> None:
+    """Refuse to make one more of those that are alike.
+
+    Raises:
+        LimitExceeded: there are as many as may be.
+    """
+    count = await work.change.count(kind, work.account, **alike)
+    account = await require_account(work.change, work.account)
+    require_within(account, quota, count + 1)
 
 
 async def update(of: Rules[Entity], wanted: Entity, work: Work) -> Entity:
@@ -116,16 +130,22 @@ async def update(of: Rules[Entity], wanted: Entity, work: Work) -> Entity:
 
 
 def finder(
-    of: Rules[Entity],
+    of: Named[Entity],
 ) -> Callable[[DirectoryReader, AccountId, str], Awaitable[Entity]]:
-    """A function that finds one by its name, or raises `NoSuchEntity`."""
+    """A function that finds one by its name, or by its ARN.
+
+    It raises `NoSuchEntity`, and `InvalidInput` for what is no such ARN.
+    """
 
     async def require(
-        directory: DirectoryReader, account: AccountId, name: str
+        directory: DirectoryReader, account: AccountId, named: str
     ) -> Entity:
+        name = named
+        if of.by_arn:
+            name = parse_provider_arn(named, account, of.resource)
         found = await directory.named(of.kind, account, name)
         if found is None:
-            raise NoSuchEntity(of.missing.format(name))
+            raise NoSuchEntity(of.missing.format(named))
         return found
 
     return require

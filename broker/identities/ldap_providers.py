@@ -6,18 +6,16 @@ operator's decision.
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from typing import Any
 
 from broker.catalogue import find_service
 from broker.entropy import new_provider_id
 from broker.errors import EntityAlreadyExists, InvalidInput
-from broker.identities.limits import Quota, require_within
-from broker.model.account import Account
+from broker.identities.kind import Rules, Work
+from broker.identities.limits import Quota
 from broker.model.entities import LdapProvider
 from broker.policy import CONTEXT_KEYS
-from broker.stores.directory.kinds import LDAP_PROVIDER
-from broker.stores.directory.port.providers import LdapProviderChange
-from broker.stores.errors import AlreadyExistsError
+from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
 _KEY_PREFIXES = frozenset(name.partition(":")[0] for name in CONTEXT_KEYS)
@@ -44,41 +42,37 @@ def checked_name(name: str) -> str:
     return name
 
 
-async def create_ldap_provider(
-    change: LdapProviderChange,
-    account: Account,
-    *,
-    name: str,
-    directory: str,
-    options: Mapping[str, object],
-    now: datetime,
-) -> LdapProvider:
-    """Register a provider; its unique id is new at every creation.
-
-    Raises:
-        InvalidInput: the name is none.
-        EntityAlreadyExists: the name is taken, be it by an issuer without a dot.
-        LimitExceeded: the account has too many.
-    """
-    number = account.account_id
+async def _make(given: Mapping[str, Any], work: Work) -> LdapProvider:
     provider = LdapProvider(
-        account=number,
+        account=work.account,
         unique_id=new_provider_id("LDAPP"),
-        name=checked_name(name),
-        directory=directory,
-        created_at=now,
-        options=options,
+        name=checked_name(given["Name"]),
+        directory=given["Directory"],
+        created_at=work.now,
     )
-    taken = EntityAlreadyExists(f"Provider with name {name} already exists.")
-    if (
-        await change.find_ldap_provider(number, name) is not None
-        or await change.find_oidc_provider(number, name) is not None
+    at = (work.account, provider.name)
+    # An issuer without a dot may have the name.
+    if await work.change.named(LDAP_PROVIDER, *at) or await work.change.named(
+        OIDC_PROVIDER, *at
     ):
-        raise taken
-    count = await change.count(LDAP_PROVIDER, number)
-    require_within(account, Quota.LDAP_PROVIDERS, count + 1)
-    try:
-        await change.insert_ldap_provider(provider)
-    except AlreadyExistsError as error:
-        raise taken from error
+        raise EntityAlreadyExists(LDAP_PROVIDERS.taken.format(provider))
     return provider
+
+
+def _view(found: LdapProvider) -> dict[str, Any]:
+    return {
+        "Arn": found.arn,
+        "Name": found.name,
+        "ProviderId": found.unique_id,
+        "Directory": found.directory,
+        "CreateDate": found.created_at,
+    }
+
+
+LDAP_PROVIDERS = Rules(
+    kind=LDAP_PROVIDER,
+    quota=Quota.LDAP_PROVIDERS,
+    make=_make,
+    view=_view,
+    taken="Provider with name {0.name} already exists.",
+)

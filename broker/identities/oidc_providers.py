@@ -4,29 +4,26 @@ Source: botocore's IAM model; IAM User Guide, id_roles_providers_create_oidc; re
 answers (REC-S federation).
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from broker.entropy import new_provider_id
-from broker.errors import (
-    EntityAlreadyExists,
-    InvalidInput,
-    NoSuchEntity,
-    ValidationError,
-)
+from broker.errors import EntityAlreadyExists, InvalidInput, ValidationError
+from broker.identities.accounts import require_account
+from broker.identities.kind import Named, Work, finder
 from broker.identities.limits import Quota, require_within
-from broker.identities.names import parse_provider_arn
-from broker.model.account import Account, AccountId
+from broker.identities.tags import KeyCase, given_tags, tag_pairs
+from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
-from broker.stores.directory.kinds import OIDC_PROVIDER
-from broker.stores.directory.port.providers import (
-    OidcProviderChange,
-    OidcProviderReader,
-)
-from broker.stores.errors import AlreadyExistsError
+from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER
+
+if TYPE_CHECKING:
+    from broker.model.types import iam as types
 
 IsInternal = Callable[[AccountId, str, int], bool]
 """Whether the operator lists exactly this host and port for the account."""
@@ -39,114 +36,70 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]"
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()+,;=:@%-]*)*")
 
 
-async def require_oidc_provider(
-    directory: OidcProviderReader, account: AccountId, arn: str
+async def _change(
+    found: OidcProvider, given: Mapping[str, Any], work: Work
 ) -> OidcProvider:
-    """A provider by ARN.
-
-    Raises:
-        NoSuchEntity: there is none.
-        InvalidInput: that is not an ARN of an OpenID Connect provider of the account.
-    """
-    provider = await _find(directory, account, arn)
-    if provider is None:
-        raise NoSuchEntity(f"OpenIDConnect Provider not found for arn {arn}")
-    return provider
+    """With other client ids (duplicates removed) and thumbprints, where given."""
+    clients = tuple(dict.fromkeys(given.get("ClientIDList", found.client_ids)))
+    account = await require_account(work.change, work.account)
+    require_within(account, Quota.CLIENT_IDS, len(clients))
+    thumbprints = checked_thumbprints(given.get("ThumbprintList", found.thumbprints))
+    return replace(found, client_ids=clients, thumbprints=thumbprints)
 
 
-async def create_oidc_provider(
-    change: OidcProviderChange,
-    account: Account,
-    *,
-    url: str,
-    client_ids: Iterable[str] = (),
-    thumbprints: Iterable[str] = (),
-    tags: Mapping[str, str],
-    options: Mapping[str, object],
-    is_internal: IsInternal,
-    now: datetime,
-) -> OidcProvider:
-    """Register a provider; its unique id is new at every creation.
-
-    Raises:
-        ValidationError, InvalidInput: the URL or the thumbprints are refused.
-        EntityAlreadyExists: there is one for that host and path.
-        LimitExceeded: the account has too many, or there are too many client ids.
-    """
-    issuer = checked_issuer_url(url, account.account_id, is_internal)
-    unique = tuple(dict.fromkeys(client_ids))
-    require_within(account, Quota.CLIENT_IDS, len(unique))
-    provider = OidcProvider(
-        account=account.account_id,
-        unique_id=new_provider_id("OIDCP"),
-        url=issuer,
-        client_ids=unique,
-        thumbprints=checked_thumbprints(thumbprints),
-        created_at=now,
-        tags=tags,
-        options=options,
-    )
-    taken = EntityAlreadyExists(f"Provider with url {url} already exists.")
-    holder = await change.find_oidc_provider(account.account_id, provider.host_and_path)
-    if holder is not None:
-        raise taken
-    # An issuer without a dot: its condition keys would be those of a directory.
-    number, name = account.account_id, provider.host_and_path
-    if await change.find_ldap_provider(number, name) is not None:
-        raise taken
-    count = await change.count(OIDC_PROVIDER, account.account_id)
-    require_within(account, Quota.OIDC_PROVIDERS, count + 1)
-    try:
-        await change.insert_oidc_provider(provider)
-    except AlreadyExistsError as error:
-        raise taken from error
-    return provider
+def _view(found: OidcProvider) -> types.GetOpenIDConnectProviderResponse:
+    return {
+        "Url": found.host_and_path,
+        "ClientIDList": list(found.client_ids),
+        "ThumbprintList": list(found.thumbprints),
+        "CreateDate": found.created_at,
+        "Tags": [{"Key": k, "Value": v} for k, v in tag_pairs(found.tags)],
+    }
 
 
-async def delete_oidc_provider(
-    change: OidcProviderChange, account: AccountId, arn: str
-) -> None:
-    """Remove a provider.
-
-    Raises:
-        NoSuchEntity: there is none.
-        InvalidInput: that is not an ARN of an OpenID Connect provider of the account.
-    """
-    provider = await _find(change, account, arn)
-    if provider is None:
-        raise NoSuchEntity(f"OpenId connect Provider {arn} cannot be found.")
-    await change.delete_oidc_provider(provider)
-
-
-async def set_client_ids(
-    change: OidcProviderChange,
-    account: Account,
-    provider: OidcProvider,
-    client_ids: Iterable[str],
-) -> None:
-    """Replace the client ids, duplicates removed.
-
-    Raises:
-        LimitExceeded: there are too many.
-    """
-    unique = tuple(dict.fromkeys(client_ids))
-    require_within(account, Quota.CLIENT_IDS, len(unique))
-    if unique != provider.client_ids:
-        await change.update_oidc_provider(replace(provider, client_ids=unique))
+OIDC_PROVIDERS = Named(
+    kind=OIDC_PROVIDER,
+    quota=Quota.OIDC_PROVIDERS,
+    change=_change,
+    view=_view,
+    missing="OpenIDConnect Provider not found for arn {}",
+    taken="Provider with url {0.url} already exists.",
+    name="OpenIDConnectProviderArn",
+    resource="oidc-provider",
+    one="",
+    many="OpenIDConnectProviderList",
+    by_arn=True,
+)
+require_oidc_provider = finder(OIDC_PROVIDERS)
 
 
-async def set_thumbprints(
-    change: OidcProviderChange, provider: OidcProvider, thumbprints: Iterable[str]
-) -> None:
-    """Replace the thumbprints.
+def with_issuers(is_internal: IsInternal) -> Named[OidcProvider]:
+    """The kind where providers are made; their unique ids are new at every creation."""
 
-    Raises:
-        InvalidInput: there are none, or more than five.
-    """
-    checked = checked_thumbprints(thumbprints)
-    if not checked:
-        raise InvalidInput("Thumbprint list must contain at least one entry.")
-    await change.update_oidc_provider(replace(provider, thumbprints=checked))
+    async def make(
+        given: types.CreateOpenIDConnectProviderRequest, work: Work
+    ) -> OidcProvider:
+        tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
+        url = given["Url"]
+        plain = OidcProvider(
+            account=work.account,
+            unique_id=new_provider_id("OIDCP"),
+            url=checked_issuer_url(url, work.account, is_internal),
+            client_ids=(),
+            thumbprints=(),
+            created_at=work.now,
+            tags=tags,
+        )
+        made = await _change(plain, given, work)
+        # An issuer without a dot: its condition keys would be those of a directory.
+        at = (work.account, made.host_and_path)
+        if await work.change.named(OIDC_PROVIDER, *at) or await work.change.named(
+            LDAP_PROVIDER, *at
+        ):
+            raise EntityAlreadyExists(f"Provider with url {url} already exists.")
+        return made
+
+    return replace(OIDC_PROVIDERS, make=make)
 
 
 def checked_thumbprints(thumbprints: Iterable[str]) -> tuple[str, ...]:
@@ -216,10 +169,3 @@ def _written(host: str) -> str:
 
 def _invalid_url(advice: str = _FORM) -> ValidationError:
     return ValidationError("Invalid Open ID Connect Provider URL", advice=advice)
-
-
-async def _find(
-    directory: OidcProviderReader, account: AccountId, arn: str
-) -> OidcProvider | None:
-    host_and_path = parse_provider_arn(arn, account, "oidc-provider")
-    return await directory.find_oidc_provider(account, host_and_path)

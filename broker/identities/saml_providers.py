@@ -4,9 +4,12 @@ Source: botocore's IAM model; IAM User Guide, id_roles_providers_create_saml; re
 answers (REC-S saml, saml-validation, federation).
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from broker.entropy import new_provider_id
@@ -14,12 +17,11 @@ from broker.errors import (
     EntityAlreadyExists,
     InvalidInput,
     LimitExceeded,
-    NoSuchEntity,
     ValidationError,
 )
-from broker.identities.limits import Quota, require_within
-from broker.identities.names import parse_provider_arn
-from broker.model.account import Account, AccountId
+from broker.identities.kind import Named, Work, finder, require_room
+from broker.identities.limits import Quota
+from broker.identities.tags import KeyCase, given_tags, tag_pairs
 from broker.model.entities import EncryptionMode, SamlPrivateKey, SamlProvider
 from broker.model.sealing import Sealer
 from broker.protocols.saml.errors import (
@@ -30,15 +32,19 @@ from broker.protocols.saml.errors import (
 from broker.protocols.saml.keys import parse_private_key
 from broker.protocols.saml.metadata import parse_metadata
 from broker.stores.directory.kinds import SAML_PROVIDER
-from broker.stores.directory.port.providers import (
-    SamlProviderChange,
-    SamlProviderReader,
-)
-from broker.stores.errors import AlreadyExistsError
+
+if TYPE_CHECKING:
+    from broker.model.types import iam as types
 
 SAML_KEY_SEAL = ("saml-private-key", "pem")
 """Purpose and column that a decryption key is sealed for; the entity is its id."""
 
+_CHANGES = {
+    "AddPrivateKey",
+    "AssertionEncryptionMode",
+    "RemovePrivateKey",
+    "SAMLMetadataDocument",
+}
 _CERTIFICATES = ("-----BEGIN CERTIFICATE", "-----BEGIN TRUSTED CERTIFICATE", "MII")
 _HTTP_PORT = 80
 _LOOKED_AT = 4096
@@ -50,114 +56,95 @@ _KEYS_MAX = 2
 _VALID_YEARS = 100
 
 
-async def require_saml_provider(
-    directory: SamlProviderReader, account: AccountId, arn: str
-) -> SamlProvider:
-    """A provider by ARN.
+def _view(found: SamlProvider) -> types.GetSAMLProviderResponse:
+    return {
+        "SAMLProviderUUID": found.uuid,
+        "SAMLMetadataDocument": found.metadata,
+        "CreateDate": found.created_at,
+        "ValidUntil": found.valid_until,
+        "Tags": [{"Key": k, "Value": v} for k, v in tag_pairs(found.tags)],
+        "AssertionEncryptionMode": found.encryption_mode.value,
+        "PrivateKeyList": [
+            {"KeyId": key.key_id, "Timestamp": key.created_at}
+            for key in found.private_keys
+        ],
+    }
 
-    Raises:
-        NoSuchEntity: there is none.
-        InvalidInput: that is not an ARN of a SAML provider of the account.
+
+def saml_providers(sealer: Sealer | None) -> Named[SamlProvider]:
+    """The kind; metadata that is given has passed `check_metadata`.
+
+    Without ``sealer``, which keeps decryption keys, none is added.
     """
-    name = parse_provider_arn(arn, account, "saml-provider")
-    provider = await directory.find_saml_provider(account, name)
-    if provider is None:
-        raise NoSuchEntity(f"Manifest not found for arn {arn}")
-    return provider
 
+    async def make(given: types.CreateSAMLProviderRequest, work: Work) -> SamlProvider:
+        provider = SamlProvider(
+            account=work.account,
+            uuid=new_provider_id("SAMLSP"),
+            name=given["Name"],
+            metadata=given["SAMLMetadataDocument"],
+            created_at=work.now,
+            valid_until=_valid_until(work.now),
+            tags=given_tags(given.get("Tags", ()), KeyCase.SENSITIVE),
+        )
+        if await work.change.named(SAML_PROVIDER, work.account, provider.name):
+            raise EntityAlreadyExists(SAML_PROVIDERS.taken.format(provider))
+        await require_room(SAML_PROVIDER, Quota.SAML_PROVIDERS, work)
+        return _changed(provider, given, sealer, work.now)
 
-async def create_saml_provider(
-    change: SamlProviderChange,
-    account: Account,
-    *,
-    name: str,
-    metadata: str,
-    encryption_mode: EncryptionMode = EncryptionMode.ALLOWED,
-    private_key: str | None = None,
-    sealer: Sealer | None = None,
-    tags: Mapping[str, str],
-    options: Mapping[str, object],
-    now: datetime,
-) -> SamlProvider:
-    """Register a provider; its unique id is new at every creation.
+    async def change(
+        found: SamlProvider, given: types.UpdateSAMLProviderRequest, work: Work
+    ) -> SamlProvider:
+        if "AddPrivateKey" in given and "RemovePrivateKey" in given:
+            raise ValidationError(
+                "Unable to add and remove private keys in the same request. Set a value"
+                " for only one of the two parameters."
+            )
+        if not given.keys() & _CHANGES:
+            raise ValidationError(
+                "Unable to update identity provider. No updates are defined for metadata"
+                " or encryption assertion."
+            )
+        renewed = replace(found, valid_until=_valid_until(work.now))
+        return _changed(renewed, given, sealer, work.now)
 
-    ``metadata`` has passed `check_metadata`, which takes too long for a transaction.
-    A ``private_key`` needs a ``sealer``.
-
-    Raises:
-        InvalidInput: the key is refused, or encryption is required without a key.
-        EntityAlreadyExists: the name is taken.
-        LimitExceeded: the account has too many.
-    """
-    taken = EntityAlreadyExists(f"Provider with name {name} already exists.")
-    if await change.find_saml_provider(account.account_id, name) is not None:
-        raise taken
-    count = await change.count(SAML_PROVIDER, account.account_id)
-    require_within(account, Quota.SAML_PROVIDERS, count + 1)
-    provider = SamlProvider(
-        account=account.account_id,
-        uuid=new_provider_id("SAMLSP"),
-        name=name,
-        metadata=metadata,
-        created_at=now,
-        valid_until=_valid_until(now),
-        encryption_mode=encryption_mode,
-        tags=tags,
-        options=options,
+    return Named(
+        kind=SAML_PROVIDER,
+        quota=None,
+        make=make,
+        change=change,
+        view=_view,
+        missing="Manifest not found for arn {}",
+        taken="Provider with name {0.name} already exists.",
+        name="SAMLProviderArn",
+        resource="saml-provider",
+        one="",
+        many="SAMLProviderList",
+        by_arn=True,
     )
-    if private_key is not None and sealer is not None:
-        provider = with_private_key(provider, private_key, sealer, now)
-    check_mode(provider)
-    try:
-        await change.insert_saml_provider(provider)
-    except AlreadyExistsError as error:
-        raise taken from error
-    return provider
 
 
-async def update_saml_provider(
-    change: SamlProviderChange,
+def _changed(
     provider: SamlProvider,
-    *,
-    metadata: str | None = None,
-    encryption_mode: EncryptionMode | None = None,
-    add_private_key: str | None = None,
-    remove_private_key: str | None = None,
-    sealer: Sealer,
+    given: Mapping[str, Any],
+    sealer: Sealer | None,
     now: datetime,
 ) -> SamlProvider:
-    """Change a provider; all of it must be accepted for anything to change.
+    mode = given.get("AssertionEncryptionMode", provider.encryption_mode)
+    changed = replace(
+        provider, metadata=given.get("SAMLMetadataDocument", provider.metadata)
+    )
+    if sealer is not None and "AddPrivateKey" in given:
+        changed = _with_private_key(changed, given["AddPrivateKey"], sealer, now)
+    if "RemovePrivateKey" in given:
+        changed = _without_key(changed, given["RemovePrivateKey"])
+    changed = replace(changed, encryption_mode=EncryptionMode(mode))
+    _check_mode(changed)
+    return changed
 
-    ``metadata`` has passed `check_metadata`.
 
-    Raises:
-        ValidationError: nothing is given, or a key is both added and removed.
-        InvalidInput: a key is refused, or encryption is required without a key.
-        LimitExceeded: there are two keys already.
-    """
-    if add_private_key is not None and remove_private_key is not None:
-        raise ValidationError(
-            "Unable to add and remove private keys in the same request. Set a value for "
-            "only one of the two parameters."
-        )
-    given = (metadata, encryption_mode, add_private_key, remove_private_key)
-    if all(value is None for value in given):
-        raise ValidationError(
-            "Unable to update identity provider. No updates are defined for metadata or "
-            "encryption assertion."
-        )
-    updated = replace(provider, valid_until=_valid_until(now))
-    if metadata is not None:
-        updated = replace(updated, metadata=metadata)
-    if add_private_key is not None:
-        updated = with_private_key(updated, add_private_key, sealer, now)
-    if remove_private_key is not None:
-        updated = _without_key(updated, remove_private_key)
-    if encryption_mode is not None:
-        updated = replace(updated, encryption_mode=encryption_mode)
-    check_mode(updated)
-    await change.update_saml_provider(updated)
-    return updated
+SAML_PROVIDERS = saml_providers(None)
+require_saml_provider = finder(SAML_PROVIDERS)
 
 
 def check_metadata(
@@ -223,7 +210,7 @@ def _what_it_is(text: str) -> str:
     return ""
 
 
-def with_private_key(
+def _with_private_key(
     provider: SamlProvider, pem: str, sealer: Sealer, now: datetime
 ) -> SamlProvider:
     """The provider with one more decryption key, the newest first.
@@ -252,7 +239,7 @@ def _without_key(provider: SamlProvider, key_id: str) -> SamlProvider:
     return replace(provider, private_keys=kept)
 
 
-def check_mode(provider: SamlProvider) -> None:
+def _check_mode(provider: SamlProvider) -> None:
     """Refuse required encryption without a key.
 
     Raises:

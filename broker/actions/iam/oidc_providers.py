@@ -6,41 +6,36 @@ from typing import TYPE_CHECKING
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
-from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
-from broker.identities import oidc_providers
-from broker.identities.accounts import require_account
-from broker.identities.oidc_providers import IsInternal
-from broker.identities.tags import KeyCase, checked_tags
+from broker.actions.iam.plain import Plain, named
+from broker.errors import InvalidInput, NoSuchEntity
+from broker.identities import kind as rules
+from broker.identities.oidc_providers import (
+    OIDC_PROVIDERS,
+    IsInternal,
+    with_issuers,
+)
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
 
+_PLAIN = Plain(OIDC_PROVIDERS)
+_ON = named(OIDC_PROVIDERS)
+
 
 def oidc_provider_actions(is_internal: IsInternal) -> tuple[Action, ...]:
     """The actions on OpenID Connect providers."""
+    issuers = with_issuers(is_internal)
 
     async def create(
         given: types.CreateOpenIDConnectProviderRequest, call: Call
     ) -> types.CreateOpenIDConnectProviderResponse:
-        thumbprints = given.get("ThumbprintList", ())
-        tags = checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.SENSITIVE)
-        provider = await oidc_providers.create_oidc_provider(
-            call.change,
-            await require_account(call.change, call.account),
-            url=given["Url"],
-            client_ids=given.get("ClientIDList", ()),
-            thumbprints=thumbprints,
-            tags=tags,
-            options={},
-            is_internal=is_internal,
-            now=call.now,
-        )
+        made = await rules.create(issuers, given, call.work)
         answer: types.CreateOpenIDConnectProviderResponse = {
-            "OpenIDConnectProviderArn": provider.arn
+            "OpenIDConnectProviderArn": made.arn
         }
-        if tags:
-            answer["Tags"] = [{"Key": k, "Value": v} for k, v in tags.items()]
+        if made.tags:
+            answer["Tags"] = [{"Key": k, "Value": v} for k, v in made.tags.items()]
         return answer
 
     return (
@@ -54,86 +49,55 @@ def oidc_provider_actions(is_internal: IsInternal) -> tuple[Action, ...]:
     )
 
 
-async def _get_provider(
-    given: types.GetOpenIDConnectProviderRequest, call: Call
-) -> types.GetOpenIDConnectProviderResponse:
-    provider = await oidc_providers.require_oidc_provider(
-        call.directory, call.account, given["OpenIDConnectProviderArn"]
-    )
-    return {
-        "Url": provider.host_and_path,
-        "ClientIDList": list(provider.client_ids),
-        "ThumbprintList": list(provider.thumbprints),
-        "CreateDate": provider.created_at,
-        "Tags": views.tag_list(provider.tags),
-    }
-
-
 async def _list_providers(
     _given: types.ListOpenIDConnectProvidersRequest, call: Call
 ) -> types.ListOpenIDConnectProvidersResponse:
-    providers = await call.directory.list_oidc_providers(call.account)
-    return {
-        "OpenIDConnectProviderList": [{"Arn": provider.arn} for provider in providers]
-    }
+    providers = await call.directory.all_of(OIDC_PROVIDERS.kind, call.account)
+    return {"OpenIDConnectProviderList": [{"Arn": one.arn} for one in providers]}
 
 
 async def _add_client_id(
     given: types.AddClientIDToOpenIDConnectProviderRequest, call: Call
 ) -> None:
-    provider = await oidc_providers.require_oidc_provider(
-        call.change, call.account, given["OpenIDConnectProviderArn"]
-    )
-    await oidc_providers.set_client_ids(
-        call.change,
-        await require_account(call.change, call.account),
-        provider,
-        (*provider.client_ids, given["ClientID"]),
-    )
+    there = (await _PLAIN.find(given, call)).client_ids
+    clients = (*there, given["ClientID"])
+    await _PLAIN.update({**given, "ClientIDList": clients}, call)
 
 
 async def _remove_client_id(
     given: types.RemoveClientIDFromOpenIDConnectProviderRequest, call: Call
 ) -> None:
-    provider = await oidc_providers.require_oidc_provider(
-        call.change, call.account, given["OpenIDConnectProviderArn"]
-    )
-    await oidc_providers.set_client_ids(
-        call.change,
-        await require_account(call.change, call.account),
-        provider,
-        [client for client in provider.client_ids if client != given["ClientID"]],
-    )
+    there = (await _PLAIN.find(given, call)).client_ids
+    clients = [client for client in there if client != given["ClientID"]]
+    await _PLAIN.update({**given, "ClientIDList": clients}, call)
 
 
 async def _update_thumbprints(
     given: types.UpdateOpenIDConnectProviderThumbprintRequest, call: Call
 ) -> None:
-    provider = await oidc_providers.require_oidc_provider(
-        call.change, call.account, given["OpenIDConnectProviderArn"]
-    )
-    await oidc_providers.set_thumbprints(call.change, provider, given["ThumbprintList"])
+    await _PLAIN.find(given, call)
+    if not given["ThumbprintList"]:
+        raise InvalidInput("Thumbprint list must contain at least one entry.")
+    await _PLAIN.update(given, call)
 
 
 async def _delete_provider(
     given: types.DeleteOpenIDConnectProviderRequest, call: Call
 ) -> None:
-    await oidc_providers.delete_oidc_provider(
-        call.change, call.account, given["OpenIDConnectProviderArn"]
-    )
+    try:
+        await _PLAIN.delete(given, call)
+    except NoSuchEntity as error:
+        arn = given["OpenIDConnectProviderArn"]
+        raise NoSuchEntity(f"OpenId connect Provider {arn} cannot be found.") from error
 
 
 _OTHERS = (
-    read("GetOpenIDConnectProvider", _get_provider, on.oidc_provider),
+    read("GetOpenIDConnectProvider", _PLAIN.get, _ON),
     read(
         "ListOpenIDConnectProviders", _list_providers, on.any_provider("oidc-provider")
     ),
-    change("AddClientIDToOpenIDConnectProvider", _add_client_id, on.oidc_provider),
-    change(
-        "RemoveClientIDFromOpenIDConnectProvider", _remove_client_id, on.oidc_provider
-    ),
-    change(
-        "UpdateOpenIDConnectProviderThumbprint", _update_thumbprints, on.oidc_provider
-    ),
-    change("DeleteOpenIDConnectProvider", _delete_provider, on.oidc_provider),
+    change("AddClientIDToOpenIDConnectProvider", _add_client_id, _ON),
+    change("RemoveClientIDFromOpenIDConnectProvider", _remove_client_id, _ON),
+    change("UpdateOpenIDConnectProviderThumbprint", _update_thumbprints, _ON),
+    change("DeleteOpenIDConnectProvider", _delete_provider, _ON),
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from broker.actions.action import Action, Call, Handle
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, Context, change, read
+from broker.actions.iam.plain import named
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -19,7 +20,7 @@ from broker.errors import (
     NoSuchEntity,
     OrganizationNotFound,
 )
-from broker.identities.oidc_providers import require_oidc_provider
+from broker.identities.oidc_providers import OIDC_PROVIDERS, require_oidc_provider
 from broker.model.arn import iam_arn
 from broker.model.request import Given
 
@@ -149,7 +150,7 @@ OUTSIDE_ORGANIZATION: tuple[Action, ...] = (
     change(
         "UpdateOpenIDConnectProvider",
         _update_oidc_provider,
-        on.oidc_provider,
+        named(OIDC_PROVIDERS),
         unsupported=(
             "ContextProvider",
             "IdentityCenterInstanceArn",

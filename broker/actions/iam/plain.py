@@ -9,6 +9,7 @@ from broker.actions.iam import views
 from broker.actions.iam.declare import ActionTarget, Target
 from broker.actions.iam.paging import page_request, stored_page, truncation
 from broker.actions.iam.targets import resource_tags
+from broker.errors import BrokerError
 from broker.identities import kind as rules
 from broker.identities.kind import Named
 from broker.model.arn import iam_arn
@@ -36,11 +37,14 @@ class Plain(Generic[Entity]):
         return {self.of.one: shown | ({"Tags": views.tag_list(tags)} if tags else {})}
 
     async def get(self, given: Given, call: Call) -> Answer:
-        """Show one with its tags."""
+        """Show one with its tags; without a member for it, as its view shows it."""
         found = await self.find(given, call)
+        shown = await self._show(found, call)
+        if not self.of.one:
+            return shown
         # With an empty list as well: as recorded, unlike users and roles.
         tags = views.tag_list(found.tags)  # type: ignore[attr-defined]  # as all that are got
-        return {self.of.one: {**await self._show(found, call), "Tags": tags}}
+        return {self.of.one: {**shown, "Tags": tags}}
 
     async def list_all(self, given: Given, call: Call, **where: object) -> Answer:
         """A page of those below a path."""
@@ -84,7 +88,13 @@ def named(of: Named[Any]) -> Target:
 
     async def target(given: Given, call: Call) -> ActionTarget:
         name = given[of.name]
-        found = await call.directory.named(of.kind, call.account, name)
+        if of.by_arn:
+            try:
+                found = await rules.finder(of)(call.directory, call.account, name)
+            except BrokerError:
+                return ActionTarget(name)
+        else:
+            found = await call.directory.named(of.kind, call.account, name)
         shown = f"{of.shown} {name}" if of.shown else None
         if found is None:
             arn = iam_arn(call.account, f"{of.resource}/{name}")

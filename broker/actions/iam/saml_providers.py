@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
-from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
+from broker.actions.iam.plain import Plain, named
+from broker.identities import kind as rules
 from broker.identities import saml_providers
-from broker.identities.accounts import require_account
-from broker.identities.tags import KeyCase, checked_tags
-from broker.model.entities import EncryptionMode
 from broker.model.sealing import Sealer
 from broker.offload import offload_long
 
@@ -29,48 +27,23 @@ def saml_provider_actions(
     ``sealer`` keeps decryption keys; ``http_hosts`` are the ``host[:port]`` whose
     endpoints in metadata may be plain http.
     """
+    plain = Plain(saml_providers.saml_providers(sealer))
 
     async def create(
         given: types.CreateSAMLProviderRequest, call: Call
     ) -> types.CreateSAMLProviderResponse:
-        tags = checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.SENSITIVE)
-        provider = await saml_providers.create_saml_provider(
-            call.change,
-            await require_account(call.change, call.account),
-            name=given["Name"],
-            metadata=given["SAMLMetadataDocument"],
-            encryption_mode=EncryptionMode(
-                given.get("AssertionEncryptionMode", EncryptionMode.ALLOWED)
-            ),
-            private_key=given.get("AddPrivateKey"),
-            sealer=sealer,
-            tags=tags,
-            options={},
-            now=call.now,
-        )
-        answer: types.CreateSAMLProviderResponse = {"SAMLProviderArn": provider.arn}
-        if tags:
+        made = await rules.create(plain.of, given, call.work)
+        answer: types.CreateSAMLProviderResponse = {"SAMLProviderArn": made.arn}
+        if made.tags:
             # In the order of the request, unlike everywhere else.
-            answer["Tags"] = [{"Key": k, "Value": v} for k, v in tags.items()]
+            answer["Tags"] = [{"Key": k, "Value": v} for k, v in made.tags.items()]
         return answer
 
     async def update(
         given: types.UpdateSAMLProviderRequest, call: Call
     ) -> types.UpdateSAMLProviderResponse:
-        provider = await saml_providers.require_saml_provider(
-            call.change, call.account, given["SAMLProviderArn"]
-        )
-        await saml_providers.update_saml_provider(
-            call.change,
-            provider,
-            metadata=given.get("SAMLMetadataDocument"),
-            encryption_mode=_mode(given.get("AssertionEncryptionMode")),
-            add_private_key=given.get("AddPrivateKey"),
-            remove_private_key=given.get("RemovePrivateKey"),
-            sealer=sealer,
-            now=call.now,
-        )
-        return {"SAMLProviderArn": provider.arn}
+        await plain.update(given, call)
+        return {"SAMLProviderArn": given["SAMLProviderArn"]}
 
     async def check(text: str, options: Mapping[str, object], now: datetime) -> None:
         await offload_long(
@@ -84,11 +57,10 @@ def saml_provider_actions(
     async def check_changed(given: types.UpdateSAMLProviderRequest, call: Call) -> None:
         if "SAMLMetadataDocument" not in given:
             return
-        provider = await saml_providers.require_saml_provider(
-            call.directory, call.account, given["SAMLProviderArn"]
-        )
+        provider = await plain.find(given, call)
         await check(given["SAMLMetadataDocument"], provider.options, call.now)
 
+    on_it = named(plain.of)
     return (
         change(
             "CreateSAMLProvider",
@@ -98,12 +70,12 @@ def saml_provider_actions(
             prepare=check_new,
             calls=10,
         ),
-        read("GetSAMLProvider", _get_provider, on.saml_provider),
+        read("GetSAMLProvider", plain.get, on_it),
         read("ListSAMLProviders", _list_providers, on.any_provider("saml-provider")),
         change(
             "UpdateSAMLProvider",
             update,
-            on.saml_provider,
+            on_it,
             unsupported=(
                 "ContextProvider",
                 "IdentityCenterInstanceArn",
@@ -113,28 +85,8 @@ def saml_provider_actions(
             prepare=check_changed,
             calls=10,
         ),
-        change("DeleteSAMLProvider", _delete_provider, on.saml_provider),
+        change("DeleteSAMLProvider", plain.delete, on_it),
     )
-
-
-async def _get_provider(
-    given: types.GetSAMLProviderRequest, call: Call
-) -> types.GetSAMLProviderResponse:
-    provider = await saml_providers.require_saml_provider(
-        call.directory, call.account, given["SAMLProviderArn"]
-    )
-    return {
-        "SAMLProviderUUID": provider.uuid,
-        "SAMLMetadataDocument": provider.metadata,
-        "CreateDate": provider.created_at,
-        "ValidUntil": provider.valid_until,
-        "Tags": views.tag_list(provider.tags),
-        "AssertionEncryptionMode": provider.encryption_mode.value,
-        "PrivateKeyList": [
-            {"KeyId": key.key_id, "Timestamp": key.created_at}
-            for key in provider.private_keys
-        ],
-    }
 
 
 async def _list_providers(
@@ -147,17 +99,9 @@ async def _list_providers(
                 "ValidUntil": provider.valid_until,
                 "CreateDate": provider.created_at,
             }
-            for provider in await call.directory.list_saml_providers(call.account)
+            for provider in await call.directory.all_of(_PLAIN.of.kind, call.account)
         ]
     }
 
 
-async def _delete_provider(given: types.DeleteSAMLProviderRequest, call: Call) -> None:
-    provider = await saml_providers.require_saml_provider(
-        call.change, call.account, given["SAMLProviderArn"]
-    )
-    await call.change.delete_saml_provider(provider)
-
-
-def _mode(text: str | None) -> EncryptionMode | None:
-    return None if text is None else EncryptionMode(text)
+_PLAIN = Plain(saml_providers.SAML_PROVIDERS)

@@ -23,9 +23,9 @@ from broker.identities.managed_policies import (
     require_own_policy,
 )
 from broker.identities.mfa_devices import MFA_DEVICES
-from broker.identities.oidc_providers import require_oidc_provider
+from broker.identities.oidc_providers import OIDC_PROVIDERS
 from broker.identities.roles import require_role
-from broker.identities.saml_providers import require_saml_provider
+from broker.identities.saml_providers import SAML_PROVIDERS
 from broker.identities.server_certificates import SERVER_CERTIFICATES
 from broker.identities.tags import KeyCase, checked_tags, with_tags, without_tags
 from broker.identities.users import require_user
@@ -34,9 +34,7 @@ from broker.model.request import Given
 from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import (
     MANAGED_POLICY,
-    OIDC_PROVIDER,
     ROLE,
-    SAML_PROVIDER,
     USER,
 )
 from broker.stores.directory.port import DirectoryReader
@@ -99,23 +97,11 @@ TAGGABLE = (
         require_managed_policy,
         find_own=require_own_policy,
     ),
-    Taggable(
-        "SAMLProvider",
-        "SAMLProviderArn",
-        on.saml_provider,
-        SAML_PROVIDER,
-        require_saml_provider,
-    ),
-    Taggable(
-        "OpenIDConnectProvider",
-        "OpenIDConnectProviderArn",
-        on.oidc_provider,
-        OIDC_PROVIDER,
-        require_oidc_provider,
-    ),
     *(
         Taggable(noun, of.name, target, of.kind, finder(of))
         for noun, of, target in (
+            ("SAMLProvider", SAML_PROVIDERS, named(SAML_PROVIDERS)),
+            ("OpenIDConnectProvider", OIDC_PROVIDERS, named(OIDC_PROVIDERS)),
             ("InstanceProfile", INSTANCE_PROFILES, named(INSTANCE_PROFILES)),
             ("ServerCertificate", SERVER_CERTIFICATES, named(SERVER_CERTIFICATES)),
             ("MFADevice", MFA_DEVICES, mfa_device),

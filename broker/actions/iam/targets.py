@@ -14,11 +14,7 @@ from broker.actions.iam.declare import ActionTarget, Context, Target
 from broker.authz.context import tag_context
 from broker.errors import BrokerError, ValidationError
 from broker.identities.managed_policies import find_managed_policy
-from broker.identities.oidc_providers import (
-    checked_issuer_url,
-    require_oidc_provider,
-)
-from broker.identities.saml_providers import require_saml_provider
+from broker.identities.oidc_providers import checked_issuer_url
 from broker.model.arn import iam_arn
 from broker.model.entities import Group, Role, User
 from broker.model.principal import PrincipalType
@@ -93,16 +89,6 @@ async def new_saml_provider(given: Given, call: Call) -> ActionTarget:
     return ActionTarget(iam_arn(call.account, f"saml-provider/{given['Name']}"))
 
 
-async def saml_provider(given: Given, call: Call) -> ActionTarget:
-    """The SAML provider ``SAMLProviderArn``."""
-    arn = given["SAMLProviderArn"]
-    try:
-        found = await require_saml_provider(call.directory, call.account, arn)
-    except BrokerError:
-        return ActionTarget(arn)
-    return ActionTarget(found.arn, resource_tags(found.tags))
-
-
 async def new_oidc_provider(given: Given, call: Call) -> ActionTarget:
     """The OpenID Connect provider that ``Url`` will name."""
     url = given["Url"]
@@ -111,16 +97,6 @@ async def new_oidc_provider(given: Given, call: Call) -> ActionTarget:
         url = checked_issuer_url(url, call.account, lambda *_: True)
     host_and_path = url.partition("://")[2]
     return ActionTarget(iam_arn(call.account, f"oidc-provider/{host_and_path}"))
-
-
-async def oidc_provider(given: Given, call: Call) -> ActionTarget:
-    """The OpenID Connect provider ``OpenIDConnectProviderArn``."""
-    arn = given["OpenIDConnectProviderArn"]
-    try:
-        found = await require_oidc_provider(call.directory, call.account, arn)
-    except BrokerError:
-        return ActionTarget(arn)
-    return ActionTarget(found.arn, resource_tags(found.tags))
 
 
 async def policy(given: Given, call: Call) -> ActionTarget:

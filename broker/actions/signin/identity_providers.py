@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call
-from broker.actions.iam.targets import oidc_provider, saml_provider
+from broker.actions.iam.plain import named
 from broker.authn.proof_dry_run import ProofDryRun
 from broker.authz.need import Need
 from broker.errors import InvalidInput, ValidationError
@@ -22,8 +22,8 @@ from broker.federation.provider_health import HealthWatch, ProviderHealth
 from broker.federation.provider_options import shown_options
 from broker.federation.provider_probe import probe_oidc, probe_saml
 from broker.identities.account_options import may_set_provider_options
-from broker.identities.oidc_providers import require_oidc_provider
-from broker.identities.saml_providers import require_saml_provider
+from broker.identities.oidc_providers import OIDC_PROVIDERS, require_oidc_provider
+from broker.identities.saml_providers import SAML_PROVIDERS, require_saml_provider
 from broker.model.arn import iam_arn
 from broker.model.entities import OidcProvider, Role, SamlProvider
 from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
@@ -277,9 +277,9 @@ async def _may_probe(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
 async def provider_needs(action: str, arn: str, call: Call) -> tuple[Need, ...]:
     """The permission for an action on a provider."""
     if kind_of(arn) == OIDC_KIND:
-        target = await oidc_provider({"OpenIDConnectProviderArn": arn}, call)
+        target = await named(OIDC_PROVIDERS)({"OpenIDConnectProviderArn": arn}, call)
     else:
-        target = await saml_provider({"SAMLProviderArn": arn}, call)
+        target = await named(SAML_PROVIDERS)({"SAMLProviderArn": arn}, call)
     return (
         Need(
             action=action,

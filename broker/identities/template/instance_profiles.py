@@ -6,7 +6,7 @@ from broker.identities.instance_profiles import INSTANCE_PROFILES as RULES
 from broker.identities.roles import require_role
 from broker.identities.tags import KeyCase
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import AccountReading, AccountWork, shown_tags
+from broker.identities.template.kind import AccountReading, AccountWork
 from broker.identities.template.owned import as_present
 from broker.identities.template.properties import Properties
 from broker.identities.template.section import Described, Members, Section
@@ -45,10 +45,6 @@ def _adopt(before: Described, after: Described) -> Described:
     return replace(after, properties={**after.properties, "Roles": roles})
 
 
-async def _given(wanted: Members, _work: AccountWork) -> Members:
-    return {**wanted, "Tags": shown_tags(wanted["Tags"])}
-
-
 async def _finish(
     one: InstanceProfile, wanted: Members, work: AccountWork
 ) -> InstanceProfile:
@@ -64,7 +60,6 @@ INSTANCE_PROFILES = Section(
     name="InstanceProfileName",
     parse=_parse,
     shown=_shown,
-    given=_given,
     finish=_finish,
     constant=("InstanceProfileName", "Path"),
 ).entity_kind(adopt=_adopt)

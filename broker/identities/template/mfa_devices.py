@@ -9,7 +9,7 @@ from dataclasses import replace
 from broker.identities.mfa_devices import MFA_DEVICES
 from broker.identities.tags import KeyCase
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import AccountReading, AccountWork
+from broker.identities.template.kind import AccountReading
 from broker.identities.template.owned import as_present
 from broker.identities.template.properties import Properties
 from broker.identities.template.section import Described, Members, Section
@@ -68,17 +68,12 @@ def _require_calls(
     return kept, (f"{device}: call {call}{whose}",)
 
 
-async def _given(_wanted: Members, _work: AccountWork) -> Members:
-    return {}
-
-
 VIRTUAL_MFA_DEVICES = Section(
     section="VirtualMFADevices",
     of=MFA_DEVICES,
     name="VirtualMfaDeviceName",
     parse=_parse,
     shown=_shown,
-    given=_given,
     where={"is_virtual": 1},
 ).entity_kind(
     noun="virtual MFA device",

@@ -27,7 +27,7 @@ from broker.identities.template.documents import read_document
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import AccountReading, AccountWork, EntityKind
 from broker.identities.template.properties import Properties, normal_document
-from broker.identities.template.section import Described, Members, Section
+from broker.identities.template.section import Described, Members, Section, unchecked
 from broker.identities.trust_anchors import BUNDLE, TRUST_ANCHORS, check_certificates
 from broker.model.roles_anywhere import (
     CertificateList,
@@ -47,6 +47,7 @@ _BEGIN, _END = "-----BEGIN X509 CRL-----", "-----END X509 CRL-----"
 Reads = Mapping[str, Callable[[Properties, str], object]]
 Further = Callable[[Any, DirectoryReader], Awaitable[Members]]
 Given = Callable[[Members, AccountWork], Awaitable[Members]]
+Check = Callable[[Any, Members, AccountWork], Awaitable[None]]
 
 
 async def _nothing(*_: object) -> Members:
@@ -58,7 +59,9 @@ def _section(
     of: Regional[Any],
     reads: Reads,
     further: Further,
+    *,
     given: Given = _nothing,
+    check: Check = unchecked,
 ) -> EntityKind[Described]:
     """A section of the service.
 
@@ -96,6 +99,7 @@ def _section(
         parse=parse,
         shown=shown,
         given=members,
+        check=check,
         finish=_finish,
         regional=True,
     ).entity_kind()
@@ -196,20 +200,25 @@ async def _shown_list(one: CertificateList, directory: DirectoryReader) -> Membe
     return {"TrustAnchorName": name, "CrlData": _pem(one.data)}
 
 
+async def _check_list(
+    before: CertificateList | None, wanted: Members, work: AccountWork
+) -> None:
+    wanted_name = wanted["TrustAnchorName"]
+    there = {} if before is None else await _shown_list(before, work.change)
+    if before is not None and there["TrustAnchorName"] != wanted_name:
+        raise TemplateError(
+            before.name,
+            f"a list of {there['TrustAnchorName']} cannot become one of {wanted_name};"
+            " delete it first",
+        )
+
+
 async def _given_list(wanted: Members, work: AccountWork) -> Members:
     name, region = wanted["TrustAnchorName"], wanted["Region"]
     account = work.account.account_id
-    listed = await work.change.all_of(REVOCATION_LISTS.kind, account, region=region)
     anchors = await work.change.all_of(TRUST_ANCHOR, account, region=region, name=name)
     if not anchors:
         raise TemplateError(name, f"there is no such trust anchor in {region}")
-    for one in listed:
-        if one.name == wanted["Name"] and one.anchor_id != anchors[0].anchor_id:
-            raise TemplateError(
-                one.name,
-                f"a list of another trust anchor cannot become one of {name};"
-                " delete it first",
-            )
     data = wanted["CrlData"].encode()
     return {"trustAnchorArn": anchors[0].arn, "crlData": data}
 
@@ -272,5 +281,6 @@ CRL_SECTION = _section(
         "CrlData": lambda properties, name: _pem(properties.text(name).encode()),
     },
     _shown_list,
-    _given_list,
+    given=_given_list,
+    check=_check_list,
 )

@@ -5,66 +5,46 @@ here.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from broker.errors import BrokerError, NoSuchEntity
-from broker.identities.saml_providers import (
-    check_metadata,
-    check_mode,
-    create_saml_provider,
-)
+from broker.errors import BrokerError
+from broker.identities.saml_providers import SAML_PROVIDERS as RULES
+from broker.identities.saml_providers import check_metadata
 from broker.identities.tags import KeyCase
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import (
-    AccountReading,
-    AccountWork,
-    EntityKind,
-    shown_tags,
-)
+from broker.identities.template.kind import AccountReading, AccountWork, shown_tags
 from broker.identities.template.properties import Properties
-from broker.model.account import AccountId
-from broker.model.entities import EncryptionMode
-from broker.stores.directory.port.providers import SamlProviderReader
+from broker.identities.template.section import Described, Members, Section
+from broker.model.entities import EncryptionMode, SamlProvider
+from broker.stores.directory.port import DirectoryReader
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_METADATA = "SamlMetadataDocument"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamlSpec:
-    """A SAML provider as a template describes it."""
-
-    name: str
-    metadata: str = field(metadata={"property": "SamlMetadataDocument"})
-    encryption_mode: EncryptionMode = field(
-        metadata={"property": "AssertionEncryptionMode"}
-    )
-    tags: Mapping[str, str] = field(metadata={"property": "Tags"})
-    options: Mapping[str, object] = field(metadata={"property": "Broker"})
-
-
-def _parse(properties: Properties, reading: AccountReading) -> SamlSpec:
+def _parse(properties: Properties, reading: AccountReading) -> Members:
     options = properties.mapping("Broker")
     try:
         reading.context.check_saml_options(options)
     except ValueError as error:
         raise TemplateError(f"{properties.place}.Broker", str(error)) from error
-    spec = SamlSpec(
-        name=_name(properties),
-        metadata=properties.text("SamlMetadataDocument"),
-        encryption_mode=_mode(properties),
-        tags=properties.tags(KeyCase.SENSITIVE),
-        options=options,
-    )
+    found = {
+        "Name": _name(properties),
+        "AssertionEncryptionMode": _mode(properties),
+        _METADATA: properties.text(_METADATA),
+        "Tags": properties.tags(KeyCase.SENSITIVE),
+        "Broker": options,
+    }
     if options.get("MetadataUrl"):
         # It is only the initial metadata, which may have expired since.
-        return spec
+        return found
+    metadata, hosts = str(found[_METADATA]), reading.context.http_hosts
     try:
-        check_metadata(spec.metadata, options, reading.context.http_hosts, reading.now)
+        check_metadata(metadata, options, hosts, reading.now)
     except BrokerError as error:
-        place = f"{properties.place}.SamlMetadataDocument"
+        place = f"{properties.place}.{_METADATA}"
         raise TemplateError(place, f"{error} {error.detail}".strip()) from error
-    return spec
+    return found
 
 
 def _name(properties: Properties) -> str:
@@ -76,92 +56,61 @@ def _name(properties: Properties) -> str:
     return name
 
 
-def _mode(properties: Properties) -> EncryptionMode:
+def _mode(properties: Properties) -> str:
     text = properties.optional_text("AssertionEncryptionMode") or "Allowed"
     try:
-        return EncryptionMode(text)
+        return EncryptionMode(text).value
     except ValueError as error:
         place = f"{properties.place}.AssertionEncryptionMode"
         raise TemplateError(place, "must be Allowed or Required") from error
 
 
-async def _load(directory: SamlProviderReader, account: AccountId) -> list[SamlSpec]:
-    return [
-        SamlSpec(
-            name=provider.name,
-            metadata=provider.metadata,
-            encryption_mode=provider.encryption_mode,
-            tags=dict(provider.tags),
-            options=dict(provider.options),
-        )
-        for provider in await directory.list_saml_providers(account)
-    ]
-
-
-async def _create(work: AccountWork, spec: SamlSpec) -> None:
-    check_metadata(spec.metadata, spec.options, work.context.http_hosts, work.now)
-    await create_saml_provider(
-        work.change,
-        work.account,
-        name=spec.name,
-        metadata=spec.metadata,
-        encryption_mode=spec.encryption_mode,
-        tags=spec.tags,
-        options=spec.options,
-        now=work.now,
-    )
-
-
-async def _update(work: AccountWork, _before: SamlSpec, after: SamlSpec) -> None:
-    provider = await work.change.find_saml_provider(work.account.account_id, after.name)
-    if provider is None:
-        raise NoSuchEntity
-    changed = replace(
-        provider,
-        metadata=after.metadata,
-        tags=after.tags,
-        options=after.options,
-        encryption_mode=after.encryption_mode,
-    )
-    if not after.options.get("MetadataUrl") or after.metadata != provider.metadata:
-        check_metadata(after.metadata, after.options, work.context.http_hosts, work.now)
-    check_mode(changed)
-    await work.change.update_saml_provider(changed)
-
-
-async def _delete(work: AccountWork, spec: SamlSpec) -> None:
-    provider = await work.change.find_saml_provider(work.account.account_id, spec.name)
-    if provider is not None:
-        await work.change.delete_saml_provider(provider)
-
-
-def _adopt(before: SamlSpec, after: SamlSpec) -> SamlSpec:
-    """Metadata fetched from a URL is newer than the template's."""
-    url = after.options.get("MetadataUrl")
-    if not url or url != before.options.get("MetadataUrl"):
-        return after
-    return replace(after, metadata=before.metadata)
-
-
-def _show(spec: SamlSpec) -> dict[str, object]:
+async def _shown(one: SamlProvider, _directory: DirectoryReader) -> Members:
     return {
-        "Name": spec.name,
-        "AssertionEncryptionMode": spec.encryption_mode.value,
-        "SamlMetadataDocument": spec.metadata,
-        "Tags": shown_tags(spec.tags),
-        "Broker": dict(spec.options),
+        "Name": one.name,
+        "AssertionEncryptionMode": one.encryption_mode.value,
+        _METADATA: one.metadata,
+        "Tags": dict(one.tags),
+        "Broker": dict(one.options),
     }
 
 
-SAML_PROVIDERS: EntityKind[SamlSpec] = EntityKind(
+async def _given(wanted: Members, _work: AccountWork) -> Members:
+    tags = shown_tags(wanted["Tags"])
+    return {**wanted, "SAMLMetadataDocument": wanted[_METADATA], "Tags": tags}
+
+
+async def _check(
+    before: SamlProvider | None, wanted: Members, work: AccountWork
+) -> None:
+    metadata, options = wanted[_METADATA], wanted["Broker"]
+    is_fetched = before is not None and metadata == before.metadata
+    if not (is_fetched and options.get("MetadataUrl")):
+        check_metadata(metadata, options, work.context.http_hosts, work.now)
+
+
+async def _finish(
+    one: SamlProvider, wanted: Members, _work: AccountWork
+) -> SamlProvider:
+    return replace(one, options=wanted["Broker"])
+
+
+def _adopt(before: Described, after: Described) -> Described:
+    """Metadata fetched from a URL is newer than the template's."""
+    url = after.properties["Broker"].get("MetadataUrl")
+    if not url or url != before.properties["Broker"].get("MetadataUrl"):
+        return after
+    fetched = {_METADATA: before.properties[_METADATA]}
+    return replace(after, properties={**after.properties, **fetched})
+
+
+SAML_PROVIDERS = Section(
     section="SAMLProviders",
-    noun="SAML provider",
-    key=lambda spec: spec.name,
+    of=RULES,
+    name="Name",
     parse=_parse,
-    load=_load,
-    create=_create,
-    update=_update,
-    delete=_delete,
-    show=_show,
-    adopt=_adopt,
-)
+    shown=_shown,
+    given=_given,
+    check=_check,
+    finish=_finish,
+).entity_kind(key=lambda spec: spec.properties["Name"], adopt=_adopt)

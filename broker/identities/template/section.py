@@ -16,6 +16,7 @@ from broker.identities.template.kind import (
     AccountReading,
     AccountWork,
     EntityKind,
+    TemplateContext,
     shown_tags,
 )
 from broker.identities.template.properties import Properties
@@ -33,6 +34,14 @@ class Described:
     found: Any = field(default=None, compare=False)
 
 
+async def _given(wanted: Members, _work: AccountWork) -> Members:
+    return {**wanted, "Tags": shown_tags(wanted["Tags"])}
+
+
+async def unchecked(_before: object, _wanted: Members, _work: AccountWork) -> None:
+    """Everything may become of it."""
+
+
 async def _finished(one: Any, _wanted: Members, _work: AccountWork) -> Any:  # noqa: ANN401  # any kind
     return one
 
@@ -42,9 +51,10 @@ class Section:
     """The section of a kind, whose property ``name`` identifies.
 
     ``parse`` reads the properties, ``shown`` has those of one that is there. ``given``
-    are the members that its rules take. ``finish`` changes what the rules of no single
-    operation do. ``constant`` properties stay what they are.
-    Only what has the columns ``where`` is in the section.
+    are the members that its rules take. ``check`` judges a change, or what is new, and
+    ``constant`` properties stay what they are. ``finish`` does what no operation does.
+    Only what has the columns ``where`` is in the section. ``made_in`` has the rules
+    where its rules depend on settings.
     """
 
     section: str
@@ -52,8 +62,10 @@ class Section:
     name: str
     parse: Callable[[Properties, AccountReading], Members]
     shown: Callable[[Any, DirectoryReader], Awaitable[Members]]
-    given: Callable[[Members, AccountWork], Awaitable[Members]]
+    given: Callable[[Members, AccountWork], Awaitable[Members]] = _given
+    check: Callable[[Any, Members, AccountWork], Awaitable[None]] = unchecked
     finish: Callable[[Any, Members, AccountWork], Awaitable[Any]] = _finished
+    made_in: Callable[[TemplateContext], Rules[Any]] | None = None
     constant: tuple[str, ...] = ()
     regional: bool = False
     where: Mapping[str, object] = field(default_factory=dict)
@@ -95,14 +107,15 @@ class Section:
         return specs
 
     async def _create(self, work: AccountWork, spec: Described) -> None:
+        of = self.of if self.made_in is None else self.made_in(work.context)
+
         async def make(given: Members, at: Work) -> Any:  # noqa: ANN401  # any kind
-            return await self.finish(
-                await self.of.make(given, at), spec.properties, work
-            )
+            return await self.finish(await of.make(given, at), spec.properties, work)
 
         at = work.at(spec.properties.get("Region", ""))
+        await self.check(None, spec.properties, work)
         given = await self.given(spec.properties, work)
-        await rules.create(replace(self.of, make=make), given, at)
+        await rules.create(replace(of, make=make), given, at)
 
     async def _update(
         self, work: AccountWork, before: Described, after: Described
@@ -111,19 +124,23 @@ class Section:
             old, new = before.properties[label], after.properties[label]
             if old != new:
                 noun = self.of.kind.label
-                article = "an" if noun[0] in "aeiou" else "a"
+                article = "an" if noun[0].lower() in "aeiou" else "a"
                 raise TemplateError(
                     label,
                     f"{old} of {article} {noun} cannot become {new}; delete it first",
                 )
         at, wanted = work.at(after.properties.get("Region", "")), after.properties
-        changed = await self.of.change(before.found, await self.given(wanted, work), at)
-        tagged = replace(changed, tags=wanted["Tags"])
-        await rules.update(self.of, await self.finish(tagged, wanted, work), at)
+        await self.check(before.found, wanted, work)
+        given = await self.given(wanted, work)
+        changed = await self.of.change(before.found, given, at)
+        if "Tags" in wanted:
+            changed = replace(changed, tags=wanted["Tags"])
+        await rules.update(self.of, await self.finish(changed, wanted, work), at)
 
     async def _delete(self, work: AccountWork, spec: Described) -> None:
         await work.change.remove(self.of.kind, spec.found)
 
 
 def _show(spec: Described) -> Members:
-    return {**spec.properties, "Tags": shown_tags(spec.properties["Tags"])}
+    tags = spec.properties.get("Tags", {})
+    return {**spec.properties, "Tags": shown_tags(tags)}

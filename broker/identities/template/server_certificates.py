@@ -60,16 +60,15 @@ async def _given(wanted: Members, _work: AccountWork) -> Members:
     return {"NewServerCertificateName": name, "NewPath": path}
 
 
-async def _finish(
-    one: ServerCertificate, wanted: Members, _work: AccountWork
-) -> ServerCertificate:
-    there = (one.body.strip(), (one.chain or "").strip())
+async def _check(
+    before: ServerCertificate, wanted: Members, _work: AccountWork
+) -> None:
+    there = (before.body.strip(), (before.chain or "").strip())
     if there != (wanted["CertificateBody"], wanted["CertificateChain"]):
         raise TemplateError(
             "CertificateBody",
             "another certificate is uploaded by a call, with its private key",
         )
-    return one
 
 
 SERVER_CERTIFICATES = Section(
@@ -79,5 +78,5 @@ SERVER_CERTIFICATES = Section(
     parse=_parse,
     shown=_shown,
     given=_given,
-    finish=_finish,
+    check=_check,
 ).entity_kind(create=None, require_calls=_require_calls)
