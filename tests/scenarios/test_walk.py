@@ -59,7 +59,8 @@ def test_a_page_of_the_beginning(page: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)  # it starts five servers
-def test_the_readme(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/guide/protect.md"])
+def test_the_first_pages(page: str, tmp_path: Path) -> None:
     """With the demo started as `make demo` does once everything is installed."""
     shutil.copytree(ROOT / "samples", tmp_path / "samples")
     walk = Walk(
@@ -71,7 +72,7 @@ def test_the_readme(tmp_path: Path) -> None:
         skipped=(*INSTALLS, ". .venv"),
     )
     with walking(walk) as here:
-        here.do(steps_of(ROOT / "README.md"))
+        here.do(steps_of(ROOT / page))
 
 
 @pytest.mark.long
