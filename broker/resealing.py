@@ -7,6 +7,7 @@ inside the transaction: workers that do the same do no harm.
 
 import asyncio
 import base64
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from broker.federation.saml_request_key import RequestKeys
 from broker.identities.outbound import find_outbound, reseal, with_outbound
 from broker.identities.saml_providers import SAML_KEY_SEAL
 from broker.installation import Installation
-from broker.model.account import AccountId
+from broker.model.account import Account, AccountId
 from broker.model.credentials import (
     MFA_SEAL,
     SERVER_KEY_SEAL,
@@ -34,7 +35,7 @@ from broker.model.page import read_pages
 from broker.model.sealing import KeyKind
 from broker.model.upstream import UPSTREAM_SEAL
 from broker.sessions.keys import LONGEST_SESSION, KeyUse
-from broker.sessions.vault import SealBrokenError, Vault, key_number
+from broker.sessions.vault import NUMBERED_BYTES, SealBrokenError, Vault, key_number
 from broker.stores.directory.port import Directory, DirectoryChange, DirectoryReader
 from broker.stores.errors import StoreFailedError
 
@@ -88,20 +89,29 @@ _SECRET_OPTION = "ClientSecret"  # noqa: S105  # an option's name
 async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue]:
     """List every sealed value of all accounts."""
     for account in await directory.list_accounts():
-        number = account.account_id
-        for values in (_of_users, _of_providers, _of_others):
-            async for kind, entity, sealed in values(directory, number):
-                yield SealedValue(number, kind, entity, key_number(sealed))
-        outbound = find_outbound(account)
-        for signing in () if outbound is None else outbound.keys:
-            sealed = signing.sealed
-            yield SealedValue(number, ISSUER_KEY, signing.kid, key_number(sealed))
+        for values in (_in_columns, _in_texts):
+            async for kind, entity, sealed in values(directory, account):
+                number = key_number(sealed)
+                yield SealedValue(account.account_id, kind, entity, number)
+
+
+async def count_sealed(directory: DirectoryReader) -> Mapping[int, int]:
+    """How many values of all accounts each storage key seals."""
+    counted: Counter[int] = Counter()
+    for head, count in (await directory.count_sealed(NUMBERED_BYTES)).items():
+        counted[key_number(head)] += count
+    for account in await directory.list_accounts():
+        async for _, _, sealed in _in_texts(directory, account):
+            counted[key_number(sealed)] += 1
+    return counted
 
 
 _Values = AsyncIterator[tuple[str, str, bytes]]
 
 
-async def _of_users(directory: DirectoryReader, account: AccountId) -> _Values:
+async def _in_columns(directory: DirectoryReader, of: Account) -> _Values:
+    """What `count_sealed` of the directory counts."""
+    account = of.account_id
     for key in await directory.list_account_keys(account):
         yield ACCESS_KEY, key.access_key_id, key.sealed_secret
     for profile in await directory.list_login_profiles(account):
@@ -111,19 +121,6 @@ async def _of_users(directory: DirectoryReader, account: AccountId) -> _Values:
     kind = CredentialKind.SERVICE_SPECIFIC
     for credential in await directory.list_credentials(account, kind):
         yield SERVICE_PASSWORD, credential.credential_id, credential.sealed
-
-
-async def _of_providers(directory: DirectoryReader, account: AccountId) -> _Values:
-    for provider in await directory.list_saml_providers(account):
-        for private in provider.private_keys:
-            yield SAML_PROVIDER, provider.name, private.sealed_pem
-    for oidc in await directory.list_oidc_providers(account):
-        secret = oidc.options.get(_SECRET_OPTION)
-        if isinstance(secret, str):
-            yield CLIENT_SECRET, oidc.host_and_path, base64.b64decode(secret)
-
-
-async def _of_others(directory: DirectoryReader, account: AccountId) -> _Values:
     for upstream in await directory.list_upstreams(account):
         if upstream.sealed_secret is not None:
             yield UPSTREAM, upstream.name, upstream.sealed_secret
@@ -131,6 +128,20 @@ async def _of_others(directory: DirectoryReader, account: AccountId) -> _Values:
     async for certificates in read_pages(listed, _PAGE):
         for certificate in certificates:
             yield SERVER_CERTIFICATE, certificate.name, certificate.sealed_key
+
+
+async def _in_texts(directory: DirectoryReader, of: Account) -> _Values:
+    account = of.account_id
+    for provider in await directory.list_saml_providers(account):
+        for private in provider.private_keys:
+            yield SAML_PROVIDER, provider.name, private.sealed_pem
+    for oidc in await directory.list_oidc_providers(account):
+        secret = oidc.options.get(_SECRET_OPTION)
+        if isinstance(secret, str):
+            yield CLIENT_SECRET, oidc.host_and_path, base64.b64decode(secret)
+    outbound = find_outbound(of)
+    for signing in () if outbound is None else outbound.keys:
+        yield ISSUER_KEY, signing.kid, signing.sealed
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from broker.resealing import (
     PASSWORD,
     SAML_PROVIDER,
     SealedValue,
+    count_sealed,
     sealed_values,
 )
 from broker.sessions.keyring import Keyring
@@ -44,14 +45,17 @@ async def check_sealed_values(
 ) -> list[Finding]:
     """Find secrets whose storage key is missing, and say how to replace them."""
     found: list[Finding] = []
-    count = 0
-    # Two keys of a SAML provider sealed with the same key are equal: report one.
-    seen: set[SealedValue] = set()
-    async for value in sealed_values(stores.directory):
-        count += 1
-        if value not in seen and not _opens(keyring, value.number, clock):
-            seen.add(value)
-            found.append(_problem(str(value), value.number, _remedy(value)))
+    counted = await count_sealed(stores.directory)
+    count = sum(counted.values())
+    missing = {number for number in counted if not _opens(keyring, number, clock)}
+    if missing:
+        # Two keys of a SAML provider sealed with the same key are equal: report one.
+        broken = {
+            value: _problem(str(value), value.number, _remedy(value))
+            async for value in sealed_values(stores.directory)
+            if value.number in missing
+        }
+        found += broken.values()
     sealed = await find_sealed_request_key(stores.database, clock.now())
     if sealed is not None:
         count += 1

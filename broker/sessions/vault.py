@@ -105,6 +105,10 @@ class Vault:
         return key_number(sealed) != number
 
 
+NUMBERED_BYTES = _SALT_START
+"""With how many bytes of a sealed value `key_number` tells its key."""
+
+
 def key_number(sealed: bytes) -> int:
     """The number of the storage key that a value is sealed with."""
     return int.from_bytes(sealed[1:_SALT_START], "big")

@@ -1,10 +1,10 @@
 """Reads for reports: policies and keys of many entities, last uses, stored reports."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import LargeBinary, delete, func, select
 
 from broker.model.account import AccountId
 from broker.model.entities import (
@@ -33,13 +33,25 @@ from broker.stores.schema import (
     GROUPS,
     INLINE_POLICIES,
     LOGIN_PROFILES,
+    MFA_DEVICES,
     REPORTS,
     ROLES,
+    SERVER_CERTIFICATES,
+    UPSTREAMS,
+    USER_CREDENTIALS,
     USERS,
     USES,
 )
 from broker.stores.times import to_micros
 
+SEALED = (
+    ACCESS_KEYS.c.sealed_secret,
+    LOGIN_PROFILES.c.sealed,
+    MFA_DEVICES.c.sealed_seed,
+    USER_CREDENTIALS.c.sealed,
+    SERVER_CERTIFICATES.c.sealed_key,
+    UPSTREAMS.c.sealed_secret,
+)
 _REPORTS_KEPT = timedelta(days=1)
 
 _USE_TABLE = EntityTable(USES, Use, at=TIME)
@@ -130,6 +142,16 @@ class ReportReads(Reads):
                 _USE_TABLE, statement.where(USES.c.subject.in_(some))
             )
         return tuple(sorted(found, key=lambda use: use.at, reverse=True))
+
+    async def count_sealed(self, head_bytes: int) -> Mapping[bytes, int]:
+        found: Counter[bytes] = Counter()
+        for column in SEALED:
+            head = func.substr(column, 1, head_bytes, type_=LargeBinary)
+            counted = select(head.label("head"), func.count().label("number"))
+            shared = counted.where(column.is_not(None)).group_by(head)
+            for row in await self.rows(shared):
+                found[bytes(row.head)] += row.number
+        return found
 
     async def find_report(self, account: AccountId, report_id: str) -> Report | None:
         return await self.find_entity(

@@ -1,5 +1,6 @@
 """A page of users shows all that is theirs, and nothing of anybody else's."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from broker.model.account import Account, AccountId
@@ -7,8 +8,11 @@ from broker.model.credentials import MfaDevice, Passkey
 from broker.model.entities import AccessKey, Group, KeyStatus, LoginProfile, User
 from broker.model.overview import KeyOverview, UserOverview
 from broker.model.page import PageRequest
+from broker.model.upstream import Upstream
 from broker.stores.database import Database
+from broker.stores.directory.reports import SEALED
 from broker.stores.directory.sql import SqlDirectory
+from broker.stores.schema import METADATA
 from broker.stores.urls import DatabaseLocation
 from broker.stores.uses import UseBuffer
 
@@ -154,3 +158,17 @@ async def test_users_are_found_by_a_part_of_their_name_and_a_path(
     assert await names("%") == []
     assert await names("", "/dev/") == ["cleo"]
     assert await names("ann", "/dev/") == []
+
+
+async def test_secrets_are_counted_by_how_they_begin(directory: SqlDirectory) -> None:
+    await fill(directory)
+    upstream = Upstream(
+        account=ACCOUNT, name="aws", definition="{}", created_at=AT, updated_at=AT
+    )
+    async with directory.change(ACCOUNT) as change:
+        await change.put_upstream(upstream)
+        again = replace(key(1, user("ann"), KeyStatus.ACTIVE), sealed_secret=b"\0\xff!")
+        await change.update_access_key(again)
+    assert await directory.count_sealed(2) == {b"s": 4, b"\0\xff": 1}
+    columns = {c for table in METADATA.sorted_tables for c in table.c}
+    assert {c for c in columns if c.name.startswith("sealed")} == set(SEALED)

@@ -1,31 +1,49 @@
 """What an operator asks of an account takes no query for each of its users."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from broker.cli.findings import Level
+from broker.cli.sealed_checks import check_sealed_values
 from broker.cli.terminal import say_table
 from broker.identities.template.export import export_account
-from broker.model.entities import User
+from broker.model.entities import PASSWORD_SEAL, LoginProfile, User
 from broker.resealing import sealed_values
 from broker.services import Services
 from tests.support.signin import ACCOUNT, open_world
 
 
 async def hire(services: Services, first: int, last: int) -> None:
+    now = services.clock.now()
     async with services.stores.directory.change(ACCOUNT) as change:
         for number in range(first, last):
+            user = f"AIDA{number:017d}"
             await change.insert_user(
                 User(
                     account=ACCOUNT,
-                    user_id=f"AIDA{number:017d}",
+                    user_id=user,
                     name=f"person-{number}",
                     path="/",
-                    created_at=services.clock.now(),
+                    created_at=now,
                 )
             )
+            place = (PASSWORD_SEAL[0], ACCOUNT, user, PASSWORD_SEAL[1])
+            await change.insert_login_profile(
+                LoginProfile(
+                    account=ACCOUNT,
+                    user_id=user,
+                    sealed=services.vault.seal(*place, b"secret"),
+                    created_at=now,
+                    changed_at=now,
+                )
+            )
+
+
+def _one(_rows: Sequence[Any]) -> int:
+    return 1
 
 
 async def export(services: Services) -> None:
@@ -39,12 +57,22 @@ async def read_sealed(services: Services) -> None:
         pass
 
 
-@pytest.mark.parametrize("ask", [export, read_sealed])
+async def check_sealed(services: Services) -> None:
+    stores, clock = services.stores, services.clock
+    (found,) = await check_sealed_values(services.keyring, stores, clock)
+    assert found.level is Level.GOOD
+
+
+@pytest.mark.parametrize(
+    ("ask", "count"), [(export, _one), (read_sealed, _one), (check_sealed, len)]
+)
 async def test_more_users_take_no_more_queries(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     ask: Callable[[Services], Awaitable[None]],
+    count: Callable[[Sequence[Any]], int],
 ) -> None:
+    """Nor rows, where nothing is told of each of them."""
     async with open_world(tmp_path) as world:
         services = world.services
         await services.freshness.close()  # it asks on its own
@@ -54,8 +82,9 @@ async def test_more_users_take_no_more_queries(
 
         async def counted(*given: Any, **more: Any) -> Any:
             nonlocal asked
-            asked += 1
-            return await rows(*given, **more)
+            found = await rows(*given, **more)
+            asked += count(found)
+            return found
 
         monkeypatch.setattr(database, "rows", counted)
         await hire(services, 0, 2)

@@ -60,6 +60,7 @@ from broker.stores.directory.port.reports import (
     ReportChange,
     ReportReader,
     RiskReader,
+    SealReader,
     UseReader,
 )
 from broker.stores.directory.port.revocations import RevocationChange, RevocationReader
@@ -104,6 +105,7 @@ class DirectoryReader(
     UpstreamReader,
     UseReader,
     RiskReader,
+    SealReader,
     ReportReader,
     RevocationReader,
     EntityReader,

@@ -1,6 +1,6 @@
 """Last uses, and the reports made from them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -50,6 +50,14 @@ class RiskReader(Protocol):
         self, account: AccountId, limit: int
     ) -> tuple[PolicyText, ...]:
         """Managed policies by name (in their default version), then inline ones."""
+        ...
+
+
+class SealReader(Protocol):
+    """What seals the secrets in columns of their own, of all accounts."""
+
+    async def count_sealed(self, head_bytes: int) -> Mapping[bytes, int]:
+        """How many of these secrets begin with the same bytes."""
         ...
 
 
