@@ -117,7 +117,7 @@ class Browser:
 def _client() -> httpx.Client:
     # Browsers take the loopback for a secure context: secure cookies go there.
     policy = DefaultCookiePolicy(secure_protocols=("https", "http"))
-    return httpx.Client(trust_env=False, cookies=CookieJar(policy))
+    return httpx.Client(trust_env=False, timeout=60, cookies=CookieJar(policy))
 
 
 @contextmanager
