@@ -76,7 +76,8 @@ class Auditor:
             await self._write_counts(now)
             source = entry.caller_arn or entry.source_ip
             failure = Failure(source, entry.account, entry.decision)
-            if not self._failures.admit(failure, entry.event_id, entry.at, now):
+            door = entry.door, entry.account if entry.is_counted else None
+            if not self._failures.admit(failure, door, entry.event_id, entry.at, now):
                 if self._counting is None or self._counting.done():
                     self._counting = asyncio.create_task(self._count_later())
                 return

@@ -1,14 +1,21 @@
 from datetime import UTC, datetime, timedelta
 
-from broker.audit.flood import MAX_SOURCES, NAMED_MAX, Failure, FailureCounter
+from broker.audit.flood import (
+    COUNTS_MAX,
+    MAX_SOURCES,
+    NAMED_MAX,
+    Failure,
+    FailureCounter,
+)
 from broker.model.account import AccountId
 
 AT = datetime(2026, 7, 27, 12, tzinfo=UTC)
+DOOR = "decisions", None
 ONE = Failure("192.0.2.1", AccountId("111111111111"), "refused")
 
 
 def admit(counter: FailureCounter, failure: Failure, now: float) -> bool:
-    return counter.admit(failure, f"id-{now}", AT, now)
+    return counter.admit(failure, DOOR, f"id-{now}", AT, now)
 
 
 def counts(counter: FailureCounter, now: float) -> list[tuple[Failure, int]]:
@@ -36,8 +43,8 @@ def test_a_count_knows_its_account_its_outcome_its_times_and_its_requests() -> N
     other = Failure(ONE.source, None, "error")
     for number in range(NAMED_MAX + 5):
         at = AT + timedelta(milliseconds=number)
-        counter.admit(ONE, f"one-{number}", at, 10.0)
-    counter.admit(other, "other", AT, 10.0)
+        counter.admit(ONE, DOOR, f"one-{number}", at, 10.0)
+    counter.admit(other, DOOR, "other", AT, 10.0)
     one, last = counter.drain(11.0)
     assert (one.failure, one.count) == (ONE, NAMED_MAX + 5)
     assert one.request_ids == [f"one-{number}" for number in range(NAMED_MAX)]
@@ -53,7 +60,7 @@ def test_a_new_second_begins_again() -> None:
 
 
 def test_too_many_sources_share_one_count() -> None:
-    counter = FailureCounter(per_second=1)
+    counter = FailureCounter(per_second=1, per_minute=2 * MAX_SOURCES)
     for number in range(MAX_SOURCES):
         admit(counter, Failure(str(number)), 10.0)
     assert admit(counter, Failure("one more"), 10.0)
@@ -63,7 +70,17 @@ def test_too_many_sources_share_one_count() -> None:
 
 def test_too_many_accounts_share_one_count() -> None:
     counter = FailureCounter(per_second=0)
-    for number in range(MAX_SOURCES + 2):
+    for number in range(COUNTS_MAX + 2):
         admit(counter, Failure("a", AccountId(f"{number:012}")), 10.0)
     *_, (failure, count) = counts(counter, 11.0)
     assert (failure, count) == (Failure("other addresses"), 2)
+
+
+def test_all_sources_of_a_door_share_a_rate() -> None:
+    counter = FailureCounter(per_minute=3)
+    at_door = [admit(counter, Failure(str(number)), 60.0) for number in range(5)]
+    assert at_door == [True] * 3 + [False] * 2
+    assert counter.admit(Failure("5"), ("api", None), "id", AT, 60.0)
+    list(counter.drain(119.0))
+    assert not admit(counter, Failure("6"), 119.0)
+    assert admit(counter, Failure("6"), 120.0)
