@@ -43,6 +43,13 @@ def init(
         str | None,
         typer.Option(help="The administrator's user name. Default: admin."),
     ] = None,
+    access_key: Annotated[
+        bool,
+        typer.Option(
+            "--access-key",
+            help="Create an access key for the administrator, too, and print it once.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="As one JSON object; asks nothing.")
     ] = False,
@@ -73,8 +80,10 @@ def init(
         raise typer.BadParameter(
             f"{name!r} is not a user name; use 1 to 64 letters, digits and _+=,.@-"
         )
-    made, link, life = with_installation(
-        lambda installation: _make(installation, number, alias or None, name)
+    made, link, life, key = with_installation(
+        lambda installation: _make(
+            installation, number, alias or None, name, access_key=access_key
+        )
     )
     if as_json:
         say_json(
@@ -83,10 +92,11 @@ def init(
                 "UserName": made.user.name,
                 "SignInLink": link,
                 "ValidSeconds": int(life.total_seconds()),
+                **key,
             }
         )
     else:
-        _tell(made, link, life)
+        _tell(made, link, life, key)
 
 
 async def _find_waiting(
@@ -124,20 +134,36 @@ async def _find_waiting(
 
 
 async def _make(
-    installation: "Installation", account: AccountId, alias: str | None, user: str
-) -> tuple["FirstAdministrator", str, timedelta]:
+    installation: "Installation",
+    account: AccountId,
+    alias: str | None,
+    user: str,
+    *,
+    access_key: bool,
+) -> tuple["FirstAdministrator", str, timedelta, dict[str, str]]:
+    from broker.identities.access_keys import create_access_key  # noqa: PLC0415
     from broker.identities.first_administrator import (  # noqa: PLC0415
         make_administrator,
     )
     from broker.identities.sign_in_links import LIFE  # noqa: PLC0415
 
+    now, key = installation.clock.now(), {}
     async with installation.stores.directory.change(account) as change:
         made = await make_administrator(
-            change, account, alias=alias, user_name=user, now=installation.clock.now()
+            change, account, alias=alias, user_name=user, now=now
         )
         entry = operator_entry(
             "InitAccount", account, Alias=made.account.alias, UserName=made.user.name
         )
+        if access_key:
+            created, secret = await create_access_key(
+                *(change, made.account, made.user.user_id),
+                sealer=installation.vault,
+                now=now,
+            )
+            key["AccessKeyId"] = created.access_key_id
+            entry.parameters = {**entry.parameters, **key}
+            key["SecretAccessKey"] = secret.reveal()
         entry.resources = (made.user.arn,)
         await change.record(entry.complete())
     # By the number: an alias may be changed while the link is on its way.
@@ -145,10 +171,12 @@ async def _make(
         f"{installation.settings.public_origin}/signin/{account}/first-password"
         f"?token={made.token.reveal()}"
     )
-    return made, link, LIFE
+    return made, link, LIFE, key
 
 
-def _tell(made: "FirstAdministrator", link: str, life: timedelta) -> None:
+def _tell(
+    made: "FirstAdministrator", link: str, life: timedelta, key: dict[str, str]
+) -> None:
     account = made.account
     named = f"{account.account_id}" + (f" ({account.alias})" if account.alias else "")
     done = "was created" if made.is_new_account else "was there already"
@@ -171,6 +199,9 @@ def _tell(made: "FirstAdministrator", link: str, life: timedelta) -> None:
         "",
         "       broker apply FILE",
     )
+    if key:
+        say("", "The administrator's access key, which is not shown again:", "")
+        say(*(f"       {name}: {value}" for name, value in key.items()))
     if not os.environ.get("BROKER_PUBLIC_URL"):
         say(
             "",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from broker.cli.operator import with_installation
-from broker.errors import EntityAlreadyExists
+from broker.errors import EntityAlreadyExists, LimitExceeded
 from broker.installation import Installation
 from broker.model.entities import LoginProfile
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
@@ -30,6 +30,19 @@ def test_an_account_its_administrator_and_the_next_steps(cli: CommandLine) -> No
     token = LINK.search(printed)[0].rpartition("=")[2]  # type: ignore[index] # found above
     assert token not in cli("export", ACCOUNT)
     assert token not in cli("audit", "--json")
+
+
+def test_the_administrators_key_is_shown_once(cli: CommandLine) -> None:
+    made = cli.json(*INIT, "--access-key", "--json")
+    assert made["AccessKeyId"].startswith("AKIA")
+    (record,) = cli.audit("broker:InitAccount")
+    assert record["parameters"]["AccessKeyId"] == made["AccessKeyId"]
+    assert made["SecretAccessKey"] not in cli("audit", "--json") + cli(
+        "export", ACCOUNT
+    )
+    assert "SecretAccessKey: " in cli(*INIT, "--access-key")
+    with pytest.raises(LimitExceeded):
+        cli(*INIT, "--access-key")
 
 
 def test_again_gives_another_link(cli: CommandLine) -> None:
