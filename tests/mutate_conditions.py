@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -141,6 +142,7 @@ def import_negatable(sample: Sequence[tuple[Path, int]]) -> None:
 
 def is_killed(which: str, tests: Sequence[str]) -> bool:
     def negate() -> None:
+        sys.modules["__main__"] = types.ModuleType("__main__")  # or forks import it
         builtins.__dict__["__negated__"] = which
         os.environ.update(mutants.environment(folder, **{NEGATED: which}))
 

@@ -322,6 +322,7 @@ def test_keys_and_secrets_are_their_owners_alone(demo: RunningDemo) -> None:
 def test_nothing_secret_is_printed_or_logged(demo: RunningDemo) -> None:
     aws(demo, "sts", "get-caller-identity", "--profile", "demo-ci")
     output = demo.output.read_text()
+    assert "GetCallerIdentity" in output
     key = (demo.folder / "aws-credentials").read_text()
     assert key.split("aws_secret_access_key = ")[1].strip() not in output
     assert (demo.folder / "workload-token").read_text() not in output

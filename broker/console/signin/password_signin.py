@@ -183,7 +183,7 @@ class _PasswordScheme:
         self._fields = fields
         self._account = account
         self._limits = limits
-        self.recorded_name = _ROOT if fields.is_root else _HIDDEN
+        self.recorded_name = _ROOT
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read

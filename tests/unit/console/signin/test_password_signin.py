@@ -630,6 +630,8 @@ async def test_the_root_signs_in_with_a_device_for_an_hour(world: SignInWorld) -
     phone = await give_device(world, ACCOUNT)
     browser = world.browser()
     asked = await send_password(browser, "", ROOT_PASSWORD, kind="root")
+    step = await world.recorded("signin:CheckPassword")
+    assert step.parameters == {"UserName": "root"}
     assert "Root user" in text_of(asked)
     entered = await send_step(browser, asked, "factor", code=phone.code(world))
     assert is_in(entered)
