@@ -59,10 +59,10 @@ class MutantLoader(importlib.abc.MetaPathFinder):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path)
         if spec is None or spec.origin is None:
-            return spec
-        tree = self._find_tree(Path(spec.origin))
-        if tree is not None:
-            spec.loader = _TreeLoader(fullname, spec.origin, tree)
+            return None
+        if (tree := self._find_tree(Path(spec.origin))) is None:
+            return None
+        spec.loader = _TreeLoader(fullname, spec.origin, tree)
         return spec
 
 
