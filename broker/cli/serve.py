@@ -60,9 +60,7 @@ def serve(
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="broker-metrics-")
         )
-        status = Workers(load, sockets, workers).serve()
-    if status:
-        raise typer.Exit(status)
+        raise typer.Exit(Workers(load, sockets, workers).serve())
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,9 +13,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from uvicorn.config import STARTUP_FAILURE
 
+from broker.cli.workers import Workers
 from tests.support.broker import running_broker
 from tests.support.servers import find_children, find_free_port, find_workers
+from tests.unit.cli.conftest import CommandLine
 
 PROGRAM = """
 import sys
@@ -360,3 +363,13 @@ def test_the_supervisor_imports_nothing_of_the_application(tmp_path: Path) -> No
         assert list(mapped.values()) == [False, True, True]
         # The first worker alone announces how the broker runs.
         assert broker.log.count('"event":"starting"') == 1
+
+
+@pytest.mark.parametrize("status", [0, STARTUP_FAILURE])
+def test_the_command_ends_with_their_status(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # the command sets it
+    monkeypatch.setattr(Workers, "serve", lambda _: status)
+    monkeypatch.setattr("broker.cli.serve.listen", lambda *_: [])
+    cli("serve", "--workers", "2", fails=status != 0)
