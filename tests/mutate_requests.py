@@ -58,28 +58,12 @@ PIECES = [
         b"+",
     ),
     *(b"%20", b"\xff", b"a=1", b"&a=1", b"host: other.example.com\r\n", b"Host"),
-    *(
-        b"x-amz-date: 20260101T000000Z\r\n",
-        b"x-amz-content-sha256: UNSIGNED-PAYLOAD\r\n",
-    ),
-    *(
-        b"transfer-encoding: chunked\r\n",
-        b"content-length: 0\r\n",
-        b"connection: host\r\n",
-    ),
-    *(
-        b"x-http-method-override: DELETE\r\n",
-        b"X-Amz-Expires=604800",
-        b"x_amz_date: 1\r\n",
-    ),
-    *(
-        OTHER.access_key_id.encode(),
-        b"us-west-2",
-        b"GET",
-        b"PUT",
-        b"DELETE",
-        b"HTTP/1.0",
-    ),
+    b"x-amz-date: 20260101T000000Z\r\n",
+    b"x-amz-content-sha256: UNSIGNED-PAYLOAD\r\n",
+    *(b"transfer-encoding: chunked\r\n", b"content-length: 0\r\n"),
+    *(b"connection: host\r\n", b"x-http-method-override: DELETE\r\n"),
+    *(b"X-Amz-Expires=604800", b"x_amz_date: 1\r\n", OTHER.access_key_id.encode()),
+    *(b"us-west-2", b"GET", b"PUT", b"DELETE", b"HTTP/1.0"),
 ]
 STRICT = SignatureRules(presigned_seconds_max=900)
 BELIEVING = SignatureRules(presigned_seconds_max=900, believes_declared_hash=True)
