@@ -6,8 +6,9 @@ import shlex
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,8 @@ class World:
     iam: Any
     url: str
     alice: Key
+    root: Any
+    """The gateway's own administrator, with a client of S3."""
 
     def session(self, **order: str) -> Key:
         sts = self.broker.client("sts", self.alice)
@@ -68,11 +71,9 @@ def answers(url: str) -> bool:
     return False
 
 
-@pytest.fixture(scope="module", params=["posix", "s3"])
-def world(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("gateway")
+@contextmanager
+def running_gateway(folder: Path, kind: str) -> Iterator[World]:
+    """A gateway over a folder (``posix``) or another store (``s3``), and its broker."""
     private, port, behind = folder / "private.sock", find_free_port(), find_free_port()
     definition = yaml.safe_load(SAMPLE.read_text())
     definition["Hosts"] = [f"127.0.0.1:{port}"]
@@ -122,7 +123,7 @@ def world(
                 "/srv/objects": str(folder / "objects"),
             },
         )
-        if request.param == "s3":
+        if kind == "s3":
             key = Key("STOREKEY", "store-secret")
             own_store = f"http://127.0.0.1:{behind}"
             program = [*start[:4], "-a", key.access_key_id, "-s", key.secret_access_key]
@@ -140,8 +141,17 @@ def world(
             start = [*start[: start.index("posix")], *tail[tail.index("s3") :]]
         url = f"http://127.0.0.1:{port}"
         stack.enter_context(running(start, folder, lambda: answers(url)))
-        store("s3", url, Key("gwroot", "a-long-secret")).create_bucket(Bucket="reports")
-        yield World(broker, iam, url, alice)
+        root = store("s3", url, Key("gwroot", "a-long-secret"))
+        root.create_bucket(Bucket="reports")
+        yield World(broker, iam, url, alice, root)
+
+
+@pytest.fixture(scope="module", params=["posix", "s3"])
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    with running_gateway(tmp_path_factory.mktemp("gateway"), request.param) as made:
+        yield made
 
 
 def make_user(iam: Any, name: str, document: str) -> Key:
