@@ -7,11 +7,15 @@ import gc
 import sys
 from collections.abc import Sequence
 from socket import socket
-from typing import Any
+from typing import Any, get_args
 
+# What a worker's start would import: forked workers share it.
+import httpcore2  # noqa: F401
+import pydantic.v1  # noqa: F401
 import uvicorn
-import uvloop  # noqa: F401  # what uvicorn imports by name
+import uvloop  # noqa: F401
 
+from broker.actions.models import ServiceName, load_service
 from broker.app import create_app
 from broker.cli.announcement import announce
 from broker.services import Services
@@ -43,6 +47,9 @@ SERVER: dict[str, Any] = {
     # Longer than a fetch of an issuer's keys, shorter than a container's stop timeout.
     "timeout_graceful_shutdown": 6,
 }
+
+for _name in get_args(ServiceName):
+    load_service(_name)  # for the same reason; it is remembered
 
 
 def configure(
