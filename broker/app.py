@@ -13,7 +13,6 @@ from broker.actions.signin.signin_tokens import SigninTokens
 from broker.administration.pages import ADMINISTRATION
 from broker.audit.counting import counting
 from broker.audit.retention import retention
-from broker.authz.rates import RateLimits
 from broker.clock import Clock, SystemClock
 from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
@@ -209,7 +208,6 @@ def _portal_endpoints(services: Services) -> dict[str, App]:
 
     They stand at the root, too, where clients with one endpoint for all services ask.
     """
-    cache = services.stores.cache
     sessions = services.portal_sessions
     apis = {
         assignments.PREFIX: assignments.PortalApi(
@@ -221,9 +219,8 @@ def _portal_endpoints(services: Services) -> dict[str, App]:
             load_rest_service("sso-oidc"),
             sessions=sessions,
             logins=services.portal_logins,
-            limits=BeginLimits(cache, services.clock),
+            limits=BeginLimits(services.pipeline.rates),
             ledger=services.stores.ledger,
-            rates=RateLimits(cache, services.clock, calls_per_second=0),
             clock=services.clock,
             public_origin=services.settings.public_origin,
         ).api(),

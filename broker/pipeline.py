@@ -73,7 +73,7 @@ class Pipeline:
         clock: Clock,
     ) -> None:
         self.schemes = schemes
-        self._rates = rates
+        self.rates = rates
         self._guard = guard
         self._auditor = auditor
         self._uses = uses
@@ -166,7 +166,7 @@ class Pipeline:
             identity=proved.identity,
             one_time_use=proved.one_time_use,
             keep=proved.keep,
-            rates=self._rates,
+            rates=self.rates,
         )
         return call, given
 
@@ -177,7 +177,7 @@ class Pipeline:
             await call.charge(REQUEST_UNITS + len(call.request.raw.body) // UNIT_BYTES)
         elif action.calls:
             units = action.calls * CALL_UNITS
-            await self._rates.charge(call.account, action.service, units)
+            await self.rates.charge(call.account, action.service, units)
         needs = await action.needs(given, call)
         record = call.record
         if not needs:

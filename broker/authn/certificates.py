@@ -11,13 +11,13 @@ Source: IAM Roles Anywhere User Guide, "Authentication" and "Trust model".
 import hashlib
 import re
 import uuid
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from broker.authn.endpoints import Endpoints
 from broker.authn.federated import federated_caller
 from broker.authn.scheme import ProofRefused, ProofResult, Read
+from broker.bounded import BoundedCache
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -112,8 +112,7 @@ class ValidatedPaths:
     """
 
     def __init__(self, max_paths: int = PATHS_MAX) -> None:
-        self._max_paths = max_paths
-        self._paths: OrderedDict[bytes, ValidatedPath] = OrderedDict()
+        self._paths = BoundedCache[bytes, ValidatedPath](max_paths)
 
     def find(
         self, shown: bytes, anchors: Anchors, now: datetime
@@ -127,10 +126,7 @@ class ValidatedPaths:
 
     def add(self, shown: bytes, path: ValidatedPath) -> None:
         """Remember a path that proved a request."""
-        self._paths[shown] = path
-        self._paths.move_to_end(shown)
-        if len(self._paths) > self._max_paths:
-            self._paths.popitem(last=False)
+        self._paths.put(shown, path)
 
 
 class CertificateScheme:

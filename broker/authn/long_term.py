@@ -7,6 +7,7 @@ cache.
 
 from typing import Protocol
 
+from broker.bounded import BoundedCache
 from broker.errors import InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import AccountId, find_account_of_key_id
 from broker.model.caller import Caller
@@ -50,7 +51,7 @@ class LongTermKeys:
     def __init__(self, directory: KeyDirectory, opener: Opener) -> None:
         self._directory = directory
         self._opener = opener
-        self._callers: dict[str, tuple[User, Caller]] = {}
+        self._callers = BoundedCache[str, tuple[User, Caller]](CALLERS_MAX)
         """The caller of each key, made once for each state of the user."""
 
     async def resolve(self, access_key_id: str) -> ResolvedKey:
@@ -105,7 +106,5 @@ class LongTermKeys:
             access_key_id=key.access_key_id,
             principal_tags=user.tags,
         )
-        if len(self._callers) >= CALLERS_MAX:
-            self._callers.clear()
-        self._callers[key.access_key_id] = user, caller
+        self._callers.put(key.access_key_id, (user, caller))
         return caller

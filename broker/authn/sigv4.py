@@ -6,7 +6,6 @@ itself last.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
@@ -17,6 +16,7 @@ from broker.authn.endpoints import Endpoints
 from broker.authn.long_term import ResolvedKey
 from broker.authn.scheme import ProofResult, Read
 from broker.batches import join_batch
+from broker.bounded import BoundedCache
 from broker.errors import (
     BrokerError,
     IncompleteSignature,
@@ -110,8 +110,7 @@ class SigningKeys:
     """
 
     def __init__(self, max_keys: int = MAX_SIGNING_KEYS) -> None:
-        self._max_keys = max_keys
-        self._keys: OrderedDict[tuple[str, bytes, str, str, str], HMAC] = OrderedDict()
+        self._keys = BoundedCache[tuple[str, bytes, str, str, str], HMAC](max_keys)
 
     def verify(
         self,
@@ -145,10 +144,8 @@ class SigningKeys:
         payload = verify_signature(signed, raw, key, rules)
         if known is not None:
             self._keys.move_to_end(scope)
-            return payload
-        self._keys[scope] = key
-        if len(self._keys) > self._max_keys:
-            self._keys.popitem(last=False)
+        else:
+            self._keys.put(scope, key)
         return payload
 
 

@@ -62,7 +62,7 @@ class ConsoleContext:
         self.login_states = LoginStates(deps)
         self.pending = PasswordProgressStore(deps, self.login_states)
         self.known = KnownBrowsers(deps)
-        self.begin_limits = BeginLimits(deps.cache, deps.clock)
+        self.begin_limits = BeginLimits(deps.pipeline.rates)
         self.login_requests = LoginRequests(deps, self.begin_limits)
         self.destinations = Destinations(
             deps.public_origin, deps.allowed_origins, deps.host_aliases

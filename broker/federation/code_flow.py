@@ -13,6 +13,7 @@ import httpx2
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
+from broker.bounded import BoundedCache
 from broker.clock import Clock
 from broker.federation.addresses import AddressRefusedError
 from broker.federation.oidc_options import OidcProviderOptions
@@ -48,7 +49,7 @@ class CodeFlow:
         self._outbound = outbound
         self._opener = opener
         self._clock = clock
-        self._known: dict[str, tuple[float, Discovery]] = {}
+        self._known = BoundedCache[str, tuple[float, Discovery]](_MAX_REMEMBERED)
 
     async def begin(
         self,
@@ -161,9 +162,7 @@ class CodeFlow:
             discovery = parse_discovery(document, provider.url)
         except (FetchFailedError, OidcRejected) as error:
             raise CodeFlowFailedError(str(error)) from error
-        if len(self._known) >= _MAX_REMEMBERED:
-            self._known.clear()
-        self._known[name] = (now, discovery)
+        self._known.put(name, (now, discovery))
         return discovery
 
     def _check(self, provider: OidcProvider, url: str, name: str) -> None:

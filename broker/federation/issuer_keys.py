@@ -25,6 +25,7 @@ from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from broker.bounded import BoundedCache
 from broker.clock import Clock
 from broker.federation.addresses import AddressRules, was_refused
 from broker.federation.oidc_options import OidcProviderOptions
@@ -146,8 +147,8 @@ class IssuerKeys:
         self._seal = seal
         self._fetch_seconds = fetch_seconds
         self._slots: dict[str, _Slot] = {}
-        self._names: dict[str, tuple[OidcProvider, str]] = {}
-        self._static: dict[str, tuple[str, KeySet]] = {}
+        self._names = BoundedCache[str, tuple[OidcProvider, str]](MAX_SLOTS)
+        self._static = BoundedCache[str, tuple[str, KeySet]](MAX_SLOTS)
 
     async def close(self) -> None:
         """Stop background fetches."""
@@ -295,9 +296,7 @@ class IssuerKeys:
         if known is not None and known[0] == text:
             return known[1]
         keys = parse_jwks(text.encode("utf-8", "replace"))
-        if len(self._static) >= MAX_SLOTS:
-            self._static.pop(next(iter(self._static)))
-        self._static[provider.unique_id] = (text, keys)
+        self._static.put(provider.unique_id, (text, keys))
         return keys
 
     def _name_of(self, provider: OidcProvider, options: OidcProviderOptions) -> str:
@@ -310,9 +309,7 @@ class IssuerKeys:
             # The name covers thumbprints and URL, so a changed provider starts from
             # scratch.
             name = f"{provider.unique_id} {name} {' '.join(provider.thumbprints)}"
-        if len(self._names) >= MAX_SLOTS:
-            self._names.clear()
-        self._names[provider.unique_id] = (provider, name)
+        self._names.put(provider.unique_id, (provider, name))
         return name
 
     def _slot_of(self, provider: OidcProvider, options: OidcProviderOptions) -> _Slot:

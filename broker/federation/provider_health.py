@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from broker.bounded import BoundedCache
 from broker.federation.issuer_keys import IssuerKeys, KnownKeys
 from broker.federation.metadata_refresh import MetadataRefresher
 from broker.federation.oidc_options import parse_oidc_options
@@ -175,7 +176,7 @@ class HealthWatch:
         )
 
 
-_certificate_ends: dict[bytes, tuple[datetime, ...]] = {}
+_certificate_ends = BoundedCache[bytes, tuple[datetime, ...]](_METADATA_KEPT)
 """By the digest of the metadata, which may have ten megabytes."""
 
 
@@ -185,9 +186,7 @@ async def certificate_ends(metadata: str) -> tuple[datetime, ...]:
     found = _certificate_ends.get(digest)
     if found is None:
         found = await offload_long(len(metadata), lambda: _read_ends(metadata))
-        if len(_certificate_ends) >= _METADATA_KEPT:
-            del _certificate_ends[next(iter(_certificate_ends))]
-        _certificate_ends[digest] = found
+        _certificate_ends.put(digest, found)
     return found
 
 

@@ -5,7 +5,6 @@ never handed out: the database has its token, sealed, with what the identity pro
 said, and what is made from it carries it in its lineage. So ending the sign-in ends all of that.
 """
 
-from collections import OrderedDict
 from collections.abc import (
     Awaitable,
     Callable,
@@ -19,6 +18,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from broker.bounded import BoundedCache
 from broker.errors import ExpiredToken
 from broker.model.account import AccountId
 from broker.model.federated import FederatedIdentity
@@ -33,10 +33,9 @@ from broker.stores.cache.port import HandleStore
 from broker.stores.directory.port.revocations import RevocationReader
 
 _REMEMBERED_MAX = 1024
-"""Sign-ins that a worker remembers, of so many characters together and each."""
+"""Sign-ins that a worker remembers, of so many characters together."""
 
 _REMEMBERED_CHARACTERS = 8 * 1024 * 1024
-_LONGEST_REMEMBERED = 512 * 1024
 _HANDLE = "portal"
 _TEXTS = (
     *("provider_arn", "provider_id", "issuer", "subject", "subject_type"),
@@ -241,8 +240,9 @@ class PortalSessions:
         self._tokens = SealedTexts(vault, "portal-token")
         self._resolver = resolver
         self._directory = directory
-        self._remembered: OrderedDict[str, _StoredSignIn] = OrderedDict()
-        self._remembered_characters = 0
+        self._remembered = BoundedCache[str, _StoredSignIn](
+            _REMEMBERED_MAX, _REMEMBERED_CHARACTERS, lambda one: one.characters
+        )
 
     async def open(self, sign_in: PortalSignIn, expires_at: datetime) -> str:
         """Keep a sign-in; returns its handle."""
@@ -300,29 +300,12 @@ class PortalSessions:
             NamedRoles(value["identities"], ends_at),
             characters=len(str(value)),
         )
-        self._remember(handle, found)
+        self._remembered.put(handle, found)
         return found
-
-    def _remember(self, handle: str, found: _StoredSignIn) -> None:
-        if found.characters > _LONGEST_REMEMBERED:
-            return
-        self._drop(handle)
-        self._remembered[handle] = found
-        self._remembered_characters += found.characters
-        while (
-            len(self._remembered) > _REMEMBERED_MAX
-            or self._remembered_characters > _REMEMBERED_CHARACTERS
-        ):
-            self._drop(next(iter(self._remembered)))
-
-    def _drop(self, handle: str) -> None:
-        dropped = self._remembered.pop(handle, None)
-        if dropped is not None:
-            self._remembered_characters -= dropped.characters
 
     async def forget(self, handle: str) -> None:
         """Drop what is kept: the sign-in was ended already."""
-        self._drop(handle)
+        self._remembered.drop(handle)
         await self._handles.forget(handle)
 
     def create_token(self, handle: str, expires_at: datetime) -> str:

@@ -6,12 +6,12 @@ checked elsewhere with the secret that is returned.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from broker.bounded import BoundedCache
 from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import Account, AccountId, find_account_of_key_id
 from broker.model.caller import Caller
@@ -187,10 +187,9 @@ class Resolver:
         self._sealer = sealer
         self._directory = directory
         self._index = index
-        self._max_opened = max_opened
-        self._max_characters = max_characters
-        self._characters = 0
-        self._opened: OrderedDict[tuple[str, bytes], _CachedSession] = OrderedDict()
+        self._opened = BoundedCache[tuple[str, bytes], _CachedSession](
+            max_opened, max_characters, lambda one: one.characters
+        )
 
     async def resolve(
         self, access_key_id: str, session_token: str, now: datetime
@@ -251,7 +250,7 @@ class Resolver:
             self._opened.move_to_end(which)
         session = remembered.opened.session
         if session.expires_at <= now.timestamp():
-            self._forget(which)
+            self._opened.drop(which)
             raise ExpiredToken(detail=f"expired at {session.expires_at}")
         entity = await self._require_alive(session, account)
         await self._require_not_revoked(remembered.traces)
@@ -276,20 +275,8 @@ class Resolver:
             now=now,
         )
         remembered = _CachedSession(opened, account.session_salt)
-        self._forget(which)
-        self._opened[which] = remembered
-        self._characters += remembered.characters
-        while (
-            len(self._opened) > self._max_opened
-            or self._characters > self._max_characters
-        ):
-            self._forget(next(iter(self._opened)))
+        self._opened.put(which, remembered)
         return remembered
-
-    def _forget(self, which: tuple[str, bytes]) -> None:
-        forgotten = self._opened.pop(which, None)
-        if forgotten is not None:
-            self._characters -= forgotten.characters
 
     async def _require_alive(
         self, session: Session, account: Account

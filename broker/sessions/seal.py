@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
+from broker.bounded import BoundedCache
 from broker.entropy import random_bytes
 from broker.errors import InvalidClientTokenId, PackedPolicyTooLarge
 from broker.model.account import AccountId
@@ -63,7 +64,9 @@ class SessionSealer:
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._account_keys: dict[tuple[int, str, bytes], bytes] = {}
+        self._account_keys = BoundedCache[tuple[int, str, bytes], bytes](
+            _MAX_ACCOUNT_KEYS
+        )
 
     def seal(
         self,
@@ -155,9 +158,7 @@ class SessionSealer:
         derived = HKDF(
             _HASH, _AES_KEY_BYTES, account_salt, _ACCOUNT_INFO + account.encode("ascii")
         ).derive(key)
-        if len(self._account_keys) >= _MAX_ACCOUNT_KEYS:
-            self._account_keys.clear()
-        self._account_keys[which] = derived
+        self._account_keys.put(which, derived)
         return derived
 
 

@@ -4,7 +4,6 @@ Each is a bounded look, not a report, and shows only the first findings. The per
 are those of the API actions that reveal the same.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +14,7 @@ import orjson
 from broker.actions.action import Action, Call
 from broker.actions.signin.role_overviews import may_list_with_uses
 from broker.authz.need import Need
+from broker.bounded import BoundedCache
 from broker.federation.provider_health import certificate_ends
 from broker.model.account import AccountId
 from broker.model.overview import EndingCredential
@@ -58,9 +58,9 @@ class AccountRisks:
     """The handlers; broad policies are found once for each state of an account."""
 
     def __init__(self) -> None:
-        self._broad: OrderedDict[
-            AccountId, tuple[int, tuple[BroadPolicy, ...], int]
-        ] = OrderedDict()
+        self._broad = BoundedCache[AccountId, tuple[int, tuple[BroadPolicy, ...], int]](
+            _ACCOUNTS_KEPT
+        )
 
     def actions(self) -> tuple[Action, ...]:
         """The declarations."""
@@ -101,9 +101,7 @@ class AccountRisks:
                 if (breadth := find_breadth(orjson.loads(one.document))) is not None
             )
             kept = (generation, found, len(texts))
-            self._broad[call.account] = kept
-            if len(self._broad) > _ACCOUNTS_KEPT:
-                self._broad.popitem(last=False)
+            self._broad.put(call.account, kept)
         _, found, looked = kept
         return {
             "Policies": found[:SHOWN_MAX],

@@ -6,9 +6,7 @@ provider. It is counted before any of that work is done.
 
 from broker.authn.attempts import limit_of_address
 from broker.authz.rates import RateLimits
-from broker.clock import Clock
 from broker.errors import Throttling
-from broker.stores.cache.port import Cache
 
 PER_ADDRESS = 10
 """Per second and address (for IPv6 per network); whole companies share an address."""
@@ -28,8 +26,8 @@ _BUSY = "Too many sign-ins are being started. Try again in a moment."
 class BeginLimits:
     """Counts in the shared cache; per worker while the cache is unavailable."""
 
-    def __init__(self, cache: Cache, clock: Clock) -> None:
-        self._rates = RateLimits(cache, clock, calls_per_second=0)
+    def __init__(self, rates: RateLimits) -> None:
+        self._rates = rates
 
     async def require(self, address: str) -> None:
         """Count the start of a sign-in from this address.

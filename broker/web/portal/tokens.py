@@ -26,7 +26,6 @@ from broker.actions.registry import Registry
 from broker.actions.signin.begin_limits import BeginLimits
 from broker.authn.portal import PortalScheme, portal_caller
 from broker.authn.scheme import DoorProof, ProofResult
-from broker.authz.rates import RateLimits
 from broker.clock import Clock
 from broker.errors import (
     AccessDenied,
@@ -95,7 +94,6 @@ class TokenApi:
         logins: PortalLogins,
         limits: BeginLimits,
         ledger: Ledger,
-        rates: RateLimits,
         clock: Clock,
         public_origin: str,
     ) -> None:
@@ -108,7 +106,6 @@ class TokenApi:
         self._devices = logins.devices
         self._limits = limits
         self._ledger = ledger
-        self._rates = rates
         self._clock = clock
         self._origin = public_origin
 
@@ -278,7 +275,7 @@ class TokenApi:
             )
         if request.client_id != digest_of(given["clientId"]):
             raise _refused("the device code belongs to another client")
-        if not await self._rates.allow(
+        if not await self._pipeline.rates.allow(
             "portal-polls", request.number.encode("ascii"), per_second=POLLS_A_SECOND
         ):
             raise GrantRefused("SlowDownException", "Wait longer between two requests.")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from broker.bounded import BoundedCache
 from broker.federation import provider_health
 from broker.federation.provider_health import certificate_ends
 from tests.support.saml_idp import key_pair, metadata_xml
@@ -21,7 +22,7 @@ async def test_large_metadata_is_read_once_and_off_the_event_loop(
         return parse(metadata, **given)
 
     monkeypatch.setattr(provider_health, "parse_metadata", noted)
-    monkeypatch.setattr(provider_health, "_certificate_ends", {})
+    monkeypatch.setattr(provider_health, "_certificate_ends", BoundedCache(9))
     key = key_pair()
     large = metadata_xml(key) + f"<!--{'x' * 100_000}-->"
     small = metadata_xml(key)
@@ -33,9 +34,8 @@ async def test_large_metadata_is_read_once_and_off_the_event_loop(
 
 
 async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered: dict[bytes, Any] = {}
+    remembered = BoundedCache[bytes, Any](2)
     monkeypatch.setattr(provider_health, "_certificate_ends", remembered)
-    monkeypatch.setattr(provider_health, "_METADATA_KEPT", 2)
     for number in range(5):
         assert await certificate_ends(f"nonsense {number}") == ()
     assert len(remembered) == 2

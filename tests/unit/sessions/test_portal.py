@@ -9,7 +9,6 @@ import pytest
 
 from broker.errors import ExpiredToken
 from broker.model.session import SessionKind
-from broker.sessions import portal
 from broker.sessions.ends import end_for_good, end_mark
 from broker.sessions.portal import NamedRoles, PortalSignIn
 from tests.support.signin import ACCOUNT, OTHER, SignInWorld, open_world, role_arn
@@ -56,24 +55,21 @@ async def test_a_sign_in_ends_with_its_login_at_the_provider(
 
 
 @pytest.mark.parametrize(
-    ("bound", "value", "remembered"),
+    ("bounds", "remembered"),
     [
-        ("_REMEMBERED_MAX", 2, [False, True, True]),
-        ("_REMEMBERED_CHARACTERS", 1, [False, False, False]),
-        ("_LONGEST_REMEMBERED", 1, [False, False, False]),
-        ("_REMEMBERED_MAX", 3, [True, True, True]),
+        ((2, 1 << 20), [False, True, True]),
+        ((3, 1), [False, False, False]),
+        ((3, 1 << 20), [True, True, True]),
     ],
 )
 async def test_a_worker_remembers_so_many_and_so_much(
     world: SignInWorld,
-    monkeypatch: pytest.MonkeyPatch,
-    bound: str,
-    value: int,
+    bounds: tuple[int, int],
     remembered: list[bool],
 ) -> None:
     """What it remembers it finds while the cache has lost it."""
-    monkeypatch.setattr(portal, bound, value)
     sessions, now = world.services.portal_sessions, world.clock.now()
+    sessions._remembered._bounds = bounds
     handles = [await opened(world) for _ in range(3)]
     for handle in handles:
         assert await sessions.find(handle, now) is not None
@@ -83,7 +79,7 @@ async def test_a_worker_remembers_so_many_and_so_much(
     assert found == remembered
     for handle in handles:
         await sessions.forget(handle)
-    assert sessions._remembered_characters == 0
+    assert sessions._remembered._size == 0
 
 
 def test_of_several_roles_with_a_name_the_first_counts() -> None:

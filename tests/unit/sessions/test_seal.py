@@ -6,6 +6,7 @@ import hmac
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from broker.bounded import BoundedCache
 from broker.errors import (
     InvalidClientTokenId,
     PackedPolicyTooLarge,
@@ -300,14 +301,12 @@ def test_neither_token_nor_secret_shows_in_a_repr(
     assert token not in shown
 
 
-def test_derived_account_keys_are_bounded(
-    seals: Seals, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("broker.sessions.seal._MAX_ACCOUNT_KEYS", 4)
+def test_derived_account_keys_are_bounded(seals: Seals, session: Session) -> None:
+    seals.sealer._account_keys = BoundedCache(4)
     for number in range(10):
         seals.salt = bytes([number]) * 32
         seals.seal(session)
-    assert len(seals.sealer._account_keys) <= 4
+    assert len(seals.sealer._account_keys) == 4
 
 
 @pytest.mark.parametrize(
