@@ -104,13 +104,15 @@ def export(account_id: AccountArgument) -> None:
     """Print an account as YAML for `broker apply`, without secrets."""
     account = AccountId(account_id)
 
-    async def work(installation: "Installation") -> str:
-        found = await installation.stores.directory.find_account(account)
+    async def work(installation: "Installation") -> None:
+        directory = installation.stores.directory
+        found = await directory.find_account(account)
         if found is None:
             raise NoSuchEntity(f"There is no account {account}.")
-        return await export_account(installation.stores.directory, found)
+        async for text in export_account(directory, found):
+            say(*text.removesuffix("\n").split("\n"))
 
-    say(*with_installation(work).removesuffix("\n").split("\n"))
+    with_installation(work)
 
 
 def _read(file: str) -> str:

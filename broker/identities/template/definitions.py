@@ -8,7 +8,12 @@ from typing import Protocol
 
 from broker.errors import BrokerError
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import AccountReading, AccountWork, EntityKind
+from broker.identities.template.kind import (
+    AccountReading,
+    AccountWork,
+    EntityKind,
+    at_once,
+)
 from broker.identities.template.properties import Properties, compact
 from broker.model.account import Account, AccountId
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
@@ -87,7 +92,7 @@ def definition_kind(
         noun=noun,
         key=lambda spec: spec.name,
         parse=parse,
-        load=load,
+        pages=at_once(load),
         create=create,
         update=update,
         delete=remove,

@@ -1,5 +1,6 @@
 """``Groups``: the properties of ``AWS::IAM::Group``; users say which they are in."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 
@@ -40,11 +41,11 @@ def _parse(properties: Properties, _reading: AccountReading) -> OwnerSpec:
     )
 
 
-async def _load(directory: DirectoryReader, account: AccountId) -> list[OwnerSpec]:
-    specs: list[OwnerSpec] = []
+async def _pages(
+    directory: DirectoryReader, account: AccountId
+) -> AsyncIterator[list[OwnerSpec]]:
     async for page in read_pages(partial(directory.list_groups, account, "/"), _PAGE):
-        specs += await load_owned(directory, account, page)
-    return specs
+        yield await load_owned(directory, account, page)
 
 
 async def _create(work: AccountWork, spec: OwnerSpec) -> None:
@@ -79,7 +80,7 @@ GROUPS: EntityKind[OwnerSpec] = EntityKind(
     section="Groups",
     noun="group",
     parse=_parse,
-    load=_load,
+    pages=_pages,
     create=_create,
     update=_update,
     delete=_delete,

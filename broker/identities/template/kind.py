@@ -1,6 +1,6 @@
 """What a template needs to know of each kind of entity."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -87,13 +87,14 @@ class EntityKind(Generic[Spec]):
     them. ``adopt`` keeps from the present one what the broker maintains itself.
     ``require_calls`` removes from the wanted one what only an API call can create, because it is
     secret, and names the call; ``create`` is None if that is the entity itself.
+    ``pages`` reads those that are there, some at a time.
     ``show`` writes the properties of a specification; empty ones are left out.
     """
 
     section: str
     noun: str
     parse: Callable[[Properties, AccountReading], Spec]
-    load: Callable[[DirectoryReader, AccountId], Awaitable[list[Spec]]]
+    pages: Callable[[DirectoryReader, AccountId], AsyncIterator[list[Spec]]]
     update: Callable[[AccountWork, Spec, Spec], Awaitable[None]]
     delete: Callable[[AccountWork, Spec], Awaitable[None]]
     show: Callable[[Spec], dict[str, object]]
@@ -107,6 +108,24 @@ class EntityKind(Generic[Spec]):
     require_calls: Callable[
         [Spec | None, Spec], tuple[Spec | None, tuple[str, ...]]
     ] = field(default=lambda _before, after: (after, ()))
+
+    async def load(self, directory: DirectoryReader, account: AccountId) -> list[Spec]:
+        """All that are there."""
+        pages = self.pages(directory, account)
+        return [spec async for page in pages for spec in page]
+
+
+def at_once(
+    load: Callable[[DirectoryReader, AccountId], Awaitable[list[Spec]]],
+) -> Callable[[DirectoryReader, AccountId], AsyncIterator[list[Spec]]]:
+    """The ``pages`` of a kind of which an account has few."""
+
+    async def pages(
+        directory: DirectoryReader, account: AccountId
+    ) -> AsyncIterator[list[Spec]]:
+        yield await load(directory, account)
+
+    return pages
 
 
 def shown_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ A changed document becomes a new version, and the oldest version is deleted if n
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -54,11 +54,12 @@ def _parse(properties: Properties, _reading: AccountReading) -> PolicySpec:
     )
 
 
-async def _load(directory: ManagedPolicyReader, account: AccountId) -> list[PolicySpec]:
-    specs: list[PolicySpec] = []
+async def _pages(
+    directory: ManagedPolicyReader, account: AccountId
+) -> AsyncIterator[list[PolicySpec]]:
     listed = partial(directory.list_policies, account, "/")
     async for policies in read_pages(listed, _PAGE):
-        specs += [
+        yield [
             PolicySpec(
                 name=policy.name,
                 path=policy.path,
@@ -68,7 +69,6 @@ async def _load(directory: ManagedPolicyReader, account: AccountId) -> list[Poli
             )
             for policy in policies
         ]
-    return specs
 
 
 async def _create(work: AccountWork, spec: PolicySpec) -> None:
@@ -153,7 +153,7 @@ MANAGED_POLICIES: EntityKind[PolicySpec] = EntityKind(
     section="ManagedPolicies",
     noun="managed policy",
     parse=_parse,
-    load=_load,
+    pages=_pages,
     create=_create,
     update=_update,
     delete=_delete,

@@ -1,6 +1,7 @@
 """``ResourcePolicies``: the policies of registered services' resources."""
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -36,20 +37,18 @@ def _parse(properties: Properties, _reading: AccountReading) -> ResourcePolicySp
     )
 
 
-async def _load(
+async def _pages(
     directory: DirectoryReader, account: AccountId
-) -> list[ResourcePolicySpec]:
-    found: list[ResourcePolicySpec] = []
+) -> AsyncIterator[list[ResourcePolicySpec]]:
     listed = partial(directory.list_resource_policies, account)
     async for policies in read_pages(listed, _PAGE):
         texts = await shown_trust_policies(
             directory, [policy.document for policy in policies]
         )
-        found += [
+        yield [
             ResourcePolicySpec(arn=policy.arn, document=normal_document(text))
             for policy, text in zip(policies, texts, strict=True)
         ]
-    return found
 
 
 async def _create(work: AccountWork, spec: ResourcePolicySpec) -> None:
@@ -80,7 +79,7 @@ RESOURCE_POLICIES: EntityKind[ResourcePolicySpec] = EntityKind(
     key=lambda spec: spec.arn,
     label=lambda spec: spec.arn,
     parse=_parse,
-    load=_load,
+    pages=_pages,
     create=_create,
     update=_update,
     delete=_delete,

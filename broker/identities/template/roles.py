@@ -6,6 +6,7 @@ they all exist.
 """
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
@@ -94,8 +95,9 @@ def _role_spec(
     )
 
 
-async def _load(directory: DirectoryReader, account: AccountId) -> list[RoleSpec]:
-    specs: list[RoleSpec] = []
+async def _pages(
+    directory: DirectoryReader, account: AccountId
+) -> AsyncIterator[list[RoleSpec]]:
     async for page in read_pages(partial(directory.list_roles, account, "/"), _PAGE):
         # Service-linked roles belong to their services; templates do not manage them.
         own = [role for role in page if not is_service_linked(role)]
@@ -103,7 +105,7 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[RoleSpec
             directory, [role.trust_policy for role in own]
         )
         owned = await load_owned(directory, account, own)
-        specs += [
+        yield [
             _role_spec(
                 spec,
                 trust_policy=normal_document(text),
@@ -112,7 +114,6 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[RoleSpec
             )
             for role, spec, text in zip(own, owned, shown, strict=True)
         ]
-    return specs
 
 
 async def _create(work: AccountWork, spec: RoleSpec) -> None:
@@ -195,7 +196,7 @@ ROLES: EntityKind[RoleSpec] = EntityKind(
     section="Roles",
     noun="role",
     parse=_parse,
-    load=_load,
+    pages=_pages,
     create=_create,
     update=_update,
     delete=_delete,

@@ -17,6 +17,7 @@ from broker.identities.template.kind import (
     AccountWork,
     EntityKind,
     TemplateContext,
+    at_once,
     shown_tags,
 )
 from broker.identities.template.properties import Properties
@@ -76,7 +77,7 @@ class Section:
             "section": self.section,
             "noun": self.of.kind.label,
             "parse": lambda given, reading: Described(self.parse(given, reading)),
-            "load": self._load,
+            "pages": at_once(self._load),
             "create": self._create,
             "update": self._update,
             "delete": self._delete,

@@ -6,7 +6,7 @@ with their texts. An absent property leaves those credentials alone, even with
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -30,7 +30,6 @@ from broker.model.account import AccountId
 from broker.model.credentials import CredentialKind, CredentialStatus, UserCredential
 from broker.model.entities import User
 from broker.stores.directory.port import DirectoryReader
-from broker.stores.directory.port.credentials import UserCredentialReader
 
 
 class Login(StrEnum):
@@ -98,7 +97,7 @@ def read_credentials(properties: Properties) -> UserCredentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllCredentials:
-    """The credentials of all users of an account, by the user's unique id."""
+    """The credentials of several users, by the user's unique id."""
 
     logins: Mapping[str, Login]
     ssh_keys: Mapping[str, PublicCredentials]
@@ -115,20 +114,27 @@ class AllCredentials:
 
 
 async def load_credentials(
-    directory: DirectoryReader, account: AccountId
+    directory: DirectoryReader, account: AccountId, user_ids: Sequence[str]
 ) -> AllCredentials:
-    """Load all users' credentials, with one query for each kind."""
+    """Load these users' credentials, with few queries."""
+    held: dict[tuple[CredentialKind, str], list[UserCredential]] = defaultdict(list)
+    for one in await directory.list_credentials_of(account, user_ids):
+        held[one.kind, one.user_id].append(one)
+
+    def public(wanted: CredentialKind) -> dict[str, PublicCredentials]:
+        return {
+            who: _public(some) for (kind, who), some in held.items() if kind is wanted
+        }
+
     return AllCredentials(
         logins={
             profile.user_id: Login.RESET_REQUIRED
             if profile.reset_required
             else Login.KEPT
-            for profile in await directory.list_login_profiles(account)
+            for profile in await directory.list_login_profiles(account, user_ids)
         },
-        ssh_keys=await _load(directory, account, CredentialKind.SSH_PUBLIC_KEY),
-        certificates=await _load(
-            directory, account, CredentialKind.SIGNING_CERTIFICATE
-        ),
+        ssh_keys=public(CredentialKind.SSH_PUBLIC_KEY),
+        certificates=public(CredentialKind.SIGNING_CERTIFICATE),
     )
 
 
@@ -260,15 +266,6 @@ def _fingerprint(kind: CredentialKind, text: str) -> str:
     if kind is CredentialKind.SSH_PUBLIC_KEY:
         return ssh_fingerprint(parse_ssh_key(text))
     return certificate_fingerprint(parse_certificate(text))
-
-
-async def _load(
-    directory: UserCredentialReader, account: AccountId, kind: CredentialKind
-) -> dict[str, PublicCredentials]:
-    held: dict[str, list[UserCredential]] = defaultdict(list)
-    for one in await directory.list_credentials(account, kind):
-        held[one.user_id].append(one)
-    return {user_id: _public(of_user) for user_id, of_user in held.items()}
 
 
 def _public(held: list[UserCredential]) -> PublicCredentials:

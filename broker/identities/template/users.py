@@ -4,7 +4,7 @@ Access keys and passwords are secrets, created by API calls and not managed here
 ``--prune`` deletes a user, all its credentials and MFA devices are deleted too.
 """
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
@@ -72,18 +72,22 @@ def _parse(properties: Properties, _reading: AccountReading) -> UserSpec:
     return _user_spec(read_owned(properties, "UserName"), groups, credentials)
 
 
-async def _load(directory: DirectoryReader, account: AccountId) -> list[UserSpec]:
-    specs: list[UserSpec] = []
-    credentials = await load_credentials(directory, account)
+async def _pages(
+    directory: DirectoryReader, account: AccountId
+) -> AsyncIterator[list[UserSpec]]:
     async for page in read_pages(partial(directory.list_users, account, "/"), _PAGE):
         owned = await load_owned(directory, account, page)
-        members = await directory.list_memberships(
-            account, [user.user_id for user in page]
-        )
-        for user, spec in zip(page, owned, strict=True):
-            names = [group.name for group in members.get(user.user_id, ())]
-            specs.append(_user_spec(spec, names, credentials.of(user.user_id)))
-    return specs
+        user_ids = [user.user_id for user in page]
+        members = await directory.list_memberships(account, user_ids)
+        credentials = await load_credentials(directory, account, user_ids)
+        yield [
+            _user_spec(
+                spec,
+                [group.name for group in members.get(user_id, ())],
+                credentials.of(user_id),
+            )
+            for user_id, spec in zip(user_ids, owned, strict=True)
+        ]
 
 
 async def _write_groups(
@@ -186,7 +190,7 @@ USERS: EntityKind[UserSpec] = EntityKind(
     section="Users",
     noun="user",
     parse=_parse,
-    load=_load,
+    pages=_pages,
     create=_create,
     update=_update,
     delete=_delete,

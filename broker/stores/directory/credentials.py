@@ -1,5 +1,6 @@
 """MFA devices, certificates, SSH keys and service-specific credentials."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import select, update
@@ -89,6 +90,18 @@ class CredentialReads(EntityReads):
             statement.order_by(
                 USER_CREDENTIALS.c.created_at, USER_CREDENTIALS.c.credential_id
             ),
+        )
+
+    async def list_credentials_of(
+        self, account: AccountId, user_ids: Collection[str]
+    ) -> tuple[UserCredential, ...]:
+        column = USER_CREDENTIALS.c.user_id
+        of_account = select(USER_CREDENTIALS).where(
+            USER_CREDENTIALS.c.account == account,
+            USER_CREDENTIALS.c.kind.in_(tuple(CredentialKind)),  # for the index
+        )
+        return await self.list_entities_of(
+            USER_CREDENTIAL.stored, of_account, column, user_ids
         )
 
     async def find_server_certificate(

@@ -62,6 +62,19 @@ class Reads(Protocol):
         """The entities of all rows of a statement."""
         return tuple(map(stored.read, await self.rows(statement)))
 
+    async def list_entities_of(
+        self,
+        stored: EntityTable[Entity],
+        statement: Select[Any],
+        column: ColumnElement[str],
+        values: Collection[str],
+    ) -> tuple[Entity, ...]:
+        """The entities of the rows in which a column has one of these values."""
+        found: list[Entity] = []
+        for some in batches(values):
+            found += await self.list_entities(stored, statement.where(column.in_(some)))
+        return tuple(found)
+
     async def page(
         self,
         statement: Select[Any],

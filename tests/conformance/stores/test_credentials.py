@@ -129,6 +129,11 @@ async def test_credentials_are_listed_by_kind_and_user_in_order_of_age(
     kind = CredentialKind.SSH_PUBLIC_KEY
     assert await directory.list_credentials(ACCOUNT, kind) == tuple(keys)
     found = await directory.list_credentials(ACCOUNT, kind, "AIDA1")
+    several = await directory.list_credentials_of(ACCOUNT, ["AIDA1"])
+    assert sorted(one.credential_id for one in several) == sorted(
+        one.credential_id for one in (*found, other)
+    )
+    assert await directory.list_credentials_of(ACCOUNT, ["AIDAX"]) == ()
     assert found == (keys[0], keys[2])
     changed = replace(keys[0], status=CredentialStatus.INACTIVE, expires_at=None)
     async with directory.change(ACCOUNT) as change:

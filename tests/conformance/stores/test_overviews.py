@@ -169,6 +169,11 @@ async def test_secrets_are_counted_by_how_they_begin(directory: SqlDirectory) ->
         await change.put_upstream(upstream)
         again = replace(key(1, user("ann"), KeyStatus.ACTIVE), sealed_secret=b"\0\xff!")
         await change.update_access_key(again)
+    (profile,) = await directory.list_login_profiles(ACCOUNT)
+    several = (profile.user_id, "AIDAX")
+    assert await directory.list_login_profiles(ACCOUNT, several) == (profile,)
+    assert await directory.list_login_profiles(OTHER, several) == ()
+    assert await directory.list_login_profiles(ACCOUNT, several[1:]) == ()
     assert await directory.count_sealed(2) == {b"s": 4, b"\0\xff": 1}
     columns = {c for table in METADATA.sorted_tables for c in table.c}
     assert {c for c in columns if c.name.startswith("sealed")} == set(SEALED)

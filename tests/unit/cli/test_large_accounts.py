@@ -13,6 +13,7 @@ from broker.identities.template.export import export_account
 from broker.model.entities import PASSWORD_SEAL, LoginProfile, User
 from broker.resealing import sealed_values
 from broker.services import Services
+from tests.support.exported import exported_text
 from tests.support.signin import ACCOUNT, open_world
 
 
@@ -49,7 +50,7 @@ def _one(_rows: Sequence[Any]) -> int:
 async def export(services: Services) -> None:
     account = await services.stores.directory.find_account(ACCOUNT)
     assert account is not None
-    assert "person-0" in await export_account(services.stores.directory, account)
+    assert "person-0" in await exported_text(services.stores.directory, account)
 
 
 async def read_sealed(services: Services) -> None:
@@ -93,6 +94,34 @@ async def test_more_users_take_no_more_queries(
         await hire(services, 2, 80)
         await ask(services)
         assert asked == few
+
+
+async def test_an_export_reads_and_tells_some_users_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world(tmp_path) as world:
+        services = world.services
+        await services.freshness.close()
+        directory = services.stores.directory
+        await hire(services, 0, 80)
+        account = await directory.find_account(ACCOUNT)
+        assert account is not None
+        whole = await exported_text(directory, account)
+        database: Any = services.stores.database
+        rows, most = database.rows, 0
+
+        async def counted(*given: Any, **more: Any) -> Any:
+            nonlocal most
+            found = await rows(*given, **more)
+            most = max(most, len(found))
+            return found
+
+        monkeypatch.setattr(database, "rows", counted)
+        monkeypatch.setattr("broker.identities.template.users._PAGE", 10)
+        parts = [part async for part in export_account(directory, account)]
+        assert "".join(parts) == whole
+        assert max(part.count("UserName: ") for part in parts) == 10
+        assert most <= 11
 
 
 def test_a_long_table_has_a_line_for_each_row(

@@ -1,5 +1,6 @@
 """Users' service credentials, signing certificates and SSH keys; server certificates."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from broker.model.account import AccountId
@@ -19,6 +20,12 @@ class UserCredentialReader(Protocol):
         self, account: AccountId, kind: CredentialKind, user_id: str | None = None
     ) -> tuple[UserCredential, ...]:
         """A user's credentials of a kind, oldest first; all users' for None."""
+        ...
+
+    async def list_credentials_of(
+        self, account: AccountId, user_ids: Collection[str]
+    ) -> tuple[UserCredential, ...]:
+        """These users' credentials of all kinds."""
         ...
 
 

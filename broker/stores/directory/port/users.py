@@ -1,5 +1,6 @@
 """Users and their console passwords."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from broker.model.account import AccountId
@@ -37,8 +38,10 @@ class LoginProfileReader(Protocol):
     ) -> LoginProfile | None: ...
 
     async def list_login_profiles(
-        self, account: AccountId
-    ) -> tuple[LoginProfile, ...]: ...
+        self, account: AccountId, user_ids: Collection[str] | None = None
+    ) -> tuple[LoginProfile, ...]:
+        """Those of these users; of all for None."""
+        ...
 
 
 class UserChange(UserReader, EntityReader, Protocol):

@@ -13,12 +13,12 @@ import yaml
 from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change, ChangeKind
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.export import export_account
 from broker.identities.template.kind import TemplateContext
 from broker.model.account import AccountId
 from broker.model.entities import EncryptionMode
 from broker.policy import PolicyKind, parse_policy
 from broker.stores.directory.sql import SqlDirectory
+from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, policy, trust
 from tests.support.saml_idp import metadata_xml
 
@@ -45,7 +45,7 @@ async def apply(iam: Iam, text: str, **options: bool) -> list[Change]:
 async def export(iam: Iam, account: AccountId = ACCOUNT) -> str:
     found = await iam.directory.find_account(account)
     assert found is not None
-    return await export_account(iam.directory, found)
+    return await exported_text(iam.directory, found)
 
 
 def marks(changes: list[Change]) -> list[str]:

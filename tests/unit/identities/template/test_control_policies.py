@@ -10,8 +10,8 @@ from broker.identities.control_policies import ControlKind, control_policies
 from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.export import export_account
 from broker.identities.template.kind import TemplateContext
+from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, Iam
 
 SURROUNDINGS = TemplateContext(is_internal=lambda *_: False)
@@ -67,7 +67,7 @@ async def test_an_export_holds_them(iam: Iam) -> None:
     await apply(iam, Quotas={"RolesPerAccount": 7}, **wanted)
     account = await iam.directory.find_account(ACCOUNT)
     assert account is not None
-    exported = yaml.safe_load(await export_account(iam.directory, account))
+    exported = yaml.safe_load(await exported_text(iam.directory, account))
     broker = exported["Accounts"][ACCOUNT]["Broker"]
     assert broker == {"Quotas": {"RolesPerAccount": 7}, **wanted}
     assert await apply(iam, **broker) == []

@@ -8,8 +8,8 @@ import yaml
 from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.export import export_account
 from broker.identities.template.kind import TemplateContext
+from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, Iam, policy
 
 SURROUNDINGS = TemplateContext(is_internal=lambda *_: False)
@@ -37,7 +37,7 @@ async def apply(iam: Iam, *, prune: bool = False, **sections: Any) -> list[Chang
 async def exported(iam: Iam) -> Any:
     account = await iam.directory.find_account(ACCOUNT)
     assert account is not None
-    text = await export_account(iam.directory, account)
+    text = await exported_text(iam.directory, account)
     return yaml.safe_load(text)["Accounts"][ACCOUNT]
 
 

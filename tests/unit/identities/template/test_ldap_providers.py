@@ -11,9 +11,9 @@ from broker.federation.addresses import parse_internal_issuers
 from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.export import export_account
 from broker.settings import Settings
 from tests.support.directory_world import write_directories
+from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, Iam
 
 CORP = {
@@ -61,7 +61,7 @@ async def test_a_provider_is_made_exported_changed_and_stays(
     assert f"{made.kind} {made.entity}" == "+ LDAP provider corp"
     account = await iam.directory.find_account(ACCOUNT)
     assert account is not None
-    text = await export_account(iam.directory, account)
+    text = await exported_text(iam.directory, account)
     assert yaml.safe_load(text)["Accounts"][ACCOUNT]["LDAPProviders"] == [CORP]
     assert await apply(iam, settings, CORP) == []
     before = await iam.directory.find_ldap_provider(ACCOUNT, "corp")

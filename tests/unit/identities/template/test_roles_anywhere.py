@@ -10,7 +10,6 @@ import yaml
 from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.export import export_account
 from broker.identities.template.kind import TemplateContext
 from broker.stores.directory.kinds import (
     CERTIFICATE_LIST,
@@ -18,6 +17,7 @@ from broker.stores.directory.kinds import (
     TRUST_ANCHOR,
 )
 from tests.support.certificates import issue
+from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, NOW, Iam, open_iam
 
 AUTHORITY = issue("Plant", is_authority=True, now=NOW)
@@ -91,7 +91,7 @@ async def apply(iam: Iam, described: Any, *, prune: bool = False) -> list[Change
 async def exported(iam: Iam) -> Any:
     found = await iam.directory.find_account(ACCOUNT)
     assert found is not None
-    text = await export_account(iam.directory, found)
+    text = await exported_text(iam.directory, found)
     return yaml.safe_load(text)["Accounts"][ACCOUNT]
 
 

@@ -16,10 +16,10 @@ from broker.identities.outbound import find_outbound
 from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.export import export_account
 from broker.identities.template.kind import TemplateContext
 from broker.model.account import AccountId
 from tests.support.certificates import server_certificate
+from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, open_iam, trust
 
 TAGS = [{"Key": "team", "Value": "blue"}]
@@ -53,7 +53,7 @@ async def apply(
 async def exported(iam: Iam, account: str = ACCOUNT) -> Any:
     found = await iam.directory.find_account(AccountId(account))
     assert found is not None
-    text = await export_account(iam.directory, found)
+    text = await exported_text(iam.directory, found)
     return yaml.safe_load(text)["Accounts"][account]
 
 
@@ -182,7 +182,7 @@ async def test_no_secret_is_in_a_template(iam: Iam) -> None:
     await furnish(iam, parts=tuple(PARTS))
     account = await iam.directory.find_account(AccountId(ACCOUNT))
     assert account is not None
-    text = await export_account(iam.directory, account)
+    text = await exported_text(iam.directory, account)
     assert "PRIVATE KEY" not in text
     assert "Correct-Horse" not in text
     assert "eed" not in text

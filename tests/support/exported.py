@@ -1,0 +1,10 @@
+"""An account's template in one piece."""
+
+from broker.identities.template.export import export_account
+from broker.model.account import Account
+from broker.stores.directory.port import DirectoryReader
+
+
+async def exported_text(directory: DirectoryReader, account: Account) -> str:
+    """What `broker export` prints."""
+    return "".join([part async for part in export_account(directory, account)])
