@@ -6,8 +6,9 @@ test``) and writes which of them meet which conditions (of ``if``, ``while``,
 comprehensions and conditional expressions), also in the processes that they start.
 ``python -m tests.mutate_conditions [package …] [--sample N] [--seed SEED]`` takes a
 random sample of the conditions in the packages named, negates each by itself, and runs
-the tests that met it. It prints what killed it, the survivors and how many were killed.
-It records first if nothing is recorded.
+the tests that met it. It prints which were killed, the survivors and how many tests
+each had. It records first if nothing is recorded. A condition met only in a process
+whose test gives it an environment of its own, and does not fork it, counts as not met.
 """
 
 import argparse
