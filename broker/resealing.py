@@ -34,7 +34,7 @@ from broker.model.entities import ACCESS_KEY_SEAL, CLIENT_SECRET_SEAL, PASSWORD_
 from broker.model.page import read_pages
 from broker.model.sealing import KeyKind
 from broker.model.upstream import UPSTREAM_SEAL
-from broker.sessions.keys import LONGEST_SESSION, KeyUse
+from broker.sessions.keys import SESSION_MAX, KeyUse
 from broker.sessions.vault import NUMBERED_BYTES, SealBrokenError, Vault, key_number
 from broker.stores.directory.port import Directory, DirectoryChange, DirectoryReader
 from broker.stores.errors import StoreFailedError
@@ -192,7 +192,7 @@ class Resealer:
             and key.seals_until is not None
             and now - key.seals_until >= SETTLED_AFTER
         }
-        life = LONGEST_SESSION + opened.settings.skew
+        life = SESSION_MAX + opened.settings.skew
         over = {n for n, age in old.items() if age >= life} - self._needed
         if not over and old.keys() <= self._done:
             return ResealingResult()

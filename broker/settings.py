@@ -45,7 +45,7 @@ _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,252}[a-z0-9])?", re.ASCII)
 _AWS_AUDIENCE = "urn:amazon:webservices"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _IPV6 = 6
-_DIRECTORIES_MAX_BYTES = 262_144
+_DIRECTORIES_BYTES_MAX = 262_144
 
 
 class SettingsError(OperatorError):
@@ -249,8 +249,8 @@ def read_directories(path: Path) -> "DirectoriesFile":
     from broker.identities.template.yaml_text import load_yaml  # noqa: PLC0415
 
     try:
-        if path.stat().st_size > _DIRECTORIES_MAX_BYTES:
-            raise ValueError(f"{path} is longer than {_DIRECTORIES_MAX_BYTES} bytes")
+        if path.stat().st_size > _DIRECTORIES_BYTES_MAX:
+            raise ValueError(f"{path} is longer than {_DIRECTORIES_BYTES_MAX} bytes")
         return parse_directories(
             load_yaml(path.read_text(encoding="utf-8")), path.parent
         )

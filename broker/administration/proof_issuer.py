@@ -17,7 +17,7 @@ from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.peek import peek_response
 from broker.protocols.saml.verify import find_unverified_issuer
 
-_LONGEST_SHOWN = 300
+_SHOWN_MAX = 300
 _JWT_DOTS = 2
 
 
@@ -70,6 +70,6 @@ def _unknown(issuer: str) -> ValidationError:
     if not issuer:
         return ValidationError("The response names no issuer; choose the provider.")
     return ValidationError(
-        f"The proof is from the issuer {issuer[:_LONGEST_SHOWN]}, which is not a"
+        f"The proof is from the issuer {issuer[:_SHOWN_MAX]}, which is not a"
         " provider of this account. Add the provider, or send the proof elsewhere."
     )

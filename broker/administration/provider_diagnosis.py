@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from starlette.responses import Response
 
-from broker.actions.signin.identity_providers import MAX_PROOF_CHARACTERS
+from broker.actions.signin.identity_providers import PROOF_CHARACTERS_MAX
 from broker.administration import providers
 from broker.administration.proof_issuer import find_provider_arn
 from broker.administration.provider_page import expectations_of
@@ -31,7 +31,7 @@ async def _page(visit: Visit) -> Response:
     if visit.posted:
         with visit.attempt():
             arn = arn or find_provider_arn(
-                visit.text("proof")[:MAX_PROOF_CHARACTERS],
+                visit.text("proof")[:PROOF_CHARACTERS_MAX],
                 visit.who.session.account,
                 choices,
             )

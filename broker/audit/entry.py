@@ -9,10 +9,10 @@ from broker.model.audit import AuditRecord, Outcome
 from broker.model.caller import Caller
 from broker.model.request import CodeOf, RequestContext
 
-_LONGEST_TEXT = 1024
+_TEXT_MAX = 1024
 """Characters of any one recorded text; what is longer is cut."""
 
-_LONGEST_LIST = 100
+_LIST_MAX = 100
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,14 +93,14 @@ class AuditEntry:
             access_key_id=self.access_key_id,
             source_identity=self.source_identity,
             source_ip=self.source_ip,
-            user_agent=self.user_agent[:_LONGEST_TEXT],
+            user_agent=self.user_agent[:_TEXT_MAX],
             region=self.region,
             parameters=self.parameters,
             resources=self.resources,
             decision=self.decision or Outcome.ALLOWED,
-            reason=self.reason[:_LONGEST_TEXT],
+            reason=self.reason[:_TEXT_MAX],
             error_code=self.error_code,
-            detail=self.detail[:_LONGEST_TEXT],
+            detail=self.detail[:_TEXT_MAX],
             session=session or self.session,
         )
 
@@ -115,12 +115,12 @@ def audited_parameters(
 def _plain(value: object) -> object:
     match value:
         case str():
-            return value[:_LONGEST_TEXT]
+            return value[:_TEXT_MAX]
         case bool() | int() | float() | None:
             return value
         case list() | tuple():
-            return [_plain(item) for item in value[:_LONGEST_LIST]]
+            return [_plain(item) for item in value[:_LIST_MAX]]
         case dict() | Mapping():
             return {str(key): _plain(item) for key, item in value.items()}
         case _:
-            return str(value)[:_LONGEST_TEXT]
+            return str(value)[:_TEXT_MAX]

@@ -19,7 +19,7 @@ RECORDS_PER_SECOND = 5
 RECORDS_PER_MINUTE = 300
 """Failures at one door, from all sources, that are recorded in full within one minute."""
 
-MAX_SOURCES = 10_000
+SOURCES_MAX = 10_000
 """Sources told apart within one second."""
 
 COUNTS_MAX = 10
@@ -87,7 +87,7 @@ class FailureCounter:
         """
         self._second = int(now)
         source = failure.source
-        if source not in self._seen and len(self._seen) >= MAX_SOURCES:
+        if source not in self._seen and len(self._seen) >= SOURCES_MAX:
             source = _OTHERS
         if self._minute != (minute := int(now) // _MINUTE):
             self._minute, self._recorded = minute, Counter()

@@ -9,7 +9,7 @@ import structlog
 
 from broker.audit.bursts import describe_burst
 from broker.audit.entry import AuditEntry
-from broker.audit.flood import MAX_SOURCES, Burst, Failure, FailureCounter
+from broker.audit.flood import SOURCES_MAX, Burst, Failure, FailureCounter
 from broker.clock import Clock
 from broker.errors import (
     AccessDenied,
@@ -42,7 +42,7 @@ class Auditor:
         self._ledger = ledger
         self._clock = clock
         self._failures = FailureCounter()
-        self._unwritten: deque[Burst] = deque(maxlen=MAX_SOURCES)
+        self._unwritten: deque[Burst] = deque(maxlen=SOURCES_MAX)
         """Counts of past seconds, oldest first; the newest are kept."""
         self._counting: asyncio.Task[None] | None = None
 

@@ -51,7 +51,7 @@ TOO_MANY = "There were too many attempts. Wait a quarter of an hour and try agai
 BUSY = "Many people are signing in just now. Try again in a moment."
 _SPACE = "sign-in-failures"
 _IPV6_NETWORK = 64
-_MOST_OWN = 10_000
+_OWN_MAX = 10_000
 """Limits that a worker counts by itself; attempts beyond them wait."""
 
 _FULL = 1 << 30
@@ -211,9 +211,9 @@ class Attempts:
         now = self._clock.now()
         found = self._own.get(key)
         if found is None or found.until <= now:
-            if len(self._own) >= _MOST_OWN:
+            if len(self._own) >= _OWN_MAX:
                 self._own = {k: c for k, c in self._own.items() if c.until > now}
-            if len(self._own) >= _MOST_OWN:
+            if len(self._own) >= _OWN_MAX:
                 return _FULL
             found = self._own[key] = _Count(until)
         # An attempt that is counted in the cache is not among these.

@@ -12,7 +12,7 @@ from broker.federation.saml import wire_error
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.metadata import IdpMetadata
 
-MOST_FAILED_KEYS = 8
+FAILED_KEYS_MAX = 8
 """Honest responses fail this often with old keys of providers that were not updated."""
 
 
@@ -38,7 +38,7 @@ class SamlKeyBudget:
                 f"Issuer is {self._issuer[:200]!r}, the metadata has "
                 f"{[known.entity_id for known in metadata.descriptors]!r:.300}",
             )
-        if self._spent >= MOST_FAILED_KEYS:
+        if self._spent >= FAILED_KEYS_MAX:
             _refuse(
                 SamlReason.SIGNATURE_INVALID,
                 f"{self._spent} keys of other providers have failed; no more are tried",

@@ -46,7 +46,7 @@ from broker.protocols.sigv4 import (
     verify_time,
 )
 
-MAX_SIGNING_KEYS = 4096
+SIGNING_KEYS_MAX = 4096
 """How many derived keys a worker remembers; about 400 bytes each."""
 
 _MINIMUM_PRESIGNED_SECONDS = {("sts", "GetCallerIdentity"): 900}
@@ -109,7 +109,7 @@ class SigningKeys:
     cache bypasses no revocation. Secrets are not kept.
     """
 
-    def __init__(self, max_keys: int = MAX_SIGNING_KEYS) -> None:
+    def __init__(self, max_keys: int = SIGNING_KEYS_MAX) -> None:
         self._keys = BoundedCache[tuple[str, bytes, str, str, str], HMAC](max_keys)
 
     def verify(

@@ -17,9 +17,9 @@ from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.policy import Decision, StatementRef
 
-_LONGEST_VALUE = 512
-_MOST_VALUES = 20
-_MOST_STATEMENTS = 20
+_VALUE_MAX = 512
+_VALUES_MAX = 20
+_STATEMENTS_MAX = 20
 
 
 class MessageSealer(Protocol):
@@ -67,8 +67,8 @@ def authorization_message(
                             "key": key,
                             "values": {
                                 "items": [
-                                    {"value": value[:_LONGEST_VALUE]}
-                                    for value in values[:_MOST_VALUES]
+                                    {"value": value[:_VALUE_MAX]}
+                                    for value in values[:_VALUES_MAX]
                                 ]
                             },
                         }
@@ -84,5 +84,5 @@ def authorization_message(
 def _statements(found: Iterable[StatementRef]) -> list[dict[str, object]]:
     return [
         {"statementId": ref.sid or "", "policy": ref.policy, "index": ref.index}
-        for ref in tuple(found)[:_MOST_STATEMENTS]
+        for ref in tuple(found)[:_STATEMENTS_MAX]
     ]

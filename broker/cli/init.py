@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from broker.model.account import Account
 
 _USER_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
-_LONGEST_ANSWER = 256
+_ANSWER_MAX = 256
 
 
 def init(
@@ -213,7 +213,7 @@ def _tell(
 def _ask(question: str, default: str) -> str:
     """What is typed, or the default for an empty line."""
     ask(f"{question}{f' [{default}]' if default else ' (optional)'}: ")
-    return sys.stdin.readline(_LONGEST_ANSWER).strip() or default
+    return sys.stdin.readline(_ANSWER_MAX).strip() or default
 
 
 def _new_number() -> str:

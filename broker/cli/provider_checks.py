@@ -14,7 +14,7 @@ from broker.federation.outbound import OutboundClient
 from broker.federation.provider_health import HealthFinding, HealthLevel
 from broker.federation.provider_options import EXCEPTIONS, option_text
 from broker.federation.provider_probe import probe_oidc, probe_saml
-from broker.federation.refresh_state import LONGEST_INTERVAL, read_state
+from broker.federation.refresh_state import INTERVAL_MAX, read_state
 from broker.federation.saml_options import SamlProviderOptions
 from broker.federation.scim import provider_id_of
 from broker.federation.scim_options import ScimOptions
@@ -215,7 +215,7 @@ async def _check_published(
             )
         ]
     found = [good(arn, f"{url} was fetched at {state.attempted_at:%Y-%m-%d %H:%M} UTC")]
-    if state.attempted_at + 2 * LONGEST_INTERVAL < now:
+    if state.attempted_at + 2 * INTERVAL_MAX < now:
         found = [
             warning(arn, f"{url} was not fetched recently", "is the broker running?")
         ]

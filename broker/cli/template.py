@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from broker.installation import Installation
 
 _STDIN = "-"
-_MAX_BYTES = 20_000_000
+_BYTES_MAX = 20_000_000
 _COLOURS = {
     ChangeKind.CREATE: typer.colors.GREEN,
     ChangeKind.UPDATE: typer.colors.YELLOW,
@@ -118,12 +118,12 @@ def export(account_id: AccountArgument) -> None:
 def _read(file: str) -> str:
     try:
         if file == _STDIN:
-            data = sys.stdin.buffer.read(_MAX_BYTES + 1)
+            data = sys.stdin.buffer.read(_BYTES_MAX + 1)
         else:
             with Path(file).open("rb") as stream:
-                data = stream.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise typer.BadParameter(f"{file} is longer than {_MAX_BYTES} bytes")
+                data = stream.read(_BYTES_MAX + 1)
+        if len(data) > _BYTES_MAX:
+            raise typer.BadParameter(f"{file} is longer than {_BYTES_MAX} bytes")
         return data.decode("utf-8")
     except OSError as error:
         raise typer.BadParameter(f"{file}: {error.strerror}") from error

@@ -48,7 +48,7 @@ TEMPLATES.globals["client_variables"] = client_variables
 _STYLE = files("broker.demo").joinpath("static/demo.css").read_text(encoding="utf-8")
 _SCRIPT = files("broker.demo").joinpath("static/demo.js").read_text(encoding="utf-8")
 _MISDIRECTED_REQUEST = 421
-_LONGEST_FORM = 16384
+_FORM_MAX = 16384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,7 +291,7 @@ async def _read_form(request: Request) -> dict[str, str]:
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _LONGEST_FORM:
+        if len(body) > _FORM_MAX:
             return {}
     fields = parse_qs(body.decode("latin-1"))
     return {name: values[0] for name, values in fields.items()}

@@ -21,7 +21,7 @@ from broker.federation.outbound import FetchFailedError, OutboundClient
 from broker.model.entities import CLIENT_SECRET_SEAL, OidcProvider
 from broker.model.sealing import Opener
 from broker.protocols.oidc.discovery import (
-    MAX_DISCOVERY_BYTES,
+    DISCOVERY_BYTES_MAX,
     Discovery,
     discovery_url,
     parse_discovery,
@@ -29,7 +29,7 @@ from broker.protocols.oidc.discovery import (
 from broker.protocols.oidc.rejection import OidcRejected
 
 _REMEMBERED_SECONDS = 300
-_MAX_REMEMBERED = 1024
+_REMEMBERED_MAX = 1024
 _BAD_ANSWERS = (ValueError, TypeError, OverflowError, RecursionError)
 """Of a library that reads JSON and the times in it without checks."""
 
@@ -49,7 +49,7 @@ class CodeFlow:
         self._outbound = outbound
         self._opener = opener
         self._clock = clock
-        self._known = BoundedCache[str, tuple[float, Discovery]](_MAX_REMEMBERED)
+        self._known = BoundedCache[str, tuple[float, Discovery]](_REMEMBERED_MAX)
 
     async def begin(
         self,
@@ -157,7 +157,7 @@ class CodeFlow:
                 discovery_url(provider.url),
                 account=provider.account,
                 thumbprints=provider.thumbprints,
-                max_bytes=MAX_DISCOVERY_BYTES,
+                max_bytes=DISCOVERY_BYTES_MAX,
             )
             discovery = parse_discovery(document, provider.url)
         except (FetchFailedError, OidcRejected) as error:

@@ -1,7 +1,7 @@
 """Issuers' key sets: fetched rarely, shared widely, kept through an outage.
 
 A key set is fresh for ``REFRESH_SECONDS``; then it is fetched again in the background
-while it is still used. After ``MAX_AGE_SECONDS`` callers wait for the new one, and only
+while it is still used. After ``AGE_SECONDS_MAX`` callers wait for the new one, and only
 while the issuer cannot be reached is the last known set used, until ``STALE_SECONDS``.
 At most one fetch per issuer runs in a process and, with a shared cache, in the
 installation; after each there is a cool-down in which an unknown key id fetches
@@ -34,21 +34,21 @@ from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
 from broker.offload import offload_long
 from broker.protocols.oidc.discovery import (
-    MAX_DISCOVERY_BYTES,
+    DISCOVERY_BYTES_MAX,
     discovery_url,
     parse_discovery,
 )
-from broker.protocols.oidc.jwks import MAX_JWKS_BYTES, KeySet, parse_jwks
+from broker.protocols.oidc.jwks import JWKS_BYTES_MAX, KeySet, parse_jwks
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
 
 REFRESH_SECONDS = 300
-MAX_AGE_SECONDS = 600
+AGE_SECONDS_MAX = 600
 STALE_SECONDS = 3600
 COOL_DOWN_SECONDS = 10
 LOOK_SECONDS = 1
-MAX_SLOTS = 4096
+SLOTS_MAX = 4096
 """Key sets that one process caches; the least recently used is evicted."""
 
 _SPACE = "jwks"
@@ -147,8 +147,8 @@ class IssuerKeys:
         self._seal = seal
         self._fetch_seconds = fetch_seconds
         self._slots: dict[str, _Slot] = {}
-        self._names = BoundedCache[str, tuple[OidcProvider, str]](MAX_SLOTS)
-        self._static = BoundedCache[str, tuple[str, KeySet]](MAX_SLOTS)
+        self._names = BoundedCache[str, tuple[OidcProvider, str]](SLOTS_MAX)
+        self._static = BoundedCache[str, tuple[str, KeySet]](SLOTS_MAX)
 
     async def close(self) -> None:
         """Stop background fetches."""
@@ -186,7 +186,7 @@ class IssuerKeys:
         if slot.keys is not None and 0 <= age < REFRESH_SECONDS:
             return slot.keys
         resting = 0 <= now - slot.attempted_at < COOL_DOWN_SECONDS
-        if slot.keys is not None and 0 <= age < MAX_AGE_SECONDS:
+        if slot.keys is not None and 0 <= age < AGE_SECONDS_MAX:
             if not resting:
                 self._start(slot)
             return slot.keys
@@ -316,7 +316,7 @@ class IssuerKeys:
         name = self._name_of(provider, options)
         slot = self._slots.get(name)
         if slot is None:
-            if len(self._slots) >= MAX_SLOTS:
+            if len(self._slots) >= SLOTS_MAX:
                 self._drop_oldest()
             slot = _Slot(name, provider.url, provider.account, provider.thumbprints)
             self._slots[name] = slot
@@ -463,19 +463,19 @@ class IssuerKeys:
             discovery_url(slot.issuer),
             account=slot.account,
             thumbprints=slot.thumbprints,
-            max_bytes=MAX_DISCOVERY_BYTES,
+            max_bytes=DISCOVERY_BYTES_MAX,
         )
         discovery = parse_discovery(document, slot.issuer)
         data = await self._fetcher.fetch(
             discovery.jwks_uri,
             account=slot.account,
             thumbprints=slot.thumbprints,
-            max_bytes=MAX_JWKS_BYTES,
+            max_bytes=JWKS_BYTES_MAX,
         )
         return data, fetched_at
 
 
-@lru_cache(MAX_SLOTS)
+@lru_cache(SLOTS_MAX)
 def _place_of(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

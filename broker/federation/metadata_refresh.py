@@ -46,7 +46,7 @@ from broker.stores.cache.port import Cache
 from broker.stores.directory.port import Directory
 from broker.stores.errors import ConflictError, StoreUnavailableError
 
-MAX_BYTES = 10_000_000
+BYTES_MAX = 10_000_000
 TICK_SECONDS = 60.0
 """How often a worker looks for providers that are due."""
 
@@ -274,7 +274,7 @@ class MetadataRefresher:
             data = await self._fetcher.fetch(
                 options.metadata_url,
                 account=provider.account,
-                max_bytes=MAX_BYTES,
+                max_bytes=BYTES_MAX,
                 accept=_ACCEPT,
             )
             current = await offload_long(

@@ -19,8 +19,8 @@ from broker.protocols.oidc.verify import VerifyOptions
 
 _TRUTHS = {"true": True, "false": False}
 PROFILES = ("strict", "aws")
-MAX_CLAIM_KEYS = 32
-_MAX_NAME_CLAIMS = 8
+CLAIM_KEYS_MAX = 32
+_NAME_CLAIMS_MAX = 8
 _CLAIM_NAME = re.compile(r"(?:https?://)?[A-Za-z0-9_.\-/]{1,128}")
 _ALWAYS_KEYS = frozenset({"aud", "sub", "amr", "email", "oaud"})
 _PRIVATE = frozenset({"d", "k"})
@@ -165,9 +165,9 @@ def _read_claim_keys(value: object) -> tuple[str, ...]:
     names = value.replace(",", " ").split() if isinstance(value, str) else value
     if not isinstance(names, list | tuple):
         raise ValueError("ClaimKeys is not a list; write for example project_path, ref")  # noqa: TRY004  # the data is at fault
-    if len(names) > MAX_CLAIM_KEYS:
+    if len(names) > CLAIM_KEYS_MAX:
         raise ValueError(
-            f"ClaimKeys has {len(names)} claims; at most {MAX_CLAIM_KEYS} are read"
+            f"ClaimKeys has {len(names)} claims; at most {CLAIM_KEYS_MAX} are read"
         )
     seen: set[str] = set()
     for name in names:
@@ -186,7 +186,7 @@ def _read_claim_keys(value: object) -> tuple[str, ...]:
 
 def _read_name_claims(value: object) -> tuple[str, ...]:
     names = value.replace(",", " ").split() if isinstance(value, str) else value
-    if not isinstance(names, list | tuple) or len(names) > _MAX_NAME_CLAIMS:
+    if not isinstance(names, list | tuple) or len(names) > _NAME_CLAIMS_MAX:
         raise ValueError("NameClaims is not a list of at most 8 claims; write email")
     for name in names:
         if not isinstance(name, str) or not _CLAIM_NAME.fullmatch(name):

@@ -25,7 +25,7 @@ from broker.federation.addresses import (
 from broker.model.account import AccountId
 
 DEADLINE_SECONDS = 5.0
-MAX_ANSWER_BYTES = 1 << 17
+ANSWER_BYTES_MAX = 1 << 17
 _PIECE_BYTES = 512
 """What each piece of a body counts for at least; each costs as much to receive."""
 
@@ -72,7 +72,7 @@ class OutboundClient:
         *,
         account: AccountId | None,
         thumbprints: Sequence[str] = (),
-        max_bytes: int = MAX_ANSWER_BYTES,
+        max_bytes: int = ANSWER_BYTES_MAX,
         accept: str = "application/json",
     ) -> bytes:
         """The body of a 200 answer to GET.
@@ -105,7 +105,7 @@ class OutboundClient:
         *,
         account: AccountId | None,
         thumbprints: Sequence[str] = (),
-        max_bytes: int = MAX_ANSWER_BYTES,
+        max_bytes: int = ANSWER_BYTES_MAX,
     ) -> httpx2.AsyncBaseTransport:
         """The rules as a transport, for libraries that have their own client.
 
@@ -123,7 +123,7 @@ class OutboundClient:
         )
 
     def pool(
-        self, *, account: AccountId | None, max_bytes: int = MAX_ANSWER_BYTES
+        self, *, account: AccountId | None, max_bytes: int = ANSWER_BYTES_MAX
     ) -> httpx2.AsyncBaseTransport:
         """The same with connections that are kept, for requests to one host."""
         return _PooledTransport(

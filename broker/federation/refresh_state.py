@@ -15,16 +15,16 @@ COOL_DOWN = timedelta(seconds=10)
 """The minimum time between two attempts."""
 
 USUAL_INTERVAL = timedelta(hours=4)
-SHORTEST_INTERVAL = timedelta(minutes=5)
-LONGEST_INTERVAL = timedelta(hours=24)
+INTERVAL_MIN = timedelta(minutes=5)
+INTERVAL_MAX = timedelta(hours=24)
 
 _FIRST_PAUSE = timedelta(minutes=1)
-_LONGEST_PAUSE = timedelta(hours=1)
+_PAUSE_MAX = timedelta(hours=1)
 _PAUSES_DOUBLED_MAX = 10
 _LIFE_SHARE = 0.75
 _SPACE = "saml-metadata"
 _KEPT = timedelta(days=30)
-_LONGEST_WORDS = 500
+_WORDS_MAX = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class RefreshState:
 
     def is_due(self, now: datetime) -> bool:
         """Whether it is time to fetch again."""
-        latest = self.attempted_at + LONGEST_INTERVAL
+        latest = self.attempted_at + INTERVAL_MAX
         return now >= min(self.next_at, latest) or self.attempted_at > now
 
     def rests(self, now: datetime, *, insist: bool = False) -> bool:
@@ -71,13 +71,13 @@ def after_success(
 ) -> RefreshState:
     """A good document was fetched; fetch again well before it expires."""
     interval = USUAL_INTERVAL if cache_duration is None else cache_duration
-    interval = min(interval, LONGEST_INTERVAL)
+    interval = min(interval, INTERVAL_MAX)
     if valid_until is not None:
         interval = min(interval, _LIFE_SHARE * (valid_until - now))
     return RefreshState(
         url=url,
         attempted_at=now,
-        next_at=now + max(interval, SHORTEST_INTERVAL),
+        next_at=now + max(interval, INTERVAL_MIN),
         good_at=now,
         changed_at=now if changed else (before.changed_at if before else None),
     )
@@ -92,11 +92,11 @@ def after_failure(
     return RefreshState(
         url=url,
         attempted_at=now,
-        next_at=now + min(_FIRST_PAUSE * 2**doubled, _LONGEST_PAUSE),
+        next_at=now + min(_FIRST_PAUSE * 2**doubled, _PAUSE_MAX),
         good_at=before.good_at if before else None,
         changed_at=before.changed_at if before else None,
         failures=failures,
-        problem=words[:_LONGEST_WORDS],
+        problem=words[:_WORDS_MAX],
     )
 
 
@@ -150,7 +150,7 @@ def _parse(data: bytes) -> RefreshState | None:
             good_at=value["good_at"] and _at(value["good_at"]),
             changed_at=value["changed_at"] and _at(value["changed_at"]),
             failures=int(value["failures"]),
-            problem=str(value["problem"])[:_LONGEST_WORDS],
+            problem=str(value["problem"])[:_WORDS_MAX],
         )
     except (ValueError, TypeError, KeyError, OverflowError, OSError):
         return None

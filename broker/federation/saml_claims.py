@@ -21,11 +21,11 @@ from broker.protocols.saml.attributes import (
     parse_role_pair,
 )
 
-MAX_TAGS = 50
-MAX_TAG_KEY_LENGTH = 128
-MAX_TAG_VALUE_LENGTH = 256
-MIN_DURATION_SECONDS = 900
-MAX_DURATION_SECONDS = 43_200
+TAGS_MAX = 50
+TAG_KEY_LENGTH_MAX = 128
+TAG_VALUE_LENGTH_MAX = 256
+DURATION_SECONDS_MIN = 900
+DURATION_SECONDS_MAX = 43_200
 
 _NAME = re.compile(r"[a-zA-Z_0-9+=,.@-]{2,64}", re.ASCII)
 _DURATION = re.compile(r"[0-9]{1,6}", re.ASCII)
@@ -108,11 +108,11 @@ def _read_duration(values: tuple[str, ...] | None) -> int | None:
         return None
     if len(values) == 1 and _DURATION.fullmatch(values[0]):
         seconds = int(values[0])
-        if MIN_DURATION_SECONDS <= seconds <= MAX_DURATION_SECONDS:
+        if DURATION_SECONDS_MIN <= seconds <= DURATION_SECONDS_MAX:
             return seconds
     raise InvalidIdentityToken(
         "SessionDuration in AuthnResponse must be one number of seconds between "
-        f"{MIN_DURATION_SECONDS} and {MAX_DURATION_SECONDS}",
+        f"{DURATION_SECONDS_MIN} and {DURATION_SECONDS_MAX}",
         detail=f"SessionDuration is {values!r:.200}",
     )
 
@@ -141,9 +141,9 @@ def _read_tags(attributes: Mapping[str, tuple[str, ...]]) -> Mapping[str, str]:
         key = name[len(PRINCIPAL_TAG) :]
         if len(values) != 1:
             raise _bad_tag(f"tag {key[:200]!r} has {len(values)} values, not one")
-        if not 1 <= len(key) <= MAX_TAG_KEY_LENGTH or not _is_tag_text(key):
+        if not 1 <= len(key) <= TAG_KEY_LENGTH_MAX or not _is_tag_text(key):
             raise _bad_tag(f"tag key {key[:200]!r} is empty, too long or malformed")
-        if len(values[0]) > MAX_TAG_VALUE_LENGTH or not _is_tag_text(values[0]):
+        if len(values[0]) > TAG_VALUE_LENGTH_MAX or not _is_tag_text(values[0]):
             raise _bad_tag(f"the value of tag {key!r} is too long or malformed")
         if key.lower().startswith(_RESERVED):
             raise _bad_tag(f"tag key {key!r} is reserved")
@@ -151,8 +151,8 @@ def _read_tags(attributes: Mapping[str, tuple[str, ...]]) -> Mapping[str, str]:
             raise _bad_tag(f"tag key {key!r} comes twice, case aside")
         folded.add(key.lower())
         tags[key] = values[0]
-    if len(tags) > MAX_TAGS:
-        raise _bad_tag(f"{len(tags)} tags, at most {MAX_TAGS} are taken")
+    if len(tags) > TAGS_MAX:
+        raise _bad_tag(f"{len(tags)} tags, at most {TAGS_MAX} are taken")
     return tags
 
 

@@ -13,7 +13,7 @@ from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.expectations import Profile, SamlOptions
 from broker.protocols.saml.published_metadata import parse_signers
 
-_LONGEST_URL = 2048
+_URL_MAX = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ def check_saml_options(options: Mapping[str, object]) -> None:
         url.scheme not in {"https", "http"}
         or not url.hostname
         or url.username is not None
-        or len(given.metadata_url) > _LONGEST_URL
+        or len(given.metadata_url) > _URL_MAX
     ):
         raise ValueError("MetadataUrl must be an https URL without a user name")
     if not given.metadata_url and (

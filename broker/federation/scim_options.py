@@ -11,7 +11,7 @@ GROUP_NAMES = ("displayName", "externalId", "asserted")
 UNKNOWN = ("refuse", "allow")
 OPTIONS = ("ScimSubject", "ScimClaim", "ScimGroups", "ScimUnknown")
 
-_LONGEST_VALUE = 1024
+_VALUE_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class ScimOptions:
         """
         subject = _one_of(options, "ScimSubject", SUBJECTS, "")
         claim = options.get("ScimClaim", "")
-        if not isinstance(claim, str) or len(claim) > _LONGEST_VALUE:
+        if not isinstance(claim, str) or len(claim) > _VALUE_MAX:
             raise ValueError("ScimClaim must be the name of a claim or attribute")
         groups = _one_of(options, "ScimGroups", GROUP_NAMES, GROUP_NAMES[0])
         unknown = _one_of(options, "ScimUnknown", UNKNOWN, UNKNOWN[0])
@@ -82,10 +82,10 @@ def value_of(options: ScimOptions | None, subject: str, said: object) -> str:
     if options is None:
         return ""
     if not options.claim:
-        return subject if len(subject) <= _LONGEST_VALUE else ""
+        return subject if len(subject) <= _VALUE_MAX else ""
     values = said if isinstance(said, list | tuple) else [said]
     (value,) = values if len(values) == 1 else ("",)
-    return value if isinstance(value, str) and len(value) <= _LONGEST_VALUE else ""
+    return value if isinstance(value, str) and len(value) <= _VALUE_MAX else ""
 
 
 def _one_of(

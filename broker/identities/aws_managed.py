@@ -31,8 +31,8 @@ _NO_PERMISSION: Final = (
 
 _PART = r"[A-Za-z0-9_+=,.@-]+"
 _ARN = re.compile(rf"{AWS_MANAGED_PREFIX}(?:{_PART}/)*({_PART})")
-_MAX_NAME = 128
-_MAX_ARN = 2048
+_NAME_MAX = 128
+_ARN_MAX = 2048
 _KEPT = 256
 _LONG_AGO = datetime(2015, 2, 6, tzinfo=UTC)
 """When AWS made its first managed policies."""
@@ -87,7 +87,7 @@ def unlisted_policy(arn: str) -> ManagedPolicy | None:
     None if the ARN does not have AWS's pattern, or the catalogue has the policy.
     """
     named = _ARN.fullmatch(arn)
-    if named is None or len(arn) > _MAX_ARN or len(named[1]) > _MAX_NAME:
+    if named is None or len(arn) > _ARN_MAX or len(named[1]) > _NAME_MAX:
         return None
     if find_aws_managed(arn) is not None:
         return None

@@ -23,8 +23,8 @@ from broker.policy import (
     policy_size,
 )
 
-MAX_POLICIES = 5
-MAX_CHARACTERS = 5120
+POLICIES_MAX = 5
+CHARACTERS_MAX = 5120
 """Of one policy, without white space."""
 
 
@@ -83,17 +83,17 @@ def check_control_policies(
         ValueError: one is no such policy, too long, or named like another.
     """
     listed = tuple(policies)
-    if len(listed) > MAX_POLICIES:
-        raise ValueError(f"there are {len(listed)}; an account can have {MAX_POLICIES}")
+    if len(listed) > POLICIES_MAX:
+        raise ValueError(f"there are {len(listed)}; an account can have {POLICIES_MAX}")
     names = sorted(policy.name for policy in listed)
     for one, other in pairwise(names):
         if one == other:
             raise ValueError(f"the name {one} comes twice")
     for policy in listed:
         size = policy_size(policy.text)
-        if size > MAX_CHARACTERS:
+        if size > CHARACTERS_MAX:
             raise ValueError(
-                f"{policy.name} has {size} characters; at most {MAX_CHARACTERS} fit"
+                f"{policy.name} has {size} characters; at most {CHARACTERS_MAX} fit"
             )
         parse_control_policy(kind, policy)
 

@@ -28,8 +28,8 @@ FREE_FAILURES = 5
 """Wrong codes in a row that lock nothing yet."""
 
 FIRST_LOCK_SECONDS = 60
-LONGEST_LOCK_SECONDS = 3600
-_LONGEST_DOUBLING = 6
+LOCK_SECONDS_MAX = 3600
+_DOUBLING_MAX = 6
 _ATTEMPTS = 4
 """Each means that another call was faster; only so many run at a time."""
 
@@ -54,8 +54,8 @@ def judge_code(
     failures = state.failures + 1
     locked_until = None
     if failures >= FREE_FAILURES:
-        doublings = min(failures - FREE_FAILURES, _LONGEST_DOUBLING)
-        seconds = min(FIRST_LOCK_SECONDS << doublings, LONGEST_LOCK_SECONDS)
+        doublings = min(failures - FREE_FAILURES, _DOUBLING_MAX)
+        seconds = min(FIRST_LOCK_SECONDS << doublings, LOCK_SECONDS_MAX)
         locked_until = now + timedelta(seconds=seconds)
     return False, replace(state, failures=failures, locked_until=locked_until)
 

@@ -36,8 +36,8 @@ OPTION: Final = "OutboundWebIdentityFederation"
 PUBLISHED_BEFORE = timedelta(minutes=10)
 """How long a new key is published before it signs."""
 
-LONGEST_TOKEN = timedelta(hours=1)
-PUBLISHED_AFTER = LONGEST_TOKEN + timedelta(minutes=10)
+TOKEN_MAX = timedelta(hours=1)
+PUBLISHED_AFTER = TOKEN_MAX + timedelta(minutes=10)
 """How long an old key is published after another took over."""
 
 _PURPOSE = "outbound-federation"

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from broker.errors import InvalidPublicKey, KeyPairMismatch, MalformedCertificate
 from broker.protocols.x509.errors import UNREADABLE
 
-_SMALLEST_RSA_BITS = 2048
-_LARGEST_RSA_BITS = 16384
+_RSA_BITS_MIN = 2048
+_RSA_BITS_MAX = 16384
 _SSH_RSA = b"ssh-rsa"
 _LINES_OF_A_KEY = 2  # in PEM, the first and the last
 
@@ -100,10 +100,10 @@ def parse_ssh_key(text: str) -> rsa.RSAPublicKey:
         raise InvalidPublicKey("The public key is malformed.") from error
     if (
         not isinstance(key, rsa.RSAPublicKey)
-        or not _SMALLEST_RSA_BITS <= key.key_size <= _LARGEST_RSA_BITS
+        or not _RSA_BITS_MIN <= key.key_size <= _RSA_BITS_MAX
     ):
         raise InvalidPublicKey(
-            f"The public key must be RSA of at least {_SMALLEST_RSA_BITS} bits."
+            f"The public key must be RSA of at least {_RSA_BITS_MIN} bits."
         )
     return key
 

@@ -15,8 +15,8 @@ from broker.errors import InvalidInput
 _SERIAL = re.compile(r"[\w+=/:,.@-]{9,256}", re.ASCII)
 """Source: IAM's model, ``serialNumberType``."""
 
-_SMALLEST_SEED_BYTES = 16
-_LARGEST_SEED_BYTES = 128
+_SEED_BYTES_MIN = 16
+_SEED_BYTES_MAX = 128
 _PERIOD = re.compile(r"[0-9]{2,3}")
 _PERIODS = range(10, 301)
 _BASE32_BLOCK = 8
@@ -71,10 +71,8 @@ def _parse_token(line: str, encoding: SeedEncoding) -> Token:
     if not 1 <= len(rest) <= 2:  # noqa: PLR2004  # a seed, and perhaps a period
         raise ValueError("write a serial number, a seed and perhaps a period")
     seed = _parse_seed(rest[0], encoding)
-    if not _SMALLEST_SEED_BYTES <= len(seed) <= _LARGEST_SEED_BYTES:
-        raise ValueError(
-            f"the seed has less than {_SMALLEST_SEED_BYTES} bytes, or too many"
-        )
+    if not _SEED_BYTES_MIN <= len(seed) <= _SEED_BYTES_MAX:
+        raise ValueError(f"the seed has less than {_SEED_BYTES_MIN} bytes, or too many")
     period = rest[1] if len(rest) > 1 else str(_USUAL_PERIOD)
     if not _PERIOD.fullmatch(period) or int(period) not in _PERIODS:
         raise ValueError("the period is 10 to 300 seconds")

@@ -39,13 +39,13 @@ from broker.policy.shared_issuers import allows_federated_action
 from broker.policy.strict_json import Json, NumberText, parse_json, shorten
 from broker.policy.variables import InvalidVariable, parse_template
 
-MAX_PATTERN_CHARACTERS = 2048
+PATTERN_CHARACTERS_MAX = 2048
 """The longest ARN IAM takes; bounds what a pattern with wildcards can cost."""
 
-MAX_PATTERN_CHARACTERS_WITH_ANY = 512
+PATTERN_CHARACTERS_WITH_ANY_MAX = 512
 """The same for a pattern with ``?``, which costs more to look for."""
 
-MAX_ACTION_CHARACTERS = 128
+ACTION_CHARACTERS_MAX = 128
 """No service has an action with a longer name."""
 
 _SYNTAX = "Syntax errors in policy."
@@ -427,7 +427,7 @@ class _StatementReader:
                 head=vendor,
             )
             return
-        if not _ACTION_NAME.fullmatch(name) or len(name) > MAX_ACTION_CHARACTERS:
+        if not _ACTION_NAME.fullmatch(name) or len(name) > ACTION_CHARACTERS_MAX:
             self.reject(
                 RejectionReason.INVALID_ACTION,
                 f"{shorten(action)} is not an action; write letters and digits, * or ?, "
@@ -515,9 +515,9 @@ class _StatementReader:
 
     def check_pattern(self, value: str, element: object) -> None:
         limit = (
-            MAX_PATTERN_CHARACTERS_WITH_ANY
+            PATTERN_CHARACTERS_WITH_ANY_MAX
             if "?" in value
-            else MAX_PATTERN_CHARACTERS
+            else PATTERN_CHARACTERS_MAX
             if "*" in value
             else len(value)
         )

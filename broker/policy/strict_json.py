@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from broker.policy.errors import PolicyRejected, RejectionReason
 
-MAX_POLICY_CHARACTERS = 131_072
+POLICY_CHARACTERS_MAX = 131_072
 """IAM's own bound on a ``policyDocument`` parameter (pinned service model)."""
 
 INVALID_JSON_TEXT = "This policy contains invalid Json"
@@ -33,11 +33,11 @@ def parse_json(text: str) -> Json:
     Raises:
         PolicyRejected: TOO_LONG, DUPLICATE_KEY, or INVALID_JSON with IAM's text.
     """
-    if len(text) > MAX_POLICY_CHARACTERS:
+    if len(text) > POLICY_CHARACTERS_MAX:
         raise PolicyRejected(
             RejectionReason.TOO_LONG,
             f"The policy text has {len(text)} characters; "
-            f"at most {MAX_POLICY_CHARACTERS} can be read.",
+            f"at most {POLICY_CHARACTERS_MAX} can be read.",
         )
     try:
         value: Json = json.loads(

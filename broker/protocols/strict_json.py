@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-MAX_DEPTH = 32
+DEPTH_MAX = 32
 """Nested arrays and objects; real tokens and key sets have up to six."""
 
 JsonObject = dict[str, Any]
@@ -43,7 +43,7 @@ def parse_lenient_object(data: bytes) -> JsonObject:
 
 def _parse(data: bytes, decode: Callable[[str], Any]) -> JsonObject:
     text = data.decode("utf-8")
-    if text.count("[") + text.count("{") > MAX_DEPTH:
+    if text.count("[") + text.count("{") > DEPTH_MAX:
         _check_depth(text)
     found = decode(text)
     if not isinstance(found, dict):
@@ -61,7 +61,7 @@ def _check_depth(text: str) -> None:
         piece = match[0]
         if piece in "[{":
             depth += 1
-            if depth > MAX_DEPTH:
+            if depth > DEPTH_MAX:
                 raise ValueError("nested too deeply")
         elif piece in "]}":
             depth -= 1

@@ -22,7 +22,7 @@ _DEFLATED = b"\x02"
 _PADDED = b"\x03"
 _LENGTH_BYTES = 4
 _DEFLATE_FROM_BYTES = 512
-_MAX_CONTENT_BYTES = 65_536
+_CONTENT_BYTES_MAX = 65_536
 _LEVEL = 6
 _WINDOW_BITS = -12  # raw, 4 KiB: a token is never longer
 _MEMORY_LEVEL = 3  # 6 µs instead of 50 with the default's 256 KiB to clear
@@ -92,7 +92,7 @@ def _encode_content(session: Session) -> bytes:
     except TypeError:
         # JSON claims may hold lone surrogates; they must not make a mint fail.
         raw = _encode(row).encode("utf-8", "surrogatepass")
-    if len(raw) > _MAX_CONTENT_BYTES:
+    if len(raw) > _CONTENT_BYTES_MAX:
         raise PackedPolicyTooLarge("Serialized token too large for session")
     if len(raw) < _DEFLATE_FROM_BYTES:
         return _PLAIN + raw
@@ -114,7 +114,7 @@ def decode_session(raw: bytes, *, access_key_id: str, account: AccountId) -> Ses
     if form == _DEFLATED:
         inflater = zlib.decompressobj(_WINDOW_BITS)
         try:
-            body = inflater.decompress(body, _MAX_CONTENT_BYTES)
+            body = inflater.decompress(body, _CONTENT_BYTES_MAX)
         except zlib.error as error:
             raise ValueError("contents are not deflated") from error
     elif form != _PLAIN:

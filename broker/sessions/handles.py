@@ -18,7 +18,7 @@ from broker.sessions.vault import SealBrokenError, Vault
 from broker.stores.cache.port import HandleStore
 from broker.stores.errors import StoreUnavailableError
 
-_LONGEST_HANDLE = 128
+_HANDLE_MAX = 128
 _PURPOSE = "handle"
 _COLUMN = "value"
 _END = "handle-expires-ms"
@@ -76,7 +76,7 @@ class Handles:
 
     async def find(self, handle: str) -> dict[str, Any] | None:
         """The value, which stays."""
-        if len(handle) > _LONGEST_HANDLE:
+        if len(handle) > _HANDLE_MAX:
             return None
         digest = _digest(handle)
         try:
@@ -86,7 +86,7 @@ class Handles:
 
     async def take(self, handle: str) -> dict[str, Any] | None:
         """The value, removed; at most one caller ever gets it."""
-        if len(handle) > _LONGEST_HANDLE:
+        if len(handle) > _HANDLE_MAX:
             return None
         digest = _digest(handle)
         try:

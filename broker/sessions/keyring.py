@@ -47,7 +47,7 @@ _FORMAT = 2
 _OLD_FORMAT = 1
 _ID_BYTES = 8
 _MODE = 0o600
-_MAX_FILE_BYTES = 1_000_000
+_FILE_BYTES_MAX = 1_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -419,7 +419,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         # Check the open file, not the path, which may now point elsewhere.
         _require_private(path, os.fstat(handle))
-        text = os.read(handle, _MAX_FILE_BYTES)
+        text = os.read(handle, _FILE_BYTES_MAX)
     finally:
         os.close(handle)
     try:

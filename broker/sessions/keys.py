@@ -27,7 +27,7 @@ KEY_BYTES = 32
 SEALS_AFTER = timedelta(seconds=5)
 """How long a new key only opens, so that every process has read it before it seals."""
 
-LONGEST_SESSION = timedelta(seconds=129_600)
+SESSION_MAX = timedelta(seconds=129_600)
 _NONCE_BYTES = 12
 _INFO = b"broker/1/wrap"
 
@@ -131,7 +131,7 @@ def refused_from(
     successor = _find_successor(keys, key)
     if key.kind is KeyKind.STORAGE or successor is None:
         return None
-    return (successor.seals_from or successor.created_at) + LONGEST_SESSION + skew
+    return (successor.seals_from or successor.created_at) + SESSION_MAX + skew
 
 
 def list_keys(

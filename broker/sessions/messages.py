@@ -24,7 +24,7 @@ from broker.model.sealing import KeyKind
 from broker.sessions.keyring import Keyring
 
 LIFE_SECONDS = 36 * 3600
-MAX_MESSAGE_CHARACTERS = 10_240
+MESSAGE_CHARACTERS_MAX = 10_240
 BLOCK_BYTES = 1024
 
 _VERSION = b"\x01"
@@ -36,7 +36,7 @@ _KEY_BYTES = 32
 _TIME_BYTES = 8
 _LENGTH_BYTES = 4
 _TEXT_START = _TIME_BYTES + _LENGTH_BYTES
-_MAX_TEXT_BYTES = 1_000_000
+_TEXT_BYTES_MAX = 1_000_000
 _INFO = b"broker/1/authorization-message"
 
 
@@ -69,7 +69,7 @@ class AuthorizationMessages:
         cipher, nonce = _cipher(key, head)
         sealed = cipher.encrypt(nonce, plain, head + account.encode("ascii"))
         message = b64encode(head + sealed).decode("ascii")
-        return message if len(message) <= MAX_MESSAGE_CHARACTERS else None
+        return message if len(message) <= MESSAGE_CHARACTERS_MAX else None
 
     def open(self, account: AccountId, message: str, now: datetime) -> str:
         """The text.
@@ -100,7 +100,7 @@ class AuthorizationMessages:
             raise InvalidAuthorizationMessage(detail="expired")
         length = int.from_bytes(plain[_TIME_BYTES:_TEXT_START], "big")
         packed = plain[_TEXT_START : _TEXT_START + length]
-        text = zlib.decompressobj().decompress(packed, _MAX_TEXT_BYTES)
+        text = zlib.decompressobj().decompress(packed, _TEXT_BYTES_MAX)
         return text.decode("utf-8", "surrogatepass")
 
 

@@ -11,7 +11,7 @@ PACKED_BYTES = 2048
 _LEVEL = 6
 _WINDOW_BITS = -15
 _MEMORY_LEVEL = 8
-_MAX_PLAIN_BYTES = 1_000_000
+_PLAIN_BYTES_MAX = 1_000_000
 
 
 def packed_policy_size(
@@ -42,7 +42,7 @@ def packed_policy_size(
 
 
 def _per_cent(texts: Iterable[str]) -> int:
-    plain = "\0".join(texts).encode("utf-8", "surrogatepass")[:_MAX_PLAIN_BYTES]
+    plain = "\0".join(texts).encode("utf-8", "surrogatepass")[:_PLAIN_BYTES_MAX]
     deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
     size = len(deflater.compress(plain)) + len(deflater.flush())
     return -(-100 * size // PACKED_BYTES)

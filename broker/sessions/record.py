@@ -14,7 +14,7 @@ from broker.model.upstream import UpstreamOrigin, origin_row, read_origin
 from broker.stores.cache.port import Cache, SessionRecord
 from broker.stores.errors import StoreUnavailableError
 
-_MAX_PENDING = 1000
+_PENDING_MAX = 1000
 _POLICY_CHARACTERS = 2048
 """Of a session policy, as AWS limits what a caller gives."""
 
@@ -154,7 +154,7 @@ class SessionIndex:
 
     def put_later(self, record: SessionRecord) -> None:
         """Write the record behind the answer; dropped when too many wait."""
-        if len(self._pending) < _MAX_PENDING:
+        if len(self._pending) < _PENDING_MAX:
             self._start(self._put(record))
 
     async def settle(self) -> None:

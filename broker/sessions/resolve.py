@@ -28,10 +28,10 @@ from broker.sessions.seal import OpenedSession, SessionSealer
 from broker.sessions.tags import principal_tags
 from broker.stores.errors import StoreUnavailableError
 
-MAX_OPENED = 4096
+OPENED_MAX = 4096
 """How many opened tokens a worker remembers; most have about 3 kB."""
 
-MAX_OPENED_CHARACTERS = 8 * 1024 * 1024
+OPENED_CHARACTERS_MAX = 8 * 1024 * 1024
 """Of their tags, policies and condition keys together: a token of 4 kB can hold 64."""
 
 _ENDS_WITH_ITS_KEY = frozenset(
@@ -181,8 +181,8 @@ class Resolver:
         directory: LiveDirectory,
         index: SessionIndex,
         *,
-        max_opened: int = MAX_OPENED,
-        max_characters: int = MAX_OPENED_CHARACTERS,
+        max_opened: int = OPENED_MAX,
+        max_characters: int = OPENED_CHARACTERS_MAX,
     ) -> None:
         self._sealer = sealer
         self._directory = directory

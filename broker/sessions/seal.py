@@ -28,7 +28,7 @@ from broker.model.session import Session
 from broker.sessions.contents import decode_session, encode_session
 from broker.sessions.keyring import Keyring
 
-MAX_TOKEN_CHARACTERS = 4096
+TOKEN_CHARACTERS_MAX = 4096
 """Clients put tokens into presigned URLs."""
 
 _VERSION = b"\x02"
@@ -43,10 +43,10 @@ _NONCE_END = _AES_KEY_BYTES + 12
 _DERIVED_BYTES = _NONCE_END + 30  # 30 bytes are 40 characters of base64
 _SALT_START = 1 + _NUMBER_BYTES
 _HEAD_BYTES = _SALT_START + _SALT_BYTES
-_MIN_TOKEN_BYTES = _HEAD_BYTES + _TAG_BYTES + 1
+_TOKEN_BYTES_MIN = _HEAD_BYTES + _TAG_BYTES + 1
 _ACCOUNT_INFO = b"broker/1/session/account"
 _TOKEN_INFO = b"broker/1/session/token"
-_MAX_ACCOUNT_KEYS = 4096
+_ACCOUNT_KEYS_MAX = 4096
 _HASH = SHA256()
 
 
@@ -65,7 +65,7 @@ class SessionSealer:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
         self._account_keys = BoundedCache[tuple[int, str, bytes], bytes](
-            _MAX_ACCOUNT_KEYS
+            _ACCOUNT_KEYS_MAX
         )
 
     def seal(
@@ -90,13 +90,13 @@ class SessionSealer:
         account_key = self._account_key(number, key, session.account, account_salt)
         derived = _derive(account_key, key_id, salt)
         head = _VERSION + number.to_bytes(_NUMBER_BYTES, "big") + salt
-        length = -(-min(least_characters, MAX_TOKEN_CHARACTERS) // 4) * 3
+        length = -(-min(least_characters, TOKEN_CHARACTERS_MAX) // 4) * 3
         content = encode_session(session, length - _HEAD_BYTES - _TAG_BYTES)
         sealed = AESGCM(derived[:_AES_KEY_BYTES]).encrypt(
             derived[_AES_KEY_BYTES:_NONCE_END], content, head + key_id
         )
         token = b64encode(head + sealed)
-        if len(token) > MAX_TOKEN_CHARACTERS:
+        if len(token) > TOKEN_CHARACTERS_MAX:
             raise PackedPolicyTooLarge("Serialized token too large for session")
         return Secret(token.decode("ascii")), _secret_access_key(derived)
 
@@ -163,7 +163,7 @@ class SessionSealer:
 
 
 def _parse_token(token: str) -> bytes:
-    if len(token) > MAX_TOKEN_CHARACTERS:
+    if len(token) > TOKEN_CHARACTERS_MAX:
         raise _refused("longer than any token")
     try:
         text = token.encode("ascii")
@@ -173,7 +173,7 @@ def _parse_token(token: str) -> bytes:
     # One token, one text: otherwise caches and revocations could be sidestepped.
     if b64encode(raw) != text:
         raise _refused("not canonical base64")
-    if len(raw) < _MIN_TOKEN_BYTES or raw[:1] not in _OPENED:
+    if len(raw) < _TOKEN_BYTES_MIN or raw[:1] not in _OPENED:
         raise _refused("too short or of another version")
     return raw
 

@@ -12,7 +12,7 @@ from broker.errors import InvalidParameterValue, ValidationError
 from broker.model.session import Session
 from broker.model.tag_text import KEY_LENGTH_MAX, VALUE_LENGTH_MAX, has_tag_alphabet
 
-MAX_SESSION_TAGS = 50
+SESSION_TAGS_MAX = 50
 _KEY_PATTERN = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+"
 _VALUE_PATTERN = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*"
 
@@ -110,11 +110,11 @@ def principal_tags(
 
 
 def _require_count(count: int, member: str) -> None:
-    if count > MAX_SESSION_TAGS:
+    if count > SESSION_TAGS_MAX:
         raise ValidationError(
             f"1 validation error detected: Value at '{member}' failed to satisfy"
             " constraint: Member must have length less than or equal to"
-            f" {MAX_SESSION_TAGS}"
+            f" {SESSION_TAGS_MAX}"
         )
 
 

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 from sqlalchemy.engine import Dialect, Row
 from sqlalchemy.sql import Executable
 
-MAX_CHANGES = 16
+CHANGES_MAX = 16
 """In one transaction."""
 
-MAX_OPEN_SECONDS = 0.005
+OPEN_SECONDS_MAX = 0.005
 """No change joins a transaction older than this, or than the last commit took.
 
 Mints and other workers wait for the transaction, so it stays open no longer than they
@@ -198,7 +198,7 @@ class ChangeQueue:
                 await session.close()
 
     async def _run(self, session: SharedSession, changes: list[QueuedChange]) -> None:
-        until = monotonic() + max(MAX_OPEN_SECONDS, self._commit_seconds)
+        until = monotonic() + max(OPEN_SECONDS_MAX, self._commit_seconds)
         before = session.begin
         kept = False
         while True:
@@ -211,7 +211,7 @@ class ChangeQueue:
                 await session.run(_ROLL_BACK)
             following = (
                 self._next()
-                if len(changes) < MAX_CHANGES and monotonic() < until
+                if len(changes) < CHANGES_MAX and monotonic() < until
                 else None
             )
             if following is None:

@@ -46,7 +46,7 @@ _SUBMIT_SECONDS = 0.05
 _GATHER_SECONDS = 0.0001
 _GATHER_SECONDS_MAX = 0.0003
 _RETRY_SECONDS = 1.0
-_MAX_WAITING_ROWS = 10_000
+_WAITING_ROWS_MAX = 10_000
 # Of the spool at a time: no mint, of any worker, waits for more than these.
 _DRAIN_ROWS = 1000
 # A little longer than another writer may hold the database.
@@ -138,7 +138,7 @@ class SqliteWriter:
     @property
     def is_full(self) -> bool:
         """Whether as many records wait as may."""
-        return self._rows_taken - self._rows_done >= _MAX_WAITING_ROWS
+        return self._rows_taken - self._rows_done >= _WAITING_ROWS_MAX
 
     @property
     def is_behind(self) -> bool:

@@ -25,7 +25,7 @@ _SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _OTHER = "other"
-_MAX_CHILDREN = 2000
+_CHILDREN_MAX = 2000
 _FAILED = 400
 
 
@@ -77,7 +77,7 @@ class Metrics:
         key = (str(action), str(outcome))
         counter = self._requests_of.get(key)
         if counter is None:
-            if len(self._requests_of) >= _MAX_CHILDREN:
+            if len(self._requests_of) >= _CHILDREN_MAX:
                 key = (_OTHER, _OTHER)
             counter = self._requests_of[key] = self._requests.labels(*key)
         counter.inc()

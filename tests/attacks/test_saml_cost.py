@@ -12,12 +12,12 @@ from urllib.parse import urlencode
 import pytest
 from lxml import etree, html
 
-from broker.authn.saml_key_budget import MOST_FAILED_KEYS
+from broker.authn.saml_key_budget import FAILED_KEYS_MAX
 from broker.model.account import Account, AccountId
 from broker.model.entities import SamlProvider
 from broker.protocols.saml import signature
 from broker.protocols.saml.errors import SamlReason
-from broker.protocols.saml.metadata import MAX_KEYS
+from broker.protocols.saml.metadata import KEYS_MAX
 from tests.support.saml_check import idp, reason
 from tests.support.saml_idp import (
     KeyPair,
@@ -105,7 +105,7 @@ ATTRIBUTES = {
 @pytest.mark.parametrize(
     ("keys", "knobs"),
     [
-        (MAX_KEYS, VALUES),
+        (KEYS_MAX, VALUES),
         (1, MANY_PREFIXES | VALUES),
         (2, MANY_PREFIXES | ATTRIBUTES),
     ],
@@ -120,7 +120,7 @@ def test_what_every_key_and_prefix_has_to_go_through_is_bounded(
 
 
 def test_two_hundred_roles_and_ten_keys_are_not_too_much() -> None:
-    names = [f"key-{number}" for number in range(MAX_KEYS)]
+    names = [f"key-{number}" for number in range(KEYS_MAX)]
     response = build_response(
         sign="both",
         signing_key=key_pair(names[-1]),
@@ -149,12 +149,12 @@ async def test_of_many_providers_keys_only_a_few_are_tried(
 ) -> None:
     """Twenty tenants of one entity id, each with as many keys as there may be."""
     for number, account in enumerate(ACCOUNTS):
-        keys = (key_pair(f"tenant-{number}-{n}", "p256") for n in range(MAX_KEYS))
+        keys = (key_pair(f"tenant-{number}-{n}", "p256") for n in range(KEYS_MAX))
         await register(world, account, *keys)
     stranger = key_pair("stranger-ec", "p256")
     page = await post(world, signing_key=stranger, signature=ECDSA)
     assert page.status_code == 400
-    assert 1 <= len(tried) <= MOST_FAILED_KEYS + MAX_KEYS
+    assert 1 <= len(tried) <= FAILED_KEYS_MAX + KEYS_MAX
 
 
 async def test_providers_of_another_entity_id_are_not_tried(

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from broker.cli.main import app
 from broker.installation import open_installation
 from broker.resealing import Resealer
-from broker.sessions.keys import LONGEST_SESSION
+from broker.sessions.keys import SESSION_MAX
 from broker.settings import load_settings
 from tests.support.broker import ACCOUNT, RunningBroker
 from tests.support.identity_providers import browsing
@@ -100,7 +100,7 @@ def rotate(broker: RunningBroker) -> bool:
     """A storage key's rotation and what follows later; whether the old key is gone."""
     number = storage_key(broker)
     command(broker, "keys", "rotate", "--kind", "storage")
-    for passed in (timedelta(minutes=3), LONGEST_SESSION):
+    for passed in (timedelta(minutes=3), SESSION_MAX):
         with closing(sqlite3.connect(database(broker))) as connection:
             connection.execute(
                 "UPDATE sealing_keys SET seals_from = seals_from - ?",

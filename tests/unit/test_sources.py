@@ -1,4 +1,4 @@
-"""Every short form of a source is explained where docs/sources.md says."""
+"""What sources look like: short forms are explained, limits are named in one way."""
 
 import re
 from pathlib import Path
@@ -24,3 +24,16 @@ def test_every_short_form_is_explained(folder: str) -> None:
             continue
         unknown = set(ID.findall(path.read_text("utf-8"))) - EXPLAINED
         assert not unknown, f"{path.relative_to(ROOT)}: {unknown}"
+
+
+def test_limits_are_named_in_one_way() -> None:
+    other = re.compile(
+        r"^(_?(?:MAX|LONGEST|MOST|LARGEST|MIN|SHORTEST|SMALLEST)_\w+|\w+_MAX_\w+|\w*_LIMIT)"
+        r"(?:: \w+)? = ",
+        re.MULTILINE,
+    )
+    for path in (ROOT / "broker").rglob("*.py"):
+        found = other.findall(path.read_text("utf-8"))
+        assert not found, (
+            f"{path.relative_to(ROOT)}: {found} should end in _MAX or _MIN"
+        )

@@ -24,7 +24,7 @@ from broker.policy import (
 )
 from broker.policy.positions import Span, TextPosition, statement_spans
 
-MAX_CHARACTERS = 1_048_576
+CHARACTERS_MAX = 1_048_576
 """Of all policies of a request; AWS documents no bound, a call must have one."""
 
 _LEVELS = "OrderedOrganizationPolicyInputList"
@@ -196,9 +196,9 @@ def check_size(given: Mapping[str, Any]) -> None:
         given.get("ResourcePolicy", ""),
     ]
     size = sum(map(len, texts))
-    if size > MAX_CHARACTERS:
+    if size > CHARACTERS_MAX:
         raise InvalidInput(
-            f"The policies have {size} characters; a request can have {MAX_CHARACTERS}."
+            f"The policies have {size} characters; a request can have {CHARACTERS_MAX}."
         )
 
 

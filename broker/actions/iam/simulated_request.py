@@ -25,10 +25,10 @@ from broker.policy.context import KeyType
 from broker.policy.value_types import has_type
 from broker.stores.directory.port import DirectoryReader
 
-MAX_RESOURCES = 1000
+RESOURCES_MAX = 1000
 """AWS documents no bound; a call must have one."""
 
-MAX_CONTEXT_CHARACTERS = 65_536
+CONTEXT_CHARACTERS_MAX = 65_536
 """Of all values of ``ContextEntries``; of their number and length see `policy`."""
 
 EVERYTHING = "*"
@@ -165,8 +165,8 @@ def read_resources(given: Given) -> tuple[str, ...]:
         InvalidInput: one is not an ARN, or there are too many.
     """
     resources = tuple(dict.fromkeys(given.get("ResourceArns", ()))) or (EVERYTHING,)
-    if len(resources) > MAX_RESOURCES:
-        raise InvalidInput(f"ResourceArns can have {MAX_RESOURCES} members.")
+    if len(resources) > RESOURCES_MAX:
+        raise InvalidInput(f"ResourceArns can have {RESOURCES_MAX} members.")
     for resource in resources:
         if resource != EVERYTHING and not _is_arn(resource):
             raise InvalidInput(
@@ -295,10 +295,10 @@ def _check_amount(entries: Sequence[Mapping[str, Any]]) -> None:
             f" it can have {VALUE_CHARACTERS_MAX}."
         )
     size = sum(map(len, values))
-    if size > MAX_CONTEXT_CHARACTERS:
+    if size > CONTEXT_CHARACTERS_MAX:
         raise InvalidInput(
             f"The values in ContextEntries have {size} characters together;"
-            f" they can have {MAX_CONTEXT_CHARACTERS}."
+            f" they can have {CONTEXT_CHARACTERS_MAX}."
         )
 
 

@@ -79,7 +79,7 @@ _PAGE_DECISIONS = 1000
 _CALLS = 10
 """What a simulation counts for in the rate limit: it can take half a second."""
 
-MAX_WORK = 2_000_000
+WORK_MAX = 2_000_000
 """Units of work (`broker.policy.work`) of one request: about half a second."""
 
 
@@ -122,7 +122,7 @@ async def _simulate(
 ) -> Answer:
     """The answer, once its work is counted."""
     plan = await offload(lambda: _plan(given, make_setting()))
-    await call.charge(MAX_WORK - plan.budget.left)
+    await call.charge(WORK_MAX - plan.budget.left)
     return await offload(plan.answer)
 
 
@@ -256,14 +256,14 @@ class _Budget:
     """The remaining work budget of one request."""
 
     def __init__(self) -> None:
-        self.left = MAX_WORK
+        self.left = WORK_MAX
 
     def spend(self, units: int) -> None:
         """Raises ``InvalidInput`` when it is too much."""
         self.left -= units
         if self.left < 0:
             raise InvalidInput(
-                f"The simulation takes more than {MAX_WORK} units of work; send fewer"
+                f"The simulation takes more than {WORK_MAX} units of work; send fewer"
                 " or smaller policies, actions, resources or context entries in one"
                 " request."
             )

@@ -26,8 +26,8 @@ SCOPES = {SCOPE: SCOPE, "sso-portal:*": SCOPE}
 
 LIFE = timedelta(days=90)
 _GRANTS = frozenset({DEVICE_CODE, AUTHORIZATION_CODE, REFRESH_TOKEN})
-_LONGEST_NAME = 128
-_LONGEST_ADDRESS = 512
+_NAME_MAX = 128
+_ADDRESS_MAX = 512
 _HIGHEST_PORT = 65_535
 _MOST = 5
 _REDIRECT = re.compile(
@@ -156,7 +156,7 @@ def read_client(
     if not _NAME.fullmatch(name):
         raise GrantRefused(
             "InvalidClientMetadataException",
-            f"The clientName must have 1 to {_LONGEST_NAME} printable characters.",
+            f"The clientName must have 1 to {_NAME_MAX} printable characters.",
         )
     if not set(scopes) <= SCOPES.keys():
         raise GrantRefused("InvalidScopeException", f"The only scope is {SCOPE}.")
@@ -214,7 +214,7 @@ def read_start_url(url: str, public_origin: str) -> str:
 
 
 def _is_loopback(address: str) -> bool:
-    if len(address) > _LONGEST_ADDRESS:
+    if len(address) > _ADDRESS_MAX:
         return False
     match = _REDIRECT.fullmatch(address)
     return match is not None and int(match[1] or 0) <= _HIGHEST_PORT

@@ -12,7 +12,7 @@ from broker.sessions.ends import refuse_earlier
 from broker.sessions.revoke import revoke_key_id, revoke_session
 from broker.stores.cache.port import Cache, SessionRecord
 
-_LONGEST_SIGN_IN = timedelta(minutes=30)
+_SIGN_IN_MAX = timedelta(minutes=30)
 """Longer than a proof takes from its issue to opening a console session."""
 
 
@@ -66,7 +66,7 @@ async def _end(given: EndConsoleSessionsRequest, call: Call) -> None:
             call.account,
             mark["Mark"],
             upto=mark["Until"],
-            until=call.now + _LONGEST_SIGN_IN,
+            until=call.now + _SIGN_IN_MAX,
         )
     found = call.prepared
     if not isinstance(found, dict):

@@ -13,8 +13,8 @@ from broker.errors import ValidationError
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
 
-MIN_DURATION_SECONDS = 900
-MAX_DURATION_SECONDS = 43_200
+DURATION_SECONDS_MIN = 900
+DURATION_SECONDS_MAX = 43_200
 
 _BAD_CREDENTIALS = "Invalid credentials parameter"
 _REFUSED = frozenset(
@@ -104,8 +104,8 @@ def require_duration(seconds: int, *, chained: bool) -> None:
         raise ValidationError(
             _BAD_CREDENTIALS, detail="chained credentials take no SessionDuration"
         )
-    if not MIN_DURATION_SECONDS <= seconds <= MAX_DURATION_SECONDS:
+    if not DURATION_SECONDS_MIN <= seconds <= DURATION_SECONDS_MAX:
         raise ValidationError(
             "SessionDuration must be between"
-            f" {MIN_DURATION_SECONDS} and {MAX_DURATION_SECONDS} seconds."
+            f" {DURATION_SECONDS_MIN} and {DURATION_SECONDS_MAX} seconds."
         )

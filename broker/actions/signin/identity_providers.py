@@ -29,7 +29,7 @@ from broker.model.entities import OidcProvider, Role, SamlProvider
 from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
 from broker.protocols.oidc.rejection import OidcRejected
 
-MAX_PROOF_CHARACTERS = 300_000
+PROOF_CHARACTERS_MAX = 300_000
 
 SAML_KIND = "saml-provider"
 OIDC_KIND = "oidc-provider"
@@ -182,7 +182,7 @@ class IdentityProviders:
         proof = given["Proof"].strip()
         if not proof:
             raise ValidationError("Paste the response or the token.")
-        if len(proof) > MAX_PROOF_CHARACTERS:
+        if len(proof) > PROOF_CHARACTERS_MAX:
             raise ValidationError("That is too long for a response or a token.")
         provider = await require_provider(given["ProviderArn"], call)
         at = given.get("At") or call.now

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from broker.model.types import sts as types
 
 _NAME = "GetScopedCredentials"
-MAX_SCOPE_POLICIES = 3
+SCOPE_POLICIES_MAX = 3
 
 _NOTHING = SessionPolicies(None, ())
 
@@ -56,9 +56,9 @@ class GetScopedCredentials:
             raise ValidationError(
                 "A request must provide at least one of Policy or DurationSeconds."
             )
-        if "Policy" in given and session.scope_count >= MAX_SCOPE_POLICIES:
+        if "Policy" in given and session.scope_count >= SCOPE_POLICIES_MAX:
             raise AccessDenied(
-                f"A session can have {MAX_SCOPE_POLICIES} scope-down policies.",
+                f"A session can have {SCOPE_POLICIES_MAX} scope-down policies.",
                 detail="the session has as many already",
             )
         return (Need(action=f"sts:{_NAME}", resource="*", account=call.account),)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _NAME = "GetWebIdentityToken"
 _DEFAULT_SECONDS = 300
 _AWS_CLAIM = "https://sts.amazonaws.com/"
-MAX_PAYLOAD_BYTES = 8192
+PAYLOAD_BYTES_MAX = 8192
 
 
 class GetWebIdentityToken:
@@ -88,7 +88,7 @@ class GetWebIdentityToken:
             given, call, issuer=issuer_of(self._public_origin, call.account), ends=ends
         )
         claims[LINEAGE_CLAIM] = self._own.seal(call, str(claims["jti"]))
-        if len(json.dumps(claims)) > MAX_PAYLOAD_BYTES:
+        if len(json.dumps(claims)) > PAYLOAD_BYTES_MAX:
             raise JwtPayloadSizeExceeded(
                 "The requested token payload size exceeds the maximum allowed size."
             )

@@ -11,7 +11,7 @@ from broker.model.account import AccountId
 from broker.model.arn import sts_arn
 from broker.model.entities import Role
 from broker.model.session import Session, TemporaryCredentials
-from broker.sessions.seal import MAX_TOKEN_CHARACTERS
+from broker.sessions.seal import TOKEN_CHARACTERS_MAX
 from broker.sessions.tags import SessionTags
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -106,7 +106,7 @@ def token_shape(credentials: TemporaryCredentials) -> dict[str, int]:
     """The token's size in bytes, and per cent of what a token may have."""
     size = len(credentials.session_token.reveal())
     return {
-        "SessionTokenUtilization": -(-_PER_CENT * size // MAX_TOKEN_CHARACTERS),
+        "SessionTokenUtilization": -(-_PER_CENT * size // TOKEN_CHARACTERS_MAX),
         "SessionTokenSize": size,
     }
 

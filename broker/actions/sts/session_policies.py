@@ -16,10 +16,10 @@ from broker.model.session import SessionPolicies
 from broker.policy import PolicyKind
 from broker.stores.directory.port.policies import PolicyFinder
 
-MAX_CHARACTERS = 2048
+CHARACTERS_MAX = 2048
 """Inline text and ARNs together, as plain text."""
 
-MAX_POLICY_ARNS = 10
+POLICY_ARNS_MAX = 10
 
 
 async def read_session_policies(
@@ -40,15 +40,15 @@ async def read_session_policies(
     )
     if text is None and not arns:
         return ()
-    if len(arns) > MAX_POLICY_ARNS:
+    if len(arns) > POLICY_ARNS_MAX:
         raise ValidationError(
             "1 validation error detected: Value at 'policyArns' failed to satisfy"
-            f" constraint: Member must have length less than or equal to {MAX_POLICY_ARNS}"
+            f" constraint: Member must have length less than or equal to {POLICY_ARNS_MAX}"
         )
-    if len(text or "") + sum(map(len, arns)) > MAX_CHARACTERS:
+    if len(text or "") + sum(map(len, arns)) > CHARACTERS_MAX:
         raise ValidationError(
             "1 validation error detected: Value at 'policy' failed to satisfy"
-            f" constraint: Member must have length less than or equal to {MAX_CHARACTERS}"
+            f" constraint: Member must have length less than or equal to {CHARACTERS_MAX}"
         )
     if text is not None:
         checked_document(text, PolicyKind.SESSION)

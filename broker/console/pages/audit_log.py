@@ -22,7 +22,7 @@ from broker.errors import NoSuchEntity
 from broker.federation.refusals import explain_refusal
 from broker.model.audit import Outcome
 
-_LONGEST_SHOWN = 4000
+_SHOWN_MAX = 4000
 
 
 async def _page(visit: Visit) -> Response:
@@ -119,7 +119,7 @@ def _address(**filters: str) -> str:
 
 def _json(value: object) -> str:
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
 
 
 PAGES = (PageRoute(AUDIT, "audit", _page), PageRoute(EXPORT, "audit", export))

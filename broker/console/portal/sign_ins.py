@@ -24,7 +24,7 @@ from broker.console.portal.organisation_proofs import OrganisationProofs
 from broker.console.portal.places import PORTAL, PortalPlace, PortalPlaces
 from broker.console.rendering import see_other
 from broker.console.request_info import unnoted
-from broker.console.signin.pending_login import LONGEST_SIGN_IN, PendingLogin
+from broker.console.signin.pending_login import SIGN_IN_MAX, PendingLogin
 from broker.console.signin.provider_logins import ProviderLogin, login_end_mark
 from broker.errors import (
     AccessDenied,
@@ -242,7 +242,7 @@ class PortalSignIns:
             kind = _ONE_TIME_USES.get(pending.door)
             if kind is None:
                 return proved
-            until = now + LONGEST_SIGN_IN
+            until = now + SIGN_IN_MAX
             return replace(
                 proved,
                 one_time_use=one_time_use(kind, pending.state, until=until),

@@ -38,7 +38,7 @@ from broker.errors import (
     NoSuchEntity,
     Throttling,
 )
-from broker.federation.ldap.people import LONGEST_NAME, LONGEST_PASSWORD
+from broker.federation.ldap.people import NAME_MAX, PASSWORD_MAX
 from broker.federation.ldap.prover import LdapProof
 from broker.model.arn import sts_arn
 from broker.model.entities import LdapProvider
@@ -90,8 +90,8 @@ class DirectorySignIn:
             back=f"{SIGN_IN}/{organisation.name if organisation else place}",
             destination=destination,
             name=name,
-            longest_name=LONGEST_NAME,
-            longest_password=LONGEST_PASSWORD,
+            longest_name=NAME_MAX,
+            longest_password=PASSWORD_MAX,
             problem=problem,
             csrf=csrf_token(browser),
         )
@@ -120,7 +120,7 @@ class DirectorySignIn:
             problem, status = error.words, _UNREACHED
         else:
             return await self._sign_in(request, provider, proof, destination)
-        name = (form.find("username") or "")[:LONGEST_NAME]
+        name = (form.find("username") or "")[:NAME_MAX]
         return await self.show(
             request, option, destination, name=name, problem=problem, status=status
         )

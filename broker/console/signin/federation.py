@@ -39,9 +39,9 @@ from broker.sessions.resolve import session_caller
 _BAD_CREDENTIALS = "Invalid credentials parameter"
 _INCORRECT = "The request sent by the client was syntactically incorrect."
 _NO_ACTION = "no such Action"
-_LONGEST_SESSION = 16_384
-_LONGEST_DURATION = 6
-_LONGEST_ISSUER = 2048
+_SESSION_MAX = 16_384
+_DURATION_MAX = 6
+_ISSUER_MAX = 2048
 _FOUND = 302
 
 
@@ -140,7 +140,7 @@ class Federation:
         wanted = form.require("Destination")
         token = form.require("SigninToken")
         deps = self._context.deps
-        issuer = (form.find("Issuer") or "")[:_LONGEST_ISSUER]
+        issuer = (form.find("Issuer") or "")[:_ISSUER_MAX]
         grant = await deps.tokens.find(token)
         if grant is not None and grant.role_arn:
             return await self._upstreams.login(request, token, grant, wanted, issuer)
@@ -178,7 +178,7 @@ def _read_session(text: str) -> tuple[str, str, str]:
         ValidationError: It is not a JSON object with those three strings.
     """
     found: dict[str, Any] = {}
-    if len(text) <= _LONGEST_SESSION:
+    if len(text) <= _SESSION_MAX:
         try:
             found = parse_object(text.encode("utf-8", "surrogatepass"))
         except ValueError as error:
@@ -195,6 +195,6 @@ def _read_session(text: str) -> tuple[str, str, str]:
 
 
 def _read_duration(text: str) -> int:
-    if len(text) > _LONGEST_DURATION or not (text.isascii() and text.isdigit()):
+    if len(text) > _DURATION_MAX or not (text.isascii() and text.isdigit()):
         raise ValidationError(_INCORRECT, detail="SessionDuration is not a number")
     return int(text)

@@ -34,7 +34,7 @@ from broker.console.request_info import refuse_prefetch, unnoted
 from broker.console.signin.end_session import end_session
 from broker.console.signin.password_login import PasswordLogins
 from broker.console.signin.password_progress import PasswordProgress
-from broker.console.signin.pending_login import LONGEST_SIGN_IN, PendingLogin
+from broker.console.signin.pending_login import SIGN_IN_MAX, PendingLogin
 from broker.console.signin.provider_logins import ProviderLogin
 from broker.console.signin.sign_in_options import SignInOptions
 from broker.console.upstream_console import find_upstream_console
@@ -295,7 +295,7 @@ class LoginCompletion:
             None,
             lambda: given,
             one_time_use=lambda: one_time_use(
-                "oidc-sign-in", pending.state, until=self._now() + LONGEST_SIGN_IN
+                "oidc-sign-in", pending.state, until=self._now() + SIGN_IN_MAX
             ),
             keep=keep,
         )
@@ -320,7 +320,7 @@ class LoginCompletion:
             DoorProof(prove),
             lambda: {"RoleArn": pending.role_arn},
             one_time_use=lambda: one_time_use(
-                "ldap-sign-in", pending.state, until=self._now() + LONGEST_SIGN_IN
+                "ldap-sign-in", pending.state, until=self._now() + SIGN_IN_MAX
             ),
             keep=keep,
         )

@@ -42,7 +42,7 @@ from broker.model.entities import OidcProvider
 from broker.model.principal import Principal, PrincipalType
 from broker.model.request import Door
 from broker.protocols.oidc.logout import LogoutToken
-from broker.sessions.keys import LONGEST_SESSION
+from broker.sessions.keys import SESSION_MAX
 from broker.stores.errors import StoreFailedError
 
 BACK_CHANNEL = "/signin/{account}/with/{provider}/backchannel-logout"
@@ -121,7 +121,7 @@ class OidcLogout:
         self, request: Request, provider: OidcProvider, handles: Sequence[str]
     ) -> None:
         """End logins, but nothing that was made from them."""
-        longest = self._context.deps.clock.now() + LONGEST_SESSION
+        longest = self._context.deps.clock.now() + SESSION_MAX
         await self._context.perform(
             request,
             Door.SIGN_IN,

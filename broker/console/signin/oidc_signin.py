@@ -52,7 +52,7 @@ from broker.sessions.vault import SealBrokenError
 from broker.stores.errors import StoreUnavailableError
 
 CALLBACK = "/signin/oidc/callback"
-_LONGEST_REASON = 200
+_REASON_MAX = 200
 _NO_ROLE = (
     "Your identity provider's token gives you no role here: it has no roles claim, and"
     " none of your groups is mapped to a role."
@@ -189,7 +189,7 @@ class OidcSignIn:
         error = form.find("error")
         if error is not None:
             said = f"{error} {form.find('error_description') or ''}".strip()
-            raise IdpRejectedClaim(_REFUSED, detail=said[:_LONGEST_REASON])
+            raise IdpRejectedClaim(_REFUSED, detail=said[:_REASON_MAX])
         code = form.require("code")
         return await self._prove(account, login_state, code, form.find("iss"))
 

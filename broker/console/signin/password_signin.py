@@ -51,7 +51,7 @@ from broker.model.entities import LoginProfile, User
 from broker.model.request import Door, Given, RequestContext
 
 _ROOT = "root"
-_LONGEST_NAME = 64
+_NAME_MAX = 64
 _HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 """What CloudTrail records for an unknown user name, which may be a mistyped password."""
 
@@ -132,7 +132,7 @@ class PasswordSignIn:
         name = "" if is_root else (form.find("username") or "").strip()
         return PasswordForm(
             place=place,
-            name=name[:_LONGEST_NAME],
+            name=name[:_NAME_MAX],
             password=form.find("password") or "",
             is_root=is_root,
             remember=form.find("remember") == "yes",

@@ -6,7 +6,7 @@ from typing import Any
 
 from broker.console.login_method import LoginMethod
 
-LONGEST_SIGN_IN = timedelta(minutes=30)
+SIGN_IN_MAX = timedelta(minutes=30)
 """An upper bound on the time from starting an OIDC sign-in to its mint."""
 
 

@@ -26,7 +26,7 @@ from broker.sessions.ends import end_mark, has_ended
 from broker.sessions.handles import Handles
 from broker.stores.errors import StoreUnavailableError
 
-MOST_LOGINS = 16
+LOGINS_MAX = 16
 """Per subject and per session id at one provider; one more ends the oldest."""
 
 _PENDING = timedelta(minutes=20)
@@ -226,7 +226,7 @@ class ProviderLogins:
         until: float,
         reused: bool = False,
     ) -> list[OpenLogin]:
-        """Find the logins that a logout ends, at most ``MOST_LOGINS``.
+        """Find the logins that a logout ends, at most ``LOGINS_MAX``.
 
         A session id identifies them (``subject`` must match if given). A subject
         alone, or a session id that the provider may have ``reused``, means logins
@@ -234,7 +234,7 @@ class ProviderLogins:
         """
         name = _logout_name(provider_id, client_id, session_id, subject)
         found = []
-        for number in range(MOST_LOGINS):
+        for number in range(LOGINS_MAX):
             entry = await self._named.find(_slot(name, number))
             value = await self._logins.find(entry["handle"]) if entry else None
             if entry is None or value is None:
@@ -295,7 +295,7 @@ class ProviderLogins:
     ) -> str:
         entry = {"handle": handle, "at": login.issued_at}
         for _ in range(_TRIES):
-            for number in range(MOST_LOGINS):
+            for number in range(LOGINS_MAX):
                 slot = _slot(name, number)
                 if await self._named.claim(slot, entry, expires_at):
                     return slot
@@ -303,7 +303,7 @@ class ProviderLogins:
         raise Throttling("Too many of your sign-ins start at once. Try again.")
 
     async def _end_oldest(self, name: str) -> None:
-        slots = [_slot(name, number) for number in range(MOST_LOGINS)]
+        slots = [_slot(name, number) for number in range(LOGINS_MAX)]
         entries: list[tuple[str, Mapping[str, Any]]] = []
         for slot in slots:
             entry = await self._named.find(slot)

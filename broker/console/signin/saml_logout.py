@@ -51,7 +51,7 @@ from broker.protocols.saml.names import REDIRECT_BINDING
 from broker.protocols.saml.sp_metadata import single_logout_url
 
 PATH = "/saml/slo/{uuid}"
-_MAX_RELAY_CHARACTERS = 1024
+_RELAY_CHARACTERS_MAX = 1024
 _REFUSED = "This is not a valid logout request from your identity provider."
 _USED = "This logout request was already used. You are signed out."
 
@@ -80,7 +80,7 @@ class SamlLogout:
             raise NoSuchEntity("There is no such page.")
         form.require("SAMLRequest")
         relay = form.find("RelayState") or ""
-        if len(relay) > _MAX_RELAY_CHARACTERS:
+        if len(relay) > _RELAY_CHARACTERS_MAX:
             raise ValidationError("The parameter RelayState is too long.")
         metadata = await deps.federated.metadata_of(provider)
         who = await self._context.find_session(request)

@@ -56,7 +56,7 @@ _MARGIN = timedelta(hours=1)
 """Keeps a proof marked as used for longer than it is accepted, if clocks jump."""
 _CLIENTS = frozenset({SAME_DEVICE, CROSS_DEVICE})
 _LONGEST = {"clientId": 256, "grantType": 64, "code": 512, "redirectUri": 2048}
-_LONGEST_REFRESH_TOKEN = 2048
+_REFRESH_TOKEN_MAX = 2048
 _UNAUTHORIZED, _BAD, _TOO_MANY = 401, 400, 429
 _BAD_REQUESTS = (ValidationError, MalformedInput, RequestEntityTooLarge)
 
@@ -318,7 +318,7 @@ def _error(error: BrokerError) -> Response:
 def _text(given: Mapping[str, Any], name: str) -> str:
     """Return a string member that must be present and within its bound."""
     value = given.get(name)
-    longest = _LONGEST.get(name, _LONGEST_REFRESH_TOKEN)
+    longest = _LONGEST.get(name, _REFRESH_TOKEN_MAX)
     if not isinstance(value, str) or not 0 < len(value) <= longest:
         raise ValidationError(f"{name} is missing or too long.")
     return value

@@ -30,13 +30,13 @@ from broker.protocols.ldap.accounts import (
 from broker.protocols.ldap.entry import Entry, read_subject, subject_value
 from broker.protocols.ldap.filters import any_of, equals, fill_filter
 
-LONGEST_NAME = 256
+NAME_MAX = 256
 """Of a person, typed or in the directory, and of a subject."""
 
-_LONGEST_GROUP = 1024
+_GROUP_MAX = 1024
 """Of a group's name, which may be a whole DN; groups with longer ones count for nothing."""
 
-LONGEST_PASSWORD = 512
+PASSWORD_MAX = 512
 GROUPS_MAX = 1000
 _LEVELS_MAX = 10
 """Groups in groups, where the broker follows them."""
@@ -301,11 +301,11 @@ class LdapPeople:
         if state.is_over or (signs_in and state is not AccountState.GOOD):
             raise PersonRefusedError(state, entry.dn)
         username = entry.text(directory.username)
-        if not 0 < len(username) <= LONGEST_NAME:
+        if not 0 < len(username) <= NAME_MAX:
             raise PersonRefusedError(
                 AccountState.WRONG,
                 f"{entry.dn} has no {directory.username}, or one of more than"
-                f" {LONGEST_NAME} characters",
+                f" {NAME_MAX} characters",
             )
         return Person(
             subject=subject,
@@ -315,7 +315,7 @@ class LdapPeople:
             groups=await self._groups(connection, entry, username),
             attributes={
                 # Any more could be no tag's value, which is found out later.
-                tag: value[: LONGEST_NAME + 1]
+                tag: value[: NAME_MAX + 1]
                 for name, tag in directory.tags.items()
                 if (value := entry.text(name))
             },
@@ -333,10 +333,10 @@ class LdapPeople:
                 f"{entry.dn} has no {self._directory.subject}; may"
                 f" {self._directory.bind_dn} read it?"
             )
-        if len(subject) > LONGEST_NAME:
+        if len(subject) > NAME_MAX:
             raise UnusableEntriesError(
                 f"{entry.dn} has a {self._directory.subject} of more than"
-                f" {LONGEST_NAME} characters"
+                f" {NAME_MAX} characters"
             )
         return subject
 
@@ -394,7 +394,7 @@ class LdapPeople:
     def _name_of(self, group: Entry) -> str:
         name = self._directory.group_name
         text = group.dn if name == _DN else group.text(name)
-        return text if len(text) <= _LONGEST_GROUP else ""
+        return text if len(text) <= _GROUP_MAX else ""
 
     @property
     def _attributes(self) -> list[str]:
@@ -415,9 +415,9 @@ def _require_plausible(username: str, password: Secret) -> None:
     An empty password would be an unauthenticated bind, which succeeds (RFC 4513,
     5.1.2).
     """
-    if not username or len(username) > LONGEST_NAME or not username.isprintable():
+    if not username or len(username) > NAME_MAX or not username.isprintable():
         raise PersonRefusedError(AccountState.WRONG, "no such name can be")
-    if not password.reveal() or len(password.reveal()) > LONGEST_PASSWORD:
+    if not password.reveal() or len(password.reveal()) > PASSWORD_MAX:
         raise PersonRefusedError(AccountState.WRONG, "an empty or endless password")
     if "\0" in password.reveal():
         raise PersonRefusedError(AccountState.WRONG, "a password with NUL")

@@ -43,8 +43,8 @@ from broker.policy import PolicyKind
 from broker.stores.directory.port import DirectoryReader
 
 _PAGE = 1000
-_SHORTEST_SECONDS = 3600
-_LONGEST_SECONDS = 43_200
+_SECONDS_MIN = 3600
+_SECONDS_MAX = 43_200
 _NOBODY = compact(
     {
         "Version": "2012-10-17",
@@ -74,8 +74,8 @@ def _parse(properties: Properties, _reading: AccountReading) -> RoleSpec:
         max_session_duration_seconds=properties.integer(
             "MaxSessionDuration",
             roles.DEFAULT_SESSION_SECONDS,
-            _SHORTEST_SECONDS,
-            _LONGEST_SECONDS,
+            _SECONDS_MIN,
+            _SECONDS_MAX,
         ),
     )
 

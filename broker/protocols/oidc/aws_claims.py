@@ -20,7 +20,7 @@ TRANSITIVE_KEYS_CLAIM = f"{TAGS_CLAIM}/transitive_tag_keys"
 SOURCE_IDENTITY_CLAIM = "https://aws.amazon.com/source_identity"
 ROLES_CLAIM = "https://aws.amazon.com/roles"
 
-MAX_TAGS = 50
+TAGS_MAX = 50
 
 _SOURCE_IDENTITY = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\x21-\x7e]{1,640}")
@@ -111,8 +111,8 @@ def _read_nested(value: object) -> dict[str, object]:
 
 
 def _check_tags(raw: Mapping[str, object], transitive: object) -> ClaimedTags:
-    if len(raw) > MAX_TAGS:
-        raise _bad_tags(f"{len(raw)} tags, at most {MAX_TAGS} are accepted")
+    if len(raw) > TAGS_MAX:
+        raise _bad_tags(f"{len(raw)} tags, at most {TAGS_MAX} are accepted")
     tags: dict[str, str] = {}
     spelling: dict[str, str] = {}
     for key, value in raw.items():

@@ -12,8 +12,8 @@ from typing import Any
 
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 
-MAX_VALUES = 100
-MAX_CHARACTERS = 1024
+VALUES_MAX = 100
+CHARACTERS_MAX = 1024
 
 
 def read_values(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
@@ -26,13 +26,13 @@ def read_values(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
         OidcRejected: BAD_CLAIM.
     """
     found = claims.get(name)
-    if type(found) is str and len(found) <= MAX_CHARACTERS:
+    if type(found) is str and len(found) <= CHARACTERS_MAX:
         return (found,)  # what most claims are
     if name not in claims:
         found = _descend(claims, name)
     members = found if isinstance(found, list) else [] if found is None else [found]
-    if len(members) > MAX_VALUES:
-        raise _bad(name, f"has {len(members)} values, {MAX_VALUES} are read")
+    if len(members) > VALUES_MAX:
+        raise _bad(name, f"has {len(members)} values, {VALUES_MAX} are read")
     if isinstance(found, list) and not all(isinstance(m, str) for m in members):
         raise _bad(name, "is a list of something else than texts")
     return tuple(_text(member, name) for member in members)
@@ -59,8 +59,8 @@ def _text(value: object, name: str) -> str:
             text = str(int(value)) if value.is_integer() else str(value)
         case _:
             raise _bad(name, "is not text, Boolean, number or list of texts")
-    if len(text) > MAX_CHARACTERS:
-        raise _bad(name, f"has {len(text)} characters, {MAX_CHARACTERS} are read")
+    if len(text) > CHARACTERS_MAX:
+        raise _bad(name, f"has {len(text)} characters, {CHARACTERS_MAX} are read")
     return text
 
 

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 
 REQUIRED_CLAIMS = ("iss", "sub", "aud", "iat", "exp")
-MAX_SUBJECT_CHARACTERS = 255
-MAX_LIFETIME_SECONDS = 10 * 366 * 86_400
+SUBJECT_CHARACTERS_MAX = 255
+LIFETIME_SECONDS_MAX = 10 * 366 * 86_400
 """How far ahead ``exp`` may be; more suggests a mistake or an attack."""
 
 AWS_SKEW = timedelta(minutes=5)
@@ -77,7 +77,7 @@ def read_subject(claims: Mapping[str, Any], *, aws_profile: bool = False) -> str
     if aws_profile and type(subject) is int:
         subject = str(subject)
     text = read_text(subject, "sub")
-    if not aws_profile and not 1 <= len(text) <= MAX_SUBJECT_CHARACTERS:
+    if not aws_profile and not 1 <= len(text) <= SUBJECT_CHARACTERS_MAX:
         _refuse("sub", f"has {len(text)} characters, 1 to 255 are accepted")
     return text
 
@@ -138,7 +138,7 @@ def check_times(
     moment, leeway = now.timestamp(), skew.total_seconds()
     issued_at = _read_time(claims["iat"], "iat", text=aws_profile)
     expires_at = _read_time(claims["exp"], "exp", text=aws_profile)
-    if expires_at > moment + MAX_LIFETIME_SECONDS:
+    if expires_at > moment + LIFETIME_SECONDS_MAX:
         raise _bad_timestamp("exp", "is more than ten years ahead")
     not_before = 0.0
     if "nbf" in claims:

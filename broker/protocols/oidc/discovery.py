@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from broker.protocols import strict_json
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 
-MAX_DISCOVERY_BYTES = 1 << 16
-_MAX_URL_CHARACTERS = 2048
+DISCOVERY_BYTES_MAX = 1 << 16
+_URL_CHARACTERS_MAX = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,8 @@ def parse_discovery(data: bytes, issuer: str) -> Discovery:
     Raises:
         OidcRejected: BAD_DISCOVERY, also when the document is another issuer's.
     """
-    if len(data) > MAX_DISCOVERY_BYTES:
-        raise _rejected(f"{len(data)} bytes, at most {MAX_DISCOVERY_BYTES} are read")
+    if len(data) > DISCOVERY_BYTES_MAX:
+        raise _rejected(f"{len(data)} bytes, at most {DISCOVERY_BYTES_MAX} are read")
     try:
         document = strict_json.parse_object(data)
     except (ValueError, RecursionError) as error:
@@ -63,7 +63,7 @@ def parse_discovery(data: bytes, issuer: str) -> Discovery:
 
 def _read_url(document: strict_json.JsonObject, name: str) -> str:
     value = document.get(name, "")
-    if not isinstance(value, str) or len(value) > _MAX_URL_CHARACTERS:
+    if not isinstance(value, str) or len(value) > _URL_CHARACTERS_MAX:
         raise _rejected(f"{name} is not a text of usual length")
     return value
 

@@ -19,8 +19,8 @@ from broker.protocols import strict_json
 from broker.protocols.oidc import base64url
 from broker.protocols.oidc.algorithms import ALGORITHMS
 
-MAX_PROOF_CHARACTERS = 4096
-MAX_ID_CHARACTERS = 128
+PROOF_CHARACTERS_MAX = 4096
+ID_CHARACTERS_MAX = 128
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _HEADER = frozenset({"typ", "alg", "jwk"})
 _KEY = frozenset({"kty", "crv", "x", "y"})
@@ -47,7 +47,7 @@ def verify_proof(
     Raises:
         DpopRejected: with the reason.
     """
-    match = _COMPACT.fullmatch(text) if len(text) <= MAX_PROOF_CHARACTERS else None
+    match = _COMPACT.fullmatch(text) if len(text) <= PROOF_CHARACTERS_MAX else None
     if match is None:
         raise DpopRejected("not a compact JWS, or too long")
     try:
@@ -113,6 +113,6 @@ def _read_id(claims: Mapping[str, Any], now: datetime, skew: timedelta) -> str:
     moment, leeway = now.timestamp(), skew.total_seconds()
     if not moment - leeway <= made_at <= moment + leeway:
         raise DpopRejected("iat is not now")
-    if not isinstance(token_id, str) or not 0 < len(token_id) <= MAX_ID_CHARACTERS:
+    if not isinstance(token_id, str) or not 0 < len(token_id) <= ID_CHARACTERS_MAX:
         raise DpopRejected("jti is missing or too long")
     return token_id

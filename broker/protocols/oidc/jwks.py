@@ -24,18 +24,18 @@ from broker.protocols.oidc.algorithms import algorithms_of
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.protocols.x509.errors import UNREADABLE
 
-MAX_JWKS_BYTES = 1 << 20
-MAX_KEYS_PER_TYPE = 100
+JWKS_BYTES_MAX = 1 << 20
+KEYS_PER_TYPE_MAX = 100
 """More keys of one type make all keys of that type unusable, as in AWS."""
 
-MAX_KID_CHARACTERS = 256
+KID_CHARACTERS_MAX = 256
 """In a token's header, too."""
 
-MIN_RSA_BITS = 2048
-MAX_RSA_BITS = 8192
+RSA_BITS_MIN = 2048
+RSA_BITS_MAX = 8192
 """A longer key costs more time at each verification than it is worth."""
 
-_MAX_RSA_EXPONENT_BITS = 32
+_RSA_EXPONENT_BITS_MAX = 32
 _SMALL_PRIMES = math.prod(
     n for n in range(3, 1000, 2) if all(n % p for p in range(3, int(n**0.5) + 1, 2))
 )
@@ -98,8 +98,8 @@ def parse_jwks(data: bytes) -> KeySet:
     Raises:
         OidcRejected: BAD_KEY_SET, when it is not a key set at all.
     """
-    if len(data) > MAX_JWKS_BYTES:
-        raise _rejected(f"{len(data)} bytes, at most {MAX_JWKS_BYTES} are read")
+    if len(data) > JWKS_BYTES_MAX:
+        raise _rejected(f"{len(data)} bytes, at most {JWKS_BYTES_MAX} are read")
     try:
         document = strict_json.parse_lenient_object(data)
     except (ValueError, RecursionError) as error:
@@ -108,10 +108,10 @@ def parse_jwks(data: bytes) -> KeySet:
     if not isinstance(published, list):
         raise _rejected("'keys' is missing or not an array")
     counts = Counter(_type_of(jwk) for jwk in published)
-    crowded = {kty for kty, count in counts.items() if count > MAX_KEYS_PER_TYPE}
+    crowded = {kty for kty, count in counts.items() if count > KEYS_PER_TYPE_MAX}
     keys: dict[str, VerificationKey] = {}
     skipped = [
-        f"{counts[kty]} keys of type {kty}, at most {MAX_KEYS_PER_TYPE} are read"
+        f"{counts[kty]} keys of type {kty}, at most {KEYS_PER_TYPE_MAX} are read"
         for kty in sorted(crowded)
     ]
     for position, jwk in enumerate(published):
@@ -124,7 +124,7 @@ def parse_jwks(data: bytes) -> KeySet:
             continue
         keys[key.kid] = key
     only = next(iter(keys.values())) if len(published) == len(keys) == 1 else None
-    return KeySet(keys, only, tuple(skipped[:MAX_KEYS_PER_TYPE]))
+    return KeySet(keys, only, tuple(skipped[:KEYS_PER_TYPE_MAX]))
 
 
 def is_small_order(encoded_point: bytes) -> bool:
@@ -149,7 +149,7 @@ def _parse_key(jwk: object) -> VerificationKey:
     kid = jwk.get("kid")
     if not isinstance(kid, str) or not kid:
         raise ValueError("no kid")
-    if len(kid) > MAX_KID_CHARACTERS:
+    if len(kid) > KID_CHARACTERS_MAX:
         raise ValueError(f"the kid has {len(kid)} characters, no token may name it")
     _check_purpose(jwk)
     key: PublicKey
@@ -187,16 +187,16 @@ def _check_purpose(jwk: Mapping[str, Any]) -> None:
 
 def _parse_rsa(jwk: Mapping[str, Any]) -> rsa.RSAPublicKey:
     modulus, exponent = _read_number(jwk, "n"), _read_number(jwk, "e")
-    if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS:
+    if not RSA_BITS_MIN <= modulus.bit_length() <= RSA_BITS_MAX:
         raise ValueError(
             f"RSA key of {modulus.bit_length()} bits,"
-            f" {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted"
+            f" {RSA_BITS_MIN} to {RSA_BITS_MAX} are accepted"
         )
     if modulus % 2 == 0 or math.gcd(modulus, _SMALL_PRIMES) != 1:
         raise ValueError("RSA modulus with a small factor")
     if exponent % 2 == 0 or exponent < 3:  # noqa: PLR2004  # the least odd prime
         raise ValueError("RSA exponent is even or 1")
-    if exponent.bit_length() > _MAX_RSA_EXPONENT_BITS:
+    if exponent.bit_length() > _RSA_EXPONENT_BITS_MAX:
         raise ValueError("RSA exponent is too large")
     return rsa.RSAPublicNumbers(exponent, modulus).public_key()
 
@@ -256,6 +256,6 @@ def _read_bytes(jwk: Mapping[str, Any], name: str) -> bytes:
 
 def _read_number(jwk: Mapping[str, Any], name: str) -> int:
     data = _read_bytes(jwk, name)
-    if len(data) > MAX_RSA_BITS // 8 + 1:
+    if len(data) > RSA_BITS_MAX // 8 + 1:
         raise ValueError(f"{name} is too long")
     return int.from_bytes(data, "big")

@@ -23,9 +23,9 @@ from broker.protocols.oidc.verify import (
 )
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
-MAX_TOKEN_ID_CHARACTERS = 255
-MAX_SESSION_ID_CHARACTERS = 255
-MAX_LIFETIME = timedelta(hours=1)
+TOKEN_ID_CHARACTERS_MAX = 255
+SESSION_ID_CHARACTERS_MAX = 255
+LIFETIME_MAX = timedelta(hours=1)
 """The specification recommends two minutes; what was used up is remembered so long."""
 
 USUAL_LIFETIME = timedelta(minutes=2)
@@ -87,19 +87,19 @@ def verify_logout(
     validity = standard_claims.check_times(
         _with_expiry(claims), now=now, skew=skew, aws_profile=profile
     )
-    if validity.expires_at - validity.issued_at > MAX_LIFETIME.total_seconds():
+    if validity.expires_at - validity.issued_at > LIFETIME_MAX.total_seconds():
         _refuse("exp", "is more than an hour after iat")
     standard_claims.read_audience(claims, (client_id,))
     _check_event(claims)
     if "nonce" in claims:
         _refuse("nonce", "is there; a logout token has none")
     subject = _find_subject(claims, aws_profile=profile)
-    session_id = _find_text(claims, "sid", MAX_SESSION_ID_CHARACTERS)
+    session_id = _find_text(claims, "sid", SESSION_ID_CHARACTERS_MAX)
     if subject is None and session_id is None:
         raise OidcRejected(
             OidcReason.MISSING_CLAIM, "Missing a required claim: sub or sid"
         )
-    token_id = _find_text(claims, "jti", MAX_TOKEN_ID_CHARACTERS)
+    token_id = _find_text(claims, "jti", TOKEN_ID_CHARACTERS_MAX)
     if token_id is None:
         _refuse("jti", "is null")
     return LogoutToken(

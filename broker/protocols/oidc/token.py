@@ -16,14 +16,14 @@ from broker.model.struct import struct
 from broker.protocols import strict_json
 from broker.protocols.oidc import base64url
 from broker.protocols.oidc import claims as standard_claims
-from broker.protocols.oidc.jwks import MAX_KID_CHARACTERS
+from broker.protocols.oidc.jwks import KID_CHARACTERS_MAX
 from broker.protocols.oidc.rejection import (
     IssuerRejected,
     OidcReason,
     OidcRejected,
 )
 
-MAX_TOKEN_CHARACTERS = 20_000
+TOKEN_CHARACTERS_MAX = 20_000
 """The limit of the STS API on ``WebIdentityToken``."""
 
 _CACHED_HEADER_CHARACTERS = 512
@@ -66,8 +66,8 @@ def parse_token(text: str, *, types: AbstractSet[str] = _TYPES) -> UnverifiedTok
         OidcRejected: NOT_A_JWT.
         IssuerRejected: MISSING_CLAIM or BAD_CLAIM.
     """
-    if len(text) > MAX_TOKEN_CHARACTERS:
-        _refuse(f"{len(text)} characters, at most {MAX_TOKEN_CHARACTERS} are read")
+    if len(text) > TOKEN_CHARACTERS_MAX:
+        _refuse(f"{len(text)} characters, at most {TOKEN_CHARACTERS_MAX} are read")
     text = text.rstrip(_WHITE_SPACE)
     match = _COMPACT.fullmatch(text)
     if match is None:
@@ -129,7 +129,7 @@ def _read_kid(header: strict_json.JsonObject) -> str | None:
     if "kid" not in header:
         return None
     kid = header["kid"]
-    if not isinstance(kid, str) or len(kid) > MAX_KID_CHARACTERS:
+    if not isinstance(kid, str) or len(kid) > KID_CHARACTERS_MAX:
         _refuse(f"kid is {_shown(kid)}, not a string of usual length")
     return kid
 

@@ -24,10 +24,10 @@ from broker.protocols.saml.names import (
 _ONCE = frozenset({ONE_TIME_USE, PROXY_RESTRICTION})
 """Conditions that stand once. Source: SAML 2.0 Core 2.5.1.5 and 2.5.1.6."""
 
-MAX_AGE = timedelta(minutes=5)
+AGE_MAX = timedelta(minutes=5)
 """From IssueInstant to use. Source: IAM User Guide, "Configure SAML assertions"."""
 
-MAX_LIFETIME = timedelta(days=1)
+LIFETIME_MAX = timedelta(days=1)
 """From IssueInstant to any NotOnOrAfter; an honest one is minutes to hours."""
 
 
@@ -52,7 +52,7 @@ def check_issue_instant(
         raise SamlRejected(
             SamlReason.NOT_YET_VALID, f"{where} {instant} is ahead of {expected.now}"
         )
-    if expected.now - instant > MAX_AGE + expected.skew:
+    if expected.now - instant > AGE_MAX + expected.skew:
         raise SamlRejected(
             SamlReason.ISSUED_TOO_LONG_AGO,
             f"{where} {instant} is more than 5 minutes before {expected.now}",
@@ -140,7 +140,7 @@ def check_lifetime(
     """
     if (
         expected.options.profile is Profile.STRICT
-        and not_on_or_after - issued > MAX_LIFETIME + expected.skew
+        and not_on_or_after - issued > LIFETIME_MAX + expected.skew
     ):
         raise SamlRejected(
             SamlReason.LIFETIME_TOO_LONG,

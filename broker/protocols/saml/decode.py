@@ -5,7 +5,7 @@ from codecs import BOM_UTF8
 
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 
-MAX_CHARACTERS = 100_000
+CHARACTERS_MAX = 100_000
 """Of the base64 text. Source: STS model, ``SAMLAssertion``."""
 
 _WHITE_SPACE = b" \t\r\n"
@@ -23,10 +23,10 @@ def decode_response(response_text: str) -> str:
 
     Source: SAML 2.0 Bindings 3.5.4.
     """
-    if len(response_text) > MAX_CHARACTERS:
+    if len(response_text) > CHARACTERS_MAX:
         raise SamlRejected(
             SamlReason.TOO_LARGE,
-            f"{len(response_text)} characters, at most {MAX_CHARACTERS} are taken",
+            f"{len(response_text)} characters, at most {CHARACTERS_MAX} are taken",
         )
     try:
         given = response_text.encode("ascii")

@@ -34,7 +34,7 @@ from broker.protocols.saml.names import (
     XENC11,
 )
 
-MAX_KEYS = 2
+KEYS_MAX = 2
 """Private keys of a provider. Source: botocore's IAM model."""
 
 _ELEMENT_TYPE = XENC + "Element"
@@ -76,7 +76,7 @@ def decrypt_assertion(
             ALGORITHM_NOT_ALLOWED for what the message itself shows.
     """
     document = _rebuild(encrypted, policy, is_signed=is_signed)
-    plaintext = _open(document, keys[:MAX_KEYS])
+    plaintext = _open(document, keys[:KEYS_MAX])
     if plaintext is None:
         raise _failed("no private key of the provider opens the assertion")
     try:

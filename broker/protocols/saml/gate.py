@@ -41,7 +41,7 @@ _VERSION_1_0 = re.compile(r"""\bversion\s*=\s*["']1\.0["']""")
 _NAMESPACE = re.compile(r"""xmlns(:[^\s=:]+)?\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _ABSOLUTE = re.compile(r"(?:https?://|urn:|[A-Za-z][A-Za-z0-9+.-]*:)[^\s&]+")
 _NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
-_MAX_ID_LENGTH = 256
+_ID_LENGTH_MAX = 256
 _XML_ID = f"{{{XML}}}id"
 _ID_ENDINGS = ("ID", "Id", "iD", "id")
 _SAML_TAGS = (f"{{{SAML}}}", f"{{{SAMLP}}}")
@@ -170,7 +170,7 @@ def require_id(element: _Element) -> str:
         SamlRejected: IDS, when it is missing, empty or no NCName.
     """
     value = element.get("ID")
-    if value is None or len(value) > _MAX_ID_LENGTH or not _NCNAME.fullmatch(value):
+    if value is None or len(value) > _ID_LENGTH_MAX or not _NCNAME.fullmatch(value):
         raise SamlRejected(SamlReason.IDS, "a missing, empty or malformed ID")
     return value
 

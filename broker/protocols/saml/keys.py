@@ -28,9 +28,9 @@ from broker.protocols.saml.errors import (
 from broker.protocols.x509.errors import UNREADABLE
 
 _LINES_OF_A_KEY = 2  # in PEM, the first and the last
-MIN_RSA_BITS = 2048
+RSA_BITS_MIN = 2048
 LEGACY_RSA_BITS = 1024
-MAX_RSA_BITS = 8192
+RSA_BITS_MAX = 8192
 """A larger key only costs the verifier time."""
 
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
@@ -80,11 +80,11 @@ def parse_certificate(text: str, *, now: datetime | None, min_rsa: int) -> Signi
         )
     if isinstance(public_key, rsa.RSAPublicKey):
         family, bits = KeyFamily.RSA, public_key.key_size
-        if not min_rsa <= bits <= MAX_RSA_BITS:
+        if not min_rsa <= bits <= RSA_BITS_MAX:
             raise MetadataRejected(
                 MetadataReason.WEAK_KEY,
                 f"A signing certificate in the metadata has an RSA key of {bits} bits; "
-                f"{min_rsa} to {MAX_RSA_BITS} are accepted.",
+                f"{min_rsa} to {RSA_BITS_MAX} are accepted.",
             )
     elif isinstance(public_key, ec.EllipticCurvePublicKey) and isinstance(
         public_key.curve, _CURVES
@@ -132,7 +132,7 @@ def parse_private_key(pem: bytes) -> DecryptionKey:
         raise PrivateKeyRejected("not an unencrypted private key in PEM") from error
     if not isinstance(key, rsa.RSAPrivateKey):
         raise PrivateKeyRejected("not an RSA key; only RSA-OAEP opens assertions")
-    if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
+    if not RSA_BITS_MIN <= key.key_size <= RSA_BITS_MAX:
         raise PrivateKeyRejected(f"an RSA key of {key.key_size} bits")
     plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     manager = xmlsec.KeysManager()

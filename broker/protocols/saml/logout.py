@@ -40,7 +40,7 @@ from broker.protocols.saml.metadata import IdpDescriptor, IdpMetadata
 from broker.protocols.saml.names import (
     EXTENSIONS,
     ISSUER,
-    MAX_NAME_CHARACTERS,
+    NAME_CHARACTERS_MAX,
     NAME_ID,
     SAML,
     SAMLP,
@@ -62,11 +62,11 @@ _DEFLATE_ENCODING = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
 _SIGNED_FIELDS = ("SAMLRequest", "RelayState", "SigAlg")
 _FIELDS = frozenset({*_SIGNED_FIELDS, "Signature", "SAMLEncoding"})
 
-LONGEST_LIFE = timedelta(minutes=5)
+LIFE_MAX = timedelta(minutes=5)
 """From IssueInstant on, whatever NotOnOrAfter says: as for assertions."""
 
-MAX_SESSION_INDEXES = 16
-_MAX_INFLATED_BYTES = 64_000
+SESSION_INDEXES_MAX = 16
+_INFLATED_BYTES_MAX = 64_000
 _RAW_DEFLATE = -15
 _LIMITS = XmlLimits(
     depth=16,
@@ -201,13 +201,13 @@ def _read_fields(query: bytes) -> dict[str, str]:
 def _inflate(field: str) -> str:
     inflater = zlib.decompressobj(wbits=_RAW_DEFLATE)
     try:
-        raw = inflater.decompress(_base64(field), _MAX_INFLATED_BYTES)
+        raw = inflater.decompress(_base64(field), _INFLATED_BYTES_MAX)
     except zlib.error as error:
         raise SamlRejected(SamlReason.NOT_BASE64, "the message inflates not") from error
     if not inflater.eof or inflater.unused_data:
         raise SamlRejected(
             SamlReason.TOO_LARGE,
-            f"the message is cut, or has more than {_MAX_INFLATED_BYTES} bytes",
+            f"the message is cut, or has more than {_INFLATED_BYTES_MAX} bytes",
         )
     return decode_text(raw)
 
@@ -298,11 +298,11 @@ def _read(
         raise SamlRejected(
             SamlReason.ISSUER_MISMATCH, "the signed Issuer is not the one looked up"
         )
-    if len(names) != 1 or not 0 < len(text_of(names[0])) <= MAX_NAME_CHARACTERS:
+    if len(names) != 1 or not 0 < len(text_of(names[0])) <= NAME_CHARACTERS_MAX:
         raise SamlRejected(SamlReason.SUBJECT, "not exactly one NameID of usual length")
     indexes = [text_of(index) for index in children.get(_SESSION_INDEX, [])]
-    if len(indexes) > MAX_SESSION_INDEXES or any(
-        not 0 < len(index) <= MAX_NAME_CHARACTERS for index in indexes
+    if len(indexes) > SESSION_INDEXES_MAX or any(
+        not 0 < len(index) <= NAME_CHARACTERS_MAX for index in indexes
     ):
         raise SamlRejected(SamlReason.SUBJECT, "too many or unusual session indexes")
     if root.get("Destination") != expected.destination:
@@ -332,7 +332,7 @@ def _check_times(
         raise SamlRejected(
             SamlReason.NOT_YET_VALID, f"issued at {issued}, now is {now}"
         )
-    end = issued + LONGEST_LIFE
+    end = issued + LIFE_MAX
     if root.get("NotOnOrAfter") is not None:
         limit = parse_instant(root.get("NotOnOrAfter"), "LogoutRequest/@NotOnOrAfter")
         end = min(end, limit)

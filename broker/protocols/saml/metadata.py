@@ -21,15 +21,15 @@ from broker.protocols.saml.gate import XmlLimits, parse_strictly, text_of
 from broker.protocols.saml.instant import parse_instant
 from broker.protocols.saml.keys import (
     LEGACY_RSA_BITS,
-    MIN_RSA_BITS,
+    RSA_BITS_MIN,
     SigningKey,
     parse_certificate,
 )
 from broker.protocols.saml.names import DSIG, METADATA, SAMLP
 
-MAX_CHARACTERS = 10_000_000
-MAX_DESCRIPTORS = 10
-MAX_KEYS = 10
+CHARACTERS_MAX = 10_000_000
+DESCRIPTORS_MAX = 10
+KEYS_MAX = 10
 
 _LIMITS = XmlLimits(
     depth=64,
@@ -46,8 +46,8 @@ _SSO = f"{{{METADATA}}}SingleSignOnService"
 _SLO = f"{{{METADATA}}}SingleLogoutService"
 _X509_DATA = f"{{{DSIG}}}X509Data"
 _X509_CERTIFICATE = f"{{{DSIG}}}X509Certificate"
-_MAX_ENTITY_ID_LENGTH = 1024
-_MAX_URL_LENGTH = 2048
+_ENTITY_ID_LENGTH_MAX = 1024
+_URL_LENGTH_MAX = 2048
 
 _UNPARSABLE = "Could not parse metadata"
 _NO_ISSUER = "SAML Providers must reference at least one SAML assertion issuer."
@@ -129,7 +129,7 @@ def parse_metadata(
             if SAMLP in (role.get("protocolSupportEnumeration") or "").split()
         ]
         entity_id = entity.get("entityID")
-        if not entity_id or len(entity_id) > _MAX_ENTITY_ID_LENGTH:
+        if not entity_id or len(entity_id) > _ENTITY_ID_LENGTH_MAX:
             raise _rejected(
                 MetadataReason.UNPARSABLE, _UNPARSABLE, "no usable entityID"
             )
@@ -139,10 +139,10 @@ def parse_metadata(
             raise _rejected(
                 MetadataReason.UNPARSABLE, _UNPARSABLE, "an entityID that comes twice"
             )
-        if len(descriptors) == MAX_DESCRIPTORS:
+        if len(descriptors) == DESCRIPTORS_MAX:
             raise _rejected(
                 MetadataReason.TOO_MANY,
-                f"The metadata has more than {MAX_DESCRIPTORS} identity providers.",
+                f"The metadata has more than {DESCRIPTORS_MAX} identity providers.",
             )
         end = find_valid_until([entity, *entity.iterancestors(), *roles])
         if end is not None:
@@ -171,7 +171,7 @@ def parse_document(text: str) -> _Element:
     Raises:
         MetadataRejected: UNPARSABLE.
     """
-    if len(text) > MAX_CHARACTERS or text.startswith("\ufeff"):
+    if len(text) > CHARACTERS_MAX or text.startswith("\ufeff"):
         raise _rejected(MetadataReason.UNPARSABLE, _UNPARSABLE, "too long, or a BOM")
     try:
         return parse_strictly(text, limits=_LIMITS)
@@ -240,7 +240,7 @@ def _read_keys(
                 key = parse_certificate(
                     text_of(certificate),
                     now=now,
-                    min_rsa=LEGACY_RSA_BITS if legacy_rsa else MIN_RSA_BITS,
+                    min_rsa=LEGACY_RSA_BITS if legacy_rsa else RSA_BITS_MIN,
                 )
                 keys.setdefault(key.spki, key)
     if not keys:
@@ -248,10 +248,10 @@ def _read_keys(
             MetadataReason.NO_SIGNING_KEY,
             "The metadata has no certificate to verify signatures with.",
         )
-    if len(keys) > MAX_KEYS:
+    if len(keys) > KEYS_MAX:
         raise _rejected(
             MetadataReason.TOO_MANY,
-            f"The metadata has more than {MAX_KEYS} signing keys for one entity.",
+            f"The metadata has more than {KEYS_MAX} signing keys for one entity.",
         )
     return tuple(keys.values())
 
@@ -288,7 +288,7 @@ def _read_logout_endpoints(
 
 
 def _is_acceptable_url(url: str, http_hosts: Collection[str]) -> bool:
-    if len(url) > _MAX_URL_LENGTH or not url.isascii() or not url.isprintable():
+    if len(url) > _URL_LENGTH_MAX or not url.isascii() or not url.isprintable():
         return False
     try:
         parts = urlsplit(url)

@@ -44,5 +44,5 @@ ENTITY_FORMAT: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:entity"
 POST_BINDING: Final = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
 REDIRECT_BINDING: Final = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 
-MAX_NAME_CHARACTERS: Final = 1024
+NAME_CHARACTERS_MAX: Final = 1024
 """Of a NameID, also in a LogoutRequest, which else could not end the session."""

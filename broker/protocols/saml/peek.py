@@ -17,7 +17,7 @@ from broker.protocols.saml.names import (
 )
 from broker.protocols.saml.response import read_envelope
 
-MAX_NOMINATED_PROVIDERS = 20
+NOMINATED_PROVIDERS_MAX = 20
 _ROLE_VALUES = f"{ATTRIBUTE_STATEMENT}/{ATTRIBUTE}[@Name='{ROLE}']/{ATTRIBUTE_VALUE}"
 
 
@@ -64,7 +64,7 @@ def _nominate(assertion: _Element) -> tuple[RolePair, ...]:
         except ValueError:
             continue
         if pair.provider_arn not in providers:
-            if len(providers) == MAX_NOMINATED_PROVIDERS:
+            if len(providers) == NOMINATED_PROVIDERS_MAX:
                 continue
             providers.add(pair.provider_arn)
         pairs[pair] = None

@@ -22,7 +22,7 @@ from broker.protocols.saml.errors import (
     MetadataRejected,
     SamlRejected,
 )
-from broker.protocols.saml.keys import MIN_RSA_BITS, SigningKey, parse_certificate
+from broker.protocols.saml.keys import RSA_BITS_MIN, SigningKey, parse_certificate
 from broker.protocols.saml.metadata import (
     IdpMetadata,
     find_entities,
@@ -33,7 +33,7 @@ from broker.protocols.saml.metadata import (
 from broker.protocols.saml.names import METADATA
 from broker.protocols.saml.signature import find_signature, verify_signature
 
-MAX_SIGNERS = 5
+SIGNERS_MAX = 5
 
 _ENTITIES = f"{{{METADATA}}}EntitiesDescriptor"
 _DURATION = re.compile(
@@ -111,13 +111,13 @@ def parse_signers(pem: str) -> tuple[SigningKey, ...]:
         MetadataRejected: a certificate cannot be used, or there is none.
     """
     blocks = _CERTIFICATE.findall(pem)
-    if not 0 < len(blocks) <= MAX_SIGNERS:
+    if not 0 < len(blocks) <= SIGNERS_MAX:
         raise MetadataRejected(
             MetadataReason.CERTIFICATE_BROKEN,
-            f"There must be one to {MAX_SIGNERS} certificates in PEM.",
+            f"There must be one to {SIGNERS_MAX} certificates in PEM.",
         )
     return tuple(
-        parse_certificate(block, now=None, min_rsa=MIN_RSA_BITS) for block in blocks
+        parse_certificate(block, now=None, min_rsa=RSA_BITS_MIN) for block in blocks
     )
 
 

@@ -26,7 +26,7 @@ from broker.protocols.saml.names import (
 
 _ASSERTIONS = (ASSERTION, ENCRYPTED_ASSERTION)
 _CHILDREN = frozenset({ISSUER, SIGNATURE, EXTENSIONS, STATUS, *_ASSERTIONS})
-_MAX_SHOWN = 200
+_SHOWN_MAX = 200
 
 
 @struct
@@ -99,8 +99,8 @@ def _require_success(root: _Element, statuses: list[_Element]) -> None:
     said = root.findtext(f"{STATUS}/{STATUS_MESSAGE}") or ""
     raise SamlRejected(
         SamlReason.STATUS_NOT_SUCCESS,
-        f"the identity provider's status is {codes!r:.{_MAX_SHOWN}} "
-        f"{said[:_MAX_SHOWN]!r}",
+        f"the identity provider's status is {codes!r:.{_SHOWN_MAX}} "
+        f"{said[:_SHOWN_MAX]!r}",
     )
 
 

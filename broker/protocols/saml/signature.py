@@ -45,7 +45,7 @@ _SIGNATURE_FORMS = (
 _REFERENCE_NAMES = frozenset({"URI", "Id"})
 
 _BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\s]+(?:=\s*){0,2}", re.ASCII)
-_MAX_PREFIXES = 16
+_PREFIXES_MAX = 16
 _WORK_PER_KEY = 2
 """What a node costs without prefixes, as a multiple of what a prefix adds to it."""
 
@@ -265,7 +265,7 @@ def _prefixes(canonicalisation: _Element) -> tuple[str, ...]:
     if len(inclusive) or inclusive.keys() != ["PrefixList"]:
         raise _misshapen("InclusiveNamespaces holds other than a PrefixList")
     prefixes = tuple((inclusive.get("PrefixList") or "").split())
-    if len(prefixes) > _MAX_PREFIXES:
+    if len(prefixes) > _PREFIXES_MAX:
         raise _misshapen("a PrefixList too long")
     return prefixes
 

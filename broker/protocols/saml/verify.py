@@ -8,7 +8,7 @@ from lxml.etree import _Element
 
 from broker.protocols.saml.attributes import read_attributes
 from broker.protocols.saml.conditions import (
-    MAX_LIFETIME,
+    LIFETIME_MAX,
     check_conditions,
     check_in_response_to,
     check_issue_instant,
@@ -35,7 +35,7 @@ from broker.protocols.saml.names import (
     CONDITIONS,
     ENCRYPTED_ASSERTION,
     ISSUER,
-    MAX_NAME_CHARACTERS,
+    NAME_CHARACTERS_MAX,
     NAME_ID,
     ONE_TIME_USE,
     SIGNATURE,
@@ -51,7 +51,7 @@ from broker.protocols.saml.signature import (
     verify_signature,
 )
 
-_MAX_ISSUER_LENGTH = 1024
+_ISSUER_LENGTH_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ def find_unverified_issuer(response_text: str) -> str | None:
     if issuer is None:
         issuer = root.find(f"{ASSERTION}/{ISSUER}")
     name = "" if issuer is None else text_of(issuer).strip()
-    return name if 0 < len(name) <= _MAX_ISSUER_LENGTH else None
+    return name if 0 < len(name) <= _ISSUER_LENGTH_MAX else None
 
 
 def verify_response(
@@ -286,7 +286,7 @@ def _read(
         subject=name_id,
         subject_format=name_format,
         recipient=confirmation.recipient,
-        latest_not_on_or_after=min(max(limits), issued + MAX_LIFETIME + expected.skew),
+        latest_not_on_or_after=min(max(limits), issued + LIFETIME_MAX + expected.skew),
         session_not_on_or_after=session_end,
         session_index=None if statement is None else statement.get("SessionIndex"),
         in_response_to=confirmation.in_response_to,
@@ -339,10 +339,10 @@ def _read_name_id(subject: _Element) -> tuple[str, str]:
     name, name_format = text_of(named[0]), named[0].get("Format")
     if not name.strip():
         raise SamlRejected(SamlReason.SUBJECT, "the NameID is empty")
-    if len(name) > MAX_NAME_CHARACTERS:
+    if len(name) > NAME_CHARACTERS_MAX:
         raise SamlRejected(
             SamlReason.SUBJECT,
-            f"the NameID has {len(name)} characters, at most {MAX_NAME_CHARACTERS} are"
+            f"the NameID has {len(name)} characters, at most {NAME_CHARACTERS_MAX} are"
             " accepted",
         )
     if not name_format:

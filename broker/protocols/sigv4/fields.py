@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from broker.protocols.sigv4.errors import SignatureReason, SigV4Rejected, hashed, shown
 
-MAX_EXPIRES_SECONDS = 604_800
+EXPIRES_SECONDS_MAX = 604_800
 """A presigned URL lives a week at most."""
 
 _FIELDS = ("Credential", "Signature", "SignedHeaders")
@@ -123,10 +123,10 @@ def parse_expires(text: str | None) -> int | None:
     """
     if text is None:
         return None
-    if _EXPIRES.fullmatch(text) and 1 <= int(text) <= MAX_EXPIRES_SECONDS:
+    if _EXPIRES.fullmatch(text) and 1 <= int(text) <= EXPIRES_SECONDS_MAX:
         return int(text)
     raise SigV4Rejected(
         SignatureReason.INCOMPLETE,
-        f"X-Amz-Expires must be a number between 1 and {MAX_EXPIRES_SECONDS}. "
+        f"X-Amz-Expires must be a number between 1 and {EXPIRES_SECONDS_MAX}. "
         + RE_EXAMINE,
     )

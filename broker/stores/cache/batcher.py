@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-_LIMIT = 128
+_BATCH_MAX = 128
 
 
 class Batcher(Generic[Item, Answer]):
@@ -42,7 +42,10 @@ class Batcher(Generic[Item, Answer]):
 
     async def _run(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:_LIMIT], self._waiting[_LIMIT:]
+            batch, self._waiting = (
+                self._waiting[:_BATCH_MAX],
+                self._waiting[_BATCH_MAX:],
+            )
             answers: Sequence[Answer | Exception]
             try:
                 answers = await self._send([item for item, _ in batch])

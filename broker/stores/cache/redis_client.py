@@ -20,7 +20,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from broker.stores.urls import RedisLocation
 
-_MAX_CONNECTIONS = 32
+_CONNECTIONS_MAX = 32
 _SEARCH_SECONDS = 2.0
 """For all servers of an address, of which some may be silent."""
 
@@ -160,7 +160,7 @@ def _common_options(location: RedisLocation, seconds: float) -> dict[str, Any]:
         "ssl": location.tls,
         "socket_timeout": seconds,
         "socket_connect_timeout": seconds,
-        "max_connections": _MAX_CONNECTIONS,
+        "max_connections": _CONNECTIONS_MAX,
         "retry": Retry(NoBackoff(), 0),
         # With them on, the library hands out pooled connections that the server closed.
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),

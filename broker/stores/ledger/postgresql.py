@@ -51,12 +51,12 @@ _HAND_OVER_SECONDS = 0.05
 _GATHER_SECONDS = 0.0002
 _GATHER_SECONDS_MAX = 0.003
 _RETRY_SECONDS = 1.0
-_MAX_WAITING_ROWS = 10_000
+_WAITING_ROWS_MAX = 10_000
 _PURGE_ROWS = 1000
 # After a failure, fail fast for this long: each attempt would wait for a time-out.
 _PAUSE_SECONDS = 0.1
 _CLOSE_SECONDS = 1.0
-_MOST_UNCLEAR = 10_000
+_UNCLEAR_MAX = 10_000
 _TERMINATE_MS = 500
 SETTLE_SECONDS = 5.0
 """Longer than any write takes: see ``WRITE_SECONDS``, and how unclear ones are ended."""
@@ -174,7 +174,7 @@ class PostgresqlLedger:
             await connection.execute(sql.GIVE_BACK, [row[0]], [row[1]])
 
     async def append(self, record: AuditRecord) -> None:
-        if self._closed or len(self._rows) >= _MAX_WAITING_ROWS:
+        if self._closed or len(self._rows) >= _WAITING_ROWS_MAX:
             raise StoreUnavailableError("the audit trail takes no more records")
         self._rows.append(encode_audit(record))
         self._schedule(_HAND_OVER_SECONDS)
@@ -405,7 +405,7 @@ class PostgresqlLedger:
 
     def _keep_unclear(self, marks: list[MarkRow], identity: _Session) -> None:
         """Delete these marks when the database is back."""
-        if sum(map(len, self._unclear.values())) + len(marks) <= _MOST_UNCLEAR:
+        if sum(map(len, self._unclear.values())) + len(marks) <= _UNCLEAR_MAX:
             self._unclear.setdefault(identity, []).extend(marks)
 
     async def _give_back(self, connection: Any) -> None:  # noqa: ANN401  # asyncpg publishes no types

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from broker.stores.ledger.rows import AuditRow, complete_row
 
-MAX_BYTES = 64 * 1024 * 1024
+BYTES_MAX = 64 * 1024 * 1024
 _PATTERN = "audit-spool-*.jsonl"
 
 
@@ -31,7 +31,7 @@ class Spool:
     went away has none.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int = BYTES_MAX) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
         self._file: BinaryIO | None = None

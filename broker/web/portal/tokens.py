@@ -59,7 +59,7 @@ _ACCESS = timedelta(hours=1)
 _RACE = timedelta(minutes=1)
 """Between commands that start together and renew with the same token."""
 
-_LONGEST_AGENT = 100
+_AGENT_MAX = 100
 _GRANT = "InvalidGrantException"
 _UNHONOURED = ("entitledApplicationArn", "scope")
 
@@ -151,7 +151,7 @@ class TokenApi:
             raise GrantRefused(
                 "UnauthorizedClientException", "The client did not register for this."
             )
-        agent = (call.raw.find_header(b"user-agent") or "")[:_LONGEST_AGENT]
+        agent = (call.raw.find_header(b"user-agent") or "")[:_AGENT_MAX]
         device_code, user_code = await self._devices.begin(
             DeviceRequest(
                 client_id=digest_of(given["clientId"]),

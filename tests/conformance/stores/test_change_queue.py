@@ -35,7 +35,7 @@ class RefusedError(Exception):
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is, whoever waits shares the transaction."""
-    monkeypatch.setattr(change_queue, "MAX_OPEN_SECONDS", 60.0)
+    monkeypatch.setattr(change_queue, "OPEN_SECONDS_MAX", 60.0)
 
 
 class Crowd:
@@ -252,7 +252,7 @@ async def test_what_is_over_writes_nothing_more(
 async def test_a_transaction_takes_no_more_than_it_should(
     crowd: Crowd, directory: SqlDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change_queue, "MAX_CHANGES", 2)
+    monkeypatch.setattr(change_queue, "CHANGES_MAX", 2)
     crowd.come("a")
     crowd.come("b")
     crowd.hold("c")
@@ -266,7 +266,7 @@ async def test_a_transaction_takes_no_more_than_it_should(
 async def test_an_old_transaction_takes_no_one_in(
     crowd: Crowd, directory: SqlDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change_queue, "MAX_OPEN_SECONDS", 0.0)
+    monkeypatch.setattr(change_queue, "OPEN_SECONDS_MAX", 0.0)
     crowd.come("a")
     crowd.hold("b")
     await crowd.reached.wait()
@@ -289,7 +289,7 @@ async def test_the_longer_commits_take_the_more_changes_share_one(
         return end
 
     monkeypatch.setattr(change_queue, "monotonic", lambda: seconds)
-    monkeypatch.setattr(change_queue, "MAX_OPEN_SECONDS", 0.0)
+    monkeypatch.setattr(change_queue, "OPEN_SECONDS_MAX", 0.0)
     for session in (SqliteSession, PostgresqlSession):
         monkeypatch.setattr(session, "end", slow(session.end))
     first = crowd.come("a")

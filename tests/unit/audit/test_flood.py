@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 from broker.audit.flood import (
     COUNTS_MAX,
-    MAX_SOURCES,
     NAMED_MAX,
+    SOURCES_MAX,
     Failure,
     FailureCounter,
 )
@@ -60,8 +60,8 @@ def test_a_new_second_begins_again() -> None:
 
 
 def test_too_many_sources_share_one_count() -> None:
-    counter = FailureCounter(per_second=1, per_minute=2 * MAX_SOURCES)
-    for number in range(MAX_SOURCES):
+    counter = FailureCounter(per_second=1, per_minute=2 * SOURCES_MAX)
+    for number in range(SOURCES_MAX):
         admit(counter, Failure(str(number)), 10.0)
     assert admit(counter, Failure("one more"), 10.0)
     assert not admit(counter, Failure("and another"), 10.0)

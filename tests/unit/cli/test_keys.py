@@ -14,7 +14,7 @@ from broker.identities.outbound import Outbound, first_keys, with_outbound
 from broker.model.account import AccountId
 from broker.resealing import Resealer, ResealingResult
 from broker.services import Services
-from broker.sessions.keys import LONGEST_SESSION, KeyringError
+from broker.sessions.keys import SESSION_MAX, KeyringError
 from broker.sessions.vault import key_number
 from broker.settings import load_settings
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
@@ -90,7 +90,7 @@ def test_stored_secrets_are_sealed_again_and_the_old_key_is_dropped(
     assert reseal().changed == 1
     assert uses(cli)[2] == ("storage", "opens")
     assert reseal().changed == 0
-    let_pass(cli, LONGEST_SESSION)
+    let_pass(cli, SESSION_MAX)
     reseal()
     assert set(uses(cli)) == {1, 3}
     # The secret is what it was: revoking the new key names it.
@@ -131,7 +131,7 @@ def test_a_key_with_which_something_is_still_sealed_is_kept(
     with closing(sqlite3.connect(cli.folder / "data" / "broker.db")) as database:
         database.execute("UPDATE access_keys SET access_key_id = 'AKIAMOVED'")
         database.commit()
-    let_pass(cli, 2 * LONGEST_SESSION)
+    let_pass(cli, 2 * SESSION_MAX)
     result = reseal()
     assert result.changed == 0
     assert [value.entity for value in result.broken] == ["AKIAMOVED"]

@@ -246,7 +246,7 @@ async def test_after_the_maximum_age_callers_wait_for_new_keys(
     await keys.keys_of(provider, PLAIN)
     server.issuer.withdraw_key("key-1")
     server.issuer.add_key("key-2", number=2)
-    clock.step(issuer_keys.MAX_AGE_SECONDS + 1)
+    clock.step(issuer_keys.AGE_SECONDS_MAX + 1)
     assert kids(await keys.keys_of(provider, PLAIN)) == {"key-2"}
 
 
@@ -256,7 +256,7 @@ async def test_last_known_keys_serve_through_an_outage_for_a_bounded_time(
     provider = provider_of(server.issuer.url)
     known = await keys.keys_of(provider, PLAIN)
     server.down = True
-    clock.step(issuer_keys.MAX_AGE_SECONDS + 1)
+    clock.step(issuer_keys.AGE_SECONDS_MAX + 1)
     for _ in range(3):
         assert await keys.keys_of(provider, PLAIN) is known
     assert server.hits[server.discovery_path] == 2
@@ -461,7 +461,7 @@ class TestSharing:
         cache, provider = LookedAtCache(), provider_of(server.issuer.url)
         first, second, *_ = self.workers(server, clock, cache)
         await first.keys_of(provider, PLAIN)
-        clock.step(issuer_keys.MAX_AGE_SECONDS)
+        clock.step(issuer_keys.AGE_SECONDS_MAX)
         place = ("jwks-lock", _lock_key(provider))
         until = clock.now() + timedelta(seconds=8)
         cache.entries[place] = issuer_keys._held(b"fetching", until)
@@ -519,7 +519,7 @@ class TestSharing:
         provider = provider_of(server.issuer.url)
         first, second, third, _ = self.workers(server, clock, DictCache())
         await first.keys_of(provider, PLAIN)
-        clock.step(issuer_keys.MAX_AGE_SECONDS + 1)
+        clock.step(issuer_keys.AGE_SECONDS_MAX + 1)
         server.issuer.add_key("key-2", number=2)
         server.down = True
         assert kids(await second.keys_of(provider, PLAIN)) == {"key-1"}

@@ -15,8 +15,8 @@ from broker.federation.metadata_refresh import MetadataRefresher
 from broker.federation.outbound import OutboundClient
 from broker.federation.refresh_state import (
     COOL_DOWN,
-    LONGEST_INTERVAL,
-    SHORTEST_INTERVAL,
+    INTERVAL_MAX,
+    INTERVAL_MIN,
     USUAL_INTERVAL,
     RefreshState,
     after_failure,
@@ -381,10 +381,10 @@ class TestState:
         now = world.clock.now()
         for given, interval in (
             ({}, USUAL_INTERVAL),
-            ({"cache_duration": timedelta(0)}, SHORTEST_INTERVAL),
-            ({"cache_duration": timedelta(days=99)}, LONGEST_INTERVAL),
+            ({"cache_duration": timedelta(0)}, INTERVAL_MIN),
+            ({"cache_duration": timedelta(days=99)}, INTERVAL_MAX),
             ({"valid_until": now + timedelta(hours=4)}, timedelta(hours=3)),
-            ({"valid_until": now + timedelta(minutes=1)}, SHORTEST_INTERVAL),
+            ({"valid_until": now + timedelta(minutes=1)}, INTERVAL_MIN),
         ):
             state = self.good(world, **given)
             found = state.next_at - state.attempted_at

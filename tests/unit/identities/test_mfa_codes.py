@@ -8,7 +8,7 @@ import pytest
 
 from broker.identities.mfa_codes import (
     FREE_FAILURES,
-    LONGEST_LOCK_SECONDS,
+    LOCK_SECONDS_MAX,
     PAIR_WINDOW_STEPS,
     MfaCodes,
     judge_code,
@@ -66,7 +66,7 @@ def test_wrong_codes_in_a_row_lock_the_device_ever_longer() -> None:
             locks.append((state.locked_until - now).total_seconds())
             now = state.locked_until
     assert locks[:4] == [60, 120, 240, 480]
-    assert max(locks) == LONGEST_LOCK_SECONDS
+    assert max(locks) == LOCK_SECONDS_MAX
     assert len(locks) == 14 - FREE_FAILURES + 1
 
 

@@ -15,7 +15,7 @@ from broker.policy import (
     policy_size,
     print_policy,
 )
-from broker.policy.strict_json import MAX_POLICY_CHARACTERS
+from broker.policy.strict_json import POLICY_CHARACTERS_MAX
 
 CASES = yaml.load(
     (Path(__file__).parents[2] / "decisions" / "grammar.yaml").read_text(),
@@ -84,7 +84,7 @@ def test_deep_nesting_is_invalid_json(text: str) -> None:
 
 def test_a_text_beyond_the_parameters_bound_is_not_read() -> None:
     with pytest.raises(PolicyRejected) as caught:
-        parse_policy(" " * (MAX_POLICY_CHARACTERS + 1), PolicyKind.IDENTITY)
+        parse_policy(" " * (POLICY_CHARACTERS_MAX + 1), PolicyKind.IDENTITY)
     assert caught.value.reason is RejectionReason.TOO_LONG
 
 

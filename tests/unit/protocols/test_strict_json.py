@@ -3,7 +3,7 @@ import json
 import pytest
 
 from broker.protocols.strict_json import (
-    MAX_DEPTH,
+    DEPTH_MAX,
     parse_lenient_object,
     parse_object,
 )
@@ -54,9 +54,9 @@ def test_nesting_is_bounded_at_the_limit_exactly(opening: str) -> None:
         inner = opening * (depth - 1) + "1" + closing * (depth - 1)
         return f'{{"x":{inner}}}'.encode()
 
-    assert parse_object(nested(MAX_DEPTH))
+    assert parse_object(nested(DEPTH_MAX))
     with pytest.raises(ValueError, match="deeply"):
-        parse_object(nested(MAX_DEPTH + 1))
+        parse_object(nested(DEPTH_MAX + 1))
 
 
 def test_many_shallow_brackets_are_no_nesting() -> None:

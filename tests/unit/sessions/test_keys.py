@@ -6,8 +6,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from broker.model.sealing import KeyKind, KeyState, SealingKeys
 from broker.sessions.keys import (
-    LONGEST_SESSION,
     SEALS_AFTER,
+    SESSION_MAX,
     KeyringError,
     KeyUse,
     MasterKey,
@@ -134,7 +134,7 @@ def test_a_revoked_key_stays_through_rotations(born: SealingKeys) -> None:
 
 def test_rotation_forgets_session_keys_that_are_over(born: SealingKeys) -> None:
     keys = rotated(born, KeyKind.SESSION)
-    ends = NOW + SEALS_AFTER + LONGEST_SESSION + SKEW
+    ends = NOW + SEALS_AFTER + SESSION_MAX + SKEW
     early = rotated(keys, KeyKind.SESSION, ends - MOMENT)
     late = rotated(keys, KeyKind.SESSION, ends)
     assert [key.number for key in early] == [1, 2, 3, 4]

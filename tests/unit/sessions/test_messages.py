@@ -7,7 +7,7 @@ from broker.model.account import AccountId
 from broker.sessions.keyring import Keyring
 from broker.sessions.messages import (
     LIFE_SECONDS,
-    MAX_MESSAGE_CHARACTERS,
+    MESSAGE_CHARACTERS_MAX,
     AuthorizationMessages,
 )
 from tests.unit.sessions.conftest import ACCOUNT, FakeClock
@@ -86,4 +86,4 @@ def test_a_text_that_is_too_long_is_not_sent(
     text = base64.b64encode(bytes(range(256)) * 4).decode("ascii")
     noise = "".join(text[n % 997 :: 3] + str(n * n) for n in range(900))
     message = messages.seal(ACCOUNT, noise, clock.now())
-    assert message is None or len(message) <= MAX_MESSAGE_CHARACTERS
+    assert message is None or len(message) <= MESSAGE_CHARACTERS_MAX

@@ -105,7 +105,7 @@ async def test_writes_behind_the_answer_are_bounded(
     record: SessionRecord,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("broker.sessions.record._MAX_PENDING", 3)
+    monkeypatch.setattr("broker.sessions.record._PENDING_MAX", 3)
     cache.slow = asyncio.Event()
     for _ in range(10):
         index.put_later(record)

@@ -281,7 +281,7 @@ async def test_records_that_come_while_others_are_kept_are_counted(
             writer.append(make_row("2"))
             return super().__len__()
 
-    monkeypatch.setattr(sqlite_writer, "_MAX_WAITING_ROWS", 2)
+    monkeypatch.setattr(sqlite_writer, "_WAITING_ROWS_MAX", 2)
     writer.append(make_row("1"))
     writer._keep(Interrupted([make_row("1")]))
     spool.close()
@@ -293,7 +293,7 @@ async def test_records_that_come_while_others_are_kept_are_counted(
 async def test_too_many_waiting_records_are_refused(
     writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_writer, "_MAX_WAITING_ROWS", 3)
+    monkeypatch.setattr(sqlite_writer, "_WAITING_ROWS_MAX", 3)
     for n in range(3):
         writer.append(make_row(str(n)))
     with pytest.raises(StoreUnavailableError):
@@ -306,7 +306,7 @@ async def test_too_many_waiting_records_are_refused(
 async def test_records_that_come_faster_than_they_are_written_wait(
     writer: SqliteWriter, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_writer, "_MAX_WAITING_ROWS", 3)
+    monkeypatch.setattr(sqlite_writer, "_WAITING_ROWS_MAX", 3)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     for name in ("1", "2", "3"):
@@ -328,7 +328,7 @@ async def test_records_that_come_faster_than_they_are_written_wait(
 async def test_records_that_can_be_kept_nowhere_are_refused_at_once(
     writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_writer, "_MAX_WAITING_ROWS", 1)
+    monkeypatch.setattr(sqlite_writer, "_WAITING_ROWS_MAX", 1)
     monkeypatch.setattr(writer, "_kept", [make_row("kept")])
     writer.append(make_row("1"))
     await asyncio.wait_for(writer.wait_for_room(), 1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from broker.actions.signin.identity_providers import MAX_PROOF_CHARACTERS
+from broker.actions.signin.identity_providers import PROOF_CHARACTERS_MAX
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -304,7 +304,7 @@ async def test_a_token_is_tried(world: SignInWorld, issuer: IssuerServer) -> Non
     assert "audience" in failed.title
 
 
-@pytest.mark.parametrize("proof", ["", "   ", "x" * (MAX_PROOF_CHARACTERS + 1)])
+@pytest.mark.parametrize("proof", ["", "   ", "x" * (PROOF_CHARACTERS_MAX + 1)])
 async def test_sizes_are_bounded(world: SignInWorld, proof: str) -> None:
     with pytest.raises(ValidationError):
         await do(world, "DiagnoseProof", ProviderArn=CORP, Proof=proof)

@@ -14,7 +14,7 @@ import pytest
 from broker import app as composition
 from broker.console.console_session import SessionOrigin
 from broker.console.context import ConsoleContext
-from broker.console.signin.provider_logins import MOST_LOGINS, ProviderLogin
+from broker.console.signin.provider_logins import LOGINS_MAX, ProviderLogin
 from broker.errors import AccessDenied, ExpiredToken
 from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy, OidcProvider
@@ -279,9 +279,9 @@ async def test_one_more_sign_in_than_there_may_be_ends_the_oldest(scene: Scene) 
     now = scene.world.clock.now().timestamp()
     browsers = [
         (await scene.sign_in(scene.login(provider, issued_at=now - 100 + number)))[0]
-        for number in range(MOST_LOGINS + 1)
+        for number in range(LOGINS_MAX + 1)
     ]
-    assert [await is_in(one) for one in browsers] == [False] + [True] * MOST_LOGINS
+    assert [await is_in(one) for one in browsers] == [False] + [True] * LOGINS_MAX
     await tell(scene, provider, logout_token(sub="alice"))
     assert [await is_in(one) for one in browsers] == [False] * len(browsers)
 
@@ -486,7 +486,7 @@ async def test_a_made_up_way_out_leads_nowhere(scene: Scene, handle: str) -> Non
 async def test_signing_out_makes_room(scene: Scene) -> None:
     provider = await scene.register()
     first, _ = await scene.sign_in(scene.login(provider, issued_at=1.0))
-    for _ in range(MOST_LOGINS + 2):
+    for _ in range(LOGINS_MAX + 2):
         browser, _ = await scene.sign_in(scene.login(provider))
         await browser.get("/federation", params={"Action": "logout"})
     assert await is_in(first)

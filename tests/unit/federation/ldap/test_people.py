@@ -12,8 +12,8 @@ from sansldap import LDAPResultCode
 from broker.federation.ldap.connection import BindAnswer, LdapUnavailableError
 from broker.federation.ldap.directories import parse_directories
 from broker.federation.ldap.people import (
-    LONGEST_NAME,
-    LONGEST_PASSWORD,
+    NAME_MAX,
+    PASSWORD_MAX,
     LdapPeople,
     Person,
     PersonRefusedError,
@@ -144,7 +144,7 @@ async def test_a_server_that_is_busy_says_nothing_of_the_password(
 INJECTIONS = (
     *("*", "a*", "ann)(uid=*", "ann)(|(uid=*))", "*)(objectClass=*", "(", ")", "\\"),
     *("ann\\", "\\61nn", "ann)(&)", "ann\\29(uid=bob", "uid=ann", "ann,ou=people"),
-    *("ann\x00", "ann\n", "", " ", "x" * (LONGEST_NAME + 1), "ann;bob"),
+    *("ann\x00", "ann\n", "", " ", "x" * (NAME_MAX + 1), "ann;bob"),
     *("cn=broker,dc=example,dc=com", dn_of("ann"), "nobody", "twin", "away"),
     # Two people's addresses at once, and names of operators in filters.
     *("ann)(mail=bob@example.com", "!(uid=x)", "&", "|", "uid:dn:=ann", "ann*"),
@@ -171,7 +171,7 @@ async def test_strange_names_are_people_all_the_same(
 
 PASSWORDS = (
     *("", "\0", PASSWORD.lower(), f"{PASSWORD}\0", f"{PASSWORD} ", PASSWORD[:-1]),
-    *("*", "{SSHA}", "x" * (LONGEST_PASSWORD + 1), PASSWORD + "x" * 400),
+    *("*", "{SSHA}", "x" * (PASSWORD_MAX + 1), PASSWORD + "x" * 400),
 )
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from broker.protocols.oidc.claim_values import MAX_CHARACTERS, MAX_VALUES, read_values
+from broker.protocols.oidc.claim_values import CHARACTERS_MAX, VALUES_MAX, read_values
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 
 CLAIMS = {
@@ -53,10 +53,10 @@ def test_a_claim_has_the_values_of_a_key(name: str, values: tuple[str, ...]) -> 
         [["a"]],
         [None],
         float("inf"),
-        "x" * (MAX_CHARACTERS + 1),
-        ["a", "x" * (MAX_CHARACTERS + 1)],
-        ["a"] * (MAX_VALUES + 1),
-        10**MAX_CHARACTERS,
+        "x" * (CHARACTERS_MAX + 1),
+        ["a", "x" * (CHARACTERS_MAX + 1)],
+        ["a"] * (VALUES_MAX + 1),
+        10**CHARACTERS_MAX,
     ],
     ids=lambda value: repr(value)[:20],
 )
@@ -69,4 +69,4 @@ def test_another_form_refuses_the_token(value: object) -> None:
 
 
 def test_the_greatest_value_that_is_read() -> None:
-    assert read_values({"c": ["x" * MAX_CHARACTERS] * MAX_VALUES}, "c")
+    assert read_values({"c": ["x" * CHARACTERS_MAX] * VALUES_MAX}, "c")

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from broker.protocols.oidc.discovery import (
-    MAX_DISCOVERY_BYTES,
+    DISCOVERY_BYTES_MAX,
     Discovery,
     discovery_url,
     parse_discovery,
@@ -43,7 +43,7 @@ def test_a_closing_slash_of_the_issuer_is_not_doubled(issuer: str) -> None:
         {"jwks_uri": ["https://idp.example/jwks"]},
         {"jwks_uri": "https://idp.example/" + "x" * 2048},
         {"token_endpoint": 1},
-        {"pad": "x" * MAX_DISCOVERY_BYTES},
+        {"pad": "x" * DISCOVERY_BYTES_MAX},
     ],
 )
 def test_a_document_that_does_not_fit_is_refused(changes: dict[str, object]) -> None:

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
 from broker.protocols.oidc.jwks import (
-    MAX_JWKS_BYTES,
-    MAX_KEYS_PER_TYPE,
+    JWKS_BYTES_MAX,
+    KEYS_PER_TYPE_MAX,
     is_small_order,
     parse_jwks,
 )
@@ -171,9 +171,9 @@ def test_a_key_that_names_a_member_twice_is_skipped() -> None:
 
 
 def test_more_than_a_hundred_keys_of_a_type_spoil_that_type_only() -> None:
-    crowd = [jwk_of(RSA, f"k{n}") for n in range(MAX_KEYS_PER_TYPE + 1)]
+    crowd = [jwk_of(RSA, f"k{n}") for n in range(KEYS_PER_TYPE_MAX + 1)]
     assert set(parse(*crowd, jwk_of(EC, "e")).keys) == {"e"}
-    assert len(parse(*crowd[1:], jwk_of(EC, "e")).keys) == MAX_KEYS_PER_TYPE + 1
+    assert len(parse(*crowd[1:], jwk_of(EC, "e")).keys) == KEYS_PER_TYPE_MAX + 1
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_more_than_a_hundred_keys_of_a_type_spoil_that_type_only() -> None:
         b'{"keys":null}',
         b'{"keys":[],"keys":[]}',
         b'{"keys":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
-        b'{"keys":[]}' + b" " * MAX_JWKS_BYTES,
+        b'{"keys":[]}' + b" " * JWKS_BYTES_MAX,
     ],
 )
 def test_what_is_no_key_set_is_refused_whole(data: bytes) -> None:

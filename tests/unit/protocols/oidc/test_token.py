@@ -1,7 +1,7 @@
 import pytest
 
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
-from broker.protocols.oidc.token import MAX_TOKEN_CHARACTERS, parse_token
+from broker.protocols.oidc.token import TOKEN_CHARACTERS_MAX, parse_token
 from tests.support.oidc_issuer import OidcIssuer
 
 ISSUER = OidcIssuer("https://idp.example")
@@ -33,9 +33,9 @@ def test_white_space_elsewhere_is_refused(make: object) -> None:
 
 
 def test_the_size_limit_is_the_api_s() -> None:
-    room = MAX_TOKEN_CHARACTERS - len(ISSUER.token(pad=""))
+    room = TOKEN_CHARACTERS_MAX - len(ISSUER.token(pad=""))
     fitting = ISSUER.token(pad="x" * (room * 3 // 4 - 3))
-    assert MAX_TOKEN_CHARACTERS - 8 < len(fitting) <= MAX_TOKEN_CHARACTERS
+    assert TOKEN_CHARACTERS_MAX - 8 < len(fitting) <= TOKEN_CHARACTERS_MAX
     assert parse_token(fitting)
     with pytest.raises(OidcRejected) as caught:
         parse_token(ISSUER.token(pad="x" * room))
