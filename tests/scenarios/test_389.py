@@ -13,6 +13,7 @@ from broker.federation.ldap.people import LdapPeople, Person, PersonRefusedError
 from broker.model.secret import Secret
 from broker.protocols.ldap.accounts import AccountState
 from tests.support.ds389 import Ds389, start_ds389
+from tests.support.programs import program
 from tests.support.slapd import (
     GROUPS,
     PASSWORD,
@@ -26,6 +27,7 @@ from tests.support.slapd import (
 
 pytestmark = [
     pytest.mark.long,
+    program("389 Directory Server", "389-ds-base"),
     pytest.mark.allow_hosts(["127.0.0.1", "::1"]),
     pytest.mark.timeout(600),
 ]

@@ -12,6 +12,7 @@ from broker.federation.ldap.directories import parse_directories
 from broker.federation.ldap.people import LdapPeople, Person, PersonRefusedError
 from broker.model.secret import Secret
 from broker.protocols.ldap.accounts import AccountState
+from tests.support.programs import program
 from tests.support.samba import (
     DISABLED,
     LOCKS_AFTER,
@@ -29,6 +30,7 @@ from tests.support.samba import (
 
 pytestmark = [
     pytest.mark.long,
+    program("Samba", "samba-ad-dc"),
     pytest.mark.allow_hosts(["127.0.0.1", "::1"]),
     pytest.mark.timeout(600),
 ]

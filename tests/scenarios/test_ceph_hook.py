@@ -13,9 +13,10 @@ from botocore.exceptions import ClientError
 from tests.scenarios.test_services_api import client
 from tests.support.broker import running_broker
 from tests.support.ceph import Gateway, radosgw
+from tests.support.programs import program
 from tests.support.versitygw import DEFINITION
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, program("Ceph", "radosgw")]
 
 _STATEMENTS: list[dict[str, Any]] = [
     {

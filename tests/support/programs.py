@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import subprocess
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +23,19 @@ def program_marks(name: str) -> list[pytest.MarkDecorator]:
     """Of a module whose tests run the pinned program."""
     pin = PINS[name]
     mark = getattr(pytest.mark, _MARK)(pin["name"], pin["version"])
-    return [pytest.mark.long, pytest.mark.timeout(600), mark]
+    return [pytest.mark.long, pytest.mark.timeout(1800), mark]
+
+
+def program(name: str, package: str) -> pytest.MarkDecorator:
+    """Of tests that run a program of a package, from PyPI or else from Debian."""
+    lock = (ROOT / "requirements-programs.lock").read_text("utf-8")
+    if found := re.search(rf"^{package}==(\S+)", lock, re.MULTILINE):
+        version = found[1]
+    else:
+        query = ["dpkg-query", "--show", "--showformat=${Version}", package]
+        done = subprocess.run(query, capture_output=True, text=True, check=False)
+        version = done.stdout or "unknown"
+    return getattr(pytest.mark, _MARK)(name, version)  # type: ignore[no-any-return]
 
 
 def installed(name: str) -> Path:
