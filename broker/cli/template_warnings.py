@@ -7,14 +7,13 @@ from broker.catalogue import ServiceEntry, unknown_names
 from broker.cli.trust_checks import find_open_roles
 from broker.identities.control_policies import ControlKind
 from broker.identities.service_entries import service_entries
+from broker.identities.template.definitions import RESOURCE_POLICIES, SERVICES
 from broker.identities.template.kind import TemplateContext
-from broker.identities.template.managed_policies import PolicySpec
+from broker.identities.template.managed_policies import MANAGED_POLICIES
 from broker.identities.template.oidc_providers import OIDC_PROVIDERS, host_and_path
 from broker.identities.template.owned import OwnerSpec
 from broker.identities.template.reader import AccountTemplate, parse_template
-from broker.identities.template.resource_policies import ResourcePolicySpec
 from broker.identities.template.roles import ROLES
-from broker.identities.template.services import SERVICES
 from broker.model.arn import iam_arn
 from broker.policy import PolicyKind, parse_policy
 from broker.stores.directory.port.services import ServiceReader
@@ -36,7 +35,8 @@ async def find_template_warnings(
         stored = await directory.list_services(account.account)
         declared = account.specs(SERVICES) or ()
         registered |= service_entries(
-            [(one.name, one.definition) for one in (*stored, *declared)],
+            [(one.name, one.definition) for one in stored]
+            + [tuple(spec.properties.values()) for spec in declared],
             account=account.account,
             region=context.home_region,
         )
@@ -63,10 +63,12 @@ def _open_roles(account: AccountTemplate) -> Iterator[str]:
 def _documents(account: AccountTemplate) -> Iterator[tuple[str, str, PolicyKind]]:
     for section, specs in account.sections.items():
         for spec in specs:
-            if isinstance(spec, PolicySpec):
-                yield f"{section}.{spec.name}", spec.document, PolicyKind.IDENTITY
-            elif isinstance(spec, ResourcePolicySpec):
-                yield f"{section}.{spec.arn}", spec.document, PolicyKind.RESOURCE
+            if section == MANAGED_POLICIES.section:
+                place = f"{section}.{MANAGED_POLICIES.label(spec)}"
+                yield place, spec.properties["PolicyDocument"], PolicyKind.IDENTITY
+            elif section == RESOURCE_POLICIES.section:
+                arn, document = spec.properties.values()
+                yield f"{section}.{arn}", document, PolicyKind.RESOURCE
             elif isinstance(spec, OwnerSpec):
                 for name, document in spec.policies.items():
                     yield f"{section}.{spec.name}.{name}", document, PolicyKind.IDENTITY

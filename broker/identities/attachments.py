@@ -7,8 +7,8 @@ from broker.identities.managed_policies import find_managed_policy
 from broker.identities.names import parse_policy_arn
 from broker.identities.owners import Owner, kind_of, owner_id
 from broker.model.account import Account, AccountId
-from broker.stores.directory.port import DirectoryChange
-from broker.stores.directory.port.policies import AttachmentChange, PolicyFinder
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port.policies import AttachmentChange
 
 
 async def attach_policy(
@@ -52,7 +52,7 @@ async def detach_policy(
 
 
 async def checked_boundary(
-    directory: PolicyFinder, account: AccountId, policy_arn: str
+    directory: DirectoryReader, account: AccountId, policy_arn: str
 ) -> str:
     """The ARN of a managed policy that may serve as a permissions boundary.
 

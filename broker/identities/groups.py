@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from broker.entropy import new_unique_id
 from broker.errors import DeleteConflict, EntityAlreadyExists
-from broker.identities.kind import Named, Work, finder, renaming
+from broker.identities.kind import Named, Work, renaming
 from broker.identities.limits import Quota, require_within
 from broker.identities.names import check_path
 from broker.identities.owners import require_no_policies
@@ -73,7 +73,7 @@ GROUPS = Named(
     many="Groups",
     shown="group",
 )
-require_group = finder(GROUPS)
+require_group = GROUPS.require
 
 
 async def add_user(

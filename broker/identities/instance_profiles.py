@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from broker.entropy import new_unique_id
 from broker.errors import DeleteConflict, LimitExceeded, NoSuchEntity
-from broker.identities.kind import Named, Work, finder
+from broker.identities.kind import Named, Work
 from broker.identities.limits import Quota
 from broker.identities.names import check_path
 from broker.identities.tags import KeyCase, given_tags
@@ -68,7 +68,7 @@ INSTANCE_PROFILES = Named(
     missing="Instance Profile {} cannot be found.",
     taken="Instance Profile {0.name} already exists.",
 )
-require_instance_profile = finder(INSTANCE_PROFILES)
+require_instance_profile = INSTANCE_PROFILES.require
 
 
 async def add_role(

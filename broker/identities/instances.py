@@ -9,11 +9,11 @@ from broker.entropy import new_instance_id, new_unique_id
 from broker.errors import (
     AccessDenied,
     InvalidPublicKey,
-    NoSuchEntity,
     ValidationError,
 )
 from broker.identities.bearer_tokens import new_token, token_digest
-from broker.identities.limits import Quota, require_within
+from broker.identities.kind import finder, require_room
+from broker.identities.limits import Quota
 from broker.identities.networks import is_within, parse_networks
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import Arn
@@ -21,10 +21,7 @@ from broker.model.lineage import Lineage, lineage_row
 from broker.model.machines import Instance, InstanceProfile, JoinToken
 from broker.model.secret import Secret
 from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN
-from broker.stores.directory.port.instance_profiles import (
-    InstanceChange,
-    InstanceReader,
-)
+from broker.stores.directory.port import DirectoryChange
 
 JOIN_SECONDS = 3600
 JOIN_SECONDS_MIN = 60
@@ -40,7 +37,7 @@ _ARN_PREFIX = "instance/"
 
 
 async def create_join_token(
-    change: InstanceChange,
+    change: DirectoryChange,
     account: Account,
     profile: InstanceProfile,
     *,
@@ -66,8 +63,7 @@ async def create_join_token(
         )
     networks = parse_networks(addresses)
     await change.delete_join_tokens_before(account.account_id, now)
-    count = await change.count(JOIN_TOKEN, account.account_id)
-    require_within(account, Quota.JOIN_TOKENS, count + 1)
+    await require_room(change, account, JOIN_TOKEN, Quota.JOIN_TOKENS)
     secret = new_token(JOIN_TOKEN_PREFIX, account.account_id)
     token = JoinToken(
         account=account.account_id,
@@ -97,7 +93,7 @@ def find_fault(token: JoinToken, address: str, now: datetime) -> str:
 
 
 async def register_with_token(
-    change: InstanceChange,
+    change: DirectoryChange,
     account: Account,
     token: JoinToken,
     public_key: bytes,
@@ -156,7 +152,7 @@ async def register_with_token(
 
 
 async def register_instance(
-    change: InstanceChange,
+    change: DirectoryChange,
     account: Account,
     public_key: bytes,
     *,
@@ -178,8 +174,7 @@ async def register_instance(
     """
     if await change.find_instance_by_key(account.account_id, public_key) is not None:
         raise InvalidPublicKey("Another instance has this public key.")
-    count = await change.count(INSTANCE, account.account_id)
-    require_within(account, Quota.INSTANCES, count + 1)
+    await require_room(change, account, INSTANCE, Quota.INSTANCES)
     instance = Instance(
         account=account.account_id,
         instance_id=new_instance_id(),
@@ -195,22 +190,11 @@ async def register_instance(
     return instance
 
 
-async def require_instance(
-    directory: InstanceReader, account: AccountId, instance_id: str
-) -> Instance:
-    """A machine by its id.
-
-    Raises:
-        NoSuchEntity: there is none.
-    """
-    instance = await directory.find_instance(account, instance_id)
-    if instance is None:
-        raise NoSuchEntity(f"The instance ID {instance_id} does not exist.")
-    return instance
+require_instance = finder(INSTANCE, "The instance ID {} does not exist.")
 
 
 async def associate_profile(
-    change: InstanceChange, instance: Instance, profile: InstanceProfile | None
+    change: DirectoryChange, instance: Instance, profile: InstanceProfile | None
 ) -> Instance:
     """Give a machine this instance profile in place of any other; None takes it away."""
     after = replace(instance, profile_id=profile.profile_id if profile else None)

@@ -13,7 +13,7 @@ from broker.errors import EntityAlreadyExists, NoSuchEntity
 from broker.identities.accounts import require_account
 from broker.identities.limits import Quota, require_within
 from broker.identities.names import check_path, parse_provider_arn
-from broker.model.account import AccountId
+from broker.model.account import Account, AccountId
 from broker.stores.directory.entity_tables import Entity
 from broker.stores.directory.kind import Kind
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
@@ -84,6 +84,13 @@ class Named(Rules[Entity]):
     shown: str = ""
     by_arn: bool = False
 
+    @property
+    def require(
+        self,
+    ) -> Callable[[DirectoryReader, AccountId, str], Awaitable[Entity]]:
+        """A function that finds what a request names."""
+        return finder(self.kind, self.missing, self.resource if self.by_arn else "")
+
 
 async def create(of: Rules[Entity], given: Any, work: Work) -> Entity:  # noqa: ANN401  # the members of any kind
     """Make one and keep it.
@@ -95,24 +102,39 @@ async def create(of: Rules[Entity], given: Any, work: Work) -> Entity:  # noqa: 
     made = await of.make(given, work)
     if of.quota is not None:
         alike = {name: getattr(made, name) for name in of.counted_by}
-        await require_room(of.kind, of.quota, work, **alike)
-    try:
-        await work.change.insert(of.kind, made)
-    except AlreadyExistsError as error:
-        raise EntityAlreadyExists(of.taken.format(made)) from error
+        account = await require_account(work.change, work.account)
+        await require_room(work.change, account, of.kind, of.quota, **alike)
+    await insert(work.change, of.kind, made, of.taken)
     return made
 
 
+async def insert(
+    change: DirectoryChange, kind: Kind[Entity], made: Entity, taken: str
+) -> None:
+    """Keep a new one; ``taken`` is a text with the entity.
+
+    Raises:
+        EntityAlreadyExists: its name is taken.
+    """
+    try:
+        await change.insert(kind, made)
+    except AlreadyExistsError as error:
+        raise EntityAlreadyExists(taken.format(made)) from error
+
+
 async def require_room(
-    kind: Kind[Any], quota: Quota, work: Work, **alike: object
+    change: DirectoryChange,
+    account: Account,
+    kind: Kind[Any],
+    quota: Quota,
+    **alike: object,
 ) -> None:
     """Refuse to make one more of those that are alike.
 
     Raises:
         LimitExceeded: there are as many as may be.
     """
-    count = await work.change.count(kind, work.account, **alike)
-    account = await require_account(work.change, work.account)
+    count = await change.count(kind, account.account_id, **alike)
     require_within(account, quota, count + 1)
 
 
@@ -130,22 +152,22 @@ async def update(of: Rules[Entity], wanted: Entity, work: Work) -> Entity:
 
 
 def finder(
-    of: Named[Entity],
+    kind: Kind[Entity], missing: str, resource: str = ""
 ) -> Callable[[DirectoryReader, AccountId, str], Awaitable[Entity]]:
-    """A function that finds one by its name, or by its ARN.
+    """A function that finds one by its name (its id, if it has none), or by its ARN.
 
-    It raises `NoSuchEntity`, and `InvalidInput` for what is no such ARN.
+    ``resource`` is its word in ARNs; ``missing`` a text with what was asked for, and the
+    account. The function raises `NoSuchEntity`, and `InvalidInput` for what is no ARN.
     """
 
     async def require(
         directory: DirectoryReader, account: AccountId, named: str
     ) -> Entity:
-        name = named
-        if of.by_arn:
-            name = parse_provider_arn(named, account, of.resource)
-        found = await directory.named(of.kind, account, name)
+        name = parse_provider_arn(named, account, resource) if resource else named
+        find = directory.named if kind.name else directory.find
+        found = await find(kind, account, name)
         if found is None:
-            raise NoSuchEntity(of.missing.format(named))
+            raise NoSuchEntity(missing.format(named, account))
         return found
 
     return require

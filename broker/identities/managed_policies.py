@@ -1,8 +1,11 @@
 """Customer managed policies and their versions."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from broker.catalogue import AWS_MANAGED_PREFIX
 from broker.entropy import new_unique_id
@@ -13,30 +16,29 @@ from broker.errors import (
     NoSuchEntity,
 )
 from broker.identities.account_options import accepts_unlisted_policies
+from broker.identities.accounts import require_account
 from broker.identities.aws_managed import (
     find_aws_managed,
     require_aws_managed,
     unlisted_policy,
 )
 from broker.identities.documents import checked_document
+from broker.identities.kind import Named, Work, create
 from broker.identities.limits import Quota, require_version_room, require_within
 from broker.identities.names import AWS_MANAGED, check_path, parse_policy_arn
+from broker.identities.tags import KeyCase, given_tags
 from broker.model.account import Account, AccountId
 from broker.model.entities import ManagedPolicy, PolicyVersion
 from broker.policy import PolicyKind, policy_size
 from broker.stores.directory.kinds import MANAGED_POLICY
-from broker.stores.directory.port.accounts import AccountReader
-from broker.stores.directory.port.policies import (
-    AttachmentReader,
-    ManagedPolicyChange,
-    ManagedPolicyReader,
-    PolicyFinder,
-)
-from broker.stores.errors import AlreadyExistsError
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+if TYPE_CHECKING:
+    from broker.model.types import iam as types
 
 
 async def find_managed_policy(
-    directory: PolicyFinder, account: AccountId, arn: str
+    directory: DirectoryReader, account: AccountId, arn: str
 ) -> ManagedPolicy | None:
     """A policy that the account can use, by ARN: its own, or an AWS-managed one.
 
@@ -51,7 +53,7 @@ async def find_managed_policy(
 
 
 async def require_managed_policy(
-    directory: PolicyFinder, account: AccountId, arn: str
+    directory: DirectoryReader, account: AccountId, arn: str
 ) -> ManagedPolicy:
     """As ``find_managed_policy``.
 
@@ -66,7 +68,7 @@ async def require_managed_policy(
 
 
 async def require_own_policy(
-    directory: PolicyFinder, account: AccountId, arn: str
+    directory: DirectoryReader, account: AccountId, arn: str
 ) -> ManagedPolicy:
     """A policy that the account may change.
 
@@ -81,7 +83,7 @@ async def require_own_policy(
 
 
 async def _find_unlisted(
-    directory: AccountReader, account_id: AccountId, arn: str
+    directory: DirectoryReader, account_id: AccountId, arn: str
 ) -> ManagedPolicy | None:
     """A policy for an unlisted AWS name, if the account accepts those."""
     policy = unlisted_policy(arn)
@@ -93,7 +95,7 @@ async def _find_unlisted(
 
 
 async def list_used_aws_managed(
-    directory: AttachmentReader, account: AccountId, path_prefix: str = "/"
+    directory: DirectoryReader, account: AccountId, path_prefix: str = "/"
 ) -> list[ManagedPolicy]:
     """The AWS managed policies below a path that the account uses, with use counts."""
     arns = await directory.list_used_policy_arns(account, AWS_MANAGED_PREFIX)
@@ -103,7 +105,7 @@ async def list_used_aws_managed(
 
 
 async def count_uses(
-    directory: AttachmentReader, account: AccountId, policies: Sequence[ManagedPolicy]
+    directory: DirectoryReader, account: AccountId, policies: Sequence[ManagedPolicy]
 ) -> list[ManagedPolicy]:
     """AWS-managed policies with their uses within the account."""
     arns = [policy.arn for policy in policies]
@@ -119,17 +121,76 @@ async def count_uses(
     ]
 
 
-async def create_policy(
-    change: ManagedPolicyChange,
-    account: Account,
-    *,
-    name: str,
-    document: str,
-    path: str = "/",
-    description: str | None = None,
-    tags: Mapping[str, str],
-    now: datetime,
-) -> ManagedPolicy:
+async def _make(given: types.CreatePolicyRequest, work: Work) -> ManagedPolicy:
+    tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
+    path, document = check_path(given.get("Path", "/")), given["PolicyDocument"]
+    check_document(await require_account(work.change, work.account), document)
+    policy = ManagedPolicy(
+        account=work.account,
+        policy_id=new_unique_id("ANPA"),
+        name=given["PolicyName"],
+        path=path,
+        description=given.get("Description") or None,
+        default_version=PolicyVersion(
+            version_id="v1", document=document, created_at=work.now
+        ),
+        next_version=2,
+        created_at=work.now,
+        updated_at=work.now,
+        tags=tags,
+    )
+    if await work.change.named(MANAGED_POLICY, work.account, policy.name) is not None:
+        raise EntityAlreadyExists(MANAGED_POLICIES.taken.format(policy))
+    return policy
+
+
+def _view(found: ManagedPolicy) -> types.Policy:
+    return {
+        "PolicyName": found.name,
+        "PolicyId": found.policy_id,
+        "Arn": found.arn,
+        "Path": found.path,
+        "DefaultVersionId": found.default_version.version_id,
+        "AttachmentCount": found.attachment_count,
+        "PermissionsBoundaryUsageCount": found.boundary_count,
+        "IsAttachable": True,
+        "CreateDate": found.created_at,
+        "UpdateDate": found.updated_at,
+    }
+
+
+async def check_removal(policy: ManagedPolicy, directory: DirectoryReader) -> None:
+    """Refuse to remove a policy that is in use, or has further versions.
+
+    Raises:
+        DeleteConflict: it is, or has.
+    """
+    if policy.attachment_count or policy.boundary_count:
+        raise DeleteConflict("Cannot delete a policy attached to entities.")
+    versions = await directory.list_policy_versions(policy.account, policy.policy_id)
+    if len(versions) > 1:
+        raise DeleteConflict(
+            "This policy has more than one version. Before you delete a policy, you "
+            "must delete the policy's versions. The default version is deleted with "
+            "the policy."
+        )
+
+
+MANAGED_POLICIES = Named(
+    kind=MANAGED_POLICY,
+    quota=Quota.POLICIES,
+    make=_make,
+    view=_view,
+    check_removal=check_removal,
+    taken="A policy called {0.name} already exists. Duplicate names are not allowed.",
+    name="PolicyArn",
+    resource="policy",
+    one="Policy",
+    many="Policies",
+)
+
+
+async def create_policy(given: types.CreatePolicyRequest, work: Work) -> ManagedPolicy:
     """Make a policy; its document becomes version ``v1``.
 
     Raises:
@@ -137,56 +198,13 @@ async def create_policy(
         EntityAlreadyExists: the name is taken.
         LimitExceeded: the account has too many, or the document is too large.
     """
-    check_path(path)
-    check_document(account, document)
-    taken = EntityAlreadyExists(
-        f"A policy called {name} already exists. Duplicate names are not allowed."
-    )
-    if await change.find_policy(account.account_id, name) is not None:
-        raise taken
-    count = await change.count(MANAGED_POLICY, account.account_id)
-    require_within(account, Quota.POLICIES, count + 1)
-    policy = ManagedPolicy(
-        account=account.account_id,
-        policy_id=new_unique_id("ANPA"),
-        name=name,
-        path=path,
-        description=description or None,
-        default_version=PolicyVersion(
-            version_id="v1", document=document, created_at=now
-        ),
-        next_version=2,
-        created_at=now,
-        updated_at=now,
-        tags=tags,
-    )
-    try:
-        await change.insert_policy(policy)
-    except AlreadyExistsError as error:
-        raise taken from error
+    policy = await create(MANAGED_POLICIES, given, work)
+    await work.change.insert_policy_version(policy, policy.default_version)
     return policy
 
 
-async def delete_policy(change: ManagedPolicyChange, policy: ManagedPolicy) -> None:
-    """Remove a policy with its one version.
-
-    Raises:
-        DeleteConflict: it is attached, or has further versions.
-    """
-    if policy.attachment_count or policy.boundary_count:
-        raise DeleteConflict("Cannot delete a policy attached to entities.")
-    versions = await change.list_policy_versions(policy.account, policy.policy_id)
-    if len(versions) > 1:
-        raise DeleteConflict(
-            "This policy has more than one version. Before you delete a policy, you "
-            "must delete the policy's versions. The default version is deleted with "
-            "the policy."
-        )
-    await change.delete_policy(policy)
-
-
 async def create_version(
-    change: ManagedPolicyChange,
+    change: DirectoryChange,
     account: Account,
     policy: ManagedPolicy,
     document: str,
@@ -219,7 +237,7 @@ async def create_version(
 
 
 async def set_default_version(
-    change: ManagedPolicyChange,
+    change: DirectoryChange,
     policy: ManagedPolicy,
     version_id: str,
     *,
@@ -235,7 +253,7 @@ async def set_default_version(
 
 
 async def delete_version(
-    change: ManagedPolicyChange, policy: ManagedPolicy, version_id: str
+    change: DirectoryChange, policy: ManagedPolicy, version_id: str
 ) -> None:
     """Remove a version that is not in force.
 
@@ -250,7 +268,7 @@ async def delete_version(
 
 
 async def list_versions(
-    directory: ManagedPolicyReader, policy: ManagedPolicy
+    directory: DirectoryReader, policy: ManagedPolicy
 ) -> tuple[PolicyVersion, ...]:
     """All versions, newest first; of an AWS-managed policy only the one in force."""
     if policy.account == AWS_MANAGED:
@@ -259,7 +277,7 @@ async def list_versions(
 
 
 async def require_version(
-    directory: ManagedPolicyReader, policy: ManagedPolicy, version_id: str
+    directory: DirectoryReader, policy: ManagedPolicy, version_id: str
 ) -> PolicyVersion:
     """A version by its id.
 

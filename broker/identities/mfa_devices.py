@@ -13,8 +13,9 @@ from broker.errors import (
     InvalidAuthenticationCode,
     NoSuchEntity,
 )
-from broker.identities.kind import Named, finder
-from broker.identities.limits import Quota, require_within
+from broker.identities.kind import Named, insert
+from broker.identities.kind import require_room as require_room_in
+from broker.identities.limits import Quota
 from broker.identities.mfa_codes import judge_pair, open_seed
 from broker.identities.names import check_path
 from broker.identities.passkeys import MISSING_DEVICE, missing_device, require_room
@@ -24,11 +25,11 @@ from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
 from broker.model.sealing import Opener, Sealer
 from broker.stores.directory.kinds import MFA_DEVICE
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
-from broker.stores.directory.port.mfa import MfaDeviceChange
-from broker.stores.errors import AlreadyExistsError
 
 _SEED_BYTES = 40
 """As AWS's; RFC 4226 asks for 16 at least."""
+
+_TAKEN = "MFA device already exists."
 
 
 def _view(found: MfaDevice) -> dict[str, object]:
@@ -45,7 +46,7 @@ MFA_DEVICES = Named(
     one="VirtualMFADevice",
     many="VirtualMFADevices",
 )
-require_mfa_device = finder(MFA_DEVICES)
+require_mfa_device = MFA_DEVICES.require
 
 
 async def require_mfa_device_of(
@@ -63,7 +64,7 @@ async def require_mfa_device_of(
 
 
 async def create_virtual_device(
-    change: MfaDeviceChange,
+    change: DirectoryChange,
     account: Account,
     *,
     name: str,
@@ -79,8 +80,7 @@ async def create_virtual_device(
         LimitExceeded: the account has too many devices.
     """
     check_path(path)
-    count = await change.count(MFA_DEVICE, account.account_id)
-    require_within(account, Quota.MFA_DEVICES, count + 1)
+    await require_room_in(change, account, MFA_DEVICE, Quota.MFA_DEVICES)
     seed = random_bytes(_SEED_BYTES)
     device = _sealed_device(
         account.account_id,
@@ -90,12 +90,12 @@ async def create_virtual_device(
         virtual=True,
         now=now,
     )
-    await _insert(change, replace(device, tags=tags))
+    await insert(change, MFA_DEVICE, replace(device, tags=tags), _TAKEN)
     return device, base64.b32encode(seed).decode("ascii")
 
 
 async def import_token(
-    change: MfaDeviceChange,
+    change: DirectoryChange,
     account: Account,
     *,
     serial: str,
@@ -113,7 +113,7 @@ async def import_token(
         account.account_id, serial, seed, sealer=sealer, virtual=False, now=now
     )
     device = replace(device, period_seconds=period_seconds)
-    await _insert(change, device)
+    await insert(change, MFA_DEVICE, device, _TAKEN)
     return device
 
 
@@ -142,7 +142,7 @@ async def enable_device(
 
 
 async def resync_device(
-    change: MfaDeviceChange,
+    change: DirectoryChange,
     device: MfaDevice,
     codes: tuple[str, str],
     *,
@@ -157,12 +157,12 @@ async def resync_device(
     await _prove(change, device, codes, opener=opener, now=now)
 
 
-async def deactivate_device(change: MfaDeviceChange, device: MfaDevice) -> None:
+async def deactivate_device(change: DirectoryChange, device: MfaDevice) -> None:
     """Unassign a device; its used codes stay used."""
     await change.update_mfa_device(replace(device, user_id=None, enabled_at=None))
 
 
-async def delete_virtual_device(change: MfaDeviceChange, device: MfaDevice) -> None:
+async def delete_virtual_device(change: DirectoryChange, device: MfaDevice) -> None:
     """Remove a virtual device.
 
     Raises:
@@ -197,7 +197,7 @@ def require_codes(
 
 
 async def _prove(
-    change: MfaDeviceChange,
+    change: DirectoryChange,
     device: MfaDevice,
     codes: tuple[str, str],
     *,
@@ -230,10 +230,3 @@ def _sealed_device(
         sealed_seed=sealer.seal(purpose, account, serial, column, seed),
         created_at=now,
     )
-
-
-async def _insert(change: MfaDeviceChange, device: MfaDevice) -> None:
-    try:
-        await change.insert_mfa_device(device)
-    except AlreadyExistsError as error:
-        raise EntityAlreadyExists("MFA device already exists.") from error

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from broker.entropy import new_provider_id
 from broker.errors import EntityAlreadyExists, InvalidInput, ValidationError
 from broker.identities.accounts import require_account
-from broker.identities.kind import Named, Work, finder
+from broker.identities.kind import Named, Work
 from broker.identities.limits import Quota, require_within
 from broker.identities.tags import KeyCase, given_tags, tag_pairs
 from broker.model.account import AccountId
@@ -70,7 +70,7 @@ OIDC_PROVIDERS = Named(
     many="OpenIDConnectProviderList",
     by_arn=True,
 )
-require_oidc_provider = finder(OIDC_PROVIDERS)
+require_oidc_provider = OIDC_PROVIDERS.require
 
 
 def with_issuers(is_internal: IsInternal) -> Named[OidcProvider]:

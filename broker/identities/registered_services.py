@@ -15,9 +15,10 @@ from broker.identities.bearer_tokens import (
     new_token,
     token_digest,
 )
+from broker.identities.kind import finder, require_room
 from broker.identities.limits import Quota, require_within
 from broker.identities.networks import parse_networks
-from broker.model.account import Account, AccountId
+from broker.model.account import Account
 from broker.model.registered import RegisteredService, ServiceToken
 from broker.model.secret import Secret
 from broker.protocols.enforcement import (
@@ -29,7 +30,7 @@ from broker.protocols.enforcement import (
 )
 from broker.protocols.enforcement.mapping import EXECUTE_API
 from broker.stores.directory.kinds import SERVICE
-from broker.stores.directory.port.services import ServiceChange, ServiceReader
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 TOKEN_PREFIX = "bst"  # noqa: S105  # how a token begins
 
@@ -70,22 +71,11 @@ def normalize_definition(
     return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
 
 
-async def require_service(
-    directory: ServiceReader, account: AccountId, name: str
-) -> RegisteredService:
-    """A service by name.
-
-    Raises:
-        NoSuchEntity: there is none.
-    """
-    service = await directory.find_service(account, name)
-    if service is None:
-        raise NoSuchEntity(f"The service with name {name} cannot be found.")
-    return service
+require_service = finder(SERVICE, "The service with name {} cannot be found.")
 
 
 async def put_service(
-    change: ServiceChange, account: Account, name: str, text: str, now: datetime
+    change: DirectoryChange, account: Account, name: str, text: str, now: datetime
 ) -> RegisteredService:
     """Register a service, or give it another definition.
 
@@ -103,8 +93,7 @@ async def put_service(
         after = replace(before, definition=definition, updated_at=now)
         await change.update_service(after)
         return after
-    count = await change.count(SERVICE, account.account_id)
-    require_within(account, Quota.SERVICES, count + 1)
+    await require_room(change, account, SERVICE, Quota.SERVICES)
     service = RegisteredService(
         account=account.account_id,
         service_id=new_unique_id("ASVC"),
@@ -118,7 +107,7 @@ async def put_service(
 
 
 async def tokens_of(
-    directory: ServiceReader, service: RegisteredService
+    directory: DirectoryReader, service: RegisteredService
 ) -> list[ServiceToken]:
     """The tokens of one service, oldest first."""
     tokens = await directory.list_service_tokens(service.account)
@@ -126,7 +115,7 @@ async def tokens_of(
 
 
 async def create_token(
-    change: ServiceChange,
+    change: DirectoryChange,
     account: Account,
     service: RegisteredService,
     *,
@@ -163,7 +152,7 @@ async def create_token(
 
 
 async def delete_token(
-    change: ServiceChange, service: RegisteredService, token_id: str
+    change: DirectoryChange, service: RegisteredService, token_id: str
 ) -> None:
     """Revoke a token.
 

@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
-from broker.errors import InvalidInput, MalformedPolicyDocument, NoSuchEntity
+from broker.errors import InvalidInput, MalformedPolicyDocument
 from broker.identities.documents import checked_document
+from broker.identities.kind import finder, require_room
 from broker.identities.limits import Quota, require_within
 from broker.identities.trust import pin_principals
 from broker.model.account import Account, AccountId
@@ -21,37 +22,17 @@ from broker.protocols.enforcement.mapping import (
     RESOURCE_CHARACTERS_MAX,
 )
 from broker.stores.directory.kinds import RESOURCE_POLICY
-from broker.stores.directory.port.principals import PrincipalReader
-from broker.stores.directory.port.services import (
-    ResourcePolicyChange,
-    ResourcePolicyReader,
-    ServiceReader,
-)
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 _ARN_PARTS = 6
 _WILD = re.compile(r"[*?]|\$\{")
 
 
-class _Directory(ResourcePolicyChange, ServiceReader, PrincipalReader, Protocol):
-    """What writing a policy reads and changes."""
-
-
-async def require_resource_policy(
-    directory: ResourcePolicyReader, account: AccountId, arn: str
-) -> ResourcePolicy:
-    """The policy of a resource.
-
-    Raises:
-        NoSuchEntity: it has none.
-    """
-    policy = await directory.find_resource_policy(account, arn)
-    if policy is None:
-        raise NoSuchEntity(f"The resource {arn} has no policy.")
-    return policy
+require_resource_policy = finder(RESOURCE_POLICY, "The resource {} has no policy.")
 
 
 async def put_resource_policy(
-    change: _Directory, account: Account, arn: str, text: str, now: datetime
+    change: DirectoryChange, account: Account, arn: str, text: str, now: datetime
 ) -> None:
     """Give a resource a policy in place of the one it has.
 
@@ -69,22 +50,22 @@ async def put_resource_policy(
     require_within(account, Quota.RESOURCE_POLICY_SIZE, policy_size(text))
     _check_applies(checked_document(text, PolicyKind.RESOURCE), service, arn)
     document = await pin_principals(change, account.account_id, text)
-    if await change.find_resource_policy(account.account_id, arn) is None:
-        count = await change.count(RESOURCE_POLICY, account.account_id)
-        require_within(account, Quota.RESOURCE_POLICIES, count + 1)
-    await change.put_resource_policy(
+    if await change.find(RESOURCE_POLICY, account.account_id, arn) is None:
+        await require_room(change, account, RESOURCE_POLICY, Quota.RESOURCE_POLICIES)
+    await change.put(
+        RESOURCE_POLICY,
         ResourcePolicy(
             account=account.account_id,
             arn=arn,
             document=document,
             created_at=now,
             updated_at=now,
-        )
+        ),
     )
 
 
 async def check_resource(
-    directory: ServiceReader, account: AccountId, arn: str
+    directory: DirectoryReader, account: AccountId, arn: str
 ) -> RegisteredService:
     """The registered service whose resource an ARN names.
 

@@ -5,34 +5,24 @@ from dataclasses import replace
 from datetime import datetime
 
 from broker.entropy import new_unique_id
-from broker.errors import EntityAlreadyExists, NoSuchEntity
+from broker.errors import EntityAlreadyExists
 from broker.identities.attachments import checked_boundary
 from broker.identities.instance_profiles import require_in_no_profile
-from broker.identities.limits import Quota, require_within
+from broker.identities.kind import finder, insert, require_room
+from broker.identities.limits import Quota
 from broker.identities.names import check_path
 from broker.identities.owners import require_no_policies
 from broker.identities.service_linked_roles import refuse_reserved_path
 from broker.identities.trust import stored_trust_policy
-from broker.model.account import Account, AccountId
+from broker.model.account import Account
 from broker.model.entities import Role
 from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.port import DirectoryChange
-from broker.stores.directory.port.roles import RoleReader
-from broker.stores.errors import AlreadyExistsError
 
 DEFAULT_SESSION_SECONDS = 3600
 
 
-async def require_role(directory: RoleReader, account: AccountId, name: str) -> Role:
-    """A role by name, without regard to case.
-
-    Raises:
-        NoSuchEntity: there is none.
-    """
-    role = await directory.find_role(account, name)
-    if role is None:
-        raise NoSuchEntity(f"The role with name {name} cannot be found.")
-    return role
+require_role = finder(ROLE, "The role with name {} cannot be found.")
 
 
 async def create_role(
@@ -58,11 +48,9 @@ async def create_role(
     """
     check_path(path)
     refuse_reserved_path(path)
-    taken = EntityAlreadyExists(f"Role with name {name} already exists.")
-    if await change.find_role(account.account_id, name) is not None:
-        raise taken
-    count = await change.count(ROLE, account.account_id)
-    require_within(account, Quota.ROLES, count + 1)
+    if await change.named(ROLE, account.account_id, name) is not None:
+        raise EntityAlreadyExists(f"Role with name {name} already exists.")
+    await require_room(change, account, ROLE, Quota.ROLES)
     if boundary_arn is not None:
         await checked_boundary(change, account.account_id, boundary_arn)
     role = Role(
@@ -77,10 +65,7 @@ async def create_role(
         tags=tags,
         boundary_arn=boundary_arn,
     )
-    try:
-        await change.insert_role(role)
-    except AlreadyExistsError as error:
-        raise taken from error
+    await insert(change, ROLE, role, "Role with name {0.name} already exists.")
     return role
 
 

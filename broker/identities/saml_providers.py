@@ -19,7 +19,8 @@ from broker.errors import (
     LimitExceeded,
     ValidationError,
 )
-from broker.identities.kind import Named, Work, finder, require_room
+from broker.identities.accounts import require_account
+from broker.identities.kind import Named, Work, require_room
 from broker.identities.limits import Quota
 from broker.identities.tags import KeyCase, given_tags, tag_pairs
 from broker.model.entities import EncryptionMode, SamlPrivateKey, SamlProvider
@@ -89,7 +90,9 @@ def saml_providers(sealer: Sealer | None) -> Named[SamlProvider]:
         )
         if await work.change.named(SAML_PROVIDER, work.account, provider.name):
             raise EntityAlreadyExists(SAML_PROVIDERS.taken.format(provider))
-        await require_room(SAML_PROVIDER, Quota.SAML_PROVIDERS, work)
+        account = await require_account(work.change, work.account)
+        quota = Quota.SAML_PROVIDERS
+        await require_room(work.change, account, SAML_PROVIDER, quota)
         return _changed(provider, given, sealer, work.now)
 
     async def change(
@@ -144,7 +147,7 @@ def _changed(
 
 
 SAML_PROVIDERS = saml_providers(None)
-require_saml_provider = finder(SAML_PROVIDERS)
+require_saml_provider = SAML_PROVIDERS.require
 
 
 def check_metadata(

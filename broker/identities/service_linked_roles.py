@@ -19,7 +19,8 @@ from importlib.resources import files
 from broker.entropy import new_request_id, new_unique_id
 from broker.errors import InvalidInput, NoSuchEntity, UnmodifiableEntity
 from broker.identities.aws_managed import SERVICE_ROLE_POLICIES
-from broker.identities.limits import Quota, require_within
+from broker.identities.kind import require_room
+from broker.identities.limits import Quota
 from broker.model.account import Account, AccountId
 from broker.model.entities import Role
 from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask
@@ -137,8 +138,7 @@ async def create_linked_role(
     """
     linked = require_linked_service(service, suffix)
     name = linked_role_name(linked, suffix)
-    count = await change.count(ROLE, account.account_id)
-    require_within(account, Quota.ROLES, count + 1)
+    await require_room(change, account, ROLE, Quota.ROLES)
     role = Role(
         account=account.account_id,
         role_id=new_unique_id("AROA"),

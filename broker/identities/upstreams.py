@@ -8,37 +8,27 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
-from broker.errors import InvalidInput, NoSuchEntity
-from broker.identities.limits import Quota, require_within
+from broker.errors import InvalidInput
+from broker.identities.kind import finder, require_room
+from broker.identities.limits import Quota
 from broker.identities.upstream_definition import (
     UpstreamRejected,
     normalize_upstream,
     parse_upstream,
     parse_upstreams,
 )
-from broker.model.account import Account, AccountId
+from broker.model.account import Account
 from broker.model.sealing import Sealer
 from broker.model.secret import Secret
 from broker.model.upstream import UPSTREAM_SEAL, Upstream
 from broker.stores.directory.kinds import UPSTREAM
-from broker.stores.directory.port.upstreams import UpstreamChange, UpstreamReader
+from broker.stores.directory.port import DirectoryChange
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _KEY_ID = re.compile(r"[!-~]{1,128}")
 
 
-async def require_upstream(
-    directory: UpstreamReader, account: AccountId, name: str
-) -> Upstream:
-    """An upstream by name.
-
-    Raises:
-        NoSuchEntity: there is none.
-    """
-    found = await directory.find_upstream(account, name)
-    if found is None:
-        raise NoSuchEntity(f"The account {account} has no upstream {name}.")
-    return found
+require_upstream = finder(UPSTREAM, "The account {1} has no upstream {0}.")
 
 
 def checked_definition(name: str, text: str) -> str:
@@ -59,7 +49,7 @@ def checked_definition(name: str, text: str) -> str:
 
 
 async def put_upstream(
-    change: UpstreamChange, account: Account, name: str, text: str, now: datetime
+    change: DirectoryChange, account: Account, name: str, text: str, now: datetime
 ) -> Upstream:
     """Make an upstream, or give it another definition; its key pair stays.
 
@@ -87,8 +77,7 @@ async def put_upstream(
                     " Revocation."
                 )
     if before is None:
-        count = await change.count(UPSTREAM, account.account_id)
-        require_within(account, Quota.UPSTREAMS, count + 1)
+        await require_room(change, account, UPSTREAM, Quota.UPSTREAMS)
         before = Upstream(
             account=account.account_id,
             name=name,
@@ -102,7 +91,7 @@ async def put_upstream(
 
 
 async def put_key_pair(
-    change: UpstreamChange,
+    change: DirectoryChange,
     upstream: Upstream,
     *,
     access_key_id: str,

@@ -7,33 +7,26 @@ from datetime import datetime
 from broker.entropy import new_unique_id
 from broker.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity
 from broker.identities.attachments import checked_boundary
-from broker.identities.limits import Quota, require_within
+from broker.identities.kind import finder, insert, require_room
+from broker.identities.limits import Quota
 from broker.identities.names import check_path
 from broker.identities.owners import require_no_policies
 from broker.identities.user_credentials import require_no_credentials
-from broker.model.account import Account, AccountId
+from broker.model.account import Account
 from broker.model.entities import User
 from broker.stores.directory.kinds import USER
 from broker.stores.directory.port import DirectoryChange
-from broker.stores.directory.port.users import UserChange, UserReader
 from broker.stores.errors import AlreadyExistsError
 
+_MISSING = "The user with name {} cannot be found."
+_TAKEN = "User with name {0.name} already exists."
 
-async def require_user(directory: UserReader, account: AccountId, name: str) -> User:
-    """A user by name, without regard to case.
-
-    Raises:
-        NoSuchEntity: there is none.
-    """
-    user = await directory.find_user(account, name)
-    if user is None:
-        raise missing_user(name)
-    return user
+require_user = finder(USER, _MISSING)
 
 
 def missing_user(name: str) -> NoSuchEntity:
     """The error for a user who is not there."""
-    return NoSuchEntity(f"The user with name {name} cannot be found.")
+    return NoSuchEntity(_MISSING.format(name))
 
 
 async def create_user(
@@ -56,8 +49,7 @@ async def create_user(
     check_path(path)
     if await change.find_user(account.account_id, name) is not None:
         raise _taken(name)
-    count = await change.count(USER, account.account_id)
-    require_within(account, Quota.USERS, count + 1)
+    await require_room(change, account, USER, Quota.USERS)
     if boundary_arn is not None:
         await checked_boundary(change, account.account_id, boundary_arn)
     user = User(
@@ -69,15 +61,12 @@ async def create_user(
         tags=tags,
         boundary_arn=boundary_arn,
     )
-    try:
-        await change.insert_user(user)
-    except AlreadyExistsError as error:
-        raise _taken(name) from error
+    await insert(change, USER, user, _TAKEN)
     return user
 
 
 async def rename_user(
-    change: UserChange, user: User, *, name: str | None, path: str | None
+    change: DirectoryChange, user: User, *, name: str | None, path: str | None
 ) -> User:
     """Give a user another name or path; its unique id and all it owns stay.
 

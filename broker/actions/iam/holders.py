@@ -12,7 +12,7 @@ from broker.identities.users import missing_user, require_user
 from broker.model.account import AccountId
 from broker.model.entities import User
 from broker.model.request import Given
-from broker.stores.directory.port.users import UserReader
+from broker.stores.directory.port import DirectoryReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,9 @@ class Holder:
         return {} if self.user is None else {"UserName": self.user.name}
 
 
-async def find_user(given: Given, call: Call, directory: UserReader) -> User | None:
+async def find_user(
+    given: Given, call: Call, directory: DirectoryReader
+) -> User | None:
     """The user that a request names, or who calls when it names none; None for root.
 
     Raises:
@@ -43,7 +45,7 @@ async def find_user(given: Given, call: Call, directory: UserReader) -> User | N
     return await require_caller(call, directory)
 
 
-async def require_caller(call: Call, directory: UserReader) -> User:
+async def require_caller(call: Call, directory: DirectoryReader) -> User:
     """The user who calls.
 
     Raises:
@@ -56,14 +58,14 @@ async def require_caller(call: Call, directory: UserReader) -> User:
     return user
 
 
-async def find_holder(given: Given, call: Call, directory: UserReader) -> Holder:
+async def find_holder(given: Given, call: Call, directory: DirectoryReader) -> Holder:
     """The same user or root, as a holder of credentials."""
     user = await find_user(given, call, directory)
     return Holder(call.account if user is None else user.user_id, user)
 
 
 async def read_holder(
-    directory: UserReader, account: AccountId, holder_id: str
+    directory: DirectoryReader, account: AccountId, holder_id: str
 ) -> Holder:
     """The holder of a stored credential."""
     if holder_id == account:

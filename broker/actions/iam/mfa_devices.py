@@ -21,7 +21,7 @@ from broker.errors import InvalidAuthenticationCode, ServiceUnavailable
 from broker.identities import mfa_devices
 from broker.identities.accounts import require_account
 from broker.identities.passkeys import is_passkey, require_passkey_of
-from broker.identities.tags import KeyCase, checked_tags
+from broker.identities.tags import KeyCase, given_tags
 from broker.model.account import Account
 from broker.model.arn import iam_arn
 from broker.model.credentials import MfaDevice, Passkey
@@ -59,7 +59,7 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
     async def create(given: Given, call: Call) -> dict[str, Any]:
         account = await require_account(call.change, call.account)
         name = given["VirtualMFADeviceName"]
-        tags = checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.SENSITIVE)
+        tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
         device, seed = await mfa_devices.create_virtual_device(
             call.change,
             account,

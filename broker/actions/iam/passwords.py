@@ -37,7 +37,7 @@ from broker.model import entities
 from broker.model.principal import PrincipalType
 from broker.model.request import Given
 from broker.model.session import SessionKind
-from broker.stores.directory.port.users import UserReader
+from broker.stores.directory.port import DirectoryReader
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -243,7 +243,7 @@ async def _self(_given: Given, call: Call) -> ActionTarget:
     return await on.user({"UserName": _own_name(call)}, call)
 
 
-async def _require_self(call: Call, directory: UserReader) -> entities.User:
+async def _require_self(call: Call, directory: DirectoryReader) -> entities.User:
     _own_name(call)
     return await require_caller(call, directory)
 
@@ -281,7 +281,7 @@ async def _refuse_root_password(
 
 
 async def _require_owner(
-    given: Given, call: Call, directory: UserReader
+    given: Given, call: Call, directory: DirectoryReader
 ) -> entities.User:
     user = await find_user(given, call, directory)
     if user is None:

@@ -74,8 +74,8 @@ class Plain(Generic[Entity]):
 
     async def find(self, given: Given, call: Call) -> Entity:
         """The one that a request names."""
-        find = rules.finder(self.of)
-        return await find(call.directory, call.account, given[self.of.name])
+        name = given[self.of.name]
+        return await self.of.require(call.directory, call.account, name)
 
     async def _show(self, found: Entity, call: Call) -> dict[str, Any]:
         return (
@@ -90,7 +90,7 @@ def named(of: Named[Any]) -> Target:
         name = given[of.name]
         if of.by_arn:
             try:
-                found = await rules.finder(of)(call.directory, call.account, name)
+                found = await of.require(call.directory, call.account, name)
             except BrokerError:
                 return ActionTarget(name)
         else:

@@ -14,7 +14,6 @@ from broker.identities import managed_policies
 from broker.identities.accounts import require_account
 from broker.identities.aws_managed import aws_managed_arns, require_aws_managed
 from broker.identities.names import AWS_MANAGED
-from broker.identities.tags import KeyCase, checked_tags
 from broker.model.entities import ManagedPolicy
 from broker.model.page import Page, PageRequest
 from broker.model.request import Given
@@ -29,16 +28,7 @@ _OWN_MARK = "own:"
 async def _create_policy(
     given: types.CreatePolicyRequest, call: Call
 ) -> types.CreatePolicyResponse:
-    policy = await managed_policies.create_policy(
-        call.change,
-        await require_account(call.change, call.account),
-        name=given["PolicyName"],
-        path=given.get("Path", "/"),
-        document=given["PolicyDocument"],
-        description=given.get("Description"),
-        tags=checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.SENSITIVE),
-        now=call.now,
-    )
+    policy = await managed_policies.create_policy(given, call.work)
     return {"Policy": views.created_policy(policy)}
 
 
@@ -63,7 +53,7 @@ async def _list_policies(
     usage = given.get("PolicyUsageFilter") if given.get("OnlyAttached") else None
     return {
         "Policies": [
-            views.listed_policy(policy)
+            managed_policies.MANAGED_POLICIES.view(policy)
             for policy in page.items
             if _is_used(policy, usage)
         ],
@@ -72,7 +62,9 @@ async def _list_policies(
 
 
 async def _delete_policy(given: types.DeletePolicyRequest, call: Call) -> None:
-    await managed_policies.delete_policy(call.change, await _own(given, call))
+    policy = await _own(given, call)
+    await managed_policies.check_removal(policy, call.change)
+    await call.change.remove(managed_policies.MANAGED_POLICIES.kind, policy)
 
 
 async def _create_version(

@@ -13,7 +13,7 @@ from broker.actions.iam.last_used import role_last_used
 from broker.actions.iam.paging import page_request, stored_page, truncation
 from broker.identities import roles
 from broker.identities.accounts import require_account
-from broker.identities.tags import KeyCase, checked_tags
+from broker.identities.tags import KeyCase, given_tags
 from broker.identities.trust import shown_trust_policies
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def _create_role(
             "MaxSessionDuration", roles.DEFAULT_SESSION_SECONDS
         ),
         boundary_arn=given.get("PermissionsBoundary"),
-        tags=checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.INSENSITIVE),
+        tags=given_tags(given.get("Tags", ()), KeyCase.INSENSITIVE),
         now=call.now,
     )
     # As it was sent, as recorded; every later answer shows it as it is stored.

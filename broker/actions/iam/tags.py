@@ -15,9 +15,7 @@ from broker.actions.iam.mfa_devices import mfa_device
 from broker.actions.iam.owners import Answer
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.actions.iam.plain import named
-from broker.actions.iam.views import given_tags
 from broker.identities.instance_profiles import INSTANCE_PROFILES
-from broker.identities.kind import finder
 from broker.identities.managed_policies import (
     require_managed_policy,
     require_own_policy,
@@ -27,7 +25,7 @@ from broker.identities.oidc_providers import OIDC_PROVIDERS
 from broker.identities.roles import require_role
 from broker.identities.saml_providers import SAML_PROVIDERS
 from broker.identities.server_certificates import SERVER_CERTIFICATES
-from broker.identities.tags import KeyCase, checked_tags, with_tags, without_tags
+from broker.identities.tags import KeyCase, given_tags, with_tags, without_tags
 from broker.identities.users import require_user
 from broker.model.account import AccountId
 from broker.model.request import Given
@@ -59,7 +57,7 @@ def _operations(kind: Taggable) -> tuple[Action, ...]:
     find_own = kind.find_own or kind.find
 
     async def tag(given: Given, call: Call) -> None:
-        new = checked_tags(given_tags(given["Tags"]), kind.case)
+        new = given_tags(given["Tags"], kind.case)
         entity = await find_own(call.change, call.account, given[kind.parameter])
         merged = with_tags(entity.tags, new, kind.case)
         await call.change.update(kind.kind, replace(entity, tags=merged))
@@ -98,7 +96,7 @@ TAGGABLE = (
         find_own=require_own_policy,
     ),
     *(
-        Taggable(noun, of.name, target, of.kind, finder(of))
+        Taggable(noun, of.name, target, of.kind, of.require)
         for noun, of, target in (
             ("SAMLProvider", SAML_PROVIDERS, named(SAML_PROVIDERS)),
             ("OpenIDConnectProvider", OIDC_PROVIDERS, named(OIDC_PROVIDERS)),

@@ -13,7 +13,7 @@ from broker.actions.iam.last_used import password_last_used
 from broker.actions.iam.paging import page_request, stored_page, truncation
 from broker.identities import users
 from broker.identities.accounts import require_account
-from broker.identities.tags import KeyCase, checked_tags
+from broker.identities.tags import KeyCase, given_tags
 from broker.model.arn import iam_arn
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ async def _create_user(
         name=given["UserName"],
         path=given.get("Path", "/"),
         boundary_arn=given.get("PermissionsBoundary"),
-        tags=checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.INSENSITIVE),
+        tags=given_tags(given.get("Tags", ()), KeyCase.INSENSITIVE),
         now=call.now,
     )
     return {"User": views.got_user(user)}

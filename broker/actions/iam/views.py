@@ -7,12 +7,13 @@ out tags and boundaries.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from broker.identities.managed_policies import MANAGED_POLICIES
 from broker.identities.tags import tag_pairs
 from broker.model import entities
 
@@ -32,11 +33,6 @@ def encoded(document: str) -> str:
 def tag_list(tags: Mapping[str, str]) -> list[types.Tag]:
     """Tags by key."""
     return [{"Key": key, "Value": value} for key, value in tag_pairs(tags)]
-
-
-def given_tags(tags: Sequence[types.Tag]) -> list[tuple[str, str]]:
-    """The tags of a request as pairs."""
-    return [(tag["Key"], tag["Value"]) for tag in tags]
 
 
 def boundary(arn: str) -> types.AttachedPermissionsBoundary:
@@ -112,25 +108,9 @@ def got_user(
     return view
 
 
-def listed_policy(policy: entities.ManagedPolicy) -> types.Policy:
-    """A managed policy as ``ListPolicies`` shows it."""
-    return {
-        "PolicyName": policy.name,
-        "PolicyId": policy.policy_id,
-        "Arn": policy.arn,
-        "Path": policy.path,
-        "DefaultVersionId": policy.default_version.version_id,
-        "AttachmentCount": policy.attachment_count,
-        "PermissionsBoundaryUsageCount": policy.boundary_count,
-        "IsAttachable": True,
-        "CreateDate": policy.created_at,
-        "UpdateDate": policy.updated_at,
-    }
-
-
 def created_policy(policy: entities.ManagedPolicy) -> types.Policy:
     """A managed policy as ``CreatePolicy`` shows it."""
-    view = listed_policy(policy)
+    view: types.Policy = MANAGED_POLICIES.view(policy)
     if policy.tags:
         view["Tags"] = tag_list(policy.tags)
     return view
@@ -138,7 +118,7 @@ def created_policy(policy: entities.ManagedPolicy) -> types.Policy:
 
 def got_policy(policy: entities.ManagedPolicy) -> types.Policy:
     """A managed policy as ``GetPolicy`` shows it."""
-    view = listed_policy(policy)
+    view: types.Policy = MANAGED_POLICIES.view(policy)
     if policy.description is not None:
         view["Description"] = policy.description
     view["Tags"] = tag_list(policy.tags)

@@ -14,7 +14,7 @@ from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.session import SessionPolicies
 from broker.policy import PolicyKind
-from broker.stores.directory.port.policies import PolicyFinder
+from broker.stores.directory.port import DirectoryReader
 
 CHARACTERS_MAX = 2048
 """Inline text and ARNs together, as plain text."""
@@ -23,7 +23,7 @@ POLICY_ARNS_MAX = 10
 
 
 async def read_session_policies(
-    given: Mapping[str, Any], account: AccountId, directory: PolicyFinder
+    given: Mapping[str, Any], account: AccountId, directory: DirectoryReader
 ) -> tuple[SessionPolicies, ...]:
     """The layer that ``Policy`` and ``PolicyArns`` make; empty without them.
 
@@ -68,7 +68,7 @@ def _require_arn(item: Mapping[str, str], position: int) -> str:
 
 
 async def _require_managed(
-    arn: str, account: AccountId, directory: PolicyFinder
+    arn: str, account: AccountId, directory: DirectoryReader
 ) -> None:
     try:
         Arn.parse(arn)

@@ -115,19 +115,6 @@ class EntityKind(Generic[Spec]):
         return [spec async for page in pages for spec in page]
 
 
-def at_once(
-    load: Callable[[DirectoryReader, AccountId], Awaitable[list[Spec]]],
-) -> Callable[[DirectoryReader, AccountId], AsyncIterator[list[Spec]]]:
-    """The ``pages`` of a kind of which an account has few."""
-
-    async def pages(
-        directory: DirectoryReader, account: AccountId
-    ) -> AsyncIterator[list[Spec]]:
-        yield await load(directory, account)
-
-    return pages
-
-
 def shown_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
     """Tags as CloudFormation writes them."""
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

@@ -2,6 +2,11 @@
 
 from typing import Any
 
+from broker.identities.template.definitions import (
+    RESOURCE_POLICIES,
+    SERVICES,
+    UPSTREAMS,
+)
 from broker.identities.template.groups import GROUPS
 from broker.identities.template.instance_profiles import INSTANCE_PROFILES
 from broker.identities.template.kind import EntityKind
@@ -9,7 +14,6 @@ from broker.identities.template.ldap_providers import LDAP_PROVIDERS
 from broker.identities.template.managed_policies import MANAGED_POLICIES
 from broker.identities.template.mfa_devices import VIRTUAL_MFA_DEVICES
 from broker.identities.template.oidc_providers import OIDC_PROVIDERS
-from broker.identities.template.resource_policies import RESOURCE_POLICIES
 from broker.identities.template.roles import ROLES
 from broker.identities.template.roles_anywhere import (
     CRL_SECTION,
@@ -18,8 +22,6 @@ from broker.identities.template.roles_anywhere import (
 )
 from broker.identities.template.saml_providers import SAML_PROVIDERS
 from broker.identities.template.server_certificates import SERVER_CERTIFICATES
-from broker.identities.template.services import SERVICES
-from broker.identities.template.upstreams import UPSTREAMS
 from broker.identities.template.users import USERS
 
 KINDS: tuple[EntityKind[Any], ...] = (

@@ -70,13 +70,13 @@ def _require_calls(
 
 VIRTUAL_MFA_DEVICES = Section(
     section="VirtualMFADevices",
+    noun="virtual MFA device",
     of=MFA_DEVICES,
     name="VirtualMfaDeviceName",
     parse=_parse,
     shown=_shown,
     where={"is_virtual": 1},
 ).entity_kind(
-    noun="virtual MFA device",
     key=lambda spec: "{Path}{VirtualMfaDeviceName}".format(**spec.properties).lower(),
     create=None,
     require_calls=_require_calls,

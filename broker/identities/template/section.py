@@ -5,8 +5,9 @@ the kind's view has.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from broker.identities import kind as rules
@@ -17,14 +18,15 @@ from broker.identities.template.kind import (
     AccountWork,
     EntityKind,
     TemplateContext,
-    at_once,
     shown_tags,
 )
 from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
+from broker.model.page import read_pages
 from broker.stores.directory.port import DirectoryReader
 
 Members = dict[str, Any]
+PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +71,21 @@ class Section:
     made_in: Callable[[TemplateContext], Rules[Any]] | None = None
     constant: tuple[str, ...] = ()
     regional: bool = False
-    where: Mapping[str, object] = field(default_factory=dict)
+    where: Mapping[str, Any] = field(default_factory=dict)
+    noun: str = ""
+
+    @property
+    def label(self) -> str:
+        """What messages call one."""
+        return self.noun or self.of.kind.label
 
     def entity_kind(self, **more: Any) -> EntityKind[Described]:  # noqa: ANN401  # of `EntityKind`
         """As it is applied, with ``more`` that is said otherwise."""
         said: dict[str, Any] = {
             "section": self.section,
-            "noun": self.of.kind.label,
+            "noun": self.label,
             "parse": lambda given, reading: Described(self.parse(given, reading)),
-            "pages": at_once(self._load),
+            "pages": self._pages,
             "create": self._create,
             "update": self._update,
             "delete": self._delete,
@@ -91,21 +99,22 @@ class Section:
         said: str = spec.properties[self.name]
         return f"{spec.properties['Region']}/{said}" if self.regional else said.lower()
 
-    async def _load(
+    async def _pages(
         self, directory: DirectoryReader, account: AccountId
-    ) -> list[Described]:
-        specs = [
-            Described(await self.shown(one, directory), one)
-            for one in await directory.all_of(self.of.kind, account, **self.where)
-        ]
-        for name, count in Counter(map(self._key, specs)).items():
-            if count > 1:
-                label = self.of.kind.label
-                raise TemplateError(
-                    name,
-                    f"{count} {label}s have this name; give them names of their own",
-                )
-        return specs
+    ) -> AsyncIterator[list[Described]]:
+        seen: Counter[str] = Counter()
+        listed = partial(directory.page_of, self.of.kind, account, **self.where)
+        async for page in read_pages(listed, PAGE):
+            specs = [Described(await self.shown(one, directory), one) for one in page]
+            seen.update(map(self._key, specs))
+            for name, count in seen.items() if self.regional else ():
+                if count > 1:
+                    raise TemplateError(
+                        name,
+                        f"{count} {self.label}s have this name;"
+                        " give them names of their own",
+                    )
+            yield specs
 
     async def _create(self, work: AccountWork, spec: Described) -> None:
         of = self.of if self.made_in is None else self.made_in(work.context)
@@ -124,11 +133,10 @@ class Section:
         for label in self.constant:
             old, new = before.properties[label], after.properties[label]
             if old != new:
-                noun = self.of.kind.label
-                article = "an" if noun[0].lower() in "aeiou" else "a"
+                article = "an" if self.label[0].lower() in "aeiou" else "a"
                 raise TemplateError(
                     label,
-                    f"{old} of {article} {noun} cannot become {new}; delete it first",
+                    f"{old} of {article} {self.label} cannot become {new}; delete it first",
                 )
         at, wanted = work.at(after.properties.get("Region", "")), after.properties
         await self.check(before.found, wanted, work)
