@@ -26,7 +26,7 @@ from broker.security_credentials.pages import SECURITY_CREDENTIALS
 from broker.services import PAGES, Services, open_services
 from broker.settings import Settings
 from broker.web import authzen, documentation, opa, roles_anywhere, scim, versitygw
-from broker.web.api import ApiEndpoint
+from broker.web.api import QUERY_BYTES_MAX, ApiEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
 from broker.web.edge import AllowedHosts, Edge, host_name
@@ -148,35 +148,7 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
     )
     return Edge(
         _route(
-            {
-                DECISIONS_PATH: DecisionsEndpoint(
-                    services.pipeline,
-                    services.registry.get("broker", "Authorize"),
-                    services=services.service_scheme,
-                    proxies=services.proxy_scheme,
-                ),
-                authzen.ACCESS_PATH: authzen.AuthZenEndpoint(
-                    services.pipeline, services.registry, services.bearer_scheme
-                ),
-                authzen.CONFIGURATION_PATH: authzen.configuration_endpoint(
-                    settings.public_origin
-                ),
-                versitygw.PRIVATE_PATH: versitygw.GatewayEndpoint(
-                    services.pipeline, services.registry, services.gateway_scheme
-                ),
-                **opa.hook_endpoints(
-                    services.pipeline,
-                    services.registry.get("broker", "Authorize"),
-                    services.store_scheme,
-                ),
-                **_portal_endpoints(services),
-                **_roles_anywhere_endpoints(services),
-                scim.PREFIX: scim.ScimEndpoint(
-                    services.pipeline,
-                    services.fresh,
-                    public_origin=settings.public_origin,
-                ),
-            },
+            addresses(services),
             _pages(services, sign_in_links),
             public_origin=settings.public_origin,
             public_name=settings.public_name,
@@ -201,6 +173,39 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
         hsts=settings.secure,
         observe=services.metrics.observe_request,
     )
+
+
+def addresses(services: Services) -> dict[str, App]:
+    """What answers at a path, or below the first part of one; pages apart."""
+    return {
+        DECISIONS_PATH: DecisionsEndpoint(
+            services.pipeline,
+            services.registry.get("broker", "Authorize"),
+            services=services.service_scheme,
+            proxies=services.proxy_scheme,
+        ),
+        authzen.ACCESS_PATH: authzen.AuthZenEndpoint(
+            services.pipeline, services.registry, services.bearer_scheme
+        ),
+        authzen.CONFIGURATION_PATH: authzen.configuration_endpoint(
+            services.settings.public_origin
+        ),
+        versitygw.PRIVATE_PATH: versitygw.GatewayEndpoint(
+            services.pipeline, services.registry, services.gateway_scheme
+        ),
+        **opa.hook_endpoints(
+            services.pipeline,
+            services.registry.get("broker", "Authorize"),
+            services.store_scheme,
+        ),
+        **_portal_endpoints(services),
+        **_roles_anywhere_endpoints(services),
+        scim.PREFIX: scim.ScimEndpoint(
+            services.pipeline,
+            services.fresh,
+            public_origin=services.settings.public_origin,
+        ),
+    }
 
 
 def _portal_endpoints(services: Services) -> dict[str, App]:
@@ -357,6 +362,8 @@ def _route(
             target = scope["raw_path"] + b"?" * bool(scope["query_string"])
             location = public_origin.encode() + target + scope["query_string"]
             await respond(send, 307, ((b"location", location),))
+        elif len(scope["query_string"]) > QUERY_BYTES_MAX:
+            await respond(send, 413)
         elif path in PROBES or below in PAGES:
             await pages(scope, receive, send)
         else:

@@ -11,7 +11,6 @@ from starlette.requests import Request
 
 from broker.errors import MalformedInput, RequestEntityTooLarge, ValidationError
 
-QUERY_BYTES_MAX = 32 * 1024
 BODY_BYTES_MAX = 32 * 1024
 FIELDS_MAX = 64
 _BODY_SECONDS_MAX = 30
@@ -81,8 +80,6 @@ async def read_form(
         RequestEntityTooLarge: They are too long.
     """
     query: bytes = request.scope["query_string"]
-    if len(query) > QUERY_BYTES_MAX:
-        raise RequestEntityTooLarge("The query is too long.")
     pairs = _parse(query, FIELDS_MAX)
     if request.method == "POST":
         body = await _read_body(request, body_max)

@@ -15,6 +15,7 @@ from broker.model.raw import RawRequest
 from broker.model.request import Door, Given
 from broker.pipeline import Pipeline
 from broker.protocols.strict_json import parse_object
+from broker.web.api import QUERY_BYTES_MAX
 from broker.web.asgi import Receive, Scope
 from broker.web.bodies import (
     BODY_BYTES_MAX,
@@ -42,9 +43,13 @@ async def receive_request(
 
     Raises:
         ClientGoneError: the client went away.
-        RequestEntityTooLarge: the body is longer.
+        RequestEntityTooLarge: the query or the body is longer.
     """
     headers = tuple(scope["headers"])
+    if len(scope["query_string"]) > QUERY_BYTES_MAX:
+        raise RequestEntityTooLarge(
+            f"The query is longer than {QUERY_BYTES_MAX} bytes."
+        )
     scope["state"]["has_left"] = partial(has_left, receive)
     try:
         body = await receive_body(receive, headers, body_bytes_max)

@@ -1,21 +1,45 @@
 """Whatever a caller makes larger, nobody else waits for it.
 
-Each axis of a request grows on a real socket until it is refused or is as large as it
-can be. What counts is the longest callback of the event loop, for as long nobody else
-is served: in units of work that are the same on every machine (`tests.support.watched`).
+What strangers send grows as `docs/bounds.md` has it, with two workers, and what counts
+is their processor time. Each axis of a signed request grows until it is refused or is
+as large as it can be, and what counts is the longest callback of the event loop, for as
+long nobody else is served: in units of work that are the same on every machine
+(`tests.support.watched`).
 """
 
+import importlib
+import json
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
+from starlette.routing import BaseRoute, Route
 
+from broker import app as composition
+from broker.federation import upstream_client
+from broker.protocols.oidc.discovery import parse_discovery
+from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.x509 import verify_chain
 from tests.scenarios.installation import Installation
-from tests.support.axes import AXES, Axis, World, grow, narrow_session
+from tests.support.axes import (
+    AXES,
+    STRANGERS,
+    Axis,
+    Request,
+    World,
+    grow,
+    narrow_session,
+)
+from tests.support.broker import ACCOUNT, Key, running_broker
 from tests.support.oidc_issuer import serving
+from tests.support.servers import find_workers
+from tests.support.signin import open_world
 from tests.support.watched import Watch, WatchedBroker
 
 MOST_UNITS = 150_000
@@ -25,6 +49,168 @@ MOST_SECONDS = 0.02
 """Of processor time, for what is computed below Python, where no units are seen."""
 
 WATCH = Watch(counts_units=True)
+
+
+BOUNDS = (Path(__file__).parents[2] / "docs" / "bounds.md").read_text("utf-8")
+NAMES = {"{account}": ACCOUNT, "{uuid}": f"SAMLSP{ACCOUNT}AAAA", "…": "sign-out"}
+UNREAD = 1_000_000
+"""Bytes that are sent to an address that reads none."""
+
+
+def table(title: str) -> list[list[str]]:
+    """The rows of a table of `docs/bounds.md`."""
+    text = BOUNDS.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line[1:-1].split("|")] for line in lines[1:]]
+
+
+def number(cell: str) -> int:
+    return int(cell.partition(",* ")[0].replace(",", "").partition(" ")[0])
+
+
+ADDRESSES = [
+    (address, row[1:])
+    for row in table("Addresses")
+    for address in re.findall("`(.*?)`", row[0])
+]
+WORK = {row[0]: row[1:] for row in table("What is read before a proof")}
+ANSWERS = table("Answers of others")
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder: Path = tmp_path_factory.mktemp("two")
+    with (
+        serving("/idp") as issuer,
+        running_broker(
+            folder,
+            workers=2,
+            rate_limit="0",
+            internal_issuers=f"127.0.0.1:{issuer.port}",
+        ) as broker,
+    ):
+        yield World(Installation(broker, issuer), Key("none", "none"))
+
+
+def status_of(world: World, make: Callable[[], Request]) -> int:
+    """The status of a request that costs no more than it may, as the kernel counts."""
+    process = world.installation.broker.process
+    assert process is not None
+    clocks = [(~worker << 3) | 2 for worker in find_workers(process.pid)]
+    assert len(clocks) == 2
+    taken = []
+    for _ in range(4):
+        requests = [make() for _ in range(4)]
+        began = sum(map(time.clock_gettime, clocks))
+        status = {world.send(request) for request in requests}.pop()
+        assert status < 500
+        taken.append((sum(map(time.clock_gettime, clocks)) - began) / len(requests))
+        if taken[-1] < MOST_SECONDS:
+            return status
+    raise AssertionError(f"{min(taken) * 1e3:.0f} ms, answered {status}")
+
+
+@pytest.mark.parametrize(("address", "row"), ADDRESSES, ids=[a for a, _ in ADDRESSES])
+def test_an_address_costs_little(
+    strangers: World, address: str, row: list[str]
+) -> None:
+    body, beyond_body, query, beyond_query = row
+    given, _, path = address.rpartition(" ")
+    method = given or ("GET" if body == "unread" else "POST")
+    for name, value in NAMES.items():
+        path = path.replace(name, value)
+    path = re.sub("{.*?}", "Corp", path)
+    form, json_type = "application/x-www-form-urlencoded", "application/json"
+    size = UNREAD if body == "unread" else number(body)
+    for kind, text in ((form, b"a=%41" + b"=" * size), (json_type, _nested(size))):
+        for longer, beyond in ((0, ""), (1, beyond_body)):
+            content = text[:size].ljust(size + longer)
+            request = Request(path, content, {"content-type": kind}, method)
+            status = status_of(strangers, lambda request=request: request)
+            assert beyond in {"", str(status or beyond)}
+    size = 60_000 if query == "unread" else number(query)
+    for length, beyond in ((size, ""), (size + 1, beyond_query)):
+        asked = Request(f"{path}?{('a=%41&' * length)[:length]}", method=method)
+        status = status_of(strangers, lambda asked=asked: asked)
+        assert beyond in {"", str(status)}
+
+
+def _nested(size: int) -> bytes:
+    return b'{"a":[' + b"{}," * ((size - 10) // 3) + b"{}]}"
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_what_is_read_before_a_proof_costs_little(strangers: World, name: str) -> None:
+    where, most, beyond = WORK[name]
+    importlib.import_module(where.strip("`"))
+    size = number(most)
+    status_of(strangers, lambda: STRANGERS[name](strangers, size))
+    status = status_of(strangers, lambda: STRANGERS[name](strangers, size * 2))
+    assert str(status or beyond) == beyond
+
+
+def test_each_kind_of_work_has_a_row() -> None:
+    assert set(WORK) == set(STRANGERS)
+
+
+def _paths(routes: list[BaseRoute]) -> Iterator[str]:
+    for route in routes:
+        if isinstance(route, Route):
+            yield route.path
+        else:
+            yield from _paths(vars(route)["original_router"].routes)
+
+
+async def test_each_address_has_a_row(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        below = set(composition.addresses(world.services))
+        pages = set(_paths(composition._pages(world.services, ()).routes))
+    known = {address.rpartition(" ")[2] for address, _ in ADDRESSES}
+    inside = {path for path in pages if path.startswith("/console/")}
+    assert known & pages == pages - inside
+    firsts = {
+        next((one for one in below if f"{path}/".startswith(f"{one}/")), path)
+        for path in known - pages - {"/", "//", "/console/…"}
+    }
+    assert firsts == below
+
+
+def _read_answers() -> Iterator[tuple[Callable[[bytes], object], int]]:
+    """What reads the answers of others, and of how many bytes, on the event loop."""
+    given = {
+        "parse_discovery": lambda data: parse_discovery(data, "https://a"),
+        "parse_jwks": parse_jwks,
+        "loads": json.loads,
+        "_parse": lambda data: upstream_client._parse(
+            httpx.Response(200, content=data), "AssumeRole"
+        ),
+    }
+    for _, where, size in ANSWERS:
+        module, _, name = where.strip("`").rpartition(".")
+        assert hasattr(importlib.import_module(module), name)
+        if name in given:
+            yield given[name], number(size)
+
+
+def test_answers_of_others_are_read_in_no_time() -> None:
+    found = list(_read_answers())
+    assert len(found) == 4
+    for read, size in found:
+        head, end = b'{"issuer":"https://a","keys":[', b"{}]}"
+        for text, least in (
+            (head + b'{"":0},' * size, len(end)),
+            (head + b"{}," * size, len(end)),
+            (b"<a>" + b"<a/>" * size, 4),
+        ):
+            cut = (size - least) // 4 * 4
+            content = text[: cut - cut % 1] + (end if text[0] == 123 else b"</a>")
+            taken = []
+            for _ in range(5):
+                began = time.thread_time()
+                with suppress(Exception):
+                    read(content)
+                taken.append(time.thread_time() - began)
+            assert min(taken) < MOST_SECONDS, (read, text[:40])
 
 
 @pytest.fixture(scope="module")

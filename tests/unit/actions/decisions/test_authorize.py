@@ -783,10 +783,10 @@ async def test_other_paths_and_methods_are_none(service: AskingService) -> None:
     http = service.broker.http
     assert (await http.get("/decisions")).status_code == 405
     assert (await http.post("/decisions/other")).status_code == 404
-    large = await http.post("/decisions", content=bytes(10_000_001))
+    large = await http.post("/decisions", content=bytes(1_000_001))
     assert large.status_code == 413
     assert large.headers["x-amzn-errortype"] == "RequestEntityTooLarge"
-    assert large.json()["message"] == "The body is longer than 10000000 bytes."
+    assert large.json()["message"] == "The body is longer than 1000000 bytes."
 
 
 async def test_each_resource_of_a_batch_has_its_own_policy(

@@ -1,6 +1,5 @@
 """``sso-oidc`` and ``sso``: what clients may ask for, and how much of it."""
 
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 
 from broker.actions.signin.begin_limits import PER_ADDRESS
 from broker.sessions.handles import Handles
-from broker.web.rest_api import BODY_BYTES_MAX
 from tests.support.portal import SCOPES, Person, Terminal, challenge, logged_in
 from tests.support.signin import ACCOUNT, ORIGIN, SignInWorld, open_world
 
@@ -87,14 +85,3 @@ async def test_a_sign_in_is_dropped_when_it_is_signed_out_of(
     assert await kept.find(handle) is not None
     await terminal.ask("logout", tokens["accessToken"])
     assert await kept.find(handle) is None
-
-
-async def test_a_body_is_only_so_long(world: SignInWorld) -> None:
-    """Whatever it says: white space at its end is nothing wrong in itself."""
-    terminal = Terminal(world)
-    text = json.dumps({"clientName": "x", "clientType": "public", "scopes": SCOPES})
-    for length, code in ((BODY_BYTES_MAX, 200), (BODY_BYTES_MAX + 1, 400)):
-        body = text.ljust(length).encode()
-        answer = await terminal.http.post("/sso-oidc/client/register", content=body)
-        assert answer.status_code == code
-    assert answer.headers["x-amzn-errortype"] == "InvalidRequestException"
