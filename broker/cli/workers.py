@@ -234,6 +234,9 @@ class Workers:
         self._woken, self._wake = multiprocessing.Pipe(duplex=False)
         self._template: ForkProcess | None = None
         self._control: socket | None = None
+        self._forked_at = 0.0
+        """When the template was forked."""
+
         self._is_loaded = False
         """Whether the template has imported the application."""
 
@@ -275,14 +278,16 @@ class Workers:
         return place.ended_at + pause
 
     def _start(self, place: _Place) -> None:
+        # If any of this fails, the pipe ends as that of a worker that ended. The
+        # template must not inherit an end of it.
+        with suppress(OSError):
+            self._control = self._control or self._fork_template()
         place.life, theirs = multiprocessing.Pipe(duplex=False)
         place.began_at = place.seen_at = time.monotonic()
-        # If this fails, the pipe ends as that of a worker that ended.
         with theirs, suppress(OSError):
-            if self._control is None:
-                self._control = self._fork_template()
-            first = b"0" if self._has_served else b"1"
-            send_fds(self._control, [first], [theirs.fileno()])
+            if self._control is not None:
+                first = b"0" if self._has_served else b"1"
+                send_fds(self._control, [first], [theirs.fileno()])
 
     def _fork_template(self) -> socket:
         control, theirs = socketpair()
@@ -290,6 +295,7 @@ class Workers:
         lives = [place.life for place in self._places if place.life is not None]
         ours = (control, self._woken, self._wake, *lives)
         self._is_loaded = False
+        self._forked_at = time.monotonic()
         with theirs:
             self._template = _context.Process(
                 target=_fork_workers, args=(self._load, self._listeners, theirs, ours)
@@ -332,7 +338,9 @@ class Workers:
                 if place.pid is None and self._template is not None:
                     self._template.kill()
                 self._clear(place, now)
-            self._is_loaded |= place.pid is not None
+            self._is_loaded |= (
+                place.pid is not None and place.began_at > self._forked_at
+            )
             self._has_served |= place.serves
         self._look_at_template()
 

@@ -21,13 +21,17 @@ from tests.support.servers import find_children, find_free_port, find_workers
 from tests.unit.cli.conftest import CommandLine
 
 PROGRAM = """
+import os
 import sys
+import time
 from broker.cli import workers
 from broker.cli.listening import listen
 from broker.cli.logs import configure_logs
 
 def load():
     import uvicorn
+    if os.path.exists("slow-import"):
+        time.sleep(7)
     from application import app
     return lambda _: uvicorn.Config(app, log_level="critical", lifespan="on")
 
@@ -132,7 +136,7 @@ class Running:
         return seen
 
 
-def wait_for(condition: Callable[[], bool], running: Running) -> None:
+def wait_for(condition: Callable[[], object], running: Running) -> None:
     deadline = time.monotonic() + SOON
     while not condition():
         assert time.monotonic() < deadline, running.log
@@ -201,24 +205,29 @@ def test_what_workers_are_forked_from_may_be_killed(tmp_path: Path) -> None:
     """Healthy workers stay, are watched as before, and end with the supervisor."""
     with two_workers(tmp_path) as running:
         both = running.all_serve()
-        for _ in range(2):
-            template = running.template()
-            kill(template)
-            wait_for(
-                lambda old=template: (
-                    set(find_children(running.process.pid)) - {old} != set()
-                ),
-                running,
-            )
-            assert running.workers() == running.all_serve() == both
-        killed, other = both
+        template = running.template()
+        kill(template)
+        wait_for(lambda: {*find_children(running.process.pid)} - {template}, running)
+        assert running.workers() == running.all_serve() == both
+        killed, other = sorted(both)
         kill(killed)
         wait_for(lambda: killed not in running.workers(), running)
-        replaced = running.all_serve()
-        assert other in replaced - both | {other}
+        assert other in running.all_serve()
+        assert "no heartbeat" not in running.log
         running.process.kill()
         running.process.wait(SOON)
         wait_for(lambda: not running.workers(), running)
+
+
+def test_what_imports_the_application_slowly_is_waited_for(running: Running) -> None:
+    killed = min(running.all_serve())
+    (running.folder / "slow-import").touch()
+    kill(running.template())
+    wait_for(lambda: "template ended" in running.log, running)
+    kill(killed)
+    running.all_serve()
+    (running.folder / "slow-import").unlink()
+    assert "no heartbeat" not in running.log
 
 
 def test_all_may_be_killed_at_once(running: Running) -> None:
