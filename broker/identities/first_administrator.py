@@ -9,8 +9,9 @@ from datetime import datetime
 from broker.errors import EntityAlreadyExists
 from broker.identities.accounts import create_account, set_alias
 from broker.identities.attachments import attach_policy
+from broker.identities.kind import Work, create
 from broker.identities.sign_in_links import issue_link, linked_users
-from broker.identities.users import create_user
+from broker.identities.users import USERS
 from broker.model.account import Account, AccountId
 from broker.model.entities import User
 from broker.model.secret import Secret
@@ -68,7 +69,8 @@ async def make_administrator(
     account = await _require(change, account_id)
     user = await change.find_user(account_id, user_name)
     if user is None:
-        user = await create_user(change, account, name=user_name, tags={}, now=now)
+        work = Work(change=change, account=account_id, region="", now=now, by="")
+        user = await create(USERS, {"UserName": user_name}, work)
     elif await change.find_login_profile(account_id, user.user_id) is not None:
         place = account.alias or account_id
         raise EntityAlreadyExists(

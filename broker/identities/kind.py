@@ -30,6 +30,13 @@ class Work:
     now: datetime
     by: str
 
+    async def require_room(
+        self, kind: "Kind[Any]", quota: Quota, **alike: object
+    ) -> None:
+        """See `require_room`."""
+        account = await require_account(self.change, self.account)
+        await require_room(self.change, account, kind, quota, **alike)
+
 
 Make = Callable[[Any, Work], Awaitable[Entity]]
 Change = Callable[[Entity, Any, Work], Awaitable[Entity]]
@@ -102,8 +109,7 @@ async def create(of: Rules[Entity], given: Any, work: Work) -> Entity:  # noqa: 
     made = await of.make(given, work)
     if of.quota is not None:
         alike = {name: getattr(made, name) for name in of.counted_by}
-        account = await require_account(work.change, work.account)
-        await require_room(work.change, account, of.kind, of.quota, **alike)
+        await work.require_room(of.kind, of.quota, **alike)
     await insert(work.change, of.kind, made, of.taken)
     return made
 
@@ -129,11 +135,7 @@ async def require_room(
     quota: Quota,
     **alike: object,
 ) -> None:
-    """Refuse to make one more of those that are alike.
-
-    Raises:
-        LimitExceeded: there are as many as may be.
-    """
+    """Refuse to make one more of those that are alike, with `LimitExceeded`."""
     count = await change.count(kind, account.account_id, **alike)
     require_within(account, quota, count + 1)
 

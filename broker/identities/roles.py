@@ -1,72 +1,99 @@
 """Roles."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from dataclasses import replace
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from broker.entropy import new_unique_id
 from broker.errors import EntityAlreadyExists
+from broker.identities.accounts import require_account
 from broker.identities.attachments import checked_boundary
 from broker.identities.instance_profiles import require_in_no_profile
-from broker.identities.kind import finder, insert, require_room
+from broker.identities.kind import Named, Work
 from broker.identities.limits import Quota
 from broker.identities.names import check_path
 from broker.identities.owners import require_no_policies
 from broker.identities.service_linked_roles import refuse_reserved_path
+from broker.identities.tags import KeyCase, given_tags
 from broker.identities.trust import stored_trust_policy
 from broker.model.account import Account
 from broker.model.entities import Role
 from broker.stores.directory.kinds import ROLE
-from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+if TYPE_CHECKING:
+    from broker.model.types import iam as types
 
 DEFAULT_SESSION_SECONDS = 3600
+_TAKEN = "Role with name {0.name} already exists."
 
 
-require_role = finder(ROLE, "The role with name {} cannot be found.")
-
-
-async def create_role(
-    change: DirectoryChange,
-    account: Account,
-    *,
-    name: str,
-    trust_policy: str,
-    path: str = "/",
-    description: str | None = None,
-    max_session_duration_seconds: int = DEFAULT_SESSION_SECONDS,
-    boundary_arn: str | None = None,
-    tags: Mapping[str, str],
-    now: datetime,
-) -> Role:
-    """Make a role.
-
-    Raises:
-        EntityAlreadyExists: the name is taken.
-        MalformedPolicyDocument: the trust policy is refused.
-        LimitExceeded: the account has too many roles, or the trust policy is too large.
-        NoSuchEntity, InvalidInput: the boundary is not a policy.
-    """
-    check_path(path)
-    refuse_reserved_path(path)
-    if await change.named(ROLE, account.account_id, name) is not None:
-        raise EntityAlreadyExists(f"Role with name {name} already exists.")
-    await require_room(change, account, ROLE, Quota.ROLES)
-    if boundary_arn is not None:
-        await checked_boundary(change, account.account_id, boundary_arn)
+async def _make(given: types.CreateRoleRequest, work: Work) -> Role:
+    tags = given_tags(given.get("Tags", ()), KeyCase.INSENSITIVE)
+    boundary_arn = given.get("PermissionsBoundary")
     role = Role(
-        account=account.account_id,
+        account=work.account,
         role_id=new_unique_id("AROA"),
-        name=name,
-        path=path,
-        trust_policy=await stored_trust_policy(change, account, trust_policy),
-        created_at=now,
-        description=description or None,
-        max_session_duration_seconds=max_session_duration_seconds,
+        name=given["RoleName"],
+        path=check_path(given.get("Path", "/")),
+        trust_policy="",
+        created_at=work.now,
+        description=given.get("Description") or None,
+        max_session_duration_seconds=given.get(
+            "MaxSessionDuration", DEFAULT_SESSION_SECONDS
+        ),
         tags=tags,
         boundary_arn=boundary_arn,
     )
-    await insert(change, ROLE, role, "Role with name {0.name} already exists.")
-    return role
+    refuse_reserved_path(role.path)
+    if await work.change.named(ROLE, work.account, role.name) is not None:
+        raise EntityAlreadyExists(_TAKEN.format(role))
+    await work.require_room(ROLE, Quota.ROLES)
+    if boundary_arn is not None:
+        await checked_boundary(work.change, work.account, boundary_arn)
+    account = await require_account(work.change, work.account)
+    trust_policy = given["AssumeRolePolicyDocument"]
+    stored = await stored_trust_policy(work.change, account, trust_policy)
+    return replace(role, trust_policy=stored)
+
+
+def _view(found: Role) -> types.Role:
+    """Without its trust policy, which names unique ids as it is stored."""
+    return {
+        "Path": found.path,
+        "RoleName": found.name,
+        "RoleId": found.role_id,
+        "Arn": found.arn,
+        "CreateDate": found.created_at,
+    }
+
+
+async def check_removal(role: Role, directory: DirectoryReader) -> None:
+    """Refuse to remove a role that has something.
+
+    Raises:
+        DeleteConflict: it still has policies, or an instance profile holds it.
+    """
+    await require_in_no_profile(directory, role)
+    await require_no_policies(directory, role)
+
+
+ROLES = Named(
+    kind=ROLE,
+    quota=None,
+    make=_make,
+    view=_view,
+    check_removal=check_removal,
+    missing="The role with name {} cannot be found.",
+    taken=_TAKEN,
+    name="RoleName",
+    resource="role",
+    one="Role",
+    many="Roles",
+    shown="role",
+)
+require_role = ROLES.require
 
 
 async def update_trust_policy(
@@ -79,15 +106,4 @@ async def update_trust_policy(
         LimitExceeded: it is too large.
     """
     stored = await stored_trust_policy(change, account, trust_policy)
-    await change.update_role(replace(role, trust_policy=stored))
-
-
-async def delete_role(change: DirectoryChange, role: Role) -> None:
-    """Remove a role.
-
-    Raises:
-        DeleteConflict: it still has policies, or an instance profile holds it.
-    """
-    await require_in_no_profile(change, role)
-    await require_no_policies(change, role)
-    await change.delete_role(role)
+    await change.update(ROLE, replace(role, trust_policy=stored))

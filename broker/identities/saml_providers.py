@@ -19,8 +19,7 @@ from broker.errors import (
     LimitExceeded,
     ValidationError,
 )
-from broker.identities.accounts import require_account
-from broker.identities.kind import Named, Work, require_room
+from broker.identities.kind import Named, Work
 from broker.identities.limits import Quota
 from broker.identities.tags import KeyCase, given_tags, tag_pairs
 from broker.model.entities import EncryptionMode, SamlPrivateKey, SamlProvider
@@ -90,9 +89,7 @@ def saml_providers(sealer: Sealer | None) -> Named[SamlProvider]:
         )
         if await work.change.named(SAML_PROVIDER, work.account, provider.name):
             raise EntityAlreadyExists(SAML_PROVIDERS.taken.format(provider))
-        account = await require_account(work.change, work.account)
-        quota = Quota.SAML_PROVIDERS
-        await require_room(work.change, account, SAML_PROVIDER, quota)
+        await work.require_room(SAML_PROVIDER, Quota.SAML_PROVIDERS)
         return _changed(provider, given, sealer, work.now)
 
     async def change(

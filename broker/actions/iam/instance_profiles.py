@@ -1,5 +1,6 @@
 """Instance profiles: their making, the role inside, lists and deletion."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from broker.actions.action import Call
@@ -27,6 +28,10 @@ async def _view(found: InstanceProfile, call: Call) -> dict[str, Any]:
     return {**instance_profiles.instance_profile_view(found, roles)}
 
 
+async def _views(found: Sequence[InstanceProfile], call: Call) -> list[dict[str, Any]]:
+    return [await _view(one, call) for one in found]
+
+
 async def _list_for_role(given: Given, call: Call) -> Answer:
     role = await require_role(call.directory, call.account, given["RoleName"])
     return await _PLAIN.list_all(given, call, role_id=role.role_id)
@@ -44,7 +49,7 @@ async def _remove_role(given: Given, call: Call) -> None:
     await instance_profiles.remove_role(call.change, profile, role)
 
 
-_PLAIN = Plain(instance_profiles.INSTANCE_PROFILES, _view)
+_PLAIN = Plain(instance_profiles.INSTANCE_PROFILES, _views)
 _ON = named(instance_profiles.INSTANCE_PROFILES)
 
 INSTANCE_PROFILES = (

@@ -1,6 +1,6 @@
 """What operations do alike for every kind that is named, made, listed and removed."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -23,23 +23,24 @@ Answer = Mapping[str, Any]
 class Plain(Generic[Entity]):
     """The handlers of a kind, to be declared under the names of its operations.
 
-    ``view`` adds to what the kind's own view shows.
+    ``views`` shows more of some than the kind's own view.
     """
 
     of: Named[Entity]
-    view: Callable[[Entity, Call], Awaitable[dict[str, Any]]] | None = None
+    views: Callable[[Sequence[Entity], Call], Awaitable[Sequence[Any]]] | None = None
 
     async def create(self, given: Given, call: Call) -> Answer:
         """Make one, and show it with its tags, if any."""
         made = await rules.create(self.of, given, call.work)
         tags = getattr(made, "tags", {})
-        shown = await self._show(made, call)
+        (shown,) = await self._show([made], call)
         return {self.of.one: shown | ({"Tags": views.tag_list(tags)} if tags else {})}
 
     async def get(self, given: Given, call: Call) -> Answer:
         """Show one with its tags; without a member for it, as its view shows it."""
         found = await self.find(given, call)
-        shown = await self._show(found, call)
+        shown: dict[str, Any]
+        (shown,) = await self._show([found], call)
         if not self.of.one:
             return shown
         # With an empty list as well: as recorded, unlike users and roles.
@@ -57,8 +58,8 @@ class Plain(Generic[Entity]):
                 **where,
             )
         )
-        shown = [await self._show(one, call) for one in page.items]
-        return {self.of.many: shown, **truncation(page)}
+        shown = await self._show(page.items, call)
+        return {self.of.many: list(shown), **truncation(page)}
 
     async def update(self, given: Given, call: Call) -> None:
         """Change one."""
@@ -77,10 +78,10 @@ class Plain(Generic[Entity]):
         name = given[self.of.name]
         return await self.of.require(call.directory, call.account, name)
 
-    async def _show(self, found: Entity, call: Call) -> dict[str, Any]:
-        return (
-            self.of.view(found) if self.view is None else await self.view(found, call)
-        )
+    async def _show(self, found: Sequence[Entity], call: Call) -> Sequence[Any]:
+        if self.views is not None:
+            return await self.views(found, call)
+        return [self.of.view(one) for one in found]
 
 
 def named(of: Named[Any]) -> Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,12 @@ from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.last_used import role_last_used
-from broker.actions.iam.paging import page_request, stored_page, truncation
+from broker.actions.iam.plain import Plain
 from broker.identities import roles
 from broker.identities.accounts import require_account
-from broker.identities.tags import KeyCase, given_tags
+from broker.identities.kind import create
 from broker.identities.trust import shown_trust_policies
+from broker.model.entities import Role
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -23,20 +25,7 @@ if TYPE_CHECKING:
 async def _create_role(
     given: types.CreateRoleRequest, call: Call
 ) -> types.CreateRoleResponse:
-    role = await roles.create_role(
-        call.change,
-        await require_account(call.change, call.account),
-        name=given["RoleName"],
-        path=given.get("Path", "/"),
-        trust_policy=given["AssumeRolePolicyDocument"],
-        description=given.get("Description"),
-        max_session_duration_seconds=given.get(
-            "MaxSessionDuration", roles.DEFAULT_SESSION_SECONDS
-        ),
-        boundary_arn=given.get("PermissionsBoundary"),
-        tags=given_tags(given.get("Tags", ()), KeyCase.INSENSITIVE),
-        now=call.now,
-    )
+    role = await create(roles.ROLES, given, call.work)
     # As it was sent, as recorded; every later answer shows it as it is stored.
     return {"Role": views.created_role(role, given["AssumeRolePolicyDocument"])}
 
@@ -48,24 +37,12 @@ async def _get_role(given: types.GetRoleRequest, call: Call) -> types.GetRoleRes
     return {"Role": views.got_role(role, shown, used.get(role.role_id))}
 
 
-async def _list_roles(
-    given: types.ListRolesRequest, call: Call
-) -> types.ListRolesResponse:
-    page = await stored_page(
-        call.directory.list_roles(
-            call.account, given.get("PathPrefix", "/"), page_request(given)
-        )
-    )
-    shown = await shown_trust_policies(
-        call.directory, [role.trust_policy for role in page.items]
-    )
-    return {
-        "Roles": [
-            views.listed_role(role, text)
-            for role, text in zip(page.items, shown, strict=True)
-        ],
-        **truncation(page),
-    }
+async def _views(found: Sequence[Role], call: Call) -> list[types.Role]:
+    policies = [role.trust_policy for role in found]
+    shown = await shown_trust_policies(call.directory, policies)
+    return [
+        views.listed_role(role, text) for role, text in zip(found, shown, strict=True)
+    ]
 
 
 async def _update_role(given: types.UpdateRoleRequest, call: Call) -> None:
@@ -100,10 +77,7 @@ async def _update_trust(given: types.UpdateAssumeRolePolicyRequest, call: Call) 
     )
 
 
-async def _delete_role(given: types.DeleteRoleRequest, call: Call) -> None:
-    role = await roles.require_role(call.change, call.account, given["RoleName"])
-    await roles.delete_role(call.change, role)
-
+_PLAIN = Plain(roles.ROLES, _views)
 
 ROLES = (
     change(
@@ -114,7 +88,7 @@ ROLES = (
         unsupported=("MaxSigninSessionDuration",),
     ),
     read("GetRole", _get_role, on.role, on.boundary_held),
-    read("ListRoles", _list_roles, on.all_of("role")),
+    read("ListRoles", _PLAIN.list_all, on.all_of("role")),
     change(
         "UpdateRole",
         _update_role,
@@ -126,5 +100,5 @@ ROLES = (
         "UpdateRoleDescription", _update_role_description, on.role, on.boundary_held
     ),
     change("UpdateAssumeRolePolicy", _update_trust, on.role, on.boundary_held),
-    change("DeleteRole", _delete_role, on.role, on.boundary_held),
+    change("DeleteRole", _PLAIN.delete, on.role, on.boundary_held),
 )

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from broker.identities.managed_policies import MANAGED_POLICIES
+from broker.identities.roles import ROLES
 from broker.identities.tags import tag_pairs
+from broker.identities.users import USERS
 from broker.model import entities
 
 if TYPE_CHECKING:
@@ -84,13 +86,7 @@ def listed_user(
     user: entities.User, password_last_used: datetime | None = None
 ) -> types.User:
     """A user as ``ListUsers`` shows it."""
-    view: types.User = {
-        "Path": user.path,
-        "UserName": user.name,
-        "UserId": user.user_id,
-        "Arn": user.arn,
-        "CreateDate": user.created_at,
-    }
+    view: types.User = USERS.view(user)
     if password_last_used is not None:
         view["PasswordLastUsed"] = password_last_used
     return view
@@ -137,14 +133,8 @@ def listed_version(
 
 
 def _role(role: entities.Role, trust_policy: str) -> types.Role:
-    return {
-        "Path": role.path,
-        "RoleName": role.name,
-        "RoleId": role.role_id,
-        "Arn": role.arn,
-        "CreateDate": role.created_at,
-        "AssumeRolePolicyDocument": encoded(trust_policy),
-    }
+    view: types.Role = ROLES.view(role)
+    return {**view, "AssumeRolePolicyDocument": encoded(trust_policy)}
 
 
 def _add_settings(view: types.Role, role: entities.Role) -> None:

@@ -37,6 +37,7 @@ class OwnerSpec:
 
 _Spec = TypeVar("_Spec", bound=OwnerSpec)
 
+_BOUNDARY = "PermissionsBoundary"
 _NAME_MAX = 64
 """For users and roles. What is named otherwise, no call could name."""
 
@@ -145,6 +146,13 @@ def keep_owned(before: _Spec, after: _Spec) -> tuple[_Spec, tuple[str, ...]]:
     )
     named = [f"inline policy {name}" for name in sorted(inline)]
     return kept, (*named, *(f"attachment of {arn}" for arn in sorted(attached)))
+
+
+def given_owned(spec: OwnerSpec, name_property: str) -> dict[str, object]:
+    """The shared members that the creation of a user or role takes."""
+    boundary = {} if spec.boundary_arn is None else {_BOUNDARY: spec.boundary_arn}
+    tags = shown_tags(spec.tags)
+    return {name_property: spec.name, "Path": spec.path, "Tags": tags, **boundary}
 
 
 def show_owned(spec: OwnerSpec, name_property: str) -> dict[str, object]:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
+from broker.identities import kind as rules
 from broker.identities import roles
 from broker.identities.service_linked_roles import is_service_linked
 from broker.identities.template.documents import read_document
@@ -23,6 +24,7 @@ from broker.identities.template.owned import (
     OwnerSpec,
     adopt_names,
     checked_boundary_of,
+    given_owned,
     keep_owned,
     load_owned,
     read_owned,
@@ -118,18 +120,15 @@ async def _pages(
 
 async def _create(work: AccountWork, spec: RoleSpec) -> None:
     trust_policy = await _storable(work, spec)
-    role = await roles.create_role(
-        work.change,
-        work.account,
-        name=spec.name,
-        path=spec.path,
-        trust_policy=_NOBODY if trust_policy is None else spec.trust_policy,
-        description=spec.description,
-        max_session_duration_seconds=spec.max_session_duration_seconds,
-        boundary_arn=spec.boundary_arn,
-        tags=spec.tags,
-        now=work.now,
-    )
+    given = {
+        **given_owned(spec, "RoleName"),
+        "AssumeRolePolicyDocument": _NOBODY
+        if trust_policy is None
+        else spec.trust_policy,
+        "Description": spec.description or "",
+        "MaxSessionDuration": spec.max_session_duration_seconds,
+    }
+    role = await rules.create(roles.ROLES, given, work.at())
     await write_owned(work, role, None, spec)
 
 
@@ -153,7 +152,7 @@ async def _update(work: AccountWork, before: RoleSpec, after: RoleSpec) -> None:
         tags=after.tags,
         boundary_arn=await checked_boundary_of(work, after),
     )
-    await work.change.update_role(role)
+    await work.change.update(roles.ROLES.kind, role)
     await write_owned(work, role, before, after)
 
 
@@ -177,7 +176,8 @@ async def set_pending_trust(work: AccountWork, name: str, trust_policy: str) -> 
 async def _delete(work: AccountWork, spec: RoleSpec) -> None:
     role = await roles.require_role(work.change, work.account.account_id, spec.name)
     await write_owned(work, role, spec, replace(spec, policies={}, attached=()))
-    await roles.delete_role(work.change, role)
+    await roles.check_removal(role, work.change)
+    await work.change.remove(roles.ROLES.kind, role)
 
 
 def _show(spec: RoleSpec) -> dict[str, object]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
+from broker.identities import kind as rules
 from broker.identities import users
 from broker.identities.groups import add_user, require_group
 from broker.identities.template.kind import (
@@ -20,6 +21,7 @@ from broker.identities.template.owned import (
     adopt_names,
     as_present,
     checked_boundary_of,
+    given_owned,
     keep_owned,
     load_owned,
     read_owned,
@@ -139,15 +141,7 @@ def _require_calls(
 
 
 async def _create(work: AccountWork, spec: UserSpec) -> None:
-    user = await users.create_user(
-        work.change,
-        work.account,
-        name=spec.name,
-        path=spec.path,
-        boundary_arn=spec.boundary_arn,
-        tags=spec.tags,
-        now=work.now,
-    )
+    user = await rules.create(users.USERS, given_owned(spec, "UserName"), work.at())
     await write_owned(work, user, None, spec)
     await _write_groups(work, user, (), spec.groups)
     await write_credentials(work, user, NOTHING_SAID, spec.credentials)
@@ -155,11 +149,13 @@ async def _create(work: AccountWork, spec: UserSpec) -> None:
 
 async def _update(work: AccountWork, before: UserSpec, after: UserSpec) -> None:
     user = await users.require_user(work.change, work.account.account_id, before.name)
-    user = await users.rename_user(work.change, user, name=after.name, path=after.path)
+    given = {"NewUserName": after.name, "NewPath": after.path}
     user = replace(
-        user, tags=after.tags, boundary_arn=await checked_boundary_of(work, after)
+        await users.USERS.change(user, given, work.at()),
+        tags=after.tags,
+        boundary_arn=await checked_boundary_of(work, after),
     )
-    await work.change.update_user(user)
+    await rules.update(users.USERS, user, work.at())
     await write_owned(work, user, before, after)
     await _write_groups(work, user, before.groups, after.groups)
     await write_credentials(work, user, before.credentials, after.credentials)
@@ -175,7 +171,8 @@ async def _delete(work: AccountWork, spec: UserSpec) -> None:
     for key in await work.change.list_access_keys(user.account, user.user_id):
         await work.change.delete_access_key(key)
     await delete_credentials(work, user)
-    await users.delete_user(work.change, user)
+    await users.check_removal(user, work.change)
+    await work.change.remove(users.USERS.kind, user)
 
 
 def _show(spec: UserSpec) -> dict[str, object]:

@@ -12,7 +12,7 @@ from lxml import html
 
 from broker.identities.instance_profiles import INSTANCE_PROFILES, add_role
 from broker.identities.kind import Work, create
-from broker.identities.roles import create_role
+from broker.identities.roles import ROLES
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.in_process import InProcess
 from tests.support.machines import TRUST
@@ -33,28 +33,14 @@ async def add_profiles(admin: Administrator, *names: str) -> None:
 
     world = admin.world
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        account = await change.find_account(ACCOUNT)
-        assert account is not None
         for name in names:
-            role = await create_role(
-                change,
-                account,
-                name=name,
-                trust_policy=TRUST,
-                tags={},
-                now=world.clock.now(),
+            work = Work(
+                change=change, account=ACCOUNT, region="", now=world.clock.now(), by=""
             )
-            profile = await create(
-                INSTANCE_PROFILES,
-                {"InstanceProfileName": name},
-                Work(
-                    change=change,
-                    account=ACCOUNT,
-                    region="",
-                    now=world.clock.now(),
-                    by="",
-                ),
-            )
+            given = {"RoleName": name, "AssumeRolePolicyDocument": TRUST}
+            role = await create(ROLES, given, work)
+            given = {"InstanceProfileName": name}
+            profile = await create(INSTANCE_PROFILES, given, work)
             await add_role(change, profile, role)
 
 
