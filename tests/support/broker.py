@@ -97,14 +97,18 @@ class RunningBroker:
 
     @property
     def processor_seconds(self) -> float:
-        """What its process group has used of the processors."""
+        """What it and its workers have used of the processors."""
         assert self.process is not None
-        ticks = 0
+        ours, ticks = {self.process.pid}, 0
+        stats = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
-                told = stat.read_text().rpartition(")")[2].split()
-                if int(told[2]) == self.process.pid:
-                    ticks += int(told[11]) + int(told[12])
+                stats[int(stat.parent.name)] = stat.read_text().rpartition(")")[2]
+        for pid, line in sorted(stats.items()):
+            told = line.split()
+            if pid in ours or int(told[1]) in ours:
+                ours.add(pid)
+                ticks += int(told[11]) + int(told[12])
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def command(self, *words: str, stdin: str | None = None) -> str:
