@@ -156,6 +156,15 @@ async def test_what_is_not_listed_goes_with_prune_alone(tmp_path: Path) -> None:
         assert not await iam.directory.all_of(CERTIFICATE_LIST, ACCOUNT)
 
 
+async def test_a_list_stays_with_its_trust_anchor(tmp_path: Path) -> None:
+    async with open_iam(tmp_path / "iam.sqlite3") as iam:
+        both = {"TrustAnchors": [anchor(), anchor(Name="second")], "Crls": [revoking()]}
+        await apply(iam, both)
+        moved = {**both, "Crls": [revoking(TrustAnchorName="second")]}
+        with pytest.raises(TemplateError, match="of plant cannot become one of second"):
+            await apply(iam, moved)
+
+
 async def test_two_regions_have_names_of_their_own(tmp_path: Path) -> None:
     async with open_iam(tmp_path / "iam.sqlite3") as iam:
         both = {"TrustAnchors": [anchor(), anchor(Region="eu-west-1")]}

@@ -331,6 +331,18 @@ async def test_a_managing_account_must_be_there(iam: Iam) -> None:
             },
             "ServerCertificates",
         ),
+        (
+            {
+                "SAMLProviders": [
+                    {
+                        "Name": "s",
+                        "SamlMetadataDocument": "none",
+                        "Broker": {"MetadataUrl": "https://idp.example.com/m"},
+                    }
+                ]
+            },
+            r"SAMLProviders\.s",
+        ),
     ],
 )
 async def test_what_cannot_be_is_refused_with_its_place(
