@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 import structlog
 
+from broker.stores.directory.kinds import ROLE
 from tests.support.console_pages import addresses_inside
 from tests.support.furnished import furnish
 from tests.support.portal_accounts import (
@@ -178,17 +179,18 @@ async def _role_pages(world: SignInWorld) -> str:
 
 
 async def _add_roles(world: SignInWorld) -> None:
-    role = await world.services.stores.directory.find_role(ACCOUNT, "Reader")
+    role = await world.services.stores.directory.named(ROLE, ACCOUNT, "Reader")
     if role is None:
         raise RuntimeError("the world has no reader")
     async with world.services.stores.directory.change(ACCOUNT) as change:
         for number in range(ROLES):
-            await change.insert_role(
+            await change.insert(
+                ROLE,
                 replace(
                     role,
                     role_id=f"AROATEAM{number:09d}",
                     name=f"Team-{number:04d}",
-                )
+                ),
             )
 
 

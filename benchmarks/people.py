@@ -16,6 +16,9 @@ import structlog
 
 from broker.model.entities import AccessKey, Group, KeyStatus, LoginProfile, User
 from broker.model.page import PageRequest
+from broker.stores.directory.access_keys import insert_access_key
+from broker.stores.directory.groups import add_member
+from broker.stores.directory.kinds import GROUP, LOGIN_PROFILE, USER
 from broker.stores.directory.port import DirectoryChange
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import ACCOUNT, SignInWorld, open_world
@@ -88,8 +91,8 @@ async def _time(admin: Administrator, path: str, query: dict[str, str]) -> str:
 
 async def _last_marker(world: SignInWorld) -> str:
     """Where the last page of the list begins."""
-    page = await world.services.stores.directory.list_users(
-        ACCOUNT, "/", PageRequest(None, USERS - 25)
+    page = await world.services.stores.directory.page_of(
+        USER, ACCOUNT, PageRequest(None, USERS - 25)
     )
     assert page.marker is not None
     return page.marker
@@ -101,14 +104,15 @@ async def _fill(world: SignInWorld) -> None:
     directory, uses = world.services.stores.directory, world.services.uses
     async with directory.change(ACCOUNT) as change:
         for number in range(GROUPS):
-            await change.insert_group(
+            await change.insert(
+                GROUP,
                 Group(
                     account=ACCOUNT,
                     group_id=f"AGPA{number:017}",
                     name=f"group-{number:02}",
                     path="/",
                     created_at=now,
-                )
+                ),
             )
     for start in range(0, USERS, _AT_ONCE):
         async with directory.change(ACCOUNT) as change:
@@ -120,16 +124,18 @@ async def _fill(world: SignInWorld) -> None:
 
 async def _insert(change: DirectoryChange, number: int, now: datetime) -> None:
     user = f"AIDA{number:017}"
-    await change.insert_user(
+    await change.insert(
+        USER,
         User(
             account=ACCOUNT,
             user_id=user,
             name=f"user-{number:05}",
             path=f"/team-{number % 20}/",
             created_at=now,
-        )
+        ),
     )
-    await change.insert_access_key(
+    await insert_access_key(
+        change,
         AccessKey(
             access_key_id=f"AKIA{number:016}",
             account=ACCOUNT,
@@ -137,9 +143,10 @@ async def _insert(change: DirectoryChange, number: int, now: datetime) -> None:
             status=KeyStatus.ACTIVE,
             sealed_secret=b"s" * 60,
             created_at=now,
-        )
+        ),
     )
-    await change.insert_login_profile(
+    await change.insert(
+        LOGIN_PROFILE,
         LoginProfile(
             account=ACCOUNT,
             user_id=user,
@@ -147,7 +154,7 @@ async def _insert(change: DirectoryChange, number: int, now: datetime) -> None:
             created_at=now,
             changed_at=now,
             reset_required=False,
-        )
+        ),
     )
     for group in {number % GROUPS, EVERYBODY}:
-        await change.add_member(ACCOUNT, f"AGPA{group:017}", user)
+        await add_member(change, ACCOUNT, f"AGPA{group:017}", user)

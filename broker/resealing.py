@@ -36,6 +36,15 @@ from broker.model.sealing import KeyKind
 from broker.model.upstream import UPSTREAM_SEAL
 from broker.sessions.keys import SESSION_MAX, KeyUse
 from broker.sessions.vault import NUMBERED_BYTES, SealBrokenError, Vault, key_number
+from broker.stores.directory import kinds, reports
+from broker.stores.directory.accounts import list_accounts, update_account
+from broker.stores.directory.kind import Kind
+from broker.stores.directory.kinds import (
+    ACCOUNT,
+    LOGIN_PROFILE,
+    OIDC_PROVIDER,
+    USER_CREDENTIAL,
+)
 from broker.stores.directory.port import Directory, DirectoryChange, DirectoryReader
 from broker.stores.errors import StoreFailedError
 
@@ -88,7 +97,7 @@ _SECRET_OPTION = "ClientSecret"  # noqa: S105  # an option's name
 
 async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue]:
     """List every sealed value of all accounts."""
-    for account in await directory.list_accounts():
+    for account in await list_accounts(directory):
         for values in (_in_columns, _in_texts):
             async for kind, entity, sealed in values(directory, account):
                 number = key_number(sealed)
@@ -98,9 +107,9 @@ async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue
 async def count_sealed(directory: DirectoryReader) -> Mapping[int, int]:
     """How many values of all accounts each storage key seals."""
     counted: Counter[int] = Counter()
-    for head, count in (await directory.count_sealed(NUMBERED_BYTES)).items():
+    for head, count in (await reports.count_sealed(directory, NUMBERED_BYTES)).items():
         counted[key_number(head)] += count
-    for account in await directory.list_accounts():
+    for account in await list_accounts(directory):
         async for _, _, sealed in _in_texts(directory, account):
             counted[key_number(sealed)] += 1
     return counted
@@ -112,19 +121,19 @@ _Values = AsyncIterator[tuple[str, str, bytes]]
 async def _in_columns(directory: DirectoryReader, of: Account) -> _Values:
     """What `count_sealed` of the directory counts."""
     account = of.account_id
-    for key in await directory.list_account_keys(account):
+    for key in await directory.all_of(kinds.ACCESS_KEY, account):
         yield ACCESS_KEY, key.access_key_id, key.sealed_secret
-    for profile in await directory.list_login_profiles(account):
+    for profile in await directory.all_of(LOGIN_PROFILE, account):
         yield PASSWORD, profile.user_id, profile.sealed
-    for device in await directory.list_all_mfa_devices(account):
+    for device in await directory.all_of(kinds.MFA_DEVICE, account):
         yield MFA_DEVICE, device.serial, device.sealed_seed
     kind = CredentialKind.SERVICE_SPECIFIC
-    for credential in await directory.list_credentials(account, kind):
+    for credential in await directory.all_of(USER_CREDENTIAL, account, kind=kind):
         yield SERVICE_PASSWORD, credential.credential_id, credential.sealed
-    for upstream in await directory.list_upstreams(account):
+    for upstream in await directory.all_of(kinds.UPSTREAM, account):
         if upstream.sealed_secret is not None:
             yield UPSTREAM, upstream.name, upstream.sealed_secret
-    listed = partial(directory.list_server_certificates, account, "/")
+    listed = partial(directory.page_of, kinds.SERVER_CERTIFICATE, account)
     async for certificates in read_pages(listed, _PAGE):
         for certificate in certificates:
             yield SERVER_CERTIFICATE, certificate.name, certificate.sealed_key
@@ -132,10 +141,10 @@ async def _in_columns(directory: DirectoryReader, of: Account) -> _Values:
 
 async def _in_texts(directory: DirectoryReader, of: Account) -> _Values:
     account = of.account_id
-    for provider in await directory.list_saml_providers(account):
+    for provider in await directory.all_of(kinds.SAML_PROVIDER, account):
         for private in provider.private_keys:
             yield SAML_PROVIDER, provider.name, private.sealed_pem
-    for oidc in await directory.list_oidc_providers(account):
+    for oidc in await directory.all_of(OIDC_PROVIDER, account):
         secret = oidc.options.get(_SECRET_OPTION)
         if isinstance(secret, str):
             yield CLIENT_SECRET, oidc.host_and_path, base64.b64decode(secret)
@@ -257,21 +266,23 @@ def _column(
     seal: tuple[str, str],
     entity: str,
     column: str,
-    find: Callable[[DirectoryChange, SealedValue], Awaitable[Any]],
-    put: Callable[[DirectoryChange], Callable[[Any], Awaitable[object]]],
+    kind: Kind[Any],
 ) -> _Reseal:
-    """Reseals one column of what ``find`` finds; ``entity`` is what it is bound to."""
+    """Reseals one column of a thing; ``entity`` is what it is bound to."""
 
     async def reseal_column(
         change: DirectoryChange, vault: Vault, value: SealedValue
     ) -> int:
-        found = await find(change, value)
-        sealed = None if found is None else getattr(found, column)
+        find = change.named if kind.name else change.find
+        found = await find(kind, value.account, value.entity)
+        if found is None:
+            return 0
+        sealed = getattr(found, column)
         if sealed is None or not vault.needs_resealing(sealed):
             return 0
         bound_to = getattr(found, entity)
         again = _resealed(vault, seal, value.account, bound_to, sealed)
-        await put(change)(replace(found, **{column: again}))
+        await change.update(kind, replace(found, **{column: again}))
         return 1
 
     return reseal_column
@@ -280,7 +291,7 @@ def _column(
 async def _reseal_provider(
     change: DirectoryChange, vault: Vault, value: SealedValue
 ) -> int:
-    provider = await change.find_saml_provider(value.account, value.entity)
+    provider = await change.named(kinds.SAML_PROVIDER, value.account, value.entity)
     if provider is None:
         return 0
     keys = tuple(
@@ -296,28 +307,28 @@ async def _reseal_provider(
     )
     if keys == provider.private_keys:
         return 0
-    await change.update_saml_provider(replace(provider, private_keys=keys))
+    await change.update(kinds.SAML_PROVIDER, replace(provider, private_keys=keys))
     return 1
 
 
 async def _reseal_issuer(
     change: DirectoryChange, vault: Vault, value: SealedValue
 ) -> int:
-    account = await change.find_account(value.account)
+    account = await change.find(ACCOUNT, value.account)
     outbound = None if account is None else find_outbound(account)
     if account is None or outbound is None:
         return 0
     renewed = reseal(account.account_id, outbound, vault)
     if renewed == outbound:
         return 0
-    await change.update_account(with_outbound(account, renewed))
+    await update_account(change, with_outbound(account, renewed))
     return 1
 
 
 async def _reseal_client_secret(
     change: DirectoryChange, vault: Vault, value: SealedValue
 ) -> int:
-    provider = await change.find_oidc_provider(value.account, value.entity)
+    provider = await change.named(OIDC_PROVIDER, value.account, value.entity)
     secret = provider.options.get(_SECRET_OPTION) if provider else None
     if provider is None or not isinstance(secret, str):
         return 0
@@ -327,7 +338,7 @@ async def _reseal_client_secret(
     )
     text = base64.b64encode(again).decode("ascii")
     options = {**provider.options, _SECRET_OPTION: text}
-    await change.update_oidc_provider(replace(provider, options=options))
+    await change.update(OIDC_PROVIDER, replace(provider, options=options))
     return 1
 
 
@@ -352,44 +363,36 @@ _KINDS: Mapping[str, _Reseal] = {
         ACCESS_KEY_SEAL,
         "access_key_id",
         "sealed_secret",
-        lambda change, value: change.find_access_key(value.entity),
-        lambda change: change.update_access_key,
+        kinds.ACCESS_KEY,
     ),
     PASSWORD: _column(
         PASSWORD_SEAL,
         "user_id",
         "sealed",
-        lambda change, value: change.find_login_profile(value.account, value.entity),
-        lambda change: change.update_login_profile,
+        kinds.LOGIN_PROFILE,
     ),
     MFA_DEVICE: _column(
         MFA_SEAL,
         "serial",
         "sealed_seed",
-        lambda change, value: change.find_mfa_device(value.account, value.entity),
-        lambda change: change.update_mfa_device,
+        kinds.MFA_DEVICE,
     ),
     SERVICE_PASSWORD: _column(
         SERVICE_PASSWORD_SEAL,
         "credential_id",
         "sealed",
-        lambda change, value: change.find_credential(value.account, value.entity),
-        lambda change: change.update_credential,
+        kinds.USER_CREDENTIAL,
     ),
     SERVER_CERTIFICATE: _column(
         SERVER_KEY_SEAL,
         "certificate_id",
         "sealed_key",
-        lambda change, value: change.find_server_certificate(
-            value.account, value.entity
-        ),
-        lambda change: change.update_server_certificate,
+        kinds.SERVER_CERTIFICATE,
     ),
     UPSTREAM: _column(
         UPSTREAM_SEAL,
         "name",
         "sealed_secret",
-        lambda change, value: change.find_upstream(value.account, value.entity),
-        lambda change: change.put_upstream,
+        kinds.UPSTREAM,
     ),
 }

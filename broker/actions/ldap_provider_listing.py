@@ -10,6 +10,7 @@ from broker.actions.decisions.declare import everything, read
 from broker.federation.provider_options import shown_options
 from broker.identities.ldap_providers import LDAP_PROVIDERS
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED
+from broker.stores.directory.reports import list_uses
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
@@ -19,8 +20,8 @@ async def _list(
     _given: types.ListLDAPProvidersRequest, call: Call
 ) -> types.ListLDAPProvidersResponse:
     providers = await call.directory.all_of(LDAP_PROVIDERS.kind, call.account)
-    uses = await call.directory.list_uses(
-        call.account, [one.unique_id for one in providers]
+    uses = await list_uses(
+        call.directory, call.account, [one.unique_id for one in providers]
     )
     at = {(one.subject, one.action): one.at for one in uses if one.service == PROOFS}
     listed: list[Any] = []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from broker.actions.action import Call
 from broker.actions.decisions.declare import everything, read
+from broker.stores.directory.kinds import UPSTREAM
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
@@ -23,7 +24,7 @@ async def _list(
                 "CreateDate": one.created_at,
                 "UpdateDate": one.updated_at,
             }
-            for one in await call.directory.list_upstreams(call.account)
+            for one in await call.directory.all_of(UPSTREAM, call.account)
         ]
     }
 

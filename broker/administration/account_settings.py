@@ -11,6 +11,7 @@ from broker.administration.reading import PageReader
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import FeatureDisabled, ValidationError
 from broker.identities.account_options import ALWAYS_ON, root_manager
+from broker.stores.directory.kinds import ACCOUNT
 
 SETTINGS = "/console/settings"
 PASSWORDS = "/console/settings/passwords"
@@ -82,7 +83,7 @@ async def _page(visit: Visit) -> Response:
 async def _root_manager(visit: Visit) -> str:
     """The account that may perform root tasks in this one."""
     fresh = visit.deps.fresh
-    account = await fresh.find_account(visit.who.session.account)
+    account = await fresh.find(ACCOUNT, visit.who.session.account)
     return "" if account is None else root_manager(account)
 
 

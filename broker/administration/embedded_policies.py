@@ -34,6 +34,7 @@ from broker.identities.trust import shown_trust_policies
 from broker.identities.users import require_user
 from broker.model.account import AccountId
 from broker.policy import PolicyKind
+from broker.stores.directory.policies import list_inline_policies
 from broker.stores.directory.port import DirectoryReader
 
 TRUST = "/console/roles/trust"
@@ -175,7 +176,7 @@ def _trust_is(name: str, base: str) -> Precondition:
 def _inline_is(kind: str, owner: str, policy: str, base: str) -> Precondition:
     async def check(call: Call) -> None:
         holder = await _REQUIRE[kind](call.change, call.account, owner)
-        listed = await call.change.list_inline_policies(call.account, owner_id(holder))
+        listed = await list_inline_policies(call.change, call.account, owner_id(holder))
         text = next(
             (p.document for p in listed if p.name.lower() == policy.lower()), ""
         )

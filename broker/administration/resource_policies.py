@@ -28,6 +28,7 @@ from broker.errors import ConcurrentModification
 from broker.identities.trust import shown_trust_policies
 from broker.policy import PolicyKind
 from broker.protocols.enforcement.mapping import EXECUTE_API
+from broker.stores.directory.kinds import RESOURCE_POLICY
 
 HERE = "resource-policies"
 LIST = "/console/resource-policies"
@@ -133,7 +134,7 @@ async def _text(visit: Visit, arn: str) -> str:
 
 def _policy_is(arn: str, base: str) -> Precondition:
     async def check(call: Call) -> None:
-        stored = await call.change.find_resource_policy(call.account, arn)
+        stored = await call.change.find(RESOURCE_POLICY, call.account, arn)
         shown = ""
         if stored is not None:
             (shown,) = await shown_trust_policies(call.change, [stored.document])

@@ -22,6 +22,7 @@ from broker.identities.template.errors import TemplateError
 from broker.offload import offload
 from broker.policy.positions import Span, TextPosition
 from broker.protocols.enforcement import DefinitionRejected, parse_new_definition
+from broker.stores.directory import kinds
 
 NEW = "/console/services/new"
 EDIT = "/console/services/edit"
@@ -178,7 +179,7 @@ def _whole_line(text: str, number: int) -> Span | None:
 
 def _is_free(name: str) -> Precondition:
     async def check(call: Call) -> None:
-        if await call.change.find_service(call.account, name) is not None:
+        if await call.change.named(kinds.SERVICE, call.account, name) is not None:
             raise ConcurrentModification(f"A service named {name} already exists.")
 
     return check

@@ -20,7 +20,9 @@ from broker.protocols.saml.errors import MetadataRejected, SamlRejected
 from broker.protocols.saml.metadata import parse_metadata
 from broker.protocols.saml.verify import find_unverified_issuer
 from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.directory.port.providers import SamlProviderReader
+from broker.stores.directory.kinds import ACCOUNT, OIDC_PROVIDER, SAML_PROVIDER
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.providers import list_saml_providers_naming
 from broker.stores.errors import StoreUnavailableError
 
 _SEARCH_SECONDS = 2.0
@@ -49,7 +51,7 @@ class ClaimedProviders:
     """Finds the provider; None if there is none, or the directory is unavailable."""
 
     def __init__(
-        self, fresh: FreshDirectory, directory: SamlProviderReader, clock: Clock
+        self, fresh: FreshDirectory, directory: DirectoryReader, clock: Clock
     ) -> None:
         self._fresh = fresh
         self._directory = directory
@@ -61,7 +63,7 @@ class ClaimedProviders:
         try:
             account = account_of_arn(provider_arn, "saml-provider/")
             name = parse_provider_arn(provider_arn, account, "saml-provider")
-            provider = await self._fresh.find_saml_provider(account, name)
+            provider = await self._fresh.named(SAML_PROVIDER, account, name)
             return await self._known(account, provider)
         except (BrokerError, StoreUnavailableError):
             return None
@@ -74,8 +76,8 @@ class ClaimedProviders:
                 issuer = peek_unverified(token).issuer
             except OidcRejected:
                 issuer = ""
-            provider = await self._fresh.find_oidc_provider(
-                account, issuer.partition("://")[2]
+            provider = await self._fresh.named(
+                OIDC_PROVIDER, account, issuer.partition("://")[2]
             )
             return await self._known(account, provider)
         except (BrokerError, StoreUnavailableError):
@@ -95,7 +97,7 @@ class ClaimedProviders:
             if issuer is None:
                 return None
             self._searched_at = now
-            naming = await self._directory.list_saml_providers_naming(escape(issuer))
+            naming = await list_saml_providers_naming(self._directory, escape(issuer))
             found = await offload_long(
                 sum(len(provider.metadata) for provider in naming),
                 lambda: [one for one in naming if _has_entity(one, issuer)],
@@ -109,7 +111,7 @@ class ClaimedProviders:
     async def _known(
         self, account: AccountId, provider: SamlProvider | OidcProvider | None
     ) -> ClaimedProvider | None:
-        if provider is None and await self._fresh.find_account(account) is None:
+        if provider is None and await self._fresh.find(ACCOUNT, account) is None:
             return None
         return ClaimedProvider(account, provider)
 

@@ -35,6 +35,7 @@ from broker.protocols.saml.keys import DecryptionKey, parse_private_key
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import SAML_PROVIDER
 
 _log = structlog.get_logger(__name__)
 
@@ -121,7 +122,7 @@ class SamlProver:
         """
         recipients = await self._recipients_of(also_to)
         name = _parse_arn(provider_arn).resource.removeprefix("saml-provider/")
-        provider = await self._fresh.find_saml_provider(account, name)
+        provider = await self._fresh.named(SAML_PROVIDER, account, name)
         if provider is None:
             raise InvalidIdentityToken(
                 "Specified provider doesn't exist.",
@@ -158,7 +159,7 @@ class SamlProver:
         arn = _parse_arn(provider_arn)
         name = arn.resource.removeprefix("saml-provider/")
         account = parse_account_id(arn.account)
-        provider = await self._fresh.find_saml_provider(account, name)
+        provider = await self._fresh.named(SAML_PROVIDER, account, name)
         return frozenset() if provider is None else frozenset({self._acs_of(provider)})
 
     async def _prove(

@@ -36,7 +36,9 @@ from broker.model.request import Given, RequestContext
 from broker.sessions.one_time_use import one_time_use
 from broker.sessions.resolve import find_join_token_end
 from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.directory.port.instance_profiles import InstanceReader
+from broker.stores.directory.kinds import INSTANCE
+from broker.stores.directory.machines import find_join_token
+from broker.stores.directory.port import DirectoryReader
 
 WINDOW = timedelta(minutes=5)
 """How far a proof's time may be from the broker's; as for signed requests."""
@@ -65,7 +67,7 @@ class InstanceScheme:
         """
         given = await read()
         account, instance_id = parse_instance_arn(given["InstanceArn"])
-        instance = await self._fresh.find_instance(account, instance_id)
+        instance = await self._fresh.find(INSTANCE, account, instance_id)
         if instance is None or instance.arn != given["InstanceArn"]:
             raise InvalidClientTokenId(detail=f"there is no instance {instance_id}")
         try:
@@ -95,7 +97,7 @@ class InstanceScheme:
 class JoinTokenScheme:
     """``JoinToken`` proves that a machine may register."""
 
-    def __init__(self, directory: InstanceReader, fresh: FreshDirectory) -> None:
+    def __init__(self, directory: DirectoryReader, fresh: FreshDirectory) -> None:
         self._directory = directory
         self._fresh = fresh
 
@@ -114,7 +116,7 @@ class JoinTokenScheme:
         account = find_token_account(JOIN_TOKEN_PREFIX, secret)
         if account is None:
             _refuse("not the form of a join token")
-        token = await self._directory.find_join_token(account, token_digest(secret))
+        token = await find_join_token(self._directory, account, token_digest(secret))
         if token is None:
             _refuse("no such join token")
         fault = find_fault(

@@ -5,11 +5,9 @@ again, so that neither a deactivated access key nor a revoked storage key surviv
 cache.
 """
 
-from typing import Protocol
-
 from broker.bounded import BoundedCache
 from broker.errors import InvalidClientTokenId, ServiceUnavailable
-from broker.model.account import AccountId, find_account_of_key_id
+from broker.model.account import find_account_of_key_id
 from broker.model.caller import Caller
 from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus, User
 from broker.model.principal import Principal
@@ -17,6 +15,8 @@ from broker.model.sealing import Opener
 from broker.model.secret import Secret
 from broker.model.struct import struct
 from broker.sessions.vault import SealBrokenError
+from broker.stores.directory.kinds import ACCESS_KEY, USER
+from broker.stores.directory.port import Finder
 from broker.stores.errors import StoreUnavailableError
 
 CALLERS_MAX = 4096
@@ -33,22 +33,10 @@ class ResolvedKey:
     caller: Caller
 
 
-class KeyDirectory(Protocol):
-    """Look-ups whose answers are at most a second old."""
-
-    async def find_access_key(self, access_key_id: str) -> AccessKey | None:
-        """A long-term key; None for ids that carry no account."""
-        ...
-
-    async def find_user_by_id(self, account: AccountId, user_id: str) -> User | None:
-        """A user by unique id."""
-        ...
-
-
 class LongTermKeys:
     """Resolves the access keys of users and of accounts' roots."""
 
-    def __init__(self, directory: KeyDirectory, opener: Opener) -> None:
+    def __init__(self, directory: Finder, opener: Opener) -> None:
         self._directory = directory
         self._opener = opener
         self._callers = BoundedCache[str, tuple[User, Caller]](CALLERS_MAX)
@@ -67,8 +55,8 @@ class LongTermKeys:
         if account is None or not access_key_id.startswith(_PREFIX):
             raise InvalidClientTokenId(detail="not the form of a long-term key id")
         try:
-            key = await self._directory.find_access_key(access_key_id)
-            if key is None or key.account != account:
+            key = await self._directory.find(ACCESS_KEY, account, access_key_id)
+            if key is None:
                 raise InvalidClientTokenId(detail="there is no such access key")
             if key.status is not KeyStatus.ACTIVE:
                 raise InvalidClientTokenId(detail=f"{access_key_id} is inactive")
@@ -91,7 +79,7 @@ class LongTermKeys:
             return Caller(
                 principal=Principal.root(key.account), access_key_id=key.access_key_id
             )
-        user = await self._directory.find_user_by_id(key.account, key.user_id)
+        user = await self._directory.find(USER, key.account, key.user_id)
         if user is None:
             raise InvalidClientTokenId(
                 detail=f"the user of {key.access_key_id} is deleted"

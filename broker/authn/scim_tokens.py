@@ -18,6 +18,8 @@ from broker.model.principal import Principal
 from broker.model.provisioned import ScimToken
 from broker.model.request import Given, RequestContext
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
+from broker.stores.directory.readings import TOKENS_OF_DIRECTORIES
 
 PROVIDER = "Provider"
 """The member of an action's input that holds the token's provider."""
@@ -60,7 +62,9 @@ class ScimScheme:
         account = find_token_account(TOKEN_PREFIX, secret)
         if account is None or account != self._account:
             _refuse("not the form of a SCIM token, or one of another account")
-        found = (await self._fresh.scim_tokens(account)).get(token_digest(secret))
+        found = (await self._fresh.read(account, TOKENS_OF_DIRECTORIES)).get(
+            token_digest(secret)
+        )
         if found is None:
             _refuse("no directory has this token")
         if found.expires_at <= request.now:
@@ -73,9 +77,9 @@ class ScimScheme:
         kind, _, name = token.provider_arn.split(":", 5)[-1].partition("/")
         provider: Provider | None
         if kind == "saml-provider":
-            provider = await self._fresh.find_saml_provider(token.account, name)
+            provider = await self._fresh.named(SAML_PROVIDER, token.account, name)
         else:
-            provider = await self._fresh.find_oidc_provider(token.account, name)
+            provider = await self._fresh.named(OIDC_PROVIDER, token.account, name)
         if provider is None or provider_id_of(provider) != token.provider_id:
             _refuse(f"the provider of the SCIM token {token.token_id} is gone")
         return provider

@@ -20,6 +20,7 @@ from broker.model.principal import Principal
 from broker.model.registered import service_arn
 from broker.model.request import Given, RequestContext
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.readings import TOKENS_OF_SERVICES
 
 TOKEN_HEADER = b"x-broker-service-token"
 _BEARER = "bearer "
@@ -73,7 +74,9 @@ class ServiceScheme:
         account = find_token_account(TOKEN_PREFIX, secret)
         if account is None:
             _refuse("not the form of a service token")
-        found = (await self._fresh.service_tokens(account)).get(token_digest(secret))
+        found = (await self._fresh.read(account, TOKENS_OF_SERVICES)).get(
+            token_digest(secret)
+        )
         if found is None:
             _refuse("no service has this token")
         token, service = found

@@ -36,7 +36,12 @@ from broker.policy import (
     parse_policy,
 )
 from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.directory.kinds import RESOURCE_POLICY
+from broker.stores.directory.kinds import ACCOUNT, RESOURCE_POLICY, ROLE, USER
+from broker.stores.directory.readings import (
+    GROUP_IDS,
+    POLICIES_OF,
+    RESOURCE_POLICY_ARNS,
+)
 
 _NOTHING = compile_policies(())
 ACCOUNT_SETTING = compile_policies(
@@ -120,16 +125,14 @@ class PolicyLibrary:
         unique_id = caller.principal.unique_id
         arn: str | None = None
         if caller.principal.type is PrincipalType.ASSUMED_ROLE:
-            role = await self._fresh.find_role_by_id(account, unique_id)
+            role = await self._fresh.find(ROLE, account, unique_id)
             arn = role.boundary_arn if role else None
         elif caller.principal.type is PrincipalType.USER:
-            user = await self._fresh.find_user_by_id(account, unique_id)
+            user = await self._fresh.find(USER, account, unique_id)
             arn = user.boundary_arn if user else None
         elif caller.session is not None and caller.session.principal_id != account:
             # A federated user has no more than the user who made it.
-            user = await self._fresh.find_user_by_id(
-                account, caller.session.principal_id
-            )
+            user = await self._fresh.find(USER, account, caller.session.principal_id)
             arn = user.boundary_arn if user else None
         if arn is None:
             return None
@@ -174,7 +177,7 @@ class PolicyLibrary:
         self, account_id: AccountId, kind: ControlKind
     ) -> tuple[PolicySet, ...]:
         async def load() -> tuple[PolicySet, ...]:
-            account = await self._fresh.find_account(account_id)
+            account = await self._fresh.find(ACCOUNT, account_id)
             listed = () if account is None else control_policies(account, kind)
             if not listed:
                 return ()
@@ -205,7 +208,8 @@ class PolicyLibrary:
         """
 
         async def load_holders() -> PolicyHolders:
-            return PolicyHolders(await self._fresh.resource_policy_arns(account))
+            arns = await self._fresh.read(account, RESOURCE_POLICY_ARNS)
+            return PolicyHolders(arns)
 
         memo = self._fresh.memo
         holders = await memo.get(account, "policy-holders", load_holders)
@@ -243,9 +247,9 @@ class PolicyLibrary:
         async def load() -> PolicySet:
             inline: list[tuple[str, str]] = []
             attached: list[str] = []
-            groups = await self._fresh.group_ids(account, owner_id)
+            groups = await self._fresh.read(account, GROUP_IDS, owner_id)
             for one in (owner_id, *groups):
-                listed, arns = await self._fresh.policies_of(account, one)
+                listed, arns = await self._fresh.read(account, POLICIES_OF, one)
                 inline += [(f"inline:{p.name}", p.document) for p in listed]
                 attached += arns
             parts = [await self._inline(account, owner_id, inline)]
@@ -295,7 +299,7 @@ class PolicyLibrary:
         policy = unlisted_policy(arn)
         if policy is None:
             return None
-        account = await self._fresh.find_account(account_id)
+        account = await self._fresh.find(ACCOUNT, account_id)
         accepted = account is not None and accepts_unlisted_policies(account)
         return policy if accepted else None
 

@@ -7,7 +7,6 @@ is absent unless it is given.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from broker.authz.context import Context, call_context, tag_context
 from broker.authz.guard import Charge, Guard, Judgement
@@ -19,6 +18,8 @@ from broker.model.caller import Caller
 from broker.model.entities import Role, User
 from broker.model.principal import Principal, PrincipalType
 from broker.model.raw import RawRequest
+from broker.stores.directory.kinds import ROLE, USER
+from broker.stores.directory.port import Finder
 
 _ROLE_ACTIONS = frozenset(
     {
@@ -68,22 +69,10 @@ class Hypothesis:
     context: Mapping[str, tuple[str, ...]]
 
 
-class EntityReader(Protocol):
-    """Looks users and roles up by name; `FreshDirectory` does so without a query."""
-
-    async def find_user(self, account: AccountId, name: str) -> User | None:
-        """A user; None if there is none."""
-        ...
-
-    async def find_role(self, account: AccountId, name: str) -> Role | None:
-        """A role; None if there is none."""
-        ...
-
-
 class Hypotheses:
     """Decides hypothetical requests by the stored policies."""
 
-    def __init__(self, directory: EntityReader, guard: Guard) -> None:
+    def __init__(self, directory: Finder, guard: Guard) -> None:
         self._directory = directory
         self._guard = guard
 
@@ -185,7 +174,7 @@ class Hypotheses:
         )
 
     async def _user(self, account: AccountId, name: str) -> Caller:
-        user = await self._directory.find_user(account, name)
+        user = await self._directory.named(USER, account, name)
         if user is None:
             raise NoSuchEntity(f"The account {account} has no user {name}")
         return user_caller(user)
@@ -193,7 +182,7 @@ class Hypotheses:
     async def _role(
         self, account: AccountId, name: str, *, session_name: str
     ) -> Caller:
-        role = await self._directory.find_role(account, name)
+        role = await self._directory.named(ROLE, account, name)
         if role is None:
             raise NoSuchEntity(f"The account {account} has no role {name}")
         return role_caller(role, session_name)
@@ -210,12 +199,11 @@ class Hypotheses:
             if account.isascii() and account.isdigit():
                 owner = AccountId(account)
             if service == "iam" and kind in {"role", "user"}:
-                find = (
-                    self._directory.find_role
-                    if kind == "role"
-                    else self._directory.find_user
-                )
-                entity = await find(owner, name)
+                entity: Role | User | None
+                if kind == "role":
+                    entity = await self._directory.named(ROLE, owner, name)
+                else:
+                    entity = await self._directory.named(USER, owner, name)
                 if entity is not None and entity.arn == hypothesis.resource:
                     context.update(tag_context("aws:resourcetag", entity.tags))
                     context.update(tag_context("iam:resourcetag", entity.tags))

@@ -13,6 +13,8 @@ from broker.cli.operator import (
 )
 from broker.cli.terminal import say, say_json, say_table
 from broker.model.account import AccountId
+from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.kinds import ACCOUNT
 
 if TYPE_CHECKING:
     from broker.installation import Installation
@@ -81,7 +83,7 @@ def accounts(
                     user.name for user in await list_waiting(directory, one)
                 ],
             }
-            for one in await directory.list_accounts()
+            for one in await list_accounts(directory)
         ]
 
     found = with_installation(work)
@@ -148,8 +150,7 @@ def delete(
 
     async def work(installation: "Installation") -> None:
         async with installation.stores.directory.change(account) as change:
-            await require_known(change, account)
-            await change.delete_account(account)
+            await change.remove(ACCOUNT, await require_known(change, account))
             await change.record(operator_entry("DeleteAccount", account).complete())
 
     with_installation(work)

@@ -12,6 +12,7 @@ from broker.cli.findings import Level
 from broker.installation import Installation
 from broker.model.account import Account
 from broker.settings import Settings
+from broker.stores.directory.accounts import list_accounts
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.urls import redact_url
 
@@ -25,7 +26,7 @@ async def announce(
 ) -> None:
     """Log how the broker runs, then what should be changed, a line each."""
     settings = opened.settings
-    accounts = await opened.stores.directory.list_accounts()
+    accounts = await list_accounts(opened.stores.directory)
     _log.info(
         "starting",
         version=version("federation-broker"),

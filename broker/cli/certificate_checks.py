@@ -7,6 +7,7 @@ from broker.clock import Clock
 from broker.identities.revocation_lists import list_expiries
 from broker.identities.trust_anchors import anchor_expiries
 from broker.storage import Stores
+from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import CERTIFICATE_LIST, TRUST_ANCHOR
 
 ANCHOR_SOON = timedelta(days=45)
@@ -24,7 +25,7 @@ async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
     directory, now = stores.directory, clock.now()
     found: list[Finding] = []
     anchors = 0
-    for account in await directory.list_accounts():
+    for account in await list_accounts(directory):
         for anchor in await directory.all_of(TRUST_ANCHOR, account.account_id):
             anchors += 1
             found += [

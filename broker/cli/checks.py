@@ -22,6 +22,8 @@ from broker.sessions.keyring import Keyring, read_old_keys
 from broker.sessions.keys import KeyringError, KeyUse
 from broker.settings import Settings, unknown_settings
 from broker.storage import Stores
+from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.kinds import ACCESS_KEY, LOGIN_PROFILE
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.installation import (
     DEMO_MARK,
@@ -260,7 +262,7 @@ async def check_cache(settings: Settings, stores: Stores) -> list[Finding]:
 
 async def check_accounts(stores: Stores) -> list[Finding]:
     """Find accounts with an active root key, or whose root user may sign in."""
-    accounts = await stores.directory.list_accounts()
+    accounts = await list_accounts(stores.directory)
     if not accounts:
         return [
             warning(
@@ -278,10 +280,10 @@ async def check_accounts(stores: Stores) -> list[Finding]:
                 "is active",
                 f"broker account root-key {number} --deactivate, once roles replace it",
             )
-            for key in await stores.directory.list_access_keys(number, None)
+            for key in await stores.directory.all_of(ACCESS_KEY, number, user_id=None)
             if key.status is KeyStatus.ACTIVE
         )
-        if await stores.directory.find_login_profile(number, number) is not None:
+        if await stores.directory.find(LOGIN_PROFILE, number, number) is not None:
             found.append(
                 warning(
                     f"root user of {number}",
@@ -296,7 +298,7 @@ async def check_accounts(stores: Stores) -> list[Finding]:
 async def check_issuers(stores: Stores, clock: Clock) -> list[Finding]:
     """Find issuers whose keys are from before keys had certificates."""
     found: list[Finding] = []
-    for account in await stores.directory.list_accounts():
+    for account in await list_accounts(stores.directory):
         outbound = find_outbound(account)
         published = outbound.published(clock.now()) if outbound else ()
         if any(key.certificate is None for key in published):

@@ -9,6 +9,8 @@ from broker.federation.ldap.dry_run import LdapDryRun
 from broker.federation.ldap.people import LdapPeople
 from broker.settings import Settings, SettingsError
 from broker.storage import Stores
+from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.kinds import LDAP_PROVIDER
 
 _SECONDS = 8
 
@@ -21,8 +23,10 @@ async def check_directories(settings: Settings, stores: Stores) -> list[Finding]
         return [problem("directories", str(error), "fix it and run this again")]
     found: list[Finding] = []
     used: set[str] = set()
-    for account in await stores.directory.list_accounts():
-        for provider in await stores.directory.list_ldap_providers(account.account_id):
+    for account in await list_accounts(stores.directory):
+        for provider in await stores.directory.all_of(
+            LDAP_PROVIDER, account.account_id
+        ):
             used.add(provider.directory)
             if provider.directory not in directories:
                 found.append(
@@ -52,8 +56,10 @@ async def probe_new_directories(
 ) -> list[Finding]:
     """Try the directories of providers that were created at a moment."""
     names: set[str] = set()
-    for account in await stores.directory.list_accounts():
-        for provider in await stores.directory.list_ldap_providers(account.account_id):
+    for account in await list_accounts(stores.directory):
+        for provider in await stores.directory.all_of(
+            LDAP_PROVIDER, account.account_id
+        ):
             if provider.created_at == created_at:
                 names.add(provider.directory)
     known = settings.directories.directories

@@ -29,6 +29,7 @@ from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.policy import PolicySet, PolicyType
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
+from broker.stores.directory.kinds import SERVICE
 
 if TYPE_CHECKING:
     from broker.installation import Installation
@@ -286,7 +287,7 @@ async def _registered(
     installation: "Installation", account: AccountId
 ) -> Mapping[str, ServiceEntry]:
     """The services that an account has registered, by the prefix of their actions."""
-    stored = await installation.stores.directory.list_services(account)
+    stored = await installation.stores.directory.all_of(SERVICE, account)
     return service_entries(
         [(one.name, one.definition) for one in stored],
         account=account,

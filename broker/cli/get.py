@@ -17,6 +17,7 @@ from broker.model.entities import LdapProvider, SamlProvider
 from broker.policy import DIRECTORY_KEYS, known_claims
 from broker.protocols.saml.sp_metadata import assertion_consumer_url
 from broker.spelling import suggest
+from broker.stores.directory.accounts import list_accounts
 
 if TYPE_CHECKING:
     from broker.services import Services
@@ -74,7 +75,7 @@ async def _describe(
 ) -> list[dict[str, Any]]:
     directory = services.stores.directory
     found: list[dict[str, Any]] = []
-    for one in await directory.list_accounts():
+    for one in await list_accounts(directory):
         if account in {None, one.account_id}:
             found += [
                 {

@@ -17,6 +17,7 @@ import typer
 from broker.cli.operator import operator_entry, read_account_id, with_installation
 from broker.cli.terminal import ask, say, say_json
 from broker.model.account import AccountId
+from broker.stores.directory.accounts import list_accounts
 
 if TYPE_CHECKING:
     from broker.identities.first_administrator import FirstAdministrator
@@ -118,7 +119,7 @@ async def _find_waiting(
     directory = installation.stores.directory
     found = [
         (account, one.name)
-        for account in await directory.list_accounts()
+        for account in await list_accounts(directory)
         if number in {None, account.account_id}
         and (alias is None or account.alias in {None, alias})
         for one in await list_waiting(directory, account)

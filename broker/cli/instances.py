@@ -19,8 +19,10 @@ from broker.model.machines import Instance
 from broker.model.page import PageRequest
 from broker.services import Services
 from broker.sessions.revoke import revoke_for_good
-from broker.stores.directory.kinds import INSTANCE_PROFILE
+from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE
 from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.reports import list_uses
 
 app = typer.Typer(help="Machines and their instance profiles.", no_args_is_help=True)
 
@@ -51,7 +53,7 @@ def list_instances(
     async def work(services: Services) -> list[dict[str, Any]]:
         directory = services.stores.directory
         if account is None:
-            accounts = [one.account_id for one in await directory.list_accounts()]
+            accounts = [one.account_id for one in await list_accounts(directory)]
         else:
             known = await require_known(directory, AccountId(account))
             accounts = [known.account_id]
@@ -167,7 +169,7 @@ def end(instance: IdArgument, account: AccountOption) -> None:
     """End a machine: its credentials stop working, and it gets no new ones."""
 
     async def apply(change: DirectoryChange, known: Instance, made: Services) -> str:
-        await change.delete_instance(known)
+        await change.remove(INSTANCE, known)
         await revoke_for_good(
             change,
             account=known.account,
@@ -220,9 +222,9 @@ async def _rows(
     directory = services.stores.directory
     marker = None
     while True:
-        page = await directory.list_instances(account, PageRequest(marker, _PAGE))
+        page = await directory.page_of(INSTANCE, account, PageRequest(marker, _PAGE))
         ids = [one.instance_id for one in page.items]
-        uses = await directory.list_uses(account, ids) if ids else ()
+        uses = await list_uses(directory, account, ids) if ids else ()
         used = {use.subject: use.at for use in reversed(uses)}
         for one in page.items:
             profile = None

@@ -13,6 +13,7 @@ from broker.cli.operator import (
 from broker.cli.terminal import say
 from broker.identities.outbound import find_outbound, rotate, with_outbound
 from broker.model.account import AccountId
+from broker.stores.directory.accounts import update_account
 
 if TYPE_CHECKING:
     from broker.installation import Installation
@@ -33,7 +34,7 @@ def rotate_issuer_keys(account_id: AccountArgument) -> None:
             rotated = rotate(
                 account, outbound, installation.vault, installation.clock.now()
             )
-            await change.update_account(with_outbound(found, rotated))
+            await update_account(change, with_outbound(found, rotated))
             published = [key.kid for key in rotated.published(installation.clock.now())]
             entry = operator_entry(
                 "RotateIssuerKeys", account, Published=", ".join(published)

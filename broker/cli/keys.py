@@ -15,6 +15,7 @@ from broker.model.page import read_pages
 from broker.model.sealing import KeyKind
 from broker.sessions.keyring import encode_masters, new_master
 from broker.sessions.keys import KeyListing
+from broker.stores.directory.accounts import list_accounts
 
 if TYPE_CHECKING:
     from broker.installation import Installation
@@ -173,7 +174,7 @@ async def _list_sessions(opened: "Installation", key: KeyListing) -> None:
     # A process that had not read the newer key yet used this one a little longer.
     ended = (key.seals_until or opened.clock.now()) + _FOLLOWS_WITHIN
     say("It sealed these sessions, which have ended (as far as the cache knows):")
-    for account in await opened.stores.directory.list_accounts():
+    for account in await list_accounts(opened.stores.directory):
         listed = partial(opened.stores.cache.list_sessions, account.account_id)
         async for page in read_pages(listed, _PAGE):
             for record in page:

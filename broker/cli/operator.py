@@ -14,11 +14,12 @@ from broker.clock import SystemClock
 from broker.entropy import new_request_id
 from broker.errors import NoSuchEntity
 from broker.model.account import Account, AccountId, parse_account_id
+from broker.stores.directory.kinds import ACCOUNT
 
 if TYPE_CHECKING:
     from broker.installation import Installation
     from broker.services import Services
-    from broker.stores.directory.port.accounts import AccountReader
+    from broker.stores.directory.port import DirectoryReader
 
 Outcome = TypeVar("Outcome")
 
@@ -84,13 +85,13 @@ def log_warnings() -> None:
     configure_logs(level=logging.WARNING)
 
 
-async def require_known(directory: "AccountReader", account: AccountId) -> Account:
+async def require_known(directory: "DirectoryReader", account: AccountId) -> Account:
     """Find the account that a command acts on.
 
     Raises:
         NoSuchEntity: There is none.
     """
-    found = await directory.find_account(account)
+    found = await directory.find(ACCOUNT, account)
     if found is None:
         raise NoSuchEntity(f"There is no account {account}.")
     return found

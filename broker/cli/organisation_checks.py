@@ -13,6 +13,8 @@ from broker.identities.organisations import (
 )
 from broker.settings import Settings
 from broker.storage import Stores
+from broker.stores.directory.accounts import find_account_by_alias
+from broker.stores.directory.kinds import ACCOUNT
 
 _SUBJECT = "organisations"
 
@@ -35,7 +37,7 @@ async def check_organisations(settings: Settings, stores: Stores) -> list[Findin
 
 async def _check(organisation: Organisation, stores: Stores) -> list[Finding]:
     found: list[Finding] = []
-    hidden = await stores.directory.find_account_by_alias(organisation.name)
+    hidden = await find_account_by_alias(stores.directory, organisation.name)
     if hidden is not None:
         found.append(
             warning(
@@ -47,7 +49,7 @@ async def _check(organisation: Organisation, stores: Stores) -> list[Finding]:
         )
     begins = False
     for member in organisation.members.values():
-        if await stores.directory.find_account(member.account) is None:
+        if await stores.directory.find(ACCOUNT, member.account) is None:
             found.append(
                 problem(
                     _SUBJECT,

@@ -25,6 +25,9 @@ from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
 from broker.settings import Settings
 from broker.storage import Stores
+from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
+from broker.stores.directory.provisioning import provisioning_counts
 from broker.stores.errors import StoreUnavailableError
 
 _CERTIFICATE_NOTICE = timedelta(days=30)
@@ -41,15 +44,19 @@ async def check_providers(
     )
     keys = IssuerKeys(client, clock)
     try:
-        for account in await stores.directory.list_accounts():
-            for saml in await stores.directory.list_saml_providers(account.account_id):
+        for account in await list_accounts(stores.directory):
+            for saml in await stores.directory.all_of(
+                SAML_PROVIDER, account.account_id
+            ):
                 for finding in _check_saml(saml, clock.now()):
                     yield finding
                 for finding in await _check_published(saml, stores, clock.now()):
                     yield finding
                 for finding in await _check_scim(saml, stores, clock.now()):
                     yield finding
-            for oidc in await stores.directory.list_oidc_providers(account.account_id):
+            for oidc in await stores.directory.all_of(
+                OIDC_PROVIDER, account.account_id
+            ):
                 for finding in await _check_oidc(oidc, keys):
                     yield finding
                 for finding in await _check_scim(oidc, stores, clock.now()):
@@ -70,9 +77,9 @@ async def probe_new_providers(
     arns: list[str] = []
     probes: list[Awaitable[tuple[HealthFinding, ...]]] = []
     try:
-        for account in await directory.list_accounts():
-            issuers = await directory.list_oidc_providers(account.account_id)
-            entities = await directory.list_saml_providers(account.account_id)
+        for account in await list_accounts(directory):
+            issuers = await directory.all_of(OIDC_PROVIDER, account.account_id)
+            entities = await directory.all_of(SAML_PROVIDER, account.account_id)
             for oidc in issuers:
                 if oidc.created_at == created_at:
                     arns.append(oidc.arn)
@@ -120,7 +127,7 @@ async def _check_scim(
                 f"broker providers set {arn} ScimSubject=userName",
             )
         ]
-    counts = await stores.directory.provisioning_counts(provider.account, provider_id)
+    counts = await provisioning_counts(stores.directory, provider.account, provider_id)
     found: list[Finding] = []
     if not tokens:
         found.append(

@@ -14,6 +14,7 @@ from broker.identities import scim_tokens
 from broker.identities.bearer_tokens import DAYS
 from broker.model.account import AccountId
 from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.provisioning import provisioning_counts
 
 if TYPE_CHECKING:
     from broker.installation import Installation
@@ -29,7 +30,7 @@ def scim(arn: ArnArgument) -> None:
         directory = installation.stores.directory
         provider = await require_provider(directory, account, arn)
         options = find_scim_options(provider)
-        counts = await directory.provisioning_counts(account, provider_id_of(provider))
+        counts = await provisioning_counts(directory, account, provider_id_of(provider))
         tokens = await scim_tokens.tokens_of(
             directory, account, provider_id_of(provider)
         )

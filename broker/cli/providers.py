@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,8 +29,10 @@ from broker.model.entities import (
     SamlProvider,
 )
 from broker.spelling import suggest
+from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.kind import Kind
+from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
 from broker.stores.directory.port import DirectoryReader
-from broker.stores.directory.port.providers import ProviderReader
 
 if TYPE_CHECKING:
     from broker.installation import Installation
@@ -137,11 +139,11 @@ def set_options(
             options = {name: v for name, v in options.items() if v is not None}
             check_options(provider, options)
             if isinstance(provider, SamlProvider):
-                await change.update_saml_provider(replace(provider, options=options))
+                await change.update(SAML_PROVIDER, replace(provider, options=options))
             elif isinstance(provider, OidcProvider):
-                await change.update_oidc_provider(replace(provider, options=options))
+                await change.update(OIDC_PROVIDER, replace(provider, options=options))
             else:
-                await change.update_ldap_provider(replace(provider, options=options))
+                await change.update(LDAP_PROVIDER, replace(provider, options=options))
             entry = operator_entry(
                 "SetProviderOptions",
                 account,
@@ -162,10 +164,10 @@ def set_options(
 async def all_providers(directory: DirectoryReader) -> list[Provider]:
     """The providers of all accounts."""
     found: list[Provider] = []
-    for account in await directory.list_accounts():
-        found += await directory.list_saml_providers(account.account_id)
-        found += await directory.list_oidc_providers(account.account_id)
-        found += await directory.list_ldap_providers(account.account_id)
+    for account in await list_accounts(directory):
+        for kind in (SAML_PROVIDER, OIDC_PROVIDER, LDAP_PROVIDER):
+            each: Kind[Any] = kind
+            found += await directory.all_of(each, account.account_id)
     return found
 
 
@@ -203,7 +205,7 @@ def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:
 
 
 async def require_provider(
-    directory: ProviderReader, account: AccountId, arn: str
+    directory: DirectoryReader, account: AccountId, arn: str
 ) -> Provider:
     """Find a provider by its ARN.
 
@@ -213,11 +215,11 @@ async def require_provider(
     kind, _, name = arn.split(":", _ARN_FIELDS - 1)[-1].partition("/")
     provider: Provider | None = None
     if kind == "saml-provider":
-        provider = await directory.find_saml_provider(account, name)
+        provider = await directory.named(SAML_PROVIDER, account, name)
     elif kind == "oidc-provider":
-        provider = await directory.find_oidc_provider(account, name)
+        provider = await directory.named(OIDC_PROVIDER, account, name)
     elif kind == "ldap-provider":
-        provider = await directory.find_ldap_provider(account, name)
+        provider = await directory.named(LDAP_PROVIDER, account, name)
     if provider is None:
         raise NoSuchEntity(f"There is no provider {arn}.")
     return provider

@@ -19,6 +19,8 @@ from broker.identities.bearer_tokens import DAYS
 from broker.model.account import AccountId
 from broker.model.registered import RegisteredService
 from broker.services import Services
+from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.kinds import SERVICE
 from broker.stores.directory.port import DirectoryChange
 
 app = typer.Typer(
@@ -43,8 +45,8 @@ def list_services(
     async def work(services: Services) -> list[dict[str, Any]]:
         directory = services.stores.directory
         found = []
-        for account in await directory.list_accounts():
-            for one in await directory.list_services(account.account_id):
+        for account in await list_accounts(directory):
+            for one in await directory.all_of(SERVICE, account.account_id):
                 tokens = await rules.tokens_of(directory, one)
                 found.append(_described(one) | {"Tokens": len(tokens)})
         return found
@@ -117,7 +119,7 @@ def set_definition(
             known = await require_known(change, owner)
             if delete:
                 service = await rules.require_service(change, owner, name)
-                await change.delete_service(service)
+                await change.remove(SERVICE, service)
                 await _record(change, "DeleteService", service)
                 return f"{service.arn} is deleted."
             now = services.clock.now().replace(microsecond=0)

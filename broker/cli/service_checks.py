@@ -17,6 +17,9 @@ from broker.policy import PolicyKind, PolicyRejected, parse_policy
 from broker.protocols.enforcement import SIGNED_CHUNKS
 from broker.settings import Settings
 from broker.storage import Stores
+from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.kinds import RESOURCE_POLICY, SERVICE
+from broker.stores.directory.risks import list_policy_texts
 
 _POLICIES_MAX = 2000
 _SHOWN = 20
@@ -40,8 +43,8 @@ async def check_services(
     directory, now = stores.directory, clock.now()
     found: list[Finding] = []
     count = 0
-    for account in await directory.list_accounts():
-        services = await directory.list_services(account.account_id)
+    for account in await list_accounts(directory):
+        services = await directory.all_of(SERVICE, account.account_id)
         if services:
             entries = service_entries(
                 [(one.name, one.definition) for one in services],
@@ -78,10 +81,10 @@ async def _of_policies(
             one.document,
             PolicyKind.IDENTITY,
         )
-        for one in await directory.list_policy_texts(account, _POLICIES_MAX)
+        for one in await list_policy_texts(directory, account, _POLICIES_MAX)
     ]
-    page = await directory.list_resource_policies(
-        account, PageRequest(None, _POLICIES_MAX)
+    page = await directory.page_of(
+        RESOURCE_POLICY, account, PageRequest(None, _POLICIES_MAX)
     )
     texts += [(one.arn, one.document, PolicyKind.RESOURCE) for one in page.items]
     found = []

@@ -45,7 +45,15 @@ from broker.sessions.revoke import (
     revoke_session,
 )
 from broker.stores.cache.port import SessionRecord
-from broker.stores.directory.kinds import TRUST_ANCHOR
+from broker.stores.directory.kinds import (
+    ACCOUNT,
+    LDAP_PROVIDER,
+    OIDC_PROVIDER,
+    ROLE,
+    SAML_PROVIDER,
+    TRUST_ANCHOR,
+    USER,
+)
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.errors import StoreUnavailableError
 
@@ -387,7 +395,7 @@ async def _state(
     if record.expires_at <= installation.clock.now().timestamp():
         return "expired"
     directory = installation.stores.directory
-    if await directory.find_account(account) is None:
+    if await directory.find(ACCOUNT, account) is None:
         return "its account was deleted"
     return "revoked" if await find_end(trace(record), directory) else "live"
 
@@ -399,16 +407,16 @@ async def _mark_of(directory: DirectoryReader, account: AccountId, target: str) 
     kind, _, path = target.split(":", _ARN_FIELDS - 1)[-1].partition("/")
     name = path.rpartition("/")[2]
     found: tuple[str, str] | None = None
-    if kind == "role" and (role := await directory.find_role(account, name)):
+    if kind == "role" and (role := await directory.named(ROLE, account, name)):
         found = role.arn, role.role_id
-    elif kind == "user" and (user := await directory.find_user(account, name)):
+    elif kind == "user" and (user := await directory.named(USER, account, name)):
         found = user.arn, user.user_id
     elif kind == "saml-provider" and (
-        saml := await directory.find_saml_provider(account, name)
+        saml := await directory.named(SAML_PROVIDER, account, name)
     ):
         found = saml.arn, saml.arn
     elif kind == "oidc-provider" and (
-        oidc := await directory.find_oidc_provider(account, path)
+        oidc := await directory.named(OIDC_PROVIDER, account, path)
     ):
         found = oidc.arn, oidc.arn
     elif kind == "trust-anchor" and (
@@ -416,7 +424,7 @@ async def _mark_of(directory: DirectoryReader, account: AccountId, target: str) 
     ):
         found = anchor.arn, anchor.arn
     elif kind == "ldap-provider" and (
-        ldap := await directory.find_ldap_provider(account, path)
+        ldap := await directory.named(LDAP_PROVIDER, account, path)
     ):
         found = ldap.arn, ldap.arn
     if found is None or found[0] != target:

@@ -19,6 +19,7 @@ from broker.identities.template.changes import Change, ChangeKind
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.export import export_account
 from broker.model.account import AccountId
+from broker.stores.directory.kinds import ACCOUNT
 
 if TYPE_CHECKING:
     from broker.installation import Installation
@@ -106,7 +107,7 @@ def export(account_id: AccountArgument) -> None:
 
     async def work(installation: "Installation") -> None:
         directory = installation.stores.directory
-        found = await directory.find_account(account)
+        found = await directory.find(ACCOUNT, account)
         if found is None:
             raise NoSuchEntity(f"There is no account {account}.")
         async for text in export_account(directory, found):

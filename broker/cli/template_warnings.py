@@ -16,11 +16,12 @@ from broker.identities.template.reader import AccountTemplate, parse_template
 from broker.identities.template.roles import ROLES
 from broker.model.arn import iam_arn
 from broker.policy import PolicyKind, parse_policy
-from broker.stores.directory.port.services import ServiceReader
+from broker.stores.directory.kinds import SERVICE
+from broker.stores.directory.port import DirectoryReader
 
 
 async def find_template_warnings(
-    text: str, context: TemplateContext, now: datetime, directory: ServiceReader
+    text: str, context: TemplateContext, now: datetime, directory: DirectoryReader
 ) -> list[str]:
     """A line for each name that no service has, and each role that is open to all.
 
@@ -32,7 +33,7 @@ async def find_template_warnings(
     accounts = parse_template(text, context, now)
     registered: dict[str, ServiceEntry] = {}
     for account in accounts:
-        stored = await directory.list_services(account.account)
+        stored = await directory.all_of(SERVICE, account.account)
         declared = account.specs(SERVICES) or ()
         registered |= service_entries(
             [(one.name, one.definition) for one in stored]

@@ -31,6 +31,8 @@ from broker.policy.document import Effect
 from broker.policy.wildcard import compile_wildcard, tokenize
 from broker.settings import Settings
 from broker.storage import Stores
+from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.kinds import OIDC_PROVIDER, ROLE, SAML_PROVIDER
 
 _PAGE = 200
 _KEY = "saml:aud"
@@ -42,10 +44,10 @@ _SOMEBODY = "somebody"
 async def check_trust(settings: Settings, stores: Stores) -> AsyncIterator[Finding]:
     """Find roles that no response can open, and mapped ones that any token can."""
     directory = stores.directory
-    for account in await directory.list_accounts():
+    for account in await list_accounts(directory):
         number = account.account_id
-        providers = await directory.list_saml_providers(number)
-        issuers = await directory.list_oidc_providers(number)
+        providers = await directory.all_of(SAML_PROVIDER, number)
+        issuers = await directory.all_of(OIDC_PROVIDER, number)
         if not providers and not issuers:
             continue
         ours = _recipients(settings, providers)
@@ -133,9 +135,7 @@ def _accepts(
 async def _roles(stores: Stores, account: AccountId) -> AsyncIterator[Role]:
     marker: str | None = None
     while True:
-        page = await stores.directory.list_roles(
-            account, "/", PageRequest(marker, _PAGE)
-        )
+        page = await stores.directory.page_of(ROLE, account, PageRequest(marker, _PAGE))
         for role in page.items:
             yield role
         marker = page.marker

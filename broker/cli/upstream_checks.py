@@ -22,6 +22,8 @@ from broker.identities.upstream_definition import (
 from broker.model.account import Account, AccountId
 from broker.settings import Settings
 from broker.storage import Stores
+from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.kinds import ROLE, UPSTREAM
 from broker.stores.directory.port import DirectoryReader
 
 _SUBJECT = "upstreams"
@@ -37,8 +39,8 @@ async def check_upstreams(settings: Settings, stores: Stores) -> list[Finding]:
     found: list[Finding] = []
     addresses: dict[tuple[AccountId, str], list[str]] = {}
     count = 0
-    for account in await stores.directory.list_accounts():
-        for one in await stores.directory.list_upstreams(account.account_id):
+    for account in await list_accounts(stores.directory):
+        for one in await stores.directory.all_of(UPSTREAM, account.account_id):
             count += 1
             where = f"{one.name} of {account.account_id}"
             again = f"broker upstreams set {one.name} --account {account.account_id}"
@@ -137,7 +139,7 @@ async def _check(
     for name in definition.roles:
         if name == ALL_ROLES:
             continue
-        role = await directory.find_role(account.account_id, name)
+        role = await directory.named(ROLE, account.account_id, name)
         if role is None:
             found.append(
                 problem(

@@ -8,6 +8,7 @@ from functools import partial
 from broker.model.account import AccountId
 from broker.model.page import read_pages
 from broker.model.revocation import OLDER_SESSIONS, deny_older_sessions
+from broker.stores.directory.kinds import ROLE, UPSTREAM
 from broker.stores.directory.port import DirectoryReader
 
 UNREADABLE = "its roles, in a definition that cannot be read"
@@ -35,10 +36,10 @@ async def upstream_roles(
     Raises:
         StoreUnavailableError: the database is away.
     """
-    found = await directory.list_upstreams(account)
+    found = await directory.all_of(UPSTREAM, account)
     if not found:
         return ()
-    role = await directory.find_role_by_id(account, role_id)
+    role = await directory.find(ROLE, account, role_id)
     # What it needs takes a while to import.
     from broker.identities.upstream_definition import (  # noqa: PLC0415
         ALL_ROLES,
@@ -53,7 +54,7 @@ async def upstream_roles(
         # Named ones may have been deleted here, and have sessions there.
         names = {name for one in upstreams.values() for name in one.roles}
         names.discard(ALL_ROLES)
-        read = partial(directory.list_roles, account, "/")
+        read = partial(directory.page_of, ROLE, account)
         async for page in read_pages(read, _PAGE):
             names |= {one.name for one in page}
     each = (find_upstream_role(name, upstreams) for name in sorted(names))

@@ -24,6 +24,8 @@ from broker.model.secret import Secret
 from broker.model.upstream import Upstream
 from broker.services import Services
 from broker.sessions.issue_upstream import NothingMintedError
+from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.kinds import ROLE, UPSTREAM
 from broker.stores.directory.port import DirectoryChange
 
 app = typer.Typer(
@@ -50,8 +52,8 @@ def list_upstreams(
         directory = services.stores.directory
         return [
             one
-            for account in await directory.list_accounts()
-            for one in await directory.list_upstreams(account.account_id)
+            for account in await list_accounts(directory)
+            for one in await directory.all_of(UPSTREAM, account.account_id)
         ]
 
     found = with_services(work)
@@ -102,7 +104,7 @@ def set_upstream(  # noqa: PLR0917  # a command's options
                 return f"The upstream {name} is set."
             found = await rules.require_upstream(change, owner, name)
             if delete:
-                await change.delete_upstream(found)
+                await change.remove(UPSTREAM, found)
                 await _record(change, "DeleteUpstream", found)
                 return f"The upstream {name} is deleted."
             await rules.put_key_pair(
@@ -135,7 +137,7 @@ def test(
         directory = services.stores.directory
         owner = AccountId(account)
         known = await require_known(directory, owner)
-        found = await directory.find_role(owner, role)
+        found = await directory.named(ROLE, owner, role)
         if found is None:
             raise NoSuchEntity(f"The account {account} has no role {role}.")
         engine = await services.upstreams.find(found)

@@ -23,7 +23,7 @@ from broker.sessions.ends import end_mark, has_ended
 from broker.sessions.handles import Handles
 from broker.sessions.resolve import ResolvedSession, Resolver, session_caller
 from broker.stores.cache.port import Cache
-from broker.stores.directory.port.revocations import RevocationReader
+from broker.stores.directory.port import Finder
 from broker.stores.errors import StoreUnavailableError
 
 _SEPARATOR = "/"
@@ -101,7 +101,7 @@ class ConsoleSessions:
         logins: ProviderLogins,
         resolver: Resolver,
         cache: Cache,
-        directory: RevocationReader,
+        directory: Finder,
     ) -> None:
         self._handles = handles
         self._logins = logins

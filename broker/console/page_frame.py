@@ -38,6 +38,7 @@ from broker.errors import (
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
 from broker.model.request import Door
+from broker.stores.directory.kinds import ACCOUNT
 
 _FORBIDDEN = 403
 _KINDS = {PrincipalType.USER: "IAM user", PrincipalType.ACCOUNT: "Root user"}
@@ -143,7 +144,7 @@ class PageFrame:
         """Show a page in the frame; ``here`` is the name of its menu entry."""
         deps = self.context.deps
         session = who.session
-        account = await deps.fresh.find_account(session.account)
+        account = await deps.fresh.find(ACCOUNT, session.account)
         now = deps.clock.now()
         flash = self.context.flash
         page = self.context.pages.show(

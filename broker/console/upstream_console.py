@@ -30,6 +30,7 @@ from broker.model.principal import Principal
 from broker.model.secret import Secret
 from broker.sessions.lineage import find_end, trace
 from broker.stores.cache.port import SessionRecord
+from broker.stores.directory.kinds import ROLE
 from broker.stores.errors import StoreUnavailableError
 
 
@@ -92,7 +93,7 @@ async def find_upstream_session(
         raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
     if record is None or record.upstream is None:
         return None
-    role = await deps.fresh.find_role_by_id(record.account, record.principal_id)
+    role = await deps.fresh.find(ROLE, record.account, record.principal_id)
     engine = None if role is None else await deps.upstreams.find(role)
     if role is None or engine is None:
         return None

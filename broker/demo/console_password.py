@@ -18,6 +18,7 @@ from broker.identities.passwords import Hashes, Passwords
 from broker.identities.users import require_user
 from broker.model.secret import Secret
 from broker.services import Services
+from broker.stores.directory.kinds import LOGIN_PROFILE
 
 PASSWORD_FILE = "console-password"  # noqa: S105  # a file's name
 
@@ -29,7 +30,7 @@ async def console_password(services: Services, folder: Path) -> Secret:
     """
     directory, now = services.stores.directory, services.clock.now()
     user = await require_user(directory, ACCOUNT, CONSOLE_USER)
-    before = await directory.find_login_profile(ACCOUNT, user.user_id)
+    before = await directory.find(LOGIN_PROFILE, ACCOUNT, user.user_id)
     known = _read(folder / PASSWORD_FILE)
     if known is not None and before is not None:
         return known

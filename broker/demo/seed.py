@@ -20,6 +20,9 @@ from broker.identities.template.kind import TemplateContext
 from broker.model.entities import KeyStatus
 from broker.model.secret import Secret
 from broker.services import Services
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.kinds import ACCESS_KEY, USER
 from broker.stores.installation import DEMO_MARK, read_installation, set_mark
 
 CREDENTIALS_FILE = "aws-credentials"
@@ -88,7 +91,7 @@ async def _claim(services: Services, folder: Path) -> None:
     installation = await read_installation(database, now=now)
     if installation.marks.get(DEMO_MARK):
         return
-    if await services.stores.directory.list_accounts():
+    if await list_accounts(services.stores.directory):
         raise ForeignStorageError(
             f"{folder} has an installation that is not the demo's"
         )
@@ -105,16 +108,16 @@ def _template(**values: str) -> str:
 async def _portal_key(services: Services, folder: Path) -> PortalKey:
     directory, now = services.stores.directory, services.clock.now()
     async with directory.change(ACCOUNT) as change:
-        account = await change.find_account(ACCOUNT)
-        user = await change.find_user(ACCOUNT, PORTAL_USER)
+        account = await change.find(kinds.ACCOUNT, ACCOUNT)
+        user = await change.named(USER, ACCOUNT, PORTAL_USER)
         if account is None or user is None:
             raise ForeignStorageError("someone else is changing the demo's account")
         known = _read_key(folder / CREDENTIALS_FILE)
-        for key in await change.list_access_keys(ACCOUNT, user.user_id):
+        for key in await change.all_of(ACCESS_KEY, ACCOUNT, user_id=user.user_id):
             active = key.status is KeyStatus.ACTIVE
             if known and active and key.access_key_id == known.access_key_id:
                 return known
-            await change.delete_access_key(key)
+            await change.remove(ACCESS_KEY, key)
         made, secret = await create_access_key(
             change, account, user.user_id, sealer=services.vault, now=now
         )

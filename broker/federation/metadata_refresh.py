@@ -43,7 +43,12 @@ from broker.protocols.saml.published_metadata import (
     read_published_metadata,
 )
 from broker.stores.cache.port import Cache
+from broker.stores.directory.kinds import SAML_PROVIDER
 from broker.stores.directory.port import Directory
+from broker.stores.directory.providers import (
+    find_saml_provider_by_uuid,
+    list_published_saml_providers,
+)
 from broker.stores.errors import ConflictError, StoreUnavailableError
 
 BYTES_MAX = 10_000_000
@@ -162,7 +167,7 @@ class MetadataRefresher:
         if running or state is None or not state.rests(now):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.refresh(provider), _WAIT_SECONDS)
-        newer = await self._directory.find_saml_provider_by_uuid(provider.uuid)
+        newer = await find_saml_provider_by_uuid(self._directory, provider.uuid)
         if newer is None or newer.metadata == provider.metadata:
             return None
         return newer
@@ -200,7 +205,7 @@ class MetadataRefresher:
         while True:
             began = self._clock.monotonic()
             try:
-                providers = await self._directory.list_published_saml_providers()
+                providers = await list_published_saml_providers(self._directory)
                 looked = self._clock.monotonic() - began
                 await self._refresh_due(providers)
             except StoreUnavailableError as error:
@@ -342,14 +347,14 @@ class MetadataRefresher:
         published: PublishedMetadata,
     ) -> None:
         async with self._directory.change(provider.account) as change:
-            found = await change.find_saml_provider_by_uuid(provider.uuid)
+            found = await find_saml_provider_by_uuid(change, provider.uuid)
             if (
                 found is None
                 or found.metadata != provider.metadata
                 or found.options != provider.options
             ):
                 raise SupersededError
-            await change.update_saml_provider(replace(found, metadata=published.text))
+            await change.update(SAML_PROVIDER, replace(found, metadata=published.text))
             until = published.metadata.valid_until
             await change.record(
                 AuditRecord(

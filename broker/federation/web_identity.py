@@ -39,7 +39,8 @@ from broker.protocols.oidc.verify import (
     peek_unverified,
     verify_token,
 )
-from broker.stores.directory.port.providers import OidcProviderFinder
+from broker.stores.directory.kinds import OIDC_PROVIDER
+from broker.stores.directory.port import Finder
 
 _LINEAGE_CLAIM = "broker_lineage"
 AMAZON = "www.amazon.com"
@@ -103,7 +104,7 @@ class WebIdentityProver:
 
     def __init__(
         self,
-        providers: OidcProviderFinder,
+        providers: Finder,
         keys: IssuerKeys,
         admission: Admission,
         *,
@@ -187,7 +188,7 @@ class WebIdentityProver:
         # registered.
         host_and_path = rest if separator else scheme
         provider = (
-            await self._providers.find_oidc_provider(account, host_and_path)
+            await self._providers.named(OIDC_PROVIDER, account, host_and_path)
             if separator
             else None
         )

@@ -15,7 +15,9 @@ from broker.model.account import (
 from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus
 from broker.model.sealing import Sealer
 from broker.model.secret import Secret
-from broker.stores.directory.port.access_keys import AccessKeyChange, AccessKeyReader
+from broker.stores.directory.access_keys import find_access_key, insert_access_key
+from broker.stores.directory.kinds import ACCESS_KEY
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.errors import AlreadyExistsError
 
 _ATTEMPTS = 8
@@ -23,7 +25,7 @@ _ATTEMPTS = 8
 
 
 async def create_access_key(
-    change: AccessKeyChange,
+    change: DirectoryChange,
     account: Account,
     user_id: str | None,
     *,
@@ -35,7 +37,7 @@ async def create_access_key(
     Raises:
         LimitExceeded: there are as many keys as there may be.
     """
-    keys = await change.list_access_keys(account.account_id, user_id)
+    keys = await change.all_of(ACCESS_KEY, account.account_id, user_id=user_id)
     require_within(account, Quota.ACCESS_KEYS_PER_USER, len(keys) + 1)
     return await insert_new_key(
         change, account.account_id, user_id, sealer=sealer, now=now
@@ -43,7 +45,7 @@ async def create_access_key(
 
 
 async def insert_new_key(
-    change: AccessKeyChange,
+    change: DirectoryChange,
     account: AccountId,
     user_id: str | None,
     *,
@@ -54,7 +56,7 @@ async def insert_new_key(
     for _ in range(_ATTEMPTS):
         key, secret = _draw_key(account, user_id, sealer, now)
         try:
-            await change.insert_access_key(key)
+            await insert_access_key(change, key)
         except AlreadyExistsError:
             continue
         return key, secret
@@ -83,7 +85,7 @@ def _draw_key(
 
 
 async def require_access_key(
-    directory: AccessKeyReader,
+    directory: DirectoryReader,
     account: AccountId,
     user_id: str | None,
     access_key_id: str,
@@ -93,14 +95,14 @@ async def require_access_key(
     Raises:
         NoSuchEntity: the user has no such key.
     """
-    key = await directory.find_access_key(access_key_id)
+    key = await find_access_key(directory, access_key_id)
     if key is None or (key.account, key.user_id) != (account, user_id):
         raise NoSuchEntity(f"The Access Key with id {access_key_id} cannot be found.")
     return key
 
 
 async def set_key_status(
-    change: AccessKeyChange, key: AccessKey, status: KeyStatus
+    change: DirectoryChange, key: AccessKey, status: KeyStatus
 ) -> None:
     """Switch a key on or off."""
-    await change.update_access_key(replace(key, status=status))
+    await change.update(ACCESS_KEY, replace(key, status=status))

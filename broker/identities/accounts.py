@@ -16,28 +16,33 @@ from broker.model.account import Account, AccountId
 from broker.model.entities import AccessKey, KeyStatus
 from broker.model.sealing import Sealer
 from broker.model.secret import Secret
-from broker.stores.directory.port.access_keys import AccessKeyChange
-from broker.stores.directory.port.accounts import AccountChange, AccountReader
+from broker.stores.directory.accounts import (
+    find_account_by_alias,
+    insert_account,
+    update_account,
+)
+from broker.stores.directory.kinds import ACCESS_KEY, ACCOUNT
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.errors import AlreadyExistsError
 
 _ALIAS = re.compile(r"[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]")
 _LOOKS_LIKE_ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
 
-async def require_account(directory: AccountReader, account: AccountId) -> Account:
+async def require_account(directory: DirectoryReader, account: AccountId) -> Account:
     """The account that a call acts in.
 
     Raises:
         InvalidClientTokenId: it was deleted while the call was on its way.
     """
-    found = await directory.find_account(account)
+    found = await directory.find(ACCOUNT, account)
     if found is None:
         raise InvalidClientTokenId(detail=f"the account {account} is gone")
     return found
 
 
 async def create_account(
-    change: AccountChange, account_id: AccountId, *, alias: str | None, now: datetime
+    change: DirectoryChange, account_id: AccountId, *, alias: str | None, now: datetime
 ) -> Account:
     """Create an account with its own salt, so that it accepts no older session.
 
@@ -49,7 +54,7 @@ async def create_account(
         account_id=account_id, alias=None, session_salt=random_bytes(32), created_at=now
     )
     try:
-        await change.insert_account(account)
+        await insert_account(change, account)
     except AlreadyExistsError as error:
         raise EntityAlreadyExists(
             f"The account {account_id} already exists."
@@ -60,25 +65,25 @@ async def create_account(
 
 
 async def create_root_key(
-    change: AccessKeyChange, account: AccountId, *, sealer: Sealer, now: datetime
+    change: DirectoryChange, account: AccountId, *, sealer: Sealer, now: datetime
 ) -> tuple[AccessKey, Secret]:
     """Make a root key; the secret is shown this once."""
     return await insert_new_key(change, account, None, sealer=sealer, now=now)
 
 
-async def deactivate_root_keys(change: AccessKeyChange, account: AccountId) -> int:
+async def deactivate_root_keys(change: DirectoryChange, account: AccountId) -> int:
     """Retire every root key of the account; how many were active."""
     active = [
         key
-        for key in await change.list_access_keys(account, None)
+        for key in await change.all_of(ACCESS_KEY, account, user_id=None)
         if key.status is KeyStatus.ACTIVE
     ]
     for key in active:
-        await change.update_access_key(replace(key, status=KeyStatus.INACTIVE))
+        await change.update(ACCESS_KEY, replace(key, status=KeyStatus.INACTIVE))
     return len(active)
 
 
-async def set_alias(change: AccountChange, account: Account, alias: str) -> None:
+async def set_alias(change: DirectoryChange, account: Account, alias: str) -> None:
     """Set the account's one alias, replacing any earlier one.
 
     Raises:
@@ -92,16 +97,16 @@ async def set_alias(change: AccountChange, account: Account, alias: str) -> None
             " account id."
         )
     taken = EntityAlreadyExists(f"The account alias {alias} already exists.")
-    holder = await change.find_account_by_alias(alias)
+    holder = await find_account_by_alias(change, alias)
     if holder is not None and holder.account_id != account.account_id:
         raise taken
     try:
-        await change.update_account(replace(account, alias=alias))
+        await update_account(change, replace(account, alias=alias))
     except AlreadyExistsError as error:
         raise taken from error
 
 
-async def remove_alias(change: AccountChange, account: Account, alias: str) -> None:
+async def remove_alias(change: DirectoryChange, account: Account, alias: str) -> None:
     """Take the alias away.
 
     Raises:
@@ -109,4 +114,4 @@ async def remove_alias(change: AccountChange, account: Account, alias: str) -> N
     """
     if account.alias != alias:
         raise NoSuchEntity(f"The account alias {alias} cannot be found.")
-    await change.update_account(replace(account, alias=None))
+    await update_account(change, replace(account, alias=None))

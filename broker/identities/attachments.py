@@ -7,8 +7,9 @@ from broker.identities.managed_policies import find_managed_policy
 from broker.identities.names import parse_policy_arn
 from broker.identities.owners import Owner, kind_of, owner_id
 from broker.model.account import Account, AccountId
+from broker.stores.directory import policies
+from broker.stores.directory.policies import list_attachments
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
-from broker.stores.directory.port.policies import AttachmentChange
 
 
 async def attach_policy(
@@ -30,16 +31,14 @@ async def attach_policy(
         raise PolicyNotAttachable(
             f"Cannot attach a Service Role Policy to a Customer {noun}."
         )
-    attached = await change.list_attachments(owner.account, owner_id(owner))
+    attached = await list_attachments(change, owner.account, owner_id(owner))
     if policy_arn in attached:
         return
     require_within(account, kind_of(owner).attached, len(attached) + 1)
-    await change.attach_policy(owner.account, owner_id(owner), policy_arn)
+    await policies.attach_policy(change, owner.account, owner_id(owner), policy_arn)
 
 
-async def detach_policy(
-    change: AttachmentChange, owner: Owner, policy_arn: str
-) -> None:
+async def detach_policy(change: DirectoryChange, owner: Owner, policy_arn: str) -> None:
     """Detach a managed policy.
 
     Raises:
@@ -47,7 +46,9 @@ async def detach_policy(
         NoSuchEntity: it is not attached.
     """
     parse_policy_arn(policy_arn)
-    if not await change.detach_policy(owner.account, owner_id(owner), policy_arn):
+    if not await policies.detach_policy(
+        change, owner.account, owner_id(owner), policy_arn
+    ):
         raise NoSuchEntity(f"Policy {policy_arn} was not found.")
 
 

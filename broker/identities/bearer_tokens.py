@@ -5,14 +5,16 @@ once. It expires, and may be bound to the networks it is used from.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from broker.entropy import new_handle
 from broker.errors import ValidationError
 from broker.model.account import AccountId, parse_account_id
 from broker.model.secret import Secret
+from broker.stores.directory.kind import Kind
+from broker.stores.directory.port import DirectoryChange
 
 DAYS = 90
 DAYS_MAX = 366
@@ -53,13 +55,13 @@ Token = TypeVar("Token", bound=Expiring)
 
 
 async def delete_expired(
-    tokens: Iterable[Token], delete: Callable[[Token], Awaitable[None]], now: datetime
+    tokens: Iterable[Token], change: DirectoryChange, kind: Kind[Any], now: datetime
 ) -> int:
     """Delete those that have expired; how many are left."""
     left = 0
     for token in tokens:
         if token.expires_at <= now:
-            await delete(token)
+            await change.remove(kind, token)
         else:
             left += 1
     return left

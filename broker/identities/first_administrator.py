@@ -15,6 +15,8 @@ from broker.identities.users import USERS
 from broker.model.account import Account, AccountId
 from broker.model.entities import User
 from broker.model.secret import Secret
+from broker.stores.directory.accounts import update_account
+from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE, USER
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"
@@ -34,8 +36,8 @@ async def list_waiting(directory: DirectoryReader, account: Account) -> list[Use
     """The users who were given a sign-in link and have no password yet."""
     number, found = account.account_id, []
     for user_id in linked_users(account):
-        user = await directory.find_user_by_id(number, user_id)
-        password = await directory.find_login_profile(number, user_id)
+        user = await directory.find(USER, number, user_id)
+        password = await directory.find(LOGIN_PROFILE, number, user_id)
         if user is not None and password is None:
             found.append(user)
     return found
@@ -56,7 +58,7 @@ async def make_administrator(
             account has another alias, or another account has this one.
         ValidationError: the alias does not look like one.
     """
-    account = await change.find_account(account_id)
+    account = await change.find(ACCOUNT, account_id)
     is_new = account is None
     if account is None:
         await create_account(change, account_id, alias=alias, now=now)
@@ -67,11 +69,11 @@ async def make_administrator(
             f"Account {account_id} has the alias {account.alias}; leave --alias out."
         )
     account = await _require(change, account_id)
-    user = await change.find_user(account_id, user_name)
+    user = await change.named(USER, account_id, user_name)
     if user is None:
         work = Work(change=change, account=account_id, region="", now=now, by="")
         user = await create(USERS, {"UserName": user_name}, work)
-    elif await change.find_login_profile(account_id, user.user_id) is not None:
+    elif await change.find(LOGIN_PROFILE, account_id, user.user_id) is not None:
         place = account.alias or account_id
         raise EntityAlreadyExists(
             f"Account {account_id} is set up: {user.name} has a password and signs in at"
@@ -80,12 +82,12 @@ async def make_administrator(
         )
     await attach_policy(change, account, user, ADMINISTRATOR_ACCESS)
     account, token = issue_link(account, user, now=now)
-    await change.update_account(account)
+    await update_account(change, account)
     return FirstAdministrator(account, user, token, is_new)
 
 
 async def _require(change: DirectoryChange, account_id: AccountId) -> Account:
-    account = await change.find_account(account_id)
+    account = await change.find(ACCOUNT, account_id)
     if account is None:
         raise RuntimeError("the account was just made")
     return account

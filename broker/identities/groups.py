@@ -13,9 +13,13 @@ from broker.identities.owners import require_no_policies
 from broker.model.account import Account
 from broker.model.entities import Group, User
 from broker.model.page import PageRequest
+from broker.stores.directory.groups import (
+    add_member,
+    list_group_users,
+    list_user_groups,
+)
 from broker.stores.directory.kinds import GROUP
-from broker.stores.directory.port import DirectoryReader
-from broker.stores.directory.port.groups import GroupChange
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -51,7 +55,7 @@ async def check_removal(group: Group, directory: DirectoryReader) -> None:
         DeleteConflict: it still has users or policies.
     """
     one = PageRequest(None, 1)
-    if (await directory.list_group_users(group.account, group.group_id, one)).items:
+    if (await list_group_users(directory, group.account, group.group_id, one)).items:
         raise DeleteConflict(
             "Cannot delete entity, must remove users from group first."
         )
@@ -77,15 +81,15 @@ require_group = GROUPS.require
 
 
 async def add_user(
-    change: GroupChange, account: Account, group: Group, user: User
+    change: DirectoryChange, account: Account, group: Group, user: User
 ) -> None:
     """Put a user into a group; one that is in it stays.
 
     Raises:
         LimitExceeded: the user is in as many groups as it may be.
     """
-    groups = await change.list_user_groups(user.account, user.user_id)
+    groups = await list_user_groups(change, user.account, user.user_id)
     if group in groups:
         return
     require_within(account, Quota.GROUPS_PER_USER, len(groups) + 1)
-    await change.add_member(user.account, group.group_id, user.user_id)
+    await add_member(change, user.account, group.group_id, user.user_id)

@@ -9,11 +9,13 @@ from broker.identities.owners import Owner, kind_of, owner_id
 from broker.model.account import Account
 from broker.model.entities import InlinePolicy
 from broker.policy import PolicyKind, policy_size
-from broker.stores.directory.port.policies import InlinePolicyChange, InlinePolicyReader
+from broker.stores.directory import policies
+from broker.stores.directory.policies import list_inline_policies
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 
 async def put_inline_policy(
-    change: InlinePolicyChange, account: Account, owner: Owner, name: str, document: str
+    change: DirectoryChange, account: Account, owner: Owner, name: str, document: str
 ) -> None:
     """Embed a policy, or replace the one of that name, which keeps its own case.
 
@@ -22,7 +24,7 @@ async def put_inline_policy(
         LimitExceeded: all inline policies together would be too large.
     """
     kind = kind_of(owner)
-    others = await change.list_inline_policies(owner.account, owner_id(owner))
+    others = await list_inline_policies(change, owner.account, owner_id(owner))
     replaced = _named(others, name)
     size = policy_size(document) + sum(
         policy_size(policy.document) for policy in others if policy is not replaced
@@ -30,25 +32,26 @@ async def put_inline_policy(
     # Check the size first: only a document that is too large takes long to parse.
     require_inline_within(account, kind.inline_size, size, kind.noun, owner.name)
     checked_document(document, PolicyKind.IDENTITY)
-    await change.put_inline_policy(
+    await policies.put_inline_policy(
+        change,
         InlinePolicy(
             account=owner.account,
             owner_id=owner_id(owner),
             name=name if replaced is None else replaced.name,
             document=document,
-        )
+        ),
     )
 
 
 async def require_inline_policy(
-    directory: InlinePolicyReader, owner: Owner, name: str
+    directory: DirectoryReader, owner: Owner, name: str
 ) -> InlinePolicy:
     """An inline policy by name.
 
     Raises:
         NoSuchEntity: the owner has none of that name.
     """
-    policies = await directory.list_inline_policies(owner.account, owner_id(owner))
+    policies = await list_inline_policies(directory, owner.account, owner_id(owner))
     policy = _named(policies, name)
     if policy is None:
         raise NoSuchEntity(
@@ -58,7 +61,7 @@ async def require_inline_policy(
 
 
 async def delete_inline_policy(
-    change: InlinePolicyChange, owner: Owner, name: str
+    change: DirectoryChange, owner: Owner, name: str
 ) -> None:
     """Remove an inline policy.
 
@@ -66,7 +69,9 @@ async def delete_inline_policy(
         NoSuchEntity: the owner has none of that name.
     """
     policy = await require_inline_policy(change, owner, name)
-    await change.delete_inline_policy(owner.account, owner_id(owner), policy.name)
+    await policies.delete_inline_policy(
+        change, owner.account, owner_id(owner), policy.name
+    )
 
 
 def _named(policies: Sequence[InlinePolicy], name: str) -> InlinePolicy | None:

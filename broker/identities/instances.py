@@ -21,6 +21,11 @@ from broker.model.lineage import Lineage, lineage_row
 from broker.model.machines import Instance, InstanceProfile, JoinToken
 from broker.model.secret import Secret
 from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN
+from broker.stores.directory.machines import (
+    delete_join_tokens_before,
+    find_instance_by_key,
+    find_join_token,
+)
 from broker.stores.directory.port import DirectoryChange
 
 JOIN_SECONDS = 3600
@@ -62,7 +67,7 @@ async def create_join_token(
             f"A join token is valid for {JOIN_SECONDS_MIN} to {JOIN_SECONDS_MAX} seconds."
         )
     networks = parse_networks(addresses)
-    await change.delete_join_tokens_before(account.account_id, now)
+    await delete_join_tokens_before(change, account.account_id, now)
     await require_room(change, account, JOIN_TOKEN, Quota.JOIN_TOKENS)
     secret = new_token(JOIN_TOKEN_PREFIX, account.account_id)
     token = JoinToken(
@@ -76,7 +81,7 @@ async def create_join_token(
         addresses=networks,
         lineage=() if lineage is None else tuple(lineage_row(lineage)),
     )
-    await change.insert_join_token(token)
+    await change.insert(JOIN_TOKEN, token)
     return token, secret
 
 
@@ -114,11 +119,11 @@ async def register_with_token(
         InvalidPublicKey: another machine has this key.
         LimitExceeded: the account has as many instances as it may have.
     """
-    current = await change.find_join_token(token.account, token.digest)
+    current = await find_join_token(change, token.account, token.digest)
     if current is None:
         raise AccessDenied(_USED, detail="the join token was deleted just now")
     if current.instance_id:
-        known = await change.find_instance(token.account, current.instance_id)
+        known = await change.find(INSTANCE, token.account, current.instance_id)
         if known is None or known.public_key != public_key:
             raise AccessDenied(
                 _USED, detail=f"{current.arn} admitted {current.instance_id}"
@@ -130,7 +135,7 @@ async def register_with_token(
             "The instance profile of this join token was deleted.",
             detail=f"{current.profile_id} is gone",
         )
-    instance = await change.find_instance_by_key(token.account, public_key)
+    instance = await find_instance_by_key(change, token.account, public_key)
     if (
         instance is None
         or not subject
@@ -147,7 +152,7 @@ async def register_with_token(
             provider_id=provider_id,
             subject=subject,
         )
-    await change.update_join_token(replace(current, instance_id=instance.instance_id))
+    await change.update(JOIN_TOKEN, replace(current, instance_id=instance.instance_id))
     return instance
 
 
@@ -172,7 +177,7 @@ async def register_instance(
         InvalidPublicKey: another machine has this key.
         LimitExceeded: the account has as many instances as it may have.
     """
-    if await change.find_instance_by_key(account.account_id, public_key) is not None:
+    if await find_instance_by_key(change, account.account_id, public_key) is not None:
         raise InvalidPublicKey("Another instance has this public key.")
     await require_room(change, account, INSTANCE, Quota.INSTANCES)
     instance = Instance(
@@ -186,7 +191,7 @@ async def register_instance(
         provider_id=provider_id,
         subject=subject,
     )
-    await change.insert_instance(instance)
+    await change.insert(INSTANCE, instance)
     return instance
 
 
@@ -198,7 +203,7 @@ async def associate_profile(
 ) -> Instance:
     """Give a machine this instance profile in place of any other; None takes it away."""
     after = replace(instance, profile_id=profile.profile_id if profile else None)
-    await change.update_instance(after)
+    await change.update(INSTANCE, after)
     return after
 
 

@@ -25,8 +25,8 @@ from broker.identities.passwords import Hashes, Passwords
 from broker.identities.users import missing_user
 from broker.model.account import Account, AccountId
 from broker.model.entities import LoginProfile, User
-from broker.stores.directory.port import DirectoryReader
-from broker.stores.directory.port.users import LoginProfileChange, LoginProfileReader
+from broker.stores.directory.kinds import LOGIN_PROFILE, USER
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 NO_ACCOUNT = AccountId("000000000000")
 """Stands in for a missing account, so that timing does not reveal it."""
@@ -80,9 +80,9 @@ async def verify_password(
     """
     # Look up missing users as well, so that timing does not reveal them.
     number = account.account_id if account else NO_ACCOUNT
-    user = await directory.find_user(number, user_name)
-    profile = await directory.find_login_profile(
-        number, user.user_id if user else _NO_USER
+    user = await directory.named(USER, number, user_name)
+    profile = await directory.find(
+        LOGIN_PROFILE, number, user.user_id if user else _NO_USER
     )
     hashed = passwords.open(profile).current if profile else None
     right = await passwords.matches(hashed, password)
@@ -110,15 +110,13 @@ def password_state(
     return PasswordState.GOOD
 
 
-async def require_login_profile(
-    directory: LoginProfileReader, user: User
-) -> LoginProfile:
+async def require_login_profile(directory: DirectoryReader, user: User) -> LoginProfile:
     """A user's login profile.
 
     Raises:
         NoSuchEntity: the user has no password.
     """
-    profile = await directory.find_login_profile(user.account, user.user_id)
+    profile = await directory.find(LOGIN_PROFILE, user.account, user.user_id)
     if profile is None:
         raise NoSuchEntity(f"Login Profile for User {user.name} cannot be found.")
     return profile
@@ -126,7 +124,7 @@ async def require_login_profile(
 
 async def prepare_password(
     passwords: Passwords,
-    directory: LoginProfileReader,
+    directory: DirectoryReader,
     account: Account,
     user: User,
     password: str,
@@ -138,7 +136,7 @@ async def prepare_password(
         Throttling: too many passwords are being hashed already.
     """
     check_password(account, user.name, password)
-    before = await directory.find_login_profile(user.account, user.user_id)
+    before = await directory.find(LOGIN_PROFILE, user.account, user.user_id)
     if before is None:
         hashes = Hashes(await passwords.hash(password))
     else:
@@ -157,7 +155,7 @@ async def prepare_password(
 
 async def prepare_own_password(  # both passwords and whose they are
     passwords: Passwords,
-    directory: LoginProfileReader,
+    directory: DirectoryReader,
     account: Account,
     user: User,
     *,
@@ -183,7 +181,7 @@ async def prepare_own_password(  # both passwords and whose they are
 
 
 async def create_login_profile(
-    change: LoginProfileChange,
+    change: DirectoryChange,
     prepared: PreparedPassword,
     *,
     reset_required: bool,
@@ -195,10 +193,10 @@ async def create_login_profile(
         NoSuchEntity: the user was deleted while the password was hashed.
         EntityAlreadyExists: the user has one.
     """
-    user = await change.find_user_by_id(prepared.user.account, prepared.user.user_id)
+    user = await change.find(USER, prepared.user.account, prepared.user.user_id)
     if user is None:
         raise missing_user(prepared.user.name)
-    if await change.find_login_profile(user.account, user.user_id) is not None:
+    if await change.find(LOGIN_PROFILE, user.account, user.user_id) is not None:
         raise EntityAlreadyExists(f"Login Profile for user {user.name} already exists.")
     profile = LoginProfile(
         account=user.account,
@@ -208,12 +206,12 @@ async def create_login_profile(
         changed_at=now,
         reset_required=reset_required,
     )
-    await change.insert_login_profile(profile)
+    await change.insert(LOGIN_PROFILE, profile)
     return profile
 
 
 async def replace_password(
-    change: LoginProfileChange,
+    change: DirectoryChange,
     prepared: PreparedPassword,
     *,
     reset_required: bool,
@@ -230,11 +228,12 @@ async def replace_password(
         raise ConcurrentModification(
             "The password was changed by another request. Try again."
         )
-    await change.update_login_profile(
+    await change.update(
+        LOGIN_PROFILE,
         replace(
             profile,
             sealed=prepared.sealed,
             changed_at=now,
             reset_required=reset_required,
-        )
+        ),
     )

@@ -30,7 +30,15 @@ from broker.identities.tags import KeyCase, given_tags
 from broker.model.account import Account, AccountId
 from broker.model.entities import ManagedPolicy, PolicyVersion
 from broker.policy import PolicyKind, policy_size
-from broker.stores.directory.kinds import MANAGED_POLICY
+from broker.stores.directory.kinds import ACCOUNT, MANAGED_POLICY
+from broker.stores.directory.policies import (
+    count_attached_owners,
+    count_bounded_owners,
+    delete_policy_version,
+    insert_policy_version,
+    list_policy_versions,
+    list_used_policy_arns,
+)
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 if TYPE_CHECKING:
@@ -48,7 +56,7 @@ async def find_managed_policy(
     named = parse_policy_arn(arn)
     if named.account == AWS_MANAGED:
         return find_aws_managed(arn) or await _find_unlisted(directory, account, arn)
-    policy = await directory.find_policy(account, named.name)
+    policy = await directory.named(MANAGED_POLICY, account, named.name)
     return policy if policy is not None and policy.arn == arn else None
 
 
@@ -89,7 +97,7 @@ async def _find_unlisted(
     policy = unlisted_policy(arn)
     if policy is None:
         return None
-    account = await directory.find_account(account_id)
+    account = await directory.find(ACCOUNT, account_id)
     accepted = account is not None and accepts_unlisted_policies(account)
     return policy if accepted else None
 
@@ -98,7 +106,7 @@ async def list_used_aws_managed(
     directory: DirectoryReader, account: AccountId, path_prefix: str = "/"
 ) -> list[ManagedPolicy]:
     """The AWS managed policies below a path that the account uses, with use counts."""
-    arns = await directory.list_used_policy_arns(account, AWS_MANAGED_PREFIX)
+    arns = await list_used_policy_arns(directory, account, AWS_MANAGED_PREFIX)
     policies = [require_aws_managed(arn) for arn in arns]
     below = [policy for policy in policies if policy.path.startswith(path_prefix)]
     return await count_uses(directory, account, below)
@@ -109,8 +117,8 @@ async def count_uses(
 ) -> list[ManagedPolicy]:
     """AWS-managed policies with their uses within the account."""
     arns = [policy.arn for policy in policies]
-    attached = await directory.count_attached_owners(account, arns)
-    bounded = await directory.count_bounded_owners(account, arns)
+    attached = await count_attached_owners(directory, account, arns)
+    bounded = await count_bounded_owners(directory, account, arns)
     return [
         replace(
             policy,
@@ -167,7 +175,7 @@ async def check_removal(policy: ManagedPolicy, directory: DirectoryReader) -> No
     """
     if policy.attachment_count or policy.boundary_count:
         raise DeleteConflict("Cannot delete a policy attached to entities.")
-    versions = await directory.list_policy_versions(policy.account, policy.policy_id)
+    versions = await list_policy_versions(directory, policy.account, policy.policy_id)
     if len(versions) > 1:
         raise DeleteConflict(
             "This policy has more than one version. Before you delete a policy, you "
@@ -199,7 +207,7 @@ async def create_policy(given: types.CreatePolicyRequest, work: Work) -> Managed
         LimitExceeded: the account has too many, or the document is too large.
     """
     policy = await create(MANAGED_POLICIES, given, work)
-    await work.change.insert_policy_version(policy, policy.default_version)
+    await insert_policy_version(work.change, policy, policy.default_version)
     return policy
 
 
@@ -219,19 +227,20 @@ async def create_version(
         LimitExceeded: there are as many versions as there may be, or it is too large.
     """
     check_document(account, document)
-    versions = await change.list_policy_versions(policy.account, policy.policy_id)
+    versions = await list_policy_versions(change, policy.account, policy.policy_id)
     require_version_room(account, len(versions))
     version = PolicyVersion(
         version_id=f"v{policy.next_version}", document=document, created_at=now
     )
-    await change.insert_policy_version(policy, version)
-    await change.update_policy(
+    await insert_policy_version(change, policy, version)
+    await change.update(
+        MANAGED_POLICY,
         replace(
             policy,
             next_version=policy.next_version + 1,
             default_version=version if make_default else policy.default_version,
             updated_at=now,
-        )
+        ),
     )
     return version
 
@@ -249,7 +258,9 @@ async def set_default_version(
         NoSuchEntity: there is no such version.
     """
     version = await require_version(change, policy, version_id)
-    await change.update_policy(replace(policy, default_version=version, updated_at=now))
+    await change.update(
+        MANAGED_POLICY, replace(policy, default_version=version, updated_at=now)
+    )
 
 
 async def delete_version(
@@ -264,7 +275,7 @@ async def delete_version(
     version = await require_version(change, policy, version_id)
     if version.version_id == policy.default_version.version_id:
         raise DeleteConflict("Cannot delete the default version of a policy.")
-    await change.delete_policy_version(policy, version.version_id)
+    await delete_policy_version(change, policy, version.version_id)
 
 
 async def list_versions(
@@ -273,7 +284,7 @@ async def list_versions(
     """All versions, newest first; of an AWS-managed policy only the one in force."""
     if policy.account == AWS_MANAGED:
         return (policy.default_version,)
-    return await directory.list_policy_versions(policy.account, policy.policy_id)
+    return await list_policy_versions(directory, policy.account, policy.policy_id)
 
 
 async def require_version(

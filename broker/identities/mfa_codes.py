@@ -16,7 +16,8 @@ from broker.model.account import AccountId
 from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
 from broker.model.sealing import Opener
 from broker.protocols.totp import find_step, totp_step
-from broker.stores.directory.port.mfa import MfaStateWriter
+from broker.stores.directory.kinds import MFA_DEVICE
+from broker.stores.directory.port import Directory
 
 WINDOW_STEPS = 1
 """Steps around the learned drift that a single code may be off."""
@@ -125,13 +126,13 @@ def _steps(state: MfaState, here: int) -> tuple[int, ...]:
 class MfaCodes:
     """Devices whose codes are spent durably."""
 
-    def __init__(self, directory: MfaStateWriter, opener: Opener) -> None:
+    def __init__(self, directory: Directory, opener: Opener) -> None:
         self._directory = directory
         self._opener = opener
 
     async def find_holder(self, account: AccountId, serial: str) -> str | None:
         """Whose device it is: a user's unique id, the account's number for root."""
-        device = await self._directory.find_mfa_device(account, serial)
+        device = await self._directory.named(MFA_DEVICE, account, serial)
         return None if device is None else device.user_id
 
     async def accept(
@@ -145,7 +146,7 @@ class MfaCodes:
             StoreUnavailableError: it cannot be told; nothing was spent.
         """
         for _ in range(_ATTEMPTS):
-            device = await self._directory.find_mfa_device(account, serial)
+            device = await self._directory.named(MFA_DEVICE, account, serial)
             if device is None or device.user_id != holder:
                 return False
             counts, state = judge_code(
@@ -279,7 +280,8 @@ class MfaCodes:
         self, account: AccountId, serials: Sequence[str], holder: str
     ) -> list[MfaDevice]:
         found = [
-            await self._directory.find_mfa_device(account, serial) for serial in serials
+            await self._directory.named(MFA_DEVICE, account, serial)
+            for serial in serials
         ]
         return [d for d in found if d is not None and d.user_id == holder]
 

@@ -138,7 +138,7 @@ async def enable_device(
         raise EntityAlreadyExists("MFA Device is already in use.")
     await require_room(change, account, holder)
     await _prove(change, device, codes, opener=opener, now=now)
-    await change.update_mfa_device(replace(device, user_id=holder, enabled_at=now))
+    await change.update(MFA_DEVICE, replace(device, user_id=holder, enabled_at=now))
 
 
 async def resync_device(
@@ -159,7 +159,7 @@ async def resync_device(
 
 async def deactivate_device(change: DirectoryChange, device: MfaDevice) -> None:
     """Unassign a device; its used codes stay used."""
-    await change.update_mfa_device(replace(device, user_id=None, enabled_at=None))
+    await change.update(MFA_DEVICE, replace(device, user_id=None, enabled_at=None))
 
 
 async def delete_virtual_device(change: DirectoryChange, device: MfaDevice) -> None:
@@ -173,7 +173,7 @@ async def delete_virtual_device(change: DirectoryChange, device: MfaDevice) -> N
         raise missing_device(device.serial)
     if device.user_id is not None:
         raise DeleteConflict("MFA VirtualDevice in use. Must deactivate first.")
-    await change.delete_mfa_device(device)
+    await change.remove(MFA_DEVICE, device)
 
 
 def require_codes(

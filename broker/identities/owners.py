@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from broker.errors import DeleteConflict
 from broker.identities.limits import Quota
 from broker.model.entities import Group, Role, User
-from broker.stores.directory.port.policies import PolicyReader
+from broker.stores.directory.policies import list_attachments, list_inline_policies
+from broker.stores.directory.port import DirectoryReader
 
 Bounded = User | Role
 """What may have a permissions boundary."""
@@ -46,14 +47,14 @@ def owner_id(owner: Owner) -> str:
             return owner.group_id
 
 
-async def require_no_policies(directory: PolicyReader, owner: Owner) -> None:
+async def require_no_policies(directory: DirectoryReader, owner: Owner) -> None:
     """Refuse to go on while an owner has policies.
 
     Raises:
         DeleteConflict: naming what must be removed first.
     """
     unique_id = owner_id(owner)
-    if await directory.list_attachments(owner.account, unique_id):
+    if await list_attachments(directory, owner.account, unique_id):
         raise DeleteConflict("Cannot delete entity, must detach all policies first.")
-    if await directory.list_inline_policies(owner.account, unique_id):
+    if await list_inline_policies(directory, owner.account, unique_id):
         raise DeleteConflict("Cannot delete entity, must delete policies first.")

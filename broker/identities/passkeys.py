@@ -32,12 +32,8 @@ from broker.protocols.webauthn import (
     load,
     verify_authentication,
 )
-from broker.stores.directory.port import DirectoryChange
-from broker.stores.directory.port.mfa import (
-    PasskeyReader,
-    PasskeyUseWriter,
-    SecondFactorReader,
-)
+from broker.stores.directory.kinds import MFA_DEVICE, PASSKEY
+from broker.stores.directory.port import Directory, DirectoryChange, DirectoryReader
 from broker.stores.errors import AlreadyExistsError, StoreUnavailableError
 
 _LOADED = threading.Event()
@@ -89,15 +85,15 @@ def check_passkey_name(name: str) -> str:
 
 
 async def require_room(
-    directory: SecondFactorReader, account: Account, holder: str
+    directory: DirectoryReader, account: Account, holder: str
 ) -> None:
     """Refuse one more MFA device of a user, of any kind.
 
     Raises:
         LimitExceeded: there are as many as may be.
     """
-    held = len(await directory.list_mfa_devices(account.account_id, holder))
-    held += len(await directory.list_passkeys(account.account_id, holder))
+    held = len(await directory.all_of(MFA_DEVICE, account.account_id, user_id=holder))
+    held += len(await directory.all_of(PASSKEY, account.account_id, user_id=holder))
     require_within(account, Quota.MFA_DEVICES_PER_USER, held + 1)
 
 
@@ -135,7 +131,7 @@ async def register_passkey(
         synced=credential.synced,
     )
     try:
-        await change.insert_passkey(passkey)
+        await change.insert(PASSKEY, passkey)
     except AlreadyExistsError as error:
         raise EntityAlreadyExists(
             "This passkey is registered in this account already."
@@ -152,14 +148,14 @@ def missing_device(serial: str) -> NoSuchEntity:
 
 
 async def require_passkey_of(
-    directory: PasskeyReader, account: AccountId, serial: str, holder: str
+    directory: DirectoryReader, account: AccountId, serial: str, holder: str
 ) -> Passkey:
     """A passkey of a user (root: the account's number).
 
     Raises:
         NoSuchEntity: there is none, or it is not this user's.
     """
-    passkey = await directory.find_passkey(account, serial)
+    passkey = await directory.named(PASSKEY, account, serial)
     if passkey is None:
         raise missing_device(serial)
     if passkey.user_id != holder:
@@ -170,14 +166,14 @@ async def require_passkey_of(
 class PasskeyProofs:
     """Passkeys whose use is noted durably."""
 
-    def __init__(self, directory: PasskeyUseWriter) -> None:
+    def __init__(self, directory: Directory) -> None:
         self._directory = directory
 
     async def list_credentials(
         self, account: AccountId, holder: str
     ) -> tuple[Credential, ...]:
         """What the holder could show; raises ``StoreUnavailableError``."""
-        held = await self._directory.list_passkeys(account, holder)
+        held = await self._directory.all_of(PASSKEY, account, user_id=holder)
         if held:
             await ready_for_passkeys()
         return tuple(as_credential(passkey) for passkey in held)
@@ -203,7 +199,7 @@ class PasskeyProofs:
         await ready_for_passkeys()
         try:
             for _ in range(_ATTEMPTS):
-                held = await self._directory.list_passkeys(account, holder)
+                held = await self._directory.all_of(PASSKEY, account, user_id=holder)
                 proved, count = verify_authentication(
                     party,
                     answer,

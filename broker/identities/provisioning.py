@@ -18,9 +18,21 @@ from broker.model.provisioned import (
     ProvisionedGroup,
     ProvisionedUser,
 )
-from broker.stores.directory.port.provisioning import (
-    ProvisioningChange,
-    ProvisioningReader,
+from broker.stores.directory.kinds import PROVISIONED_GROUP, PROVISIONED_USER
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.provisioning import (
+    add_provisioned_members,
+    count_provisioned_members,
+    find_provisioned_group,
+    find_provisioned_user,
+    forget_departed_users,
+    list_provisioned_memberships,
+    list_provisioned_people,
+    provisioned_user_ids,
+    provisioning_counts,
+    remove_from_provisioned_groups,
+    update_provisioned_group,
+    update_provisioned_user,
 )
 from broker.stores.errors import AlreadyExistsError
 
@@ -55,29 +67,31 @@ class Directory:
 
 
 async def require_user(
-    directory: ProvisioningReader, of: Directory, user_id: str
+    directory: DirectoryReader, of: Directory, user_id: str
 ) -> ProvisionedUser:
     """A user by id.
 
     Raises:
         NoSuchEntity: the provider's directory has none, or it was deleted.
     """
-    user = await directory.find_provisioned_user(of.account_id, of.provider_id, user_id)
+    user = await find_provisioned_user(
+        directory, of.account_id, of.provider_id, user_id
+    )
     if user is None:
         raise NoSuchEntity(f"There is no user {user_id[:80]}.")
     return user
 
 
 async def require_group(
-    directory: ProvisioningReader, of: Directory, group_id: str
+    directory: DirectoryReader, of: Directory, group_id: str
 ) -> ProvisionedGroup:
     """A group by id.
 
     Raises:
         NoSuchEntity: the provider's directory has none.
     """
-    group = await directory.find_provisioned_group(
-        of.account_id, of.provider_id, group_id
+    group = await find_provisioned_group(
+        directory, of.account_id, of.provider_id, group_id
     )
     if group is None:
         raise NoSuchEntity(f"There is no group {group_id[:80]}.")
@@ -85,7 +99,7 @@ async def require_group(
 
 
 async def create_user(
-    change: ProvisioningChange,
+    change: DirectoryChange,
     of: Directory,
     fields: UserFields,
     *,
@@ -103,7 +117,7 @@ async def create_user(
         ValidationError: there is too much of it.
     """
     _check_document(fields)
-    counts = await change.provisioning_counts(of.account_id, of.provider_id)
+    counts = await provisioning_counts(change, of.account_id, of.provider_id)
     require_within(of.account, Quota.SCIM_USERS, counts.users + 1)
     before = await _check_subject(change, of, fields, "")
     active = fields.active is not False
@@ -124,14 +138,14 @@ async def create_user(
         not_before=max(ends, default=None),
     )
     try:
-        await change.insert_provisioned_user(user)
+        await change.insert(PROVISIONED_USER, user)
     except AlreadyExistsError as error:
         raise _taken("userName") from error
     return user
 
 
 async def update_user(
-    change: ProvisioningChange,
+    change: DirectoryChange,
     of: Directory,
     before: ProvisionedUser,
     fields: UserFields,
@@ -161,22 +175,23 @@ async def update_user(
     await _check_subject(change, of, fields, before.user_id)
     after = replace(after, version=before.version + 1, updated_at=now)
     try:
-        await change.update_provisioned_user(after)
+        await update_provisioned_user(change, after)
     except AlreadyExistsError as error:
         raise _taken("userName") from error
     return after
 
 
 async def delete_user(
-    change: ProvisioningChange,
+    change: DirectoryChange,
     user: ProvisionedUser,
     *,
     now: datetime,
     not_before: datetime,
 ) -> None:
     """Delete a person: what is left serves to refuse them."""
-    await change.remove_from_provisioned_groups(user)
-    await change.update_provisioned_user(
+    await remove_from_provisioned_groups(change, user)
+    await update_provisioned_user(
+        change,
         replace(
             user,
             active=False,
@@ -184,15 +199,15 @@ async def delete_user(
             updated_at=now,
             not_before=not_before,
             departed_at=now,
-        )
+        ),
     )
-    await change.forget_departed_users(
-        user.account, user.provider_id, keep=DEPARTED_MAX
+    await forget_departed_users(
+        change, user.account, user.provider_id, keep=DEPARTED_MAX
     )
 
 
 async def create_group(
-    change: ProvisioningChange,
+    change: DirectoryChange,
     of: Directory,
     *,
     name: str,
@@ -205,7 +220,7 @@ async def create_group(
         EntityAlreadyExists: the name is another group's.
         LimitExceeded: the directory has as many groups as it may have.
     """
-    counts = await change.provisioning_counts(of.account_id, of.provider_id)
+    counts = await provisioning_counts(change, of.account_id, of.provider_id)
     require_within(of.account, Quota.SCIM_GROUPS, counts.groups + 1)
     group = ProvisionedGroup(
         account=of.account_id,
@@ -217,14 +232,14 @@ async def create_group(
         updated_at=now,
     )
     try:
-        await change.insert_provisioned_group(group)
+        await change.insert(PROVISIONED_GROUP, group)
     except AlreadyExistsError as error:
         raise _taken("displayName") from error
     return group
 
 
 async def update_group(
-    change: ProvisioningChange,
+    change: DirectoryChange,
     before: ProvisionedGroup,
     *,
     name: str,
@@ -244,14 +259,14 @@ async def update_group(
         updated_at=now,
     )
     try:
-        await change.update_provisioned_group(after)
+        await update_provisioned_group(change, after)
     except AlreadyExistsError as error:
         raise _taken("displayName") from error
     return after
 
 
 async def add_members(
-    change: ProvisioningChange,
+    change: DirectoryChange,
     of: Directory,
     group: ProvisionedGroup,
     ids: Collection[str],
@@ -264,26 +279,26 @@ async def add_members(
     """
     if not ids:
         return
-    known = await change.provisioned_user_ids(of.account_id, of.provider_id, ids)
+    known = await provisioned_user_ids(change, of.account_id, of.provider_id, ids)
     unknown = next((one for one in ids if one not in known), None)
     if unknown is not None:
         raise ValidationError(f"{unknown[:80]} is not a user of this directory.")
-    await change.add_provisioned_members(group, ids)
-    count = await change.count_provisioned_members(of.account_id, group.group_id)
+    await add_provisioned_members(change, group, ids)
+    count = await count_provisioned_members(change, of.account_id, group.group_id)
     require_within(of.account, Quota.SCIM_MEMBERS, count)
 
 
 async def members_of(
-    directory: ProvisioningReader, group: ProvisionedGroup, *, limit: int
+    directory: DirectoryReader, group: ProvisionedGroup, *, limit: int
 ) -> Sequence[Membership]:
     """The members of a group, up to ``limit``."""
-    return await directory.list_provisioned_memberships(
-        group.account, group_ids=(group.group_id,), limit=limit
+    return await list_provisioned_memberships(
+        directory, group.account, group_ids=(group.group_id,), limit=limit
     )
 
 
 async def _check_subject(
-    change: ProvisioningChange, of: Directory, fields: UserFields, user_id: str
+    change: DirectoryChange, of: Directory, fields: UserFields, user_id: str
 ) -> Sequence[ProvisionedUser]:
     """Refuse a second person for one proof; returns those that had the value before."""
     value = {
@@ -291,8 +306,8 @@ async def _check_subject(
         "externalId": fields.external_id,
         "emails": fields.email,
     }[of.subject]
-    found = await change.list_provisioned_people(
-        of.account_id, of.provider_id, of.subject, value
+    found = await list_provisioned_people(
+        change, of.account_id, of.provider_id, of.subject, value
     )
     if any(one.departed_at is None and one.user_id != user_id for one in found):
         raise _taken(of.subject)

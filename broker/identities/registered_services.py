@@ -29,7 +29,7 @@ from broker.protocols.enforcement import (
     parse_new_definition,
 )
 from broker.protocols.enforcement.mapping import EXECUTE_API
-from broker.stores.directory.kinds import SERVICE
+from broker.stores.directory.kinds import SERVICE, SERVICE_TOKEN
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 TOKEN_PREFIX = "bst"  # noqa: S105  # how a token begins
@@ -84,14 +84,14 @@ async def put_service(
         LimitExceeded: the account has as many services as it may have.
     """
     check_service_name(name)
-    before = await change.find_service(account.account_id, name)
+    before = await change.named(SERVICE, account.account_id, name)
     stored = None if before is None else before.definition
     definition = normalize_definition(
         text, name, partial(parse_new_definition, stored=stored)
     )
     if before is not None:
         after = replace(before, definition=definition, updated_at=now)
-        await change.update_service(after)
+        await change.update(SERVICE, after)
         return after
     await require_room(change, account, SERVICE, Quota.SERVICES)
     service = RegisteredService(
@@ -102,7 +102,7 @@ async def put_service(
         created_at=now,
         updated_at=now,
     )
-    await change.insert_service(service)
+    await change.insert(SERVICE, service)
     return service
 
 
@@ -110,7 +110,7 @@ async def tokens_of(
     directory: DirectoryReader, service: RegisteredService
 ) -> list[ServiceToken]:
     """The tokens of one service, oldest first."""
-    tokens = await directory.list_service_tokens(service.account)
+    tokens = await directory.all_of(SERVICE_TOKEN, service.account)
     return [token for token in tokens if token.service_id == service.service_id]
 
 
@@ -135,7 +135,7 @@ async def create_token(
     check_days(days)
     networks = parse_networks(addresses)
     tokens = await tokens_of(change, service)
-    left = await delete_expired(tokens, change.delete_service_token, now)
+    left = await delete_expired(tokens, change, SERVICE_TOKEN, now)
     require_within(account, Quota.SERVICE_TOKENS, left + 1)
     secret = new_token(TOKEN_PREFIX, service.account)
     made = ServiceToken(
@@ -147,7 +147,7 @@ async def create_token(
         expires_at=now + timedelta(days=days),
         addresses=networks,
     )
-    await change.insert_service_token(made)
+    await change.insert(SERVICE_TOKEN, made)
     return made, secret
 
 
@@ -161,6 +161,6 @@ async def delete_token(
     """
     for token in await tokens_of(change, service):
         if token.token_id == token_id:
-            await change.delete_service_token(token)
+            await change.remove(SERVICE_TOKEN, token)
             return
     raise NoSuchEntity(f"The service {service.name} has no token {token_id}.")

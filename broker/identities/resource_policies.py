@@ -21,7 +21,7 @@ from broker.protocols.enforcement.mapping import (
     INVOKE,
     RESOURCE_CHARACTERS_MAX,
 )
-from broker.stores.directory.kinds import RESOURCE_POLICY
+from broker.stores.directory.kinds import RESOURCE_POLICY, SERVICE
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 _ARN_PARTS = 6
@@ -85,7 +85,7 @@ async def check_resource(
         name = parsed.resource.partition("/")[0]
     if parsed.account not in {"", account} or parsed.partition != "aws":
         raise InvalidInput(f"{arn} is not of the account {account}.")
-    service = await directory.find_service(account, name)
+    service = await directory.named(SERVICE, account, name)
     if service is None:
         raise InvalidInput(f"{arn} is of no registered service of the account.")
     return service

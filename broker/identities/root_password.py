@@ -14,8 +14,8 @@ from broker.identities.passwords import Hashes, Passwords
 from broker.identities.second_factors import list_factors
 from broker.model.account import Account, AccountId
 from broker.model.entities import LoginProfile
-from broker.stores.directory.port import DirectoryReader
-from broker.stores.directory.port.users import LoginProfileChange, LoginProfileReader
+from broker.stores.directory.kinds import LOGIN_PROFILE
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 LEAST = 16
 """Characters; seldom typed, so it may be long."""
@@ -37,39 +37,40 @@ async def prepare_root_password(
 
 
 async def set_root_password(
-    change: LoginProfileChange, account: AccountId, sealed: bytes, *, now: datetime
+    change: DirectoryChange, account: AccountId, sealed: bytes, *, now: datetime
 ) -> None:
     """Enable the root's sign-in with this password; earlier sign-ins end."""
     await end_root_sign_in(change, account)
-    await change.insert_login_profile(
+    await change.insert(
+        LOGIN_PROFILE,
         LoginProfile(
             account=account,
             user_id=account,
             sealed=sealed,
             created_at=now,
             changed_at=now,
-        )
+        ),
     )
 
 
-async def end_root_sign_in(change: LoginProfileChange, account: AccountId) -> bool:
+async def end_root_sign_in(change: DirectoryChange, account: AccountId) -> bool:
     """Disable it and end the root's console sessions; whether it was enabled."""
-    profile = await change.find_login_profile(account, account)
+    profile = await change.find(LOGIN_PROFILE, account, account)
     if profile is None:
         return False
-    await change.delete_login_profile(profile)
+    await change.remove(LOGIN_PROFILE, profile)
     return True
 
 
 async def require_root_password(
-    directory: LoginProfileReader, account: AccountId
+    directory: DirectoryReader, account: AccountId
 ) -> LoginProfile:
     """The root's login profile; the account's number stands for its user name.
 
     Raises:
         NoSuchEntity: the root has no password.
     """
-    profile = await directory.find_login_profile(account, account)
+    profile = await directory.find(LOGIN_PROFILE, account, account)
     if profile is None:
         raise NoSuchEntity(f"Login Profile for User {account} cannot be found.")
     return profile
@@ -89,7 +90,7 @@ async def verify_root_password(
         Throttling: too many passwords are being verified already.
     """
     number = account.account_id if account else NO_ACCOUNT
-    profile = await directory.find_login_profile(number, number)
+    profile = await directory.find(LOGIN_PROFILE, number, number)
     factors = await list_factors(directory, number, number)
     hashed = passwords.open(profile).current if profile else None
     right = await passwords.matches(hashed, password)

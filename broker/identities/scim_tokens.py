@@ -16,24 +16,22 @@ from broker.identities.networks import parse_networks
 from broker.model.account import Account, AccountId
 from broker.model.provisioned import ScimToken
 from broker.model.secret import Secret
-from broker.stores.directory.port.provisioning import (
-    ProvisioningChange,
-    ProvisioningReader,
-)
+from broker.stores.directory.kinds import SCIM_TOKEN
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 TOKEN_PREFIX = "bscim"  # noqa: S105  # how a token begins
 
 
 async def tokens_of(
-    directory: ProvisioningReader, account: AccountId, provider_id: str
+    directory: DirectoryReader, account: AccountId, provider_id: str
 ) -> list[ScimToken]:
     """The tokens of one provider's directory, oldest first."""
-    tokens = await directory.list_scim_tokens(account)
+    tokens = await directory.all_of(SCIM_TOKEN, account)
     return [token for token in tokens if token.provider_id == provider_id]
 
 
 async def create_token(
-    change: ProvisioningChange,
+    change: DirectoryChange,
     account: Account,
     *,
     provider_id: str,
@@ -54,7 +52,7 @@ async def create_token(
     check_days(days)
     networks = parse_networks(addresses)
     tokens = await tokens_of(change, account.account_id, provider_id)
-    left = await delete_expired(tokens, change.delete_scim_token, now)
+    left = await delete_expired(tokens, change, SCIM_TOKEN, now)
     require_within(account, Quota.SCIM_TOKENS, left + 1)
     secret = new_token(TOKEN_PREFIX, account.account_id)
     made = ScimToken(
@@ -67,12 +65,12 @@ async def create_token(
         expires_at=now + timedelta(days=days),
         addresses=networks,
     )
-    await change.insert_scim_token(made)
+    await change.insert(SCIM_TOKEN, made)
     return made, secret
 
 
 async def delete_token(
-    change: ProvisioningChange, account: AccountId, provider_id: str, token_id: str
+    change: DirectoryChange, account: AccountId, provider_id: str, token_id: str
 ) -> None:
     """Revoke a token.
 
@@ -81,6 +79,6 @@ async def delete_token(
     """
     for token in await tokens_of(change, account, provider_id):
         if token.token_id == token_id:
-            await change.delete_scim_token(token)
+            await change.remove(SCIM_TOKEN, token)
             return
     raise NoSuchEntity(f"The provider has no SCIM token {token_id}.")

@@ -24,10 +24,14 @@ from broker.identities.limits import Quota
 from broker.model.account import Account, AccountId
 from broker.model.entities import Role
 from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask
-from broker.stores.directory.kinds import ROLE
-from broker.stores.directory.port import DirectoryChange
-from broker.stores.directory.port.reports import UseReader
-from broker.stores.directory.port.roles import RoleReader
+from broker.stores.directory.kinds import DELETION_TASK, ROLE
+from broker.stores.directory.policies import (
+    attach_policy,
+    detach_policy,
+    list_attachments,
+)
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.reports import list_uses
 from broker.stores.errors import AlreadyExistsError
 
 _DOMAIN = ".amazonaws.com"
@@ -149,13 +153,13 @@ async def create_linked_role(
         description=description or linked.description,
     )
     try:
-        await change.insert_role(role)
+        await change.insert(ROLE, role)
     except AlreadyExistsError as error:
         raise InvalidInput(
             f"Service role name {name} has been taken in this account, please try a"
             " different suffix."
         ) from error
-    await change.attach_policy(account.account_id, role.role_id, linked.policy_arn)
+    await attach_policy(change, account.account_id, role.role_id, linked.policy_arn)
     return role
 
 
@@ -180,21 +184,21 @@ async def delete_linked_role(
         reason=_IN_USE if usage else "",
     )
     if not usage:
-        for arn in await change.list_attachments(role.account, role.role_id):
-            await change.detach_policy(role.account, role.role_id, arn)
-        await change.delete_role(role)
-    await change.insert_deletion_task(task)
+        for arn in await list_attachments(change, role.account, role.role_id):
+            await detach_policy(change, role.account, role.role_id, arn)
+        await change.remove(ROLE, role)
+    await change.insert(DELETION_TASK, task)
     return task
 
 
 async def usage_of(
-    directory: UseReader, role: Role, *, now: datetime
+    directory: DirectoryReader, role: Role, *, now: datetime
 ) -> frozenset[str]:
     """The regions where the role was used so recently that a session may be alive."""
     longest = timedelta(seconds=role.max_session_duration_seconds)
     return frozenset(
         use.region
-        for use in await directory.list_uses(role.account, [role.role_id])
+        for use in await list_uses(directory, role.account, [role.role_id])
         if use.at > now - longest
     )
 
@@ -205,7 +209,7 @@ def role_of_task(task: DeletionTask) -> str:
 
 
 async def require_deletion_task(
-    directory: RoleReader, account: AccountId, task_id: str
+    directory: DirectoryReader, account: AccountId, task_id: str
 ) -> DeletionTask:
     """How a deletion went.
 
@@ -215,7 +219,7 @@ async def require_deletion_task(
     """
     if not _TASK_ID.fullmatch(task_id):
         raise InvalidInput("Invalid task id")
-    task = await directory.find_deletion_task(account, task_id)
+    task = await directory.find(DELETION_TASK, account, task_id)
     if task is None:
         raise NoSuchEntity(f"The deletion task {task_id} cannot be found.")
     return task

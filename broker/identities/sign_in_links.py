@@ -18,6 +18,7 @@ from broker.errors import AccessDenied
 from broker.model.account import Account
 from broker.model.entities import User
 from broker.model.secret import Secret
+from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from broker.stores.directory.port import DirectoryReader
 
 OPTION: Final = "SignInLinks"
@@ -62,8 +63,8 @@ async def require_linked_user(
         if hmac.compare_digest(str(row["Digest"]), digest):
             user_id = str(row["UserId"])
             number = account.account_id
-            user = await directory.find_user_by_id(number, user_id)
-            password = await directory.find_login_profile(number, user_id)
+            user = await directory.find(USER, number, user_id)
+            password = await directory.find(LOGIN_PROFILE, number, user_id)
             if user is not None and password is None:
                 return user
             raise AccessDenied(LINK_ENDED, detail="the user is gone or has a password")

@@ -20,8 +20,9 @@ from broker.model.account import Account, AccountId
 from broker.model.arn import Arn, iam_arn
 from broker.model.entities import Role, User
 from broker.policy import PolicyKind, load_document, policy_size
-from broker.stores.directory.port.policies import OwnerReader
-from broker.stores.directory.port.principals import PrincipalReader
+from broker.stores.directory.kinds import ACCOUNT, ROLE, USER
+from broker.stores.directory.policies import find_owner_arns
+from broker.stores.directory.port import DirectoryReader, Finder
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 _UNIQUE_ID = re.compile(r"(?:AIDA|AROA)[A-Z0-9]{17}")
@@ -37,9 +38,7 @@ class UnknownPrincipal(MalformedPolicyDocument):
         self.principal = principal
 
 
-async def stored_trust_policy(
-    directory: PrincipalReader, account: Account, text: str
-) -> str:
+async def stored_trust_policy(directory: Finder, account: Account, text: str) -> str:
     """The text to store for a role of the account.
 
     Raises:
@@ -54,9 +53,7 @@ async def stored_trust_policy(
     return await pin_principals(directory, account.account_id, text)
 
 
-async def pin_principals(
-    directory: PrincipalReader, account: AccountId, text: str
-) -> str:
+async def pin_principals(directory: Finder, account: AccountId, text: str) -> str:
     """An accepted document with unique ids for the users and roles that it names.
 
     Raises:
@@ -84,14 +81,14 @@ def with_root_arns(text: str) -> str:
 
 
 async def shown_trust_policies(
-    directory: OwnerReader, stored: Sequence[str]
+    directory: DirectoryReader, stored: Sequence[str]
 ) -> list[str]:
     """Trust policies as readers get them: ARNs for the ids whose bearers exist."""
     ids = [
         [name for name in _principals_with_ids(text) if _UNIQUE_ID.fullmatch(name)]
         for text in stored
     ]
-    names = await directory.find_owner_arns({name for named in ids for name in named})
+    names = await find_owner_arns(directory, {name for named in ids for name in named})
     return [
         with_principals(text, names) if named else text
         for text, named in zip(stored, ids, strict=True)
@@ -106,7 +103,7 @@ def _principals_with_ids(text: str) -> tuple[str, ...]:
 
 
 async def _find_pinned(
-    directory: PrincipalReader, account: AccountId, principal: str
+    directory: Finder, account: AccountId, principal: str
 ) -> str | None:
     """How a principal is stored; None when there is no such principal."""
     if principal == "*":
@@ -119,13 +116,13 @@ async def _find_pinned(
     return await _find_named(directory, principal)
 
 
-async def _find_named(directory: PrincipalReader, principal: str) -> str | None:
+async def _find_named(directory: Finder, principal: str) -> str | None:
     try:
         arn = Arn.parse(principal)
     except ValueError:
         return None
     owner = AccountId(arn.account)
-    if not _ACCOUNT_ID.fullmatch(owner) or await directory.find_account(owner) is None:
+    if not _ACCOUNT_ID.fullmatch(owner) or await directory.find(ACCOUNT, owner) is None:
         return None
     if arn.resource == "root" or _is_session(arn):
         return principal
@@ -140,24 +137,24 @@ def _is_session(arn: Arn) -> bool:
     return len(names) == expected.get(kind) and all(names)
 
 
-async def _find_unique_id(directory: PrincipalReader, arn_text: str) -> str | None:
+async def _find_unique_id(directory: Finder, arn_text: str) -> str | None:
     named = find_named_resource(arn_text, "role")
     if named is not None:
-        role = await directory.find_role(named.account, named.name)
+        role = await directory.named(ROLE, named.account, named.name)
         return role.role_id if role is not None and role.arn == arn_text else None
     named = find_named_resource(arn_text, "user")
     if named is not None:
-        user = await directory.find_user(named.account, named.name)
+        user = await directory.named(USER, named.account, named.name)
         return user.user_id if user is not None and user.arn == arn_text else None
     return None
 
 
 async def _find_bearer(
-    directory: PrincipalReader, account: AccountId, unique_id: str
+    directory: Finder, account: AccountId, unique_id: str
 ) -> User | Role | None:
     if unique_id.startswith("AROA"):
-        return await directory.find_role_by_id(account, unique_id)
-    return await directory.find_user_by_id(account, unique_id)
+        return await directory.find(ROLE, account, unique_id)
+    return await directory.find(USER, account, unique_id)
 
 
 def aws_principals(text: str) -> tuple[str, ...]:

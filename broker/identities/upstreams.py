@@ -60,7 +60,9 @@ async def put_upstream(
     """
     definition = checked_definition(name, text)
     mine = parse_upstream(definition)
-    present = {one.name: one for one in await change.list_upstreams(account.account_id)}
+    present = {
+        one.name: one for one in await change.all_of(UPSTREAM, account.account_id)
+    }
     before = present.pop(name, None)
     others, _unreadable = parse_upstreams(present.values())
     for other, its in others.items():
@@ -86,7 +88,7 @@ async def put_upstream(
             updated_at=now,
         )
     after = replace(before, definition=definition, updated_at=now)
-    await change.put_upstream(after)
+    await change.put(UPSTREAM, after)
     return after
 
 
@@ -118,5 +120,5 @@ async def put_key_pair(
         sealed_secret=sealed,
         updated_at=now,
     )
-    await change.put_upstream(after)
+    await change.put(UPSTREAM, after)
     return after

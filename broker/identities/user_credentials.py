@@ -32,11 +32,8 @@ from broker.model.credentials import (
 from broker.model.entities import User
 from broker.model.sealing import Sealer
 from broker.model.secret import Secret
-from broker.stores.directory.port import DirectoryReader
-from broker.stores.directory.port.credentials import (
-    UserCredentialChange,
-    UserCredentialReader,
-)
+from broker.stores.directory.kinds import MFA_DEVICE, PASSKEY, USER_CREDENTIAL
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 SERVICES: Mapping[str, str | None] = {
     "codecommit.amazonaws.com": None,
@@ -73,7 +70,7 @@ _TEXTS: Mapping[CredentialKind, _Texts] = {
 
 
 async def upload_certificate(
-    change: UserCredentialChange,
+    change: DirectoryChange,
     account: Account,
     holder_id: str,
     body: str,
@@ -91,7 +88,7 @@ async def upload_certificate(
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         raise InvalidCertificate("The certificate is expired or not yet valid.")
     fingerprint = certificate_fingerprint(certificate)
-    known = await change.list_credentials(account.account_id, kind)
+    known = await change.all_of(USER_CREDENTIAL, account.account_id, kind=kind)
     if any(other.fingerprint == fingerprint for other in known):
         raise DuplicateCertificate("The specified certificate is already in use.")
     held = sum(other.user_id == holder_id for other in known)
@@ -106,12 +103,12 @@ async def upload_certificate(
         fingerprint=fingerprint,
         body=body,
     )
-    await change.insert_credential(made)
+    await change.insert(USER_CREDENTIAL, made)
     return made
 
 
 async def upload_ssh_key(
-    change: UserCredentialChange, account: Account, user: User, body: str, now: datetime
+    change: DirectoryChange, account: Account, user: User, body: str, now: datetime
 ) -> UserCredential:
     """Keep an SSH public key of a user.
 
@@ -122,7 +119,9 @@ async def upload_ssh_key(
     """
     kind = CredentialKind.SSH_PUBLIC_KEY
     fingerprint = ssh_fingerprint(parse_ssh_key(body))
-    known = await change.list_credentials(account.account_id, kind, user.user_id)
+    known = await change.all_of(
+        USER_CREDENTIAL, account.account_id, kind=kind, user_id=user.user_id
+    )
     if any(other.fingerprint == fingerprint for other in known):
         raise DuplicateSshPublicKey(
             "The SSH public key is already associated with the specified IAM user."
@@ -138,12 +137,12 @@ async def upload_ssh_key(
         fingerprint=fingerprint,
         body=body,
     )
-    await change.insert_credential(made)
+    await change.insert(USER_CREDENTIAL, made)
     return made
 
 
 async def create_service_credential(
-    change: UserCredentialChange,
+    change: DirectoryChange,
     account: Account,
     user: User,
     service: str,
@@ -162,8 +161,8 @@ async def create_service_credential(
     kind = CredentialKind.SERVICE_SPECIFIC
     known = [
         other
-        for other in await change.list_credentials(
-            account.account_id, kind, user.user_id
+        for other in await change.all_of(
+            USER_CREDENTIAL, account.account_id, kind=kind, user_id=user.user_id
         )
         if other.details["service"] == service
     ]
@@ -187,16 +186,16 @@ async def create_service_credential(
         },
     )
     sealed, secret = _with_secret(made, sealer)
-    await change.insert_credential(sealed)
+    await change.insert(USER_CREDENTIAL, sealed)
     return sealed, secret
 
 
 async def reset_service_credential(
-    change: UserCredentialChange, credential: UserCredential, *, sealer: Sealer
+    change: DirectoryChange, credential: UserCredential, *, sealer: Sealer
 ) -> tuple[UserCredential, Secret]:
     """Give a service-specific credential a new secret."""
     sealed, secret = _with_secret(credential, sealer)
-    await change.update_credential(sealed)
+    await change.update(USER_CREDENTIAL, sealed)
     return sealed, secret
 
 
@@ -215,7 +214,7 @@ def require_service(name: str) -> str:
 
 
 async def require_credential(
-    directory: UserCredentialReader,
+    directory: DirectoryReader,
     account: Account,
     kind: CredentialKind,
     holder_id: str,
@@ -229,7 +228,7 @@ async def require_credential(
         NoSuchEntity: the user has no such credential.
         ValidationError: it is another user's service credential.
     """
-    found = await directory.find_credential(account.account_id, credential_id)
+    found = await directory.find(USER_CREDENTIAL, account.account_id, credential_id)
     if found is None or (found.kind, found.user_id) != (kind, holder_id):
         if found is not None and found.kind is kind is CredentialKind.SERVICE_SPECIFIC:
             raise ValidationError(
@@ -241,7 +240,7 @@ async def require_credential(
 
 
 async def set_status(
-    change: UserCredentialChange, credential: UserCredential, status: str
+    change: DirectoryChange, credential: UserCredential, status: str
 ) -> None:
     """Switch a credential on or off.
 
@@ -252,7 +251,7 @@ async def set_status(
         new = CredentialStatus(status)
     except ValueError as error:
         raise InvalidInput(f"Operation does not support status {status}") from error
-    await change.update_credential(replace(credential, status=new))
+    await change.update(USER_CREDENTIAL, replace(credential, status=new))
 
 
 async def require_no_credentials(directory: DirectoryReader, user: User) -> None:
@@ -261,12 +260,14 @@ async def require_no_credentials(directory: DirectoryReader, user: User) -> None
     Raises:
         DeleteConflict: naming what must be removed first.
     """
-    if await directory.list_mfa_devices(
-        user.account, user.user_id
-    ) or await directory.list_passkeys(user.account, user.user_id):
+    if await directory.count(
+        MFA_DEVICE, user.account, user_id=user.user_id
+    ) or await directory.count(PASSKEY, user.account, user_id=user.user_id):
         raise DeleteConflict("Cannot delete entity, must delete MFA device first.")
     for kind, texts in _TEXTS.items():
-        if await directory.list_credentials(user.account, kind, user.user_id):
+        if await directory.all_of(
+            USER_CREDENTIAL, user.account, kind=kind, user_id=user.user_id
+        ):
             raise DeleteConflict(f"Cannot delete entity, must {texts.conflict} first.")
 
 

@@ -14,7 +14,8 @@ from broker.identities.owners import require_no_policies
 from broker.identities.tags import KeyCase, given_tags
 from broker.identities.user_credentials import require_no_credentials
 from broker.model.entities import User
-from broker.stores.directory.kinds import USER
+from broker.stores.directory.groups import list_user_groups
+from broker.stores.directory.kinds import ACCESS_KEY, LOGIN_PROFILE, USER
 from broker.stores.directory.port import DirectoryReader
 
 if TYPE_CHECKING:
@@ -72,15 +73,15 @@ async def check_removal(user: User, directory: DirectoryReader) -> None:
     Raises:
         DeleteConflict: it still has policies, keys, a password or groups.
     """
-    if await directory.list_user_groups(user.account, user.user_id):
+    if await list_user_groups(directory, user.account, user.user_id):
         raise DeleteConflict(
             "Cannot delete entity, must remove users from group first."
         )
     await require_no_policies(directory, user)
-    if await directory.list_access_keys(user.account, user.user_id):
+    if await directory.all_of(ACCESS_KEY, user.account, user_id=user.user_id):
         raise DeleteConflict("Cannot delete entity, must delete access keys first.")
     await require_no_credentials(directory, user)
-    if await directory.find_login_profile(user.account, user.user_id) is not None:
+    if await directory.find(LOGIN_PROFILE, user.account, user.user_id) is not None:
         raise DeleteConflict("Cannot delete entity, must delete login profile first.")
 
 

@@ -6,6 +6,7 @@ from broker.console.visit import go
 from broker.errors import ValidationError
 from broker.identities.password_policy import requirements
 from broker.security_credentials.own import HOME, OwnCredentials
+from broker.stores.directory.kinds import ACCOUNT
 
 
 async def change_password(own: OwnCredentials) -> Response:
@@ -15,7 +16,7 @@ async def change_password(own: OwnCredentials) -> Response:
             await _change(own)
             return go(HOME, done="password")
     session = own.visit.who.session
-    account = await own.visit.frame.context.deps.fresh.find_account(session.account)
+    account = await own.visit.frame.context.deps.fresh.find(ACCOUNT, session.account)
     return await own.show(
         "password.html", requirements=requirements(account) if account else ()
     )

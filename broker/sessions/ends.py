@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from broker.errors import ServiceUnavailable
 from broker.model.account import AccountId
 from broker.model.revocation import Revocation
-from broker.stores.directory.port.revocations import RevocationChange, RevocationReader
+from broker.stores.directory.port import DirectoryChange, Finder
 from broker.stores.errors import StoreUnavailableError
 
 _MARGIN = timedelta(hours=1)
@@ -31,7 +31,7 @@ def end_mark(kind: str, name: str) -> str:
 
 
 async def end_for_good(
-    change: RevocationChange,
+    change: DirectoryChange,
     account: AccountId,
     marks: Iterable[str],
     *,
@@ -52,7 +52,7 @@ async def end_for_good(
 
 
 async def refuse_earlier(
-    change: RevocationChange,
+    change: DirectoryChange,
     account: AccountId,
     mark: str,
     *,
@@ -70,9 +70,7 @@ async def refuse_earlier(
     )
 
 
-async def has_ended(
-    directory: RevocationReader, account: AccountId, *marks: str
-) -> bool:
+async def has_ended(directory: Finder, account: AccountId, *marks: str) -> bool:
     """Whether one of the marks is set in the account.
 
     Raises:

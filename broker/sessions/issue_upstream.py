@@ -24,7 +24,9 @@ from broker.sessions.record import (
     read_audited,
 )
 from broker.stores.cache.port import SessionRecord
+from broker.stores.directory.access_keys import find_access_key
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ACCOUNT, ROLE
 from broker.stores.errors import (
     ReplayedError,
     StoreUnavailableError,
@@ -137,9 +139,11 @@ class UpstreamIssuer:
         key_id = entry.access_key_id
         is_used = False
         owner = find_account_of_key_id(key_id)
-        if owner is not None and await self._fresh.find_account(owner) is not None:
+        if owner is not None and await self._fresh.find(ACCOUNT, owner) is not None:
             is_expected = owner == entry.account or f":{owner}:" in arn
-            is_used = not is_expected or bool(await self._fresh.find_access_key(key_id))
+            is_used = not is_expected or bool(
+                await find_access_key(self._fresh, key_id)
+            )
         found = await self._ledger.search(
             AuditFilter(minted_key_id=key_id), PageRequest()
         )
@@ -155,7 +159,7 @@ class UpstreamIssuer:
 
     async def _require_live(self, made: Session) -> None:
         """Hand out nothing that was revoked meanwhile: the broker cannot end it later."""
-        role = await self._fresh.find_role_by_id(made.account, made.principal_id)
+        role = await self._fresh.find(ROLE, made.account, made.principal_id)
         why = await find_end(trace(made), self._fresh)
         if role is None or why:
             raise AccessDenied(

@@ -14,7 +14,7 @@ from the same beginning.
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from broker.entropy import random_bytes
 from broker.model.account import (
@@ -38,6 +38,9 @@ from broker.model.principal import PrincipalType
 from broker.model.revocation import Revocations
 from broker.model.session import Session, SessionKind
 from broker.stores.cache.port import SessionRecord
+from broker.stores.directory.entity_tables import Entity
+from broker.stores.directory.kind import WHOLE, Remembered
+from broker.stores.directory.kinds import ACCOUNT
 
 KEPT = 7
 """Ancestors named besides the first."""
@@ -50,8 +53,10 @@ _OWNERS = frozenset({PrincipalType.USER, PrincipalType.ACCOUNT})
 class LineageDirectory(Protocol):
     """Look-ups that are at most a second old and cost no query while fresh."""
 
-    async def find_account(self, account: AccountId) -> Account | None:
-        """The account itself."""
+    async def find(
+        self, kind: Remembered[Entity], account: AccountId, key: str = WHOLE
+    ) -> Entity | None:
+        """One by its id; the only one of its kind without."""
         ...
 
     async def revocations(self, account: AccountId) -> Revocations:
@@ -317,7 +322,7 @@ async def find_end(traces: tuple[Trace, ...], directory: LineageDirectory) -> st
     own = traces[0]
     for found in traces:
         if found is not own:
-            account = await directory.find_account(found.account)
+            account = await directory.find(ACCOUNT, found.account)
             if account is None or found.since_ms < _milliseconds(account):
                 return f"account {found.account}, which it came from, is gone"
         revocations = await directory.revocations(found.account)
@@ -331,14 +336,17 @@ class LineageSnapshot:
 
     def __init__(self, directory: LineageDirectory) -> None:
         self._directory = directory
-        self._accounts: dict[AccountId, Account | None] = {}
+        self._found: dict[tuple[object, AccountId, str], Any] = {}
         self._revocations: dict[AccountId, Revocations] = {}
 
-    async def find_account(self, account: AccountId) -> Account | None:
-        """The account itself."""
-        if account not in self._accounts:
-            self._accounts[account] = await self._directory.find_account(account)
-        return self._accounts[account]
+    async def find(
+        self, kind: Remembered[Entity], account: AccountId, key: str = WHOLE
+    ) -> Entity | None:
+        """One by its id; the only one of its kind without."""
+        place = (kind, account, key)
+        if place not in self._found:
+            self._found[place] = await self._directory.find(kind, account, key)
+        return self._found[place]  # type: ignore[no-any-return]
 
     async def revocations(self, account: AccountId) -> Revocations:
         """What is revoked in the account."""

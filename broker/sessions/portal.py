@@ -30,7 +30,7 @@ from broker.sessions.resolve import ResolvedSession, Resolver
 from broker.sessions.sealed_text import SealedTexts
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import HandleStore
-from broker.stores.directory.port.revocations import RevocationReader
+from broker.stores.directory.port import Finder
 
 _REMEMBERED_MAX = 1024
 """Sign-ins that a worker remembers, of so many characters together."""
@@ -231,7 +231,7 @@ class PortalSessions:
         handles: HandleStore,
         vault: Vault,
         resolver: Resolver,
-        directory: RevocationReader,
+        directory: Finder,
         *,
         renew: Renew = _as_before,
     ) -> None:

@@ -9,23 +9,24 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from broker.bounded import BoundedCache
 from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import Account, AccountId, find_account_of_key_id
 from broker.model.caller import Caller
-from broker.model.entities import AccessKey, KeyStatus, LoginProfile, Role, User
+from broker.model.entities import KeyStatus, Role, User
 from broker.model.lineage import Lineage, Trace, read_lineage
 from broker.model.machines import JoinToken
 from broker.model.principal import Principal, PrincipalType
-from broker.model.revocation import Revocations
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
 from broker.sessions.lineage import find_end, trace, trace_token
 from broker.sessions.record import SessionIndex, describe_session
 from broker.sessions.seal import OpenedSession, SessionSealer
 from broker.sessions.tags import principal_tags
+from broker.stores.directory import access_keys
+from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE, ROLE, USER
+from broker.stores.directory.port import Finder
 from broker.stores.errors import StoreUnavailableError
 
 OPENED_MAX = 4096
@@ -42,36 +43,6 @@ _ENDS_WITH_ITS_PASSWORD = frozenset({SessionKind.CONSOLE, SessionKind.PORTAL})
 
 _ROLE_ID = "AROA"
 """How the unique ids of roles begin."""
-
-
-class LiveDirectory(Protocol):
-    """Look-ups that are at most a second old and cost no query while fresh."""
-
-    async def find_account(self, account: AccountId) -> Account | None:
-        """The account itself."""
-        ...
-
-    async def find_role_by_id(self, account: AccountId, role_id: str) -> Role | None:
-        """A role by unique id."""
-        ...
-
-    async def find_user_by_id(self, account: AccountId, user_id: str) -> User | None:
-        """A user by unique id."""
-        ...
-
-    async def find_access_key(self, access_key_id: str) -> AccessKey | None:
-        """A long-term key."""
-        ...
-
-    async def find_login_profile(
-        self, account: AccountId, user_id: str
-    ) -> LoginProfile | None:
-        """The password of a user, or of the root (the account's number)."""
-        ...
-
-    async def revocations(self, account: AccountId) -> Revocations:
-        """What is revoked in the account."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +67,7 @@ def session_caller(resolved: ResolvedSession) -> Caller:
 
 
 async def find_token_end(
-    lineage: Lineage, account: AccountId, issued_at_ms: int, directory: LiveDirectory
+    lineage: Lineage, account: AccountId, issued_at_ms: int, directory: Finder
 ) -> str:
     """Why a token of the broker's own is over, apart from its time; empty while it is not.
 
@@ -116,7 +87,7 @@ async def find_token_end(
         role_id, home = maker.principal_id, maker.account
         gone = (
             role_id.startswith(_ROLE_ID)
-            and await directory.find_role_by_id(home, role_id) is None
+            and await directory.find(ROLE, home, role_id) is None
         )
         return f"role {role_id}, which made it, is deleted" if gone else ""
     if origin.access_key_id:
@@ -129,7 +100,7 @@ async def find_token_end(
     )
 
 
-async def find_join_token_end(token: JoinToken, directory: LiveDirectory) -> str:
+async def find_join_token_end(token: JoinToken, directory: Finder) -> str:
     """`find_token_end` of a token that admits a machine; the operator's has no maker."""
     if not token.lineage:
         return ""
@@ -138,21 +109,21 @@ async def find_join_token_end(token: JoinToken, directory: LiveDirectory) -> str
     return await find_token_end(lineage, token.account, created_ms, directory)
 
 
-async def _find_key_end(access_key_id: str, directory: LiveDirectory) -> str:
-    key = await directory.find_access_key(access_key_id)
+async def _find_key_end(access_key_id: str, directory: Finder) -> str:
+    key = await access_keys.find_access_key(directory, access_key_id)
     if key is not None and key.status is KeyStatus.ACTIVE:
         return ""
     return f"key {access_key_id}, which made it, is deleted or inactive"
 
 
 async def _find_password_end(
-    account: AccountId, principal_id: str, since_ms: int, directory: LiveDirectory
+    account: AccountId, principal_id: str, since_ms: int, directory: Finder
 ) -> str:
     """What was made with a password ends when the user loses that password.
 
     A change by its owner does not end it: only the login profile counts.
     """
-    profile = await directory.find_login_profile(account, principal_id)
+    profile = await directory.find(LOGIN_PROFILE, account, principal_id)
     if profile is not None and int(profile.created_at.timestamp() * 1000) <= since_ms:
         return ""
     return f"{principal_id} has no password any more"
@@ -178,7 +149,7 @@ class Resolver:
     def __init__(
         self,
         sealer: SessionSealer,
-        directory: LiveDirectory,
+        directory: Finder,
         index: SessionIndex,
         *,
         max_opened: int = OPENED_MAX,
@@ -215,7 +186,7 @@ class Resolver:
         """What a session signs with, be it over; None if the token proves none."""
         number = find_account_of_key_id(access_key_id)
         try:
-            account = await self._directory.find_account(number) if number else None
+            account = await self._directory.find(ACCOUNT, number) if number else None
             if account is None:
                 return None
             opened = self._sealer.open(
@@ -240,7 +211,7 @@ class Resolver:
             number = find_account_of_key_id(access_key_id)
         else:
             number = remembered.opened.session.account
-        account = await self._directory.find_account(number) if number else None
+        account = await self._directory.find(ACCOUNT, number) if number else None
         if account is None:
             raise InvalidClientTokenId(detail="no account has this access key id")
         if remembered is None or remembered.salt != account.session_salt:
@@ -296,11 +267,11 @@ class Resolver:
             raise InvalidClientTokenId(detail=end)
         entity: Role | User | Account | None
         if session.kind.is_role:
-            entity = await self._directory.find_role_by_id(number, session.principal_id)
+            entity = await self._directory.find(ROLE, number, session.principal_id)
         elif session.principal_id == number:
             entity = account
         else:
-            entity = await self._directory.find_user_by_id(number, session.principal_id)
+            entity = await self._directory.find(USER, number, session.principal_id)
         if entity is None:
             raise InvalidClientTokenId(
                 detail=f"{session.principal_id}, which issued the session, is deleted"

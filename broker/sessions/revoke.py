@@ -13,7 +13,7 @@ from broker.model.lineage import Ancestor, subject_digest
 from broker.model.revocation import REVOCATION_LIFE, Revocation, session_target
 from broker.sessions.lineage import person_target, subject_target
 from broker.stores.cache.port import Cache, SessionRecord
-from broker.stores.directory.port.revocations import RevocationChange
+from broker.stores.directory.port import DirectoryChange
 from broker.stores.errors import StoreUnavailableError
 
 SETTLING = timedelta(seconds=2)
@@ -24,7 +24,7 @@ Workers learn of a change within a second; the rest is for clocks that differ.
 
 
 async def revoke_session(
-    change: RevocationChange, record: SessionRecord, *, now: datetime, reason: str = ""
+    change: DirectoryChange, record: SessionRecord, *, now: datetime, reason: str = ""
 ) -> None:
     """End a session, which may have expired, and all that was made from it."""
     session = Ancestor(
@@ -44,7 +44,7 @@ async def revoke_session(
 
 
 async def revoke_key_id(
-    change: RevocationChange,
+    change: DirectoryChange,
     *,
     account: AccountId,
     access_key_id: str,
@@ -56,7 +56,7 @@ async def revoke_key_id(
 
 
 async def revoke_issued_before(
-    change: RevocationChange,
+    change: DirectoryChange,
     *,
     account: AccountId,
     target: str,
@@ -85,7 +85,7 @@ async def revoke_issued_before(
 
 
 async def revoke_for_good(
-    change: RevocationChange,
+    change: DirectoryChange,
     *,
     account: AccountId,
     target: str,
@@ -109,7 +109,7 @@ async def revoke_for_good(
 
 
 async def revoke_person(
-    change: RevocationChange,
+    change: DirectoryChange,
     *,
     account: AccountId,
     issuers: Iterable[str],
@@ -152,7 +152,7 @@ async def forget_session(cache: Cache, access_key_id: str) -> None:
 
 
 async def _revoke(
-    change: RevocationChange,
+    change: DirectoryChange,
     *,
     account: AccountId,
     target: str,

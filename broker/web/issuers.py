@@ -13,6 +13,7 @@ from broker.identities.outbound import (
 )
 from broker.model.account import AccountId, parse_account_id
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.errors import StoreUnavailableError
 
 _CACHED = {"cache-control": "public, max-age=300"}
@@ -32,7 +33,7 @@ def issuer_routes(
             number = parse_account_id(account)
         except ValueError:
             return None
-        found = await fresh.find_account(number)
+        found = await fresh.find(ACCOUNT, number)
         return None if found is None else find_outbound(found)
 
     def answer(content: dict[str, object] | None) -> Response:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from broker.pipeline import Pipeline
 from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.directory.port.provisioning import ProvisioningReader
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.provisioning import has_scim_tokens
 from broker.stores.errors import StoreUnavailableError
 from broker.web.asgi import Receive, Scope, Send
 
@@ -46,12 +47,12 @@ class ScimEndpoint:
 
 
 @asynccontextmanager
-async def loading(directory: ProvisioningReader) -> AsyncIterator[None]:
+async def loading(directory: DirectoryReader) -> AsyncIterator[None]:
     """Load in the background what the first request will need, if there are tokens."""
 
     async def load_if_used() -> None:
         with suppress(StoreUnavailableError):
-            if await directory.has_scim_tokens():
+            if await has_scim_tokens(directory):
                 await _load()
 
     task = asyncio.create_task(load_if_used(), name="scim-loading")

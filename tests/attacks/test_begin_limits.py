@@ -19,6 +19,7 @@ from broker.identities.accounts import require_account
 from broker.identities.upstreams import put_upstream
 from broker.model.upstream import UpstreamOrigin
 from broker.stores.cache.port import SessionRecord
+from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from tests.support.signin import ACCOUNT, SignInWorld, open_world
 from tests.unit.console.terminals.test_command_line import Terminal
 
@@ -31,10 +32,10 @@ LOGIN = "/v1/authorize"
 async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
     async with open_world(tmp_path) as made:
         async with made.services.stores.directory.change(ACCOUNT) as change:
-            provider = await change.find_saml_provider(ACCOUNT, "Corp")
+            provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
             assert provider is not None
-            await change.update_saml_provider(
-                replace(provider, options={"SignIn": True})
+            await change.update(
+                SAML_PROVIDER, replace(provider, options={"SignIn": True})
             )
         made.clock.stop()
         yield made
@@ -98,7 +99,7 @@ async def test_an_address_has_an_upstream_asked_only_so_often(
     async with directory.change(ACCOUNT) as change:
         account = await require_account(change, ACCOUNT)
         await put_upstream(change, account, "aws", json.dumps(definition), now)
-        role = await change.find_role(ACCOUNT, "Reader")
+        role = await change.named(ROLE, ACCOUNT, "Reader")
         assert role is not None
     record = SessionRecord(
         access_key_id="ASIATHERE",

@@ -16,6 +16,8 @@ from broker import app as composition
 from broker.administration.pages import ADMINISTRATION
 from broker.console.csrf import csrf_token
 from broker.console.routes import console_routes
+from broker.stores.directory.kinds import ROLE, USER
+from broker.stores.directory.policies import list_inline_policies, put_inline_policy
 from tests.support.console_pages import (
     EXAMPLES,
     NO_PAGES,
@@ -176,18 +178,20 @@ async def hostile(world: SignInWorld) -> None:
         }
     )
     async with directory.change(ACCOUNT) as change:
-        await change.update_role(await changed(change, "Reader"))
-        for policy in await change.list_inline_policies(ACCOUNT, await user_id(change)):
+        await change.update(ROLE, await changed(change, "Reader"))
+        for policy in await list_inline_policies(
+            change, ACCOUNT, await user_id(change)
+        ):
             if policy.name == "Own":
-                await change.put_inline_policy(replace(policy, document=document))
+                await put_inline_policy(change, replace(policy, document=document))
 
 
 async def user_id(change: Any) -> str:
-    user = await change.find_user(ACCOUNT, "dana")
-    await change.update_user(replace(user, tags={"note": MARKUP, MARKUP: "x"}))
+    user = await change.named(USER, ACCOUNT, "dana")
+    await change.update(USER, replace(user, tags={"note": MARKUP, MARKUP: "x"}))
     return str(user.user_id)
 
 
 async def changed(change: Any, name: str) -> Any:
-    role = await change.find_role(ACCOUNT, name)
+    role = await change.named(ROLE, ACCOUNT, name)
     return replace(role, description=MARKUP, tags={"note": MARKUP, MARKUP: "x"})

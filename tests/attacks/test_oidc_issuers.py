@@ -19,6 +19,7 @@ from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
 from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from broker.stores.directory.kind import Kind
 from tests.support.effort import cpu_at_most
 from tests.support.oidc_issuer import (
     IssuerServer,
@@ -44,8 +45,8 @@ class OneProvider:
             created_at=datetime.now(UTC),
         )
 
-    async def find_oidc_provider(
-        self, account: AccountId, host_and_path: str
+    async def named(
+        self, _: Kind[OidcProvider], account: AccountId, host_and_path: str
     ) -> OidcProvider | None:
         known = (self.provider.account, self.provider.host_and_path)
         return self.provider if (account, host_and_path) == known else None

@@ -18,6 +18,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from broker.authn.attempts import PER_USER, limit_of_address
+from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.passwords import (
     PAGE,
     PASSWORD,
@@ -480,8 +481,8 @@ async def test_choosing_another_way_in_gives_no_more_guesses(
     await create_user(world)
     change = world.services.stores.directory.change
     async with change(ACCOUNT) as writer:
-        provider = (await writer.list_saml_providers(ACCOUNT))[0]
-        await writer.update_saml_provider(replace(provider, options={"SignIn": True}))
+        provider = (await writer.all_of(SAML_PROVIDER, ACCOUNT))[0]
+        await writer.update(SAML_PROVIDER, replace(provider, options={"SignIn": True}))
     browser = world.browser()
     await send_password(browser, remember="yes")
     written = set()

@@ -22,6 +22,7 @@ from broker.authn.attempts import PER_ADDRESS
 from broker.console.portal.visits import PortalVisits
 from broker.errors import ExpiredToken
 from broker.model.session import SessionKind
+from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from broker.stores.errors import StoreUnavailableError
 from tests.support.portal import (
     CALLBACK,
@@ -796,18 +797,18 @@ async def test_a_changed_trust_policy_and_a_deleted_provider_count_at_once(
     token = tokens["accessToken"]
     directory = world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
-        role = await change.find_role(ACCOUNT, "Reader")
+        role = await change.named(ROLE, ACCOUNT, "Reader")
         assert role is not None
         text = role.trust_policy.replace('"Allow"', '"Deny"')
-        await change.update_role(replace(role, trust_policy=text))
+        await change.update(ROLE, replace(role, trust_policy=text))
     assert error_of(await terminal.role(token)) == "ForbiddenException"
     roles = await terminal.ask("assignment/roles", token, account_id=ACCOUNT)
     assert [one["roleName"] for one in roles.json()["roleList"]] == ["Admin"]
     assert (await terminal.role(token, "Admin")).status_code == 200
     async with directory.change(ACCOUNT) as change:
-        provider = await change.find_saml_provider(ACCOUNT, "Corp")
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert provider is not None
-        await change.delete_saml_provider(provider)
+        await change.remove(SAML_PROVIDER, provider)
     assert error_of(await terminal.role(token, "Admin")) == "UnauthorizedException"
 
 

@@ -18,6 +18,8 @@ from broker.model.entities import SamlProvider
 from broker.protocols.saml import signature
 from broker.protocols.saml.errors import SamlReason
 from broker.protocols.saml.metadata import KEYS_MAX
+from broker.stores.directory.accounts import insert_account
+from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.saml_check import idp, reason
 from tests.support.saml_idp import (
     KeyPair,
@@ -61,15 +63,17 @@ async def register(
     """An account whose provider ``Corp`` has these keys and, mostly, one entity id."""
     now = world.clock.now()
     async with world.services.stores.directory.change(account) as change:
-        await change.insert_account(
+        await insert_account(
+            change,
             Account(
                 account_id=account,
                 alias=None,
                 session_salt=uuid.uuid4().bytes * 2,
                 created_at=now,
-            )
+            ),
         )
-        await change.insert_saml_provider(
+        await change.insert(
+            SAML_PROVIDER,
             SamlProvider(
                 account=account,
                 uuid=f"SAMLSP{account}AAAA",
@@ -77,7 +81,7 @@ async def register(
                 metadata=metadata_xml(*keys, **metadata),
                 created_at=now,
                 valid_until=now + timedelta(days=365),
-            )
+            ),
         )
 
 

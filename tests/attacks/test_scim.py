@@ -15,6 +15,8 @@ import pytest
 from broker.actions.scim import groups
 from broker.errors import ExpiredToken
 from broker.sessions.revoke import SETTLING
+from broker.stores.directory.kinds import SAML_PROVIDER, SCIM_TOKEN
+from broker.stores.directory.provisioning import find_provisioned_user
 from tests.support import saml_idp
 from tests.support.portal import logged_in
 from tests.support.scim import (
@@ -283,10 +285,10 @@ async def test_an_account_ends_its_part_of_a_sign_in_to_several(
 ) -> None:
     """By whatever name its own directory knows the person."""
     async with world.services.stores.directory.change(OTHER) as change:
-        provider = await change.find_saml_provider(OTHER, "Corp")
+        provider = await change.named(SAML_PROVIDER, OTHER, "Corp")
         assert provider is not None
         metadata = saml_idp.metadata_xml()
-        await change.update_saml_provider(replace(provider, metadata=metadata))
+        await change.update(SAML_PROVIDER, replace(provider, metadata=metadata))
     other = await open_directory(world, OTHER)
     user = await other.user(name)
     _, terminal, tokens = await logged_in(world, pair("Reader"), pair("Reader", OTHER))
@@ -505,20 +507,20 @@ async def test_a_token_of_a_deleted_provider_is_none(
 ) -> None:
     await corp.user("alice")
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        provider = await change.find_saml_provider(ACCOUNT, "Corp")
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert provider is not None
-        await change.delete_saml_provider(provider)
-        await change.insert_saml_provider(replace(provider, uuid="SAMLSPNEW"))
+        await change.remove(SAML_PROVIDER, provider)
+        await change.insert(SAML_PROVIDER, replace(provider, uuid="SAMLSPNEW"))
     assert (await corp.send("GET", "/Users")).status_code == 401
 
 
 async def test_a_token_of_an_earlier_provider_of_the_name_is_none(
     world: SignInWorld, corp: InProcess
 ) -> None:
-    (token,) = await world.services.stores.directory.list_scim_tokens(ACCOUNT)
+    (token,) = await world.services.stores.directory.all_of(SCIM_TOKEN, ACCOUNT)
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.delete_scim_token(token)
-        await change.insert_scim_token(replace(token, provider_id="SAMLSPEARLIER"))
+        await change.remove(SCIM_TOKEN, token)
+        await change.insert(SCIM_TOKEN, replace(token, provider_id="SAMLSPEARLIER"))
     assert (await corp.send("GET", "/Users")).status_code == 401
 
 
@@ -594,7 +596,7 @@ async def test_mass_assignment(
     assert shown["meta"]["location"].endswith(f"/scim/v2/{ACCOUNT}/Users/{user}")
     assert "evil" not in json.dumps(shown)
     directory = world.services.stores.directory
-    kept = await directory.find_provisioned_user(ACCOUNT, f"SAMLSP{ACCOUNT}AAAA", user)
+    kept = await find_provisioned_user(directory, ACCOUNT, f"SAMLSP{ACCOUNT}AAAA", user)
     assert kept is not None
     assert kept.version < 99
 

@@ -14,6 +14,8 @@ import pytest
 from lxml import html
 
 from broker.model.session import SessionKind
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
 from tests.support.effort import cpu_at_most
 from tests.support.saml_idp import key_pair
 from tests.support.signin import (
@@ -240,10 +242,10 @@ async def test_a_hundred_nominated_providers_are_not_all_asked(
 
 async def test_markup_in_names_is_shown_as_text(world: SignInWorld) -> None:
     """STS-09, GEN-01: aliases and tags are written by others."""
-    account = await world.services.stores.directory.find_account(ACCOUNT)
+    account = await world.services.stores.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.update_account(replace(account, alias=MARKUP))
+        await update_account(change, replace(account, alias=MARKUP))
     browser = world.browser()
     response = world.response(pair("Reader"), pair("Admin"))
     page = await browser.post(

@@ -29,7 +29,19 @@ from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.services import Services, open_services
 from broker.settings import Settings
 from broker.stores.directory import kinds
-from broker.stores.directory.kinds import INSTANCE_PROFILE
+from broker.stores.directory.accounts import insert_account
+from broker.stores.directory.kinds import (
+    INSTANCE_PROFILE,
+    OIDC_PROVIDER,
+    ROLE,
+    SAML_PROVIDER,
+    USER,
+)
+from broker.stores.directory.policies import (
+    attach_policy,
+    insert_policy,
+    put_inline_policy,
+)
 from tests.authorization.inputs import (
     ACCOUNT,
     ANCHOR,
@@ -117,7 +129,8 @@ async def open_installation(folder: Path) -> AsyncIterator[Services]:
 async def _fill(services: Services, account: AccountId) -> None:
     controls = [ControlPolicy("Bounds", CONTROL)] if account == BOUND else []
     async with services.stores.directory.change(account) as change:
-        await change.insert_account(
+        await insert_account(
+            change,
             Account(
                 account_id=account,
                 alias=None,
@@ -127,7 +140,7 @@ async def _fill(services: Services, account: AccountId) -> None:
                     ControlKind.SERVICE.value: option_value(controls),
                     **({ROOT_MANAGED_BY: ACCOUNT} if account == OTHER else {}),
                 },
-            )
+            ),
         )
         if account == ACCOUNT:
             await _fill_entities(change, account)
@@ -135,7 +148,8 @@ async def _fill(services: Services, account: AccountId) -> None:
             if home != account:
                 continue
             user_id = _user_id(name)
-            await change.insert_user(
+            await change.insert(
+                USER,
                 User(
                     account=account,
                     user_id=user_id,
@@ -144,21 +158,23 @@ async def _fill(services: Services, account: AccountId) -> None:
                     created_at=NOW,
                     tags={"team": "blue"} if name == "target" else {},
                     boundary_arn=boundary,
-                )
+                ),
             )
             for arn in attached:
-                await change.attach_policy(account, user_id, arn)
+                await attach_policy(change, account, user_id, arn)
             if inline is not None:
-                await change.put_inline_policy(
+                await put_inline_policy(
+                    change,
                     InlinePolicy(
                         account=account, owner_id=user_id, name="Deny", document=inline
-                    )
+                    ),
                 )
 
 
 async def _fill_entities(change: Any, account: AccountId) -> None:
     tags = {tag["Key"]: tag["Value"] for tag in TAGS}
-    await change.insert_policy(
+    await insert_policy(
+        change,
         ManagedPolicy(
             account=account,
             policy_id="ANPATARGET",
@@ -172,10 +188,11 @@ async def _fill_entities(change: Any, account: AccountId) -> None:
             created_at=NOW,
             updated_at=NOW,
             tags=tags,
-        )
+        ),
     )
     for name, role_id in (("Target", "AROATARGET"), ("Caller", "AROACALLER")):
-        await change.insert_role(
+        await change.insert(
+            ROLE,
             Role(
                 account=account,
                 role_id=role_id,
@@ -185,9 +202,9 @@ async def _fill_entities(change: Any, account: AccountId) -> None:
                 created_at=NOW,
                 tags=tags,
                 boundary_arn=POLICY,
-            )
+            ),
         )
-        await change.attach_policy(account, role_id, ADMINISTRATOR)
+        await attach_policy(change, account, role_id, ADMINISTRATOR)
     await change.insert(
         INSTANCE_PROFILE,
         InstanceProfile(
@@ -199,7 +216,8 @@ async def _fill_entities(change: Any, account: AccountId) -> None:
             role_id="AROATARGET",
         ),
     )
-    await change.insert_instance(
+    await change.insert(
+        kinds.INSTANCE,
         Instance(
             account=account,
             instance_id=INSTANCE,
@@ -208,9 +226,10 @@ async def _fill_entities(change: Any, account: AccountId) -> None:
             registered_at=NOW,
             registered_by="",
             profile_id="AIPATARGET",
-        )
+        ),
     )
-    await change.insert_saml_provider(
+    await change.insert(
+        SAML_PROVIDER,
         SamlProvider(
             account=account,
             uuid="SAMLSPTARGET",
@@ -219,11 +238,12 @@ async def _fill_entities(change: Any, account: AccountId) -> None:
             created_at=NOW,
             valid_until=NOW + timedelta(days=365),
             tags=tags,
-        )
+        ),
     )
     if account == ACCOUNT:
         await change.insert(kinds.CERTIFICATE_PROFILE, CERTIFICATE_PROFILE)
-    await change.insert_oidc_provider(
+    await change.insert(
+        OIDC_PROVIDER,
         OidcProvider(
             account=account,
             unique_id="OIDCPTARGET",
@@ -232,7 +252,7 @@ async def _fill_entities(change: Any, account: AccountId) -> None:
             thumbprints=(),
             created_at=NOW,
             tags=tags,
-        )
+        ),
     )
 
 

@@ -6,6 +6,9 @@ from playwright.async_api import Page, expect
 
 from broker.model.account import AccountId
 from broker.model.entities import Role
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import insert_account
+from broker.stores.directory.kinds import ROLE
 from tests.browser.test_accessibility import needs_axe, require_none, violations
 from tests.support.administrator import grant
 from tests.support.browser import PHONE, Scene
@@ -28,20 +31,22 @@ async def add_accounts(scene: Scene) -> None:
     document = json.dumps({"Version": "2012-10-17", "Statement": trust})
     services = scene.world.services
     numbers = [AccountId(f"{700_000_000_000 + n}") for n in range(ACCOUNTS)]
-    found = await services.stores.directory.find_account(ACCOUNT)
+    found = await services.stores.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert found is not None
     for number in numbers:
         async with services.stores.directory.change(number) as change:
-            await change.insert_account(
+            await insert_account(
+                change,
                 type(found)(
                     account_id=number,
                     alias=None,
                     session_salt=found.session_salt,
                     created_at=found.created_at,
-                )
+                ),
             )
             for n in range(ROLES):
-                await change.insert_role(
+                await change.insert(
+                    ROLE,
                     Role(
                         account=number,
                         role_id=f"AROA{int(number) % 1000:03}{n:014}",
@@ -50,7 +55,7 @@ async def add_accounts(scene: Scene) -> None:
                         trust_policy=document,
                         created_at=found.created_at,
                         description=RIGHT_TO_LEFT if n < 2 else "For reports",
-                    )
+                    ),
                 )
     arns = [f"arn:aws:iam::{n}:role/{name}" for n in numbers for name in names()]
     await grant(scene.world, "sts:AssumeRole", role="Admin", resource=arns)

@@ -12,6 +12,8 @@ from lxml import etree
 from playwright.async_api import Browser, expect
 
 from broker.model.entities import InlinePolicy
+from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
+from broker.stores.directory.policies import put_inline_policy
 from tests.support.browser import DESKTOP, PHONE, Scene, submit
 from tests.support.oidc_world import oidc_world, role_arn
 from tests.support.saml_idp import metadata_xml
@@ -30,10 +32,11 @@ async def offer_provider(scene: Scene) -> None:
     """Put the provider on the account's sign-in page, under an address that serves."""
     metadata = metadata_xml(sso_url=f"http://localhost:{scene.idp.port}/sso")
     async with scene.world.services.stores.directory.change(ACCOUNT) as change:
-        provider = await change.find_saml_provider(ACCOUNT, "Corp")
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert provider is not None
-        await change.update_saml_provider(
-            replace(provider, metadata=metadata, options={"SignIn": True})
+        await change.update(
+            SAML_PROVIDER,
+            replace(provider, metadata=metadata, options={"SignIn": True}),
         )
 
 
@@ -114,21 +117,22 @@ async def let_switch(scene: Scene) -> None:
         return json.dumps(whole)
 
     async with scene.world.services.stores.directory.change(ACCOUNT) as change:
-        reader = await change.find_role(ACCOUNT, "Reader")
-        admin = await change.find_role(ACCOUNT, "Admin")
+        reader = await change.named(ROLE, ACCOUNT, "Reader")
+        admin = await change.named(ROLE, ACCOUNT, "Admin")
         assert reader is not None
         assert admin is not None
-        await change.put_inline_policy(
+        await put_inline_policy(
+            change,
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=reader.role_id,
                 name="Switch",
                 document=document(Action="sts:AssumeRole", Resource="*"),
-            )
+            ),
         )
         root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
         trust = document(Principal=root, Action=["sts:AssumeRole", "sts:TagSession"])
-        await change.update_role(replace(admin, trust_policy=trust))
+        await change.update(ROLE, replace(admin, trust_policy=trust))
 
 
 @windows

@@ -13,6 +13,7 @@ from broker.console.signin.provider_logins import ProviderLogin
 from broker.federation.code_flow import CodeFlow
 from broker.model.entities import OidcProvider
 from broker.model.session import SessionKind
+from broker.stores.directory.kinds import OIDC_PROVIDER
 from tests.support.browser import Scene
 from tests.support.oidc_issuer import OidcIssuer
 from tests.support.signin import ACCOUNT
@@ -33,7 +34,7 @@ async def register(scene: Scene) -> OidcProvider:
         options={"ClientId": "broker", "StaticJwks": json.dumps(issuer.jwks())},
     )
     async with scene.world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_oidc_provider(provider)
+        await change.insert(OIDC_PROVIDER, provider)
     return provider
 
 

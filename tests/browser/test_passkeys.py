@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, CDPSession, Page, expect
 
+from broker.stores.directory.kinds import PASSKEY
 from tests.browser.test_accessibility import looked_at, needs_axe
 from tests.support.browser import PHONE, Scene, open_scene, submit
 from tests.support.passwords import PASSWORD, create_user
@@ -64,7 +65,7 @@ async def register(scene: Scene, page: Page, name: str = "Laptop") -> None:
 
 async def passkeys(world: SignInWorld) -> list[int]:
     """How often each was used, as its authenticator counts."""
-    found = await world.services.stores.directory.list_passkeys(ACCOUNT)
+    found = await world.services.stores.directory.all_of(PASSKEY, ACCOUNT)
     return [passkey.sign_count for passkey in found]
 
 

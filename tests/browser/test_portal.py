@@ -10,6 +10,7 @@ from playwright.async_api import Error, Page, expect
 
 from broker.actions.portal import assignment_search
 from broker.identities.organisations import parse_organisations
+from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.browser.test_accessibility import looked_at, needs_axe, require_none
 from tests.browser.test_design import LONG, RIGHT_TO_LEFT, WIDTHS, too_wide
 from tests.support.browser import DESKTOP, PHONE, Scene, submit
@@ -222,10 +223,10 @@ async def test_an_organisation_has_a_page_to_sign_in(scene: Scene) -> None:
     members[accounts[0]] = replace(members[accounts[0]], has_passwords=True)
     by_name["corp"] = replace(made.by_name["corp"], members=members)
     async with scene.world.services.stores.directory.change(accounts[0]) as change:
-        provider = await change.find_saml_provider(accounts[0], "Corp")
+        provider = await change.named(SAML_PROVIDER, accounts[0], "Corp")
         assert provider is not None
         options = {**provider.options, "SignIn": True}
-        await change.update_saml_provider(replace(provider, options=options))
+        await change.update(SAML_PROVIDER, replace(provider, options=options))
     page = await scene.page()
     await page.goto(f"{scene.origin}/portal/corp")
     await expect(page.locator("main")).to_contain_text("Example Corp")

@@ -24,6 +24,9 @@ from broker.model.account import AccountId
 from broker.model.entities import LdapProvider
 from broker.model.machines import Instance
 from broker.model.upstream import Upstream
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
+from broker.stores.directory.kinds import INSTANCE, LDAP_PROVIDER, UPSTREAM
 from tests.support.broker import REGION, Key
 from tests.support.certificates import issue, server_certificate
 from tests.support.in_process import ORIGIN, InProcess, in_process, service_model
@@ -140,9 +143,9 @@ class _World:
 
     async def _set_quotas(self, quotas: Mapping[str, int]) -> None:
         async with self.broker.services.stores.directory.change(ACCOUNT) as change:
-            account = await change.find_account(ACCOUNT)
+            account = await change.find(kinds.ACCOUNT, ACCOUNT)
             assert account is not None
-            await change.update_account(replace(account, quotas=quotas))
+            await update_account(change, replace(account, quotas=quotas))
 
     def _filled(self, value: Any) -> Any:
         if isinstance(value, str) and value.startswith("$"):
@@ -188,7 +191,8 @@ async def _furnished(broker: InProcess) -> _World:
         "iam", "CreateRole", root, RoleName="Reader", AssumeRolePolicyDocument=trust
     )
     async with broker.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_instance(
+        await change.insert(
+            INSTANCE,
             Instance(
                 account=ACCOUNT,
                 instance_id=world.known["INSTANCE"],
@@ -197,18 +201,20 @@ async def _furnished(broker: InProcess) -> _World:
                 registered_at=broker.clock.now(),
                 registered_by="",
                 profile_id=None,
-            )
+            ),
         )
-        await change.insert_ldap_provider(
+        await change.insert(
+            LDAP_PROVIDER,
             LdapProvider(
                 account=ACCOUNT,
                 unique_id="LDAPPCOMPANY",
                 name="company",
                 directory="headquarters",
                 created_at=broker.clock.now(),
-            )
+            ),
         )
-        await change.put_upstream(
+        await change.put(
+            UPSTREAM,
             Upstream(
                 account=ACCOUNT,
                 name="ceph",
@@ -217,7 +223,7 @@ async def _furnished(broker: InProcess) -> _World:
                 sealed_secret=b"",
                 created_at=broker.clock.now(),
                 updated_at=broker.clock.now(),
-            )
+            ),
         )
     return world
 

@@ -43,7 +43,13 @@ from broker.model.secret import Secret
 from broker.sessions.record import describe_session
 from broker.sessions.revoke import revoke_issued_before, revoke_session
 from broker.sessions.seal import SessionSealer
+from broker.stores.directory import kinds
+from broker.stores.directory.access_keys import insert_access_key
+from broker.stores.directory.accounts import insert_account
+from broker.stores.directory.kinds import ACCESS_KEY, ROLE, USER
+from broker.stores.directory.policies import put_inline_policy
 from tests.support.calls import perform, told
+from tests.support.deleted_meanwhile import delete_account
 from tests.support.effort import examples
 from tests.support.passwords import Phone, give_device
 from tests.support.raw import raw_request
@@ -132,13 +138,14 @@ class Lineages(RuleBasedStateMachine):
         for account in self.accounts:
             async with self.world.services.stores.directory.change(account) as change:
                 if account != ACCOUNT:
-                    await change.insert_account(
+                    await insert_account(
+                        change,
                         Account(
                             account_id=account,
                             alias=None,
                             session_salt=uuid.uuid4().bytes * 2,
                             created_at=now,
-                        )
+                        ),
                     )
                 role = Role(
                     account=account,
@@ -148,8 +155,8 @@ class Lineages(RuleBasedStateMachine):
                     trust_policy=_open_trust(self.accounts),
                     created_at=now,
                 )
-                await change.insert_role(role)
-                await change.put_inline_policy(_all(account, role.role_id))
+                await change.insert(ROLE, role)
+                await put_inline_policy(change, _all(account, role.role_id))
         self.user = User(
             account=ACCOUNT,
             user_id="AIDAMACHINEMACHINEMAC",
@@ -166,9 +173,9 @@ class Lineages(RuleBasedStateMachine):
             created_at=now,
         )
         async with self.world.services.stores.directory.change(ACCOUNT) as change:
-            await change.insert_user(self.user)
-            await change.insert_access_key(self.key_row)
-            await change.put_inline_policy(_all(ACCOUNT, self.user.user_id))
+            await change.insert(USER, self.user)
+            await insert_access_key(change, self.key_row)
+            await put_inline_policy(change, _all(ACCOUNT, self.user.user_id))
         self.phones = [await self._phone(), await self._phone()]
         self.root = Node(ACCOUNT)
 
@@ -305,11 +312,11 @@ class Lineages(RuleBasedStateMachine):
         self.key_active = not self.key_active
         status = KeyStatus.ACTIVE if self.key_active else KeyStatus.INACTIVE
         async with self.world.services.stores.directory.change(ACCOUNT) as change:
-            await change.update_access_key(replace(self.key_row, status=status))
+            await change.update(ACCESS_KEY, replace(self.key_row, status=status))
 
     async def _delete(self, account: AccountId) -> None:
         async with self.world.services.stores.directory.change(account) as change:
-            await change.delete_account(account)
+            await delete_account(change, account)
         self.gone.add(account)
 
     # Second factors.
@@ -478,7 +485,7 @@ class Lineages(RuleBasedStateMachine):
             await revoke_session(change, record, now=self.world.clock.now())
 
     async def _account(self, account: AccountId) -> Account:
-        found = await self.world.services.fresh.find_account(account)
+        found = await self.world.services.fresh.find(kinds.ACCOUNT, account)
         assert found is not None
         return found
 

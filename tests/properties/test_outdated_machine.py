@@ -24,9 +24,29 @@ from broker.model.entities import InlinePolicy, KeyStatus, PolicyVersion
 from broker.model.provisioned import ProvisionedUser
 from broker.model.revocation import Revocation
 from broker.stores.database import Database
+from broker.stores.directory import kinds
+from broker.stores.directory.access_keys import find_access_key, insert_access_key
+from broker.stores.directory.accounts import insert_account
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import STALE_SECONDS, TRUST_SECONDS, Freshness
+from broker.stores.directory.groups import add_member, remove_member
+from broker.stores.directory.kinds import (
+    ACCESS_KEY,
+    MANAGED_POLICY,
+    PROVISIONED_USER,
+    USER,
+)
+from broker.stores.directory.policies import (
+    attach_policy,
+    delete_inline_policy,
+    detach_policy,
+    insert_policy,
+    insert_policy_version,
+    put_inline_policy,
+)
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.provisioning import update_provisioned_user
+from broker.stores.directory.readings import GROUP_IDS, POLICIES_OF
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.schema import CHANGES
@@ -67,24 +87,26 @@ ATTACHED = f"arn:aws:iam::{ACCOUNT}:policy/Shared"
 
 Read = Callable[[Any], Awaitable[object]]
 READINGS: dict[str, Read] = {
-    "account": lambda d: d.find_account(ACCOUNT),
+    "account": lambda d: d.find(kinds.ACCOUNT, ACCOUNT),
     "revoked": lambda d: d.revocations(ACCOUNT),
     "text": lambda d: d.policy_text(ACCOUNT, POLICY.name),
-    "policies of group": lambda d: d.policies_of(ACCOUNT, GROUP.group_id),
-    "other account": lambda d: d.find_account(OTHER),
+    "policies of group": lambda d: d.read(ACCOUNT, POLICIES_OF, GROUP.group_id),
+    "other account": lambda d: d.find(kinds.ACCOUNT, OTHER),
 }
 for _n in range(len(USERS)):
     READINGS |= {
-        f"key {_n}": lambda d, n=_n: d.find_access_key(KEYS[n].access_key_id),  # type: ignore[misc]
-        f"user {_n}": lambda d, n=_n: d.find_user_by_id(ACCOUNT, USERS[n].user_id),  # type: ignore[misc]
-        f"policies {_n}": lambda d, n=_n: d.policies_of(ACCOUNT, USERS[n].user_id),  # type: ignore[misc]
-        f"groups {_n}": lambda d, n=_n: d.group_ids(ACCOUNT, USERS[n].user_id),  # type: ignore[misc]
+        f"key {_n}": lambda d, n=_n: find_access_key(d, KEYS[n].access_key_id),  # type: ignore[misc]
+        f"user {_n}": lambda d, n=_n: d.find(USER, ACCOUNT, USERS[n].user_id),  # type: ignore[misc]
+        f"policies {_n}": lambda d, n=_n: d.read(
+            ACCOUNT, POLICIES_OF, USERS[n].user_id
+        ),  # type: ignore[misc]
+        f"groups {_n}": lambda d, n=_n: d.read(ACCOUNT, GROUP_IDS, USERS[n].user_id),  # type: ignore[misc]
         f"person {_n}": lambda d, n=_n: d.provisioned_person(  # type: ignore[misc]
             ACCOUNT, PROVIDER, "userName", PEOPLE[n].user_name
         ),
     }
 for _name in ("ann", "bob", "ann2", "bob2"):
-    READINGS[f"name {_name}"] = lambda d, name=_name: d.find_user(ACCOUNT, name)  # type: ignore[misc]
+    READINGS[f"name {_name}"] = lambda d, name=_name: d.named(USER, ACCOUNT, name)  # type: ignore[misc]
 PARTS = {
     f"computed {n}": (f"policies {n}", f"groups {n}", "policies of group", "text")
     for n in range(len(USERS))
@@ -171,15 +193,15 @@ class Outdated(RuleBasedStateMachine):
         self.stack.push_async_callback(self.database.close)
         self.truth = FreshTruth(SqlDirectory(self.database, self.clock))
         async with self.truth.directory.change(OTHER) as change:
-            await change.insert_account(make_account(OTHER))
+            await insert_account(change, make_account(OTHER))
         async with self.truth.directory.change(ACCOUNT) as change:
-            await change.insert_account(make_account())
-            await change.insert_group(GROUP)
-            await change.insert_policy(POLICY)
+            await insert_account(change, make_account())
+            await change.insert(kinds.GROUP, GROUP)
+            await insert_policy(change, POLICY)
             for user, key, person in zip(USERS, KEYS, PEOPLE, strict=True):
-                await change.insert_user(user)
-                await change.insert_access_key(key)
-                await change.insert_provisioned_user(person)
+                await change.insert(USER, user)
+                await insert_access_key(change, key)
+                await change.insert(PROVISIONED_USER, person)
         self.users, self.keys = [*USERS], [*KEYS]
         self.workers = []
         for _ in range(2):
@@ -229,23 +251,21 @@ class Outdated(RuleBasedStateMachine):
                 other = {KeyStatus.ACTIVE: KeyStatus.INACTIVE}
                 status = other.get(key.status, KeyStatus.ACTIVE)
                 self.keys[who] = replace(key, status=status)
-                await change.update_access_key(self.keys[who])
+                await change.update(ACCESS_KEY, self.keys[who])
                 return {f"key {who}"}
             case "delete key":
-                await change.delete_access_key(key)
+                await change.remove(ACCESS_KEY, key)
                 return {f"key {who}"}
             case "deny" | "undeny":
                 await self._deny(change, user.user_id, undo=what == "undeny")
                 return {f"policies {who}"}
             case "attach" | "detach":
-                work = (
-                    change.attach_policy if what == "attach" else change.detach_policy
-                )
-                await work(ACCOUNT, user.user_id, ATTACHED)
+                work = attach_policy if what == "attach" else detach_policy
+                await work(change, ACCOUNT, user.user_id, ATTACHED)
                 return {f"policies {who}"}
             case "join" | "leave":
-                move = change.add_member if what == "join" else change.remove_member
-                await move(ACCOUNT, GROUP.group_id, user.user_id)
+                move = add_member if what == "join" else remove_member
+                await move(change, ACCOUNT, GROUP.group_id, user.user_id)
                 return {f"groups {who}"}
             case "deny group":
                 await self._deny(change, GROUP.group_id)
@@ -256,15 +276,17 @@ class Outdated(RuleBasedStateMachine):
                     document=f"{self.number}",
                     created_at=AT,
                 )
-                await change.insert_policy_version(POLICY, version)
-                await change.update_policy(replace(POLICY, default_version=version))
+                await insert_policy_version(change, POLICY, version)
+                await change.update(
+                    MANAGED_POLICY, replace(POLICY, default_version=version)
+                )
                 return {"text"}
             case "rename":
                 name = USERS[who].name
                 new = name if user.name != name else f"{name}2"
                 bound = f"arn:{self.number}"
                 self.users[who] = replace(user, name=new, boundary_arn=bound)
-                await change.update_user(self.users[who])
+                await change.update(USER, self.users[who])
                 return {f"user {who}", f"name {name}", f"name {name}2"}
             case "revoke":
                 revocation = Revocation(
@@ -277,14 +299,14 @@ class Outdated(RuleBasedStateMachine):
                 return {"revoked"}
             case _:
                 person = replace(PEOPLE[who], active=False, version=self.number + 1)
-                await change.update_provisioned_user(person)
+                await update_provisioned_user(change, person)
                 return {f"person {who}"}
 
     async def _deny(
         self, change: DirectoryChange, owner_id: str, *, undo: bool = False
     ) -> None:
         if undo:
-            await change.delete_inline_policy(ACCOUNT, owner_id, "Stop")
+            await delete_inline_policy(change, ACCOUNT, owner_id, "Stop")
         else:
             policy = InlinePolicy(
                 account=ACCOUNT,
@@ -292,7 +314,7 @@ class Outdated(RuleBasedStateMachine):
                 name="Stop",
                 document=f"{self.number}",
             )
-            await change.put_inline_policy(policy)
+            await put_inline_policy(change, policy)
 
     @rule()
     def lose_the_notes(self) -> None:

@@ -18,6 +18,7 @@ from broker.errors import ExpiredToken
 from broker.model.session import SessionKind
 from broker.sessions.issue import MintResult
 from broker.sessions.revoke import revoke_key_id
+from broker.stores.directory import kinds
 from broker.stores.ledger.port import Ledger
 from tests.support.signin import (
     ACCOUNT,
@@ -146,4 +147,4 @@ async def test_a_change_of_the_clock_makes_no_value_old_and_none_young(
     await freshness.check()
     world.clock.move(seconds)
     assert 0 <= freshness.age_seconds < HOUR / 2
-    assert await world.services.fresh.find_account(ACCOUNT) is not None
+    assert await world.services.fresh.find(kinds.ACCOUNT, ACCOUNT) is not None

@@ -13,6 +13,7 @@ from broker.authn.attempts import PER_ADDRESS, PER_USER
 from broker.identities import passwords
 from broker.identities.passwords import Hashes, Passwords
 from broker.model.entities import LoginProfile, User
+from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from broker.stores.postgresql_engine import _POOL_SIZE, PostgresqlEngine
 from tests.support.passwords import PASSWORD, send_password
 from tests.support.servers import start_redis
@@ -48,23 +49,25 @@ async def hire(world: SignInWorld) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
         for number in range(PEOPLE):
             user_id = f"AIDA{number:017d}"
-            await change.insert_user(
+            await change.insert(
+                USER,
                 User(
                     account=ACCOUNT,
                     user_id=user_id,
                     name=f"person-{number}",
                     path="/",
                     created_at=now,
-                )
+                ),
             )
-            await change.insert_login_profile(
+            await change.insert(
+                LOGIN_PROFILE,
                 LoginProfile(
                     account=ACCOUNT,
                     user_id=user_id,
                     sealed=keeper.seal(ACCOUNT, user_id, hashes),
                     created_at=now,
                     changed_at=now,
-                )
+                ),
             )
 
 

@@ -9,6 +9,8 @@ from lxml import html
 
 from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy
+from broker.stores.directory.kinds import ROLE
+from broker.stores.directory.policies import put_inline_policy
 from tests.support.signin import ACCOUNT, SignInWorld, pair, text_of
 
 SAME = {"sec-fetch-site": "same-origin"}
@@ -23,18 +25,19 @@ async def grant(
     account: AccountId = ACCOUNT,
 ) -> None:
     """Give a role an inline policy; another effect has another name."""
-    found = await world.services.fresh.find_role(account, role)
+    found = await world.services.fresh.named(ROLE, account, role)
     assert found is not None
     statement = {"Effect": effect, "Action": list(actions), "Resource": resource}
     document = {"Version": "2012-10-17", "Statement": statement}
     async with world.services.stores.directory.change(account) as change:
-        await change.put_inline_policy(
+        await put_inline_policy(
+            change,
             InlinePolicy(
                 account=account,
                 owner_id=found.role_id,
                 name=f"Given{effect}",
                 document=json.dumps(document),
-            )
+            ),
         )
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from broker.model.account import AccountId
 from broker.model.entities import LdapProvider, Role
+from broker.stores.directory.kinds import LDAP_PROVIDER, ROLE
 from tests.support.signin import (
     ACCOUNT,
     SignInWorld,
@@ -117,9 +118,10 @@ async def trust_directory(
         },
     )
     async with world.services.stores.directory.change(account) as change:
-        await change.insert_ldap_provider(provider)
+        await change.insert(LDAP_PROVIDER, provider)
         for number, name in enumerate(names):
-            await change.insert_role(
+            await change.insert(
+                ROLE,
                 Role(
                     account=account,
                     role_id=f"AROA{account}9{number:04d}",
@@ -128,7 +130,7 @@ async def trust_directory(
                     trust_policy=trust(provider=provider.arn),
                     created_at=now,
                     max_session_duration_seconds=3600,
-                )
+                ),
             )
 
 

@@ -21,7 +21,8 @@ from broker.model.roles_anywhere import (
     TrustAnchor,
 )
 from broker.stores.directory import kinds
-from broker.stores.directory.kinds import CERTIFICATE_LIST, TRUST_ANCHOR
+from broker.stores.directory.accounts import update_account
+from broker.stores.directory.kinds import CERTIFICATE_LIST, LDAP_PROVIDER, TRUST_ANCHOR
 from tests.support.broker import Key
 from tests.support.certificates import issue
 from tests.support.in_process import InProcess
@@ -165,10 +166,10 @@ async def furnish(world: SignInWorld) -> None:
             )
             assert answer.status_code == 200, answer.text
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        account = await change.find_account(ACCOUNT)
+        account = await change.find(kinds.ACCOUNT, ACCOUNT)
         assert account is not None
         options = {**account.options, PROVIDER_OPTIONS: True}
-        await change.update_account(replace(account, options=options))
+        await update_account(change, replace(account, options=options))
 
 
 async def _trust_directory(world: SignInWorld) -> None:
@@ -185,7 +186,7 @@ async def _trust_directory(world: SignInWorld) -> None:
         },
     )
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_ldap_provider(provider)
+        await change.insert(LDAP_PROVIDER, provider)
 
 
 async def _join(world: SignInWorld) -> None:
@@ -197,7 +198,8 @@ async def _join(world: SignInWorld) -> None:
         token, _ = await create_join_token(
             change, account, profile, created_by=f"arn:aws:iam::{ACCOUNT}:root", now=now
         )
-        await change.insert_instance(
+        await change.insert(
+            kinds.INSTANCE,
             Instance(
                 account=ACCOUNT,
                 instance_id=INSTANCE,
@@ -206,7 +208,7 @@ async def _join(world: SignInWorld) -> None:
                 registered_at=now,
                 registered_by=token.arn,
                 profile_id=profile.profile_id,
-            )
+            ),
         )
 
 

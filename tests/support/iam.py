@@ -25,6 +25,8 @@ from broker.sessions.keyring import Keyring, begin_keys, settle_keyring
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
 from broker.stores.database import Database
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import insert_account, update_account
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.urls import SqliteLocation
@@ -157,13 +159,14 @@ async def open_iam(path: Path) -> AsyncIterator[Iam]:
     vault = Vault(make_keyring(path.with_suffix(".keys"), clock), clock)
     for account in (ACCOUNT, OTHER):
         async with directory.change(account) as change:
-            await change.insert_account(
+            await insert_account(
+                change,
                 Account(
                     account_id=account,
                     alias=None,
                     session_salt=bytes(32),
                     created_at=NOW,
-                )
+                ),
             )
     actions = iam_actions(
         vault,
@@ -186,17 +189,18 @@ async def open_iam(path: Path) -> AsyncIterator[Iam]:
 
 async def set_quotas(iam: Iam, **quotas: int) -> None:
     """Give the account quotas of its own."""
-    account = await iam.directory.find_account(ACCOUNT)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     async with iam.directory.change(ACCOUNT) as change:
-        await change.update_account(
+        await update_account(
+            change,
             Account(
                 account_id=ACCOUNT,
                 alias=account.alias,
                 session_salt=account.session_salt,
                 created_at=account.created_at,
                 quotas=quotas,
-            )
+            ),
         )
 
 

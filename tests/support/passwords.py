@@ -16,6 +16,9 @@ from broker.identities.root_password import (
     set_root_password,
 )
 from broker.model.entities import InlinePolicy, User
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import USER
+from broker.stores.directory.policies import put_inline_policy
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields
 from tests.support.totp import PERIOD, oath_code
 
@@ -60,7 +63,7 @@ async def create_user(
     """An IAM user of `ACCOUNT`."""
     services = world.services
     directory = services.stores.directory
-    account = await directory.find_account(ACCOUNT)
+    account = await directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     now = world.clock.now()
     user = User(
@@ -72,12 +75,13 @@ async def create_user(
         tags={"team": "blue"},
     )
     async with directory.change(ACCOUNT) as change:
-        await change.insert_user(user)
+        await change.insert(USER, user)
         if policy is not None:
-            await change.put_inline_policy(
+            await put_inline_policy(
+                change,
                 InlinePolicy(
                     account=ACCOUNT, owner_id=user.user_id, name="own", document=policy
-                )
+                ),
             )
     if password is not None:
         prepared = await prepare_password(
@@ -97,7 +101,7 @@ async def give_device(
     services = world.services
     now = world.clock.now()
     async with services.stores.directory.change(ACCOUNT) as change:
-        account = await change.find_account(ACCOUNT)
+        account = await change.find(kinds.ACCOUNT, ACCOUNT)
         assert account is not None
         device, seed = await mfa_devices.create_virtual_device(
             change, account, name=name, tags={}, sealer=services.vault, now=now

@@ -8,6 +8,9 @@ from typing import Any
 from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
 from broker.model.entities import Role
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import insert_account
+from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from tests.support.signin import ACCOUNT, SignInWorld
 
 ACCOUNTS, ROLES = 50, 20
@@ -62,8 +65,8 @@ async def add_accounts(
     A ``group`` is mapped to all roles.
     """
     directory = world.services.stores.directory
-    home = await directory.find_account(ACCOUNT)
-    provider = await directory.find_saml_provider(ACCOUNT, "Corp")
+    home = await directory.find(kinds.ACCOUNT, ACCOUNT)
+    provider = await directory.named(SAML_PROVIDER, ACCOUNT, "Corp")
     assert home is not None
     assert provider is not None
     for count, number in enumerate(accounts):
@@ -76,24 +79,27 @@ async def add_accounts(
         }
         trust = json.dumps({"Version": "2012-10-17", "Statement": statement})
         async with directory.change(number) as change:
-            await change.insert_account(
+            await insert_account(
+                change,
                 Account(
                     account_id=number,
                     alias=f"product-{count:02}",
                     session_salt=home.session_salt,
                     created_at=home.created_at,
-                )
+                ),
             )
-            await change.insert_saml_provider(
+            await change.insert(
+                SAML_PROVIDER,
                 replace(
                     provider,
                     account=number,
                     uuid=f"SAMLSP{number}{count:04}",
                     options=options if group else {},
-                )
+                ),
             )
             for place, name in enumerate(names or role_names()):
-                await change.insert_role(
+                await change.insert(
+                    ROLE,
                     Role(
                         account=number,
                         role_id=f"AROA{int(number) % 1000:03}{place:014}",
@@ -102,5 +108,5 @@ async def add_accounts(
                         trust_policy=trust,
                         created_at=home.created_at,
                         description=description,
-                    )
+                    ),
                 )

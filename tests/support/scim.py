@@ -11,6 +11,8 @@ import httpx2 as httpx
 import broker as package
 from broker.identities.scim_tokens import create_token
 from broker.model.account import AccountId
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.broker import ACCOUNT, REGION, Key, RunningBroker
 from tests.support.signin import ACCOUNT as SIGN_IN_ACCOUNT
 from tests.support.signin import SignInWorld
@@ -139,11 +141,11 @@ async def set_options(
 ) -> None:
     """Set options of the SAML provider ``Corp``; None removes one."""
     async with world.services.stores.directory.change(account) as change:
-        provider = await change.find_saml_provider(account, "Corp")
+        provider = await change.named(SAML_PROVIDER, account, "Corp")
         assert provider is not None
         merged = {**provider.options, **options}
         kept = {name: value for name, value in merged.items() if value is not None}
-        await change.update_saml_provider(replace(provider, options=kept))
+        await change.update(SAML_PROVIDER, replace(provider, options=kept))
 
 
 async def open_directory(
@@ -157,8 +159,8 @@ async def open_directory(
     """The directory of the SAML provider ``Corp``, with SCIM switched on."""
     await set_options(world, account, **{"ScimSubject": "userName", **options})
     async with world.services.stores.directory.change(account) as change:
-        provider = await change.find_saml_provider(account, "Corp")
-        known = await change.find_account(account)
+        provider = await change.named(SAML_PROVIDER, account, "Corp")
+        known = await change.find(kinds.ACCOUNT, account)
         assert provider is not None
         assert known is not None
         _, secret = await create_token(

@@ -25,6 +25,9 @@ from broker.model.session import SessionKind, SessionPolicies
 from broker.services import Services
 from broker.sessions.issue import MintResult
 from broker.settings import Settings
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import insert_account
+from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from tests.support import saml_idp
 from tests.support.mints import mint_order
 from tests.support.saml_idp import KeyPair, key_pair
@@ -126,8 +129,8 @@ class SignInWorld:
     async def mint(self, kind: SessionKind, **order: Any) -> MintResult:
         """Temporary credentials of any kind, for the reader's role."""
         fresh = self.services.fresh
-        account = await fresh.find_account(ACCOUNT)
-        role = await fresh.find_role(ACCOUNT, "Reader")
+        account = await fresh.find(kinds.ACCOUNT, ACCOUNT)
+        role = await fresh.named(ROLE, ACCOUNT, "Reader")
         assert account is not None
         assert role is not None
         given: dict[str, Any] = {
@@ -254,15 +257,17 @@ async def fill(services: Services, now: datetime) -> None:
         (OTHER, None, key_pair("other")),
     ):
         async with services.stores.directory.change(account) as change:
-            await change.insert_account(
+            await insert_account(
+                change,
                 Account(
                     account_id=account,
                     alias=alias,
                     session_salt=uuid.uuid4().bytes * 2,
                     created_at=now,
-                )
+                ),
             )
-            await change.insert_saml_provider(
+            await change.insert(
+                SAML_PROVIDER,
                 SamlProvider(
                     account=account,
                     uuid=f"SAMLSP{account}AAAA",
@@ -270,12 +275,13 @@ async def fill(services: Services, now: datetime) -> None:
                     metadata=saml_idp.metadata_xml(key),
                     created_at=now,
                     valid_until=now + timedelta(days=365),
-                )
+                ),
             )
             for number, (name, seconds) in enumerate(
                 (("Reader", 7200), ("Admin", 3600), ("Brief", 3600))
             ):
-                await change.insert_role(
+                await change.insert(
+                    ROLE,
                     Role(
                         account=account,
                         role_id=f"AROA{account}{number:05d}",
@@ -285,7 +291,7 @@ async def fill(services: Services, now: datetime) -> None:
                         created_at=now,
                         max_session_duration_seconds=seconds,
                         tags={"team": "blue"},
-                    )
+                    ),
                 )
 
 

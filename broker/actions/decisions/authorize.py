@@ -66,6 +66,7 @@ from broker.protocols.enforcement import (
 from broker.protocols.enforcement.forwarded import check_overrides
 from broker.protocols.enforcement.mapping import ANY_RESOURCE
 from broker.protocols.sigv4.errors import MISMATCH
+from broker.stores.directory import kinds
 from broker.stores.directory.fresh import FreshDirectory
 
 QUESTION = "Question"
@@ -362,7 +363,7 @@ class Authorizer:
         """
         account, name = _asked_service(service, call)
 
-        found = await self._fresh.find_service(account, name)
+        found = await self._fresh.named(kinds.SERVICE, account, name)
         if found is None:
             raise NoSuchEntity(f"The service with name {name} cannot be found.")
 

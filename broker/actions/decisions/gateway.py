@@ -33,6 +33,7 @@ from broker.protocols.sigv4 import derive_signing_key
 from broker.sessions.lineage import find_end, trace
 from broker.stores.cache.port import Cache
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ROLE, USER
 
 GATEWAY_SERVICE = "s3"
 """The service that gateways ask for: their actions are S3's, and so is the prefix."""
@@ -202,17 +203,17 @@ class GatewayActions:
             return True
         kind, _, rest = text.partition("/")
         if kind == f"arn:aws:iam::{account}:user":
-            user = await self._fresh.find_user(account, rest.rpartition("/")[2])
+            user = await self._fresh.named(USER, account, rest.rpartition("/")[2])
             return user is not None and user.arn == text
         if kind == f"arn:aws:iam::{account}:role":
-            role = await self._fresh.find_role(account, rest.rpartition("/")[2])
+            role = await self._fresh.named(ROLE, account, rest.rpartition("/")[2])
             return role is not None and role.arn == text
         if kind == f"arn:aws:sts::{account}:federated-user":
             return _FEDERATED_NAME.fullmatch(rest) is not None
         if kind != f"arn:aws:sts::{account}:assumed-role":
             return False
         name, _, session = rest.partition("/")
-        role = await self._fresh.find_role(account, name)
+        role = await self._fresh.named(ROLE, account, name)
         is_named = role is not None and role.name == name
         return is_named and _SESSION_NAME.fullmatch(session) is not None
 

@@ -22,6 +22,7 @@ from broker.identities.accounts import require_account
 from broker.identities.trust import shown_trust_policies
 from broker.model.registered import ResourcePolicy
 from broker.model.request import Given
+from broker.stores.directory.kinds import RESOURCE_POLICY
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
@@ -49,8 +50,8 @@ async def _list(
     given: types.ListResourcePoliciesRequest, call: Call
 ) -> types.ListResourcePoliciesResponse:
     page = await stored_page(
-        call.directory.list_resource_policies(
-            call.account, page_request(cast("Given", given))
+        call.directory.page_of(
+            RESOURCE_POLICY, call.account, page_request(cast("Given", given))
         )
     )
     return {
@@ -61,7 +62,7 @@ async def _list(
 
 async def _delete(given: types.DeleteResourcePolicyRequest, call: Call) -> None:
     policy = await _require(given["ResourceArn"], call)
-    await call.change.delete_resource_policy(policy)
+    await call.change.remove(RESOURCE_POLICY, policy)
 
 
 async def _require(arn: str, call: Call) -> ResourcePolicy:

@@ -15,6 +15,7 @@ from broker.identities import registered_services as services
 from broker.identities.accounts import require_account
 from broker.identities.bearer_tokens import DAYS
 from broker.model.registered import RegisteredService, ServiceToken
+from broker.stores.directory.kinds import SERVICE
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
@@ -38,12 +39,12 @@ async def _get(given: types.GetServiceRequest, call: Call) -> types.GetServiceRe
 async def _list(
     _given: types.ListServicesRequest, call: Call
 ) -> types.ListServicesResponse:
-    found = await call.directory.list_services(call.account)
+    found = await call.directory.all_of(SERVICE, call.account)
     return {"Services": [_view(service) for service in found]}
 
 
 async def _delete(given: types.DeleteServiceRequest, call: Call) -> None:
-    await call.change.delete_service(await _require(given["ServiceName"], call))
+    await call.change.remove(SERVICE, await _require(given["ServiceName"], call))
 
 
 async def _create_token(

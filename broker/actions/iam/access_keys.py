@@ -18,6 +18,7 @@ from broker.identities.accounts import require_account
 from broker.model import entities
 from broker.model.request import Given
 from broker.model.sealing import Sealer
+from broker.stores.directory.kinds import ACCESS_KEY
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -56,8 +57,8 @@ async def _list_keys(
     given: types.ListAccessKeysRequest, call: Call
 ) -> types.ListAccessKeysResponse:
     user = await find_user(given, call, call.directory)
-    keys = await call.directory.list_access_keys(
-        call.account, user.user_id if user else None
+    keys = await call.directory.all_of(
+        ACCESS_KEY, call.account, user_id=user.user_id if user else None
     )
     page = cut(keys, lambda key: key.access_key_id, page_request(given))
     return {
@@ -76,7 +77,7 @@ async def _update_key(given: types.UpdateAccessKeyRequest, call: Call) -> None:
 
 
 async def _delete_key(given: types.DeleteAccessKeyRequest, call: Call) -> None:
-    await call.change.delete_access_key(await _require_key(given, call))
+    await call.change.remove(ACCESS_KEY, await _require_key(given, call))
 
 
 async def _require_key(given: Given, call: Call) -> entities.AccessKey:

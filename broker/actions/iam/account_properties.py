@@ -13,6 +13,7 @@ from broker.errors import InvalidInput
 from broker.identities.accounts import require_account
 from broker.model.account import Account
 from broker.model.request import Given
+from broker.stores.directory.accounts import update_account
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -31,8 +32,8 @@ async def _put(given: Given, call: Call) -> None:
     properties = {**_properties(account), **given["Properties"]}
     if len(properties) > PROPERTIES_MAX:
         raise InvalidInput(f"An account has at most {PROPERTIES_MAX} properties.")
-    await call.change.update_account(
-        replace(account, options={**account.options, OPTION: properties})
+    await update_account(
+        call.change, replace(account, options={**account.options, OPTION: properties})
     )
 
 

@@ -27,20 +27,27 @@ from broker.model.page import read_pages
 from broker.model.request import Given
 from broker.model.uses import Report
 from broker.offload import offload
+from broker.stores.directory.access_keys import find_access_key
 from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import (
+    ACCESS_KEY,
     GROUP,
     INSTANCE_PROFILE,
+    LOGIN_PROFILE,
     MANAGED_POLICY,
     MFA_DEVICE,
     OIDC_PROVIDER,
+    PASSKEY,
+    REPORT,
     ROLE,
     SAML_PROVIDER,
     SERVER_CERTIFICATE,
     USER,
+    USER_CREDENTIAL,
 )
-from broker.stores.directory.port.mfa import SecondFactorReader
-from broker.stores.directory.port.users import UserReader
+from broker.stores.directory.policies import count_used_policies
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.reports import list_uses, put_report
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -87,24 +94,27 @@ async def _get_summary(_given: Given, call: Call) -> types.GetAccountSummaryResp
     for name, kind in _COUNTS.items():
         summary[name] = await call.directory.count(kind, call.account)
     directory = call.directory
-    used = await directory.count_used_policies(call.account)
+    used = await count_used_policies(directory, call.account)
     summary["PolicyVersionsInUse"] = used
     both: tuple[Kind[Any], ...] = (SAML_PROVIDER, OIDC_PROVIDER)
     providers = [await directory.count(kind, call.account) for kind in both]
     summary["Providers"] = sum(providers)
-    root_keys = await directory.list_access_keys(call.account, None)
+    root_keys = await directory.all_of(ACCESS_KEY, call.account, user_id=None)
     summary["AccountAccessKeysPresent"] = int(bool(root_keys))
-    devices = await directory.list_all_mfa_devices(call.account)
-    passkeys = await directory.list_passkeys(call.account)
+    devices = await directory.all_of(MFA_DEVICE, call.account)
+    passkeys = await directory.all_of(PASSKEY, call.account)
     summary["MFADevices"] += len(passkeys)
     owners = [device.user_id for device in devices if device.user_id]
     owners += [passkey.user_id for passkey in passkeys]
     summary["MFADevicesInUse"] = len(owners)
     summary["AccountMFAEnabled"] = int(call.account in owners)
-    root = await directory.find_login_profile(call.account, call.account)
+    root = await directory.find(LOGIN_PROFILE, call.account, call.account)
     summary["AccountPasswordPresent"] = int(root is not None)
-    certificates = await directory.list_credentials(
-        call.account, CredentialKind.SIGNING_CERTIFICATE, call.account
+    certificates = await directory.all_of(
+        USER_CREDENTIAL,
+        call.account,
+        kind=CredentialKind.SIGNING_CERTIFICATE,
+        user_id=call.account,
     )
     summary["AccountSigningCertificatesPresent"] = int(bool(certificates))
     return {"SummaryMap": dict(sorted(summary.items()))}
@@ -112,19 +122,19 @@ async def _get_summary(_given: Given, call: Call) -> types.GetAccountSummaryResp
 
 async def _prepare_report(_given: Given, call: Call) -> Report | None:
     """Reading a large account takes a while: it is done before the transaction."""
-    report = await call.directory.find_report(call.account, REPORT_ID)
+    report = await call.directory.find(REPORT, call.account, REPORT_ID)
     if report is not None and call.now - report.made_at < VALID_FOR:
         return None
     directory, number = call.directory, call.account
     account = await require_account(directory, number)
     credentials = ReportedCredentials(
         users=await _all_users(directory, number),
-        keys=await directory.list_account_keys(number),
-        profiles=await directory.list_login_profiles(number),
-        uses=await directory.list_uses(number),
+        keys=await directory.all_of(ACCESS_KEY, number),
+        profiles=await directory.all_of(LOGIN_PROFILE, number),
+        uses=await list_uses(directory, number),
         with_mfa=await _with_mfa(directory, number),
-        certificates=await directory.list_credentials(
-            number, CredentialKind.SIGNING_CERTIFICATE
+        certificates=await directory.all_of(
+            USER_CREDENTIAL, number, kind=CredentialKind.SIGNING_CERTIFICATE
         ),
     )
     return Report(
@@ -141,7 +151,7 @@ async def _generate_report(
     if not isinstance(call.prepared, Report):
         return {"State": "COMPLETE"}
     await require_account(call.change, call.account)
-    await call.change.put_report(call.prepared)
+    await put_report(call.change, call.prepared)
     return {
         "State": "STARTED",
         "Description": "No report exists. Starting a new report generation task",
@@ -149,7 +159,7 @@ async def _generate_report(
 
 
 async def _get_report(_given: Given, call: Call) -> types.GetCredentialReportResponse:
-    report = await call.directory.find_report(call.account, REPORT_ID)
+    report = await call.directory.find(REPORT, call.account, REPORT_ID)
     if report is None:
         raise ReportNotPresent(advice="Call GenerateCredentialReport to make one.")
     if call.now - report.made_at >= VALID_FOR:
@@ -168,14 +178,14 @@ async def _get_key_last_used(
     given: types.GetAccessKeyLastUsedRequest, call: Call
 ) -> types.GetAccessKeyLastUsedResponse:
     key_id = given["AccessKeyId"]
-    key = await call.directory.find_access_key(key_id)
+    key = await find_access_key(call.directory, key_id)
     if key is None or key.account != call.account:
         # Callers must not learn whether another account has such a key.
         raise AccessDenied(
             f"User: {call.caller.principal.arn} is not authorized to perform"
             f" iam:GetAccessKeyLastUsed on resource: access key {key_id}"
         )
-    uses = await call.directory.list_uses(call.account, [key_id])
+    uses = await list_uses(call.directory, call.account, [key_id])
     used: types.AccessKeyLastUsed = {"ServiceName": "N/A", "Region": "N/A"}
     if uses:
         used = {
@@ -185,7 +195,7 @@ async def _get_key_last_used(
         }
     answer: types.GetAccessKeyLastUsedResponse = {"AccessKeyLastUsed": used}
     if key.user_id is not None:
-        user = await call.directory.find_user_by_id(call.account, key.user_id)
+        user = await call.directory.find(USER, call.account, key.user_id)
         if user is not None:
             answer["UserName"] = user.name
     return answer
@@ -198,31 +208,29 @@ async def _key(given: Given, call: Call) -> ActionTarget:
 
 
 async def _key_owner(given: Given, call: Call) -> ActionTarget:
-    key = await call.directory.find_access_key(given["AccessKeyId"])
+    key = await find_access_key(call.directory, given["AccessKeyId"])
     if key is None or key.account != call.account:
         return ActionTarget(iam_arn(call.account, "user/*"))
     if key.user_id is None:
         return ActionTarget(iam_arn(call.account, "root"))
-    user = await call.directory.find_user_by_id(call.account, key.user_id)
+    user = await call.directory.find(USER, call.account, key.user_id)
     if user is None:
         return ActionTarget(iam_arn(call.account, "user/*"))
     return await on.user({"UserName": user.name}, call)
 
 
-async def _all_users(directory: UserReader, account: AccountId) -> list[User]:
+async def _all_users(directory: DirectoryReader, account: AccountId) -> list[User]:
     users: list[User] = []
-    listed = partial(directory.list_users, account, "/")
+    listed = partial(directory.page_of, USER, account)
     async for page in read_pages(listed, _USERS_A_QUERY):
         users += page
     return users
 
 
-async def _with_mfa(
-    directory: SecondFactorReader, account: AccountId
-) -> frozenset[str]:
+async def _with_mfa(directory: DirectoryReader, account: AccountId) -> frozenset[str]:
     """Who has an MFA device in use; the root by the account's number."""
-    devices = await directory.list_all_mfa_devices(account)
-    passkeys = await directory.list_passkeys(account)
+    devices = await directory.all_of(MFA_DEVICE, account)
+    passkeys = await directory.all_of(PASSKEY, account)
     return frozenset(device.user_id for device in devices if device.user_id) | {
         passkey.user_id for passkey in passkeys
     }

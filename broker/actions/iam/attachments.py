@@ -16,6 +16,7 @@ from broker.identities.accounts import require_account
 from broker.identities.names import parse_policy_arn
 from broker.identities.owners import owner_id
 from broker.model.request import Given
+from broker.stores.directory.policies import list_attachments
 
 
 def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
@@ -34,7 +35,7 @@ def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
     async def list_attached(given: Given, call: Call) -> Answer:
         owner = await kind.read(given, call)
         prefix = given.get("PathPrefix", "/")
-        arns = await call.directory.list_attachments(owner.account, owner_id(owner))
+        arns = await list_attachments(call.directory, owner.account, owner_id(owner))
         attached = [(parse_policy_arn(arn), arn) for arn in arns]
         page = cut(
             [(p, arn) for p, arn in attached if p.path.startswith(prefix)],

@@ -24,8 +24,14 @@ from broker.identities.trust import shown_trust_policies
 from broker.model.account import AccountId
 from broker.model.entities import Group, InlinePolicy, ManagedPolicy, Role, User
 from broker.model.page import Page, PageRequest
+from broker.stores.directory.groups import list_memberships
+from broker.stores.directory.kinds import GROUP, MANAGED_POLICY, ROLE, USER
 from broker.stores.directory.machines import list_profiles_of_roles
-from broker.stores.directory.port.policies import PolicyReader
+from broker.stores.directory.policies import (
+    list_attachments_of,
+    list_inline_policies_of,
+)
+from broker.stores.directory.port import DirectoryReader
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -52,11 +58,11 @@ class _PoliciesOfOwners:
 
     @classmethod
     async def load(
-        cls, directory: PolicyReader, account: AccountId, ids: Sequence[str]
+        cls, directory: DirectoryReader, account: AccountId, ids: Sequence[str]
     ) -> _PoliciesOfOwners:
         return cls(
-            await directory.list_inline_policies_of(account, ids),
-            await directory.list_attachments_of(account, ids),
+            await list_inline_policies_of(directory, account, ids),
+            await list_attachments_of(directory, account, ids),
         )
 
     def inline_of(self, owner_id: str) -> list[types.PolicyDetail]:
@@ -76,10 +82,10 @@ class _PoliciesOfOwners:
 
 
 async def _users(call: Call, page: PageRequest, details: _Details) -> Page[User]:
-    found = await stored_page(call.directory.list_users(call.account, "/", page))
+    found = await stored_page(call.directory.page_of(USER, call.account, page))
     ids = [user.user_id for user in found.items]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
-    groups = await call.directory.list_memberships(call.account, ids)
+    groups = await list_memberships(call.directory, call.account, ids)
     for user in found.items:
         detail: types.UserDetail = {
             "Path": user.path,
@@ -101,7 +107,7 @@ async def _users(call: Call, page: PageRequest, details: _Details) -> Page[User]
 
 
 async def _groups(call: Call, page: PageRequest, details: _Details) -> Page[Group]:
-    found = await stored_page(call.directory.list_groups(call.account, "/", page))
+    found = await stored_page(call.directory.page_of(GROUP, call.account, page))
     ids = [group.group_id for group in found.items]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     details.groups += [
@@ -120,7 +126,7 @@ async def _groups(call: Call, page: PageRequest, details: _Details) -> Page[Grou
 
 
 async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]:
-    found = await stored_page(call.directory.list_roles(call.account, "/", page))
+    found = await stored_page(call.directory.page_of(ROLE, call.account, page))
     ids = [role.role_id for role in found.items]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     used = await role_last_used(call.directory, call.account, ids)
@@ -154,7 +160,9 @@ async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]
 async def _own_policies(
     call: Call, page: PageRequest, details: _Details
 ) -> Page[ManagedPolicy]:
-    found = await stored_page(call.directory.list_policies(call.account, "/", page))
+    found = await stored_page(
+        call.directory.page_of(MANAGED_POLICY, call.account, page)
+    )
     for policy in found.items:
         details.policies.append(await _policy(call, policy))
     return found

@@ -3,6 +3,7 @@
 from broker.actions.action import Call
 from broker.errors import AccessDenied
 from broker.sessions.lineage import has_shown_mfa
+from broker.stores.directory.kinds import MFA_DEVICE, PASSKEY
 
 _NOT_SHOWN = (
     "To complete this action, please ensure that you are authenticated with an MFA"
@@ -30,7 +31,7 @@ async def require_shown_factor(holder_id: str, call: Call) -> None:
     else:
         is_unshown = caller.principal.unique_id == holder_id
     if is_unshown and (
-        await call.directory.list_mfa_devices(call.account, holder_id)
-        or await call.directory.list_passkeys(call.account, holder_id)
+        await call.directory.count(MFA_DEVICE, call.account, user_id=holder_id)
+        or await call.directory.count(PASSKEY, call.account, user_id=holder_id)
     ):
         raise AccessDenied(_NOT_SHOWN)

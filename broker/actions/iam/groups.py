@@ -16,6 +16,11 @@ from broker.identities.accounts import require_account
 from broker.identities.users import require_user
 from broker.model.entities import Group, User
 from broker.model.request import Given
+from broker.stores.directory.groups import (
+    list_group_users,
+    list_user_groups,
+    remove_member,
+)
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -26,8 +31,8 @@ async def _get_group(
 ) -> types.GetGroupResponse:
     group = await groups.require_group(call.directory, call.account, given["GroupName"])
     page = await stored_page(
-        call.directory.list_group_users(
-            call.account, group.group_id, page_request(given)
+        list_group_users(
+            call.directory, call.account, group.group_id, page_request(given)
         )
     )
     used = await password_last_used(
@@ -46,7 +51,7 @@ async def _list_groups_for_user(
     given: types.ListGroupsForUserRequest, call: Call
 ) -> types.ListGroupsForUserResponse:
     user = await require_user(call.directory, call.account, given["UserName"])
-    found = await call.directory.list_user_groups(call.account, user.user_id)
+    found = await list_user_groups(call.directory, call.account, user.user_id)
     page = cut(found, lambda group: group.name.lower(), page_request(given))
     return {
         "Groups": [groups.GROUPS.view(group) for group in page.items],
@@ -64,7 +69,7 @@ async def _add_user(given: types.AddUserToGroupRequest, call: Call) -> None:
 async def _remove_user(given: types.RemoveUserFromGroupRequest, call: Call) -> None:
     user, group = await _user_and_group(given, call)
     # Removing a user who is not a member is not an error: the requested state holds.
-    await call.change.remove_member(call.account, group.group_id, user.user_id)
+    await remove_member(call.change, call.account, group.group_id, user.user_id)
 
 
 async def _user_and_group(given: Given, call: Call) -> tuple[User, Group]:

@@ -12,6 +12,7 @@ from broker.identities.users import missing_user, require_user
 from broker.model.account import AccountId
 from broker.model.entities import User
 from broker.model.request import Given
+from broker.stores.directory.kinds import USER
 from broker.stores.directory.port import DirectoryReader
 
 
@@ -52,7 +53,7 @@ async def require_caller(call: Call, directory: DirectoryReader) -> User:
         NoSuchEntity: the user was deleted meanwhile.
     """
     principal = call.caller.principal
-    user = await directory.find_user_by_id(call.account, principal.unique_id)
+    user = await directory.find(USER, call.account, principal.unique_id)
     if user is None:
         raise missing_user(principal.username or "")
     return user
@@ -70,4 +71,4 @@ async def read_holder(
     """The holder of a stored credential."""
     if holder_id == account:
         return Holder(holder_id, None)
-    return Holder(holder_id, await directory.find_user_by_id(account, holder_id))
+    return Holder(holder_id, await directory.find(USER, account, holder_id))

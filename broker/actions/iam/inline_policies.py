@@ -9,6 +9,7 @@ from broker.identities import inline_policies
 from broker.identities.accounts import require_account
 from broker.identities.owners import owner_id
 from broker.model.request import Given
+from broker.stores.directory.policies import list_inline_policies
 
 
 def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
@@ -34,8 +35,8 @@ def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
 
     async def list_names(given: Given, call: Call) -> Answer:
         owner = await kind.read(given, call)
-        policies = await call.directory.list_inline_policies(
-            owner.account, owner_id(owner)
+        policies = await list_inline_policies(
+            call.directory, owner.account, owner_id(owner)
         )
         page = cut([policy.name for policy in policies], str, page_request(given))
         return {"PolicyNames": list(page.items), **truncation(page)}

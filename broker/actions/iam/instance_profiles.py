@@ -14,6 +14,7 @@ from broker.identities.roles import require_role
 from broker.identities.trust import shown_trust_policies
 from broker.model.machines import InstanceProfile
 from broker.model.request import Given
+from broker.stores.directory.kinds import ROLE
 
 _MACHINES = "ec2.amazonaws.com"
 
@@ -21,7 +22,7 @@ _MACHINES = "ec2.amazonaws.com"
 async def _view(found: InstanceProfile, call: Call) -> dict[str, Any]:
     roles = []
     if found.role_id is not None:
-        role = await call.directory.find_role_by_id(call.account, found.role_id)
+        role = await call.directory.find(ROLE, call.account, found.role_id)
         if role is not None:
             (shown,) = await shown_trust_policies(call.directory, [role.trust_policy])
             roles.append(views.contained_role(role, shown))

@@ -39,6 +39,15 @@ from broker.model.request import Given
 from broker.model.uses import Report, Use
 from broker.offload import offload
 from broker.policy import PolicyDocument, PolicyKind, parse_policy
+from broker.stores.directory.groups import list_group_users, list_user_groups
+from broker.stores.directory.kinds import REPORT, SERVICE
+from broker.stores.directory.policies import (
+    find_owners,
+    list_attached_owners,
+    list_attachments_of,
+    list_inline_policies_of,
+)
+from broker.stores.directory.reports import list_uses, put_report
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -68,8 +77,8 @@ async def _prepare_job(
     else:
         texts = [held.text for held in await _held(subject, call)]
     entities = await _entities(subject, call)
-    uses = await call.directory.list_uses(call.account, list(entities))
-    registered = await call.directory.list_services(call.account)
+    uses = await list_uses(call.directory, call.account, list(entities))
+    registered = await call.directory.all_of(SERVICE, call.account)
     own = [service.name for service in registered]
     # Reads many policies and the packed catalogue, so not on the event loop.
     services = await offload(lambda: _named_services(_parse_all(texts), own))
@@ -97,7 +106,7 @@ async def _generate(
     if not isinstance(call.prepared, Report):
         raise TypeError("the job was not prepared")
     await require_account(call.change, call.account)
-    await call.change.put_report(call.prepared)
+    await put_report(call.change, call.prepared)
     return {"JobId": call.prepared.report_id}
 
 
@@ -250,10 +259,10 @@ async def _held(owner: Owner, call: Call) -> list[_HeldPolicy]:
     directory, account = call.directory, call.account
     owners: list[Owner] = [owner]
     if isinstance(owner, User):
-        owners += await directory.list_user_groups(account, owner.user_id)
+        owners += await list_user_groups(directory, account, owner.user_id)
     ids = [owner_id(one) for one in owners]
-    inline = await directory.list_inline_policies_of(account, ids)
-    attached = await directory.list_attachments_of(account, ids)
+    inline = await list_inline_policies_of(directory, account, ids)
+    attached = await list_attachments_of(directory, account, ids)
     found: list[_HeldPolicy] = []
     seen: set[str] = set()
     for one in owners:
@@ -280,8 +289,8 @@ async def _entities(
         return {user.user_id: user for user in await _members(subject, call)}
     found: dict[str, User | Role] = {}
     directory, account = call.directory, call.account
-    attached = await directory.list_attached_owners(account, subject.arn)
-    for owner in await directory.find_owners(account, attached):
+    attached = await list_attached_owners(directory, account, subject.arn)
+    for owner in await find_owners(directory, account, attached):
         if isinstance(owner, Group):
             found |= {one.user_id: one for one in await _members(owner, call)}
         else:
@@ -291,7 +300,7 @@ async def _entities(
 
 async def _members(group: Group, call: Call) -> list[User]:
     users: list[User] = []
-    listed = partial(call.directory.list_group_users, call.account, group.group_id)
+    listed = partial(list_group_users, call.directory, call.account, group.group_id)
     async for page in read_pages(listed, _USERS_A_QUERY):
         users += page
     return users
@@ -314,7 +323,7 @@ def _parse_all(texts: Iterable[str]) -> list[PolicyDocument]:
 
 
 async def _require_job(job_id: str, call: Call) -> tuple[Report, dict[str, Any]]:
-    report = await call.directory.find_report(call.account, job_id)
+    report = await call.directory.find(REPORT, call.account, job_id)
     if report is None:
         raise NoSuchEntity(f"Job {job_id} was not found.")
     return report, json.loads(report.body)

@@ -28,6 +28,8 @@ from broker.model.credentials import MfaDevice, Passkey
 from broker.model.request import Given
 from broker.model.sealing import SealerOpener
 from broker.sessions.vault import SealBrokenError
+from broker.stores.directory.credentials import list_virtual_mfa_devices
+from broker.stores.directory.kinds import MFA_DEVICE, PASSKEY
 
 _PIXELS = 4
 _ASSIGNED = {"Assigned": True, "Unassigned": False, "Any": None}
@@ -43,7 +45,7 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
         # Count before the transaction, since the cache may share the database's one
         # writer. Other errors come first; the transaction then reports wrong codes.
         serial = given["SerialNumber"]
-        device = await call.directory.find_mfa_device(call.account, serial)
+        device = await call.directory.named(MFA_DEVICE, call.account, serial)
         named = await find_holder(given, call, call.directory)
         if device is None or device.user_id not in {None, named.holder_id}:
             # The call will be refused; its codes must not lock out the device's owner.
@@ -119,7 +121,7 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
 async def mfa_device(given: Given, call: Call) -> ActionTarget:
     """The device ``SerialNumber``."""
     serial = given["SerialNumber"]
-    found = await call.directory.find_mfa_device(call.account, serial)
+    found = await call.directory.named(MFA_DEVICE, call.account, serial)
     if found is not None:
         return ActionTarget(found.arn, on.resource_tags(found.tags))
     arn = serial if serial.startswith("arn:") else f"mfa/{serial}"
@@ -131,9 +133,9 @@ async def _user_or_holder(given: Given, call: Call) -> ActionTarget:
     if "UserName" in given:
         return await on.user(given, call)
     serial = given["SerialNumber"]
-    device: MfaDevice | Passkey | None = await call.directory.find_mfa_device(
-        call.account, serial
-    ) or await call.directory.find_passkey(call.account, serial)
+    device: MfaDevice | Passkey | None = await call.directory.named(
+        MFA_DEVICE, call.account, serial
+    ) or await call.directory.named(PASSKEY, call.account, serial)
     if device is not None and device.user_id is not None:
         holder = await read_holder(call.directory, call.account, device.user_id)
         if holder.user is not None:
@@ -157,7 +159,7 @@ async def _require_own(given: Given, call: Call) -> MfaDevice:
 
 async def _require_passkey(given: Given, call: Call) -> Passkey:
     serial = given["SerialNumber"]
-    found = await call.directory.find_passkey(call.account, serial)
+    found = await call.directory.named(PASSKEY, call.account, serial)
     if "UserName" in given or found is None:
         holder = await find_holder(given, call, call.directory)
         return await require_passkey_of(
@@ -170,10 +172,11 @@ async def _deactivate(given: Given, call: Call) -> None:
     holder = await find_holder(given, call, call.change)
     await require_shown_factor(holder.holder_id, call)
     if is_passkey(given["SerialNumber"]):
-        await call.change.delete_passkey(
+        await call.change.remove(
+            PASSKEY,
             await require_passkey_of(
                 call.change, call.account, given["SerialNumber"], holder.holder_id
-            )
+            ),
         )
         return
     await mfa_devices.deactivate_device(call.change, await _require_own(given, call))
@@ -201,8 +204,10 @@ async def _get(given: Given, call: Call) -> dict[str, Any]:
 async def _list_devices(given: Given, call: Call) -> dict[str, Any]:
     holder = await find_holder(given, call, call.directory)
     devices: list[MfaDevice | Passkey] = [
-        *await call.directory.list_mfa_devices(call.account, holder.holder_id),
-        *await call.directory.list_passkeys(call.account, holder.holder_id),
+        *await call.directory.all_of(
+            MFA_DEVICE, call.account, user_id=holder.holder_id
+        ),
+        *await call.directory.all_of(PASSKEY, call.account, user_id=holder.holder_id),
     ]
     page = cut(devices, lambda device: device.serial.lower(), page_request(given))
     # Root's devices are listed with the account's number, which names it everywhere.
@@ -218,7 +223,8 @@ async def _list_devices(given: Given, call: Call) -> dict[str, Any]:
 
 async def _list_virtual(given: Given, call: Call) -> dict[str, Any]:
     page = await stored_page(
-        call.directory.list_virtual_mfa_devices(
+        list_virtual_mfa_devices(
+            call.directory,
             call.account,
             page_request(given),
             assigned=_ASSIGNED[given.get("AssignmentStatus", "Any")],

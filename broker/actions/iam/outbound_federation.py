@@ -22,6 +22,7 @@ from broker.identities.outbound import (
 from broker.model.account import AccountId
 from broker.model.request import Given
 from broker.model.sealing import Sealer
+from broker.stores.directory.accounts import update_account
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -49,8 +50,8 @@ def outbound_federation_actions(
                 "Outbound identity federation is already enabled for account"
                 f" {call.account}"
             )
-        await call.change.update_account(
-            with_outbound(account, replace(outbound, enabled=True))
+        await update_account(
+            call.change, with_outbound(account, replace(outbound, enabled=True))
         )
         return {"IssuerIdentifier": issuer_of(public_origin, call.account)}
 
@@ -84,8 +85,8 @@ async def _disable(_given: Given, call: Call) -> None:
     outbound = find_outbound(account)
     if outbound is None or not outbound.enabled:
         raise _disabled(call.account)
-    await call.change.update_account(
-        with_outbound(account, replace(outbound, enabled=False))
+    await update_account(
+        call.change, with_outbound(account, replace(outbound, enabled=False))
     )
 
 
@@ -96,7 +97,7 @@ async def _prefer(
     account = await require_account(call.change, call.account)
     version = given["GlobalEndpointTokenVersion"]
     options = {**account.options, TOKEN_VERSION: version}
-    await call.change.update_account(replace(account, options=options))
+    await update_account(call.change, replace(account, options=options))
 
 
 def _prepared(call: Call) -> Outbound:

@@ -18,6 +18,7 @@ from broker.identities.users import require_user
 from broker.model.account import AccountId
 from broker.model.entities import Role, User
 from broker.model.request import Given
+from broker.stores.directory import kinds
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 Answer = Mapping[str, Any]
@@ -55,6 +56,6 @@ async def set_boundary(
 ) -> None:
     """Write an owner's permissions boundary, or that it has none."""
     if isinstance(owner, User):
-        await change.update_user(replace(owner, boundary_arn=boundary_arn))
+        await change.update(kinds.USER, replace(owner, boundary_arn=boundary_arn))
     elif isinstance(owner, Role):
-        await change.update_role(replace(owner, boundary_arn=boundary_arn))
+        await change.update(kinds.ROLE, replace(owner, boundary_arn=boundary_arn))

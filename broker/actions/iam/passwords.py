@@ -37,6 +37,8 @@ from broker.model import entities
 from broker.model.principal import PrincipalType
 from broker.model.request import Given
 from broker.model.session import SessionKind
+from broker.stores.directory.accounts import update_account
+from broker.stores.directory.kinds import LOGIN_PROFILE
 from broker.stores.directory.port import DirectoryReader
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
         if _is_root_task(given, call):
             await _refuse_root_password(given, call)
         user = await _require_owner(given, call, call.directory)
-        if await call.directory.find_login_profile(call.account, user.user_id):
+        if await call.directory.find(LOGIN_PROFILE, call.account, user.user_id):
             raise EntityAlreadyExists(
                 f"Login Profile for user {user.name} already exists."
             )
@@ -168,8 +170,8 @@ async def _update(given: types.UpdateLoginProfileRequest, call: Call) -> None:
             call.change, _prepared(call), reset_required=required, now=call.now
         )
     else:
-        await call.change.update_login_profile(
-            replace(profile, reset_required=required)
+        await call.change.update(
+            LOGIN_PROFILE, replace(profile, reset_required=required)
         )
 
 
@@ -180,7 +182,7 @@ async def _delete(given: types.DeleteLoginProfileRequest, call: Call) -> None:
         return
     user = await _require_owner(given, call, call.change)
     profile = await login_profiles.require_login_profile(call.change, user)
-    await call.change.delete_login_profile(profile)
+    await call.change.remove(LOGIN_PROFILE, profile)
 
 
 async def _change_own(_given: types.ChangePasswordRequest, call: Call) -> None:
@@ -222,7 +224,7 @@ async def _update_policy(
     """Replaces the whole policy: omitted members return to their defaults."""
     account = await require_account(call.change, call.account)
     policy = complete_policy(cast("PasswordPolicyMembers", given))
-    await call.change.update_account(replace(account, password_policy=policy))
+    await update_account(call.change, replace(account, password_policy=policy))
 
 
 async def _delete_policy(_given: Given, call: Call) -> None:
@@ -231,7 +233,7 @@ async def _delete_policy(_given: Given, call: Call) -> None:
         raise NoSuchEntity(
             "The account policy with name PasswordPolicy cannot be found."
         )
-    await call.change.update_account(replace(account, password_policy=None))
+    await update_account(call.change, replace(account, password_policy=None))
 
 
 async def _users_may_change(call: Call) -> bool:
@@ -271,7 +273,7 @@ async def _refuse_root_password(
     """In AWS it lets the root recover its password by e-mail; here nothing could."""
     if "Password" in given:
         raise ValidationError("Must not specify a password in an AssumeRoot session.")
-    if await call.directory.find_login_profile(call.account, call.account):
+    if await call.directory.find(LOGIN_PROFILE, call.account, call.account):
         raise EntityAlreadyExists(
             f"Login Profile for user {call.account} already exists."
         )

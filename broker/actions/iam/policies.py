@@ -17,6 +17,8 @@ from broker.identities.names import AWS_MANAGED
 from broker.model.entities import ManagedPolicy
 from broker.model.page import Page, PageRequest
 from broker.model.request import Given
+from broker.stores.directory.kinds import MANAGED_POLICY
+from broker.stores.directory.policies import list_attached_policies
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -184,18 +186,15 @@ async def _policies_page(
         return Page((), None)
     if len(items) >= request.limit:
         return Page(tuple(items), _OWN_MARK)
+    after = marker.removeprefix(_OWN_MARK) or None
+    if not marker.startswith(_OWN_MARK) and scope != "Local":
+        after = None
+    path = given.get("PathPrefix", "/")
+    rest = PageRequest(after, request.limit - len(items))
     own = await stored_page(
-        call.directory.list_policies(
-            call.account,
-            given.get("PathPrefix", "/"),
-            PageRequest(
-                marker.removeprefix(_OWN_MARK) or None
-                if marker.startswith(_OWN_MARK) or scope == "Local"
-                else None,
-                request.limit - len(items),
-            ),
-            only_attached=given.get("OnlyAttached", False),
-        )
+        list_attached_policies(call.directory, call.account, path, rest)
+        if given.get("OnlyAttached", False)
+        else call.directory.page_of(MANAGED_POLICY, call.account, rest, under=path)
     )
     return Page(
         (*items, *own.items), None if own.marker is None else _OWN_MARK + own.marker

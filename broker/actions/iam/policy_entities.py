@@ -11,6 +11,11 @@ from broker.actions.iam.paging import cut, page_request, truncation
 from broker.identities.managed_policies import require_managed_policy
 from broker.identities.owners import Owner, kind_of
 from broker.model.entities import Group, Role, User
+from broker.stores.directory.policies import (
+    find_owners,
+    list_attached_owners,
+    list_bounded_owners,
+)
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -26,17 +31,17 @@ async def _list_entities(
     unique_ids: set[str] = set()
     if usage != "PermissionsBoundary":
         unique_ids.update(
-            await call.directory.list_attached_owners(call.account, policy.arn)
+            await list_attached_owners(call.directory, call.account, policy.arn)
         )
     if usage != "PermissionsPolicy":
         unique_ids.update(
-            await call.directory.list_bounded_owners(call.account, policy.arn)
+            await list_bounded_owners(call.directory, call.account, policy.arn)
         )
     kind = given.get("EntityFilter")
     prefix = given.get("PathPrefix", "/")
     owners = [
         owner
-        for owner in await call.directory.find_owners(call.account, unique_ids)
+        for owner in await find_owners(call.directory, call.account, unique_ids)
         if owner.path.startswith(prefix) and kind in {None, type(owner).__name__}
     ]
     page = cut(owners, _sort_key, page_request(given))

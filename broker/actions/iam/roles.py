@@ -17,6 +17,7 @@ from broker.identities.accounts import require_account
 from broker.identities.kind import create
 from broker.identities.trust import shown_trust_policies
 from broker.model.entities import Role
+from broker.stores.directory.kinds import ROLE
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -47,14 +48,15 @@ async def _views(found: Sequence[Role], call: Call) -> list[types.Role]:
 
 async def _update_role(given: types.UpdateRoleRequest, call: Call) -> None:
     role = await roles.require_role(call.change, call.account, given["RoleName"])
-    await call.change.update_role(
+    await call.change.update(
+        ROLE,
         replace(
             role,
             description=given.get("Description", role.description) or None,
             max_session_duration_seconds=given.get(
                 "MaxSessionDuration", role.max_session_duration_seconds
             ),
-        )
+        ),
     )
 
 
@@ -63,7 +65,7 @@ async def _update_role_description(
 ) -> types.UpdateRoleDescriptionResponse:
     role = await roles.require_role(call.change, call.account, given["RoleName"])
     described = replace(role, description=given["Description"] or None)
-    await call.change.update_role(described)
+    await call.change.update(ROLE, described)
     (shown,) = await shown_trust_policies(call.change, [role.trust_policy])
     return {"Role": views.described_role(described, shown)}
 

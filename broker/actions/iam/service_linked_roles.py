@@ -15,6 +15,7 @@ from broker.identities.service_linked_roles import require_modifiable
 from broker.model.arn import iam_arn
 from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask
 from broker.model.request import Given
+from broker.stores.directory.kinds import ROLE
 
 _PROTECTED = frozenset(
     {
@@ -47,7 +48,7 @@ def protecting(actions: Iterable[Action]) -> tuple[Action, ...]:
 
 def _protecting(action: Action) -> Action:
     async def handle(given: Given, call: Call) -> Any:  # noqa: ANN401  # as the action's
-        role = await call.directory.find_role(call.account, given["RoleName"])
+        role = await call.directory.named(ROLE, call.account, given["RoleName"])
         if role is not None and not _describes(action, given):
             require_modifiable(role)
         return await action.handle(given, call)
@@ -92,8 +93,8 @@ async def _status(given: Given, call: Call) -> dict[str, Any]:
 
 async def _usage(task: DeletionTask, call: Call) -> dict[str, Any]:
     """Where the role is still used, which is why it was not deleted."""
-    role = await call.directory.find_role(
-        call.account, service_linked_roles.role_of_task(task)
+    role = await call.directory.named(
+        ROLE, call.account, service_linked_roles.role_of_task(task)
     )
     if role is None:
         return {}

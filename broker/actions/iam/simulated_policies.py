@@ -23,6 +23,14 @@ from broker.policy import (
     parse_policy,
 )
 from broker.policy.positions import Span, TextPosition, statement_spans
+from broker.stores.directory import kinds
+from broker.stores.directory.groups import list_user_groups
+from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.directory.policies import (
+    list_attachments,
+    list_inline_policies,
+    resource_policy_arns,
+)
 
 CHARACTERS_MAX = 1_048_576
 """Of all policies of a request; AWS documents no bound, a call must have one."""
@@ -115,14 +123,14 @@ class HeldPolicies:
 
 async def held_policies(call: Call, resources: Iterable[str]) -> HeldPolicies:
     """The stored policies of registered services' resources, of the caller's account."""
-    tree = PolicyHolders(await call.directory.resource_policy_arns(call.account))
+    tree = PolicyHolders(await resource_policy_arns(call.directory, call.account))
     listed: dict[str, int] = {}
     sources = Sources()
     numbers: dict[str, tuple[int, ...]] = {}
     for resource in resources if tree else ():
         holders = tree.find(resource)
         for arn in holders:
-            policy = await call.directory.find_resource_policy(call.account, arn)
+            policy = await call.directory.find(kinds.RESOURCE_POLICY, call.account, arn)
             if arn not in listed and policy is not None:
                 listed[arn] = len(sources.listed)
                 sources.listed.append(
@@ -212,16 +220,16 @@ async def owned_policies(
     account = call.account
     owners: list[Owner] = [owner]
     if isinstance(owner, User):
-        owners += await call.directory.list_user_groups(account, owner.user_id)
+        owners += await list_user_groups(call.directory, account, owner.user_id)
     found: list[Source] = []
     attached: dict[str, None] = {}
     for one in owners:
         kind, unique_id = kind_of(one).noun, owner_id(one)
-        for inline in await call.directory.list_inline_policies(account, unique_id):
+        for inline in await list_inline_policies(call.directory, account, unique_id):
             if not exclusions.inline(kind, one.name, inline.name):
                 policy_id = f"{kind}_{one.name}_{inline.name}"
                 found.append(_stored(policy_id, inline.document))
-        listed = await call.directory.list_attachments(account, unique_id)
+        listed = await list_attachments(call.directory, account, unique_id)
         attached.update(dict.fromkeys(listed))
     for arn in attached:
         if not exclusions.managed(arn):
@@ -244,7 +252,7 @@ async def boundary_policies(
 
 async def service_controls(call: Call, exclusions: Exclusions) -> tuple[PolicySet, ...]:
     """The level of the account's own service control policies, if it has any."""
-    account = await call.directory.find_account(call.account)
+    account = await call.directory.find(ACCOUNT, call.account)
     if account is None or exclusions.service_controls:
         return ()
     kind = ControlKind.SERVICE

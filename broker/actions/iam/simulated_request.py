@@ -23,6 +23,7 @@ from broker.model.request import Given
 from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
 from broker.policy.context import KeyType
 from broker.policy.value_types import has_type
+from broker.stores.directory.kinds import ROLE, USER
 from broker.stores.directory.port import DirectoryReader
 
 RESOURCES_MAX = 1000
@@ -127,9 +128,10 @@ async def simulated_caller(call: Call, arn: str) -> SimulatedCaller:
     entity = parse_entity_arn(arn, call.account)
     known: Bounded | None = None
     if entity.account == call.account:
-        find = {"user": call.directory.find_user, "role": call.directory.find_role}
-        if entity.kind in find:
-            known = await find[entity.kind](call.account, entity.name)
+        if entity.kind == "user":
+            known = await call.directory.named(USER, call.account, entity.name)
+        elif entity.kind == "role":
+            known = await call.directory.named(ROLE, call.account, entity.name)
     if known is not None and not entity.may_be(known.path):
         known = None
     return _caller(entity, known)

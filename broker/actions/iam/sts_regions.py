@@ -25,6 +25,7 @@ from broker.identities.account_options import (
 )
 from broker.identities.accounts import require_account
 from broker.model.request import Given
+from broker.stores.directory.accounts import update_account
 
 _DISABLED_MAX = 200
 
@@ -58,7 +59,7 @@ async def _set(given: SetStsRegionRequest, call: Call) -> None:
     if len(off) > _DISABLED_MAX:
         raise InvalidInput(f"STS is off in at most {_DISABLED_MAX} regions.")
     options = {**account.options, DISABLED_REGIONS: off}
-    await call.change.update_account(replace(account, options=options))
+    await update_account(call.change, replace(account, options=options))
 
 
 STS_REGIONS = (

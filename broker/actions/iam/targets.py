@@ -19,6 +19,7 @@ from broker.model.arn import iam_arn
 from broker.model.entities import Group, Role, User
 from broker.model.principal import PrincipalType
 from broker.model.request import Given
+from broker.stores.directory.kinds import GROUP, ROLE, USER
 
 
 async def account(_given: Given, _call: Call) -> ActionTarget:
@@ -29,21 +30,21 @@ async def account(_given: Given, _call: Call) -> ActionTarget:
 async def role(given: Given, call: Call) -> ActionTarget:
     """The role ``RoleName``."""
     name = given["RoleName"]
-    found = await call.directory.find_role(call.account, name)
+    found = await call.directory.named(ROLE, call.account, name)
     return _named("role", name, call, found)
 
 
 async def user(given: Given, call: Call) -> ActionTarget:
     """The user ``UserName``."""
     name = given["UserName"]
-    found = await call.directory.find_user(call.account, name)
+    found = await call.directory.named(USER, call.account, name)
     return _named("user", name, call, found)
 
 
 async def group(given: Given, call: Call) -> ActionTarget:
     """The group ``GroupName``."""
     name = given["GroupName"]
-    found = await call.directory.find_group(call.account, name)
+    found = await call.directory.named(GROUP, call.account, name)
     return _named("group", name, call, found)
 
 

@@ -22,6 +22,7 @@ from broker.model.credentials import CredentialKind, UserCredential
 from broker.model.request import Given
 from broker.model.sealing import Sealer
 from broker.model.secret import Secret
+from broker.stores.directory.kinds import USER_CREDENTIAL
 from broker.stores.directory.port import DirectoryReader
 
 _SERVICE_KEY = "iam:servicespecificcredentialservicename"
@@ -97,8 +98,11 @@ async def _upload_certificate(given: Given, call: Call) -> dict[str, Any]:
 async def _list_certificates(given: Given, call: Call) -> dict[str, Any]:
     holder = await find_holder(given, call, call.directory)
     page = cut(
-        await call.directory.list_credentials(
-            call.account, CredentialKind.SIGNING_CERTIFICATE, holder.holder_id
+        await call.directory.all_of(
+            USER_CREDENTIAL,
+            call.account,
+            kind=CredentialKind.SIGNING_CERTIFICATE,
+            user_id=holder.holder_id,
         ),
         lambda credential: credential.credential_id,
         page_request(given),
@@ -133,8 +137,11 @@ async def _get_key(given: Given, call: Call) -> dict[str, Any]:
 async def _list_keys(given: Given, call: Call) -> dict[str, Any]:
     holder = await find_holder(given, call, call.directory)
     page = cut(
-        await call.directory.list_credentials(
-            call.account, CredentialKind.SSH_PUBLIC_KEY, holder.holder_id
+        await call.directory.all_of(
+            USER_CREDENTIAL,
+            call.account,
+            kind=CredentialKind.SSH_PUBLIC_KEY,
+            user_id=holder.holder_id,
         ),
         lambda credential: credential.credential_id,
         page_request(given),
@@ -161,8 +168,11 @@ async def _list_services(given: Given, call: Call) -> dict[str, Any]:
     holder_id = None
     if not given.get("AllUsers"):
         holder_id = (await find_holder(given, call, call.directory)).holder_id
-    found = await call.directory.list_credentials(
-        call.account, CredentialKind.SERVICE_SPECIFIC, holder_id
+    found = await call.directory.all_of(
+        USER_CREDENTIAL,
+        call.account,
+        kind=CredentialKind.SERVICE_SPECIFIC,
+        user_id=holder_id,
     )
     page = cut(
         [c for c in found if service in {None, c.details["service"]}],
@@ -198,8 +208,8 @@ def service_held(_given: Given, on: ActionTarget) -> Context:
 async def _service_credential(given: Given, call: Call) -> ActionTarget:
     """The user, with the service of the credential that the request names."""
     user = await on.user_or_self(given, call)
-    found = await call.directory.find_credential(
-        call.account, given["ServiceSpecificCredentialId"]
+    found = await call.directory.find(
+        USER_CREDENTIAL, call.account, given["ServiceSpecificCredentialId"]
     )
     if found is None or found.kind is not CredentialKind.SERVICE_SPECIFIC:
         return user
@@ -230,7 +240,7 @@ def _updating(noun: str) -> Handle:
 def _deleting(noun: str) -> Handle:
     async def delete(given: Given, call: Call) -> None:
         credential, _ = await _require(noun, given, call, call.change)
-        await call.change.delete_credential(credential)
+        await call.change.remove(USER_CREDENTIAL, credential)
 
     return delete
 

@@ -10,7 +10,7 @@ from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.machines import Instance, InstanceProfile
 from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.directory.kinds import INSTANCE_PROFILE
+from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, ROLE
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
@@ -57,7 +57,7 @@ class Associations:
                 INSTANCE_PROFILE, account, instance.profile_id
             )
         if profile is not None and profile.role_id is not None:
-            role = await self._fresh.find_role_by_id(account, profile.role_id)
+            role = await self._fresh.find(ROLE, account, profile.role_id)
         return Association(instance, profile, role)
 
     async def shown(self, found: Association) -> types.InstanceAssociation:
@@ -78,5 +78,5 @@ class Associations:
         return view
 
     async def _poll_seconds(self, account: AccountId) -> int:
-        count = await self._fresh.count_instances(account)
+        count = await self._fresh.count(INSTANCE, account)
         return max(POLL_SECONDS, count // _POLLS_PER_SECOND)

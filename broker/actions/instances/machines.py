@@ -43,7 +43,8 @@ from broker.sessions.lineage import (
 from broker.sessions.resolve import find_join_token_end
 from broker.sessions.tags import NO_TAGS
 from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.directory.kinds import INSTANCE_PROFILE
+from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, ROLE
+from broker.stores.directory.machines import find_instance_by_key, find_join_token
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
@@ -112,8 +113,8 @@ class Machines:
     async def _register(
         self, given: types.RegisterInstanceRequest, call: Call
     ) -> types.RegisterInstanceResponse:
-        token = await call.change.find_join_token(
-            call.account, token_digest(given["JoinToken"])
+        token = await find_join_token(
+            call.change, call.account, token_digest(given["JoinToken"])
         )
         if token is None:
             raise InvalidClientTokenId(detail="the join token was deleted just now")
@@ -145,7 +146,7 @@ class Machines:
             raise AccessDenied(detail=end)
         subject = subject_target(subject_digest(identity.issuer, identity.subject))
         public_key = _read_key(given["PublicKey"])
-        instance = await call.change.find_instance_by_key(call.account, public_key)
+        instance = await find_instance_by_key(call.change, call.account, public_key)
         if instance is None or instance.subject != subject:
             instance = await rules.register_instance(
                 call.change,
@@ -166,7 +167,7 @@ class Machines:
         profile = await self._profile(given["InstanceProfileArn"], call)
         role = None
         if profile is not None and profile.role_id is not None:
-            role = await self._fresh.find_role_by_id(call.account, profile.role_id)
+            role = await self._fresh.find(ROLE, call.account, profile.role_id)
         if role is not None:
             require_allowed_role(call.federated, role.arn)
         return (
@@ -233,8 +234,8 @@ class Machines:
         }
 
     async def _find(self, call: Call) -> Association:
-        instance = await self._fresh.find_instance(
-            call.account, call.caller.access_key_id
+        instance = await self._fresh.find(
+            INSTANCE, call.account, call.caller.access_key_id
         )
         if instance is None:
             raise InvalidClientTokenId(detail="the instance was ended just now")

@@ -25,7 +25,8 @@ from broker.model.principal import EC2
 from broker.model.request import Given
 from broker.sessions.lineage import lineage_of_token
 from broker.sessions.revoke import revoke_for_good
-from broker.stores.directory.kinds import INSTANCE_PROFILE
+from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN, ROLE
+from broker.stores.directory.reports import list_uses
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
@@ -59,7 +60,7 @@ async def _list_tokens(
     given: types.ListJoinTokensRequest, call: Call
 ) -> types.ListJoinTokensResponse:
     page = await stored_page(
-        call.directory.list_join_tokens(call.account, page_request(given))
+        call.directory.page_of(JOIN_TOKEN, call.account, page_request(given))
     )
     profiles = await _profiles(call, [one.profile_id for one in page.items])
     answer: types.ListJoinTokensResponse = {
@@ -73,23 +74,23 @@ async def _list_tokens(
 
 async def _delete_token(given: types.DeleteJoinTokenRequest, call: Call) -> None:
     token_id = given["TokenId"]
-    if not await call.change.delete_join_token(call.account, token_id):
+    token = await call.change.find(JOIN_TOKEN, call.account, token_id)
+    if token is None:
         raise NoSuchEntity(f"The join token with id {token_id} cannot be found.")
+    await call.change.remove(JOIN_TOKEN, token)
 
 
 async def _list(
     given: types.ListInstancesRequest, call: Call
 ) -> types.ListInstancesResponse:
-    profile_id = None
+    where = {}
     if "InstanceProfileName" in given:
         profile = await require_instance_profile(
             call.directory, call.account, given["InstanceProfileName"]
         )
-        profile_id = profile.profile_id
+        where["profile_id"] = profile.profile_id
     page = await stored_page(
-        call.directory.list_instances(
-            call.account, page_request(given), profile_id=profile_id
-        )
+        call.directory.page_of(INSTANCE, call.account, page_request(given), **where)
     )
     answer: types.ListInstancesResponse = {
         "Instances": await _views(page.items, call),
@@ -127,7 +128,7 @@ async def _disassociate(
 
 async def _end(given: types.EndInstanceRequest, call: Call) -> None:
     instance = await _require(given, call)
-    await call.change.delete_instance(instance)
+    await call.change.remove(INSTANCE, instance)
     await revoke_for_good(
         call.change,
         account=call.account,
@@ -156,8 +157,8 @@ async def _profiles(
 
 async def _views(found: Sequence[Instance], call: Call) -> list[types.Instance]:
     profiles = await _profiles(call, [one.profile_id for one in found])
-    uses = await call.directory.list_uses(
-        call.account, [one.instance_id for one in found]
+    uses = await list_uses(
+        call.directory, call.account, [one.instance_id for one in found]
     )
     used = {use.subject: use.at for use in reversed(uses)}
     views: list[types.Instance] = []
@@ -211,7 +212,7 @@ async def _on_token(name: str, given: Given, call: Call) -> tuple[Need, ...]:
 
 async def _on_instance(name: str, given: Given, call: Call) -> tuple[Need, ...]:
     instance_id = given["InstanceId"]
-    found = await call.directory.find_instance(call.account, instance_id)
+    found = await call.directory.find(INSTANCE, call.account, instance_id)
     arn = instance_arn(call.account, call.region, instance_id)
     return (_need(name, found.arn if found else arn, call),)
 
@@ -239,7 +240,7 @@ async def _passed(profile: InstanceProfile, call: Call) -> tuple[Need, ...]:
     """The permission to hand the profile's role to a machine."""
     if profile.role_id is None:
         return ()  # putting one in needs the permission
-    role = await call.directory.find_role_by_id(call.account, profile.role_id)
+    role = await call.directory.find(ROLE, call.account, profile.role_id)
     if role is None:
         return ()
     return (

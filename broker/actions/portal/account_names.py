@@ -4,6 +4,7 @@ from broker.identities.organisations import Organisations
 from broker.model.account import AccountId
 from broker.sessions.portal import OpenPortal
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ACCOUNT
 
 
 class AccountNames:
@@ -19,5 +20,5 @@ class AccountNames:
         member = organisation and organisation.members.get(number)
         if member and member.display_name:
             return member.display_name
-        account = await self._fresh.find_account(number)
+        account = await self._fresh.find(ACCOUNT, number)
         return (account.alias if account else None) or number

@@ -21,6 +21,7 @@ from broker.sessions.issue import (
 )
 from broker.sessions.lineage import descend, lineage_of_proof, new_mint_id
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ACCOUNT
 
 LIFE = timedelta(hours=8)
 """Of a sign-in, as AWS has it by default; an assertion may ask for less."""
@@ -57,7 +58,7 @@ class Authenticate:
 
     async def _handle(self, given: AuthenticateRequest, call: Call) -> None:
         identities = given["Identities"]
-        account = await self._fresh.find_account(call.account)
+        account = await self._fresh.find(ACCOUNT, call.account)
         if account is None:
             raise AccessDenied(detail=f"the account {call.account} is gone")
         session = _of_provider(identities, call) if identities else _of_user(call)

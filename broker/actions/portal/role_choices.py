@@ -29,6 +29,13 @@ from broker.model.federated import FederatedIdentity
 from broker.model.page import Page, PageRequest, read_pages
 from broker.sessions.portal import OpenPortal
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import (
+    LDAP_PROVIDER,
+    OIDC_PROVIDER,
+    ROLE,
+    SAML_PROVIDER,
+)
+from broker.stores.directory.roles import list_roles_with
 from broker.stores.errors import InvalidMarkerError
 
 _PAGE = 100
@@ -94,7 +101,7 @@ class RoleChoices:
                 return None
             if not self._admits(portal, number):
                 return None
-            return await self._fresh.find_role(number, name)
+            return await self._fresh.named(ROLE, number, name)
         found = portal.roles.find(account, name)
         if found is None or not await self._is_registered(found[1]):
             return None
@@ -190,7 +197,7 @@ class RoleChoices:
             ValidationError: the page's marker is none of this list's.
         """
         try:
-            return await call.directory.list_roles_with(call.account, text, page)
+            return await list_roles_with(call.directory, call.account, text, page)
         except InvalidMarkerError as error:
             raise ValidationError("There is no such place in this list.") from error
 
@@ -219,7 +226,7 @@ class RoleChoices:
             if account in {None, role.account}:
                 yield role
         if account in {None, call.account}:
-            list_roles = partial(call.directory.list_roles, call.account, "/")
+            list_roles = partial(call.directory.page_of, ROLE, call.account)
             async for roles in read_pages(list_roles, _PAGE):
                 for role in roles:
                     yield role
@@ -242,14 +249,14 @@ class RoleChoices:
         account = identity.account
         _, _, saml_name = identity.provider_arn.partition(":saml-provider/")
         if saml_name:
-            saml = await self._fresh.find_saml_provider(account, saml_name)
+            saml = await self._fresh.named(SAML_PROVIDER, account, saml_name)
             return saml is not None and saml.uuid == identity.provider_id
         _, _, ldap_name = identity.provider_arn.partition(":ldap-provider/")
         if ldap_name:
-            ldap = await self._fresh.find_ldap_provider(account, ldap_name)
+            ldap = await self._fresh.named(LDAP_PROVIDER, account, ldap_name)
             return ldap is not None and ldap.unique_id == identity.provider_id
         _, _, path = identity.provider_arn.partition(":oidc-provider/")
-        oidc = await self._fresh.find_oidc_provider(account, path)
+        oidc = await self._fresh.named(OIDC_PROVIDER, account, path)
         return oidc is not None and oidc.unique_id == identity.provider_id
 
 

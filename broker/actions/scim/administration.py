@@ -17,7 +17,13 @@ from broker.identities import scim_tokens
 from broker.identities.accounts import require_account
 from broker.identities.bearer_tokens import DAYS
 from broker.model.provisioned import ProvisionedUser, ScimToken
-from broker.stores.directory.port.provisioning import ProvisionedQuery
+from broker.stores.directory.provisioning import (
+    ProvisionedQuery,
+    list_provisioned_groups,
+    list_provisioned_memberships,
+    list_provisioned_users,
+    provisioning_counts,
+)
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
@@ -70,7 +76,8 @@ async def _list_users(
     provider = await require_provider(given["ProviderArn"], call)
     start = _read_marker(given.get("Marker", "0"))
     limit = min(given.get("MaxItems", PEOPLE_MAX), PEOPLE_MAX)
-    users, total = await call.directory.list_provisioned_users(
+    users, total = await list_provisioned_users(
+        call.directory,
         ProvisionedQuery(
             account=call.account,
             provider_id=provider_id_of(provider),
@@ -78,7 +85,7 @@ async def _list_users(
             active=given.get("Active"),
             offset=start,
             limit=limit,
-        )
+        ),
     )
     members = await _groups_of(users, call)
     answer: types.ListScimUsersResponse = {
@@ -113,7 +120,8 @@ async def _groups_of(
     """The names of some of each user's groups, by the user's id."""
     found: dict[str, list[str]] = {}
     if users:
-        for one in await call.directory.list_provisioned_memberships(
+        for one in await list_provisioned_memberships(
+            call.directory,
             call.account,
             user_ids=[user.user_id for user in users],
             limit=_MEMBERSHIPS_MAX,
@@ -141,7 +149,8 @@ async def _get_provisioning(
     """
     provider = await require_provider(given["ProviderArn"], call)
     provider_id, directory = provider_id_of(provider), call.directory
-    users, total = await directory.list_provisioned_users(
+    users, total = await list_provisioned_users(
+        directory,
         ProvisionedQuery(
             account=call.account,
             provider_id=provider_id,
@@ -149,17 +158,18 @@ async def _get_provisioning(
             active=False if given["InactiveOnly"] else None,
             offset=given["Start"],
             limit=PEOPLE_MAX,
-        )
+        ),
     )
-    groups, _ = await directory.list_provisioned_groups(
+    groups, _ = await list_provisioned_groups(
+        directory,
         ProvisionedQuery(
             account=call.account, provider_id=provider_id, limit=GROUPS_MAX
-        )
+        ),
     )
     return {
         "Provider": provider,
         "Options": _find_options(provider),
-        "Counts": await directory.provisioning_counts(call.account, provider_id),
+        "Counts": await provisioning_counts(directory, call.account, provider_id),
         "Users": users,
         "Total": total,
         "Members": await _groups_of(users, call),

@@ -21,7 +21,11 @@ from broker.model.request import Given
 from broker.protocols.scim.errors import CHANGED, ScimRejected
 from broker.protocols.scim.requests import Listing
 from broker.sessions.revoke import SETTLING, revoke_issued_before, revoke_person
-from broker.stores.directory.port.provisioning import ProvisionedQuery
+from broker.stores.directory.provisioning import (
+    ProvisionedQuery,
+    delay_provisioned_users,
+    list_provisioned_memberships,
+)
 
 SERVICE = "scim"
 ID, RESOURCE, PATCH, LISTING, BASE, IF_MATCH = (
@@ -137,8 +141,8 @@ async def end_sessions_of(call: Call, user_ids: Collection[str], reason: str) ->
 
     They can in a moment, when every worker knows of it.
     """
-    await call.change.delay_provisioned_users(
-        call.account, user_ids, call.now + SETTLING
+    await delay_provisioned_users(
+        call.change, call.account, user_ids, call.now + SETTLING
     )
     for user_id in user_ids:
         await revoke_person(
@@ -173,7 +177,8 @@ async def list_memberships(
     Raises:
         ScimRefused: they are too many.
     """
-    found = await call.directory.list_provisioned_memberships(
+    found = await list_provisioned_memberships(
+        call.directory,
         call.account,
         group_ids=group_ids,
         user_ids=user_ids,

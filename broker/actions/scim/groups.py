@@ -40,6 +40,12 @@ from broker.protocols.scim.requests import (
     apply_group_patch,
 )
 from broker.protocols.scim.resources import Group
+from broker.stores.directory.kinds import PROVISIONED_GROUP
+from broker.stores.directory.provisioning import (
+    list_provisioned_groups,
+    list_provisioned_memberships,
+    remove_provisioned_members,
+)
 
 _MEMBERS_READ = 10_000
 _REASON = "the person was removed from a group"
@@ -69,7 +75,7 @@ async def _get(given: Given, call: Call) -> Mapping[str, Any]:
 async def _list(given: Given, call: Call) -> Mapping[str, Any]:
     terms = await find_terms(given, call)
     listing: Listing = given[LISTING]
-    found, total = await call.directory.list_provisioned_groups(terms.query(listing))
+    found, total = await list_provisioned_groups(call.directory, terms.query(listing))
     members: dict[str, list[Membership]] = {}
     if found and listing.shows("members"):
         ids = [group.group_id for group in found]
@@ -101,7 +107,7 @@ async def _delete(given: Given, call: Call) -> None:
     label = terms.group_label(group.name, group.external_id)
     if terms.names_roles(label):
         await _end_members(terms, call, group, keep=())
-    await call.change.delete_provisioned_group(group)
+    await call.change.remove(PROVISIONED_GROUP, group)
 
 
 async def _change(
@@ -151,12 +157,13 @@ async def _take_out(
             )
             if one.user_id not in kept
         ]:
-            await call.change.remove_provisioned_members(group, gone)
+            await remove_provisioned_members(call.change, group, gone)
         return
     if gives_roles and removed:
         there = {
             one.user_id
-            for one in await call.change.list_provisioned_memberships(
+            for one in await list_provisioned_memberships(
+                call.change,
                 call.account,
                 group_ids=(group.group_id,),
                 user_ids=removed,
@@ -164,7 +171,7 @@ async def _take_out(
             )
         }
         await end_sessions_of(call, sorted(there), _REASON)
-    await call.change.remove_provisioned_members(group, removed)
+    await remove_provisioned_members(call.change, group, removed)
 
 
 async def _end_members(

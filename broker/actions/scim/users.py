@@ -37,6 +37,7 @@ from broker.protocols.scim.requests import Listing, apply_user_patch
 from broker.protocols.scim.resources import User
 from broker.sessions.lineage import person_target
 from broker.sessions.revoke import SETTLING, revoke_for_good
+from broker.stores.directory.provisioning import list_provisioned_users
 
 
 async def _create(given: Given, call: Call) -> Mapping[str, Any]:
@@ -63,7 +64,7 @@ async def _get(given: Given, call: Call) -> Mapping[str, Any]:
 async def _list(given: Given, call: Call) -> Mapping[str, Any]:
     terms = await find_terms(given, call)
     listing: Listing = given[LISTING]
-    found, total = await call.directory.list_provisioned_users(terms.query(listing))
+    found, total = await list_provisioned_users(call.directory, terms.query(listing))
     groups: dict[str, list[Membership]] = {}
     if found and listing.shows("groups"):
         ids = [user.user_id for user in found]

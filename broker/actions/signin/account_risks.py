@@ -20,7 +20,13 @@ from broker.model.account import AccountId
 from broker.model.overview import EndingCredential
 from broker.model.request import Given
 from broker.policy.breadth import Breadth, find_breadth
-from broker.stores.directory.kinds import ROLE
+from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
+from broker.stores.directory.risks import (
+    list_ending_credentials,
+    list_old_keys,
+    list_policy_texts,
+    list_unused_roles,
+)
 
 SHOWN_MAX = 50
 POLICIES_MAX = 500
@@ -94,7 +100,7 @@ class AccountRisks:
         )
         kept = self._broad.get(call.account)
         if kept is None or kept[0] != generation:
-            texts = await call.directory.list_policy_texts(call.account, POLICIES_MAX)
+            texts = await list_policy_texts(call.directory, call.account, POLICIES_MAX)
             found = tuple(
                 BroadPolicy(one.kind, one.name, one.owner, breadth)
                 for one in texts
@@ -114,7 +120,7 @@ class AccountRisks:
 async def _unused(given: UnusedRolesRequest, call: Call) -> Mapping[str, Any]:
     """``Roles`` that were not used, of ``Total``; ``Whole`` if these are all."""
     since = call.now - timedelta(days=given["Days"])
-    roles = await call.directory.list_unused_roles(call.account, since, SHOWN_MAX + 1)
+    roles = await list_unused_roles(call.directory, call.account, since, SHOWN_MAX + 1)
     return {
         "Roles": roles[:SHOWN_MAX],
         "Whole": len(roles) <= SHOWN_MAX,
@@ -127,16 +133,16 @@ async def _ending(given: EndingRequest, call: Call) -> Mapping[str, Any]:
     before = call.now + timedelta(days=given["Days"])
     directory, account = call.directory, call.account
     found: list[EndingCredential] = list(
-        await directory.list_ending_credentials(account, before, SHOWN_MAX)
+        await list_ending_credentials(directory, account, before, SHOWN_MAX)
     )
-    for provider in (await directory.list_saml_providers(account))[:_PROVIDERS_MAX]:
+    for provider in (await directory.all_of(SAML_PROVIDER, account))[:_PROVIDERS_MAX]:
         found += (
             EndingCredential("saml-provider", provider.arn, provider.name, ends_at)
             for ends_at in await certificate_ends(provider.metadata)
             if ends_at < before
         )
-    keys = await directory.list_old_keys(
-        account, call.now - timedelta(days=given["KeyDays"]), SHOWN_MAX + 1
+    keys = await list_old_keys(
+        directory, account, call.now - timedelta(days=given["KeyDays"]), SHOWN_MAX + 1
     )
     return {
         "Ending": _first(found),

@@ -17,6 +17,7 @@ from broker.model.request import Door
 from broker.model.session import Session
 from broker.sessions.issue import commit_once
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ROLE
 from broker.stores.ledger.port import Ledger
 
 
@@ -74,7 +75,7 @@ class ConsoleLogin:
 
     async def _requested_end(self, session: Session, duration: int, call: Call) -> int:
         """The requested end: it may be after the credentials' own, within all limits."""
-        role = await self._fresh.find_role_by_id(session.account, session.principal_id)
+        role = await self._fresh.find(ROLE, session.account, session.principal_id)
         if role is None:
             raise InvalidClientTokenId(detail=f"role {session.principal_id} is gone")
         seconds = min(duration, role.max_session_duration_seconds)

@@ -15,6 +15,7 @@ from broker.sessions.issue import (
 )
 from broker.sessions.lineage import descend, new_mint_id
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ACCOUNT
 
 _TIED_TO_A_KEY = frozenset(
     {SessionKind.FEDERATION_TOKEN, SessionKind.SESSION_TOKEN, SessionKind.ROOT_TASK}
@@ -75,7 +76,7 @@ class DerivedMinter:
         if seconds <= 0:
             raise ExpiredToken(detail=f"the session ended at {ends_at}")
         await self._directories.require_current(session, call.now)
-        account = await self._fresh.find_account(session.account)
+        account = await self._fresh.find(ACCOUNT, session.account)
         if account is None:
             raise AccessDenied(detail=f"account {session.account} is gone")
         order = MintOrder(

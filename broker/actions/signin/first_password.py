@@ -16,6 +16,7 @@ from broker.identities.login_profiles import (
 )
 from broker.identities.passwords import Passwords
 from broker.identities.sign_in_links import end_link, require_linked_user
+from broker.stores.directory.accounts import update_account
 
 
 class FirstPasswordRequest(TypedDict):
@@ -67,4 +68,4 @@ async def _set(given: FirstPasswordRequest, call: Call) -> None:
     await create_login_profile(
         call.change, prepared, reset_required=False, now=call.now
     )
-    await call.change.update_account(end_link(account, user.user_id, now=call.now))
+    await update_account(call.change, end_link(account, user.user_id, now=call.now))

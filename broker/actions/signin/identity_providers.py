@@ -28,6 +28,10 @@ from broker.model.arn import iam_arn
 from broker.model.entities import OidcProvider, Role, SamlProvider
 from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
 from broker.protocols.oidc.rejection import OidcRejected
+from broker.stores.directory.kind import Kind
+from broker.stores.directory.kinds import ACCOUNT, OIDC_PROVIDER, SAML_PROVIDER
+from broker.stores.directory.reports import list_uses
+from broker.stores.directory.roles import list_roles_naming
 
 PROOF_CHARACTERS_MAX = 300_000
 
@@ -123,11 +127,9 @@ class IdentityProviders:
     ) -> Mapping[str, Any]:
         """``Providers`` are pairs of a provider and its `ProviderHealth`."""
         directory, account = call.directory, call.account
-        found: tuple[Provider, ...]
-        if given["Kind"] == SAML_KIND:
-            found = await directory.list_saml_providers(account)
-        else:
-            found = await directory.list_oidc_providers(account)
+        saml = given["Kind"] == SAML_KIND
+        kind: Kind[Any] = SAML_PROVIDER if saml else OIDC_PROVIDER
+        found = await directory.all_of(kind, account)
         return {"Providers": await self._healths(found, call)}
 
     async def _get(self, given: ProviderRequest, call: Call) -> Mapping[str, Any]:
@@ -137,7 +139,7 @@ class IdentityProviders:
         """
         provider = await require_provider(given["ProviderArn"], call)
         ((_, health),) = await self._healths((provider,), call)
-        account = await call.directory.find_account(call.account)
+        account = await call.directory.find(ACCOUNT, call.account)
         return {
             "Provider": provider,
             "Health": health,
@@ -163,9 +165,9 @@ class IdentityProviders:
         provider = await require_provider(given["ProviderArn"], call)
         directory, account = call.directory, call.account
         if isinstance(provider, OidcProvider):
-            issuers = await directory.list_oidc_providers(account)
+            issuers = await directory.all_of(OIDC_PROVIDER, account)
             return {"Findings": await probe_oidc(provider, issuers, self._keys)}
-        others = await directory.list_saml_providers(account)
+        others = await directory.all_of(SAML_PROVIDER, account)
         return {"Findings": await probe_saml(provider, others)}
 
     async def _fetch_keys(self, provider: OidcProvider) -> str:
@@ -199,7 +201,7 @@ class IdentityProviders:
             provider.uuid if isinstance(provider, SamlProvider) else provider.unique_id
             for provider in providers
         ]
-        uses = await call.directory.list_uses(call.account, subjects)
+        uses = await list_uses(call.directory, call.account, subjects)
         return [
             (
                 provider,
@@ -214,7 +216,9 @@ class IdentityProviders:
 async def _trusting_roles(given: ProviderRequest, call: Call) -> Mapping[str, Any]:
     """``Roles`` whose trust policy names the provider, by name; ``More`` of them."""
     arn = given["ProviderArn"]
-    found = await call.directory.list_roles_naming(call.account, arn, _TRUSTING_MAX + 1)
+    found = await list_roles_naming(
+        call.directory, call.account, arn, _TRUSTING_MAX + 1
+    )
     return {
         "Roles": [role for role in found if _trusts(role, arn)][:_TRUSTING_MAX],
         "More": len(found) > _TRUSTING_MAX,

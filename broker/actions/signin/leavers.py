@@ -23,6 +23,7 @@ from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
 from broker.model.entities import LdapProvider
 from broker.sessions.revoke import SETTLING, revoke_person
+from broker.stores.directory.kinds import LDAP_PROVIDER
 from broker.stores.directory.port import Directory
 from broker.stores.errors import ConflictError, StoreUnavailableError
 from broker.stores.ldap_sign_ins import LdapSignIn, LdapSignIns
@@ -83,7 +84,7 @@ class Leavers:
             by_provider[one.account, one.provider, one.provider_id].append(one)
         by_directory: dict[str, list[_Vouched]] = defaultdict(list)
         for (account, name, provider_id), some in by_provider.items():
-            provider = await self._directory.find_ldap_provider(account, name)
+            provider = await self._directory.named(LDAP_PROVIDER, account, name)
             if provider is None or provider.unique_id != provider_id:
                 # Its deletion ended all sessions that it authenticated.
                 await self._sign_ins.forget(some, now)

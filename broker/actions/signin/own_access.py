@@ -15,7 +15,7 @@ from broker.authz.hypothetical import Hypotheses, Hypothesis
 from broker.errors import ValidationError
 from broker.model.request import Given
 from broker.policy import PolicyType
-from broker.stores.directory.port.principals import PrincipalReader
+from broker.stores.directory.port import Finder
 
 _ACTION_LENGTH_MAX = 128
 _RESOURCE_LENGTH_MAX = 2048
@@ -40,9 +40,7 @@ class SimulateOwnAccessRequest(TypedDict):
 class OwnAccess:
     """The handlers, with what they need."""
 
-    def __init__(
-        self, library: PolicyLibrary, guard: Guard, directory: PrincipalReader
-    ) -> None:
+    def __init__(self, library: PolicyLibrary, guard: Guard, directory: Finder) -> None:
         self._library = library
         self._hypotheses = Hypotheses(directory, guard)
 

@@ -25,6 +25,7 @@ from broker.model.principal import PrincipalType
 from broker.policy import PolicySet
 from broker.sessions.tags import require_session_tags
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.roles import list_roles_with
 
 ROLES_MAX = 40
 """In one answer."""
@@ -120,8 +121,8 @@ class OwnRoles:
         state.next = None
         if policies is None or not _has_wildcard(policies, call):
             return
-        page = await call.directory.list_roles_with(
-            call.account, text, PageRequest(None, _LOOKED_MAX)
+        page = await list_roles_with(
+            call.directory, call.account, text, PageRequest(None, _LOOKED_MAX)
         )
         listed = {*arns, own}
         for role in page.items:

@@ -37,6 +37,7 @@ from broker.protocols.webauthn import (
     registration_options,
     verify_registration,
 )
+from broker.stores.directory.kinds import PASSKEY
 
 NO_PARTY = "Passkeys need the broker to be reached by https and a domain's name (or as http://localhost)."
 _TOO_LATE = "This page was open for too long, or was used before. Start again."
@@ -98,7 +99,7 @@ class Passkeys:
         holder = principal.unique_id
         await require_room(call.directory, account, holder)
         await ready_for_passkeys()
-        known = await call.directory.list_passkeys(call.account, holder)
+        known = await call.directory.all_of(PASSKEY, call.account, user_id=holder)
         ceremony = _ceremony(call)
         handle, challenge = await self._ceremonies.begin(ceremony, call.now)
         shown = account.alias or account.account_id

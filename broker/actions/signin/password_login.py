@@ -21,6 +21,7 @@ from broker.model.session import Session, SessionKind
 from broker.sessions.issue import MintOrder, SessionIssuer, new_access_key_id
 from broker.sessions.limits import session_duration
 from broker.sessions.lineage import lineage_from, new_mint_id
+from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE
 
 _OVERTAKEN = "Something changed while you were signing in. Start again."
 _ROOT_NAME = "root"
@@ -58,8 +59,8 @@ class PasswordLogin:
         holder = principal.unique_id
         is_root = principal.type is PrincipalType.ACCOUNT
         directory = call.directory
-        account = await directory.find_account(call.account)
-        profile = await directory.find_login_profile(call.account, holder)
+        account = await directory.find(ACCOUNT, call.account)
+        profile = await directory.find(LOGIN_PROFILE, call.account, holder)
         if account is None or profile is None:
             raise AccessDenied(_OVERTAKEN, detail="the password is gone")
         if password_mark(profile) != given.get("PasswordMark"):

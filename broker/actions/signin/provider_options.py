@@ -32,6 +32,7 @@ from broker.federation.provider_options import (
 from broker.identities.account_options import may_set_provider_options
 from broker.model.entities import CLIENT_SECRET_SEAL, OidcProvider, SamlProvider
 from broker.sessions.vault import Vault
+from broker.stores.directory.kinds import ACCOUNT, OIDC_PROVIDER, SAML_PROVIDER
 
 _READ = {"saml": "iam:GetSAMLProvider", "oidc": "iam:GetOpenIDConnectProvider"}
 _UPDATE = {
@@ -100,9 +101,9 @@ class ProviderOptions:
         except ValueError as error:
             raise InvalidInput(str(error)) from error
         if isinstance(provider, SamlProvider):
-            await call.change.update_saml_provider(replace(provider, options=options))
+            await call.change.update(SAML_PROVIDER, replace(provider, options=options))
         else:
-            await call.change.update_oidc_provider(replace(provider, options=options))
+            await call.change.update(OIDC_PROVIDER, replace(provider, options=options))
         call.record.resources = (provider.arn,)
         call.record.parameters = {
             **call.record.parameters,
@@ -154,7 +155,7 @@ async def _get(given: GetProviderOptionsRequest, call: Call) -> Mapping[str, Any
 
 
 async def _is_allowed(call: Call) -> bool:
-    account = await call.directory.find_account(call.account)
+    account = await call.directory.find(ACCOUNT, call.account)
     return account is not None and may_set_provider_options(account)
 
 

@@ -29,7 +29,9 @@ from broker.model.page import PageRequest, read_pages
 from broker.model.request import Given
 from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
 from broker.policy.principal import find_account
-from broker.stores.directory.port.principals import PrincipalReader
+from broker.stores.directory.kinds import ROLE, USER
+from broker.stores.directory.port import Finder
+from broker.stores.directory.roles import list_roles_with
 
 _ITEMS_MAX = 100
 _PAGE = 100
@@ -56,7 +58,8 @@ async def _list(given: ListRoleOverviewsRequest, call: Call) -> Mapping[str, Any
     """``Roles`` are pairs of a role and its last use; ``Marker`` is None at the end."""
     size = min(given["MaxItems"], _ITEMS_MAX)
     page = await stored_page(
-        call.directory.list_roles_with(
+        list_roles_with(
+            call.directory,
             call.account,
             given["NamePart"],
             PageRequest(given.get("Marker"), size),
@@ -99,7 +102,7 @@ LIST_ROLE_OVERVIEWS = Action(
 class RoleAssumers:
     """Who may assume a role."""
 
-    def __init__(self, directory: PrincipalReader, guard: Guard) -> None:
+    def __init__(self, directory: Finder, guard: Guard) -> None:
         self._hypotheses = Hypotheses(directory, guard)
 
     def action(self) -> Action:
@@ -188,23 +191,23 @@ async def _principals_by_arn(
     for text in named:
         user = find_named_resource(text, "user")
         if user is not None and user.account == call.account:
-            found = await call.directory.find_user(call.account, user.name)
+            found = await call.directory.named(USER, call.account, user.name)
             if found is not None and found.arn == text:
                 yield text, user_caller(found)
         role = find_named_resource(text, "role")
         if role is not None and role.account == call.account:
-            holder = await call.directory.find_role(call.account, role.name)
+            holder = await call.directory.named(ROLE, call.account, role.name)
             if holder is not None and holder.arn == text:
                 yield text, role_caller(holder)
 
 
 async def _principals(call: Call) -> AsyncIterator[tuple[str, Caller]]:
     """The account's users, then its roles."""
-    list_users = partial(call.directory.list_users, call.account, "/")
+    list_users = partial(call.directory.page_of, USER, call.account)
     async for users in read_pages(list_users, _PAGE):
         for user in users:
             yield user.arn, user_caller(user)
-    list_roles = partial(call.directory.list_roles, call.account, "/")
+    list_roles = partial(call.directory.page_of, ROLE, call.account)
     async for roles in read_pages(list_roles, _PAGE):
         for role in roles:
             yield role.arn, role_caller(role)

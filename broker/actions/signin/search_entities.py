@@ -15,6 +15,17 @@ from broker.catalogue.managed_policies import AWS_MANAGED_PREFIX, managed_policy
 from broker.errors import ValidationError
 from broker.model.arn import iam_arn
 from broker.model.page import Page, PageRequest
+from broker.stores.directory.kinds import (
+    GROUP,
+    LDAP_PROVIDER,
+    MANAGED_POLICY,
+    OIDC_PROVIDER,
+    SAML_PROVIDER,
+    SERVICE,
+)
+from broker.stores.directory.overviews import list_user_overviews
+from broker.stores.directory.policies import resource_policy_arns
+from broker.stores.directory.roles import list_roles_with
 
 KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "role": ("iam:ListRoles", "role/"),
@@ -88,29 +99,29 @@ def _rank(hit: Hit, text: str) -> tuple[bool, bool, str]:
 
 
 async def _roles(text: str, call: Call) -> list[Hit]:
-    page = await call.directory.list_roles_with(
-        call.account, text, PageRequest(None, _PAGE)
+    page = await list_roles_with(
+        call.directory, call.account, text, PageRequest(None, _PAGE)
     )
     return [Hit("role", r.name, r.arn, r.description or "") for r in page.items]
 
 
 async def _users(text: str, call: Call) -> list[Hit]:
-    page = await call.directory.list_user_overviews(
-        call.account, "/", text, PageRequest(None, HITS_MAX)
+    page = await list_user_overviews(
+        call.directory, call.account, "/", text, PageRequest(None, HITS_MAX)
     )
     return [Hit("user", o.user.name, o.user.arn) for o in page.items]
 
 
 async def _groups(text: str, call: Call) -> list[Hit]:
     def read(page: PageRequest) -> Awaitable[Page[Any]]:
-        return call.directory.list_groups(call.account, "/", page)
+        return call.directory.page_of(GROUP, call.account, page)
 
     return [Hit("group", g.name, g.arn) async for g in _named(text, read)]
 
 
 async def _policies(text: str, call: Call) -> list[Hit]:
     def read(page: PageRequest) -> Awaitable[Page[Any]]:
-        return call.directory.list_policies(call.account, "/", page)
+        return call.directory.page_of(MANAGED_POLICY, call.account, page)
 
     own = [
         Hit("policy", p.name, p.arn, p.description or "")
@@ -124,27 +135,27 @@ async def _policies(text: str, call: Call) -> list[Hit]:
 
 
 async def _saml(text: str, call: Call) -> list[Hit]:
-    found = await call.directory.list_saml_providers(call.account)
+    found = await call.directory.all_of(SAML_PROVIDER, call.account)
     return _providers("saml-provider", text, found)
 
 
 async def _oidc(text: str, call: Call) -> list[Hit]:
-    found = await call.directory.list_oidc_providers(call.account)
+    found = await call.directory.all_of(OIDC_PROVIDER, call.account)
     return _providers("oidc-provider", text, found)
 
 
 async def _ldap(text: str, call: Call) -> list[Hit]:
-    found = await call.directory.list_ldap_providers(call.account)
+    found = await call.directory.all_of(LDAP_PROVIDER, call.account)
     return _providers("ldap-provider", text, found)
 
 
 async def _services(text: str, call: Call) -> list[Hit]:
-    found = await call.directory.list_services(call.account)
+    found = await call.directory.all_of(SERVICE, call.account)
     return [Hit("service", s.name, s.arn) for s in found if text in s.name]
 
 
 async def _resource_policies(text: str, call: Call) -> list[Hit]:
-    arns = await call.directory.resource_policy_arns(call.account)
+    arns = await resource_policy_arns(call.directory, call.account)
     return [
         Hit("resource-policy", arn.split(":", 5)[-1], arn)
         for arn in arns

@@ -12,6 +12,7 @@ from broker.actions.action import Action, Call
 from broker.authz.need import Need
 from broker.model.registered import RegisteredService, service_arn
 from broker.model.request import Given
+from broker.stores.directory.kinds import SERVICE, SERVICE_TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,10 @@ class ServiceOverview:
 async def _list(_given: Given, call: Call) -> Mapping[str, Any]:
     """``Services`` are `ServiceOverview`, by name."""
     ends: dict[str, list[datetime]] = {}
-    for token in await call.directory.list_service_tokens(call.account):
+    for token in await call.directory.all_of(SERVICE_TOKEN, call.account):
         if token.expires_at > call.now:
             ends.setdefault(token.service_id, []).append(token.expires_at)
-    services = await call.directory.list_services(call.account)
+    services = await call.directory.all_of(SERVICE, call.account)
     return {
         "Services": tuple(
             ServiceOverview(

@@ -12,6 +12,7 @@ from broker.actions.iam.paging import stored_page
 from broker.authz.need import Need
 from broker.model.arn import iam_arn
 from broker.model.page import PageRequest
+from broker.stores.directory.overviews import list_user_overviews
 
 NEEDED = (
     "iam:ListUsers",
@@ -36,8 +37,12 @@ async def _list(given: ListUserOverviewsRequest, call: Call) -> Mapping[str, Any
     """``Users`` are `UserOverview`; ``Marker`` is None at the end."""
     request = PageRequest(given.get("Marker"), min(given["MaxItems"], _ITEMS_MAX))
     page = await stored_page(
-        call.directory.list_user_overviews(
-            call.account, given["PathPrefix"], given["NamePart"], request
+        list_user_overviews(
+            call.directory,
+            call.account,
+            given["PathPrefix"],
+            given["NamePart"],
+            request,
         )
     )
     return {"Users": page.items, "Marker": page.marker}

@@ -27,6 +27,7 @@ from broker.sessions.issue import MintOrder, SessionIssuer, new_access_key_id
 from broker.sessions.limits import session_duration
 from broker.sessions.lineage import lineage_from, new_mint_id
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ACCOUNT
 
 if TYPE_CHECKING:
     from broker.model.types import sts as types
@@ -60,7 +61,7 @@ class AssumeRoot:
         target = _target(given["TargetPrincipal"])
         task = _task_policy(given)
         resource = iam_arn(target, "root")
-        account = await self._fresh.find_account(target)
+        account = await self._fresh.find(ACCOUNT, target)
         if call.caller.principal.type is PrincipalType.ACCOUNT or not _manages(
             call.account, account
         ):
@@ -85,7 +86,7 @@ class AssumeRoot:
         self, given: types.AssumeRootRequest, call: Call
     ) -> Mapping[str, Any]:
         target = _target(given["TargetPrincipal"])
-        account = await self._fresh.find_account(target)
+        account = await self._fresh.find(ACCOUNT, target)
         if account is None:
             raise AccessDenied(detail=f"the account {target} is gone")
         require_region(account, call)

@@ -33,6 +33,7 @@ from broker.identities.outbound import (
 from broker.model.sealing import Opener
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ACCOUNT
 
 if TYPE_CHECKING:
     from broker.model.types import sts as types
@@ -77,7 +78,7 @@ class GetWebIdentityToken:
     async def _handle(
         self, given: types.GetWebIdentityTokenRequest, call: Call
     ) -> types.GetWebIdentityTokenResponse:
-        account = await self._fresh.find_account(call.account)
+        account = await self._fresh.find(ACCOUNT, call.account)
         outbound = None if account is None else find_outbound(account)
         if outbound is None or not outbound.enabled:
             raise OutboundFederationDisabled(

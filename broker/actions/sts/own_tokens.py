@@ -19,6 +19,7 @@ from broker.sessions.lineage import lineage_of_token
 from broker.sessions.resolve import find_token_end
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.errors import StoreUnavailableError
 
 LINEAGE_CLAIM = "broker_lineage"
@@ -66,7 +67,7 @@ class OwnTokens:
         except (ValueError, SealBrokenError) as error:
             raise ExpiredFederationToken(_OVER, detail=str(error)) from error
         try:
-            if await self._fresh.find_account(account) is None:
+            if await self._fresh.find(ACCOUNT, account) is None:
                 why = "its account is gone"
             else:
                 why = await find_token_end(lineage, account, issued_at_ms, self._fresh)

@@ -35,6 +35,7 @@ from broker.sessions.limits import console_duration, session_duration
 from broker.sessions.lineage import new_mint_id
 from broker.sessions.tags import SessionTags, inherit_tags
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ACCOUNT
 
 
 @struct
@@ -89,7 +90,7 @@ class RoleMinter:
         """
         refuse_unhonoured(given)
         role, identity, calling = request.role, request.identity, request.calling
-        account = await self._fresh.find_account(role.account)
+        account = await self._fresh.find(ACCOUNT, role.account)
         if account is None:
             raise AccessDenied(detail=f"the account of {role.arn} is gone")
         require_region(account, call)

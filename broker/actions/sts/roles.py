@@ -14,6 +14,7 @@ from broker.model.session import Session, TemporaryCredentials
 from broker.sessions.seal import TOKEN_CHARACTERS_MAX
 from broker.sessions.tags import SessionTags
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ROLE
 
 _UNHONOURED = ("ProvidedContexts",)
 _PER_CENT = 100
@@ -26,7 +27,7 @@ async def find_role(fresh: FreshDirectory, role_arn: str) -> Role | None:
         ValidationError: it is not a role's ARN.
     """
     account = account_of_arn(role_arn, "role/")
-    role = await fresh.find_role(account, role_arn.rpartition("/")[2])
+    role = await fresh.named(ROLE, account, role_arn.rpartition("/")[2])
     return role if role is not None and role.arn == role_arn else None
 
 

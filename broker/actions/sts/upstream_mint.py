@@ -55,6 +55,7 @@ from broker.sessions.issue_upstream import NothingMintedError, UpstreamMint
 from broker.sessions.tags import NO_TAGS, SessionTags
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import UPSTREAM
 
 _TOKEN_LIFE = timedelta(minutes=5)
 _TAGS_CLAIM = "https://aws.amazon.com/tags"
@@ -136,7 +137,7 @@ class UpstreamMinter:
             ServiceUnavailable: an upstream that may be it cannot be read.
         """
         upstreams = {
-            one.name: one for one in await self._fresh.list_upstreams(role.account)
+            one.name: one for one in await self._fresh.all_of(UPSTREAM, role.account)
         }
         definitions, unreadable = parse_upstreams(upstreams.values())
         found = find_upstream_role(role.name, definitions)

@@ -20,6 +20,7 @@ from broker.sessions.limits import session_duration
 from broker.sessions.lineage import lineage_from, new_mint_id
 from broker.sessions.tags import NO_TAGS, SessionTags
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ACCOUNT
 
 
 @struct
@@ -51,7 +52,7 @@ class UserMinter:
             ServiceUnavailable: the database is away; nothing was minted.
         """
         principal = call.caller.principal
-        account = await self._fresh.find_account(call.account)
+        account = await self._fresh.find(ACCOUNT, call.account)
         if account is None:
             raise AccessDenied(detail=f"the account {call.account} is gone")
         require_region(account, call)

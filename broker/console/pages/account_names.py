@@ -12,6 +12,7 @@ from broker.console.context import SIGN_IN
 from broker.console.pages.switchable_roles import SwitchableRoles
 from broker.console.visit import PageRoute, Visit
 from broker.model.arn import Arn
+from broker.stores.directory.kinds import ACCOUNT
 
 HERE = "accounts"
 PATH = "/console/accounts"
@@ -28,7 +29,7 @@ class OtherAccount:
 async def _page(visit: Visit) -> Response:
     deps = visit.deps
     number = visit.who.session.account
-    account = await deps.fresh.find_account(number)
+    account = await deps.fresh.find(ACCOUNT, number)
     alias = account.alias if account else None
     offered = await SwitchableRoles(visit.frame).offer(visit.request, visit.who)
     roles = sorted((*offered.named, *offered.recent))

@@ -27,6 +27,7 @@ from broker.console.pages.switchable_roles import SwitchableRoles
 from broker.console.visit import Visit, address
 from broker.model.account import AccountId
 from broker.model.entities import Role
+from broker.stores.directory.kinds import ACCOUNT
 
 _TEXT_MAX = 128
 _NUMBER = re.compile(r"[0-9]{1,4}", re.ASCII)
@@ -123,7 +124,7 @@ class Portal:
         fresh = self._visit.deps.fresh
         aliases: dict[str, str | None] = {}
         for number in {role.account for role in roles}:
-            account = await fresh.find_account(number)
+            account = await fresh.find(ACCOUNT, number)
             aliases[number] = account.alias if account else None
         return aliases
 

@@ -48,6 +48,7 @@ from broker.sessions.portal import (
     PortalIdentity,
     PortalSignIn,
 )
+from broker.stores.directory.kinds import OIDC_PROVIDER
 
 _COOKIE = "broker-portal"
 _WAITING_COOKIE = "broker-portal-waiting"
@@ -415,8 +416,8 @@ class PortalSignIns:
         identity = await deps.web_identity.prove(
             pending.token, account=account, now=now
         )
-        provider = await deps.fresh.find_oidc_provider(
-            account, arn.partition(":oidc-provider/")[2]
+        provider = await deps.fresh.named(
+            OIDC_PROVIDER, account, arn.partition(":oidc-provider/")[2]
         )
         if provider is None or provider.unique_id != identity.provider_id:
             raise InvalidIdentityToken("Specified provider doesn't exist.")

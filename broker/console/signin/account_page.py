@@ -18,6 +18,7 @@ from broker.console.signin.sign_in_options import SignInOption, SignInOptions
 from broker.errors import NoSuchEntity
 from broker.identities.organisations import Organisation
 from broker.model.account import Account
+from broker.stores.directory.kinds import ACCOUNT
 
 _ACCOUNT = re.compile(r"[0-9]{12}|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII)
 _NO_PLACE = (
@@ -101,7 +102,9 @@ class SignIn:
         options = await self._options.of_organisation(organisation)
         members = [one for one in organisation.members.values() if one.has_passwords]
         directory = self._context.deps.directory
-        accounts = [(one, await directory.find_account(one.account)) for one in members]
+        accounts = [
+            (one, await directory.find(ACCOUNT, one.account)) for one in members
+        ]
         return self._context.pages.show(
             request,
             "signin_organisation.html",
@@ -169,7 +172,7 @@ class SignIn:
         """Find the account by the number or alias in an address."""
         directory = self._context.deps.directory
         number = await self._options.find_number(place)
-        return None if number is None else await directory.find_account(number)
+        return None if number is None else await directory.find(ACCOUNT, number)
 
     def _destination(self, given: str | None) -> str:
         return self._context.destinations.find_safe(given or "") or ""

@@ -45,6 +45,7 @@ from broker.model.entities import LdapProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Door
 from broker.model.secret import Secret
+from broker.stores.directory.kinds import ACCOUNT
 
 NO_ROLE = "You may not sign in here: none of your groups in the directory is mapped to a role."
 _UNREACHED = 503
@@ -75,7 +76,7 @@ class DirectorySignIn:
         """The form; ``problem`` says why the last attempt failed."""
         place = request.path_params["account"]
         number = option.provider.account
-        account = await self._context.deps.fresh.find_account(number)
+        account = await self._context.deps.fresh.find(ACCOUNT, number)
         organisation = self._places.organisation_of(destination)
         states = self._context.login_states
         browser = states.browser_of(request)

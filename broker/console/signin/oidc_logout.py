@@ -43,6 +43,7 @@ from broker.model.principal import Principal, PrincipalType
 from broker.model.request import Door
 from broker.protocols.oidc.logout import LogoutToken
 from broker.sessions.keys import SESSION_MAX
+from broker.stores.directory.kinds import OIDC_PROVIDER
 from broker.stores.errors import StoreFailedError
 
 BACK_CHANNEL = "/signin/{account}/with/{provider}/backchannel-logout"
@@ -149,8 +150,10 @@ class OidcLogout:
             raise ValidationError(_TOO_OLD)
         arn = Arn.parse(login.provider_arn)
         deps = self._context.deps
-        provider = await deps.fresh.find_oidc_provider(
-            parse_account_id(arn.account), arn.resource.removeprefix("oidc-provider/")
+        provider = await deps.fresh.named(
+            OIDC_PROVIDER,
+            parse_account_id(arn.account),
+            arn.resource.removeprefix("oidc-provider/"),
         )
         if provider is None or provider.unique_id != login.provider_id:
             raise ValidationError(_TOO_OLD)

@@ -49,6 +49,7 @@ from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Door
 from broker.sessions.vault import SealBrokenError
+from broker.stores.directory.kinds import OIDC_PROVIDER
 from broker.stores.errors import StoreUnavailableError
 
 CALLBACK = "/signin/oidc/callback"
@@ -199,8 +200,8 @@ class OidcSignIn:
         """Record the refusal with the provider that was asked."""
         provider: OidcProvider | None = None
         with suppress(StoreUnavailableError):
-            provider = await self._context.deps.fresh.find_oidc_provider(
-                account, host_and_path
+            provider = await self._context.deps.fresh.named(
+                OIDC_PROVIDER, account, host_and_path
             )
         return ProofRefused.of(error, ClaimedProvider(account, provider))
 
@@ -216,7 +217,7 @@ class OidcSignIn:
         issuer: str | None,
     ) -> VerifiedLogin:
         deps = self._context.deps
-        provider = await deps.fresh.find_oidc_provider(account, login_state["oidc"])
+        provider = await deps.fresh.named(OIDC_PROVIDER, account, login_state["oidc"])
         if provider is None or provider.unique_id != login_state["id"]:
             raise InvalidIdentityToken("Specified provider doesn't exist.")
         if issuer is not None and issuer != provider.url:

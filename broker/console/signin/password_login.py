@@ -19,7 +19,8 @@ from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.request import Door
 from broker.sessions.issue import KeepCredentials
-from broker.stores.directory.port.users import UserReader
+from broker.stores.directory.kinds import USER
+from broker.stores.directory.port import DirectoryReader
 
 _log = structlog.get_logger(__name__)
 
@@ -100,7 +101,7 @@ class PasswordLogins:
 
 
 async def pending_caller(
-    directory: UserReader, pending: PasswordProgress, now: datetime
+    directory: DirectoryReader, pending: PasswordProgress, now: datetime
 ) -> Caller:
     """Look up the caller of a sign-in.
 
@@ -116,7 +117,7 @@ async def pending_caller(
         }
     if pending.is_root:
         return Caller(principal=Principal.root(pending.account), context=context)
-    user = await directory.find_user_by_id(pending.account, pending.holder)
+    user = await directory.find(USER, pending.account, pending.holder)
     if user is None:
         raise AccessDenied(detail=f"the user {pending.holder} no longer exists")
     return Caller(

@@ -49,6 +49,7 @@ from broker.identities.root_password import verify_root_password
 from broker.model.account import Account
 from broker.model.entities import LoginProfile, User
 from broker.model.request import Door, Given, RequestContext
+from broker.stores.directory.kinds import USER
 
 _ROOT = "root"
 _NAME_MAX = 64
@@ -199,7 +200,7 @@ class _PasswordScheme:
         number = account.account_id if account else NO_ACCOUNT
         user: User | None = None
         if not fields.is_root:
-            user = await self._deps.directory.find_user(number, fields.name)
+            user = await self._deps.directory.named(USER, number, fields.name)
             self.recorded_name = user.name if user else _HIDDEN
         given = await read()
         try:

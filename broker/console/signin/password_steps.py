@@ -53,6 +53,7 @@ from broker.identities.password_policy import LONGEST, requirements
 from broker.identities.second_factors import list_factors
 from broker.model.caller import Caller
 from broker.model.request import Door
+from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE
 from broker.stores.errors import StoreUnavailableError
 
 FACTOR = "/signin/{account}/factor"
@@ -217,8 +218,8 @@ class PasswordSteps:
         account, holder = pending.account, pending.holder
         if pending.mfa_at is None and await list_factors(directory, account, holder):
             return PasswordStep.FACTOR
-        found = await directory.find_account(account)
-        profile = await directory.find_login_profile(account, holder)
+        found = await directory.find(ACCOUNT, account)
+        profile = await directory.find(LOGIN_PROFILE, account, holder)
         # A user who was deleted in the meantime is refused at the mint.
         if not pending.is_root and found is not None and profile is not None:
             state = password_state(found, profile, now=deps.clock.now())
@@ -243,8 +244,8 @@ class PasswordSteps:
             prove,
             lambda: deps.registry.read("iam", "ChangePassword", given),
         )
-        profile = await deps.directory.find_login_profile(
-            pending.account, pending.holder
+        profile = await deps.directory.find(
+            LOGIN_PROFILE, pending.account, pending.holder
         )
         if profile is None:
             return pending
@@ -279,7 +280,7 @@ class PasswordSteps:
         problem: str = "",
         status: int = 200,
     ) -> Response:
-        account = await self._context.deps.directory.find_account(pending.account)
+        account = await self._context.deps.directory.find(ACCOUNT, pending.account)
         return self._context.pages.show(
             request,
             "signin_change.html",

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from broker.model.account import parse_account_id
 from broker.model.arn import Arn
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ROLE
 
 OFFERED_MAX = 60
 """Of so many roles the descriptions are read, and the offer is kept for the home page."""
@@ -24,7 +25,7 @@ async def find_descriptions(
             account = parse_account_id(Arn.parse(arn).account)
         except ValueError:
             continue
-        role = await fresh.find_role(account, arn.rpartition("/")[2])
+        role = await fresh.named(ROLE, account, arn.rpartition("/")[2])
         if role is not None and role.arn == arn and role.description:
             found[arn] = role.description
     return found

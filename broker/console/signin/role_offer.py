@@ -21,6 +21,7 @@ from broker.errors import AccessDenied, ValidationError
 from broker.model.arn import Arn
 from broker.model.federated import FederatedIdentity
 from broker.sessions.handles import Handles
+from broker.stores.directory.kinds import ACCOUNT
 
 ROLE = "/signin/oidc/role"
 _CHOOSING = timedelta(minutes=5)
@@ -50,7 +51,7 @@ class RoleOffer:
         )
         recent = await self._recent.find([name_of(identity)])
         offered = [arn for arn in recent if arn in logins]
-        account = await self._context.deps.fresh.find_account(identity.account)
+        account = await self._context.deps.fresh.find(ACCOUNT, identity.account)
         alias = account.alias if account else None
         return self._context.pages.show(
             request,

@@ -50,6 +50,7 @@ from broker.model.federated import FederatedIdentity, RolePair
 from broker.model.request import Door
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.peek import UnverifiedResponse, peek_response
+from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.errors import StoreUnavailableError
 
 BODY_BYTES_MAX = 300_000
@@ -384,7 +385,7 @@ class SamlAcs:
             grouped.setdefault(choice.identity.account, []).append(choice)
         blocks = []
         for number, found in grouped.items():
-            account = await self._context.deps.fresh.find_account(number)
+            account = await self._context.deps.fresh.find(ACCOUNT, number)
             alias = account.alias if account else None
             title = f"Account: {alias} ({number})" if alias else f"Account: {number}"
             found.sort(key=lambda choice: (rank(choice), choice.name.lower()))

@@ -49,6 +49,7 @@ from broker.protocols.saml.logout import (
 from broker.protocols.saml.metadata import IdpMetadata
 from broker.protocols.saml.names import REDIRECT_BINDING
 from broker.protocols.saml.sp_metadata import single_logout_url
+from broker.stores.directory.kinds import SAML_PROVIDER
 
 PATH = "/saml/slo/{uuid}"
 _RELAY_CHARACTERS_MAX = 1024
@@ -272,7 +273,7 @@ async def find_login(
     Empty when the provider's metadata has no SingleLogoutService.
     """
     _, _, name = identity.provider_arn.partition(":saml-provider/")
-    provider = await context.deps.fresh.find_saml_provider(identity.account, name)
+    provider = await context.deps.fresh.named(SAML_PROVIDER, identity.account, name)
     if provider is None or identity.issued_at is None:
         return {}
     metadata = await context.deps.federated.metadata_of(provider)

@@ -16,7 +16,8 @@ from broker.protocols.saml.sp_metadata import (
     single_logout_url,
     sp_metadata,
 )
-from broker.stores.directory.port.providers import SamlProviderReader
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.providers import find_saml_provider_by_uuid
 
 GLOBAL = "/static/saml-metadata.xml"
 PER_PROVIDER = "/static/saml/{uuid}/saml-metadata.xml"
@@ -24,11 +25,11 @@ _MEDIA_TYPE = "application/samlmetadata+xml"
 
 
 async def find_provider_of_path(
-    directory: SamlProviderReader, uuid: str
+    directory: DirectoryReader, uuid: str
 ) -> SamlProvider | None:
     """Find a provider by the id in a path, which can be any text."""
     # PostgreSQL rejects NUL in text.
-    return await directory.find_saml_provider_by_uuid(uuid) if uuid.isalnum() else None
+    return await find_saml_provider_by_uuid(directory, uuid) if uuid.isalnum() else None
 
 
 class SamlMetadata:

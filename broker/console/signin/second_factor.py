@@ -22,6 +22,7 @@ from broker.protocols.webauthn import (
     authentication_options,
     find_relying_party,
 )
+from broker.stores.directory.kinds import MFA_DEVICE
 
 _CODE = re.compile(r"[0-9]{6}", re.ASCII)
 _CHALLENGE_BYTES = 32
@@ -145,8 +146,8 @@ class CodeFactor:
         return RefusedFactor(_WRONG_CODE, "no code of any device, or all are locked")
 
     async def _serials(self, pending: PasswordProgress) -> tuple[str, ...]:
-        devices = await self._directory.list_mfa_devices(
-            pending.account, pending.holder
+        devices = await self._directory.all_of(
+            MFA_DEVICE, pending.account, user_id=pending.holder
         )
         return tuple(device.serial for device in devices)
 

@@ -18,6 +18,8 @@ from broker.identities.organisations import Organisation
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.entities import OidcProvider, SamlProvider
+from broker.stores.directory.accounts import find_account_by_alias
+from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
 
 _NUMBER_LENGTH = 12
 _log = structlog.get_logger(__name__)
@@ -62,9 +64,9 @@ class SignInOptions:
         number = await self.find_number(account)
         if number is None:
             return ()
-        saml = await self._directory.list_saml_providers(number)
-        oidc = await self._directory.list_oidc_providers(number)
-        ldap = await self._directory.list_ldap_providers(number)
+        saml = await self._directory.all_of(SAML_PROVIDER, number)
+        oidc = await self._directory.all_of(OIDC_PROVIDER, number)
+        ldap = await self._directory.all_of(LDAP_PROVIDER, number)
         providers: list[Provider] = [*ldap, *saml, *oidc]
         return tuple(SignInOption(one) for one in providers if _is_offered(one))
 
@@ -78,18 +80,18 @@ class SignInOptions:
         """
         found: dict[tuple[str, ...], SignInOption] = {}
         for account, arn in organisation.saml_providers:
-            saml = await self._fresh.find_saml_provider(account, _name_of(arn))
+            saml = await self._fresh.named(SAML_PROVIDER, account, _name_of(arn))
             if saml and _is_offered(saml):
                 entities = await self._entities_of(saml)
                 if entities:
                     found.setdefault(("saml", *entities), SignInOption(saml))
         for account, arn in organisation.oidc_providers:
-            oidc = await self._fresh.find_oidc_provider(account, _name_of(arn))
+            oidc = await self._fresh.named(OIDC_PROVIDER, account, _name_of(arn))
             if oidc and _is_offered(oidc):
                 client_id = parse_oidc_options(oidc.options).client_id
                 found.setdefault(("oidc", oidc.url, client_id), SignInOption(oidc))
         for account, arn in organisation.ldap_providers:
-            ldap = await self._fresh.find_ldap_provider(account, _name_of(arn))
+            ldap = await self._fresh.named(LDAP_PROVIDER, account, _name_of(arn))
             if ldap and _is_offered(ldap):
                 found.setdefault(("ldap", ldap.directory), SignInOption(ldap))
         return tuple(found.values())
@@ -117,11 +119,11 @@ class SignInOptions:
         kind, _, name = arn.resource.partition("/")
         provider: Provider | None = None
         if kind == "saml-provider":
-            provider = await self._fresh.find_saml_provider(account, name)
+            provider = await self._fresh.named(SAML_PROVIDER, account, name)
         elif kind == "oidc-provider":
-            provider = await self._fresh.find_oidc_provider(account, name)
+            provider = await self._fresh.named(OIDC_PROVIDER, account, name)
         elif kind == "ldap-provider":
-            provider = await self._fresh.find_ldap_provider(account, name)
+            provider = await self._fresh.named(LDAP_PROVIDER, account, name)
         if provider is None or not _is_offered(provider):
             return f"{SIGN_IN}/{account}"
         return SignInOption(provider).url
@@ -139,7 +141,7 @@ class SignInOptions:
             return parse_account_id(account)
         if "\0" in account:  # PostgreSQL rejects NUL in text
             return None
-        found = await self._directory.find_account_by_alias(account)
+        found = await find_account_by_alias(self._directory, account)
         return found.account_id if found else None
 
 

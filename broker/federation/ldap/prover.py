@@ -28,6 +28,7 @@ from broker.model.secret import Secret
 from broker.model.session import Session
 from broker.model.struct import struct
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import LDAP_PROVIDER
 from broker.stores.ldap_sign_ins import LdapSignIn, LdapSignIns
 
 WRONG = "Your authentication information is incorrect. Please try again."
@@ -66,7 +67,7 @@ class LdapProver:
     async def find_by_arn(self, arn: str) -> LdapProvider | None:
         """The provider of an ARN, at most a second old."""
         account = parse_account_id(Arn.parse(arn).account)
-        return await self._fresh.find_ldap_provider(account, provider_name(arn))
+        return await self._fresh.named(LDAP_PROVIDER, account, provider_name(arn))
 
     def people_of(self, provider: LdapProvider) -> LdapPeople:
         """The directory behind a provider.

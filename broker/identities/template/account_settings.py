@@ -34,6 +34,7 @@ from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import AccountWork
 from broker.identities.template.properties import Properties
 from broker.model.account import Account, parse_account_id
+from broker.stores.directory.kinds import ACCOUNT
 
 Settings = Mapping[str, object]
 """Values by property; an absent property stays as it is."""
@@ -124,7 +125,7 @@ async def with_settings(
     manager = settings.get(ROOT_MANAGED_BY)
     if manager:
         named = parse_account_id(str(manager))
-        if await work.change.find_account(named) is None:
+        if await work.change.find(ACCOUNT, named) is None:
             raise InvalidInput(f"There is no account {manager} to do root tasks.")
     account = replace(account, options=options)
     if settings.get(OPTION, present[OPTION]) == present[OPTION]:

@@ -51,6 +51,8 @@ from broker.identities.template.reader import (
 from broker.identities.template.roles import set_pending_trust
 from broker.model.account import Account
 from broker.model.audit import AuditRecord
+from broker.stores.directory.accounts import update_account
+from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.directory.port import Directory, DirectoryReader
 
 
@@ -100,7 +102,7 @@ async def apply_template(
         planned=planned_arns(accounts),
     )
     for template in accounts:
-        if await directory.find_account(template.account) is None:
+        if await directory.find(ACCOUNT, template.account) is None:
             await _make_account(run, template, dry_run=dry_run)
     for template in accounts:
         if dry_run:
@@ -118,7 +120,7 @@ async def _make_account(run: _Run, template: AccountTemplate, *, dry_run: bool) 
     made = Change(template.account, ChangeKind.CREATE, "account")
     if not dry_run:
         async with run.directory.change(template.account) as change:
-            if await change.find_account(template.account) is not None:
+            if await change.find(ACCOUNT, template.account) is not None:
                 return  # another command was faster
             await create_account(change, template.account, alias=None, now=run.now)
             await change.record(_record(run, made))
@@ -126,7 +128,7 @@ async def _make_account(run: _Run, template: AccountTemplate, *, dry_run: bool) 
 
 
 async def _compare_account(run: _Run, template: AccountTemplate) -> None:
-    account = await run.directory.find_account(template.account)
+    account = await run.directory.find(ACCOUNT, template.account)
     run.changes.extend(_account_changes(template, account))
     for kind in KINDS:
         for step in await _steps(run, template, kind, run.directory):
@@ -309,7 +311,7 @@ async def _write_account(work: AccountWork, template: AccountTemplate) -> None:
         password_policy=template.password_policy or work.account.password_policy,
     )
     account = await with_settings(work, account, template.settings)
-    await work.change.update_account(account)
+    await update_account(work.change, account)
     if template.alias:
         await set_alias(work.change, account, template.alias)
     elif template.alias == "" and account.alias is not None:

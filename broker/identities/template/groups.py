@@ -24,6 +24,7 @@ from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
 from broker.model.entities import Group
 from broker.model.page import read_pages
+from broker.stores.directory.kinds import GROUP
 from broker.stores.directory.port import DirectoryReader
 
 _PAGE = 1000
@@ -44,7 +45,7 @@ def _parse(properties: Properties, _reading: AccountReading) -> OwnerSpec:
 async def _pages(
     directory: DirectoryReader, account: AccountId
 ) -> AsyncIterator[list[OwnerSpec]]:
-    async for page in read_pages(partial(directory.list_groups, account, "/"), _PAGE):
+    async for page in read_pages(partial(directory.page_of, GROUP, account), _PAGE):
         yield await load_owned(directory, account, page)
 
 

@@ -11,6 +11,7 @@ from broker.identities.template.owned import as_present
 from broker.identities.template.properties import Properties
 from broker.identities.template.section import Described, Members, Section
 from broker.model.machines import InstanceProfile
+from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.port import DirectoryReader
 
 
@@ -29,7 +30,7 @@ def _parse(properties: Properties, _reading: AccountReading) -> Members:
 async def _shown(one: InstanceProfile, directory: DirectoryReader) -> Members:
     role = None
     if one.role_id is not None:
-        role = await directory.find_role_by_id(one.account, one.role_id)
+        role = await directory.find(ROLE, one.account, one.role_id)
     return {
         "InstanceProfileName": one.name,
         "Path": one.path,

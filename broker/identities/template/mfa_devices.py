@@ -14,6 +14,7 @@ from broker.identities.template.owned import as_present
 from broker.identities.template.properties import Properties
 from broker.identities.template.section import Described, Members, Section
 from broker.model.credentials import MfaDevice
+from broker.stores.directory.kinds import USER
 from broker.stores.directory.port import DirectoryReader
 
 ROOT = "<root_account>"
@@ -47,7 +48,7 @@ async def _holders(directory: DirectoryReader, device: MfaDevice) -> tuple[str, 
         return ()
     if device.user_id == device.account:
         return (ROOT,)
-    user = await directory.find_user_by_id(device.account, device.user_id)
+    user = await directory.find(USER, device.account, device.user_id)
     return () if user is None else (user.name,)
 
 

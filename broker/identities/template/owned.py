@@ -20,7 +20,11 @@ from broker.identities.template.properties import Properties, normal_document
 from broker.model.account import AccountId
 from broker.model.entities import Group
 from broker.policy import PolicyKind
-from broker.stores.directory.port.policies import PolicyReader
+from broker.stores.directory.policies import (
+    list_attachments_of,
+    list_inline_policies_of,
+)
+from broker.stores.directory.port import DirectoryReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +71,15 @@ def read_policies(properties: Properties) -> dict[str, str]:
 
 
 async def load_owned(
-    directory: PolicyReader, account: AccountId, owners: Sequence[Owner]
+    directory: DirectoryReader, account: AccountId, owners: Sequence[Owner]
 ) -> list[OwnerSpec]:
     """The shared part of each of a page's users, groups or roles, in its order.
 
     An account may have a hundred thousand, so queries are made for a page at a time.
     """
     unique_ids = [owner_id(owner) for owner in owners]
-    inline = await directory.list_inline_policies_of(account, unique_ids)
-    attached = await directory.list_attachments_of(account, unique_ids)
+    inline = await list_inline_policies_of(directory, account, unique_ids)
+    attached = await list_attachments_of(directory, account, unique_ids)
     return [
         OwnerSpec(
             name=owner.name,

@@ -42,6 +42,7 @@ from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.page import read_pages
 from broker.policy import PolicyKind
+from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.port import DirectoryReader
 
 _PAGE = 1000
@@ -100,7 +101,7 @@ def _role_spec(
 async def _pages(
     directory: DirectoryReader, account: AccountId
 ) -> AsyncIterator[list[RoleSpec]]:
-    async for page in read_pages(partial(directory.list_roles, account, "/"), _PAGE):
+    async for page in read_pages(partial(directory.page_of, ROLE, account), _PAGE):
         # Service-linked roles belong to their services; templates do not manage them.
         own = [role for role in page if not is_service_linked(role)]
         shown = await shown_trust_policies(

@@ -29,7 +29,15 @@ from broker.identities.user_credentials import (
 from broker.model.account import AccountId
 from broker.model.credentials import CredentialKind, CredentialStatus, UserCredential
 from broker.model.entities import User
+from broker.stores.directory.credentials import list_credentials_of
+from broker.stores.directory.kinds import (
+    LOGIN_PROFILE,
+    MFA_DEVICE,
+    PASSKEY,
+    USER_CREDENTIAL,
+)
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.reports import list_login_profiles
 
 
 class Login(StrEnum):
@@ -118,7 +126,7 @@ async def load_credentials(
 ) -> AllCredentials:
     """Load these users' credentials, with few queries."""
     held: dict[tuple[CredentialKind, str], list[UserCredential]] = defaultdict(list)
-    for one in await directory.list_credentials_of(account, user_ids):
+    for one in await list_credentials_of(directory, account, user_ids):
         held[one.kind, one.user_id].append(one)
 
     def public(wanted: CredentialKind) -> dict[str, PublicCredentials]:
@@ -131,7 +139,7 @@ async def load_credentials(
             profile.user_id: Login.RESET_REQUIRED
             if profile.reset_required
             else Login.KEPT
-            for profile in await directory.list_login_profiles(account, user_ids)
+            for profile in await list_login_profiles(directory, account, user_ids)
         },
         ssh_keys=public(CredentialKind.SSH_PUBLIC_KEY),
         certificates=public(CredentialKind.SIGNING_CERTIFICATE),
@@ -174,11 +182,11 @@ async def write_credentials(
 ) -> None:
     """Write what differs; see `complete_credentials`."""
     if after.login is not None and after.login is not before.login:
-        profile = await work.change.find_login_profile(user.account, user.user_id)
+        profile = await work.change.find(LOGIN_PROFILE, user.account, user.user_id)
         if profile is not None:
             required = after.login is Login.RESET_REQUIRED
-            await work.change.update_login_profile(
-                replace(profile, reset_required=required)
+            await work.change.update(
+                LOGIN_PROFILE, replace(profile, reset_required=required)
             )
     for kind, spec in (
         (CredentialKind.SSH_PUBLIC_KEY, after.ssh_keys),
@@ -192,15 +200,17 @@ async def delete_credentials(work: AccountWork, user: User) -> None:
     """Delete a user's credentials other than password and access keys."""
     change = work.change
     for kind in CredentialKind:
-        for held in await change.list_credentials(user.account, kind, user.user_id):
-            await change.delete_credential(held)
-    for device in await change.list_mfa_devices(user.account, user.user_id):
+        for held in await change.all_of(
+            USER_CREDENTIAL, user.account, kind=kind, user_id=user.user_id
+        ):
+            await change.remove(USER_CREDENTIAL, held)
+    for device in await change.all_of(MFA_DEVICE, user.account, user_id=user.user_id):
         if device.virtual:
-            await change.delete_mfa_device(device)
+            await change.remove(MFA_DEVICE, device)
         else:
             await deactivate_device(change, device)
-    for passkey in await change.list_passkeys(user.account, user.user_id):
-        await change.delete_passkey(passkey)
+    for passkey in await change.all_of(PASSKEY, user.account, user_id=user.user_id):
+        await change.remove(PASSKEY, passkey)
 
 
 def show_credentials(credentials: UserCredentials) -> dict[str, object]:
@@ -280,11 +290,13 @@ async def _write_public(
     work: AccountWork, user: User, kind: CredentialKind, spec: PublicCredentials
 ) -> None:
     change = work.change
-    listed = await change.list_credentials(user.account, kind, user.user_id)
+    listed = await change.all_of(
+        USER_CREDENTIAL, user.account, kind=kind, user_id=user.user_id
+    )
     there = {one.fingerprint: one for one in listed}
     for fingerprint, found in there.items():
         if fingerprint not in spec.statuses:
-            await change.delete_credential(found)
+            await change.remove(USER_CREDENTIAL, found)
     for fingerprint, status in spec.statuses.items():
         found_or_made = there.get(fingerprint)
         if found_or_made is None:

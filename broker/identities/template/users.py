@@ -43,6 +43,8 @@ from broker.identities.template.user_credentials import (
 from broker.model.account import AccountId
 from broker.model.entities import User
 from broker.model.page import read_pages
+from broker.stores.directory.groups import list_memberships, remove_member
+from broker.stores.directory.kinds import ACCESS_KEY, LOGIN_PROFILE, USER
 from broker.stores.directory.port import DirectoryReader
 
 _PAGE = 1000
@@ -77,10 +79,10 @@ def _parse(properties: Properties, _reading: AccountReading) -> UserSpec:
 async def _pages(
     directory: DirectoryReader, account: AccountId
 ) -> AsyncIterator[list[UserSpec]]:
-    async for page in read_pages(partial(directory.list_users, account, "/"), _PAGE):
+    async for page in read_pages(partial(directory.page_of, USER, account), _PAGE):
         owned = await load_owned(directory, account, page)
         user_ids = [user.user_id for user in page]
-        members = await directory.list_memberships(account, user_ids)
+        members = await list_memberships(directory, account, user_ids)
         credentials = await load_credentials(directory, account, user_ids)
         yield [
             _user_spec(
@@ -98,7 +100,7 @@ async def _write_groups(
     change, account = work.change, user.account
     for name in set(before) - set(after):
         group = await require_group(change, account, name)
-        await change.remove_member(account, group.group_id, user.user_id)
+        await remove_member(change, account, group.group_id, user.user_id)
     for name in after:
         group = await require_group(change, account, name)
         await add_user(change, work.account, group, user)
@@ -165,11 +167,11 @@ async def _delete(work: AccountWork, spec: UserSpec) -> None:
     user = await users.require_user(work.change, work.account.account_id, spec.name)
     await write_owned(work, user, spec, replace(spec, policies={}, attached=()))
     await _write_groups(work, user, spec.groups, ())
-    profile = await work.change.find_login_profile(user.account, user.user_id)
+    profile = await work.change.find(LOGIN_PROFILE, user.account, user.user_id)
     if profile is not None:
-        await work.change.delete_login_profile(profile)
-    for key in await work.change.list_access_keys(user.account, user.user_id):
-        await work.change.delete_access_key(key)
+        await work.change.remove(LOGIN_PROFILE, profile)
+    for key in await work.change.all_of(ACCESS_KEY, user.account, user_id=user.user_id):
+        await work.change.remove(ACCESS_KEY, key)
     await delete_credentials(work, user)
     await users.check_removal(user, work.change)
     await work.change.remove(users.USERS.kind, user)

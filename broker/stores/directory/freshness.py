@@ -22,8 +22,8 @@ from typing import Any, Final, TypeVar, cast
 
 from broker.clock import Clock
 from broker.model.account import AccountId
-from broker.stores.directory.kind import Key, Reading
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.kind import WHOLE, Key, Reading
+from broker.stores.directory.port import Directory
 from broker.stores.directory.readings import ChangedRows
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.stepped_timeout import SteppedTimeout
@@ -77,7 +77,7 @@ class Freshness:
 
     def __init__(
         self,
-        directory: DirectoryReader,
+        directory: Directory,
         clock: Clock,
         *,
         stale_seconds: float = STALE_SECONDS,
@@ -129,7 +129,7 @@ class Freshness:
         await asyncio.gather(*reads, return_exceptions=True)
 
     async def read(
-        self, account: AccountId, reading: Reading[Value], key: Key
+        self, account: AccountId, reading: Reading[Value], key: Key = WHOLE
     ) -> Value:
         """What a reading finds under a key, read when not remembered.
 

@@ -12,7 +12,8 @@ from broker.model.overview import KeyOverview, UserOverview
 from broker.model.page import Page, PageRequest
 from broker.stores.directory.entity_tables import name_key
 from broker.stores.directory.kinds import USER
-from broker.stores.directory.statements import Reads, under_path
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.statements import under_path
 from broker.stores.schema import (
     ACCESS_KEYS,
     GROUP_MEMBERS,
@@ -26,116 +27,126 @@ from broker.stores.schema import (
 from broker.stores.times import from_micros
 
 
-class OverviewReads(Reads):
-    """See ``DirectoryReader``."""
-
-    async def list_user_overviews(
-        self, account: AccountId, path_prefix: str, name_part: str, page: PageRequest
-    ) -> Page[UserOverview]:
-        statement = select(USERS).where(
-            USERS.c.account == account, under_path(USERS.c.path, path_prefix)
+async def list_user_overviews(
+    directory: DirectoryReader,
+    account: AccountId,
+    path_prefix: str,
+    name_part: str,
+    page: PageRequest,
+) -> Page[UserOverview]:
+    """Users whose name has a part (without regard to case) with what is theirs."""
+    statement = select(USERS).where(
+        USERS.c.account == account, under_path(USERS.c.path, path_prefix)
+    )
+    if name_part:
+        statement = statement.where(
+            USERS.c.name_key.contains(name_key(name_part), autoescape=True)
         )
-        if name_part:
-            statement = statement.where(
-                USERS.c.name_key.contains(name_key(name_part), autoescape=True)
-            )
-        users = await self.page(statement, page, USERS.c.name_key, USER.stored.read)
-        return Page(await self._overviews(account, users.items), users.marker)
+    users = await directory.page(statement, page, USERS.c.name_key, USER.stored.read)
+    return Page(await _overviews(directory, account, users.items), users.marker)
 
-    async def _overviews(
-        self, account: AccountId, users: Sequence[User]
-    ) -> tuple[UserOverview, ...]:
-        ids = [user.user_id for user in users]
-        if not ids:
-            return ()
-        groups = await self._group_names(account, ids)
-        keys = await self._keys(account, ids)
-        changed = await self._password_changes(account, ids)
-        with_mfa = await self._with_mfa(account, ids)
-        owners = {one: one for one in ids}
-        for owner, own in keys.items():
-            owners |= dict.fromkeys((key.access_key_id for key in own), owner)
-        active = await self._last_active(account, owners)
-        return tuple(
-            UserOverview(
-                user=user,
-                groups=tuple(groups[user.user_id]),
-                keys=tuple(keys[user.user_id]),
-                password_changed_at=changed.get(user.user_id),
-                has_mfa=user.user_id in with_mfa,
-                last_active_at=active.get(user.user_id),
-            )
-            for user in users
+
+async def _overviews(
+    directory: DirectoryReader, account: AccountId, users: Sequence[User]
+) -> tuple[UserOverview, ...]:
+    ids = [user.user_id for user in users]
+    if not ids:
+        return ()
+    groups = await _group_names(directory, account, ids)
+    keys = await _keys(directory, account, ids)
+    changed = await _password_changes(directory, account, ids)
+    with_mfa = await _with_mfa(directory, account, ids)
+    owners = {one: one for one in ids}
+    for owner, own in keys.items():
+        owners |= dict.fromkeys((key.access_key_id for key in own), owner)
+    active = await _last_active(directory, account, owners)
+    return tuple(
+        UserOverview(
+            user=user,
+            groups=tuple(groups[user.user_id]),
+            keys=tuple(keys[user.user_id]),
+            password_changed_at=changed.get(user.user_id),
+            has_mfa=user.user_id in with_mfa,
+            last_active_at=active.get(user.user_id),
         )
+        for user in users
+    )
 
-    async def _group_names(
-        self, account: AccountId, ids: Sequence[str]
-    ) -> Mapping[str, list[str]]:
-        found: dict[str, list[str]] = defaultdict(list)
-        for row in await self.rows(
-            select(GROUP_MEMBERS.c.user_id, GROUPS.c.name)
-            .join(GROUPS, GROUPS.c.group_id == GROUP_MEMBERS.c.group_id)
-            .where(GROUP_MEMBERS.c.account == account, GROUP_MEMBERS.c.user_id.in_(ids))
-            .order_by(GROUPS.c.name_key)
-        ):
-            found[row.user_id].append(row.name)
-        return found
 
-    async def _keys(
-        self, account: AccountId, ids: Sequence[str]
-    ) -> Mapping[str, list[KeyOverview]]:
-        columns = ACCESS_KEYS.c
-        found: dict[str, list[KeyOverview]] = defaultdict(list)
-        for row in await self.rows(
-            select(
-                columns.user_id,
-                columns.access_key_id,
-                columns.status,
-                columns.created_at,
-            )
-            .where(columns.account == account, columns.user_id.in_(ids))
-            .order_by(columns.created_at, columns.access_key_id)
-        ):
-            key = KeyOverview(
-                row.access_key_id, KeyStatus(row.status), from_micros(row.created_at)
-            )
-            found[row.user_id].append(key)
-        return found
+async def _group_names(
+    directory: DirectoryReader, account: AccountId, ids: Sequence[str]
+) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in await directory.rows(
+        select(GROUP_MEMBERS.c.user_id, GROUPS.c.name)
+        .join(GROUPS, GROUPS.c.group_id == GROUP_MEMBERS.c.group_id)
+        .where(GROUP_MEMBERS.c.account == account, GROUP_MEMBERS.c.user_id.in_(ids))
+        .order_by(GROUPS.c.name_key)
+    ):
+        found[row.user_id].append(row.name)
+    return found
 
-    async def _password_changes(
-        self, account: AccountId, ids: Sequence[str]
-    ) -> dict[str, datetime]:
-        columns = LOGIN_PROFILES.c
-        rows = await self.rows(
-            select(columns.user_id, columns.changed_at).where(
-                columns.account == account, columns.user_id.in_(ids)
-            )
+
+async def _keys(
+    directory: DirectoryReader, account: AccountId, ids: Sequence[str]
+) -> Mapping[str, list[KeyOverview]]:
+    columns = ACCESS_KEYS.c
+    found: dict[str, list[KeyOverview]] = defaultdict(list)
+    for row in await directory.rows(
+        select(
+            columns.user_id,
+            columns.access_key_id,
+            columns.status,
+            columns.created_at,
         )
-        return {row.user_id: from_micros(row.changed_at) for row in rows}
+        .where(columns.account == account, columns.user_id.in_(ids))
+        .order_by(columns.created_at, columns.access_key_id)
+    ):
+        key = KeyOverview(
+            row.access_key_id, KeyStatus(row.status), from_micros(row.created_at)
+        )
+        found[row.user_id].append(key)
+    return found
 
-    async def _with_mfa(self, account: AccountId, ids: Sequence[str]) -> set[str]:
-        rows = await self.rows(
-            union_all(
-                *(
-                    select(table.c.user_id).where(
-                        table.c.account == account, table.c.user_id.in_(ids)
-                    )
-                    for table in (MFA_DEVICES, PASSKEYS)
+
+async def _password_changes(
+    directory: DirectoryReader, account: AccountId, ids: Sequence[str]
+) -> dict[str, datetime]:
+    columns = LOGIN_PROFILES.c
+    rows = await directory.rows(
+        select(columns.user_id, columns.changed_at).where(
+            columns.account == account, columns.user_id.in_(ids)
+        )
+    )
+    return {row.user_id: from_micros(row.changed_at) for row in rows}
+
+
+async def _with_mfa(
+    directory: DirectoryReader, account: AccountId, ids: Sequence[str]
+) -> set[str]:
+    rows = await directory.rows(
+        union_all(
+            *(
+                select(table.c.user_id).where(
+                    table.c.account == account, table.c.user_id.in_(ids)
                 )
+                for table in (MFA_DEVICES, PASSKEYS)
             )
         )
-        return {row.user_id for row in rows}
+    )
+    return {row.user_id for row in rows}
 
-    async def _last_active(
-        self, account: AccountId, owners: Mapping[str, str]
-    ) -> dict[str, datetime]:
-        """By owner; ``owners`` are the users of ids and keys that uses are of."""
-        found: dict[str, datetime] = {}
-        for row in await self.rows(
-            select(USES.c.subject, func.max(USES.c.at).label("latest"))
-            .where(USES.c.account == account, USES.c.subject.in_(list(owners)))
-            .group_by(USES.c.subject)
-        ):
-            at, owner = from_micros(row.latest), owners[row.subject]
-            found[owner] = max(at, found.get(owner, at))
-        return found
+
+async def _last_active(
+    directory: DirectoryReader, account: AccountId, owners: Mapping[str, str]
+) -> dict[str, datetime]:
+    """By owner; ``owners`` are the users of ids and keys that uses are of."""
+    found: dict[str, datetime] = {}
+    for row in await directory.rows(
+        select(USES.c.subject, func.max(USES.c.at).label("latest"))
+        .where(USES.c.account == account, USES.c.subject.in_(list(owners)))
+        .group_by(USES.c.subject)
+    ):
+        at, owner = from_micros(row.latest), owners[row.subject]
+        found[owner] = max(at, found.get(owner, at))
+    return found

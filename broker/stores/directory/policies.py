@@ -1,5 +1,9 @@
-"""Managed policies, their versions, and what they are attached to."""
+"""Policies: inline and managed ones, attachments and boundaries, and of resources.
 
+A policy's owner is a user, a role or a group, given by its unique id.
+"""
+
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 from sqlalchemy import (
@@ -14,245 +18,37 @@ from sqlalchemy import (
 
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
-from broker.model.entities import ManagedPolicy, PolicyVersion
+from broker.model.entities import (
+    Group,
+    InlinePolicy,
+    ManagedPolicy,
+    PolicyVersion,
+    Role,
+    User,
+)
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.kinds import MANAGED_POLICY, count_uses
+from broker.stores.directory.entity_tables import EntityTable, name_key
+from broker.stores.directory.kinds import GROUP, MANAGED_POLICY, ROLE, USER, count_uses
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.statements import (
     arn_key,
+    batches,
     under_path,
 )
-from broker.stores.directory.store import EntityReads, EntityWrites
 from broker.stores.schema import (
     ATTACHMENTS,
+    GROUPS,
+    INLINE_POLICIES,
     MANAGED_POLICIES,
     POLICY_VERSIONS,
+    RESOURCE_POLICIES,
     ROLES,
     USERS,
 )
 from broker.stores.times import from_micros, to_micros
 
+INLINE_POLICY_TABLE = EntityTable(INLINE_POLICIES, InlinePolicy)
 _OWNERS = ((USERS, USERS.c.user_id, "user"), (ROLES, ROLES.c.role_id, "role"))
-
-
-class PolicyReads(EntityReads):
-    """See ``DirectoryReader``."""
-
-    async def find_policy(self, account: AccountId, name: str) -> ManagedPolicy | None:
-        return await self.named(MANAGED_POLICY, account, name)
-
-    async def list_policies(
-        self,
-        account: AccountId,
-        path_prefix: str,
-        page: PageRequest,
-        *,
-        only_attached: bool = False,
-    ) -> Page[ManagedPolicy]:
-        statement = MANAGED_POLICY.stored.selected.where(
-            MANAGED_POLICIES.c.account == account,
-            under_path(MANAGED_POLICIES.c.path, path_prefix),
-        )
-        if only_attached:
-            statement = statement.where(
-                or_(
-                    count_uses(ATTACHMENTS, "policy_arn") > 0,
-                    *(count_uses(table, "boundary_arn") > 0 for table, _, _ in _OWNERS),
-                )
-            )
-        return await self.page(
-            statement, page, MANAGED_POLICIES.c.name_key, MANAGED_POLICY.stored.read
-        )
-
-    async def list_policy_versions(
-        self, account: AccountId, policy_id: str
-    ) -> tuple[PolicyVersion, ...]:
-        rows = await self.rows(
-            select(POLICY_VERSIONS)
-            .where(
-                POLICY_VERSIONS.c.account == account,
-                POLICY_VERSIONS.c.policy_id == policy_id,
-            )
-            .order_by(POLICY_VERSIONS.c.number.desc())
-        )
-        return tuple(
-            PolicyVersion(
-                version_id=row.version_id,
-                document=row.document,
-                created_at=from_micros(row.created_at),
-            )
-            for row in rows
-        )
-
-    async def list_attachments(
-        self, account: AccountId, owner_id: str
-    ) -> tuple[str, ...]:
-        rows = await self.rows(
-            select(ATTACHMENTS.c.policy_arn)
-            .where(ATTACHMENTS.c.account == account, ATTACHMENTS.c.owner_id == owner_id)
-            .order_by(ATTACHMENTS.c.name_key, ATTACHMENTS.c.policy_arn)
-        )
-        return tuple(row.policy_arn for row in rows)
-
-    async def list_attached_owners(
-        self, account: AccountId, policy_arn: str
-    ) -> tuple[str, ...]:
-        rows = await self.rows(
-            select(ATTACHMENTS.c.owner_id)
-            .where(
-                ATTACHMENTS.c.account == account,
-                ATTACHMENTS.c.policy_arn == policy_arn,
-            )
-            .order_by(ATTACHMENTS.c.owner_id)
-        )
-        return tuple(row.owner_id for row in rows)
-
-    async def count_attached_owners(
-        self, account: AccountId, policy_arns: Collection[str]
-    ) -> Mapping[str, int]:
-        rows = await self.rows(
-            select(ATTACHMENTS.c.policy_arn, func.count().label("owners"))
-            .where(
-                ATTACHMENTS.c.account == account,
-                ATTACHMENTS.c.policy_arn.in_(policy_arns),
-            )
-            .group_by(ATTACHMENTS.c.policy_arn)
-        )
-        return {row.policy_arn: row.owners for row in rows}
-
-    async def list_bounded_owners(
-        self, account: AccountId, policy_arn: str
-    ) -> tuple[str, ...]:
-        rows = await self.rows(
-            union_all(
-                *(
-                    select(unique_id.label("owner_id")).where(
-                        table.c.account == account, table.c.boundary_arn == policy_arn
-                    )
-                    for table, unique_id, _ in _OWNERS
-                )
-            ).order_by("owner_id")
-        )
-        return tuple(row.owner_id for row in rows)
-
-    async def count_bounded_owners(
-        self, account: AccountId, policy_arns: Collection[str]
-    ) -> Mapping[str, int]:
-        bounds = union_all(
-            *(
-                select(table.c.boundary_arn).where(
-                    table.c.account == account, table.c.boundary_arn.in_(policy_arns)
-                )
-                for table, _, _ in _OWNERS
-            )
-        ).subquery()
-        rows = await self.rows(
-            select(bounds.c.boundary_arn, func.count().label("owners")).group_by(
-                bounds.c.boundary_arn
-            )
-        )
-        return {row.boundary_arn: row.owners for row in rows}
-
-    async def list_used_policy_arns(
-        self, account: AccountId, prefix: str
-    ) -> tuple[str, ...]:
-        used = _used_policies(account)
-        arns = used.c.policy_arn
-        rows = await self.rows(
-            select(arns)
-            .where(func.substr(arns, 1, len(prefix)) == prefix)
-            .order_by(arns)
-        )
-        return tuple(row.policy_arn for row in rows)
-
-    async def count_used_policies(self, account: AccountId) -> int:
-        used = _used_policies(account)
-        row = await self.find_row(
-            select(func.count().label("number")).select_from(used)
-        )
-        return 0 if row is None else int(row.number)
-
-    async def find_owner_arns(self, unique_ids: Collection[str]) -> Mapping[str, str]:
-        if not unique_ids:
-            return {}
-        rows = await self.rows(
-            union_all(
-                *(
-                    select(
-                        column.label("owner_id"),
-                        literal(kind).label("kind"),
-                        table.c.account,
-                        table.c.path,
-                        table.c.name,
-                    ).where(column.in_(unique_ids))
-                    for table, column, kind in _OWNERS
-                )
-            )
-        )
-        return {
-            row.owner_id: iam_arn(row.account, f"{row.kind}{row.path}{row.name}")
-            for row in rows
-        }
-
-
-class PolicyWrites(PolicyReads, EntityWrites):
-    """See ``DirectoryChange``."""
-
-    async def insert_policy(self, policy: ManagedPolicy) -> None:
-        await self.insert_new(
-            MANAGED_POLICIES, MANAGED_POLICY.stored.values(policy), "policy"
-        )
-        await self.insert_policy_version(policy, policy.default_version)
-
-    async def update_policy(self, policy: ManagedPolicy) -> None:
-        await self.update_named(
-            MANAGED_POLICIES,
-            MANAGED_POLICY.stored.values(policy),
-            "policy",
-            "policy_id",
-        )
-
-    async def delete_policy(self, policy: ManagedPolicy) -> None:
-        for table in (POLICY_VERSIONS, MANAGED_POLICIES):
-            await self.delete_by(table, policy_id=policy.policy_id)
-
-    async def insert_policy_version(
-        self, policy: ManagedPolicy, version: PolicyVersion
-    ) -> None:
-        values = {
-            "policy_id": policy.policy_id,
-            "version_id": version.version_id,
-            "account": policy.account,
-            "number": int(version.version_id.removeprefix("v")),
-            "document": version.document,
-            "created_at": to_micros(version.created_at),
-        }
-        await self.insert_new(POLICY_VERSIONS, values, "policy version")
-
-    async def delete_policy_version(
-        self, policy: ManagedPolicy, version_id: str
-    ) -> None:
-        await self.delete_by(
-            POLICY_VERSIONS, policy_id=policy.policy_id, version_id=version_id
-        )
-
-    async def attach_policy(
-        self, account: AccountId, owner_id: str, policy_arn: str
-    ) -> bool:
-        values = {
-            "owner_id": owner_id,
-            "policy_arn": policy_arn,
-            "account": account,
-            "name_key": arn_key(policy_arn),
-        }
-        return await self.insert_if_free(ATTACHMENTS, values)
-
-    async def detach_policy(
-        self, account: AccountId, owner_id: str, policy_arn: str
-    ) -> bool:
-        deleted = await self.delete_by(
-            ATTACHMENTS, account=account, owner_id=owner_id, policy_arn=policy_arn
-        )
-        return deleted > 0
 
 
 def _used_policies(account: AccountId) -> Subquery:
@@ -266,3 +62,318 @@ def _used_policies(account: AccountId) -> Subquery:
             for table, _, _ in _OWNERS
         ),
     ).subquery()
+
+
+async def list_attached_policies(
+    directory: DirectoryReader, account: AccountId, path_prefix: str, page: PageRequest
+) -> Page[ManagedPolicy]:
+    """Only those that are attached or used as a boundary."""
+    statement = MANAGED_POLICY.stored.selected.where(
+        MANAGED_POLICIES.c.account == account,
+        under_path(MANAGED_POLICIES.c.path, path_prefix),
+        or_(
+            count_uses(ATTACHMENTS, "policy_arn") > 0,
+            *(count_uses(table, "boundary_arn") > 0 for table, _, _ in _OWNERS),
+        ),
+    )
+    return await directory.page(
+        statement, page, MANAGED_POLICY.page_order, MANAGED_POLICY.stored.read
+    )
+
+
+async def list_policy_versions(
+    directory: DirectoryReader, account: AccountId, policy_id: str
+) -> tuple[PolicyVersion, ...]:
+    """All versions, newest first."""
+    rows = await directory.rows(
+        select(POLICY_VERSIONS)
+        .where(
+            POLICY_VERSIONS.c.account == account,
+            POLICY_VERSIONS.c.policy_id == policy_id,
+        )
+        .order_by(POLICY_VERSIONS.c.number.desc())
+    )
+    return tuple(
+        PolicyVersion(
+            version_id=row.version_id,
+            document=row.document,
+            created_at=from_micros(row.created_at),
+        )
+        for row in rows
+    )
+
+
+async def list_attachments(
+    directory: DirectoryReader, account: AccountId, owner_id: str
+) -> tuple[str, ...]:
+    """ARNs of the managed policies attached to a user or role, by name."""
+    rows = await directory.rows(
+        select(ATTACHMENTS.c.policy_arn)
+        .where(ATTACHMENTS.c.account == account, ATTACHMENTS.c.owner_id == owner_id)
+        .order_by(ATTACHMENTS.c.name_key, ATTACHMENTS.c.policy_arn)
+    )
+    return tuple(row.policy_arn for row in rows)
+
+
+async def list_attached_owners(
+    directory: DirectoryReader, account: AccountId, policy_arn: str
+) -> tuple[str, ...]:
+    """Unique ids of the users and roles that a managed policy is attached to."""
+    rows = await directory.rows(
+        select(ATTACHMENTS.c.owner_id)
+        .where(
+            ATTACHMENTS.c.account == account,
+            ATTACHMENTS.c.policy_arn == policy_arn,
+        )
+        .order_by(ATTACHMENTS.c.owner_id)
+    )
+    return tuple(row.owner_id for row in rows)
+
+
+async def count_attached_owners(
+    directory: DirectoryReader, account: AccountId, policy_arns: Collection[str]
+) -> Mapping[str, int]:
+    """How many users, groups and roles each is attached to; absent for none."""
+    rows = await directory.rows(
+        select(ATTACHMENTS.c.policy_arn, func.count().label("owners"))
+        .where(
+            ATTACHMENTS.c.account == account,
+            ATTACHMENTS.c.policy_arn.in_(policy_arns),
+        )
+        .group_by(ATTACHMENTS.c.policy_arn)
+    )
+    return {row.policy_arn: row.owners for row in rows}
+
+
+async def list_bounded_owners(
+    directory: DirectoryReader, account: AccountId, policy_arn: str
+) -> tuple[str, ...]:
+    """Unique ids of the users and roles whose permissions boundary it is."""
+    rows = await directory.rows(
+        union_all(
+            *(
+                select(unique_id.label("owner_id")).where(
+                    table.c.account == account, table.c.boundary_arn == policy_arn
+                )
+                for table, unique_id, _ in _OWNERS
+            )
+        ).order_by("owner_id")
+    )
+    return tuple(row.owner_id for row in rows)
+
+
+async def count_bounded_owners(
+    directory: DirectoryReader, account: AccountId, policy_arns: Collection[str]
+) -> Mapping[str, int]:
+    """How many users and roles have each as their boundary; absent for none."""
+    bounds = union_all(
+        *(
+            select(table.c.boundary_arn).where(
+                table.c.account == account, table.c.boundary_arn.in_(policy_arns)
+            )
+            for table, _, _ in _OWNERS
+        )
+    ).subquery()
+    rows = await directory.rows(
+        select(bounds.c.boundary_arn, func.count().label("owners")).group_by(
+            bounds.c.boundary_arn
+        )
+    )
+    return {row.boundary_arn: row.owners for row in rows}
+
+
+async def list_used_policy_arns(
+    directory: DirectoryReader, account: AccountId, prefix: str
+) -> tuple[str, ...]:
+    """The ARNs with a prefix of what is attached here or a boundary, in order."""
+    used = _used_policies(account)
+    arns = used.c.policy_arn
+    rows = await directory.rows(
+        select(arns).where(func.substr(arns, 1, len(prefix)) == prefix).order_by(arns)
+    )
+    return tuple(row.policy_arn for row in rows)
+
+
+async def count_used_policies(directory: DirectoryReader, account: AccountId) -> int:
+    """How many policies, AWS's included, are attached or a boundary here."""
+    used = _used_policies(account)
+    row = await directory.find_row(
+        select(func.count().label("number")).select_from(used)
+    )
+    return 0 if row is None else int(row.number)
+
+
+async def find_owner_arns(
+    directory: DirectoryReader, unique_ids: Collection[str]
+) -> Mapping[str, str]:
+    """ARNs of the users and roles of any account that have these unique ids."""
+    if not unique_ids:
+        return {}
+    rows = await directory.rows(
+        union_all(
+            *(
+                select(
+                    column.label("owner_id"),
+                    literal(kind).label("kind"),
+                    table.c.account,
+                    table.c.path,
+                    table.c.name,
+                ).where(column.in_(unique_ids))
+                for table, column, kind in _OWNERS
+            )
+        )
+    )
+    return {
+        row.owner_id: iam_arn(row.account, f"{row.kind}{row.path}{row.name}")
+        for row in rows
+    }
+
+
+async def insert_policy(change: DirectoryChange, policy: ManagedPolicy) -> None:
+    """With its first version."""
+    await change.insert(MANAGED_POLICY, policy)
+    await insert_policy_version(change, policy, policy.default_version)
+
+
+async def insert_policy_version(
+    change: DirectoryChange, policy: ManagedPolicy, version: PolicyVersion
+) -> None:
+    """Write a new version; which one is in force says the policy."""
+    values = {
+        "policy_id": policy.policy_id,
+        "version_id": version.version_id,
+        "account": policy.account,
+        "number": int(version.version_id.removeprefix("v")),
+        "document": version.document,
+        "created_at": to_micros(version.created_at),
+    }
+    await change.insert_new(POLICY_VERSIONS, values, "policy version")
+
+
+async def delete_policy_version(
+    change: DirectoryChange, policy: ManagedPolicy, version_id: str
+) -> None:
+    """Remove a version."""
+    await change.delete_by(
+        POLICY_VERSIONS, policy_id=policy.policy_id, version_id=version_id
+    )
+
+
+async def attach_policy(
+    change: DirectoryChange, account: AccountId, owner_id: str, policy_arn: str
+) -> bool:
+    """Whether it was not attached before."""
+    values = {
+        "owner_id": owner_id,
+        "policy_arn": policy_arn,
+        "account": account,
+        "name_key": arn_key(policy_arn),
+    }
+    return await change.insert_if_free(ATTACHMENTS, values)
+
+
+async def detach_policy(
+    change: DirectoryChange, account: AccountId, owner_id: str, policy_arn: str
+) -> bool:
+    """Whether it was attached."""
+    deleted = await change.delete_by(
+        ATTACHMENTS, account=account, owner_id=owner_id, policy_arn=policy_arn
+    )
+    return deleted > 0
+
+
+async def list_inline_policies_of(
+    directory: DirectoryReader, account: AccountId, owner_ids: Collection[str]
+) -> Mapping[str, tuple[InlinePolicy, ...]]:
+    """Inline policies of several owners; those without any are left out."""
+    found: dict[str, list[InlinePolicy]] = defaultdict(list)
+    for some in batches(owner_ids):
+        rows = await directory.rows(
+            select(INLINE_POLICIES)
+            .where(
+                INLINE_POLICIES.c.account == account,
+                INLINE_POLICIES.c.owner_id.in_(some),
+            )
+            .order_by(INLINE_POLICIES.c.name)
+        )
+        for row in rows:
+            found[row.owner_id].append(INLINE_POLICY_TABLE.read(row))
+    return {owner_id: tuple(policies) for owner_id, policies in found.items()}
+
+
+async def list_attachments_of(
+    directory: DirectoryReader, account: AccountId, owner_ids: Collection[str]
+) -> Mapping[str, tuple[str, ...]]:
+    """ARNs attached to several owners; those without any are left out."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for some in batches(owner_ids):
+        rows = await directory.rows(
+            select(ATTACHMENTS)
+            .where(ATTACHMENTS.c.account == account, ATTACHMENTS.c.owner_id.in_(some))
+            .order_by(ATTACHMENTS.c.name_key, ATTACHMENTS.c.policy_arn)
+        )
+        for row in rows:
+            found[row.owner_id].append(row.policy_arn)
+    return {owner_id: tuple(arns) for owner_id, arns in found.items()}
+
+
+async def find_owners(
+    directory: DirectoryReader, account: AccountId, unique_ids: Collection[str]
+) -> tuple[User | Role | Group, ...]:
+    """The users, roles and groups with these unique ids, in no order."""
+    found: list[User | Role | Group] = []
+    for some in batches(unique_ids):
+        users = select(USERS).where(
+            USERS.c.account == account, USERS.c.user_id.in_(some)
+        )
+        roles = select(ROLES).where(
+            ROLES.c.account == account, ROLES.c.role_id.in_(some)
+        )
+        groups = select(GROUPS).where(
+            GROUPS.c.account == account, GROUPS.c.group_id.in_(some)
+        )
+        found += map(USER.stored.read, await directory.rows(users))
+        found += map(ROLE.stored.read, await directory.rows(roles))
+        found += map(GROUP.stored.read, await directory.rows(groups))
+    return tuple(found)
+
+
+async def list_inline_policies(
+    directory: DirectoryReader, account: AccountId, owner_id: str
+) -> tuple[InlinePolicy, ...]:
+    """All inline policies of a user or role, by name."""
+    policies = await directory.list_entities(
+        INLINE_POLICY_TABLE,
+        select(INLINE_POLICIES).where(
+            INLINE_POLICIES.c.account == account,
+            INLINE_POLICIES.c.owner_id == owner_id,
+        ),
+    )
+    return tuple(sorted(policies, key=lambda p: (name_key(p.name), p.name)))
+
+
+async def put_inline_policy(change: DirectoryChange, policy: InlinePolicy) -> None:
+    """Write an inline policy, replacing one of the same name."""
+    await delete_inline_policy(change, policy.account, policy.owner_id, policy.name)
+    values = INLINE_POLICY_TABLE.values(policy)
+    await change.run(INLINE_POLICIES.insert().values(**values))
+
+
+async def delete_inline_policy(
+    change: DirectoryChange, account: AccountId, owner_id: str, name: str
+) -> bool:
+    """Whether there was one."""
+    deleted = await change.delete_by(
+        INLINE_POLICIES, account=account, owner_id=owner_id, name=name
+    )
+    return deleted > 0
+
+
+async def resource_policy_arns(
+    directory: DirectoryReader, account: AccountId
+) -> frozenset[str]:
+    """The ARNs of all resources of the account that have a policy."""
+    rows = await directory.rows(
+        select(RESOURCE_POLICIES.c.arn).where(RESOURCE_POLICIES.c.account == account)
+    )
+    return frozenset(row.arn for row in rows)

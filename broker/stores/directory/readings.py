@@ -22,9 +22,26 @@ from broker.model.roles_anywhere import (
     CertificateList,
 )
 from broker.stores.directory.entity_tables import AnyRow
+from broker.stores.directory.groups import list_user_groups
 from broker.stores.directory.kind import WHOLE, Key, Reading, Remembered
-from broker.stores.directory.kinds import CERTIFICATE_LIST, KINDS
+from broker.stores.directory.kinds import (
+    CERTIFICATE_LIST,
+    KINDS,
+    MANAGED_POLICY,
+    SCIM_TOKEN,
+    SERVICE,
+    SERVICE_TOKEN,
+)
+from broker.stores.directory.policies import (
+    list_attachments,
+    list_inline_policies,
+    resource_policy_arns,
+)
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.provisioning import (
+    list_provisioned_memberships,
+    list_provisioned_people,
+)
 from broker.stores.schema import (
     ATTACHMENTS,
     CERTIFICATE_LISTS,
@@ -49,11 +66,11 @@ ROWS_MAX = 200
 async def _load_service_tokens(
     directory: DirectoryReader, account: AccountId, _: Key
 ) -> Mapping[bytes, tuple[ServiceToken, RegisteredService]]:
-    services = await directory.list_services(account)
+    services = await directory.all_of(SERVICE, account)
     by_id = {service.service_id: service for service in services}
     return {
         token.digest: (token, by_id[token.service_id])
-        for token in await directory.list_service_tokens(account)
+        for token in await directory.all_of(SERVICE_TOKEN, account)
         if token.service_id in by_id
     }
 
@@ -61,27 +78,27 @@ async def _load_service_tokens(
 async def _load_scim_tokens(
     directory: DirectoryReader, account: AccountId, _: Key
 ) -> Mapping[bytes, ScimToken]:
-    return {one.digest: one for one in await directory.list_scim_tokens(account)}
+    return {one.digest: one for one in await directory.all_of(SCIM_TOKEN, account)}
 
 
 async def _load_policies_of(
     directory: DirectoryReader, account: AccountId, owner_id: str
 ) -> tuple[tuple[InlinePolicy, ...], tuple[str, ...]]:
-    inline = await directory.list_inline_policies(account, owner_id)
-    return inline, await directory.list_attachments(account, owner_id)
+    inline = await list_inline_policies(directory, account, owner_id)
+    return inline, await list_attachments(directory, account, owner_id)
 
 
 async def _load_group_ids(
     directory: DirectoryReader, account: AccountId, user_id: str
 ) -> tuple[str, ...]:
-    groups = await directory.list_user_groups(account, user_id)
+    groups = await list_user_groups(directory, account, user_id)
     return tuple(group.group_id for group in groups)
 
 
 async def _load_policy_text(
     directory: DirectoryReader, account: AccountId, name: str
 ) -> str | None:
-    policy = await directory.find_policy(account, name)
+    policy = await directory.named(MANAGED_POLICY, account, name)
     return None if policy is None else policy.default_version.document
 
 
@@ -92,8 +109,8 @@ def _people_by(
         directory: DirectoryReader, account: AccountId, key: tuple[str, str]
     ) -> Sequence[ProvisionedUser]:
         provider_id, value = key
-        return await directory.list_provisioned_people(
-            account, provider_id, attribute, value
+        return await list_provisioned_people(
+            directory, account, provider_id, attribute, value
         )
 
     return Reading(load, {PROVISIONED_USERS: (PROVISIONED_USERS.c.provider_id, column)})
@@ -127,7 +144,7 @@ TOKENS_OF_SERVICES = Reading[Mapping[bytes, tuple[ServiceToken, RegisteredServic
     _load_service_tokens, {SERVICES: (), SERVICE_TOKENS: ()}
 )
 RESOURCE_POLICY_ARNS = Reading[frozenset[str]](
-    lambda d, a, _: d.resource_policy_arns(a), {RESOURCE_POLICIES: ()}
+    lambda d, a, _: resource_policy_arns(d, a), {RESOURCE_POLICIES: ()}
 )
 TOKENS_OF_DIRECTORIES = Reading[Mapping[bytes, ScimToken]](
     _load_scim_tokens, {SCIM_TOKENS: ()}
@@ -140,8 +157,8 @@ PEOPLE = {
 """By the attribute that is looked for."""
 
 MEMBERSHIPS = Reading[Sequence[Membership]](
-    lambda d, a, key: d.list_provisioned_memberships(
-        a, user_ids=(key,), limit=GROUPS_OF_PERSON_MAX
+    lambda d, a, key: list_provisioned_memberships(
+        d, a, user_ids=(key,), limit=GROUPS_OF_PERSON_MAX
     ),
     {PROVISIONED_MEMBERS: (PROVISIONED_MEMBERS.c.user_id,)},
 )

@@ -1,5 +1,7 @@
 """What is revoked in an account."""
 
+from typing import Protocol
+
 from sqlalchemy import delete, or_, select
 
 from broker.clock import Clock
@@ -13,12 +15,13 @@ _MICROSECONDS = 1000
 """In a millisecond."""
 
 
-class RevocationReads(Reads):
-    """See ``DirectoryReader``."""
+class RevocationReads(Reads, Protocol):
+    """What is revoked."""
 
     _clock: Clock
 
     async def revocations(self, account: AccountId) -> Revocations:
+        """Everything of the account that is revoked and not yet past its expiry."""
         rows = await self.rows(
             select(REVOCATIONS.c.target, REVOCATIONS.c.not_before_ms).where(
                 REVOCATIONS.c.account == account,
@@ -28,10 +31,11 @@ class RevocationReads(Reads):
         return Revocations.read((row.target, row.not_before_ms) for row in rows)
 
 
-class RevocationWrites(RevocationReads, Writes):
-    """See ``DirectoryChange``."""
+class RevocationWrites(RevocationReads, Writes, Protocol):
+    """Revoking."""
 
     async def revoke(self, revocation: Revocation) -> None:
+        """Durable; never undone by a cache's loss."""
         where = (
             REVOCATIONS.c.account == revocation.account,
             REVOCATIONS.c.target == revocation.target,

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
-from sqlalchemy import Table, bindparam, delete, select
+from sqlalchemy import Table, bindparam, delete, or_, select
 from sqlalchemy.sql import ColumnElement, Delete, Executable, Insert, Update
 
 from broker.clock import Clock
@@ -17,40 +17,11 @@ from broker.model.account import AccountId, parse_account_id
 from broker.model.audit import AuditRecord
 from broker.model.credentials import MfaDevice, MfaState, Passkey
 from broker.stores.database import Connection, Database, translate_errors
-from broker.stores.directory.accounts import (
-    CHANGES_A_DELETE,
-    CHANGES_KEPT,
-    AccountReads,
-    AccountWrites,
-)
-from broker.stores.directory.credentials import (
-    CredentialReads,
-    CredentialWrites,
-    replace_state,
-)
+from broker.stores.directory.credentials import replace_state, replace_use
 from broker.stores.directory.entity_tables import AnyRow
-from broker.stores.directory.groups import GroupReads, GroupWrites
-from broker.stores.directory.machines import MachineReads, MachineWrites
-from broker.stores.directory.overviews import OverviewReads
-from broker.stores.directory.passkeys import (
-    PasskeyReads,
-    PasskeyWrites,
-    replace_use,
-)
-from broker.stores.directory.policies import PolicyReads, PolicyWrites
-from broker.stores.directory.providers import ProviderReads, ProviderWrites
-from broker.stores.directory.provisioning import (
-    ProvisioningReads,
-    ProvisioningWrites,
-)
+from broker.stores.directory.port import Directory, DirectoryChange
 from broker.stores.directory.readings import LOOKED_UP_BY, ROWS_MAX, ChangedRows
-from broker.stores.directory.reports import ReportReads, ReportWrites
-from broker.stores.directory.risks import RiskReads
-from broker.stores.directory.roles import RoleReads, RoleWrites
-from broker.stores.directory.services import ServiceReads, ServiceWrites
 from broker.stores.directory.statements import Parameters, insert_or_ignore
-from broker.stores.directory.upstreams import UpstreamReads, UpstreamWrites
-from broker.stores.directory.users import UserReads, UserWrites
 from broker.stores.errors import OutcomeUnknownError, StoreUnavailableError
 from broker.stores.ledger.rows import AUDIT_COLUMNS, encode_audit
 from broker.stores.schema import AUDIT, CHANGES, GENERATIONS
@@ -74,28 +45,20 @@ _FORGET = delete(CHANGES).where(
     CHANGES.c.generation <= bindparam("until"),
 )
 
+_CHANGED_A_QUERY = 100
+
+CHANGES_KEPT = 256
+"""Of an account, at least: more than are made between two polls."""
+
+CHANGES_A_DELETE = 64
+"""Made between two deletions of older ones."""
+
 Observer = Callable[[AccountId, int, ChangedRows], None]
 
 _log = logging.getLogger(__name__)
 
 
-class SqlDirectory(
-    AccountReads,
-    UserReads,
-    GroupReads,
-    RoleReads,
-    PolicyReads,
-    ProviderReads,
-    ReportReads,
-    CredentialReads,
-    PasskeyReads,
-    MachineReads,
-    ServiceReads,
-    ProvisioningReads,
-    UpstreamReads,
-    OverviewReads,
-    RiskReads,
-):
+class SqlDirectory(Directory):
     """See ``Directory``."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -113,7 +76,22 @@ class SqlDirectory(
         return await self._database.rows(statement, parameters)
 
     async def watched_rows(self, statement: Executable) -> Sequence[AnyRow]:
+        """All rows of the statement that also serves as the health check."""
         return await self._database.watched_rows(statement)
+
+    async def changes(
+        self, after: Mapping[AccountId, int]
+    ) -> Mapping[AccountId, Mapping[int, ChangedRows]]:
+        found: dict[AccountId, dict[int, ChangedRows]] = {one: {} for one in after}
+        rest = [
+            (CHANGES.c.account == account) & (CHANGES.c.generation > generation)
+            for account, generation in after.items()
+        ]
+        for start in range(0, len(rest), _CHANGED_A_QUERY):
+            some = rest[start : start + _CHANGED_A_QUERY]
+            for row in await self.watched_rows(select(CHANGES).where(or_(*some))):
+                found[row.account][row.generation] = ChangedRows.load(row.rows)
+        return found
 
     @asynccontextmanager
     async def change(self, account: AccountId) -> AsyncIterator["SqlChange"]:
@@ -168,23 +146,7 @@ class SqlDirectory(
             ) from failure
 
 
-class SqlChange(
-    AccountWrites,
-    UserWrites,
-    GroupWrites,
-    RoleWrites,
-    PolicyWrites,
-    ProviderWrites,
-    ReportWrites,
-    CredentialWrites,
-    PasskeyWrites,
-    MachineWrites,
-    ServiceWrites,
-    ProvisioningWrites,
-    UpstreamWrites,
-    OverviewReads,
-    RiskReads,
-):
+class SqlChange(DirectoryChange):
     """See ``DirectoryChange``."""
 
     def __init__(
@@ -233,6 +195,9 @@ class SqlChange(
     async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
         dialect = self._connection.dialect.name
         return await self.run(insert_or_ignore(dialect, table), values) == 1
+
+    async def replace_mfa_state(self, device: MfaDevice, state: MfaState) -> bool:
+        return await self.run(replace_state(device, state)) == 1
 
     async def note_rows(self) -> int:
         """Write which rows the change wrote; the account's generation."""

@@ -129,13 +129,6 @@ class Writes(Reads, Protocol):
         named = {f"{_KEY}{name}": value for name, value in key.items()}
         return await self.run(_delete_by(table, tuple(key)), named)
 
-    async def update_entity(
-        self, stored: EntityTable[Entity], entity: Entity, key: str
-    ) -> None:
-        """Write the row of an entity, found by one of its columns."""
-        values = stored.values(entity)
-        await self.update_by(stored.table, values, **{key: values[key]})
-
     async def update_named(
         self, table: Table, values: Mapping[str, object], kind: str, key: str
     ) -> None:
@@ -150,16 +143,6 @@ class Writes(Reads, Protocol):
         statement = _update_named(table, key)
         if await self.run(statement, {**values, **named}) == 0:
             raise AlreadyExistsError(kind)
-
-    async def insert_entity(
-        self, stored: EntityTable[Entity], entity: Entity, kind: str
-    ) -> None:
-        """Insert an entity, as `insert_new` does.
-
-        Raises:
-            AlreadyExistsError: of ``kind``.
-        """
-        await self.insert_new(stored.table, stored.values(entity), kind)
 
     async def insert_new(
         self, table: Table, values: Mapping[str, object], kind: str

@@ -15,6 +15,7 @@ from broker.model.audit import AuditRecord
 from broker.model.entities import User
 from broker.stores import change_queue
 from broker.stores.database import Database
+from broker.stores.directory.kinds import USER
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import AlreadyExistsError, StoreUnavailableError
@@ -80,8 +81,11 @@ class Crowd:
 
 
 async def add(change: DirectoryChange, name: str) -> None:
-    await change.insert_user(
-        User(account=ACCOUNT, user_id=f"AIDA{name}", name=name, path="/", created_at=AT)
+    await change.insert(
+        USER,
+        User(
+            account=ACCOUNT, user_id=f"AIDA{name}", name=name, path="/", created_at=AT
+        ),
     )
 
 
@@ -90,7 +94,7 @@ def make_record(name: str) -> AuditRecord:
 
 
 async def names_of(directory: SqlDirectory, names: str) -> str:
-    found = [await directory.find_user(ACCOUNT, name) for name in names]
+    found = [await directory.named(USER, ACCOUNT, name) for name in names]
     return "".join(user.name for user in found if user is not None)
 
 

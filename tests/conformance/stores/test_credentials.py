@@ -17,10 +17,19 @@ from broker.model.credentials import (
 )
 from broker.model.machines import DeletionTask, InstanceProfile
 from broker.model.page import PageRequest
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import insert_account
+from broker.stores.directory.credentials import (
+    list_credentials_of,
+    list_virtual_mfa_devices,
+)
 from broker.stores.directory.kinds import (
+    DELETION_TASK,
     INSTANCE_PROFILE,
     MFA_DEVICE,
+    PASSKEY,
     SERVER_CERTIFICATE,
+    USER_CREDENTIAL,
 )
 from broker.stores.directory.machines import list_profiles_of_roles
 from broker.stores.directory.sql import SqlDirectory
@@ -61,11 +70,10 @@ def credential(number: int, kind: CredentialKind, user: str) -> UserCredential:
 
 async def make_account(directory: SqlDirectory) -> None:
     async with directory.change(ACCOUNT) as change:
-        await change.insert_account(
-            Account(
-                account_id=ACCOUNT, alias=None, session_salt=bytes(32), created_at=AT
-            )
-        )
+        await insert_account(change, OWNER)
+
+
+OWNER = Account(account_id=ACCOUNT, alias=None, session_salt=bytes(32), created_at=AT)
 
 
 async def test_a_device_is_kept_whole_and_found_by_its_serial(
@@ -75,25 +83,25 @@ async def test_a_device_is_kept_whole_and_found_by_its_serial(
     made = device("ann", tags={"k": "v"})
     token = device("", serial="GAHT12345678", virtual=False, period_seconds=60)
     async with directory.change(ACCOUNT) as change:
-        await change.insert_mfa_device(made)
-        await change.insert_mfa_device(token)
+        await change.insert(MFA_DEVICE, made)
+        await change.insert(MFA_DEVICE, token)
         with pytest.raises(AlreadyExistsError):
-            await change.insert_mfa_device(device("ANN"))
-    assert await directory.find_mfa_device(ACCOUNT, made.serial.upper()) == made
-    assert await directory.find_mfa_device(ACCOUNT, token.serial) == token
+            await change.insert(MFA_DEVICE, device("ANN"))
+    assert await directory.named(MFA_DEVICE, ACCOUNT, made.serial.upper()) == made
+    assert await directory.named(MFA_DEVICE, ACCOUNT, token.serial) == token
     assert await directory.count(MFA_DEVICE, ACCOUNT) == 2
-    page = await directory.list_virtual_mfa_devices(ACCOUNT, ALL, assigned=False)
+    page = await list_virtual_mfa_devices(directory, ACCOUNT, ALL, assigned=False)
     assert page.items == (made,)
     used = replace(made, user_id="AIDA1", enabled_at=AT)
     async with directory.change(ACCOUNT) as change:
-        await change.update_mfa_device(used)
-    assert await directory.list_mfa_devices(ACCOUNT, "AIDA1") == (used,)
-    assert await directory.list_all_mfa_devices(ACCOUNT) == (used, token)
-    page = await directory.list_virtual_mfa_devices(ACCOUNT, ALL, assigned=True)
+        await change.update(MFA_DEVICE, used)
+    assert await directory.all_of(MFA_DEVICE, ACCOUNT, user_id="AIDA1") == (used,)
+    assert await directory.all_of(MFA_DEVICE, ACCOUNT) == (used, token)
+    page = await list_virtual_mfa_devices(directory, ACCOUNT, ALL, assigned=True)
     assert page.items == (used,)
     async with directory.change(ACCOUNT) as change:
-        await change.delete_mfa_device(used)
-    assert await directory.find_mfa_device(ACCOUNT, made.serial) is None
+        await change.remove(MFA_DEVICE, used)
+    assert await directory.named(MFA_DEVICE, ACCOUNT, made.serial) is None
 
 
 async def test_a_state_is_replaced_once_and_leaves_the_generation(
@@ -102,12 +110,12 @@ async def test_a_state_is_replaced_once_and_leaves_the_generation(
     await make_account(directory)
     made = device("ann", user_id="AIDA1")
     async with directory.change(ACCOUNT) as change:
-        await change.insert_mfa_device(made)
+        await change.insert(MFA_DEVICE, made)
     before = await directory.generations([ACCOUNT])
     new = MfaState(last_step=7, drift=-1, failures=2, locked_until=AT)
     assert await directory.replace_mfa_state(made, new)
     assert not await other_directory.replace_mfa_state(made, new)
-    found = await other_directory.find_mfa_device(ACCOUNT, made.serial)
+    found = await other_directory.named(MFA_DEVICE, ACCOUNT, made.serial)
     assert found == replace(made, state=new)
     stranger = replace(found, user_id="AIDA2")
     assert not await other_directory.replace_mfa_state(stranger, MfaState())
@@ -125,22 +133,24 @@ async def test_credentials_are_listed_by_kind_and_user_in_order_of_age(
     other = credential(9, CredentialKind.SERVICE_SPECIFIC, "AIDA1")
     async with directory.change(ACCOUNT) as change:
         for made in reversed((*keys, other)):
-            await change.insert_credential(made)
+            await change.insert(USER_CREDENTIAL, made)
     kind = CredentialKind.SSH_PUBLIC_KEY
-    assert await directory.list_credentials(ACCOUNT, kind) == tuple(keys)
-    found = await directory.list_credentials(ACCOUNT, kind, "AIDA1")
-    several = await directory.list_credentials_of(ACCOUNT, ["AIDA1"])
+    assert await directory.all_of(USER_CREDENTIAL, ACCOUNT, kind=kind) == tuple(keys)
+    found = await directory.all_of(USER_CREDENTIAL, ACCOUNT, kind=kind, user_id="AIDA1")
+    several = await list_credentials_of(directory, ACCOUNT, ["AIDA1"])
     assert sorted(one.credential_id for one in several) == sorted(
         one.credential_id for one in (*found, other)
     )
-    assert await directory.list_credentials_of(ACCOUNT, ["AIDAX"]) == ()
+    assert await list_credentials_of(directory, ACCOUNT, ["AIDAX"]) == ()
     assert found == (keys[0], keys[2])
     changed = replace(keys[0], status=CredentialStatus.INACTIVE, expires_at=None)
     async with directory.change(ACCOUNT) as change:
-        await change.update_credential(changed)
-        await change.delete_credential(keys[2])
-    assert await directory.list_credentials(ACCOUNT, kind, "AIDA1") == (changed,)
-    assert await directory.find_credential(ACCOUNT, keys[2].credential_id) is None
+        await change.update(USER_CREDENTIAL, changed)
+        await change.remove(USER_CREDENTIAL, keys[2])
+    assert await directory.all_of(
+        USER_CREDENTIAL, ACCOUNT, kind=kind, user_id="AIDA1"
+    ) == (changed,)
+    assert await directory.find(USER_CREDENTIAL, ACCOUNT, keys[2].credential_id) is None
 
 
 async def test_server_certificates_have_names_and_paths(
@@ -161,17 +171,17 @@ async def test_server_certificates_have_names_and_paths(
     )
     second = replace(made, certificate_id="ASCA2", name="api", path="/", chain="c")
     async with directory.change(ACCOUNT) as change:
-        await change.insert_server_certificate(made)
-        await change.insert_server_certificate(second)
+        await change.insert(SERVER_CERTIFICATE, made)
+        await change.insert(SERVER_CERTIFICATE, second)
         with pytest.raises(AlreadyExistsError):
-            await change.update_server_certificate(replace(second, name="WEB"))
-    assert await directory.find_server_certificate(ACCOUNT, "wEB") == made
-    page = await directory.list_server_certificates(ACCOUNT, "/", ALL)
+            await change.update(SERVER_CERTIFICATE, replace(second, name="WEB"))
+    assert await directory.named(SERVER_CERTIFICATE, ACCOUNT, "wEB") == made
+    page = await directory.page_of(SERVER_CERTIFICATE, ACCOUNT, ALL)
     assert page.items == (second, made)
-    page = await directory.list_server_certificates(ACCOUNT, "/a/", ALL)
+    page = await directory.page_of(SERVER_CERTIFICATE, ACCOUNT, ALL, under="/a/")
     assert page.items == (made,)
     async with directory.change(ACCOUNT) as change:
-        await change.delete_server_certificate(made)
+        await change.remove(SERVER_CERTIFICATE, made)
     assert await directory.count(SERVER_CERTIFICATE, ACCOUNT) == 1
 
 
@@ -199,13 +209,14 @@ async def test_instance_profiles_are_listed_by_path_and_by_role(
     assert held == {"AROA1": (second,)}
     async with directory.change(ACCOUNT) as change:
         await change.remove(INSTANCE_PROFILE, second)
-        await change.insert_deletion_task(
+        await change.insert(
+            DELETION_TASK,
             DeletionTask(
                 account=ACCOUNT, task_id="task/1", status="SUCCEEDED", made_at=AT
-            )
+            ),
         )
     assert await directory.count(INSTANCE_PROFILE, ACCOUNT) == 1
-    task = await directory.find_deletion_task(ACCOUNT, "task/1")
+    task = await directory.find(DELETION_TASK, ACCOUNT, "task/1")
     assert task is not None
     assert task.made_at == AT
 
@@ -213,15 +224,15 @@ async def test_instance_profiles_are_listed_by_path_and_by_role(
 async def test_an_accounts_credentials_go_with_it(directory: SqlDirectory) -> None:
     await make_account(directory)
     async with directory.change(ACCOUNT) as change:
-        await change.insert_mfa_device(device("ann"))
-        await change.insert_credential(
-            credential(1, CredentialKind.SIGNING_CERTIFICATE, ACCOUNT)
+        await change.insert(MFA_DEVICE, device("ann"))
+        await change.insert(
+            USER_CREDENTIAL, credential(1, CredentialKind.SIGNING_CERTIFICATE, ACCOUNT)
         )
     async with directory.change(ACCOUNT) as change:
-        await change.delete_account(ACCOUNT)
-    assert await directory.list_all_mfa_devices(ACCOUNT) == ()
+        await change.remove(kinds.ACCOUNT, OWNER)
+    assert await directory.all_of(MFA_DEVICE, ACCOUNT) == ()
     kind = CredentialKind.SIGNING_CERTIFICATE
-    assert await directory.list_credentials(ACCOUNT, kind) == ()
+    assert await directory.all_of(USER_CREDENTIAL, ACCOUNT, kind=kind) == ()
 
 
 def passkey(name: str, number: int = 1, **more: object) -> Passkey:
@@ -251,21 +262,21 @@ async def test_a_passkey_is_kept_whole_and_each_credential_once(
     )
     other = passkey("bob/key-B", 2, user_id="AIDA2")
     async with directory.change(ACCOUNT) as change:
-        await change.insert_passkey(other)
-        await change.insert_passkey(made)
+        await change.insert(PASSKEY, other)
+        await change.insert(PASSKEY, made)
         with pytest.raises(AlreadyExistsError):
-            await change.insert_passkey(passkey("bob/key-C", 1, user_id="AIDA2"))
+            await change.insert(PASSKEY, passkey("bob/key-C", 1, user_id="AIDA2"))
         with pytest.raises(AlreadyExistsError):
-            await change.insert_passkey(passkey("ANN/key-A", 3))
-    assert await directory.find_passkey(ACCOUNT, made.serial.upper()) == made
-    assert await directory.list_passkeys(ACCOUNT, "AIDA1") == (made,)
-    assert await directory.list_passkeys(ACCOUNT) == (made, other)
+            await change.insert(PASSKEY, passkey("ANN/key-A", 3))
+    assert await directory.named(PASSKEY, ACCOUNT, made.serial.upper()) == made
+    assert await directory.all_of(PASSKEY, ACCOUNT, user_id="AIDA1") == (made,)
+    assert await directory.all_of(PASSKEY, ACCOUNT) == (made, other)
     async with directory.change(ACCOUNT) as change:
-        await change.delete_passkey(made)
-    assert await directory.list_passkeys(ACCOUNT) == (other,)
+        await change.remove(PASSKEY, made)
+    assert await directory.all_of(PASSKEY, ACCOUNT) == (other,)
     async with directory.change(ACCOUNT) as change:
-        await change.delete_account(ACCOUNT)
-    assert await directory.list_passkeys(ACCOUNT) == ()
+        await change.remove(kinds.ACCOUNT, OWNER)
+    assert await directory.all_of(PASSKEY, ACCOUNT) == ()
 
 
 async def test_a_passkeys_use_is_noted_once_and_leaves_the_generation(
@@ -274,12 +285,12 @@ async def test_a_passkeys_use_is_noted_once_and_leaves_the_generation(
     await make_account(directory)
     made = passkey("ann/key-A", sign_count=4)
     async with directory.change(ACCOUNT) as change:
-        await change.insert_passkey(made)
+        await change.insert(PASSKEY, made)
     before = await directory.generations([ACCOUNT])
     used = replace(made, sign_count=5, last_used_at=AT)
     assert await directory.replace_passkey_use(made, used)
     assert not await other_directory.replace_passkey_use(made, used)
-    assert await other_directory.find_passkey(ACCOUNT, made.serial) == used
+    assert await other_directory.named(PASSKEY, ACCOUNT, made.serial) == used
     for other in (
         replace(used, user_id="AIDA2"),
         replace(used, credential_id=b"other"),

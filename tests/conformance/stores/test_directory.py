@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from broker.model.account import Account, AccountId
+from broker.model.account import Account, AccountId, format_access_key_id
 from broker.model.audit import AuditRecord
 from broker.model.entities import (
     AccessKey,
@@ -23,7 +23,46 @@ from broker.model.entities import (
 )
 from broker.model.page import PageRequest
 from broker.model.revocation import REVOCATION_LIFE, Revocation
-from broker.stores.directory.kinds import MANAGED_POLICY, ROLE, SAML_PROVIDER, USER
+from broker.stores.directory import kinds
+from broker.stores.directory.access_keys import find_access_key, insert_access_key
+from broker.stores.directory.accounts import (
+    find_account_by_alias,
+    insert_account,
+    list_accounts,
+    update_account,
+)
+from broker.stores.directory.kinds import (
+    ACCESS_KEY,
+    MANAGED_POLICY,
+    OIDC_PROVIDER,
+    RESOURCE_POLICY,
+    ROLE,
+    SAML_PROVIDER,
+    USER,
+)
+from broker.stores.directory.policies import (
+    attach_policy,
+    count_attached_owners,
+    count_bounded_owners,
+    count_used_policies,
+    delete_inline_policy,
+    delete_policy_version,
+    detach_policy,
+    insert_policy,
+    insert_policy_version,
+    list_attached_owners,
+    list_attached_policies,
+    list_attachments,
+    list_inline_policies,
+    list_policy_versions,
+    list_used_policy_arns,
+    put_inline_policy,
+)
+from broker.stores.directory.providers import (
+    find_saml_provider_by_uuid,
+    list_published_saml_providers,
+)
+from broker.stores.directory.roles import list_roles_naming, list_roles_with
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import (
     AlreadyExistsError,
@@ -92,6 +131,10 @@ def make_policy(name: str, path: str = "/") -> ManagedPolicy:
     )
 
 
+def key_id(number: int) -> str:
+    return format_access_key_id("AKIA", ACCOUNT, number)
+
+
 def make_key(
     access_key_id: str, user_id: str | None, created_at: datetime = AT
 ) -> AccessKey:
@@ -149,31 +192,31 @@ async def test_entities_read_back_exactly_as_they_were_written(
 ) -> None:
     account, user, role = make_account(alias="acme"), make_user("Ann"), make_role("Dev")
     policy, saml = make_policy("Read"), make_saml("okta")
-    oidc, key = make_oidc("https://idp.example.com/x"), make_key("AKIA1", "AIDAANN")
+    oidc, key = make_oidc("https://idp.example.com/x"), make_key(key_id(1), "AIDAANN")
     async with directory.change(ACCOUNT) as change:
-        await change.insert_account(account)
-        await change.insert_user(user)
-        await change.insert_role(role)
-        await change.insert_policy(policy)
-        await change.insert_saml_provider(saml)
-        await change.insert_oidc_provider(oidc)
-        await change.insert_access_key(key)
-    assert await directory.find_account(ACCOUNT) == account
-    assert await directory.find_account_by_alias("acme") == account
-    assert await directory.list_accounts() == (account,)
-    found = await directory.find_user(ACCOUNT, "Ann")
+        await insert_account(change, account)
+        await change.insert(USER, user)
+        await change.insert(ROLE, role)
+        await insert_policy(change, policy)
+        await change.insert(SAML_PROVIDER, saml)
+        await change.insert(OIDC_PROVIDER, oidc)
+        await insert_access_key(change, key)
+    assert await directory.find(kinds.ACCOUNT, ACCOUNT) == account
+    assert await find_account_by_alias(directory, "acme") == account
+    assert await list_accounts(directory) == (account,)
+    found = await directory.named(USER, ACCOUNT, "Ann")
     assert found == user
     assert list(found.tags) == ["Zoo", "apple"]
-    assert await directory.find_user_by_id(ACCOUNT, user.user_id) == user
-    assert await directory.find_role(ACCOUNT, "Dev") == role
-    assert await directory.find_role_by_id(ACCOUNT, role.role_id) == role
-    assert await directory.find_policy(ACCOUNT, "Read") == policy
-    assert await directory.find_saml_provider(ACCOUNT, "okta") == saml
-    assert await directory.find_saml_provider_by_uuid("SAMLSP1") == saml
-    assert await directory.list_saml_providers(ACCOUNT) == (saml,)
-    assert await directory.find_oidc_provider(ACCOUNT, "idp.example.com/x") == oidc
-    assert await directory.list_oidc_providers(ACCOUNT) == (oidc,)
-    assert await directory.find_access_key("AKIA1") == key
+    assert await directory.find(USER, ACCOUNT, user.user_id) == user
+    assert await directory.named(ROLE, ACCOUNT, "Dev") == role
+    assert await directory.find(ROLE, ACCOUNT, role.role_id) == role
+    assert await directory.named(MANAGED_POLICY, ACCOUNT, "Read") == policy
+    assert await directory.named(SAML_PROVIDER, ACCOUNT, "okta") == saml
+    assert await find_saml_provider_by_uuid(directory, "SAMLSP1") == saml
+    assert await directory.all_of(SAML_PROVIDER, ACCOUNT) == (saml,)
+    assert await directory.named(OIDC_PROVIDER, ACCOUNT, "idp.example.com/x") == oidc
+    assert await directory.all_of(OIDC_PROVIDER, ACCOUNT) == (oidc,)
+    assert await find_access_key(directory, key_id(1)) == key
 
 
 async def test_providers_with_a_metadata_url_are_found_in_every_account(
@@ -189,61 +232,61 @@ async def test_providers_with_a_metadata_url_are_found_in_every_account(
     ]
     for provider in watched:
         async with directory.change(provider.account) as change:
-            await change.insert_account(make_account(provider.account))
-            await change.insert_saml_provider(provider)
+            await insert_account(change, make_account(provider.account))
+            await change.insert(SAML_PROVIDER, provider)
             plain = make_saml("plain", f"SAMLSPX{provider.account}")
-            await change.insert_saml_provider(replace(plain, account=provider.account))
-    assert await directory.list_published_saml_providers() == tuple(watched)
+            await change.insert(SAML_PROVIDER, replace(plain, account=provider.account))
+    assert await list_published_saml_providers(directory) == tuple(watched)
 
 
 async def test_roles_are_found_by_a_text_of_their_trust_policy(
     directory: SqlDirectory,
 ) -> None:
     async with directory.change(ACCOUNT) as change:
-        await change.insert_account(make_account())
+        await insert_account(change, make_account())
         for name in ("Zed", "amy", "Bob"):
             trust = '{"Principal":"100%_of"}' if name != "Bob" else '{"100_":"%of"}'
-            await change.insert_role(replace(make_role(name), trust_policy=trust))
+            await change.insert(ROLE, replace(make_role(name), trust_policy=trust))
     async with directory.change(OTHER) as change:
-        await change.insert_account(make_account(OTHER))
+        await insert_account(change, make_account(OTHER))
         other = replace(make_role("other"), account=OTHER, trust_policy="100%_of")
-        await change.insert_role(other)
-    found = await directory.list_roles_naming(ACCOUNT, "100%_of", 9)
+        await change.insert(ROLE, other)
+    found = await list_roles_naming(directory, ACCOUNT, "100%_of", 9)
     assert [role.name for role in found] == ["amy", "Zed"]
-    assert len(await directory.list_roles_naming(ACCOUNT, "100%_of", 1)) == 1
+    assert len(await list_roles_naming(directory, ACCOUNT, "100%_of", 1)) == 1
 
 
 async def test_absent_entities_read_as_none(directory: SqlDirectory) -> None:
-    assert await directory.find_account(ACCOUNT) is None
-    assert await directory.find_account_by_alias("x") is None
-    assert await directory.find_user(ACCOUNT, "x") is None
-    assert await directory.find_role(ACCOUNT, "x") is None
-    assert await directory.find_policy(ACCOUNT, "x") is None
-    assert await directory.find_access_key("x") is None
-    assert await directory.find_saml_provider(ACCOUNT, "x") is None
-    assert await directory.find_oidc_provider(ACCOUNT, "x") is None
-    assert await directory.list_attachments(ACCOUNT, "x") == ()
-    assert (await directory.list_users(ACCOUNT, "/", PageRequest())).items == ()
+    assert await directory.find(kinds.ACCOUNT, ACCOUNT) is None
+    assert await find_account_by_alias(directory, "x") is None
+    assert await directory.named(USER, ACCOUNT, "x") is None
+    assert await directory.named(ROLE, ACCOUNT, "x") is None
+    assert await directory.named(MANAGED_POLICY, ACCOUNT, "x") is None
+    assert await find_access_key(directory, "x") is None
+    assert await directory.named(SAML_PROVIDER, ACCOUNT, "x") is None
+    assert await directory.named(OIDC_PROVIDER, ACCOUNT, "x") is None
+    assert await list_attachments(directory, ACCOUNT, "x") == ()
+    assert (await directory.page_of(USER, ACCOUNT, PageRequest())).items == ()
 
 
 async def test_a_name_with_a_nul_is_nobodys(directory: SqlDirectory) -> None:
     """Documents and questions in JSON can name it; PostgreSQL cannot even look."""
     name = "Ann\0"
     async with directory.change(ACCOUNT) as change:
-        await change.insert_account(make_account())
-        assert await change.find_user(ACCOUNT, name) is None
-        assert await change.find_role(ACCOUNT, name) is None
-        assert await change.find_policy(ACCOUNT, name) is None
-        assert await change.find_access_key(name) is None
-        assert await change.find_resource_policy(ACCOUNT, name) is None
-    assert await directory.find_user(ACCOUNT, name) is None
-    assert await directory.find_account(ACCOUNT) is not None
+        await insert_account(change, make_account())
+        assert await change.named(USER, ACCOUNT, name) is None
+        assert await change.named(ROLE, ACCOUNT, name) is None
+        assert await change.named(MANAGED_POLICY, ACCOUNT, name) is None
+        assert await find_access_key(change, name) is None
+        assert await change.find(RESOURCE_POLICY, ACCOUNT, name) is None
+    assert await directory.named(USER, ACCOUNT, name) is None
+    assert await directory.find(kinds.ACCOUNT, ACCOUNT) is not None
 
 
 async def test_a_nul_is_no_outage(
     directory: SqlDirectory, location: DatabaseLocation
 ) -> None:
-    search = directory.list_roles_with(ACCOUNT, "a\0", PageRequest())
+    search = list_roles_with(directory, ACCOUNT, "a\0", PageRequest())
     if isinstance(location, SqliteLocation):
         assert (await search).items == ()
         return
@@ -256,21 +299,21 @@ async def test_names_are_found_and_unique_without_regard_to_case(
     directory: SqlDirectory,
 ) -> None:
     async with directory.change(ACCOUNT) as change:
-        await change.insert_user(make_user("Ann"))
-        await change.insert_role(make_role("Dev"))
-        await change.insert_policy(make_policy("Read"))
+        await change.insert(USER, make_user("Ann"))
+        await change.insert(ROLE, make_role("Dev"))
+        await insert_policy(change, make_policy("Read"))
         with pytest.raises(AlreadyExistsError, match="user"):
-            await change.insert_user(make_user("aNN", "AIDA2"))
+            await change.insert(USER, make_user("aNN", "AIDA2"))
         with pytest.raises(AlreadyExistsError, match="role"):
-            await change.insert_role(make_role("dEV", "AROA2"))
+            await change.insert(ROLE, make_role("dEV", "AROA2"))
         with pytest.raises(AlreadyExistsError, match="policy"):
-            await change.insert_policy(replace(make_policy("rEAD"), policy_id="ANPA2"))
-    found = await directory.find_user(ACCOUNT, "ANN")
+            await insert_policy(change, replace(make_policy("rEAD"), policy_id="ANPA2"))
+    found = await directory.named(USER, ACCOUNT, "ANN")
     assert found is not None
     assert found.name == "Ann"
-    assert await directory.find_role(ACCOUNT, "dev") is not None
-    assert await directory.find_policy(ACCOUNT, "READ") is not None
-    assert await directory.find_user(OTHER, "Ann") is None
+    assert await directory.named(ROLE, ACCOUNT, "dev") is not None
+    assert await directory.named(MANAGED_POLICY, ACCOUNT, "READ") is not None
+    assert await directory.named(USER, OTHER, "Ann") is None
 
 
 async def test_a_rename_may_change_its_own_case_but_take_no_one_elses_name(
@@ -278,55 +321,55 @@ async def test_a_rename_may_change_its_own_case_but_take_no_one_elses_name(
 ) -> None:
     ann, bob = make_user("Ann"), make_user("Bob")
     async with directory.change(ACCOUNT) as change:
-        await change.insert_user(ann)
-        await change.insert_user(bob)
-        await change.update_user(replace(ann, name="ANN", path="/x/"))
+        await change.insert(USER, ann)
+        await change.insert(USER, bob)
+        await change.update(USER, replace(ann, name="ANN", path="/x/"))
         with pytest.raises(AlreadyExistsError):
-            await change.update_user(replace(ann, name="BOB"))
-    found = await directory.find_user(ACCOUNT, "ann")
+            await change.update(USER, replace(ann, name="BOB"))
+    found = await directory.named(USER, ACCOUNT, "ann")
     assert found is not None
     assert (found.name, found.path) == ("ANN", "/x/")
 
 
 async def test_an_alias_belongs_to_one_account(directory: SqlDirectory) -> None:
     async with directory.change(ACCOUNT) as change:
-        await change.insert_account(make_account(alias="acme"))
+        await insert_account(change, make_account(alias="acme"))
         with pytest.raises(AlreadyExistsError, match="account"):
-            await change.insert_account(make_account())
+            await insert_account(change, make_account())
     async with directory.change(OTHER) as change:
         with pytest.raises(AlreadyExistsError, match="alias"):
-            await change.insert_account(make_account(OTHER, "acme"))
-        await change.insert_account(make_account(OTHER))
+            await insert_account(change, make_account(OTHER, "acme"))
+        await insert_account(change, make_account(OTHER))
         with pytest.raises(AlreadyExistsError, match="alias"):
-            await change.update_account(make_account(OTHER, "acme"))
-        await change.update_account(make_account(OTHER, "umbrella"))
-    found = await directory.find_account_by_alias("umbrella")
+            await update_account(change, make_account(OTHER, "acme"))
+        await update_account(change, make_account(OTHER, "umbrella"))
+    found = await find_account_by_alias(directory, "umbrella")
     assert found is not None
     assert found.account_id == OTHER
 
 
 async def test_an_access_key_id_is_never_used_again(directory: SqlDirectory) -> None:
-    key = make_key("AKIA1", None)
+    key = make_key(key_id(1), None)
     async with directory.change(ACCOUNT) as change:
-        await change.insert_access_key(key)
-        await change.delete_access_key(key)
-    assert await directory.find_access_key("AKIA1") is None
+        await insert_access_key(change, key)
+        await change.remove(ACCESS_KEY, key)
+    assert await find_access_key(directory, key_id(1)) is None
     async with directory.change(OTHER) as change:
         with pytest.raises(AlreadyExistsError, match="access key"):
-            await change.insert_access_key(replace(key, account=OTHER))
+            await insert_access_key(change, replace(key, account=OTHER))
 
 
 async def test_keys_are_listed_by_owner_oldest_first(directory: SqlDirectory) -> None:
     later = AT + timedelta(microseconds=1)
     async with directory.change(ACCOUNT) as change:
-        await change.insert_access_key(make_key("AKIA2", "AIDA1", later))
-        await change.insert_access_key(make_key("AKIA3", "AIDA1"))
-        await change.insert_access_key(make_key("AKIA4", None))
-        inactive = replace(make_key("AKIA4", None), status=KeyStatus.INACTIVE)
-        await change.update_access_key(inactive)
-    owned = await directory.list_access_keys(ACCOUNT, "AIDA1")
-    assert [key.access_key_id for key in owned] == ["AKIA3", "AKIA2"]
-    assert await directory.list_access_keys(ACCOUNT, None) == (inactive,)
+        await insert_access_key(change, make_key(key_id(2), "AIDA1", later))
+        await insert_access_key(change, make_key(key_id(3), "AIDA1"))
+        await insert_access_key(change, make_key(key_id(4), None))
+        inactive = replace(make_key(key_id(4), None), status=KeyStatus.INACTIVE)
+        await change.update(ACCESS_KEY, inactive)
+    owned = await directory.all_of(ACCESS_KEY, ACCOUNT, user_id="AIDA1")
+    assert [key.access_key_id for key in owned] == [key_id(3), key_id(2)]
+    assert await directory.all_of(ACCESS_KEY, ACCOUNT, user_id=None) == (inactive,)
 
 
 async def test_pages_go_by_name_and_list_what_stays_exactly_once(
@@ -335,18 +378,18 @@ async def test_pages_go_by_name_and_list_what_stays_exactly_once(
     names = [f"user{n:02d}" for n in range(10)] + ["_x", "Zed", "USER05a"]
     async with directory.change(ACCOUNT) as change:
         for name in names:
-            await change.insert_user(make_user(name))
+            await change.insert(USER, make_user(name))
     seen: list[str] = []
     marker = None
     for turn in range(20):
-        page = await directory.list_users(ACCOUNT, "/", PageRequest(marker, 3))
+        page = await directory.page_of(USER, ACCOUNT, PageRequest(marker, 3))
         seen += [user.name for user in page.items]
         marker = page.marker
         if marker is None:
             break
         async with directory.change(ACCOUNT) as change:
-            await change.insert_user(make_user(f"user00{turn}"))
-            await change.delete_user(make_user("_x"))
+            await change.insert(USER, make_user(f"user00{turn}"))
+            await change.remove(USER, make_user("_x"))
     assert marker is None
     assert [name for name in seen if name in names] == sorted(names, key=str.lower)
 
@@ -354,16 +397,16 @@ async def test_pages_go_by_name_and_list_what_stays_exactly_once(
 async def test_a_marker_of_another_list_is_refused(directory: SqlDirectory) -> None:
     for marker in ("%%%", "é", "A", "/wA="):
         with pytest.raises(InvalidMarkerError):
-            await directory.list_roles(ACCOUNT, "/", PageRequest(marker))
+            await directory.page_of(ROLE, ACCOUNT, PageRequest(marker))
 
 
 async def test_a_path_prefix_is_taken_literally(directory: SqlDirectory) -> None:
     async with directory.change(ACCOUNT) as change:
-        await change.insert_role(make_role("a", path="/Team/"))
-        await change.insert_role(make_role("b", path="/team/x/"))
-        await change.insert_role(make_role("c", path="/t%am/"))
+        await change.insert(ROLE, make_role("a", path="/Team/"))
+        await change.insert(ROLE, make_role("b", path="/team/x/"))
+        await change.insert(ROLE, make_role("c", path="/t%am/"))
     for prefix, expected in [("/team/", ["b"]), ("/t%", ["c"]), ("/", ["a", "b", "c"])]:
-        page = await directory.list_roles(ACCOUNT, prefix, PageRequest())
+        page = await directory.page_of(ROLE, ACCOUNT, PageRequest(), under=prefix)
         assert [role.name for role in page.items] == expected
 
 
@@ -371,12 +414,12 @@ async def test_roles_are_found_by_a_part_of_name_or_description(
     directory: SqlDirectory,
 ) -> None:
     async with directory.change(ACCOUNT) as change:
-        await change.insert_role(make_role("Reader"))
+        await change.insert(ROLE, make_role("Reader"))
         for name, about in (("b_b", "Reads 100 %"), ("Über", "Ärzte"), ("cx", "a_b")):
-            await change.insert_role(replace(make_role(name), description=about))
+            await change.insert(ROLE, replace(make_role(name), description=about))
 
     async def names(part: str, limit: int = 10) -> list[str]:
-        page = await directory.list_roles_with(ACCOUNT, part, PageRequest(None, limit))
+        page = await list_roles_with(directory, ACCOUNT, part, PageRequest(None, limit))
         return [role.name for role in page.items]
 
     assert await names("READ") == ["b_b", "Reader"]
@@ -392,36 +435,34 @@ async def test_managed_policies_count_their_uses(directory: SqlDirectory) -> Non
     policy = make_policy("Read", path="/x/")
     boundary = replace(make_user("Ann"), boundary_arn=policy.arn)
     async with directory.change(ACCOUNT) as change:
-        await change.insert_policy(policy)
-        await change.insert_policy(make_policy("Idle"))
-        await change.insert_user(boundary)
-        assert await change.attach_policy(ACCOUNT, "AROA1", policy.arn)
-        assert not await change.attach_policy(ACCOUNT, "AROA1", policy.arn)
-        assert await change.attach_policy(ACCOUNT, "AIDA1", policy.arn)
+        await insert_policy(change, policy)
+        await insert_policy(change, make_policy("Idle"))
+        await change.insert(USER, boundary)
+        assert await attach_policy(change, ACCOUNT, "AROA1", policy.arn)
+        assert not await attach_policy(change, ACCOUNT, "AROA1", policy.arn)
+        assert await attach_policy(change, ACCOUNT, "AIDA1", policy.arn)
         aws = "arn:aws:iam::aws:policy/ReadOnlyAccess"
-        assert await change.attach_policy(ACCOUNT, "AIDA1", aws)
-    found = await directory.find_policy(ACCOUNT, "read")
+        assert await attach_policy(change, ACCOUNT, "AIDA1", aws)
+    found = await directory.named(MANAGED_POLICY, ACCOUNT, "read")
     assert found == replace(policy, attachment_count=2, boundary_count=1)
-    counts = await directory.count_attached_owners(ACCOUNT, [policy.arn, "arn:none"])
-    owners = await directory.list_attached_owners(ACCOUNT, policy.arn)
+    counts = await count_attached_owners(directory, ACCOUNT, [policy.arn, "arn:none"])
+    owners = await list_attached_owners(directory, ACCOUNT, policy.arn)
     assert counts == {policy.arn: len(owners)}
-    bounds = await directory.count_bounded_owners(ACCOUNT, [policy.arn, aws])
+    bounds = await count_bounded_owners(directory, ACCOUNT, [policy.arn, aws])
     assert bounds == {policy.arn: 1}
-    assert await directory.count_used_policies(ACCOUNT) == 2
-    everything = await directory.list_used_policy_arns(ACCOUNT, "arn:")
+    assert await count_used_policies(directory, ACCOUNT) == 2
+    everything = await list_used_policy_arns(directory, ACCOUNT, "arn:")
     assert everything == tuple(sorted((policy.arn, aws)))
-    assert await directory.list_used_policy_arns(ACCOUNT, aws[:-1]) == (aws,)
-    assert await directory.list_used_policy_arns(ACCOUNT, aws[:-1] + "%") == ()
-    assert await directory.list_used_policy_arns("000000000000", "arn:") == ()
+    assert await list_used_policy_arns(directory, ACCOUNT, aws[:-1]) == (aws,)
+    assert await list_used_policy_arns(directory, ACCOUNT, aws[:-1] + "%") == ()
+    assert await list_used_policy_arns(directory, "000000000000", "arn:") == ()
     assert owners == ("AIDA1", "AROA1")
-    assert await directory.list_attachments(ACCOUNT, "AIDA1") == (policy.arn, aws)
-    attached = await directory.list_policies(
-        ACCOUNT, "/", PageRequest(), only_attached=True
-    )
+    assert await list_attachments(directory, ACCOUNT, "AIDA1") == (policy.arn, aws)
+    attached = await list_attached_policies(directory, ACCOUNT, "/", PageRequest())
     assert [p.name for p in attached.items] == ["Read"]
     async with directory.change(ACCOUNT) as change:
-        assert await change.detach_policy(ACCOUNT, "AIDA1", policy.arn)
-        assert not await change.detach_policy(ACCOUNT, "AIDA1", policy.arn)
+        assert await detach_policy(change, ACCOUNT, "AIDA1", policy.arn)
+        assert not await detach_policy(change, ACCOUNT, "AIDA1", policy.arn)
 
 
 async def test_a_policy_shows_the_version_in_force(directory: SqlDirectory) -> None:
@@ -431,19 +472,21 @@ async def test_a_policy_shows_the_version_in_force(directory: SqlDirectory) -> N
         for n in (2, 10)
     ]
     async with directory.change(ACCOUNT) as change:
-        await change.insert_policy(policy)
+        await insert_policy(change, policy)
         for version in versions:
-            await change.insert_policy_version(policy, version)
-        await change.update_policy(replace(policy, default_version=versions[1]))
-        await change.delete_policy_version(policy, "v1")
-    found = await directory.find_policy(ACCOUNT, "Read")
+            await insert_policy_version(change, policy, version)
+        await change.update(
+            MANAGED_POLICY, replace(policy, default_version=versions[1])
+        )
+        await delete_policy_version(change, policy, "v1")
+    found = await directory.named(MANAGED_POLICY, ACCOUNT, "Read")
     assert found is not None
     assert found.default_version == versions[1]
-    listed = await directory.list_policy_versions(ACCOUNT, policy.policy_id)
+    listed = await list_policy_versions(directory, ACCOUNT, policy.policy_id)
     assert listed == (versions[1], versions[0])
     async with directory.change(ACCOUNT) as change:
-        await change.delete_policy(found)
-    assert await directory.list_policy_versions(ACCOUNT, policy.policy_id) == ()
+        await change.remove(MANAGED_POLICY, found)
+    assert await list_policy_versions(directory, ACCOUNT, policy.policy_id) == ()
 
 
 async def test_inline_policies_are_replaced_and_removed(
@@ -455,14 +498,14 @@ async def test_inline_policies_are_replaced_and_removed(
         )
 
     async with directory.change(ACCOUNT) as change:
-        await change.put_inline_policy(make("b", "1"))
-        await change.put_inline_policy(make("A", "2"))
-        await change.put_inline_policy(make("b", "3"))
-        assert not await change.delete_inline_policy(ACCOUNT, "AROA1", "c")
-    listed = await directory.list_inline_policies(ACCOUNT, "AROA1")
+        await put_inline_policy(change, make("b", "1"))
+        await put_inline_policy(change, make("A", "2"))
+        await put_inline_policy(change, make("b", "3"))
+        assert not await delete_inline_policy(change, ACCOUNT, "AROA1", "c")
+    listed = await list_inline_policies(directory, ACCOUNT, "AROA1")
     assert listed == (make("A", "2"), make("b", "3"))
     async with directory.change(ACCOUNT) as change:
-        assert await change.delete_inline_policy(ACCOUNT, "AROA1", "b")
+        assert await delete_inline_policy(change, ACCOUNT, "AROA1", "b")
 
 
 async def test_providers_are_updated_by_their_unique_id_and_deleted(
@@ -470,34 +513,34 @@ async def test_providers_are_updated_by_their_unique_id_and_deleted(
 ) -> None:
     saml, oidc = make_saml("okta"), make_oidc("http://127.0.0.1:8097/x")
     async with directory.change(ACCOUNT) as change:
-        await change.insert_saml_provider(saml)
-        await change.insert_oidc_provider(oidc)
+        await change.insert(SAML_PROVIDER, saml)
+        await change.insert(OIDC_PROVIDER, oidc)
         with pytest.raises(AlreadyExistsError):
-            await change.insert_saml_provider(make_saml("okta", "SAMLSP2"))
+            await change.insert(SAML_PROVIDER, make_saml("okta", "SAMLSP2"))
         with pytest.raises(AlreadyExistsError):
             # One provider per host and path, whatever the scheme.
-            await change.insert_oidc_provider(
-                make_oidc("https://127.0.0.1:8097/x", "OIDCP2")
+            await change.insert(
+                OIDC_PROVIDER, make_oidc("https://127.0.0.1:8097/x", "OIDCP2")
             )
-        await change.update_saml_provider(replace(saml, private_keys=()))
-        await change.update_oidc_provider(replace(oidc, client_ids=()))
-    found = await directory.find_saml_provider(ACCOUNT, "okta")
+        await change.update(SAML_PROVIDER, replace(saml, private_keys=()))
+        await change.update(OIDC_PROVIDER, replace(oidc, client_ids=()))
+    found = await directory.named(SAML_PROVIDER, ACCOUNT, "okta")
     assert found == replace(saml, private_keys=())
-    assert await directory.list_oidc_providers(ACCOUNT) == (
+    assert await directory.all_of(OIDC_PROVIDER, ACCOUNT) == (
         replace(oidc, client_ids=()),
     )
     async with directory.change(ACCOUNT) as change:
-        await change.delete_saml_provider(saml)
-        await change.delete_oidc_provider(oidc)
-    assert await directory.list_saml_providers(ACCOUNT) == ()
-    assert await directory.list_oidc_providers(ACCOUNT) == ()
+        await change.remove(SAML_PROVIDER, saml)
+        await change.remove(OIDC_PROVIDER, oidc)
+    assert await directory.all_of(SAML_PROVIDER, ACCOUNT) == ()
+    assert await directory.all_of(OIDC_PROVIDER, ACCOUNT) == ()
 
 
 async def test_counts_are_per_account_and_kind(directory: SqlDirectory) -> None:
     async with directory.change(ACCOUNT) as change:
-        await change.insert_user(make_user("Ann"))
-        await change.insert_user(make_user("Bob"))
-        await change.insert_saml_provider(make_saml("okta"))
+        await change.insert(USER, make_user("Ann"))
+        await change.insert(USER, make_user("Bob"))
+        await change.insert(SAML_PROVIDER, make_saml("okta"))
     assert await directory.count(USER, ACCOUNT) == 2
     assert await directory.count(SAML_PROVIDER, ACCOUNT) == 1
     assert await directory.count(ROLE, ACCOUNT) == 0
@@ -509,13 +552,13 @@ async def test_a_change_that_raises_leaves_nothing(directory: SqlDirectory) -> N
 
     async def fail() -> None:
         async with directory.change(ACCOUNT) as change:
-            await change.insert_user(make_user("Ann"))
-            assert await change.find_user(ACCOUNT, "Ann") is not None
+            await change.insert(USER, make_user("Ann"))
+            assert await change.named(USER, ACCOUNT, "Ann") is not None
             raise ExpectedError
 
     with pytest.raises(ExpectedError):
         await fail()
-    assert await directory.find_user(ACCOUNT, "Ann") is None
+    assert await directory.named(USER, ACCOUNT, "Ann") is None
     assert await directory.generations() == before
 
 
@@ -539,19 +582,19 @@ async def test_an_account_made_again_goes_on_counting_and_owns_nothing(
     directory: SqlDirectory,
 ) -> None:
     async with directory.change(ACCOUNT) as change:
-        await change.insert_account(make_account())
-        await change.insert_user(make_user("Ann"))
-        await change.insert_policy(make_policy("Read"))
-        await change.insert_access_key(make_key("AKIA1", "AIDAANN"))
+        await insert_account(change, make_account())
+        await change.insert(USER, make_user("Ann"))
+        await insert_policy(change, make_policy("Read"))
+        await insert_access_key(change, make_key(key_id(1), "AIDAANN"))
     async with directory.change(ACCOUNT) as change:
-        await change.delete_account(ACCOUNT)
-    assert await directory.find_account(ACCOUNT) is None
-    assert await directory.find_access_key("AKIA1") is None
+        await change.remove(kinds.ACCOUNT, make_account(ACCOUNT))
+    assert await directory.find(kinds.ACCOUNT, ACCOUNT) is None
+    assert await find_access_key(directory, key_id(1)) is None
     assert await directory.count(MANAGED_POLICY, ACCOUNT) == 0
     async with directory.change(ACCOUNT) as change:
-        await change.insert_account(make_account())
+        await insert_account(change, make_account())
     assert await directory.generations() == {ACCOUNT: 3}
-    assert await directory.find_user(ACCOUNT, "Ann") is None
+    assert await directory.named(USER, ACCOUNT, "Ann") is None
 
 
 async def test_changes_of_one_account_run_one_after_the_other(
@@ -561,7 +604,7 @@ async def test_changes_of_one_account_run_one_after_the_other(
         async with where.change(ACCOUNT) as change:
             number = await change.count(USER, ACCOUNT)
             await asyncio.sleep(0.01)
-            await change.insert_user(make_user(f"user{number}"))
+            await change.insert(USER, make_user(f"user{number}"))
 
     await asyncio.gather(*(add(d) for d in (directory, other_directory) * 4))
     assert await directory.count(USER, ACCOUNT) == 8
@@ -617,12 +660,12 @@ async def test_a_deleted_provider_leaves_a_mark_that_ends_what_it_vouched_for(
 ) -> None:
     saml, oidc = make_saml("idp"), make_oidc("https://idp.example.com/x")
     async with directory.change(ACCOUNT) as change:
-        await change.insert_saml_provider(saml)
-        await change.insert_oidc_provider(oidc)
+        await change.insert(SAML_PROVIDER, saml)
+        await change.insert(OIDC_PROVIDER, oidc)
     assert not await directory.revocations(ACCOUNT)
     async with directory.change(ACCOUNT) as change:
-        await change.delete_saml_provider(saml)
-        await change.delete_oidc_provider(oidc)
+        await change.remove(SAML_PROVIDER, saml)
+        await change.remove(OIDC_PROVIDER, oidc)
     now_ms = int(directory._clock.now().timestamp() * 1000)
     found = await directory.revocations(ACCOUNT)
     life_ms = int(REVOCATION_LIFE.total_seconds() * 1000)

@@ -8,9 +8,20 @@ import pytest
 from broker.model.account import Account, AccountId
 from broker.model.entities import Group, LoginProfile, User
 from broker.model.page import PageRequest
-from broker.stores.directory.kinds import GROUP
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import insert_account, update_account
+from broker.stores.directory.groups import (
+    add_member,
+    list_group_users,
+    list_memberships,
+    list_user_groups,
+    remove_member,
+)
+from broker.stores.directory.kinds import GROUP, LOGIN_PROFILE, USER
+from broker.stores.directory.policies import find_owners
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import AlreadyExistsError
+from tests.conformance.stores.test_directory import make_account
 
 ACCOUNT = AccountId("000000000001")
 AT = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
@@ -38,18 +49,19 @@ def make_user(name: str) -> User:
 
 async def fill(directory: SqlDirectory) -> None:
     async with directory.change(ACCOUNT) as change:
-        await change.insert_account(
+        await insert_account(
+            change,
             Account(
                 account_id=ACCOUNT, alias=None, session_salt=bytes(32), created_at=AT
-            )
+            ),
         )
         for user in ("ann", "Bob", "cleo"):
-            await change.insert_user(make_user(user))
+            await change.insert(USER, make_user(user))
         for group in ("Zebra", "admins"):
-            await change.insert_group(make_group(group))
+            await change.insert(GROUP, make_group(group))
             for user in ("ann", "Bob"):
-                added = await change.add_member(
-                    ACCOUNT, f"AGPA{group.upper()}", f"AIDA{user.upper()}"
+                added = await add_member(
+                    change, ACCOUNT, f"AGPA{group.upper()}", f"AIDA{user.upper()}"
                 )
                 assert added
 
@@ -59,20 +71,20 @@ async def test_groups_are_found_by_name_in_any_case_and_listed_by_path(
 ) -> None:
     await fill(directory)
     async with directory.change(ACCOUNT) as change:
-        await change.insert_group(make_group("deep", "/a/b/"))
+        await change.insert(GROUP, make_group("deep", "/a/b/"))
         with pytest.raises(AlreadyExistsError):
-            await change.insert_group(replace(make_group("DEEP"), group_id="AGPAX"))
+            await change.insert(GROUP, replace(make_group("DEEP"), group_id="AGPAX"))
         with pytest.raises(AlreadyExistsError):
-            await change.update_group(replace(make_group("Zebra"), name="ADMINS"))
-        await change.update_group(replace(make_group("Zebra"), name="zebra"))
-    assert await directory.find_group(ACCOUNT, "ZEBRA") == replace(
+            await change.update(GROUP, replace(make_group("Zebra"), name="ADMINS"))
+        await change.update(GROUP, replace(make_group("Zebra"), name="zebra"))
+    assert await directory.named(GROUP, ACCOUNT, "ZEBRA") == replace(
         make_group("Zebra"), name="zebra"
     )
-    first = await directory.list_groups(ACCOUNT, "/", PageRequest(None, 2))
+    first = await directory.page_of(GROUP, ACCOUNT, PageRequest(None, 2))
     assert [group.name for group in first.items] == ["admins", "deep"]
-    rest = await directory.list_groups(ACCOUNT, "/", PageRequest(first.marker, 2))
+    rest = await directory.page_of(GROUP, ACCOUNT, PageRequest(first.marker, 2))
     assert [group.name for group in rest.items] == ["zebra"]
-    below = await directory.list_groups(ACCOUNT, "/a/", PageRequest(None, 9))
+    below = await directory.page_of(GROUP, ACCOUNT, PageRequest(None, 9), under="/a/")
     assert below.items == (make_group("deep", "/a/b/"),)
     assert await directory.count(GROUP, ACCOUNT) == 3
 
@@ -82,24 +94,26 @@ async def test_membership_is_once_and_read_from_both_sides(
 ) -> None:
     await fill(directory)
     async with directory.change(ACCOUNT) as change:
-        assert not await change.add_member(ACCOUNT, "AGPAADMINS", "AIDAANN")
-        assert await change.remove_member(ACCOUNT, "AGPAZEBRA", "AIDABOB")
-        assert not await change.remove_member(ACCOUNT, "AGPAZEBRA", "AIDABOB")
-    page = await directory.list_group_users(ACCOUNT, "AGPAADMINS", PageRequest(None, 1))
+        assert not await add_member(change, ACCOUNT, "AGPAADMINS", "AIDAANN")
+        assert await remove_member(change, ACCOUNT, "AGPAZEBRA", "AIDABOB")
+        assert not await remove_member(change, ACCOUNT, "AGPAZEBRA", "AIDABOB")
+    page = await list_group_users(
+        directory, ACCOUNT, "AGPAADMINS", PageRequest(None, 1)
+    )
     assert [user.name for user in page.items] == ["ann"]
-    page = await directory.list_group_users(
-        ACCOUNT, "AGPAADMINS", PageRequest(page.marker, 1)
+    page = await list_group_users(
+        directory, ACCOUNT, "AGPAADMINS", PageRequest(page.marker, 1)
     )
     assert [user.name for user in page.items] == ["Bob"]
     assert page.marker is None
-    memberships = await directory.list_memberships(
-        ACCOUNT, ["AIDAANN", "AIDABOB", "AIDACLEO"]
+    memberships = await list_memberships(
+        directory, ACCOUNT, ["AIDAANN", "AIDABOB", "AIDACLEO"]
     )
     assert memberships == {
         "AIDAANN": (make_group("admins"), make_group("Zebra")),
         "AIDABOB": (make_group("admins"),),
     }
-    assert await directory.list_user_groups(ACCOUNT, "AIDACLEO") == ()
+    assert await list_user_groups(directory, ACCOUNT, "AIDACLEO") == ()
 
 
 async def test_a_login_profile_reads_back_and_there_is_one_a_user(
@@ -115,30 +129,30 @@ async def test_a_login_profile_reads_back_and_there_is_one_a_user(
         reset_required=True,
     )
     async with directory.change(ACCOUNT) as change:
-        await change.insert_login_profile(profile)
+        await change.insert(LOGIN_PROFILE, profile)
         with pytest.raises(AlreadyExistsError):
-            await change.insert_login_profile(profile)
-    assert await directory.find_login_profile(ACCOUNT, "AIDAANN") == profile
+            await change.insert(LOGIN_PROFILE, profile)
+    assert await directory.find(LOGIN_PROFILE, ACCOUNT, "AIDAANN") == profile
     changed = replace(profile, sealed=b"new", reset_required=False)
     async with directory.change(ACCOUNT) as change:
-        await change.update_login_profile(changed)
-    assert await directory.find_login_profile(ACCOUNT, "AIDAANN") == changed
+        await change.update(LOGIN_PROFILE, changed)
+    assert await directory.find(LOGIN_PROFILE, ACCOUNT, "AIDAANN") == changed
     async with directory.change(ACCOUNT) as change:
-        await change.delete_login_profile(changed)
-    assert await directory.find_login_profile(ACCOUNT, "AIDAANN") is None
+        await change.remove(LOGIN_PROFILE, changed)
+    assert await directory.find(LOGIN_PROFILE, ACCOUNT, "AIDAANN") is None
 
 
 async def test_a_password_policy_is_kept_with_its_account(
     directory: SqlDirectory,
 ) -> None:
     await fill(directory)
-    account = await directory.find_account(ACCOUNT)
+    account = await directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     assert account.password_policy is None
     policy = {"MinimumPasswordLength": 12, "RequireSymbols": True}
     async with directory.change(ACCOUNT) as change:
-        await change.update_account(replace(account, password_policy=policy))
-    account = await directory.find_account(ACCOUNT)
+        await update_account(change, replace(account, password_policy=policy))
+    account = await directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     assert account.password_policy == policy
 
@@ -148,15 +162,15 @@ async def test_an_account_goes_with_its_groups_and_profiles(
 ) -> None:
     await fill(directory)
     async with directory.change(ACCOUNT) as change:
-        await change.delete_account(ACCOUNT)
-    assert await directory.find_group(ACCOUNT, "admins") is None
-    assert await directory.list_user_groups(ACCOUNT, "AIDAANN") == ()
+        await change.remove(kinds.ACCOUNT, make_account(ACCOUNT))
+    assert await directory.named(GROUP, ACCOUNT, "admins") is None
+    assert await list_user_groups(directory, ACCOUNT, "AIDAANN") == ()
 
 
 async def test_owners_of_any_kind_are_found_together_by_their_ids(
     directory: SqlDirectory,
 ) -> None:
     await fill(directory)
-    found = await directory.find_owners(ACCOUNT, ["AGPAZEBRA", "AIDABOB", "AIDANONE"])
+    found = await find_owners(directory, ACCOUNT, ["AGPAZEBRA", "AIDABOB", "AIDANONE"])
     assert set(map(repr, found)) == {repr(make_user("Bob")), repr(make_group("Zebra"))}
-    assert await directory.find_owners(AccountId("000000000002"), ["AIDABOB"]) == ()
+    assert await find_owners(directory, AccountId("000000000002"), ["AIDABOB"]) == ()

@@ -16,6 +16,7 @@ from broker.storage import open_stores
 from broker.stores.cache.redis import RedisCache
 from broker.stores.cache.sqlite import SqliteCache
 from broker.stores.database import Database
+from broker.stores.directory.accounts import list_accounts
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.installation import (
     change_sealing_keys,
@@ -183,7 +184,7 @@ async def test_the_large_stores_open_by_their_addresses(
     assert isinstance(stores.ledger, PostgresqlLedger)
     assert isinstance(stores.cache, RedisCache)
     await stores.cache.ping()
-    assert (await stores.directory.list_accounts()) == ()
+    assert (await list_accounts(stores.directory)) == ()
     await stores.close()
 
 

@@ -9,9 +9,16 @@ from broker.model.account import AccountId
 from broker.model.machines import Instance, InstanceProfile, JoinToken
 from broker.model.page import PageRequest
 from broker.sessions.revoke import revoke_issued_before
+from broker.stores.directory import kinds
 from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN
+from broker.stores.directory.machines import (
+    delete_join_tokens_before,
+    find_instance_by_key,
+    find_join_token,
+)
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import AlreadyExistsError
+from tests.conformance.stores.test_directory import make_account
 
 FIRST = AccountId("111111111111")
 SECOND = AccountId("222222222222")
@@ -59,38 +66,38 @@ def token(number: int, **changed: object) -> JoinToken:
 
 
 async def ids(directory: SqlDirectory, account: AccountId = FIRST) -> list[int]:
-    page = await directory.list_instances(account, ALL)
+    page = await directory.page_of(INSTANCE, account, ALL)
     return [int(one.instance_id.removeprefix("i-"), 16) for one in page.items]
 
 
 async def test_instances(directory: SqlDirectory) -> None:
     first, second = instance(1), instance(2, profile_id=None)
     async with directory.change(FIRST) as change:
-        await change.insert_instance(second)
-        await change.insert_instance(first)
+        await change.insert(INSTANCE, second)
+        await change.insert(INSTANCE, first)
         for taken in (
             instance(1, public_key=bytes(32)),
             instance(3, public_key=first.public_key),
         ):
             with pytest.raises(AlreadyExistsError):
-                await change.insert_instance(taken)
+                await change.insert(INSTANCE, taken)
         assert await change.count(INSTANCE, FIRST) == 2
     async with directory.change(SECOND) as change:
-        await change.insert_instance(instance(1, account=SECOND))
-    assert await directory.find_instance(FIRST, first.instance_id) == first
-    assert await directory.find_instance(SECOND, second.instance_id) is None
-    assert await directory.find_instance_by_key(FIRST, second.public_key) == second
-    page = await directory.list_instances(FIRST, PageRequest(None, 1))
+        await change.insert(INSTANCE, instance(1, account=SECOND))
+    assert await directory.find(INSTANCE, FIRST, first.instance_id) == first
+    assert await directory.find(INSTANCE, SECOND, second.instance_id) is None
+    assert await find_instance_by_key(directory, FIRST, second.public_key) == second
+    page = await directory.page_of(INSTANCE, FIRST, PageRequest(None, 1))
     assert page.items == (first,)
-    rest = await directory.list_instances(FIRST, PageRequest(page.marker, 1))
+    rest = await directory.page_of(INSTANCE, FIRST, PageRequest(page.marker, 1))
     assert rest.items == (second,)
-    of_profile = await directory.list_instances(FIRST, ALL, profile_id="AIPA1")
+    of_profile = await directory.page_of(INSTANCE, FIRST, ALL, profile_id="AIPA1")
     assert of_profile.items == (first,)
     changed = replace(second, profile_id="AIPA2")
     async with directory.change(FIRST) as change:
-        await change.update_instance(changed)
-        await change.delete_instance(first)
-    assert await directory.find_instance(FIRST, second.instance_id) == changed
+        await change.update(INSTANCE, changed)
+        await change.remove(INSTANCE, first)
+    assert await directory.find(INSTANCE, FIRST, second.instance_id) == changed
     assert await ids(directory) == [2]
     assert await ids(directory, SECOND) == [1]
 
@@ -108,19 +115,18 @@ async def test_profiles_by_their_ids(directory: SqlDirectory) -> None:
 async def test_join_tokens(directory: SqlDirectory) -> None:
     async with directory.change(FIRST) as change:
         for number in (2, 1, 3):
-            await change.insert_join_token(token(number))
+            await change.insert(JOIN_TOKEN, token(number))
         with pytest.raises(AlreadyExistsError):
-            await change.insert_join_token(token(4, digest=token(1).digest))
-    assert await directory.find_join_token(FIRST, token(2).digest) == token(2)
-    assert await directory.find_join_token(SECOND, token(2).digest) is None
+            await change.insert(JOIN_TOKEN, token(4, digest=token(1).digest))
+    assert await find_join_token(directory, FIRST, token(2).digest) == token(2)
+    assert await find_join_token(directory, SECOND, token(2).digest) is None
     used = replace(token(2), instance_id="i-1")
     async with directory.change(FIRST) as change:
-        await change.update_join_token(used)
-        await change.delete_join_tokens_before(FIRST, NOW + timedelta(minutes=90))
-        assert await change.delete_join_token(FIRST, "AJTK3")
-        assert not await change.delete_join_token(FIRST, "AJTK3")
+        await change.update(JOIN_TOKEN, used)
+        await delete_join_tokens_before(change, FIRST, NOW + timedelta(minutes=90))
+        await change.remove(JOIN_TOKEN, token(3))
         assert await change.count(JOIN_TOKEN, FIRST) == 1
-    assert (await directory.list_join_tokens(FIRST, ALL)).items == (used,)
+    assert (await directory.page_of(JOIN_TOKEN, FIRST, ALL)).items == (used,)
 
 
 @pytest.mark.parametrize(
@@ -138,13 +144,13 @@ async def test_a_mark_ends_the_machines_that_it_admitted_before(
     directory: SqlDirectory, target: str, left: list[int]
 ) -> None:
     async with directory.change(FIRST) as change:
-        await change.insert_instance(vouched_for(1))
-        await change.insert_instance(vouched_for(2, "subject/b"))
-        await change.insert_instance(instance(4))
+        await change.insert(INSTANCE, vouched_for(1))
+        await change.insert(INSTANCE, vouched_for(2, "subject/b"))
+        await change.insert(INSTANCE, instance(4))
         late = NOW + timedelta(hours=2)
-        await change.insert_instance(vouched_for(5, registered_at=late))
+        await change.insert(INSTANCE, vouched_for(5, registered_at=late))
     async with directory.change(SECOND) as change:
-        await change.insert_instance(vouched_for(1, account=SECOND))
+        await change.insert(INSTANCE, vouched_for(1, account=SECOND))
     async with directory.change(FIRST) as change:
         await revoke_issued_before(
             change, account=FIRST, target=target, now=NOW + timedelta(hours=1)
@@ -155,8 +161,8 @@ async def test_a_mark_ends_the_machines_that_it_admitted_before(
 
 async def test_an_accounts_machines_go_with_it(directory: SqlDirectory) -> None:
     async with directory.change(FIRST) as change:
-        await change.insert_instance(instance(1))
-        await change.insert_join_token(token(1))
-        await change.delete_account(FIRST)
+        await change.insert(INSTANCE, instance(1))
+        await change.insert(JOIN_TOKEN, token(1))
+        await change.remove(kinds.ACCOUNT, make_account(FIRST))
     assert await ids(directory) == []
-    assert (await directory.list_join_tokens(FIRST, ALL)).items == ()
+    assert (await directory.page_of(JOIN_TOKEN, FIRST, ALL)).items == ()

@@ -10,6 +10,7 @@ import pytest
 from broker.model.account import AccountId
 from broker.model.entities import LdapProvider
 from broker.stores.database import Database
+from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import LDAP_PROVIDER
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.ldap_sign_ins import KEPT, LdapSignIn, LdapSignIns
@@ -31,7 +32,7 @@ async def database(
     location: DatabaseLocation, directory: SqlDirectory
 ) -> AsyncIterator[Database]:
     # The directory has made the tables.
-    assert await directory.list_accounts() == ()
+    assert await list_accounts(directory) == ()
     opened = Database(location)
     yield opened
     await opened.close()
@@ -123,16 +124,16 @@ async def test_providers_are_kept_and_their_end_is_marked(
         options={"SignIn": True},
     )
     async with directory.change(ACCOUNT) as change:
-        await change.insert_ldap_provider(given)
+        await change.insert(LDAP_PROVIDER, given)
         assert await change.count(LDAP_PROVIDER, ACCOUNT) == 1
-    assert await directory.find_ldap_provider(ACCOUNT, "corp") == given
-    assert await directory.find_ldap_provider(ACCOUNT, "Corp") is None
+    assert await directory.named(LDAP_PROVIDER, ACCOUNT, "corp") == given
+    assert await directory.named(LDAP_PROVIDER, ACCOUNT, "Corp") is None
     changed = replace(given, options={})
     async with directory.change(ACCOUNT) as change:
-        await change.update_ldap_provider(changed)
-    assert await directory.list_ldap_providers(ACCOUNT) == (changed,)
+        await change.update(LDAP_PROVIDER, changed)
+    assert await directory.all_of(LDAP_PROVIDER, ACCOUNT) == (changed,)
     async with directory.change(ACCOUNT) as change:
-        await change.delete_ldap_provider(changed)
-    assert await directory.list_ldap_providers(ACCOUNT) == ()
+        await change.remove(LDAP_PROVIDER, changed)
+    assert await directory.all_of(LDAP_PROVIDER, ACCOUNT) == ()
     revocations = await directory.revocations(ACCOUNT)
     assert given.arn in revocations.not_before_ms

@@ -25,18 +25,49 @@ from broker.model.revocation import Revocation
 from broker.model.roles_anywhere import CertificateProfile, TrustAnchor
 from broker.model.upstream import Upstream
 from broker.stores.directory import accounts as accounts_module
-from broker.stores.directory import readings, sql
+from broker.stores.directory import kinds, readings, sql
+from broker.stores.directory.access_keys import find_access_key, insert_access_key
+from broker.stores.directory.accounts import insert_account, update_account
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
+from broker.stores.directory.groups import add_member
 from broker.stores.directory.kinds import (
+    ACCESS_KEY,
     CERTIFICATE_LIST,
     CERTIFICATE_PROFILE,
+    INSTANCE,
     INSTANCE_PROFILE,
+    LDAP_PROVIDER,
+    LOGIN_PROFILE,
+    MANAGED_POLICY,
+    OIDC_PROVIDER,
+    PROVISIONED_GROUP,
+    PROVISIONED_USER,
     RESOURCE_POLICY,
+    SAML_PROVIDER,
+    SERVICE_TOKEN,
     TRUST_ANCHOR,
 )
+from broker.stores.directory.policies import (
+    attach_policy,
+    insert_policy,
+    insert_policy_version,
+    put_inline_policy,
+)
 from broker.stores.directory.port import DirectoryChange
-from broker.stores.directory.readings import ChangedRows
+from broker.stores.directory.provisioning import (
+    add_provisioned_members,
+    delay_provisioned_users,
+    update_provisioned_group,
+    update_provisioned_user,
+)
+from broker.stores.directory.readings import (
+    GROUP_IDS,
+    POLICIES_OF,
+    TOKENS_OF_DIRECTORIES,
+    TOKENS_OF_SERVICES,
+    ChangedRows,
+)
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.schema import ACCESS_KEYS
 from tests.conformance.stores import (
@@ -115,29 +146,29 @@ PEOPLE = group("SCMG1", "Admins", account=ACCOUNT)
 
 Change = Callable[[DirectoryChange], Awaitable[object]]
 SETTING_UP: tuple[Change, ...] = (
-    lambda to: to.insert_account(make_account()),
-    lambda to: to.insert_user(USER),
-    lambda to: to.insert_role(ROLE),
-    lambda to: to.insert_access_key(KEY),
-    lambda to: to.insert_login_profile(PROFILE),
-    lambda to: to.insert_saml_provider(SAML),
-    lambda to: to.insert_oidc_provider(OIDC),
-    lambda to: to.insert_ldap_provider(LDAP),
-    lambda to: to.insert_group(GROUP),
-    lambda to: to.insert_policy(POLICY),
+    lambda to: insert_account(to, make_account()),
+    lambda to: to.insert(kinds.USER, USER),
+    lambda to: to.insert(kinds.ROLE, ROLE),
+    lambda to: insert_access_key(to, KEY),
+    lambda to: to.insert(LOGIN_PROFILE, PROFILE),
+    lambda to: to.insert(SAML_PROVIDER, SAML),
+    lambda to: to.insert(OIDC_PROVIDER, OIDC),
+    lambda to: to.insert(LDAP_PROVIDER, LDAP),
+    lambda to: to.insert(kinds.GROUP, GROUP),
+    lambda to: insert_policy(to, POLICY),
     lambda to: to.insert(TRUST_ANCHOR, ANCHOR),
     lambda to: to.insert(CERTIFICATE_PROFILE, CERTIFICATES),
     lambda to: to.insert(CERTIFICATE_LIST, LIST),
-    lambda to: to.insert_service(SERVICE),
-    lambda to: to.insert_service_token(TOKEN),
-    lambda to: to.put_resource_policy(RESOURCE),
-    lambda to: to.insert_instance(MACHINE),
+    lambda to: to.insert(kinds.SERVICE, SERVICE),
+    lambda to: to.insert(SERVICE_TOKEN, TOKEN),
+    lambda to: to.put(RESOURCE_POLICY, RESOURCE),
+    lambda to: to.insert(INSTANCE, MACHINE),
     lambda to: to.insert(INSTANCE_PROFILE, MACHINES),
-    lambda to: to.put_upstream(UPSTREAM),
-    lambda to: to.insert_scim_token(SCIM_TOKEN),
-    lambda to: to.insert_provisioned_user(PERSON),
-    lambda to: to.insert_provisioned_group(PEOPLE),
-    lambda to: to.add_provisioned_members(PEOPLE, [PERSON.user_id]),
+    lambda to: to.put(kinds.UPSTREAM, UPSTREAM),
+    lambda to: to.insert(kinds.SCIM_TOKEN, SCIM_TOKEN),
+    lambda to: to.insert(PROVISIONED_USER, PERSON),
+    lambda to: to.insert(PROVISIONED_GROUP, PEOPLE),
+    lambda to: add_provisioned_members(to, PEOPLE, [PERSON.user_id]),
 )
 
 
@@ -147,20 +178,20 @@ def inline(owner_id: str) -> InlinePolicy:
 
 async def set_version(change: DirectoryChange) -> None:
     version = PolicyVersion(version_id="v2", document="{ }", created_at=AT)
-    await change.insert_policy_version(POLICY, version)
-    await change.update_policy(replace(POLICY, default_version=version))
+    await insert_policy_version(change, POLICY, version)
+    await change.update(MANAGED_POLICY, replace(POLICY, default_version=version))
 
 
 CHANGES: dict[str, Change] = {
-    "account": lambda to: to.update_account(make_account(alias="other")),
-    "user": lambda to: to.update_user(replace(USER, path="/new/")),
-    "renamed": lambda to: to.update_user(replace(USER, name="bob")),
-    "role": lambda to: to.update_role(replace(ROLE, path="/new/")),
-    "key": lambda to: to.update_access_key(replace(KEY, status=KeyStatus.INACTIVE)),
-    "profile": lambda to: to.update_login_profile(replace(PROFILE, sealed=b"2")),
-    "saml": lambda to: to.update_saml_provider(replace(SAML, metadata="<new/>")),
-    "oidc": lambda to: to.update_oidc_provider(replace(OIDC, client_ids=("c",))),
-    "ldap": lambda to: to.update_ldap_provider(replace(LDAP, directory="e")),
+    "account": lambda to: update_account(to, make_account(alias="other")),
+    "user": lambda to: to.update(kinds.USER, replace(USER, path="/new/")),
+    "renamed": lambda to: to.update(kinds.USER, replace(USER, name="bob")),
+    "role": lambda to: to.update(kinds.ROLE, replace(ROLE, path="/new/")),
+    "key": lambda to: to.update(ACCESS_KEY, replace(KEY, status=KeyStatus.INACTIVE)),
+    "profile": lambda to: to.update(LOGIN_PROFILE, replace(PROFILE, sealed=b"2")),
+    "saml": lambda to: to.update(SAML_PROVIDER, replace(SAML, metadata="<new/>")),
+    "oidc": lambda to: to.update(OIDC_PROVIDER, replace(OIDC, client_ids=("c",))),
+    "ldap": lambda to: to.update(LDAP_PROVIDER, replace(LDAP, directory="e")),
     "revocation": lambda to: to.revoke(
         Revocation(
             account=ACCOUNT,
@@ -169,47 +200,49 @@ CHANGES: dict[str, Change] = {
             expires_at=datetime.now(UTC) + timedelta(hours=1),
         )
     ),
-    "member": lambda to: to.add_member(ACCOUNT, GROUP.group_id, USER.user_id),
-    "inline": lambda to: to.put_inline_policy(inline(USER.user_id)),
-    "inline of a group": lambda to: to.put_inline_policy(inline(GROUP.group_id)),
-    "attached": lambda to: to.attach_policy(ACCOUNT, USER.user_id, POLICY_ARN),
+    "member": lambda to: add_member(to, ACCOUNT, GROUP.group_id, USER.user_id),
+    "inline": lambda to: put_inline_policy(to, inline(USER.user_id)),
+    "inline of a group": lambda to: put_inline_policy(to, inline(GROUP.group_id)),
+    "attached": lambda to: attach_policy(to, ACCOUNT, USER.user_id, POLICY_ARN),
     "policy": set_version,
     "anchor": lambda to: to.update(TRUST_ANCHOR, replace(ANCHOR, enabled=False)),
     "certificates": lambda to: to.update(
         CERTIFICATE_PROFILE, replace(CERTIFICATES, enabled=False)
     ),
     "list": lambda to: to.update(CERTIFICATE_LIST, replace(LIST, data=b"another")),
-    "service": lambda to: to.update_service(replace(SERVICE, definition="{ }")),
-    "token": lambda to: to.insert_service_token(test_services.token(SERVICE, 2)),
-    "resource": lambda to: to.put_resource_policy(replace(RESOURCE, document="{ }")),
-    "machine": lambda to: to.update_instance(replace(MACHINE, profile_id=None)),
+    "service": lambda to: to.update(kinds.SERVICE, replace(SERVICE, definition="{ }")),
+    "token": lambda to: to.insert(SERVICE_TOKEN, test_services.token(SERVICE, 2)),
+    "resource": lambda to: to.put(RESOURCE_POLICY, replace(RESOURCE, document="{ }")),
+    "machine": lambda to: to.update(INSTANCE, replace(MACHINE, profile_id=None)),
     "machines": lambda to: to.update(INSTANCE_PROFILE, replace(MACHINES, role_id="r")),
-    "upstream": lambda to: to.put_upstream(replace(UPSTREAM, definition="{ }")),
-    "person": lambda to: to.update_provisioned_user(replace(PERSON, active=False)),
-    "people": lambda to: to.delay_provisioned_users(ACCOUNT, [PERSON.user_id], AT),
-    "email": lambda to: to.update_provisioned_user(replace(PERSON, email="x@b.c")),
-    "group": lambda to: to.update_provisioned_group(replace(PEOPLE, name="Staff")),
-    "no user": lambda to: to.delete_user(USER),
-    "no role": lambda to: to.delete_role(ROLE),
-    "no key": lambda to: to.delete_access_key(KEY),
-    "no profile": lambda to: to.delete_login_profile(PROFILE),
-    "no saml": lambda to: to.delete_saml_provider(SAML),
-    "no oidc": lambda to: to.delete_oidc_provider(OIDC),
-    "no ldap": lambda to: to.delete_ldap_provider(LDAP),
-    "no policy": lambda to: to.delete_policy(POLICY),
+    "upstream": lambda to: to.put(kinds.UPSTREAM, replace(UPSTREAM, definition="{ }")),
+    "person": lambda to: update_provisioned_user(to, replace(PERSON, active=False)),
+    "people": lambda to: delay_provisioned_users(to, ACCOUNT, [PERSON.user_id], AT),
+    "email": lambda to: update_provisioned_user(to, replace(PERSON, email="x@b.c")),
+    "group": lambda to: update_provisioned_group(to, replace(PEOPLE, name="Staff")),
+    "no user": lambda to: to.remove(kinds.USER, USER),
+    "no role": lambda to: to.remove(kinds.ROLE, ROLE),
+    "no key": lambda to: to.remove(ACCESS_KEY, KEY),
+    "no profile": lambda to: to.remove(LOGIN_PROFILE, PROFILE),
+    "no saml": lambda to: to.remove(SAML_PROVIDER, SAML),
+    "no oidc": lambda to: to.remove(OIDC_PROVIDER, OIDC),
+    "no ldap": lambda to: to.remove(LDAP_PROVIDER, LDAP),
+    "no policy": lambda to: to.remove(MANAGED_POLICY, POLICY),
     "no list": lambda to: to.remove(CERTIFICATE_LIST, LIST),
     "no anchor": lambda to: to.remove(TRUST_ANCHOR, ANCHOR),
     "no certificates": lambda to: to.remove(CERTIFICATE_PROFILE, CERTIFICATES),
-    "no token": lambda to: to.delete_service_token(TOKEN),
-    "no service": lambda to: to.delete_service(SERVICE),
-    "no resource": lambda to: to.delete_resource_policy(RESOURCE),
-    "no machine": lambda to: to.delete_instance(MACHINE),
+    "no token": lambda to: to.remove(SERVICE_TOKEN, TOKEN),
+    "no service": lambda to: to.remove(kinds.SERVICE, SERVICE),
+    "no resource": lambda to: to.remove(RESOURCE_POLICY, RESOURCE),
+    "no machine": lambda to: to.remove(INSTANCE, MACHINE),
     "no machines": lambda to: to.remove(INSTANCE_PROFILE, MACHINES),
-    "no upstream": lambda to: to.delete_upstream(UPSTREAM),
-    "no scim": lambda to: to.delete_scim_token(SCIM_TOKEN),
-    "no group": lambda to: to.delete_provisioned_group(PEOPLE),
-    "no directory": lambda to: to.end_provisioning(ACCOUNT, PERSON.provider_id),
-    "no account": lambda to: to.delete_account(ACCOUNT),
+    "no upstream": lambda to: to.remove(kinds.UPSTREAM, UPSTREAM),
+    "no scim": lambda to: to.remove(kinds.SCIM_TOKEN, SCIM_TOKEN),
+    "no group": lambda to: to.remove(PROVISIONED_GROUP, PEOPLE),
+    "no directory": lambda to: to.remove(
+        kinds.SAML_PROVIDER, replace(SAML, uuid=PERSON.provider_id)
+    ),
+    "no account": lambda to: to.remove(kinds.ACCOUNT, make_account(ACCOUNT)),
 }
 
 
@@ -220,34 +253,34 @@ async def look(directory: FreshDirectory) -> list[object]:
         for by in (("userName", "ALICE"), ("emails", "A@b.c"), ("externalId", "7"))
     ]
     return [
-        await directory.find_account(ACCOUNT),
-        await directory.find_role(ACCOUNT, "READER"),
-        await directory.find_role_by_id(ACCOUNT, ROLE.role_id),
-        await directory.find_user(ACCOUNT, "ANN"),
-        await directory.find_user(ACCOUNT, "bob"),
-        await directory.find_user_by_id(ACCOUNT, USER.user_id),
-        await directory.find_login_profile(ACCOUNT, USER.user_id),
-        await directory.find_access_key(KEY.access_key_id),
-        await directory.find_saml_provider(ACCOUNT, SAML.name),
-        await directory.find_oidc_provider(ACCOUNT, "idp.example.com/x"),
-        await directory.find_ldap_provider(ACCOUNT, LDAP.name),
+        await directory.find(kinds.ACCOUNT, ACCOUNT),
+        await directory.named(kinds.ROLE, ACCOUNT, "READER"),
+        await directory.find(kinds.ROLE, ACCOUNT, ROLE.role_id),
+        await directory.named(kinds.USER, ACCOUNT, "ANN"),
+        await directory.named(kinds.USER, ACCOUNT, "bob"),
+        await directory.find(kinds.USER, ACCOUNT, USER.user_id),
+        await directory.find(LOGIN_PROFILE, ACCOUNT, USER.user_id),
+        await find_access_key(directory, KEY.access_key_id),
+        await directory.named(SAML_PROVIDER, ACCOUNT, SAML.name),
+        await directory.named(OIDC_PROVIDER, ACCOUNT, "idp.example.com/x"),
+        await directory.named(LDAP_PROVIDER, ACCOUNT, LDAP.name),
         await directory.revocations(ACCOUNT),
-        await directory.policies_of(ACCOUNT, USER.user_id),
-        await directory.policies_of(ACCOUNT, GROUP.group_id),
-        await directory.group_ids(ACCOUNT, USER.user_id),
+        await directory.read(ACCOUNT, POLICIES_OF, USER.user_id),
+        await directory.read(ACCOUNT, POLICIES_OF, GROUP.group_id),
+        await directory.read(ACCOUNT, GROUP_IDS, USER.user_id),
         await directory.policy_text(ACCOUNT, "SHARED"),
         await directory.find(TRUST_ANCHOR, ACCOUNT, ANCHOR.anchor_id),
         await directory.find(CERTIFICATE_PROFILE, ACCOUNT, CERTIFICATES.profile_id),
         await directory.read(ACCOUNT, readings.LISTS_OF_ANCHOR, ANCHOR.anchor_id),
-        await directory.find_service(ACCOUNT, SERVICE.name),
-        await directory.service_tokens(ACCOUNT),
-        await directory.resource_policy_arns(ACCOUNT),
+        await directory.named(kinds.SERVICE, ACCOUNT, SERVICE.name),
+        await directory.read(ACCOUNT, TOKENS_OF_SERVICES),
+        await directory.read(ACCOUNT, readings.RESOURCE_POLICY_ARNS),
         await directory.find(RESOURCE_POLICY, ACCOUNT, RESOURCE.arn),
-        await directory.find_instance(ACCOUNT, MACHINE.instance_id),
-        await directory.count_instances(ACCOUNT),
+        await directory.find(INSTANCE, ACCOUNT, MACHINE.instance_id),
+        await directory.count(INSTANCE, ACCOUNT),
         await directory.find(INSTANCE_PROFILE, ACCOUNT, MACHINES.profile_id),
-        await directory.list_upstreams(ACCOUNT),
-        await directory.scim_tokens(ACCOUNT),
+        await directory.all_of(kinds.UPSTREAM, ACCOUNT),
+        await directory.read(ACCOUNT, TOKENS_OF_DIRECTORIES),
         *people,
     ]
 
@@ -309,9 +342,9 @@ async def test_many_accounts_that_change_at_once_are_polled_together(
 ) -> None:
     accounts = [AccountId(f"{number:012d}") for number in range(100, 130)]
     for account in accounts:
-        await memories.others.find_account(account)
+        await memories.others.find(kinds.ACCOUNT, account)
         async with memories.directory.change(account) as change:
-            await change.insert_account(make_account(account))
+            await insert_account(change, make_account(account))
     monkeypatch.setattr(accounts_module, "_CHANGED_A_QUERY", 20)
     asked = 0
     watched_rows = SqlDirectory.watched_rows
@@ -325,7 +358,9 @@ async def test_many_accounts_that_change_at_once_are_polled_together(
     await memories.other.check()
     assert asked == 1 + 2
     for account in accounts:
-        assert await memories.others.find_account(account) == make_account(account)
+        assert await memories.others.find(kinds.ACCOUNT, account) == make_account(
+            account
+        )
 
 
 async def test_a_change_of_more_rows_than_are_named_counts_for_all(
@@ -335,14 +370,14 @@ async def test_a_change_of_more_rows_than_are_named_counts_for_all(
         monkeypatch.setattr(module, "ROWS_MAX", 2)
     for number in range(3):
         key = make_key(format_access_key_id("AKIA", ACCOUNT, number + 2), USER.user_id)
-        await memories.change(lambda to, key=key: to.insert_access_key(key))
+        await memories.change(lambda to, key=key: insert_access_key(to, key))
     deleted = ACCESS_KEYS.delete().where(ACCESS_KEYS.c.account == ACCOUNT)
     await memories.change(lambda to: to.run(deleted))  # type: ignore[attr-defined]
     (found,) = (await noted(memories, after=4)).values()
     assert json.loads(found.dump()) == {"access_keys": None}
     await memories.other.check()
     for fresh in (memories.fresh, memories.others):
-        assert await fresh.find_access_key(KEY.access_key_id) is None
+        assert await find_access_key(fresh, KEY.access_key_id) is None
 
 
 async def test_only_the_latest_changes_are_on_record(
@@ -361,15 +396,14 @@ async def test_what_another_change_left_alone_is_not_read_again(
     memories: Memories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bob = replace(USER, name="bob", user_id="AIDABOB")
-    await memories.change(lambda to: to.insert_user(bob))
+    await memories.change(lambda to: to.insert(kinds.USER, bob))
     await memories.other.check()
 
     async def read(*_: object) -> None:
         raise AssertionError("read again")
 
-    for name in ("find_access_key", "find_account", "find_user_by_id"):
-        monkeypatch.setattr(SqlDirectory, name, read)
+    monkeypatch.setattr(SqlDirectory, "find", read)
     for fresh in (memories.fresh, memories.others):
-        assert await fresh.find_access_key(KEY.access_key_id) == KEY
-        assert await fresh.find_account(ACCOUNT) == make_account()
-        assert await fresh.find_user_by_id(ACCOUNT, USER.user_id) == USER
+        assert await find_access_key(fresh, KEY.access_key_id) == KEY
+        assert await fresh.find(kinds.ACCOUNT, ACCOUNT) == make_account()
+        assert await fresh.find(kinds.USER, ACCOUNT, USER.user_id) == USER

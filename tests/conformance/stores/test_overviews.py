@@ -10,7 +10,20 @@ from broker.model.overview import KeyOverview, UserOverview
 from broker.model.page import PageRequest
 from broker.model.upstream import Upstream
 from broker.stores.database import Database
-from broker.stores.directory.reports import SEALED
+from broker.stores.directory.access_keys import insert_access_key
+from broker.stores.directory.accounts import insert_account
+from broker.stores.directory.groups import add_member
+from broker.stores.directory.kinds import (
+    ACCESS_KEY,
+    GROUP,
+    LOGIN_PROFILE,
+    MFA_DEVICE,
+    PASSKEY,
+    UPSTREAM,
+    USER,
+)
+from broker.stores.directory.overviews import list_user_overviews
+from broker.stores.directory.reports import SEALED, count_sealed, list_login_profiles
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.schema import METADATA
 from broker.stores.urls import DatabaseLocation
@@ -45,20 +58,21 @@ def key(number: int, owner: User, status: KeyStatus) -> AccessKey:
 async def fill(directory: SqlDirectory) -> None:
     for account, names in ((ACCOUNT, ("ann", "Bob", "b_b", "cleo")), (OTHER, ("ann",))):
         async with directory.change(account) as change:
-            await change.insert_account(
+            await insert_account(
+                change,
                 Account(
                     account_id=account,
                     alias=None,
                     session_salt=bytes(32),
                     created_at=AT,
-                )
+                ),
             )
             for name in names:
                 path = "/dev/" if name == "cleo" else "/"
-                await change.insert_user(user(name, path, account))
+                await change.insert(USER, user(name, path, account))
     ann, stranger = user("ann"), user("ann", account=OTHER)
     async with directory.change(OTHER) as change:
-        await change.insert_access_key(key(9, stranger, KeyStatus.ACTIVE))
+        await insert_access_key(change, key(9, stranger, KeyStatus.ACTIVE))
     async with directory.change(ACCOUNT) as change:
         for name in ("Zebra", "admins"):
             group = Group(
@@ -68,11 +82,12 @@ async def fill(directory: SqlDirectory) -> None:
                 path="/",
                 created_at=AT,
             )
-            await change.insert_group(group)
-            await change.add_member(ACCOUNT, group.group_id, ann.user_id)
-        await change.insert_access_key(key(2, ann, KeyStatus.INACTIVE))
-        await change.insert_access_key(key(1, ann, KeyStatus.ACTIVE))
-        await change.insert_login_profile(
+            await change.insert(GROUP, group)
+            await add_member(change, ACCOUNT, group.group_id, ann.user_id)
+        await insert_access_key(change, key(2, ann, KeyStatus.INACTIVE))
+        await insert_access_key(change, key(1, ann, KeyStatus.ACTIVE))
+        await change.insert(
+            LOGIN_PROFILE,
             LoginProfile(
                 account=ACCOUNT,
                 user_id=ann.user_id,
@@ -80,9 +95,10 @@ async def fill(directory: SqlDirectory) -> None:
                 created_at=AT,
                 changed_at=AT + timedelta(days=1),
                 reset_required=False,
-            )
+            ),
         )
-        await change.insert_mfa_device(
+        await change.insert(
+            MFA_DEVICE,
             MfaDevice(
                 account=ACCOUNT,
                 serial="T1",
@@ -91,9 +107,10 @@ async def fill(directory: SqlDirectory) -> None:
                 created_at=AT,
                 user_id=ann.user_id,
                 enabled_at=AT,
-            )
+            ),
         )
-        await change.insert_passkey(
+        await change.insert(
+            PASSKEY,
             Passkey(
                 account=ACCOUNT,
                 serial="P1",
@@ -101,7 +118,7 @@ async def fill(directory: SqlDirectory) -> None:
                 credential_id=b"c",
                 public_key=b"p",
                 enabled_at=AT,
-            )
+            ),
         )
 
 
@@ -118,7 +135,7 @@ async def test_a_user_comes_with_all_that_is_theirs(
     uses.note(OTHER, "AKIA9", "iam", "", later + timedelta(days=9), "us-east-1")
     await uses.flush()
     await database.close()
-    page = await directory.list_user_overviews(ACCOUNT, "/", "", PageRequest(None, 2))
+    page = await list_user_overviews(directory, ACCOUNT, "/", "", PageRequest(None, 2))
     shown = UserOverview(
         user=ann,
         groups=("admins", "Zebra"),
@@ -133,8 +150,8 @@ async def test_a_user_comes_with_all_that_is_theirs(
     assert page.items[0] == shown
     assert page.items[1].user.name == "b_b"
     assert not page.items[1].has_mfa
-    rest = await directory.list_user_overviews(
-        ACCOUNT, "/", "", PageRequest(page.marker, 2)
+    rest = await list_user_overviews(
+        directory, ACCOUNT, "/", "", PageRequest(page.marker, 2)
     )
     assert [(one.user.name, one.has_mfa) for one in rest.items] == [
         ("Bob", True),
@@ -150,7 +167,7 @@ async def test_users_are_found_by_a_part_of_their_name_and_a_path(
     await fill(directory)
 
     async def names(part: str, path: str = "/") -> list[str]:
-        page = await directory.list_user_overviews(ACCOUNT, path, part, PageRequest())
+        page = await list_user_overviews(directory, ACCOUNT, path, part, PageRequest())
         return [one.user.name for one in page.items]
 
     assert await names("B") == ["b_b", "Bob"]
@@ -166,14 +183,14 @@ async def test_secrets_are_counted_by_how_they_begin(directory: SqlDirectory) ->
         account=ACCOUNT, name="aws", definition="{}", created_at=AT, updated_at=AT
     )
     async with directory.change(ACCOUNT) as change:
-        await change.put_upstream(upstream)
+        await change.put(UPSTREAM, upstream)
         again = replace(key(1, user("ann"), KeyStatus.ACTIVE), sealed_secret=b"\0\xff!")
-        await change.update_access_key(again)
-    (profile,) = await directory.list_login_profiles(ACCOUNT)
+        await change.update(ACCESS_KEY, again)
+    (profile,) = await directory.all_of(LOGIN_PROFILE, ACCOUNT)
     several = (profile.user_id, "AIDAX")
-    assert await directory.list_login_profiles(ACCOUNT, several) == (profile,)
-    assert await directory.list_login_profiles(OTHER, several) == ()
-    assert await directory.list_login_profiles(ACCOUNT, several[1:]) == ()
-    assert await directory.count_sealed(2) == {b"s": 4, b"\0\xff": 1}
+    assert await list_login_profiles(directory, ACCOUNT, several) == (profile,)
+    assert await list_login_profiles(directory, OTHER, several) == ()
+    assert await list_login_profiles(directory, ACCOUNT, several[1:]) == ()
+    assert await count_sealed(directory, 2) == {b"s": 4, b"\0\xff": 1}
     columns = {c for table in METADATA.sorted_tables for c in table.c}
     assert {c for c in columns if c.name.startswith("sealed")} == set(SEALED)

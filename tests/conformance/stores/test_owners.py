@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 from broker.model.account import AccountId
 from broker.model.entities import Role, User
+from broker.stores.directory.kinds import ROLE, USER
+from broker.stores.directory.policies import find_owner_arns, list_bounded_owners
 from broker.stores.directory.sql import SqlDirectory
 
 FIRST = AccountId("111111111111")
@@ -37,18 +39,18 @@ def role(account: AccountId, role_id: str, boundary: str | None = None) -> Role:
 
 async def test_owners_are_found(directory: SqlDirectory) -> None:
     async with directory.change(FIRST) as change:
-        await change.insert_user(user(FIRST, "AIDA1", BOUNDARY))
-        await change.insert_user(user(FIRST, "AIDA2"))
-        await change.insert_role(role(FIRST, "AROA1", BOUNDARY))
+        await change.insert(USER, user(FIRST, "AIDA1", BOUNDARY))
+        await change.insert(USER, user(FIRST, "AIDA2"))
+        await change.insert(ROLE, role(FIRST, "AROA1", BOUNDARY))
     async with directory.change(SECOND) as change:
-        await change.insert_role(role(SECOND, "AROA2", BOUNDARY))
+        await change.insert(ROLE, role(SECOND, "AROA2", BOUNDARY))
         # A change of one account sees the others, as trust policies need it.
-        assert await change.find_owner_arns(["AIDA1"])
-    assert await directory.list_bounded_owners(FIRST, BOUNDARY) == ("AIDA1", "AROA1")
-    assert await directory.list_bounded_owners(SECOND, BOUNDARY) == ("AROA2",)
-    assert await directory.list_bounded_owners(FIRST, "none") == ()
-    assert await directory.find_owner_arns({"AIDA2", "AROA2", "AROA3"}) == {
+        assert await find_owner_arns(change, ["AIDA1"])
+    assert await list_bounded_owners(directory, FIRST, BOUNDARY) == ("AIDA1", "AROA1")
+    assert await list_bounded_owners(directory, SECOND, BOUNDARY) == ("AROA2",)
+    assert await list_bounded_owners(directory, FIRST, "none") == ()
+    assert await find_owner_arns(directory, {"AIDA2", "AROA2", "AROA3"}) == {
         "AIDA2": f"arn:aws:iam::{FIRST}:user/AIDA2",
         "AROA2": f"arn:aws:iam::{SECOND}:role/AROA2",
     }
-    assert await directory.find_owner_arns(()) == {}
+    assert await find_owner_arns(directory, ()) == {}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,30 @@ import pytest
 from broker.model.account import AccountId
 from broker.model.entities import SamlProvider
 from broker.model.provisioned import ProvisioningCounts, ScimToken
-from broker.stores.directory.port.provisioning import ProvisionedQuery
+from broker.stores.directory.kinds import (
+    PROVISIONED_GROUP,
+    PROVISIONED_USER,
+    SAML_PROVIDER,
+    SCIM_TOKEN,
+)
+from broker.stores.directory.provisioning import (
+    ProvisionedQuery,
+    add_provisioned_members,
+    count_provisioned_members,
+    find_provisioned_user,
+    forget_departed_users,
+    has_scim_tokens,
+    list_provisioned_groups,
+    list_provisioned_memberships,
+    list_provisioned_people,
+    list_provisioned_users,
+    provisioned_user_ids,
+    provisioning_counts,
+    remove_from_provisioned_groups,
+    remove_provisioned_members,
+    update_provisioned_group,
+    update_provisioned_user,
+)
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import AlreadyExistsError
 from tests.support.provisioned import ACCOUNT, AT, PROVIDER, group, person
@@ -40,16 +64,16 @@ async def test_people(directory: SqlDirectory) -> None:
     alice = person("SCMU1", "Alice", external_id="7", email="a@b.c", not_before=LATER)
     bob = person("SCMU2", "bob", active=False, created_at=LATER)
     async with directory.change(ACCOUNT) as change:
-        await change.insert_provisioned_user(alice)
-        await change.insert_provisioned_user(bob)
+        await change.insert(PROVISIONED_USER, alice)
+        await change.insert(PROVISIONED_USER, bob)
         with pytest.raises(AlreadyExistsError):
-            await change.insert_provisioned_user(person("SCMU3", "ALICE"))
+            await change.insert(PROVISIONED_USER, person("SCMU3", "ALICE"))
         # Another provider's directory has names of its own.
-        await change.insert_provisioned_user(
-            person("SCMU4", "Alice", provider_id="OIDCP1")
+        await change.insert(
+            PROVISIONED_USER, person("SCMU4", "Alice", provider_id="OIDCP1")
         )
         with pytest.raises(AlreadyExistsError):
-            await change.update_provisioned_user(replace(bob, user_name="aLICE"))
+            await update_provisioned_user(change, replace(bob, user_name="aLICE"))
     for wanted, found in (
         ({}, [alice, bob]),
         ({"offset": 1}, [bob]),
@@ -63,17 +87,16 @@ async def test_people(directory: SqlDirectory) -> None:
         ({"entity_id": "SCMU2"}, [bob]),
         ({"entity_id": "SCMU4"}, []),
     ):
-        users, _ = await directory.list_provisioned_users(query(**wanted))
+        users, _ = await list_provisioned_users(directory, query(**wanted))
         assert list(users) == found
-    assert (await directory.list_provisioned_users(query(limit=1)))[1] == 2
-    counts = await directory.provisioning_counts(ACCOUNT, PROVIDER)
+    assert (await list_provisioned_users(directory, query(limit=1)))[1] == 2
+    counts = await provisioning_counts(directory, ACCOUNT, PROVIDER)
     assert counts == ProvisioningCounts(users=2, inactive=1, groups=0)
-    find = directory.find_provisioned_user
-    assert await find(ACCOUNT, PROVIDER, "SCMU1") == alice
-    assert await find(ACCOUNT, PROVIDER, "SCMU4") is None
-    assert await find(OTHER, PROVIDER, "SCMU1") is None
-    ids = await directory.provisioned_user_ids(
-        ACCOUNT, PROVIDER, ["SCMU1", "SCMU4", "SCMU9"]
+    assert await find_provisioned_user(directory, ACCOUNT, PROVIDER, "SCMU1") == alice
+    assert await find_provisioned_user(directory, ACCOUNT, PROVIDER, "SCMU4") is None
+    assert await find_provisioned_user(directory, OTHER, PROVIDER, "SCMU1") is None
+    ids = await provisioned_user_ids(
+        directory, ACCOUNT, PROVIDER, ["SCMU1", "SCMU4", "SCMU9"]
     )
     assert ids == {"SCMU1"}
 
@@ -82,21 +105,22 @@ async def test_the_departed_are_only_found_as_people(directory: SqlDirectory) ->
     gone = person("SCMU1", "alice", external_id="7", departed_at=AT, active=False)
     back = person("SCMU2", "Alice", external_id="8")
     async with directory.change(ACCOUNT) as change:
-        await change.insert_provisioned_user(gone)
-        await change.insert_provisioned_user(back)
-    people = directory.list_provisioned_people
+        await change.insert(PROVISIONED_USER, gone)
+        await change.insert(PROVISIONED_USER, back)
+    people = partial(list_provisioned_people, directory)
     assert list(await people(ACCOUNT, PROVIDER, "userName", "ALICE")) == [back, gone]
     assert list(await people(ACCOUNT, PROVIDER, "externalId", "7")) == [gone]
     assert list(await people(ACCOUNT, PROVIDER, "emails", "")) == []
-    assert await directory.find_provisioned_user(ACCOUNT, PROVIDER, "SCMU1") is None
-    assert (await directory.list_provisioned_users(query()))[0] == (back,)
+    assert await find_provisioned_user(directory, ACCOUNT, PROVIDER, "SCMU1") is None
+    assert (await list_provisioned_users(directory, query()))[0] == (back,)
     async with directory.change(ACCOUNT) as change:
         for number in range(3, 6):
             at = AT + timedelta(days=number)
-            await change.insert_provisioned_user(
-                person(f"SCMU{number}", f"gone{number}", departed_at=at)
+            await change.insert(
+                PROVISIONED_USER,
+                person(f"SCMU{number}", f"gone{number}", departed_at=at),
             )
-        await change.forget_departed_users(ACCOUNT, PROVIDER, keep=2)
+        await forget_departed_users(change, ACCOUNT, PROVIDER, keep=2)
     assert not await people(ACCOUNT, PROVIDER, "userName", "gone3")
     assert await people(ACCOUNT, PROVIDER, "userName", "gone4")
     assert list(await people(ACCOUNT, PROVIDER, "userName", "alice")) == [back]
@@ -107,24 +131,24 @@ async def test_groups_and_members(directory: SqlDirectory) -> None:
     staff = group("SCMG2", "Staff", created_at=LATER)
     async with directory.change(ACCOUNT) as change:
         for number in (1, 2):
-            await change.insert_provisioned_user(person(f"SCMU{number}", str(number)))
-        await change.insert_provisioned_user(person("SCMU3", "3", departed_at=AT))
-        await change.insert_provisioned_group(admins)
-        await change.insert_provisioned_group(staff)
+            await change.insert(PROVISIONED_USER, person(f"SCMU{number}", str(number)))
+        await change.insert(PROVISIONED_USER, person("SCMU3", "3", departed_at=AT))
+        await change.insert(PROVISIONED_GROUP, admins)
+        await change.insert(PROVISIONED_GROUP, staff)
         with pytest.raises(AlreadyExistsError):
-            await change.insert_provisioned_group(group("SCMG3", "ADMINS"))
+            await change.insert(PROVISIONED_GROUP, group("SCMG3", "ADMINS"))
         with pytest.raises(AlreadyExistsError):
-            await change.update_provisioned_group(replace(staff, name="admins"))
+            await update_provisioned_group(change, replace(staff, name="admins"))
         for _ in range(2):  # who is in it stays
-            await change.add_provisioned_members(
-                admins, ["SCMU1", "SCMU2", "SCMU3", "SCMU9"]
+            await add_provisioned_members(
+                change, admins, ["SCMU1", "SCMU2", "SCMU3", "SCMU9"]
             )
-        await change.add_provisioned_members(staff, ["SCMU1"])
-    assert await directory.count_provisioned_members(ACCOUNT, "SCMG1") == 2
+        await add_provisioned_members(change, staff, ["SCMU1"])
+    assert await count_provisioned_members(directory, ACCOUNT, "SCMG1") == 2
 
     async def pairs(**of: Any) -> list[tuple[str, str]]:
-        found = await directory.list_provisioned_memberships(
-            ACCOUNT, **{"limit": 10, **of}
+        found = await list_provisioned_memberships(
+            directory, ACCOUNT, **{"limit": 10, **of}
         )
         return [(one.group_name, one.user_id) for one in found]
 
@@ -142,28 +166,28 @@ async def test_groups_and_members(directory: SqlDirectory) -> None:
         ({"external_id": "g-1"}, [admins]),
         ({"entity_id": "SCMG2", "member_id": "SCMU2"}, []),
     ):
-        groups, total = await directory.list_provisioned_groups(query(**wanted))
+        groups, total = await list_provisioned_groups(directory, query(**wanted))
         assert (list(groups), total) == (found, len(found))
     async with directory.change(ACCOUNT) as change:
-        await change.remove_provisioned_members(admins, ["SCMU2"])
-        await change.remove_from_provisioned_groups(person("SCMU1", "1"))
-        assert await change.count_provisioned_members(ACCOUNT, "SCMG1") == 0
-        await change.add_provisioned_members(admins, ["SCMU1"])
-        await change.delete_provisioned_group(admins)
+        await remove_provisioned_members(change, admins, ["SCMU2"])
+        await remove_from_provisioned_groups(change, person("SCMU1", "1"))
+        assert await count_provisioned_members(change, ACCOUNT, "SCMG1") == 0
+        await add_provisioned_members(change, admins, ["SCMU1"])
+        await change.remove(PROVISIONED_GROUP, admins)
     assert await pairs(user_ids=["SCMU1"]) == []
 
 
 async def test_tokens(directory: SqlDirectory) -> None:
     async with directory.change(ACCOUNT) as change:
         for number in (2, 1):
-            await change.insert_scim_token(token(number))
-    assert list(await directory.list_scim_tokens(ACCOUNT)) == [token(1), token(2)]
+            await change.insert(SCIM_TOKEN, token(number))
+    assert list(await directory.all_of(SCIM_TOKEN, ACCOUNT)) == [token(1), token(2)]
     assert "digest" not in repr(token(1))
     async with directory.change(ACCOUNT) as change:
-        await change.delete_scim_token(token(1))
-    assert list(await directory.list_scim_tokens(ACCOUNT)) == [token(2)]
-    assert list(await directory.list_scim_tokens(OTHER)) == []
-    assert await directory.has_scim_tokens()
+        await change.remove(SCIM_TOKEN, token(1))
+    assert list(await directory.all_of(SCIM_TOKEN, ACCOUNT)) == [token(2)]
+    assert list(await directory.all_of(SCIM_TOKEN, OTHER)) == []
+    assert await has_scim_tokens(directory)
 
 
 async def test_a_deleted_provider_takes_all_of_it_along(
@@ -179,21 +203,21 @@ async def test_a_deleted_provider_takes_all_of_it_along(
     )
     other = person("SCMU2", "bob", provider_id="OIDCP1")
     async with directory.change(ACCOUNT) as change:
-        await change.insert_saml_provider(provider)
-        await change.insert_provisioned_user(person("SCMU1", "alice"))
-        await change.insert_provisioned_user(other)
-        await change.insert_provisioned_group(group("SCMG1", "Admins"))
-        await change.add_provisioned_members(group("SCMG1", "Admins"), ["SCMU1"])
-        await change.insert_scim_token(token(1))
-        await change.insert_scim_token(token(2, provider_id="OIDCP1"))
-        await change.delete_saml_provider(provider)
-        memberships = await change.list_provisioned_memberships(
-            ACCOUNT, user_ids=["SCMU1"], limit=10
+        await change.insert(SAML_PROVIDER, provider)
+        await change.insert(PROVISIONED_USER, person("SCMU1", "alice"))
+        await change.insert(PROVISIONED_USER, other)
+        await change.insert(PROVISIONED_GROUP, group("SCMG1", "Admins"))
+        await add_provisioned_members(change, group("SCMG1", "Admins"), ["SCMU1"])
+        await change.insert(SCIM_TOKEN, token(1))
+        await change.insert(SCIM_TOKEN, token(2, provider_id="OIDCP1"))
+        await change.remove(SAML_PROVIDER, provider)
+        memberships = await list_provisioned_memberships(
+            change, ACCOUNT, user_ids=["SCMU1"], limit=10
         )
         assert not memberships
-    counts = await directory.provisioning_counts(ACCOUNT, PROVIDER)
+    counts = await provisioning_counts(directory, ACCOUNT, PROVIDER)
     assert counts == ProvisioningCounts(users=0, inactive=0, groups=0)
-    assert (await directory.provisioning_counts(ACCOUNT, "OIDCP1")).users == 1
-    assert [one.token_id for one in await directory.list_scim_tokens(ACCOUNT)] == [
+    assert (await provisioning_counts(directory, ACCOUNT, "OIDCP1")).users == 1
+    assert [one.token_id for one in await directory.all_of(SCIM_TOKEN, ACCOUNT)] == [
         "ASCT2"
     ]

@@ -20,6 +20,21 @@ from broker.model.entities import (
     User,
 )
 from broker.stores.database import Database
+from broker.stores.directory.access_keys import insert_access_key
+from broker.stores.directory.accounts import insert_account
+from broker.stores.directory.kinds import (
+    ROLE,
+    SERVER_CERTIFICATE,
+    USER,
+    USER_CREDENTIAL,
+)
+from broker.stores.directory.policies import insert_policy, put_inline_policy
+from broker.stores.directory.risks import (
+    list_ending_credentials,
+    list_old_keys,
+    list_policy_texts,
+    list_unused_roles,
+)
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.urls import DatabaseLocation
 from broker.stores.uses import UseBuffer
@@ -104,15 +119,16 @@ async def fill(location: DatabaseLocation, directory: SqlDirectory) -> None:
             created_at=AT,
         )
         async with directory.change(account) as change:
-            await change.insert_account(
+            await insert_account(
+                change,
                 Account(
                     account_id=account,
                     alias=None,
                     session_salt=bytes(32),
                     created_at=AT,
-                )
+                ),
             )
-            await change.insert_user(user)
+            await change.insert(USER, user)
             for made in (
                 role("Used", 200, account),
                 role("Never", 200, account),
@@ -120,29 +136,30 @@ async def fill(location: DatabaseLocation, directory: SqlDirectory) -> None:
                 role("Gone", 200, account),
                 role("AWS", 200, account, "/aws-service-role/x.amazonaws.com/"),
             ):
-                await change.insert_role(made)
+                await change.insert(ROLE, made)
             root, off = key("root", 300, None, account), key("off", 900, None, account)
-            await change.insert_access_key(root)
-            await change.insert_access_key(replace(off, status=KeyStatus.INACTIVE))
-            await change.insert_access_key(key("old", 200, user.user_id, account))
-            await change.insert_access_key(key("new", 5, user.user_id, account))
+            await insert_access_key(change, root)
+            await insert_access_key(change, replace(off, status=KeyStatus.INACTIVE))
+            await insert_access_key(change, key("old", 200, user.user_id, account))
+            await insert_access_key(change, key("new", 5, user.user_id, account))
             for one in (
                 credential("soon", 3, user),
                 credential("later", 90, user),
                 credential("never", None, user),
             ):
-                await change.insert_credential(one)
-            await change.insert_server_certificate(certificate("tls", -1, account))
-            await change.insert_server_certificate(certificate("fine", 99, account))
-            await change.insert_policy(policy("Second", '{"b":1}', account))
-            await change.insert_policy(policy("first", '{"a":1}', account))
-            await change.put_inline_policy(
+                await change.insert(USER_CREDENTIAL, one)
+            await change.insert(SERVER_CERTIFICATE, certificate("tls", -1, account))
+            await change.insert(SERVER_CERTIFICATE, certificate("fine", 99, account))
+            await insert_policy(change, policy("Second", '{"b":1}', account))
+            await insert_policy(change, policy("first", '{"a":1}', account))
+            await put_inline_policy(
+                change,
                 InlinePolicy(
                     account=account,
                     owner_id=user.user_id,
                     name="Own",
                     document='{"c":1}',
-                )
+                ),
             )
     database = Database(location)
     uses = UseBuffer(database)
@@ -159,32 +176,32 @@ async def test_roles_that_nobody_uses(
     location: DatabaseLocation, directory: SqlDirectory
 ) -> None:
     await fill(location, directory)
-    found = await directory.list_unused_roles(ACCOUNT, AT - 90 * DAY, 10)
+    found = await list_unused_roles(directory, ACCOUNT, AT - 90 * DAY, 10)
     assert [(one.role.name, one.last_used_at) for one in found] == [
         ("Gone", AT - 100 * DAY),
         ("Never", None),
     ]
     assert {one.role.account for one in found} == {ACCOUNT}
-    assert len(await directory.list_unused_roles(ACCOUNT, AT - 90 * DAY, 1)) == 1
+    assert len(await list_unused_roles(directory, ACCOUNT, AT - 90 * DAY, 1)) == 1
 
 
 async def test_keys_that_are_old(
     location: DatabaseLocation, directory: SqlDirectory
 ) -> None:
     await fill(location, directory)
-    found = await directory.list_old_keys(ACCOUNT, AT - 90 * DAY, 10)
+    found = await list_old_keys(directory, ACCOUNT, AT - 90 * DAY, 10)
     assert [(one.user_name, one.created_at) for one in found] == [
         ("root", AT - 300 * DAY),
         ("ann", AT - 200 * DAY),
     ]
-    assert len(await directory.list_old_keys(ACCOUNT, AT - 90 * DAY, 1)) == 1
+    assert len(await list_old_keys(directory, ACCOUNT, AT - 90 * DAY, 1)) == 1
 
 
 async def test_credentials_that_end(
     location: DatabaseLocation, directory: SqlDirectory
 ) -> None:
     await fill(location, directory)
-    found = await directory.list_ending_credentials(ACCOUNT, AT + 30 * DAY, 10)
+    found = await list_ending_credentials(directory, ACCOUNT, AT + 30 * DAY, 10)
     assert [(one.kind, one.name, one.expires_at) for one in found] == [
         ("server-certificate", "tls", AT - DAY),
         (CredentialKind.SERVICE_SPECIFIC, "ann", AT + 3 * DAY),
@@ -195,11 +212,11 @@ async def test_the_texts_of_policies(
     location: DatabaseLocation, directory: SqlDirectory
 ) -> None:
     await fill(location, directory)
-    found = await directory.list_policy_texts(ACCOUNT, 10)
+    found = await list_policy_texts(directory, ACCOUNT, 10)
     assert [(one.kind, one.name, one.owner, one.document) for one in found] == [
         ("policy", "team/first", "", '{"a":1}'),
         ("policy", "team/Second", "", '{"b":1}'),
         ("user", "Own", "ann", '{"c":1}'),
     ]
     for limit in (1, 2):
-        assert len(await directory.list_policy_texts(ACCOUNT, limit)) == limit
+        assert len(await list_policy_texts(directory, ACCOUNT, limit)) == limit

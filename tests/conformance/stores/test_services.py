@@ -8,9 +8,12 @@ import pytest
 from broker.model.account import AccountId
 from broker.model.page import PageRequest
 from broker.model.registered import RegisteredService, ResourcePolicy, ServiceToken
-from broker.stores.directory.kinds import RESOURCE_POLICY, SERVICE
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import RESOURCE_POLICY, SERVICE, SERVICE_TOKEN
+from broker.stores.directory.policies import resource_policy_arns
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import AlreadyExistsError
+from tests.conformance.stores.test_directory import make_account
 
 FIRST = AccountId("111111111111")
 SECOND = AccountId("222222222222")
@@ -49,64 +52,64 @@ def policy(account: AccountId, arn: str, document: str = "{}") -> ResourcePolicy
 async def test_services_and_tokens(directory: SqlDirectory) -> None:
     orders, stock = service(FIRST, "orders"), service(FIRST, "stock")
     async with directory.change(FIRST) as change:
-        await change.insert_service(stock)
-        await change.insert_service(orders)
+        await change.insert(SERVICE, stock)
+        await change.insert(SERVICE, orders)
         with pytest.raises(AlreadyExistsError):
-            await change.insert_service(replace(orders, service_id="other"))
+            await change.insert(SERVICE, replace(orders, service_id="other"))
         for number in (2, 1):
-            await change.insert_service_token(token(orders, number))
-        await change.insert_service_token(token(stock, 3))
+            await change.insert(SERVICE_TOKEN, token(orders, number))
+        await change.insert(SERVICE_TOKEN, token(stock, 3))
         assert await change.count(SERVICE, FIRST) == 2
     async with directory.change(SECOND) as change:
-        await change.insert_service(service(SECOND, "orders"))
-    assert await directory.find_service(FIRST, "orders") == orders
-    assert await directory.find_service(FIRST, "Orders") is None
-    assert await directory.list_services(FIRST) == (orders, stock)
-    assert await directory.list_service_tokens(FIRST) == (
+        await change.insert(SERVICE, service(SECOND, "orders"))
+    assert await directory.named(SERVICE, FIRST, "orders") == orders
+    assert await directory.named(SERVICE, FIRST, "Orders") is None
+    assert await directory.all_of(SERVICE, FIRST) == (orders, stock)
+    assert await directory.all_of(SERVICE_TOKEN, FIRST) == (
         token(orders, 1),
         token(orders, 2),
         token(stock, 3),
     )
     changed = replace(orders, definition='{"Scopes":["a"]}')
     async with directory.change(FIRST) as change:
-        await change.update_service(changed)
-        await change.delete_service_token(token(orders, 1))
-    assert await directory.find_service(FIRST, "orders") == changed
+        await change.update(SERVICE, changed)
+        await change.remove(SERVICE_TOKEN, token(orders, 1))
+    assert await directory.named(SERVICE, FIRST, "orders") == changed
     async with directory.change(FIRST) as change:
-        await change.delete_service(changed)
-    assert await directory.list_service_tokens(FIRST) == (token(stock, 3),)
-    assert await directory.list_services(SECOND) == (service(SECOND, "orders"),)
+        await change.remove(SERVICE, changed)
+    assert await directory.all_of(SERVICE_TOKEN, FIRST) == (token(stock, 3),)
+    assert await directory.all_of(SERVICE, SECOND) == (service(SECOND, "orders"),)
 
 
 async def test_resource_policies(directory: SqlDirectory) -> None:
     async with directory.change(FIRST) as change:
         for arn in ("b", "a", "c"):
-            await change.put_resource_policy(policy(FIRST, arn))
+            await change.put(RESOURCE_POLICY, policy(FIRST, arn))
         later = replace(policy(FIRST, "b", "[]"), updated_at=NOW + timedelta(days=1))
-        await change.put_resource_policy(
-            replace(later, created_at=NOW + timedelta(days=1))
+        await change.put(
+            RESOURCE_POLICY, replace(later, created_at=NOW + timedelta(days=1))
         )
         assert await change.count(RESOURCE_POLICY, FIRST) == 3
-    assert await directory.find_resource_policy(FIRST, "b") == later
-    assert await directory.find_resource_policy(SECOND, "b") is None
-    assert await directory.resource_policy_arns(FIRST) == frozenset("abc")
-    assert await directory.resource_policy_arns(SECOND) == frozenset()
-    page = await directory.list_resource_policies(FIRST, PageRequest(None, 2))
+    assert await directory.find(RESOURCE_POLICY, FIRST, "b") == later
+    assert await directory.find(RESOURCE_POLICY, SECOND, "b") is None
+    assert await resource_policy_arns(directory, FIRST) == frozenset("abc")
+    assert await resource_policy_arns(directory, SECOND) == frozenset()
+    page = await directory.page_of(RESOURCE_POLICY, FIRST, PageRequest(None, 2))
     assert [one.arn for one in page.items] == ["a", "b"]
-    rest = await directory.list_resource_policies(FIRST, PageRequest(page.marker, 2))
+    rest = await directory.page_of(RESOURCE_POLICY, FIRST, PageRequest(page.marker, 2))
     assert [one.arn for one in rest.items] == ["c"]
     async with directory.change(FIRST) as change:
-        await change.delete_resource_policy(later)
-    assert await directory.find_resource_policy(FIRST, "b") is None
+        await change.remove(RESOURCE_POLICY, later)
+    assert await directory.find(RESOURCE_POLICY, FIRST, "b") is None
 
 
 async def test_both_go_with_their_account(directory: SqlDirectory) -> None:
     orders = service(FIRST, "orders")
     async with directory.change(FIRST) as change:
-        await change.insert_service(orders)
-        await change.insert_service_token(token(orders, 1))
-        await change.put_resource_policy(policy(FIRST, "a"))
-        await change.delete_account(FIRST)
-    assert await directory.list_services(FIRST) == ()
-    assert await directory.list_service_tokens(FIRST) == ()
-    assert await directory.resource_policy_arns(FIRST) == frozenset()
+        await change.insert(SERVICE, orders)
+        await change.insert(SERVICE_TOKEN, token(orders, 1))
+        await change.put(RESOURCE_POLICY, policy(FIRST, "a"))
+        await change.remove(kinds.ACCOUNT, make_account(FIRST))
+    assert await directory.all_of(SERVICE, FIRST) == ()
+    assert await directory.all_of(SERVICE_TOKEN, FIRST) == ()
+    assert await resource_policy_arns(directory, FIRST) == frozenset()

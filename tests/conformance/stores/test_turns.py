@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from broker.model.account import Account, AccountId
 from broker.model.entities import User
+from broker.stores.directory.accounts import insert_account
+from broker.stores.directory.kinds import USER
 from broker.stores.directory.sql import SqlDirectory
 
 ACCOUNT = AccountId("000000000001")
@@ -16,21 +18,23 @@ ROUNDS = 10
 
 async def fill(directory: SqlDirectory) -> None:
     async with directory.change(ACCOUNT) as change:
-        await change.insert_account(
+        await insert_account(
+            change,
             Account(
                 account_id=ACCOUNT, alias=None, session_salt=bytes(32), created_at=AT
-            )
+            ),
         )
-        await change.insert_user(
-            User(account=ACCOUNT, user_id="AIDA1", name="ann", path="/", created_at=AT)
+        await change.insert(
+            USER,
+            User(account=ACCOUNT, user_id="AIDA1", name="ann", path="/", created_at=AT),
         )
 
 
 async def put_tag(directory: SqlDirectory, key: str, value: str) -> None:
     async with directory.change(ACCOUNT) as change:
-        user = await change.find_user(ACCOUNT, "ann")
+        user = await change.named(USER, ACCOUNT, "ann")
         assert user is not None
-        await change.update_user(replace(user, tags={**user.tags, key: value}))
+        await change.update(USER, replace(user, tags={**user.tags, key: value}))
 
 
 async def test_eight_writers_of_two_workers_lose_no_update(
@@ -44,7 +48,7 @@ async def test_eight_writers_of_two_workers_lose_no_update(
             await put_tag(mine, f"writer-{number}", str(value))
 
     await asyncio.gather(*map(write, range(WRITERS)))
-    user = await directory.find_user(ACCOUNT, "ann")
+    user = await directory.named(USER, ACCOUNT, "ann")
     assert user is not None
     assert user.tags == {f"writer-{n}": str(ROUNDS - 1) for n in range(WRITERS)}
     generations = await directory.generations([ACCOUNT])
@@ -61,10 +65,10 @@ async def test_reads_go_on_while_changes_wait(directory: SqlDirectory) -> None:
         ]
         await asyncio.sleep(0)
         for _ in range(3):
-            await asyncio.wait_for(directory.find_user(ACCOUNT, "ann"), 4)
+            await asyncio.wait_for(directory.named(USER, ACCOUNT, "ann"), 4)
         assert not any(task.done() for task in waiting)
     await asyncio.gather(*waiting)
-    user = await directory.find_user(ACCOUNT, "ann")
+    user = await directory.named(USER, ACCOUNT, "ann")
     assert user is not None
     assert len(user.tags) == WRITERS
 
@@ -79,7 +83,7 @@ async def test_a_change_that_is_given_up_lets_the_next_one_in(
         waiting.cancel()
         await asyncio.wait([waiting])
     await put_tag(directory, "next", "1")
-    user = await directory.find_user(ACCOUNT, "ann")
+    user = await directory.named(USER, ACCOUNT, "ann")
     assert user is not None
     assert user.tags == {"next": "1"}
 
@@ -91,9 +95,9 @@ async def test_a_cancelled_change_leaves_nothing_and_no_lock(
 
     async def hang() -> None:
         async with directory.change(ACCOUNT) as change:
-            user = await change.find_user(ACCOUNT, "ann")
+            user = await change.named(USER, ACCOUNT, "ann")
             assert user is not None
-            await change.update_user(replace(user, tags={"half": "done"}))
+            await change.update(USER, replace(user, tags={"half": "done"}))
             await asyncio.sleep(60)
 
     hanging = asyncio.create_task(hang())
@@ -101,6 +105,6 @@ async def test_a_cancelled_change_leaves_nothing_and_no_lock(
     hanging.cancel()
     await asyncio.wait([hanging])
     await put_tag(directory, "next", "1")
-    user = await directory.find_user(ACCOUNT, "ann")
+    user = await directory.named(USER, ACCOUNT, "ann")
     assert user is not None
     assert user.tags == {"next": "1"}

@@ -9,6 +9,8 @@ import pytest
 from broker.model.account import AccountId
 from broker.model.uses import Report, Use
 from broker.stores.database import Database
+from broker.stores.directory.kinds import REPORT
+from broker.stores.directory.reports import list_uses, put_report
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.urls import DatabaseLocation
 from broker.stores.uses import UseBuffer
@@ -42,14 +44,14 @@ async def test_the_latest_use_counts_anyone_who_writes_first(
     await one.flush()
     other.note(ACCOUNT, "AIDA1", "iam", "GetUser", AT, "us-east-1")
     await other.flush()
-    assert await directory.list_uses(ACCOUNT) == (
+    assert await list_uses(directory, ACCOUNT) == (
         use("AIDA1", "GetUser", later),
         use("AIDA2", "ListUsers", AT, "us-east-1"),
     )
-    assert await directory.list_uses(ACCOUNT, ["AIDA2", "AIDA3"]) == (
+    assert await list_uses(directory, ACCOUNT, ["AIDA2", "AIDA3"]) == (
         use("AIDA2", "ListUsers", AT, "us-east-1"),
     )
-    assert await directory.list_uses(ACCOUNT, []) == ()
+    assert await list_uses(directory, ACCOUNT, []) == ()
     # What is noted decides nothing: no worker forgets its memo because of it.
     assert await directory.generations() == {}
     await database.close()
@@ -64,11 +66,11 @@ async def test_what_is_used_all_the_time_is_written_once_a_minute(
         at = AT + timedelta(seconds=seconds)
         buffer.note(ACCOUNT, "AIDA1", "iam", "GetUser", at, "eu-west-3")
         await buffer.flush(everything=False)
-    assert await directory.list_uses(ACCOUNT) == (use("AIDA1", "GetUser", AT),)
+    assert await list_uses(directory, ACCOUNT) == (use("AIDA1", "GetUser", AT),)
     at = AT + timedelta(seconds=60)
     buffer.note(ACCOUNT, "AIDA1", "iam", "GetUser", at, "eu-west-3")
     await buffer.flush(everything=False)
-    assert await directory.list_uses(ACCOUNT) == (use("AIDA1", "GetUser", at),)
+    assert await list_uses(directory, ACCOUNT) == (use("AIDA1", "GetUser", at),)
     await database.close()
 
 
@@ -79,7 +81,7 @@ async def test_what_waits_is_written_at_the_end(
     buffer = UseBuffer(database)
     async with buffer.flushing():
         buffer.note(ACCOUNT, "AIDA1", "iam", "GetUser", AT, "eu-west-3")
-    assert await directory.list_uses(ACCOUNT) == (use("AIDA1", "GetUser", AT),)
+    assert await list_uses(directory, ACCOUNT) == (use("AIDA1", "GetUser", AT),)
     await database.close()
 
 
@@ -94,7 +96,7 @@ async def test_many_subjects_are_written_and_read_together(
         at = AT.replace(microsecond=5)
         buffer.note(ACCOUNT, subject, "iam", "GetUser", at, "eu-west-3")
     await buffer.flush()
-    found = await directory.list_uses(ACCOUNT, subjects)
+    found = await list_uses(directory, ACCOUNT, subjects)
     assert len(found) == count
     assert {one.at for one in found} == {AT}
     await database.close()
@@ -107,15 +109,15 @@ async def test_a_report_replaces_the_one_before_and_old_ones_go(
         return Report(account=ACCOUNT, report_id=report_id, made_at=at, body=body)
 
     async with directory.change(ACCOUNT) as change:
-        await change.put_report(report("old", AT))
-        await change.put_report(report("new", AT + timedelta(hours=23)))
-    assert await directory.find_report(ACCOUNT, "old") == report("old", AT)
+        await put_report(change, report("old", AT))
+        await put_report(change, report("new", AT + timedelta(hours=23)))
+    assert await directory.find(REPORT, ACCOUNT, "old") == report("old", AT)
     async with directory.change(ACCOUNT) as change:
-        await change.put_report(report("new", AT + timedelta(hours=25), "c"))
-    assert await directory.find_report(ACCOUNT, "old") is None
-    found = await directory.find_report(ACCOUNT, "new")
+        await put_report(change, report("new", AT + timedelta(hours=25), "c"))
+    assert await directory.find(REPORT, ACCOUNT, "old") is None
+    found = await directory.find(REPORT, ACCOUNT, "new")
     assert found == report("new", AT + timedelta(hours=25), "c")
-    assert await directory.find_report(OTHER, "new") is None
+    assert await directory.find(REPORT, OTHER, "new") is None
 
 
 async def test_the_end_waits_for_what_is_being_written(
@@ -138,5 +140,5 @@ async def test_the_end_waits_for_what_is_being_written(
         buffer.note(ACCOUNT, "AIDA1", "iam", "GetUser", AT, "us-east-1")
         await begun.wait()
     await database.close()
-    (found,) = await directory.list_uses(ACCOUNT, ["AIDA1"])
+    (found,) = await list_uses(directory, ACCOUNT, ["AIDA1"])
     assert found == use("AIDA1", "GetUser", AT, "us-east-1")

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 from lxml import html
 
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import ACCOUNT, OTHER, SignInWorld, text_of
 
@@ -36,7 +38,7 @@ async def test_a_region_is_switched_off_and_on_and_counts_at_once(
     page = await admin.see(SETTINGS)
     page = await admin.do(page, SETTINGS, do="region-off", region="eu-west-3")
     assert "eu-west-3 off" in part(page, "regions")
-    account = await admin.world.services.fresh.find_account(ACCOUNT)
+    account = await admin.world.services.fresh.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     assert account.options["DisabledRegions"] == ["eu-west-3"]
     page = await admin.do(page, SETTINGS, do="region-on", region="eu-west-3")
@@ -149,11 +151,11 @@ async def test_who_may_do_root_tasks_is_told(admin: Administrator) -> None:
     page = await admin.see(SETTINGS)
     assert "No other account may perform root tasks here" in part(page, "root")
     directory = admin.world.services.stores.directory
-    account = await directory.find_account(ACCOUNT)
+    account = await directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     async with directory.change(ACCOUNT) as change:
         options = {**account.options, "RootManagedBy": OTHER}
-        await change.update_account(replace(account, options=options))
+        await update_account(change, replace(account, options=options))
     page = await admin.see(SETTINGS)
     assert f"Account {OTHER} may perform root tasks here" in part(page, "root")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from lxml import html
 
+from broker.stores.directory.kinds import LDAP_PROVIDER
 from tests.support.administrator import enter, grant
 from tests.support.directory_world import (
     NAME,
@@ -86,7 +87,7 @@ async def test_nothing_posted_changes_one(world: SignInWorld) -> None:
     for do in ("delete", "check", "tag", "metadata"):
         answer = await admin.post(page, ONE, arn=PROVIDER, do=do, sure=NAME, tags="a=b")
         assert answer.status_code == 400, do
-    found = await world.services.stores.directory.list_ldap_providers(ACCOUNT)
+    found = await world.services.stores.directory.all_of(LDAP_PROVIDER, ACCOUNT)
     assert [one.name for one in found] == [NAME]
 
 

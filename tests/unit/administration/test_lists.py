@@ -7,6 +7,7 @@ from lxml import html
 
 from broker.administration import listing
 from broker.model.entities import Group, Role, User
+from broker.stores.directory.kinds import GROUP, ROLE, USER
 from tests.support.administrator import SAME, Administrator, grant
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
 
@@ -24,11 +25,11 @@ async def add(world: SignInWorld, *names: str) -> None:
                 "path": "/",
                 "created_at": now.replace(year=2020 + number),
             }
-            await change.insert_user(User(user_id=f"AIDA{number:017}", **shared))
-            await change.insert_group(Group(group_id=f"AGPA{number:017}", **shared))
+            await change.insert(USER, User(user_id=f"AIDA{number:017}", **shared))
+            await change.insert(GROUP, Group(group_id=f"AGPA{number:017}", **shared))
             trust = '{"Version":"2012-10-17","Statement":[]}'
-            await change.insert_role(
-                Role(role_id=f"AROA{number:017}", trust_policy=trust, **shared)
+            await change.insert(
+                ROLE, Role(role_id=f"AROA{number:017}", trust_policy=trust, **shared)
             )
 
 

@@ -8,6 +8,8 @@ from lxml import html
 
 from broker.federation.refusals import name_reason
 from broker.model.entities import ManagedPolicy, PolicyVersion, Role
+from broker.stores.directory.kinds import ROLE
+from broker.stores.directory.policies import insert_policy
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.saml_idp import key_pair
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
@@ -107,7 +109,8 @@ async def test_unused_roles_and_broad_policies_are_named(
     now = admin.world.clock.now()
     statement = '{"Effect":"Allow","Action":"*","Resource":"*"}'
     async with admin.world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_role(
+        await change.insert(
+            ROLE,
             Role(
                 account=ACCOUNT,
                 role_id="AROAOLD",
@@ -115,13 +118,14 @@ async def test_unused_roles_and_broad_policies_are_named(
                 path="/",
                 trust_policy="{}",
                 created_at=now - timedelta(days=400),
-            )
+            ),
         )
     page = await admin.see(OVERVIEW)
     assert "Forgotten" in text_of_card(page, "unused")
     assert "None of" in text_of_card(page, "broad")
     async with admin.world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_policy(
+        await insert_policy(
+            change,
             ManagedPolicy(
                 account=ACCOUNT,
                 policy_id="ANPAWIDE",
@@ -136,7 +140,7 @@ async def test_unused_roles_and_broad_policies_are_named(
                 next_version=2,
                 created_at=now,
                 updated_at=now,
-            )
+            ),
         )
     # What is kept of the account's policies is of its state before.
     broad = text_of_card(await admin.see(OVERVIEW), "broad")

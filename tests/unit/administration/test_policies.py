@@ -9,6 +9,8 @@ import pytest
 from lxml import html
 
 from broker.model.entities import User
+from broker.stores.directory.kinds import MANAGED_POLICY, USER
+from broker.stores.directory.policies import insert_policy, list_policy_versions
 from tests.support.administrator import SAME, Administrator, enter, grant
 from tests.support.controls import follow, press
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
@@ -35,7 +37,9 @@ async def make(admin: Administrator, name: str, **typed: Any) -> Any:
 
 
 async def stored(admin: Administrator, name: str) -> Any:
-    policy = await admin.world.services.stores.directory.find_policy(ACCOUNT, name)
+    policy = await admin.world.services.stores.directory.named(
+        MANAGED_POLICY, ACCOUNT, name
+    )
     assert policy is not None
     return policy
 
@@ -281,7 +285,7 @@ async def test_no_version_goes_for_a_document_that_is_refused(
         assert refused.status_code in {400, 409}
     policy = await stored(admin, "P")
     directory = admin.world.services.stores.directory
-    versions = await directory.list_policy_versions(ACCOUNT, policy.policy_id)
+    versions = await list_policy_versions(directory, ACCOUNT, policy.policy_id)
     assert {one.version_id for one in versions} == {"v1", "v2", "v3", "v4", "v5"}
 
 
@@ -322,7 +326,7 @@ async def test_deleting_needs_the_name_and_takes_the_versions(
     gone = await press(admin, page, "delete", sure="P")
     assert gone.headers["location"] == f"{LIST}?scope=own"
     directory = admin.world.services.stores.directory
-    assert await directory.find_policy(ACCOUNT, "P") is None
+    assert await directory.named(MANAGED_POLICY, ACCOUNT, "P") is None
 
 
 async def test_tags_come_and_go(admin: Administrator) -> None:
@@ -355,8 +359,8 @@ async def test_the_list_is_searched_filtered_and_paged(admin: Administrator) -> 
 async def make_stored(admin: Administrator, name: str) -> None:
     policy = await stored(admin, "Alpha")
     async with admin.world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_policy(
-            replace(policy, name=name, policy_id=f"ANPA{name:0>17}")
+        await insert_policy(
+            change, replace(policy, name=name, policy_id=f"ANPA{name:0>17}")
         )
 
 
@@ -409,14 +413,15 @@ async def test_an_inline_policy_of_a_user_has_the_editor_too(
     admin: Administrator,
 ) -> None:
     async with admin.world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_user(
+        await change.insert(
+            USER,
             User(
                 account=ACCOUNT,
                 user_id="AIDAAAAAAAAAAAAAAAAAA",
                 name="ann",
                 path="/",
                 created_at=admin.world.clock.now(),
-            )
+            ),
         )
     page = await admin.see("/console/inline", kind="user", name="ann")
     saved = await press(admin, page, "save", policy="Own", **READ)

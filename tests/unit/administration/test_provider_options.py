@@ -7,6 +7,9 @@ import pytest
 from lxml import html
 
 from broker.model.entities import OidcProvider
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
+from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import ACCOUNT, SignInWorld, provider_arn, role_arn, text_of
 
@@ -19,15 +22,16 @@ GROUPS = f'{{"Engineers": ["{role_arn("Reader")}"]}}'
 @pytest.fixture
 async def allowed(world: SignInWorld) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        account = await change.find_account(ACCOUNT)
+        account = await change.find(kinds.ACCOUNT, ACCOUNT)
         assert account is not None
         options = {**account.options, "SetProviderOptionsInConsole": True}
-        await change.update_account(replace(account, options=options))
+        await update_account(change, replace(account, options=options))
 
 
 async def add_issuer(world: SignInWorld) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_oidc_provider(
+        await change.insert(
+            OIDC_PROVIDER,
             OidcProvider(
                 account=ACCOUNT,
                 unique_id="OIDCPAAAAAAAAAAAAAAAA",
@@ -35,7 +39,7 @@ async def add_issuer(world: SignInWorld) -> None:
                 client_ids=(),
                 thumbprints=(),
                 created_at=world.clock.now(),
-            )
+            ),
         )
 
 
@@ -43,9 +47,9 @@ async def options_of(world: SignInWorld, arn: str = CORP) -> dict[str, Any]:
     directory = world.services.stores.directory
     name = arn.partition("-provider/")[2]
     found = (
-        await directory.find_oidc_provider(ACCOUNT, name)
+        await directory.named(OIDC_PROVIDER, ACCOUNT, name)
         if arn == ISSUER
-        else await directory.find_saml_provider(ACCOUNT, name)
+        else await directory.named(SAML_PROVIDER, ACCOUNT, name)
     )
     assert found is not None
     return dict(found.options)

@@ -12,6 +12,7 @@ from lxml import html
 
 from broker.federation.addresses import parse_internal_issuers
 from broker.model.entities import SamlProvider
+from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
 from tests.support.administrator import SAME, Administrator, enter, grant
 from tests.support.oidc_issuer import IssuerServer, OidcIssuer, serving
 from tests.support.saml_idp import key_pair, metadata_xml
@@ -55,7 +56,7 @@ async def frame(tmp_path: Path, issuer: IssuerServer) -> AsyncIterator[Administr
 
 
 async def saml(world: SignInWorld, name: str = "Corp") -> SamlProvider:
-    found = await world.services.stores.directory.find_saml_provider(ACCOUNT, name)
+    found = await world.services.stores.directory.named(SAML_PROVIDER, ACCOUNT, name)
     assert found is not None
     return found
 
@@ -82,7 +83,8 @@ async def test_a_hundred_providers_are_shown_page_by_page(
 ) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
         for number in range(99):
-            await change.insert_saml_provider(
+            await change.insert(
+                SAML_PROVIDER,
                 SamlProvider(
                     account=ACCOUNT,
                     uuid=f"SAMLSP{number:04d}",
@@ -90,7 +92,7 @@ async def test_a_hundred_providers_are_shown_page_by_page(
                     metadata=metadata_xml(),
                     created_at=world.clock.now(),
                     valid_until=world.clock.now(),
-                )
+                ),
             )
     page = await admin.see(LIST)
     assert len(page.content) < PAGE_BYTES_MAX
@@ -298,7 +300,7 @@ async def test_deletion_wants_the_name(
     gone = await admin.send(page, ONE, **DELETE, sure="Corp", arn=CORP)
     assert gone.status_code == 303
     directory = world.services.stores.directory
-    assert await directory.find_saml_provider(ACCOUNT, "Corp") is None
+    assert await directory.named(SAML_PROVIDER, ACCOUNT, "Corp") is None
     # Whoever came in by it is out with it.
     after = await admin.browser.get(gone.headers["location"])
     assert "Your session has ended" in text_of(after)
@@ -324,11 +326,12 @@ async def test_options_are_shown_and_not_set(
     world: SignInWorld, admin: Administrator
 ) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.update_saml_provider(
+        await change.update(
+            SAML_PROVIDER,
             replace(
                 await saml(world),
                 options={"Profile": "aws", "AllowSha1": True, "SignIn": True},
-            )
+            ),
         )
     text = text_of(await admin.see(ONE, arn=CORP))
     assert "AllowSha1" in text
@@ -370,16 +373,16 @@ class TestOpenIdConnect:
         page = await frame.do(page, ONE, do="add-client", client="third", arn=arn)
         page = await frame.do(page, ONE, do="remove-client", client="client-2", arn=arn)
         directory = frame.world.services.stores.directory
-        (found,) = await directory.list_oidc_providers(ACCOUNT)
+        (found,) = await directory.all_of(OIDC_PROVIDER, ACCOUNT)
         assert found.client_ids == ("client-1", "third")
         prints = f"{'a' * 40}\n{'b' * 40}"
         page = await frame.do(page, ONE, do="thumbprints", thumbprints=prints, arn=arn)
         page = await frame.do(page, ONE, do="tag", tags="a=1", arn=arn)
-        (found,) = await directory.list_oidc_providers(ACCOUNT)
+        (found,) = await directory.all_of(OIDC_PROVIDER, ACCOUNT)
         assert found.thumbprints == ("a" * 40, "b" * 40)
         assert found.tags == {"a": "1"}
         await frame.do(page, ONE, **DELETE, sure=found.host_and_path, arn=arn)
-        assert await directory.list_oidc_providers(ACCOUNT) == ()
+        assert await directory.all_of(OIDC_PROVIDER, ACCOUNT) == ()
 
     async def test_a_look_that_fails_says_why(self, frame: Administrator) -> None:
         path = f"{LIST}/new/oidc"
@@ -521,10 +524,10 @@ class TestDiagnosis:
         """Whoever may look at the one need not be one who may look at the other."""
         await TestOpenIdConnect.made(frame, issuer)
         directory = frame.world.services.stores.directory
-        (made,) = await directory.list_oidc_providers(ACCOUNT)
+        (made,) = await directory.all_of(OIDC_PROVIDER, ACCOUNT)
         other = replace(made, unique_id="OIDCPOTHER", url="https://other.example")
         async with directory.change(ACCOUNT) as change:
-            await change.insert_oidc_provider(other)
+            await change.insert(OIDC_PROVIDER, other)
         proof = issuer.issuer.token()
         form = await frame.see(self.PAGE)
         answer = await frame.send(form, self.PAGE, arn=other.arn, proof=proof)

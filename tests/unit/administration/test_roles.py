@@ -12,6 +12,8 @@ from lxml import html
 from broker.identities.accounts import require_account
 from broker.identities.service_linked_roles import create_linked_role
 from broker.model.entities import InlinePolicy, OidcProvider, User
+from broker.stores.directory.kinds import OIDC_PROVIDER, ROLE, USER
+from broker.stores.directory.policies import delete_inline_policy, put_inline_policy
 from broker.stores.uses import UseBuffer
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.controls import follow, press
@@ -39,7 +41,7 @@ async def admin(world: SignInWorld) -> Administrator:
 
 
 async def stored(admin: Administrator, name: str) -> Any:
-    role = await admin.world.services.stores.directory.find_role(ACCOUNT, name)
+    role = await admin.world.services.stores.directory.named(ROLE, ACCOUNT, name)
     assert role is not None
     return role
 
@@ -53,17 +55,18 @@ async def make_user(admin: Administrator, name: str, *actions: str) -> None:
             path="/",
             created_at=admin.world.clock.now(),
         )
-        await change.insert_user(user)
+        await change.insert(USER, user)
         statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
         document = {"Version": "2012-10-17", "Statement": statement}
         if actions:
-            await change.put_inline_policy(
+            await put_inline_policy(
+                change,
                 InlinePolicy(
                     account=ACCOUNT,
                     owner_id=user.user_id,
                     name="May",
                     document=json.dumps(document),
-                )
+                ),
             )
 
 
@@ -115,7 +118,8 @@ async def test_a_role_for_a_saml_provider(admin: Administrator) -> None:
 
 async def test_a_role_for_tokens_needs_an_audience(admin: Administrator) -> None:
     async with admin.world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_oidc_provider(
+        await change.insert(
+            OIDC_PROVIDER,
             OidcProvider(
                 account=ACCOUNT,
                 unique_id="OIDCPAAAA",
@@ -123,7 +127,7 @@ async def test_a_role_for_tokens_needs_an_audience(admin: Administrator) -> None
                 client_ids=("app",),
                 thumbprints=(),
                 created_at=admin.world.clock.now(),
-            )
+            ),
         )
     page = await admin.see(NEW, **{"for": "oidc"})
     refused = await press(admin, page, "save", name="Deploy")
@@ -391,7 +395,7 @@ async def test_a_role_is_deleted_with_what_hangs_on_it(admin: Administrator) -> 
     gone = await press(admin, page, "delete", sure="Brief")
     assert gone.headers["location"] == LIST
     directory = admin.world.services.stores.directory
-    assert await directory.find_role(ACCOUNT, "Brief") is None
+    assert await directory.named(ROLE, ACCOUNT, "Brief") is None
 
 
 async def test_a_service_linked_role_offers_what_it_allows(
@@ -429,7 +433,7 @@ async def test_a_service_linked_role_offers_what_it_allows(
     world.clock.move(200)
     gone = await press(admin, page, "delete", sure=name)
     assert gone.headers["location"] == LIST
-    assert await directory.find_role(ACCOUNT, name) is None
+    assert await directory.named(ROLE, ACCOUNT, name) is None
 
 
 async def test_tags_of_a_role(admin: Administrator) -> None:
@@ -517,7 +521,7 @@ async def test_a_policy_that_was_deleted_meanwhile_is_a_conflict(
     await grant(admin.world, "iam:*", "signin:*", role="Brief")
     mine = await admin.see(INLINE, kind="role", name="Brief", policy="GivenAllow")
     async with admin.world.services.stores.directory.change(ACCOUNT) as change:
-        await change.delete_inline_policy(ACCOUNT, role.role_id, "GivenAllow")
+        await delete_inline_policy(change, ACCOUNT, role.role_id, "GivenAllow")
     refused = await press(admin, mine, "save")
     assert refused.status_code == 409
     assert "It was deleted." in text_of(refused)
@@ -550,14 +554,15 @@ async def test_in_a_large_account_not_everyone_is_looked_at(
 ) -> None:
     async with admin.world.services.stores.directory.change(ACCOUNT) as change:
         for number in range(600):
-            await change.insert_user(
+            await change.insert(
+                USER,
                 User(
                     account=ACCOUNT,
                     user_id=f"AIDA{number:A>17}",
                     name=f"u{number}",
                     path="/",
                     created_at=admin.world.clock.now(),
-                )
+                ),
             )
     page = await admin.see(TRUST, name="Brief")
     saved = await press(
@@ -619,8 +624,8 @@ async def test_a_search_finds_the_last_of_a_thousand_roles(
     brief = await stored(admin, "Brief")
     async with admin.world.services.stores.directory.change(ACCOUNT) as change:
         for number in range(1000):
-            await change.insert_role(
-                replace(brief, name=f"R{number:04}", role_id=f"AROA{number:0>17}")
+            await change.insert(
+                ROLE, replace(brief, name=f"R{number:04}", role_id=f"AROA{number:0>17}")
             )
     found = await admin.see(LIST, q="r099")
     names = html.fromstring(found.text).xpath("//tbody/tr/th/a/text()")
@@ -655,7 +660,7 @@ async def test_the_trust_policy_is_shown_as_the_form_stands(
     assert f"Users and roles of account {OTHER}" in shown.text_content()
     assert "sts:ExternalId is x-1" in shown.text_content()
     assert f'"AWS": "arn:aws:iam::{OTHER}:root"' in shown.text_content()
-    assert await admin.world.services.fresh.find_role(ACCOUNT, "") is None
+    assert await admin.world.services.fresh.named(ROLE, ACCOUNT, "") is None
 
 
 async def test_policies_are_found_by_name_and_the_chosen_ones_stay(

@@ -9,6 +9,8 @@ from lxml import html
 from broker.identities.accounts import require_account
 from broker.identities.registered_services import put_service
 from broker.model.entities import InlinePolicy
+from broker.stores.directory.kinds import ROLE
+from broker.stores.directory.policies import put_inline_policy
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.controls import press
 from tests.support.signin import ACCOUNT, SignInWorld, role_arn, text_of
@@ -34,13 +36,14 @@ READ = policy(
 
 
 async def give(world: SignInWorld, role: str, document: str) -> None:
-    found = await world.services.fresh.find_role(ACCOUNT, role)
+    found = await world.services.fresh.named(ROLE, ACCOUNT, role)
     assert found is not None
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.put_inline_policy(
+        await put_inline_policy(
+            change,
             InlinePolicy(
                 account=ACCOUNT, owner_id=found.role_id, name="P", document=document
-            )
+            ),
         )
 
 

@@ -9,6 +9,7 @@ import pytest
 from broker.errors import InvalidInput, LimitExceeded
 from broker.identities.accounts import require_account
 from broker.identities.upstreams import put_upstream
+from broker.stores.directory.kinds import UPSTREAM
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
 
@@ -67,9 +68,9 @@ async def test_a_definition_that_cannot_be_read_is_shown_as_one(
     await put(world, "newer", "Other")
     directory = world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
-        found = await change.find_upstream(ACCOUNT, "newer")
+        found = await change.find(UPSTREAM, ACCOUNT, "newer")
         assert found is not None
-        await change.put_upstream(replace(found, definition='{"New": 1}'))
+        await change.put(UPSTREAM, replace(found, definition='{"New": 1}'))
     page = text_of(await admin.see(LIST))
     assert "newer Its definition cannot be read." in " ".join(page.split())
     assert THERE in page

@@ -8,6 +8,9 @@ from lxml import html
 
 from broker.model.credentials import MfaDevice
 from broker.model.page import PageRequest
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import ACCESS_KEY, MFA_DEVICE
+from broker.stores.directory.overviews import list_user_overviews
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
 
@@ -86,7 +89,7 @@ async def test_tags_become_what_was_typed(admin: Administrator, carla: str) -> N
     wrong = await admin.send(page, TAGS, tags="no tag")
     assert wrong.status_code == 400
     assert "no tag" in html.fromstring(wrong.text).xpath("//textarea")[0].text_content()
-    user = await admin.world.services.stores.directory.find_user(ACCOUNT, carla)
+    user = await admin.world.services.stores.directory.named(kinds.USER, ACCOUNT, carla)
     assert user is not None
     assert user.tags == {"level": "2", "empty": ""}
 
@@ -99,7 +102,7 @@ async def test_tags_that_others_changed_meanwhile_stay(
     await admin.do(mine, TAGS, tags="team=red\nlevel=1\nold=yes\nnew=yes")
     wrong = await admin.send(mine, TAGS, tags="no tag")
     await admin.do(wrong, TAGS, tags="team=blue\nlevel=2")
-    user = await admin.world.services.stores.directory.find_user(ACCOUNT, carla)
+    user = await admin.world.services.stores.directory.named(kinds.USER, ACCOUNT, carla)
     assert user is not None
     assert user.tags == {"team": "red", "level": "2", "new": "yes"}
 
@@ -174,10 +177,11 @@ async def test_a_generated_password_satisfies_the_account_s_policy(
 async def give_device(admin: Administrator, name: str, serial: str) -> None:
     directory = admin.world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
-        user = await change.find_user(ACCOUNT, name)
+        user = await change.named(kinds.USER, ACCOUNT, name)
         assert user is not None
         now = admin.world.clock.now()
-        await change.insert_mfa_device(
+        await change.insert(
+            MFA_DEVICE,
             MfaDevice(
                 account=ACCOUNT,
                 serial=serial,
@@ -186,7 +190,7 @@ async def give_device(admin: Administrator, name: str, serial: str) -> None:
                 created_at=now,
                 user_id=user.user_id,
                 enabled_at=now,
-            )
+            ),
         )
 
 
@@ -201,7 +205,7 @@ async def test_a_lost_device_is_removed_and_a_token_stays_with_the_account(
     page = await admin.do(page, CREDENTIALS, do="remove-device", device=virtual)
     page = await admin.do(page, CREDENTIALS, do="remove-device", device="GAHT12345678")
     assert "No device" in text_of(page)
-    left = await admin.world.services.stores.directory.list_all_mfa_devices(ACCOUNT)
+    left = await admin.world.services.stores.directory.all_of(MFA_DEVICE, ACCOUNT)
     assert [device.serial for device in left] == ["GAHT12345678"]
 
 
@@ -212,7 +216,7 @@ async def test_devices_go_with_a_deleted_user(admin: Administrator, carla: str) 
     assert "Virtual device phone" in text_of(page)
     await admin.do(page, DELETE, sure=carla)
     directory = admin.world.services.stores.directory
-    assert await directory.list_all_mfa_devices(ACCOUNT) == ()
+    assert await directory.all_of(MFA_DEVICE, ACCOUNT) == ()
 
 
 async def test_policies_are_attached_and_detached(
@@ -289,8 +293,8 @@ async def test_deleting_a_user_shows_and_takes_all_that_goes_with_it(
     listed = await admin.do(page, DELETE, sure=carla)
     assert carla not in html.fromstring(listed.text).xpath("//tbody//a/text()")
     directory = admin.world.services.stores.directory
-    assert await directory.find_user(ACCOUNT, carla) is None
-    assert await directory.list_account_keys(ACCOUNT) == ()
+    assert await directory.named(kinds.USER, ACCOUNT, carla) is None
+    assert await directory.all_of(ACCESS_KEY, ACCOUNT) == ()
 
 
 async def test_a_deletion_stops_where_one_may_not_go_on(
@@ -306,7 +310,7 @@ async def test_a_deletion_stops_where_one_may_not_go_on(
     assert "in this order:Console password" in text
     directory = world.services.stores.directory
     (left,) = (
-        await directory.list_user_overviews(ACCOUNT, "/", "", PageRequest())
+        await list_user_overviews(directory, ACCOUNT, "/", "", PageRequest())
     ).items
     assert (left.groups, left.keys) == ((), ())
     assert left.password_changed_at is not None
@@ -338,7 +342,7 @@ async def test_a_form_without_the_session_s_token_does_nothing(
         path, data=data, headers={"sec-fetch-site": "same-origin"}
     )
     assert answer.status_code == 403
-    user = await admin.world.services.stores.directory.find_user(ACCOUNT, carla)
+    user = await admin.world.services.stores.directory.named(kinds.USER, ACCOUNT, carla)
     assert user is not None
     assert user.tags == {}
 

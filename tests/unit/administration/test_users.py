@@ -6,6 +6,8 @@ import pytest
 from lxml import html
 
 from broker.model.page import PageRequest
+from broker.stores.directory.kinds import LOGIN_PROFILE, USER
+from broker.stores.directory.overviews import list_user_overviews
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
 
@@ -48,13 +50,15 @@ async def test_a_user_is_made_with_all_that_they_need(admin: Administrator) -> N
     assert shown["access-key-id"].startswith("AKIA")
     assert len(shown["secret-access-key"]) == 40
     directory = admin.world.services.stores.directory
-    user = await directory.find_user(ACCOUNT, "carla")
+    user = await directory.named(USER, ACCOUNT, "carla")
     assert user is not None
     assert (user.path, user.tags) == ("/dev/", {"team": "blue", "level": "2 = b"})
-    profile = await directory.find_login_profile(ACCOUNT, user.user_id)
+    profile = await directory.find(LOGIN_PROFILE, ACCOUNT, user.user_id)
     assert profile is not None
     assert profile.reset_required
-    (overview,) = (await directory.list_user_overviews(ACCOUNT, "/", "", _page())).items
+    (overview,) = (
+        await list_user_overviews(directory, ACCOUNT, "/", "", _page())
+    ).items
     assert overview.groups == ("Builders",)
     # Nothing of it is ever shown again, nor on any record.
     page = await admin.see("/console/users/credentials", name="carla")

@@ -9,6 +9,7 @@ import pytest
 
 from broker.errors import InvalidIdentityToken
 from broker.protocols.saml.errors import SamlReason, SamlRejected
+from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.saml_idp import key_pair, metadata_xml
 from tests.support.signin import ACCOUNT, SignInWorld, open_world, provider_arn
 
@@ -25,7 +26,7 @@ async def test_changed_options_count_before_the_accounts_generation_is_known(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services = world.services
-    before = await services.fresh.find_saml_provider(ACCOUNT, "Corp")
+    before = await services.fresh.named(SAML_PROVIDER, ACCOUNT, "Corp")
     assert before is not None
     after = replace(before, options={"Recipients": [_ELSEWHERE]})
     response = world.response(recipient=_ELSEWHERE)
@@ -39,7 +40,7 @@ async def test_changed_options_count_before_the_accounts_generation_is_known(
     with pytest.raises(InvalidIdentityToken):
         await prove()
     find = AsyncMock(return_value=after)
-    monkeypatch.setattr(services.fresh, "find_saml_provider", find)
+    monkeypatch.setattr(services.fresh, "named", find)
     assert await prove() == _ELSEWHERE
     find.return_value = before
     with pytest.raises(InvalidIdentityToken):
@@ -50,12 +51,12 @@ async def test_metadata_that_is_too_weak_without_its_option_refuses(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services = world.services
-    strong = await services.fresh.find_saml_provider(ACCOUNT, "Corp")
+    strong = await services.fresh.named(SAML_PROVIDER, ACCOUNT, "Corp")
     assert strong is not None
     pair = key_pair("weak", "rsa1024")
     weak = replace(strong, metadata=metadata_xml(pair), options={"LegacyRsa": True})
     find = AsyncMock(return_value=weak)
-    monkeypatch.setattr(services.fresh, "find_saml_provider", find)
+    monkeypatch.setattr(services.fresh, "named", find)
 
     async def prove() -> object:
         return await services.federated.prove_for_provider(

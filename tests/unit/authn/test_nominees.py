@@ -8,10 +8,14 @@ from urllib.parse import urlencode
 
 import pytest
 
+from broker.authn import claimed_providers
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.entities import OidcProvider
 from broker.model.page import PageRequest
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED
+from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.reports import list_uses
 from tests.support.oidc_issuer import OidcIssuer
 from tests.support.saml_idp import ENTITY_ID, aws_attributes, encode, key_pair
 from tests.support.signin import (
@@ -57,9 +61,9 @@ async def refusal(world: SignInWorld, action: str) -> AuditRecord:
 async def only_other_account(world: SignInWorld) -> None:
     """Leave the entity to one account: two have it."""
     async with world.services.stores.directory.change(OTHER) as change:
-        found = await change.find_saml_provider(OTHER, "Corp")
+        found = await change.named(SAML_PROVIDER, OTHER, "Corp")
         assert found is not None
-        await change.delete_saml_provider(found)
+        await change.remove(SAML_PROVIDER, found)
 
 
 async def test_by_the_provider_that_the_call_names(world: SignInWorld) -> None:
@@ -99,7 +103,7 @@ async def test_by_the_role_and_the_issuer_of_a_token(
         options={"StaticJwks": '{"keys":[]}'},
     )
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_oidc_provider(provider)
+        await change.insert(OIDC_PROVIDER, provider)
     assert (
         await call(
             world,
@@ -187,14 +191,13 @@ async def test_strangers_cannot_have_all_metadata_searched_all_the_time(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searches = []
-    directory = world.services.stores.directory
-    search = directory.list_saml_providers_naming
+    search = claimed_providers.list_saml_providers_naming
 
-    async def counted(text: str) -> Any:
+    async def counted(directory: DirectoryReader, text: str) -> Any:
         searches.append(text)
-        return await search(text)
+        return await search(directory, text)
 
-    monkeypatch.setattr(directory, "list_saml_providers_naming", counted)
+    monkeypatch.setattr(claimed_providers, "list_saml_providers_naming", counted)
     for _ in range(5):
         assert await post(world, without_roles(world)) == 400
     assert len(searches) == 1
@@ -204,8 +207,8 @@ async def test_last_uses_of_a_provider_are_kept(world: SignInWorld) -> None:
     await world.sign_in(world.browser())
     await post(world, world.response(audience="urn:else"))
     await world.services.uses.flush()
-    uses = await world.services.stores.directory.list_uses(
-        ACCOUNT, [f"SAMLSP{ACCOUNT}AAAA"]
+    uses = await list_uses(
+        world.services.stores.directory, ACCOUNT, [f"SAMLSP{ACCOUNT}AAAA"]
     )
     assert {(use.service, use.action) for use in uses} == {
         (PROOFS, ACCEPTED),
@@ -218,11 +221,11 @@ async def test_a_response_that_opens_no_role_says_whose_it_is(
 ) -> None:
     """Verified, so that the record names the provider as its caller."""
     path = f"/saml/acs/SAMLSP{ACCOUNT}AAAA"
-    provider = await world.services.fresh.find_saml_provider(ACCOUNT, "Corp")
+    provider = await world.services.fresh.named(SAML_PROVIDER, ACCOUNT, "Corp")
     assert provider is not None
     async with world.services.stores.directory.change(ACCOUNT) as change:
         options = {"GroupRoles": {"nobody": [role_arn("Reader")]}}
-        await change.update_saml_provider(replace(provider, options=options))
+        await change.update(SAML_PROVIDER, replace(provider, options=options))
     acs = f"{world.services.settings.public_origin}{path}"
     empty = world.response(
         attributes=aws_attributes(role=[]),

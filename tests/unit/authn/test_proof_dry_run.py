@@ -7,6 +7,7 @@ import pytest
 
 from broker.authn.proof_dry_run import DryRunResult, ProofDryRun
 from broker.federation.diagnosis import State, is_good
+from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.saml_idp import key_pair
 from tests.support.signin import ACCOUNT, SignInWorld, open_world, role_arn
 
@@ -19,7 +20,7 @@ async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
 
 async def tried(world: SignInWorld, response: str) -> DryRunResult:
     services = world.services
-    provider = await services.fresh.find_saml_provider(ACCOUNT, "Corp")
+    provider = await services.fresh.named(SAML_PROVIDER, ACCOUNT, "Corp")
     assert provider is not None
     dry_run = ProofDryRun(services.federated, services.web_identity)
     return await dry_run.try_response(provider, response, world.clock.now())

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,8 @@ from broker.sessions.record import SessionRecord
 from broker.sessions.resolve import Resolver
 from broker.sessions.seal import SessionSealer
 from broker.sessions.vault import Vault
+from broker.stores.directory import kinds
+from broker.stores.directory.kind import Kind
 from broker.stores.errors import StoreUnavailableError
 from tests.support.iam import make_keyring
 from tests.support.sigv4 import KEY_ID, SECRET, edited, presign, sign
@@ -85,21 +88,17 @@ class Directory:
         if self.away:
             raise StoreUnavailableError
 
-    async def find_account(self, account: AccountId) -> Account | None:
+    async def find(self, kind: Kind[Any], account: AccountId, key: str = "") -> Any:
         self._reach()
-        return self.accounts.get(account)
-
-    async def find_access_key(self, access_key_id: str) -> AccessKey | None:
-        self._reach()
-        return self.keys.get(access_key_id)
-
-    async def find_user_by_id(self, account: AccountId, user_id: str) -> User | None:
-        assert account == ACCOUNT
-        return self.users.get(user_id)
-
-    async def find_role_by_id(self, account: AccountId, role_id: str) -> Role | None:
-        assert account == ACCOUNT
-        return self.roles.get(role_id)
+        there: dict[Kind[Any], dict[Any, Any]] = {
+            kinds.ACCOUNT: self.accounts,
+            kinds.ACCESS_KEY: self.keys,
+            kinds.USER: self.users,
+            kinds.ROLE: self.roles,
+        }
+        found = there[kind].get(key or account)
+        elsewhere = getattr(found, "account", account) != account
+        return None if elsewhere else found
 
     async def revocations(self, account: AccountId) -> Revocations:
         assert account == ACCOUNT

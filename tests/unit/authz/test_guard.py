@@ -21,6 +21,10 @@ from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.policy import PolicyKind
 from broker.services import Services
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
+from broker.stores.directory.kinds import ROLE, USER
+from broker.stores.directory.policies import attach_policy
 from tests.authorization.callers import KINDS, NOW, open_installation
 from tests.authorization.inputs import ACCOUNT, BOUND, OTHER, SAML, TARGET_ROLE
 from tests.support.raw import raw_request
@@ -51,10 +55,10 @@ async def set_controls(
 ) -> None:
     text = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
     async with services.stores.directory.change(HERE) as change:
-        account = await change.find_account(HERE)
+        account = await change.find(kinds.ACCOUNT, HERE)
         assert account is not None
         options = {kind.value: option_value([ControlPolicy("Controls", text)])}
-        await change.update_account(replace(account, options=options))
+        await update_account(change, replace(account, options=options))
 
 
 def guard(services: Services) -> Guard:
@@ -62,7 +66,7 @@ def guard(services: Services) -> Guard:
 
 
 async def target(services: Services) -> Role:
-    role = await services.fresh.find_role(HERE, "Target")
+    role = await services.fresh.named(ROLE, HERE, "Target")
     assert role is not None
     return role
 
@@ -83,12 +87,12 @@ async def attach_unlisted(services: Services, *, accept: bool) -> None:
     """To the administrator, by name: the directory itself checks no names."""
     options = {UNLISTED_POLICIES: True} if accept else {}
     async with services.stores.directory.change(HERE) as change:
-        account = await change.find_account(HERE)
+        account = await change.find(kinds.ACCOUNT, HERE)
         assert account is not None
-        await change.update_account(replace(account, options=options))
+        await update_account(change, replace(account, options=options))
         user_id = caller(ADMINISTRATOR).principal.unique_id
         arn = "arn:aws:iam::aws:policy/service-role/MadeUpYesterday"
-        await change.attach_policy(HERE, user_id, arn)
+        await attach_policy(change, HERE, user_id, arn)
 
 
 async def test_an_unlisted_policy_adds_nothing_and_takes_nothing(
@@ -181,11 +185,11 @@ async def test_resource_controls_only_deny(services: Services) -> None:
 
 async def test_a_control_policy_that_is_broken_denies(services: Services) -> None:
     async with services.stores.directory.change(HERE) as change:
-        account = await change.find_account(HERE)
+        account = await change.find(kinds.ACCOUNT, HERE)
         assert account is not None
         broken = option_value([ControlPolicy("Broken", "{")])
         options = {ControlKind.SERVICE.value: broken}
-        await change.update_account(replace(account, options=options))
+        await update_account(change, replace(account, options=options))
     refused = await denial(services, caller("root user"), needing("iam:GetRole"))
     assert refused is not None
     assert "the policy Broken is broken" in refused.detail
@@ -197,10 +201,10 @@ async def test_a_federated_user_is_within_the_boundary_of_who_made_it(
     federated = caller("GetFederationToken, all allowed")
     assert await denial(services, federated, needing("iam:DeleteRole")) is None
     async with services.stores.directory.change(HERE) as change:
-        user = await change.find_user(HERE, "admin")
+        user = await change.named(USER, HERE, "admin")
         assert user is not None
         reader = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
-        await change.update_user(replace(user, boundary_arn=reader))
+        await change.update(USER, replace(user, boundary_arn=reader))
     refused = await denial(services, federated, needing("iam:DeleteRole"))
     assert refused is not None
     assert str(refused).endswith(

@@ -22,6 +22,8 @@ from broker.identities.resource_policies import PolicyHolders, put_resource_poli
 from broker.model.account import AccountId
 from broker.model.entities import User
 from broker.services import Services
+from broker.stores.directory.kinds import RESOURCE_POLICY, USER
+from broker.stores.directory.policies import attach_policy
 from tests.authorization.callers import ADMINISTRATOR, NOW, open_installation
 from tests.authorization.inputs import ACCOUNT, OTHER
 from tests.support.decisions import ORDERS
@@ -57,10 +59,10 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
             await put_service(change, account, "orders", json.dumps(ORDERS), NOW)
         for user in USERS.values():
             async with made.stores.directory.change(user.account) as change:
-                await change.insert_user(user)
+                await change.insert(USER, user)
                 if user.account == OTHER:
-                    await change.attach_policy(
-                        user.account, user.user_id, ADMINISTRATOR
+                    await attach_policy(
+                        change, user.account, user.user_id, ADMINISTRATOR
                     )
         yield made
 
@@ -187,7 +189,7 @@ async def test_documents_are_checked(services: Services) -> None:
 
 async def test_a_new_user_of_the_same_name_is_not_meant(services: Services) -> None:
     await put(services, ORDER, BY_NAME)
-    stored = await services.stores.directory.find_resource_policy(HERE, ORDER)
+    stored = await services.stores.directory.find(RESOURCE_POLICY, HERE, ORDER)
     assert stored is not None
     assert USER_ARN not in stored.document
     assert '"AIDA' in stored.document

@@ -9,6 +9,7 @@ from broker.cli.operator import with_installation
 from broker.errors import EntityAlreadyExists, LimitExceeded
 from broker.installation import Installation
 from broker.model.entities import LoginProfile
+from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 LINK = re.compile(
@@ -100,7 +101,7 @@ def test_who_has_a_password_waits_no_more(cli: CommandLine) -> None:
     async def give_password(installation: Installation) -> None:
         number = made["AccountId"]
         async with installation.stores.directory.change(number) as change:
-            user = await change.find_user(number, "admin")
+            user = await change.named(USER, number, "admin")
             assert user is not None
             now = installation.clock.now()
             profile = LoginProfile(
@@ -110,7 +111,7 @@ def test_who_has_a_password_waits_no_more(cli: CommandLine) -> None:
                 created_at=now,
                 changed_at=now,
             )
-            await change.insert_login_profile(profile)
+            await change.insert(LOGIN_PROFILE, profile)
 
     with_installation(give_password)
     assert cli.json("init", "--json")["AccountId"] != made["AccountId"]

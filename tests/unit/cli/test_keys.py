@@ -17,6 +17,8 @@ from broker.services import Services
 from broker.sessions.keys import SESSION_MAX, KeyringError
 from broker.sessions.vault import key_number
 from broker.settings import load_settings
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 
@@ -143,11 +145,11 @@ def test_an_issuers_keys_are_sealed_again(cli: CommandLine) -> None:
     async def switch_on(services: Services) -> None:
         number, vault, now = AccountId(ACCOUNT), services.vault, services.clock.now()
         async with services.stores.directory.change(number) as change:
-            found = await change.find_account(number)
+            found = await change.find(kinds.ACCOUNT, number)
             assert found is not None
             keys = first_keys(number, vault, now)
             outbound = Outbound(enabled=True, keys=keys)
-            await change.update_account(with_outbound(found, outbound))
+            await update_account(change, with_outbound(found, outbound))
 
     with_services(switch_on)
     cli("account", "rotate-issuer-keys", ACCOUNT)

@@ -13,6 +13,8 @@ from broker.identities.template.export import export_account
 from broker.model.entities import PASSWORD_SEAL, LoginProfile, User
 from broker.resealing import sealed_values
 from broker.services import Services
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from tests.support.exported import exported_text
 from tests.support.signin import ACCOUNT, open_world
 
@@ -22,24 +24,26 @@ async def hire(services: Services, first: int, last: int) -> None:
     async with services.stores.directory.change(ACCOUNT) as change:
         for number in range(first, last):
             user = f"AIDA{number:017d}"
-            await change.insert_user(
+            await change.insert(
+                USER,
                 User(
                     account=ACCOUNT,
                     user_id=user,
                     name=f"person-{number}",
                     path="/",
                     created_at=now,
-                )
+                ),
             )
             place = (PASSWORD_SEAL[0], ACCOUNT, user, PASSWORD_SEAL[1])
-            await change.insert_login_profile(
+            await change.insert(
+                LOGIN_PROFILE,
                 LoginProfile(
                     account=ACCOUNT,
                     user_id=user,
                     sealed=services.vault.seal(*place, b"secret"),
                     created_at=now,
                     changed_at=now,
-                )
+                ),
             )
 
 
@@ -48,7 +52,7 @@ def _one(_rows: Sequence[Any]) -> int:
 
 
 async def export(services: Services) -> None:
-    account = await services.stores.directory.find_account(ACCOUNT)
+    account = await services.stores.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     assert "person-0" in await exported_text(services.stores.directory, account)
 
@@ -104,7 +108,7 @@ async def test_an_export_reads_and_tells_some_users_at_a_time(
         await services.freshness.close()
         directory = services.stores.directory
         await hire(services, 0, 80)
-        account = await directory.find_account(ACCOUNT)
+        account = await directory.find(kinds.ACCOUNT, ACCOUNT)
         assert account is not None
         whole = await exported_text(directory, account)
         database: Any = services.stores.database

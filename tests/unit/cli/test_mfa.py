@@ -8,6 +8,7 @@ from broker.cli.operator import with_services
 from broker.errors import BrokerError, EntityAlreadyExists, InvalidInput
 from broker.model.account import AccountId
 from broker.services import Services
+from broker.stores.directory.kinds import MFA_DEVICE
 from tests.support.totp import Device
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 from tests.unit.cli.test_keys import let_pass, reseal
@@ -26,7 +27,7 @@ def devices() -> dict[str, str | None]:
 
     async def read(services: Services) -> dict[str, str | None]:
         directory = services.stores.directory
-        found = await directory.list_all_mfa_devices(AccountId(ACCOUNT))
+        found = await directory.all_of(MFA_DEVICE, AccountId(ACCOUNT))
         return {device.serial: device.user_id for device in found}
 
     return with_services(read)

@@ -14,6 +14,7 @@ from broker.model.audit import AuditRecord
 from broker.services import open_services
 from broker.settings import load_settings
 from broker.stores.cache.port import SessionRecord
+from broker.stores.directory import kinds
 from tests.support.servers import find_free_port
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
@@ -32,8 +33,8 @@ def _set_up(cli: CommandLine) -> None:
 def role_id() -> str:
     async def find() -> str:
         async with open_services(load_settings()) as services:
-            role = await services.stores.directory.find_role(
-                AccountId(ACCOUNT), "Deploy"
+            role = await services.stores.directory.named(
+                kinds.ROLE, AccountId(ACCOUNT), "Deploy"
             )
             assert role is not None
             return role.role_id

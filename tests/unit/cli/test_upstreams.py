@@ -14,6 +14,7 @@ from broker.errors import InvalidInput, NoSuchEntity
 from broker.model.account import AccountId
 from broker.services import open_services
 from broker.settings import load_settings
+from broker.stores.directory.kinds import UPSTREAM
 from tests.support.upstream import fake_sts, key_id
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
@@ -142,9 +143,9 @@ def test_a_definition_that_cannot_be_read_is_named(
             open_services(load_settings()) as services,
             services.stores.directory.change(AccountId(ACCOUNT)) as change,
         ):
-            found = await change.find_upstream(AccountId(ACCOUNT), "newer")
+            found = await change.find(UPSTREAM, AccountId(ACCOUNT), "newer")
             assert found is not None
-            await change.put_upstream(replace(found, definition='{"New": 1}'))
+            await change.put(UPSTREAM, replace(found, definition='{"New": 1}'))
 
     asyncio.run(store())
     said = cli("upstreams", "list")

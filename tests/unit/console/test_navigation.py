@@ -4,6 +4,8 @@ from lxml import html
 
 from broker.console.navigation import ACTIONS, SECTIONS, menu
 from broker.model.entities import InlinePolicy
+from broker.stores.directory.kinds import ROLE
+from broker.stores.directory.policies import put_inline_policy
 from tests.support.signin import ACCOUNT, SignInWorld, pair
 
 
@@ -11,12 +13,13 @@ async def grant(world: SignInWorld, *actions: str) -> None:
     statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": statement})
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        role = await change.find_role(ACCOUNT, "Admin")
+        role = await change.named(ROLE, ACCOUNT, "Admin")
         assert role is not None
-        await change.put_inline_policy(
+        await put_inline_policy(
+            change,
             InlinePolicy(
                 account=ACCOUNT, owner_id=role.role_id, name="it", document=document
-            )
+            ),
         )
 
 

@@ -22,6 +22,8 @@ from broker.identities.login_profiles import (
 from broker.identities.passwords import Passwords
 from broker.identities.users import require_user
 from broker.services import Services, open_services
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import LOGIN_PROFILE
 from tests.support.passwords import use_cheap_hashes
 from tests.support.tables import lay_tables
 
@@ -58,7 +60,7 @@ async def state_of(services: Services, password: str) -> PasswordState | None:
     verified = await verify_password(
         Passwords(services.vault),
         directory,
-        await directory.find_account(ACCOUNT),
+        await directory.find(kinds.ACCOUNT, ACCOUNT),
         CONSOLE_USER,
         password,
         now=services.clock.now(),
@@ -69,7 +71,7 @@ async def state_of(services: Services, password: str) -> PasswordState | None:
 async def choose(services: Services, password: str) -> None:
     """What the page of one's own password does."""
     directory = services.stores.directory
-    account = await directory.find_account(ACCOUNT)
+    account = await directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     user = await require_user(directory, ACCOUNT, CONSOLE_USER)
     prepared = await prepare_password(
@@ -128,9 +130,9 @@ async def test_a_password_that_was_taken_away_comes_back(tmp_path: Path) -> None
         directory = services.stores.directory
         user = await require_user(directory, ACCOUNT, CONSOLE_USER)
         async with directory.change(ACCOUNT) as change:
-            profile = await change.find_login_profile(ACCOUNT, user.user_id)
+            profile = await change.find(LOGIN_PROFILE, ACCOUNT, user.user_id)
             assert profile is not None
-            await change.delete_login_profile(profile)
+            await change.remove(LOGIN_PROFILE, profile)
         assert await state_of(services, password) is None
     async with started(tmp_path) as (services, shown):
         assert shown == password

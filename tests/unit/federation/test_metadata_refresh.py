@@ -25,7 +25,9 @@ from broker.federation.refresh_state import (
 )
 from broker.model.account import AccountId
 from broker.model.entities import SamlProvider
+from broker.stores.directory.kinds import SAML_PROVIDER
 from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.providers import list_published_saml_providers
 from broker.stores.errors import StoreUnavailableError
 from tests.support.saml_idp import KeyPair, key_pair, metadata_xml, saml_time
 from tests.support.saml_publisher import Publisher, publishing, signed_metadata
@@ -51,15 +53,15 @@ async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
 async def watched(world: SignInWorld, url: str, **options: object) -> SamlProvider:
     """The provider ``Corp`` with a MetadataUrl."""
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        found = await change.find_saml_provider(ACCOUNT, "Corp")
+        found = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert found is not None
         changed = replace(found, options={"MetadataUrl": url, **options})
-        await change.update_saml_provider(changed)
+        await change.update(SAML_PROVIDER, changed)
     return changed
 
 
 async def found_provider(world: SignInWorld) -> SamlProvider:
-    found = await world.services.stores.directory.find_saml_provider(ACCOUNT, "Corp")
+    found = await world.services.stores.directory.named(SAML_PROVIDER, ACCOUNT, "Corp")
     assert found is not None
     return found
 
@@ -345,7 +347,7 @@ async def test_a_change_by_someone_else_meanwhile_is_not_undone(
     provider = await watched(world, publisher.url)
     newest = metadata_xml(OLD, NEW, key_pair("third"))
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.update_saml_provider(replace(provider, metadata=newest))
+        await change.update(SAML_PROVIDER, replace(provider, metadata=newest))
     world.clock.move(3600)
     state = await refresher_for(world, publisher).refresh(provider)
     assert "meanwhile" in state.problem
@@ -454,7 +456,7 @@ async def test_a_roll_over_costs_no_sign_in(
         publisher.text = signed_metadata(NEW, NEW)
         world.clock.move(COOL_DOWN.total_seconds() + 1)
         await world.services.metadata_refresher.refresh(
-            (await world.services.stores.directory.list_published_saml_providers())[0]
+            (await list_published_saml_providers(world.services.stores.directory))[0]
         )
         old = await world.browser().post(
             "/saml", data={"SAMLResponse": world.response()}

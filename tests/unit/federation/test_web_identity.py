@@ -26,6 +26,7 @@ from broker.model.provisioned import Membership
 from broker.protocols.oidc.aws_claims import ROLES_CLAIM, TAGS_CLAIM
 from broker.protocols.oidc.claims import AWS_SKEW
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from broker.stores.directory.kind import Kind
 from tests.support.oidc_issuer import OidcIssuer, serving
 from tests.support.provisioned import NO_DIRECTORY, People, person
 
@@ -59,8 +60,8 @@ class Providers:
         self.known[account, provider.host_and_path.lower()] = provider
         return provider
 
-    async def find_oidc_provider(
-        self, account: AccountId, host_and_path: str
+    async def named(
+        self, _: Kind[OidcProvider], account: AccountId, host_and_path: str
     ) -> OidcProvider | None:
         """Without regard to case, to see that the prover has regard."""
         return self.known.get((account, host_and_path.lower()))

@@ -17,6 +17,7 @@ from broker.identities.mfa_codes import (
 from broker.model.account import AccountId
 from broker.model.credentials import MfaDevice, MfaState
 from broker.protocols.totp import totp_code
+from broker.stores.directory.kind import Kind
 
 ACCOUNT = AccountId("123456789012")
 SEED = bytes(range(20))
@@ -120,8 +121,8 @@ class Store:
     def __init__(self, device: MfaDevice) -> None:
         self.device = device
 
-    async def find_mfa_device(
-        self, account: AccountId, serial: str
+    async def named(
+        self, _: Kind[MfaDevice], account: AccountId, serial: str
     ) -> MfaDevice | None:
         await asyncio.sleep(0)
         return self.device if (account, serial) == (ACCOUNT, SERIAL) else None

@@ -12,6 +12,8 @@ from broker.identities.login_profiles import PasswordState, verify_password
 from broker.identities.password_policy import check_password
 from broker.identities.passwords import Passwords
 from broker.model.account import Account
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from tests.support.iam import ACCOUNT, NOW, Iam
 
 GOOD = "Correct-Horse-7"
@@ -61,7 +63,7 @@ async def verified(iam: Iam, user: str, password: str) -> Any:
     return await verify_password(
         Passwords(iam.vault),
         iam.directory,
-        await iam.directory.find_account(ACCOUNT),
+        await iam.directory.find(kinds.ACCOUNT, ACCOUNT),
         user,
         password,
         now=iam.now,
@@ -88,9 +90,9 @@ async def test_a_password_proves_its_user_and_nothing_else_does(iam: Iam) -> Non
 async def test_the_directory_keeps_no_hash_in_the_clear(iam: Iam) -> None:
     await iam("CreateUser", UserName="ann")
     await iam("CreateLoginProfile", UserName="ann", Password=GOOD)
-    user = await iam.directory.find_user(ACCOUNT, "ann")
+    user = await iam.directory.named(USER, ACCOUNT, "ann")
     assert user is not None
-    profile = await iam.directory.find_login_profile(ACCOUNT, user.user_id)
+    profile = await iam.directory.find(LOGIN_PROFILE, ACCOUNT, user.user_id)
     assert profile is not None
     assert b"argon2" not in profile.sealed
     assert "sealed" not in repr(profile)
@@ -110,8 +112,8 @@ async def test_age_and_reset_make_a_password_due(iam: Iam) -> None:
     assert (await verified(iam, "ann", GOOD)).state is PasswordState.MUST_CHANGE
     await iam("UpdateAccountPasswordPolicy", MaxPasswordAge=30, HardExpiry=True)
     assert (await verified(iam, "ann", GOOD)).state is PasswordState.HARD_EXPIRED
-    user = await iam.directory.find_user(ACCOUNT, "ann")
-    found = await iam.directory.find_account(ACCOUNT)
+    user = await iam.directory.named(USER, ACCOUNT, "ann")
+    found = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert user is not None
     assert found is not None
     with pytest.raises(AccessDenied, match="Only an administrator"):
@@ -141,8 +143,8 @@ async def test_the_last_passwords_do_not_come_again(iam: Iam) -> None:
 async def test_two_changes_at_once_do_not_overwrite_each_other(iam: Iam) -> None:
     await iam("CreateUser", UserName="ann")
     await iam("CreateLoginProfile", UserName="ann", Password=GOOD)
-    found = await iam.directory.find_account(ACCOUNT)
-    user = await iam.directory.find_user(ACCOUNT, "ann")
+    found = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
+    user = await iam.directory.named(USER, ACCOUNT, "ann")
     assert found is not None
     assert user is not None
     prepared = await login_profiles.prepare_password(

@@ -7,13 +7,14 @@ from broker.identities.accounts import require_account
 from broker.identities.sign_in_links import OPTION, issue_link, require_linked_user
 from broker.model.account import Account
 from broker.model.entities import User
+from broker.stores.directory.kinds import USER
 from tests.support.iam import ACCOUNT, NOW, Iam
 from tests.support.passwords import PASSWORD, use_cheap_hashes
 
 
 async def user_named(iam: Iam, name: str) -> User:
     await iam("CreateUser", UserName=name)
-    user = await iam.directory.find_user(ACCOUNT, name)
+    user = await iam.directory.named(USER, ACCOUNT, name)
     assert user is not None
     return user
 

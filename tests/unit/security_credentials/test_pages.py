@@ -11,6 +11,9 @@ from lxml import html
 
 from broker.model.credentials import MfaDevice
 from broker.model.entities import InlinePolicy
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import MFA_DEVICE
+from broker.stores.directory.policies import put_inline_policy
 from tests.support.certificates import server_certificate
 from tests.support.passwords import (
     PASSWORD,
@@ -311,7 +314,7 @@ async def imported_token(world: SignInWorld, serial: str) -> str:
 
     seed = bytes(range(20))
     async with services.stores.directory.change(ACCOUNT) as change:
-        account = await change.find_account(ACCOUNT)
+        account = await change.find(kinds.ACCOUNT, ACCOUNT)
         assert account is not None
         await import_token(
             change,
@@ -360,7 +363,7 @@ async def test_a_hardware_token_is_assigned_resynced_and_removed(
     await send_step(browser, shown, "factor", factor="code", code=code)
     gone = await post(browser, f"{MFA}/remove?serial={serial}", f"{MFA}/remove")
     assert gone.headers["location"] == f"{HOME}?done=device-gone"
-    device = await world.services.stores.directory.find_mfa_device(ACCOUNT, serial)
+    device = await world.services.stores.directory.named(MFA_DEVICE, ACCOUNT, serial)
     assert isinstance(device, MfaDevice)
     assert device.user_id is None
 
@@ -378,15 +381,16 @@ async def test_a_removed_app_is_deleted_or_said_to_be_left(world: SignInWorld) -
     )
     directory = world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
-        await change.put_inline_policy(
+        await put_inline_policy(
+            change,
             InlinePolicy(
                 account=ACCOUNT, owner_id=user.user_id, name="own", document=ALL
-            )
+            ),
         )
     other = await give_device(world, user.user_id, "other")
     gone = await act(browser, f"{MFA}/remove", serial=other.serial)
     assert gone.headers["location"] == f"{HOME}?done=device-gone"
-    assert await directory.find_mfa_device(ACCOUNT, other.serial) is None
+    assert await directory.named(MFA_DEVICE, ACCOUNT, other.serial) is None
 
 
 async def test_credentials_of_other_services_are_made_and_ended(

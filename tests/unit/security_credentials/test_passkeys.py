@@ -11,6 +11,7 @@ from lxml import html
 
 from broker.model.credentials import Passkey
 from broker.model.entities import User
+from broker.stores.directory import kinds
 from tests.support.authenticator import EDDSA, RS256, Authenticator
 from tests.support.passwords import (
     PAGE,
@@ -92,7 +93,7 @@ async def register(
 
 
 async def serials(world: SignInWorld) -> list[str]:
-    found = await world.services.stores.directory.list_passkeys(ACCOUNT)
+    found = await world.services.stores.directory.all_of(kinds.PASSKEY, ACCOUNT)
     return [passkey.serial for passkey in found]
 
 
@@ -276,7 +277,7 @@ async def test_a_passkey_is_the_second_factor(
     assert "Your only device is a passkey" in page.text
     entered = await show(browser, page, authenticator.get(options_on(page)))
     assert (entered.status_code, entered.headers["location"]) == (303, "/console/")
-    (passkey,) = await world.services.stores.directory.list_passkeys(ACCOUNT)
+    (passkey,) = await world.services.stores.directory.all_of(kinds.PASSKEY, ACCOUNT)
     assert passkey.sign_count == 1
     assert passkey.last_used_at is not None
     record = await world.recorded("signin:CheckMfa")
@@ -442,8 +443,8 @@ async def test_a_removed_passkey_lets_no_one_in(world: SignInWorld) -> None:
     page = await send_password(browser)
     directory = world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
-        (passkey,) = await change.list_passkeys(ACCOUNT)
-        await change.delete_passkey(passkey)
+        (passkey,) = await change.all_of(kinds.PASSKEY, ACCOUNT)
+        await change.remove(kinds.PASSKEY, passkey)
     refused = await show(browser, page, authenticator.get(options_on(page)))
     assert refused.status_code in {400, 403}
     assert (await browser.get("/console/")).status_code == 303
@@ -483,7 +484,7 @@ async def test_at_an_address_without_passkeys_the_sign_in_says_so(
             enabled_at=world.clock.now(),
         )
         async with world.services.stores.directory.change(ACCOUNT) as change:
-            await change.insert_passkey(passkey)
+            await change.insert(kinds.PASSKEY, passkey)
         browser = world.browser()
         page = await send_password(browser)
         assert "cannot be used at this address" in text_of(page)

@@ -16,6 +16,9 @@ from broker.sessions.record import SessionIndex
 from broker.sessions.resolve import ResolvedSession, Resolver
 from broker.sessions.seal import SessionSealer
 from broker.storage import Stores, open_stores
+from broker.stores.directory import kinds
+from broker.stores.directory.access_keys import insert_access_key
+from broker.stores.directory.accounts import insert_account
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
 from tests.support.iam import make_keyring
@@ -183,12 +186,15 @@ async def world(
     freshness = Freshness(stores.directory, clock)
     stores.directory.on_commit(freshness.observed)
     async with stores.directory.change(ACCOUNT) as change:
-        await change.insert_account(
-            Account(account_id=ACCOUNT, alias=None, session_salt=SALT, created_at=START)
+        await insert_account(
+            change,
+            Account(
+                account_id=ACCOUNT, alias=None, session_salt=SALT, created_at=START
+            ),
         )
-        await change.insert_role(ROLE)
-        await change.insert_user(USER)
-        await change.insert_access_key(KEY)
+        await change.insert(kinds.ROLE, ROLE)
+        await change.insert(kinds.USER, USER)
+        await insert_access_key(change, KEY)
     sealer, index = SessionSealer(keyring), SessionIndex(stores.cache)
     directory = FreshDirectory(freshness)
     yield World(

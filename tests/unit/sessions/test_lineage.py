@@ -32,6 +32,9 @@ from broker.sessions.revoke import (
     revoke_key_id,
     revoke_session,
 )
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import insert_account
+from tests.support.deleted_meanwhile import delete_account
 from tests.unit.sessions.conftest import ACCOUNT, KEY, ROLE, SALT, USER, World
 
 OTHER = AccountId("210987654321")
@@ -44,15 +47,16 @@ IN_OTHER = {"account": OTHER, "principal_id": OTHER_ROLE.role_id}
 async def two(world: World) -> World:
     """A world with a second account."""
     async with world.stores.directory.change(OTHER) as change:
-        await change.insert_account(
+        await insert_account(
+            change,
             Account(
                 account_id=OTHER,
                 alias=None,
                 session_salt=SALT,
                 created_at=world.clock.now(),
-            )
+            ),
         )
-        await change.insert_role(OTHER_ROLE)
+        await change.insert(kinds.ROLE, OTHER_ROLE)
     return world
 
 
@@ -240,16 +244,17 @@ async def test_an_account_that_is_gone_counts_as_revoked(two: World) -> None:
     two.clock.move(1)
     assert await is_live(two, made)
     async with two.stores.directory.change(OTHER) as change:
-        await change.delete_account(OTHER)
+        await delete_account(change, OTHER)
     assert not await is_live(two, made)
     async with two.stores.directory.change(OTHER) as change:
-        await change.insert_account(
+        await insert_account(
+            change,
             Account(
                 account_id=OTHER,
                 alias=None,
                 session_salt=SALT,
                 created_at=two.clock.now(),
-            )
+            ),
         )
     assert not await is_live(two, made)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
-from broker.model.account import Account, AccountId, format_access_key_id
+from broker.model.account import AccountId, format_access_key_id
 from broker.model.entities import KeyStatus, LoginProfile
 from broker.model.lineage import Lineage, Origin
 from broker.model.page import PageRequest
@@ -13,15 +13,19 @@ from broker.model.session import Session, SessionKind
 from broker.sessions.issue import MintResult
 from broker.sessions.lineage import descend
 from broker.sessions.record import describe_session
-from broker.sessions.resolve import LiveDirectory, Resolver, find_token_end
+from broker.sessions.resolve import Resolver, find_token_end
 from broker.sessions.revoke import (
     forget_session,
     revoke_issued_before,
     revoke_key_id,
     revoke_session,
 )
-from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
+from broker.stores.directory.kinds import ACCESS_KEY, LOGIN_PROFILE
+from broker.stores.directory.port import DirectoryChange, Finder
 from broker.stores.errors import StoreUnavailableError
+from tests.support.deleted_meanwhile import delete_account
 from tests.support.iam import revoke_key
 from tests.unit.sessions.conftest import ACCOUNT, KEY, ROLE, SALT, USER, World
 
@@ -101,7 +105,8 @@ async def test_changed_tags_are_seen_by_sessions_that_are_there(world: World) ->
     minted = await world.mint()
     await world.resolve(minted)
     await change(
-        world, lambda c: c.update_role(dataclasses.replace(ROLE, tags={"new": "tag"}))
+        world,
+        lambda c: c.update(kinds.ROLE, dataclasses.replace(ROLE, tags={"new": "tag"})),
     )
     assert (await world.resolve(minted)).principal_tags == {"new": "tag"}
 
@@ -192,7 +197,7 @@ async def test_an_expired_session_is_refused_by_a_worker_that_never_saw_it(
 
 async def test_expiry_is_told_before_the_roles_end(world: World) -> None:
     minted = await world.mint(duration_seconds=900)
-    await change(world, lambda c: c.delete_role(ROLE))
+    await change(world, lambda c: c.remove(kinds.ROLE, ROLE))
     await assert_refused(world, minted, "is deleted")
     world.clock.move(901)
     with pytest.raises(ExpiredToken):
@@ -214,9 +219,9 @@ async def test_belonging_is_told_before_expiry(world: World) -> None:
 async def test_a_role_made_again_does_not_take_over_sessions(world: World) -> None:
     minted = await world.mint()
     await world.resolve(minted)
-    await change(world, lambda c: c.delete_role(ROLE))
+    await change(world, lambda c: c.remove(kinds.ROLE, ROLE))
     again = dataclasses.replace(ROLE, role_id="AROAQPONMLKJIHGFEDCBA")
-    await change(world, lambda c: c.insert_role(again))
+    await change(world, lambda c: c.insert(kinds.ROLE, again))
     await assert_refused(world, minted, f"{ROLE.role_id}, which issued")
 
 
@@ -226,17 +231,17 @@ async def test_a_deleted_user_ends_its_sessions(
 ) -> None:
     minted = await world.mint(**{**order, "parent_key_id": ""})
     await world.resolve(minted)
-    await change(world, lambda c: c.delete_access_key(KEY))
-    await change(world, lambda c: c.delete_user(USER))
+    await change(world, lambda c: c.remove(ACCESS_KEY, KEY))
+    await change(world, lambda c: c.remove(kinds.USER, USER))
     await assert_refused(world, minted, f"{USER.user_id}, which issued")
 
 
 async def deactivate(opened: DirectoryChange) -> None:
-    await opened.update_access_key(dataclasses.replace(KEY, status=KeyStatus.INACTIVE))
+    await opened.update(ACCESS_KEY, dataclasses.replace(KEY, status=KeyStatus.INACTIVE))
 
 
 async def delete(opened: DirectoryChange) -> None:
-    await opened.delete_access_key(KEY)
+    await opened.remove(ACCESS_KEY, KEY)
 
 
 @pytest.mark.parametrize("end", [deactivate, delete])
@@ -259,17 +264,17 @@ async def test_a_new_salt_ends_all_sessions_that_were_opened_before(
 ) -> None:
     minted = await world.mint()
     await world.resolve(minted)
-    account = await world.stores.directory.find_account(ACCOUNT)
+    account = await world.stores.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     renewed = dataclasses.replace(account, session_salt=bytes(32))
-    await change(world, lambda c: c.update_account(renewed))
+    await change(world, lambda c: update_account(c, renewed))
     await assert_refused(world, minted, "not sealed for")
 
 
 async def test_a_deleted_account_takes_its_sessions_along(world: World) -> None:
     minted = await world.mint()
     await world.resolve(minted)
-    await change(world, lambda c: c.delete_account(ACCOUNT))
+    await change(world, lambda c: delete_account(c, ACCOUNT))
     await assert_refused(world, minted, "no account")
 
 
@@ -371,13 +376,13 @@ async def test_a_record_in_the_cache_grants_nothing(
 class Away:
     """A directory whose database is gone and which remembers nothing."""
 
-    async def find_account(self, account: AccountId) -> Account | None:
-        raise StoreUnavailableError(f"nothing about {account}")
+    async def find(self, *place: object) -> None:
+        raise StoreUnavailableError(f"nothing about {place}")
 
 
 async def test_without_the_database_nothing_is_decided(world: World) -> None:
     minted = await world.mint()
-    away: LiveDirectory = Away()  # type: ignore[assignment]  # the first look-up fails
+    away: Finder = Away()  # type: ignore[assignment]  # the first look-up fails
     world.resolver = Resolver(world.sealer, away, world.index)
     with pytest.raises(ServiceUnavailable):
         await world.resolve(minted)
@@ -469,19 +474,19 @@ async def test_a_session_of_a_password_ends_with_the_password(
 
     with pytest.raises(InvalidClientTokenId):
         await world.resolve(minted)
-    await change(world, lambda c: c.insert_login_profile(profile))
+    await change(world, lambda c: c.insert(LOGIN_PROFILE, profile))
     assert (await world.resolve(minted)).principal.unique_id == holder
     assert await token_end() == ""
     changed = dataclasses.replace(profile, sealed=b"other", reset_required=True)
-    await change(world, lambda c: c.update_login_profile(changed))
+    await change(world, lambda c: c.update(LOGIN_PROFILE, changed))
     await world.resolve(minted)
-    await change(world, lambda c: c.delete_login_profile(profile))
+    await change(world, lambda c: c.remove(LOGIN_PROFILE, profile))
     with pytest.raises(InvalidClientTokenId) as caught:
         await world.resolve(minted)
     assert caught.value.detail == f"{holder} has no password any more"
     assert await token_end() == caught.value.detail
     anew = dataclasses.replace(profile, created_at=world.clock.now())
-    await change(world, lambda c: c.insert_login_profile(anew))
+    await change(world, lambda c: c.insert(LOGIN_PROFILE, anew))
     with pytest.raises(InvalidClientTokenId):
         await world.resolve(minted)
     assert await token_end() == caught.value.detail

@@ -10,7 +10,7 @@ from broker.sessions.revoke import (
     revoke_session,
 )
 from broker.stores.cache.port import Cache, SessionRecord
-from broker.stores.directory.port.revocations import RevocationChange
+from broker.stores.directory.port import DirectoryChange
 from broker.stores.errors import StoreUnavailableError
 from tests.unit.sessions.conftest import ACCOUNT, World
 
@@ -34,12 +34,12 @@ def written() -> Written:
 
 
 @pytest.fixture
-def change(written: Written) -> RevocationChange:
+def change(written: Written) -> DirectoryChange:
     return written
 
 
 async def test_a_mark_lies_at_the_time_of_the_revocation(
-    change: RevocationChange, written: Written
+    change: DirectoryChange, written: Written
 ) -> None:
     await revoke_issued_before(
         change, account=ACCOUNT, target="AROAX", now=NOW, reason="r"
@@ -50,7 +50,7 @@ async def test_a_mark_lies_at_the_time_of_the_revocation(
 
 
 async def test_a_mark_outlives_the_longest_session(
-    change: RevocationChange, written: Written
+    change: DirectoryChange, written: Written
 ) -> None:
     await revoke_issued_before(change, account=ACCOUNT, target="AROAX", now=NOW)
     assert written.revocations[0].expires_at > NOW + timedelta(hours=36, minutes=2)
@@ -58,7 +58,7 @@ async def test_a_mark_outlives_the_longest_session(
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_a_single_revocation_outlives_all_that_came_from_its_session(
-    change: RevocationChange, written: Written, known: bool
+    change: DirectoryChange, written: Written, known: bool
 ) -> None:
     if known:
         long_over = SessionRecord(

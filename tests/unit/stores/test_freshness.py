@@ -87,7 +87,7 @@ class World:
             raise StoreUnavailableError("away")
         return value
 
-    find = named = revocations = load
+    find = named = revocations = list_entities = load
 
     def change(self, value: object, changed: ChangedRows | None = None) -> int:
         """Another worker's, of the user ``k`` if nothing else is said."""

@@ -32,7 +32,6 @@ class Sibling:
 
     def __init__(self) -> None:
         self.world, self.clock = World(), SteppingClock()
-        self.world.list_provisioned_people = self.world.load  # type: ignore[attr-defined]
         self.memory: Freshness = remember(self.world, self.clock)
 
     def has_read(self, number: int) -> bool:

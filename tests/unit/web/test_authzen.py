@@ -9,13 +9,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.errors import StoreUnavailableError
+from broker.stores.directory import kinds
+from broker.stores.directory.readings import TOKENS_OF_SERVICES
 from tests.support import authzen
 from tests.support.authzen import DECISIONS, MALFORMED, RECORD, evaluation
 from tests.support.broker import Key
 from tests.support.decisions import ACCOUNT, AskingService
 from tests.support.in_process import ORIGIN, Reply, in_process
+from tests.support.lost_readings import lose
 
 
 @dataclass
@@ -400,13 +401,10 @@ async def test_metadata_name_what_is_there(face: Face) -> None:
 async def test_a_store_that_is_away_decides_nothing(
     face: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: object) -> None:
-        raise StoreUnavailableError("the directory is away")
-
-    for read in ("find_account", "service_tokens", "find_user"):
+    for lost in (kinds.ACCOUNT.by_key, TOKENS_OF_SERVICES, kinds.USER.by_name):
         with monkeypatch.context() as patch:
-            patch.setattr(FreshDirectory, read, away)
+            lose(patch, face.service.broker.services.fresh, lost)
             for path in ("evaluation", "evaluations"):
                 reply = await face.post(path, DECISIONS[0][0])
-                assert reply.status == 503, read
+                assert reply.status == 503
                 assert reply.headers["retry-after"] == "1"

@@ -16,7 +16,7 @@ class Asked:
     def __init__(self) -> None:
         self.accounts: list[str] = []
 
-    async def find_account(self, account: str) -> None:
+    async def find(self, _: object, account: str) -> None:
         self.accounts.append(account)
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.errors import StoreUnavailableError
+from broker.stores.directory import kinds
+from broker.stores.directory.readings import TOKENS_OF_SERVICES
 from tests.support.decisions import ACCOUNT, AskingService
 from tests.support.in_process import ORIGIN, Reply, in_process
+from tests.support.lost_readings import lose
 from tests.support.versitygw import DEFINITION
 
 _STATEMENTS: list[dict[str, Any]] = [
@@ -359,16 +360,13 @@ async def test_other_paths_below_are_not_answered(world: World) -> None:
 async def test_a_store_that_is_away_is_no_yes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: object) -> None:
-        raise StoreUnavailableError("the directory is away")
-
-    for read in ("find_account", "service_tokens", "find_user"):
+    for lost in (kinds.ACCOUNT.by_key, TOKENS_OF_SERVICES, kinds.USER.by_name):
         with monkeypatch.context() as patch:
-            patch.setattr(FreshDirectory, read, away)
+            lose(patch, world.service.broker.services.fresh, lost)
             for store, given in (
                 ("ceph", ceph("GET", "a")),
                 ("minio", minio("s3:GetObject", "a")),
             ):
                 reply = await world.post(store, {"input": given})
-                assert reply.status == 503, read
+                assert reply.status == 503
                 assert json.loads(reply.body)["result"] is False

@@ -11,6 +11,8 @@ import pytest
 from broker.actions.scim import declare
 from broker.identities.limits import Quota
 from broker.protocols.scim.requests import BODY_BYTES_MAX
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
 from tests.support.scim import (
     GROUP,
     PATCH_OP,
@@ -46,10 +48,10 @@ async def corp(world: SignInWorld) -> InProcess:
 
 async def set_quota(world: SignInWorld, name: Quota, most: int) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        account = await change.find_account(ACCOUNT)
+        account = await change.find(kinds.ACCOUNT, ACCOUNT)
         assert account is not None
         quotas = {**account.quotas, name: most}
-        await change.update_account(replace(account, quotas=quotas))
+        await update_account(change, replace(account, quotas=quotas))
 
 
 async def test_a_user_from_creation_to_deletion(

@@ -15,12 +15,14 @@ from broker.identities.control_policies import ControlKind, ControlPolicy, optio
 from broker.identities.resource_policies import put_resource_policy
 from broker.model.lineage import no_lineage
 from broker.sessions.revoke import revoke_session
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
 from broker.stores.errors import StoreUnavailableError
 from tests.support import versitygw
 from tests.support.broker import Key
 from tests.support.decisions import ACCOUNT, HERE, REGION, AskingService
 from tests.support.in_process import ORIGIN, in_process
+from tests.support.lost_readings import lose
 from tests.support.versitygw import DEFINITION, Gateway, Mismatch, Refused, allows
 from tests.unit.actions.decisions.test_records import records
 
@@ -455,7 +457,7 @@ async def test_a_gateways_grant_does_not_pass_a_control_policy(world: World) -> 
     }
     async with world.service.broker.services.stores.directory.change(HERE) as change:
         account = await require_account(change, HERE)
-        await change.update_account(replace(account, options=options))
+        await update_account(change, replace(account, options=options))
     answer = await world.evaluate(world.alice, "s3:GetObject", "s3:PutObject")
     assert answer["decisions"] == [["allow", "deny"]]
     answer = await world.evaluate(world.alice, "s3:DeleteObject")
@@ -770,24 +772,17 @@ async def test_a_store_that_is_away_tells_nothing(
         raise StoreUnavailableError("the store is away")
 
     cache = type(world.service.broker.services.stores.cache)
-    for owner, read, operation, body in (
-        (FreshDirectory, "find_access_key", "version", {}),
-        (
-            FreshDirectory,
-            "find_role_by_id",
-            "derive-signing-key",
-            world.scope(session),
-        ),
-        (FreshDirectory, "find_user", "resolve-principals", {"principals": [PERSON]}),
-        (
-            cache,
-            "find_session",
-            "resolve-identity",
-            {"accessKeyIds": [session.access_key_id]},
-        ),
+    for lost, operation, body in (
+        (kinds.ACCESS_KEY.by_key, "version", {}),
+        (kinds.ROLE.by_key, "derive-signing-key", world.scope(session)),
+        (kinds.USER.by_name, "resolve-principals", {"principals": [PERSON]}),
+        (None, "resolve-identity", {"accessKeyIds": [session.access_key_id]}),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(owner, read, away)
+            if lost is None:
+                patch.setattr(cache, "find_session", away)
+            else:
+                lose(patch, world.service.broker.services.fresh, lost)
             with pytest.raises(Refused) as caught:
                 await world.post(operation, body)
-            assert (caught.value.status, caught.value.code) == (503, ""), read
+            assert (caught.value.status, caught.value.code) == (503, ""), operation

@@ -13,6 +13,8 @@ from urllib.parse import urlencode
 
 from broker.identities.account_options import DISABLED_REGIONS
 from broker.model.account import AccountId
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
 from tests.support import saml_idp
 from tests.support.broker import ACCOUNT, Key
 from tests.support.in_process import FORM, ORIGIN, Reply, in_process
@@ -110,10 +112,10 @@ async def disabled_region(world: World) -> Reply:
     async with world.broker.services.stores.directory.change(
         AccountId(ACCOUNT)
     ) as change:
-        account = await change.find_account(AccountId(ACCOUNT))
+        account = await change.find(kinds.ACCOUNT, AccountId(ACCOUNT))
         assert account is not None
         options = {**account.options, DISABLED_REGIONS: [region]}
-        await change.update_account(replace(account, options=options))
+        await update_account(change, replace(account, options=options))
     return await world.form(
         urlencode({"Action": "GetSessionToken", "Version": "2011-06-15"}), region=region
     )

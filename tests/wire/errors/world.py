@@ -14,6 +14,8 @@ from botocore.credentials import Credentials
 
 from broker.identities.account_options import ROOT_MANAGED_BY
 from broker.model.account import AccountId
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
 from tests.support import saml_idp
 from tests.support.broker import ACCOUNT, REGION, Key
 from tests.support.in_process import FORM, ORIGIN, InProcess, Reply
@@ -165,10 +167,10 @@ class World:
         """`ACCOUNT` may do root tasks in an account."""
         directory = self.broker.services.stores.directory
         async with directory.change(AccountId(account)) as change:
-            found = await change.find_account(AccountId(account))
+            found = await change.find(kinds.ACCOUNT, AccountId(account))
             assert found is not None
             options = {**found.options, ROOT_MANAGED_BY: ACCOUNT}
-            await change.update_account(replace(found, options=options))
+            await update_account(change, replace(found, options=options))
 
     async def form(self, text: str, caller: str = "user", **more: Any) -> Reply:
         return await self.broker.post("sts", text, self.keys[caller], **more)

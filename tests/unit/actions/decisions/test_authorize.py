@@ -17,8 +17,9 @@ from broker.errors import AccessDenied, InvalidInput, LimitExceeded
 from broker.identities.accounts import require_account
 from broker.identities.registered_services import require_service
 from broker.identities.resource_policies import put_resource_policy
-from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.errors import StoreUnavailableError
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import SERVICE
+from broker.stores.directory.readings import TOKENS_OF_SERVICES
 from tests.support.broker import Key
 from tests.support.decisions import (
     ACCOUNT,
@@ -32,6 +33,7 @@ from tests.support.decisions import (
     sign,
 )
 from tests.support.in_process import in_process
+from tests.support.lost_readings import lose
 
 SAMPLES = Path(__file__).parents[4] / "samples" / "protected"
 
@@ -184,7 +186,7 @@ async def test_a_service_of_before_goes_on_without_hosts_and_signed_chunks(
     async with service.broker.services.stores.directory.change(HERE) as change:
         stored = await require_service(change, HERE, "orders")
         before = replace(stored, definition=json.dumps(definition))
-        await change.update_service(before)
+        await change.update(SERVICE, before)
     elsewhere = sign(alice, url="https://b.example.com")
     assert (await service.ask(Request=elsewhere.described()))["Allowed"]
     for payload, allowed in ((chunks, False), ("UNSIGNED-PAYLOAD", True)):
@@ -757,13 +759,10 @@ async def test_a_store_that_is_away_decides_nothing(
     }
     assert (await service.post(asked)).status == 200
 
-    async def away(*_: object) -> None:
-        raise StoreUnavailableError("the directory is away")
-
-    for read in ("find_account", "service_tokens"):
+    for lost in (kinds.ACCOUNT.by_key, TOKENS_OF_SERVICES):
         with monkeypatch.context() as patch:
-            patch.setattr(FreshDirectory, read, away)
-            assert (await service.post(asked)).status == 503, read
+            lose(patch, service.broker.services.fresh, lost)
+            assert (await service.post(asked)).status == 503
 
 
 async def test_what_cannot_be_judged_is_denied(

@@ -21,6 +21,8 @@ from broker.model.credentials import MfaState
 from broker.model.principal import Principal
 from broker.model.session import Session, SessionKind
 from broker.protocols.totp import totp_code
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import MFA_DEVICE, USER
 from tests.support.iam import ACCOUNT, Iam, set_quotas
 
 
@@ -72,12 +74,12 @@ async def test_a_seed_moved_to_another_device_proves_nothing(iam: Iam) -> None:
     await iam("CreateUser", UserName="ann")
     mine, seed = await make(iam, "mine")
     theirs, _ = await make(iam, "theirs")
-    moved = await iam.directory.find_mfa_device(ACCOUNT, mine)
-    target = await iam.directory.find_mfa_device(ACCOUNT, theirs)
+    moved = await iam.directory.named(MFA_DEVICE, ACCOUNT, mine)
+    target = await iam.directory.named(MFA_DEVICE, ACCOUNT, theirs)
     assert moved is not None
     assert target is not None
     async with iam.directory.change(ACCOUNT) as change:
-        await change.update_mfa_device(replace(target, sealed_seed=moved.sealed_seed))
+        await change.update(MFA_DEVICE, replace(target, sealed_seed=moved.sealed_seed))
     with pytest.raises(ServiceUnavailable):
         await enable(iam, "ann", theirs, seed)
 
@@ -87,17 +89,17 @@ async def test_a_code_spent_meanwhile_is_not_forgotten(iam: Iam) -> None:
     user = (await iam("CreateUser", UserName="ann"))["User"]
     serial, seed = await make(iam, "mine")
     await enable(iam, "ann", serial, seed)
-    before = await iam.directory.find_mfa_device(ACCOUNT, serial)
+    before = await iam.directory.named(MFA_DEVICE, ACCOUNT, serial)
     assert before is not None
     codes = MfaCodes(iam.directory, iam.vault)
     code = totp_code(seed, int(iam.now.timestamp()) // 30 + 1)
     given = (ACCOUNT, serial, user["UserId"], code, iam.now)
     assert await codes.accept(*given)
     async with iam.directory.change(ACCOUNT) as change:
-        await change.update_mfa_device(replace(before, tags={"k": "v"}))
+        await change.update(MFA_DEVICE, replace(before, tags={"k": "v"}))
     assert not await codes.accept(*given)
     # Nor does a device that was read before take a state of then.
-    account = await iam.directory.find_account(ACCOUNT)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     stale = replace(before, user_id=None, state=MfaState())
     codes_of_then = tuple(pair(iam, seed).values())
@@ -128,7 +130,7 @@ async def test_a_key_alone_manages_no_devices_beside_the_first(iam: Iam) -> None
     """As recorded: before the serial number is looked at, and for oneself only."""
     await iam("CreateUser", UserName="ann")
     await iam("CreateUser", UserName="bob")
-    user = await iam.directory.find_user(ACCOUNT, "ann")
+    user = await iam.directory.named(USER, ACCOUNT, "ann")
     assert user is not None
     principal = Principal.user(ACCOUNT, user_id=user.user_id, path="/", name="ann")
     ann = iam.as_caller(Caller(principal=principal))

@@ -9,6 +9,7 @@ import pytest
 from broker.actions.iam import outbound_federation
 from broker.errors import FeatureEnabled
 from broker.identities.outbound import Outbound, find_outbound, first_keys
+from broker.stores.directory import kinds
 from tests.support.iam import ACCOUNT, Iam
 
 
@@ -22,7 +23,7 @@ def iam(iam: Iam) -> Iam:
 
 
 async def outbound(iam: Iam) -> Outbound | None:
-    account = await iam.directory.find_account(ACCOUNT)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     return find_outbound(account)
 

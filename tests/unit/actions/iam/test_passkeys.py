@@ -34,6 +34,8 @@ from broker.protocols.webauthn import (
     registration_options,
     verify_registration,
 )
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import PASSKEY, USER, USER_CREDENTIAL
 from tests.support.authenticator import Authenticator
 from tests.support.iam import ACCOUNT, OTHER, Iam, set_quotas
 from tests.unit.actions.iam.test_mfa_devices import enable, make
@@ -61,8 +63,8 @@ async def give(
     name: str = "key",
     authenticator: Authenticator | None = None,
 ) -> Passkey:
-    account = await iam.directory.find_account(ACCOUNT)
-    owner = None if user is None else await iam.directory.find_user(ACCOUNT, user)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
+    owner = None if user is None else await iam.directory.named(USER, ACCOUNT, user)
     assert account is not None
     holder = ACCOUNT if owner is None else owner.user_id
     credential = made_by(authenticator or Authenticator(ORIGIN), holder)
@@ -191,7 +193,7 @@ async def test_a_name_is_one_that_devices_may_have(iam: Iam, name: str) -> None:
 
 
 async def test_one_credential_is_registered_once_in_an_account(iam: Iam) -> None:
-    account = await iam.directory.find_account(ACCOUNT)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     credential = made_by(Authenticator(ORIGIN), ACCOUNT)
     for expected in (None, EntityAlreadyExists):
@@ -208,7 +210,9 @@ async def test_one_credential_is_registered_once_in_an_account(iam: Iam) -> None
 async def answer_of(
     iam: Iam, authenticator: Authenticator, holder: str, **knobs: Any
 ) -> str:
-    known = await PasskeyProofs(iam.directory).list_credentials(ACCOUNT, holder)
+    known = await PasskeyProofs(iam.directory).all_of(
+        USER_CREDENTIAL, ACCOUNT, kind=holder
+    )
     options = authentication_options(PARTY, challenge=CHALLENGE, known=known)
     return authenticator.get(options, **knobs)
 
@@ -225,7 +229,7 @@ async def test_a_use_is_written_down_and_no_older_count_is_taken(iam: Iam) -> No
     answer = await answer_of(iam, authenticator, ACCOUNT)
     used = await accept(iam, ACCOUNT, answer)
     assert used == replace(passkey, sign_count=1, last_used_at=iam.now)
-    assert await iam.directory.find_passkey(ACCOUNT, passkey.serial) == used
+    assert await iam.directory.named(PASSKEY, ACCOUNT, passkey.serial) == used
     with pytest.raises(WebauthnRejected) as caught:
         await accept(iam, ACCOUNT, answer)
     assert caught.value.reason is WebauthnReason.COUNT_WENT_BACK
@@ -265,7 +269,7 @@ async def test_a_count_that_keeps_changing_is_not_waited_for(iam: Iam) -> None:
     await give(iam, None, "key", authenticator)
 
     class Busy:
-        list_passkeys = iam.directory.list_passkeys
+        all_of = iam.directory.all_of
 
         async def replace_passkey_use(self, *_: Passkey) -> bool:
             return False

@@ -18,6 +18,8 @@ from broker.errors import (
 )
 from broker.identities.account_options import UNLISTED_POLICIES
 from broker.identities.aws_managed import aws_managed_arns
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
 from tests.support.iam import ACCOUNT, OTHER, Iam, policy, set_quotas, trust
 
 AWS = "arn:aws:iam::aws:policy"
@@ -373,11 +375,11 @@ async def test_policies_of_services_own_roles_attach_to_nothing_else(iam: Iam) -
 
 
 async def accept_unlisted(iam: Iam, *, accept: bool) -> None:
-    account = await iam.directory.find_account(ACCOUNT)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     options = {UNLISTED_POLICIES: True} if accept else {}
     async with iam.directory.change(ACCOUNT) as change:
-        await change.update_account(replace(account, options=options))
+        await update_account(change, replace(account, options=options))
 
 
 async def test_a_name_that_is_not_listed_is_a_policy_where_the_operator_says_so(

@@ -17,6 +17,7 @@ from broker.errors import (
     ValidationError,
 )
 from broker.identities.saml_providers import SAML_KEY_SEAL
+from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, set_quotas
 from tests.support.saml_idp import metadata_xml
 
@@ -127,7 +128,7 @@ async def test_private_keys_are_sealed_counted_and_removed(
         )
     keys = (await iam("GetSAMLProvider", SAMLProviderArn=SAML_ARN))["PrivateKeyList"]
     assert [key["Timestamp"] for key in keys] == [iam.now, NOW.replace(minute=1)]
-    provider = await iam.directory.find_saml_provider(ACCOUNT, "Corp")
+    provider = await iam.directory.named(SAML_PROVIDER, ACCOUNT, "Corp")
     assert provider is not None
     stored = provider.private_keys[0]
     purpose, column = SAML_KEY_SEAL
@@ -252,7 +253,7 @@ async def test_a_query_or_fragment_is_refused(iam: Iam, url: str) -> None:
 async def test_an_internal_issuer_may_have_plain_http_and_a_port(iam: Iam) -> None:
     arn = await make_oidc(iam, "http://127.0.0.1:8097/x")
     assert arn.endswith(":oidc-provider/127.0.0.1:8097/x")
-    provider = await iam.directory.find_oidc_provider(ACCOUNT, "127.0.0.1:8097/x")
+    provider = await iam.directory.named(OIDC_PROVIDER, ACCOUNT, "127.0.0.1:8097/x")
     assert provider is not None
     assert provider.url == "http://127.0.0.1:8097/x"
     with pytest.raises(EntityAlreadyExists):

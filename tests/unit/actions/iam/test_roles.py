@@ -16,6 +16,7 @@ from broker.errors import (
 )
 from broker.identities.trust import shown_trust_policies
 from broker.policy import PolicyKind, parse_policy
+from broker.stores.directory.kinds import ROLE
 from tests.support.iam import ACCOUNT, OTHER, Iam, policy, set_quotas, trust
 
 
@@ -195,7 +196,7 @@ async def test_a_trusted_user_is_shown_by_name_until_it_is_deleted(iam: Iam) -> 
 async def test_the_trust_policy_is_stored_with_unique_ids(iam: Iam) -> None:
     user = (await iam("CreateUser", UserName="ann"))["User"]
     await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust(user["Arn"]))
-    role = await iam.directory.find_role(ACCOUNT, "R")
+    role = await iam.directory.named(ROLE, ACCOUNT, "R")
     assert role is not None
     assert user["UserId"] in role.trust_policy
     assert user["Arn"] not in role.trust_policy
@@ -207,7 +208,7 @@ async def test_a_number_in_a_trust_policy_keeps_its_digits(iam: Iam) -> None:
     statement = {**json.loads(trust(user))["Statement"][0], "Condition": condition}
     document = policy(statement).replace("9876", "1.10")
     await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=document)
-    role = await iam.directory.find_role(ACCOUNT, "R")
+    role = await iam.directory.named(ROLE, ACCOUNT, "R")
     assert role is not None
     for text in (
         role.trust_policy,
@@ -270,7 +271,7 @@ async def test_a_role_of_another_account_is_shown_by_its_arn(iam: Iam) -> None:
     arn = theirs["Role"]["Arn"]
     await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust(arn))
     assert shown_principal((await iam("GetRole", RoleName="R"))["Role"]) == arn
-    role = await iam.directory.find_role(ACCOUNT, "R")
+    role = await iam.directory.named(ROLE, ACCOUNT, "R")
     assert role is not None
     assert theirs["Role"]["RoleId"] in role.trust_policy
 

@@ -7,6 +7,7 @@ import pytest
 from broker.errors import InvalidInput, UnmodifiableEntity
 from broker.identities.aws_managed import aws_managed_arns
 from broker.identities.service_linked_roles import linked_services
+from broker.stores.directory.policies import count_used_policies
 from broker.stores.uses import UseBuffer
 from tests.support.iam import ACCOUNT, Iam
 
@@ -119,7 +120,7 @@ async def test_services_with_roles_of_their_own(
     assert listed["AttachedPolicies"] == [{"PolicyArn": arn, "PolicyName": policy}]
     assert (await iam("ListRolePolicies", RoleName=role))["PolicyNames"] == []
     await iam("DeleteServiceLinkedRole", RoleName=role)
-    assert await iam.directory.count_used_policies(ACCOUNT) == 0
+    assert await count_used_policies(iam.directory, ACCOUNT) == 0
 
 
 async def test_every_service_has_a_role_and_a_policy_of_aws(iam: Iam) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from broker.errors import InvalidInput
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
 from tests.support.iam import ACCOUNT, Iam
 
 
@@ -37,11 +39,13 @@ async def test_what_is_no_region_or_always_on_is_refused(iam: Iam, region: str) 
 
 
 async def test_the_list_of_regions_stays_bounded(iam: Iam) -> None:
-    account = await iam.directory.find_account(ACCOUNT)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     full = [f"xx-test-{number}" for number in range(200)]
     async with iam.directory.change(ACCOUNT) as change:
-        await change.update_account(replace(account, options={"DisabledRegions": full}))
+        await update_account(
+            change, replace(account, options={"DisabledRegions": full})
+        )
     with pytest.raises(InvalidInput, match="at most"):
         await switch(iam, "eu-west-3", active=False)
     await switch(iam, "xx-test-7", active=True)

@@ -17,11 +17,13 @@ from broker.model.entities import ACCESS_KEY_SEAL
 from broker.model.principal import Principal
 from broker.model.request import Door
 from broker.model.session import Session, SessionKind
+from broker.stores.directory.access_keys import find_access_key
+from broker.stores.directory.kinds import USER
 from tests.support.iam import ACCOUNT, NOW, Iam, policy, set_quotas, trust
 
 
 async def user_caller(iam: Iam, name: str) -> Iam:
-    user = await iam.directory.find_user(ACCOUNT, name)
+    user = await iam.directory.named(USER, ACCOUNT, name)
     assert user is not None
     principal = Principal.user(
         ACCOUNT, user_id=user.user_id, path=user.path, name=user.name
@@ -147,7 +149,7 @@ async def test_a_key_carries_its_account_and_its_secret_is_sealed_to_it(
     made = (await iam("CreateAccessKey", UserName="ann"))["AccessKey"]
     assert made["AccessKeyId"].startswith("AKIA")
     assert find_account_of_key_id(made["AccessKeyId"]) == ACCOUNT
-    key = await iam.directory.find_access_key(made["AccessKeyId"])
+    key = await find_access_key(iam.directory, made["AccessKeyId"])
     assert key is not None
     assert made["SecretAccessKey"].encode() not in key.sealed_secret
     purpose, column = ACCESS_KEY_SEAL

@@ -18,6 +18,8 @@ from broker.model.account import AccountId
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.sessions.revoke import revoke_for_good, revoke_key_id
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
 from tests.support.broker import Key
 from tests.support.calls import perform, told
 from tests.support.in_process import in_process
@@ -178,10 +180,10 @@ async def test_join_tokens_and_machines_are_bounded(fleet: Fleet) -> None:
     first, second = await fleet.token(), await fleet.token()
     directory = fleet.broker.services.stores.directory
     async with directory.change(AccountId(ACCOUNT)) as change:
-        account = await change.find_account(AccountId(ACCOUNT))
+        account = await change.find(kinds.ACCOUNT, AccountId(ACCOUNT))
         assert account is not None
         quotas = {"InstancesPerAccount": 1, "JoinTokensPerAccount": 2}
-        await change.update_account(replace(account, quotas=quotas))
+        await update_account(change, replace(account, quotas=quotas))
     reply = await fleet.broker.call(
         "broker", "CreateJoinToken", fleet.root, InstanceProfileName="web"
     )

@@ -29,7 +29,9 @@ from broker.model.session import Session, SessionKind, TemporaryCredentials
 from broker.sessions.lineage import subject_target
 from broker.sessions.resolve import session_caller
 from broker.sessions.revoke import revoke_issued_before
+from broker.stores.directory.kinds import LOGIN_PROFILE, ROLE, SAML_PROVIDER
 from tests.support import saml_idp
+from tests.support.deleted_meanwhile import delete_account
 from tests.support.passwords import (
     create_user,
     send_password,
@@ -75,7 +77,8 @@ async def credentials_of(
 async def add_role(world: SignInWorld, name: str, principal: object) -> None:
     trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_role(
+        await change.insert(
+            ROLE,
             Role(
                 account=ACCOUNT,
                 role_id=f"AROA{name.upper():X<17}",
@@ -84,7 +87,7 @@ async def add_role(world: SignInWorld, name: str, principal: object) -> None:
                 trust_policy=json.dumps({"Version": "2012-10-17", "Statement": trust}),
                 created_at=world.clock.now(),
                 max_session_duration_seconds=3600,
-            )
+            ),
         )
 
 
@@ -173,7 +176,9 @@ async def test_a_user_takes_the_roles_that_both_policies_open(
     assert record.caller_arn == user.arn
     credentials = await credentials_of(terminal, tokens, "Mine")
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.delete_login_profile(user)
+        profile = await change.find(LOGIN_PROFILE, ACCOUNT, user.user_id)
+        assert profile is not None
+        await change.remove(LOGIN_PROFILE, profile)
     over = await terminal.role(tokens["accessToken"], "Mine")
     assert over.headers["x-amzn-errortype"] == "UnauthorizedException"
     assert await session_of(world, credentials)
@@ -216,10 +221,10 @@ async def test_a_sign_in_reaches_every_account_that_its_providers_vouch_for(
 ) -> None:
     directory = world.services.stores.directory
     async with directory.change(OTHER) as change:
-        provider = await change.find_saml_provider(OTHER, "Corp")
+        provider = await change.named(SAML_PROVIDER, OTHER, "Corp")
         assert provider is not None
-        await change.update_saml_provider(
-            replace(provider, metadata=saml_idp.metadata_xml())
+        await change.update(
+            SAML_PROVIDER, replace(provider, metadata=saml_idp.metadata_xml())
         )
     person, terminal, tokens = await logged_in(
         world, pair("Reader"), pair("Reader", OTHER), pair("Admin", OTHER)
@@ -258,7 +263,7 @@ async def test_a_sign_in_reaches_every_account_that_its_providers_vouch_for(
         await session_of(world, there)
     assert await session_of(world, here)
     async with directory.change(OTHER) as change:
-        await change.delete_saml_provider(provider)
+        await change.remove(SAML_PROVIDER, provider)
     listed = await terminal.ask("assignment/accounts", tokens["accessToken"])
     assert [one["accountId"] for one in listed.json()["accountList"]] == [ACCOUNT]
     refused = await terminal.role(tokens["accessToken"], "Reader", OTHER)
@@ -270,10 +275,10 @@ async def elsewhere(world: SignInWorld, person: Person, **knobs: Any) -> None:
     key = saml_idp.key_pair("elsewhere")
     directory = world.services.stores.directory
     async with directory.change(OTHER) as change:
-        provider = await change.find_saml_provider(OTHER, "Corp")
+        provider = await change.named(SAML_PROVIDER, OTHER, "Corp")
         assert provider is not None
         metadata = saml_idp.metadata_xml(key)
-        await change.update_saml_provider(replace(provider, metadata=metadata))
+        await change.update(SAML_PROVIDER, replace(provider, metadata=metadata))
     await person.sign_in(pair("Reader", OTHER), place=OTHER, signing_key=key, **knobs)
 
 
@@ -324,7 +329,7 @@ async def test_a_deleted_account_takes_its_sign_ins_along(world: SignInWorld) ->
     _, terminal, tokens = await logged_in(world)
     credentials = await credentials_of(terminal, tokens)
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.delete_account(ACCOUNT)
+        await delete_account(change, ACCOUNT)
     answer = await terminal.role(tokens["accessToken"])
     assert answer.headers["x-amzn-errortype"] == "UnauthorizedException"
     with pytest.raises(InvalidClientTokenId):
@@ -482,11 +487,11 @@ async def test_roles_that_belong_to_aws_are_not_listed_or_given(
 ) -> None:
     directory = world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
-        role = await change.find_role(ACCOUNT, "Reader")
+        role = await change.named(ROLE, ACCOUNT, "Reader")
         assert role is not None
         name = "AWSReservedSSO_Reader"
-        await change.insert_role(
-            replace(role, name=name, role_id="AROAAWSRESERVED00000")
+        await change.insert(
+            ROLE, replace(role, name=name, role_id="AROAAWSRESERVED00000")
         )
     _, terminal, tokens = await logged_in(world, pair("Reader"), pair(name))
     token = tokens["accessToken"]

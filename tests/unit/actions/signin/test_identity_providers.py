@@ -23,6 +23,8 @@ from broker.federation.provider_health import HealthLevel
 from broker.model.caller import Caller
 from broker.model.entities import InlinePolicy, OidcProvider
 from broker.model.principal import Principal
+from broker.stores.directory.kinds import OIDC_PROVIDER, ROLE, SAML_PROVIDER
+from broker.stores.directory.policies import put_inline_policy
 from tests.support import calls
 from tests.support.oidc_issuer import IssuerServer, serving
 from tests.support.raw import raw_request
@@ -74,25 +76,26 @@ async def oidc(world: SignInWorld, issuer: IssuerServer, **given: Any) -> OidcPr
         **given,
     )
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_oidc_provider(provider)
+        await change.insert(OIDC_PROVIDER, provider)
     return provider
 
 
 async def options(world: SignInWorld, **given: object) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        found = await change.find_saml_provider(ACCOUNT, "Corp")
+        found = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert found is not None
-        await change.update_saml_provider(replace(found, options=given))
+        await change.update(SAML_PROVIDER, replace(found, options=given))
 
 
 async def allow(world: SignInWorld, action: str, resource: str) -> Caller:
     """The role ``Admin`` with one permission."""
     fresh = world.services.stores.directory
-    role = await fresh.find_role(ACCOUNT, "Admin")
+    role = await fresh.named(ROLE, ACCOUNT, "Admin")
     assert role is not None
     statement = {"Effect": "Allow", "Action": action, "Resource": resource}
     async with fresh.change(ACCOUNT) as change:
-        await change.put_inline_policy(
+        await put_inline_policy(
+            change,
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=role.role_id,
@@ -100,7 +103,7 @@ async def allow(world: SignInWorld, action: str, resource: str) -> Caller:
                 document=json.dumps(
                     {"Version": "2012-10-17", "Statement": [statement]}
                 ),
-            )
+            ),
         )
     return Caller(
         principal=Principal.role_session(
@@ -141,10 +144,10 @@ async def test_certificates_that_end_are_told(world: SignInWorld) -> None:
     soon = make_key_pair(not_after=world.clock.now() + timedelta(days=20))
     gone = make_key_pair(not_after=world.clock.now() - timedelta(days=2))
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        found = await change.find_saml_provider(ACCOUNT, "Corp")
+        found = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert found is not None
         text = metadata_xml(soon, gone, key_pair())
-        await change.update_saml_provider(replace(found, metadata=text))
+        await change.update(SAML_PROVIDER, replace(found, metadata=text))
     health = (await do(world, "GetProviderHealth", ProviderArn=CORP))["Health"]
     assert health.level is HealthLevel.WARNING
     words = [finding.text for finding in health.findings]
@@ -201,7 +204,7 @@ async def test_what_is_wrong_with_an_issuer_is_told(
         url="http://127.0.0.1:1/x",
     )
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_oidc_provider(gone)
+        await change.insert(OIDC_PROVIDER, gone)
     problem = (await do(world, "CheckProvider", ProviderArn=gone.arn))["Problem"]
     assert "not permitted" in problem
     listed = await do(world, "ListProviderHealth", Kind="oidc-provider")
@@ -313,7 +316,7 @@ async def test_sizes_are_bounded(world: SignInWorld, proof: str) -> None:
 async def test_roles_that_trust_a_provider_are_found_by_who_may_list_roles(
     world: SignInWorld,
 ) -> None:
-    role = await world.services.stores.directory.find_role(ACCOUNT, "Brief")
+    role = await world.services.stores.directory.named(ROLE, ACCOUNT, "Brief")
     assert role is not None
     named_only = json.dumps(
         {
@@ -327,7 +330,7 @@ async def test_roles_that_trust_a_provider_are_found_by_who_may_list_roles(
         }
     )
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.update_role(replace(role, trust_policy=named_only))
+        await change.update(ROLE, replace(role, trust_policy=named_only))
     found = await do(world, "ListTrustingRoles", ProviderArn=CORP)
     assert [role.name for role in found["Roles"]] == ["Admin", "Reader"]
     assert found["More"] is False

@@ -15,6 +15,7 @@ import pytest
 from broker.errors import ExpiredToken
 from broker.federation.ldap.people import LdapPeople
 from broker.model.entities import LdapProvider
+from broker.stores.directory.kinds import LDAP_PROVIDER
 from broker.stores.ldap_sign_ins import LdapSignIn, LdapSignIns
 from tests.support.directory_world import (
     PROVIDER,
@@ -261,10 +262,10 @@ async def test_a_provider_made_anew_ends_nothing_of_its_people(
     """They have not signed in with it: what they opened ended with the one before."""
     async with opened(slapd, tmp_path, "disabled") as (world, _):
         async with world.services.stores.directory.change(ACCOUNT) as change:
-            before = await change.find_ldap_provider(ACCOUNT, "corp")
+            before = await change.named(LDAP_PROVIDER, ACCOUNT, "corp")
             assert before is not None
-            await change.delete_ldap_provider(before)
-            await change.insert_ldap_provider(replace(before, unique_id="LDAPPANEW"))
+            await change.remove(LDAP_PROVIDER, before)
+            await change.insert(LDAP_PROVIDER, replace(before, unique_id="LDAPPANEW"))
         leave(slapd, "disabled")
         world.clock.move(MINUTE)
         await world.services.leavers.ask()
@@ -308,7 +309,7 @@ async def _vouch(world: SignInWorld, name: str) -> None:
         created_at=world.clock.now(),
     )
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.insert_ldap_provider(provider)
+        await change.insert(LDAP_PROVIDER, provider)
     await LdapSignIns(world.services.stores.database).note(
         LdapSignIn(
             account=ACCOUNT,

@@ -158,7 +158,7 @@ class Stored:
     def __init__(self, **definitions: dict[str, Any]) -> None:
         self._stored = definitions
 
-    async def list_upstreams(self, _account: AccountId) -> tuple[Upstream, ...]:
+    async def all_of(self, _: object, _account: AccountId) -> tuple[Upstream, ...]:
         return tuple(
             Upstream(
                 account=HERE,

@@ -11,6 +11,8 @@ from lxml import html
 
 from broker.federation.refusals import name_reason
 from broker.model.entities import InlinePolicy
+from broker.stores.directory.kinds import ROLE
+from broker.stores.directory.policies import put_inline_policy
 from tests.support.saml_idp import key_pair
 from tests.support.signin import ACCOUNT, OTHER, SignInWorld, pair, text_of
 
@@ -20,7 +22,7 @@ PAGE_BYTES_MAX = 60_000
 
 
 async def auditor(world: SignInWorld) -> Any:
-    role = await world.services.fresh.find_role(ACCOUNT, "Admin")
+    role = await world.services.fresh.named(ROLE, ACCOUNT, "Admin")
     assert role is not None
     statement = {
         "Effect": "Allow",
@@ -29,13 +31,14 @@ async def auditor(world: SignInWorld) -> Any:
     }
     document = {"Version": "2012-10-17", "Statement": statement}
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.put_inline_policy(
+        await put_inline_policy(
+            change,
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=role.role_id,
                 name="Given",
                 document=json.dumps(document),
-            )
+            ),
         )
     browser = world.browser()
     await world.sign_in(browser, pair("Admin"))

@@ -14,6 +14,7 @@ from broker.console.client_settings import SERVICES, client_variables
 from broker.errors import ExpiredToken
 from broker.model.revocation import Revocation
 from broker.model.session import SessionKind
+from broker.stores.directory.kinds import ROLE
 from tests.support.signin import (
     ACCOUNT,
     APPS,
@@ -327,11 +328,11 @@ async def test_the_role_is_checked_again_at_login_and_at_every_page(
     minted = await world.mint(SessionKind.ASSUME_ROLE)
     await browser.get(login_url(await get_signin_token(browser, minted)))
     token = await get_signin_token(browser, minted)
-    role = await world.services.fresh.find_role(ACCOUNT, "Reader")
+    role = await world.services.fresh.named(ROLE, ACCOUNT, "Reader")
     assert role is not None
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.delete_role(role)
-        await change.insert_role(replace(role, role_id="AROANEWLYMADEROLE000"))
+        await change.remove(ROLE, role)
+        await change.insert(ROLE, replace(role, role_id="AROANEWLYMADEROLE000"))
     assert (await browser.get(login_url(token))).status_code == 403
     assert (await browser.get("/console/")).status_code == 403
 

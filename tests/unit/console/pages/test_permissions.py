@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from broker.model.entities import InlinePolicy
+from broker.stores.directory.kinds import ROLE
+from broker.stores.directory.policies import put_inline_policy
 from tests.support.signin import (
     ACCOUNT,
     OTHER,
@@ -22,17 +24,18 @@ PAGE_BYTES_MAX = 60_000
 
 async def grant(world: SignInWorld, *statements: dict[str, Any]) -> None:
     """Give the reader's role one policy with these statements."""
-    role = await world.services.fresh.find_role(ACCOUNT, "Reader")
+    role = await world.services.fresh.named(ROLE, ACCOUNT, "Reader")
     assert role is not None
     document = {"Version": "2012-10-17", "Statement": list(statements)}
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.put_inline_policy(
+        await put_inline_policy(
+            change,
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=role.role_id,
                 name="Given",
                 document=json.dumps(document),
-            )
+            ),
         )
 
 
@@ -186,10 +189,10 @@ async def test_trying_a_role_tells_nothing_of_its_trust(world: SignInWorld) -> N
 async def test_trying_tells_no_tag_of_a_resource(world: SignInWorld) -> None:
     condition = {"StringEquals": {"aws:ResourceTag/team": "red"}}
     await grant(world, allow("iam:GetRole", Condition=condition))
-    role = await world.services.fresh.find_role(ACCOUNT, "Admin")
+    role = await world.services.fresh.named(ROLE, ACCOUNT, "Admin")
     assert role is not None
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.update_role(replace(role, tags={"team": "hidden-value"}))
+        await change.update(ROLE, replace(role, tags={"team": "hidden-value"}))
     browser = world.browser()
     await world.sign_in(browser)
     shown = text_of(await ask(browser, "iam:GetRole", role_arn("Admin")))

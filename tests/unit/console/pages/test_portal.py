@@ -10,6 +10,7 @@ from lxml import html
 from broker.actions.signin import own_roles
 from broker.model.account import AccountId
 from broker.model.entities import Role
+from broker.stores.directory.kinds import ROLE
 from tests.support.administrator import grant
 from tests.support.signin import (
     ACCOUNT,
@@ -41,7 +42,8 @@ async def add_roles(
     trust = json.dumps({"Version": "2012-10-17", "Statement": statement})
     async with world.services.stores.directory.change(account) as change:
         for name in names:
-            await change.insert_role(
+            await change.insert(
+                ROLE,
                 Role(
                     account=account,
                     role_id=f"AROA{abs(hash((account, name))):017}"[:21],
@@ -50,7 +52,7 @@ async def add_roles(
                     trust_policy=trust,
                     created_at=world.clock.now(),
                     description=description or None,
-                )
+                ),
             )
 
 

@@ -7,6 +7,7 @@ import pytest
 from lxml import html
 
 from broker.model.entities import Group
+from broker.stores.directory.kinds import GROUP
 from tests.support.administrator import enter, grant
 from tests.support.furnished import DIRECTORY, ORDER, POLICY, furnish
 from tests.support.signin import ACCOUNT, SignInWorld, provider_arn
@@ -63,14 +64,15 @@ async def test_everything_is_found_by_a_part_of_its_name(world: SignInWorld) -> 
 async def add_groups(world: SignInWorld, *names: str) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
         for number, name in enumerate(names):
-            await change.insert_group(
+            await change.insert(
+                GROUP,
                 Group(
                     account=ACCOUNT,
                     group_id=f"AGPA{number:017}",
                     name=name,
                     path="/",
                     created_at=world.clock.now(),
-                )
+                ),
             )
 
 

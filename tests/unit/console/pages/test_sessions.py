@@ -9,6 +9,8 @@ from lxml import html
 
 from broker.model.entities import InlinePolicy
 from broker.model.session import SessionKind
+from broker.stores.directory.kinds import ROLE
+from broker.stores.directory.policies import put_inline_policy
 from tests.support.signin import (
     ACCOUNT,
     OTHER,
@@ -25,18 +27,19 @@ OWN, ALL = "/console/sessions", "/console/sessions/all"
 
 
 async def allow(world: SignInWorld, action: str, resource: str = "*") -> None:
-    role = await world.services.fresh.find_role(ACCOUNT, "Admin")
+    role = await world.services.fresh.named(ROLE, ACCOUNT, "Admin")
     assert role is not None
     statement = {"Effect": "Allow", "Action": action, "Resource": resource}
     document = {"Version": "2012-10-17", "Statement": statement}
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.put_inline_policy(
+        await put_inline_policy(
+            change,
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=role.role_id,
                 name="Given",
                 document=json.dumps(document),
-            )
+            ),
         )
 
 

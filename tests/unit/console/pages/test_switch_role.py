@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from broker.model.entities import InlinePolicy
+from broker.stores.directory.kinds import ROLE
+from broker.stores.directory.policies import put_inline_policy
 from tests.support.administrator import grant
 from tests.support.signin import (
     ACCOUNT,
@@ -24,25 +26,26 @@ SWITCH, BACK = "/console/switch", "/console/switch/back"
 async def let_in(world: SignInWorld, *names: str) -> None:
     """The roles trust the account, and the reader may take them."""
     fresh = world.services.fresh
-    reader = await fresh.find_role(ACCOUNT, "Reader")
+    reader = await fresh.named(ROLE, ACCOUNT, "Reader")
     assert reader is not None
     may = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
     root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
     trust = {"Effect": "Allow", "Principal": root, "Action": "sts:*"}
-    roles = [await fresh.find_role(ACCOUNT, name) for name in names]
+    roles = [await fresh.named(ROLE, ACCOUNT, name) for name in names]
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.put_inline_policy(
+        await put_inline_policy(
+            change,
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=reader.role_id,
                 name="Switch",
                 document=json.dumps({"Version": "2012-10-17", "Statement": may}),
-            )
+            ),
         )
         for role in roles:
             assert role is not None
             document = json.dumps({"Version": "2012-10-17", "Statement": trust})
-            await change.update_role(replace(role, trust_policy=document))
+            await change.update(ROLE, replace(role, trust_policy=document))
 
 
 async def switch(browser: Any, role: str) -> Any:

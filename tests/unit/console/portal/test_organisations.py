@@ -15,6 +15,10 @@ from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy
 from broker.model.session import Session
 from broker.sessions.revoke import revoke_issued_before
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
+from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
+from broker.stores.directory.policies import put_inline_policy
 from tests.support.passwords import create_user, send_password, use_cheap_hashes
 from tests.support.portal import Person, Terminal
 from tests.support.portal_accounts import GROUPS, add_accounts, numbers, of_groups
@@ -64,9 +68,9 @@ async def map_groups(world: SignInWorld, *accounts: AccountId, **more: object) -
         table = {"engineers": [role_arn(name, account)]}
         options = {"GroupRoles": table, "GroupAttribute": GROUPS, **more}
         async with world.services.stores.directory.change(account) as change:
-            provider = await change.find_saml_provider(account, "Corp")
+            provider = await change.named(SAML_PROVIDER, account, "Corp")
             assert provider is not None
-            await change.update_saml_provider(replace(provider, options=options))
+            await change.update(SAML_PROVIDER, replace(provider, options=options))
 
 
 def listed(page: Any) -> list[str]:
@@ -235,16 +239,17 @@ async def test_a_members_trust_policy_decides_as_ever(world: SignInWorld) -> Non
     person = Person(world)
     await person.sign_in(place="corp", **of_groups("engineers"))
     async with world.services.stores.directory.change(ONE) as change:
-        role = await change.find_role(ONE, "Deploy")
+        role = await change.named(ROLE, ONE, "Deploy")
         assert role is not None
         denied = role.trust_policy.replace('"Allow"', '"Deny"')
-        await change.update_role(replace(role, trust_policy=denied))
+        await change.update(ROLE, replace(role, trust_policy=denied))
     assert listed(await person.browser.get(START)) == [role_arn("Reader")]
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        provider = await change.find_saml_provider(ACCOUNT, "Corp")
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert provider is not None
-        await change.update_saml_provider(
-            replace(provider, metadata=provider.metadata.replace("idp", "idq"))
+        await change.update(
+            SAML_PROVIDER,
+            replace(provider, metadata=provider.metadata.replace("idp", "idq")),
         )
     again = Person(world)
     data = {"SAMLResponse": world.response(), "RelayState": START}
@@ -393,21 +398,22 @@ async def test_users_of_members_with_passwords_sign_in(
     trusting = [(ACCOUNT, "Reader"), (ONE, "Deploy"), (OUTSIDE, "Deploy")]
     for account, name in trusting:
         async with world.services.stores.directory.change(account) as change:
-            role = await change.find_role(account, name)
+            role = await change.named(ROLE, account, name)
             assert role is not None
             trust = {**statement, "Principal": {"AWS": user.arn}}
             del trust["Resource"]
             document = {"Version": "2012-10-17", "Statement": trust}
-            await change.update_role(replace(role, trust_policy=json.dumps(document)))
+            await change.update(ROLE, replace(role, trust_policy=json.dumps(document)))
     named = [role_arn(name, account) for account, name in trusting]
     policy = json.dumps(
         {"Version": "2012-10-17", "Statement": {**statement, "Resource": named}}
     )
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.put_inline_policy(
+        await put_inline_policy(
+            change,
             InlinePolicy(
                 account=ACCOUNT, owner_id=user.user_id, name="Named", document=policy
-            )
+            ),
         )
     person = Person(world)
     await send_password(person.browser, Destination=START)
@@ -474,9 +480,9 @@ async def test_an_organisation_comes_before_an_account_of_its_name(
     """An account's administrators choose its alias."""
     directory = world.services.stores.directory
     async with directory.change(OTHER) as change:
-        account = await change.find_account(OTHER)
+        account = await change.find(kinds.ACCOUNT, OTHER)
         assert account is not None
-        await change.update_account(replace(account, alias="corp"))
+        await update_account(change, replace(account, alias="corp"))
     page = await world.browser().get("/signin/corp")
     assert "Example Corp" in text_of(page)
 
@@ -500,9 +506,9 @@ async def test_a_provider_that_cannot_be_read_stops_no_other(
     """A newer version's options, say, or keys that were taken with ``LegacyRsa``."""
     await map_groups(world, ACCOUNT, ONE, SignIn=True)
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        provider = await change.find_saml_provider(ACCOUNT, "Corp")
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert provider is not None
-        await change.update_saml_provider(replace(provider, **broken))
+        await change.update(SAML_PROVIDER, replace(provider, **broken))
     page = await world.browser().get("/signin/corp")
     assert page.status_code == 200
     links = html.fromstring(page.text).xpath("//a/@href")

@@ -13,6 +13,7 @@ from broker.actions.portal import assignment_search
 from broker.actions.portal.clients import profile_start_url
 from broker.console.pages.favourite_roles import KEPT_MAX
 from broker.errors import ExpiredToken
+from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from tests.support.passwords import create_user, send_password, use_cheap_hashes
 from tests.support.portal import Person, Terminal
 from tests.support.portal_accounts import add_accounts, numbers, pairs
@@ -153,12 +154,12 @@ async def trust_user(world: SignInWorld, user: Any, *accounts: Any) -> None:
     for account in accounts:
         async with world.services.stores.directory.change(account) as change:
             for name in ("Reader", "Admin", "Brief"):
-                role = await change.find_role(account, name)
+                role = await change.named(ROLE, account, name)
                 assert role is not None
                 document = json.loads(role.trust_policy)
                 document["Statement"] = [document["Statement"], statement]
-                await change.update_role(
-                    replace(role, trust_policy=json.dumps(document))
+                await change.update(
+                    ROLE, replace(role, trust_policy=json.dumps(document))
                 )
 
 
@@ -239,7 +240,7 @@ async def test_a_favourite_is_shown_only_if_the_sign_in_names_it(
     """By its whole ARN; and others that its trust policy allows."""
     directory = world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
-        role = await change.find_role(ACCOUNT, "Reader")
+        role = await change.named(ROLE, ACCOUNT, "Reader")
         assert role is not None
         everyone = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:*"}
         document = {"Version": "2012-10-17", "Statement": everyone}
@@ -247,14 +248,15 @@ async def test_a_favourite_is_shown_only_if_the_sign_in_names_it(
             ("Deep", "/team/", role.trust_policy),
             ("Open", "/", json.dumps(document)),
         ):
-            await change.insert_role(
+            await change.insert(
+                ROLE,
                 replace(
                     role,
                     name=name,
                     path=path,
                     trust_policy=trust,
                     role_id=f"AROA{name.upper():0<17}",
-                )
+                ),
             )
     person = await arrived(world, pair("Reader"), pair("Deep"))
     for favourite in ("team/Deep", "Open"):
@@ -480,9 +482,9 @@ async def test_the_console_leads_to_the_portal_with_the_same_provider(
     sent = await browser.get(link)
     assert sent.headers["location"].startswith(f"/signin/{ACCOUNT}?Destination=")
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        provider = await change.find_saml_provider(ACCOUNT, "Corp")
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert provider is not None
-        await change.update_saml_provider(replace(provider, options={"SignIn": True}))
+        await change.update(SAML_PROVIDER, replace(provider, options={"SignIn": True}))
     sent = await browser.get(link)
     onward = f"/signin/{ACCOUNT}/with/{uuid}?Destination=%2Fportal%2F{ACCOUNT}"
     assert sent.headers["location"] == onward

@@ -11,6 +11,7 @@ import yaml
 
 from broker.federation.ldap.prover import WRONG
 from broker.federation.refusals import explain_refusal
+from broker.stores.directory.kinds import LDAP_PROVIDER
 from tests.support.directory_world import (
     PROVIDER,
     START,
@@ -171,11 +172,12 @@ async def test_a_sign_in_is_good_once(slapd: Slapd, tmp_path: Path) -> None:
 async def test_without_sign_in_there_is_no_page(slapd: Slapd, tmp_path: Path) -> None:
     async with directory_world(tmp_path, slapd, {"staff": ["Staff"]}) as world:
         directory = world.services.stores.directory
-        provider = await directory.find_ldap_provider(ACCOUNT, "corp")
+        provider = await directory.named(LDAP_PROVIDER, ACCOUNT, "corp")
         assert provider is not None
         async with directory.change(ACCOUNT) as change:
-            await change.update_ldap_provider(
-                replace(provider, options={**provider.options, "SignIn": False})
+            await change.update(
+                LDAP_PROVIDER,
+                replace(provider, options={**provider.options, "SignIn": False}),
             )
         browser = world.browser()
         assert (await browser.get(START)).status_code == 404
@@ -189,10 +191,10 @@ async def test_deleting_the_provider_ends_what_it_opened(
         browser = world.browser()
         await sign_in(browser, "ann")
         directory = world.services.stores.directory
-        provider = await directory.find_ldap_provider(ACCOUNT, "corp")
+        provider = await directory.named(LDAP_PROVIDER, ACCOUNT, "corp")
         assert provider is not None
         async with directory.change(ACCOUNT) as change:
-            await change.delete_ldap_provider(provider)
+            await change.remove(LDAP_PROVIDER, provider)
         assert (await browser.get("/console/")).status_code != 200
         world.clock.move(60)
         await world.services.leavers.ask()
@@ -205,11 +207,11 @@ async def test_a_sign_in_is_with_the_provider_that_it_began_with(
         browser = world.browser()
         sent = await send_password(browser, "ann")
         directory = world.services.stores.directory
-        provider = await directory.find_ldap_provider(ACCOUNT, "corp")
+        provider = await directory.named(LDAP_PROVIDER, ACCOUNT, "corp")
         assert provider is not None
         async with directory.change(ACCOUNT) as change:
-            await change.delete_ldap_provider(provider)
-            await change.insert_ldap_provider(replace(provider, unique_id="LDAPPNEW"))
+            await change.remove(LDAP_PROVIDER, provider)
+            await change.insert(LDAP_PROVIDER, replace(provider, unique_id="LDAPPNEW"))
         refused = await browser.get(sent.headers["location"])
         assert refused.status_code == 403
         record = await world.recorded("sts:AssumeRoleWithLDAPIdentity")
@@ -290,9 +292,9 @@ async def test_a_member_without_its_provider_ends_no_sign_in(
         access = tokens["accessToken"]
         assert (await terminal.role(access, "Boss", OTHER)).status_code == 200
         async with world.services.stores.directory.change(OTHER) as change:
-            provider = await change.find_ldap_provider(OTHER, "corp")
+            provider = await change.named(LDAP_PROVIDER, OTHER, "corp")
             assert provider is not None
-            await change.delete_ldap_provider(provider)
+            await change.remove(LDAP_PROVIDER, provider)
         world.clock.move(2)
         assert (await terminal.role(access, "Boss", OTHER)).status_code in {401, 403}
         renewed = await terminal.token(
@@ -309,9 +311,9 @@ async def test_a_directory_vouches_at_no_provider_of_another(
     """Groups of the same name there are other people's."""
     async with organised(slapd, tmp_path) as world:
         async with world.services.stores.directory.change(OTHER) as change:
-            provider = await change.find_ldap_provider(OTHER, "corp")
+            provider = await change.named(LDAP_PROVIDER, OTHER, "corp")
             assert provider is not None
-            await change.update_ldap_provider(replace(provider, directory="elsewhere"))
+            await change.update(LDAP_PROVIDER, replace(provider, directory="elsewhere"))
         browser = world.browser()
         sent = await send_password(browser, "bob", destination="/portal/acme")
         await browser.get(sent.headers["location"])

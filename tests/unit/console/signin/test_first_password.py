@@ -8,6 +8,7 @@ import pytest
 from broker.errors import EntityAlreadyExists
 from broker.identities.first_administrator import make_administrator
 from broker.identities.sign_in_links import LIFE
+from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from tests.support.passwords import PASSWORD, SAME, send_password, use_cheap_hashes
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
 
@@ -77,11 +78,11 @@ async def test_the_link_works_once(world: SignInWorld) -> None:
     # Nor does it work again when the password goes.
     directory = world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
-        user = await change.find_user(ACCOUNT, "eve")
+        user = await change.named(USER, ACCOUNT, "eve")
         assert user is not None
-        profile = await change.find_login_profile(ACCOUNT, user.user_id)
+        profile = await change.find(LOGIN_PROFILE, ACCOUNT, user.user_id)
         assert profile is not None
-        await change.delete_login_profile(profile)
+        await change.remove(LOGIN_PROFILE, profile)
     assert is_refused(await choose(world.browser(), token))
 
 
@@ -102,9 +103,9 @@ async def test_the_link_ends(world: SignInWorld) -> None:
 async def test_the_link_ends_with_its_user(world: SignInWorld) -> None:
     token = await issue(world)
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        user = await change.find_user(ACCOUNT, "eve")
+        user = await change.named(USER, ACCOUNT, "eve")
         assert user is not None
-        await change.delete_user(user)
+        await change.remove(USER, user)
     again = await issue(world)
     assert is_refused(await choose(world.browser(), token))
     assert (await choose(world.browser(), again)).status_code == 303

@@ -22,6 +22,8 @@ from broker.model.session import SessionKind
 from broker.protocols.oidc.logout import EVENT
 from broker.sessions.issue import MintResult
 from broker.sessions.lineage import descend
+from broker.stores.directory.kinds import OIDC_PROVIDER, ROLE
+from broker.stores.directory.policies import put_inline_policy
 from tests.support.oidc_issuer import OidcIssuer
 from tests.support.signin import (
     ACCOUNT,
@@ -57,7 +59,7 @@ class Scene:
             options={"ClientId": CLIENT, "StaticJwks": issuer.jwks()},
         )
         async with self.world.services.stores.directory.change(account) as change:
-            await change.insert_oidc_provider(provider)
+            await change.insert(OIDC_PROVIDER, provider)
         return provider
 
     def login(self, provider: OidcProvider, **changed: Any) -> ProviderLogin:
@@ -396,39 +398,41 @@ async def test_a_role_that_was_switched_to_ends_with_the_sign_in(scene: Scene) -
 async def let_switch(scene: Scene) -> None:
     """From Reader to Admin."""
     fresh = scene.world.services.fresh
-    reader = await fresh.find_role(ACCOUNT, "Reader")
-    admin = await fresh.find_role(ACCOUNT, "Admin")
+    reader = await fresh.named(ROLE, ACCOUNT, "Reader")
+    admin = await fresh.named(ROLE, ACCOUNT, "Admin")
     assert reader is not None
     assert admin is not None
     may = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
     trusts = {**may, "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}
     del trusts["Resource"]
     async with scene.world.services.stores.directory.change(ACCOUNT) as change:
-        await change.put_inline_policy(
+        await put_inline_policy(
+            change,
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=reader.role_id,
                 name="Switch",
                 document=json.dumps({"Version": "2012-10-17", "Statement": may}),
-            )
+            ),
         )
         document = json.dumps({"Version": "2012-10-17", "Statement": trusts})
-        await change.update_role(replace(admin, trust_policy=document))
+        await change.update(ROLE, replace(admin, trust_policy=document))
 
 
 async def test_the_providers_page_says_what_to_register_there(scene: Scene) -> None:
     provider = await scene.register()
-    reader = await scene.world.services.fresh.find_role(ACCOUNT, "Reader")
+    reader = await scene.world.services.fresh.named(ROLE, ACCOUNT, "Reader")
     assert reader is not None
     may = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     async with scene.world.services.stores.directory.change(ACCOUNT) as change:
-        await change.put_inline_policy(
+        await put_inline_policy(
+            change,
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=reader.role_id,
                 name="All",
                 document=json.dumps({"Version": "2012-10-17", "Statement": may}),
-            )
+            ),
         )
     browser = scene.world.browser()
     await scene.world.sign_in(browser)

@@ -14,6 +14,17 @@ from broker.identities.credential_report import PASSWORD_USE
 from broker.identities.root_password import end_root_sign_in
 from broker.model.account import AccountId
 from broker.sessions.revoke import revoke_issued_before
+from broker.stores.directory import kinds
+from broker.stores.directory.accounts import update_account
+from broker.stores.directory.kinds import (
+    LOGIN_PROFILE,
+    MFA_DEVICE,
+    ROLE,
+    SAML_PROVIDER,
+    USER,
+)
+from broker.stores.directory.reports import list_uses
+from tests.support.deleted_meanwhile import delete_account
 from tests.support.passwords import (
     PAGE,
     PASSWORD,
@@ -56,9 +67,9 @@ def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def set_policy(world: SignInWorld, **policy: int | bool) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        account = await change.find_account(ACCOUNT)
+        account = await change.find(kinds.ACCOUNT, ACCOUNT)
         assert account is not None
-        await change.update_account(replace(account, password_policy=policy))
+        await update_account(change, replace(account, password_policy=policy))
 
 
 async def may(browser: httpx.AsyncClient, action: str) -> bool:
@@ -117,10 +128,10 @@ async def test_last_use_of_the_password_is_noted(world: SignInWorld) -> None:
     await send_password(world.browser(), password="wrong")
     uses, directory = world.services.uses, world.services.stores.directory
     await uses.flush()
-    assert not await directory.list_uses(ACCOUNT, [user.user_id])
+    assert not await list_uses(directory, ACCOUNT, [user.user_id])
     await send_password(world.browser())
     await uses.flush()
-    found = await directory.list_uses(ACCOUNT, [user.user_id])
+    found = await list_uses(directory, ACCOUNT, [user.user_id])
     assert PASSWORD_USE in {(use.service, use.action) for use in found}
 
 
@@ -454,12 +465,12 @@ async def test_a_session_ends_with_what_it_came_from(
     assert "export AWS_ACCESS_KEY_ID=ASIA" in shown.text
     directory = world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
-        profile = await change.find_login_profile(ACCOUNT, user.user_id)
+        profile = await change.find(LOGIN_PROFILE, ACCOUNT, user.user_id)
         assert profile is not None
         if how == "user":
-            await change.delete_user(user)
+            await change.remove(USER, user)
         elif how == "password":
-            await change.delete_login_profile(profile)
+            await change.remove(LOGIN_PROFILE, profile)
         else:
             await revoke_issued_before(
                 change, account=ACCOUNT, target=user.user_id, now=world.clock.now()
@@ -522,7 +533,7 @@ async def test_a_user_switches_to_a_role_and_back(world: SignInWorld) -> None:
         world, policy=allow("sts:AssumeRole"), password=PASSWORD, reset_required=False
     )
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        role = await change.find_role(ACCOUNT, "Admin")
+        role = await change.named(ROLE, ACCOUNT, "Admin")
         assert role is not None
         trust = {
             "Version": "2012-10-17",
@@ -532,7 +543,7 @@ async def test_a_user_switches_to_a_role_and_back(world: SignInWorld) -> None:
                 "Action": "sts:AssumeRole",
             },
         }
-        await change.update_role(replace(role, trust_policy=json.dumps(trust)))
+        await change.update(ROLE, replace(role, trust_policy=json.dumps(trust)))
     browser = world.browser()
     await send_password(browser)
     page = await browser.get("/console/switch")
@@ -585,8 +596,8 @@ async def test_a_browser_is_not_known_for_another_user_of_the_name(
     known = world.browser()
     await send_password(known, remember="yes")
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.update_user(replace(before, name="anna"))
-        await change.update_user(replace(after, name="ann"))
+        await change.update(USER, replace(before, name="anna"))
+        await change.update(USER, replace(after, name="ann"))
     for _ in range(PER_USER):
         await send_password(known, password="wrong")
     assert (await send_password(world.browser())).status_code == 429
@@ -669,17 +680,17 @@ async def test_what_changes_on_the_way_is_seen_at_the_end(world: SignInWorld) ->
 
     shown = await begin()
     async with directory.change(ACCOUNT) as change:
-        profile = await change.find_login_profile(ACCOUNT, user.user_id)
+        profile = await change.find(LOGIN_PROFILE, ACCOUNT, user.user_id)
         assert profile is not None
-        await change.update_login_profile(
-            replace(profile, changed_at=world.clock.now())
+        await change.update(
+            LOGIN_PROFILE, replace(profile, changed_at=world.clock.now())
         )
     answer = await send_step(browser, shown, "factor", code=phone.code(world))
     assert "Something changed while you were signing in" in text_of(answer)
 
     shown = await begin()
     async with directory.change(ACCOUNT) as change:
-        await change.delete_login_profile(profile)
+        await change.remove(LOGIN_PROFILE, profile)
     answer = await send_step(browser, shown, "factor", code=phone.code(world))
     assert answer.status_code == 403
     assert (await browser.get("/console/")).status_code == 303
@@ -691,7 +702,7 @@ async def test_an_account_that_is_gone_signs_no_one_in(world: SignInWorld) -> No
     browser = world.browser()
     shown = await send_password(browser)
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        await change.delete_account(AccountId(ACCOUNT))
+        await delete_account(change, AccountId(ACCOUNT))
     answer = await send_step(browser, shown, "factor", code=phone.code(world))
     assert answer.status_code == 400
 
@@ -723,7 +734,7 @@ async def test_what_changes_while_someone_is_asked_is_seen(
         shown = await send_password(browser)
         asked = await send_step(browser, shown, "factor", code=phone.code(world))
         async with directory.change(ACCOUNT) as opened:
-            device = await opened.find_mfa_device(ACCOUNT, phone.serial)
+            device = await opened.named(MFA_DEVICE, ACCOUNT, phone.serial)
             assert device is not None
             await mfa_devices.deactivate_device(opened, device)
     else:
@@ -732,9 +743,11 @@ async def test_what_changes_while_someone_is_asked_is_seen(
             await give_device(world, user.user_id)
         else:
             async with directory.change(ACCOUNT) as opened:
-                profile = await opened.find_login_profile(ACCOUNT, user.user_id)
+                profile = await opened.find(LOGIN_PROFILE, ACCOUNT, user.user_id)
                 assert profile is not None
-                await opened.update_login_profile(replace(profile, reset_required=True))
+                await opened.update(
+                    LOGIN_PROFILE, replace(profile, reset_required=True)
+                )
     fields = form_fields(asked, "/signin/continue")
     answer = await browser.post("/signin/continue", data=fields, headers=SAME)
     assert answer.status_code == 403
@@ -746,15 +759,16 @@ async def test_what_changes_while_someone_is_asked_is_seen(
 
 async def test_the_way_that_was_chosen_last_comes_first(world: SignInWorld) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        (corp,) = await change.list_saml_providers(ACCOUNT)
+        (corp,) = await change.all_of(SAML_PROVIDER, ACCOUNT)
         for name in ("Acme", "Zeta"):
-            await change.insert_saml_provider(
+            await change.insert(
+                SAML_PROVIDER,
                 replace(
                     corp,
                     name=name,
                     uuid=f"SAMLSP{name.upper():X<16}",
                     options={"SignIn": True},
-                )
+                ),
             )
     browser = world.browser()
     page = await browser.get(PAGE)

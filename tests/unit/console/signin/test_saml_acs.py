@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from lxml import html
 
+from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.saml_idp import key_pair, metadata_xml, saml_time
 from tests.support.signin import (
     ACCOUNT,
@@ -215,10 +216,10 @@ async def test_an_assertion_is_good_once_or_once_at_each_door(
     world: SignInWorld, per_door: bool
 ) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        found = await change.find_saml_provider(ACCOUNT, "Corp")
+        found = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert found is not None
         options = {"MintPerDoor": True} if per_door else {}
-        await change.update_saml_provider(replace(found, options=options))
+        await change.update(SAML_PROVIDER, replace(found, options=options))
     response = world.response()
 
     async def at_the_page() -> int:
@@ -247,10 +248,10 @@ async def test_an_operator_may_let_an_assertion_be_exchanged_twice(
 ) -> None:
     """By programs that try first; within a minute of its issue, for each role."""
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        found = await change.find_saml_provider(ACCOUNT, "Corp")
+        found = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert found is not None
-        await change.update_saml_provider(
-            replace(found, options={"ExchangeTwice": True})
+        await change.update(
+            SAML_PROVIDER, replace(found, options={"ExchangeTwice": True})
         )
 
     async def exchange(response: str, role: str) -> int:
@@ -389,12 +390,12 @@ async def test_two_accounts_that_trust_one_provider_are_both_shown(
     world: SignInWorld,
 ) -> None:
     services = world.services
-    provider = await services.stores.directory.find_saml_provider(OTHER, "Corp")
+    provider = await services.stores.directory.named(SAML_PROVIDER, OTHER, "Corp")
     assert provider is not None
     from dataclasses import replace
 
     async with services.stores.directory.change(OTHER) as change:
-        await change.update_saml_provider(replace(provider, metadata=metadata_xml()))
+        await change.update(SAML_PROVIDER, replace(provider, metadata=metadata_xml()))
     browser = world.browser()
     response = world.response(pair("Reader"), pair("Reader", OTHER))
     page = await browser.post("/saml", data={"SAMLResponse": response})

@@ -14,6 +14,7 @@ from onelogin.saml2.logout_response import OneLogin_Saml2_Logout_Response
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 
 from broker.errors import ExpiredToken
+from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.older_cache import Snapshot
 from tests.support.portal import logged_in
 from tests.support.saml_idp import ENTITY_ID, key_pair, metadata_xml
@@ -41,10 +42,10 @@ async def world(world: SignInWorld) -> SignInWorld:
 async def tell_where(world: SignInWorld, slo: dict[str, str]) -> None:
     """Register where the provider takes answers to its logout requests."""
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        provider = await change.find_saml_provider(ACCOUNT, "Corp")
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert provider is not None
         text = metadata_xml(key_pair(), slo=slo)
-        await change.update_saml_provider(replace(provider, metadata=text))
+        await change.update(SAML_PROVIDER, replace(provider, metadata=text))
 
 
 async def signed_in(

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from lxml import etree, html
 
+from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.saml_idp import aws_attributes
 from tests.support.signin import (
     ACCOUNT,
@@ -38,9 +39,9 @@ async def _offered(world: SignInWorld) -> None:
 
 async def set_options(world: SignInWorld, **options: object) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        provider = await change.find_saml_provider(ACCOUNT, "Corp")
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert provider is not None
-        await change.update_saml_provider(replace(provider, options=options))
+        await change.update(SAML_PROVIDER, replace(provider, options=options))
 
 
 async def begin(browser: httpx.AsyncClient, url: str = START) -> etree._Element:

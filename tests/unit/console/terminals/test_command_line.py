@@ -18,6 +18,7 @@ from jwt.algorithms import ECAlgorithm
 from lxml import html
 
 from broker.console.terminals import login_requests
+from broker.stores.directory.kinds import ROLE
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
 
 SAME = "arn:aws:signin:::devtools/same-device"
@@ -465,9 +466,9 @@ async def test_a_session_that_was_revoked_is_not_renewed(
 ) -> None:
     token = (await log_in(terminal))["refreshToken"]
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        role = await world.services.fresh.find_role(ACCOUNT, "Reader")
+        role = await world.services.fresh.named(ROLE, ACCOUNT, "Reader")
         assert role is not None
-        await change.delete_role(role)
+        await change.remove(ROLE, role)
     world.clock.move(120)
     answer = await terminal.renew(token)
     assert answer.status_code == 401

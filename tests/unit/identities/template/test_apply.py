@@ -17,7 +17,11 @@ from broker.identities.template.kind import TemplateContext
 from broker.model.account import AccountId
 from broker.model.entities import EncryptionMode
 from broker.policy import PolicyKind, parse_policy
+from broker.stores.directory import kinds
+from broker.stores.directory.kind import Kind
+from broker.stores.directory.kinds import ACCESS_KEY, MANAGED_POLICY, SAML_PROVIDER
 from broker.stores.directory.sql import SqlDirectory
+from tests.support.deleted_meanwhile import delete_account
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, policy, trust
 from tests.support.saml_idp import metadata_xml
@@ -43,7 +47,7 @@ async def apply(iam: Iam, text: str, **options: bool) -> list[Change]:
 
 
 async def export(iam: Iam, account: AccountId = ACCOUNT) -> str:
-    found = await iam.directory.find_account(account)
+    found = await iam.directory.find(kinds.ACCOUNT, account)
     assert found is not None
     return await exported_text(iam.directory, found)
 
@@ -77,7 +81,7 @@ async def test_the_sample_is_applied_whole_and_only_once(iam: Iam) -> None:
     role = (await iam("GetRole", RoleName="Analyst"))["Role"]
     assert role["MaxSessionDuration"] == 28800
     assert role["Tags"] == [{"Key": "cost-center", "Value": "0417"}]
-    account = await iam.directory.find_account(ACCOUNT)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     assert (account.alias, account.quotas) == ("example", {"PoliciesPerRole": 20})
 
@@ -101,28 +105,30 @@ async def test_a_dry_run_says_the_same_and_writes_nothing(iam: Iam) -> None:
 async def test_an_account_that_is_missing_is_made_without_a_key(iam: Iam) -> None:
     text = template(NEW, Users=[{"UserName": "ann"}])
     planned = await apply(iam, text, dry_run=True)
-    assert await iam.directory.find_account(NEW) is None
+    assert await iam.directory.find(kinds.ACCOUNT, NEW) is None
     changes = await apply(iam, text)
     assert planned == changes
     assert marks(changes) == ["+ account", "+ user ann"]
-    assert await iam.directory.find_account(NEW) is not None
-    assert await iam.directory.list_access_keys(NEW, None) == ()
+    assert await iam.directory.find(kinds.ACCOUNT, NEW) is not None
+    assert await iam.directory.all_of(ACCESS_KEY, NEW, user_id=None) == ()
 
 
 async def test_several_at_once_make_a_missing_account_once(
     iam: Iam, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = template(NEW, Users=[{"UserName": "ann"}])
-    find = SqlDirectory.find_account
+    find = SqlDirectory.find
     together = asyncio.Barrier(2)
 
-    async def find_together(directory: SqlDirectory, account: AccountId) -> Any:
-        found = await find(directory, account)
-        if found is None:
+    async def find_together(
+        directory: SqlDirectory, kind: Kind[Any], account: AccountId, key: str = ""
+    ) -> Any:
+        found = await find(directory, kind, account, key)
+        if kind is kinds.ACCOUNT and found is None:
             await together.wait()
         return found
 
-    monkeypatch.setattr(SqlDirectory, "find_account", find_together)
+    monkeypatch.setattr(SqlDirectory, "find", find_together)
     first, second = await asyncio.gather(apply(iam, text), apply(iam, text))
     assert sorted(marks(first + second)) == ["+ account", "+ user ann"]
     assert [action for action, _ in await audited(iam)].count("broker:ApplyCreate") == 2
@@ -255,7 +261,7 @@ async def test_roles_may_trust_each_other_and_themselves_across_accounts(
     )
     assert marks(await apply(iam, text)) == ["+ role First", "+ role Second"]
     assert await apply(iam, text) == []
-    stored = await iam.directory.find_role(ACCOUNT, "First")
+    stored = await iam.directory.named(kinds.ROLE, ACCOUNT, "First")
     assert stored is not None
     assert "Deny" not in stored.trust_policy
     assert stored.role_id in stored.trust_policy
@@ -276,7 +282,7 @@ async def test_options_of_a_provider_are_set_and_checked(iam: Iam) -> None:
     with_options = {**provider, "Broker": {"Profile": "aws"}}
     (change,) = await apply(iam, template(SAMLProviders=[with_options]))
     assert change.details == ("Broker.Profile: nothing -> aws",)
-    stored = await iam.directory.find_saml_provider(ACCOUNT, "S")
+    stored = await iam.directory.named(SAML_PROVIDER, ACCOUNT, "S")
     assert stored is not None
     assert stored.options == {"Profile": "aws"}
 
@@ -309,7 +315,7 @@ async def test_decryption_keys_are_left_alone_and_required_needs_one(iam: Iam) -
         AddPrivateKey=key_pair("decryption").private_pem.decode(),
     )
     await apply(iam, template(SAMLProviders=[required]))
-    stored = await iam.directory.find_saml_provider(ACCOUNT, "S")
+    stored = await iam.directory.named(SAML_PROVIDER, ACCOUNT, "S")
     assert stored is not None
     assert stored.encryption_mode is EncryptionMode.REQUIRED
     assert len(stored.private_keys) == 1
@@ -320,14 +326,14 @@ async def test_an_alias_and_quotas_that_are_not_named_stay(iam: Iam) -> None:
     await apply(iam, template(Alias="acme", Broker={"Quotas": {"PolicySize": 9000}}))
     assert await apply(iam, template(Broker={"Quotas": {"PolicySize": 9000}})) == []
     await apply(iam, template(Broker={"Quotas": {"RolesPerAccount": 5}}))
-    account = await iam.directory.find_account(ACCOUNT)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     assert account.alias == "acme"
     assert account.quotas == {"PolicySize": 9000, "RolesPerAccount": 5}
     with pytest.raises(TemplateError, match="must have 3 to 63"):
         await apply(iam, template(Alias="-no-"))
     await apply(iam, template(Alias=""))
-    account = await iam.directory.find_account(ACCOUNT)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     assert account.alias is None
 
@@ -580,7 +586,7 @@ async def test_calls_and_a_template_set_up_the_same_account(iam: Iam) -> None:
     before = await answers(iam)
     exported = await export(iam)
     async with iam.directory.change(ACCOUNT) as change:
-        await change.delete_account(ACCOUNT)
+        await delete_account(change, ACCOUNT)
     await apply(iam, exported)
     assert await answers(iam) == before
 
@@ -658,10 +664,10 @@ async def test_numbers_in_policies_keep_their_digits(iam: Iam, number: str) -> N
     exported = await export(iam)
     assert await apply(iam, exported) == []
     async with iam.directory.change(ACCOUNT) as change:
-        await change.delete_account(ACCOUNT)
+        await delete_account(change, ACCOUNT)
     await apply(iam, exported)
-    held = await iam.directory.find_policy(ACCOUNT, "P")
-    role = await iam.directory.find_role(ACCOUNT, "R")
+    held = await iam.directory.named(MANAGED_POLICY, ACCOUNT, "P")
+    role = await iam.directory.named(kinds.ROLE, ACCOUNT, "R")
     assert held is not None
     assert role is not None
     for text, kind in (

@@ -11,6 +11,7 @@ from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import TemplateContext
+from broker.stores.directory import kinds
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, Iam
 
@@ -38,7 +39,7 @@ async def apply(iam: Iam, **broker: Any) -> list[Change]:
 
 
 async def kept(iam: Iam, kind: ControlKind) -> list[str]:
-    account = await iam.directory.find_account(ACCOUNT)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     return [policy.name for policy in control_policies(account, kind)]
 
@@ -65,7 +66,7 @@ async def test_control_policies_are_set_once_and_taken_away(iam: Iam) -> None:
 async def test_an_export_holds_them(iam: Iam) -> None:
     wanted = {"ServiceControlPolicies": [named("Full", FULL)]}
     await apply(iam, Quotas={"RolesPerAccount": 7}, **wanted)
-    account = await iam.directory.find_account(ACCOUNT)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     exported = yaml.safe_load(await exported_text(iam.directory, account))
     broker = exported["Accounts"][ACCOUNT]["Broker"]

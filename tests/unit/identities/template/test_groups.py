@@ -9,6 +9,7 @@ from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import TemplateContext
+from broker.stores.directory import kinds
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, Iam, policy
 
@@ -35,7 +36,7 @@ async def apply(iam: Iam, *, prune: bool = False, **sections: Any) -> list[Chang
 
 
 async def exported(iam: Iam) -> Any:
-    account = await iam.directory.find_account(ACCOUNT)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     text = await exported_text(iam.directory, account)
     return yaml.safe_load(text)["Accounts"][ACCOUNT]

@@ -12,6 +12,8 @@ from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change
 from broker.identities.template.errors import TemplateError
 from broker.settings import Settings
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import LDAP_PROVIDER
 from tests.support.directory_world import write_directories
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, Iam
@@ -59,23 +61,23 @@ async def test_a_provider_is_made_exported_changed_and_stays(
 ) -> None:
     (made,) = await apply(iam, settings, CORP)
     assert f"{made.kind} {made.entity}" == "+ LDAP provider corp"
-    account = await iam.directory.find_account(ACCOUNT)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
     text = await exported_text(iam.directory, account)
     assert yaml.safe_load(text)["Accounts"][ACCOUNT]["LDAPProviders"] == [CORP]
     assert await apply(iam, settings, CORP) == []
-    before = await iam.directory.find_ldap_provider(ACCOUNT, "corp")
+    before = await iam.directory.named(LDAP_PROVIDER, ACCOUNT, "corp")
     (change,) = await apply(iam, settings, {**CORP, "Broker": {"SignIn": False}})
     assert "Broker.SignIn: True -> False" in change.details
-    after = await iam.directory.find_ldap_provider(ACCOUNT, "corp")
+    after = await iam.directory.named(LDAP_PROVIDER, ACCOUNT, "corp")
     assert before is not None
     assert after is not None
     assert after.unique_id == before.unique_id
     assert after.options == {"SignIn": False}
     await apply(iam, settings)
-    assert await iam.directory.list_ldap_providers(ACCOUNT)
+    assert await iam.directory.all_of(LDAP_PROVIDER, ACCOUNT)
     await apply(iam, settings, prune=True)
-    assert not await iam.directory.list_ldap_providers(ACCOUNT)
+    assert not await iam.directory.all_of(LDAP_PROVIDER, ACCOUNT)
     revocations = await iam.directory.revocations(ACCOUNT)
     assert after.arn in revocations.not_before_ms
 
@@ -108,7 +110,7 @@ async def test_what_will_not_do_is_refused(
     with pytest.raises(TemplateError) as refused:
         await apply(iam, settings, {**CORP, **more})
     assert words in str(refused.value)
-    assert not await iam.directory.list_ldap_providers(ACCOUNT)
+    assert not await iam.directory.all_of(LDAP_PROVIDER, ACCOUNT)
 
 
 async def test_a_provider_stays_with_its_directory(

@@ -11,6 +11,7 @@ from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import TemplateContext
+from broker.stores.directory import kinds
 from broker.stores.directory.kinds import (
     CERTIFICATE_LIST,
     CERTIFICATE_PROFILE,
@@ -89,7 +90,7 @@ async def apply(iam: Iam, described: Any, *, prune: bool = False) -> list[Change
 
 
 async def exported(iam: Iam) -> Any:
-    found = await iam.directory.find_account(ACCOUNT)
+    found = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert found is not None
     text = await exported_text(iam.directory, found)
     return yaml.safe_load(text)["Accounts"][ACCOUNT]

@@ -18,6 +18,8 @@ from broker.identities.template.changes import Change
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import TemplateContext
 from broker.model.account import AccountId
+from broker.stores.directory import kinds
+from broker.stores.directory.kinds import MFA_DEVICE, USER
 from tests.support.certificates import server_certificate
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, open_iam, trust
@@ -51,7 +53,7 @@ async def apply(
 
 
 async def exported(iam: Iam, account: str = ACCOUNT) -> Any:
-    found = await iam.directory.find_account(AccountId(account))
+    found = await iam.directory.find(kinds.ACCOUNT, AccountId(account))
     assert found is not None
     text = await exported_text(iam.directory, found)
     return yaml.safe_load(text)["Accounts"][account]
@@ -180,7 +182,7 @@ async def test_an_export_applied_says_the_same_there_and_elsewhere(
 
 async def test_no_secret_is_in_a_template(iam: Iam) -> None:
     await furnish(iam, parts=tuple(PARTS))
-    account = await iam.directory.find_account(AccountId(ACCOUNT))
+    account = await iam.directory.find(kinds.ACCOUNT, AccountId(ACCOUNT))
     assert account is not None
     text = await exported_text(iam.directory, account)
     assert "PRIVATE KEY" not in text
@@ -217,13 +219,13 @@ async def test_a_user_is_pruned_with_all_that_it_proves_itself_with(iam: Iam) ->
     serial = (await iam("CreateVirtualMFADevice", VirtualMFADeviceName="phone"))[
         "VirtualMFADevice"
     ]["SerialNumber"]
-    device = await iam.directory.find_mfa_device(AccountId(ACCOUNT), serial)
-    user = await iam.directory.find_user(AccountId(ACCOUNT), "ann")
+    device = await iam.directory.named(MFA_DEVICE, AccountId(ACCOUNT), serial)
+    user = await iam.directory.named(USER, AccountId(ACCOUNT), "ann")
     assert device is not None
     assert user is not None
     async with iam.directory.change(AccountId(ACCOUNT)) as change:
-        await change.update_mfa_device(
-            replace(device, user_id=user.user_id, enabled_at=NOW)
+        await change.update(
+            MFA_DEVICE, replace(device, user_id=user.user_id, enabled_at=NOW)
         )
     described = await exported(iam)
     (phone,) = described["VirtualMFADevices"]
@@ -261,7 +263,7 @@ async def test_an_issuers_keys_stay_when_it_is_switched_off_and_on(iam: Iam) -> 
     assert change.details == ("OutboundWebIdentityFederation: False -> True",)
 
     async def keys() -> Any:
-        account = await iam.directory.find_account(AccountId(ACCOUNT))
+        account = await iam.directory.find(kinds.ACCOUNT, AccountId(ACCOUNT))
         assert account is not None
         outbound = find_outbound(account)
         assert outbound is not None
