@@ -13,7 +13,7 @@ import pytest
 import structlog
 from hypothesis import is_hypothesis_test, settings
 
-from tests.support import effort
+from tests.support import effort, rows
 from tests.support.kept import UNTIL_THE_END
 from tests.support.programs import ProgramRecord
 
@@ -29,10 +29,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="what is long by nature, and nothing else: see tests/README.md",
     )
+    parser.addoption(
+        "--row", default="", help="of rows in one test, those with this in their name"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     effort.is_long = config.getoption("--long")
+    rows.wanted = config.getoption("--row")
     config.pluginmanager.register(ProgramRecord())
     if "TMPDIR" not in os.environ and _has_room():
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)

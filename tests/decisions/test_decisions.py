@@ -1,5 +1,6 @@
 """Every case in this folder is decided as its source says."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from broker.policy import (
     explain,
     parse_policy,
 )
+from tests.support.rows import rows
 
 HERE = Path(__file__).parent
 HOME = "111122223333"
@@ -37,20 +39,21 @@ BY = {
 }
 
 
+@functools.cache
 def load(name: str) -> Any:
     return yaml.load((HERE / f"{name}.yaml").read_text(), yaml.CSafeLoader)
 
 
-WHO = load("who")
-TOPICS = {
-    path.stem: load(path.stem)
-    for path in sorted(HERE.glob("*.yaml"))
-    if path.stem not in {"who", "grammar", "new-policies"}
-}
+def topics() -> dict[str, Any]:
+    return {
+        path.stem: load(path.stem)
+        for path in sorted(HERE.glob("*.yaml"))
+        if path.stem not in {"who", "grammar", "new-policies"}
+    }
 
 
 def principal(name: str) -> Principal:  # noqa: PLR0911  # one a kind
-    given = WHO[name]
+    given = load("who")[name]
     account = AccountId(given.get("account", HOME))
     match given["type"]:
         case "user":
@@ -131,7 +134,7 @@ def as_context(*given: dict[str, Any]) -> dict[str, tuple[str, ...]]:
 def whole_cases() -> list[Any]:
     return [
         pytest.param(topic, case, id=f"{name}: {case['name']}")
-        for name, topic in TOPICS.items()
+        for name, topic in topics().items()
         for case in topic.get("cases", [])
     ]
 
@@ -139,12 +142,12 @@ def whole_cases() -> list[Any]:
 def condition_rows() -> list[Any]:
     return [
         pytest.param(topic, row, id=f"{name}: {row}")
-        for name, topic in TOPICS.items()
+        for name, topic in topics().items()
         for row in topic.get("conditions", [])
     ]
 
 
-@pytest.mark.parametrize(("topic", "case"), whole_cases())
+@rows(("topic", "case"), whole_cases)
 def test_a_request_is_decided_as_documented(
     topic: dict[str, Any], case: dict[str, Any]
 ) -> None:
@@ -196,7 +199,7 @@ def test_a_request_is_decided_as_documented(
     assert explain(request, applicable, decision).sentence().endswith(".")
 
 
-@pytest.mark.parametrize(("topic", "row"), condition_rows())
+@rows(("topic", "row"), condition_rows)
 def test_a_condition_holds_as_documented(topic: dict[str, Any], row: list[Any]) -> None:
     operator, key, values, found, holds = row
     context = as_context(topic.get("base", {}))
@@ -215,12 +218,12 @@ def test_a_condition_holds_as_documented(topic: dict[str, Any], row: list[Any]) 
 
 
 def test_every_topic_names_its_source() -> None:
-    for name, topic in TOPICS.items():
+    for name, topic in topics().items():
         assert topic["source"], name
 
 
 def test_names_of_cases_are_used_once() -> None:
-    for name, topic in TOPICS.items():
+    for name, topic in topics().items():
         names = [case["name"] for case in topic.get("cases", [])]
         assert len(names) == len(set(names)), name
 

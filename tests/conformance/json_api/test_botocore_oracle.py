@@ -11,7 +11,6 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
 from botocore import parsers, serialize
 from botocore.awsrequest import AWSRequest
 from botocore.model import ServiceModel
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 
 from broker.protocols.json_api import RestService, TargetService
 from tests.support.raw import raw_request
+from tests.support.rows import rows
 
 REST = {"sso": "2019-06-10", "sso-oidc": "2019-06-10", "rolesanywhere": "2018-05-10"}
 TARGET = {"cloudtrail": "2013-11-01"}
@@ -49,7 +49,7 @@ OURS = {
 OPERATIONS = [
     (name, op) for name, model in MODELS.items() for op in model["operations"]
 ]
-every_operation = pytest.mark.parametrize(
+every_operation = rows(
     ("name", "operation"), OPERATIONS, ids=[".".join(pair) for pair in OPERATIONS]
 )
 
@@ -195,7 +195,7 @@ def test_what_we_render_is_parsed_by_botocore_as_it_was_given(
     check()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@rows("name", MODELS)
 def test_every_fault_is_understood_by_botocore(name: str) -> None:
     theirs = THEIRS[name]
     parser = parsers.create_parser(theirs.metadata["protocol"])
@@ -216,7 +216,7 @@ def test_every_fault_is_understood_by_botocore(name: str) -> None:
             assert found["Message"] == "no"
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@rows("name", WHOLE)
 def test_every_operation_of_the_whole_models_compiles(name: str) -> None:
     service = (RestService if name in REST else TargetService)(name, WHOLE[name])
     for operation in WHOLE[name]["operations"]:

@@ -1,9 +1,11 @@
 """botocore serialises and we read; we render and botocore parses: every operation."""
 
+import functools
 import json
-from collections.abc import Callable
+from typing import Any, cast
 from urllib.parse import urlencode
 
+import botocore.session
 import pytest
 from botocore import parsers, serialize
 from botocore.awsrequest import AWSRequest
@@ -14,11 +16,52 @@ from broker.actions.models import load_service_model
 from broker.protocols.query.call import parse_call
 from broker.protocols.query.fault import render_fault
 from broker.protocols.query.service import Service, select_service
+from tests.conformance.query import examples
 from tests.support.raw import raw_request
+from tests.support.rows import rows
 
 SERIALIZER = serialize.create_serializer("query")
 PARSER = parsers.create_parser("query")
 REQUEST_ID = "0b7c0a5e-5c2b-4a1e-9f0e-3f1f5c2d9a77"
+
+
+class Api:
+    """A service's model, as we compile it and as botocore does."""
+
+    def __init__(self, name: str) -> None:
+        self.model: Any = load_service_model(cast("Any", name))
+        self.ours = Service(self.model)
+        self.theirs: ServiceModel = botocore.session.get_session().get_service_model(
+            name
+        )
+
+    def example(self, operation: str, side: str, *, full: bool) -> dict[str, Any]:
+        reference = self.model["operations"][operation].get(side)
+        if reference is None:
+            return {}
+        return examples.structure(self.model["shapes"], reference["shape"], full=full)
+
+
+@functools.cache
+def apis() -> dict[str, Api]:
+    return {name: Api(name) for name in ("sts", "iam")}
+
+
+def operations() -> list[Any]:
+    return [
+        pytest.param(api, operation, id=f"{name}.{operation}")
+        for name, api in apis().items()
+        for operation in api.theirs.operation_names
+    ]
+
+
+def forms() -> list[Any]:
+    """Each operation with all members and with the required ones only."""
+    return [
+        pytest.param(*param.values, full, id=f"{param.id}-{name}")
+        for param in operations()
+        for name, full in (("full", True), ("required", False))
+    ]
 
 
 def serialized(theirs: ServiceModel, operation: str, given: dict) -> tuple:
@@ -38,68 +81,57 @@ def serialized(theirs: ServiceModel, operation: str, given: dict) -> tuple:
     return body if isinstance(body, bytes) else body.encode(), headers, request["body"]
 
 
-@pytest.mark.parametrize("method", ["POST", "GET"])
+@rows("api,operation,full", forms)
 def test_what_botocore_serialises_is_read_as_it_was_given(
-    *,
-    ours: Service,
-    theirs: ServiceModel,
-    model: dict,
-    operation: str,
-    example: Callable[[str], dict],
-    method: str,
+    *, api: Api, operation: str, full: bool
 ) -> None:
-    reference = model["operations"][operation].get("input")
-    given = example(reference["shape"]) if reference else {}
-    body, headers, params = serialized(theirs, operation, given)
-    raw = (
-        raw_request(body=body, headers=headers)
-        if method == "POST"
-        else raw_request(method="GET", query=urlencode(params).encode())
-    )
-    call = parse_call(raw)
-    assert (call.action, call.version) == (operation, theirs.api_version)
-    assert select_service([ours], call) is ours
-    assert ours.reader(operation)(call.params) == given
+    given = api.example(operation, "input", full=full)
+    body, headers, params = serialized(api.theirs, operation, given)
+    for raw in (
+        raw_request(body=body, headers=headers),
+        raw_request(method="GET", query=urlencode(params).encode()),
+    ):
+        call = parse_call(raw)
+        assert (call.action, call.version) == (operation, api.theirs.api_version)
+        assert select_service([api.ours], call) is api.ours
+        assert api.ours.reader(operation)(call.params) == given
 
 
+@rows("api,operation,full", forms)
 def test_what_we_render_is_parsed_by_botocore_as_it_was_given(
-    *,
-    ours: Service,
-    theirs: ServiceModel,
-    model: dict,
-    operation: str,
-    example: Callable[[str], dict],
+    *, api: Api, operation: str, full: bool
 ) -> None:
-    reference = model["operations"][operation].get("output")
-    result = example(reference["shape"]) if reference else {}
-    body = ours.renderer(operation)(result, REQUEST_ID)
+    result = api.example(operation, "output", full=full)
+    body = api.ours.renderer(operation)(result, REQUEST_ID)
     assert body.endswith(b">\n")
     parsed = PARSER.parse(
         {"status_code": 200, "headers": {"x-amzn-requestid": REQUEST_ID}, "body": body},
-        theirs.operation_model(operation).output_shape,
+        api.theirs.operation_model(operation).output_shape,
     )
     metadata = parsed.pop("ResponseMetadata")
     assert metadata["RequestId"] == REQUEST_ID
     assert parsed == result
 
 
+@rows("api,operation,full", forms)
 def test_the_json_form_is_the_same_document(
-    *, ours: Service, model: dict, operation: str, example: Callable[[str], dict]
+    *, api: Api, operation: str, full: bool
 ) -> None:
-    reference = model["operations"][operation].get("output")
-    result = example(reference["shape"]) if reference else {}
-    document = json.loads(ours.json_renderer(operation)(result, REQUEST_ID))
+    result = api.example(operation, "output", full=full)
+    document = json.loads(api.ours.json_renderer(operation)(result, REQUEST_ID))
     response = document.pop(f"{operation}Response")
     assert not document
     assert response.pop("ResponseMetadata") == {"RequestId": REQUEST_ID}
     assert set(response.get(f"{operation}Result", {})) == set(result)
-    assert (f"{operation}Result" in response) == (reference is not None)
+    has_output = "output" in api.model["operations"][operation]
+    assert (f"{operation}Result" in response) == has_output
 
 
+@rows("api,operation", operations)
 def test_every_modelled_error_reaches_botocore_as_its_class(
-    *, ours: Service, theirs: ServiceModel, operation: str
+    api: Api, operation: str
 ) -> None:
-    operation_model = theirs.operation_model(operation)
+    operation_model = api.theirs.operation_model(operation)
     for shape in operation_model.error_shapes:
         error = shape.metadata.get("error", {"senderFault": True})
         body = render_fault(
@@ -107,17 +139,19 @@ def test_every_modelled_error_reaches_botocore_as_its_class(
             "a <b> & c",
             fault="Sender" if error.get("senderFault") else "Receiver",
             request_id=REQUEST_ID,
-            namespace=ours.namespace,
+            namespace=api.ours.namespace,
         )
         response = {"status_code": 400, "headers": {}, "body": body}
         parsed = PARSER.parse(response, operation_model.output_shape)
         assert parsed["Error"]["Code"] == shape.error_code
         assert parsed["Error"]["Message"] == "a <b> & c"
         assert parsed["ResponseMetadata"]["RequestId"] == REQUEST_ID
-        found = theirs.shape_for_error_code(parsed["Error"]["Code"])
+        found = api.theirs.shape_for_error_code(parsed["Error"]["Code"])
         assert found.name == shape.name
 
 
 def test_both_models_are_whole() -> None:
-    assert len(Service(load_service_model("sts")).operations) == 12
-    assert len(Service(load_service_model("iam")).operations) == 181
+    assert {name: len(api.ours.operations) for name, api in apis().items()} == {
+        "sts": 12,
+        "iam": 181,
+    }

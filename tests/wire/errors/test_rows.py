@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from tests.support.in_process import Reply, in_process
 from tests.support.oidc_issuer import serving
+from tests.support.rows import rows
 from tests.support.saml_idp import metadata_xml
 from tests.wire.errors.special import WAYS
 from tests.wire.errors.world import World
@@ -71,7 +72,7 @@ def name_of(row: dict[str, Any]) -> str:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("row", PRODUCED, ids=map(name_of, PRODUCED))
+@rows("row", PRODUCED, ids=map(name_of, PRODUCED))
 async def test_a_recorded_error_is_produced(world: World, row: dict[str, Any]) -> None:
     reply = await provoke(world, row)
     told = f"{reply.status} {reply.code}: {reply.message}\n{reply.body[:300]!r}"

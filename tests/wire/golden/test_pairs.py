@@ -18,6 +18,7 @@ import pytest_asyncio
 from broker.actions.models import load_service_model
 from tests.support.in_process import in_process
 from tests.support.oidc_issuer import serving
+from tests.support.rows import rows
 from tests.support.saml_idp import metadata_xml
 from tests.wire.errors.world import MEMBER, World
 
@@ -66,7 +67,7 @@ def name_of(pair: dict[str, Any]) -> str:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("pair", PAIRS, ids=map(name_of, PAIRS))
+@rows("pair", PAIRS, ids=map(name_of, PAIRS))
 async def test_a_request_is_answered_as_stored(
     world: World, pair: dict[str, Any]
 ) -> None:

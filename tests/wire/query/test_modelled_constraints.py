@@ -16,6 +16,7 @@ from broker.actions.models import load_service_model
 from tests.conformance.query import examples
 from tests.support.broker import ACCOUNT, Key
 from tests.support.in_process import InProcess, in_process
+from tests.support.rows import rows
 
 MODELS = {name: load_service_model(cast("Any", name)) for name in ("sts", "iam")}
 OPERATIONS = [
@@ -167,10 +168,9 @@ async def broker(
         yield made, await made.create_account(ACCOUNT)
 
 
+@pytest.mark.timeout(600)  # a thousand calls
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize(
-    ("service", "operation"), OPERATIONS, ids=[f"{s}:{o}" for s, o in OPERATIONS]
-)
+@rows("service,operation", OPERATIONS, ids=[f"{s}:{o}" for s, o in OPERATIONS])
 async def test_every_modelled_constraint_is_refused(
     broker: tuple[InProcess, Key], service: str, operation: str
 ) -> None:
