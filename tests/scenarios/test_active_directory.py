@@ -171,7 +171,7 @@ async def test_who_leaves_is_over_and_who_is_locked_is_not(
         with pytest.raises(PersonRefusedError) as refused:
             await prove(people, "guessed")
         assert refused.value.state is AccountState.LOCKED
-        samba.delete("leaves")
+        samba.delete(f"CN=leaves,{USERS}")
         over = await people.find_over(list(subjects.values()), datetime.now(UTC))
         assert over == {subjects["leaves"]: "no longer in the directory"}
         guessed = await people.find_current(subjects["guessed"], datetime.now(UTC))

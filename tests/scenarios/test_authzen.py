@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.test_services_api import client
 from tests.support import authzen
 from tests.support.broker import RunningBroker, running_broker
+from tests.support.machine_agent import broker_client
 
 _SECONDS = 30
 
@@ -46,7 +46,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with running_broker(tmp_path_factory.mktemp("broker"), workers=2) as broker:
         root = broker.create_account()
-        iam, api = broker.client("iam", root), client(broker, root)
+        iam, api = broker.client("iam", root), broker_client(broker, root)
         api.put_service(
             ServiceName="records", Definition=json.dumps(authzen.DEFINITION)
         )

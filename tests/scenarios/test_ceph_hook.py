@@ -10,9 +10,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.scenarios.test_services_api import client
 from tests.support.broker import running_broker
 from tests.support.ceph import Gateway, radosgw
+from tests.support.machine_agent import broker_client
 from tests.support.programs import program
 from tests.support.versitygw import DEFINITION
 
@@ -74,7 +74,7 @@ def test_ceph_asks_before_it_acts(tmp_path: Path) -> None:
     folder.mkdir()
     with running_broker(folder) as broker:
         root = broker.create_account()
-        iam, api = broker.client("iam", root), client(broker, root)
+        iam, api = broker.client("iam", root), broker_client(broker, root)
         api.put_service(ServiceName="s3", Definition=json.dumps(DEFINITION))
         token = api.create_service_token(ServiceName="s3")["Token"]
         iam.create_user(UserName="alice")

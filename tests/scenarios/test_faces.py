@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from broker.client import AsgiMiddleware, DecisionClient
-from tests.scenarios.test_services_api import client
 from tests.support import versitygw
 from tests.support.broker import ACCOUNT, Key, RunningBroker
 from tests.support.faces import ROUTES, Faces, Who, application, serve, signed
+from tests.support.machine_agent import broker_client
 from tests.support.storage import broker_on
 from tests.support.versitygw import DEFINITION, Gateway
 
@@ -137,7 +137,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     options = {"workers": 2, "options": ("--private-socket", str(folder / "p.sock"))}
     with broker_on("redis+postgresql", folder, **options) as broker:
         root = broker.create_account()
-        iam, api = broker.client("iam", root), client(broker, root)
+        iam, api = broker.client("iam", root), broker_client(broker, root)
         definition = {**DEFINITION, "Hosts": ["store.example.com"], "Routes": ROUTES}
         api.put_service(ServiceName="s3", Definition=json.dumps(definition))
         people = furnish(broker, root)
@@ -355,7 +355,7 @@ def test_a_clients_own_headers_tell_no_face_anything(world: World) -> None:
 
 
 def test_a_token_of_another_service_asks_for_nothing_here(world: World) -> None:
-    api = client(world.broker, world.root)
+    api = broker_client(world.broker, world.root)
     api.put_service(ServiceName="orders", Definition='{"Hosts": ["a.example.com"]}')
     token = api.create_service_token(ServiceName="orders")["Token"]
     gateway = Gateway(world.people["writer"].key)

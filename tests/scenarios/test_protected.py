@@ -22,6 +22,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tests.scenarios.test_proxies import nginx_command
 from tests.support import signers
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.certificates import server_certificate
@@ -95,17 +96,7 @@ def nginx(place: Place) -> list[str]:
     }
     site = place.folder / "site.conf"
     site.write_text(place.sample("nginx.conf", changes))
-    paths = "".join(
-        f"{kind}_temp_path {place.folder}/{kind};"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    main = place.folder / "nginx.conf"
-    main.write_text(
-        f"user root; daemon off; pid {place.folder}/pid; events {{}}\n"
-        f"http {{ access_log off; {paths} include {site}; }}\n"
-    )
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
-    return [program, "-c", str(main), "-p", str(place.folder), "-e", "stderr"]
+    return nginx_command(site)
 
 
 def caddy(place: Place) -> list[str]:

@@ -49,6 +49,22 @@ class Place:
         return text
 
 
+def nginx_command(site: Path) -> list[str]:
+    """nginx in the foreground, with this site and no other."""
+    folder = site.parent
+    paths = "".join(
+        f"{kind}_temp_path {folder}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    main = folder / "nginx.conf"
+    main.write_text(
+        f"user root; daemon off; pid {folder}/pid; events {{}}\n"
+        f"http {{ access_log off; {paths} include {site}; }}\n"
+    )
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
+    return [program, "-c", str(main), "-p", str(folder), "-e", "stderr"]
+
+
 def nginx(place: Place) -> list[str]:
     changes = {
         "listen 443 ssl": f"listen 127.0.0.1:{place.port} ssl",
@@ -60,17 +76,7 @@ def nginx(place: Place) -> list[str]:
     }
     site = place.folder / "broker.conf"
     site.write_text(place.sample("nginx.conf", changes))
-    paths = "".join(
-        f"{kind}_temp_path {place.folder}/{kind};"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    main = place.folder / "nginx.conf"
-    main.write_text(
-        f"user root; daemon off; pid {place.folder}/pid; events {{}}\n"
-        f"http {{ access_log off; {paths} include {site}; }}\n"
-    )
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
-    return [program, "-c", str(main), "-p", str(place.folder), "-e", "stderr"]
+    return nginx_command(site)
 
 
 def caddy(place: Place) -> list[str]:

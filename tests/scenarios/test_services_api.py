@@ -5,17 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-import broker as package
 from tests.support.broker import ACCOUNT, REGION, Key, RunningBroker
+from tests.support.machine_agent import MODELS, broker_client
 
-MODELS = Path(package.__file__).parent / "actions" / "own_models"
 ORDER = f"arn:aws:orders:us-east-1:{ACCOUNT}:order/7"
 HOSTS: dict[str, Any] = {"Hosts": ["orders.example.com"]}
 DEFINITION: dict[str, Any] = {
@@ -26,22 +23,9 @@ DEFINITION: dict[str, Any] = {
 }
 
 
-def client(broker: RunningBroker, key: Key) -> Any:
-    session = boto3.Session()
-    loader = session._session.get_component("data_loader")
-    loader.search_paths.append(str(MODELS))
-    return session.client(
-        "broker",
-        endpoint_url=broker.url,
-        region_name=REGION,
-        aws_access_key_id=key.access_key_id,
-        aws_secret_access_key=key.secret_access_key,
-    )
-
-
 @pytest.fixture(scope="module")
 def api(broker: RunningBroker, root: Key) -> Any:
-    made = client(broker, root)
+    made = broker_client(broker, root)
     made.put_service(ServiceName="orders", Definition=json.dumps(DEFINITION))
     return made
 
@@ -223,7 +207,7 @@ def test_the_cli_speaks_it(broker: RunningBroker, root: Key, api: Any) -> None:
 
 def test_another_account_changes_nothing(broker: RunningBroker, api: Any) -> None:
     assert api
-    stranger = client(broker, broker.create_account("999900001111"))
+    stranger = broker_client(broker, broker.create_account("999900001111"))
     with pytest.raises(ClientError) as refused:
         stranger.put_resource_policy(ResourceArn=ORDER, PolicyDocument="{}")
     assert code(refused) == "InvalidInput"

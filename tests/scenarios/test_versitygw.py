@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.scenarios.test_services_api import client
 from tests.support import versitygw
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.machine_agent import broker_client
 from tests.support.unix_http import UnixConnection
 from tests.support.versitygw import DEFINITION, Gateway, Refused, allows
 
@@ -62,7 +62,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with running_broker(folder, workers=2, options=options) as broker:
         root = broker.create_account()
         iam = broker.client("iam", root)
-        client(broker, root).put_service(
+        broker_client(broker, root).put_service(
             ServiceName="s3", Definition=json.dumps(DEFINITION)
         )
         keys = {}

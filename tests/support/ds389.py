@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import Server, find_free_port
-from tests.support.slapd import PASSWORD, SERVICE, SERVICE_PASSWORD, SUFFIX
+from tests.support.servers import find_free_port
+from tests.support.slapd import PASSWORD, SERVICE, SERVICE_PASSWORD, SUFFIX, LdapServer
 
 MANAGER = "cn=Directory Manager"
 _INSTANCE = "brokertest"
@@ -43,45 +43,11 @@ _ACCESS = (
 )
 
 
-class Ds389(Server):
+class Ds389(LdapServer):
     """A running server, in clear text on this computer."""
 
     runs_as_root = True
-
-    def add(self, *entries: str) -> None:
-        """Add entries, written as LDIF."""
-        self._change("ldapadd", "\n\n".join(entries))
-
-    def modify(self, dn: str, *lines: str) -> None:
-        """Change an entry."""
-        self._change(
-            "ldapmodify", "\n".join([f"dn: {dn}", "changetype: modify", *lines])
-        )
-
-    def _change(self, program: str, given: str) -> None:
-        done = subprocess.run(
-            [
-                *(program, "-x", "-H", f"ldap://127.0.0.1:{self.port}"),
-                *("-D", MANAGER, "-w", PASSWORD),
-            ],
-            input=given.encode(),
-            check=False,
-            capture_output=True,
-            timeout=20,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-
-    def _is_ready(self) -> bool:
-        done = subprocess.run(
-            [
-                *("ldapsearch", "-x", "-LLL", "-o", "nettimeout=1", "-s", "base"),
-                *("-H", f"ldap://127.0.0.1:{self.port}", "-b", "", "1.1"),
-            ],
-            capture_output=True,
-            check=False,
-            timeout=20,
-        )
-        return done.returncode == 0
+    manager = (MANAGER, PASSWORD)
 
 
 @contextmanager

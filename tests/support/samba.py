@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import Server
-from tests.support.slapd import tls_certificate
+from tests.support.slapd import LdapServer, tls_certificate
 
 SUFFIX = "DC=corp,DC=example,DC=com"
 USERS = f"CN=Users,{SUFFIX}"
@@ -51,53 +50,15 @@ def group(name: str, *members: str) -> str:
     return "\n".join([*lines, *(f"member: CN={one},{USERS}" for one in members)])
 
 
-class Samba(Server):
+class Samba(LdapServer):
     """A running domain controller; its ports and its database are root's."""
 
     runs_as_root = True
+    manager = (ADMINISTRATOR, ADMINISTRATORS_PASSWORD)
 
     @property
-    def ca_file(self) -> Path:
-        return self.folder / "cert.pem"
-
-    def add(self, *entries: str) -> None:
-        """Add entries, written as LDIF."""
-        self._change("ldapadd", "\n\n".join(entries))
-
-    def modify(self, name: str, *lines: str) -> None:
-        """Change an entry below ``USERS``."""
-        body = "\n".join([f"dn: CN={name},{USERS}", "changetype: modify", *lines])
-        self._change("ldapmodify", body)
-
-    def delete(self, name: str) -> None:
-        self._change("ldapdelete", "", f"CN={name},{USERS}")
-
-    def _change(self, program: str, given: str, *more: str) -> None:
-        done = subprocess.run(
-            [
-                *(program, "-x", "-H", "ldaps://127.0.0.1"),
-                *("-D", ADMINISTRATOR, "-w", ADMINISTRATORS_PASSWORD, *more),
-            ],
-            input=given.encode(),
-            check=False,
-            capture_output=True,
-            timeout=60,
-            env={**os.environ, "LDAPTLS_CACERT": str(self.ca_file)},
-        )
-        assert done.returncode == 0, done.stderr.decode()
-
-    def _is_ready(self) -> bool:
-        done = subprocess.run(
-            [
-                *("ldapsearch", "-x", "-LLL", "-o", "nettimeout=1", "-s", "base"),
-                *("-H", "ldaps://127.0.0.1", "-b", "", "1.1"),
-            ],
-            capture_output=True,
-            check=False,
-            timeout=20,
-            env={**os.environ, "LDAPTLS_CACERT": str(self.ca_file)},
-        )
-        return done.returncode == 0
+    def url(self) -> str:
+        return "ldaps://127.0.0.1"
 
 
 @contextmanager

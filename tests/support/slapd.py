@@ -123,71 +123,76 @@ def dn_of(name: str, *, below: str = PEOPLE) -> str:
     return f"uid={escaped},{below}"
 
 
-class Slapd(Server):
-    """A running slapd: plain and StartTLS at ``port``, LDAPS at ``tls_port``."""
+class LdapServer(Server):
+    """A running directory server, which the manager changes with Debian's tools."""
 
-    tls_port: int = 0
+    manager: tuple[str, str]
+    add_options: tuple[str, ...] = ()
+    modify_options: tuple[str, ...] = ()
 
     @property
     def ca_file(self) -> Path:
         return self.folder / "cert.pem"
 
     @property
-    def urls(self) -> str:
-        return f"ldap://127.0.0.1:{self.port}/ ldaps://127.0.0.1:{self.tls_port}/"
+    def url(self) -> str:
+        return f"ldap://127.0.0.1:{self.port}"
 
     def add(self, *entries: str) -> None:
         """Add entries, written as LDIF."""
-        # With the control that takes referrals as entries.
-        self._change("ldapadd", "\n\n".join(entries), "-M")
+        self._change("ldapadd", "\n\n".join(entries), *self.add_options)
 
     def modify(self, dn: str, *lines: str) -> None:
         """Change an entry: ``replace: …`` and what follows."""
-        # Operational attributes of the password policy need the relax control.
         body = "\n".join([f"dn: {dn}", "changetype: modify", *lines])
-        self._change("ldapmodify", body, "-e", "relax")
-
-    def lock(self, name: str) -> None:
-        """Try wrong passwords of a person until their account is locked."""
-        for _ in range(6):
-            done = subprocess.run(
-                [
-                    *("ldapwhoami", "-x", "-H", f"ldap://127.0.0.1:{self.port}"),
-                    *("-D", dn_of(name), "-w", "wrong"),
-                ],
-                check=False,
-                capture_output=True,
-                timeout=20,
-            )
-            assert done.returncode == 49, done.stderr.decode()  # invalidCredentials
+        self._change("ldapmodify", body, *self.modify_options)
 
     def delete(self, dn: str) -> None:
         self._change("ldapdelete", "", dn)
 
-    def _change(self, program: str, given: str, *more: str) -> None:
+    def run_tool(self, *command: str, given: str = "") -> tuple[int, str]:
+        """What the tool ends with, and what it says is wrong."""
         done = subprocess.run(
-            [
-                *(program, "-x", "-H", f"ldap://127.0.0.1:{self.port}"),
-                *("-D", f"cn=admin,{SUFFIX}", "-w", PASSWORD, *more),
-            ],
+            [*command, "-x", "-H", self.url],
             input=given.encode(),
             check=False,
             capture_output=True,
-            timeout=20,
+            timeout=60,
+            env={**os.environ, "LDAPTLS_CACERT": str(self.ca_file)},
         )
-        assert done.returncode == 0, done.stderr.decode()
+        return done.returncode, done.stderr.decode()
+
+    def _change(self, program: str, given: str, *more: str) -> None:
+        name, password = self.manager
+        code, error = self.run_tool(
+            program, "-D", name, "-w", password, *more, given=given
+        )
+        assert code == 0, error
 
     def _is_ready(self) -> bool:
-        done = subprocess.run(
-            [
-                *("ldapsearch", "-x", "-LLL", "-o", "nettimeout=1", "-s", "base"),
-                *("-H", f"ldap://127.0.0.1:{self.port}", "-b", "", "1.1"),
-            ],
-            capture_output=True,
-            check=False,
-            timeout=20,
-        )
-        return done.returncode == 0
+        options = ("-LLL", "-o", "nettimeout=1", "-s", "base", "-b", "")
+        return self.run_tool("ldapsearch", *options)[0] == 0
+
+
+class Slapd(LdapServer):
+    """A running slapd: plain and StartTLS at ``port``, LDAPS at ``tls_port``."""
+
+    tls_port: int = 0
+    manager = (f"cn=admin,{SUFFIX}", PASSWORD)
+    # With the control that takes referrals as entries.
+    add_options = ("-M",)
+    # Operational attributes of the password policy need the relax control.
+    modify_options = ("-e", "relax")
+
+    @property
+    def urls(self) -> str:
+        return f"{self.url}/ ldaps://127.0.0.1:{self.tls_port}/"
+
+    def lock(self, name: str) -> None:
+        """Try wrong passwords of a person until their account is locked."""
+        for _ in range(6):
+            code, error = self.run_tool("ldapwhoami", "-D", dn_of(name), "-w", "wrong")
+            assert code == 49, error  # invalidCredentials
 
 
 @contextmanager
