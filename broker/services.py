@@ -17,13 +17,13 @@ from broker.actions.decisions.gateway import GatewayActions
 from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.instances import instance_actions
-from broker.actions.ldap_provider_listing import LIST_LDAP_PROVIDERS
 from broker.actions.models import (
     ServiceName,
     load_rest_service,
     load_service,
     load_sts_for_directories,
 )
+from broker.actions.operator_listings import OPERATOR_LISTINGS
 from broker.actions.portal import portal_actions
 from broker.actions.portal.logins import PortalLogins, portal_logins
 from broker.actions.registry import Registry
@@ -50,7 +50,6 @@ from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
 from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.upstream_mint import UpstreamMinter
-from broker.actions.upstream_listing import LIST_UPSTREAMS
 from broker.audit.decisions import DecisionLog
 from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
@@ -330,8 +329,7 @@ def _build(
             *iam_actions(vault, rules.names, attempts, metadata_http_hosts=http_hosts),
             *outbound_federation_actions(vault, settings.public_origin),
             *MANAGEMENT,
-            LIST_UPSTREAMS,
-            LIST_LDAP_PROVIDERS,
+            *OPERATOR_LISTINGS,
             *instance_actions(fresh, minter),
             *SCIM_ADMINISTRATION,
             authorizer.action(),

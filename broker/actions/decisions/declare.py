@@ -1,6 +1,6 @@
 """Declares the actions under the prefix ``broker``, one row each."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from broker.actions.action import Action, Call, Handle
 from broker.authz.need import Need
@@ -9,7 +9,10 @@ from broker.model.request import Given
 
 SERVICE = "broker"
 
-Resource = Callable[[Given, Call], str]
+Further = tuple[str, *tuple[Need, ...]]
+"""A resource, and what a call needs besides the permission on it."""
+
+Resource = Callable[[Given, Call], str | Awaitable[Further]]
 
 
 def read(name: str, handle: Handle, on: Resource) -> Action:
@@ -17,9 +20,9 @@ def read(name: str, handle: Handle, on: Resource) -> Action:
     return _action(name, handle, on, writes=False)
 
 
-def change(name: str, handle: Handle, on: Resource) -> Action:
-    """An action that runs inside a transaction."""
-    return _action(name, handle, on, writes=True)
+def change(name: str, handle: Handle, on: Resource, *, calls: int = 1) -> Action:
+    """An action that runs inside a transaction; ``calls`` is as in `Action`."""
+    return _action(name, handle, on, writes=True, calls=calls)
 
 
 def named_service(given: Given, call: Call) -> str:
@@ -44,15 +47,14 @@ def everything(_given: Given, _call: Call) -> str:
     return "*"
 
 
-def _action(name: str, handle: Handle, on: Resource, *, writes: bool) -> Action:
+def _action(
+    name: str, handle: Handle, on: Resource, *, writes: bool, calls: int = 1
+) -> Action:
     async def needs(given: Given, call: Call) -> tuple[Need, ...]:
-        return (
-            Need(
-                action=f"{SERVICE}:{name}",
-                resource=on(given, call),
-                account=call.account,
-            ),
-        )
+        found = on(given, call)
+        resource, *further = (found,) if isinstance(found, str) else await found
+        own = Need(action=f"{SERVICE}:{name}", resource=resource, account=call.account)
+        return (own, *further)
 
     return Action(
         service=SERVICE,
@@ -61,6 +63,7 @@ def _action(name: str, handle: Handle, on: Resource, *, writes: bool) -> Action:
         needs=needs,
         writes=writes,
         audited=_SHOWN,
+        calls=calls,
         lists=not writes,
     )
 
@@ -69,6 +72,9 @@ _SHOWN = (
     "Addresses",
     "Days",
     "Definition",
+    "DurationSeconds",
+    "InstanceId",
+    "InstanceProfileName",
     "PolicyDocument",
     "ProviderArn",
     "ResourceArn",

@@ -8,10 +8,11 @@ to pass a role to an AWS service".
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from broker.actions.action import Action, Call, Handle, Needs
+from broker.actions.action import Call
+from broker.actions.decisions.declare import Further, change, everything, read
 from broker.actions.iam.paging import page_request, stored_page, truncation
 from broker.authz.context import tag_context
 from broker.authz.need import Need
@@ -30,10 +31,6 @@ from broker.stores.directory.reports import list_uses
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
-
-_SERVICE = "broker"
-
-_NeedsOf = Callable[[str, Any, Call], Awaitable[tuple[Need, ...]]]
 
 
 async def _create_token(
@@ -201,39 +198,30 @@ def _token_view(token: JoinToken, profile: InstanceProfile | None) -> types.Join
     return view
 
 
-async def _on_everything(name: str, _given: Given, call: Call) -> tuple[Need, ...]:
-    return (_need(name, "*", call),)
+def _on_token(given: Given, call: Call) -> str:
+    return f"arn:aws:broker::{call.account}:join-token/{given['TokenId']}"
 
 
-async def _on_token(name: str, given: Given, call: Call) -> tuple[Need, ...]:
-    arn = f"arn:aws:broker::{call.account}:join-token/{given['TokenId']}"
-    return (_need(name, arn, call),)
-
-
-async def _on_instance(name: str, given: Given, call: Call) -> tuple[Need, ...]:
+async def _on_instance(given: Given, call: Call) -> Further:
     instance_id = given["InstanceId"]
     found = await call.directory.find(INSTANCE, call.account, instance_id)
-    arn = instance_arn(call.account, call.region, instance_id)
-    return (_need(name, found.arn if found else arn, call),)
-
-
-async def _on_profile(name: str, given: Given, call: Call) -> tuple[Need, ...]:
-    profile_name = given["InstanceProfileName"]
-    profile = await call.directory.named(INSTANCE_PROFILE, call.account, profile_name)
-    if profile is None:
-        arn = iam_arn(call.account, f"instance-profile/{profile_name}")
-        return (_need(name, arn, call),)
-    return (_need(name, profile.arn, call), *await _passed(profile, call))
-
-
-async def _on_instance_and_profile(
-    name: str, given: Given, call: Call
-) -> tuple[Need, ...]:
-    profile = await call.directory.named(
-        INSTANCE_PROFILE, call.account, given["InstanceProfileName"]
+    return (
+        found.arn if found else instance_arn(call.account, call.region, instance_id),
     )
-    passed = () if profile is None else await _passed(profile, call)
-    return (*await _on_instance(name, given, call), *passed)
+
+
+async def _on_profile(given: Given, call: Call) -> Further:
+    name = given["InstanceProfileName"]
+    profile = await call.directory.named(INSTANCE_PROFILE, call.account, name)
+    if profile is None:
+        return (iam_arn(call.account, f"instance-profile/{name}"),)
+    return (profile.arn, *await _passed(profile, call))
+
+
+async def _on_instance_and_profile(given: Given, call: Call) -> Further:
+    instance, *_ = await _on_instance(given, call)
+    _, *passed = await _on_profile(given, call)
+    return (instance, *passed)
 
 
 async def _passed(profile: InstanceProfile, call: Call) -> tuple[Need, ...]:
@@ -257,47 +245,13 @@ async def _passed(profile: InstanceProfile, call: Call) -> tuple[Need, ...]:
     )
 
 
-def _need(name: str, resource: str, call: Call) -> Need:
-    return Need(action=f"{_SERVICE}:{name}", resource=resource, account=call.account)
-
-
-def _action(
-    name: str, handle: Handle, on: _NeedsOf, *, writes: bool, calls: int = 1
-) -> Action:
-    return Action(
-        service=_SERVICE,
-        name=name,
-        handle=handle,
-        needs=_needs(name, on),
-        writes=writes,
-        calls=calls,
-        audited=(
-            "Addresses",
-            "DurationSeconds",
-            "InstanceId",
-            "InstanceProfileName",
-            "TokenId",
-        ),
-        lists=not writes,
-    )
-
-
-def _needs(name: str, on: _NeedsOf) -> Needs:
-    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
-        return await on(name, given, call)
-
-    return needs
-
-
 INSTANCE_MANAGEMENT = (
-    _action("CreateJoinToken", _create_token, _on_profile, writes=True),
-    _action("ListJoinTokens", _list_tokens, _on_everything, writes=False),
-    _action("DeleteJoinToken", _delete_token, _on_token, writes=True, calls=0),
-    _action("ListInstances", _list, _on_everything, writes=False),
-    _action("GetInstance", _get, _on_instance, writes=False),
-    _action(
-        "AssociateInstanceProfile", _associate, _on_instance_and_profile, writes=True
-    ),
-    _action("DisassociateInstanceProfile", _disassociate, _on_instance, writes=True),
-    _action("EndInstance", _end, _on_instance, writes=True, calls=0),
+    change("CreateJoinToken", _create_token, _on_profile),
+    read("ListJoinTokens", _list_tokens, everything),
+    change("DeleteJoinToken", _delete_token, _on_token, calls=0),
+    read("ListInstances", _list, everything),
+    read("GetInstance", _get, _on_instance),
+    change("AssociateInstanceProfile", _associate, _on_instance_and_profile),
+    change("DisassociateInstanceProfile", _disassociate, _on_instance),
+    change("EndInstance", _end, _on_instance, calls=0),
 )

@@ -1,4 +1,4 @@
-"""``ListLDAPProviders``: the account's directories, as administrators see them."""
+"""What only the operator makes, as the account's administrators see it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from broker.actions.decisions.declare import everything, read
 from broker.federation.provider_options import shown_options
 from broker.identities.ldap_providers import LDAP_PROVIDERS
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED
+from broker.stores.directory.kinds import UPSTREAM
 from broker.stores.directory.reports import list_uses
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
 
 
-async def _list(
+async def _list_directories(
     _given: types.ListLDAPProvidersRequest, call: Call
 ) -> types.ListLDAPProvidersResponse:
     providers = await call.directory.all_of(LDAP_PROVIDERS.kind, call.account)
@@ -38,4 +39,24 @@ async def _list(
     return {"LDAPProviders": listed}
 
 
-LIST_LDAP_PROVIDERS = read("ListLDAPProviders", _list, everything)
+async def _list_upstreams(
+    _given: types.ListUpstreamsRequest, call: Call
+) -> types.ListUpstreamsResponse:
+    return {
+        "Upstreams": [
+            {
+                "Name": one.name,
+                "Definition": one.definition,
+                "AccessKeyId": one.access_key_id,
+                "CreateDate": one.created_at,
+                "UpdateDate": one.updated_at,
+            }
+            for one in await call.directory.all_of(UPSTREAM, call.account)
+        ]
+    }
+
+
+OPERATOR_LISTINGS = (
+    read("ListUpstreams", _list_upstreams, everything),
+    read("ListLDAPProviders", _list_directories, everything),
+)
