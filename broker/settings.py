@@ -81,7 +81,7 @@ def _network(text: str) -> Network:
         return ipaddress.ip_network(text)
     except ValueError:
         raise ValueError(
-            f"{text!r} is not a network; write such as 10.0.0.0/8 or 192.0.2.7"
+            f"{text!r} is not a network; use, for example, 10.0.0.0/8 or 192.0.2.7"
         ) from None
 
 
@@ -98,7 +98,7 @@ def _number(least: int, most: int) -> BeforeValidator:
             number = int(value) if digits and len(value) <= len(str(most)) else None
         if not isinstance(number, int) or not least <= number <= most:
             raise ValueError(
-                f"{value!r} will not do; write a whole number from {least} to {most}"
+                f"{value!r} is not valid; use a whole number from {least} to {most}"
             )
         return number
 
@@ -180,7 +180,7 @@ def _recipients(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 def _region(text: str) -> str:
     if not _REGION.fullmatch(text):
-        raise ValueError(f"{text!r} is not a region; write such as us-east-1")
+        raise ValueError(f"{text!r} is not a region; use, for example, us-east-1")
     return text
 
 
@@ -199,7 +199,7 @@ def _store(parse: Callable[[str], object], example: str) -> AfterValidator:
             if url:
                 parse(url)
         except StoreUrlError as error:
-            raise ValueError(f"{error}; write such as {example}") from None
+            raise ValueError(f"{error}; use, for example, {example}") from None
         return url
 
     return AfterValidator(check)

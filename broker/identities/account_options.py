@@ -58,7 +58,7 @@ def switch_regions(
     off = set(disable)
     for name in off:
         if not is_region_name(name):
-            raise ValueError(f"{name!r} is not a region; write such as eu-west-3")
+            raise ValueError(f"{name!r} is not a region; use, for example, eu-west-3")
     if ALWAYS_ON in off:
         raise ValueError(f"{ALWAYS_ON} cannot be switched off")
     return sorted((disabled_regions(account) | off) - set(enable))

@@ -296,7 +296,7 @@ def test_with_saml_too(world: World, with_saml: str) -> None:
                 world.end_all_sessions("ana")
                 until(lambda: not is_signed_in(browser, world.broker), _SECONDS)
     assert OPERATOR in pages["ana"]
-    assert "There is no role for you here" in pages["carl"]
+    assert "You have no role here" in pages["carl"]
 
 
 def test_a_service_has_the_role_that_names_its_client(world: World) -> None:

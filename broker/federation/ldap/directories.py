@@ -140,7 +140,7 @@ def _existing(path: Path, info: ValidationInfo) -> Path:
 def _provider_arn(arn: str) -> str:
     if not _PROVIDER_ARN.fullmatch(arn):
         raise ValueError(
-            f"{arn!r} is not an LDAP provider; write such as"
+            f"{arn!r} is not an LDAP provider; use, for example,"
             " arn:aws:iam::123456789012:ldap-provider/corp"
         )
     return arn

@@ -52,7 +52,7 @@ async def test_a_user_gets_another_name_and_path(
     )
     gone = await admin.browser.get(USER, params={"name": carla})
     assert gone.status_code == 404
-    assert "There is nothing here" in text_of(gone)
+    assert "Page not found" in text_of(gone)
 
 
 @pytest.mark.parametrize("name", ["..", "a+b@example.com", "=,.@-_"])

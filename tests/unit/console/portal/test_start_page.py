@@ -506,7 +506,7 @@ async def test_the_bare_address_leads_to_the_portal_that_the_browser_knows(
     nowhere = await person.browser.get(f"{START}/nowhere")
     assert nowhere.status_code == 404
     assert "There is no such page" in nowhere.text
-    assert "There is nothing here" in nowhere.text
+    assert "Page not found" in nowhere.text
 
 
 async def test_credentials_of_a_page_end_when_one_signs_out(world: SignInWorld) -> None:

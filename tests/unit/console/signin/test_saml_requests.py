@@ -247,7 +247,7 @@ async def test_no_role_is_explained_and_leads_back(world: SignInWorld) -> None:
     role = pair("Reader").replace(str(ACCOUNT), "444455556666", 1)
     page = await post(world.browser(), answer(world, None, role))
     assert page.status_code == 400
-    assert "There is no role for you here" in text_of(page)
+    assert "You have no role here" in text_of(page)
     assert "Your request included an invalid SAML response." in text_of(page)
     assert way_back(page) == [START]
 
