@@ -1,6 +1,7 @@
 """A request exactly as it came over the wire, the way SigV4 needs it."""
 
 from collections.abc import Mapping
+from dataclasses import field
 
 from broker.model.struct import struct
 
@@ -22,7 +23,9 @@ class RawRequest:
     source_ip: str
     secure: bool
     body_sha256: str | None = None
-    _named: Mapping[bytes, bytes] | None = None
+    _named: Mapping[bytes, bytes] | None = field(
+        init=False, default=None, repr=False, compare=False
+    )
 
     @property
     def target(self) -> bytes:

@@ -1,5 +1,7 @@
 """What a request says in its headers."""
 
+from dataclasses import replace
+
 from broker.model.raw import RawRequest
 
 
@@ -20,3 +22,9 @@ def test_several_values_of_a_header_are_one() -> None:
     assert request(*agents).find_header(b"user-agent") == "one,two"
     assert request(*agents).find_header(b"host") == "broker"
     assert request().find_header(b"host") is None
+
+
+def test_a_copy_with_other_headers_has_those() -> None:
+    one = request((b"host", b"broker"))
+    assert one.find_header(b"host") == "broker"
+    assert replace(one, headers=()).find_header(b"host") is None
