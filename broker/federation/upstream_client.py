@@ -6,7 +6,7 @@ sent: a second request might mint a second time.
 
 On a connection that is kept, a confused server or proxy can answer one request with what
 belongs to another. An answer counts only if it names the role and the session that were
-asked for.
+asked for, or, where an upstream's never do, if the connection was this call's alone.
 
 Source: AWS STS API reference; IAM User Guide, "Enable custom identity broker access to
 the AWS console".
@@ -16,7 +16,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -119,6 +119,8 @@ class UpstreamClient:
     def __init__(self, outbound: OutboundClient) -> None:
         self._outbound = outbound
         self._pools: dict[tuple[AccountId, str, bool], _Pool] = {}
+        self._naming: set[tuple[AccountId, str]] = set()
+        """Upstreams whose answers name the session; their connections are kept."""
 
     async def assume(
         self,
@@ -141,11 +143,19 @@ class UpstreamClient:
                 readably.
         """
         asked = {**parameters, "Version": VERSION}
+        place = account, endpoint
+        keeps = place in self._naming
         answer = await self._call(
-            account, endpoint, asked, ("sts", region), keys, keeps=True
+            account, endpoint, asked, ("sts", region), keys, keeps=keeps
         )
         found = _read(parameters["Action"], answer)
-        if not _is_asked_for(found.arn, parameters):
+        if not found.arn and not keeps and "RoleArn" in asked:
+            # SeaweedFS names nobody for a web identity.
+            return replace(found, arn=_arn_asked_for(parameters))
+        if _is_asked_for(found.arn, parameters):
+            self._naming.add(place)
+        else:
+            self._naming.discard(place)
             whose = f"{found.arn:.300}" or "a session that it does not name"
             raise UpstreamUnclearError(f"it gave credentials of {whose}")
         return found
@@ -414,15 +424,26 @@ def _refuse_doctype(content: bytes) -> None:
     reader.Parse(content, True)  # noqa: FBT003  # it has no keyword
 
 
+def _arn_asked_for(asked: Mapping[str, str], *, with_path: bool = False) -> str:
+    """The ARN of the session that is asked for."""
+    if "RoleArn" not in asked:
+        return f"federated-user/{asked['Name']}"
+    head, _, role = asked["RoleArn"].partition(":role/")
+    role = role if with_path else role.rpartition("/")[2]
+    session = f"assumed-role/{role}/{asked['RoleSessionName']}"
+    return f"{head.replace(':iam:', ':sts:', 1)}:{session}"
+
+
 def _is_asked_for(arn: str, asked: Mapping[str, str]) -> bool:
     """Whether a session's ARN is that of the role and the name that were asked for."""
     if "RoleArn" not in asked:
-        return arn.endswith(f":federated-user/{asked['Name']}")
-    head, _, role = asked["RoleArn"].partition(":role/")
-    head = f"{head.replace(':iam:', ':sts:', 1)}:assumed-role/"
+        return arn.endswith(f":{_arn_asked_for(asked)}")
     there, _, name = arn.rpartition("/")
     # AWS leaves the role's path out, Ceph does not. Names of roles have no case.
-    roles = {f"{head}{role}".lower(), f"{head}{role.rpartition('/')[2]}".lower()}
+    roles = {
+        _arn_asked_for(asked, with_path=with_path).rpartition("/")[0].lower()
+        for with_path in (False, True)
+    }
     return name == asked["RoleSessionName"] and there.lower() in roles
 
 

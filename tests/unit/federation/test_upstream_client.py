@@ -218,7 +218,6 @@ ANSWERS: dict[str, tuple[bytes, type[Exception]]] = {
             Unclear,
         )
         for whose in (
-            "",
             "t",
             "/ReadOnly/t",
             "arn:aws:sts::999988887777:assumed-role/ReadOnly/another",
@@ -230,7 +229,6 @@ ANSWERS: dict[str, tuple[bytes, type[Exception]]] = {
             "arn:aws:iam::999988887777:role/ReadOnly/t",
         )
     },
-    "credentials of nobody": (whole(granted(user="")), Unclear),
     "no characters": (whole(b"\xff\xfe\x00"), Unclear),
     "too much beside credentials": (
         whole(
@@ -370,9 +368,28 @@ async def test_nobody_gets_an_answer_that_was_for_another(another: str) -> None:
                 keys=None,
             )
 
+        # An upstream that names sessions has kept connections, from its second answer on.
+        assert (await ask_for("t")).access_key_id
         assert (await ask_for("t")).access_key_id
         with pytest.raises(Unclear, match="it gave credentials of"):
             await ask_for("t")
+        await upstream.close()
+
+
+async def test_an_answer_that_names_nobody_comes_by_a_connection_of_its_own() -> None:
+    nameless = whole(granted(user=""))
+    async with serving(says_twice(nameless, whole(granted()))) as there:
+        upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
+        for name in ("t", "u"):
+            found = await upstream.assume(
+                AccountId(ACCOUNT),
+                f"http://127.0.0.1:{there.port}",
+                {**PARAMETERS, "RoleSessionName": name},
+                region="eu-west-1",
+                keys=None,
+            )
+            assert found.arn.endswith(f":assumed-role/ReadOnly/{name}")
+        assert there.asked == 2
         await upstream.close()
 
 
