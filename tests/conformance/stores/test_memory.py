@@ -24,7 +24,6 @@ from broker.model.machines import InstanceProfile
 from broker.model.revocation import Revocation
 from broker.model.roles_anywhere import CertificateProfile, TrustAnchor
 from broker.model.upstream import Upstream
-from broker.stores.directory import accounts as accounts_module
 from broker.stores.directory import kinds, readings, sql
 from broker.stores.directory.access_keys import find_access_key, insert_access_key
 from broker.stores.directory.accounts import insert_account, update_account
@@ -345,7 +344,7 @@ async def test_many_accounts_that_change_at_once_are_polled_together(
         await memories.others.find(kinds.ACCOUNT, account)
         async with memories.directory.change(account) as change:
             await insert_account(change, make_account(account))
-    monkeypatch.setattr(accounts_module, "_CHANGED_A_QUERY", 20)
+    monkeypatch.setattr(sql, "_CHANGED_A_QUERY", 20)
     asked = 0
     watched_rows = SqlDirectory.watched_rows
 
