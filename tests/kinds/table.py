@@ -42,7 +42,7 @@ _REST = create_serializer("rest-json", include_validation=False)
 _UNLIKE = (
     (r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
     (r"\b(A[A-Z]{3}|SAML[SP][PK])[A-Z0-9]{12,}", r"\1…"),
-    (r"(\"Token\": \")[^\"]+", r"\1…"),
+    (r"(\"(?:Token|ServicePassword)\": \")[^\"]+", r"\1…"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*(Z|\+00:00)", "TIME"),
     (r"(-----BEGIN [A-Z ]+-----)(\\n|[^-])*", r"\1…"),
     (r"(\"(crlData|SAMLMetadataDocument)\": \").*?[^\\]\"", r'\1…"'),

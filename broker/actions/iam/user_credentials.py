@@ -165,15 +165,11 @@ async def _list_services(given: Given, call: Call) -> dict[str, Any]:
     service = given.get("ServiceName")
     if service is not None:
         service = user_credentials.require_service(service)
-    holder_id = None
+    where: dict[str, object] = {"kind": CredentialKind.SERVICE_SPECIFIC}
     if not given.get("AllUsers"):
-        holder_id = (await find_holder(given, call, call.directory)).holder_id
-    found = await call.directory.all_of(
-        USER_CREDENTIAL,
-        call.account,
-        kind=CredentialKind.SERVICE_SPECIFIC,
-        user_id=holder_id,
-    )
+        holder = await find_holder(given, call, call.directory)
+        where["user_id"] = holder.holder_id
+    found = await call.directory.all_of(USER_CREDENTIAL, call.account, **where)
     page = cut(
         [c for c in found if service in {None, c.details["service"]}],
         lambda credential: credential.credential_id,
