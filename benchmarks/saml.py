@@ -12,8 +12,8 @@ from functools import partial
 from onelogin.saml2.response import OneLogin_Saml2_Response
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 
+from broker.federation.provider_options import ProviderOptions
 from broker.federation.saml import prove_saml
-from broker.federation.saml_options import SamlProviderOptions
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.expectations import AssertionExpectations
 from broker.protocols.saml.keys import parse_private_key
@@ -51,7 +51,7 @@ def run() -> Iterator[tuple[str, str]]:
     decryption = saml_idp.key_pair("decryption")
     encrypted = saml_idp.build_response(now=now, encrypt_to=decryption.public_pem)
     provider = saml_provider()
-    options = SamlProviderOptions.parse(provider.options)
+    options = ProviderOptions.parse(provider.options)
     metadata = parse_metadata(provider.metadata, now=None)
     expected = AssertionExpectations(
         audiences=frozenset({saml_idp.AUDIENCE}),

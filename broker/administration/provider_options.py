@@ -3,22 +3,21 @@
 from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, kind_of
-from broker.administration import provider_option_fields, providers
+from broker.administration import providers
 from broker.administration.provider_page import require_arn
 from broker.administration.providers import name_of
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied
-from broker.federation.provider_options import SECRET
+from broker.federation.provider_options import GROUPS, OPTIONS_OF, SECRET
+from broker.model.entities import OidcProvider, SamlProvider
 
 PATH = "/console/providers/options"
 
 
 async def _page(visit: Visit) -> Response:
     arn = require_arn(visit)
-    is_oidc = kind_of(arn) == OIDC_KIND
-    groups = provider_option_fields.OIDC if is_oidc else provider_option_fields.SAML
-    names = [field.name for group in groups for field in group.fields]
-    values = {name: visit.text(name) for name in names}
+    known = OPTIONS_OF[OidcProvider if kind_of(arn) == OIDC_KIND else SamlProvider]
+    values = {name: visit.text(name) for name in known}
     if visit.posted:
         with visit.attempt(providers.describe_error):
             await visit.perform(
@@ -39,7 +38,10 @@ async def _page(visit: Visit) -> Response:
         "admin/provider_options.html",
         arn=arn,
         name=name_of(arn),
-        groups=groups,
+        groups={
+            title: [one for one in known.values() if one.place.group == title]
+            for title in GROUPS
+        },
         values=shown,
     )
 

@@ -15,12 +15,12 @@ import structlog
 
 from broker.authn.saml_key_budget import SamlKeyBudget
 from broker.errors import BrokerError, InvalidIdentityToken, ValidationError
+from broker.federation.provider_options import ProviderOptions
 from broker.federation.saml import (
     prove_saml,
     wire_error,
     with_group_pairs,
 )
-from broker.federation.saml_options import SamlProviderOptions
 from broker.federation.scim import DirectoryAdmission
 from broker.identities.saml_providers import SAML_KEY_SEAL
 from broker.model.account import AccountId, parse_account_id
@@ -72,7 +72,7 @@ class SamlExpectations:
 class _ProviderTerms:
     """A SAML provider's metadata, options and keys, parsed."""
 
-    options: SamlProviderOptions
+    options: ProviderOptions
     metadata: IdpMetadata
     recipients: frozenset[str]
     decryption: tuple[DecryptionKey, ...]
@@ -216,7 +216,7 @@ class SamlProver:
         Raises:
             ValueError: the operator's options of the provider cannot be read.
         """
-        options = SamlProviderOptions.parse(provider.options)
+        options = ProviderOptions.parse(provider.options)
         expected = self._expectations
         return SamlExpectations(
             audiences=expected.audiences | options.audiences,
@@ -275,14 +275,14 @@ class SamlProver:
         )
 
 
-def _read_options(provider: SamlProvider) -> SamlProviderOptions:
+def _read_options(provider: SamlProvider) -> ProviderOptions:
     """The operator's options.
 
     Raises:
         InvalidIdentityToken: this version cannot read them.
     """
     try:
-        return SamlProviderOptions.parse(provider.options)
+        return ProviderOptions.parse(provider.options)
     except ValueError as error:
         rejected = SamlRejected(
             SamlReason.METADATA_UNUSABLE, f"options of {provider.arn}: {error}"
@@ -291,7 +291,7 @@ def _read_options(provider: SamlProvider) -> SamlProviderOptions:
         raise wire_error(rejected) from error
 
 
-def _read_metadata(provider: SamlProvider, options: SamlProviderOptions) -> IdpMetadata:
+def _read_metadata(provider: SamlProvider, options: ProviderOptions) -> IdpMetadata:
     """The registered metadata.
 
     Raises:

@@ -10,7 +10,7 @@ from datetime import datetime
 from broker.authn.federated import SamlProver
 from broker.errors import BrokerError, InvalidIdentityToken
 from broker.federation.diagnosis import OIDC_STAGES, SAML_STAGES, Check, diagnose
-from broker.federation.offered_roles import offered_roles
+from broker.federation.group_roles import offered_roles
 from broker.federation.web_identity import WebIdentityProver
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.model.federated import FederatedIdentity

@@ -3,8 +3,7 @@
 from broker.cli.findings import Finding, good, problem, warning
 from broker.cli.providers import require_provider
 from broker.errors import NoSuchEntity
-from broker.federation.provider_options import Provider
-from broker.federation.sign_in import begins_here
+from broker.federation.provider_options import Provider, ProviderOptions
 from broker.identities.organisations import (
     MemberAccount,
     Organisation,
@@ -63,7 +62,7 @@ async def _check(organisation: Organisation, stores: Stores) -> list[Finding]:
         for arn in member.providers:
             provider = await _find_provider(arn, member, stores)
             if provider is not None:
-                begins = begins or begins_here(provider)
+                begins = begins or ProviderOptions.parse(provider.options).begins_here
                 continue
             found.append(
                 problem(

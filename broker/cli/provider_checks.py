@@ -9,15 +9,16 @@ from broker.cli.findings import Finding, good, problem, warning
 from broker.clock import Clock
 from broker.federation.addresses import AddressRules, was_refused
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
-from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.outbound import OutboundClient
 from broker.federation.provider_health import HealthFinding, HealthLevel
-from broker.federation.provider_options import EXCEPTIONS, option_text
+from broker.federation.provider_options import (
+    OPTIONS,
+    ProviderOptions,
+    option_text,
+)
 from broker.federation.provider_probe import probe_oidc, probe_saml
 from broker.federation.refresh_state import INTERVAL_MAX, read_state
-from broker.federation.saml_options import SamlProviderOptions
 from broker.federation.scim import provider_id_of
-from broker.federation.scim_options import ScimOptions
 from broker.identities.scim_tokens import tokens_of
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.protocols.oidc.rejection import OidcRejected
@@ -114,7 +115,7 @@ async def _check_scim(
         if token.expires_at > now
     ]
     try:
-        options = ScimOptions.parse(provider.options)
+        options = ProviderOptions.parse(provider.options).scim
     except ValueError:
         return []  # reported with the other options
     if options is None:
@@ -166,7 +167,7 @@ async def _check_scim(
 def _check_saml(provider: SamlProvider, now: datetime) -> list[Finding]:
     arn = provider.arn
     try:
-        options = SamlProviderOptions.parse(provider.options)
+        options = ProviderOptions.parse(provider.options)
         metadata = parse_metadata(
             provider.metadata, now=None, legacy_rsa=options.legacy_rsa
         )
@@ -232,7 +233,7 @@ async def _check_published(
 async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]:
     arn = provider.arn
     try:
-        options = parse_oidc_options(provider.options)
+        options = ProviderOptions.parse(provider.options)
     except ValueError as error:
         return [problem(arn, str(error), f"broker providers set {arn} …")]
     found = _check_exceptions(arn, provider.options)
@@ -264,15 +265,16 @@ async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]
 
 
 def _check_exceptions(arn: str, options: Mapping[str, object]) -> list[Finding]:
-    made = {n: v for n in EXCEPTIONS if (v := options.get(n)) not in _STRICT}
+    named = [one.name for one in OPTIONS if one.place.is_exception]
+    made = {n: v for n in named if (v := options.get(n)) not in _STRICT}
     if not made:
         return []
-    named = ", ".join(f"{name}={option_text(v)}"[:80] for name, v in made.items())
+    shown = ", ".join(f"{name}={option_text(v)}"[:80] for name, v in made.items())
     without = " ".join(f"{name}=" for name in made)
     return [
         warning(
             arn,
-            f"exceptions from the usual checks: {named}",
+            f"exceptions from the usual checks: {shown}",
             f"broker providers set {arn} {without}, once the identity provider does not"
             " need them; see docs/operating.md, Provider options",
         )

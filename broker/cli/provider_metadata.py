@@ -11,7 +11,7 @@ from broker.cli.operator import with_services
 from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say
 from broker.federation.issuer_keys import IssuerUnreachableError
-from broker.federation.oidc_options import parse_oidc_options
+from broker.federation.provider_options import ProviderOptions
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.protocols.oidc.discovery import discovery_url
 from broker.protocols.oidc.rejection import OidcRejected
@@ -54,7 +54,7 @@ async def _refresh_keys(
     services: "Services", provider: OidcProvider
 ) -> Mapping[str, object]:
     """Fetch an issuer's keys; every worker uses them within a second."""
-    options = parse_oidc_options(provider.options)
+    options = ProviderOptions.parse(provider.options)
     if options.static_jwks:
         raise typer.BadParameter(
             f"{provider.arn} has StaticJwks: nothing is fetched. Set the new keys instead"

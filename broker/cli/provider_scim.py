@@ -7,9 +7,9 @@ import typer
 from broker.cli.operator import operator_entry, require_known, with_installation
 from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say_json
-from broker.federation.provider_options import Provider
+from broker.federation.option_types import SUBJECTS
+from broker.federation.provider_options import Provider, ProviderOptions, ScimOptions
 from broker.federation.scim import provider_id_of
-from broker.federation.scim_options import SUBJECTS, ScimOptions
 from broker.identities import scim_tokens
 from broker.identities.bearer_tokens import DAYS
 from broker.model.account import AccountId
@@ -115,7 +115,7 @@ def find_scim_options(provider: Provider) -> ScimOptions | None:
         BadParameter: they are malformed.
     """
     try:
-        return ScimOptions.parse(provider.options)
+        return ProviderOptions.parse(provider.options).scim
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

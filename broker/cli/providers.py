@@ -1,9 +1,7 @@
 """``broker providers``: identity providers and their operator-only options."""
 
-import base64
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,16 +12,14 @@ from broker.cli.operator import operator_entry, with_installation
 from broker.cli.terminal import say_json, say_table
 from broker.errors import NoSuchEntity
 from broker.federation.provider_options import (
-    SECRET,
+    OPTIONS_OF,
+    STORED,
     Provider,
-    check_options,
-    known_options,
-    read_option,
+    set_options,
     shown_options,
 )
 from broker.model.account import AccountId, parse_account_id
 from broker.model.entities import (
-    CLIENT_SECRET_SEAL,
     LdapProvider,
     OidcProvider,
     SamlProvider,
@@ -67,10 +63,6 @@ _ARN_FIELDS = 6
 _HEADINGS = ("Provider", "Issuer", "Options")
 
 
-_FROM_FILES = frozenset({"GroupRoles", "StaticJwks", SECRET, "MetadataCertificate"})
-"""Options whose value may be @FILE."""
-
-
 def _content(text: str) -> str:
     if not text.startswith("@"):
         return text
@@ -107,43 +99,38 @@ def list_providers(
         say_table(_HEADINGS, rows)
 
 
-@app.command("set")
-def set_options(
+_KINDS = {
+    "SAML": SamlProvider,
+    "OpenID Connect": OidcProvider,
+    "LDAP": LdapProvider,
+}
+_HELP = "Set a provider's operator-only options.\n\n" + "\n\n".join(
+    f"{label}: "
+    + ", ".join(
+        f"{name} (or @FILE)" if one.type.from_file else name
+        for name, one in OPTIONS_OF[kind].items()
+    )
+    for label, kind in _KINDS.items()
+)
+
+
+@app.command("set", help=_HELP)
+def configure(
     arn: Annotated[str, typer.Argument(metavar="ARN")],
     settings: Annotated[
         list[str],
         typer.Argument(metavar="KEY=VALUE…", help="An empty value removes the option."),
     ],
 ) -> None:
-    """Set a provider's operator-only options.
-
-    SAML: Profile, AllowSha1, AllowCbc, LegacyRsa, Audiences, Recipients, MintPerDoor,
-    ExchangeTwice, SignIn; for published metadata MetadataUrl, with its signer's
-    MetadataCertificate (PEM or @FILE) or MetadataTrustTls.
-    OpenID Connect: Profile, OneTimeUse, Algorithms, StaticJwks (JSON or @FILE),
-    ClaimKeys (claims that become condition keys); for the sign-in page ClientId,
-    ClientSecret (@FILE), Scopes and NameClaims (claims that identify one person).
-    Both: GroupRoles (JSON or @FILE) and GroupAttribute; for SCIM ScimSubject (userName,
-    externalId or emails), ScimClaim, ScimGroups (displayName, externalId or asserted)
-    and ScimUnknown (refuse or allow). LDAP: SignIn and GroupRoles.
-    """
+    """Set a provider's operator-only options."""
     account = find_account(arn)
 
     async def work(installation: "Installation") -> Mapping[str, object]:
         async with installation.stores.directory.change(account) as change:
             provider = await require_provider(change, account, arn)
-            changes = read_settings(provider, settings)
-            if changes.get(SECRET) is not None:
-                changes[SECRET] = _sealed(installation, provider, str(changes[SECRET]))
-            options = {**provider.options, **changes}
-            options = {name: v for name, v in options.items() if v is not None}
-            check_options(provider, options)
-            if isinstance(provider, SamlProvider):
-                await change.update(SAML_PROVIDER, replace(provider, options=options))
-            elif isinstance(provider, OidcProvider):
-                await change.update(OIDC_PROVIDER, replace(provider, options=options))
-            else:
-                await change.update(LDAP_PROVIDER, replace(provider, options=options))
+            texts = _read_settings(provider, settings)
+            changed, changes = set_options(provider, texts, installation.vault)
+            await change.update(STORED[type(changed)], changed)
             entry = operator_entry(
                 "SetProviderOptions",
                 account,
@@ -152,7 +139,7 @@ def set_options(
             )
             entry.resources = (arn,)
             await change.record(entry.complete())
-        return options
+        return changed.options
 
     try:
         options = with_installation(work)
@@ -171,26 +158,16 @@ async def all_providers(directory: DirectoryReader) -> list[Provider]:
     return found
 
 
-def _sealed(installation: "Installation", provider: Provider, secret: str) -> str:
-    if not isinstance(provider, OidcProvider):
-        raise TypeError("only OpenID Connect providers have a client secret")
-    purpose, column = CLIENT_SECRET_SEAL
-    sealed = installation.vault.seal(
-        purpose, provider.account, provider.unique_id, column, secret.encode()
-    )
-    return base64.b64encode(sealed).decode("ascii")
-
-
-def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:
-    """Parse ``KEY=VALUE`` texts into options; None for those to remove.
+def _read_settings(provider: Provider, settings: list[str]) -> dict[str, str]:
+    """Parse ``KEY=VALUE`` into options' texts, from files where they say so.
 
     Raises:
-        ValueError: An option is unknown, or its value is malformed.
+        ValueError: An option is unknown, or its file cannot be read.
     """
-    known = known_options(provider)
-    read: dict[str, object] = {}
+    known = OPTIONS_OF[type(provider)]
+    texts: dict[str, str] = {}
     for setting in settings:
-        name, equals, value = setting.partition("=")
+        name, equals, text = setting.partition("=")
         if not equals:
             raise ValueError(
                 f"{setting!r} is not an option; use KEY=VALUE with one of the keys"
@@ -198,10 +175,8 @@ def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:
             )
         if name not in known:
             raise ValueError(f"{name} is not an option; {suggest(name, known)}")
-        read[name] = read_option(
-            provider, name, _content(value) if name in _FROM_FILES else value
-        )
-    return read
+        texts[name] = _content(text) if known[name].type.from_file else text
+    return texts
 
 
 async def require_provider(

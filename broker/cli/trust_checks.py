@@ -9,8 +9,7 @@ entry is removed, nothing else is between the role and everybody.
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
 from broker.cli.findings import Finding, warning
-from broker.federation.oidc_options import parse_oidc_options
-from broker.federation.saml_options import SamlProviderOptions
+from broker.federation.provider_options import ProviderOptions
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.entities import Role, SamlProvider
@@ -85,7 +84,7 @@ def find_open_roles(
     what to do about it.
     """
     try:
-        parsed = parse_oidc_options(options)
+        parsed = ProviderOptions.parse(options)
     except ValueError:
         return  # is a finding of its own
     table = parsed.group_roles
@@ -148,7 +147,7 @@ def _recipients(settings: Settings, providers: Iterable[SamlProvider]) -> set[st
     for provider in providers:
         found.add(f"{settings.public_origin}/saml/acs/{provider.uuid}")
         try:
-            found |= set(SamlProviderOptions.parse(provider.options).recipients)
+            found |= set(ProviderOptions.parse(provider.options).recipients)
         except ValueError:
             continue  # is a finding of its own
     return found

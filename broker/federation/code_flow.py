@@ -16,8 +16,8 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 from broker.bounded import BoundedCache
 from broker.clock import Clock
 from broker.federation.addresses import AddressRefusedError
-from broker.federation.oidc_options import OidcProviderOptions
 from broker.federation.outbound import FetchFailedError, OutboundClient
+from broker.federation.provider_options import ProviderOptions
 from broker.model.entities import CLIENT_SECRET_SEAL, OidcProvider
 from broker.model.sealing import Opener
 from broker.protocols.oidc.discovery import (
@@ -54,7 +54,7 @@ class CodeFlow:
     async def begin(
         self,
         provider: OidcProvider,
-        options: OidcProviderOptions,
+        options: ProviderOptions,
         *,
         state: str,
         nonce: str,
@@ -78,7 +78,7 @@ class CodeFlow:
     async def finish(
         self,
         provider: OidcProvider,
-        options: OidcProviderOptions,
+        options: ProviderOptions,
         *,
         code: str,
         verifier: str,
@@ -175,7 +175,7 @@ class CodeFlow:
             raise CodeFlowFailedError(f"{name} {url!r:.200}: {error}") from error
 
     def _client(
-        self, provider: OidcProvider, options: OidcProviderOptions, redirect_uri: str
+        self, provider: OidcProvider, options: ProviderOptions, redirect_uri: str
     ) -> AsyncOAuth2Client:
         secret = self._secret(provider, options)
         return AsyncOAuth2Client(
@@ -192,9 +192,7 @@ class CodeFlow:
             follow_redirects=False,
         )
 
-    def _secret(
-        self, provider: OidcProvider, options: OidcProviderOptions
-    ) -> str | None:
+    def _secret(self, provider: OidcProvider, options: ProviderOptions) -> str | None:
         if not options.sealed_client_secret:
             return None
         purpose, column = CLIENT_SECRET_SEAL

@@ -7,13 +7,10 @@ decides. Only roles in the provider's own account count.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Self
 
 from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.federated import FederatedIdentity
-
-_DEFAULT_ATTRIBUTE = "groups"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,26 +19,6 @@ class GroupRoles:
 
     attribute: str
     roles: Mapping[str, tuple[str, ...]]
-
-    @classmethod
-    def parse(cls, options: Mapping[str, object]) -> Self | None:
-        """Read ``GroupRoles`` and ``GroupAttribute``; None when there is no table.
-
-        Raises:
-            ValueError: one of them is malformed; the message names it.
-        """
-        attribute = options.get("GroupAttribute", _DEFAULT_ATTRIBUTE)
-        if not isinstance(attribute, str) or not attribute:
-            raise ValueError("GroupAttribute must be the name of a claim or attribute")
-        table = options.get("GroupRoles")
-        if table is None:
-            return None
-        if not isinstance(table, Mapping):
-            raise ValueError("GroupRoles must map groups to lists of role ARNs")  # noqa: TRY004  # the data is at fault
-        return cls(
-            attribute=attribute,
-            roles={str(group): _role_arns(arns) for group, arns in table.items()},
-        )
 
     def roles_of(self, groups: Iterable[str], account: AccountId) -> tuple[str, ...]:
         """The roles of ``account`` for these groups, each once."""
@@ -78,14 +55,44 @@ def read_groups(
     return tuple(group for group in named if isinstance(group, str))
 
 
-def _role_arns(value: object) -> tuple[str, ...]:
+def offered_roles(identity: FederatedIdentity) -> tuple[str, ...]:
+    """The roles that a verified ID token offers, in the provider's account.
+
+    Those of its roles claim; without one, those of the groups.
+    """
+    if identity.allowed_roles is None:
+        return tuple(sorted(identity.group_roles))
+    named = identity.allowed_roles - identity.closed_roles
+    return tuple(sorted(arn for arn in named if _is_in(arn, identity.account)))
+
+
+def read_table(name: str, value: object) -> Mapping[str, tuple[str, ...]] | None:
+    """Read the roles of each group; None when there is no table.
+
+    Raises:
+        ValueError: it is malformed; the message names it.
+    """
+    if value is None:
+        return None
+    table = value.items() if isinstance(value, Mapping) else [("", None)]
+    return {str(group): _role_arns(name, arns) for group, arns in table}
+
+
+def _role_arns(name: str, value: object) -> tuple[str, ...]:
     arns = [value] if isinstance(value, str) else value
     if not isinstance(arns, list | tuple):
-        raise ValueError("GroupRoles must map groups to lists of role ARNs")  # noqa: TRY004  # the data is at fault
+        raise ValueError(f"{name} must map groups to lists of role ARNs")  # noqa: TRY004  # the data is at fault
     for arn in arns:
         if not _is_role_arn(arn):
-            raise ValueError(f"GroupRoles has {arn!r:.200}, which is not a role's ARN")
+            raise ValueError(f"{name} has {arn!r:.200}, which is not a role's ARN")
     return tuple(arns)
+
+
+def _is_in(arn: str, account: AccountId) -> bool:
+    try:
+        return Arn.parse(arn).account == account
+    except ValueError:
+        return False
 
 
 def _is_role_arn(value: object) -> bool:

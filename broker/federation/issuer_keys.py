@@ -28,8 +28,8 @@ from urllib.parse import urlsplit
 from broker.bounded import BoundedCache
 from broker.clock import Clock
 from broker.federation.addresses import AddressRules, was_refused
-from broker.federation.oidc_options import OidcProviderOptions
 from broker.federation.outbound import FetchFailedError
+from broker.federation.provider_options import ProviderOptions
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
 from broker.offload import offload_long
@@ -157,7 +157,7 @@ class IssuerKeys:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def is_private(self, provider: OidcProvider, options: OidcProviderOptions) -> bool:
+    def is_private(self, provider: OidcProvider, options: ProviderOptions) -> bool:
         """Whether the key set is for this provider alone."""
         if options.static_jwks or provider.thumbprints:
             return True
@@ -166,9 +166,7 @@ class IssuerKeys:
             provider.account, *_place_of(provider.url)
         )
 
-    async def keys_of(
-        self, provider: OidcProvider, options: OidcProviderOptions
-    ) -> KeySet:
+    async def keys_of(self, provider: OidcProvider, options: ProviderOptions) -> KeySet:
         """The provider's key set, usually without waiting.
 
         Raises:
@@ -197,7 +195,7 @@ class IssuerKeys:
         return slot.keys
 
     async def keys_for(
-        self, provider: OidcProvider, options: OidcProviderOptions, kid: str | None
+        self, provider: OidcProvider, options: ProviderOptions, kid: str | None
     ) -> KeySet:
         """The key set to verify a token of ``kid`` with: `keys_of`, or a newer one.
 
@@ -212,7 +210,7 @@ class IssuerKeys:
     async def newer_keys_of(
         self,
         provider: OidcProvider,
-        options: OidcProviderOptions,
+        options: ProviderOptions,
         seen: KeySet,
         kid: str,
     ) -> KeySet:
@@ -240,9 +238,7 @@ class IssuerKeys:
             raise _failure_of(slot)
         return slot.keys
 
-    async def refresh(
-        self, provider: OidcProvider, options: OidcProviderOptions
-    ) -> None:
+    async def refresh(self, provider: OidcProvider, options: ProviderOptions) -> None:
         """Fetch the key set now; all processes use it within ``LOOK_SECONDS``.
 
         The provider must not have a static key set.
@@ -261,7 +257,7 @@ class IssuerKeys:
             raise _failure_of(slot)  # noqa: B904  # it has its cause
 
     async def known_of(
-        self, provider: OidcProvider, options: OidcProviderOptions
+        self, provider: OidcProvider, options: ProviderOptions
     ) -> KnownKeys:
         """What this process or the installation knows; nothing is fetched.
 
@@ -299,7 +295,7 @@ class IssuerKeys:
         self._static.put(provider.unique_id, (text, keys))
         return keys
 
-    def _name_of(self, provider: OidcProvider, options: OidcProviderOptions) -> str:
+    def _name_of(self, provider: OidcProvider, options: ProviderOptions) -> str:
         known = self._names.get(provider.unique_id)
         # The directory remembers a provider until it changes, and then has another.
         if known is not None and known[0] is provider:
@@ -312,7 +308,7 @@ class IssuerKeys:
         self._names.put(provider.unique_id, (provider, name))
         return name
 
-    def _slot_of(self, provider: OidcProvider, options: OidcProviderOptions) -> _Slot:
+    def _slot_of(self, provider: OidcProvider, options: ProviderOptions) -> _Slot:
         name = self._name_of(provider, options)
         slot = self._slots.get(name)
         if slot is None:

@@ -22,6 +22,7 @@ import structlog
 from broker.clock import Clock
 from broker.entropy import new_request_id
 from broker.federation.outbound import FetchFailedError
+from broker.federation.provider_options import ProviderOptions
 from broker.federation.refresh_state import (
     RefreshState,
     after_failure,
@@ -29,7 +30,6 @@ from broker.federation.refresh_state import (
     read_state,
     write_state,
 )
-from broker.federation.saml_options import SamlProviderOptions
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
 from broker.model.entities import SamlProvider
@@ -134,7 +134,7 @@ class MetadataRefresher:
 
     async def state_of(self, provider: SamlProvider) -> RefreshState | None:
         """The outcome of the last attempt; None when there was none lately."""
-        options = SamlProviderOptions.parse(provider.options)
+        options = ProviderOptions.parse(provider.options)
         if not options.metadata_url:
             return None
         try:
@@ -159,7 +159,7 @@ class MetadataRefresher:
         At most one fetch for all callers, and none within the cool-down or the pause
         after a failure. It goes on if callers do not wait for its end.
         """
-        if not SamlProviderOptions.parse(provider.options).metadata_url:
+        if not ProviderOptions.parse(provider.options).metadata_url:
             return None
         state = await self.state_of(provider)
         now = self._clock.now()
@@ -226,7 +226,7 @@ class MetadataRefresher:
 
     async def _run(self, provider: SamlProvider, *, insist: bool) -> RefreshState:
         """One attempt of this worker, or the outcome of another's."""
-        url = SamlProviderOptions.parse(provider.options).metadata_url
+        url = ProviderOptions.parse(provider.options).metadata_url
         key = provider.uuid.encode()
         async with self._gate:
             try:
@@ -273,7 +273,7 @@ class MetadataRefresher:
     async def _attempt(
         self, provider: SamlProvider, before: RefreshState | None
     ) -> RefreshState:
-        options = SamlProviderOptions.parse(provider.options)
+        options = ProviderOptions.parse(provider.options)
         now = self._clock.now()
         try:
             data = await self._fetcher.fetch(
@@ -312,7 +312,7 @@ class MetadataRefresher:
     def _read(
         self,
         data: bytes,
-        options: SamlProviderOptions,
+        options: ProviderOptions,
         current: IdpMetadata,
         now: datetime,
     ) -> PublishedMetadata:
@@ -342,7 +342,7 @@ class MetadataRefresher:
     async def _replace(
         self,
         provider: SamlProvider,
-        options: SamlProviderOptions,
+        options: ProviderOptions,
         current: IdpMetadata,
         published: PublishedMetadata,
     ) -> None:
@@ -379,7 +379,7 @@ class MetadataRefresher:
     def _failed(
         self, provider: SamlProvider, before: RefreshState | None, words: str
     ) -> RefreshState:
-        url = SamlProviderOptions.parse(provider.options).metadata_url
+        url = ProviderOptions.parse(provider.options).metadata_url
         _log.warning("published metadata refused", provider=provider.arn, error=words)
         return after_failure(before, url=url, now=self._clock.now(), words=words)
 

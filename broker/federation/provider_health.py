@@ -12,9 +12,8 @@ from enum import StrEnum
 from broker.bounded import BoundedCache
 from broker.federation.issuer_keys import IssuerKeys, KnownKeys
 from broker.federation.metadata_refresh import MetadataRefresher
-from broker.federation.oidc_options import parse_oidc_options
+from broker.federation.provider_options import ProviderOptions
 from broker.federation.refresh_state import RefreshState
-from broker.federation.saml_options import SamlProviderOptions
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED, Use
 from broker.offload import offload_long
@@ -108,7 +107,7 @@ class HealthWatch:
         """The health of a SAML provider; ``uses`` are the account's."""
         accepted_at, refused_at = _last(provider.uuid, uses)
         try:
-            options = SamlProviderOptions.parse(provider.options)
+            options = ProviderOptions.parse(provider.options)
             metadata = await offload_long(
                 len(provider.metadata),
                 lambda: parse_metadata(
@@ -149,7 +148,7 @@ class HealthWatch:
         """The health of an OpenID Connect provider; ``uses`` are the account's."""
         accepted_at, refused_at = _last(provider.unique_id, uses)
         try:
-            options = parse_oidc_options(provider.options)
+            options = ProviderOptions.parse(provider.options)
             known = await self._keys.known_of(provider, options)
         except (ValueError, OidcRejected) as error:
             broken = HealthFinding(

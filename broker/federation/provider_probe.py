@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from broker.federation.addresses import was_refused
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
-from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.provider_health import HealthFinding, HealthLevel
+from broker.federation.provider_options import ProviderOptions
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.offload import offload_long
 from broker.protocols.oidc.discovery import discovery_url
@@ -50,7 +50,9 @@ async def _probe_keys(
     advice = "Check the URL, name, network and certificate."
     try:
         async with asyncio.timeout(PROBE_SECONDS):
-            found = await keys.keys_of(provider, parse_oidc_options(provider.options))
+            found = await keys.keys_of(
+                provider, ProviderOptions.parse(provider.options)
+            )
     except TimeoutError:
         text = f"{place} does not answer."
     except IssuerUnreachableError as error:

@@ -17,14 +17,14 @@ from broker.errors import (
     InvalidIdentityToken,
 )
 from broker.federation.group_roles import GroupRoles, read_groups
+from broker.federation.provider_options import ProviderOptions
 from broker.federation.saml_claims import read_claims
 from broker.federation.saml_context import (
     SESSION_KEYS,
     saml_context,
     subject_type,
 )
-from broker.federation.saml_options import SamlProviderOptions
-from broker.federation.scim_options import value_of
+from broker.federation.scim import value_of
 from broker.federation.session_name import session_name
 from broker.model.arn import Arn
 from broker.model.entities import EncryptionMode, SamlProvider
@@ -32,7 +32,7 @@ from broker.model.federated import FederatedIdentity, RolePair
 from broker.model.principal import Principal, PrincipalType
 from broker.protocols.saml.attributes import ROLE
 from broker.protocols.saml.errors import SamlReason, SamlRejected
-from broker.protocols.saml.expectations import AssertionExpectations, Profile
+from broker.protocols.saml.expectations import AssertionExpectations
 from broker.protocols.saml.keys import DecryptionKey
 from broker.protocols.saml.metadata import IdpMetadata
 from broker.protocols.saml.verify import VerifiedAssertion, verify_response
@@ -118,7 +118,7 @@ def prove_saml(
     response_text: str,
     *,
     provider: SamlProvider,
-    options: SamlProviderOptions,
+    options: ProviderOptions,
     metadata: IdpMetadata,
     audiences: AbstractSet[str],
     recipients: AbstractSet[str],
@@ -149,7 +149,7 @@ def prove_saml(
         decryption_keys=tuple(decryption_keys),
         encryption_required=provider.encryption_mode is EncryptionMode.REQUIRED,
         in_response_to=in_response_to,
-        options=options.protocol,
+        options=options.saml,
     )
     try:
         assertion = verify_response(response_text, idp=metadata, expected=expected)
@@ -173,7 +173,7 @@ def prove_saml(
             if is_by_group
             else None
         ),
-        skips_others=options.profile is Profile.AWS,
+        skips_others=options.profile == "aws",
     )
     context = saml_context(assertion, provider)
     provider_arn = provider.arn
@@ -222,7 +222,7 @@ def prove_saml(
     )
 
 
-def _directory_value(assertion: VerifiedAssertion, options: SamlProviderOptions) -> str:
+def _directory_value(assertion: VerifiedAssertion, options: ProviderOptions) -> str:
     scim = options.scim
     said = assertion.attributes.get(scim.claim, ()) if scim is not None else ()
     return value_of(scim, assertion.subject, said)

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Protocol
 
 from broker.errors import IdpRejectedClaim
-from broker.federation.provider_options import Provider
-from broker.federation.scim_options import ScimOptions
+from broker.federation.option_types import VALUE_MAX
+from broker.federation.provider_options import Provider, ScimOptions
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.model.federated import FederatedIdentity
@@ -48,6 +48,20 @@ def issuers_of(provider: Provider) -> tuple[str, ...]:
             return tuple(one.entity_id for one in metadata.descriptors)
         case _:
             return (provider.arn,)
+
+
+def value_of(options: ScimOptions | None, subject: str, said: object) -> str:
+    """What a proof says of its person; empty when it says nothing definite.
+
+    ``said`` is the claim or attribute that the options name, as the proof has it.
+    """
+    if options is None:
+        return ""
+    if not options.claim:
+        return subject if len(subject) <= VALUE_MAX else ""
+    values = said if isinstance(said, list | tuple) else [said]
+    (value,) = values if len(values) == 1 else ("",)
+    return value if isinstance(value, str) and len(value) <= VALUE_MAX else ""
 
 
 class NotAdmitted(IdpRejectedClaim):

@@ -21,9 +21,8 @@ from broker.errors import (
 )
 from broker.federation.group_roles import read_groups
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
-from broker.federation.oidc_options import OidcProviderOptions, parse_oidc_options
-from broker.federation.scim import Admission
-from broker.federation.scim_options import value_of
+from broker.federation.provider_options import ProviderOptions
+from broker.federation.scim import Admission, value_of
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
@@ -167,7 +166,7 @@ class WebIdentityProver:
         options = _options_of(provider)
         try:
             unverified = peek_logout(token)
-            check_algorithm(unverified, options.verify_options)
+            check_algorithm(unverified, options.oidc)
             return verify_logout(
                 unverified,
                 keys=await self._keys.keys_for(provider, options, unverified.kid),
@@ -175,7 +174,7 @@ class WebIdentityProver:
                 client_id=options.client_id,
                 now=now,
                 skew=self._skew,
-                options=options.verify_options,
+                options=options.oidc,
             )
         except OidcRejected as rejected:
             raise translate(rejected) from rejected
@@ -205,10 +204,10 @@ class WebIdentityProver:
         self,
         unverified: UnverifiedToken,
         provider: OidcProvider,
-        options: OidcProviderOptions,
+        options: ProviderOptions,
         now: datetime,
     ) -> VerifiedToken:
-        verify_options = options.verify_options
+        verify_options = options.oidc
         check_algorithm(unverified, verify_options)
         return verify_token(
             unverified,
@@ -224,7 +223,7 @@ class WebIdentityProver:
         self,
         token: VerifiedToken,
         provider: OidcProvider,
-        options: OidcProviderOptions,
+        options: ProviderOptions,
     ) -> FederatedIdentity:
         lasting, context = _condition_keys(token, provider, options)
         replay_id: tuple[str, ...] | None = None
@@ -296,9 +295,9 @@ def require_allowed_role(identity: FederatedIdentity, role_arn: str) -> None:
         )
 
 
-def _options_of(provider: OidcProvider) -> OidcProviderOptions:
+def _options_of(provider: OidcProvider) -> ProviderOptions:
     try:
-        return parse_oidc_options(provider.options)
+        return ProviderOptions.parse(provider.options)
     except ValueError as error:
         raise InvalidIdentityToken(
             _NOT_VALIDATED, detail=f"options of {provider.arn}: {error}"
@@ -306,7 +305,7 @@ def _options_of(provider: OidcProvider) -> OidcProviderOptions:
 
 
 def _condition_keys(
-    token: VerifiedToken, provider: OidcProvider, options: OidcProviderOptions
+    token: VerifiedToken, provider: OidcProvider, options: ProviderOptions
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """The condition keys of the session, and all those that the trust policy sees.
 

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from broker.federation.provider_options import ProviderOptions
 from broker.federation.saml import prove_saml
-from broker.federation.saml_options import SamlProviderOptions
 from broker.model.account import AccountId
 from broker.model.entities import SamlProvider
 from broker.model.federated import FederatedIdentity
@@ -40,7 +40,7 @@ def prove(
     return prove_saml(
         response,
         provider=provider,
-        options=SamlProviderOptions.parse(provider.options),
+        options=ProviderOptions.parse(provider.options),
         metadata=parse_metadata(provider.metadata, now=None),
         audiences=frozenset({AUDIENCE}),
         recipients=frozenset({ACS}),

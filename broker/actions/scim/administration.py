@@ -10,9 +10,9 @@ from broker.actions.decisions.declare import change, named_provider, read
 from broker.actions.signin.identity_providers import provider_needs, require_provider
 from broker.authz.need import Need
 from broker.errors import InvalidInput, ValidationError
-from broker.federation.provider_options import Provider
+from broker.federation.option_types import SUBJECTS
+from broker.federation.provider_options import Provider, ProviderOptions, ScimOptions
 from broker.federation.scim import provider_id_of
-from broker.federation.scim_options import SUBJECTS, ScimOptions
 from broker.identities import scim_tokens
 from broker.identities.accounts import require_account
 from broker.identities.bearer_tokens import DAYS
@@ -194,7 +194,7 @@ def require_switched_on(provider: Provider) -> ScimOptions:
 
 def _find_options(provider: Provider) -> ScimOptions | None:
     try:
-        return ScimOptions.parse(provider.options)
+        return ProviderOptions.parse(provider.options).scim
     except ValueError as error:
         raise InvalidInput(f"The options of {provider.arn}: {error}") from error
 

@@ -11,9 +11,8 @@ from broker.actions.action import Action, Call, Handle, needs_nothing
 from broker.authn.scim_tokens import PROVIDER
 from broker.errors import AccessDenied
 from broker.federation.group_roles import GroupRoles
-from broker.federation.provider_options import Provider
+from broker.federation.provider_options import Provider, ProviderOptions, ScimOptions
 from broker.federation.scim import issuers_of, provider_id_of
-from broker.federation.scim_options import ScimOptions
 from broker.identities.accounts import require_account
 from broker.identities.provisioning import Directory
 from broker.model.provisioned import Membership, ProvisionedUser
@@ -107,8 +106,8 @@ async def find_terms(given: Given, call: Call) -> Terms:
     provider: Provider = given[PROVIDER]
     call.record.resources = (provider.arn,)
     try:
-        options = ScimOptions.parse(provider.options)
-        group_roles = GroupRoles.parse(provider.options)
+        options = ProviderOptions.parse(provider.options).scim
+        group_roles = ProviderOptions.parse(provider.options).group_roles
     except ValueError as error:
         raise AccessDenied(
             "The options of the provider are broken.", detail=str(error)

@@ -17,9 +17,12 @@ from broker.authz.need import Need
 from broker.errors import InvalidInput, ValidationError
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.federation.metadata_refresh import MetadataRefresher
-from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.provider_health import HealthWatch, ProviderHealth
-from broker.federation.provider_options import shown_options
+from broker.federation.provider_options import (
+    ProviderOptions,
+    option_text,
+    shown_options,
+)
 from broker.federation.provider_probe import probe_oidc, probe_saml
 from broker.identities.account_options import may_set_provider_options
 from broker.identities.oidc_providers import OIDC_PROVIDERS, require_oidc_provider
@@ -88,7 +91,7 @@ class IdentityProviders:
             Action(
                 service="signin",
                 name="GetProviderHealth",
-                needs=_may_read,
+                needs=may_read_provider,
                 handle=self._get,
                 audited=("ProviderArn",),
             ),
@@ -116,7 +119,7 @@ class IdentityProviders:
             Action(
                 service="signin",
                 name="DiagnoseProof",
-                needs=_may_read,
+                needs=may_read_provider,
                 handle=self._diagnose,
                 audited=("ProviderArn", "At"),
             ),
@@ -172,7 +175,7 @@ class IdentityProviders:
 
     async def _fetch_keys(self, provider: OidcProvider) -> str:
         try:
-            await self._keys.keys_of(provider, parse_oidc_options(provider.options))
+            await self._keys.keys_of(provider, ProviderOptions.parse(provider.options))
         except (IssuerUnreachableError, OidcRejected, ValueError) as error:
             return str(error)
         return ""
@@ -257,7 +260,8 @@ def kind_of(arn: str) -> str:
     return OIDC_KIND if f":{OIDC_KIND}/" in arn else SAML_KIND
 
 
-async def _may_read(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
+async def may_read_provider(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
+    """The permission to read a provider."""
     arn = given["ProviderArn"]
     return await provider_needs(_READ[kind_of(arn)], arn, call)
 
@@ -269,7 +273,7 @@ async def _may_list_roles(_given: ProviderRequest, call: Call) -> tuple[Need, ..
 
 async def _may_check(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
     if kind_of(given["ProviderArn"]) == OIDC_KIND:
-        return await _may_read(given, call)
+        return await may_read_provider(given, call)
     return await provider_needs("iam:UpdateSAMLProvider", given["ProviderArn"], call)
 
 
@@ -311,12 +315,8 @@ def _shown(options: Mapping[str, object]) -> dict[str, str]:
 
 def _text(value: object) -> str:
     match value:
-        case bool():
-            text = "true" if value else "false"
-        case list() | tuple():
-            text = ", ".join(map(str, value))
         case Mapping():
             text = "; ".join(f"{key}: {_text(item)}" for key, item in value.items())
         case _:
-            text = str(value)
+            text = option_text(value)
     return text[:_SHOWN_CHARACTERS]

@@ -5,40 +5,35 @@ the operator lets it (``SetProviderOptionsInConsole``), and the caller may updat
 provider. Each change is audited, without secrets.
 """
 
-import base64
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call
 from broker.actions.signin.identity_providers import (
     OIDC_KIND,
+    SAML_KIND,
     kind_of,
+    may_read_provider,
     provider_needs,
     require_provider,
 )
 from broker.authz.need import Need
 from broker.errors import AccessDenied, InvalidInput
 from broker.federation.provider_options import (
-    SEALED,
-    SECRET,
-    Provider,
-    check_options,
-    known_options,
+    OPTIONS_OF,
+    STORED,
     option_text,
-    read_option,
+    set_options,
     shown_options,
 )
 from broker.identities.account_options import may_set_provider_options
-from broker.model.entities import CLIENT_SECRET_SEAL, OidcProvider, SamlProvider
-from broker.sessions.vault import Vault
-from broker.stores.directory.kinds import ACCOUNT, OIDC_PROVIDER, SAML_PROVIDER
+from broker.model.sealing import Sealer
+from broker.stores.directory.kinds import ACCOUNT
 
-_READ = {"saml": "iam:GetSAMLProvider", "oidc": "iam:GetOpenIDConnectProvider"}
 _UPDATE = {
-    "saml": "iam:UpdateSAMLProvider",
+    SAML_KIND: "iam:UpdateSAMLProvider",
     # IAM has no action to update such a provider as a whole.
-    "oidc": "iam:UpdateOpenIDConnectProviderThumbprint",
+    OIDC_KIND: "iam:UpdateOpenIDConnectProviderThumbprint",
 }
 
 
@@ -61,7 +56,7 @@ class SetProviderOptionsRequest(TypedDict):
 class ProviderOptions:
     """The handlers, with what they need."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Sealer) -> None:
         self._vault = vault
 
     def actions(self) -> tuple[Action, ...]:
@@ -70,7 +65,7 @@ class ProviderOptions:
             Action(
                 service="signin",
                 name="GetProviderOptions",
-                needs=_may_read,
+                needs=may_read_provider,
                 handle=_get,
                 audited=("ProviderArn",),
             ),
@@ -93,51 +88,19 @@ class ProviderOptions:
                 " the console."
             )
         provider = await require_provider(given["ProviderArn"], call)
+        texts = {name: text.strip() for name, text in given["Options"].items()}
         try:
-            changes = self._changes(provider, given["Options"])
-            merged = {**provider.options, **changes}
-            options = {n: value for n, value in merged.items() if value is not None}
-            check_options(provider, options)
+            changed, said = set_options(provider, texts, self._vault)
         except ValueError as error:
             raise InvalidInput(str(error)) from error
-        if isinstance(provider, SamlProvider):
-            await call.change.update(SAML_PROVIDER, replace(provider, options=options))
-        else:
-            await call.change.update(OIDC_PROVIDER, replace(provider, options=options))
+        await call.change.update(STORED[type(changed)], changed)
         call.record.resources = (provider.arn,)
+        changes = {n: v for n, v in said.items() if v != provider.options.get(n)}
         call.record.parameters = {
             **call.record.parameters,
             "Options": shown_options(changes),
         }
         return {}
-
-    def _changes(
-        self, provider: Provider, texts: Mapping[str, str]
-    ) -> dict[str, object]:
-        """The options that are to be other than they are; None for those removed.
-
-        Raises:
-            ValueError: One is unknown or malformed.
-        """
-        changes: dict[str, object] = {}
-        for name, text in texts.items():
-            if name == SECRET and text == SEALED:
-                continue
-            value = read_option(provider, name, text.strip())
-            if name == SECRET and value is not None:
-                value = self._sealed(provider, str(value))
-            if value != provider.options.get(name):
-                changes[name] = value
-        return changes
-
-    def _sealed(self, provider: Provider, secret: str) -> str:
-        if not isinstance(provider, OidcProvider):
-            raise TypeError("SAML providers have no client secret")
-        purpose, column = CLIENT_SECRET_SEAL
-        sealed = self._vault.seal(
-            purpose, provider.account, provider.unique_id, column, secret.encode()
-        )
-        return base64.b64encode(sealed).decode("ascii")
 
 
 async def _get(given: GetProviderOptionsRequest, call: Call) -> Mapping[str, Any]:
@@ -149,7 +112,7 @@ async def _get(given: GetProviderOptionsRequest, call: Call) -> Mapping[str, Any
     return {
         "Options": {
             name: option_text(there[name]) if name in there else ""
-            for name in known_options(provider)
+            for name in OPTIONS_OF[type(provider)]
         }
     }
 
@@ -159,15 +122,6 @@ async def _is_allowed(call: Call) -> bool:
     return account is not None and may_set_provider_options(account)
 
 
-def _kind(arn: str) -> str:
-    return "oidc" if kind_of(arn) == OIDC_KIND else "saml"
-
-
-async def _may_read(given: GetProviderOptionsRequest, call: Call) -> tuple[Need, ...]:
-    arn = given["ProviderArn"]
-    return await provider_needs(_READ[_kind(arn)], arn, call)
-
-
 async def _may_update(given: SetProviderOptionsRequest, call: Call) -> tuple[Need, ...]:
     arn = given["ProviderArn"]
-    return await provider_needs(_UPDATE[_kind(arn)], arn, call)
+    return await provider_needs(_UPDATE[kind_of(arn)], arn, call)

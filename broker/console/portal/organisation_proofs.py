@@ -12,8 +12,8 @@ from datetime import datetime
 from broker.authn.saml_key_budget import SamlKeyBudget
 from broker.console.context import ConsoleContext
 from broker.errors import BrokerError, ServiceUnavailable
+from broker.federation.group_roles import offered_roles
 from broker.federation.ldap.prover import LdapProof
-from broker.federation.offered_roles import offered_roles
 from broker.identities.organisations import Organisation
 from broker.model.federated import FederatedIdentity
 from broker.protocols.saml.peek import peek_response

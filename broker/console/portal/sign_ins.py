@@ -33,7 +33,7 @@ from broker.errors import (
     InvalidIdentityToken,
     ServiceUnavailable,
 )
-from broker.federation.offered_roles import offered_roles
+from broker.federation.group_roles import offered_roles
 from broker.identities.organisations import Organisation
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn

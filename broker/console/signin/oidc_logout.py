@@ -34,7 +34,7 @@ from broker.errors import (
     ValidationError,
 )
 from broker.federation.code_flow import CodeFlowFailedError
-from broker.federation.oidc_options import parse_oidc_options
+from broker.federation.provider_options import ProviderOptions
 from broker.model.account import parse_account_id
 from broker.model.arn import Arn
 from broker.model.caller import Caller
@@ -106,7 +106,7 @@ class OidcLogout:
         if session_id is not None:
             named = await self._context.logins.find(
                 provider.unique_id,
-                parse_oidc_options(provider.options).client_id,
+                ProviderOptions.parse(provider.options).client_id,
                 session_id=session_id,
                 subject=None,
                 until=0,
@@ -188,7 +188,7 @@ class OidcLogout:
         """
         form = await read_form(request)
         provider = await self._find_provider(request)
-        client_id = parse_oidc_options(provider.options).client_id
+        client_id = ProviderOptions.parse(provider.options).client_id
         logins, notice = self._context.logins, _LogoutNotice()
 
         async def prove(now: datetime) -> ProofResult:

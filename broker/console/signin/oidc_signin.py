@@ -40,8 +40,8 @@ from broker.errors import (
     ValidationError,
 )
 from broker.federation.code_flow import CodeFlowFailedError, CodeRefusedError
-from broker.federation.offered_roles import offered_roles
-from broker.federation.oidc_options import OidcProviderOptions, parse_oidc_options
+from broker.federation.group_roles import offered_roles
+from broker.federation.provider_options import ProviderOptions
 from broker.federation.session_name import session_name
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import sts_arn
@@ -109,7 +109,7 @@ class OidcSignIn:
         try:
             url = await self._context.deps.code_flow.begin(
                 provider,
-                parse_oidc_options(provider.options),
+                ProviderOptions.parse(provider.options),
                 state=state,
                 nonce=nonce,
                 verifier=verifier,
@@ -224,7 +224,7 @@ class OidcSignIn:
             raise InvalidIdentityToken(
                 detail=f"the answer is of issuer {issuer!r:.200}, not {provider.url!r}"
             )
-        options = parse_oidc_options(provider.options)
+        options = ProviderOptions.parse(provider.options)
         try:
             token = await deps.code_flow.finish(
                 provider,
@@ -255,7 +255,7 @@ class OidcSignIn:
 
 
 def _require_client(
-    identity: FederatedIdentity, provider: OidcProvider, options: OidcProviderOptions
+    identity: FederatedIdentity, provider: OidcProvider, options: ProviderOptions
 ) -> None:
     """Require that the token is for the provider and client of this sign-in."""
     if identity.provider_id != provider.unique_id:
@@ -277,7 +277,7 @@ def _require_nonce(found: object, expected: str) -> None:
 def _session_name(
     claims: Mapping[str, Any],
     identity: FederatedIdentity,
-    options: OidcProviderOptions,
+    options: ProviderOptions,
 ) -> str:
     """The role session name: from a claim that identifies the user, or the subject.
 

@@ -31,7 +31,7 @@ from broker.errors import (
     NoSuchEntity,
     ValidationError,
 )
-from broker.federation.saml_options import SamlProviderOptions
+from broker.federation.provider_options import ProviderOptions
 from broker.model.caller import Caller
 from broker.model.entities import SamlProvider
 from broker.model.federated import FederatedIdentity
@@ -154,12 +154,12 @@ class SamlLogout:
         metadata: IdpMetadata,
     ) -> LogoutRequest:
         deps = self._context.deps
-        options = SamlProviderOptions.parse(provider.options)
+        options = ProviderOptions.parse(provider.options)
         expected = LogoutExpectations(
             destination=single_logout_url(deps.public_origin, provider.uuid),
             now=deps.clock.now(),
             skew=deps.federated.expected_of(provider).skew,
-            policy=options.protocol.algorithms,
+            policy=options.saml.algorithms,
         )
         try:
             if request.method == "POST":

@@ -11,9 +11,7 @@ import structlog
 
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.errors import InvalidIdentityToken
-from broker.federation.oidc_options import parse_oidc_options
-from broker.federation.provider_options import Provider
-from broker.federation.sign_in import begins_here
+from broker.federation.provider_options import Provider, ProviderOptions
 from broker.identities.organisations import Organisation
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
@@ -88,7 +86,7 @@ class SignInOptions:
         for account, arn in organisation.oidc_providers:
             oidc = await self._fresh.named(OIDC_PROVIDER, account, _name_of(arn))
             if oidc and _is_offered(oidc):
-                client_id = parse_oidc_options(oidc.options).client_id
+                client_id = ProviderOptions.parse(oidc.options).client_id
                 found.setdefault(("oidc", oidc.url, client_id), SignInOption(oidc))
         for account, arn in organisation.ldap_providers:
             ldap = await self._fresh.named(LDAP_PROVIDER, account, _name_of(arn))
@@ -148,7 +146,7 @@ class SignInOptions:
 def _is_offered(provider: Provider) -> bool:
     """Whether a sign-in can begin with it; one that cannot be read stops no other."""
     try:
-        return begins_here(provider)
+        return ProviderOptions.parse(provider.options).begins_here
     except ValueError as error:
         _log_unusable(provider, str(error))
         return False

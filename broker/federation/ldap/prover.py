@@ -11,13 +11,13 @@ from broker.errors import (
     ServiceUnavailable,
 )
 from broker.federation.ldap.connection import LdapUnavailableError
-from broker.federation.ldap.options import LdapProviderOptions
 from broker.federation.ldap.people import (
     Attempt,
     LdapPeople,
     Person,
     PersonRefusedError,
 )
+from broker.federation.provider_options import ProviderOptions
 from broker.federation.session_name import session_name
 from broker.model.account import parse_account_id
 from broker.model.arn import Arn
@@ -220,7 +220,7 @@ def proof_of(provider: LdapProvider, person: Person) -> LdapProof:
     context = dict(lasting)
     if person.groups:
         context[f"{name}:groups"] = person.groups
-    table = LdapProviderOptions.parse(provider.options).group_roles
+    table = ProviderOptions.parse(provider.options).group_roles
     identity = FederatedIdentity(
         principal=Principal.from_provider(
             PrincipalType.LDAP,

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from broker.identities.kind import Work
 from broker.identities.oidc_providers import IsInternal
+from broker.identities.template.errors import TemplateError
 from broker.identities.template.properties import Properties
 from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
@@ -16,11 +17,8 @@ from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 Spec = TypeVar("Spec")
 
-CheckOptions = Callable[[Mapping[str, object]], object]
-"""Raises ``ValueError`` for options that a provider cannot have."""
-
-CheckDirectory = Callable[[str, Mapping[str, object]], object]
-"""The same, for options and for the directory that the operator must have."""
+CheckOptions = Callable[[type[Any], Mapping[str, object]], object]
+"""Raises ``ValueError`` for options that a kind of provider cannot have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +28,9 @@ class TemplateContext:
     is_internal: IsInternal
     home_region: str = "us-east-1"
     http_hosts: Collection[str] = ()
-    check_saml_options: CheckOptions = dict
-    check_oidc_options: CheckOptions = dict
-    check_ldap_provider: CheckDirectory = lambda _directory, _options: None
+    check_options: CheckOptions = lambda _kind, _options: None
+    check_directory: Callable[[str], object] = str
+    """Raises ``ValueError`` for a directory that the operator does not have."""
     sealer: Sealer | None = None
     """Seals an issuer's keys; without it, no issuer can be enabled."""
 
@@ -44,6 +42,15 @@ class AccountReading:
     account: AccountId
     now: datetime
     context: TemplateContext
+
+    def options(self, properties: Properties, kind: type[Any]) -> Mapping[str, Any]:
+        """The broker-only options of a kind of provider."""
+        options = properties.mapping("Broker")
+        try:
+            self.context.check_options(kind, options)
+        except ValueError as error:
+            raise TemplateError(f"{properties.place}.Broker", str(error)) from error
+        return options
 
 
 @dataclass(slots=True, kw_only=True)

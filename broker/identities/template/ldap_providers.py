@@ -14,16 +14,16 @@ from broker.stores.directory.port import DirectoryReader
 
 
 def _parse(properties: Properties, reading: AccountReading) -> Members:
-    options = properties.mapping("Broker")
     directory = properties.text("Directory")
     try:
-        reading.context.check_ldap_provider(directory, options)
+        reading.context.check_directory(directory)
     except ValueError as error:
         raise TemplateError(properties.place, str(error)) from error
     try:
         name = checked_name(properties.text("Name"))
     except BrokerError as error:
         raise TemplateError(f"{properties.place}.Name", str(error)) from error
+    options = reading.options(properties, LdapProvider)
     return {"Name": name, "Directory": directory, "Broker": options}
 
 

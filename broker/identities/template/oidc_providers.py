@@ -21,17 +21,12 @@ _SECRET = "ClientSecret"  # noqa: S105  # an option's name
 
 
 def _parse(properties: Properties, reading: AccountReading) -> Members:
-    options = properties.mapping("Broker")
-    context = reading.context
-    try:
-        context.check_oidc_options(options)
-    except ValueError as error:
-        raise TemplateError(f"{properties.place}.Broker", str(error)) from error
-    url = properties.text("Url")
+    options = reading.options(properties, OidcProvider)
+    url, is_internal = properties.text("Url"), reading.context.is_internal
     thumbprints = properties.texts("ThumbprintList")
     try:
         return {
-            "Url": checked_issuer_url(url, reading.account, context.is_internal),
+            "Url": checked_issuer_url(url, reading.account, is_internal),
             "ClientIdList": tuple(dict.fromkeys(properties.texts("ClientIdList"))),
             "ThumbprintList": checked_thumbprints(thumbprints),
             "Tags": properties.tags(KeyCase.SENSITIVE),

@@ -23,11 +23,7 @@ _METADATA = "SamlMetadataDocument"
 
 
 def _parse(properties: Properties, reading: AccountReading) -> Members:
-    options = properties.mapping("Broker")
-    try:
-        reading.context.check_saml_options(options)
-    except ValueError as error:
-        raise TemplateError(f"{properties.place}.Broker", str(error)) from error
+    options = reading.options(properties, SamlProvider)
     found = {
         "Name": _name(properties),
         "AssertionEncryptionMode": _mode(properties),

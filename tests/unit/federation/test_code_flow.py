@@ -10,8 +10,8 @@ import pytest
 
 from broker.federation.addresses import AddressRules, parse_internal_issuers
 from broker.federation.code_flow import CodeFlow, CodeFlowFailedError
-from broker.federation.oidc_options import OidcProviderOptions
 from broker.federation.outbound import OutboundClient
+from broker.federation.provider_options import ProviderOptions
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
 from tests.support.oidc_issuer import IssuerServer, send, send_json, serving
@@ -114,7 +114,7 @@ async def test_an_answer_without_a_token_is_none_however_it_is_bent(
     with pytest.raises(CodeFlowFailedError, match="token endpoint"):
         await scene.flow.finish(
             scene.provider,
-            OidcProviderOptions(client_id="broker"),
+            ProviderOptions(client_id="broker"),
             code="code",
             verifier="v" * 43,
             redirect_uri=BACK,

@@ -1,8 +1,6 @@
 """Groups as roles: an offer from the operator's table, within the provider's account."""
 
-import pytest
-
-from broker.federation.group_roles import GroupRoles
+from broker.federation.provider_options import ProviderOptions
 from broker.model.account import AccountId
 
 ACCOUNT = AccountId("111122223333")
@@ -12,24 +10,10 @@ THEIRS = "arn:aws:iam::444455556666:role/Reader"
 
 
 def test_only_named_groups_and_the_own_account_count() -> None:
-    table = GroupRoles.parse({"GroupRoles": {"a": [OURS, THEIRS], "b": [OURS, ADMIN]}})
+    roles = {"a": [OURS, THEIRS], "b": [OURS, ADMIN]}
+    table = ProviderOptions.parse({"GroupRoles": roles}).group_roles
     assert table is not None
     assert table.attribute == "groups"
     assert table.roles_of(["a", "b", "c"], ACCOUNT) == (OURS, ADMIN)
     assert table.roles_of(["A", "a "], ACCOUNT) == ()
-    assert GroupRoles.parse({}) is None
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"GroupRoles": [OURS]},
-        {"GroupRoles": {"a": 1}},
-        {"GroupRoles": {"a": ["Reader"]}},
-        {"GroupRoles": {"a": ["arn:aws:iam::111122223333:user/u"]}},
-        {"GroupRoles": {}, "GroupAttribute": ""},
-    ],
-)
-def test_a_table_of_another_form_is_refused_by_name(options: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="Group"):
-        GroupRoles.parse(options)
+    assert ProviderOptions.parse({}).group_roles is None

@@ -12,8 +12,8 @@ import pytest
 from broker.federation import issuer_keys
 from broker.federation.addresses import AddressRules, parse_internal_issuers
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
-from broker.federation.oidc_options import OidcProviderOptions
 from broker.federation.outbound import OutboundClient
+from broker.federation.provider_options import ProviderOptions
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
 from broker.protocols.oidc.jwks import KeySet
@@ -23,7 +23,7 @@ from tests.support.oidc_issuer import IssuerServer, OidcIssuer, send, serving
 from tests.support.waiting import until
 
 ONE, TWO = AccountId("111111111111"), AccountId("222222222222")
-PLAIN = OidcProviderOptions()
+PLAIN = ProviderOptions()
 
 
 def provider_of(url: str, account: AccountId = ONE, **given: Any) -> OidcProvider:
@@ -379,13 +379,13 @@ async def test_static_keys_are_used_instead_of_fetching(
 ) -> None:
     other = OidcIssuer(server.issuer.url)
     other.add_key("static-key", number=7)
-    options = OidcProviderOptions(static_jwks=json.dumps(other.jwks()))
+    options = ProviderOptions(static_jwks=json.dumps(other.jwks()))
     provider = provider_of(server.issuer.url)
     found = await keys.keys_of(provider, options)
     assert "static-key" in found.keys
     assert await keys.keys_of(provider, options) is found
     assert await keys.newer_keys_of(provider, options, found, "x") is found
-    changed = OidcProviderOptions(static_jwks='{"keys":[]}')
+    changed = ProviderOptions(static_jwks='{"keys":[]}')
     assert kids(await keys.keys_of(provider, changed)) == set()
     assert not server.hits
 
@@ -403,7 +403,7 @@ async def test_key_sets_are_kept_apart_where_a_provider_decides_what_is_fetched(
     assert public.is_private(
         provider_of(server.issuer.url, thumbprints=("0" * 40,)), PLAIN
     )
-    assert public.is_private(one, OidcProviderOptions(static_jwks="{}"))
+    assert public.is_private(one, ProviderOptions(static_jwks="{}"))
     networks = keys_for(server, clock, entries=f"{ONE}=10.0.0.0/8")
     assert networks.is_private(one, PLAIN)
     assert not networks.is_private(two, PLAIN)

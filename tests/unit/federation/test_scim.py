@@ -8,9 +8,9 @@ import pytest
 
 from broker.errors import IdpRejectedClaim
 from broker.federation.diagnosis import OIDC_STAGES, SAML_STAGES, State, diagnose
+from broker.federation.provider_options import ScimOptions
 from broker.federation.refusals import explain_refusal
 from broker.federation.scim import DirectoryAdmission, issuers_of, provider_id_of
-from broker.federation.scim_options import ScimOptions
 from broker.model.audit import AuditRecord
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.model.federated import FederatedIdentity

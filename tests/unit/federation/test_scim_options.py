@@ -4,27 +4,28 @@ from typing import Any
 
 import pytest
 
-from broker.federation.scim_options import ScimOptions, value_of
+from broker.federation.provider_options import ProviderOptions, ScimOptions
+from broker.federation.scim import value_of
 from tests.support.provisioned import person
 
 
 def test_without_scim_subject_it_is_off() -> None:
-    assert ScimOptions.parse({}) is None
-    assert ScimOptions.parse({"GroupRoles": {}}) is None
+    assert ProviderOptions.parse({}).scim is None
+    assert ProviderOptions.parse({"GroupRoles": {}}).scim is None
 
 
 def test_defaults_are_strict() -> None:
-    assert ScimOptions.parse({"ScimSubject": "userName"}) == ScimOptions(
+    assert ProviderOptions.parse({"ScimSubject": "userName"}).scim == ScimOptions(
         subject="userName", claim="", groups="displayName", allows_unknown=False
     )
-    options = ScimOptions.parse(
+    options = ProviderOptions.parse(
         {
             "ScimSubject": "emails",
             "ScimClaim": "email",
             "ScimGroups": "asserted",
             "ScimUnknown": "allow",
         }
-    )
+    ).scim
     assert options is not None
     assert options.allows_unknown
     assert not options.gives_groups
@@ -46,7 +47,7 @@ def test_defaults_are_strict() -> None:
 )
 def test_what_is_malformed(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        ScimOptions.parse(given)
+        ProviderOptions.parse(given)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from broker.errors import (
     InvalidIdentityToken,
 )
 from broker.federation.addresses import AddressRules, parse_internal_issuers
+from broker.federation.group_roles import offered_roles
 from broker.federation.issuer_keys import IssuerKeys
-from broker.federation.offered_roles import offered_roles
 from broker.federation.outbound import OutboundClient
 from broker.federation.scim import DirectoryAdmission
 from broker.federation.web_identity import WIRE_ERRORS, WebIdentityProver, translate

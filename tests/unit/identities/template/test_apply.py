@@ -286,16 +286,14 @@ async def test_options_of_a_provider_are_set_and_checked(iam: Iam) -> None:
     assert stored is not None
     assert stored.options == {"Profile": "aws"}
 
-    def refuse(_options: object) -> None:
+    def refuse(_kind: object, _options: object) -> None:
         raise ValueError("Profile must be strict or aws")
 
     with pytest.raises(TemplateError, match=r"SAMLProviders\[0\]\.Broker: Profile"):
         await apply_template(
             template(SAMLProviders=[with_options]),
             directory=iam.directory,
-            context=TemplateContext(
-                is_internal=lambda *_: False, check_saml_options=refuse
-            ),
+            context=TemplateContext(is_internal=lambda *_: False, check_options=refuse),
             operator="ops",
             now=NOW,
         )
