@@ -19,7 +19,7 @@ from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import TemplateContext
 from broker.model.account import AccountId
 from broker.stores.directory import kinds
-from broker.stores.directory.kinds import MFA_DEVICE, USER
+from broker.stores.directory.kinds import MFA_DEVICE, OIDC_PROVIDER, USER
 from tests.support.certificates import server_certificate
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, open_iam, trust
@@ -360,3 +360,15 @@ async def test_another_certificate_is_uploaded_by_a_call(iam: Iam) -> None:
     described["ServerCertificates"][0]["CertificateBody"] = SIGNING
     with pytest.raises(TemplateError, match="private key"):
         await apply(iam, described)
+
+
+async def test_a_client_secret_outlives_a_change_of_its_provider(iam: Iam) -> None:
+    provider = {"Url": "https://idp.example.com", "ClientIdList": ["a"]}
+    await apply(iam, {"OIDCProviders": [provider]})
+    async with iam.directory.change(ACCOUNT) as change:
+        (found,) = await change.all_of(OIDC_PROVIDER, ACCOUNT)
+        kept = {"ClientSecret": "sealed"}
+        await change.update(OIDC_PROVIDER, replace(found, options=kept))
+    await apply(iam, {"OIDCProviders": [{**provider, "ClientIdList": ["b"]}]})
+    (after,) = await iam.directory.all_of(OIDC_PROVIDER, ACCOUNT)
+    assert (after.client_ids, after.options) == (("b",), kept)
