@@ -3,6 +3,9 @@
 
 PORT ?= 8080
 
+# The check starts many Pythons: without the cache each would compile all it imports.
+export PYTHONDONTWRITEBYTECODE =
+
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 

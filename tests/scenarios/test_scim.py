@@ -9,8 +9,6 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from botocore.exceptions import ClientError
-from scim2_client.engines.httpx2 import SyncSCIMClient
-from scim2_tester import Status, check_server
 
 from broker.sessions.revoke import SETTLING
 from tests.scenarios.installation import SAML_PROVIDER, Installation
@@ -79,6 +77,10 @@ KNOWN = {("check_remove_attribute", "User")}
 
 
 def test_the_checks_of_scim2_tester(corp: Directory) -> None:
+    # Their models take seconds to import, which no other test need wait for.
+    from scim2_client.engines.httpx2 import SyncSCIMClient
+    from scim2_tester import Status, check_server
+
     results = check_server(SyncSCIMClient(corp.client))
     failed = {
         (one.title, one.resource_type): str(one.reason)
