@@ -71,18 +71,6 @@ def test_an_instance_profile_holds_one_role(iam: Any) -> None:
     )
 
 
-def test_lists_of_instance_profiles_are_cut(iam: Any) -> None:
-    for number in range(3):
-        iam.create_instance_profile(InstanceProfileName=f"n{number}", Path="/cut/")
-    pages = iam.get_paginator("list_instance_profiles").paginate(
-        PathPrefix="/cut/", PaginationConfig={"PageSize": 2}
-    )
-    names = [
-        p["InstanceProfileName"] for page in pages for p in page["InstanceProfiles"]
-    ]
-    assert names == ["n0", "n1", "n2"]
-
-
 def test_who_puts_a_role_in_must_be_allowed_to_pass_it(
     broker: RunningBroker, iam: Any
 ) -> None:

@@ -12,7 +12,6 @@ from broker.errors import (
     LimitExceeded,
     NoSuchEntity,
     ServiceUnavailable,
-    ValidationError,
 )
 from broker.identities.mfa_codes import MfaCodes
 from broker.identities.mfa_devices import enable_device
@@ -23,7 +22,7 @@ from broker.model.session import Session, SessionKind
 from broker.protocols.totp import totp_code
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import MFA_DEVICE, USER
-from tests.support.iam import ACCOUNT, Iam, set_quotas
+from tests.support.iam import ACCOUNT, Iam
 
 
 async def make(iam: Iam, name: str) -> tuple[str, bytes]:
@@ -56,18 +55,6 @@ async def test_a_user_has_eight_devices_at_most(iam: Iam) -> None:
     rest = await iam("ListMFADevices", UserName="ann", Marker=first["Marker"])
     assert len(first["MFADevices"]) == 5
     assert len(rest["MFADevices"]) == 3
-
-
-async def test_an_account_has_a_quota_of_devices(iam: Iam) -> None:
-    await set_quotas(iam, MFADevicesPerAccount=1)
-    await make(iam, "one")
-    with pytest.raises(LimitExceeded):
-        await make(iam, "two")
-
-
-async def test_a_path_has_no_empty_part(iam: Iam) -> None:
-    with pytest.raises(ValidationError):
-        await iam("CreateVirtualMFADevice", VirtualMFADeviceName="x", Path="/a//b/")
 
 
 async def test_a_seed_moved_to_another_device_proves_nothing(iam: Iam) -> None:

@@ -9,7 +9,6 @@ import pytest
 from broker.errors import (
     AccessDenied,
     DeleteConflict,
-    EntityAlreadyExists,
     LimitExceeded,
     MalformedPolicyDocument,
     NoSuchEntity,
@@ -49,48 +48,6 @@ async def make(iam: Iam, name: str = "P", **more: object) -> str:
 
 async def make_role(iam: Iam, name: str = "R") -> None:
     await iam("CreateRole", RoleName=name, AssumeRolePolicyDocument=trust())
-
-
-async def test_each_answer_shows_the_members_that_aws_shows(iam: Iam) -> None:
-    made = await iam(
-        "CreatePolicy",
-        PolicyName="P",
-        Path="/p/",
-        PolicyDocument=policy(),
-        Description="d",
-        Tags=[{"Key": "a", "Value": "1"}, {"Key": "A", "Value": "2"}],
-    )
-    base = {
-        "PolicyName",
-        "PolicyId",
-        "Arn",
-        "Path",
-        "DefaultVersionId",
-        "AttachmentCount",
-        "PermissionsBoundaryUsageCount",
-        "IsAttachable",
-        "CreateDate",
-        "UpdateDate",
-    }
-    assert set(made["Policy"]) == base | {"Tags"}
-    assert made["Policy"]["PolicyId"].startswith("ANPA")
-    arn = made["Policy"]["Arn"]
-    got = (await iam("GetPolicy", PolicyArn=arn))["Policy"]
-    assert set(got) == base | {"Tags", "Description"}
-    listed = (await iam("ListPolicies", Scope="Local"))["Policies"]
-    assert [set(item) for item in listed] == [base]
-    bare = (await iam("GetPolicy", PolicyArn=await make(iam, "Q")))["Policy"]
-    assert set(bare) == base | {"Tags"}
-    assert bare["Tags"] == []
-
-
-async def test_a_name_is_taken_once_an_account(iam: Iam) -> None:
-    await make(iam)
-    with pytest.raises(EntityAlreadyExists) as caught:
-        await make(iam, "p", Path="/other/")
-    assert caught.value.message == (
-        "A policy called p already exists. Duplicate names are not allowed."
-    )
 
 
 async def test_a_managed_policy_may_have_6144_characters(iam: Iam) -> None:
@@ -182,21 +139,6 @@ async def test_the_version_in_force_is_switched_and_not_deleted(iam: Iam) -> Non
         await iam("DeletePolicy", PolicyArn=arn)
     await iam("DeletePolicyVersion", PolicyArn=arn, VersionId="v1")
     await iam("DeletePolicy", PolicyArn=arn)
-
-
-async def test_a_missing_version_or_policy_is_named(iam: Iam) -> None:
-    arn = await make(iam)
-    absent = f"arn:aws:iam::{ACCOUNT}:policy/absent"
-    for name in ("GetPolicyVersion", "SetDefaultPolicyVersion", "DeletePolicyVersion"):
-        for which in (arn, absent):
-            with pytest.raises(NoSuchEntity) as caught:
-                await iam(name, PolicyArn=which, VersionId="v9")
-            assert caught.value.message == (
-                f"Policy {which} version v9 does not exist or is not attachable."
-            )
-    for name in ("GetPolicy", "DeletePolicy", "ListPolicyVersions", "ListPolicyTags"):
-        with pytest.raises(NoSuchEntity, match=f"Policy {absent} was not found"):
-            await iam(name, PolicyArn=absent)
 
 
 async def test_the_arn_must_be_the_policys_own(iam: Iam) -> None:
