@@ -13,8 +13,6 @@ from broker.cli.operator import (
 )
 from broker.cli.terminal import say, say_json, say_table
 from broker.model.account import AccountId
-from broker.stores.directory.accounts import list_accounts
-from broker.stores.directory.kinds import ACCOUNT
 
 if TYPE_CHECKING:
     from broker.installation import Installation
@@ -71,6 +69,7 @@ def accounts(
 ) -> None:
     """List the accounts, and the administrators who have no password yet."""
     from broker.identities.first_administrator import list_waiting  # noqa: PLC0415
+    from broker.stores.directory.accounts import list_accounts  # noqa: PLC0415
 
     async def work(installation: "Installation") -> list[dict[str, Any]]:
         directory = installation.stores.directory
@@ -147,6 +146,8 @@ def delete(
     account = AccountId(account_id)
     if not yes:
         raise typer.BadParameter(f"pass --yes to delete {account} and everything in it")
+
+    from broker.stores.directory.kinds import ACCOUNT  # noqa: PLC0415
 
     async def work(installation: "Installation") -> None:
         async with installation.stores.directory.change(account) as change:

@@ -14,7 +14,6 @@ from broker.clock import SystemClock
 from broker.entropy import new_request_id
 from broker.errors import NoSuchEntity
 from broker.model.account import Account, AccountId, parse_account_id
-from broker.stores.directory.kinds import ACCOUNT
 
 if TYPE_CHECKING:
     from broker.installation import Installation
@@ -91,6 +90,8 @@ async def require_known(directory: "DirectoryReader", account: AccountId) -> Acc
     Raises:
         NoSuchEntity: There is none.
     """
+    from broker.stores.directory.kinds import ACCOUNT  # noqa: PLC0415
+
     found = await directory.find(ACCOUNT, account)
     if found is None:
         raise NoSuchEntity(f"There is no account {account}.")

@@ -6,23 +6,20 @@ from broker.model.account import Account
 from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.errors import AlreadyExistsError
-from broker.stores.schema import (
-    ACCOUNTS,
-)
+from broker.stores.schema import ACCOUNTS
 
 
 async def find_account_by_alias(
     directory: DirectoryReader, alias: str
 ) -> Account | None:
     """The account of an alias."""
-    row = await directory.find_by(ACCOUNTS, alias=alias)
-    return None if row is None else ACCOUNT.stored.read(row)
+    return await directory.find_entity(ACCOUNT.stored, alias=alias)
 
 
 async def list_accounts(directory: DirectoryReader) -> tuple[Account, ...]:
     """All of the installation, by number."""
-    rows = await directory.rows(select(ACCOUNTS).order_by(ACCOUNTS.c.account))
-    return tuple(ACCOUNT.stored.read(row) for row in rows)
+    every = select(ACCOUNTS).order_by(ACCOUNTS.c.account)
+    return await directory.list_entities(ACCOUNT.stored, every)
 
 
 async def insert_account(change: DirectoryChange, account: Account) -> None:

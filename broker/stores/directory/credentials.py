@@ -14,9 +14,7 @@ from broker.model.credentials import (
     UserCredential,
 )
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.entity_tables import (
-    name_key,
-)
+from broker.stores.directory.entity_tables import name_key
 from broker.stores.directory.kinds import (
     MFA_DEVICE,
     USER_CREDENTIAL,

@@ -97,7 +97,7 @@ class EntityTable(Generic[Entity]):
     ) -> None:
         self.table = table
         self.selected: Select[Any] = select(table) if selected is None else selected
-        self._kind = kind
+        self.entity = kind
         self._derived = derived or {}
         self._parts = parts or {}
         self._formats = formats
@@ -118,7 +118,7 @@ class EntityTable(Generic[Entity]):
                 values[name] = column.load(values[name])
         for name, part in self._parts.items():
             values[name] = part.load(row)
-        return self._kind(**values)
+        return self.entity(**values)
 
     def values(self, entity: Entity) -> dict[str, object]:
         """The values of an entity's columns."""

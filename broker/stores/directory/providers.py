@@ -2,9 +2,7 @@
 
 from sqlalchemy import select
 
-from broker.model.entities import (
-    SamlProvider,
-)
+from broker.model.entities import SamlProvider
 from broker.stores.directory.kinds import SAML_PROVIDER
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.schema import SAML_PROVIDERS

@@ -12,15 +12,11 @@ from typing import Any
 from sqlalchemy import Column, Table
 
 from broker.model.account import AccountId
-from broker.model.entities import (
-    InlinePolicy,
-)
+from broker.model.entities import InlinePolicy
 from broker.model.provisioned import Membership, ProvisionedUser, ScimToken
 from broker.model.registered import RegisteredService, ServiceToken
 from broker.model.revocation import Revocations
-from broker.model.roles_anywhere import (
-    CertificateList,
-)
+from broker.model.roles_anywhere import CertificateList
 from broker.stores.directory.entity_tables import AnyRow
 from broker.stores.directory.groups import list_user_groups
 from broker.stores.directory.kind import WHOLE, Key, Reading, Remembered

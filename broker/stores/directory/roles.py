@@ -5,9 +5,7 @@ from sqlalchemy import or_, select
 from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.entity_tables import (
-    name_key,
-)
+from broker.stores.directory.entity_tables import name_key
 from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.schema import ROLES

@@ -9,7 +9,6 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Table, bindparam, delete, func, select, update
 from sqlalchemy.sql import ColumnElement, Delete, Executable, Select, Update
 
-from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
 from broker.stores.directory.entity_tables import AnyRow, Entity, EntityTable
 from broker.stores.directory.kind import Kind
@@ -40,12 +39,6 @@ class Reads(Protocol):
         """The first row, or None."""
         rows = await self.rows(statement, parameters)
         return rows[0] if rows else None
-
-    async def find_by(self, table: Table, **values: object) -> AnyRow | None:
-        """The row of a table whose columns have these values, or None."""
-        if has_nul(values.values()):
-            return None
-        return await self.find_row(_select_by(table, tuple(values)), values)
 
     async def find_entity(
         self, stored: EntityTable[Entity], **values: object
@@ -181,11 +174,6 @@ def insert_or_ignore(dialect: str, table: Table) -> Any:  # noqa: ANN401  # the 
 
 
 @cache
-def _select_by(table: Table, names: tuple[str, ...]) -> Select[Any]:
-    return select(table).where(*(table.c[name] == bindparam(name) for name in names))
-
-
-@cache
 def select_one(stored: EntityTable[Any], names: tuple[str, ...]) -> Select[Any]:
     """The entity whose columns have the values of parameters."""
     columns = stored.table.c
@@ -248,15 +236,6 @@ def arn_key(arn: str) -> str:
 def under_path(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
     """Whether a path begins with a prefix, exactly (``LIKE`` folds case on SQLite)."""
     return func.substr(column, 1, len(prefix)) == prefix
-
-
-def count_rows(table: Table, account: AccountId) -> Select[Any]:
-    """How many rows of a table are the account's."""
-    return (
-        select(func.count().label("number"))
-        .select_from(table)
-        .where(table.c.account == account)
-    )
 
 
 def _make_marker(key: str) -> str:

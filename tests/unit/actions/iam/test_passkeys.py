@@ -35,7 +35,7 @@ from broker.protocols.webauthn import (
     verify_registration,
 )
 from broker.stores.directory import kinds
-from broker.stores.directory.kinds import PASSKEY, USER, USER_CREDENTIAL
+from broker.stores.directory.kinds import PASSKEY, USER
 from tests.support.authenticator import Authenticator
 from tests.support.iam import ACCOUNT, OTHER, Iam, set_quotas
 from tests.unit.actions.iam.test_mfa_devices import enable, make
@@ -210,9 +210,7 @@ async def test_one_credential_is_registered_once_in_an_account(iam: Iam) -> None
 async def answer_of(
     iam: Iam, authenticator: Authenticator, holder: str, **knobs: Any
 ) -> str:
-    known = await PasskeyProofs(iam.directory).all_of(
-        USER_CREDENTIAL, ACCOUNT, kind=holder
-    )
+    known = await PasskeyProofs(iam.directory).list_credentials(ACCOUNT, holder)
     options = authentication_options(PARTY, challenge=CHALLENGE, known=known)
     return authenticator.get(options, **knobs)
 

@@ -1,0 +1,25 @@
+"""What the descriptions of kinds must say."""
+
+from broker.stores.directory.kinds import ACCOUNT, KINDS
+from broker.stores.schema import METADATA
+
+STAYS = {
+    "accounts",
+    "audit",
+    "audit_counts",
+    "cache_sessions",  # end by themselves
+    "generations",
+    "ldap_sign_ins",  # forgotten when their provider is gone
+}
+
+
+def test_an_account_owns_all_that_is_stored_of_it() -> None:
+    of_accounts = {
+        table.name for table in METADATA.sorted_tables if "account" in table.c
+    }
+    assert {one.table.name for one in ACCOUNT.owns} == of_accounts - STAYS
+
+
+def test_what_vouches_has_an_arn() -> None:
+    for kind in KINDS:
+        assert hasattr(kind.stored.entity, "arn") or not kind.vouches, kind.label
