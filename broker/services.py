@@ -44,7 +44,6 @@ from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.own_roles import OwnRoles
 from broker.actions.signin.passkey_ceremonies import PasskeyCeremonies
 from broker.actions.signin.passkeys import Passkeys
-from broker.actions.signin.provider_options import ProviderOptions
 from broker.actions.signin.role_overviews import RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
@@ -367,8 +366,8 @@ def _build(
                 ProofDryRun(federated, web_identity),
                 issuer_keys,
                 metadata_refresher,
+                vault,
             ).actions(),
-            *ProviderOptions(vault).actions(),
             *Passkeys(
                 PasskeyCeremonies(stores.cache, vault),
                 find_relying_party(settings.public_origin),

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,16 +10,20 @@ import typer
 
 from broker.cli.findings import Finding, Level
 from broker.cli.operator import AccountArgument, system_user, with_installation
-from broker.cli.template_context import template_context
 from broker.cli.template_warnings import find_template_warnings
 from broker.cli.terminal import say
 from broker.errors import NoSuchEntity
+from broker.federation.addresses import AddressRules
+from broker.federation.provider_options import check_template_options
 from broker.identities.service_text import with_line
 from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change, ChangeKind
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.export import export_account
+from broker.identities.template.kind import TemplateContext
 from broker.model.account import AccountId
+from broker.settings import Settings
+from broker.spelling import suggest
 from broker.stores.directory.kinds import ACCOUNT
 
 if TYPE_CHECKING:
@@ -31,6 +36,27 @@ _COLOURS = {
     ChangeKind.UPDATE: typer.colors.YELLOW,
     ChangeKind.DELETE: typer.colors.RED,
 }
+
+
+def template_context(settings: Settings) -> TemplateContext:
+    """The installation's rules on issuers and on providers' options."""
+    named = [entry for entry in settings.internal_issuers if entry.network is None]
+    return TemplateContext(
+        is_internal=AddressRules(settings.internal_issuers).names,
+        home_region=settings.home_region,
+        http_hosts=tuple(f"{entry.host}:{entry.port}" for entry in named),
+        check_options=check_template_options,
+        check_directory=partial(_check_directory, settings),
+    )
+
+
+def _check_directory(settings: Settings, directory: str) -> None:
+    known = settings.directories.directories
+    if directory not in known:
+        raise ValueError(
+            f"BROKER_DIRECTORIES_FILE has no directory {directory!r}; "
+            + (suggest(directory, known) if known else "it is not set")
+        )
 
 
 def apply(
@@ -48,9 +74,8 @@ def apply(
     async def work(
         installation: "Installation",
     ) -> tuple[list[str], list[Change], list[Finding]]:
-        context = replace(
-            template_context(installation.settings), sealer=installation.vault
-        )
+        settings = installation.settings
+        context = replace(template_context(settings), sealer=installation.vault)
         now = installation.clock.now().replace(microsecond=0)
         warnings = await find_template_warnings(
             text, context, now, installation.stores.directory

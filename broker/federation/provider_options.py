@@ -267,13 +267,12 @@ class ProviderOptions:
             if one.name in options
         }
         made = ProviderOptions(**found)
-        of_scim = [one.name for one in OPTIONS if one.place.group == _SCIM]
-        alone = [name for name in of_scim if name in options]
-        if alone and not made.scim_subject:
-            raise ValueError(
-                f"{alone[0]} says nothing without ScimSubject: write one of"
-                f" {', '.join(types.SUBJECTS)}"
-            )
+        for one in () if made.scim_subject else OPTIONS:
+            if one.name in options and one.place.group == _SCIM:
+                raise ValueError(
+                    f"{one.name} says nothing without ScimSubject: write one of"
+                    f" {', '.join(types.SUBJECTS)}"
+                )
         return made
 
     @property

@@ -4,6 +4,10 @@ The permissions are those of the API's own actions: the permission to read a pro
 covers its health and a dry run of its proofs; the permission to update a SAML provider
 covers fetching its published metadata. A dry run mints nothing, does not use up the
 proof and keeps no copy of it.
+
+The broker-only options of a provider are the operator's. An account may set them for its
+own providers where the operator lets it (``SetProviderOptionsInConsole``), and the caller
+may update the provider. Each change is audited, without secrets.
 """
 
 from collections.abc import Mapping
@@ -14,13 +18,16 @@ from broker.actions.action import Action, Call
 from broker.actions.iam.plain import named
 from broker.authn.proof_dry_run import ProofDryRun
 from broker.authz.need import Need
-from broker.errors import InvalidInput, ValidationError
+from broker.errors import AccessDenied, InvalidInput, ValidationError
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.federation.metadata_refresh import MetadataRefresher
 from broker.federation.provider_health import HealthWatch, ProviderHealth
 from broker.federation.provider_options import (
+    OPTIONS_OF,
+    STORED,
     ProviderOptions,
     option_text,
+    set_options,
     shown_options,
 )
 from broker.federation.provider_probe import probe_oidc, probe_saml
@@ -29,6 +36,7 @@ from broker.identities.oidc_providers import OIDC_PROVIDERS, require_oidc_provid
 from broker.identities.saml_providers import SAML_PROVIDERS, require_saml_provider
 from broker.model.arn import iam_arn
 from broker.model.entities import OidcProvider, Role, SamlProvider
+from broker.model.sealing import Sealer
 from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
 from broker.protocols.oidc.rejection import OidcRejected
 from broker.stores.directory.kind import Kind
@@ -41,6 +49,11 @@ PROOF_CHARACTERS_MAX = 300_000
 SAML_KIND = "saml-provider"
 OIDC_KIND = "oidc-provider"
 _READ = {SAML_KIND: "iam:GetSAMLProvider", OIDC_KIND: "iam:GetOpenIDConnectProvider"}
+_UPDATE = {
+    SAML_KIND: "iam:UpdateSAMLProvider",
+    # IAM has no action to update such a provider as a whole.
+    OIDC_KIND: "iam:UpdateOpenIDConnectProviderThumbprint",
+}
 _SHOWN_CHARACTERS = 2048
 _TRUSTING_MAX = 30
 
@@ -67,15 +80,30 @@ class DiagnoseProofRequest(TypedDict):
     At: NotRequired[datetime]
 
 
+class SetProviderOptionsRequest(TypedDict):
+    """``Options`` are texts by name; an empty one removes the option.
+
+    Those that are left out stay; so does the secret when its text is ``(sealed)``.
+    """
+
+    ProviderArn: str
+    Options: Mapping[str, str]
+
+
 class IdentityProviders:
     """The handlers, with what they need."""
 
     def __init__(
-        self, dry_run: ProofDryRun, keys: IssuerKeys, refresher: MetadataRefresher
+        self,
+        dry_run: ProofDryRun,
+        keys: IssuerKeys,
+        refresher: MetadataRefresher,
+        sealer: Sealer,
     ) -> None:
         self._trial = dry_run
         self._keys = keys
         self._refresher = refresher
+        self._sealer = sealer
         self._watch = HealthWatch(keys, refresher)
 
     def actions(self) -> tuple[Action, ...]:
@@ -91,7 +119,7 @@ class IdentityProviders:
             Action(
                 service="signin",
                 name="GetProviderHealth",
-                needs=may_read_provider,
+                needs=_may_read,
                 handle=self._get,
                 audited=("ProviderArn",),
             ),
@@ -119,9 +147,24 @@ class IdentityProviders:
             Action(
                 service="signin",
                 name="DiagnoseProof",
-                needs=may_read_provider,
+                needs=_may_read,
                 handle=self._diagnose,
                 audited=("ProviderArn", "At"),
+            ),
+            Action(
+                service="signin",
+                name="GetProviderOptions",
+                needs=_may_read,
+                handle=_get_options,
+                audited=("ProviderArn",),
+            ),
+            Action(
+                service="signin",
+                name="SetProviderOptions",
+                needs=_may_update,
+                handle=self._set_options,
+                audited=("ProviderArn",),
+                writes=True,
             ),
         )
 
@@ -142,12 +185,11 @@ class IdentityProviders:
         """
         provider = await require_provider(given["ProviderArn"], call)
         ((_, health),) = await self._healths((provider,), call)
-        account = await call.directory.find(ACCOUNT, call.account)
         return {
             "Provider": provider,
             "Health": health,
             "Options": _shown(provider.options),
-            "MaySetOptions": account is not None and may_set_provider_options(account),
+            "MaySetOptions": await _is_allowed(call),
         }
 
     async def _check(self, given: ProviderRequest, call: Call) -> Mapping[str, Any]:
@@ -197,6 +239,29 @@ class IdentityProviders:
             outcome = await self._trial.try_token(provider, proof, at)
         return {"Provider": provider, "Outcome": outcome}
 
+    async def _set_options(
+        self, given: SetProviderOptionsRequest, call: Call
+    ) -> Mapping[str, Any]:
+        if not await _is_allowed(call):
+            raise AccessDenied(
+                "The operator has not let this account set its providers' options in"
+                " the console."
+            )
+        provider = await require_provider(given["ProviderArn"], call)
+        texts = {name: text.strip() for name, text in given["Options"].items()}
+        try:
+            changed, said = set_options(provider, texts, self._sealer)
+        except ValueError as error:
+            raise InvalidInput(str(error)) from error
+        await call.change.update(STORED[type(changed)], changed)
+        call.record.resources = (provider.arn,)
+        changes = {n: v for n, v in said.items() if v != provider.options.get(n)}
+        call.record.parameters = {
+            **call.record.parameters,
+            "Options": shown_options(changes),
+        }
+        return {}
+
     async def _healths(
         self, providers: tuple[Provider, ...], call: Call
     ) -> list[tuple[Provider, ProviderHealth]]:
@@ -214,6 +279,25 @@ class IdentityProviders:
             )
             for provider in providers
         ]
+
+
+async def _get_options(given: ProviderRequest, call: Call) -> Mapping[str, Any]:
+    """``Options``: texts by name, of all that it can have; None if not allowed."""
+    provider = await require_provider(given["ProviderArn"], call)
+    if not await _is_allowed(call):
+        return {"Options": None}
+    there = shown_options(provider.options)
+    return {
+        "Options": {
+            name: option_text(there[name]) if name in there else ""
+            for name in OPTIONS_OF[type(provider)]
+        }
+    }
+
+
+async def _is_allowed(call: Call) -> bool:
+    account = await call.directory.find(ACCOUNT, call.account)
+    return account is not None and may_set_provider_options(account)
 
 
 async def _trusting_roles(given: ProviderRequest, call: Call) -> Mapping[str, Any]:
@@ -260,10 +344,14 @@ def kind_of(arn: str) -> str:
     return OIDC_KIND if f":{OIDC_KIND}/" in arn else SAML_KIND
 
 
-async def may_read_provider(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
-    """The permission to read a provider."""
+async def _may_read(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
     arn = given["ProviderArn"]
     return await provider_needs(_READ[kind_of(arn)], arn, call)
+
+
+async def _may_update(given: SetProviderOptionsRequest, call: Call) -> tuple[Need, ...]:
+    arn = given["ProviderArn"]
+    return await provider_needs(_UPDATE[kind_of(arn)], arn, call)
 
 
 async def _may_list_roles(_given: ProviderRequest, call: Call) -> tuple[Need, ...]:
@@ -273,7 +361,7 @@ async def _may_list_roles(_given: ProviderRequest, call: Call) -> tuple[Need, ..
 
 async def _may_check(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
     if kind_of(given["ProviderArn"]) == OIDC_KIND:
-        return await may_read_provider(given, call)
+        return await _may_read(given, call)
     return await provider_needs("iam:UpdateSAMLProvider", given["ProviderArn"], call)
 
 

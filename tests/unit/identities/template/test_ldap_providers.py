@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from broker.cli.template_context import template_context
+from broker.cli.template import template_context
 from broker.federation.addresses import parse_internal_issuers
 from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change
