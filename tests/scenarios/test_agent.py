@@ -119,7 +119,7 @@ def test_the_session_is_short_and_narrow_and_the_persons(here: Walk) -> None:
     assert minted["session"]["source_identity"] == "ana"
     assert minted["caller_arn"].endswith(":user/ana")
     decided = records["support:CommentOnTicket"]
-    assert decided["parameters"] == {"SourceIdentity": "ana"}
+    assert decided["source_identity"] == "ana"
     assert decided["decision"] == "allowed"
     assert decided["reason"]
     assert decided["access_key_id"] == key

@@ -92,7 +92,7 @@ def test_all_twelve_operations(installation: Installation, user: Key) -> None:
     asked = ("get-web-identity-token", "--audience", "a", "--signing-algorithm")
     assert sts(*asked, "ES384")["WebIdentityToken"].count(".") == 2
     broker.create_account(MEMBER)
-    broker.let_manage_root(MEMBER, ACCOUNT)
+    broker.set_options(MEMBER, RootManagedBy=ACCOUNT)
     time.sleep(1.1)
     task = "arn=arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
     assume_root = ("assume-root", "--target-principal", MEMBER, "--task-policy-arn")

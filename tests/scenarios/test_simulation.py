@@ -642,11 +642,11 @@ def test_what_does_not_fit_is_refused_by_name(
 
 def test_a_request_s_policies_are_bounded_together(iam: Any) -> None:
     long = allow("s3:*", Sid="x", Condition={"Null": {"a:b": "true"}}) + " " * 120_000
-    given = {"ActionNames": ["s3:Go"], "PolicyInputList": [long] * 9}
+    given = {"ActionNames": ["s3:Go"], "PolicyInputList": [long] * 5}
     code, message = refused(iam.simulate_custom_policy, **given)[1:]
     assert code == "InvalidInput"
-    assert message.endswith("characters; a request can have 1048576.")
-    levels = [{"ServiceControlPolicyInputList": [long] * 3}] * 3
+    assert message.endswith("characters; a request can have 524288.")
+    levels = [{"ServiceControlPolicyInputList": [long] * 2}] * 3
     given = {"ActionNames": ["s3:Go"], "PolicyInputList": ALLOW}
     code, _ = refused(
         iam.simulate_custom_policy, OrderedOrganizationPolicyInputList=levels, **given
@@ -724,12 +724,12 @@ def test_others_are_served_while_a_simulation_runs(
             "A value in ContextEntries has 4097 characters; it can have 4096.",
         ),
         (
-            [entry("aws:b", "stringList", *["x"] * 1001)],
-            "ContextEntries can have 1000 members and as many values.",
+            [entry("aws:b", "stringList", *["x"] * 501)],
+            "ContextEntries can have 500 members and as many values.",
         ),
         (
-            [entry(f"aws:b{n}", "string") for n in range(1001)],
-            "ContextEntries can have 1000 members and as many values.",
+            [entry(f"aws:b{n}", "string") for n in range(501)],
+            "ContextEntries can have 500 members and as many values.",
         ),
         (
             [entry("aws:b", "stringList", *["x" * 4096] * 16, "y")],

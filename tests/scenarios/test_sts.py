@@ -403,7 +403,7 @@ def test_a_managing_account_does_a_root_task(world: World) -> None:
         f"User: arn:aws:iam::{ACCOUNT}:user/alice is not authorized to perform:"
         f" sts:AssumeRoot on resource: arn:aws:iam::{MEMBER}:root"
     )
-    world.broker.let_manage_root(MEMBER, ACCOUNT)
+    world.broker.set_options(MEMBER, RootManagedBy=ACCOUNT)
     time.sleep(1.1)
     answer = world.sts().assume_root(**given)
     assert life_of(answer) <= 900
@@ -449,7 +449,7 @@ def root_tasks(world: World, member: str) -> tuple[Any, Any, Any]:
 
 def test_root_tasks_reach_the_roots_password(world: World) -> None:
     member = world.broker.create_account(ROOTED)
-    world.broker.let_manage_root(ROOTED, ACCOUNT)
+    world.broker.set_options(ROOTED, RootManagedBy=ACCOUNT)
     time.sleep(1.1)
 
     audit, create, delete = root_tasks(world, ROOTED)
@@ -496,7 +496,7 @@ def test_root_tasks_reach_the_roots_password(world: World) -> None:
 
 def test_root_tasks_reach_no_one_but_the_root(world: World) -> None:
     member = world.broker.create_account(TASKED)
-    world.broker.let_manage_root(TASKED, ACCOUNT)
+    world.broker.set_options(TASKED, RootManagedBy=ACCOUNT)
     time.sleep(1.1)
     root = world.broker.client("iam", member)
     root.create_user(UserName="victim")
@@ -535,8 +535,7 @@ def test_root_tasks_reach_no_one_but_the_root(world: World) -> None:
 def test_a_region_that_is_switched_off_makes_no_credentials(world: World) -> None:
     assert world.installation.web_identity()
     early = world.assume()
-    switch = ("account", "regions", ACCOUNT)
-    world.broker.command(*switch, "--disable", REGION)
+    world.broker.set_options(ACCOUNT, DisabledRegions=[REGION])
     try:
         time.sleep(1.1)
         sts = world.sts()
@@ -550,7 +549,7 @@ def test_a_region_that_is_switched_off_makes_no_credentials(world: World) -> Non
             assert error["Status"] == 403
         assert world.sts(early).get_caller_identity()
     finally:
-        world.broker.command(*switch, "--enable", REGION)
+        world.broker.set_options(ACCOUNT, DisabledRegions=[])
     time.sleep(1.1)
     assert world.assume()
 

@@ -119,9 +119,9 @@ class RunningBroker:
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
-    def let_manage_root(self, member: str, manager: str) -> None:
-        """Let an account perform root tasks in another."""
-        accounts = {member: {"Broker": {"RootManagedBy": manager}}}
+    def set_options(self, account: str, **options: object) -> None:
+        """Set what a template says of an account under ``Broker``."""
+        accounts = {account: {"Broker": options}}
         self.command("apply", "-", stdin=json.dumps({"Accounts": accounts}))
 
     def start(self) -> None:

@@ -32,7 +32,7 @@ from broker.stores.directory.policies import (
     resource_policy_arns,
 )
 
-CHARACTERS_MAX = 1_048_576
+CHARACTERS_MAX = 524_288
 """Of all policies of a request; AWS documents no bound, a call must have one."""
 
 _LEVELS = "OrderedOrganizationPolicyInputList"

@@ -20,7 +20,7 @@ from broker.model.arn import Arn
 from broker.model.entities import User
 from broker.model.principal import Principal
 from broker.model.request import Given
-from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
+from broker.policy import VALUE_CHARACTERS_MAX
 from broker.policy.context import KeyType
 from broker.policy.value_types import has_type
 from broker.stores.directory.kinds import ROLE, USER
@@ -29,8 +29,9 @@ from broker.stores.directory.port import DirectoryReader
 RESOURCES_MAX = 1000
 """AWS documents no bound; a call must have one."""
 
+CONTEXT_VALUES_MAX = 500
 CONTEXT_CHARACTERS_MAX = 65_536
-"""Of all values of ``ContextEntries``; of their number and length see `policy`."""
+"""Of all values of ``ContextEntries``; of the length of each see `policy`."""
 
 EVERYTHING = "*"
 _ACTION = re.compile(r"[A-Za-z0-9-]+:[A-Za-z0-9]+")
@@ -286,9 +287,9 @@ def _check_scenario(option: str | None, resources: tuple[str, ...]) -> None:
 def _check_amount(entries: Sequence[Mapping[str, Any]]) -> None:
     """AWS documents no bound on values, but every decision may look at all of them."""
     values = [v for entry in entries for v in entry.get("ContextKeyValues", ())]
-    if max(len(entries), len(values)) > VALUES_MAX:
+    if max(len(entries), len(values)) > CONTEXT_VALUES_MAX:
         raise InvalidInput(
-            f"ContextEntries can have {VALUES_MAX} members and as many values."
+            f"ContextEntries can have {CONTEXT_VALUES_MAX} members and as many values."
         )
     longest = max(map(len, values), default=0)
     if longest > VALUE_CHARACTERS_MAX:
