@@ -16,6 +16,7 @@ from tests.support.admission import (
     documents,
     service_account,
 )
+from tests.support.rows import rows
 
 CASES = yaml.safe_load(Path(__file__).with_name("pod_roles.yaml").read_text())["cases"]
 MUTATING = Policy.of_kind("MutatingAdmissionPolicy")
@@ -84,7 +85,7 @@ def take(items: list[Any], before: Sequence[Any]) -> Any:
     return new
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+@rows("case", CASES, ids=lambda case: case["name"])
 def test_what_a_pod_gets(case: Mapping[str, Any]) -> None:
     before = pod_of(case)
     made = copy.deepcopy(dict(MUTATING.mutate(before, account_of(case))))
@@ -92,7 +93,7 @@ def test_what_a_pod_gets(case: Mapping[str, Any]) -> None:
     assert made == before
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+@rows("case", CASES, ids=lambda case: case["name"])
 def test_a_pod_is_changed_once(case: Mapping[str, Any]) -> None:
     """The API server calls the policy again after other changes."""
     made = MUTATING.mutate(pod_of(case), account_of(case))

@@ -14,6 +14,7 @@ from broker.protocols.sigv4 import (
     prepare_signing_key,
     verify_signature,
 )
+from tests.support.rows import rows
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 CASES = json.loads(
@@ -46,7 +47,7 @@ def _raw(text: str) -> RawRequest:
     )
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+@rows("case", CASES, ids=[case["name"] for case in CASES])
 def test_every_published_case_is_reproduced(case: dict[str, str]) -> None:
     raw = _raw(case["signed_request"])
     signed = parse_signed(raw)
@@ -60,7 +61,7 @@ def test_every_published_case_is_reproduced(case: dict[str, str]) -> None:
     verify_signature(signed, raw, prepare_signing_key(key))
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+@rows("case", CASES, ids=[case["name"] for case in CASES])
 def test_no_published_case_passes_with_another_body(case: dict[str, str]) -> None:
     raw = _raw(case["signed_request"] + "\n\nx")
     signed = parse_signed(raw)

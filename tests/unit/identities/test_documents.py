@@ -12,6 +12,7 @@ from broker.errors import MalformedPolicyDocument
 from broker.identities.documents import checked_document
 from broker.policy import PolicyKind
 from broker.policy.new_policy import STS_ACTIONS
+from tests.support.rows import rows
 
 CASES = yaml.load(
     (Path(__file__).parents[2] / "decisions" / "new-policies.yaml").read_text(),
@@ -37,7 +38,7 @@ def check(case: dict[str, Any]) -> None:
     checked_document(text_of(case), kind, managed=managed)
 
 
-@pytest.mark.parametrize("case", CASES["refused"], ids=lambda case: case["name"])
+@rows("case", CASES["refused"], ids=lambda case: case["name"])
 def test_refuses_with_iam_s_sentence_alone(case: dict[str, Any]) -> None:
     with pytest.raises(MalformedPolicyDocument) as caught:
         check(case)
@@ -45,7 +46,7 @@ def test_refuses_with_iam_s_sentence_alone(case: dict[str, Any]) -> None:
     assert caught.value.detail.endswith(case["says"])
 
 
-@pytest.mark.parametrize("case", CASES["accepted"], ids=lambda case: case["name"])
+@rows("case", CASES["accepted"], ids=lambda case: case["name"])
 def test_takes(case: dict[str, Any]) -> None:
     check(case)
 

@@ -16,6 +16,7 @@ from broker.policy import (
     print_policy,
 )
 from broker.policy.strict_json import POLICY_CHARACTERS_MAX
+from tests.support.rows import rows
 
 CASES = yaml.load(
     (Path(__file__).parents[2] / "decisions" / "grammar.yaml").read_text(),
@@ -36,7 +37,7 @@ def kind_of(case: dict[str, Any]) -> PolicyKind:
     return PolicyKind(case.get("kind", "identity"))
 
 
-@pytest.mark.parametrize("case", CASES["accepted"], ids=lambda case: case["name"])
+@rows("case", CASES["accepted"], ids=lambda case: case["name"])
 def test_takes(case: dict[str, Any]) -> None:
     kind = kind_of(case)
     document = parse_policy(text_of(case), kind)
@@ -44,7 +45,7 @@ def test_takes(case: dict[str, Any]) -> None:
     assert parse_policy(print_policy(document), kind) == document
 
 
-@pytest.mark.parametrize("case", CASES["refused"], ids=lambda case: case["name"])
+@rows("case", CASES["refused"], ids=lambda case: case["name"])
 def test_refuses(case: dict[str, Any]) -> None:
     with pytest.raises(PolicyRejected) as caught:
         parse_policy(text_of(case), kind_of(case))

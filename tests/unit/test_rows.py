@@ -1,0 +1,32 @@
+"""A test of rows tries them all, and fails with each that failed."""
+
+import pytest
+
+from tests.support import rows as support
+from tests.support.rows import rows
+
+
+@rows("number,expected", [(1, 1), (2, 3), (4, 5), (6, 6)], ids=["a", "b", "bc", "d"])
+def compare(number: int, expected: int) -> None:
+    assert number == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "failed"),
+    [("", ["row: b", "row: bc"]), ("b", ["row: b", "row: bc"]), ("c", ["row: bc"])],
+)
+def test_each_row_that_fails_is_shown(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, failed: list[str]
+) -> None:
+    monkeypatch.setattr(support, "wanted", wanted)
+    with pytest.raises(BaseExceptionGroup) as raised:
+        compare()
+    assert [note for e in raised.value.exceptions for note in e.__notes__] == failed
+
+
+def test_rows_that_are_not_there_are_no_success(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(support, "wanted", "x")
+    with pytest.raises(pytest.skip.Exception):
+        compare()
