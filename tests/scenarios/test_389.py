@@ -1,17 +1,16 @@
 """A real 389 Directory Server. Only `make long` runs it."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from broker.federation.ldap.directories import parse_directories
-from broker.federation.ldap.people import LdapPeople, Person, PersonRefusedError
-from broker.model.secret import Secret
+from broker.federation.ldap.people import LdapPeople, PersonRefusedError
 from broker.protocols.ldap.accounts import AccountState
+from tests.support.directory_world import people_of, prove
 from tests.support.ds389 import Ds389, start_ds389
 from tests.support.programs import program
 from tests.support.slapd import (
@@ -67,10 +66,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ds389]:
         yield running
 
 
-@asynccontextmanager
-async def people_of(
+def directory_of(
     server: Ds389, folder: Path, **more: Any
-) -> AsyncIterator[LdapPeople]:
+) -> AbstractAsyncContextManager[LdapPeople, None]:
     (folder / "password").write_text(SERVICE_PASSWORD)
     given = {
         "Kind": "389",
@@ -84,22 +82,13 @@ async def people_of(
         "TimeoutSeconds": 20,
         **more,
     }
-    file = parse_directories({"Directories": {"corp": given}}, folder)
-    people = LdapPeople("corp", file.directories["corp"])
-    try:
-        yield people
-    finally:
-        await people.close()
-
-
-async def prove(people: LdapPeople, username: str, password: str = PASSWORD) -> Person:
-    return await people.authenticate(username, Secret(password), datetime.now(UTC))
+    return people_of(given, folder)
 
 
 async def test_a_person_with_groups_of_both_kinds(
     server: Ds389, tmp_path: Path
 ) -> None:
-    async with people_of(server, tmp_path) as people:
+    async with directory_of(server, tmp_path) as people:
         found = await prove(people, "Ann")
         assert (found.username, found.groups) == ("ann", ("all", "staff"))
         assert (await prove(people, "bob")).groups == ("all",)
@@ -122,7 +111,7 @@ async def test_a_person_with_groups_of_both_kinds(
 async def test_what_is_wrong_is_refused(
     server: Ds389, tmp_path: Path, name: str, password: str, state: AccountState
 ) -> None:
-    async with people_of(server, tmp_path) as people:
+    async with directory_of(server, tmp_path) as people:
         with pytest.raises(PersonRefusedError) as refused:
             await prove(people, name, password)
         assert refused.value.state is state
@@ -131,7 +120,7 @@ async def test_what_is_wrong_is_refused(
 async def test_who_leaves_is_over_and_who_is_locked_is_not(
     server: Ds389, tmp_path: Path
 ) -> None:
-    async with people_of(server, tmp_path) as people:
+    async with directory_of(server, tmp_path) as people:
         subjects = {
             name: (await prove(people, name)).subject
             for name in ("guessed", "leaves", "ann")

@@ -1,17 +1,16 @@
 """A real Active Directory domain controller: Samba. Only `make long` runs it."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from broker.federation.ldap.directories import parse_directories
-from broker.federation.ldap.people import LdapPeople, Person, PersonRefusedError
-from broker.model.secret import Secret
+from broker.federation.ldap.people import LdapPeople, PersonRefusedError
 from broker.protocols.ldap.accounts import AccountState
+from tests.support.directory_world import people_of, prove
 from tests.support.programs import program
 from tests.support.samba import (
     DISABLED,
@@ -60,10 +59,9 @@ def samba(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
         yield server
 
 
-@asynccontextmanager
-async def people_of(
+def directory_of(
     samba: Samba, folder: Path, **more: Any
-) -> AsyncIterator[LdapPeople]:
+) -> AbstractAsyncContextManager[LdapPeople, None]:
     (folder / "password").write_text(PASSWORD)
     given = {
         "Kind": "ActiveDirectory",
@@ -78,16 +76,7 @@ async def people_of(
         "TimeoutSeconds": 20,
         **more,
     }
-    file = parse_directories({"Directories": {"corp": given}}, folder)
-    people = LdapPeople("corp", file.directories["corp"])
-    try:
-        yield people
-    finally:
-        await people.close()
-
-
-async def prove(people: LdapPeople, username: str, password: str = PASSWORD) -> Person:
-    return await people.authenticate(username, Secret(password), datetime.now(UTC))
+    return people_of(given, folder)
 
 
 @pytest.mark.parametrize(
@@ -96,14 +85,14 @@ async def prove(people: LdapPeople, username: str, password: str = PASSWORD) -> 
 async def test_a_person_with_groups_in_groups(
     samba: Samba, tmp_path: Path, more: dict[str, Any]
 ) -> None:
-    async with people_of(samba, tmp_path, **more) as people:
+    async with directory_of(samba, tmp_path, **more) as people:
         found = await prove(people, "ANN")
         assert found.username == "ann"
         assert found.groups == ("all", "staff", "world")
         assert found.attributes == {"Department": "Sales"}
         again = await people.find_current(found.subject, datetime.now(UTC))
         assert again == found
-    async with people_of(samba, tmp_path, NestedGroups=False, **more) as people:
+    async with directory_of(samba, tmp_path, NestedGroups=False, **more) as people:
         assert (await prove(people, "ann")).groups == ("staff",)
 
 
@@ -112,13 +101,13 @@ async def test_user_principal_names(samba: Samba, tmp_path: Path) -> None:
         "Filter": "(&(objectClass=user)(userPrincipalName={username}))",
         "Username": "userPrincipalName",
     }
-    async with people_of(samba, tmp_path, **more) as people:
+    async with directory_of(samba, tmp_path, **more) as people:
         found = await prove(people, "ann@corp.example.com")
         assert found.username == "ann@corp.example.com"
 
 
 async def test_more_groups_than_a_page_has(samba: Samba, tmp_path: Path) -> None:
-    async with people_of(samba, tmp_path) as people:
+    async with directory_of(samba, tmp_path) as people:
         assert list((await prove(people, "crowded")).groups) == CROWD
 
 
@@ -131,7 +120,7 @@ STATES = {
 
 @pytest.mark.parametrize("name", STATES)
 async def test_the_controller_says_why(samba: Samba, tmp_path: Path, name: str) -> None:
-    async with people_of(samba, tmp_path) as people:
+    async with directory_of(samba, tmp_path) as people:
         with pytest.raises(PersonRefusedError) as refused:
             await prove(people, name)
         assert refused.value.state is STATES[name]
@@ -151,7 +140,7 @@ async def test_the_controller_says_why(samba: Samba, tmp_path: Path, name: str) 
 async def test_what_is_wrong_is_refused(
     samba: Samba, tmp_path: Path, name: str, password: str
 ) -> None:
-    async with people_of(samba, tmp_path) as people:
+    async with directory_of(samba, tmp_path) as people:
         with pytest.raises(PersonRefusedError) as refused:
             await prove(people, name, password)
         assert refused.value.state is AccountState.WRONG
@@ -160,7 +149,7 @@ async def test_what_is_wrong_is_refused(
 async def test_who_leaves_is_over_and_who_is_locked_is_not(
     samba: Samba, tmp_path: Path
 ) -> None:
-    async with people_of(samba, tmp_path) as people:
+    async with directory_of(samba, tmp_path) as people:
         subjects = {
             name: (await prove(people, name)).subject
             for name in ("guessed", "leaves", "ann", "o'(neil)")

@@ -3,14 +3,18 @@
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import yaml
 
+from broker.federation.ldap.directories import parse_directories
+from broker.federation.ldap.people import LdapPeople, Person
 from broker.model.account import AccountId
 from broker.model.entities import LdapProvider, Role
+from broker.model.secret import Secret
 from broker.stores.directory.kinds import LDAP_PROVIDER, ROLE
 from tests.support.signin import (
     ACCOUNT,
@@ -165,3 +169,22 @@ async def sign_in(
     arrived = await browser.get(sent.headers["location"])
     assert arrived.status_code == 303, text_of(arrived)
     return text_of(await browser.get(arrived.headers["location"]))
+
+
+@asynccontextmanager
+async def people_of(
+    given: Mapping[str, Any], folder: Path
+) -> AsyncIterator[LdapPeople]:
+    """The people of a directory that the operator describes so."""
+    file = parse_directories({"Directories": {"corp": dict(given)}}, folder)
+    people = LdapPeople("corp", file.directories["corp"])
+    try:
+        yield people
+    finally:
+        await people.close()
+
+
+async def prove(
+    people: LdapPeople, username: str = "ann", password: str = PASSWORD
+) -> Person:
+    return await people.authenticate(username, Secret(password), datetime.now(UTC))

@@ -1,7 +1,7 @@
 """People of a real slapd: found, proved, refused; and what a hostile name can do."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,16 @@ import pytest
 from sansldap import LDAPResultCode
 
 from broker.federation.ldap.connection import BindAnswer, LdapUnavailableError
-from broker.federation.ldap.directories import parse_directories
 from broker.federation.ldap.people import (
     NAME_MAX,
     PASSWORD_MAX,
     LdapPeople,
-    Person,
     PersonRefusedError,
 )
 from broker.federation.ldap.servers import LdapServers
 from broker.model.secret import Secret
 from broker.protocols.ldap.accounts import AccountState
-from tests.support.directory_world import describe
+from tests.support.directory_world import describe, people_of, prove
 from tests.support.slapd import (
     GROUPS,
     PASSWORD,
@@ -86,22 +84,10 @@ def slapd() -> Iterator[Slapd]:
         yield server
 
 
-@asynccontextmanager
-async def people_of(
+def directory_of(
     slapd: Slapd, folder: Path, **more: Any
-) -> AsyncIterator[LdapPeople]:
-    found = parse_directories(
-        {"Directories": {"corp": describe(slapd, folder, **more)}}
-    )
-    people = LdapPeople("corp", found.directories["corp"])
-    try:
-        yield people
-    finally:
-        await people.close()
-
-
-async def prove(people: LdapPeople, username: str, password: str = PASSWORD) -> Person:
-    return await people.authenticate(username, Secret(password), datetime.now(UTC))
+) -> AbstractAsyncContextManager[LdapPeople, None]:
+    return people_of(describe(slapd, folder, **more), folder)
 
 
 TRANSPORTS: dict[str, dict[str, Any]] = {
@@ -119,7 +105,7 @@ async def test_a_person_is_found_and_proved(
     if more.get("Servers"):
         more["Servers"] = [f"ldap://127.0.0.1:{slapd.port}"]
     tags = {"mail": "Email", "telephoneNumber": "Phone"}
-    async with people_of(slapd, tmp_path, Tags=tags, **more) as people:
+    async with directory_of(slapd, tmp_path, Tags=tags, **more) as people:
         found = await prove(people, "ANN")
         assert found.username == "ann"
         assert found.dn == dn_of("ann")
@@ -136,7 +122,7 @@ async def test_a_server_that_is_busy_says_nothing_of_the_password(
         return BindAnswer(LDAPResultCode.BUSY, "later", ())
 
     monkeypatch.setattr(LdapServers, "try_password", busy)
-    async with people_of(slapd, tmp_path) as people:
+    async with directory_of(slapd, tmp_path) as people:
         with pytest.raises(LdapUnavailableError, match="later"):
             await prove(people, "ann")
 
@@ -155,7 +141,7 @@ INJECTIONS = (
 async def test_a_name_is_only_ever_a_value(
     slapd: Slapd, tmp_path: Path, username: str
 ) -> None:
-    async with people_of(slapd, tmp_path) as people:
+    async with directory_of(slapd, tmp_path) as people:
         with pytest.raises(PersonRefusedError) as refused:
             await prove(people, username)
         assert refused.value.state is AccountState.WRONG
@@ -164,7 +150,7 @@ async def test_a_name_is_only_ever_a_value(
 async def test_strange_names_are_people_all_the_same(
     slapd: Slapd, tmp_path: Path
 ) -> None:
-    async with people_of(slapd, tmp_path) as people:
+    async with directory_of(slapd, tmp_path) as people:
         found = await prove(people, "ü,+\\22#")
         assert found.groups == ("strange",)
 
@@ -180,7 +166,7 @@ async def test_only_the_password_proves(
     slapd: Slapd, tmp_path: Path, number: int
 ) -> None:
     """An empty one would be an unauthenticated bind, which succeeds."""
-    async with people_of(slapd, tmp_path) as people:
+    async with directory_of(slapd, tmp_path) as people:
         with pytest.raises(PersonRefusedError) as refused:
             await prove(people, f"guess{number % 4}", PASSWORDS[number])
         assert refused.value.state is AccountState.WRONG
@@ -198,7 +184,7 @@ async def test_the_accounts_state_decides(
     slapd: Slapd, tmp_path: Path, case: str
 ) -> None:
     username, password, state = STATES[case]
-    async with people_of(slapd, tmp_path) as people:
+    async with directory_of(slapd, tmp_path) as people:
         if state is AccountState.GOOD:
             assert (await prove(people, username, password)).username == username
             return
@@ -212,7 +198,7 @@ async def test_names_that_the_directory_takes_for_one_are_one_person(
     slapd: Slapd, tmp_path: Path, username: str
 ) -> None:
     """Limits are counted by subject, so spelling a name in other ways gains nothing."""
-    async with people_of(slapd, tmp_path) as people:
+    async with directory_of(slapd, tmp_path) as people:
         found = await prove(people, username)
         assert (found.username, found.dn) == ("ann", dn_of("ann"))
 
@@ -252,7 +238,7 @@ async def test_an_entry_that_does_not_fit_is_nobodys(
     slapd: Slapd, tmp_path: Path, case: str
 ) -> None:
     username, more, error, words = UNFIT[case]
-    async with people_of(slapd, tmp_path, **more) as people:
+    async with directory_of(slapd, tmp_path, **more) as people:
         with pytest.raises(error, match=words):
             await prove(people, username)
 
@@ -262,7 +248,7 @@ async def test_what_a_directory_says_of_a_person_is_bounded(
 ) -> None:
     """What is kept of it fits into a session; a value of 257 characters is no tag's."""
     more: dict[str, Any] = {"GroupName": "description", "Tags": {"description": "Note"}}
-    async with people_of(slapd, tmp_path, **more) as people:
+    async with directory_of(slapd, tmp_path, **more) as people:
         found = await prove(people, "max")
     assert found.groups == ("g" * 1024,)
     assert found.attributes == {"Note": "d" * 257}
@@ -272,7 +258,7 @@ async def test_one_persons_groups_keep_nobody_else_out(
     slapd: Slapd, tmp_path: Path
 ) -> None:
     """The servers answered: they are not avoided, and nobody else is refused."""
-    async with people_of(slapd, tmp_path) as people:
+    async with directory_of(slapd, tmp_path) as people:
         with pytest.raises(LdapUnavailableError):
             await prove(people, "hal")
         with pytest.raises(PersonRefusedError):
@@ -286,7 +272,7 @@ async def test_nobody_is_over_whose_entry_may_have_been_cut_off(
 
     Nor do they keep anybody who left from being noticed.
     """
-    async with people_of(slapd, tmp_path, Subject="employeeNumber") as people:
+    async with directory_of(slapd, tmp_path, Subject="employeeNumber") as people:
         now = datetime.now(UTC)
         assert await people.find_over(["7"], now) == {}
         for asked in (["5", "8", "9"], ["8", "5", "9"], ["8", "9", "5"]):

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,10 @@ from sansldap import (
 
 from broker.federation.ldap import servers
 from broker.federation.ldap.connection import Dialler, LdapUnavailableError
-from broker.federation.ldap.directories import parse_directories
 from broker.federation.ldap.people import LdapPeople, PersonRefusedError
 from broker.model.secret import Secret
 from broker.protocols.ldap.accounts import AccountState
-from tests.support.directory_world import describe
+from tests.support.directory_world import describe, people_of, prove
 from tests.support.slapd import (
     PASSWORD,
     Slapd,
@@ -49,22 +48,11 @@ def slapd() -> Iterator[Slapd]:
         yield server
 
 
-@asynccontextmanager
-async def people_of(
+def directory_of(
     slapd: Slapd, folder: Path, *addresses: str, **more: Any
-) -> AsyncIterator[LdapPeople]:
+) -> AbstractAsyncContextManager[LdapPeople, None]:
     given = describe(slapd, folder, Servers=list(addresses), TimeoutSeconds=0.5)
-    found = parse_directories({"Directories": {"corp": {**given, **more}}})
-    people = LdapPeople("corp", found.directories["corp"])
-    try:
-        yield people
-    finally:
-        await people.close()
-
-
-async def prove(people: LdapPeople) -> str:
-    found = await people.authenticate("ann", Secret(PASSWORD), datetime.now(UTC))
-    return found.username
+    return people_of({**given, **more}, folder)
 
 
 @asynccontextmanager
@@ -317,7 +305,7 @@ async def test_an_answer_costs_no_more_than_what_was_asked_for(
     seconds = []
     async with serving(saying(bound, HOSTILE[case])) as server:
         for _ in range(3):
-            async with people_of(slapd, tmp_path, server, **plain) as people:
+            async with directory_of(slapd, tmp_path, server, **plain) as people:
                 began = time.process_time()
                 with pytest.raises(LdapUnavailableError, match=TOO_MUCH):
                     await people.find_entry("ann")
@@ -333,7 +321,7 @@ async def test_a_bad_server_is_told_and_the_next_one_asked(
     good = f"ldap://127.0.0.1:{slapd.port}"
     async with serving(serve) as bad:
         plain = {"AllowPlaintext": True}
-        async with people_of(slapd, tmp_path, bad, **plain) as people:
+        async with directory_of(slapd, tmp_path, bad, **plain) as people:
             with pytest.raises(LdapUnavailableError, match=words) as refused:
                 await prove(people)
             assert refused.value.stage == stage
@@ -341,10 +329,10 @@ async def test_a_bad_server_is_told_and_the_next_one_asked(
             with pytest.raises(LdapUnavailableError) as again:
                 await prove(people)
             assert again.value is refused.value
-        async with people_of(slapd, tmp_path, bad, good, **plain) as people:
-            assert await prove(people) == "ann"
+        async with directory_of(slapd, tmp_path, bad, good, **plain) as people:
+            assert (await prove(people)).username == "ann"
             # Now it comes last, so nobody waits for it.
-            assert await prove(people) == "ann"
+            assert (await prove(people)).username == "ann"
 
 
 async def test_a_referral_is_not_followed(slapd: Slapd, tmp_path: Path) -> None:
@@ -365,7 +353,7 @@ async def test_a_referral_is_not_followed(slapd: Slapd, tmp_path: Path) -> None:
 
         async with (
             serving(answering(refers)) as server,
-            people_of(slapd, tmp_path, server, AllowPlaintext=True) as people,
+            directory_of(slapd, tmp_path, server, AllowPlaintext=True) as people,
         ):
             assert await people.find_entry("ann") is None
     assert not asked
@@ -412,7 +400,7 @@ async def test_nothing_is_said_without_tls(
 ) -> None:
     async with (
         serving(serve) as server,
-        people_of(slapd, tmp_path, server, StartTLS=True) as people,
+        directory_of(slapd, tmp_path, server, StartTLS=True) as people,
     ):
         with pytest.raises(LdapUnavailableError, match=words) as refused:
             await prove(people)
@@ -441,7 +429,7 @@ async def test_only_the_servers_own_certificate_will_do(
         more["CaFile"] = str(tmp_path / more["CaFile"])
     place = more.pop("Servers", "ldaps://localhost")
     port = slapd.tls_port if place.startswith("ldaps") else slapd.port
-    async with people_of(slapd, tmp_path, f"{place}:{port}", **more) as people:
+    async with directory_of(slapd, tmp_path, f"{place}:{port}", **more) as people:
         with pytest.raises(LdapUnavailableError, match=words) as refused:
             await prove(people)
         assert refused.value.stage == "TLS"
@@ -458,7 +446,7 @@ async def test_a_certificate_for_another_name_will_not_do(
     server = await asyncio.start_server(_hang, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
     address, ca_file = f"ldaps://localhost:{port}", str(tmp_path / "cert.pem")
-    async with people_of(slapd, tmp_path, address, CaFile=ca_file) as people:
+    async with directory_of(slapd, tmp_path, address, CaFile=ca_file) as people:
         with pytest.raises(LdapUnavailableError, match="Hostname mismatch") as refused:
             await prove(people)
         assert refused.value.stage == "TLS"
@@ -474,7 +462,7 @@ async def test_old_tls_is_refused(slapd: Slapd, tmp_path: Path) -> None:
     context.load_cert_chain(slapd.ca_file, slapd.folder / "key.pem")
     server = await asyncio.start_server(_hang, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
-    async with people_of(slapd, tmp_path, f"ldaps://localhost:{port}") as people:
+    async with directory_of(slapd, tmp_path, f"ldaps://localhost:{port}") as people:
         with pytest.raises(LdapUnavailableError) as refused:
             await prove(people)
         assert refused.value.stage == "TLS"
@@ -498,7 +486,7 @@ async def test_parts_that_come_in_time_have_an_end_all_the_same(
     async with (
         asyncio.timeout(20),
         serving(_trickles) as server,
-        people_of(slapd, tmp_path, server, **plain) as people,
+        directory_of(slapd, tmp_path, server, **plain) as people,
     ):
         with pytest.raises(LdapUnavailableError, match=r"within 0\.6 s"):
             await people.find_entry("ann")
@@ -507,17 +495,17 @@ async def test_parts_that_come_in_time_have_an_end_all_the_same(
 async def test_a_connection_that_died_meanwhile_is_replaced(tmp_path: Path) -> None:
     with start_slapd(person("ann")) as own:
         address = f"ldap://127.0.0.1:{own.port}"
-        async with people_of(own, tmp_path, address, AllowPlaintext=True) as people:
-            assert await prove(people) == "ann"
+        async with directory_of(own, tmp_path, address, AllowPlaintext=True) as people:
+            assert (await prove(people)).username == "ann"
             own.restart()
-            assert await prove(people) == "ann"
+            assert (await prove(people)).username == "ann"
 
 
 async def test_many_at_once_are_served_by_few_connections(
     slapd: Slapd, tmp_path: Path
 ) -> None:
     address = f"ldaps://localhost:{slapd.tls_port}"
-    async with people_of(slapd, tmp_path, address, TimeoutSeconds=5) as people:
+    async with directory_of(slapd, tmp_path, address, TimeoutSeconds=5) as people:
         subject = (
             await people.authenticate("ann", Secret(PASSWORD), datetime.now(UTC))
         ).subject
@@ -532,7 +520,7 @@ async def test_too_many_who_wait_for_one_that_hangs_are_sent_away(
 ) -> None:
     async with serving(_hang) as server:
         plain = {"AllowPlaintext": True, "TimeoutSeconds": 1}
-        async with people_of(slapd, tmp_path, server, **plain) as people:
+        async with directory_of(slapd, tmp_path, server, **plain) as people:
             results = await asyncio.gather(
                 *(people.find_entry("ann") for _ in range(100)), return_exceptions=True
             )
@@ -555,7 +543,7 @@ async def test_too_many_who_wait_for_one_that_hangs_are_sent_away(
 async def test_what_cannot_be_right_asks_no_server(
     slapd: Slapd, tmp_path: Path, name: str, password: str
 ) -> None:
-    async with people_of(slapd, tmp_path, "ldaps://localhost:1") as people:
+    async with directory_of(slapd, tmp_path, "ldaps://localhost:1") as people:
         with pytest.raises(PersonRefusedError) as refused:
             await people.authenticate(name, Secret(password), datetime.now(UTC))
     assert refused.value.state is AccountState.WRONG
@@ -567,7 +555,7 @@ async def test_a_connection_that_owes_an_answer_is_not_used_again(
     """The late answer would be taken for that to the next question."""
     async with (
         serving(_hang) as server,
-        people_of(slapd, tmp_path, server, AllowPlaintext=True) as people,
+        directory_of(slapd, tmp_path, server, AllowPlaintext=True) as people,
     ):
         (address,) = people.servers
         context = ssl.create_default_context()
@@ -606,7 +594,7 @@ async def test_pages_without_end_are_left_at_the_bound(
     plain = {"AllowPlaintext": True, "TimeoutSeconds": 5}
     async with (
         serving(answering(pages)) as server,
-        people_of(slapd, tmp_path, server, **plain) as people,
+        directory_of(slapd, tmp_path, server, **plain) as people,
     ):
         with pytest.raises(LdapUnavailableError, match="more than 1000 groups"):
             await people.find_current("ann", datetime.now(UTC))
@@ -638,7 +626,7 @@ async def test_a_list_that_is_too_long_for_its_server_keeps_nobody_else_out(
 
     async with (
         serving(answering(cuts_groups_off)) as server,
-        people_of(slapd, tmp_path, server, AllowPlaintext=True) as people,
+        directory_of(slapd, tmp_path, server, AllowPlaintext=True) as people,
     ):
         with pytest.raises(LdapUnavailableError, match=code.name) as cut:
             await prove(people)
@@ -671,7 +659,7 @@ async def test_connections_are_kept_few_and_not_for_long(
     plain = {"AllowPlaintext": True, "TimeoutSeconds": 5}
     async with (
         serving(counted) as server,
-        people_of(slapd, tmp_path, server, **plain) as people,
+        directory_of(slapd, tmp_path, server, **plain) as people,
     ):
         await asyncio.gather(*(people.find_entry("ann") for _ in range(9)))
         async with asyncio.timeout(5):
