@@ -186,9 +186,9 @@ class DirectoryChange(DirectoryReader, RevocationWrites, Protocol):
         for name in kind.kept:
             del values[name]
         if kind.name == "name_key":
-            await self.update_named(kind.table, values, kind.label, kind.key)
+            await self._write_named(kind.table, values, kind.label, kind.key)
         else:
-            await self.update_by(kind.table, values, **key)
+            await self._write_by(kind.table, values, **key)
 
     async def put(self, kind: Kind[Entity], entity: Entity) -> None:
         """Insert it, or update the one of the same id."""
@@ -205,7 +205,7 @@ class DirectoryChange(DirectoryReader, RevocationWrites, Protocol):
         await self.delete_by(kind.table, **{kind.key: key, "account": account})
         if kind.vouches:
             arn: str = entity.arn  # type: ignore[attr-defined]  # as all that vouch
-            await self.end_vouched_for(account, arn, str(key))
+            await self._end_vouched_for(account, arn, str(key))
 
 
 class Directory(DirectoryReader, Protocol):

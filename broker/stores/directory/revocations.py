@@ -90,7 +90,7 @@ class RevocationWrites(RevocationReads, Writes, Protocol):
             )
         )
 
-    async def end_vouched_for(
+    async def _end_vouched_for(
         self, account: AccountId, provider_arn: str, provider_id: str
     ) -> None:
         """Leave marks that end the sessions of a deleted provider.

@@ -110,7 +110,7 @@ class Writes(Reads, Protocol):
         """Rows count as changed, because what is read together with them does."""
         ...
 
-    async def update_by(
+    async def _write_by(
         self, table: Table, values: Mapping[str, object], **key: object
     ) -> int:
         """Write columns of the rows whose key it is; how many there were."""
@@ -122,7 +122,7 @@ class Writes(Reads, Protocol):
         named = {f"{_KEY}{name}": value for name, value in key.items()}
         return await self.run(_delete_by(table, tuple(key)), named)
 
-    async def update_named(
+    async def _write_named(
         self, table: Table, values: Mapping[str, object], kind: str, key: str
     ) -> None:
         """Write the row of an entity that keeps its name or takes a free one.
