@@ -19,6 +19,7 @@ import structlog
 
 from broker.entropy import random_bits
 from broker.errors import ServiceUnavailable
+from broker.federation.provider_options import SECRET
 from broker.federation.saml_request_key import RequestKeys
 from broker.identities.outbound import find_outbound, reseal, with_outbound
 from broker.identities.saml_providers import SAML_KEY_SEAL
@@ -92,7 +93,6 @@ MFA_DEVICE = "seed of MFA device"
 SERVICE_PASSWORD = "secret of service-specific credential"  # noqa: S105  # a kind's name
 SERVER_CERTIFICATE = "private key of server certificate"
 UPSTREAM = "secret of upstream"
-_SECRET_OPTION = "ClientSecret"  # noqa: S105  # an option's name
 
 
 async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue]:
@@ -145,7 +145,7 @@ async def _in_texts(directory: DirectoryReader, of: Account) -> _Values:
         for private in provider.private_keys:
             yield SAML_PROVIDER, provider.name, private.sealed_pem
     for oidc in await directory.all_of(OIDC_PROVIDER, account):
-        secret = oidc.options.get(_SECRET_OPTION)
+        secret = oidc.options.get(SECRET)
         if isinstance(secret, str):
             yield CLIENT_SECRET, oidc.host_and_path, base64.b64decode(secret)
     outbound = find_outbound(of)
@@ -329,7 +329,7 @@ async def _reseal_client_secret(
     change: DirectoryChange, vault: Vault, value: SealedValue
 ) -> int:
     provider = await change.named(OIDC_PROVIDER, value.account, value.entity)
-    secret = provider.options.get(_SECRET_OPTION) if provider else None
+    secret = provider.options.get(SECRET) if provider else None
     if provider is None or not isinstance(secret, str):
         return 0
     sealed = base64.b64decode(secret)
@@ -337,7 +337,7 @@ async def _reseal_client_secret(
         vault, CLIENT_SECRET_SEAL, value.account, provider.unique_id, sealed
     )
     text = base64.b64encode(again).decode("ascii")
-    options = {**provider.options, _SECRET_OPTION: text}
+    options = {**provider.options, SECRET: text}
     await change.update(OIDC_PROVIDER, replace(provider, options=options))
     return 1
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from broker.authn.scheme import ProofResult, Read
 from broker.errors import InvalidClientTokenId
-from broker.federation.provider_options import Provider
+from broker.federation.provider_options import Provider, find_provider
 from broker.federation.scim import provider_id_of
 from broker.identities.bearer_tokens import find_token_account, token_digest
 from broker.identities.networks import is_within
@@ -18,7 +18,6 @@ from broker.model.principal import Principal
 from broker.model.provisioned import ScimToken
 from broker.model.request import Given, RequestContext
 from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
 from broker.stores.directory.readings import TOKENS_OF_DIRECTORIES
 
 PROVIDER = "Provider"
@@ -74,12 +73,7 @@ class ScimScheme:
         return found
 
     async def _find_provider(self, token: ScimToken) -> Provider:
-        kind, _, name = token.provider_arn.split(":", 5)[-1].partition("/")
-        provider: Provider | None
-        if kind == "saml-provider":
-            provider = await self._fresh.named(SAML_PROVIDER, token.account, name)
-        else:
-            provider = await self._fresh.named(OIDC_PROVIDER, token.account, name)
+        provider = await find_provider(self._fresh, token.account, token.provider_arn)
         if provider is None or provider_id_of(provider) != token.provider_id:
             _refuse(f"the provider of the SCIM token {token.token_id} is gone")
         return provider

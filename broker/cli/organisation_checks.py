@@ -1,11 +1,8 @@
 """``broker doctor`` on organisations."""
 
 from broker.cli.findings import Finding, good, problem, warning
-from broker.cli.providers import require_provider
-from broker.errors import NoSuchEntity
-from broker.federation.provider_options import Provider, ProviderOptions
+from broker.federation.provider_options import ProviderOptions, find_provider
 from broker.identities.organisations import (
-    MemberAccount,
     Organisation,
     OrganisationsFileError,
     read_organisations,
@@ -60,7 +57,7 @@ async def _check(organisation: Organisation, stores: Stores) -> list[Finding]:
             continue
         begins = begins or member.has_passwords
         for arn in member.providers:
-            provider = await _find_provider(arn, member, stores)
+            provider = await find_provider(stores.directory, member.account, arn)
             if provider is not None:
                 begins = begins or ProviderOptions.parse(provider.options).begins_here
                 continue
@@ -81,12 +78,3 @@ async def _check(organisation: Organisation, stores: Stores) -> list[Finding]:
             )
         )
     return found
-
-
-async def _find_provider(
-    arn: str, member: MemberAccount, stores: Stores
-) -> Provider | None:
-    try:
-        return await require_provider(stores.directory, member.account, arn)
-    except NoSuchEntity:
-        return None

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ from broker.federation.provider_options import (
     OPTIONS_OF,
     STORED,
     Provider,
+    find_provider,
     set_options,
     shown_options,
 )
@@ -26,8 +27,6 @@ from broker.model.entities import (
 )
 from broker.spelling import suggest
 from broker.stores.directory.accounts import list_accounts
-from broker.stores.directory.kind import Kind
-from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
 from broker.stores.directory.port import DirectoryReader
 
 if TYPE_CHECKING:
@@ -59,7 +58,6 @@ app = typer.Typer(
     cls=lazy_group(_MORE), help="Identity providers.", no_args_is_help=True
 )
 
-_ARN_FIELDS = 6
 _HEADINGS = ("Provider", "Issuer", "Options")
 
 
@@ -152,9 +150,8 @@ async def all_providers(directory: DirectoryReader) -> list[Provider]:
     """The providers of all accounts."""
     found: list[Provider] = []
     for account in await list_accounts(directory):
-        for kind in (SAML_PROVIDER, OIDC_PROVIDER, LDAP_PROVIDER):
-            each: Kind[Any] = kind
-            found += await directory.all_of(each, account.account_id)
+        for kind in STORED.values():
+            found += await directory.all_of(kind, account.account_id)
     return found
 
 
@@ -187,14 +184,7 @@ async def require_provider(
     Raises:
         NoSuchEntity: There is none.
     """
-    kind, _, name = arn.split(":", _ARN_FIELDS - 1)[-1].partition("/")
-    provider: Provider | None = None
-    if kind == "saml-provider":
-        provider = await directory.named(SAML_PROVIDER, account, name)
-    elif kind == "oidc-provider":
-        provider = await directory.named(OIDC_PROVIDER, account, name)
-    elif kind == "ldap-provider":
-        provider = await directory.named(LDAP_PROVIDER, account, name)
+    provider = await find_provider(directory, account, arn)
     if provider is None:
         raise NoSuchEntity(f"There is no provider {arn}.")
     return provider

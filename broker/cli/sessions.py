@@ -21,6 +21,7 @@ from broker.cli.upstream_limits import (
     words_on_upstreams,
 )
 from broker.errors import NoSuchEntity
+from broker.federation.provider_options import find_provider
 from broker.model.account import (
     TEMPORARY_KEY_PREFIX,
     AccountId,
@@ -47,10 +48,7 @@ from broker.sessions.revoke import (
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.kinds import (
     ACCOUNT,
-    LDAP_PROVIDER,
-    OIDC_PROVIDER,
     ROLE,
-    SAML_PROVIDER,
     TRUST_ANCHOR,
     USER,
 )
@@ -411,22 +409,12 @@ async def _mark_of(directory: DirectoryReader, account: AccountId, target: str) 
         found = role.arn, role.role_id
     elif kind == "user" and (user := await directory.named(USER, account, name)):
         found = user.arn, user.user_id
-    elif kind == "saml-provider" and (
-        saml := await directory.named(SAML_PROVIDER, account, name)
-    ):
-        found = saml.arn, saml.arn
-    elif kind == "oidc-provider" and (
-        oidc := await directory.named(OIDC_PROVIDER, account, path)
-    ):
-        found = oidc.arn, oidc.arn
     elif kind == "trust-anchor" and (
         anchor := await directory.find(TRUST_ANCHOR, account, name)
     ):
         found = anchor.arn, anchor.arn
-    elif kind == "ldap-provider" and (
-        ldap := await directory.named(LDAP_PROVIDER, account, path)
-    ):
-        found = ldap.arn, ldap.arn
+    elif provider := await find_provider(directory, account, target):
+        found = provider.arn, provider.arn
     if found is None or found[0] != target:
         raise NoSuchEntity(f"There is no {target}.")
     return found[1]

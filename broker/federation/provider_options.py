@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from broker.federation import option_types as types
 from broker.federation.group_roles import GroupRoles
+from broker.model.account import AccountId
 from broker.model.entities import (
     CLIENT_SECRET_SEAL,
     LdapProvider,
@@ -27,11 +28,8 @@ from broker.model.sealing import Sealer
 from broker.model.struct import struct
 from broker.spelling import suggest
 from broker.stores.directory.kind import Remembered
-from broker.stores.directory.kinds import (
-    LDAP_PROVIDER,
-    OIDC_PROVIDER,
-    SAML_PROVIDER,
-)
+from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
+from broker.stores.directory.port import Finder
 
 if TYPE_CHECKING:
     # They bring the verifiers, which a list of providers does not need.
@@ -350,6 +348,23 @@ STORED: Mapping[type[Provider], Remembered[Any]] = {
     LdapProvider: LDAP_PROVIDER,
 }
 """How each kind of provider is stored."""
+
+_IN_ARNS = dict(
+    zip(
+        ("saml-provider", "oidc-provider", "ldap-provider"),
+        STORED.values(),
+        strict=True,
+    )
+)
+
+
+async def find_provider(
+    directory: Finder, account: AccountId, arn: str
+) -> Provider | None:
+    """The provider of an account that has the name in an ARN."""
+    kind, _, name = arn.split(":", 5)[-1].partition("/")
+    stored = _IN_ARNS.get(kind)
+    return await directory.named(stored, account, name) if stored else None
 
 
 def _read_text(provider: Provider, name: str, text: str) -> object:

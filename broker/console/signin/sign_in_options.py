@@ -11,7 +11,7 @@ import structlog
 
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.errors import InvalidIdentityToken
-from broker.federation.provider_options import Provider, ProviderOptions
+from broker.federation.provider_options import Provider, ProviderOptions, find_provider
 from broker.identities.organisations import Organisation
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
@@ -114,14 +114,7 @@ class SignInOptions:
         """
         arn = Arn.parse(provider_arn)
         account = parse_account_id(arn.account)
-        kind, _, name = arn.resource.partition("/")
-        provider: Provider | None = None
-        if kind == "saml-provider":
-            provider = await self._fresh.named(SAML_PROVIDER, account, name)
-        elif kind == "oidc-provider":
-            provider = await self._fresh.named(OIDC_PROVIDER, account, name)
-        elif kind == "ldap-provider":
-            provider = await self._fresh.named(LDAP_PROVIDER, account, name)
+        provider = await find_provider(self._fresh, account, provider_arn)
         if provider is None or not _is_offered(provider):
             return f"{SIGN_IN}/{account}"
         return SignInOption(provider).url
