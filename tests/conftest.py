@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import functools
 import gc
 import logging
 import os
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpcore2
 import pytest
 import structlog
 from hypothesis import is_hypothesis_test, settings
@@ -40,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     effort.is_long = config.getoption("--long")
     rows.wanted = config.getoption("--row")
     config.pluginmanager.register(ProgramRecord())
+    # Each client of httpx reads all authorities again, for 30 ms, mostly to speak HTTP.
+    httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
     if "TMPDIR" not in os.environ and _has_room():
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
     # Timings never decide a test: a busy machine is not a bug.
