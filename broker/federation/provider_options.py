@@ -369,8 +369,6 @@ async def find_provider(
 
 def _read_text(provider: Provider, name: str, text: str) -> object:
     known = OPTIONS_OF[type(provider)]
-    if name not in known:
-        raise ValueError(f"{name!r} is not an option; use one of {', '.join(known)}")
     if len(text) > types.TEXT_MAX:
         raise ValueError(f"{name} is longer than {types.TEXT_MAX} characters")
     try:
@@ -403,13 +401,13 @@ def shown_options(options: Mapping[str, object]) -> dict[str, object]:
 def set_options(
     provider: P, texts: Mapping[str, str], sealer: Sealer
 ) -> tuple[P, dict[str, object]]:
-    """The provider with options set as texts say, and what they say.
+    """The provider with known options set as texts say, and what they say.
 
     An empty text removes its option, which is then None in what they say. The secret
     stays when its text is ``(sealed)``.
 
     Raises:
-        ValueError: An option is unknown or malformed, or they do not go together.
+        ValueError: An option is malformed, or they do not go together.
     """
     given = {
         name: _read_text(provider, name, text)

@@ -68,6 +68,7 @@ def test_an_option_is_set_audited_and_taken_away(
     [
         (SAML, "Profile=lax", "strict or aws"),
         (SAML, "AllowSha1=maybe", "true or false"),
+        (SAML, f"MetadataUrl=https://a.invalid/{65_536 * 'x'}", "longer than 65536"),
         (SAML, "OneTimeUse=true", "is not an option"),
         (SAML, "Profile", "is not an option"),
         (OIDC, "AllowSha1=true", "is not an option"),

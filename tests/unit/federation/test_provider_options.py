@@ -95,6 +95,7 @@ def test_every_option_is_read() -> None:
         ("Algorithms", ["none"]),
         ("Algorithms", 5),
         ("Profile", "AWS"),
+        ("NameClaims", list("abcdefghi")),
         ("ClaimKeys", 5),
         ("ClaimKeys", [1]),
         ("ClaimKeys", ["a b"]),
