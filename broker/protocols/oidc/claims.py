@@ -159,11 +159,10 @@ def check_times(
             f"Token not yet valid: current date/time {int(moment + leeway)} must"
             f" be after or equal to the not-before date/time {int(not_before)}",
         )
-    for name, start in (("iat", issued_at), ("nbf", not_before)):
-        if expires_at < start:
-            raise _bad_timestamp(
-                "exp", f"{expires_at:.0f} is before {name} {start:.0f}"
-            )
+    if expires_at < issued_at:
+        raise _bad_timestamp("exp", f"{expires_at:.0f} is before iat {issued_at:.0f}")
+    if expires_at < not_before:
+        raise _bad_timestamp("exp", f"{expires_at:.0f} is before nbf {not_before:.0f}")
     return Validity(issued_at, expires_at, expires_at + 2 * leeway)
 
 
