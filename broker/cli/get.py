@@ -83,7 +83,8 @@ async def _describe(
                     "Name": kind.label(spec),
                     **without_empty(kind.show(spec)),
                 }
-                for spec in await kind.load(directory, one.account_id)
+                async for page in kind.pages(directory, one.account_id)
+                for spec in page
                 if name.lower() in {"", kind.label(spec).lower()}
             ]
     if name and not found:

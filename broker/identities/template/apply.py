@@ -217,7 +217,9 @@ async def _steps(
     if specs is None:
         return ()
     present = {
-        kind.key(spec): spec for spec in await kind.load(directory, template.account)
+        kind.key(spec): spec
+        async for page in kind.distinct(directory, template.account)
+        for spec in page
     }
     steps = [
         _step(run, template, kind, present.pop(kind.key(spec), None), spec)

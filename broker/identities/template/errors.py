@@ -1,7 +1,9 @@
 """The error of an invalid template."""
 
+from broker.errors import OperatorError
 
-class TemplateError(Exception):
+
+class TemplateError(OperatorError):
     """A template is invalid, or cannot be applied.
 
     ``place`` names where, the way the file is written: ``Accounts.123456789012.

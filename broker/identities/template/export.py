@@ -42,7 +42,7 @@ async def _parts(directory: DirectoryReader, account: Account) -> AsyncIterator[
     if account.password_policy is not None:
         yield "PasswordPolicy", dict(account.password_policy)
     for kind in KINDS:
-        async for specs in kind.pages(directory, account.account_id):
+        async for specs in kind.distinct(directory, account.account_id):
             for start in range(0, len(specs), _PAGE):
                 some = specs[start : start + _PAGE]
                 yield kind.section, [without_empty(kind.show(spec)) for spec in some]

@@ -116,10 +116,17 @@ class EntityKind(Generic[Spec]):
         [Spec | None, Spec], tuple[Spec | None, tuple[str, ...]]
     ] = field(default=lambda _before, after: (after, ()))
 
-    async def load(self, directory: DirectoryReader, account: AccountId) -> list[Spec]:
-        """All that are there."""
-        pages = self.pages(directory, account)
-        return [spec async for page in pages for spec in page]
+    async def distinct(
+        self, directory: DirectoryReader, account: AccountId
+    ) -> AsyncIterator[list[Spec]]:
+        """The ``pages``, with `TemplateError` where two have the same ``key``."""
+        seen: set[str] = set()
+        async for page in self.pages(directory, account):
+            for key in map(self.key, page):
+                if key in seen:
+                    raise TemplateError(key, f"several {self.noun}s have this name")
+                seen.add(key)
+            yield page
 
 
 def shown_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:

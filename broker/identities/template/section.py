@@ -4,7 +4,6 @@ What is wanted and what is there are compared as properties, which are the membe
 the kind's view has.
 """
 
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -102,19 +101,9 @@ class Section:
     async def _pages(
         self, directory: DirectoryReader, account: AccountId
     ) -> AsyncIterator[list[Described]]:
-        seen: Counter[str] = Counter()
         listed = partial(directory.page_of, self.of.kind, account, **self.where)
         async for page in read_pages(listed, PAGE):
-            specs = [Described(await self.shown(one, directory), one) for one in page]
-            seen.update(map(self._key, specs))
-            for name, count in seen.items() if self.regional else ():
-                if count > 1:
-                    raise TemplateError(
-                        name,
-                        f"{count} {self.label}s have this name;"
-                        " give them names of their own",
-                    )
-            yield specs
+            yield [Described(await self.shown(one, directory), one) for one in page]
 
     async def _create(self, work: AccountWork, spec: Described) -> None:
         of = self.of if self.made_in is None else self.made_in(work.context)

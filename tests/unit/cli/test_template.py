@@ -1,8 +1,10 @@
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from broker.errors import OperatorError
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -33,6 +35,21 @@ def test_an_export_applied_again_changes_nothing(
     cli("apply", str(SAMPLES / "account.yaml"))
     exported = cli("export", ACCOUNT)
     assert applied(exported) == ""
+
+
+def test_profiles_of_one_name_are_listed_and_fit_no_template(
+    cli: CommandLine, applied: Callable[[str], str]
+) -> None:
+    profiles = "Profiles: [{Name: a, RoleArns: []}, {Name: b, RoleArns: []}]"
+    template = f'Accounts: {{"{ACCOUNT}": {{{profiles}}}}}'
+    applied(template)
+    with sqlite3.connect(cli.folder / "data" / "broker.db") as database:
+        database.execute("UPDATE certificate_profiles SET name = 'a'")
+    assert [one["Name"] for one in cli.lines("get", "Profiles", "--json")] == ["a", "a"]
+    with pytest.raises(OperatorError, match="several profiles have this name"):
+        cli("export", ACCOUNT)
+    cli("apply", "-", stdin=template, fails=True)
+    assert "several profiles have this name" in cli.stderr
 
 
 def test_only_prune_deletes(cli: CommandLine, applied: Callable[[str], str]) -> None:

@@ -1,6 +1,5 @@
 """``TrustAnchors``, ``Profiles`` and ``Crls`` in a template, and back."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,17 +170,6 @@ async def test_two_regions_have_names_of_their_own(tmp_path: Path) -> None:
         both = {"TrustAnchors": [anchor(), anchor(Region="eu-west-1")]}
         assert len(await apply(iam, both)) == 2
         assert await apply(iam, both) == []
-
-
-async def test_two_of_a_name_are_told_apart_by_nobody(tmp_path: Path) -> None:
-    async with open_iam(tmp_path / "iam.sqlite3") as iam:
-        await apply(iam, ALL)
-        (made,) = await iam.directory.all_of(TRUST_ANCHOR, ACCOUNT)
-        async with iam.directory.change(ACCOUNT) as change:
-            twin = replace(made, anchor_id="11111111-1111-4111-8111-111111111111")
-            await change.insert(TRUST_ANCHOR, twin)
-        with pytest.raises(TemplateError, match="2 trust anchors have this name"):
-            await apply(iam, ALL)
 
 
 def with_source(**data: Any) -> dict[str, Any]:
