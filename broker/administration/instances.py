@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.administration.listing import list_page, page_links, read_part
+from broker.administration.listing import ListPage, paged_list, read_part
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.identities.instances import (
@@ -29,32 +29,25 @@ async def _list(visit: Visit) -> Response:
         with visit.attempt():
             await visit.perform(SERVICE, "DeleteJoinToken", TokenId=visit.text("token"))
             return visit.done("Join token deleted.", LIST)
-    search = visit.text("q")[:128]
-
-    def matches(instance: Mapping[str, Any]) -> bool:
-        profile: str = instance.get("InstanceProfileArn", "")
-        return search in instance["InstanceId"] or search in profile
-
-    page = await list_page(
-        visit,
-        "ListInstances",
-        "Instances",
-        matches if search else None,
-        service=SERVICE,
-    )
     tokens = await read_part(visit, "ListJoinTokens", service=SERVICE)
-    return await visit.show(
-        "admin/instances.html",
-        rows=page.rows,
-        search=search,
+    return await _LIST.answer(
+        visit,
         tokens=tokens,
         open_tokens=[
             token
             for token in tokens.get("JoinTokens")
             if "InstanceId" not in token and token["ExpirationDate"] > visit.now
         ],
-        pages=page_links(visit, LIST, page.marker, q=search),
     )
+
+
+_LIST = ListPage(
+    path=LIST,
+    here=HERE,
+    template="admin/instances.html",
+    read=paged_list("ListInstances", "Instances", service=SERVICE),
+    searched=lambda one: f"{one['InstanceId']}\n{one.get('InstanceProfileArn', '')}",
+)
 
 
 async def _join(visit: Visit) -> Response:

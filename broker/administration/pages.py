@@ -4,6 +4,7 @@ from broker.administration import (
     access_summary,
     account_settings,
     credential_report,
+    deletion,
     embedded_policies,
     groups,
     holdings,
@@ -28,7 +29,6 @@ from broker.administration import (
     upstreams,
     user,
     user_credentials,
-    user_deletion,
     users,
 )
 from broker.console.visit import PageRoute
@@ -37,6 +37,7 @@ ADMINISTRATION: tuple[PageRoute, ...] = (
     *access_summary.PAGES,
     *account_settings.PAGES,
     *credential_report.PAGES,
+    *deletion.PAGES,
     *embedded_policies.PAGES,
     *groups.PAGES,
     *holdings.PAGES,
@@ -61,6 +62,5 @@ ADMINISTRATION: tuple[PageRoute, ...] = (
     *simulator.PAGES,
     *user.PAGES,
     *user_credentials.PAGES,
-    *user_deletion.PAGES,
     *users.PAGES,
 )

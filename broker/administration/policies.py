@@ -1,6 +1,7 @@
 """*Policies*: the list of managed policies, and the page of one policy."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -8,9 +9,11 @@ from starlette.responses import Response
 
 from broker.administration.listing import (
     ROWS,
+    Found,
+    ListPage,
+    Query,
     cut_page,
-    list_page,
-    page_links,
+    read_page,
     read_part,
 )
 from broker.administration.policy_editor import format_text
@@ -32,35 +35,20 @@ _STATEMENTS_MAX = 20
 _ENTITIES_MAX = 100
 
 
-async def _list(visit: Visit) -> Response:
-    search = visit.text("q")[:128]
-    scope = visit.text("scope")
-    attached = visit.is_checked("attached")
-    query = {"q": search, "scope": scope, "attached": "1" if attached else ""}
-    named = _SCOPES.get(scope, "All")
-    if search:
-        found = await search_policies(visit, search, scope=named, attached=attached)
-        arns, marker = cut_page(visit, found.arns, ROWS)
-        rows = tuple(map(found.row, arns))
-    else:
-        listed = await list_page(
-            visit,
-            "ListPolicies",
-            "Policies",
-            None,
-            Scope=named,
-            OnlyAttached=attached or None,
+async def _read(visit: Visit, query: Query) -> Found:
+    scope = _SCOPES.get(query.filters["scope"], "All")
+    attached = bool(query.filters["attached"])
+    if query.search:
+        found = await search_policies(
+            visit, query.search, scope=scope, attached=attached
         )
-        rows, marker = listed.rows, listed.marker
-    return await visit.show(
-        "admin/policies.html",
-        rows=rows,
-        search=search,
-        scope=scope,
-        attached=attached,
-        pages=page_links(visit, LIST, marker, **query),
-        is_aws=is_aws,
+        arns, marker = cut_page(visit, found.arns, ROWS)
+        return Found([*map(found.row, arns)], marker, more={"is_aws": is_aws})
+    listed = ("iam", "ListPolicies", "Policies")
+    page = await read_page(
+        visit, query, listed, Scope=scope, OnlyAttached=attached or None
     )
+    return replace(page, more={"is_aws": is_aws})
 
 
 async def _one(visit: Visit) -> Response:
@@ -163,16 +151,6 @@ def is_for_services(policy: Mapping[str, Any]) -> bool:
     return is_aws(policy) and str(policy["Path"]) == "/aws-service-role/"
 
 
-def name_matches(search: str, *members: str) -> Callable[[Mapping[str, Any]], bool]:
-    """Make a filter for rows that contain the text in a member, ignoring case."""
-    lowered = search.lower()
-
-    def matches(row: Mapping[str, Any]) -> bool:
-        return any(lowered in str(row.get(member, "")).lower() for member in members)
-
-    return matches
-
-
 def parse_stored(text: str) -> PolicyDocument | None:
     """Parse a stored policy; None when today's grammar refuses it."""
     try:
@@ -187,7 +165,15 @@ def _holders(found: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield kind, holder[f"{noun}Name"]
 
 
+_LIST = ListPage(
+    path=LIST,
+    here=HERE,
+    template="admin/policies.html",
+    read=_read,
+    filters=("scope", "attached"),
+)
+
 PAGES = (
-    PageRoute(LIST, HERE, _list),
+    _LIST.route(),
     PageRoute(ONE, HERE, _one, BOTH),
 )

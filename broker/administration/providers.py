@@ -2,15 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
 
 from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
-from broker.administration.listing import Part, cut_page, page_links, read_part
+from broker.administration.listing import Found, ListPage, Part, Query, read_part
 from broker.administration.tag_lines import read_tags
 from broker.console.signin.oidc_signin import CALLBACK
-from broker.console.tables import Sorting
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, BrokerError
 from broker.federation.diagnosis import LASSO_ADVICE
@@ -113,8 +112,7 @@ async def _healths(visit: Visit, kind: str) -> Mapping[str, ProviderHealth]:
     return {provider.arn: health for provider, health in result["Providers"]}
 
 
-async def _list(visit: Visit) -> Response:
-    search = visit.text("q")[:128]
+async def _read(visit: Visit, _query: Query) -> Found:
     directories = await read_part(visit, "ListLDAPProviders", service="broker")
     try:
         rows, refused = await find_rows(visit)
@@ -125,30 +123,29 @@ async def _list(visit: Visit) -> Response:
     rows += _directory_rows(directories)
     if directories.refused:
         refused.append(directories.refused)
-    found = [row for row in rows if search.lower() in row.name.lower()]
-    sorting = Sorting.read(visit.text("sort"), LIST, _BY, "kind", q=search)
-    shown, marker = cut_page(visit, sorting.order(found, _BY), ROWS)
-    return await visit.show(
-        "admin/providers.html",
-        rows=shown,
-        search=search,
-        refused=refused,
-        without_health=any(row.health is None for row in shown),
-        sorting=sorting,
-        pages=page_links(visit, LIST, marker, q=search, sort=sorting.text),
-    )
+    hidden = any(row.health is None for row in rows)
+    return Found(rows, more={"refused": refused, "without_health": hidden})
 
 
 _LEVELS = ("problem", "warning", "unknown", "good")
-_BY: Mapping[str, Callable[[ProviderRow], Any]] = {
-    # As they are read: SAML first.
-    "kind": lambda row: list(_KINDS).index(row.kind),
-    "name": lambda row: row.name.lower(),
-    "health": lambda row: row.health and _LEVELS.index(row.health.level),
-    "accepted": lambda row: row.health and row.health.accepted_at,
-    "refused": lambda row: row.health and row.health.refused_at,
-    "ends": lambda row: row.health and row.health.first_end,
-}
+_LIST = ListPage(
+    path=LIST,
+    here=HERE,
+    template="admin/providers.html",
+    read=_read,
+    searched=attrgetter("name"),
+    by={
+        # As they are read: SAML first.
+        "kind": lambda row: list(_KINDS).index(row.kind),
+        "name": lambda row: row.name.lower(),
+        "health": lambda row: row.health and _LEVELS.index(row.health.level),
+        "accepted": lambda row: row.health and row.health.accepted_at,
+        "refused": lambda row: row.health and row.health.refused_at,
+        "ends": lambda row: row.health and row.health.first_end,
+    },
+    order="kind",
+    rows=ROWS,
+)
 
 
 async def _new_saml(visit: Visit) -> Response:
@@ -222,7 +219,7 @@ def describe_error(error: BrokerError) -> str:
 
 
 PAGES = (
-    PageRoute(LIST, HERE, _list),
+    _LIST.route(),
     PageRoute(NEW_SAML, HERE, _new_saml, BOTH, long=True),
     PageRoute(NEW_OIDC, HERE, _new_oidc, BOTH),
 )

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from starlette.responses import Response
 
 from broker.actions.action import Call
 from broker.administration.declared_services import read_declared
-from broker.administration.listing import list_page, page_links
-from broker.administration.policies import name_matches
+from broker.administration.listing import ListPage, paged_list
 from broker.administration.policy_editor import (
     DO,
     PolicyEditor,
@@ -39,22 +39,13 @@ _ARN_MAX = 2048
 _EXAMPLES_MAX = 60
 
 
-async def _list(visit: Visit) -> Response:
-    search = visit.text("q")[:128]
-    listed = await list_page(
-        visit,
-        "ListResourcePolicies",
-        "ResourcePolicies",
-        name_matches(search, "ResourceArn") if search else None,
-        service=SERVICE,
-    )
-    return await visit.show(
-        "admin/resource_policies.html",
-        rows=listed.rows,
-        search=search,
-        pages=page_links(visit, LIST, listed.marker, q=search),
-        edit=EDIT,
-    )
+_LIST = ListPage(
+    path=LIST,
+    here=HERE,
+    template="admin/resource_policies.html",
+    read=paged_list("ListResourcePolicies", "ResourcePolicies", service=SERVICE),
+    searched=itemgetter("ResourceArn"),
+)
 
 
 async def _new(visit: Visit) -> Response:
@@ -147,7 +138,7 @@ def _policy_is(arn: str, base: str) -> Precondition:
 
 
 PAGES = (
-    PageRoute(LIST, HERE, _list),
+    _LIST.route(),
     PageRoute(NEW, HERE, _new, BOTH, long=True),
     PageRoute(EDIT, HERE, _edit, BOTH, long=True),
 )

@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from broker.actions.signin.lookup_events import LookupEventsRequest
 from broker.administration import roles
+from broker.administration.deletion import remove_role
 from broker.administration.listing import Part, read_part
 from broker.administration.policies import ONE as POLICY
 from broker.administration.policy_editor import format_text
-from broker.administration.role_deletion import delete_role
 from broker.administration.tag_lines import read_tags
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.administration.upstreams import find_upstream_of
@@ -146,7 +146,7 @@ async def _delete(visit: Visit, name: str) -> None:
     role = (await visit.iam("GetRole", RoleName=name))["Role"]
     if visit.text("sure") != role["RoleName"]:
         raise ValidationError("Type the role's name to delete it.")
-    await delete_role(visit, name)
+    await remove_role(visit, name)
 
 
 _OPERATIONS = {

@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any
 
 from starlette.responses import Response
 
 from broker.administration.declared_services import read_overviews
-from broker.administration.listing import Part, cut_page, page_links, read_part
+from broker.administration.listing import Found, ListPage, Part, Query, read_part
 from broker.administration.service_decisions import (
     count_by_service,
     read_activity,
@@ -19,7 +20,6 @@ from broker.console.pages.service_views import (
     view_service,
     view_services,
 )
-from broker.console.tables import Sorting
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.identities.bearer_tokens import DAYS, DAYS_MAX
@@ -36,33 +36,37 @@ HERE = "services"
 LIST = "/console/services"
 ONE = "/console/services/service"
 _ROWS = 50
-
-_BY: Mapping[str, Callable[[ServiceView], Any]] = {
-    "name": lambda view: view.name,
-    "changed": lambda view: view.service["UpdateDate"],
-}
+_DECISIONS, _TOKENS = "Decisions, 24 hours", "Tokens"
 
 
-async def _list(visit: Visit) -> Response:
-    search = visit.text("q")[:128]
+async def _read(visit: Visit, _query: Query) -> Found:
     listed = (await visit.perform(SERVICE, "ListServices"))["Services"]
-    found = view_services(visit, [one for one in listed if search in one["Name"]])
-    sorting = Sorting.read(visit.text("sort"), LIST, _BY, "name", q=search)
-    rows, marker = cut_page(visit, sorting.order(found, _BY), _ROWS)
-    activity = await read_activity(visit) if rows else Part(None)
-    overviews = await read_overviews(visit) if rows else ()
-    return await visit.show(
-        "admin/services.html",
-        rows=rows,
-        search=search,
-        sorting=sorting,
-        counts=count_by_service(activity),
-        counted=activity.found is not None,
-        overviews={one.service.name: one for one in overviews},
-        soon=visit.now + SOON,
-        pages=page_links(visit, LIST, marker, q=search, sort=sorting.text),
-        execute_api=EXECUTE_API,
+    activity = await read_activity(visit) if listed else Part(None)
+    overviews = await read_overviews(visit) if listed else ()
+    return Found(
+        view_services(visit, listed),
+        more={
+            "counts": count_by_service(activity),
+            "counted": activity.found is not None,
+            "overviews": {one.service.name: one for one in overviews},
+            "soon": visit.now + SOON,
+            "execute_api": EXECUTE_API,
+        },
     )
+
+
+_LIST = ListPage(
+    path=LIST,
+    here=HERE,
+    template="admin/services.html",
+    read=_read,
+    searched=attrgetter("name"),
+    by={
+        "name": attrgetter("name"),
+        "changed": lambda view: view.service["UpdateDate"],
+    },
+    rows=_ROWS,
+)
 
 
 async def _one(visit: Visit) -> Response:
@@ -137,6 +141,6 @@ _OPERATIONS: Mapping[str, _Operation] = {
 }
 
 PAGES = (
-    PageRoute(LIST, HERE, _list),
+    _LIST.route(),
     PageRoute(ONE, HERE, _one, BOTH),
 )

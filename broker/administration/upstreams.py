@@ -5,10 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.responses import Response
-
-from broker.administration.listing import read_part
-from broker.console.visit import GET, PageRoute, Visit
+from broker.administration.listing import Found, ListPage, Query, read_part
+from broker.console.visit import Visit
 from broker.identities.upstream_definition import (
     UpstreamDefinition,
     UpstreamRejected,
@@ -55,11 +53,11 @@ async def find_upstream_of(visit: Visit, role: str) -> tuple[str, str] | None:
     )
 
 
-async def _list(visit: Visit) -> Response:
+async def _read(visit: Visit, _query: Query) -> Found:
     found = (await visit.perform(SERVICE, "ListUpstreams"))["Upstreams"]
-    return await visit.show(
-        "admin/upstreams.html", rows=[UpstreamView.of(one) for one in found]
-    )
+    return Found([UpstreamView.of(one) for one in found])
 
 
-PAGES = (PageRoute(LIST, HERE, _list, GET),)
+PAGES = (
+    ListPage(path=LIST, here=HERE, template="admin/upstreams.html", read=_read).route(),
+)

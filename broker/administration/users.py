@@ -1,13 +1,15 @@
 """*Users*: the list, with credentials, and the form for a new user."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from starlette.responses import Response
 
-from broker.administration.listing import SORTED_MAX, page_links, sorted_page
+from broker.administration.deletion import remove_user
+from broker.administration.listing import Deletion, Found, ListPage, Query, read_sorted
 from broker.administration.new_password import new_password
 from broker.administration.reading import (
     OLD_DAYS,
@@ -16,7 +18,6 @@ from broker.administration.reading import (
     list_all,
 )
 from broker.administration.tag_lines import read_tags
-from broker.console.tables import Sorting
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, BrokerError
 from broker.model.overview import UserOverview
@@ -25,10 +26,7 @@ USERS = "/console/users"
 NEW = "/console/users/new"
 HERE = "users"
 _ROWS = 25
-_READ = 100
 _GROUPS_SHOWN = 3
-_NAME_MAX = 128
-_PATH_MAX = 512
 _CHOICES_MAX = 100
 
 
@@ -46,83 +44,77 @@ class UserRow:
     groups_more: int = 0
 
 
-async def _page(visit: Visit) -> Response:
-    """``GET /console/users``."""
-    search = visit.text("q")[:_NAME_MAX]
-    typed = visit.text("path")[:_PATH_MAX]
-    path = typed or "/"
-    sorting = Sorting.read(visit.text("sort"), USERS, _BY, "name", q=search, path=typed)
-    denied, cut = "", False
+async def _read(visit: Visit, query: Query) -> Found:
+    path = query.filters["path"] or "/"
+
+    async def read(marker: str | None, size: int) -> tuple[Sequence[UserRow], str]:
+        answer = await visit.perform(
+            "signin",
+            "ListUserOverviews",
+            PathPrefix=path,
+            NamePart=query.search,
+            Marker=marker,
+            MaxItems=size,
+        )
+        return [_row(one, visit.now) for one in answer["Users"]], answer["Marker"] or ""
+
+    shared = {"old_days": OLD_DAYS, "shown_max": _GROUPS_SHOWN, "denied": ""}
     try:
-        rows, marker, cut = await _ordered(visit, search, path, sorting)
+        return replace(await read_sorted(visit, query, read, _ROWS), more=shared)
     except AccessDenied as error:
         # Without permission for the overview: the plain list.
-        denied = error.words
         answer = await visit.iam(
             "ListUsers",
             PathPrefix=path,
             Marker=visit.text("marker") or None,
             MaxItems=_ROWS,
         )
-        marker = answer.get("Marker") or ""
         rows = [
             UserRow(one["UserName"], one["Path"], one["CreateDate"])
             for one in answer["Users"]
-            if search.lower() in one["UserName"].lower()
+            if query.search.lower() in one["UserName"].lower()
         ]
-    query = {"q": search, "path": typed}
-    return await visit.show(
-        "admin/users.html",
-        rows=rows,
-        search=search,
-        path=typed,
-        sorting=None if denied else sorting,
-        cut=SORTED_MAX if cut else 0,
-        pages=page_links(visit, USERS, marker, **query, sort=sorting.text),
-        denied=denied,
-        old_days=OLD_DAYS,
-        shown_max=_GROUPS_SHOWN,
-    )
+        return Found(
+            rows,
+            answer.get("Marker") or "",
+            sortable=False,
+            more={**shared, "denied": error.words},
+        )
 
 
 def _activity(row: UserRow) -> datetime | None:
     return row.details.last_active_at if row.details else None
 
 
-def _has_mfa(row: UserRow) -> bool:
-    return bool(row.details and row.details.has_mfa)
-
-
-_BY: Mapping[str, Callable[[UserRow], Any]] = {
-    "name": lambda row: row.name.lower(),
-    "active": _activity,
-    "mfa": _has_mfa,
-    "key": lambda row: row.key_days,
-    "created": lambda row: row.created_at,
-}
-
-
-async def _ordered(
-    visit: Visit, search: str, path: str, sorting: Sorting
-) -> tuple[Sequence[UserRow], str, bool]:
-    async def read(
-        marker: str | None, size: int = _READ
-    ) -> tuple[Sequence[UserRow], str]:
-        answer = await visit.perform(
-            "signin",
-            "ListUserOverviews",
-            PathPrefix=path,
-            NamePart=search,
-            Marker=marker,
-            MaxItems=size,
-        )
-        now = visit.now
-        return [_row(one, now) for one in answer["Users"]], answer["Marker"] or ""
-
-    if sorting.text == "name":
-        rows, marker = await read(visit.text("marker") or None, _ROWS)
-        return rows, marker, False
-    return await sorted_page(visit, sorting, _BY, read, _ROWS)
+_LIST = ListPage(
+    path=USERS,
+    here=HERE,
+    template="admin/users.html",
+    read=_read,
+    filters=("path",),
+    by={
+        "name": lambda row: row.name.lower(),
+        "active": _activity,
+        "mfa": lambda row: bool(row.details and row.details.has_mfa),
+        "key": attrgetter("key_days"),
+        "created": attrgetter("created_at"),
+    },
+    rows=_ROWS,
+    deletion=Deletion(
+        "user",
+        "name",
+        (
+            (
+                "Passwords, access keys, MFA devices, certificates and SSH keys of these"
+                " users are deleted, and requests signed with them are refused at once."
+            ),
+            "Their inline policies are deleted; managed policies and groups stay.",
+            "Their sessions end at once.",
+            "This cannot be undone.",
+        ),
+        remove_user,
+    ),
+)
 
 
 async def _new(visit: Visit) -> Response:
@@ -236,6 +228,6 @@ def _row(one: UserOverview, now: datetime) -> UserRow:
 
 
 PAGES = (
-    PageRoute(USERS, HERE, _page),
+    _LIST.route(),
     PageRoute(NEW, HERE, _new, BOTH, long=True),
 )

@@ -1,0 +1,130 @@
+"""Buttons of a page, as data; and the fields that forms of several pages have."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.console.visit import Visit
+from broker.errors import ValidationError
+from broker.identities.bearer_tokens import DAYS_MAX
+
+_TAGS_MAX = 60
+_DAYS_DIGITS = 3
+
+Value = Callable[[Visit], object]
+Act = Callable[[Visit, str], Awaitable[Any]]
+"""What a button does that is more than one operation.
+
+It returns a response, what the page is to show, or None to say that it is done.
+"""
+
+
+def typed(name: str, read: Callable[[str], object] = str) -> Value:
+    """What was typed into a field."""
+    return lambda visit: read(visit.text(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """One operation: what it takes from the form, and what the next page says.
+
+    ``to`` is that page, if the button's own has gone. ``named`` says whether the
+    operation takes what the page is about.
+    """
+
+    action: str
+    given: Mapping[str, Value] = field(default_factory=dict)
+    done: str = "Saved."
+    to: str = ""
+    named: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buttons:
+    """The buttons of the page at ``path``, by the value of the field ``do``.
+
+    What the page is about is ``query`` in its address, and ``member`` of operations.
+    """
+
+    path: str
+    member: str
+    known: Mapping[str, Button | Act]
+    query: str = "name"
+    service: str = "iam"
+
+    async def press(self, visit: Visit, name: str = "") -> Any:  # noqa: ANN401  # see `Act`
+        """Do what the pressed button says: a redirect, or what an `Act` returned.
+
+        Raises:
+            ValidationError: There is no such button, or a field is malformed.
+            BrokerError: The operation failed.
+        """
+        button = self.known.get(visit.text("do"))
+        if button is None:
+            raise ValidationError("Unknown operation.")
+        here = {self.query: name}
+        if not isinstance(button, Button):
+            done = await button(visit, name)
+            return visit.done("Saved.", self.path, **here) if done is None else done
+        given = {member: read(visit) for member, read in button.given.items()}
+        if button.named and self.member:
+            given[self.member] = name
+        await visit.perform(self.service, button.action, **given)
+        if button.to:
+            return visit.done(button.done, button.to)
+        return visit.done(button.done, self.path, **here)
+
+
+def read_tags(text: str) -> list[dict[str, str]]:
+    """Parse tags, one ``key=value`` a line, into the form that IAM's actions take.
+
+    Raises:
+        ValidationError: A line has no key or equals sign, or there are too many.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) > _TAGS_MAX:
+        raise ValidationError("These are more tags than an entity can have.")
+    tags = []
+    for line in lines:
+        key, sign, value = line.partition("=")
+        if not sign or not key.strip():
+            raise ValidationError(f"Enter tags as key=value, not {line[:80]}.")
+        tags.append({"Key": key.strip(), "Value": value.strip()})
+    return tags
+
+
+def tag_buttons(noun: str) -> dict[str, Button | Act]:
+    """The buttons of `tag_section` in ``confirm.html``, for any kind that has tags."""
+    return {
+        "tag": Button(f"Tag{noun}", {"Tags": typed("tags", read_tags)}),
+        "untag": Button(
+            f"Untag{noun}", {"TagKeys": lambda visit: [visit.text("key")]}
+        ),
+    }
+
+
+def make_token(action: str, member: str) -> Act:
+    """Make a bearer token, which the page shows once."""
+
+    async def make(visit: Visit, name: str) -> Mapping[str, Any]:
+        days = visit.text("days")
+        if days and not (
+            days.isascii() and days.isdigit() and len(days) <= _DAYS_DIGITS
+        ):
+            raise ValidationError(f"A token is valid for 1 to {DAYS_MAX} days.")
+        return await visit.perform(
+            "broker",
+            action,
+            Days=int(days) if days else None,
+            Addresses=visit.text("addresses").replace(",", " ").split() or None,
+            **{member: name},
+        )
+
+    return make
+
+
+def kept(visit: Visit, *names: str, most: int = 2048) -> dict[str, str]:
+    """What was typed into a form's fields, to be corrected."""
+    return {name: visit.text(name)[:most] for name in names}
