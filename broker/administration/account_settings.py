@@ -1,11 +1,12 @@
 """*Account settings*: alias, password policy, STS, outbound federation, quotas."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.buttons import Button, Buttons, typed
 from broker.administration.password_rules import RULES, policy_sentences, read_policy
 from broker.administration.reading import PageReader
 from broker.console.visit import BOTH, PageRoute, Visit
@@ -53,11 +54,8 @@ async def _page(visit: Visit) -> Response:
     """``/console/settings``: a POST changes one setting."""
     if visit.posted:
         with visit.attempt():
-            operation = _OPERATIONS.get(visit.text("do"))
-            if operation is None:
-                raise ValidationError("Unknown operation.")
-            await operation(visit)
-            return visit.done("Saved.", SETTINGS)
+            pressed: Response = await _BUTTONS.press(visit)
+            return pressed
     reader = PageReader(visit)
     policy = await reader.iam("GetAccountPasswordPolicy")
     untold = bool(reader.refused) and policy is None
@@ -139,46 +137,31 @@ def _quota_rows(summary: Mapping[str, int] | None) -> list[tuple[str, int | None
     ]
 
 
-async def _make_alias(visit: Visit) -> None:
-    await visit.iam("CreateAccountAlias", AccountAlias=visit.text("alias"))
-
-
-async def _drop_alias(visit: Visit) -> None:
-    await visit.iam("DeleteAccountAlias", AccountAlias=visit.text("alias"))
-
-
-async def _switch_region(visit: Visit) -> None:
+def _region(visit: Visit) -> str:
     region = visit.text("region")
     if not _REGION.fullmatch(region):
         raise ValidationError("Write a region such as eu-central-1.")
-    await visit.iam(
-        "SetSTSRegionalEndpointStatus",
-        Region=region,
-        Active=visit.text("do") == "region-on",
-    )
+    return region
 
 
-async def _token_version(visit: Visit) -> None:
-    await visit.iam(
-        "SetSecurityTokenServicePreferences",
-        GlobalEndpointTokenVersion=visit.text("version"),
-    )
-
-
-async def _outbound(visit: Visit) -> None:
-    verb = "Enable" if visit.text("do") == "outbound-on" else "Disable"
-    await visit.iam(f"{verb}OutboundWebIdentityFederation")
-
-
-_OPERATIONS: Mapping[str, Callable[[Visit], Awaitable[None]]] = {
-    "make-alias": _make_alias,
-    "drop-alias": _drop_alias,
-    "region-on": _switch_region,
-    "region-off": _switch_region,
-    "token-version": _token_version,
-    "outbound-on": _outbound,
-    "outbound-off": _outbound,
-}
+_SWITCH = "SetSTSRegionalEndpointStatus"
+_ALIAS = {"AccountAlias": typed("alias")}
+_BUTTONS = Buttons(
+    path=SETTINGS,
+    member="",
+    known={
+        "make-alias": Button("CreateAccountAlias", _ALIAS),
+        "drop-alias": Button("DeleteAccountAlias", _ALIAS),
+        "region-on": Button(_SWITCH, {"Region": _region, "Active": lambda _: True}),
+        "region-off": Button(_SWITCH, {"Region": _region, "Active": lambda _: False}),
+        "token-version": Button(
+            "SetSecurityTokenServicePreferences",
+            {"GlobalEndpointTokenVersion": typed("version")},
+        ),
+        "outbound-on": Button("EnableOutboundWebIdentityFederation"),
+        "outbound-off": Button("DisableOutboundWebIdentityFederation"),
+    },
+)
 
 
 PAGES = (

@@ -4,8 +4,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.responses import Response
-
 from broker.console.visit import Visit
 from broker.errors import ValidationError
 from broker.identities.bearer_tokens import DAYS_MAX
@@ -99,9 +97,7 @@ def tag_buttons(noun: str) -> dict[str, Button | Act]:
     """The buttons of `tag_section` in ``confirm.html``, for any kind that has tags."""
     return {
         "tag": Button(f"Tag{noun}", {"Tags": typed("tags", read_tags)}),
-        "untag": Button(
-            f"Untag{noun}", {"TagKeys": lambda visit: [visit.text("key")]}
-        ),
+        "untag": Button(f"Untag{noun}", {"TagKeys": lambda visit: [visit.text("key")]}),
     }
 
 

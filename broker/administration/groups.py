@@ -4,6 +4,7 @@ from operator import itemgetter
 
 from starlette.responses import Response
 
+from broker.administration.buttons import Button, Buttons, typed
 from broker.administration.deletion import remove_group
 from broker.administration.listing import (
     Deletion,
@@ -45,7 +46,8 @@ async def _group(visit: Visit) -> Response:
     name = visit.form.require("name")
     if visit.posted:
         with visit.attempt():
-            return await _change(visit, name)
+            pressed: Response = await _BUTTONS.press(visit, name)
+            return pressed
     answer = await visit.iam(
         "GetGroup",
         GroupName=name,
@@ -66,32 +68,34 @@ async def _group(visit: Visit) -> Response:
     )
 
 
-async def _change(visit: Visit, name: str) -> Response:
-    match visit.text("do"):
-        case "add":
-            names = visit.text("users").replace(",", " ").split()
-            if not names:
-                raise ValidationError("Enter the names of the users to add.")
-            for user in names:
-                await visit.iam("AddUserToGroup", GroupName=name, UserName=user)
-        case "out":
-            await visit.iam(
-                "RemoveUserFromGroup", GroupName=name, UserName=visit.text("user")
-            )
-        case "rename":
-            new = visit.text("new_name")
-            await visit.iam(
-                "UpdateGroup",
-                GroupName=name,
-                NewGroupName=new if new != name else None,
-                NewPath=visit.text("new_path") or None,
-            )
-            return visit.done("Saved.", GROUP, name=new)
-        case _:
-            raise ValidationError("Unknown operation.")
-    return visit.done("Saved.", GROUP, name=name)
+async def _add(visit: Visit, name: str) -> None:
+    names = visit.text("users").replace(",", " ").split()
+    if not names:
+        raise ValidationError("Enter the names of the users to add.")
+    for user in names:
+        await visit.iam("AddUserToGroup", GroupName=name, UserName=user)
 
 
+async def _rename(visit: Visit, name: str) -> Response:
+    new = visit.text("new_name")
+    await visit.iam(
+        "UpdateGroup",
+        GroupName=name,
+        NewGroupName=new if new != name else None,
+        NewPath=visit.text("new_path") or None,
+    )
+    return visit.done("Saved.", GROUP, name=new)
+
+
+_BUTTONS = Buttons(
+    path=GROUP,
+    member="GroupName",
+    known={
+        "add": _add,
+        "out": Button("RemoveUserFromGroup", {"UserName": typed("user")}),
+        "rename": _rename,
+    },
+)
 _LIST = ListPage(
     path=GROUPS,
     here=HERE,

@@ -10,11 +10,11 @@ from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.buttons import Act, Button, Buttons, typed
 from broker.administration.embedded_policies import INLINE
 from broker.administration.policy_search import search_policies
 from broker.administration.reading import PageReader
 from broker.console.visit import BOTH, PageRoute, Visit, address
-from broker.errors import ValidationError
 
 _FOR_SERVICES = ":iam::aws:policy/aws-service-role/"
 _FOUND_MAX = 30
@@ -59,8 +59,8 @@ class _HolderPages:
         kind, name = self._kind, visit.form.require("name")
         if visit.posted:
             with visit.attempt():
-                await self._do(visit, name)
-                return visit.done("Saved.", self.permissions, name=name)
+                pressed: Response = await self.buttons.press(visit, name)
+                return pressed
         owner = await self._read(visit, name)
         reader = PageReader(visit)
         given = kind.parameter(name)
@@ -134,22 +134,17 @@ class _HolderPages:
         found: Mapping[str, Any] = answer[kind.noun]
         return found
 
-    async def _do(self, visit: Visit, name: str) -> None:
-        kind = self._kind
-        given = kind.parameter(name)
-        match visit.text("do"):
-            case "detach":
-                await visit.iam(
-                    f"Detach{kind.noun}Policy", **given, PolicyArn=visit.text("arn")
-                )
-            case "delete":
-                await visit.iam(
-                    f"Delete{kind.noun}Policy", **given, PolicyName=visit.text("policy")
-                )
-            case "unbound" if kind.has_boundary:
-                await visit.iam(f"Delete{kind.noun}PermissionsBoundary", **given)
-            case _:
-                raise ValidationError("Unknown operation.")
+    @property
+    def buttons(self) -> Buttons:
+        """The buttons of the page of policies."""
+        noun, arn = self._kind.noun, typed("arn")
+        known: dict[str, Button | Act] = {
+            "detach": Button(f"Detach{noun}Policy", {"PolicyArn": arn}),
+            "delete": Button(f"Delete{noun}Policy", {"PolicyName": typed("policy")}),
+        }
+        if self._kind.has_boundary:
+            known["unbound"] = Button(f"Delete{noun}PermissionsBoundary")
+        return Buttons(path=self.permissions, member=f"{noun}Name", known=known)
 
 
 PAGES = tuple(route for kind in (USER, GROUP) for route in _HolderPages(kind).routes())

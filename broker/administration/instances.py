@@ -1,10 +1,11 @@
 """*Instances*: the machines of the account, join tokens, and the page of one machine."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.buttons import Button, Buttons, kept
 from broker.administration.listing import ListPage, paged_list, read_part
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
@@ -20,7 +21,6 @@ LIST = "/console/instances"
 ONE = "/console/instances/instance"
 NEW = "/console/instances/join"
 _SECONDS_DIGITS = 6
-_TYPED_MAX = 2048
 _MINUTE = 60
 
 
@@ -69,10 +69,7 @@ async def _join(visit: Visit) -> Response:
         region=visit.region,
         minutes=JOIN_SECONDS // _MINUTE,
         minutes_max=JOIN_SECONDS_MAX // _MINUTE,
-        values={
-            name: visit.text(name)[:_TYPED_MAX]
-            for name in ("profile", "minutes", "addresses")
-        },
+        values=kept(visit, "profile", "minutes", "addresses"),
     )
 
 
@@ -91,10 +88,8 @@ async def _one(visit: Visit) -> Response:
     name = visit.form.require("id")[:64]
     if visit.posted:
         with visit.attempt():
-            operation = _OPERATIONS.get(visit.text("do"))
-            if operation is None:
-                raise ValidationError("Unknown operation.")
-            return await operation(visit, name)
+            pressed: Response = await _BUTTONS.press(visit, name)
+            return pressed
     found = await visit.perform(SERVICE, "GetInstance", InstanceId=name)
     return await visit.show(
         "admin/instance.html",
@@ -103,31 +98,24 @@ async def _one(visit: Visit) -> Response:
     )
 
 
-async def _associate(visit: Visit, name: str) -> Response:
-    await visit.perform(
-        SERVICE,
-        "AssociateInstanceProfile",
-        InstanceId=name,
-        InstanceProfileName=visit.form.require("profile")[:128],
-    )
-    return visit.done("The machine has a new instance profile.", ONE, id=name)
-
-
-async def _detach(visit: Visit, name: str) -> Response:
-    await visit.perform(SERVICE, "DisassociateInstanceProfile", InstanceId=name)
-    return visit.done("The machine no longer has an instance profile.", ONE, id=name)
-
-
-async def _end(visit: Visit, name: str) -> Response:
-    await visit.perform(SERVICE, "EndInstance", InstanceId=name)
-    return visit.done("Instance ended.", LIST)
-
-
-_OPERATIONS: Mapping[str, Callable[[Visit, str], Awaitable[Response]]] = {
-    "associate": _associate,
-    "detach": _detach,
-    "end": _end,
-}
+_BUTTONS = Buttons(
+    path=ONE,
+    query="id",
+    member="InstanceId",
+    service=SERVICE,
+    known={
+        "associate": Button(
+            "AssociateInstanceProfile",
+            {"InstanceProfileName": lambda visit: visit.form.require("profile")[:128]},
+            "The machine has a new instance profile.",
+        ),
+        "detach": Button(
+            "DisassociateInstanceProfile",
+            done="The machine no longer has an instance profile.",
+        ),
+        "end": Button("EndInstance", done="Instance ended.", to=LIST),
+    },
+)
 
 PAGES = (
     PageRoute(LIST, HERE, _list, BOTH),

@@ -7,6 +7,13 @@ from urllib.parse import unquote
 
 from starlette.responses import Response
 
+from broker.administration.buttons import (
+    Button,
+    Buttons,
+    kept,
+    tag_buttons,
+    typed,
+)
 from broker.administration.listing import (
     ROWS,
     Found,
@@ -18,7 +25,6 @@ from broker.administration.listing import (
 )
 from broker.administration.policy_editor import format_text
 from broker.administration.policy_search import search_policies
-from broker.administration.tag_lines import read_tags
 from broker.catalogue import policy_summary
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
@@ -57,7 +63,8 @@ async def _one(visit: Visit) -> Response:
         raise ValidationError("The policy's ARN is missing.")
     if visit.posted:
         with visit.attempt():
-            return await _act(visit, arn)
+            pressed: Response = await _BUTTONS.press(visit, arn)
+            return pressed
     policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
     versions = await read_part(visit, "ListPolicyVersions", PolicyArn=arn)
     chosen = visit.text("version")[:32] or policy["DefaultVersionId"]
@@ -87,43 +94,21 @@ async def _one(visit: Visit) -> Response:
         versions=versions,
         used=used,
         holders=tuple(_holders(used.found or {})),
-        values={name: visit.text(name)[:256] for name in ("kind", "name", "tags")},
+        values=kept(visit, "kind", "name", "tags", most=256),
     )
 
 
-async def _act(visit: Visit, arn: str) -> Response:
-    """Do what a button on the policy's page says."""
-    do = visit.text("do")
-    if do == "delete":
-        await _delete(visit, arn)
-        return visit.done("Policy deleted.", LIST, scope="own")
-    if do == "set-default":
-        await visit.iam(
-            "SetDefaultPolicyVersion", PolicyArn=arn, VersionId=visit.text("version")
-        )
-    elif do == "delete-version":
-        await visit.iam(
-            "DeletePolicyVersion", PolicyArn=arn, VersionId=visit.text("version")
-        )
-    elif do in {"attach", "detach"}:
-        kind = _KINDS.get(visit.text("kind"))
-        if kind is None:
-            raise ValidationError("Choose a user, a group or a role.")
-        await visit.iam(
-            f"{do.capitalize()}{kind}Policy",
-            PolicyArn=arn,
-            **{f"{kind}Name": visit.text("name")},
-        )
-    elif do == "tag":
-        await visit.iam("TagPolicy", PolicyArn=arn, Tags=read_tags(visit.text("tags")))
-    elif do == "untag":
-        await visit.iam("UntagPolicy", PolicyArn=arn, TagKeys=[visit.text("key")])
-    else:
-        raise ValidationError("Unknown operation.")
-    return visit.done("Saved.", ONE, arn=arn)
+async def _move(visit: Visit, arn: str) -> None:
+    """Attach the policy to a user, group or role, or detach it."""
+    kind = _KINDS.get(visit.text("kind"))
+    if kind is None:
+        raise ValidationError("Choose a user, a group or a role.")
+    verb = visit.text("do").capitalize()
+    given = {f"{kind}Name": visit.text("name")}
+    await visit.iam(f"{verb}{kind}Policy", PolicyArn=arn, **given)
 
 
-async def _delete(visit: Visit, arn: str) -> None:
+async def _delete(visit: Visit, arn: str) -> Response:
     """Delete a policy and its versions; keep them if it is in use."""
     policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
     if visit.text("sure") != policy["PolicyName"]:
@@ -139,6 +124,23 @@ async def _delete(visit: Visit, arn: str) -> None:
                     VersionId=version["VersionId"],
                 )
     await visit.iam("DeletePolicy", PolicyArn=arn)
+    return visit.done("Policy deleted.", LIST, scope="own")
+
+
+_VERSION = {"VersionId": typed("version")}
+_BUTTONS = Buttons(
+    path=ONE,
+    query="arn",
+    member="PolicyArn",
+    known={
+        "delete": _delete,
+        "set-default": Button("SetDefaultPolicyVersion", _VERSION),
+        "delete-version": Button("DeletePolicyVersion", _VERSION),
+        "attach": _move,
+        "detach": _move,
+        **tag_buttons("Policy"),
+    },
+)
 
 
 def is_aws(policy: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from starlette.responses import Response
 
 from broker.actions.action import Call
+from broker.administration.buttons import read_tags
 from broker.administration.declared_services import read_declared
 from broker.administration.policies import HERE, ONE, is_aws, is_for_services
 from broker.administration.policy_editor import (
@@ -19,7 +20,6 @@ from broker.administration.policy_editor import (
 )
 from broker.administration.policy_saving import press_button
 from broker.administration.policy_search import search_policies
-from broker.administration.tag_lines import read_tags
 from broker.console.context import Precondition
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ConcurrentModification, LimitExceeded, ValidationError

@@ -1,18 +1,17 @@
 """The page of one identity provider: its health, setup instructions and settings."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, kind_of
 from broker.administration import providers
+from broker.administration.buttons import Button, Buttons, tag_buttons, typed
 from broker.administration.ldap_provider_page import show_directory
 from broker.administration.listing import read_part
 from broker.administration.provider_setup import oidc_setup, saml_setup
 from broker.administration.providers import IS_NEW, describe_error, lines, name_of
-from broker.administration.tag_lines import read_tags
 from broker.console.pages.audit_filters import AUDIT
 from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import BrokerError, ValidationError
@@ -30,7 +29,10 @@ async def _page(visit: Visit) -> Response:
     arn = require_arn(visit)
     if visit.posted:
         with visit.attempt(describe_error):
-            return await _act(visit, arn)
+            is_oidc = kind_of(arn) == OIDC_KIND
+            buttons = _OIDC_BUTTONS if is_oidc else _SAML_BUTTONS
+            pressed: Response = await buttons.press(visit, arn)
+            return pressed
     if f":{providers.LDAP_KIND}/" in arn:
         return await show_directory(visit, arn)
     # First, so that the health shows what it read.
@@ -112,71 +114,53 @@ async def _metadata(visit: Visit) -> Response:
     )
 
 
-async def _act(visit: Visit, arn: str) -> Response:
-    """Do what a button on the page says."""
-    do = visit.text("do")
-    noun, named = _member(arn)
-    if do == "check":
-        result = await visit.perform("signin", "CheckProvider", ProviderArn=arn)
-        if result["Problem"]:
-            raise ValidationError(str(result["Problem"]))
-        return go(ONE, arn=arn, done="checked")
-    if do == "delete":
-        if visit.text("sure") != name_of(arn):
-            raise ValidationError("Type the provider's name to delete it.")
-        await visit.iam(f"Delete{noun}", **named)
-        return visit.done(f"Provider {name_of(arn)} deleted.", providers.LIST)
-    update = _UPDATES.get((noun, do))
-    if update is None:
-        raise ValidationError("Unknown operation.")
-    given = {update.parameter: update.read(visit.text(update.field))}
-    await visit.iam(update.action, **named, **given)
-    return visit.done("Saved.", ONE, arn=arn)
+async def _check(visit: Visit, arn: str) -> Response:
+    result = await visit.perform("signin", "CheckProvider", ProviderArn=arn)
+    if result["Problem"]:
+        raise ValidationError(str(result["Problem"]))
+    return go(ONE, arn=arn, done="checked")
 
 
-def _member(arn: str) -> tuple[str, dict[str, str]]:
-    """The noun and parameter of this provider in the API's actions."""
+async def _delete(visit: Visit, arn: str) -> Response:
+    if visit.text("sure") != name_of(arn):
+        raise ValidationError("Type the provider's name to delete it.")
     noun = _OIDC if kind_of(arn) == OIDC_KIND else _SAML
-    return noun, {f"{noun}Arn": arn}
+    await visit.iam(f"Delete{noun}", **{f"{noun}Arn": arn})
+    return visit.done(f"Provider {name_of(arn)} deleted.", providers.LIST)
 
 
-@dataclass(frozen=True, slots=True)
-class _Update:
-    """An action that sets one parameter, from a field of the form."""
-
-    action: str
-    parameter: str
-    field: str
-    read: Callable[[str], object] = str
-
-
-def _key_list(key: str) -> list[str]:
-    return [key]
+def _buttons(noun: str, known: Mapping[str, Button]) -> Buttons:
+    return Buttons(
+        path=ONE,
+        query="arn",
+        member=f"{noun}Arn",
+        known={"check": _check, "delete": _delete, **tag_buttons(noun), **known},
+    )
 
 
 _SAML, _OIDC = "SAMLProvider", "OpenIDConnectProvider"
-_UPDATE_SAML = "UpdateSAMLProvider"
-_UPDATES = {
-    (_SAML, "tag"): _Update("TagSAMLProvider", "Tags", "tags", read_tags),
-    (_SAML, "untag"): _Update("UntagSAMLProvider", "TagKeys", "key", _key_list),
-    (_SAML, "metadata"): _Update(_UPDATE_SAML, "SAMLMetadataDocument", "metadata"),
-    (_SAML, "mode"): _Update(_UPDATE_SAML, "AssertionEncryptionMode", "mode"),
-    (_SAML, "add-key"): _Update(_UPDATE_SAML, "AddPrivateKey", "pem"),
-    (_SAML, "remove-key"): _Update(_UPDATE_SAML, "RemovePrivateKey", "key"),
-    (_OIDC, "tag"): _Update("TagOpenIDConnectProvider", "Tags", "tags", read_tags),
-    (_OIDC, "untag"): _Update(
-        "UntagOpenIDConnectProvider", "TagKeys", "key", _key_list
-    ),
-    (_OIDC, "add-client"): _Update(
-        "AddClientIDToOpenIDConnectProvider", "ClientID", "client"
-    ),
-    (_OIDC, "remove-client"): _Update(
-        "RemoveClientIDFromOpenIDConnectProvider", "ClientID", "client"
-    ),
-    (_OIDC, "thumbprints"): _Update(
-        "UpdateOpenIDConnectProviderThumbprint", "ThumbprintList", "thumbprints", lines
-    ),
-}
+_UPDATE = "UpdateSAMLProvider"
+_CLIENT = {"ClientID": typed("client")}
+_SAML_BUTTONS = _buttons(
+    _SAML,
+    {
+        "metadata": Button(_UPDATE, {"SAMLMetadataDocument": typed("metadata")}),
+        "mode": Button(_UPDATE, {"AssertionEncryptionMode": typed("mode")}),
+        "add-key": Button(_UPDATE, {"AddPrivateKey": typed("pem")}),
+        "remove-key": Button(_UPDATE, {"RemovePrivateKey": typed("key")}),
+    },
+)
+_OIDC_BUTTONS = _buttons(
+    _OIDC,
+    {
+        "add-client": Button("AddClientIDToOpenIDConnectProvider", _CLIENT),
+        "remove-client": Button("RemoveClientIDFromOpenIDConnectProvider", _CLIENT),
+        "thumbprints": Button(
+            "UpdateOpenIDConnectProviderThumbprint",
+            {"ThumbprintList": typed("thumbprints", lines)},
+        ),
+    },
+)
 
 
 PAGES = (

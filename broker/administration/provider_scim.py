@@ -1,18 +1,17 @@
 """*SCIM* of a provider: its directory's address and tokens, people and groups."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
 
 from broker.actions.scim.administration import GROUPS_MAX, PEOPLE_MAX
 from broker.administration import providers
+from broker.administration.buttons import Button, Buttons, kept, make_token, typed
 from broker.administration.listing import read_part
 from broker.administration.provider_page import require_arn
 from broker.administration.providers import name_of
-from broker.administration.token_form import read_token_form, typed
 from broker.console.visit import BOTH, PageRoute, Visit, address
-from broker.errors import ValidationError
 from broker.identities.bearer_tokens import DAYS, DAYS_MAX
 
 PATH = "/console/providers/scim"
@@ -23,16 +22,12 @@ _INACTIVE = "inactive"
 
 async def _page(visit: Visit) -> Response:
     arn = require_arn(visit)
-    made: Mapping[str, Any] | None = None
+    made: Mapping[str, Any] | Response | None = None
     if visit.posted:
         with visit.attempt(providers.describe_error):
-            operation = _OPERATIONS.get(visit.text("do"))
-            if operation is None:
-                raise ValidationError("Unknown operation.")
-            done = await operation(visit, arn)
-            if isinstance(done, Response):
-                return done
-            made = done
+            made = await _BUTTONS.press(visit, arn)
+            if isinstance(made, Response):
+                return made
     search, state = visit.text("q")[:128], visit.text("state")
     inactive_only = state == _INACTIVE
     start = _read_start(visit.text("start"))
@@ -66,7 +61,7 @@ async def _page(visit: Visit) -> Response:
         now=visit.now,
         days=DAYS,
         days_max=DAYS_MAX,
-        values=typed(visit),
+        values=kept(visit, "days", "addresses"),
         search=search,
         inactive_only=inactive_only,
         states=[
@@ -92,20 +87,17 @@ def _read_start(text: str) -> int:
     return int(text) if digits else 0
 
 
-async def _make_token(visit: Visit, arn: str) -> Mapping[str, Any]:
-    return await visit.perform(
-        _SERVICE, "CreateScimToken", ProviderArn=arn, **read_token_form(visit)
-    )
-
-
-async def _revoke(visit: Visit, arn: str) -> Response:
-    await visit.perform(
-        _SERVICE, "DeleteScimToken", ProviderArn=arn, TokenId=visit.text("token")
-    )
-    return visit.done("Token revoked.", PATH, arn=arn)
-
-
-_Operation = Callable[[Visit, str], Awaitable[Mapping[str, Any] | Response]]
-_OPERATIONS: Mapping[str, _Operation] = {"make-token": _make_token, "revoke": _revoke}
+_BUTTONS = Buttons(
+    path=PATH,
+    query="arn",
+    member="ProviderArn",
+    service=_SERVICE,
+    known={
+        "make-token": make_token("CreateScimToken", "ProviderArn"),
+        "revoke": Button(
+            "DeleteScimToken", {"TokenId": typed("token")}, "Token revoked."
+        ),
+    },
+)
 
 PAGES = (PageRoute(PATH, providers.HERE, _page, BOTH),)

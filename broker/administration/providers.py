@@ -7,8 +7,8 @@ from operator import attrgetter
 from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
+from broker.administration.buttons import read_tags
 from broker.administration.listing import Found, ListPage, Part, Query, read_part
-from broker.administration.tag_lines import read_tags
 from broker.console.signin.oidc_signin import CALLBACK
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, BrokerError

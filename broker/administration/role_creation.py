@@ -7,6 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.administration import roles
+from broker.administration.buttons import read_tags
 from broker.administration.listing import read_part
 from broker.administration.policy_draft import pretty
 from broker.administration.policy_editor import (
@@ -20,7 +21,6 @@ from broker.administration.policy_editor import (
 )
 from broker.administration.role_page import ONE, policy_arn, session_seconds
 from broker.administration.role_trust import TRUSTED, TrustForm, trust_statement
-from broker.administration.tag_lines import read_tags
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError

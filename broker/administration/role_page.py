@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from broker.actions.signin.lookup_events import LookupEventsRequest
 from broker.administration import roles
+from broker.administration.buttons import Button, Buttons, kept, tag_buttons, typed
 from broker.administration.deletion import remove_role
 from broker.administration.listing import Part, read_part
 from broker.administration.policies import ONE as POLICY
 from broker.administration.policy_editor import format_text
-from broker.administration.tag_lines import read_tags
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.administration.upstreams import find_upstream_of
 from broker.console.visit import BOTH, PageRoute, Visit
@@ -42,7 +42,8 @@ async def _page(visit: Visit) -> Response:
     name = visit.text("name")[:128]
     if visit.posted:
         with visit.attempt():
-            return await _act(visit, name)
+            pressed: Response = await _BUTTONS.press(visit, name)
+            return pressed
     role = (await visit.iam("GetRole", RoleName=name))["Role"]
     trust = unquote(role["AssumeRolePolicyDocument"])
     return await visit.show(
@@ -58,41 +59,11 @@ async def _page(visit: Visit) -> Response:
         shown_sessions=_SHOWN_SESSIONS,
         at=_at,
         policy_page=POLICY,
-        values={
-            field: visit.text(field)[:2048]
-            for field in ("policy", "tags", "boundary", "description", "minutes")
-        },
+        values=kept(visit, "policy", "tags", "boundary", "description", "minutes"),
         boundary=role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""),
         revoked=OLDER_SESSIONS,
         upstream=await find_upstream_of(visit, role["RoleName"]),
     )
-
-
-async def _act(visit: Visit, name: str) -> Response:
-    """Do what a button on the role's page says."""
-    do = visit.text("do")
-    operation = _OPERATIONS.get(do)
-    if operation is not None:
-        await operation(visit, name)
-    elif do in {"attach", "detach"}:
-        await visit.iam(
-            f"{do.capitalize()}RolePolicy",
-            RoleName=name,
-            PolicyArn=policy_arn(visit.text("policy"), visit),
-        )
-    else:
-        raise ValidationError("Unknown operation.")
-    if do == "delete":
-        return visit.done(f"Role {name} deleted.", roles.LIST)
-    return visit.done("Saved.", ONE, name=name)
-
-
-async def _tag(visit: Visit, name: str) -> None:
-    await visit.iam("TagRole", RoleName=name, Tags=read_tags(visit.text("tags")))
-
-
-async def _untag(visit: Visit, name: str) -> None:
-    await visit.iam("UntagRole", RoleName=name, TagKeys=[visit.text("key")])
 
 
 async def _settings(visit: Visit, name: str) -> None:
@@ -121,10 +92,6 @@ async def _boundary(visit: Visit, name: str) -> None:
         await visit.iam("DeleteRolePermissionsBoundary", RoleName=name)
 
 
-async def _delete_inline(visit: Visit, name: str) -> None:
-    await visit.iam("DeleteRolePolicy", RoleName=name, PolicyName=visit.text("policy"))
-
-
 async def _revoke_older(visit: Visit, name: str) -> None:
     """Revoke sessions issued before now, with the policy that AWS's console uses."""
     await visit.iam(
@@ -142,23 +109,36 @@ async def _end_session(visit: Visit, _name: str) -> None:
     await forget_session(visit.deps.cache, key)
 
 
-async def _delete(visit: Visit, name: str) -> None:
+async def _delete(visit: Visit, name: str) -> Response:
     role = (await visit.iam("GetRole", RoleName=name))["Role"]
     if visit.text("sure") != role["RoleName"]:
         raise ValidationError("Type the role's name to delete it.")
     await remove_role(visit, name)
+    return visit.done(f"Role {name} deleted.", roles.LIST)
 
 
-_OPERATIONS = {
-    "tag": _tag,
-    "untag": _untag,
-    "settings": _settings,
-    "boundary": _boundary,
-    "delete-inline": _delete_inline,
-    "revoke-older": _revoke_older,
-    "end-session": _end_session,
-    "delete": _delete,
-}
+async def _move(visit: Visit, name: str) -> None:
+    """Attach a policy, or detach it."""
+    arn = policy_arn(visit.text("policy"), visit)
+    verb = visit.text("do").capitalize()
+    await visit.iam(f"{verb}RolePolicy", RoleName=name, PolicyArn=arn)
+
+
+_BUTTONS = Buttons(
+    path=ONE,
+    member="RoleName",
+    known={
+        **tag_buttons("Role"),
+        "settings": _settings,
+        "boundary": _boundary,
+        "attach": _move,
+        "detach": _move,
+        "delete-inline": Button("DeleteRolePolicy", {"PolicyName": typed("policy")}),
+        "revoke-older": _revoke_older,
+        "end-session": _end_session,
+        "delete": _delete,
+    },
+)
 
 
 async def _who(visit: Visit) -> Response:

@@ -1,12 +1,13 @@
 """*Roles Anywhere*: trust anchors with their revocation lists, and profiles."""
 
 import base64
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.buttons import Button, Buttons, Value, kept, typed
 from broker.administration.listing import Part, read_part
 from broker.console.visit import BOTH, GET, PageRoute, Visit
 from broker.errors import ValidationError
@@ -74,7 +75,7 @@ async def _new_anchor(visit: Visit) -> Response:
             made = await visit.perform(
                 SERVICE,
                 "CreateTrustAnchor",
-                name=visit.form.require("name").strip(),
+                name=_name(visit),
                 source=_source(visit),
                 enabled=visit.is_checked("enabled"),
             )
@@ -88,7 +89,8 @@ async def _anchor(visit: Visit) -> Response:
     identifier = visit.form.require("id")[:64]
     if visit.posted:
         with visit.attempt():
-            return await _operation(visit, _ANCHOR_OPERATIONS)(visit, identifier)
+            pressed: Response = await _ANCHOR_BUTTONS.press(visit, identifier)
+            return pressed
     found = await visit.perform(SERVICE, "GetTrustAnchor", trustAnchorId=identifier)
     view = found["trustAnchor"]
     lists = await _read_all(visit, "ListCrls", "crls")
@@ -108,32 +110,6 @@ async def _anchor(visit: Visit) -> Response:
     )
 
 
-async def _rename_anchor(visit: Visit, identifier: str) -> Response:
-    await visit.perform(
-        SERVICE,
-        "UpdateTrustAnchor",
-        trustAnchorId=identifier,
-        name=visit.form.require("name").strip(),
-        source=_source(visit),
-    )
-    return visit.done("Trust anchor saved.", ANCHOR, id=identifier)
-
-
-async def _enable_anchor(visit: Visit, identifier: str) -> Response:
-    await visit.perform(SERVICE, "EnableTrustAnchor", trustAnchorId=identifier)
-    return visit.done("Trust anchor enabled.", ANCHOR, id=identifier)
-
-
-async def _disable_anchor(visit: Visit, identifier: str) -> Response:
-    await visit.perform(SERVICE, "DisableTrustAnchor", trustAnchorId=identifier)
-    return visit.done("Trust anchor disabled.", ANCHOR, id=identifier)
-
-
-async def _delete_anchor(visit: Visit, identifier: str) -> Response:
-    await visit.perform(SERVICE, "DeleteTrustAnchor", trustAnchorId=identifier)
-    return visit.done("Trust anchor deleted; its sessions have ended.", LIST)
-
-
 async def _import_list(visit: Visit, identifier: str) -> Response:
     text, replaced = visit.form.require("crl").strip(), visit.text("replace")
     data = base64.b64encode(text.encode()).decode()
@@ -144,27 +120,12 @@ async def _import_list(visit: Visit, identifier: str) -> Response:
         await visit.perform(
             SERVICE,
             "ImportCrl",
-            name=visit.form.require("name").strip(),
+            name=_name(visit),
             crlData=data,
             enabled=True,
             trustAnchorArn=found["trustAnchor"]["trustAnchorArn"],
         )
     return visit.done("Revocation list imported.", ANCHOR, id=identifier)
-
-
-async def _enable_list(visit: Visit, identifier: str) -> Response:
-    await visit.perform(SERVICE, "EnableCrl", crlId=visit.form.require("crl"))
-    return visit.done("Revocation list enabled.", ANCHOR, id=identifier)
-
-
-async def _disable_list(visit: Visit, identifier: str) -> Response:
-    await visit.perform(SERVICE, "DisableCrl", crlId=visit.form.require("crl"))
-    return visit.done("Revocation list disabled.", ANCHOR, id=identifier)
-
-
-async def _delete_list(visit: Visit, identifier: str) -> Response:
-    await visit.perform(SERVICE, "DeleteCrl", crlId=visit.form.require("crl"))
-    return visit.done("Revocation list deleted.", ANCHOR, id=identifier)
 
 
 async def _new_profile(visit: Visit) -> Response:
@@ -174,7 +135,7 @@ async def _new_profile(visit: Visit) -> Response:
                 SERVICE,
                 "CreateProfile",
                 enabled=visit.is_checked("enabled"),
-                **_profile_members(visit),
+                **{name: read(visit) for name, read in _PROFILE_MEMBERS.items()},
             )
             return visit.done(
                 "Profile created.", PROFILE, id=made["profile"]["profileId"]
@@ -193,7 +154,8 @@ async def _profile(visit: Visit) -> Response:
     identifier = visit.form.require("id")[:64]
     if visit.posted:
         with visit.attempt():
-            return await _operation(visit, _PROFILE_OPERATIONS)(visit, identifier)
+            pressed: Response = await _PROFILE_BUTTONS.press(visit, identifier)
+            return pressed
     found = await visit.perform(SERVICE, "GetProfile", profileId=identifier)
     view = found["profile"]
     shown = {
@@ -215,31 +177,8 @@ async def _profile(visit: Visit) -> Response:
     )
 
 
-async def _save_profile(visit: Visit, identifier: str) -> Response:
-    await visit.perform(
-        SERVICE, "UpdateProfile", profileId=identifier, **_profile_members(visit)
-    )
-    return visit.done("Profile saved.", PROFILE, id=identifier)
-
-
-async def _enable_profile(visit: Visit, identifier: str) -> Response:
-    await visit.perform(SERVICE, "EnableProfile", profileId=identifier)
-    return visit.done("Profile enabled.", PROFILE, id=identifier)
-
-
-async def _disable_profile(visit: Visit, identifier: str) -> Response:
-    await visit.perform(SERVICE, "DisableProfile", profileId=identifier)
-    return visit.done("Profile disabled.", PROFILE, id=identifier)
-
-
-async def _delete_profile(visit: Visit, identifier: str) -> Response:
-    await visit.perform(SERVICE, "DeleteProfile", profileId=identifier)
-    return visit.done("Profile deleted.", LIST)
-
-
 def _typed(visit: Visit) -> dict[str, str]:
-    """What was typed into a form, to be corrected."""
-    return {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
+    return kept(visit, *_FIELDS, most=_TYPED_MAX)
 
 
 def _source(visit: Visit) -> Mapping[str, Any]:
@@ -247,18 +186,25 @@ def _source(visit: Visit) -> Mapping[str, Any]:
     return {"sourceType": _BUNDLE, "sourceData": {"x509CertificateData": pem}}
 
 
-def _profile_members(visit: Visit) -> dict[str, object]:
+def _name(visit: Visit) -> str:
+    return visit.form.require("name").strip()
+
+
+def _duration(visit: Visit) -> int:
     duration = visit.text("duration")
     if not (duration.isascii() and duration.isdigit() and len(duration) <= _DIGITS_MAX):
         raise ValidationError("Give the duration in seconds, 900 to 43200.")
-    return {
-        "name": visit.form.require("name").strip(),
-        "roleArns": visit.text("roles").split(),
-        "managedPolicyArns": visit.text("policies").split(),
-        "sessionPolicy": visit.text("policy") or None,
-        "durationSeconds": int(duration),
-        "acceptRoleSessionName": visit.is_checked("accepts_name"),
-    }
+    return int(duration)
+
+
+_PROFILE_MEMBERS: Mapping[str, Value] = {
+    "durationSeconds": _duration,
+    "name": _name,
+    "roleArns": typed("roles", str.split),
+    "managedPolicyArns": typed("policies", str.split),
+    "sessionPolicy": typed("policy", lambda text: text or None),
+    "acceptRoleSessionName": lambda visit: visit.is_checked("accepts_name"),
+}
 
 
 async def _read_all(visit: Visit, action: str, member: str) -> Part:
@@ -283,32 +229,52 @@ def _anchor_row(view: Mapping[str, Any]) -> AnchorRow:
     return AnchorRow(view, anchor_expiries(pem))
 
 
-_Operation = Callable[[Visit, str], Awaitable[Response]]
+def _crl(visit: Visit) -> str:
+    return visit.form.require("crl")
 
 
-def _operation(visit: Visit, known: Mapping[str, _Operation]) -> _Operation:
-    found = known.get(visit.text("do"))
-    if found is None:
-        raise ValidationError("Unknown operation.")
-    return found
-
-
-_ANCHOR_OPERATIONS: Mapping[str, _Operation] = {
-    "save": _rename_anchor,
-    "enable": _enable_anchor,
-    "disable": _disable_anchor,
-    "delete": _delete_anchor,
-    "import": _import_list,
-    "enable-list": _enable_list,
-    "disable-list": _disable_list,
-    "delete-list": _delete_list,
-}
-_PROFILE_OPERATIONS: Mapping[str, _Operation] = {
-    "save": _save_profile,
-    "enable": _enable_profile,
-    "disable": _disable_profile,
-    "delete": _delete_profile,
-}
+_ANCHOR_BUTTONS = Buttons(
+    path=ANCHOR,
+    query="id",
+    member="trustAnchorId",
+    service=SERVICE,
+    known={
+        "save": Button(
+            "UpdateTrustAnchor",
+            {"name": _name, "source": _source},
+            "Trust anchor saved.",
+        ),
+        "enable": Button("EnableTrustAnchor", done="Trust anchor enabled."),
+        "disable": Button("DisableTrustAnchor", done="Trust anchor disabled."),
+        "delete": Button(
+            "DeleteTrustAnchor",
+            done="Trust anchor deleted; its sessions have ended.",
+            to=LIST,
+        ),
+        "import": _import_list,
+        **{
+            f"{verb}-list": Button(
+                f"{verb.capitalize()}Crl",
+                {"crlId": _crl},
+                f"Revocation list {verb}d.",
+                named=False,
+            )
+            for verb in ("enable", "disable", "delete")
+        },
+    },
+)
+_PROFILE_BUTTONS = Buttons(
+    path=PROFILE,
+    query="id",
+    member="profileId",
+    service=SERVICE,
+    known={
+        "save": Button("UpdateProfile", _PROFILE_MEMBERS, "Profile saved."),
+        "enable": Button("EnableProfile", done="Profile enabled."),
+        "disable": Button("DisableProfile", done="Profile disabled."),
+        "delete": Button("DeleteProfile", done="Profile deleted.", to=LIST),
+    },
+)
 
 PAGES = (
     PageRoute(LIST, HERE, _list, GET),

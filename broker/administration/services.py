@@ -1,12 +1,13 @@
 """*Services*: the list of registered services, and the page of one."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from operator import attrgetter
 from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.buttons import Button, Buttons, kept, make_token, typed
 from broker.administration.declared_services import read_overviews
 from broker.administration.listing import Found, ListPage, Part, Query, read_part
 from broker.administration.service_decisions import (
@@ -14,7 +15,6 @@ from broker.administration.service_decisions import (
     read_activity,
     read_decisions,
 )
-from broker.administration.token_form import read_token_form, typed
 from broker.console.pages.service_views import (
     ServiceView,
     view_service,
@@ -71,16 +71,12 @@ _LIST = ListPage(
 
 async def _one(visit: Visit) -> Response:
     name = visit.form.require("name")[:128]
-    made: Mapping[str, Any] | None = None
+    made: Mapping[str, Any] | Response | None = None
     if visit.posted:
         with visit.attempt():
-            operation = _OPERATIONS.get(visit.text("do"))
-            if operation is None:
-                raise ValidationError("Unknown operation.")
-            done = await operation(visit, name)
-            if isinstance(done, Response):
-                return done
-            made = done
+            made = await _BUTTONS.press(visit, name)
+            if isinstance(made, Response):
+                return made
     found = await visit.perform(SERVICE, "GetService", ServiceName=name)
     view = view_service(visit, found["Service"])
     return await visit.show(
@@ -95,7 +91,7 @@ async def _one(visit: Visit) -> Response:
         now=visit.now,
         days=DAYS,
         days_max=DAYS_MAX,
-        values=typed(visit),
+        values=kept(visit, "days", "addresses"),
         execute_api=EXECUTE_API,
         **await read_decisions(visit, view),
     )
@@ -113,19 +109,6 @@ def _routes(view: ServiceView) -> Sequence[tuple[str, str, str, str]]:
     ]
 
 
-async def _make_token(visit: Visit, name: str) -> Mapping[str, Any]:
-    return await visit.perform(
-        SERVICE, "CreateServiceToken", ServiceName=name, **read_token_form(visit)
-    )
-
-
-async def _revoke(visit: Visit, name: str) -> Response:
-    await visit.perform(
-        SERVICE, "DeleteServiceToken", ServiceName=name, TokenId=visit.text("token")
-    )
-    return visit.done("Token revoked.", ONE, name=name)
-
-
 async def _delete(visit: Visit, name: str) -> Response:
     if visit.text("sure") != name:
         raise ValidationError("Type the service's name to delete it.")
@@ -133,12 +116,18 @@ async def _delete(visit: Visit, name: str) -> Response:
     return visit.done("Service deleted.", LIST)
 
 
-_Operation = Callable[[Visit, str], Awaitable[Mapping[str, Any] | Response]]
-_OPERATIONS: Mapping[str, _Operation] = {
-    "make-token": _make_token,
-    "revoke": _revoke,
-    "delete": _delete,
-}
+_BUTTONS = Buttons(
+    path=ONE,
+    member="ServiceName",
+    service=SERVICE,
+    known={
+        "make-token": make_token("CreateServiceToken", "ServiceName"),
+        "revoke": Button(
+            "DeleteServiceToken", {"TokenId": typed("token")}, "Token revoked."
+        ),
+        "delete": _delete,
+    },
+)
 
 PAGES = (
     _LIST.route(),

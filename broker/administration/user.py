@@ -5,8 +5,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.buttons import read_tags
 from broker.administration.reading import PageReader
-from broker.administration.tag_lines import read_tags, write_tags
 from broker.administration.users import HERE, group_names
 from broker.console.visit import BOTH, PageRoute, Visit
 
@@ -85,7 +85,7 @@ async def _tags(visit: Visit) -> Response:
             await _change_tags(visit, name)
             return visit.done("Saved.", TAGS, name=name)
     user = await read_user(visit, name)
-    shown = write_tags(list(user.get("Tags", ())))
+    shown = "\n".join(f"{tag['Key']}={tag['Value']}" for tag in user.get("Tags", ()))
     return await visit.show(
         "admin/user_tags.html",
         user=user,

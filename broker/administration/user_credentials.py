@@ -1,17 +1,18 @@
 """A user's credentials: access keys, password and MFA devices."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.buttons import Button, Buttons, typed
 from broker.administration.new_password import new_password
 from broker.administration.reading import OLD_DAYS, PageReader, days_since
 from broker.administration.user import read_user
 from broker.administration.users import HERE, read_minimum_length
 from broker.console.visit import BOTH, PageRoute, Visit
-from broker.errors import NoSuchEntity, ValidationError
+from broker.errors import NoSuchEntity
 
 CREDENTIALS = "/console/users/credentials"
 _KEYS_MAX = 2
@@ -37,15 +38,12 @@ class NewSecret:
 async def _page(visit: Visit) -> Response:
     """``/console/users/credentials``."""
     name = visit.form.require("name")
-    secret: NewSecret | None = None
+    secret: NewSecret | Response | None = None
     if visit.posted:
         with visit.attempt():
-            operation = _OPERATIONS.get(visit.text("do"))
-            if operation is None:
-                raise ValidationError("Unknown operation.")
-            secret = await operation(visit, name)
-            if secret is None:
-                return visit.done("Saved.", CREDENTIALS, name=name)
+            secret = await _BUTTONS.press(visit, name)
+            if isinstance(secret, Response):
+                return secret
     user = await read_user(visit, name)
     reader = PageReader(visit)
     profile = await reader.iam("GetLoginProfile", UserName=name)
@@ -111,19 +109,6 @@ async def _make_key(visit: Visit, name: str) -> NewSecret:
     )
 
 
-async def _switch_key(visit: Visit, name: str) -> None:
-    await visit.iam(
-        "UpdateAccessKey",
-        UserName=name,
-        AccessKeyId=visit.text("key"),
-        Status="Inactive" if visit.text("do") == "stop-key" else "Active",
-    )
-
-
-async def _delete_key(visit: Visit, name: str) -> None:
-    await visit.iam("DeleteAccessKey", UserName=name, AccessKeyId=visit.text("key"))
-
-
 async def _set_password(visit: Visit, name: str) -> NewSecret | None:
     chosen = visit.form.find("password") or ""
     password = chosen or new_password(await read_minimum_length(visit))
@@ -143,36 +128,35 @@ async def _set_password(visit: Visit, name: str) -> NewSecret | None:
     return NewSecret("The new password", (("password", "Password", password),))
 
 
-async def _delete_password(visit: Visit, name: str) -> None:
-    await visit.iam("DeleteLoginProfile", UserName=name)
-
-
 async def _remove_device(visit: Visit, name: str) -> None:
-    await remove_device(visit, name, visit.text("device"))
-
-
-async def remove_device(visit: Visit, name: str, serial: str) -> None:
     """Unassign a device from its user; a virtual device is deleted as well.
 
     Raises:
         BrokerError: One of the two actions failed.
     """
+    serial = visit.text("device")
     await visit.iam("DeactivateMFADevice", UserName=name, SerialNumber=serial)
     if ":mfa/" in serial:
         await visit.iam("DeleteVirtualMFADevice", SerialNumber=serial)
 
 
-_Operation = Callable[[Visit, str], Awaitable[NewSecret | None]]
-
-_OPERATIONS: Mapping[str, _Operation] = {
-    "make-key": _make_key,
-    "stop-key": _switch_key,
-    "start-key": _switch_key,
-    "delete-key": _delete_key,
-    "set-password": _set_password,
-    "delete-password": _delete_password,
-    "remove-device": _remove_device,
-}
-
+_KEY = typed("key")
+_BUTTONS = Buttons(
+    path=CREDENTIALS,
+    member="UserName",
+    known={
+        "make-key": _make_key,
+        "stop-key": Button(
+            "UpdateAccessKey", {"AccessKeyId": _KEY, "Status": lambda _: "Inactive"}
+        ),
+        "start-key": Button(
+            "UpdateAccessKey", {"AccessKeyId": _KEY, "Status": lambda _: "Active"}
+        ),
+        "delete-key": Button("DeleteAccessKey", {"AccessKeyId": _KEY}),
+        "set-password": _set_password,
+        "delete-password": Button("DeleteLoginProfile"),
+        "remove-device": _remove_device,
+    },
+)
 
 PAGES = (PageRoute(CREDENTIALS, HERE, _page, BOTH),)

@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.buttons import read_tags
 from broker.administration.deletion import remove_user
 from broker.administration.listing import Deletion, Found, ListPage, Query, read_sorted
 from broker.administration.new_password import new_password
@@ -17,7 +18,6 @@ from broker.administration.reading import (
     days_since,
     list_all,
 )
-from broker.administration.tag_lines import read_tags
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, BrokerError
 from broker.model.overview import UserOverview
