@@ -52,10 +52,8 @@ _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
 async def _page(visit: Visit) -> Response:
     """``/console/settings``: a POST changes one setting."""
-    if visit.posted:
-        with visit.attempt():
-            pressed: Response = await _BUTTONS.press(visit)
-            return pressed
+    if isinstance(done := await _BUTTONS.press(visit), Response):
+        return done
     reader = PageReader(visit)
     policy = await reader.iam("GetAccountPasswordPolicy")
     untold = bool(reader.refused) and policy is None

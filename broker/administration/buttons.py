@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.console.visit import Visit
-from broker.errors import ValidationError
+from broker.errors import BrokerError, ValidationError
 from broker.identities.bearer_tokens import DAYS_MAX
 
 _TAGS_MAX = 60
 _DAYS_DIGITS = 3
 
 Value = Callable[[Visit], object]
-Act = Callable[[Visit, str], Awaitable[Any]]
+Act = Callable[[Visit, str], Awaitable[object]]
 """What a button does that is more than one operation.
 
 It returns a response, what the page is to show, or None to say that it is done.
@@ -52,13 +52,18 @@ class Buttons:
     query: str = "name"
     service: str = "iam"
 
-    async def press(self, visit: Visit, name: str = "") -> Any:  # noqa: ANN401  # see `Act`
-        """Do what the pressed button says: a redirect, or what an `Act` returned.
+    async def press(self, visit: Visit, name: str = "") -> object:
+        """If the page was posted, do what the pressed button says.
 
-        Raises:
-            ValidationError: There is no such button, or a field is malformed.
-            BrokerError: The operation failed.
+        The result is a redirect, what an `Act` returned, or None; if the operation is
+        refused, the page says why.
         """
+        if visit.posted:
+            with visit.attempt(describe):
+                return await self._press(visit, name)
+        return None
+
+    async def _press(self, visit: Visit, name: str) -> object:
         button = self.known.get(visit.text("do"))
         if button is None:
             raise ValidationError("Unknown operation.")
@@ -73,6 +78,13 @@ class Buttons:
         if button.to:
             return visit.done(button.done, button.to)
         return visit.done(button.done, self.path, **here)
+
+
+def describe(error: BrokerError) -> str:
+    """An error's text, with the detail if a document was refused."""
+    if error.code == "InvalidInput" and error.detail:
+        return f"{error.words} ({error.detail})"
+    return error.words
 
 
 def read_tags(text: str) -> list[dict[str, str]]:

@@ -22,7 +22,7 @@ from broker.administration.policy_editor import (
     read_editor,
 )
 from broker.administration.policy_saving import press_button
-from broker.administration.role_page import ONE as ROLE
+from broker.administration.roles import ONE as ROLE
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.console.context import Precondition
 from broker.console.visit import BOTH, PageRoute, Visit, address

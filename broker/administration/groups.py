@@ -44,10 +44,8 @@ async def _new(visit: Visit) -> Response:
 async def _group(visit: Visit) -> Response:
     """``/console/groups/group``: the members; a POST changes them or the name."""
     name = visit.form.require("name")
-    if visit.posted:
-        with visit.attempt():
-            pressed: Response = await _BUTTONS.press(visit, name)
-            return pressed
+    if isinstance(done := await _BUTTONS.press(visit, name), Response):
+        return done
     answer = await visit.iam(
         "GetGroup",
         GroupName=name,

@@ -57,10 +57,8 @@ class _HolderPages:
     async def page(self, visit: Visit) -> Response:
         """The owner's policies; a POST detaches or deletes one."""
         kind, name = self._kind, visit.form.require("name")
-        if visit.posted:
-            with visit.attempt():
-                pressed: Response = await self.buttons.press(visit, name)
-                return pressed
+        if isinstance(done := await self.buttons.press(visit, name), Response):
+            return done
         owner = await self._read(visit, name)
         reader = PageReader(visit)
         given = kind.parameter(name)

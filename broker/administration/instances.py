@@ -86,10 +86,8 @@ def _minutes(text: str) -> int:
 
 async def _one(visit: Visit) -> Response:
     name = visit.form.require("id")[:64]
-    if visit.posted:
-        with visit.attempt():
-            pressed: Response = await _BUTTONS.press(visit, name)
-            return pressed
+    if isinstance(done := await _BUTTONS.press(visit, name), Response):
+        return done
     found = await visit.perform(SERVICE, "GetInstance", InstanceId=name)
     return await visit.show(
         "admin/instance.html",

@@ -10,7 +10,7 @@ from broker.administration.declared_services import read_overviews
 from broker.administration.listing import Part, read_part
 from broker.administration.policies import ONE as POLICY
 from broker.administration.provider_page import ONE as PROVIDER
-from broker.administration.role_page import ONE as ROLE
+from broker.administration.roles import ONE as ROLE
 from broker.administration.service_decisions import count_by_service
 from broker.administration.services import ONE as SERVICE
 from broker.console.over_time import (

@@ -61,10 +61,8 @@ async def _one(visit: Visit) -> Response:
     arn = visit.text("arn")[:2048]
     if not arn:
         raise ValidationError("The policy's ARN is missing.")
-    if visit.posted:
-        with visit.attempt():
-            pressed: Response = await _BUTTONS.press(visit, arn)
-            return pressed
+    if isinstance(done := await _BUTTONS.press(visit, arn), Response):
+        return done
     policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
     versions = await read_part(visit, "ListPolicyVersions", PolicyArn=arn)
     chosen = visit.text("version")[:32] or policy["DefaultVersionId"]

@@ -1,5 +1,6 @@
 """The page of one identity provider: its health, setup instructions and settings."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,15 +9,16 @@ from starlette.responses import Response
 from broker.actions.signin.identity_providers import OIDC_KIND, kind_of
 from broker.administration import providers
 from broker.administration.buttons import Button, Buttons, tag_buttons, typed
-from broker.administration.ldap_provider_page import show_directory
 from broker.administration.listing import read_part
 from broker.administration.provider_setup import oidc_setup, saml_setup
-from broker.administration.providers import IS_NEW, describe_error, lines, name_of
+from broker.administration.providers import IS_NEW, lines, name_of
+from broker.console.context import SIGN_IN
 from broker.console.pages.audit_filters import AUDIT
 from broker.console.visit import BOTH, PageRoute, Visit, go
-from broker.errors import BrokerError, ValidationError
+from broker.errors import BrokerError, NoSuchEntity, ValidationError
 from broker.federation.provider_health import HealthFinding
 from broker.model.entities import OidcProvider, SamlProvider
+from broker.policy import DIRECTORY_KEYS
 
 HERE = providers.HERE
 ONE = providers.ONE
@@ -27,14 +29,11 @@ _DONE = {"checked": "Fetched just now without problems."}
 
 async def _page(visit: Visit) -> Response:
     arn = require_arn(visit)
-    if visit.posted:
-        with visit.attempt(describe_error):
-            is_oidc = kind_of(arn) == OIDC_KIND
-            buttons = _OIDC_BUTTONS if is_oidc else _SAML_BUTTONS
-            pressed: Response = await buttons.press(visit, arn)
-            return pressed
+    buttons = _OIDC_BUTTONS if kind_of(arn) == OIDC_KIND else _SAML_BUTTONS
+    if isinstance(done := await buttons.press(visit, arn), Response):
+        return done
     if f":{providers.LDAP_KIND}/" in arn:
-        return await show_directory(visit, arn)
+        return await _show_directory(visit, arn)
     # First, so that the health shows what it read.
     probe = await _probe(visit, arn) if visit.text("new") == IS_NEW["new"] else ()
     found = await visit.perform("signin", "GetProviderHealth", ProviderArn=arn)
@@ -97,6 +96,35 @@ def expectations_of(
         origin=deps.public_origin,
         entity_id=deps.entity_id,
         expected=deps.federated.expected_of(provider),
+    )
+
+
+async def _show_directory(visit: Visit, arn: str) -> Response:
+    """Show an LDAP provider, which only ``broker apply`` changes.
+
+    Raises:
+        AccessDenied: The user may not list LDAP providers.
+        NoSuchEntity: The account has none of this ARN.
+    """
+    listed = (await visit.perform("broker", "ListLDAPProviders"))["LDAPProviders"]
+    found = next((one for one in listed if one["Arn"] == arn), None)
+    if found is None:
+        raise NoSuchEntity(f"There is no provider {arn[:300]} in this account.")
+    options = json.loads(found["Options"])
+    group_roles = options.pop("GroupRoles", {})
+    account = visit.who.session.account
+    start = f"{visit.deps.public_origin}{SIGN_IN}/{account}/with/{found['ProviderId']}"
+    return await visit.show(
+        "admin/provider_ldap.html",
+        provider=found,
+        options={name: json.dumps(value) for name, value in sorted(options.items())},
+        group_roles=sorted(group_roles.items()),
+        start=start if options.get("SignIn") else "",
+        keys=[f"{found['Name']}:{key}" for key in DIRECTORY_KEYS],
+        trusted=await read_part(
+            visit, "ListTrustingRoles", service="signin", ProviderArn=arn
+        ),
+        audit=AUDIT,
     )
 
 

@@ -1,7 +1,5 @@
 """*SCIM* of a provider: its directory's address and tokens, people and groups."""
 
-from collections.abc import Mapping
-from typing import Any
 
 from starlette.responses import Response
 
@@ -22,12 +20,8 @@ _INACTIVE = "inactive"
 
 async def _page(visit: Visit) -> Response:
     arn = require_arn(visit)
-    made: Mapping[str, Any] | Response | None = None
-    if visit.posted:
-        with visit.attempt(providers.describe_error):
-            made = await _BUTTONS.press(visit, arn)
-            if isinstance(made, Response):
-                return made
+    if isinstance(made := await _BUTTONS.press(visit, arn), Response):
+        return made
     search, state = visit.text("q")[:128], visit.text("state")
     inactive_only = state == _INACTIVE
     start = _read_start(visit.text("start"))

@@ -7,11 +7,11 @@ from operator import attrgetter
 from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
-from broker.administration.buttons import read_tags
+from broker.administration.buttons import describe, read_tags
 from broker.administration.listing import Found, ListPage, Part, Query, read_part
 from broker.console.signin.oidc_signin import CALLBACK
 from broker.console.visit import BOTH, PageRoute, Visit
-from broker.errors import AccessDenied, BrokerError
+from broker.errors import AccessDenied
 from broker.federation.diagnosis import LASSO_ADVICE
 from broker.federation.provider_health import (
     HealthFinding,
@@ -187,7 +187,7 @@ async def _new(
     create: Callable[[Visit], Awaitable[str]],
 ) -> Response:
     if visit.posted:
-        with visit.attempt(describe_error):
+        with visit.attempt(describe):
             arn = await create(visit)
             return visit.done(
                 "Provider added. Set it up there as shown below, then create a role"
@@ -209,13 +209,6 @@ async def _new(
 def lines(text: str) -> list[str]:
     """The non-blank lines of a field."""
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def describe_error(error: BrokerError) -> str:
-    """An error's text, with the detail if a document was refused."""
-    if error.code == "InvalidInput" and error.detail:
-        return f"{error.words} ({error.detail})"
-    return error.words
 
 
 PAGES = (

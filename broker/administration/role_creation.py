@@ -19,8 +19,8 @@ from broker.administration.policy_editor import (
     begin_empty,
     read_editor,
 )
-from broker.administration.role_page import ONE, policy_arn, session_seconds
 from broker.administration.role_trust import TRUSTED, TrustForm, trust_statement
+from broker.administration.roles import ONE, policy_arn, session_seconds
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError

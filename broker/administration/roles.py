@@ -1,21 +1,40 @@
-"""*Roles*: the list, with when each was last used."""
+"""*Roles*: the list, with when each was last used, and the page of one role."""
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
+from urllib.parse import unquote
 
+from starlette.responses import Response
+
+from broker.actions.signin.lookup_events import LookupEventsRequest
+from broker.administration.buttons import Button, Buttons, kept, tag_buttons, typed
 from broker.administration.deletion import remove_role
 from broker.administration.listing import (
     ROWS,
     Deletion,
     Found,
     ListPage,
+    Part,
     Query,
     read_page,
+    read_part,
     read_sorted,
 )
-from broker.console.visit import Visit
-from broker.errors import AccessDenied
+from broker.administration.policies import ONE as POLICY
+from broker.administration.policy_editor import format_text
+from broker.administration.trust_words import TrustLine, trust_lines
+from broker.administration.upstreams import find_upstream_of
+from broker.console.visit import BOTH, PageRoute, Visit
+from broker.errors import AccessDenied, NoSuchEntity, ValidationError
+from broker.model.audit import AuditRecord
+from broker.model.machines import SERVICE_ROLE_PATH
+from broker.model.revocation import OLDER_SESSIONS, deny_older_sessions
+from broker.policy import PolicyKind, PolicyRejected, parse_policy
+from broker.sessions.revoke import forget_session
+from broker.stores.cache.port import SessionRecord
 
 HERE = "roles"
 LIST = "/console/roles"
@@ -82,4 +101,207 @@ _LIST = ListPage(
     ),
 )
 
-PAGES = (_LIST.route(),)
+
+ONE = "/console/roles/role"
+WHO = "/console/roles/who"
+
+_MINUTES = re.compile(r"[0-9]{1,4}")
+_SHOWN_SESSIONS = 20
+_SHOWN_MINTS = 40
+_ENOUGH_MINTS = 20
+_PAGES_MAX = 5
+_MINTS = (
+    *("sts:AssumeRole", "sts:AssumeRoleWithSAML", "sts:AssumeRoleWithWebIdentity"),
+)
+
+
+async def _page(visit: Visit) -> Response:
+    name = visit.text("name")[:128]
+    if isinstance(done := await _BUTTONS.press(visit, name), Response):
+        return done
+    role = (await visit.iam("GetRole", RoleName=name))["Role"]
+    trust = unquote(role["AssumeRolePolicyDocument"])
+    return await visit.show(
+        "admin/role.html",
+        role=role,
+        linked=role["Path"].startswith(SERVICE_ROLE_PATH),
+        trust=format_text(trust),
+        lines=_trust_lines(trust, visit),
+        attached=await read_part(visit, "ListAttachedRolePolicies", RoleName=name),
+        inline=await read_part(visit, "ListRolePolicies", RoleName=name),
+        profiles=await read_part(visit, "ListInstanceProfilesForRole", RoleName=name),
+        sessions=await _live_sessions(visit, role["RoleId"]),
+        shown_sessions=_SHOWN_SESSIONS,
+        at=_at,
+        policy_page=POLICY,
+        values=kept(visit, "policy", "tags", "boundary", "description", "minutes"),
+        boundary=role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""),
+        revoked=OLDER_SESSIONS,
+        upstream=await find_upstream_of(visit, role["RoleName"]),
+    )
+
+
+async def _settings(visit: Visit, name: str) -> None:
+    await visit.iam(
+        "UpdateRole",
+        RoleName=name,
+        Description=visit.text("description"),
+        # A service-linked role's page does not ask for it.
+        **(
+            {"MaxSessionDuration": session_seconds(minutes)}
+            if (minutes := visit.form.find("minutes")) is not None
+            else {}
+        ),
+    )
+
+
+async def _boundary(visit: Visit, name: str) -> None:
+    boundary = visit.text("boundary")
+    if boundary:
+        await visit.iam(
+            "PutRolePermissionsBoundary",
+            RoleName=name,
+            PermissionsBoundary=policy_arn(boundary, visit),
+        )
+    else:
+        await visit.iam("DeleteRolePermissionsBoundary", RoleName=name)
+
+
+async def _revoke_older(visit: Visit, name: str) -> None:
+    """Revoke sessions issued before now, with the policy that AWS's console uses."""
+    await visit.iam(
+        "PutRolePolicy",
+        RoleName=name,
+        PolicyName=OLDER_SESSIONS,
+        PolicyDocument=deny_older_sessions(visit.now.astimezone(UTC)),
+    )
+
+
+async def _end_session(visit: Visit, _name: str) -> None:
+    key = visit.text("key")[:128]
+    await visit.perform("signin", "RevokeSession", AccessKeyId=key)
+    # Best effort: lists leave out revoked sessions anyway.
+    await forget_session(visit.deps.cache, key)
+
+
+async def _delete(visit: Visit, name: str) -> Response:
+    role = (await visit.iam("GetRole", RoleName=name))["Role"]
+    if visit.text("sure") != role["RoleName"]:
+        raise ValidationError("Type the role's name to delete it.")
+    await remove_role(visit, name)
+    return visit.done(f"Role {name} deleted.", LIST)
+
+
+async def _move(visit: Visit, name: str) -> None:
+    """Attach a policy, or detach it."""
+    arn = policy_arn(visit.text("policy"), visit)
+    verb = visit.text("do").capitalize()
+    await visit.iam(f"{verb}RolePolicy", RoleName=name, PolicyArn=arn)
+
+
+_BUTTONS = Buttons(
+    path=ONE,
+    member="RoleName",
+    known={
+        **tag_buttons("Role"),
+        "settings": _settings,
+        "boundary": _boundary,
+        "attach": _move,
+        "detach": _move,
+        "delete-inline": Button("DeleteRolePolicy", {"PolicyName": typed("policy")}),
+        "revoke-older": _revoke_older,
+        "end-session": _end_session,
+        "delete": _delete,
+    },
+)
+
+
+async def _who(visit: Visit) -> Response:
+    name = visit.text("name")[:128]
+    role = (await visit.iam("GetRole", RoleName=name))["Role"]
+    trust = unquote(role["AssumeRolePolicyDocument"])
+    return await visit.show(
+        "admin/role_who.html",
+        role=role,
+        lines=_trust_lines(trust, visit),
+        assumers=await read_part(
+            visit, "ListRoleAssumers", service="signin", RoleName=name
+        ),
+        mints=await _mints(visit, role["Arn"]),
+    )
+
+
+async def _mints(visit: Visit, role_arn: str) -> Part:
+    """The role's newest mints, among the account's newest of each kind."""
+    found: list[AuditRecord] = []
+    try:
+        for action in _MINTS:
+            found += await _mints_by(visit, action, role_arn)
+    except AccessDenied as error:
+        return Part(None, error.words)
+    found.sort(key=lambda record: record.at, reverse=True)
+    return Part({"Events": found[:_SHOWN_MINTS]})
+
+
+async def _mints_by(visit: Visit, action: str, role_arn: str) -> list[AuditRecord]:
+    """Mints by one action; reads further pages while it has found few."""
+    found: list[AuditRecord] = []
+    marker = ""
+    for _ in range(_PAGES_MAX):
+        given = LookupEventsRequest(Action=action, NextToken=marker)
+        result = await visit.perform("cloudtrail", "LookupEvents", **given)
+        found += (record for record in result["Events"] if role_arn in record.resources)
+        marker = result["NextToken"] or ""
+        if not marker or len(found) >= _ENOUGH_MINTS:
+            break
+    return found
+
+
+async def _live_sessions(visit: Visit, role_id: str) -> Part:
+    try:
+        result = await visit.perform("signin", "ListSessions")
+    except AccessDenied as error:
+        return Part(None, error.words)
+    except NoSuchEntity:
+        return Part({"Sessions": []})
+    mine: list[SessionRecord] = [
+        record for record in result["Sessions"] if record.principal_id == role_id
+    ]
+    return Part({"Sessions": mine})
+
+
+def policy_arn(name: str, visit: Visit) -> str:
+    """The ARN of a policy that is given by ARN, or by its name in the account."""
+    if name.startswith("arn:"):
+        return name
+    return f"arn:aws:iam::{visit.who.session.account}:policy/{name.lstrip('/')}"
+
+
+def session_seconds(minutes: str) -> int:
+    """The maximum session duration in seconds.
+
+    Raises:
+        ValidationError: The text is not a number of minutes within IAM's bounds.
+    """
+    if not _MINUTES.fullmatch(minutes) or not 60 <= int(minutes) <= 720:  # noqa: PLR2004  # IAM's bounds
+        raise ValidationError("A session lasts from 60 to 720 minutes.")
+    return int(minutes) * 60
+
+
+def _trust_lines(text: str, visit: Visit) -> tuple[TrustLine, ...]:
+    try:
+        document = parse_policy(text, PolicyKind.TRUST)
+    except PolicyRejected:
+        return ()
+    return trust_lines(document, visit.who.session.account)
+
+
+def _at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+PAGES = (
+    _LIST.route(),
+    PageRoute(ONE, HERE, _page, BOTH),
+    PageRoute(WHO, HERE, _who),
+)

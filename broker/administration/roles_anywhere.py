@@ -87,10 +87,8 @@ async def _new_anchor(visit: Visit) -> Response:
 
 async def _anchor(visit: Visit) -> Response:
     identifier = visit.form.require("id")[:64]
-    if visit.posted:
-        with visit.attempt():
-            pressed: Response = await _ANCHOR_BUTTONS.press(visit, identifier)
-            return pressed
+    if isinstance(done := await _ANCHOR_BUTTONS.press(visit, identifier), Response):
+        return done
     found = await visit.perform(SERVICE, "GetTrustAnchor", trustAnchorId=identifier)
     view = found["trustAnchor"]
     lists = await _read_all(visit, "ListCrls", "crls")
@@ -152,10 +150,8 @@ async def _new_profile(visit: Visit) -> Response:
 
 async def _profile(visit: Visit) -> Response:
     identifier = visit.form.require("id")[:64]
-    if visit.posted:
-        with visit.attempt():
-            pressed: Response = await _PROFILE_BUTTONS.press(visit, identifier)
-            return pressed
+    if isinstance(done := await _PROFILE_BUTTONS.press(visit, identifier), Response):
+        return done
     found = await visit.perform(SERVICE, "GetProfile", profileId=identifier)
     view = found["profile"]
     shown = {

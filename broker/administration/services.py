@@ -1,9 +1,8 @@
 """*Services*: the list of registered services, and the page of one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from operator import attrgetter
-from typing import Any
 
 from starlette.responses import Response
 
@@ -71,12 +70,8 @@ _LIST = ListPage(
 
 async def _one(visit: Visit) -> Response:
     name = visit.form.require("name")[:128]
-    made: Mapping[str, Any] | Response | None = None
-    if visit.posted:
-        with visit.attempt():
-            made = await _BUTTONS.press(visit, name)
-            if isinstance(made, Response):
-                return made
+    if isinstance(made := await _BUTTONS.press(visit, name), Response):
+        return made
     found = await visit.perform(SERVICE, "GetService", ServiceName=name)
     view = view_service(visit, found["Service"])
     return await visit.show(

@@ -9,8 +9,7 @@ from starlette.responses import Response
 from broker.administration.buttons import Button, Buttons, typed
 from broker.administration.new_password import new_password
 from broker.administration.reading import OLD_DAYS, PageReader, days_since
-from broker.administration.user import read_user
-from broker.administration.users import HERE, read_minimum_length
+from broker.administration.users import HERE, read_minimum_length, read_user
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import NoSuchEntity
 
@@ -38,12 +37,8 @@ class NewSecret:
 async def _page(visit: Visit) -> Response:
     """``/console/users/credentials``."""
     name = visit.form.require("name")
-    secret: NewSecret | Response | None = None
-    if visit.posted:
-        with visit.attempt():
-            secret = await _BUTTONS.press(visit, name)
-            if isinstance(secret, Response):
-                return secret
+    if isinstance(secret := await _BUTTONS.press(visit, name), Response):
+        return secret
     user = await read_user(visit, name)
     reader = PageReader(visit)
     profile = await reader.iam("GetLoginProfile", UserName=name)
