@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
 
 from broker.administration.buttons import Button, Buttons, typed
-from broker.administration.password_rules import RULES, policy_sentences, read_policy
 from broker.administration.reading import PageReader
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import FeatureDisabled, ValidationError
 from broker.identities.account_options import ALWAYS_ON, root_manager
+from broker.identities.password_policy import DEFAULT_LENGTH
 from broker.stores.directory.kinds import ACCOUNT
 
 SETTINGS = "/console/settings"
@@ -65,7 +66,7 @@ async def _page(visit: Visit) -> Response:
         refused=reader.refused,
         aliases=aliases and aliases["AccountAliases"],
         new_alias=visit.text("alias")[:128],
-        rules=[] if untold else policy_sentences(policy and policy["PasswordPolicy"]),
+        rules=[] if untold else _policy_sentences(policy and policy["PasswordPolicy"]),
         has_policy=policy is not None,
         regions=_region_rows(regions),
         always_on=ALWAYS_ON,
@@ -90,19 +91,19 @@ async def _passwords(visit: Visit) -> Response:
             if visit.text("do") == "default":
                 await visit.iam("DeleteAccountPasswordPolicy")
             else:
-                await visit.iam("UpdateAccountPasswordPolicy", **read_policy(visit))
+                await visit.iam("UpdateAccountPasswordPolicy", **_read_policy(visit))
             return visit.done("Saved.", SETTINGS)
     policy = await PageReader(visit).iam("GetAccountPasswordPolicy")
     kept: Mapping[str, Any] = {} if policy is None else policy["PasswordPolicy"]
     return await visit.show(
         "admin/settings_passwords.html",
-        rules=RULES,
+        rules=_RULES,
         has_policy=policy is not None,
         values={
             rule.member: visit.text(rule.member)[:8]
             if visit.problem
             else kept.get(rule.member, "")
-            for rule in RULES
+            for rule in _RULES
         },
     )
 
@@ -160,6 +161,101 @@ _BUTTONS = Buttons(
         "outbound-off": Button("DisableOutboundWebIdentityFederation"),
     },
 )
+
+
+_DIGITS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One member of the policy; a number may be left empty, except for the length."""
+
+    member: str
+    label: str
+    flag: bool = False
+    least: int = 0
+    most: int = 0
+
+
+_RULES = (
+    _Rule("MinimumPasswordLength", "At least this many characters", least=6, most=128),
+    _Rule("RequireUppercaseCharacters", "At least one uppercase letter", flag=True),
+    _Rule("RequireLowercaseCharacters", "At least one lowercase letter", flag=True),
+    _Rule("RequireNumbers", "At least one number", flag=True),
+    _Rule("RequireSymbols", "At least one symbol", flag=True),
+    _Rule(
+        "MaxPasswordAge", "Passwords expire after this many days", least=1, most=1095
+    ),
+    _Rule("HardExpiry", "Only an administrator can reset expired ones", flag=True),
+    _Rule("PasswordReusePrevention", "Previous passwords to refuse", least=1, most=24),
+    _Rule("AllowUsersToChangePassword", "Users may change their own", flag=True),
+)
+
+
+def _read_policy(visit: Visit) -> dict[str, int | bool]:
+    """Read the policy's members from a form.
+
+    Raises:
+        ValidationError: A numeric field does not hold a number.
+    """
+    given: dict[str, int | bool] = {}
+    for rule in _RULES:
+        text = visit.text(rule.member)
+        if rule.flag:
+            given[rule.member] = bool(text)
+        elif text:
+            if not text.isascii() or not text.isdecimal() or len(text) > _DIGITS_MAX:
+                raise ValidationError(f"{rule.label}: enter a number.")
+            given[rule.member] = int(text)
+    return given
+
+
+def _policy_sentences(policy: Mapping[str, int | bool] | None) -> list[str]:
+    """A policy's rules as sentences; AWS's default policy for None."""
+    if policy is None:
+        return [
+            f"At least {DEFAULT_LENGTH} characters.",
+            "At least three of: uppercase letters, lowercase letters, numbers, symbols.",
+            "Not the name of the account or the user.",
+            "Passwords never expire.",
+        ]
+    required = [
+        noun
+        for member, noun in (
+            ("RequireUppercaseCharacters", "an uppercase letter"),
+            ("RequireLowercaseCharacters", "a lowercase letter"),
+            ("RequireNumbers", "a number"),
+            ("RequireSymbols", "a symbol"),
+        )
+        if policy.get(member)
+    ]
+    sentences = [f"At least {policy['MinimumPasswordLength']} characters."]
+    if required:
+        sentences.append(f"With {_listed(required)}.")
+    age = policy.get("MaxPasswordAge")
+    if age:
+        sentences.append(f"Passwords expire after {age} days.")
+        sentences.append(
+            "An administrator must reset an expired password."
+            if policy.get("HardExpiry")
+            else "Users with an expired password choose a new one at sign-in."
+        )
+    else:
+        sentences.append("Passwords never expire.")
+    reuse = policy.get("PasswordReusePrevention")
+    if reuse:
+        sentences.append(f"The last {reuse} passwords cannot be used again.")
+    sentences.append(
+        "Users may change their own passwords."
+        if policy.get("AllowUsersToChangePassword")
+        else "Users may change their own passwords if a policy allows it."
+    )
+    return sentences
+
+
+def _listed(nouns: list[str]) -> str:
+    *first, last = nouns
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 PAGES = (

@@ -1,19 +1,21 @@
-"""Editing the policies embedded in their owner: inline policies and trust policies.
+"""Policies without versions: inline, trust and resource policies, and the list of the last.
 
-They have no versions, so the editor carries the hash of the text it started from, and
-the transaction that replaces the text compares it first.
+The editor carries the hash of the text it started from, and the transaction that replaces
+the text compares it first.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from urllib.parse import unquote
 
 from starlette.responses import Response
 
 from broker.actions.action import Call
 from broker.administration.declared_services import read_declared
+from broker.administration.listing import ListPage, paged_list
 from broker.administration.policy_editor import (
+    DO,
     PolicyEditor,
     begin,
     begin_empty,
@@ -23,8 +25,9 @@ from broker.administration.policy_editor import (
 )
 from broker.administration.policy_saving import press_button
 from broker.administration.roles import ONE as ROLE
+from broker.administration.services import SERVICE
 from broker.administration.trust_words import TrustLine, trust_lines
-from broker.console.context import Precondition
+from broker.console.pages.service_views import read_service_views
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ConcurrentModification, NoSuchEntity, ValidationError
 from broker.identities.groups import require_group
@@ -34,11 +37,19 @@ from broker.identities.trust import shown_trust_policies
 from broker.identities.users import require_user
 from broker.model.account import AccountId
 from broker.policy import PolicyKind
+from broker.protocols.enforcement.mapping import EXECUTE_API
+from broker.stores.directory.kinds import RESOURCE_POLICY
 from broker.stores.directory.policies import list_inline_policies
 from broker.stores.directory.port import DirectoryReader
 
 TRUST = "/console/roles/trust"
 INLINE = "/console/inline"
+RESOURCES = "/console/resource-policies"
+NEW = f"{RESOURCES}/new"
+EDIT = f"{RESOURCES}/edit"
+_RESOURCES_HERE = "resource-policies"
+_ARN_MAX = 2048
+_EXAMPLES_MAX = 60
 _OWNERS = {"role": "Role", "user": "User", "group": "Group"}
 _PAGES = {
     "role": ROLE,
@@ -53,29 +64,84 @@ _REQUIRE: Mapping[str, _Require] = {
 }
 
 
-async def _trust(visit: Visit) -> Response:
-    name = visit.text("name")[:128]
-    text = await _trust_text(visit, name)
-    editor = read_editor(visit.posted_form, PolicyKind.TRUST)
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A policy: how its text is read, by a page and in a transaction, and replaced.
 
-    async def save(editor: PolicyEditor) -> Response:
-        await visit.iam_if(
-            _trust_is(name, editor.base),
-            "UpdateAssumeRolePolicy",
-            RoleName=name,
-            PolicyDocument=editor.policy(),
+    Either text is empty if there is none. ``put`` is the operation, ``back`` where the
+    reader goes then, and ``done`` what is said there.
+    """
+
+    kind: PolicyKind
+    read: Callable[[], Awaitable[str]]
+    find: Callable[[Call], Awaitable[str]]
+    put: tuple[str, str]
+    given: Mapping[str, str]
+    done: str
+    back: str
+
+
+async def _edit(
+    visit: Visit, stored: _Stored, *, empty: bool
+) -> PolicyEditor | Response:
+    """The editor, or the answer once the policy is saved; ``empty`` is a new one.
+
+    Raises:
+        BrokerError: The policy cannot be read.
+    """
+    editor = read_editor(visit.posted_form, stored.kind)
+    posted = editor is not None
+    if editor is None and empty:
+        editor = begin_empty(stored.kind)
+    elif editor is None:
+        text = await stored.read()
+        editor = begin(format_text(text), stored.kind, content_hash(text))
+    if stored.kind is not PolicyKind.TRUST:
+        editor = replace(editor, declared=await read_declared(visit))
+    if not posted:
+        return editor
+
+    async def save(edited: PolicyEditor) -> Response:
+        async def unchanged(call: Call) -> None:
+            if content_hash(await stored.find(call)) != edited.base:
+                raise ConcurrentModification(
+                    "Someone else changed this policy after you started editing."
+                )
+
+        await visit.perform_if(
+            unchanged, *stored.put, PolicyDocument=edited.policy(), **stored.given
         )
-        return visit.done("Trust policy saved.", ROLE, name=name)
+        return visit.done(stored.done, stored.back)
 
     async def read_stored() -> tuple[str, str]:
-        stored = await _trust_text(visit, name)
-        return stored, content_hash(stored)
+        text = await stored.read()
+        return text, content_hash(text)
 
-    edited = (
-        begin(format_text(text), PolicyKind.TRUST, content_hash(text))
-        if editor is None
-        else await press_button(visit, editor, save, read_stored)
+    return await press_button(visit, editor, save, read_stored)
+
+
+async def _trust(visit: Visit) -> Response:
+    name = visit.text("name")[:128]
+
+    async def read() -> str:
+        role = (await visit.iam("GetRole", RoleName=name))["Role"]
+        return unquote(role["AssumeRolePolicyDocument"])
+
+    async def find(call: Call) -> str:
+        role = await require_role(call.change, call.account, name)
+        return (await shown_trust_policies(call.change, [role.trust_policy]))[0]
+
+    back = address(ROLE, name=name)
+    stored = _Stored(
+        PolicyKind.TRUST,
+        read,
+        find,
+        ("iam", "UpdateAssumeRolePolicy"),
+        {"RoleName": name},
+        "Trust policy saved.",
+        back,
     )
+    edited = await _edit(visit, stored, empty=False)
     if isinstance(edited, Response):
         return edited
     return await visit.show(
@@ -83,7 +149,7 @@ async def _trust(visit: Visit) -> Response:
         editor=edited,
         action=address(TRUST, name=name),
         title=f"Trust policy of {name}",
-        back=address(ROLE, name=name),
+        back=back,
         back_label=name,
         policy_name=None,
         lines=_lines(edited, visit),
@@ -97,38 +163,35 @@ async def _inline(visit: Visit) -> Response:
         raise ValidationError("The kind (role, user or group) is missing.")
     visit.here = f"{kind}s"
     policy = visit.text("policy")[:128]
-    declared = await read_declared(visit)
-    editor = read_editor(visit.posted_form, PolicyKind.IDENTITY)
-    if editor is not None:
-        editor = replace(editor, declared=declared)
+    given = {f"{noun}Name": owner, "PolicyName": policy}
 
-    async def save(editor: PolicyEditor) -> Response:
-        await visit.iam_if(
-            _inline_is(kind, owner, policy, editor.base),
-            f"Put{noun}Policy",
-            PolicyName=policy,
-            PolicyDocument=editor.policy(),
-            **{f"{noun}Name": owner},
-        )
-        return visit.done("Policy saved.", _PAGES[kind], name=owner)
+    async def read() -> str:
+        try:
+            found = await visit.iam(f"Get{noun}Policy", **given)
+        except NoSuchEntity:
+            if not visit.posted:
+                raise NoSuchEntity(f"{owner} has no policy {policy}.") from None
+            return ""
+        return unquote(found["PolicyDocument"])
 
-    async def read_stored() -> tuple[str, str]:
-        stored = await _inline_text(visit, noun, owner, policy)
-        return stored, content_hash(stored)
+    async def find(call: Call) -> str:
+        holder = await _REQUIRE[kind](call.change, call.account, owner)
+        listed = await list_inline_policies(call.change, call.account, owner_id(holder))
+        same = (one.document for one in listed if one.name.lower() == policy.lower())
+        return next(same, "")
 
-    edited = (
-        await _begin_inline(visit, noun, owner, policy)
-        if editor is None
-        else await press_button(visit, editor, save, read_stored)
-    )
+    back = address(_PAGES[kind], name=owner)
+    put = ("iam", f"Put{noun}Policy")
+    stored = _Stored(PolicyKind.IDENTITY, read, find, put, given, "Policy saved.", back)
+    edited = await _edit(visit, stored, empty=not policy)
     if isinstance(edited, Response):
         return edited
     return await visit.show(
         "admin/embedded_policy.html",
-        editor=replace(edited, declared=declared),
+        editor=edited,
         action=INLINE,
         title=f"Policy of the {kind} {owner}",
-        back=address(_PAGES[kind], name=owner),
+        back=back,
         back_label=owner,
         policy_name=policy,
         lines=(),
@@ -137,59 +200,72 @@ async def _inline(visit: Visit) -> Response:
     )
 
 
-async def _begin_inline(
-    visit: Visit, noun: str, owner: str, policy: str
-) -> PolicyEditor:
-    if not policy:
-        return begin_empty(PolicyKind.IDENTITY)
-    text = await _inline_text(visit, noun, owner, policy)
-    if not text:
-        raise NoSuchEntity(f"{owner} has no policy {policy}.")
-    return begin(format_text(text), PolicyKind.IDENTITY, content_hash(text))
+async def _resource(visit: Visit, *, is_new: bool) -> Response:
+    arn = visit.text("arn")[:_ARN_MAX] if is_new else visit.form.require("arn")
+    arn = arn[:_ARN_MAX]
+
+    async def read() -> str:
+        found = await visit.perform(SERVICE, "GetResourcePolicy", ResourceArn=arn)
+        return str(found["ResourcePolicy"]["PolicyDocument"])
+
+    async def find(call: Call) -> str:
+        policy = await call.change.find(RESOURCE_POLICY, call.account, arn)
+        if policy is None:
+            return ""
+        return (await shown_trust_policies(call.change, [policy.document]))[0]
+
+    stored = _Stored(
+        PolicyKind.RESOURCE,
+        read,
+        find,
+        (SERVICE, "PutResourcePolicy"),
+        {"ResourceArn": arn},
+        "Resource policy saved.",
+        RESOURCES,
+    )
+    edited = await _edit(visit, stored, empty=is_new)
+    if isinstance(edited, Response):
+        return edited
+    return await visit.show(
+        "admin/resource_policy.html",
+        editor=edited,
+        arn=arn,
+        is_new=is_new,
+        action=NEW if is_new else address(EDIT, arn=arn),
+        title="New resource policy"
+        if is_new
+        else f"Policy of {arn.rpartition(':')[2]}",
+        back=RESOURCES,
+        back_label="Resource policies",
+        policy_name=None,
+        lines=(),
+        examples=await _examples(visit) if is_new else (),
+    )
 
 
-async def _inline_text(visit: Visit, noun: str, owner: str, policy: str) -> str:
-    """Read the stored text; empty when there is none."""
-    try:
-        found = await visit.iam(
-            f"Get{noun}Policy", PolicyName=policy, **{f"{noun}Name": owner}
-        )
-    except NoSuchEntity:
-        return ""
-    return unquote(found["PolicyDocument"])
+async def _new_resource(visit: Visit) -> Response:
+    return await _resource(visit, is_new=True)
 
 
-async def _trust_text(visit: Visit, name: str) -> str:
-    role: Mapping[str, Any] = (await visit.iam("GetRole", RoleName=name))["Role"]
-    return unquote(role["AssumeRolePolicyDocument"])
+async def _edit_resource(visit: Visit) -> Response:
+    if visit.posted and visit.text(DO) == "delete":
+        with visit.attempt():
+            arn = visit.form.require("arn")[:_ARN_MAX]
+            await visit.perform(SERVICE, "DeleteResourcePolicy", ResourceArn=arn)
+            return visit.done("Resource policy deleted.", RESOURCES)
+    return await _resource(visit, is_new=False)
 
 
-def _trust_is(name: str, base: str) -> Precondition:
-    async def check(call: Call) -> None:
-        role = await require_role(call.change, call.account, name)
-        (shown,) = await shown_trust_policies(call.change, [role.trust_policy])
-        _require_same(shown, base)
-
-    return check
-
-
-def _inline_is(kind: str, owner: str, policy: str, base: str) -> Precondition:
-    async def check(call: Call) -> None:
-        holder = await _REQUIRE[kind](call.change, call.account, owner)
-        listed = await list_inline_policies(call.change, call.account, owner_id(holder))
-        text = next(
-            (p.document for p in listed if p.name.lower() == policy.lower()), ""
-        )
-        _require_same(text, base)
-
-    return check
-
-
-def _require_same(text: str, base: str) -> None:
-    if content_hash(text) != base:
-        raise ConcurrentModification(
-            "Someone else changed this policy after you started editing."
-        )
+async def _examples(visit: Visit) -> list[str]:
+    """What the ARNs of the account's services look like."""
+    found: list[str] = []
+    for view in await read_service_views(visit):
+        if view.compiled is None:
+            continue
+        if view.prefix == EXECUTE_API:
+            found.append(view.compiled.every_request.removesuffix("*") + "GET")
+        found += view.compiled.resource_patterns.values()
+    return found[:_EXAMPLES_MAX]
 
 
 def _lines(editor: PolicyEditor, visit: Visit) -> tuple[TrustLine, ...]:
@@ -202,4 +278,13 @@ def _lines(editor: PolicyEditor, visit: Visit) -> tuple[TrustLine, ...]:
 PAGES = (
     PageRoute(TRUST, "roles", _trust, BOTH, long=True),
     PageRoute(INLINE, "", _inline, BOTH, long=True),
+    ListPage(
+        path=RESOURCES,
+        here=_RESOURCES_HERE,
+        template="admin/resource_policies.html",
+        read=paged_list("ListResourcePolicies", "ResourcePolicies", service=SERVICE),
+        searched=itemgetter("ResourceArn"),
+    ).route(),
+    PageRoute(NEW, _RESOURCES_HERE, _new_resource, BOTH, long=True),
+    PageRoute(EDIT, _RESOURCES_HERE, _edit_resource, BOTH, long=True),
 )

@@ -1,4 +1,4 @@
-"""The page of one identity provider: its health, setup instructions and settings."""
+"""The page of one identity provider: its health, setup, settings and broker options."""
 
 import json
 from collections.abc import Mapping
@@ -8,21 +8,29 @@ from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, kind_of
 from broker.administration import providers
-from broker.administration.buttons import Button, Buttons, tag_buttons, typed
+from broker.administration.buttons import (
+    Button,
+    Buttons,
+    describe,
+    tag_buttons,
+    typed,
+)
 from broker.administration.listing import read_part
 from broker.administration.provider_setup import oidc_setup, saml_setup
 from broker.administration.providers import IS_NEW, lines, name_of
 from broker.console.context import SIGN_IN
 from broker.console.pages.audit_filters import AUDIT
 from broker.console.visit import BOTH, PageRoute, Visit, go
-from broker.errors import BrokerError, NoSuchEntity, ValidationError
+from broker.errors import AccessDenied, BrokerError, NoSuchEntity, ValidationError
 from broker.federation.provider_health import HealthFinding
+from broker.federation.provider_options import GROUPS, OPTIONS_OF, SECRET
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.policy import DIRECTORY_KEYS
 
 HERE = providers.HERE
 ONE = providers.ONE
 METADATA = "/console/providers/metadata"
+OPTIONS = "/console/providers/options"
 _MEDIA_TYPE = "application/samlmetadata+xml"
 _DONE = {"checked": "Fetched just now without problems."}
 
@@ -128,6 +136,38 @@ async def _show_directory(visit: Visit, arn: str) -> Response:
     )
 
 
+async def _options(visit: Visit) -> Response:
+    arn = require_arn(visit)
+    known = OPTIONS_OF[OidcProvider if kind_of(arn) == OIDC_KIND else SamlProvider]
+    values = {name: visit.text(name) for name in known}
+    if visit.posted:
+        with visit.attempt(describe):
+            await visit.perform(
+                "signin", "SetProviderOptions", ProviderArn=arn, Options=values
+            )
+            return visit.done("Options saved.", ONE, arn=arn)
+    found = await visit.perform("signin", "GetProviderOptions", ProviderArn=arn)
+    if found["Options"] is None:
+        raise AccessDenied(
+            "The operator has not let this account set its providers' options in the"
+            " console. They can be set with “broker providers set”."
+        )
+    shown = found["Options"]
+    if visit.refusal is not None:
+        # A secret is not sent back to be corrected.
+        shown = {**values, SECRET: shown.get(SECRET, "")}
+    return await visit.show(
+        "admin/provider_options.html",
+        arn=arn,
+        name=name_of(arn),
+        groups={
+            title: [one for one in known.values() if one.place.group == title]
+            for title in GROUPS
+        },
+        values=shown,
+    )
+
+
 async def _metadata(visit: Visit) -> Response:
     """Download the registered metadata document."""
     arn = require_arn(visit)
@@ -194,4 +234,5 @@ _OIDC_BUTTONS = _buttons(
 PAGES = (
     PageRoute(ONE, HERE, _page, BOTH, long=True),
     PageRoute(METADATA, HERE, _metadata),
+    PageRoute(OPTIONS, HERE, _options, BOTH, long=True),
 )

@@ -1,6 +1,5 @@
 """*SCIM* of a provider: its directory's address and tokens, people and groups."""
 
-
 from starlette.responses import Response
 
 from broker.actions.scim.administration import GROUPS_MAX, PEOPLE_MAX
