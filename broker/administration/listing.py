@@ -82,8 +82,7 @@ class Deletion:
 class ListPage:
     """The page of a list; the template has its texts and how a row is shown.
 
-    ``searched`` is the text of a row that a search looks at, ``by`` the values that sort,
-    ``name`` what a selected row is called.
+    ``searched`` is the text of a row that a search looks at, ``by`` the values that sort.
     """
 
     path: str
@@ -174,13 +173,11 @@ class ListPage:
         )
 
 
-def whole_list(action: str, member: str, *, service: str = "iam") -> Read:
-    """Read all of a list, which few entities or a quota bound."""
+def whole_list(action: str, member: str) -> Read:
+    """Read all of a list of IAM, which a quota bounds."""
 
     async def read(visit: Visit, _query: Query) -> Found:
-        if service == "iam":
-            return Found(await list_all(visit, action, member))
-        return Found((await visit.perform(service, action))[member])
+        return Found(await list_all(visit, action, member))
 
     return read
 
