@@ -8,12 +8,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import httpcore2
+import jinja2
 import pytest
 import structlog
 from hypothesis import is_hypothesis_test, settings
+from jinja2.bccache import Bucket
 
 # Its models look through all modules that are there: early, that is a fifth of the work.
 import broker.protocols.scim.requests  # noqa: F401
@@ -25,6 +28,19 @@ _MEMORY = Path("/dev/shm")
 """A file system without a disk; a commit's fsync costs milliseconds on one."""
 
 _ROOM_BYTES = 4 << 30
+
+
+class _CompiledOnce(jinja2.BytecodeCache):
+    """Templates as code, for every broker of the process."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType | None] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key, bucket.checksum] = bucket.code
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +60,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(ProgramRecord())
     # Each client of httpx reads all authorities again, for 30 ms, mostly to speak HTTP.
     httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
+    # Half of what a test of a page computes would be the compiling of templates.
+    once = functools.partialmethod(
+        jinja2.Environment.__init__, bytecode_cache=_CompiledOnce()
+    )
+    jinja2.Environment.__init__ = once  # type: ignore[method-assign,assignment]
     if "TMPDIR" not in os.environ and _has_room():
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
     # Timings never decide a test: a busy machine is not a bug.
