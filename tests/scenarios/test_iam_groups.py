@@ -104,14 +104,7 @@ def test_a_user_is_in_ten_groups_and_their_policies_are_short(iam: Any) -> None:
         "LimitExceeded",
         "Cannot exceed quota for GroupsPerUser: 10",
     )
-    large = json.dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [
-                {"Effect": "Allow", "Action": "s3:Get*", "Resource": "a" * 5100}
-            ],
-        }
-    ).replace('"a', '"arn:aws:s3:::a')
+    large = policy(statement("s3:Get*", Resource=f"arn:aws:s3:::{'a' * 5100}"))
     code, message = refused(
         iam.put_group_policy, GroupName="Other", PolicyName="L", PolicyDocument=large
     )[1:]

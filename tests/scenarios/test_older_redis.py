@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2 as httpx
@@ -22,18 +23,13 @@ COOKIE = "broker-session"
 MANY = 5
 
 
+@dataclass
 class World:
     """Two workers on servers that the test may stop."""
 
-    def __init__(
-        self,
-        installation: Installation,
-        redis: RedisServer,
-        postgresql: PostgresqlServer,
-    ) -> None:
-        self.installation = installation
-        self.redis = redis
-        self.postgresql = postgresql
+    installation: Installation
+    redis: RedisServer
+    postgresql: PostgresqlServer
 
     def signin_token(self) -> str:
         given = self.installation.web_identity()["Credentials"]

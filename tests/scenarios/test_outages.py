@@ -7,6 +7,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +26,13 @@ from tests.support.servers import (
 )
 
 
+@dataclass
 class Outside:
     """A broker on servers that the test may stop."""
 
-    def __init__(
-        self,
-        installation: Installation,
-        redis: RedisServer,
-        postgresql: PostgresqlServer,
-    ) -> None:
-        self.installation = installation
-        self.redis = redis
-        self.postgresql = postgresql
+    installation: Installation
+    redis: RedisServer
+    postgresql: PostgresqlServer
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import NameOID
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -32,6 +33,10 @@ def server_certificate(
         .not_valid_after(start + timedelta(days=30))
         .sign(key, hashes.SHA256())
     )
+    return in_pem(made, key)
+
+
+def in_pem(made: x509.Certificate, key: PrivateKeyTypes) -> tuple[str, str]:
     return (
         made.public_bytes(serialization.Encoding.PEM).decode(),
         key.private_bytes(
