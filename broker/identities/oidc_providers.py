@@ -41,8 +41,9 @@ async def _change(
 ) -> OidcProvider:
     """With other client ids (duplicates removed) and thumbprints, where given."""
     clients = tuple(dict.fromkeys(given.get("ClientIDList", found.client_ids)))
-    account = await require_account(work.change, work.account)
-    require_within(account, Quota.CLIENT_IDS, len(clients))
+    if len(clients) > len(found.client_ids):
+        account = await require_account(work.change, work.account)
+        require_within(account, Quota.CLIENT_IDS, len(clients))
     thumbprints = checked_thumbprints(given.get("ThumbprintList", found.thumbprints))
     return replace(found, client_ids=clients, thumbprints=thumbprints)
 

@@ -60,8 +60,7 @@ async def _add_client_id(
     given: types.AddClientIDToOpenIDConnectProviderRequest, call: Call
 ) -> None:
     there = (await _PLAIN.find(given, call)).client_ids
-    clients = (*there, given["ClientID"])
-    await _PLAIN.update({**given, "ClientIDList": clients}, call)
+    await _PLAIN.update({**given, "ClientIDList": (*there, given["ClientID"])}, call)
 
 
 async def _remove_client_id(

@@ -14,9 +14,10 @@ from broker.errors import (
     LimitExceeded,
     ValidationError,
 )
+from broker.identities.limits import Quota
 from broker.identities.saml_providers import SAML_KEY_SEAL
 from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
-from tests.support.iam import ACCOUNT, NOW, OTHER, Iam
+from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, set_quotas
 from tests.support.saml_idp import metadata_xml
 
 SAML_ARN = f"arn:aws:iam::{ACCOUNT}:saml-provider/Corp"
@@ -212,17 +213,15 @@ async def test_one_provider_for_a_host_and_path(iam: Iam) -> None:
 
 
 async def test_client_ids_are_added_once_and_removed_quietly(iam: Iam) -> None:
-    arn = await make_oidc(iam, ClientIDList=["a"])
+    on = {"OpenIDConnectProviderArn": await make_oidc(iam, ClientIDList=["a"])}
     for name in ("AddClientIDTo", "RemoveClientIDFrom"):
         for _ in range(2):
-            await iam(
-                f"{name}OpenIDConnectProvider",
-                OpenIDConnectProviderArn=arn,
-                ClientID="b",
-            )
-        got = await iam("GetOpenIDConnectProvider", OpenIDConnectProviderArn=arn)
+            await iam(f"{name}OpenIDConnectProvider", ClientID="b", **on)
+        got = await iam("GetOpenIDConnectProvider", **on)
         expected = ["a", "b"] if name == "AddClientIDTo" else ["a"]
         assert got["ClientIDList"] == expected
+        await set_quotas(iam, **{Quota.CLIENT_IDS: 1})  # two can still become one
+    await set_quotas(iam)
     with pytest.raises(LimitExceeded) as caught:
         await make_oidc(
             iam, "https://b.example", ClientIDList=[str(i) for i in range(101)]
@@ -233,7 +232,8 @@ async def test_client_ids_are_added_once_and_removed_quietly(iam: Iam) -> None:
 
 
 async def test_thumbprints_are_at_least_one_and_at_most_five(iam: Iam) -> None:
-    arn = await make_oidc(iam, ThumbprintList=["a" * 40] * 5)
+    arn = await make_oidc(iam, ThumbprintList=["a" * 40] * 5, ClientIDList=["a"])
+    await set_quotas(iam, **{Quota.CLIENT_IDS: 0})
     with pytest.raises(InvalidInput, match="must contain at least one entry"):
         await iam(
             "UpdateOpenIDConnectProviderThumbprint",
