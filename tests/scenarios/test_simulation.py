@@ -1,13 +1,13 @@
 """The policy simulator answers boto3 and the AWS CLI as AWS documents it."""
 
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.support.broker import ACCOUNT, Key, RunningBroker
+from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.policies import allow, policy, statement
 from tests.support.refusals import refused
 
@@ -30,6 +30,14 @@ def entry(name: str, key_type: str, *values: str) -> dict[str, Any]:
         "ContextKeyType": key_type,
         "ContextKeyValues": list(values),
     }
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
+    """Without the limit that the costly ones reach together."""
+    folder = tmp_path_factory.mktemp("broker")
+    with running_broker(folder, rate_limit="0") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

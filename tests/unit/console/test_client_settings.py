@@ -17,7 +17,7 @@ BROKERS = ("https://broker.example.com", "http://127.0.0.1:8080")
 ELSEWHERE = {"localstack.md": {"AWS_ENDPOINT_URL"}}
 """What leads to another server on purpose, by page."""
 
-_BLOCK = re.compile(r"^ *```\w*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^ *```[^\n`]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _VARIABLE = re.compile(
     r'\b(AWS_(?:ENDPOINT_URL(?:_STS)?|REGION|DEFAULT_REGION))(?:=|: |, value: )"?'
     r'([^\s"},]+)'
