@@ -11,7 +11,6 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-import httpcore2
 import jinja2
 import pytest
 import structlog
@@ -58,8 +57,6 @@ def pytest_configure(config: pytest.Config) -> None:
     effort.is_long = config.getoption("--long")
     rows.wanted = config.getoption("--row")
     config.pluginmanager.register(ProgramRecord())
-    # Each client of httpx reads all authorities again, for 30 ms, mostly to speak HTTP.
-    httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
     # Half of what a test of a page computes would be the compiling of templates.
     once = functools.partialmethod(
         jinja2.Environment.__init__, bytecode_cache=_CompiledOnce()

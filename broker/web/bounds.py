@@ -50,7 +50,7 @@ class Limits:
     body_bytes: int = 12_000_000
     """Of one message: what is read after a refusal, and its framing."""
 
-    chunks: int = 10_000
+    chunks: int = 5_000
     """Of one body; each costs as much as reading a kilobyte."""
 
     free_body_bytes: int = 32 * 1024

@@ -80,6 +80,8 @@ def outage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outage]:
             begin = server.stop
         issuer = stack.enter_context(serving("/idp"))
         settings["internal_issuers"] = f"127.0.0.1:{issuer.port}"
+        # Both workers are asked as fast as they answer.
+        settings["rate_limit"] = "0"
         broker = stack.enter_context(running_broker(tmp_path, workers=2, **settings))
         yield Outage(Installation(broker, issuer), begin)
 
