@@ -10,7 +10,7 @@ class ClientGoneError(asyncio.CancelledError):
 
 
 def check_wanted(has_left: Callable[[], bool] | None) -> None:
-    """End work for which there is nobody left to answer.
+    """End work whose client has gone.
 
     Raises:
         ClientGoneError: the client went away.

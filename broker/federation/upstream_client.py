@@ -150,7 +150,7 @@ class UpstreamClient:
         )
         found = _read(parameters["Action"], answer)
         if not found.arn and not keeps and "RoleArn" in asked:
-            # SeaweedFS names nobody for a web identity.
+            # SeaweedFS names no session in answers to a web identity.
             return replace(found, arn=_arn_asked_for(parameters))
         if _is_asked_for(found.arn, parameters):
             self._naming.add(place)

@@ -191,7 +191,7 @@ class Edge:
                 try:  # noqa: SIM105  # the other way takes two frames
                     await app(scope, exchange.receive, exchange.send)
                 except ClientGoneError:
-                    pass  # whoever is refused meanwhile is told so below
+                    pass  # refused below
             else:
                 await exchange.refuse(self._other_host)
             if "refusal" in state and not exchange.status:

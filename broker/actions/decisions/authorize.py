@@ -165,7 +165,7 @@ class _Work:
         is too much for this second is done in the next ones, as long as that is bearable.
 
         Raises:
-            ClientGoneError: there is nobody left to answer.
+            ClientGoneError: the client has gone.
             Throttling: it is too much.
         """
         while True:

@@ -64,7 +64,7 @@ async def list_virtual_mfa_devices(
     *,
     assigned: bool | None = None,
 ) -> Page[MfaDevice]:
-    """Virtual devices; only those that are assigned to somebody, or are not."""
+    """Virtual devices; only assigned or only unassigned ones, if asked for."""
     statement = select(MFA_DEVICES).where(
         MFA_DEVICES.c.account == account, MFA_DEVICES.c.is_virtual == 1
     )
