@@ -130,9 +130,7 @@ async def test_no_question_makes_a_face_fail(service: AskingService) -> None:
     assert asked > 1000
 
 
-async def test_no_question_makes_the_gateways_face_fail(
-    service: AskingService,
-) -> None:
+async def test_no_question_makes_the_gateways_face_fail(service: AskingService) -> None:
     statement = {"Effect": "Allow", "Action": "broker:*", "Resource": "*"}
     key: Key = await service.make_user(
         "gateway", {"Version": "2012-10-17", "Statement": statement}

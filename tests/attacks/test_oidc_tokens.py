@@ -18,14 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.oidc.rejection import OidcReason
 from tests.support.effort import cpu_at_most
-from tests.support.oidc_issuer import (
-    OidcIssuer,
-    b64,
-    compact,
-    jwk_of,
-    make_key,
-    sign,
-)
+from tests.support.oidc_issuer import OidcIssuer, b64, compact, jwk_of, make_key, sign
 from tests.support.oidc_verdict import accepted, reason_of
 
 NOT_A_JWT = OidcReason.NOT_A_JWT

@@ -290,10 +290,7 @@ REGISTRATIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"issuerUrl": "https://evil.example/portal/111122223333"},
         "InvalidRequestException",
     ),
-    "a start URL that is none": (
-        {"issuerUrl": ACCOUNT},
-        "InvalidRequestException",
-    ),
+    "a start URL that is none": ({"issuerUrl": ACCOUNT}, "InvalidRequestException"),
     "a long address": (
         {"redirectUris": [f"http://127.0.0.1/{'x' * 512}"]},
         "InvalidRedirectUriException",

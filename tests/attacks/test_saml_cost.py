@@ -108,11 +108,7 @@ ATTRIBUTES = {
 @pytest.mark.parametrize("sign", ["assertion", "response", "both"])
 @pytest.mark.parametrize(
     ("keys", "knobs"),
-    [
-        (KEYS_MAX, VALUES),
-        (1, MANY_PREFIXES | VALUES),
-        (2, MANY_PREFIXES | ATTRIBUTES),
-    ],
+    [(KEYS_MAX, VALUES), (1, MANY_PREFIXES | VALUES), (2, MANY_PREFIXES | ATTRIBUTES)],
 )
 def test_what_every_key_and_prefix_has_to_go_through_is_bounded(
     sign: str, keys: int, knobs: dict[str, Any], tried: list[bytes]

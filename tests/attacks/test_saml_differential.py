@@ -73,10 +73,7 @@ def _oracle(response: str) -> bool:
     settings = OneLogin_Saml2_Settings(
         {
             "strict": True,
-            "sp": {
-                "entityId": AUDIENCE,
-                "assertionConsumerService": {"url": ACS},
-            },
+            "sp": {"entityId": AUDIENCE, "assertionConsumerService": {"url": ACS}},
             "idp": {
                 "entityId": ENTITY_ID,
                 "singleSignOnService": {"url": "https://idp.example.com/sso"},

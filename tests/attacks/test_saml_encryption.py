@@ -142,9 +142,7 @@ def test_plaintext_may_use_the_namespace_without_prefix(key: DecryptionKey) -> N
     assert verify(response, decryption_keys=(key,)).subject == "alice"
 
 
-def test_under_a_signed_response_only_signed_prefixes_count(
-    key: DecryptionKey,
-) -> None:
+def test_under_a_signed_response_only_signed_prefixes_count(key: DecryptionKey) -> None:
     """What the signature does not cover must not say what a prefix means."""
     response = _encrypted_in_place(sign="response")
     assert reason(response, decryption_keys=(key,)) is R.DECRYPTION_FAILED
@@ -300,9 +298,7 @@ def test_a_response_signature_over_the_ciphertext_is_checked_first(
     )
 
 
-def test_a_swapped_ciphertext_breaks_the_response_signature(
-    key: DecryptionKey,
-) -> None:
+def test_a_swapped_ciphertext_breaks_the_response_signature(key: DecryptionKey) -> None:
     root = build_document(encrypt_to=OURS.public_pem, sign="response")
     other = encrypt_assertion(assertion_xml(subject="admin"), OURS.public_pem)
     encrypted = root.find("saml:EncryptedAssertion", NS)
@@ -452,9 +448,7 @@ def test_displaced_and_injected_parts_are_refused(
     assert reason(_with_data(change), decryption_keys=(key,)) is R.DECRYPTION_FAILED
 
 
-def test_a_signature_elsewhere_beside_ciphertext_is_refused(
-    key: DecryptionKey,
-) -> None:
+def test_a_signature_elsewhere_beside_ciphertext_is_refused(key: DecryptionKey) -> None:
     root = build_document(encrypt_to=OURS.public_pem)
     status = _find(root, "samlp:Status")
     status.set("ID", "_status")

@@ -91,11 +91,7 @@ CASES: dict[str, tuple[str, M, str]] = {
         M.UNPARSABLE,
         UNPARSABLE,
     ),
-    "entity id twice": (
-        _group(_entity(1), _entity(1)),
-        M.UNPARSABLE,
-        UNPARSABLE,
-    ),
+    "entity id twice": (_group(_entity(1), _entity(1)), M.UNPARSABLE, UNPARSABLE),
     "service provider": (SP_ONLY, M.NO_IDENTITY_PROVIDER, NO_ISSUER),
     "empty group": (_group(), M.NO_IDENTITY_PROVIDER, NO_ISSUER),
     "saml 1.1 only": (
@@ -108,11 +104,7 @@ CASES: dict[str, tuple[str, M, str]] = {
         M.NO_SIGNING_KEY,
         "certificate",
     ),
-    "unknown use": (
-        GOOD.replace('use="signing"', 'use="x"'),
-        M.UNPARSABLE,
-        UNPARSABLE,
-    ),
+    "unknown use": (GOOD.replace('use="signing"', 'use="x"'), M.UNPARSABLE, UNPARSABLE),
     "broken certificate": (
         GOOD.replace("<ds:X509Certificate>MII", "<ds:X509Certificate>AAA"),
         M.CERTIFICATE_BROKEN,

@@ -31,12 +31,7 @@ XML = etree.tostring(build_document()).decode()
 
 @pytest.mark.parametrize(
     "split",
-    [
-        "admin@x<!-- -->.evil",
-        "<!-- -->admin",
-        "admin<?pi x?>.evil",
-        "<?pi?>admin",
-    ],
+    ["admin@x<!-- -->.evil", "<!-- -->admin", "admin<?pi x?>.evil", "<?pi?>admin"],
 )
 @pytest.mark.parametrize("sign", ["assertion", "response"])
 @pytest.mark.parametrize(
@@ -176,8 +171,7 @@ _HOSTILE = {
         "</ds:SignatureValue>", " " * 60_000 + "!</ds:SignatureValue>"
     ),
     "namespaced elements": "<r {}>{}</r>".format(
-        " ".join(f'xmlns:a{n}="urn:a{n}"' for n in range(1_500)),
-        "<a1:b/>" * 4_000,
+        " ".join(f'xmlns:a{n}="urn:a{n}"' for n in range(1_500)), "<a1:b/>" * 4_000
     ),
 }
 

@@ -177,12 +177,7 @@ def test_the_earliest_end_of_the_groups_around_it_counts() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [
-        ("PT5M", 300),
-        ("P1D", 86_400),
-        ("P1Y2M3DT4H5M6.7S", 36_993_906),
-        ("PT0S", 0),
-    ],
+    [("PT5M", 300), ("P1D", 86_400), ("P1Y2M3DT4H5M6.7S", 36_993_906), ("PT0S", 0)],
 )
 def test_durations(text: str, seconds: int) -> None:
     published = read(signed_metadata(OLD, OLD, attributes=f' cacheDuration="{text}"'))

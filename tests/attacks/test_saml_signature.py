@@ -271,9 +271,7 @@ def test_other_canonicalisations_are_refused(c14n: str) -> None:
         '<ds:KeyInfo><ds:RetrievalMethod URI="file:///etc/passwd"/></ds:KeyInfo>',
     ],
 )
-def test_the_attackers_key_in_key_info_counts_for_nothing(
-    key_info: str | None,
-) -> None:
+def test_the_attackers_key_in_key_info_counts_for_nothing(key_info: str | None) -> None:
     """SAML-10: None means the attacker's own certificate."""
     attacker = key_pair("attacker")
     knobs = {} if key_info is None else {"key_info": key_info}

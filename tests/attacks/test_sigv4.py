@@ -178,8 +178,7 @@ def test_a_signature_that_leaves_the_date_header_out_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["x-amz-target", "x-amz-content-sha512", "x-amz-security-token2", "x-amz-"],
+    "name", ["x-amz-target", "x-amz-content-sha512", "x-amz-security-token2", "x-amz-"]
 )
 @pytest.mark.parametrize("make", [sign, presign])
 def test_an_unsigned_amz_header_is_refused(make: Any, name: str) -> None:
@@ -219,11 +218,7 @@ def test_a_token_need_not_be_signed_in_a_header_but_only_there() -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [
-        ("x-amz-date", "host"),
-        ("host", "host", "x-amz-date"),
-        ("Host", "X-Amz-Date"),
-    ],
+    [("x-amz-date", "host"), ("host", "host", "x-amz-date"), ("Host", "X-Amz-Date")],
 )
 def test_the_list_of_signed_headers_is_sorted_unique_and_lower_case(
     names: tuple[str, ...],
@@ -271,10 +266,7 @@ def test_a_url_that_declares_an_unsigned_payload_is_refused() -> None:
     ("arguments", "message"),
     [
         ({"region": "us-east-1"}, "Credential should be scoped to a valid region. "),
-        (
-            {"service": "iam"},
-            "Credential should be scoped to correct service: 'sts'. ",
-        ),
+        ({"service": "iam"}, "Credential should be scoped to correct service: 'sts'. "),
     ],
 )
 def test_another_scope_is_refused(arguments: Mapping[str, Any], message: str) -> None:

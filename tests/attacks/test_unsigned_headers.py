@@ -91,9 +91,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         root = await broker.create_account(ACCOUNT)
         users = [await _user(broker, root, name) for name in ("ann", "ben")]
         one, other = [
-            Key.of(
-                (await broker.ask("sts", "GetSessionToken", user))["Credentials"],
-            )
+            Key.of((await broker.ask("sts", "GetSessionToken", user))["Credentials"])
             for user in users
         ]
         yield World(broker, root, one, other)

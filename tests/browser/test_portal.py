@@ -145,10 +145,7 @@ async def test_many_accounts_of_twenty_roles_fit_every_window(scene: Scene) -> N
     for scripts, scheme in ((True, "dark"), (False, "light")):
         page = await scene.page(scripts=scripts, color_scheme=scheme)
         await scene.arrive(
-            page,
-            pair("Reader"),
-            *pairs(accounts, names),
-            relay=f"/portal/{ACCOUNT}",
+            page, pair("Reader"), *pairs(accounts, names), relay=f"/portal/{ACCOUNT}"
         )
         await expect(page.locator("#roles .held")).to_have_count(50)
         for width in WIDTHS:

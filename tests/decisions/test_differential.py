@@ -411,12 +411,9 @@ DISAGREEMENTS = [
         simulation(
             identity=[
                 policy(
-                    {
-                        "Action": "s3:*",
-                        "NotResource": "arn:aws:s3:::b/${aws:username}",
-                    }
+                    {"Action": "s3:*", "NotResource": "arn:aws:s3:::b/${aws:username}"}
                 )
-            ],
+            ]
         ),
         "ImplicitlyDenied",
         "Allowed",

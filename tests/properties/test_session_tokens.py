@@ -84,9 +84,7 @@ sessions = st.builds(
     expires_at=st.integers(0, 2**53),
     policies=st.lists(
         st.builds(
-            SessionPolicies,
-            st.none() | texts,
-            st.lists(texts, max_size=3).map(tuple),
+            SessionPolicies, st.none() | texts, st.lists(texts, max_size=3).map(tuple)
         ),
         max_size=3,
     ).map(tuple),
@@ -141,11 +139,7 @@ def test_contents_read_back(session: Session) -> None:
 def test_no_other_text_is_a_token(text: str) -> None:
     try:
         SEALER.open(
-            KEY_ID,
-            text,
-            account=AccountId("123456789012"),
-            account_salt=SALT,
-            now=NOW,
+            KEY_ID, text, account=AccountId("123456789012"), account_salt=SALT, now=NOW
         )
     except InvalidClientTokenId:
         return

@@ -124,6 +124,5 @@ class Installation:
         )
         self.iam.create_role(RoleName="Admin", AssumeRolePolicyDocument=federated)
         self.iam.attach_role_policy(
-            RoleName="Admin",
-            PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess",
+            RoleName="Admin", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess"
         )

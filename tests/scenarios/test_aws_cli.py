@@ -149,10 +149,7 @@ web_identity_token_file = {token}
 credential_process = {sys.executable} {printer} {broker.url} {WORKER} {tmp_path}
 """
     )
-    files = {
-        "AWS_CONFIG_FILE": str(config),
-        "AWS_SHARED_CREDENTIALS_FILE": str(config),
-    }
+    files = {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": str(config)}
     for profile, arn in {
         "worker": f"{SESSIONS}/CliWorker/one",
         "chained": f"{SESSIONS}/CliChained/two",

@@ -73,10 +73,7 @@ async def set_and_right(world: SignInWorld, seconds: float) -> None:
 async def revoke(world: SignInWorld, access_key_id: str) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
         await revoke_key_id(
-            change,
-            account=ACCOUNT,
-            access_key_id=access_key_id,
-            now=world.clock.now(),
+            change, account=ACCOUNT, access_key_id=access_key_id, now=world.clock.now()
         )
 
 
@@ -121,9 +118,7 @@ async def test_a_revoked_session_stays_revoked(
 async def resolve(world: SignInWorld, minted: MintResult) -> None:
     credentials = minted.credentials
     await world.services.resolver.resolve(
-        credentials.access_key_id,
-        credentials.session_token.reveal(),
-        world.clock.now(),
+        credentials.access_key_id, credentials.session_token.reveal(), world.clock.now()
     )
 
 

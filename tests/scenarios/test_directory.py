@@ -234,9 +234,7 @@ def test_aws_sso_login_with_a_directorys_password_ends_with_the_account(
 def test_apply_looks_at_a_new_directory_and_doctor_at_all(
     broker: RunningBroker, tmp_path: Path
 ) -> None:
-    given = {
-        "LDAPProviders": [{"Name": "second", "Directory": "corp"}],
-    }
+    given = {"LDAPProviders": [{"Name": "second", "Directory": "corp"}]}
     path = tmp_path / "second.yaml"
     path.write_text(json.dumps({"Accounts": {"210987654321": given}}))
     done = run_forked(("apply", str(path)), broker.environment)

@@ -13,11 +13,7 @@ from lxml import html
 
 from broker.stores import database, postgresql_engine
 from broker.stores.postgresql_engine import PostgresqlEngine
-from tests.support.console_pages import (
-    NO_PAGES,
-    OUTSIDE,
-    addresses_inside,
-)
+from tests.support.console_pages import NO_PAGES, OUTSIDE, addresses_inside
 from tests.support.furnished import PASSWORD, furnish
 from tests.support.servers import (
     PostgresqlServer,
@@ -43,11 +39,7 @@ ALSO = (
 )
 """Addresses besides those of the console's pages."""
 
-PASSWORDS = {
-    "kind": "user",
-    "username": "dana",
-    "password": PASSWORD,
-}
+PASSWORDS = {"kind": "user", "username": "dana", "password": PASSWORD}
 SILENT_SECONDS = 0.3
 """For tests: how long a silent database is waited for."""
 

@@ -147,9 +147,7 @@ class Terminal:
 
     def role(self, tokens: Any) -> Any:
         return self.sso.get_role_credentials(
-            roleName="Reader",
-            accountId=ACCOUNT,
-            accessToken=tokens["accessToken"],
+            roleName="Reader", accountId=ACCOUNT, accessToken=tokens["accessToken"]
         )["roleCredentials"]
 
 

@@ -68,11 +68,7 @@ def told(broker: RunningBroker, *words: str) -> str:
 
 
 def asked(
-    broker: RunningBroker,
-    action: str,
-    resource: str,
-    *words: str,
-    principal: str = ANN,
+    broker: RunningBroker, action: str, resource: str, *words: str, principal: str = ANN
 ) -> str:
     given = ("--principal", principal, "--action", action, "--resource", resource)
     return told(broker, *given, *words)

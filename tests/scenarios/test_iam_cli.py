@@ -117,8 +117,7 @@ def test_a_device_is_enabled_and_a_policy_asks_for_it(
         *("--authentication-code1", first, "--authentication-code2", second),
     )
     document = allow(
-        "iam:ListUsers",
-        Condition={"Bool": {"aws:MultiFactorAuthPresent": "true"}},
+        "iam:ListUsers", Condition={"Bool": {"aws:MultiFactorAuthPresent": "true"}}
     )
     aws(
         *("iam", "put-user-policy", "--user-name", "mia", "--policy-name", "Guarded"),
@@ -139,9 +138,7 @@ def test_unused_permissions_are_found(aws: CommandLine) -> None:
     iam = aws.broker.client("iam", aws.root)
     iam.create_user(UserName="idle")
     iam.put_user_policy(
-        UserName="idle",
-        PolicyName="P",
-        PolicyDocument=allow(["iam:GetUser", "s3:*"]),
+        UserName="idle", PolicyName="P", PolicyDocument=allow(["iam:GetUser", "s3:*"])
     )
     made = iam.create_access_key(UserName="idle")["AccessKey"]
     aws.broker.client("iam", Key.of(made)).get_user()

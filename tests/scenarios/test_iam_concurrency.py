@@ -111,9 +111,7 @@ async def test_what_is_being_attached_is_deleted_or_stays_attached(
         await iam("CreateRole", RoleName=name, AssumeRolePolicyDocument=TRUST)
     for number in range(ROUNDS):
         made = await iam(
-            "CreatePolicy",
-            PolicyName=f"Wanted{number}",
-            PolicyDocument=allow("s3:*"),
+            "CreatePolicy", PolicyName=f"Wanted{number}", PolicyDocument=allow("s3:*")
         )
         arn = made["Policy"]["Arn"]
         *attached, deleted = await asyncio.gather(

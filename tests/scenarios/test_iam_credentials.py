@@ -13,12 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from tests.support.broker import ACCOUNT, Key, RunningBroker
-from tests.support.certificates import (
-    issue,
-    of_version_2,
-    server_certificate,
-    to_pem,
-)
+from tests.support.certificates import issue, of_version_2, server_certificate, to_pem
 from tests.support.refusals import refused
 
 OPENSSH = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)

@@ -27,9 +27,7 @@ def test_an_instance_profile_holds_one_role(iam: Any) -> None:
     role = iam.create_role(RoleName="Web", AssumeRolePolicyDocument=TRUST)["Role"]
     iam.create_role(RoleName="Db", AssumeRolePolicyDocument=TRUST)
     made = iam.create_instance_profile(
-        InstanceProfileName="web",
-        Path="/fleet/",
-        Tags=[{"Key": "team", "Value": "x"}],
+        InstanceProfileName="web", Path="/fleet/", Tags=[{"Key": "team", "Value": "x"}]
     )["InstanceProfile"]
     assert made["InstanceProfileId"].startswith("AIPA")
     assert made["Arn"] == f"arn:aws:iam::{ACCOUNT}:instance-profile/fleet/web"
@@ -77,11 +75,7 @@ def test_who_puts_a_role_in_must_be_allowed_to_pass_it(
     for role in ("Passable", "Secret"):
         iam.create_role(RoleName=role, AssumeRolePolicyDocument=TRUST)
     iam.create_instance_profile(InstanceProfileName="pass")
-    add = {
-        "Effect": "Allow",
-        "Action": "iam:AddRoleToInstanceProfile",
-        "Resource": "*",
-    }
+    add = {"Effect": "Allow", "Action": "iam:AddRoleToInstanceProfile", "Resource": "*"}
     passed = {
         "Effect": "Allow",
         "Action": "iam:PassRole",

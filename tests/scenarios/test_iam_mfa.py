@@ -136,9 +136,7 @@ def test_a_device_is_made_enabled_listed_tagged_and_deleted(iam: Any) -> None:
     assert made["QRCodePNG"].startswith(b"\x89PNG\r\n")
     assert made["Tags"] == [{"Key": "kind", "Value": "phone"}]
     assert refused(
-        iam.create_virtual_mfa_device,
-        Path="/team/",
-        VirtualMFADeviceName="BOB+phone",
+        iam.create_virtual_mfa_device, Path="/team/", VirtualMFADeviceName="BOB+phone"
     )[1:] == ("EntityAlreadyExists", "MFA device already exists.")
     unassigned = iam.list_virtual_mfa_devices(AssignmentStatus="Unassigned")
     assert {"SerialNumber": serial} in unassigned["VirtualMFADevices"]
@@ -240,10 +238,7 @@ def test_who_may_do_what_with_devices_is_the_policies_business(
     mine = broker.client("iam", key)
     serial, device = make_device(mine, "self")
     assert refused(
-        mine.enable_mfa_device,
-        UserName="else",
-        SerialNumber=serial,
-        **device.pair(),
+        mine.enable_mfa_device, UserName="else", SerialNumber=serial, **device.pair()
     ).code == ("AccessDenied")
     mine.enable_mfa_device(UserName="self", SerialNumber=serial, **device.pair())
     assert mine.list_mfa_devices()["MFADevices"][0]["SerialNumber"] == serial

@@ -52,9 +52,7 @@ def post(
 ) -> httpx.Response:
     fields = form_fields(page, action)
     return browser.post(
-        action,
-        data={**fields, **typed},
-        headers={"sec-fetch-site": "same-origin"},
+        action, data={**fields, **typed}, headers={"sec-fetch-site": "same-origin"}
     )
 
 

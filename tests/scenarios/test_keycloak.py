@@ -237,11 +237,7 @@ def saml_client(world: World, metadata: str, address: str) -> None:
 
 
 def mapper(kind: str, attribute: str, **more: str) -> dict[str, object]:
-    config = {
-        "attribute.name": attribute,
-        "attribute.nameformat": "Basic",
-        **more,
-    }
+    config = {"attribute.name": attribute, "attribute.nameformat": "Basic", **more}
     return {
         "name": attribute,
         "protocol": "saml",

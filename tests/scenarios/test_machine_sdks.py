@@ -27,12 +27,7 @@ from tests.scenarios.test_protected import PROGRAMS
 from tests.scenarios.test_protected_store import BUCKET, DEFINITION, policy
 from tests.support.aws_cli import AWS_CLI_1, aws_cli_2
 from tests.support.broker import ACCOUNT, REGION, RunningBroker, running_broker
-from tests.support.machine_agent import (
-    RunningAgent,
-    add_profile,
-    broker_client,
-    joined,
-)
+from tests.support.machine_agent import RunningAgent, add_profile, broker_client, joined
 from tests.support.servers import find_free_port
 from tests.support.signers import build_go
 

@@ -157,9 +157,7 @@ def test_an_organisation_asks_each_members_own_provider(world: OidcWorld) -> Non
             )
 
 
-def test_an_organisation_knows_no_provider_that_is_not_listed(
-    world: OidcWorld,
-) -> None:
+def test_an_organisation_knows_no_provider_that_is_not_listed(world: OidcWorld) -> None:
     """A sign-in that begins with such a one is good for those that are."""
     with browsing() as browser:
         start = f"{world.start}?{urlencode({'Destination': '/portal/mixed'})}"

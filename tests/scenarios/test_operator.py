@@ -151,8 +151,7 @@ def test_rotated_keys_take_over_without_a_restart(operated: Installation) -> Non
     before = operated.web_identity()["Credentials"]
     command(operated, "keys", "rotate")
     assert comes(
-        lambda: _use(operated, "session", "3") == "seals and opens",
-        after=SEALS_AFTER,
+        lambda: _use(operated, "session", "3") == "seals and opens", after=SEALS_AFTER
     )
     after = operated.web_identity()["Credentials"]
     for credentials in (before, after):

@@ -94,10 +94,9 @@ def test_what_iam_does_not_store_is_refused_at_every_door(door: Any) -> None:
             text = policy(statement("s3:*", bucket))
             said = f"Resource {bucket} can not contain region information."
         error = door(name, text)["Error"]
-        assert (error["Code"], error["Message"]) == (
-            "MalformedPolicyDocument",
-            said,
-        ), name
+        assert (error["Code"], error["Message"]) == ("MalformedPolicyDocument", said), (
+            name
+        )
         old = text.replace("2012-10-17", "2008-10-17")
         if name in {"a managed policy", "a version of a managed policy"}:
             said = "Policy document must be version 2012-10-17 or greater."

@@ -293,13 +293,7 @@ def world(
             '"TOKEN"': json.dumps(json.loads(made)["Token"]),
         }
         world = World(
-            broker,
-            root,
-            alice,
-            service,
-            port,
-            folder / "orders.crt",
-            make.__name__,
+            broker, root, alice, service, port, folder / "orders.crt", make.__name__
         )
         try:
             command = make(Place(folder, port, changes))

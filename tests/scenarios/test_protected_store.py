@@ -25,13 +25,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.scenarios.test_protected import (
-    PROGRAMS,
-    REGION,
-    Place,
-    nginx,
-    running,
-)
+from tests.scenarios.test_protected import PROGRAMS, REGION, Place, nginx, running
 from tests.support.aws_cli import aws_cli_2
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.certificates import server_certificate

@@ -255,11 +255,7 @@ def test_a_call_of_each_protocol_arrives(world: World) -> None:
     ):
         answer = world.ask(path, method="POST" if body else "GET", body=body, **headers)
         assert expected in answer.text, (path, answer.text)
-    described = {
-        **token,
-        "X-Original-Method": "GET",
-        "X-Original-URI": "/orders/1",
-    }
+    described = {**token, "X-Original-Method": "GET", "X-Original-URI": "/orders/1"}
     assert world.ask("/decisions/forward", **described).status in {401, 403}
     gateway = Gateway(world.root, f"localhost:{world.port}")
     body = b"{}"

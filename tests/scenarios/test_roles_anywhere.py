@@ -697,8 +697,7 @@ def test_a_revoked_certificate_opens_nothing(world: World) -> None:
     assert world.ask(good, world.intermediate).status_code == 403
     with pytest.raises(ClientError, match="not signed with the trust anchor"):
         world.api.update_crl(
-            crlId=above["crlId"],
-            crlData=issue("Corp Root", is_authority=True).revoke(),
+            crlId=above["crlId"], crlData=issue("Corp Root", is_authority=True).revoke()
         )
     with pytest.raises(ClientError, match="cannot be read"):
         world.api.update_crl(crlId=above["crlId"], crlData=b"nothing")
@@ -834,10 +833,7 @@ def test_an_anchor_has_two_lists_at_most(world: World) -> None:
     second = world.api.create_trust_anchor(
         name="many lists", source=world.anchor["source"]
     )["trustAnchor"]
-    given = {
-        "crlData": world.root.revoke(),
-        "trustAnchorArn": second["trustAnchorArn"],
-    }
+    given = {"crlData": world.root.revoke(), "trustAnchorArn": second["trustAnchorArn"]}
     for name in ("one", "two"):
         world.api.import_crl(name=name, **given)
     with pytest.raises(ClientError, match="CrlsPerTrustAnchor: 2"):

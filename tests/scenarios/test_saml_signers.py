@@ -176,10 +176,7 @@ def pysaml2(
 
     def respond(**knobs: bool) -> str:
         text = server.create_authn_response(
-            identity={
-                "role": [f"{PYTHON},{provider('pysaml2')}"],
-                "session": [NAME],
-            },
+            identity={"role": [f"{PYTHON},{provider('pysaml2')}"], "session": [NAME]},
             in_response_to=None,
             destination=f"{world.broker.url}/saml",
             sp_entity_id=f"{world.broker.url}/saml",
@@ -206,9 +203,7 @@ def test_pysaml2_signs_and_both_doors_open(
 ) -> None:
     knobs = {"sign_assertion": sign_assertion, "sign_response": sign_response}
     answer = world.broker.client("sts").assume_role_with_saml(
-        RoleArn=PYTHON,
-        PrincipalArn=provider("pysaml2"),
-        SAMLAssertion=pysaml2(**knobs),
+        RoleArn=PYTHON, PrincipalArn=provider("pysaml2"), SAMLAssertion=pysaml2(**knobs)
     )
     assert (answer["Subject"], answer["SubjectType"]) == ("alice", "persistent")
     page = world.sign_in(pysaml2(**knobs), world.acs("pysaml2", own=False))

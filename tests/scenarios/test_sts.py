@@ -212,10 +212,7 @@ def test_user_sessions_end_with_the_key_that_made_them(world: World) -> None:
 
 def test_a_second_factor_that_no_one_has_is_refused(world: World) -> None:
     serial = f"arn:aws:iam::{ACCOUNT}:mfa/alice"
-    for call in (
-        world.sts().get_session_token,
-        world.assume,
-    ):
+    for call in (world.sts().get_session_token, world.assume):
         error = error_of(call, SerialNumber=serial, TokenCode="123456")
         assert error["Code"] == "AccessDenied"
         assert error["Message"].startswith("MultiFactorAuthentication failed, unable")

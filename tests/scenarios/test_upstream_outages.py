@@ -22,14 +22,7 @@ from tests.support.machine_agent import until
 from tests.support.oidc_issuer import serving
 from tests.support.servers import find_free_port, start_postgresql, start_redis
 from tests.support.storage import STORAGES, broker_on
-from tests.support.upstream import (
-    AWS_ACCOUNT,
-    ROLE,
-    FakeSts,
-    fake_sts,
-    granted,
-    key_id,
-)
+from tests.support.upstream import AWS_ACCOUNT, ROLE, FakeSts, fake_sts, granted, key_id
 
 SECRET = "a-secret-of-the-upstream"
 AWS_KEYS = key_id(0)[:12]
@@ -155,9 +148,7 @@ def test_a_kill_while_the_upstream_is_asked_spends_the_proof(world: World) -> No
     assert outcome(world, front.assertion()).startswith(AWS_KEYS)
 
 
-def test_what_is_revoked_while_the_upstream_is_asked_gets_nothing(
-    world: World,
-) -> None:
+def test_what_is_revoked_while_the_upstream_is_asked_gets_nothing(world: World) -> None:
     """Nothing here would end what the upstream gave."""
     front, there = world.front, world.there
     before, response = world.sessions(), front.assertion()

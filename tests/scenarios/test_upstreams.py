@@ -227,9 +227,7 @@ def test_our_own_rules_decide_first(world: World) -> None:
         there.list_users()
 
 
-def test_what_the_upstream_refuses_is_not_the_trust_policys_doing(
-    world: World,
-) -> None:
+def test_what_the_upstream_refuses_is_not_the_trust_policys_doing(world: World) -> None:
     response = world.front.assertion(role_arn("Refused"))
     for _ in range(2):  # nothing was minted: the proof is good again
         with pytest.raises(ClientError) as refused:
@@ -267,10 +265,7 @@ ANSWERS = {
 @pytest.mark.parametrize("case", ANSWERS)
 def test_an_unclear_outcome_leaves_the_proof_spent(world: World, case: str) -> None:
     response = world.front.assertion(role_arn("Unclear"))
-    with (
-        fake_sts(world.spare, *ANSWERS[case]),
-        pytest.raises(ClientError) as refused,
-    ):
+    with fake_sts(world.spare, *ANSWERS[case]), pytest.raises(ClientError) as refused:
         world.saml("Unclear", response)
     error = refused.value.response
     assert error["Error"]["Code"] == "UpstreamOutcomeUnknown", error
@@ -473,9 +468,7 @@ def create_role_at(world: World, name: str, there: FakeSts) -> None:
     time.sleep(1.2)  # until the worker knows
 
 
-def test_credentials_are_sent_only_to_the_upstream_that_gave_them(
-    world: World,
-) -> None:
+def test_credentials_are_sent_only_to_the_upstream_that_gave_them(world: World) -> None:
     federation = f"{world.front.broker.url}/federation"
     with fake_sts(world.spare) as first, fake_sts(world.other) as second:
         create_role_at(world, "Moved", first)

@@ -85,10 +85,7 @@ def test_a_clone(page: str, tmp_path: Path) -> None:
     given = newcomer(tmp_path)
     given |= {name: value for name, value in os.environ.items() if name[:4] == "PIP_"}
     walk = Walk(
-        clone,
-        given,
-        servers=SERVERS,
-        skipped=("make test", "git clone", "cd "),
+        clone, given, servers=SERVERS, skipped=("make test", "git clone", "cd ")
     )
     with walking(walk, shares_network=True) as here:
         here.do(steps_of(ROOT / page))

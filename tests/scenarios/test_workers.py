@@ -16,9 +16,7 @@ PROMISED_SECONDS = 1.0
 
 
 @pytest.fixture(scope="module")
-def installation(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Installation]:
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with (
         serving("/idp") as issuer,
         running_broker(

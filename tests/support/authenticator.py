@@ -56,10 +56,7 @@ class Authenticator:
         wanted = _load(options)
         rp_id = wanted["rp"]["id"]
         made = MadeCredential(
-            rp_id,
-            unb64(wanted["user"]["id"]),
-            _new_key(self.algorithm),
-            self.algorithm,
+            rp_id, unb64(wanted["user"]["id"]), _new_key(self.algorithm), self.algorithm
         )
         for excluded in wanted.get("excludeCredentials", ()):
             held = {c.credential_id for c in self.credentials}

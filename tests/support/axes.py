@@ -421,9 +421,7 @@ AXES = (
         lambda world, n: Request(
             "/",
             _query(
-                "DecodeAuthorizationMessage",
-                ("EncodedMessage", "a" * n),
-                service="sts",
+                "DecodeAuthorizationMessage", ("EncodedMessage", "a" * n), service="sts"
             ),
             key=world.root,
             service="sts",

@@ -27,9 +27,7 @@ _UNKNOWN = x509.UnrecognizedExtension(
 
 
 def _below(
-    authority: Issued,
-    *names: x509.GeneralName,
-    subject: x509.Name | str = "web-1",
+    authority: Issued, *names: x509.GeneralName, subject: x509.Name | str = "web-1"
 ) -> Presented:
     extensions = [(x509.SubjectAlternativeName(names), False)] if names else []
     return authority.issue(subject, extensions=extensions), (authority,)
@@ -204,7 +202,7 @@ BAD: Mapping[str, Callable[[Issued, Issued], Presented]] = {
     "below one without basic constraints": lambda root, _: _below(
         root.issue(
             "Rogue", constraints=False, uses=usage("digital_signature", "key_cert_sign")
-        ),
+        )
     ),
     "below an authority that may not sign certificates": lambda root, _: _below(
         root.authority("Rogue", uses=usage("digital_signature"))

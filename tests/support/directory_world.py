@@ -151,11 +151,7 @@ async def send_password(
     assert page.status_code == 200, page.text
     return await browser.post(
         start,
-        data={
-            **form_fields(page, start),
-            "username": username,
-            "password": password,
-        },
+        data={**form_fields(page, start), "username": username, "password": password},
         headers={"sec-fetch-site": "same-origin"},
     )
 

@@ -37,10 +37,7 @@ _RULE = (
     '(targetattr="* || nsUniqueId || nsAccountLock || accountUnlockTime")(version 3.0;'
     f' acl "broker"; allow (read,search,compare) userdn="ldap:///{SERVICE}";)'
 )
-_ACCESS = (
-    "add: aci",
-    f"aci: {_RULE}",
-)
+_ACCESS = ("add: aci", f"aci: {_RULE}")
 
 
 class Ds389(LdapServer):

@@ -52,8 +52,7 @@ class Forked:
         """
         streams = (given or Path(os.devnull), log, errors or log)
         self._process: Any = _forks.Process(
-            target=_run,
-            args=(list(words), dict(environment), streams, files),
+            target=_run, args=(list(words), dict(environment), streams, files)
         )
         self._process.start()
         self.pid: int = self._process.pid

@@ -15,11 +15,7 @@ from broker.identities.instances import create_join_token
 from broker.identities.resource_policies import put_resource_policy
 from broker.model.entities import LdapProvider
 from broker.model.machines import Instance
-from broker.model.roles_anywhere import (
-    CertificateList,
-    CertificateProfile,
-    TrustAnchor,
-)
+from broker.model.roles_anywhere import CertificateList, CertificateProfile, TrustAnchor
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
 from broker.stores.directory.kinds import CERTIFICATE_LIST, LDAP_PROVIDER, TRUST_ANCHOR
@@ -126,9 +122,7 @@ async def furnish(world: SignInWorld) -> None:
         await iam("AttachGroupPolicy", GroupName="Finance", PolicyArn=POLICY)
         for name in ("dana", "erin"):
             await iam(
-                "CreateUser",
-                UserName=name,
-                Tags=[{"Key": "team", "Value": "finance"}],
+                "CreateUser", UserName=name, Tags=[{"Key": "team", "Value": "finance"}]
             )
             await iam("AddUserToGroup", GroupName="Finance", UserName=name)
         await iam("CreateAccessKey", UserName="dana")
@@ -160,9 +154,7 @@ async def furnish(world: SignInWorld) -> None:
                 "Actions": [action],
             }
             answer = await http.post(
-                "/decisions",
-                json=question,
-                headers={"x-broker-service-token": token},
+                "/decisions", json=question, headers={"x-broker-service-token": token}
             )
             assert answer.status_code == 200, answer.text
     async with world.services.stores.directory.change(ACCOUNT) as change:

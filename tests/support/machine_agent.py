@@ -192,9 +192,7 @@ class RunningAgent:
 
     def metadata_environment(self) -> dict[str, str]:
         """What tells an SDK where the metadata service is, and nothing more."""
-        return {
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://{self.metadata_address}/",
-        }
+        return {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://{self.metadata_address}/"}
 
     def container_environment(self) -> dict[str, str]:
         """The same for the container endpoint."""

@@ -78,9 +78,7 @@ def redirected(
         return urlencode(fields)
     query = urlencode(fields | {"SigAlg": algorithm})
     signature = OneLogin_Saml2_Utils.sign_binary(
-        query,
-        (key or key_pair()).private_pem.decode(),
-        algorithm=_transform(algorithm),
+        query, (key or key_pair()).private_pem.decode(), algorithm=_transform(algorithm)
     )
     return f"{query}&{urlencode({'Signature': base64.b64encode(signature).decode()})}"
 

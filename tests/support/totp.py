@@ -23,10 +23,7 @@ class Device:
 
     def pair(self) -> dict[str, str]:
         """Two consecutive codes, the second one of now."""
-        return {
-            "AuthenticationCode1": self.code(),
-            "AuthenticationCode2": self.code(),
-        }
+        return {"AuthenticationCode1": self.code(), "AuthenticationCode2": self.code()}
 
 
 def oath_code(base32_seed: str, at: int, period: int = PERIOD) -> str:

@@ -226,10 +226,7 @@ def test_kubernetes_knows_every_member_of_the_manifests(tmp_path: Path) -> None:
     made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reports"}, **pod}
     (tmp_path / "pod.json").write_text(json.dumps(made))
     validate(
-        MANIFESTS,
-        MANIFESTS.parent / "keyring.yaml",
-        POD_ROLES,
-        tmp_path / "pod.json",
+        MANIFESTS, MANIFESTS.parent / "keyring.yaml", POD_ROLES, tmp_path / "pod.json"
     )
 
 

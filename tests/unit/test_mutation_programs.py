@@ -20,10 +20,7 @@ def test_every_module_that_is_mutated_is_there() -> None:
 
 @pytest.mark.parametrize(
     "tests",
-    [
-        mutate_policy.TESTS,
-        *(suite.tests for suite in mutate_checks.SUITES.values()),
-    ],
+    [mutate_policy.TESTS, *(suite.tests for suite in mutate_checks.SUITES.values())],
 )
 def test_every_test_that_is_to_kill_them_is_there(tests: list[str]) -> None:
     assert [path for path in tests if not (ROOT / path).exists()] == []

@@ -211,9 +211,7 @@ async def test_a_refusal_that_rests_on_another_change_waits_for_its_commit(
 
 
 async def test_when_the_commit_fails_everyone_is_told_and_nothing_is_there(
-    crowd: Crowd,
-    other_directory: SqlDirectory,
-    fail_commits: Callable[[bool], None],
+    crowd: Crowd, other_directory: SqlDirectory, fail_commits: Callable[[bool], None]
 ) -> None:
     fail_commits(False)
     crowd.come("a")

@@ -42,11 +42,7 @@ def instance(number: int, **changed: object) -> Instance:
 
 def vouched_for(number: int, subject: str = "subject/a", **more: object) -> Instance:
     return instance(
-        number,
-        registered_by=PROVIDER,
-        provider_id="OIDCP1",
-        subject=subject,
-        **more,
+        number, registered_by=PROVIDER, provider_id="OIDCP1", subject=subject, **more
     )
 
 

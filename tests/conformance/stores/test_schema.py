@@ -71,9 +71,7 @@ def described_sqlite(path: Path) -> dict[str, Any]:
     return found
 
 
-async def test_on_postgresql(
-    postgresql_server: PostgresqlServer,
-) -> None:
+async def test_on_postgresql(postgresql_server: PostgresqlServer) -> None:
     migrated = postgresql_server.create_database("to_compare", postgresql_template())
     made = postgresql_server.create_database("made_at_once")
     engine = create_async_engine(made.replace("postgresql://", "postgresql+asyncpg://"))

@@ -121,9 +121,7 @@ async def test_a_report_replaces_the_one_before_and_old_ones_go(
 
 
 async def test_the_end_waits_for_what_is_being_written(
-    location: DatabaseLocation,
-    directory: SqlDirectory,
-    monkeypatch: pytest.MonkeyPatch,
+    location: DatabaseLocation, directory: SqlDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = Database(location)
     buffer = UseBuffer(database)

@@ -83,9 +83,7 @@ async def test_outbound_federation_and_token_version(admin: Administrator) -> No
         assert f"Version {number}" in part(page, "tokens")
 
 
-async def test_the_password_policy_is_told_in_plain_words(
-    admin: Administrator,
-) -> None:
+async def test_the_password_policy_is_told_in_plain_words(admin: Administrator) -> None:
     page = await admin.see(SETTINGS)
     assert "The default policy applies" in part(page, "passwords")
     form = await admin.see(PASSWORDS)

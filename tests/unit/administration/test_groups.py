@@ -24,9 +24,7 @@ async def make_user(admin: Administrator, name: str) -> None:
     await admin.send(await admin.see(new), new, name=name, console="none")
 
 
-async def test_a_group_is_made_filled_emptied_and_renamed(
-    admin: Administrator,
-) -> None:
+async def test_a_group_is_made_filled_emptied_and_renamed(admin: Administrator) -> None:
     for name in ("ann", "bob", "cleo"):
         await make_user(admin, name)
     await make(admin, "Readers", "/dev/")

@@ -103,9 +103,7 @@ async def admin(world: SignInWorld) -> Administrator:
     return await enter(world)
 
 
-async def test_unused_roles_and_broad_policies_are_named(
-    admin: Administrator,
-) -> None:
+async def test_unused_roles_and_broad_policies_are_named(admin: Administrator) -> None:
     now = admin.world.clock.now()
     statement = '{"Effect":"Allow","Action":"*","Resource":"*"}'
     async with admin.world.services.stores.directory.change(ACCOUNT) as change:

@@ -238,9 +238,7 @@ async def test_a_new_version_comes_into_force(admin: Administrator) -> None:
     assert (await stored(admin, "P")).default_version.version_id == "v1"
 
 
-async def test_the_other_of_two_editors_sees_the_conflict(
-    admin: Administrator,
-) -> None:
+async def test_the_other_of_two_editors_sees_the_conflict(admin: Administrator) -> None:
     await make(admin, "P")
     mine = await admin.see(EDIT, arn=arn("P"))
     theirs = await admin.see(EDIT, arn=arn("P"))

@@ -74,9 +74,7 @@ async def simulated(admin: Administrator) -> str:
     return text_of(answer)
 
 
-async def test_a_policy_is_put_edited_found_and_deleted(
-    admin: Administrator,
-) -> None:
+async def test_a_policy_is_put_edited_found_and_deleted(admin: Administrator) -> None:
     assert "No resource has a policy yet" in text_of(await admin.see(LIST))
     assert "Not allowed" in await simulated(admin)
     made = await put(admin, document(statement()))

@@ -156,12 +156,7 @@ async def test_a_role_for_tokens_needs_an_audience(admin: Administrator) -> None
                 "Bool": {"aws:MultiFactorAuthPresent": "true"},
             },
         ),
-        (
-            "account",
-            {"account": OTHER},
-            {"AWS": f"arn:aws:iam::{OTHER}:root"},
-            None,
-        ),
+        ("account", {"account": OTHER}, {"AWS": f"arn:aws:iam::{OTHER}:root"}, None),
         ("service", {"service": "ec2"}, {"Service": "ec2.amazonaws.com"}, None),
     ],
 )
@@ -341,12 +336,7 @@ async def test_who_can_and_who_did(admin: Administrator) -> None:
         await make_user(admin, name, *actions)
     page = await admin.see(TRUST, name="Reader")
     more = await press(admin, page, "add-statement")
-    saved = await press(
-        admin,
-        more,
-        "save",
-        s1__p0__values=ACCOUNT,
-    )
+    saved = await press(admin, more, "save", s1__p0__values=ACCOUNT)
     await follow(admin, saved)
     reader = await enter(admin.world, "Reader")
     assert reader is not None
@@ -456,9 +446,7 @@ async def test_a_role_that_is_not_there(admin: Administrator) -> None:
     assert page.status_code == 404
 
 
-async def test_a_form_of_another_session_changes_nothing(
-    admin: Administrator,
-) -> None:
+async def test_a_form_of_another_session_changes_nothing(admin: Administrator) -> None:
     page = await admin.see(ONE, name="Brief")
     other = await enter(admin.world)
     answer = await press(other, page, "delete", sure="Brief")

@@ -60,11 +60,7 @@ async def make_token(admin: Administrator, **typed: str) -> str:
 
 
 async def ask(world: SignInWorld, token: str, action: str = "orders:GetOrder") -> Any:
-    question = {
-        "Principal": USER,
-        "Actions": [action],
-        "Resources": [f"{ORDER}7"],
-    }
+    question = {"Principal": USER, "Actions": [action], "Resources": [f"{ORDER}7"]}
     return await world.browser().post(
         "/decisions", json=question, headers={"x-broker-service-token": token}
     )

@@ -82,9 +82,7 @@ async def test_an_address_has_its_share(server: tuple[Server, int]) -> None:
     assert len(made.connections) == CONNECTIONS_MAX
 
 
-async def test_an_answer_begins_the_wait_again(
-    server: tuple[Server, int],
-) -> None:
+async def test_an_answer_begins_the_wait_again(server: tuple[Server, int]) -> None:
     _, port = server
     mine = await ask(port)
     await silent(port, "127.0.0.1", CONNECTIONS_MAX - 1)

@@ -201,9 +201,7 @@ async def test_what_expired_while_the_machine_slept_is_renewed_when_asked_for(
         assert key(await keeper.wait_for()) == "web-2.0-2"
 
 
-async def test_another_role_is_served_at_once_and_the_old_one_never(
-    told: Told,
-) -> None:
+async def test_another_role_is_served_at_once_and_the_old_one_never(told: Told) -> None:
     async with keeping(told) as keeper:
         await keeper.wait_for()
         told.grant = DB

@@ -6,12 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from broker.authn.certificates import ValidatedPath, ValidatedPaths
-from broker.protocols.x509 import (
-    Anchors,
-    parse_anchors,
-    parse_presented,
-    verify_chain,
-)
+from broker.protocols.x509 import Anchors, parse_anchors, parse_presented, verify_chain
 from tests.support.certificates import Issued, issue
 
 NOW = datetime.now(UTC)

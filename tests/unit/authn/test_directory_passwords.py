@@ -98,11 +98,7 @@ REFUSED: dict[str, tuple[dict[str, str], int, str]] = {
     "nobody": ({"LDAPUsername": "nobody"}, 403, "IDPRejectedClaim"),
     "an injection": ({"LDAPUsername": "*"}, 403, "IDPRejectedClaim"),
     "no role": ({"LDAPUsername": "cid"}, 403, "AccessDenied"),
-    "a role that trusts others": (
-        {"RoleArn": role_arn("Reader")},
-        403,
-        "AccessDenied",
-    ),
+    "a role that trusts others": ({"RoleArn": role_arn("Reader")}, 403, "AccessDenied"),
     "a role of a group that the person is not in": (
         {"RoleArn": role_arn("Boss")},
         403,

@@ -40,9 +40,7 @@ async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
 async def call(world: SignInWorld, action: str, **given: str) -> int:
     body = urlencode({"Action": action, "Version": "2011-06-15", **given})
     answer = await world.browser().post(
-        "/",
-        content=body,
-        headers={"content-type": "application/x-www-form-urlencoded"},
+        "/", content=body, headers={"content-type": "application/x-www-form-urlencoded"}
     )
     return int(answer.status_code)
 
@@ -228,9 +226,7 @@ async def test_a_response_that_opens_no_role_says_whose_it_is(
         await change.update(SAML_PROVIDER, replace(provider, options=options))
     acs = f"{world.services.settings.public_origin}{path}"
     empty = world.response(
-        attributes=aws_attributes(role=[]),
-        recipient=acs,
-        response={"destination": acs},
+        attributes=aws_attributes(role=[]), recipient=acs, response={"destination": acs}
     )
     assert await post(world, empty, path) == 400
     record = await refusal(world, "signin:ListRolesWithSAML")

@@ -32,11 +32,7 @@ from broker.model.request import Door, Given, RequestContext
 from broker.model.revocation import Revocations
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
-from broker.protocols.sigv4 import (
-    SigV4Rejected,
-    derive_signing_key,
-    parse_signed,
-)
+from broker.protocols.sigv4 import SigV4Rejected, derive_signing_key, parse_signed
 from broker.sessions.record import SessionRecord
 from broker.sessions.resolve import Resolver
 from broker.sessions.seal import SessionSealer

@@ -213,9 +213,7 @@ async def test_a_federated_user_is_within_the_boundary_of_who_made_it(
     assert await denial(services, federated, needing("iam:GetRole")) is None
 
 
-async def test_a_hypothesis_is_decided_as_the_call_would_be(
-    services: Services,
-) -> None:
+async def test_a_hypothesis_is_decided_as_the_call_would_be(services: Services) -> None:
     hypotheses = Hypotheses(services.stores.directory, guard(services))
 
     async def allowed(principal: str, action: str, resource: str, **keys: str) -> bool:

@@ -30,12 +30,7 @@ from broker.catalogue.reduce import (
 from broker.catalogue.reduce_policies import packed_policies
 from broker.identities.service_entries import service_entries
 from broker.model.account import AccountId
-from broker.policy import (
-    PolicyDocument,
-    PolicyKind,
-    find_context_key,
-    parse_policy,
-)
+from broker.policy import PolicyDocument, PolicyKind, find_context_key, parse_policy
 
 
 def document(*statements: str) -> PolicyDocument:

@@ -140,9 +140,7 @@ def test_a_summary_counts_what_the_records_say(cli: CommandLine) -> None:
 
 
 @pytest.mark.usefixtures("cli")
-def test_following_shows_each_new_record_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_following_shows_each_new_record_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "_FOLLOW_SECONDS", 0.01)
     shown: list[str] = []
 

@@ -112,9 +112,7 @@ def test_an_issuers_keys_from_before_certificates_are_told_of_until_they_are_ove
 
 @pytest.mark.usefixtures("account")
 def test_organisations_that_name_what_is_not_there(
-    cli: CommandLine,
-    applied: Callable[[str], str],
-    monkeypatch: pytest.MonkeyPatch,
+    cli: CommandLine, applied: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = cli.folder / "organisations.yaml"
     monkeypatch.setenv("BROKER_ORGANISATIONS_FILE", str(path))

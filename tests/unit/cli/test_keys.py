@@ -125,9 +125,7 @@ def test_an_unknown_key_cannot_be_revoked(cli: CommandLine) -> None:
 
 
 @pytest.mark.usefixtures("account")
-def test_a_key_with_which_something_is_still_sealed_is_kept(
-    cli: CommandLine,
-) -> None:
+def test_a_key_with_which_something_is_still_sealed_is_kept(cli: CommandLine) -> None:
     cli("keys", "rotate", "--kind", "storage")
     # Somebody moved a sealed value from one row into another: it does not open there.
     with closing(sqlite3.connect(cli.folder / "data" / "broker.db")) as database:

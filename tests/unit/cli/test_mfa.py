@@ -34,9 +34,7 @@ def devices() -> dict[str, str | None]:
 
 
 @pytest.mark.usefixtures("account")
-def test_tokens_are_imported_listed_and_audited_without_seeds(
-    cli: CommandLine,
-) -> None:
+def test_tokens_are_imported_listed_and_audited_without_seeds(cli: CommandLine) -> None:
     import_one(cli)
     base32 = base64.b32encode(SEED).decode().lower()
     file = cli.folder / "tokens.txt"

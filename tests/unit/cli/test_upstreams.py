@@ -153,10 +153,7 @@ def test_a_definition_that_cannot_be_read_is_named(
     assert "https://127.0.0.1:1" in said
     assert [
         one["UpstreamName"] for one in cli.lines("upstreams", "list", "--json")
-    ] == [
-        "aws",
-        "newer",
-    ]
+    ] == ["aws", "newer"]
     assert f"newer of {ACCOUNT} cannot be read" in cli("doctor", fails=True)
     said = cli("sessions", "revoke", ACCOUNT)
     assert f"\n  {AWS}/ReadOnly (aws)\n" in said

@@ -195,10 +195,7 @@ NOBODY: dict[str, Any] = {
             decided(allowed=False, Decisions=[], Refusal=NO_ROUTE),
             Refusal(403, "AccessDenied", "no action", "r-1"),
         ),
-        (
-            decided(Refusal=EXPIRED),
-            Refusal(403, "ExpiredToken", "expired", "r-1"),
-        ),
+        (decided(Refusal=EXPIRED), Refusal(403, "ExpiredToken", "expired", "r-1")),
     ],
 )
 def test_anything_but_a_plain_yes_is_a_refusal(

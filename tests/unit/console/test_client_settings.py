@@ -6,11 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.console.client_settings import (
-    SERVICES,
-    client_variables,
-    services_section,
-)
+from broker.console.client_settings import SERVICES, client_variables, services_section
 
 ROOT = Path(__file__).parents[3]
 BROKERS = ("https://broker.example.com", "http://127.0.0.1:8080")

@@ -276,10 +276,7 @@ async def test_a_switched_session_ends_with_the_one_it_came_from(
     async def open_session(minted: Any, origin: SessionOrigin) -> str:
         given = minted.credentials
         return await scene.context.sessions.open(
-            given.access_key_id,
-            given.session_token.reveal(),
-            given.expiration,
-            origin,
+            given.access_key_id, given.session_token.reveal(), given.expiration, origin
         )
 
     cookie = await open_session(first, SessionOrigin(door="saml"))

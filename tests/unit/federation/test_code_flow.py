@@ -73,8 +73,7 @@ async def test_the_way_out_carries_the_token_and_the_way_back(scene: Scene) -> N
 
 
 @pytest.mark.parametrize(
-    "endpoint",
-    ["", "javascript:alert(1)", "http://idp.example/end"],
+    "endpoint", ["", "javascript:alert(1)", "http://idp.example/end"]
 )
 async def test_no_browser_is_sent_where_the_rules_forbid(
     scene: Scene, endpoint: str

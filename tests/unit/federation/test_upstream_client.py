@@ -183,10 +183,7 @@ ANSWERS: dict[str, tuple[bytes, type[Exception]]] = {
         for code in ("A" * 129, "Ä", "A B", "<A>x</A>", "A</Code><Code>B", "A&#x9b;")
     },
     "deep": (whole("<a>" * 60_000), Unclear),
-    "entities": (
-        whole(granted(doctype=BOMB + "]>").replace("wJal", "&j;")),
-        Unclear,
-    ),
+    "entities": (whole(granted(doctype=BOMB + "]>").replace("wJal", "&j;")), Unclear),
     "a file": (
         whole(
             granted(
@@ -548,10 +545,7 @@ TLS: dict[str, tuple[dict[str, Any], type[Exception] | None]] = {
     "good": ({"name": "sts.example"}, None),
     "another name": ({"name": "other.example"}, Unreachable),
     "another authority": ({"name": "sts.example", "trusted": False}, Unreachable),
-    "expired": (
-        {"name": "sts.example", "starts": -3, "days": -1},
-        Unreachable,
-    ),
+    "expired": ({"name": "sts.example", "starts": -3, "days": -1}, Unreachable),
 }
 
 

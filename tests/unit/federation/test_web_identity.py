@@ -236,9 +236,7 @@ async def test_a_directory_that_finds_by_looser_rules_is_not_followed(
     assert str(error.message).startswith("No OpenIDConnect provider found in your")
 
 
-async def test_hostile_issuer_texts_are_not_echoed(
-    prover: WebIdentityProver,
-) -> None:
+async def test_hostile_issuer_texts_are_not_echoed(prover: WebIdentityProver) -> None:
     for text, told in (
         ("https://a\x1b[31m\n<x>", "could not be validated"),
         ("https://\u202ea", "for https://"),
@@ -429,10 +427,7 @@ async def test_a_directory_says_who_comes_in_and_with_which_groups(
     )
     table = {"Ops": [ROLE], "Asserted": [f"{ROLE}2"]}
     providers.register(
-        ISSUER,
-        ScimSubject="externalId",
-        ScimClaim="oid",
-        GroupRoles=table,
+        ISSUER, ScimSubject="externalId", ScimClaim="oid", GroupRoles=table
     )
     token = ISSUER.token(oid="o-7", groups=["Asserted"])
     unknown = await refusal(admitting, token)
@@ -441,10 +436,7 @@ async def test_a_directory_says_who_comes_in_and_with_which_groups(
     people.people = [person("SCMU1", "whoever", external_id="o-7")]
     people.memberships = [
         Membership(
-            group_id="SCMG1",
-            group_name="Ops",
-            group_external_id="",
-            user_id="SCMU1",
+            group_id="SCMG1", group_name="Ops", group_external_id="", user_id="SCMU1"
         )
     ]
     admitted = await prove(admitting, token)

@@ -123,9 +123,7 @@ def test_each_key_is_published_with_a_certificate_of_that_very_key(
         assert certificate.subject.rfc4514_string() == f"CN={key.kid},O={ACCOUNT}"
 
 
-def test_a_certificate_signs_and_never_runs_out_before_its_key(
-    first: Outbound,
-) -> None:
+def test_a_certificate_signs_and_never_runs_out_before_its_key(first: Outbound) -> None:
     for certificate in certificates(first).values():
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
         assert usage.digital_signature

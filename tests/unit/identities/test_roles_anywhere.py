@@ -15,10 +15,7 @@ from tests.support.iam import ACCOUNT, NOW, Iam, set_quotas
 PEM = issue("Corp Root", is_authority=True).pem
 
 
-ANCHOR = {
-    "name": "corp",
-    "source": {"sourceData": {"x509CertificateData": PEM}},
-}
+ANCHOR = {"name": "corp", "source": {"sourceData": {"x509CertificateData": PEM}}}
 PROFILE = {"name": "machines", "roleArns": []}
 
 

@@ -3,19 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.model.audit import (
-    COUNT_FAILURES,
-    AuditRecord,
-    Kind,
-    Outcome,
-    kind_of,
-)
+from broker.model.audit import COUNT_FAILURES, AuditRecord, Kind, Outcome, kind_of
 from tests.support.in_process import in_process
 
-_REPORTS = {
-    "iam:GenerateCredentialReport",
-    "iam:GenerateServiceLastAccessedDetails",
-}
+_REPORTS = {"iam:GenerateCredentialReport", "iam:GenerateServiceLastAccessedDetails"}
 """They write, but nothing that anyone configures."""
 
 

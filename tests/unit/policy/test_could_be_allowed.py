@@ -61,10 +61,7 @@ RED = {"aws:principaltag/team": ("red",)}
         ([allow("*"), deny_outside(OWN_USER)], {}, False),
         ([allow("*"), deny_outside([OWN_USER, ONE_USER])], {}, True),
         (
-            [
-                allow("*"),
-                deny_outside("arn:aws:iam::*:user/${iam:ResourceTag/x}"),
-            ],
+            [allow("*"), deny_outside("arn:aws:iam::*:user/${iam:ResourceTag/x}")],
             {},
             True,
         ),

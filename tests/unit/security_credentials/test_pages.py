@@ -398,10 +398,7 @@ async def test_credentials_of_other_services_are_made_and_ended(
 ) -> None:
     browser = await signed_in(world)
     made = await post(
-        browser,
-        SERVICES,
-        f"{SERVICES}/new",
-        service="codecommit.amazonaws.com",
+        browser, SERVICES, f"{SERVICES}/new", service="codecommit.amazonaws.com"
     )
     secret = secret_on(made)
     page = await browser.get(SERVICES)

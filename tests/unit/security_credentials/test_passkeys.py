@@ -23,13 +23,7 @@ from tests.support.passwords import (
     send_step,
     switch_root_on,
 )
-from tests.support.signin import (
-    ACCOUNT,
-    SignInWorld,
-    form_fields,
-    open_world,
-    text_of,
-)
+from tests.support.signin import ACCOUNT, SignInWorld, form_fields, open_world, text_of
 
 ORIGIN = "http://localhost:8080"
 HOME = "/console/security"
@@ -165,9 +159,7 @@ async def test_the_challenge_of_another_session_counts_nothing(
     fields = form_fields(mine, PASSKEY)
     fields["ceremony"] = form_fields(page, PASSKEY)["ceremony"]
     taken = await here.post(
-        PASSKEY,
-        data={**fields, "name": "x", "credential": credential},
-        headers=SAME,
+        PASSKEY, data={**fields, "name": "x", "credential": credential}, headers=SAME
     )
     assert taken.status_code == 400
     assert (await answer_page(there, page, credential)).status_code == 400
@@ -356,9 +348,7 @@ async def test_a_wrong_answer_lets_no_one_in(world: SignInWorld) -> None:
         assert (await show(browser, refused, right)).status_code == 303
 
 
-async def test_after_five_wrong_answers_the_sign_in_is_over(
-    world: SignInWorld,
-) -> None:
+async def test_after_five_wrong_answers_the_sign_in_is_over(world: SignInWorld) -> None:
     _, authenticator = await person(world)
     browser = world.browser()
     page = await send_password(browser)

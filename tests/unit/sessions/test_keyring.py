@@ -78,11 +78,7 @@ def test_the_file_may_be_read_only(keyring: Keyring, mode: int) -> None:
     ],
 )
 def test_root_may_lend_the_file_through_a_group(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    owner: int,
-    mode: int,
-    says: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, mode: int, says: str
 ) -> None:
     """As a Secret of Kubernetes is mounted for a broker that runs as 10001."""
     monkeypatch.setattr(os, "geteuid", lambda: 10001)

@@ -27,11 +27,7 @@ from broker.sessions.lineage import (
     subject_target,
 )
 from broker.sessions.record import describe_session
-from broker.sessions.revoke import (
-    revoke_issued_before,
-    revoke_key_id,
-    revoke_session,
-)
+from broker.sessions.revoke import revoke_issued_before, revoke_key_id, revoke_session
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import insert_account
 from tests.support.deleted_meanwhile import delete_account

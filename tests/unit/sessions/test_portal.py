@@ -63,9 +63,7 @@ async def test_a_sign_in_ends_with_its_login_at_the_provider(
     ],
 )
 async def test_a_worker_remembers_so_many_and_so_much(
-    world: SignInWorld,
-    bounds: tuple[int, int],
-    remembered: list[bool],
+    world: SignInWorld, bounds: tuple[int, int], remembered: list[bool]
 ) -> None:
     """What it remembers it finds while the cache has lost it."""
     sessions, now = world.services.portal_sessions, world.clock.now()
@@ -97,8 +95,5 @@ def test_of_several_roles_with_a_name_the_first_counts() -> None:
     roles = NamedRoles(rows, ends_at=None)  # type: ignore[arg-type]  # not read here
     assert list(roles.accounts) == [ACCOUNT, OTHER]
     index = roles._by_account[ACCOUNT]
-    assert [arn for arn, _ in index.values()] == [
-        role_arn("x/A"),
-        role_arn("b"),
-    ]
+    assert [arn for arn, _ in index.values()] == [role_arn("x/A"), role_arn("b")]
     assert roles.find("999999999999", "A") is None

@@ -68,11 +68,7 @@ async def assert_refused(world: World, minted: MintResult, why: str) -> None:
             f"{ROLE.role_id}:job",
         ),
         (OF_A_USER, USER.arn, USER.user_id),
-        (
-            FEDERATED,
-            "arn:aws:sts::123456789012:federated-user/bob",
-            "123456789012:bob",
-        ),
+        (FEDERATED, "arn:aws:sts::123456789012:federated-user/bob", "123456789012:bob"),
         (OF_ROOT, "arn:aws:iam::123456789012:root", "123456789012"),
         (ROOT_TASK, "arn:aws:iam::123456789012:root", "123456789012"),
     ],

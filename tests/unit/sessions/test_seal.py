@@ -7,11 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from broker.bounded import BoundedCache
-from broker.errors import (
-    InvalidClientTokenId,
-    PackedPolicyTooLarge,
-    ServiceUnavailable,
-)
+from broker.errors import InvalidClientTokenId, PackedPolicyTooLarge, ServiceUnavailable
 from broker.model.account import AccountId
 from broker.model.sealing import KeyKind
 from broker.model.session import Session

@@ -25,9 +25,7 @@ RESERVED = "Tag keys that begin with aws: are reserved for system use."
 @pytest.fixture
 def calling(session: Session) -> Session:
     return dataclasses.replace(
-        session,
-        tags={"Team": "blue", "Cost": "7"},
-        transitive_keys=frozenset({"Team"}),
+        session, tags={"Team": "blue", "Cost": "7"}, transitive_keys=frozenset({"Team"})
     )
 
 

@@ -47,11 +47,7 @@ async def test_mints_replays_and_records_are_told_apart(stores: Stores) -> None:
     with pytest.raises(ReplayedError):
         await ledger.mint(record("three"), mark("three"))
     await ledger.append(record("four"))
-    assert seen == {
-        ("mint", "ok"): 2,
-        ("mint", "replayed"): 1,
-        ("append", "ok"): 1,
-    }
+    assert seen == {("mint", "ok"): 2, ("mint", "replayed"): 1, ("append", "ok"): 1}
 
 
 async def test_what_is_read_comes_from_the_ledger_below(stores: Stores) -> None:

@@ -37,8 +37,7 @@ def test_a_postgresql_address_keeps_its_parameters(scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
-    ["", "mysql://u:hunter2@h/x", "sqlite://", "sqlite:///"],
+    "url", ["", "mysql://u:hunter2@h/x", "sqlite://", "sqlite:///"]
 )
 def test_another_database_is_refused_without_showing_a_secret(url: str) -> None:
     with pytest.raises(StoreUrlError) as caught:
@@ -49,10 +48,7 @@ def test_another_database_is_refused_without_showing_a_secret(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        (
-            "redis://r",
-            RedisLocation(mode="", tls=False, hosts=(("r", 6379),)),
-        ),
+        ("redis://r", RedisLocation(mode="", tls=False, hosts=(("r", 6379),))),
         (
             "rediss://u:p%3A@r:7000/3",
             RedisLocation(

@@ -190,10 +190,7 @@ async def test_an_id_that_could_name_another_resource_is_denied(face: Face) -> N
 
 
 async def test_names_have_the_same_bounds_wherever_they_stand(face: Face) -> None:
-    common = {
-        "subject": {"type": "user", "id": "alice"},
-        "action": {"name": "read"},
-    }
+    common = {"subject": {"type": "user", "id": "alice"}, "action": {"name": "read"}}
     for kind, name in (("record", ""), ("record", "x" * 2049), ("aws", "x" * 2049)):
         resource = {"resource": {"type": kind, "id": name}}
         before = {"resource": {"type": kind, "id": "x"}}

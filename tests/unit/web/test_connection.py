@@ -261,10 +261,7 @@ def test_a_body_that_no_one_reads_is_not_endless(recorder: Recorder) -> None:
 
 
 def test_anyone_who_waits_longest_makes_room(recorder: Recorder) -> None:
-    with (
-        bounded(ApiEndpoint(recorder), connections=5) as server,
-        ExitStack() as stack,
-    ):
+    with bounded(ApiEndpoint(recorder), connections=5) as server, ExitStack() as stack:
         half = [stack.enter_context(connected(server, head(server))) for _ in range(12)]
         for _ in range(3):
             assert is_answered(server)
@@ -275,10 +272,7 @@ def test_anyone_who_waits_longest_makes_room(recorder: Recorder) -> None:
 
 
 def test_idle_connections_make_room_and_busy_ones_do_not(recorder: Recorder) -> None:
-    with (
-        bounded(ApiEndpoint(recorder), connections=2) as server,
-        ExitStack() as stack,
-    ):
+    with bounded(ApiEndpoint(recorder), connections=2) as server, ExitStack() as stack:
         text = head(server, "Content-Length: 8") + "\r\n"
         idle = stack.enter_context(connected(server, text + "Action=A"))
         assert read(idle).body
@@ -294,10 +288,7 @@ def test_idle_connections_make_room_and_busy_ones_do_not(recorder: Recorder) -> 
 
 
 def test_slow_bodies_make_room_too(recorder: Recorder) -> None:
-    with (
-        bounded(ApiEndpoint(recorder), connections=2) as server,
-        ExitStack() as stack,
-    ):
+    with bounded(ApiEndpoint(recorder), connections=2) as server, ExitStack() as stack:
         text = head(server, "Content-Length: 8") + "\r\n"
         slow = [stack.enter_context(begun(server)) for _ in range(2)]
         with connected(server, text + "Action=A") as client:

@@ -180,11 +180,7 @@ async def test_groups_and_their_members(corp: InProcess) -> None:
     put = await corp.send(
         "PUT",
         path,
-        json={
-            "schemas": [GROUP],
-            "displayName": "Root",
-            "members": [{"value": alice}],
-        },
+        json={"schemas": [GROUP], "displayName": "Root", "members": [{"value": alice}]},
     )
     assert put.json()["displayName"] == "Root"
     assert "externalId" not in put.json()

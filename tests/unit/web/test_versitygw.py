@@ -200,9 +200,7 @@ _NO_SCOPES: list[dict[str, str]] = [
 ]
 
 
-async def test_the_first_key_for_a_principal_and_day_is_on_record(
-    world: World,
-) -> None:
+async def test_the_first_key_for_a_principal_and_day_is_on_record(world: World) -> None:
     """It is as good as the principal's own credentials, for that day and scope."""
     today = world.scope(world.alice)
     before = world.service.broker.clock.now() - timedelta(days=1)

@@ -149,10 +149,7 @@ class Account:
         for number in range(SEVERAL):
             name = str(number)
             await self(
-                "CreatePolicy",
-                PolicyName=f"p{name}",
-                PolicyDocument=ALLOW,
-                Tags=TAGS,
+                "CreatePolicy", PolicyName=f"p{name}", PolicyDocument=ALLOW, Tags=TAGS
             )
             await self("CreateGroup", GroupName=f"g{name}")
             await self("CreateUser", UserName=f"u{name}", Tags=TAGS)
@@ -235,9 +232,7 @@ def ssh_key() -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def account(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[Account]:
+async def account(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Account]:
     async with in_process(tmp_path_factory.mktemp("pages")) as broker:
         made = Account(broker, await broker.create_account(ACCOUNT))
         await made.furnish()

@@ -172,19 +172,14 @@ async def test_the_boundary_asked_for_and_the_boundary_held_are_keys(
     assert key not in free.context
 
 
-async def test_what_is_made_with_tags_needs_the_permission_to_tag(
-    set_up: Iam,
-) -> None:
+async def test_what_is_made_with_tags_needs_the_permission_to_tag(set_up: Iam) -> None:
     tags = [{"Key": "Cost", "Value": "7"}]
     made, tagged = await set_up.needs(
         "CreateUser", UserName="N", Tags=tags, PermissionsBoundary=BOUNDARY
     )
     assert made.context.keys() > tagged.context.keys()
     assert (tagged.action, tagged.resource) == ("iam:TagUser", f"{BASE}:user/N")
-    assert tagged.context == {
-        "aws:requesttag/cost": ("7",),
-        "aws:tagkeys": ("Cost",),
-    }
+    assert tagged.context == {"aws:requesttag/cost": ("7",), "aws:tagkeys": ("Cost",)}
     (bare,) = await set_up.needs("CreateUser", UserName="N")
     assert bare.action == "iam:CreateUser"
 

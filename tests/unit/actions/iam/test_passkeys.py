@@ -16,11 +16,7 @@ from broker.errors import (
     ServiceUnavailable,
     ValidationError,
 )
-from broker.identities.passkeys import (
-    PasskeyProofs,
-    passkey_handle,
-    register_passkey,
-)
+from broker.identities.passkeys import PasskeyProofs, passkey_handle, register_passkey
 from broker.model.caller import Caller
 from broker.model.credentials import Passkey
 from broker.model.principal import Principal
@@ -95,11 +91,7 @@ async def test_a_passkey_is_listed_and_shown_by_its_serial(iam: Iam) -> None:
     prefix = f"arn:aws:iam::{ACCOUNT}:u2f/user/ann/my-key-"
     assert passkey.serial.startswith(prefix)
     assert passkey.name == "my-key"
-    view = {
-        "UserName": "ann",
-        "SerialNumber": passkey.serial,
-        "EnableDate": iam.now,
-    }
+    view = {"UserName": "ann", "SerialNumber": passkey.serial, "EnableDate": iam.now}
     listed = await iam("ListMFADevices", UserName="ann")
     assert listed["MFADevices"] == [view]
     for given in ({}, {"UserName": "ann"}):

@@ -19,9 +19,7 @@ async def delete(iam: Iam) -> Any:
     return await iam("GetServiceLinkedRoleDeletionStatus", DeletionTaskId=task)
 
 
-async def test_a_role_in_use_stays_and_the_task_says_where_it_is_used(
-    iam: Iam,
-) -> None:
+async def test_a_role_in_use_stays_and_the_task_says_where_it_is_used(iam: Iam) -> None:
     made = await iam(
         "CreateServiceLinkedRole", AWSServiceName="autoscaling.amazonaws.com"
     )

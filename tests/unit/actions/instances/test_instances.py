@@ -326,9 +326,7 @@ async def test_a_replaced_profile_counts_at_once(fleet: Fleet) -> None:
     assert (await machine.ask("GetInstanceCredentials")).code == "NoSuchEntity"
 
 
-async def test_another_role_in_the_profile_is_another_association(
-    fleet: Fleet,
-) -> None:
+async def test_another_role_in_the_profile_is_another_association(fleet: Fleet) -> None:
     machine = await fleet.machine()
     before = await machine.association()
     given = {"InstanceProfileName": "web", "RoleName": "web"}
@@ -383,9 +381,7 @@ async def test_nothing_survives_the_end_of_a_machine(fleet: Fleet) -> None:
     assert await fleet.who(ahead) == "ExpiredToken"
 
 
-async def test_handing_out_a_role_needs_the_permission_to_pass_it(
-    fleet: Fleet,
-) -> None:
+async def test_handing_out_a_role_needs_the_permission_to_pass_it(fleet: Fleet) -> None:
     machine = await fleet.machine()
     await fleet.iam("CreateUser", UserName="ops")
     made = (await fleet.iam("CreateAccessKey", UserName="ops"))["AccessKey"]

@@ -254,10 +254,7 @@ async def test_a_sign_in_reaches_every_account_that_its_providers_vouch_for(
     subject = subject_digest(saml_idp.ENTITY_ID, "alice")
     async with directory.change(OTHER) as change:
         await revoke_issued_before(
-            change,
-            account=OTHER,
-            target=subject_target(subject),
-            now=world.clock.now(),
+            change, account=OTHER, target=subject_target(subject), now=world.clock.now()
         )
     with pytest.raises(ExpiredToken):
         await session_of(world, there)

@@ -56,13 +56,7 @@ def test_each_stands_below_what_it_was_made_from() -> None:
             record("d", "a", at=7),
             record("new", at=8),
         ]
-    ) == [
-        ("new", 0, ""),
-        ("a", 0, ""),
-        ("d", 1, "a"),
-        ("b", 1, "a"),
-        ("c", 2, "b"),
-    ]
+    ) == [("new", 0, ""), ("a", 0, ""), ("d", 1, "a"), ("b", 1, "a"), ("c", 2, "b")]
 
 
 def test_of_a_chain_with_gaps_the_nearest_that_lives_is_the_parent() -> None:

@@ -99,10 +99,7 @@ async def test_groups_open_the_roles_of_every_member(world: SignInWorld) -> None
     found = await person.browser.get(START, params={"q": "produCTION"})
     assert listed(found) == [role_arn("Reader")]
     nobody = Person(world)
-    data = {
-        "SAMLResponse": world.response(**of_groups("guests")),
-        "RelayState": START,
-    }
+    data = {"SAMLResponse": world.response(**of_groups("guests")), "RelayState": START}
     posted = await nobody.browser.post("/saml", data=data)
     assert posted.status_code == 400
 
@@ -142,9 +139,7 @@ async def test_tools_list_the_members_and_get_credentials(world: SignInWorld) ->
         assert refused.headers["x-amzn-errortype"] == "ForbiddenException"
 
 
-async def test_a_member_ends_what_came_from_it_and_no_more(
-    world: SignInWorld,
-) -> None:
+async def test_a_member_ends_what_came_from_it_and_no_more(world: SignInWorld) -> None:
     await map_groups(world, ACCOUNT, ONE)
     person, terminal = Person(world), await Terminal(world).register(device=True)
     device = await terminal.begin(startUrl=f"{ORIGIN}{START}")

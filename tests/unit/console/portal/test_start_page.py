@@ -221,10 +221,7 @@ async def test_favourites_and_recent_roles_come_first_and_are_ones_own(
     again = await arrived(world, pair("Reader"), *pairs(TWO))
     assert listed(await again.browser.get(START), "Favourites") == [role]
     bob = await arrived(
-        world,
-        pair("Reader"),
-        *pairs(TWO),
-        aws={"session_name": "bob@example.com"},
+        world, pair("Reader"), *pairs(TWO), aws={"session_name": "bob@example.com"}
     )
     assert titles(await bob.browser.get(START))[0] == "example"
     # A favourite that the sign-in does not name is not a role of it.

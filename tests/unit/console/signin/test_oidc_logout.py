@@ -458,11 +458,7 @@ async def test_a_session_that_is_replaced_makes_room(scene: Scene) -> None:
     )
     assert COOKIE in answer.cookies
     assert not await scene.context.logins.find(
-        provider.unique_id,
-        CLIENT,
-        session_id=login.session_id,
-        subject=None,
-        until=0,
+        provider.unique_id, CLIENT, session_id=login.session_id, subject=None, until=0
     )
 
 

@@ -37,13 +37,7 @@ from tests.support.passwords import (
     switch_root_on,
     use_cheap_hashes,
 )
-from tests.support.signin import (
-    ACCOUNT,
-    APPS,
-    SignInWorld,
-    form_fields,
-    text_of,
-)
+from tests.support.signin import ACCOUNT, APPS, SignInWorld, form_fields, text_of
 
 WRONG = "Your authentication information is incorrect."
 NEW = "Another-horse-8"
@@ -260,19 +254,11 @@ async def test_a_drifted_device_is_asked_for_two_codes(world: SignInWorld) -> No
     again = await send_step(browser, again, "factor", code=phone.code(world))
     assert again.status_code == 403
     again = await send_step(
-        browser,
-        again,
-        "factor",
-        code=phone.code(world),
-        code2=phone.code(world, 2),
+        browser, again, "factor", code=phone.code(world), code2=phone.code(world, 2)
     )
     assert "not two consecutive codes" in text_of(again)
     entered = await send_step(
-        browser,
-        again,
-        "factor",
-        code=phone.code(world),
-        code2=phone.code(world, 1),
+        browser, again, "factor", code=phone.code(world), code2=phone.code(world, 1)
     )
     assert is_in(entered)
     world.clock.move(60)

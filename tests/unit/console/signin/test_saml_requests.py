@@ -14,14 +14,7 @@ from lxml import etree, html
 
 from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.saml_idp import aws_attributes
-from tests.support.signin import (
-    ACCOUNT,
-    ORIGIN,
-    SignInWorld,
-    pair,
-    role_arn,
-    text_of,
-)
+from tests.support.signin import ACCOUNT, ORIGIN, SignInWorld, pair, role_arn, text_of
 
 UUID = f"SAMLSP{ACCOUNT}AAAA"
 START = f"/signin/{ACCOUNT}/with/{UUID}"
@@ -85,10 +78,7 @@ async def test_the_request_is_signed_with_the_key_that_the_metadata_publishes(
     assert isinstance(key, rsa.RSAPublicKey)
     value = parse_qs(f"Signature={signature}")["Signature"][0]
     key.verify(
-        base64.b64decode(value),
-        signed.encode(),
-        padding.PKCS1v15(),
-        hashes.SHA256(),
+        base64.b64decode(value), signed.encode(), padding.PKCS1v15(), hashes.SHA256()
     )
     consumer = metadata.find(".//md:AssertionConsumerService", NS)
     assert consumer is not None

@@ -282,14 +282,10 @@ HOSTILE = {
     "a number": _long(0x30, _long(0x02, _HUGE), _DONE),
     "a result": _answer(_long(0x65, _long(0x0A, _HUGE[:30_000]), _EMPTY, _EMPTY)),
     "a number of entries": _answer(
-        _DONE,
-        _long(0x30, _PAGES, _long(0x04, _long(0x30, _NUMBER, _EMPTY))),
+        _DONE, _long(0x30, _PAGES, _long(0x04, _long(0x30, _NUMBER, _EMPTY)))
     ),
     "elements behind a long tag": _long(
-        0x30,
-        _encoded(0x02, b"\2"),
-        _DONE,
-        b"\x9f\x85\0\0\0\x36\xb0" + b"\0" * 14_000,
+        0x30, _encoded(0x02, b"\2"), _DONE, b"\x9f\x85\0\0\0\x36\xb0" + b"\0" * 14_000
     ),
     "two answers": _answer(_DONE) * 2,
 }
@@ -620,8 +616,7 @@ async def test_a_list_that_is_too_long_for_its_server_keeps_nobody_else_out(
         )
         is_paged = bool(message.controls)
         session.search_result_done(
-            message.message_id,
-            result_code=code if is_paged else LDAPResultCode.SUCCESS,
+            message.message_id, result_code=code if is_paged else LDAPResultCode.SUCCESS
         )
 
     async with (

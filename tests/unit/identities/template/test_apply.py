@@ -366,10 +366,7 @@ ROLE = {"RoleName": "R", "AssumeRolePolicyDocument": trust()}
             {"Roles": [{**ROLE, "AssumeRolePolicyDocument": policy()}]},
             r"Roles\[0\]\.AssumeRolePolicyDocument: AssumeRole policy may only",
         ),
-        (
-            {"Roles": [{**ROLE, "AssumeRolePolicyDocument": "{"}]},
-            "invalid Json",
-        ),
+        ({"Roles": [{**ROLE, "AssumeRolePolicyDocument": "{"}]}, "invalid Json"),
         (
             {"Users": [{"UserName": "u", "Policies": [{"PolicyName": "p"}]}]},
             r"Policies\[0\]\.PolicyDocument: must be a policy document",

@@ -30,11 +30,7 @@ def named(name: str, *statements: object) -> dict[str, object]:
 async def apply(iam: Iam, **broker: Any) -> list[Change]:
     text = yaml.safe_dump({"Accounts": {ACCOUNT: {"Broker": broker}}})
     return await apply_template(
-        text,
-        directory=iam.directory,
-        context=SURROUNDINGS,
-        operator="ops",
-        now=iam.now,
+        text, directory=iam.directory, context=SURROUNDINGS, operator="ops", now=iam.now
     )
 
 

@@ -124,10 +124,7 @@ def test_a_service_that_says_nothing_counts_as_execute_api() -> None:
             },
             "Routes.0",
         ),
-        (
-            {"Routes": [{"Path": "/x", "Action": "A"}] * 201},
-            "Routes",
-        ),
+        ({"Routes": [{"Path": "/x", "Action": "A"}] * 201}, "Routes"),
         ({"Signature": {"WindowSeconds": 10_000}}, "Signature.WindowSeconds"),
         ({"Signature": {"WindowSeconds": "60"}}, "Signature.WindowSeconds"),
         (

@@ -150,10 +150,7 @@ ENTRIES = {
         AccountState.GOOD,
     ),
     "AD, computed": ({"msDS-User-Account-Control-Computed": "16"}, AccountState.LOCKED),
-    "slapd, locked": (
-        {"pwdAccountLockedTime": "20261127110000Z"},
-        AccountState.LOCKED,
-    ),
+    "slapd, locked": ({"pwdAccountLockedTime": "20261127110000Z"}, AccountState.LOCKED),
     "slapd, locked by an administrator": (
         {"pwdAccountLockedTime": "000001010000Z"},
         AccountState.DISABLED,

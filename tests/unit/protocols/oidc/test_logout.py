@@ -8,12 +8,7 @@ import pytest
 
 from broker.protocols.oidc.claims import AWS_SKEW
 from broker.protocols.oidc.jwks import parse_jwks
-from broker.protocols.oidc.logout import (
-    EVENT,
-    LogoutToken,
-    peek_logout,
-    verify_logout,
-)
+from broker.protocols.oidc.logout import EVENT, LogoutToken, peek_logout, verify_logout
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.protocols.oidc.verify import VerifyOptions
 from tests.support.oidc_issuer import OidcIssuer, make_key

@@ -11,11 +11,7 @@ from tests.support.raw import raw_request
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 
 
-def post(
-    body: bytes,
-    *headers: tuple[bytes, bytes],
-    query: bytes = b"",
-) -> RawRequest:
+def post(body: bytes, *headers: tuple[bytes, bytes], query: bytes = b"") -> RawRequest:
     return raw_request(query=query, body=body, headers=headers or (FORM,))
 
 
@@ -28,12 +24,7 @@ def test_a_form_is_decoded() -> None:
         post(b"Action=A&Version=1&X=a+b%2Bc%3d%c3%a9&Y=p%3Dq=r&&Z&E\xc3\xa9=%00")
     )
     assert (call.action, call.version, call.wants_json) == ("A", "1", False)
-    assert call.params == {
-        "X": "a b+c=é",
-        "Y": "p=q=r",
-        "Z": "",
-        "Eé": "\0",
-    }
+    assert call.params == {"X": "a b+c=é", "Y": "p=q=r", "Z": "", "Eé": "\0"}
 
 
 @pytest.mark.parametrize(

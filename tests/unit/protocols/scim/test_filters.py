@@ -6,11 +6,7 @@ import pytest
 from scim2_models import Resource
 
 from broker.protocols.scim.errors import ScimRejected
-from broker.protocols.scim.filters import (
-    FILTER_CHARACTERS_MAX,
-    Condition,
-    read_filter,
-)
+from broker.protocols.scim.filters import FILTER_CHARACTERS_MAX, Condition, read_filter
 from broker.protocols.scim.requests import rejecting
 from broker.protocols.scim.resources import Group, User
 from tests.support.scim import ENTERPRISE, USER
@@ -27,11 +23,7 @@ SUPPORTED: list[tuple[type[Resource[Any]], str, list[tuple[str, object]]]] = [
     (User, 'emails[type eq "work" and value eq "a"]', [("emails", "a")]),
     (User, "active eq true", [("active", True)]),
     (User, 'active eq "False"', [("active", False)]),
-    (
-        User,
-        'userName eq "b" and active eq true',
-        [("userName", "b"), ("active", True)],
-    ),
+    (User, 'userName eq "b" and active eq true', [("userName", "b"), ("active", True)]),
     (Group, 'displayName eq "Admins"', [("displayName", "Admins")]),
     (
         Group,

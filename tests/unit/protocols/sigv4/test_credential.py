@@ -5,11 +5,7 @@ from dataclasses import replace
 import pytest
 
 from broker.model.raw import RawRequest
-from broker.protocols.sigv4 import (
-    SignatureReason,
-    SigV4Rejected,
-    parse_signed,
-)
+from broker.protocols.sigv4 import SignatureReason, SigV4Rejected, parse_signed
 from tests.support.raw import raw_request
 from tests.support.sigv4 import edited, presign, sign
 
