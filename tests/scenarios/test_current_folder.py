@@ -57,7 +57,8 @@ def environment(folder: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "BROKER_DATA_DIR": str(data)}
 
 
-def is_ready(port: int) -> bool:
+def is_ready(process: subprocess.Popen[bytes], port: int) -> bool:
+    assert process.poll() is None
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as a:
             return bool(a.status == 200)
@@ -70,18 +71,18 @@ async def test_serve(folder: Path, workers: int) -> None:
     port = find_free_port()
     words = ("serve", "--port", str(port), "--workers", str(workers))
     with started(folder, *words) as process:
-        await until(lambda: is_ready(port), seconds=60)
+        await until(lambda: is_ready(process, port), seconds=60)
         for worker in (first := find_workers(process.pid)):
             os.kill(worker, signal.SIGKILL)
         if workers > 1:
             await until(lambda: bool(find_workers(process.pid) - first), seconds=60)
-        await until(lambda: is_ready(port), seconds=60)
+        await until(lambda: is_ready(process, port), seconds=60)
 
 
 async def test_demo(folder: Path) -> None:
     port = find_free_port()
-    with started(folder, "demo", "--port", str(port)):
-        await until(lambda: is_ready(port), seconds=60)
+    with started(folder, "demo", "--port", str(port)) as process:
+        await until(lambda: is_ready(process, port), seconds=60)
 
 
 @pytest.mark.parametrize(

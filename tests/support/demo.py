@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.forked import Forked
+from tests.support.servers import find_free_port
 
 _START_SECONDS = 60
 
@@ -50,20 +50,6 @@ class RunningDemo:
         return self.process.wait(20)
 
 
-def find_port_pair() -> int:
-    """A port that is free together with the next one."""
-    for _ in range(100):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
-    raise RuntimeError("no two ports side by side are free")
-
-
 @contextlib.contextmanager
 def running_demo(
     folder: Path, *, kept: bool = True, forked: bool = True, **environment: str
@@ -73,7 +59,7 @@ def running_demo(
     Unless it is ``kept``, a folder below that the demo makes and throws away.
     ``forked`` is as in `RunningBroker`.
     """
-    port = find_port_pair()
+    port = find_free_port()
     folder.mkdir(exist_ok=True)
     output = folder.with_suffix(".log")
     words = ["demo", "--verbose", "--port", str(port)]

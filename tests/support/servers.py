@@ -7,6 +7,7 @@ tests run as root the servers run as an unprivileged user (PostgreSQL insists).
 import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -334,10 +335,18 @@ def _fresh_cluster(binaries: Path) -> Path:
 
 
 def find_free_port() -> int:
-    """A loopback port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that is free, with the next one.
+
+    It is below those that the kernel gives to outgoing connections, one of which could
+    have it before the server does.
+    """
+    while True:
+        port = 10_000 + 10 * secrets.randbelow(2_000)
+        with contextlib.suppress(OSError), ExitStack() as probes:
+            for candidate in (port, port + 1):
+                probe = probes.enter_context(socket.socket())
+                probe.bind(("127.0.0.1", candidate))
+            return port
 
 
 def find_children(parent: int) -> list[int]:

@@ -44,7 +44,8 @@ Refused, Unreachable, Unclear = (
 )
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
-DEADLINE = 0.4
+# SHORT is for servers that never answer.
+DEADLINE, SHORT = 20.0, 1.5
 HOUR = timedelta(hours=1)
 KEYS = KeyPair(access_key_id="AKIAEXAMPLE", secret_access_key=Secret("secret"))
 PARAMETERS = {
@@ -307,9 +308,9 @@ async def stay(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> 
     await asyncio.sleep(60)
 
 
-def outbound(allowed: str, **options: Any) -> OutboundClient:
+def outbound(allowed: str, seconds: float = DEADLINE, **options: Any) -> OutboundClient:
     rules = AddressRules(parse_internal_issuers(allowed))
-    return OutboundClient(rules, deadline_seconds=DEADLINE, **options)
+    return OutboundClient(rules, deadline_seconds=seconds, **options)
 
 
 async def ask(
@@ -518,7 +519,7 @@ async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def test_a_slow_or_cut_answer_is_unclear(serve: Serve) -> None:
     async with serving(serve) as there:
         with pytest.raises(Unclear):
-            await asyncio.wait_for(ask_at(there), 20 * DEADLINE)
+            await asyncio.wait_for(ask_at(there, seconds=SHORT), DEADLINE)
 
 
 def certificate(
@@ -566,7 +567,7 @@ async def test_a_faulty_certificate_gets_no_request(case: str, tmp_path: Path) -
 @pytest.mark.parametrize("serve", [stay, says(b"220 mail.example.com ESMTP\r\n")])
 async def test_a_server_without_tls_gets_no_request(serve: Serve) -> None:
     async with serving(serve) as there:
-        client = outbound(f"sts.example:{there.port}", resolve=_here)
+        client = outbound(f"sts.example:{there.port}", SHORT, resolve=_here)
         with pytest.raises(Unreachable):
             await ask(client, f"https://sts.example:{there.port}/")
 
@@ -604,7 +605,7 @@ PLACES: dict[str, tuple[str, Any]] = {
 async def test_a_place_that_may_not_or_cannot_be_reached(case: str) -> None:
     endpoint, resolve = PLACES[case]
     with pytest.raises(Unreachable):
-        await ask(outbound("sts2.example:443", resolve=resolve), endpoint)
+        await ask(outbound("sts2.example:443", SHORT, resolve=resolve), endpoint)
 
 
 @pytest.mark.parametrize("text", ["AKIA…", "AKIA\r\nX: y", "AKIA\n"])
@@ -670,11 +671,11 @@ async def test_an_upstream_without_a_clock_or_an_answer() -> None:
         await seconds_ahead(there.port)
     async with serving(stay) as there:
         with pytest.raises(Unclear):
-            await asyncio.wait_for(seconds_ahead(there.port), 20 * DEADLINE)
+            await asyncio.wait_for(seconds_ahead(there.port, SHORT), DEADLINE)
 
 
-async def seconds_ahead(port: int) -> float | None:
-    upstream = UpstreamClient(outbound(f"127.0.0.1:{port}"))
+async def seconds_ahead(port: int, seconds: float = DEADLINE) -> float | None:
+    upstream = UpstreamClient(outbound(f"127.0.0.1:{port}", seconds))
     try:
         return await upstream.seconds_ahead(
             AccountId(ACCOUNT), f"http://127.0.0.1:{port}/there"
@@ -698,7 +699,7 @@ async def test_requests_beyond_the_limit_are_refused_at_once(
     monkeypatch.setattr(upstream_client, "IN_FLIGHT_MAX", 2)
     async with serving(stay) as slow, serving(says(whole(granted()))) as quick:
         upstream = UpstreamClient(
-            outbound(f"127.0.0.1:{slow.port},127.0.0.1:{quick.port}")
+            outbound(f"127.0.0.1:{slow.port},127.0.0.1:{quick.port}", SHORT)
         )
 
         def assume(there: There) -> Awaitable[UpstreamCredentials]:

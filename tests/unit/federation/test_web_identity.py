@@ -74,7 +74,7 @@ def providers() -> Providers:
 
 @pytest.fixture
 async def keys(clock: Any) -> AsyncIterator[IssuerKeys]:
-    client = OutboundClient(AddressRules(), deadline_seconds=0.5)
+    client = OutboundClient(AddressRules(), deadline_seconds=20)
     made = IssuerKeys(client, clock)
     yield made
     await made.close()
