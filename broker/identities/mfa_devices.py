@@ -23,6 +23,7 @@ from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
 from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
 from broker.model.sealing import Opener, Sealer
+from broker.stores.directory.credentials import replace_state
 from broker.stores.directory.kinds import MFA_DEVICE
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
@@ -205,7 +206,7 @@ async def _prove(
     now: datetime,
 ) -> None:
     state = require_codes(device, codes, opener=opener, now=now)
-    if not await change.replace_mfa_state(device, state):
+    if await change.run(replace_state(device, state)) != 1:
         raise ConcurrentModification(
             "The request was rejected because multiple requests to change this"
             " object were submitted simultaneously. Wait a few minutes and submit"

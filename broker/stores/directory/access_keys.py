@@ -4,6 +4,7 @@ from broker.model.account import find_account_of_key_id
 from broker.model.entities import AccessKey
 from broker.stores.directory.kinds import ACCESS_KEY
 from broker.stores.directory.port import DirectoryChange, Finder
+from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import USED_ACCESS_KEY_IDS
 
 
@@ -18,5 +19,6 @@ async def find_access_key(directory: Finder, access_key_id: str) -> AccessKey | 
 async def insert_access_key(change: DirectoryChange, key: AccessKey) -> None:
     """The id is never used again, not even after the key's deletion."""
     used = {"access_key_id": key.access_key_id}
-    await change.insert_new(USED_ACCESS_KEY_IDS, used, "access key")
+    if not await change.insert_if_free(USED_ACCESS_KEY_IDS, used):
+        raise AlreadyExistsError(ACCESS_KEY.label)
     await change.insert(ACCESS_KEY, key)

@@ -30,7 +30,8 @@ async def insert_account(change: DirectoryChange, account: Account) -> None:
     """
     if await change.find(ACCOUNT, account.account_id) is not None:
         raise AlreadyExistsError("account")
-    await change.insert_new(ACCOUNTS, ACCOUNT.stored.values(account), "alias")
+    if not await change.insert_if_free(ACCOUNTS, ACCOUNT.stored.values(account)):
+        raise AlreadyExistsError("alias")
 
 
 async def update_account(change: DirectoryChange, account: Account) -> None:

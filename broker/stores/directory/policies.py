@@ -35,6 +35,7 @@ from broker.stores.directory.statements import (
     batches,
     under_path,
 )
+from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import (
     ATTACHMENTS,
     GROUPS,
@@ -247,7 +248,8 @@ async def insert_policy_version(
         "document": version.document,
         "created_at": to_micros(version.created_at),
     }
-    await change.insert_new(POLICY_VERSIONS, values, "policy version")
+    if not await change.insert_if_free(POLICY_VERSIONS, values):
+        raise AlreadyExistsError("policy version")
 
 
 async def delete_policy_version(

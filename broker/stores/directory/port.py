@@ -28,6 +28,7 @@ from broker.stores.directory.kind import WHOLE, Kind, Remembered
 from broker.stores.directory.kinds import KINDS
 from broker.stores.directory.revocations import RevocationReads, RevocationWrites
 from broker.stores.directory.statements import has_nul, select_all, under_path
+from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import GENERATIONS
 
 if TYPE_CHECKING:
@@ -163,17 +164,14 @@ class DirectoryChange(DirectoryReader, RevocationWrites, Protocol):
         """Write the call's audit record into this very transaction."""
         ...
 
-    async def replace_mfa_state(self, device: MfaDevice, state: MfaState) -> bool:
-        """Compare and set: whether the device still was in ``device.state``."""
-        ...
-
     async def insert(self, kind: Kind[Entity], entity: Entity) -> None:
         """Write a new one.
 
         Raises:
             AlreadyExistsError: its name is taken.
         """
-        await self.insert_new(kind.table, kind.stored.values(entity), kind.label)
+        if not await self.insert_if_free(kind.table, kind.stored.values(entity)):
+            raise AlreadyExistsError(kind.label)
 
     async def update(self, kind: Kind[Entity], entity: Entity) -> None:
         """Write the whole of one that is there, but for what its kind keeps.

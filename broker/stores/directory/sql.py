@@ -110,16 +110,15 @@ class SqlDirectory(Directory):
             observer(account, generation, change.changed)
 
     async def replace_mfa_state(self, device: MfaDevice, state: MfaState) -> bool:
-        async with self._database.connection() as connection:
-            with translate_errors():
-                done = await connection.execute(replace_state(device, state))
-                await connection.commit()
-        return done.rowcount == 1
+        return await self._replace(replace_state(device, state))
 
     async def replace_passkey_use(self, passkey: Passkey, used: Passkey) -> bool:
+        return await self._replace(replace_use(passkey, used))
+
+    async def _replace(self, statement: Update) -> bool:
         async with self._database.connection() as connection:
             with translate_errors():
-                done = await connection.execute(replace_use(passkey, used))
+                done = await connection.execute(statement)
                 await connection.commit()
         return done.rowcount == 1
 
@@ -195,9 +194,6 @@ class SqlChange(DirectoryChange):
     async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
         dialect = self._connection.dialect.name
         return await self.run(insert_or_ignore(dialect, table), values) == 1
-
-    async def replace_mfa_state(self, device: MfaDevice, state: MfaState) -> bool:
-        return await self.run(replace_state(device, state)) == 1
 
     async def note_rows(self) -> int:
         """Write which rows the change wrote; the account's generation."""

@@ -127,7 +127,7 @@ class Writes(Reads, Protocol):
     ) -> None:
         """Write the row of an entity that keeps its name or takes a free one.
 
-        A taken name leaves the transaction usable, as with ``insert_new``.
+        A taken name leaves the transaction usable, as with ``insert_if_free``.
 
         Raises:
             AlreadyExistsError: of ``kind``.
@@ -137,22 +137,11 @@ class Writes(Reads, Protocol):
         if await self.run(statement, {**values, **named}) == 0:
             raise AlreadyExistsError(kind)
 
-    async def insert_new(
-        self, table: Table, values: Mapping[str, object], kind: str
-    ) -> None:
-        """Insert a row whose unique columns must be free.
-
-        A taken name leaves the transaction usable: nothing was raised inside the
-        database.
-
-        Raises:
-            AlreadyExistsError: of ``kind``.
-        """
-        if not await self.insert_if_free(table, values):
-            raise AlreadyExistsError(kind)
-
     async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
-        """Insert unless a unique column's value is taken; whether it was free."""
+        """Insert unless a unique column's value is taken; whether it was free.
+
+        A taken one leaves the transaction usable: nothing is raised in the database.
+        """
         ...
 
 
