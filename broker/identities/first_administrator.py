@@ -8,8 +8,8 @@ from datetime import datetime
 
 from broker.errors import EntityAlreadyExists
 from broker.identities.accounts import create_account, set_alias
-from broker.identities.attachments import attach_policy
 from broker.identities.kind import Work, create
+from broker.identities.owners import attach_policy
 from broker.identities.sign_in_links import issue_link, linked_users
 from broker.identities.users import USERS
 from broker.model.account import Account, AccountId

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from broker.entropy import new_unique_id
 from broker.errors import EntityAlreadyExists
 from broker.identities.accounts import require_account
-from broker.identities.attachments import checked_boundary
 from broker.identities.instance_profiles import require_in_no_profile
 from broker.identities.kind import Named, Work
 from broker.identities.limits import Quota
 from broker.identities.names import check_path
-from broker.identities.owners import require_no_policies
+from broker.identities.owners import checked_boundary, require_no_policies
 from broker.identities.service_linked_roles import refuse_reserved_path
 from broker.identities.tags import KeyCase, given_tags
 from broker.identities.trust import stored_trust_policy

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from broker.entropy import new_unique_id
 from broker.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity
-from broker.identities.attachments import checked_boundary
 from broker.identities.kind import Named, Work, renaming
 from broker.identities.limits import Quota
 from broker.identities.names import check_path
-from broker.identities.owners import require_no_policies
+from broker.identities.owners import checked_boundary, require_no_policies
 from broker.identities.tags import KeyCase, given_tags
 from broker.identities.user_credentials import require_no_credentials
 from broker.model.entities import User

@@ -11,15 +11,14 @@ from broker.actions.iam.access_keys import access_key_actions
 from broker.actions.iam.account_aliases import ACCOUNT_ALIASES
 from broker.actions.iam.account_properties import ACCOUNT_PROPERTIES
 from broker.actions.iam.account_reports import ACCOUNT_REPORTS
-from broker.actions.iam.attachments import ATTACHMENTS
 from broker.actions.iam.authorization_details import AUTHORIZATION_DETAILS
 from broker.actions.iam.groups import GROUPS
-from broker.actions.iam.inline_policies import INLINE_POLICIES
 from broker.actions.iam.instance_profiles import INSTANCE_PROFILES
 from broker.actions.iam.last_accessed import LAST_ACCESSED
 from broker.actions.iam.mfa_devices import mfa_device_actions
 from broker.actions.iam.oidc_providers import oidc_provider_actions
 from broker.actions.iam.outside_organization import OUTSIDE_ORGANIZATION
+from broker.actions.iam.owners import OWNED_POLICIES
 from broker.actions.iam.passwords import password_actions
 from broker.actions.iam.policies import POLICIES
 from broker.actions.iam.policy_entities import POLICY_ENTITIES
@@ -58,10 +57,9 @@ def iam_actions(
         *protecting(ROLES),
         *USERS,
         *GROUPS,
-        *protecting(INLINE_POLICIES),
+        *protecting(OWNED_POLICIES),
         *POLICIES,
         *POLICY_ENTITIES,
-        *protecting(ATTACHMENTS),
         *access_key_actions(sealer),
         *mfa_device_actions(sealer, attempts),
         *user_credential_actions(sealer),

@@ -86,7 +86,12 @@ GROUPS = (
     read("GetGroup", _get_group, on.group),
     read("ListGroups", _PLAIN.list_all, on.all_of("group")),
     read("ListGroupsForUser", _list_groups_for_user, on.user),
-    change("UpdateGroup", _PLAIN.update, on.group, also=on.renamed_group),
+    change(
+        "UpdateGroup",
+        _PLAIN.update,
+        on.group,
+        also=on.renamed(groups.GROUPS, "NewGroupName"),
+    ),
     change("DeleteGroup", _PLAIN.delete, on.group),
     change("AddUserToGroup", _add_user, on.group),
     change("RemoveUserFromGroup", _remove_user, on.group),

@@ -8,7 +8,7 @@ from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.passing import passing
-from broker.actions.iam.plain import Answer, Plain, named
+from broker.actions.iam.plain import Answer, Plain
 from broker.identities import instance_profiles
 from broker.identities.roles import require_role
 from broker.identities.trust import shown_trust_policies
@@ -51,7 +51,7 @@ async def _remove_role(given: Given, call: Call) -> None:
 
 
 _PLAIN = Plain(instance_profiles.INSTANCE_PROFILES, _views)
-_ON = named(instance_profiles.INSTANCE_PROFILES)
+_ON = on.named(instance_profiles.INSTANCE_PROFILES)
 
 INSTANCE_PROFILES = (
     change(

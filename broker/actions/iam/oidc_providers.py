@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
-from broker.actions.iam.plain import Plain, named
+from broker.actions.iam.plain import Plain
 from broker.errors import InvalidInput, NoSuchEntity
 from broker.identities import kind as rules
 from broker.identities.oidc_providers import (
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from broker.model.types import iam as types
 
 _PLAIN = Plain(OIDC_PROVIDERS)
-_ON = named(OIDC_PROVIDERS)
+_ON = on.named(OIDC_PROVIDERS)
 
 
 def oidc_provider_actions(is_internal: IsInternal) -> tuple[Action, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from broker.actions.action import Action, Call, Handle
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, Context, change, read
-from broker.actions.iam.plain import named
+from broker.actions.iam.targets import named
 from broker.errors import (
     AccessDenied,
     BrokerError,

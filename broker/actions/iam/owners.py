@@ -1,61 +1,162 @@
-"""The operations that users, roles and groups share, named after one of them.
+"""Policies of roles, users and groups: inline and attached ones, and boundaries.
 
-Inline policies and attached managed policies work the same for all, permissions
-boundaries for users and roles: a row of `OWNERS` and one handler a piece.
+They work the same for all, permissions boundaries for roles and users.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from broker.actions.action import Call
-from broker.actions.iam import targets
-from broker.actions.iam.declare import Keys, Target
-from broker.identities.groups import require_group
-from broker.identities.owners import Owner
-from broker.identities.roles import require_role
-from broker.identities.users import require_user
-from broker.model.account import AccountId
-from broker.model.entities import Role, User
+from broker.actions.action import Action, Call
+from broker.actions.iam import targets as on
+from broker.actions.iam.declare import Keys, Target, change, read
+from broker.actions.iam.paging import cut, page_request, truncation
+from broker.actions.iam.views import encoded
+from broker.identities import owners
+from broker.identities.accounts import require_account
+from broker.identities.groups import GROUPS
+from broker.identities.kind import Named
+from broker.identities.names import parse_policy_arn
+from broker.identities.roles import ROLES
+from broker.identities.users import USERS
 from broker.model.request import Given
-from broker.stores.directory import kinds
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.policies import list_attachments, list_inline_policies
 
 Answer = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class OwnerOperations:
-    """How operations name one kind of owner, and how it is found."""
+    """The handlers of one kind of owner, to be declared under their names.
 
-    noun: str
-    parameter: str
-    target: Target
-    require: Callable[[DirectoryReader, AccountId, str], Awaitable[Owner]]
-    held: tuple[Keys, ...] = (targets.boundary_held,)
-    """Condition keys of what the owner has already."""
+    ``held`` are condition keys of what the owner has already.
+    """
 
-    async def read(self, given: Given, call: Call) -> Owner:
-        """The owner that a reading request names."""
-        return await self.require(call.directory, call.account, given[self.parameter])
+    of: Named[Any]
+    on: Target
+    held: tuple[Keys, ...] = (on.boundary_held,)
 
-    async def changing(self, given: Given, call: Call) -> Owner:
-        """The owner that a changing request names, inside the transaction."""
-        return await self.require(call.change, call.account, given[self.parameter])
+    def inline(
+        self, putting: str, getting: str, listing: str, deleting: str
+    ) -> tuple[Action, ...]:
+        """The operations on inline policies."""
+        return (
+            change(putting, self._put, self.on, *self.held),
+            read(getting, self._get, self.on),
+            read(listing, self._list_names, self.on),
+            change(deleting, self._delete, self.on, *self.held),
+        )
+
+    def attached(
+        self, attaching: str, detaching: str, listing: str
+    ) -> tuple[Action, ...]:
+        """The operations on attachments of managed policies."""
+        return (
+            change(attaching, self._attach, self.on, on.policy_arn, *self.held),
+            change(detaching, self._detach, self.on, on.policy_arn, *self.held),
+            read(listing, self._list_attached, self.on),
+        )
+
+    def bounded(self, putting: str, deleting: str) -> tuple[Action, ...]:
+        """The operations on the permissions boundary."""
+        return (
+            change(putting, self._put_boundary, self.on, on.boundary_asked),
+            change(deleting, self._delete_boundary, self.on, on.boundary_held),
+        )
+
+    async def _find(self, given: Given, call: Call) -> Any:  # noqa: ANN401  # any owner
+        name = given[self.of.name]
+        return await self.of.require(call.directory, call.account, name)
+
+    async def _put(self, given: Given, call: Call) -> None:
+        await owners.put_inline_policy(
+            call.change,
+            await require_account(call.change, call.account),
+            await self._find(given, call),
+            given["PolicyName"],
+            given["PolicyDocument"],
+        )
+
+    async def _get(self, given: Given, call: Call) -> Answer:
+        owner, name = await self._find(given, call), given["PolicyName"]
+        policy = await owners.require_inline_policy(call.directory, owner, name)
+        return {
+            self.of.name: owner.name,
+            "PolicyName": name,
+            "PolicyDocument": encoded(policy.document),
+        }
+
+    async def _list_names(self, given: Given, call: Call) -> Answer:
+        owner_id = owners.owner_id(await self._find(given, call))
+        found = await list_inline_policies(call.directory, call.account, owner_id)
+        page = cut([policy.name for policy in found], str, page_request(given))
+        return {"PolicyNames": list(page.items), **truncation(page)}
+
+    async def _delete(self, given: Given, call: Call) -> None:
+        owner = await self._find(given, call)
+        await owners.delete_inline_policy(call.change, owner, given["PolicyName"])
+
+    async def _attach(self, given: Given, call: Call) -> None:
+        await owners.attach_policy(
+            call.change,
+            await require_account(call.change, call.account),
+            await self._find(given, call),
+            given["PolicyArn"],
+        )
+
+    async def _detach(self, given: Given, call: Call) -> None:
+        owner = await self._find(given, call)
+        await owners.detach_policy(call.change, owner, given["PolicyArn"])
+
+    async def _list_attached(self, given: Given, call: Call) -> Answer:
+        owner_id = owners.owner_id(await self._find(given, call))
+        prefix = given.get("PathPrefix", "/")
+        arns = await list_attachments(call.directory, call.account, owner_id)
+        attached = [(parse_policy_arn(arn), arn) for arn in arns]
+        page = cut(
+            [(p, arn) for p, arn in attached if p.path.startswith(prefix)],
+            # An AWS-managed policy may have the name of one of the account's own.
+            lambda item: f"{item[0].name.lower()}/{item[1]}",
+            page_request(given),
+        )
+        return {
+            "AttachedPolicies": [
+                {"PolicyName": p.name, "PolicyArn": arn} for p, arn in page.items
+            ],
+            **truncation(page),
+        }
+
+    async def _put_boundary(self, given: Given, call: Call) -> None:
+        owner = await self._find(given, call)
+        arn = await owners.checked_boundary(
+            call.change, call.account, given["PermissionsBoundary"]
+        )
+        await call.change.update(self.of.kind, replace(owner, boundary_arn=arn))
+
+    async def _delete_boundary(self, given: Given, call: Call) -> None:
+        owner = await self._find(given, call)
+        await call.change.update(self.of.kind, replace(owner, boundary_arn=None))
 
 
-ROLE = OwnerOperations("Role", "RoleName", targets.role, require_role)
-USER = OwnerOperations("User", "UserName", targets.user, require_user)
-GROUP = OwnerOperations("Group", "GroupName", targets.group, require_group, ())
-OWNERS = (ROLE, USER, GROUP)
-BOUNDED = (ROLE, USER)
+_ROLE = OwnerOperations(ROLES, on.role)
+_USER = OwnerOperations(USERS, on.user)
+_GROUP = OwnerOperations(GROUPS, on.group, ())
 
-
-async def set_boundary(
-    change: DirectoryChange, owner: Owner, boundary_arn: str | None
-) -> None:
-    """Write an owner's permissions boundary, or that it has none."""
-    if isinstance(owner, User):
-        await change.update(kinds.USER, replace(owner, boundary_arn=boundary_arn))
-    elif isinstance(owner, Role):
-        await change.update(kinds.ROLE, replace(owner, boundary_arn=boundary_arn))
+OWNED_POLICIES = (
+    *_ROLE.inline(
+        "PutRolePolicy", "GetRolePolicy", "ListRolePolicies", "DeleteRolePolicy"
+    ),
+    *_USER.inline(
+        "PutUserPolicy", "GetUserPolicy", "ListUserPolicies", "DeleteUserPolicy"
+    ),
+    *_GROUP.inline(
+        "PutGroupPolicy", "GetGroupPolicy", "ListGroupPolicies", "DeleteGroupPolicy"
+    ),
+    *_ROLE.attached("AttachRolePolicy", "DetachRolePolicy", "ListAttachedRolePolicies"),
+    *_USER.attached("AttachUserPolicy", "DetachUserPolicy", "ListAttachedUserPolicies"),
+    *_GROUP.attached(
+        "AttachGroupPolicy", "DetachGroupPolicy", "ListAttachedGroupPolicies"
+    ),
+    *_ROLE.bounded("PutRolePermissionsBoundary", "DeleteRolePermissionsBoundary"),
+    *_USER.bounded("PutUserPermissionsBoundary", "DeleteUserPermissionsBoundary"),
+)

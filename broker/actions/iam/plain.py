@@ -6,13 +6,9 @@ from typing import Any, Generic
 
 from broker.actions.action import Call
 from broker.actions.iam import views
-from broker.actions.iam.declare import ActionTarget, Target
 from broker.actions.iam.paging import page_request, stored_page, truncation
-from broker.actions.iam.targets import resource_tags
-from broker.errors import BrokerError
 from broker.identities import kind as rules
 from broker.identities.kind import Named
-from broker.model.arn import iam_arn
 from broker.model.request import Given
 from broker.stores.directory.entity_tables import Entity
 
@@ -82,26 +78,3 @@ class Plain(Generic[Entity]):
         if self.views is not None:
             return await self.views(found, call)
         return [self.of.view(one) for one in found]
-
-
-def named(of: Named[Any]) -> Target:
-    """What a request names, there or not."""
-
-    async def target(given: Given, call: Call) -> ActionTarget:
-        name = given[of.name]
-        if of.by_arn:
-            try:
-                found = await of.require(call.directory, call.account, name)
-            except BrokerError:
-                return ActionTarget(name)
-        else:
-            found = await call.directory.named(of.kind, call.account, name)
-        shown = f"{of.shown} {name}" if of.shown else None
-        if found is None:
-            arn = iam_arn(call.account, f"{of.resource}/{name}")
-            return ActionTarget(arn, shown=shown)
-        return ActionTarget(
-            found.arn, resource_tags(getattr(found, "tags", {})), shown=shown
-        )
-
-    return target

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
-from broker.actions.iam.plain import Plain, named
+from broker.actions.iam.plain import Plain
 from broker.identities import kind as rules
 from broker.identities import saml_providers
 from broker.model.sealing import Sealer
@@ -60,7 +60,7 @@ def saml_provider_actions(
         provider = await plain.find(given, call)
         await check(given["SAMLMetadataDocument"], provider.options, call.now)
 
-    on_it = named(plain.of)
+    on_it = on.named(plain.of)
     return (
         change(
             "CreateSAMLProvider",

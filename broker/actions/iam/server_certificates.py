@@ -3,8 +3,8 @@
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
-from broker.actions.iam.declare import ActionTarget, change, read
-from broker.actions.iam.plain import Answer, Plain, named
+from broker.actions.iam.declare import change, read
+from broker.actions.iam.plain import Answer, Plain
 from broker.identities.kind import create
 from broker.identities.server_certificates import (
     SERVER_CERTIFICATES,
@@ -14,7 +14,7 @@ from broker.model.request import Given
 from broker.model.sealing import Sealer
 
 _PLAIN = Plain(SERVER_CERTIFICATES)
-_ON = named(SERVER_CERTIFICATES)
+_ON = on.named(SERVER_CERTIFICATES)
 
 
 def server_certificate_actions(sealer: Sealer) -> tuple[Action, ...]:
@@ -36,16 +36,13 @@ def server_certificate_actions(sealer: Sealer) -> tuple[Action, ...]:
         read(
             "ListServerCertificates", _PLAIN.list_all, on.all_of("server-certificate")
         ),
-        change("UpdateServerCertificate", _PLAIN.update, _ON, also=_renamed),
+        change(
+            "UpdateServerCertificate",
+            _PLAIN.update,
+            _ON,
+            also=on.renamed(SERVER_CERTIFICATES, "NewServerCertificateName"),
+        ),
         change("DeleteServerCertificate", _PLAIN.delete, _ON),
-    )
-
-
-def _renamed(
-    given: Given, call: Call, certificate: ActionTarget
-) -> ActionTarget | None:
-    return on.renamed(
-        "server-certificate", "NewServerCertificateName", given, call, certificate
     )
 
 

@@ -8,18 +8,27 @@ with its own path and case, whatever way the request writes its name.
 import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from broker.actions.action import Call
-from broker.actions.iam.declare import ActionTarget, Context, Target
+from broker.actions.iam.declare import (
+    ActionTarget,
+    Context,
+    FurtherTarget,
+    Target,
+)
 from broker.authz.context import tag_context
 from broker.errors import BrokerError, ValidationError
+from broker.identities.groups import GROUPS
+from broker.identities.kind import Named
 from broker.identities.managed_policies import find_managed_policy
 from broker.identities.oidc_providers import checked_issuer_url
+from broker.identities.roles import ROLES
+from broker.identities.users import USERS
 from broker.model.arn import iam_arn
-from broker.model.entities import Group, Role, User
+from broker.model.entities import Role, User
 from broker.model.principal import PrincipalType
 from broker.model.request import Given
-from broker.stores.directory.kinds import GROUP, ROLE, USER
 
 
 async def account(_given: Given, _call: Call) -> ActionTarget:
@@ -27,35 +36,32 @@ async def account(_given: Given, _call: Call) -> ActionTarget:
     return ActionTarget("*")
 
 
-async def role(given: Given, call: Call) -> ActionTarget:
-    """The role ``RoleName``."""
-    name = given["RoleName"]
-    found = await call.directory.named(ROLE, call.account, name)
-    return _named("role", name, call, found)
+def named(of: Named[Any]) -> Target:
+    """What a request names, there or not."""
+
+    async def target(given: Given, call: Call) -> ActionTarget:
+        name = given[of.name]
+        if of.by_arn:
+            try:
+                found = await of.require(call.directory, call.account, name)
+            except BrokerError:
+                return ActionTarget(name)
+        else:
+            found = await call.directory.named(of.kind, call.account, name)
+        shown = f"{of.shown} {name}" if of.shown else None
+        if found is None:
+            arn = iam_arn(call.account, f"{of.resource}/{name}")
+            return ActionTarget(arn, shown=shown)
+        tags = getattr(found, "tags", {})
+        if not isinstance(found, User | Role):
+            return ActionTarget(found.arn, resource_tags(tags), shown=shown)
+        context = {**resource_tags(tags), **tag_context("iam:resourcetag", tags)}
+        return ActionTarget(found.arn, context, found.boundary_arn, shown)
+
+    return target
 
 
-async def user(given: Given, call: Call) -> ActionTarget:
-    """The user ``UserName``."""
-    name = given["UserName"]
-    found = await call.directory.named(USER, call.account, name)
-    return _named("user", name, call, found)
-
-
-async def group(given: Given, call: Call) -> ActionTarget:
-    """The group ``GroupName``."""
-    name = given["GroupName"]
-    found = await call.directory.named(GROUP, call.account, name)
-    return _named("group", name, call, found)
-
-
-def renamed_group(given: Given, call: Call, group: ActionTarget) -> ActionTarget | None:
-    """The group as it will be called: a rename needs the permission for both names."""
-    return renamed("group", "NewGroupName", given, call, group)
-
-
-def renamed_user(given: Given, call: Call, user: ActionTarget) -> ActionTarget | None:
-    """The user as it will be called: a rename needs the permission for both names."""
-    return renamed("user", "NewUserName", given, call, user)
+role, user, group = named(ROLES), named(USERS), named(GROUPS)
 
 
 async def user_or_self(given: Given, call: Call) -> ActionTarget:
@@ -178,32 +184,17 @@ def boundary_held(_given: Given, on: ActionTarget) -> Context:
     return {"iam:permissionsboundary": (on.boundary_arn,)}
 
 
-def renamed(
-    kind: str, parameter: str, given: Given, call: Call, old: ActionTarget
-) -> ActionTarget | None:
-    """What an entity will be called; None for a request that changes no name."""
-    if parameter not in given and "NewPath" not in given:
-        return None
-    old_path, _, old_name = old.arn.partition(f":{kind}")[2].rpartition("/")
-    path = given.get("NewPath", f"{old_path}/")
-    name = given.get(parameter, old_name)
-    return ActionTarget(iam_arn(call.account, f"{kind}{path}{name}"))
+def renamed(of: Named[Any], parameter: str) -> FurtherTarget:
+    """What an entity will be called: a rename needs the permission for both names."""
 
+    def target(given: Given, call: Call, old: ActionTarget) -> ActionTarget | None:
+        if parameter not in given and "NewPath" not in given:
+            return None
+        path, _, name = old.arn.partition(f":{of.resource}")[2].rpartition("/")
+        path, name = given.get("NewPath", f"{path}/"), given.get(parameter, name)
+        return ActionTarget(iam_arn(call.account, f"{of.resource}{path}{name}"))
 
-def _named(
-    kind: str, name: str, call: Call, found: User | Role | Group | None
-) -> ActionTarget:
-    """An entity that a request names, there or not."""
-    shown = f"{kind} {name}"
-    if found is None:
-        return ActionTarget(iam_arn(call.account, f"{kind}/{name}"), shown=shown)
-    if isinstance(found, Group):
-        return ActionTarget(found.arn, shown=shown)
-    context = {
-        **resource_tags(found.tags),
-        **tag_context("iam:resourcetag", found.tags),
-    }
-    return ActionTarget(found.arn, context, found.boundary_arn, shown)
+    return target
 
 
 def resource_tags(tags: Mapping[str, str]) -> Context:

@@ -64,6 +64,11 @@ USERS = (
     ),
     read("GetUser", _get_user, on.user_or_self),
     read("ListUsers", _PLAIN.list_all, on.all_of("user")),
-    change("UpdateUser", _PLAIN.update, on.user, also=on.renamed_user),
+    change(
+        "UpdateUser",
+        _PLAIN.update,
+        on.user,
+        also=on.renamed(users.USERS, "NewUserName"),
+    ),
     change("DeleteUser", _PLAIN.delete, on.user),
 )

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call
-from broker.actions.iam.plain import named
+from broker.actions.iam.targets import named
 from broker.authn.proof_dry_run import ProofDryRun
 from broker.authz.need import Need
 from broker.errors import AccessDenied, InvalidInput, ValidationError

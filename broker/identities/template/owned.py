@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from broker.identities.attachments import (
+from broker.identities.owners import (
+    Owner,
     attach_policy,
     checked_boundary,
+    delete_inline_policy,
     detach_policy,
+    owner_id,
+    put_inline_policy,
 )
-from broker.identities.inline_policies import delete_inline_policy, put_inline_policy
-from broker.identities.owners import Owner, owner_id
 from broker.identities.tags import KeyCase
 from broker.identities.template.documents import read_document
 from broker.identities.template.errors import TemplateError
