@@ -33,7 +33,7 @@ class OwnerOperations:
     """
 
     of: Named[Any]
-    on: Target
+    target: Target
     held: tuple[Keys, ...] = (on.boundary_held,)
 
     def inline(
@@ -41,10 +41,10 @@ class OwnerOperations:
     ) -> tuple[Action, ...]:
         """The operations on inline policies."""
         return (
-            change(putting, self._put, self.on, *self.held),
-            read(getting, self._get, self.on),
-            read(listing, self._list_names, self.on),
-            change(deleting, self._delete, self.on, *self.held),
+            change(putting, self._put, self.target, *self.held),
+            read(getting, self._get, self.target),
+            read(listing, self._list_names, self.target),
+            change(deleting, self._delete, self.target, *self.held),
         )
 
     def attached(
@@ -52,16 +52,16 @@ class OwnerOperations:
     ) -> tuple[Action, ...]:
         """The operations on attachments of managed policies."""
         return (
-            change(attaching, self._attach, self.on, on.policy_arn, *self.held),
-            change(detaching, self._detach, self.on, on.policy_arn, *self.held),
-            read(listing, self._list_attached, self.on),
+            change(attaching, self._attach, self.target, on.policy_arn, *self.held),
+            change(detaching, self._detach, self.target, on.policy_arn, *self.held),
+            read(listing, self._list_attached, self.target),
         )
 
     def bounded(self, putting: str, deleting: str) -> tuple[Action, ...]:
         """The operations on the permissions boundary."""
         return (
-            change(putting, self._put_boundary, self.on, on.boundary_asked),
-            change(deleting, self._delete_boundary, self.on, on.boundary_held),
+            change(putting, self._put_boundary, self.target, on.boundary_asked),
+            change(deleting, self._delete_boundary, self.target, on.boundary_held),
         )
 
     async def _find(self, given: Given, call: Call) -> Any:  # noqa: ANN401  # any owner
