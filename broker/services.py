@@ -192,6 +192,8 @@ async def open_services(
     async with contextlib.AsyncExitStack() as stack:
         opened = await stack.enter_async_context(open_installation(settings, clock))
         metrics = Metrics(PAGES)
+        if shared_folder():
+            await stack.enter_async_context(metrics.flushing())
         ledger = ObservedLedger(opened.stores.ledger, metrics.observe_ledger)
         stores = replace(opened.stores, ledger=ledger)
         freshness = Freshness(

@@ -204,12 +204,13 @@ class Edge:
     def _finish(self, exchange: "_Exchange", seconds: float) -> None:
         scope, status = exchange.scope, exchange.status or _CLIENT_GONE
         state = scope["state"]
+        path: bytes = scope.get("raw_path") or b""
         if self._observe is not None:
             self._observe(scope["path"], state["line"], status, seconds)
         _log.info(
             "request",
             method=scope["method"],
-            path=_shown_path(scope),
+            path=path[:_PATH_CHARACTERS].decode("ascii", "backslashreplace"),
             status=status,
             duration_ms=round(seconds * 1000, 2),
             request_id=state["request_id"],
@@ -291,8 +292,3 @@ class _Exchange:
         """Answer with it."""
         self.scope["state"].pop("refusal", None)
         await answer_refusal(self.scope, self.send, refusal, find_client(self.scope))
-
-
-def _shown_path(scope: Scope) -> str:
-    raw: bytes = scope.get("raw_path") or b""
-    return raw[:_PATH_CHARACTERS].decode("ascii", "backslashreplace")

@@ -1,12 +1,16 @@
 """What Prometheus reads: counts and durations, without any account, ARN or issuer.
 
-Children are looked up in a dictionary of our own, since every request counts. Several
-workers share their numbers through files when ``PROMETHEUS_MULTIPROC_DIR`` is set
-before this module is loaded, as `broker serve` does.
+A worker counts in plain numbers; prometheus-client has them once a second, and when they
+are read. Several workers share them through files when ``PROMETHEUS_MULTIPROC_DIR`` is
+set before this module is loaded, as `broker serve` does.
 """
 
+import asyncio
 import os
-from collections.abc import Collection, Mapping
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 
 from prometheus_client import (
     CollectorRegistry,
@@ -24,6 +28,7 @@ _SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable that names the folder which the workers share."""
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_FLUSH_SECONDS = 1.0
 _OTHER = "other"
 _CHILDREN_MAX = 2000
 _FAILED = 400
@@ -63,10 +68,10 @@ class Metrics:
             ("outcome",),
             registry=self._registry,
         )
-        self._requests_of: dict[tuple[str, str], Counter] = {}
-        self._seconds_of: dict[str, Histogram] = {}
-        self._ledger_of: dict[tuple[str, str], Counter] = {}
-        self._decisions_of: dict[str, Counter] = {}
+        self._named: set[tuple[str, str]] = set()
+        self._seen: dict[tuple[str, str], list[float]] = {}
+        """Since the last flush: how many a bucket, and the seconds of all."""
+        self._counted: dict[tuple[Counter, tuple[str, ...]], int] = defaultdict(int)
 
     def observe_request(
         self, path: str, line: Mapping[str, object], status: int, seconds: float
@@ -74,36 +79,55 @@ class Metrics:
         """Count one request by what its log line says."""
         action = line.get("action") or self._name(path)
         outcome = line.get("error_code") or (str(status) if status >= _FAILED else "ok")
-        key = (str(action), str(outcome))
-        counter = self._requests_of.get(key)
-        if counter is None:
-            if len(self._requests_of) >= _CHILDREN_MAX:
-                key = (_OTHER, _OTHER)
-            counter = self._requests_of[key] = self._requests.labels(*key)
-        counter.inc()
-        histogram = self._seconds_of.get(key[0])
-        if histogram is None:
-            histogram = self._seconds_of[key[0]] = self._seconds.labels(key[0])
-        histogram.observe(seconds)
+        seen = self._seen.get((action, outcome))  # type: ignore[arg-type] # texts
+        if seen is None:
+            seen = self._begin((str(action), str(outcome)))
+        seen[bisect_left(_BUCKETS, seconds)] += 1
+        seen[-1] += seconds
 
     def observe_ledger(self, operation: str, outcome: str) -> None:
         """Count one write of the ledger."""
-        key = (operation, outcome)
-        counter = self._ledger_of.get(key)
-        if counter is None:
-            counter = self._ledger_of[key] = self._ledger.labels(*key)
-        counter.inc()
+        self._counted[self._ledger, (operation, outcome)] += 1
 
     def observe_decision(self, outcome: str) -> None:
         """Count one decision for a registered service."""
-        counter = self._decisions_of.get(outcome)
-        if counter is None:
-            counter = self._decisions.labels(str(outcome))
-            self._decisions_of[outcome] = counter
-        counter.inc()
+        self._counted[self._decisions, (outcome,)] += 1
+
+    def _begin(self, key: tuple[str, str]) -> list[float]:
+        if len(self._named) >= _CHILDREN_MAX and key not in self._named:
+            key = (_OTHER, _OTHER)
+        self._named.add(key)
+        return self._seen.setdefault(key, [0] * (len(_BUCKETS) + 2))
+
+    @asynccontextmanager
+    async def flushing(self) -> AsyncIterator[None]:
+        """While the block runs, let the other workers know every second."""
+        task = asyncio.create_task(self._flush_often())
+        yield
+        task.cancel()
+        self._flush()
+
+    async def _flush_often(self) -> None:
+        while True:
+            self._flush()
+            await asyncio.sleep(_FLUSH_SECONDS)
+
+    def _flush(self) -> None:
+        for (counter, labels), times in self._counted.items():
+            counter.labels(*labels).inc(times)
+        for (action, outcome), (*buckets, seconds) in self._seen.items():
+            self._requests.labels(action, outcome).inc(sum(buckets))
+            histogram = self._seconds.labels(action)
+            # Its `observe` takes one at a time.
+            histogram._sum.inc(seconds)  # noqa: SLF001
+            for bucket, times in zip(histogram._buckets, buckets, strict=True):  # noqa: SLF001
+                bucket.inc(times)
+        self._counted.clear()
+        self._seen.clear()
 
     def exposition(self, stores_up: Mapping[str, bool]) -> bytes:
         """All workers' numbers in Prometheus' text format, and which stores answer."""
+        self._flush()
         registry = self._registry
         if folder := shared_folder():
             registry = CollectorRegistry()

@@ -86,7 +86,7 @@ def test_strange_names_cannot_grow_without_bound() -> None:
         labels for name, labels in samples(metrics) if name == "broker_requests_total"
     }
     assert len(named) <= 2001
-    assert len(metrics._requests_of) <= 2001
+    assert len(metrics._named) <= 2001
 
 
 class Freshness:
