@@ -8,13 +8,19 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import StringIO
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
-from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+from structlog.typing import (
+    BindableLogger,
+    EventDict,
+    ExcInfo,
+    Processor,
+    WrappedLogger,
+)
 
 from broker.cli.terminal import plain
 from broker.settings import LogFormat
@@ -23,16 +29,30 @@ from broker.stores.json_text import encode_json
 _UNTIL_ZONE = len("2026-01-31T23:59:59.000000")
 
 
-def _add_time(_logger: object, _method: str, event: EventDict) -> EventDict:
+_LEVELS = {"exception": "error", "warn": "warning"}
+
+
+def _stamp(_logger: object, method: str, event: EventDict) -> EventDict:
+    event["level"] = _LEVELS.get(method, method)
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     event["timestamp"] = f"{now[:_UNTIL_ZONE]}Z"
     return event
 
 
-_SHARED: Sequence[Processor] = (
-    structlog.processors.add_log_level,
-    _add_time,
-)
+def _logger_class(level: int) -> type[BindableLogger]:
+    """structlog's, with two calls fewer: every request writes a line."""
+
+    class Logger(structlog.make_filtering_bound_logger(level)):  # type: ignore[misc] # made
+        def _proxy_to_logger(
+            self, method: str, event: str, /, **values: object
+        ) -> None:
+            line: Any = {**self._context, **values, "event": event}
+            with suppress(structlog.DropEvent):
+                for process in self._processors:
+                    line = process(self._logger, method, line)
+                self._logger.write(line)
+
+    return cast("type[BindableLogger]", Logger)
 
 
 class _BufferedStream:
@@ -44,10 +64,10 @@ class _BufferedStream:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lines: list[str] = []
-        self.write = self._lines.append
 
-    def flush(self) -> None:
+    def write(self, line: str) -> None:
         """Write at the end of this iteration, or at once without an event loop."""
+        self._lines.append(f"{line}\n")
         if len(self._lines) > 1:
             return  # already scheduled by the first line
         try:
@@ -78,18 +98,17 @@ def configure_logs(
     if log_format is None:
         log_format = LogFormat.CONSOLE if stream.isatty() else LogFormat.JSON
     last = _last_processors(log_format, colors=stream.isatty())
+    buffered = _BufferedStream(stream)
     structlog.configure(
-        processors=[*_SHARED, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(
-            cast("TextIO", _BufferedStream(stream))
-        ),
+        processors=[_stamp, *last],
+        wrapper_class=_logger_class(level),
+        logger_factory=lambda *_: buffered,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_SHARED, structlog.stdlib.add_logger_name],
+            foreign_pre_chain=[_stamp, structlog.stdlib.add_logger_name],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *last,

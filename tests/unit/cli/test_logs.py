@@ -73,6 +73,7 @@ def test_a_traceback_shows_no_local_variable(log_format: LogFormat) -> None:
         structlog.get_logger("test").exception("unexpected")
         logging.getLogger("library").exception("unexpected")
     assert stream.getvalue().count("RuntimeError: 14") == 2
+    assert stream.getvalue().count("error") == 2
     assert "hunter2hunter2" not in stream.getvalue()
 
 
