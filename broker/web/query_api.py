@@ -10,6 +10,8 @@ A request that cannot be parsed, or names no action, leaves a log line and no re
 
 import hashlib
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import structlog
 
@@ -40,6 +42,8 @@ from broker.web.trail_api import TrailApi
 _log = structlog.get_logger(__name__)
 
 SIGN_IN_PATH = "/signin"
+_AS_JSON = ((b"content-type", JSON),)
+_AS_XML = ((b"content-type", XML),)
 
 
 class QueryApi:
@@ -52,51 +56,43 @@ class QueryApi:
 
     async def answer(self, raw: RawRequest, request_id: str) -> Answer:
         """One API call, from the wire to the wire. Never raises."""
-        fault = _Fault(request_id)
+        name, namespace, as_json = "", FAULT_NAMESPACE, False
         try:
             if len(raw.body) > LONG:
                 raw, query = await offload(lambda: _parse_long(raw), proved=False)
             else:
                 query = parse_call(raw)
-            fault.as_json = query.wants_json
+            as_json = query.wants_json
             if query.action is None:
                 if self._trail.serves(raw):
                     return await self._trail.answer(raw, request_id)
                 return Answer.redirect(SIGN_IN_PATH)
-            return await self._answer(raw, query, query.action, fault)
-        except BrokerError as error:
-            return fault.answer(error)
-        except InputRejected as rejected:
-            return fault.answer(wire_error(rejected))
+            service = select_service(self._registry.services, query)
+            name, namespace = query.action, service.namespace
+            found = self._registry.find(service.name, name)
+            reader = service.reader(name) if found else dict
+            action = found or unsupported_action(service.name, name)
+            request = self._pipeline.receive(raw, request_id, Door.API)
+            result = await self._pipeline.perform(
+                request, action, partial(reader, query.params)
+            )
+            render = partial(
+                service.renderer(name, as_json=as_json), result, request_id
+            )
+            return Answer(
+                status=200,
+                headers=_AS_JSON if as_json else _AS_XML,
+                body=await offload(render) if action.is_long(result) else render(),
+                action=name,
+            )
+        except (BrokerError, InputRejected) as refused:
+            error = (
+                wire_error(refused) if isinstance(refused, InputRejected) else refused
+            )
         except Exception:  # noqa: BLE001  # the one place where anything may end
             _log.exception("unexpected failure", request_id=request_id)
-            return fault.answer(InternalFailure())
-
-    async def _answer(
-        self, raw: RawRequest, query: QueryCall, name: str, fault: "_Fault"
-    ) -> Answer:
-        service = select_service(self._registry.services, query)
-        fault.action, fault.namespace = name, service.namespace
-        action = self._registry.find(service.name, name)
-        read = service.reader(name)
-        if action is None:
-            action, read = unsupported_action(service.name, name), dict
-        request = self._pipeline.receive(raw, fault.request_id, Door.API)
-        result = await self._pipeline.perform(
-            request, action, lambda: read(query.params)
-        )
-
-        def render() -> bytes:
-            return service.render(
-                name, result, fault.request_id, as_json=query.wants_json
-            )
-
-        return Answer(
-            status=200,
-            headers=((b"content-type", JSON if query.wants_json else XML),),
-            body=await offload(render) if action.is_long(result) else render(),
-            action=name,
-        )
+            error = InternalFailure()
+        return _fault(error, name, request_id, None if as_json else namespace)
 
 
 def _parse_long(raw: RawRequest) -> tuple[RawRequest, QueryCall]:
@@ -105,40 +101,24 @@ def _parse_long(raw: RawRequest) -> tuple[RawRequest, QueryCall]:
     return hashed, parse_call(raw)
 
 
-class _Fault:
-    """The answer to a failed call, depending on how far it got."""
-
-    def __init__(self, request_id: str) -> None:
-        self.request_id = request_id
-        self.namespace = FAULT_NAMESPACE
-        self.action = ""
-        self.as_json = False
-
-    def answer(self, error: BrokerError) -> Answer:
-        encoded = error.encoded if isinstance(error, AccessDenied) else ""
-        if self.as_json:
-            body = render_json_fault(
-                error.code,
-                error.message,
-                fault=error.fault,
-                request_id=self.request_id,
-                encoded=encoded,
-                advice=error.advice,
-            )
-        else:
-            body = render_fault(
-                error.code,
-                error.message,
-                fault=error.fault,
-                request_id=self.request_id,
-                namespace=self.namespace,
-                encoded=encoded,
-                advice=error.advice,
-            )
-        return Answer(
-            status=error.status,
-            headers=((b"content-type", JSON if self.as_json else XML),),
-            body=body,
-            action=self.action,
-            error_code=error.code,
-        )
+def _fault(
+    error: BrokerError, action: str, request_id: str, namespace: str | None
+) -> Answer:
+    """The answer to a failed call: as JSON, or as XML in a namespace."""
+    said: dict[str, Any] = {
+        "fault": error.fault,
+        "request_id": request_id,
+        "encoded": error.encoded if isinstance(error, AccessDenied) else "",
+        "advice": error.advice,
+    }
+    if namespace is None:
+        body = render_json_fault(error.code, error.message, **said)
+    else:
+        body = render_fault(error.code, error.message, namespace=namespace, **said)
+    return Answer(
+        status=error.status,
+        headers=_AS_JSON if namespace is None else _AS_XML,
+        body=body,
+        action=action,
+        error_code=error.code,
+    )

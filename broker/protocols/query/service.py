@@ -1,6 +1,6 @@
 """A service, compiled from its model operation by operation, on first use."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from broker.protocols.query.call import QueryCall
 from broker.protocols.query.json_renderer import compile_json_renderer
@@ -31,8 +31,7 @@ class Service:
         self._model = model
         self._wording = wording or Wording()
         self._readers: dict[str, Reader] = {}
-        self._renderers: dict[str, Renderer] = {}
-        self._json_renderers: dict[str, Renderer] = {}
+        self._renderers: dict[tuple[str, bool], Renderer] = {}
 
     def reader(self, operation: str) -> Reader:
         """Reads and validates the parameters of an operation.
@@ -53,39 +52,17 @@ class Service:
             self._readers[operation] = reader
         return reader
 
-    def renderer(self, operation: str) -> Renderer:
-        """Writes a result and the request id as XML (``text/xml``)."""
-        renderer = self._renderers.get(operation)
+    def renderer(self, operation: str, *, as_json: bool = False) -> Renderer:
+        """Writes a result and the request id as XML (``text/xml``), or as JSON."""
+        renderer = self._renderers.get((operation, as_json))
         if renderer is None:
-            renderer = compile_renderer(
-                self._model["shapes"],
-                self._model["operations"][operation],
-                self.namespace,
+            shapes, model = self._model["shapes"], self._model["operations"][operation]
+            renderer = self._renderers[operation, as_json] = (
+                compile_json_renderer(shapes, model)
+                if as_json
+                else compile_renderer(shapes, model, self.namespace)
             )
-            self._renderers[operation] = renderer
         return renderer
-
-    def json_renderer(self, operation: str) -> Renderer:
-        """Writes a result and the request id as JSON (``application/json``)."""
-        renderer = self._json_renderers.get(operation)
-        if renderer is None:
-            renderer = compile_json_renderer(
-                self._model["shapes"], self._model["operations"][operation]
-            )
-            self._json_renderers[operation] = renderer
-        return renderer
-
-    def render(
-        self,
-        operation: str,
-        result: Mapping[str, object],
-        request_id: str,
-        *,
-        as_json: bool = False,
-    ) -> bytes:
-        """A result in the form that the call wants."""
-        renderer = (self.json_renderer if as_json else self.renderer)(operation)
-        return renderer(result, request_id)
 
 
 def select_service(services: Iterable[Service], call: QueryCall) -> Service:

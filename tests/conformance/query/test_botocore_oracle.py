@@ -118,7 +118,9 @@ def test_the_json_form_is_the_same_document(
     *, api: Api, operation: str, full: bool
 ) -> None:
     result = api.example(operation, "output", full=full)
-    document = json.loads(api.ours.json_renderer(operation)(result, REQUEST_ID))
+    document = json.loads(
+        api.ours.renderer(operation, as_json=True)(result, REQUEST_ID)
+    )
     response = document.pop(f"{operation}Response")
     assert not document
     assert response.pop("ResponseMetadata") == {"RequestId": REQUEST_ID}

@@ -89,6 +89,7 @@ def test_the_wire_errors_agree_with_the_models() -> None:
 def test_readers_and_renderers_are_compiled_once() -> None:
     assert STS.reader("AssumeRole") is STS.reader("AssumeRole")
     assert STS.renderer("AssumeRole") is STS.renderer("AssumeRole")
-    assert STS.json_renderer("AssumeRole") is STS.json_renderer("AssumeRole")
+    as_json = STS.renderer("AssumeRole", as_json=True)
+    assert as_json is STS.renderer("AssumeRole", as_json=True)
     with pytest.raises(KeyError):
         STS.reader("NoSuchAction")
