@@ -144,15 +144,6 @@ def _check_size(
         violations.add("", path, violation)
 
 
-def _compile_string(shape: ShapeModel) -> Read:
-    check = compile_string_check(shape)
-
-    def read(node: object, path: str, violations: Violations) -> object:
-        return check(node, path, violations) if isinstance(node, str) else _malformed()
-
-    return read
-
-
 def _compile_integer(shape: ShapeModel) -> Read:
     check = compile_integer_check(shape)
 
@@ -224,6 +215,6 @@ _LEAVES: Mapping[str, Callable[[ShapeModel], Read]] = {
     "float": lambda _shape: _read_number,
     "integer": _compile_integer,
     "long": _compile_integer,
-    "string": _compile_string,
+    "string": compile_string_check,
     "timestamp": _compile_timestamp,
 }

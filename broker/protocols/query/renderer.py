@@ -12,6 +12,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
@@ -51,12 +52,13 @@ def format_timestamp(moment: datetime) -> str:
     return f"{text.removesuffix('+00:00')}Z"
 
 
-def format_scalar(type_: str, value: object) -> str:
-    """A value of a scalar type as unescaped text."""
-    for known in type(value).__mro__:
+@cache
+def _format_of(type_: type) -> Callable[[Any], str]:
+    """Writes a scalar of this Python type as unescaped text."""
+    for known in type_.__mro__:
         if known in _FORMATS:
-            return _FORMATS[known](value)
-    raise TypeError(f"a {type_} is expected, not {type(value).__name__}")
+            return _FORMATS[known]
+    raise TypeError(f"a scalar is expected, not {type_.__name__}")
 
 
 _FORMATS: Mapping[type, Callable[[Any], str]] = {
@@ -120,7 +122,7 @@ def _compile_scalar(type_: str, tag: str, depth: int) -> Write:
         return f"{opening}{escape(value)}{closing}" if value else empty
 
     def write(value: object) -> str:
-        return f"{opening}{format_scalar(type_, value)}{closing}"
+        return f"{opening}{_format_of(type(value))(value)}{closing}"
 
     return write_string if type_ == "string" else write
 

@@ -29,15 +29,6 @@ def scalar(node: Node) -> str:
     raise InputRejected(InputReason.MALFORMED_INPUT)
 
 
-def _compile_string(shape: ShapeModel) -> Read:
-    check = compile_string_check(shape)
-
-    def read(node: Node, path: str, violations: Violations) -> object:
-        return check(scalar(node), path, violations)
-
-    return read
-
-
 def _compile_integer(shape: ShapeModel) -> Read:
     check = compile_integer_check(shape)
 
@@ -86,7 +77,7 @@ _FACTORIES: Mapping[str, Callable[[ShapeModel], Read]] = {
     "boolean": lambda _shape: _read_boolean,
     "integer": _compile_integer,
     "long": _compile_integer,
-    "string": _compile_string,
+    "string": compile_string_check,
     "timestamp": lambda _shape: _read_timestamp,
 }
 

@@ -48,9 +48,11 @@ def read_members(
     result = {}
     for member, wire, label, required, read, null in members:
         node = given.get(wire)
-        value = ABSENT if node is None else read(node, path + label, violations)
-        if value is not ABSENT:
-            result[member] = value
-        elif required:
+        if node is not None:
+            value = read(node, path + label, violations)
+            if value is not ABSENT:
+                result[member] = value
+                continue
+        if required:
             violations.add(null, path + label, "Member must not be null")
     return result

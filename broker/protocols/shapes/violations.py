@@ -63,19 +63,24 @@ class Violations:
             )
 
 
-StringCheck = Callable[[str, str, Violations], str]
+StringCheck = Callable[[object, str, Violations], str]
 """Returns the string (the first); the second is its path in messages."""
 
 
 def compile_string_check(shape: ShapeModel) -> StringCheck:
-    """What holds strings to their shape, and gives them back as they are."""
+    """What holds strings to their shape, and gives them back as they are.
+
+    It raises ``InputRejected`` for what is no string (MALFORMED_INPUT).
+    """
     matches = compile_matcher(shape)
     shortest = shape.get("min", 0)
     longest = shape.get("max", UNBOUNDED)
     allowed = frozenset(shape["enum"]) if "enum" in shape else None
     sensitive = shape.get("sensitive", False)
 
-    def check(value: str, path: str, violations: Violations) -> str:
+    def check(value: object, path: str, violations: Violations) -> str:
+        if not isinstance(value, str):
+            raise InputRejected(InputReason.MALFORMED_INPUT)
         if (
             shortest <= len(value) <= longest
             and matches(value)
