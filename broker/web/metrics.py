@@ -113,8 +113,8 @@ class Metrics:
             await asyncio.sleep(_FLUSH_SECONDS)
 
     def _flush(self) -> None:
-        for (counter, labels), times in self._counted.items():
-            counter.labels(*labels).inc(times)
+        for (counter, labels), number in self._counted.items():
+            counter.labels(*labels).inc(number)
         for (action, outcome), (*buckets, seconds) in self._seen.items():
             self._requests.labels(action, outcome).inc(sum(buckets))
             histogram = self._seconds.labels(action)

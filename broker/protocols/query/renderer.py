@@ -122,7 +122,8 @@ def _compile_scalar(type_: str, tag: str, depth: int) -> Write:
         return f"{opening}{escape(value)}{closing}" if value else empty
 
     def write(value: object) -> str:
-        return f"{opening}{_format_of(type(value))(value)}{closing}"
+        as_text = _format_of(type(value))  # type: ignore[arg-type] # a type has a hash
+        return f"{opening}{as_text(value)}{closing}"
 
     return write_string if type_ == "string" else write
 
