@@ -11,6 +11,8 @@ help: ## List the targets
 
 demo: ## Set everything up and start the demo broker on 127.0.0.1:8080, or PORT=…
 	@.ci/setup run
+	@mkdir -p artefacts
+	@[ -e broker/web/site/index.html ] || $(MAKE) --no-print-directory docs >artefacts/docs.log 2>&1 &
 	@.venv/bin/broker demo --port $(PORT)
 
 test: ## Set everything up and run all checks
@@ -47,8 +49,10 @@ check: ## Format, lint, types, import contracts and sizes
 
 docs: ## Build the documentation, which the broker serves at /docs
 	@.ci/setup docs
+	@rm -rf artefacts/site
+	@.venv-docs/bin/python -m sphinx -q -W -n -E --keep-going -d artefacts/doctrees docs artefacts/site
 	@rm -rf broker/web/site
-	@.venv-docs/bin/python -m sphinx -q -W -n -E --keep-going -d artefacts/doctrees docs broker/web/site
+	@mv artefacts/site broker/web/site # whole: a running broker serves it from now on
 
 dist: ## Build what a release consists of, in dist/: archive, wheel, SBOM, checksums
 	@.ci/setup release

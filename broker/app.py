@@ -329,7 +329,7 @@ def console_deps(
         allowed_origins=settings.allowed_destinations,
         host_aliases=settings.host_aliases,
         sign_in_links=sign_in_links,
-        documentation=documentation.START if documentation.is_built() else "",
+        documentation=documentation.find_start,
     )
 
 

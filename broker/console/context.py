@@ -45,10 +45,8 @@ class ConsoleContext:
 
     def __init__(self, deps: ConsoleDeps) -> None:
         self.deps = deps
-        self.pages = Pages(
-            (deps.public_origin, *deps.allowed_origins),
-            documentation=deps.documentation,
-        )
+        origins = (deps.public_origin, *deps.allowed_origins)
+        self.pages = Pages(origins, deps.documentation)
         self.cookie = SessionCookie(secure=deps.secure)
         self.flash = Flash(secure=deps.secure)
         self.logins = ProviderLogins(deps)

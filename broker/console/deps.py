@@ -1,5 +1,6 @@
 """The console's dependencies on the rest of the broker."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker.actions.portal.logins import PortalLogins
@@ -49,7 +50,7 @@ class ConsoleDeps:
     ``allowed_origins`` are further origins that ``Destination``, ``RelayState`` and
     ``Issuer`` may redirect to; ``host_aliases`` are further names of the broker.
     ``entity_id`` is our SAML service provider entity ID.
-    ``documentation`` is the path that pages link to, empty if there is none.
+    ``documentation`` finds the path that pages link to, empty if there is none.
     """
 
     pipeline: Pipeline
@@ -86,4 +87,4 @@ class ConsoleDeps:
     allowed_origins: tuple[str, ...] = ()
     host_aliases: tuple[str, ...] = ()
     sign_in_links: tuple[SignInLink, ...] = ()
-    documentation: str = ""
+    documentation: Callable[[], str] = str

@@ -37,12 +37,12 @@ class Pages:
     """Renders pages.
 
     ``allowed_origins`` are where a form may redirect to: the broker's public origin,
-    for pages that are shown under another name, and others. ``documentation`` is the path
-    that every page links to; empty if there is none.
+    for pages that are shown under another name, and others. ``documentation`` finds the
+    path that every page links to; empty if there is none.
     """
 
     def __init__(
-        self, allowed_origins: Iterable[str], *, documentation: str = ""
+        self, allowed_origins: Iterable[str], documentation: Callable[[], str] = str
     ) -> None:
         self.files = StaticFiles()
         self._environment = Environment(

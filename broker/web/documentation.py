@@ -1,7 +1,7 @@
 """The documentation at ``/docs``: the site that `make docs` builds into the package.
 
-The pages are public and the same for everyone. An installation made from sources
-without building them says so.
+The pages are public and the same for everyone. They may be built while the broker runs;
+an installation made from sources without building them says so.
 """
 
 from pathlib import Path
@@ -32,6 +32,11 @@ _NOT_FOUND = 404
 class _Site(StaticFiles):
     """Its files, with the headers of a site that runs scripts of its own only."""
 
+    def __init__(self, site: Path) -> None:
+        super().__init__(directory=site, html=True, check_dir=False)
+        self.config_checked = True  # else a missing folder fails every request
+        self._site = site
+
     async def get_response(self, path: str, scope: Scope) -> Response:
         """A file; a sentence if there is none."""
         try:
@@ -39,14 +44,15 @@ class _Site(StaticFiles):
         except HTTPException as error:
             if error.status_code != _NOT_FOUND:
                 raise
-            return PlainTextResponse("There is no such page.\n", _NOT_FOUND)
+            text = "There is no such page.\n" if find_start(self._site) else _NOT_BUILT
+            return PlainTextResponse(text, _NOT_FOUND)
         response.headers.update(_HEADERS)
         return response
 
 
-def is_built(site: Path = SITE) -> bool:
-    """Whether this installation has the pages."""
-    return (site / "index.html").exists()
+def find_start(site: Path = SITE) -> str:
+    """Where the pages begin; empty if this installation has none."""
+    return START if (site / "index.html").exists() else ""
 
 
 def documentation_routes(site: Path = SITE) -> APIRouter:
@@ -58,12 +64,5 @@ def documentation_routes(site: Path = SITE) -> APIRouter:
         # Relative: the scheme that clients see is the proxy's business.
         return RedirectResponse(START)
 
-    if is_built(site):
-        router.mount("/docs", _Site(directory=site, html=True))
-    else:
-
-        @router.get("/docs/{path:path}")
-        async def not_built(path: str) -> Response:  # noqa: ARG001  # the route's
-            return PlainTextResponse(_NOT_BUILT, _NOT_FOUND)
-
+    router.mount("/docs", _Site(site))
     return router

@@ -1,10 +1,11 @@
+import asyncio
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 from fastapi import FastAPI
 
-from broker.web.documentation import documentation_routes
+from broker.web.documentation import documentation_routes, find_start
 
 
 def client(site: Path) -> httpx.AsyncClient:
@@ -62,7 +63,13 @@ async def test_nothing_else_is(site: Path, path: str) -> None:
     assert "not part" not in response.text
 
 
-async def test_an_installation_without_pages_says_so(tmp_path: Path) -> None:
-    response = await client(tmp_path).get("/docs/")
+async def test_pages_are_served_once_they_are_built(site: Path) -> None:
+    place = site.parent / "place"
+    asking = client(place)
+    response = await asking.get("/docs/")
     assert response.status_code == 404
     assert "make docs" in response.text
+    assert find_start(place) == ""
+    await asyncio.to_thread(site.rename, place)
+    assert (await asking.get("/docs/")).status_code == 200
+    assert find_start(place) == "/docs/"
