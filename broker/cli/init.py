@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _USER_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 _ANSWER_MAX = 256
+_OPEN = "Open this link within {} hours and choose a password. It works once."
 
 
 def init(
@@ -175,22 +176,40 @@ async def _make(
     return made, link, LIFE, key
 
 
-def _tell(
-    made: "FirstAdministrator", link: str, life: timedelta, key: dict[str, str]
-) -> None:
+async def begin(opened: "Installation") -> None:
+    """What ``broker serve --init`` does in an empty installation, at its first starts.
+
+    A link that is under way to an administrator of several accounts stays valid.
+    """
+    accounts = await list_accounts(opened.stores.directory)
+    waiting = await _find_waiting(opened, None, None, None, asks=True)
+    if len(accounts) > 1 or (accounts and waiting is None):
+        return
+    account, user = waiting or (None, "admin")
+    number = account.account_id if account else AccountId(_new_number())
+    made, link, life, _ = await _make(opened, number, None, user, access_key=False)
+    say(_which(made), _OPEN.format(life // timedelta(hours=1)), link)
+
+
+def _which(made: "FirstAdministrator") -> str:
     account = made.account
     named = f"{account.account_id}" + (f" ({account.alias})" if account.alias else "")
     done = "was created" if made.is_new_account else "was there already"
+    return f"Account {named} {done}; its administrator is {made.user.name}."
+
+
+def _tell(
+    made: "FirstAdministrator", link: str, life: timedelta, key: dict[str, str]
+) -> None:
     say(
-        f"Account {named} {done}; its administrator is {made.user.name}.",
+        _which(made),
         "",
         "Next:",
         "  1. Start the broker, and leave it running:",
         "",
         "       broker serve",
         "",
-        f"  2. Open this link within {life // timedelta(hours=1)} hours and choose a"
-        " password. It works once.",
+        f"  2. {_OPEN.format(life // timedelta(hours=1))}",
         "",
         f"       {link}",
         "",

@@ -24,6 +24,14 @@ def serve(
         int, typer.Option(min=1, max=65535, help="Port to listen on.")
     ] = 8080,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = 1,
+    init: Annotated[
+        bool,
+        typer.Option(
+            "--init",
+            help="Do what `broker init` does if there is no account yet, and print the"
+            " administrator's sign-in link until it was used.",
+        ),
+    ] = False,
     socket_path: Annotated[
         Path | None,
         typer.Option(
@@ -45,7 +53,12 @@ def serve(
         from broker.cli.worker import configure  # noqa: PLC0415  # the application
 
         return partial(
-            configure, settings, listeners, workers=workers, is_local=is_local
+            configure,
+            settings,
+            listeners,
+            workers=workers,
+            is_local=is_local,
+            init=init,
         )
 
     with ExitStack() as stack:

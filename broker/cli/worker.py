@@ -18,6 +18,7 @@ import uvloop  # noqa: F401
 from broker.actions.models import ServiceName, load_service
 from broker.app import create_app
 from broker.cli.announcement import announce
+from broker.cli.init import begin
 from broker.services import Services
 from broker.settings import Settings, SettingsError
 from broker.stores.installation import DEMO_MARK, read_installation
@@ -59,8 +60,11 @@ def configure(
     *,
     workers: int,
     is_local: bool,
+    init: bool,
 ) -> uvicorn.Config:
     """A worker's server. The first announces how the broker runs.
+
+    ``init`` has it print a sign-in link, too, if one is needed.
 
     It refuses the demo's data, whose secrets are public, unless only this machine can
     reach it (``is_local``).
@@ -71,6 +75,8 @@ def configure(
             await _refuse_demo_storage(services)
         tune_interpreter()
         if is_first:
+            if init:
+                await begin(services)
             await announce(services, listeners, workers=workers)
 
     return uvicorn.Config(create_app(settings, on_ready=ready), **SERVER)

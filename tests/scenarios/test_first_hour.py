@@ -1,6 +1,7 @@
 """From an empty broker to an administrator in the console, on every kind of storage."""
 
 import json
+import re
 import threading
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.support.storage import STORAGES, broker_on
 
 PASSWORD = "Correct-horse-7"
 SAME = {"sec-fetch-site": "same-origin"}
+LINK = re.compile(r"^Account (\d{12}) .*\n.*\n(http://\S+)$", re.MULTILINE)
 
 
 def choose(link: str) -> httpx.Response:
@@ -50,3 +52,17 @@ def test_the_link_of_init_leads_in_once(
         assert sorted(answers) == [303, 403, 403, 403]
         again = choose(link)
         assert (again.status_code, "has been used" in text_of(again)) == (403, True)
+
+
+def test_a_start_with_init_prints_the_link_until_it_is_used(tmp_path: Path) -> None:
+    with broker_on("embedded", tmp_path, options=("--init",)) as broker:
+        broker.stop()
+        broker.start()  # the container was restarted before anyone looked at its log
+        first, second = LINK.findall(broker.log)
+        assert first[0] == second[0]
+        assert choose(second[1]).status_code == 303
+        broker.stop()
+        broker.start()
+        assert len(LINK.findall(broker.log)) == 2
+        only = json.loads(broker.command("accounts", "--json"))
+        assert (only["AccountId"], only["WaitingForPassword"]) == (first[0], [])
