@@ -7,7 +7,7 @@ from broker.clock import Clock
 from broker.identities.revocation_lists import list_expiries
 from broker.identities.trust_anchors import anchor_expiries
 from broker.storage import Stores
-from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.accounts import list_everywhere
 from broker.stores.directory.kinds import CERTIFICATE_LIST, TRUST_ANCHOR
 
 ANCHOR_SOON = timedelta(days=45)
@@ -23,36 +23,32 @@ async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
     An enabled list that is out of date refuses every certificate of its issuer.
     """
     directory, now = stores.directory, clock.now()
-    found: list[Finding] = []
-    anchors = 0
-    for account in await list_accounts(directory):
-        for anchor in await directory.all_of(TRUST_ANCHOR, account.account_id):
-            anchors += 1
-            found += [
-                warning(
-                    _SUBJECT,
-                    f"{one.subject[:200]} of {anchor.arn} {_ends(one.at <= now)}"
-                    f" {one.at:%Y-%m-%d}",
-                    "add the next certificate with aws rolesanywhere"
-                    " update-trust-anchor",
-                )
-                for one in anchor_expiries(anchor.certificates)
-                if anchor.enabled and one.at and one.at <= now + ANCHOR_SOON
-            ]
-        for listed in await directory.all_of(CERTIFICATE_LIST, account.account_id):
-            found += [
-                warning(
-                    _SUBJECT,
-                    f"the revocation list {listed.name} ({listed.arn})"
-                    f" {_ends(one.at <= now)} {one.at:%Y-%m-%d %H:%M} UTC; after that,"
-                    f" certificates of {one.subject[:200]} are refused",
-                    "import the authority's next list with aws rolesanywhere update-crl",
-                )
-                for one in list_expiries(listed.data)
-                if listed.enabled and one.at and one.at <= now + LIST_SOON
-            ]
-    text = f"{anchors} trust anchors"
-    return [*([good(_SUBJECT, text)] if anchors else []), *found]
+    anchors = await list_everywhere(directory, TRUST_ANCHOR)
+    found = [good(_SUBJECT, f"{len(anchors)} trust anchors")] if anchors else []
+    found += [
+        warning(
+            _SUBJECT,
+            f"{one.subject[:200]} of {anchor.arn} {_ends(one.at <= now)}"
+            f" {one.at:%Y-%m-%d}",
+            "add the next certificate with aws rolesanywhere update-trust-anchor",
+        )
+        for anchor in anchors
+        for one in anchor_expiries(anchor.certificates)
+        if anchor.enabled and one.at and one.at <= now + ANCHOR_SOON
+    ]
+    found += [
+        warning(
+            _SUBJECT,
+            f"the revocation list {listed.name} ({listed.arn})"
+            f" {_ends(one.at <= now)} {one.at:%Y-%m-%d %H:%M} UTC; after that,"
+            f" certificates of {one.subject[:200]} are refused",
+            "import the authority's next list with aws rolesanywhere update-crl",
+        )
+        for listed in await list_everywhere(directory, CERTIFICATE_LIST)
+        for one in list_expiries(listed.data)
+        if listed.enabled and one.at and one.at <= now + LIST_SOON
+    ]
+    return found
 
 
 def _ends(has_ended: bool) -> str:  # reads as a word

@@ -9,7 +9,7 @@ from broker.federation.ldap.dry_run import LdapDryRun
 from broker.federation.ldap.people import LdapPeople
 from broker.settings import Settings, SettingsError
 from broker.storage import Stores
-from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.accounts import list_everywhere
 from broker.stores.directory.kinds import LDAP_PROVIDER
 
 _SECONDS = 8
@@ -21,21 +21,16 @@ async def check_directories(settings: Settings, stores: Stores) -> list[Finding]
         directories = settings.directories.directories
     except SettingsError as error:
         return [problem("directories", str(error), "fix it and run this again")]
-    found: list[Finding] = []
-    used: set[str] = set()
-    for account in await list_accounts(stores.directory):
-        for provider in await stores.directory.all_of(
-            LDAP_PROVIDER, account.account_id
-        ):
-            used.add(provider.directory)
-            if provider.directory not in directories:
-                found.append(
-                    problem(
-                        provider.arn,
-                        f"BROKER_DIRECTORIES_FILE has no {provider.directory}",
-                        "describe it there, or delete the provider (apply --prune)",
-                    )
-                )
+    providers = await list_everywhere(stores.directory, LDAP_PROVIDER)
+    found = [
+        problem(
+            provider.arn,
+            f"BROKER_DIRECTORIES_FILE has no {provider.directory}",
+            "describe it there, or delete the provider (apply --prune)",
+        )
+        for provider in providers
+        if provider.directory not in directories
+    ]
     for findings in await asyncio.gather(
         *(
             _try(name, LdapPeople(name, directory))
@@ -45,8 +40,7 @@ async def check_directories(settings: Settings, stores: Stores) -> list[Finding]
         found += findings
     found += [
         warning(f"directory {name}", "no account has a provider for it", "broker apply")
-        for name in directories
-        if name not in used
+        for name in sorted(directories.keys() - {one.directory for one in providers})
     ]
     return found
 
@@ -55,13 +49,11 @@ async def probe_new_directories(
     settings: Settings, stores: Stores, created_at: datetime
 ) -> list[Finding]:
     """Try the directories of providers that were created at a moment."""
-    names: set[str] = set()
-    for account in await list_accounts(stores.directory):
-        for provider in await stores.directory.all_of(
-            LDAP_PROVIDER, account.account_id
-        ):
-            if provider.created_at == created_at:
-                names.add(provider.directory)
+    names = {
+        provider.directory
+        for provider in await list_everywhere(stores.directory, LDAP_PROVIDER)
+        if provider.created_at == created_at
+    }
     known = settings.directories.directories
     found = await asyncio.gather(
         *(_try(name, LdapPeople(name, known[name])) for name in sorted(names))

@@ -26,7 +26,7 @@ from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
 from broker.settings import Settings
 from broker.storage import Stores
-from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.accounts import list_accounts, list_everywhere
 from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
 from broker.stores.directory.provisioning import provisioning_counts
 from broker.stores.errors import StoreUnavailableError
@@ -45,23 +45,19 @@ async def check_providers(
     )
     keys = IssuerKeys(client, clock)
     try:
-        for account in await list_accounts(stores.directory):
-            for saml in await stores.directory.all_of(
-                SAML_PROVIDER, account.account_id
+        for saml in await list_everywhere(stores.directory, SAML_PROVIDER):
+            for finding in (
+                *_check_saml(saml, clock.now()),
+                *await _check_published(saml, stores, clock.now()),
+                *await _check_scim(saml, stores, clock.now()),
             ):
-                for finding in _check_saml(saml, clock.now()):
-                    yield finding
-                for finding in await _check_published(saml, stores, clock.now()):
-                    yield finding
-                for finding in await _check_scim(saml, stores, clock.now()):
-                    yield finding
-            for oidc in await stores.directory.all_of(
-                OIDC_PROVIDER, account.account_id
+                yield finding
+        for oidc in await list_everywhere(stores.directory, OIDC_PROVIDER):
+            for finding in (
+                *await _check_oidc(oidc, keys),
+                *await _check_scim(oidc, stores, clock.now()),
             ):
-                for finding in await _check_oidc(oidc, keys):
-                    yield finding
-                for finding in await _check_scim(oidc, stores, clock.now()):
-                    yield finding
+                yield finding
     finally:
         await keys.close()
 

@@ -26,7 +26,7 @@ from broker.model.entities import (
     SamlProvider,
 )
 from broker.spelling import suggest
-from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.accounts import list_everywhere
 from broker.stores.directory.port import DirectoryReader
 
 if TYPE_CHECKING:
@@ -149,9 +149,8 @@ def configure(
 async def all_providers(directory: DirectoryReader) -> list[Provider]:
     """The providers of all accounts."""
     found: list[Provider] = []
-    for account in await list_accounts(directory):
-        for kind in STORED.values():
-            found += await directory.all_of(kind, account.account_id)
+    for kind in STORED.values():
+        found += await list_everywhere(directory, kind)
     return found
 
 

@@ -19,7 +19,7 @@ from broker.identities.bearer_tokens import DAYS
 from broker.model.account import AccountId
 from broker.model.registered import RegisteredService
 from broker.services import Services
-from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.accounts import list_everywhere
 from broker.stores.directory.kinds import SERVICE
 from broker.stores.directory.port import DirectoryChange
 
@@ -45,10 +45,9 @@ def list_services(
     async def work(services: Services) -> list[dict[str, Any]]:
         directory = services.stores.directory
         found = []
-        for account in await list_accounts(directory):
-            for one in await directory.all_of(SERVICE, account.account_id):
-                tokens = await rules.tokens_of(directory, one)
-                found.append(_described(one) | {"Tokens": len(tokens)})
+        for one in await list_everywhere(directory, SERVICE):
+            tokens = await rules.tokens_of(directory, one)
+            found.append(_described(one) | {"Tokens": len(tokens)})
         return found
 
     found = with_services(work)

@@ -24,7 +24,7 @@ from broker.model.secret import Secret
 from broker.model.upstream import Upstream
 from broker.services import Services
 from broker.sessions.issue_upstream import NothingMintedError
-from broker.stores.directory.accounts import list_accounts
+from broker.stores.directory.accounts import list_everywhere
 from broker.stores.directory.kinds import ROLE, UPSTREAM
 from broker.stores.directory.port import DirectoryChange
 
@@ -47,16 +47,7 @@ def list_upstreams(
     ] = False,
 ) -> None:
     """List the upstreams of all accounts."""
-
-    async def work(services: Services) -> list[Upstream]:
-        directory = services.stores.directory
-        return [
-            one
-            for account in await list_accounts(directory)
-            for one in await directory.all_of(UPSTREAM, account.account_id)
-        ]
-
-    found = with_services(work)
+    found = with_services(lambda on: list_everywhere(on.stores.directory, UPSTREAM))
     if as_json:
         for one in found:
             say_json(_described(one))

@@ -3,6 +3,8 @@
 from sqlalchemy import select
 
 from broker.model.account import Account
+from broker.stores.directory.entity_tables import Entity
+from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.errors import AlreadyExistsError
@@ -20,6 +22,17 @@ async def list_accounts(directory: DirectoryReader) -> tuple[Account, ...]:
     """All of the installation, by number."""
     every = select(ACCOUNTS).order_by(ACCOUNTS.c.account)
     return await directory.list_entities(ACCOUNT.stored, every)
+
+
+async def list_everywhere(
+    directory: DirectoryReader, kind: Kind[Entity]
+) -> list[Entity]:
+    """All of a kind in all accounts, account by account."""
+    return [
+        one
+        for account in await list_accounts(directory)
+        for one in await directory.all_of(kind, account.account_id)
+    ]
 
 
 async def insert_account(change: DirectoryChange, account: Account) -> None:
