@@ -17,7 +17,7 @@ from typing import NamedTuple, NoReturn
 
 from broker.policy.arn_pattern import is_everything
 from broker.policy.conditions import Operator, parse_operator
-from broker.policy.conditions.boolean import check_boolean
+from broker.policy.conditions.values import check_boolean
 from broker.policy.document import (
     VERSION_2008,
     VERSION_2012,

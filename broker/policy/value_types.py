@@ -5,9 +5,7 @@ import binascii
 import ipaddress
 from collections.abc import Callable, Mapping
 
-from broker.policy.conditions.boolean import check_boolean
-from broker.policy.conditions.date import find_instant
-from broker.policy.conditions.numeric import find_number
+from broker.policy.conditions.values import check_boolean, find_instant, find_number
 from broker.policy.context import KeyType
 
 _ARN_COLONS = 5

@@ -5,10 +5,9 @@ For absent keys and several values see POL-06 to POL-08 in tests/decisions/READM
 
 from collections.abc import Callable
 
-from broker.policy.conditions.boolean import BOOLEANS
 from broker.policy.conditions.operator import Operator, Quantifier, parse_operator
 from broker.policy.conditions.string import STRING_EQUALS
-from broker.policy.conditions.value import ValueTest
+from broker.policy.conditions.values import BOOLEANS, ValueTest
 from broker.policy.variables import Context
 
 ConditionTest = Callable[[Context], bool]

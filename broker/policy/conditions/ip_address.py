@@ -6,7 +6,7 @@ set in a range do not count.
 
 from ipaddress import AddressValueError, IPv6Address
 
-from broker.policy.conditions.value import OperatorFamily, ValueTest
+from broker.policy.conditions.values import OperatorFamily, ValueTest
 from broker.policy.variables import Context
 
 _MAPPED = 0xFFFF << 32

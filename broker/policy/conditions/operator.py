@@ -8,30 +8,28 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from broker.policy.conditions.arn import ARN_LIKE
-from broker.policy.conditions.binary import BINARY_EQUALS
-from broker.policy.conditions.boolean import BOOL
-from broker.policy.conditions.date import (
+from broker.policy.conditions.ip_address import IP_ADDRESS
+from broker.policy.conditions.string import (
+    ARN_LIKE,
+    STRING_EQUALS,
+    STRING_EQUALS_IGNORE_CASE,
+    STRING_LIKE,
+)
+from broker.policy.conditions.values import (
+    BINARY_EQUALS,
+    BOOL,
     DATE_EQUALS,
     DATE_GREATER_THAN,
     DATE_GREATER_THAN_EQUALS,
     DATE_LESS_THAN,
     DATE_LESS_THAN_EQUALS,
-)
-from broker.policy.conditions.ip_address import IP_ADDRESS
-from broker.policy.conditions.numeric import (
     NUMERIC_EQUALS,
     NUMERIC_GREATER_THAN,
     NUMERIC_GREATER_THAN_EQUALS,
     NUMERIC_LESS_THAN,
     NUMERIC_LESS_THAN_EQUALS,
+    OperatorFamily,
 )
-from broker.policy.conditions.string import (
-    STRING_EQUALS,
-    STRING_EQUALS_IGNORE_CASE,
-    STRING_LIKE,
-)
-from broker.policy.conditions.value import OperatorFamily
 
 
 class Quantifier(StrEnum):

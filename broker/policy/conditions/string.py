@@ -1,10 +1,12 @@
-"""String operators: exact, without case, and with wildcards.
+"""String and ARN operators: exact, without case, and with wildcards.
 
 A value with an unresolved variable equals and matches nothing, so the negated operators
-match (IAM User Guide, "Policy variables with no value").
+match (IAM User Guide, "Policy variables with no value"). ``ArnEquals`` and ``ArnLike``
+are the same.
 """
 
-from broker.policy.conditions.value import OperatorFamily, ValueTest, accept
+from broker.policy.arn_pattern import compile_arn_patterns
+from broker.policy.conditions.values import OperatorFamily, ValueTest, accept
 from broker.policy.variables import (
     Context,
     Template,
@@ -113,3 +115,20 @@ STRING_EQUALS_IGNORE_CASE = OperatorFamily(
     _equals_ignore_case, accept, takes_variables=True
 )
 STRING_LIKE = OperatorFamily(_like, accept, takes_variables=True, takes_wildcards=True)
+
+
+_COLONS = 5
+
+
+def _arn_like(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
+    test = compile_arn_patterns(values, variables=variables)
+
+    def matches(value: str, context: Context) -> bool:
+        if not value.startswith("arn:") or value.count(":") < _COLONS:
+            return False
+        return test(value, context) is not negated
+
+    return matches
+
+
+ARN_LIKE = OperatorFamily(_arn_like, accept, takes_variables=True, takes_wildcards=True)
