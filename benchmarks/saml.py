@@ -14,8 +14,8 @@ from onelogin.saml2.settings import OneLogin_Saml2_Settings
 
 from broker.federation.provider_options import ProviderOptions
 from broker.federation.saml import prove_saml
+from broker.protocols.saml.conditions import AssertionExpectations
 from broker.protocols.saml.errors import SamlRejected
-from broker.protocols.saml.expectations import AssertionExpectations
 from broker.protocols.saml.keys import parse_private_key
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 from broker.protocols.saml.peek import peek_response

@@ -20,7 +20,7 @@ from broker.identities.service_text import (
 )
 from broker.identities.template.errors import TemplateError
 from broker.offload import offload
-from broker.policy.positions import Span, TextPosition
+from broker.policy.places import Span, TextPosition
 from broker.protocols.enforcement import DefinitionRejected, parse_new_definition
 from broker.stores.directory import kinds
 

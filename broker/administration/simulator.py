@@ -22,7 +22,7 @@ from broker.console.forms import Form, newlines
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.policy import CONTEXT_KEYS, PolicyKind, find_context_key, parse_policy
-from broker.policy.value_types import DECLARED_TYPES
+from broker.policy.context import DECLARED_TYPES
 
 HERE = "simulator"
 PATH = "/console/simulator"

@@ -15,12 +15,11 @@ from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from broker.agent.clock import count_seconds
+from broker.agent.broker_api import count_seconds
 from broker.agent.configuration import Address, MetadataSettings
 from broker.agent.credentials import ISO, V1, V2, Credentials, Grant
-from broker.agent.http_server import Answer, Request
+from broker.agent.http_server import Answer, Doorkeeper, Request
 from broker.agent.keeper import Keeper
-from broker.agent.strangers import Doorkeeper
 
 TOKEN_SECONDS_MAX = 21_600
 

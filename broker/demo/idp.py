@@ -15,13 +15,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from broker.clock import Clock
 from broker.console.client_settings import client_variables
-from broker.demo.console_password import PASSWORD_FILE
 from broker.demo.oidc_signer import OidcSigner
 from broker.demo.people import (
     ACCOUNT,
     ALIAS,
     CLIENT_ID,
     CONSOLE_USER,
+    PASSWORD_FILE,
     PEOPLE,
     SAML_PROVIDER,
     WORKLOADS,
@@ -31,13 +31,14 @@ from broker.demo.people import (
     find_workload,
 )
 from broker.demo.portal import Portal, PortalError
-from broker.demo.saml_request import (
+from broker.demo.saml_signer import (
     AuthnRequestDetails,
+    DemoSamlSigner,
     RequestError,
+    SamlPerson,
     check,
     read_request,
 )
-from broker.demo.saml_signer import DemoSamlSigner, SamlPerson
 from broker.model.secret import Secret
 from broker.web.asgi import App, Receive, Scope, Send, respond
 

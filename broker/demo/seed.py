@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from broker.demo.console_password import console_password
-from broker.demo.people import ACCOUNT, PORTAL_USER
+from broker.demo.people import ACCOUNT, PORTAL_USER, console_password
 from broker.federation.addresses import AddressRules
 from broker.identities.access_keys import create_access_key
 from broker.identities.template.apply import apply_template

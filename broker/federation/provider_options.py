@@ -34,7 +34,7 @@ from broker.stores.directory.port import Finder
 if TYPE_CHECKING:
     # They bring the verifiers, which a list of providers does not need.
     from broker.protocols.oidc.verify import VerifyOptions
-    from broker.protocols.saml.expectations import SamlOptions
+    from broker.protocols.saml.conditions import SamlOptions
 
 Provider = SamlProvider | OidcProvider | LdapProvider
 P = TypeVar("P", bound=Provider)
@@ -312,7 +312,7 @@ class ProviderOptions:
 @lru_cache(64)
 def _saml_options(profile: str, *allowed: bool) -> "SamlOptions":
     from broker.protocols.saml.algorithms import AlgorithmPolicy  # noqa: PLC0415
-    from broker.protocols.saml.expectations import Profile, SamlOptions  # noqa: PLC0415
+    from broker.protocols.saml.conditions import Profile, SamlOptions  # noqa: PLC0415
 
     sha1, cbc = allowed
     policy = AlgorithmPolicy(allow_sha1=sha1, allow_cbc=cbc)

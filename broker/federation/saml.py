@@ -31,8 +31,8 @@ from broker.model.entities import EncryptionMode, SamlProvider
 from broker.model.federated import FederatedIdentity, RolePair
 from broker.model.principal import Principal, PrincipalType
 from broker.protocols.saml.attributes import ROLE
+from broker.protocols.saml.conditions import AssertionExpectations
 from broker.protocols.saml.errors import SamlReason, SamlRejected
-from broker.protocols.saml.expectations import AssertionExpectations
 from broker.protocols.saml.keys import DecryptionKey
 from broker.protocols.saml.metadata import IdpMetadata
 from broker.protocols.saml.verify import VerifiedAssertion, verify_response

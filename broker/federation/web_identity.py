@@ -28,7 +28,7 @@ from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.policy import known_claims
-from broker.protocols.oidc.claim_values import read_values
+from broker.protocols.oidc.aws_claims import read_values
 from broker.protocols.oidc.logout import LogoutToken, peek_logout, verify_logout
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.protocols.oidc.token import UnverifiedToken

@@ -8,7 +8,7 @@ import yaml
 
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.yaml_text import compose_yaml, dump_yaml, load_yaml
-from broker.policy.positions import Span, TextPosition
+from broker.policy.places import Span, TextPosition
 from broker.protocols.enforcement.definition import DEFINITION_CHARACTERS_MAX
 
 

@@ -41,6 +41,8 @@ from broker.policy.document import (
 )
 from broker.policy.errors import PolicyRejected, RejectionReason, TooMuchWork
 from broker.policy.evaluate import (
+    AccessRequest,
+    ApplicablePolicies,
     authorize,
     authorize_trust,
     decide,
@@ -52,7 +54,6 @@ from broker.policy.grammar import parse_policy
 from broker.policy.issuer_claims import find_context_key, known_claims
 from broker.policy.new_policy import parse_new_policy
 from broker.policy.referenced_keys import context_keys
-from broker.policy.request import AccessRequest, ApplicablePolicies
 from broker.policy.shared_issuers import check_shared_issuers
 from broker.policy.strict_json import load_document
 from broker.policy.work import SMALL_WORK, VALUE_CHARACTERS_MAX, VALUES_MAX

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from broker.policy.compiled import CompiledStatement, PolicySet
 from broker.policy.context import KeySource
 from broker.policy.document import Condition
+from broker.policy.evaluate import ApplicablePolicies
 from broker.policy.issuer_claims import find_context_key
-from broker.policy.request import ApplicablePolicies
 from broker.policy.variables import Context, find_variables
 
 _STILL_OPEN = frozenset({KeySource.PARAMETER, KeySource.RESOURCE})

@@ -12,8 +12,8 @@ from enum import IntEnum
 from broker.policy.compiled import CompiledStatement, PolicySet
 from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.document import Condition
+from broker.policy.evaluate import AccessRequest, ApplicablePolicies
 from broker.policy.principal import Grant
-from broker.policy.request import AccessRequest, ApplicablePolicies
 from broker.policy.variables import find_variables
 
 _SHOWN_VALUES = 3

@@ -13,9 +13,14 @@ from enum import IntEnum
 from broker.policy.compiled import CompiledStatement, PolicySet
 from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.document import Effect
-from broker.policy.evaluate import authorize, authorize_trust, matched_statements
+from broker.policy.evaluate import (
+    AccessRequest,
+    ApplicablePolicies,
+    authorize,
+    authorize_trust,
+    matched_statements,
+)
 from broker.policy.referenced_keys import missing_keys
-from broker.policy.request import AccessRequest, ApplicablePolicies
 from broker.policy.variables import all_resolve, find_variables
 from broker.policy.work import count_units
 

@@ -46,7 +46,6 @@ from broker.model.raw import RawRequest
 from broker.model.request import Door, Given
 from broker.pipeline import Pipeline
 from broker.protocols.scim.answers import etag, show_discovery, show_error
-from broker.protocols.scim.errors import ScimRejected
 from broker.protocols.scim.requests import (
     BODY_BYTES_MAX,
     read_group,
@@ -55,7 +54,7 @@ from broker.protocols.scim.requests import (
     read_user,
     read_user_patch,
 )
-from broker.protocols.scim.resources import Group, User
+from broker.protocols.scim.resources import Group, ScimRejected, User
 from broker.stores.directory.fresh import FreshDirectory
 from broker.web.asgi import Headers, Receive, Scope, Send, respond
 from broker.web.bodies import TooLargeError, receive_body

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from lxml import etree
 
+from broker.protocols.saml.conditions import Profile, SamlOptions
 from broker.protocols.saml.errors import SamlReason as R
 from broker.protocols.saml.errors import SamlRejected
-from broker.protocols.saml.expectations import Profile, SamlOptions
 from broker.protocols.saml.metadata import parse_metadata
 from tests.support.saml_check import SKEW, idp, reason, verify
 from tests.support.saml_idp import (

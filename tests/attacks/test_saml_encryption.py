@@ -12,9 +12,9 @@ from lxml import etree
 from broker.errors import BrokerError
 from broker.federation.saml import wire_error
 from broker.protocols.saml.algorithms import AlgorithmPolicy
+from broker.protocols.saml.conditions import SamlOptions
 from broker.protocols.saml.errors import SamlReason as R
 from broker.protocols.saml.errors import SamlRejected
-from broker.protocols.saml.expectations import SamlOptions
 from broker.protocols.saml.keys import DecryptionKey, parse_private_key
 from tests.support.saml_check import reason, verify
 from tests.support.saml_idp import (

@@ -11,9 +11,9 @@ from lxml import etree
 from lxml.etree import _Element
 
 from broker.protocols.saml.algorithms import AlgorithmPolicy
+from broker.protocols.saml.conditions import SamlOptions
 from broker.protocols.saml.errors import MetadataReason, MetadataRejected
 from broker.protocols.saml.errors import SamlReason as R
-from broker.protocols.saml.expectations import SamlOptions
 from broker.protocols.saml.metadata import parse_metadata
 from tests.support.saml_check import idp, reason, verify
 from tests.support.saml_idp import (

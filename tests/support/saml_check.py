@@ -4,8 +4,8 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
+from broker.protocols.saml.conditions import AssertionExpectations
 from broker.protocols.saml.errors import SamlReason, SamlRejected
-from broker.protocols.saml.expectations import AssertionExpectations
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 from broker.protocols.saml.verify import VerifiedAssertion, verify_response
 from tests.support import saml_idp

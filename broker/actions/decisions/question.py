@@ -15,7 +15,7 @@ from broker.errors import BrokerError, ValidationError
 from broker.model.caller import Caller
 from broker.model.struct import struct
 from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
-from broker.policy.value_types import DECLARED_TYPES, has_type
+from broker.policy.context import DECLARED_TYPES, has_type
 from broker.protocols.enforcement import ClientRequest, CompiledService
 
 DECISIONS_MAX = 100

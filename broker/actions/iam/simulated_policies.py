@@ -22,7 +22,7 @@ from broker.policy import (
     compile_policies,
     parse_policy,
 )
-from broker.policy.positions import Span, TextPosition, statement_spans
+from broker.policy.places import Span, TextPosition, statement_spans
 from broker.stores.directory import kinds
 from broker.stores.directory.groups import list_user_groups
 from broker.stores.directory.kinds import ACCOUNT

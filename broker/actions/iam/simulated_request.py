@@ -21,8 +21,7 @@ from broker.model.entities import User
 from broker.model.principal import Principal
 from broker.model.request import Given
 from broker.policy import VALUE_CHARACTERS_MAX
-from broker.policy.context import KeyType
-from broker.policy.value_types import has_type
+from broker.policy.context import KeyType, has_type
 from broker.stores.directory.kinds import ROLE, USER
 from broker.stores.directory.port import DirectoryReader
 

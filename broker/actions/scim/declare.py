@@ -17,8 +17,8 @@ from broker.identities.accounts import require_account
 from broker.identities.provisioning import Directory
 from broker.model.provisioned import Membership, ProvisionedUser
 from broker.model.request import Given
-from broker.protocols.scim.errors import CHANGED, ScimRejected
 from broker.protocols.scim.requests import Listing
+from broker.protocols.scim.resources import CHANGED, ScimRejected
 from broker.sessions.revoke import SETTLING, revoke_issued_before, revoke_person
 from broker.stores.directory.provisioning import (
     ProvisionedQuery,

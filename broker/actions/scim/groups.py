@@ -31,7 +31,6 @@ from broker.identities import provisioning
 from broker.model.provisioned import Membership, ProvisionedGroup
 from broker.model.request import Given
 from broker.protocols.scim.answers import show_group, show_list
-from broker.protocols.scim.errors import ScimRejected
 from broker.protocols.scim.requests import (
     MEMBERS_MAX,
     GroupPatch,
@@ -39,7 +38,7 @@ from broker.protocols.scim.requests import (
     MemberChanges,
     apply_group_patch,
 )
-from broker.protocols.scim.resources import Group
+from broker.protocols.scim.resources import Group, ScimRejected
 from broker.stores.directory.kinds import PROVISIONED_GROUP
 from broker.stores.directory.provisioning import (
     list_provisioned_groups,

@@ -32,9 +32,8 @@ from broker.identities.provisioning import UserFields
 from broker.model.provisioned import Membership, ProvisionedUser
 from broker.model.request import Given
 from broker.protocols.scim.answers import dump_user, load_user, show_list, show_user
-from broker.protocols.scim.errors import ScimRejected
 from broker.protocols.scim.requests import Listing, apply_user_patch
-from broker.protocols.scim.resources import User
+from broker.protocols.scim.resources import ScimRejected, User
 from broker.sessions.lineage import person_target
 from broker.sessions.revoke import SETTLING, revoke_for_good
 from broker.stores.directory.provisioning import list_provisioned_users

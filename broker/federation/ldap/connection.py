@@ -31,8 +31,7 @@ from sansldap import (
 
 from broker.federation.ldap.directories import LdapServer
 from broker.model.secret import Secret
-from broker.protocols.ldap.accounts import PASSWORD_POLICY
-from broker.protocols.ldap.entry import Entry
+from broker.protocols.ldap.accounts import PASSWORD_POLICY, Entry
 from broker.protocols.ldap.messages import TooCostlyError, take_message
 
 _READ_BYTES = 65_536

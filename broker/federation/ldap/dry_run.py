@@ -16,7 +16,7 @@ from broker.federation.ldap.prover import LdapProof, proof_of
 from broker.model.entities import LdapProvider
 from broker.model.secret import Secret
 from broker.model.tag_text import is_tag_value
-from broker.protocols.ldap.entry import Entry
+from broker.protocols.ldap.accounts import Entry
 
 _STAGES = {
     CONNECT: (

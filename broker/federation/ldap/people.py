@@ -23,11 +23,13 @@ from broker.model.secret import Secret
 from broker.protocols.ldap.accounts import (
     STATE_ATTRIBUTES,
     AccountState,
+    Entry,
     is_refusal,
+    read_subject,
     state_of_bind,
     state_of_entry,
+    subject_value,
 )
-from broker.protocols.ldap.entry import Entry, read_subject, subject_value
 from broker.protocols.ldap.filters import any_of, equals, fill_filter
 
 NAME_MAX = 256

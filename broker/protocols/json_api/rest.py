@@ -11,16 +11,16 @@ from urllib.parse import parse_qsl, unquote
 from broker.model.raw import RawRequest
 from broker.model.struct import struct
 from broker.protocols.json_api.documents import (
+    JsonFault,
     compile_document,
     compile_leaf,
+    declared_faults,
     parse_document,
     read_iso8601,
     wire_name,
 )
-from broker.protocols.json_api.fault import JsonFault, declared_faults
 from broker.protocols.shapes.constraints import Wording
 from broker.protocols.shapes.documents import dump, to_document
-from broker.protocols.shapes.errors import InputReason, InputRejected
 from broker.protocols.shapes.members import Members, Read, compile_members, read_members
 from broker.protocols.shapes.model import (
     HttpModel,
@@ -28,7 +28,7 @@ from broker.protocols.shapes.model import (
     ShapeModel,
     ShapeReference,
 )
-from broker.protocols.shapes.violations import Violations
+from broker.protocols.shapes.violations import InputReason, InputRejected, Violations
 
 PARAMETERS_MAX = 200
 """Of one query; a list takes one for each element."""

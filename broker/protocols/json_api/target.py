@@ -6,17 +6,17 @@ Source: Smithy, "AWS JSON 1.1 protocol".
 from collections.abc import Callable, Mapping
 
 from broker.protocols.json_api.documents import (
+    JsonFault,
     compile_document,
+    declared_faults,
     parse_document,
     wire_name,
 )
-from broker.protocols.json_api.fault import JsonFault, declared_faults
 from broker.protocols.shapes.constraints import Wording
 from broker.protocols.shapes.documents import dump, to_document
-from broker.protocols.shapes.errors import InputReason, InputRejected
 from broker.protocols.shapes.members import compile_members, read_members
 from broker.protocols.shapes.model import ServiceModel
-from broker.protocols.shapes.violations import Violations
+from broker.protocols.shapes.violations import InputReason, InputRejected, Violations
 
 DocumentReader = Callable[[bytes], Mapping[str, object]]
 

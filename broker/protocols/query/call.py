@@ -2,15 +2,22 @@
 
 Strict where AWS is lenient: AWS takes the first of a repeated parameter, here a
 parameter has one place and one value, so that what a proxy checked is what is executed.
+
+Flattening: an input as the flat parameters that a client would send of it.
+
+The reverse of `reader`, for callers that hold values: what they give is then read,
+and held to the model, like everything that comes over the wire.
 """
 
+import base64
 from binascii import a2b_qp
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
+from datetime import datetime
 
 from broker.model.raw import RawRequest
 from broker.model.struct import struct
-from broker.protocols.shapes.errors import InputReason, InputRejected
+from broker.protocols.shapes.violations import InputReason, InputRejected
 
 PARAMETERS_MAX = 3000
 """Parameters in one request; the largest real ones have a few hundred."""
@@ -123,3 +130,45 @@ def _decode(text: str) -> str:
     if found.count(_IN_NO_TEXT) == raw.count(b"="):
         found = found.translate(_EQUALS)
     return found.decode()
+
+
+def flatten(given: Mapping[str, object]) -> dict[str, str]:
+    """The parameters of an input; members that are None are not sent.
+
+    A mapping is a structure; the few maps there are must be lists of entries.
+
+    Raises:
+        TypeError: a value is of a type that no request has.
+
+    Source: captured requests (CAP).
+    """
+    return dict(_members(given, ""))
+
+
+def _members(given: Mapping[str, object], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in given.items():
+        if value is not None:
+            yield from _value(f"{prefix}{name}", value)
+
+
+def _value(path: str, value: object) -> Iterator[tuple[str, str]]:
+    match value:
+        case bool():
+            yield path, "true" if value else "false"
+        case str():
+            yield path, value
+        case int():
+            yield path, str(value)
+        case bytes():
+            yield path, base64.b64encode(value).decode("ascii")
+        case datetime():
+            yield path, value.isoformat()
+        case Mapping():
+            yield from _members(value, f"{path}.")
+        case Sequence() if not value:
+            yield path, ""
+        case Sequence():
+            for number, one in enumerate(value, 1):
+                yield from _value(f"{path}.member.{number}", one)
+        case _:
+            raise TypeError(f"{path} has a {type(value).__name__}")

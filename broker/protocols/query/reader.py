@@ -17,10 +17,14 @@ from broker.protocols.shapes.constraints import (
     size_violation,
     string_violations,
 )
-from broker.protocols.shapes.errors import InputReason, InputRejected
 from broker.protocols.shapes.members import ABSENT, compile_members, read_members
 from broker.protocols.shapes.model import ShapeModel, Shapes
-from broker.protocols.shapes.violations import SHOWN_CHARACTERS, Violations
+from broker.protocols.shapes.violations import (
+    SHOWN_CHARACTERS,
+    InputReason,
+    InputRejected,
+    Violations,
+)
 
 Reader = Callable[[Mapping[str, str]], dict[str, object]]
 

@@ -5,9 +5,10 @@ from base64 import b64decode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from broker.protocols.shapes.errors import InputReason, InputRejected
 from broker.protocols.shapes.model import ShapeModel
 from broker.protocols.shapes.violations import (
+    InputReason,
+    InputRejected,
     Violations,
     compile_integer_check,
     compile_string_check,

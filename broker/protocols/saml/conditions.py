@@ -1,14 +1,17 @@
 """Checks audience and times of an assertion. Anything missing is refused."""
 
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from lxml.etree import _Element
 
 from broker.model.struct import struct
+from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.errors import SamlReason, SamlRejected
-from broker.protocols.saml.expectations import AssertionExpectations, Profile
 from broker.protocols.saml.gate import children_named, text_of
-from broker.protocols.saml.instant import parse_instant
+from broker.protocols.saml.keys import DecryptionKey
 from broker.protocols.saml.names import (
     AUDIENCE,
     AUDIENCE_RESTRICTION,
@@ -20,6 +23,49 @@ from broker.protocols.saml.names import (
     SUBJECT_CONFIRMATION,
     SUBJECT_CONFIRMATION_DATA,
 )
+from broker.protocols.saml.texts import parse_instant
+
+
+class Profile(StrEnum):
+    """How strict the checks are that involve no cryptography.
+
+    ``STRICT`` is the default. ``AWS`` does what the live service was seen to do:
+    takes any or no Audience, NotBefore ahead, a Response whose Issuer differs and any
+    lifetime, and takes only one SubjectConfirmation. It never touches signatures,
+    algorithms, Recipient, expiry or the limit on IssueInstant.
+    """
+
+    STRICT = "strict"
+    AWS = "aws"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlOptions:
+    """The provider's own rules, set by its operator."""
+
+    profile: Profile = Profile.STRICT
+    algorithms: AlgorithmPolicy = field(default_factory=AlgorithmPolicy)
+
+
+@struct
+class AssertionExpectations:
+    """Our names, the time, and what the provider is allowed.
+
+    ``recipients`` also bounds a Destination. ``in_response_to`` holds the ids of
+    requests that may be answered; with none, only an unsolicited Response passes,
+    and with some an unsolicited one does not. ``decryption_keys`` are tried in their
+    order.
+    """
+
+    audiences: AbstractSet[str]
+    recipients: AbstractSet[str]
+    now: datetime
+    skew: timedelta
+    decryption_keys: tuple[DecryptionKey, ...] = ()
+    encryption_required: bool = False
+    in_response_to: AbstractSet[str] = frozenset()
+    options: SamlOptions = field(default_factory=SamlOptions)
+
 
 _ONCE = frozenset({ONE_TIME_USE, PROXY_RESTRICTION})
 """Conditions that stand once. Source: SAML 2.0 Core 2.5.1.5 and 2.5.1.6."""

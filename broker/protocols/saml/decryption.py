@@ -22,7 +22,6 @@ from broker.protocols.saml.algorithms import (
     RSA_OAEP_MGF1P,
     AlgorithmPolicy,
 )
-from broker.protocols.saml.decode import decode_text
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.gate import parse_strictly
 from broker.protocols.saml.keys import DecryptionKey
@@ -33,6 +32,7 @@ from broker.protocols.saml.names import (
     XENC,
     XENC11,
 )
+from broker.protocols.saml.texts import decode_text
 
 KEYS_MAX = 2
 """Private keys of a provider. Source: botocore's IAM model."""

@@ -25,7 +25,6 @@ from lxml.etree import _Element
 
 from broker.model.struct import struct
 from broker.protocols.saml.algorithms import AlgorithmPolicy
-from broker.protocols.saml.decode import decode_response, decode_text
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.gate import (
     XmlLimits,
@@ -34,7 +33,6 @@ from broker.protocols.saml.gate import (
     require_id,
     text_of,
 )
-from broker.protocols.saml.instant import parse_instant
 from broker.protocols.saml.keys import SigningKey
 from broker.protocols.saml.metadata import IdpDescriptor, IdpMetadata
 from broker.protocols.saml.names import (
@@ -54,6 +52,7 @@ from broker.protocols.saml.signature import (
     find_signature,
     verify_signature,
 )
+from broker.protocols.saml.texts import decode_response, decode_text, parse_instant
 
 LOGOUT_REQUEST: Final = f"{{{SAMLP}}}LogoutRequest"
 _SESSION_INDEX = f"{{{SAMLP}}}SessionIndex"

@@ -18,7 +18,6 @@ from broker.protocols.saml.errors import (
     SamlRejected,
 )
 from broker.protocols.saml.gate import XmlLimits, parse_strictly, text_of
-from broker.protocols.saml.instant import parse_instant
 from broker.protocols.saml.keys import (
     LEGACY_RSA_BITS,
     RSA_BITS_MIN,
@@ -26,6 +25,7 @@ from broker.protocols.saml.keys import (
     parse_certificate,
 )
 from broker.protocols.saml.names import DSIG, METADATA, SAMLP
+from broker.protocols.saml.texts import parse_instant
 
 CHARACTERS_MAX = 10_000_000
 DESCRIPTORS_MAX = 10

@@ -6,7 +6,6 @@ from lxml.etree import _Element
 
 from broker.model.federated import RolePair
 from broker.protocols.saml.attributes import ROLE, parse_role_pair
-from broker.protocols.saml.decode import decode_response
 from broker.protocols.saml.gate import parse_strictly, text_of
 from broker.protocols.saml.names import (
     ATTRIBUTE,
@@ -16,6 +15,7 @@ from broker.protocols.saml.names import (
     ISSUER,
 )
 from broker.protocols.saml.response import read_envelope
+from broker.protocols.saml.texts import decode_response
 
 NOMINATED_PROVIDERS_MAX = 20
 _ROLE_VALUES = f"{ATTRIBUTE_STATEMENT}/{ATTRIBUTE}[@Name='{ROLE}']/{ATTRIBUTE_VALUE}"

@@ -8,7 +8,6 @@ from lxml.etree import _Element
 from broker.model.struct import struct
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.gate import children_of, require_id, text_of
-from broker.protocols.saml.instant import parse_instant
 from broker.protocols.saml.names import (
     ASSERTION,
     ENCRYPTED_ASSERTION,
@@ -23,6 +22,7 @@ from broker.protocols.saml.names import (
     STATUS_SUCCESS,
     VERSION,
 )
+from broker.protocols.saml.texts import parse_instant
 
 _ASSERTIONS = (ASSERTION, ENCRYPTED_ASSERTION)
 _CHILDREN = frozenset({ISSUER, SIGNATURE, EXTENSIONS, STATUS, *_ASSERTIONS})

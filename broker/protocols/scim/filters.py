@@ -19,8 +19,7 @@ from scim2_models.path import (
     ValuePath,
 )
 
-from broker.protocols.scim.errors import ScimRejected
-from broker.protocols.scim.resources import Group, User, is_text
+from broker.protocols.scim.resources import Group, ScimRejected, User, is_text
 
 FILTER_CHARACTERS_MAX = 2000
 

@@ -19,9 +19,15 @@ from scim2_models import (
     SCIMException,
 )
 
-from broker.protocols.scim.errors import ScimRejected
 from broker.protocols.scim.filters import Condition, read_filter
-from broker.protocols.scim.resources import POLICY, Group, Member, User, is_text
+from broker.protocols.scim.resources import (
+    POLICY,
+    Group,
+    Member,
+    ScimRejected,
+    User,
+    is_text,
+)
 
 AnyResource = TypeVar("AnyResource", bound=Resource[Any])
 

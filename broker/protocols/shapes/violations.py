@@ -1,6 +1,7 @@
 """What breaks the constraints of an input, gathered; and values held to them."""
 
 from collections.abc import Callable
+from enum import StrEnum
 
 from broker.protocols.shapes.constraints import (
     UNBOUNDED,
@@ -9,8 +10,30 @@ from broker.protocols.shapes.constraints import (
     size_violation,
     string_violations,
 )
-from broker.protocols.shapes.errors import InputReason, InputRejected
 from broker.protocols.shapes.model import ShapeModel
+
+
+class InputReason(StrEnum):
+    """What is wrong; each value is the name of the wire error."""
+
+    INVALID_ACTION = "InvalidAction"
+    MALFORMED_INPUT = "MalformedInput"
+    MALFORMED_QUERY_STRING = "MalformedQueryString"
+    VALIDATION_ERROR = "ValidationError"
+
+
+class InputRejected(Exception):
+    """The request does not say what the operation's model asks for.
+
+    ``message`` is the wire text; None where AWS sends none. It never shows a value
+    whose shape is sensitive.
+    """
+
+    def __init__(self, reason: InputReason, message: str | None = None) -> None:
+        super().__init__(message or reason.value)
+        self.reason = reason
+        self.message = message
+
 
 VIOLATIONS_MAX = 100
 """Violations that one message lists; the rest is not looked for."""

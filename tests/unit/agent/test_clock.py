@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.agent import clock as module
-from broker.agent.clock import BrokerClock, count_seconds
+from broker.agent import broker_api as module
+from broker.agent.broker_api import BrokerClock, count_seconds
 
 AT = datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp()
 HOUR = 3600

@@ -25,9 +25,9 @@ from broker.catalogue.reduce import (
     POLICIES_LICENSE_NAME,
     notice,
     packed_catalogue,
+    packed_policies,
     policies_notice,
 )
-from broker.catalogue.reduce_policies import packed_policies
 from broker.identities.service_entries import service_entries
 from broker.model.account import AccountId
 from broker.policy import PolicyDocument, PolicyKind, find_context_key, parse_policy

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from broker.clock import SystemClock
-from broker.demo.console_password import PASSWORD_FILE
-from broker.demo.people import ACCOUNT, CONSOLE_USER
+from broker.demo.people import ACCOUNT, CONSOLE_USER, PASSWORD_FILE
 from broker.demo.run import DemoPlace, demo_settings
 from broker.demo.saml_signer import DemoSamlSigner
 from broker.demo.seed import seed

@@ -13,7 +13,7 @@ from broker.federation.provider_options import (
 )
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.protocols.oidc.algorithms import ALGORITHM_NAMES
-from broker.protocols.saml.expectations import Profile
+from broker.protocols.saml.conditions import Profile
 from tests.support.saml_idp import key_pair
 
 URL = {"MetadataUrl": "https://idp.example/metadata"}

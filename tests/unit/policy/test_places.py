@@ -5,8 +5,7 @@ import json
 import pytest
 
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
-from broker.policy.places import find_place, find_statement_index
-from broker.policy.positions import Span
+from broker.policy.places import Span, find_place, find_statement_index
 
 GOOD = '{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}'
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.protocols.json_api import RestService, TargetService
-from broker.protocols.shapes.errors import InputReason, InputRejected
+from broker.protocols.shapes.violations import InputReason, InputRejected
 from tests.support.raw import raw_request
 
 SHAPES: dict[str, Any] = {

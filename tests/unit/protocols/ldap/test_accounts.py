@@ -7,11 +7,11 @@ import pytest
 from broker.protocols.ldap.accounts import (
     PASSWORD_POLICY,
     AccountState,
+    Entry,
     is_refusal,
     state_of_bind,
     state_of_entry,
 )
-from broker.protocols.ldap.entry import Entry
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 AD = (

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sansldap import FilterEquality, FilterExtensibleMatch, LDAPFilter
 
-from broker.protocols.ldap.entry import Entry, read_subject, subject_value
+from broker.protocols.ldap.accounts import Entry, read_subject, subject_value
 from broker.protocols.ldap.filters import (
     check_filter,
     equals,

@@ -1,6 +1,6 @@
 import pytest
 
-from broker.protocols.oidc.claim_values import CHARACTERS_MAX, VALUES_MAX, read_values
+from broker.protocols.oidc.aws_claims import CHARACTERS_MAX, VALUES_MAX, read_values
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 
 CLAIMS = {

@@ -5,7 +5,7 @@ import pytest
 
 from broker.model.raw import RawRequest
 from broker.protocols.query.call import PARAMETERS_MAX, parse_call
-from broker.protocols.shapes.errors import InputReason, InputRejected
+from broker.protocols.shapes.violations import InputReason, InputRejected
 from tests.support.raw import raw_request
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")

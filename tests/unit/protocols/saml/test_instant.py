@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.protocols.saml.errors import SamlReason, SamlRejected
-from broker.protocols.saml.instant import parse_instant
+from broker.protocols.saml.texts import parse_instant
 
 
 @pytest.mark.parametrize(

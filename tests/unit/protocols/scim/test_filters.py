@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 from scim2_models import Resource
 
-from broker.protocols.scim.errors import ScimRejected
 from broker.protocols.scim.filters import FILTER_CHARACTERS_MAX, Condition, read_filter
 from broker.protocols.scim.requests import rejecting
-from broker.protocols.scim.resources import Group, User
+from broker.protocols.scim.resources import Group, ScimRejected, User
 from tests.support.scim import ENTERPRISE, USER
 
 SUPPORTED: list[tuple[type[Resource[Any]], str, list[tuple[str, object]]]] = [

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 import pytest
 
-from broker.protocols.scim.errors import ScimRejected
 from broker.protocols.scim.requests import (
     MEMBERS_MAX,
     OPERATIONS_MAX,
@@ -19,7 +18,13 @@ from broker.protocols.scim.requests import (
     read_user,
     read_user_patch,
 )
-from broker.protocols.scim.resources import EMAILS_MAX, TEXT_MAX, Group, User
+from broker.protocols.scim.resources import (
+    EMAILS_MAX,
+    TEXT_MAX,
+    Group,
+    ScimRejected,
+    User,
+)
 from tests.support.scim import ENTERPRISE, GROUP, PATCH_OP, USER
 
 ENTRA_USER = {

@@ -1,7 +1,12 @@
-"""The POST binding's encoding: strict base64 of UTF-8 text, never inflated."""
+"""The texts of SAML: the POST binding's encoding, and instants.
 
+The encoding is strict base64 of UTF-8 text, never inflated.
+"""
+
+import re
 from binascii import a2b_base64, b2a_base64
 from codecs import BOM_UTF8
+from datetime import datetime
 
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 
@@ -55,3 +60,24 @@ def decode_text(raw: bytes) -> str:
         return raw.removeprefix(BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         raise SamlRejected(SamlReason.NOT_UTF8, "the bytes are not UTF-8") from error
+
+
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,12})?Z", re.ASCII)
+
+
+def parse_instant(text: str | None, where: str) -> datetime:
+    """An xs:dateTime in UTC, fractions cut to microseconds.
+
+    Raises:
+        SamlRejected: TIMESTAMP, when it is missing, impossible or has no ``Z``.
+
+    Source: SAML 2.0 Core 1.3.3.
+    """
+    if text is not None and _INSTANT.fullmatch(text):
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            pass
+    raise SamlRejected(
+        SamlReason.TIMESTAMP, f"{where} is {(text or '')[:60]!r}, no instant in UTC"
+    )
