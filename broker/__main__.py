@@ -3,6 +3,8 @@
 import os
 import sys
 
+from broker.cli.removed import find_replacement
+
 
 def run() -> None:
     """Run the command line.
@@ -10,6 +12,8 @@ def run() -> None:
     The agent is a small program of its own: none of the others' imports come with it.
     """
     _open_closed_streams()
+    if (replacement := find_replacement(sys.argv[1:])) is not None:
+        sys.exit(f"broker: {replacement}")
     if sys.argv[1:2] == ["agent"]:
         from broker.agent.main import run as run_agent  # noqa: PLC0415  # see above
 
