@@ -31,6 +31,8 @@ errors and in the audit record. ``detail`` goes to the audit record only and giv
 operator everything. None is made from the other.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import ClassVar
 
@@ -71,11 +73,23 @@ class BrokerError(Exception):
         self.message = message
         self.detail = detail
         self.advice = advice
+        self.member = ""
+        """The member of the request that it is about, where the rules say so."""
 
     @property
     def words(self) -> str:
         """What people read: the message, or the code, and the advice."""
         return with_advice(self.message or self.code, self.advice)
+
+
+@contextmanager
+def about(member: str) -> Iterator[None]:
+    """What is refused inside is about a member of the request."""
+    try:
+        yield
+    except BrokerError as error:
+        error.member = error.member or member
+        raise
 
 
 def with_advice(sentence: str, advice: str) -> str:

@@ -11,8 +11,9 @@ from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say, say_json, say_table
 from broker.errors import NoSuchEntity
 from broker.federation.provider_options import Provider, shown_options
-from broker.identities.template.kind import EntityKind, without_empty
+from broker.identities.template.kind import without_empty
 from broker.identities.template.kinds import KINDS
+from broker.identities.template.section import Section
 from broker.model.entities import LdapProvider, SamlProvider
 from broker.policy import DIRECTORY_KEYS, known_claims
 from broker.protocols.saml.sp_metadata import assertion_consumer_url
@@ -61,7 +62,7 @@ def get(
         say_table(("Account", "Name"), rows)
 
 
-def _find_kind(text: str) -> EntityKind[Any]:
+def _find_kind(text: str) -> Section:
     sections = {kind.section.lower(): kind for kind in KINDS}
     for written in (text.lower(), f"{text.lower()}s"):
         if written in sections:
@@ -71,7 +72,7 @@ def _find_kind(text: str) -> EntityKind[Any]:
 
 
 async def _describe(
-    services: "Services", kind: EntityKind[Any], name: str, account: str | None
+    services: "Services", kind: Section, name: str, account: str | None
 ) -> list[dict[str, Any]]:
     directory = services.stores.directory
     found: list[dict[str, Any]] = []
@@ -80,15 +81,15 @@ async def _describe(
             found += [
                 {
                     "Account": one.account_id,
-                    "Name": kind.label(spec),
+                    "Name": kind.name_of(spec),
                     **without_empty(kind.show(spec)),
                 }
                 async for page in kind.pages(directory, one.account_id)
                 for spec in page
-                if name.lower() in {"", kind.label(spec).lower()}
+                if name.lower() in {"", kind.name_of(spec).lower()}
             ]
     if name and not found:
-        raise NoSuchEntity(f"There is no {kind.noun} {name}.")
+        raise NoSuchEntity(f"There is no {kind.label} {name}.")
     return found
 
 

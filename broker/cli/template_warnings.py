@@ -9,11 +9,12 @@ from broker.identities.control_policies import ControlKind
 from broker.identities.service_entries import service_entries
 from broker.identities.template.definitions import RESOURCE_POLICIES, SERVICES
 from broker.identities.template.kind import TemplateContext
+from broker.identities.template.kinds import KINDS
 from broker.identities.template.managed_policies import MANAGED_POLICIES
-from broker.identities.template.oidc_providers import OIDC_PROVIDERS, host_and_path
-from broker.identities.template.owned import OwnerSpec
+from broker.identities.template.oidc_providers import OIDC_PROVIDERS
+from broker.identities.template.owned import POLICIES
 from broker.identities.template.reader import AccountTemplate, parse_template
-from broker.identities.template.roles import ROLES
+from broker.identities.template.roles import ROLES, TRUST
 from broker.model.arn import iam_arn
 from broker.policy import PolicyKind, parse_policy
 from broker.stores.directory.kinds import SERVICE
@@ -51,28 +52,28 @@ async def find_template_warnings(
 
 def _open_roles(account: AccountTemplate) -> Iterator[str]:
     trust = {
-        iam_arn(account.account, f"role{role.path}{role.name}"): role.trust_policy
+        iam_arn(
+            account.account, "role{Path}{RoleName}".format(**role.properties)
+        ): role.properties[TRUST]
         for role in account.specs(ROLES) or ()
     }
     for spec in account.specs(OIDC_PROVIDERS) or ():
-        one, named = spec.properties, host_and_path(spec)
+        one, named = spec.properties, OIDC_PROVIDERS.name_of(spec)
         said = (account.account, named, one["ClientIdList"], one["Broker"], trust)
         for text, remedy in find_open_roles(*said):
             yield f"{account.place}.OIDCProviders.{one['Url']}: {text}; {remedy}"
 
 
 def _documents(account: AccountTemplate) -> Iterator[tuple[str, str, PolicyKind]]:
-    for section, specs in account.sections.items():
-        for spec in specs:
-            if section == MANAGED_POLICIES.section:
-                place = f"{section}.{MANAGED_POLICIES.label(spec)}"
-                yield place, spec.properties["PolicyDocument"], PolicyKind.IDENTITY
-            elif section == RESOURCE_POLICIES.section:
-                arn, document = spec.properties.values()
-                yield f"{section}.{arn}", document, PolicyKind.RESOURCE
-            elif isinstance(spec, OwnerSpec):
-                for name, document in spec.policies.items():
-                    yield f"{section}.{spec.name}.{name}", document, PolicyKind.IDENTITY
+    for kind in KINDS:
+        for spec in account.specs(kind) or ():
+            place, said = f"{kind.section}.{kind.name_of(spec)}", spec.properties
+            if kind in {MANAGED_POLICIES, RESOURCE_POLICIES}:
+                resource = kind is RESOURCE_POLICIES
+                grammar = PolicyKind.RESOURCE if resource else PolicyKind.IDENTITY
+                yield place, said["PolicyDocument"], grammar
+            for name, document in said.get(POLICIES, {}).items():
+                yield f"{place}.{name}", document, PolicyKind.IDENTITY
     for control in ControlKind:
         for policy in account.controls.get(control, ()):
             yield f"Broker.{control}.{policy.name}", policy.text, control.grammar

@@ -6,12 +6,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from broker.errors import ValidationError
+from broker.errors import ValidationError, about
 from broker.identities.documents import checked_document
 from broker.identities.kind import Work
 from broker.identities.limits import Quota
 from broker.identities.managed_policies import find_managed_policy
 from broker.identities.roles_anywhere import Regional, given_tags, new_id
+from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.roles_anywhere import CertificateProfile
 from broker.policy import PolicyKind
@@ -98,12 +99,8 @@ def _view(found: CertificateProfile) -> types.ProfileDetail:
 
 async def _check(profile: CertificateProfile, work: Work) -> None:
     for role in profile.role_arns:
-        try:
-            parsed = Arn.parse(role)
-        except ValueError as error:
-            raise ValidationError(f"{role} is invalid") from error
-        if parsed.account != profile.account or not parsed.resource.startswith("role/"):
-            raise ValidationError(f"{role} is not a role of this account.")
+        with about(f"roleArns.{role}"):
+            _check_role(role, profile.account)
     text, arns = profile.session_policy, profile.managed_policy_arns
     if len(arns) > _MANAGED_POLICIES_MAX:
         raise ValidationError(
@@ -115,10 +112,21 @@ async def _check(profile: CertificateProfile, work: Work) -> None:
             f" {_CHARACTERS_MAX} characters together."
         )
     if text:
-        checked_document(text, PolicyKind.SESSION)
+        with about("sessionPolicy"):
+            checked_document(text, PolicyKind.SESSION)
     for arn in arns:
-        if await find_managed_policy(work.change, profile.account, arn) is None:
-            raise ValidationError(f"The policy {arn} does not exist.")
+        with about(f"managedPolicyArns.{arn}"):
+            if await find_managed_policy(work.change, profile.account, arn) is None:
+                raise ValidationError(f"The policy {arn} does not exist.")
+
+
+def _check_role(role: str, account: AccountId) -> None:
+    try:
+        parsed = Arn.parse(role)
+    except ValueError as error:
+        raise ValidationError(f"{role} is invalid") from error
+    if parsed.account != account or not parsed.resource.startswith("role/"):
+        raise ValidationError(f"{role} is not a role of this account.")
 
 
 def with_mapping(

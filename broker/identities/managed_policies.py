@@ -14,6 +14,7 @@ from broker.errors import (
     DeleteConflict,
     EntityAlreadyExists,
     NoSuchEntity,
+    about,
 )
 from broker.identities.account_options import accepts_unlisted_policies
 from broker.identities.accounts import require_account
@@ -315,6 +316,7 @@ def check_document(account: Account, document: str) -> None:
         MalformedPolicyDocument: the document is refused.
         LimitExceeded: it is too large.
     """
-    # Check the size first: only a document that is too large takes long to parse.
-    require_within(account, Quota.POLICY_SIZE, policy_size(document))
-    checked_document(document, PolicyKind.IDENTITY, managed=True)
+    with about("PolicyDocument"):
+        # Check the size first: only a document that is too large takes long to parse.
+        require_within(account, Quota.POLICY_SIZE, policy_size(document))
+        checked_document(document, PolicyKind.IDENTITY, managed=True)

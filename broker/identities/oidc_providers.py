@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from broker.entropy import new_provider_id
-from broker.errors import EntityAlreadyExists, InvalidInput, ValidationError
+from broker.errors import EntityAlreadyExists, InvalidInput, ValidationError, about
 from broker.identities.accounts import require_account
 from broker.identities.kind import Named, Work
 from broker.identities.limits import Quota, require_within
@@ -43,7 +43,8 @@ async def _change(
     clients = tuple(dict.fromkeys(given.get("ClientIDList", found.client_ids)))
     if len(clients) > len(found.client_ids):
         account = await require_account(work.change, work.account)
-        require_within(account, Quota.CLIENT_IDS, len(clients))
+        with about("ClientIDList"):
+            require_within(account, Quota.CLIENT_IDS, len(clients))
     thumbprints = checked_thumbprints(given.get("ThumbprintList", found.thumbprints))
     return replace(found, client_ids=clients, thumbprints=thumbprints)
 

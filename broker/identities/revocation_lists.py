@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from broker.errors import ValidationError
+from broker.errors import ValidationError, about
 from broker.identities.kind import Work
 from broker.identities.limits import Quota
 from broker.identities.roles_anywhere import (
@@ -79,7 +79,8 @@ async def _checked(data: bytes, named: str, work: Work) -> TrustAnchor:
     anchor: TrustAnchor = await require_regional(
         TRUST_ANCHORS, work.change, work.account, work.region, named
     )
-    await offload_long(len(data), lambda: _check(data, anchor))
+    with about("crlData"):
+        await offload_long(len(data), lambda: _check(data, anchor))
     return anchor
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from broker.entropy import new_unique_id
-from broker.errors import EntityAlreadyExists
+from broker.errors import EntityAlreadyExists, about
 from broker.identities.accounts import require_account
 from broker.identities.instance_profiles import require_in_no_profile
 from broker.identities.kind import Named, Work
@@ -50,7 +50,8 @@ async def _make(given: types.CreateRoleRequest, work: Work) -> Role:
         raise EntityAlreadyExists(_TAKEN.format(role))
     await work.require_room(ROLE, Quota.ROLES)
     if boundary_arn is not None:
-        await checked_boundary(work.change, work.account, boundary_arn)
+        with about("PermissionsBoundary"):
+            await checked_boundary(work.change, work.account, boundary_arn)
     account = await require_account(work.change, work.account)
     trust_policy = given["AssumeRolePolicyDocument"]
     stored = await stored_trust_policy(work.change, account, trust_policy)

@@ -95,10 +95,10 @@ def _step(node: yaml.Node, rest: str) -> tuple[yaml.Node, yaml.Node, str] | None
 
 
 def _names(node: yaml.Node) -> list[str]:
-    """The texts of a mapping: one of them is its name."""
-    values = (
-        [one for _, one in node.value] if isinstance(node, yaml.MappingNode) else []
-    )
+    """A text, or the texts of a mapping: one of them is its name."""
+    values = [node]
+    if isinstance(node, yaml.MappingNode):
+        values = [one for _, one in node.value]
     return [one.value for one in values if isinstance(one, yaml.ScalarNode)]
 
 

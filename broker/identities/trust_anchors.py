@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from broker.errors import UnsupportedOperation, ValidationError
+from broker.errors import UnsupportedOperation, ValidationError, about
 from broker.identities.kind import Work
 from broker.identities.limits import Quota
 from broker.identities.roles_anywhere import Expiry, Regional, given_tags, new_id
@@ -69,10 +69,11 @@ async def _certificates(source: types.Source) -> str:
         raise UnsupportedOperation(
             f"The source {source['sourceType']} is not supported, only {BUNDLE}."
         )
-    pem = source.get("sourceData", {}).get("x509CertificateData")
-    if not pem:
-        raise ValidationError("Give x509CertificateData.")
-    await offload_long(len(pem), lambda: check_certificates(pem))
+    with about("source.sourceData.x509CertificateData"):
+        pem = source.get("sourceData", {}).get("x509CertificateData")
+        if not pem:
+            raise ValidationError("Give x509CertificateData.")
+        await offload_long(len(pem), lambda: check_certificates(pem))
     return pem
 
 

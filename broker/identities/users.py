@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.entropy import new_unique_id
-from broker.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity
+from broker.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, about
 from broker.identities.kind import Named, Work, renaming
 from broker.identities.limits import Quota
 from broker.identities.names import check_path
@@ -39,7 +39,8 @@ async def _make(given: types.CreateUserRequest, work: Work) -> User:
     await _require_free(user, work)
     await work.require_room(USER, Quota.USERS)
     if boundary_arn is not None:
-        await checked_boundary(work.change, work.account, boundary_arn)
+        with about("PermissionsBoundary"):
+            await checked_boundary(work.change, work.account, boundary_arn)
     return user
 
 

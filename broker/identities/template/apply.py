@@ -13,10 +13,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 from broker.entropy import new_request_id
-from broker.errors import BrokerError
+from broker.errors import BrokerError, about
 from broker.identities.accounts import (
     create_account,
     remove_alias,
@@ -35,13 +34,8 @@ from broker.identities.template.changes import (
     differences,
     shown,
 )
-from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import (
-    AccountWork,
-    EntityKind,
-    Spec,
-    TemplateContext,
-)
+from broker.identities.template.errors import TemplateError, at_place
+from broker.identities.template.kind import AccountWork, TemplateContext
 from broker.identities.template.kinds import KINDS
 from broker.identities.template.reader import (
     AccountTemplate,
@@ -49,6 +43,7 @@ from broker.identities.template.reader import (
     planned_arns,
 )
 from broker.identities.template.roles import set_pending_trust
+from broker.identities.template.section import Described, Members, Section
 from broker.model.account import Account
 from broker.model.audit import AuditRecord
 from broker.stores.directory.accounts import update_account
@@ -67,7 +62,9 @@ class _Run:
     prune: bool
     planned: frozenset[str]
     changes: list[Change] = field(default_factory=list)
-    pending: list[tuple[AccountTemplate, dict[str, str]]] = field(default_factory=list)
+    pending: list[tuple[AccountTemplate, dict[str, tuple[str, str]]]] = field(
+        default_factory=list
+    )
 
 
 async def apply_template(
@@ -111,8 +108,9 @@ async def apply_template(
             await _change_account(run, template)
     for template, waiting in run.pending:
         async with _working(run, template) as work:
-            for name, trust_policy in waiting.items():
-                await set_pending_trust(work, name, trust_policy)
+            for name, (place, trust_policy) in waiting.items():
+                with at_place(place):
+                    await set_pending_trust(work, name, trust_policy)
     return run.changes
 
 
@@ -148,11 +146,11 @@ async def _change_account(run: _Run, template: AccountTemplate) -> None:
                     removals.append(step)
                     continue
                 found.extend(step.changes)
-                await step.execute(work, template.place)
+                await step.execute(work)
         # In reverse order: a policy can be deleted only once it is detached.
         for step in reversed(removals):
             found.extend(step.changes)
-            await step.execute(work, template.place)
+            await step.execute(work)
         for change in found:
             if change.kind.is_done:
                 await work.change.record(_record(run, change))
@@ -174,43 +172,44 @@ async def _working(run: _Run, template: AccountTemplate) -> AsyncIterator[Accoun
                 planned=run.planned,
             )
     except BrokerError as error:
-        raise TemplateError(template.place, str(error)) from error
+        place = ".".join(filter(None, (template.place, error.member)))
+        raise TemplateError(place, str(error)) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Step:
-    """The present and the wanted state of one entity, and what to print."""
+    """What is there of one entity and what is wanted, its place, what to print."""
 
-    kind: EntityKind[Any]
-    before: Any
-    after: Any
+    kind: Section
+    place: str
+    before: Described | None
+    after: Members | None
     changes: tuple[Change, ...]
 
-    async def execute(self, work: AccountWork, place: str) -> None:
+    async def execute(self, work: AccountWork) -> None:
         """Create, update or delete the entity.
 
         Raises:
             TemplateError: a rule for the entity forbids it.
         """
-        try:
-            if self.before is None:
-                if self.after is not None and self.kind.create is not None:
-                    await self.kind.create(work, self.after)
-            elif self.after is None:
-                await self.kind.delete(work, self.before)
-            elif self.before != self.after:
-                await self.kind.update(work, self.before, self.after)
-        except BrokerError as error:
-            name = self.kind.label(self.after or self.before)
-            raise TemplateError(
-                f"{place}.{self.kind.section}.{name}", str(error)
-            ) from error
+        work.place = self.place
+        with at_place(self.place):
+            try:
+                if self.before is None:
+                    if self.after is not None:
+                        await self.kind.create(work, self.after)
+                elif self.after is None:
+                    await self.kind.delete(work, self.before)
+                elif self.before.properties != self.after:
+                    await self.kind.update(work, self.before, self.after)
+            except BrokerError as error:
+                raise self.kind.refusal(error) from error
 
 
 async def _steps(
     run: _Run,
     template: AccountTemplate,
-    kind: EntityKind[Any],
+    kind: Section,
     directory: DirectoryReader,
 ) -> Sequence[_Step]:
     specs = template.specs(kind)
@@ -221,50 +220,55 @@ async def _steps(
         async for page in kind.distinct(directory, template.account)
         for spec in page
     }
-    steps = [
-        _step(run, template, kind, present.pop(kind.key(spec), None), spec)
-        for spec in specs
-    ]
-    for spec in present.values():
-        entity = f"{kind.noun} {kind.label(spec)}"
-        if run.prune:
-            change = Change(template.account, ChangeKind.DELETE, entity)
-            steps.append(_Step(kind=kind, before=spec, after=None, changes=(change,)))
-        else:
-            change = Change(template.account, ChangeKind.KEEP, entity)
-            steps.append(_Step(kind=kind, before=spec, after=spec, changes=(change,)))
+    within = f"{template.place}.{kind.section}"
+    steps = []
+    for number, one in enumerate(specs):
+        there, place = present.pop(kind.key(one), None), f"{within}[{number}]"
+        steps.append(_step(run, template, kind, there, one, place=place))
+    for one in present.values():
+        name = kind.name_of(one)
+        done = ChangeKind.DELETE if run.prune else ChangeKind.KEEP
+        steps.append(
+            _Step(
+                kind=kind,
+                place=f"{within}.{name}",
+                before=one,
+                after=None if run.prune else one.properties,
+                changes=(Change(template.account, done, f"{kind.label} {name}"),),
+            )
+        )
     return steps
 
 
 def _step(
     run: _Run,
     template: AccountTemplate,
-    kind: EntityKind[Spec],
-    before: Spec | None,
-    after: Spec,
+    kind: Section,
+    before: Described | None,
+    wanted: Described,
+    *,
+    place: str,
 ) -> _Step:
     account = template.account
-    entity = f"{kind.noun} {kind.label(after)}"
-    possible, calls = kind.require_calls(before, after)
-    waiting = [Change(account, ChangeKind.CALL, call) for call in calls]
-    if possible is None:
-        return _Step(kind=kind, before=before, after=before, changes=tuple(waiting))
-    if before is None:
-        created = Change(account, ChangeKind.CREATE, entity)
-        return _Step(
-            kind=kind, before=None, after=possible, changes=(created, *waiting)
-        )
-    after = kind.adopt(before, possible)
-    changes = waiting
-    if not run.prune:
-        after, kept = kind.keep_unlisted(before, after)
-        changes += [
-            Change(account, ChangeKind.KEEP, f"{part} of {entity}") for part in kept
-        ]
-    details = differences(before, after)
-    if details:
-        changes.insert(0, Change(account, ChangeKind.UPDATE, entity, details))
-    return _Step(kind=kind, before=before, after=after, changes=tuple(changes))
+    entity = f"{kind.label} {kind.name_of(wanted)}"
+    there = None if before is None else before.properties
+    after, calls = kind.require_calls(there, wanted.properties)
+    changes = [Change(account, ChangeKind.CALL, call) for call in calls]
+    if there is None and after is not None:
+        changes.insert(0, Change(account, ChangeKind.CREATE, entity))
+    elif there is not None and after is not None:
+        after = kind.adopt(there, after)
+        if not run.prune:
+            after, kept = kind.keep(there, after)
+            changes += [
+                Change(account, ChangeKind.KEEP, f"{part} of {entity}") for part in kept
+            ]
+        details = differences(there, after)
+        if details:
+            changes.insert(0, Change(account, ChangeKind.UPDATE, entity, details))
+    return _Step(
+        kind=kind, place=place, before=before, after=after, changes=tuple(changes)
+    )
 
 
 def _account_changes(
@@ -315,7 +319,8 @@ async def _write_account(work: AccountWork, template: AccountTemplate) -> None:
     account = await with_settings(work, account, template.settings)
     await update_account(work.change, account)
     if template.alias:
-        await set_alias(work.change, account, template.alias)
+        with about("Alias"):
+            await set_alias(work.change, account, template.alias)
     elif template.alias == "" and account.alias is not None:
         await remove_alias(work.change, account, account.alias)
 

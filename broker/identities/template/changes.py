@@ -1,7 +1,7 @@
 """The changes that a template makes, as they are printed and recorded."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -49,37 +49,20 @@ class Change:
         return "\n".join(self.lines)
 
 
-def differences(before: object, after: object) -> tuple[str, ...]:
-    """A description of how two specifications of one kind differ."""
-    return tuple(_differences(before, after))
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """A description of how two descriptions of one kind differ."""
+    return tuple(_differences("", before, after, list(after)))
 
 
-def _differences(before: Any, after: Any) -> Iterator[str]:  # noqa: ANN401  # any specification
-    if isinstance(before, dict):
-        yield from _entries("", before, after)
-        return
-    for member in fields(before):
-        old, new = getattr(before, member.name), getattr(after, member.name)
-        if old == new or not member.compare:
-            continue
-        label = member.metadata.get("property", member.name)
-        if member.metadata.get("in_parts"):
-            yield from _differences(old, new)
-            continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _entries(label, old, new)
-        else:
-            yield f"{label}: {shown(old)} -> {shown(new)}"
-
-
-def _entries(
-    label: str, old: dict[str, object], new: dict[str, object]
+def _differences(
+    within: str, old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str]
 ) -> Iterator[str]:
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        place = f"{label}.{key}" if label else key
+    for name in names:
+        before, after = old.get(name), new.get(name)
+        place = f"{within}{name}"
         if isinstance(before, dict) and isinstance(after, dict):
-            yield from _entries(place, before, after)
+            among = sorted(before.keys() | after.keys())
+            yield from _differences(f"{place}.", before, after, among)
         elif before != after:
             yield f"{place}: {shown(before)} -> {shown(after)}"
 

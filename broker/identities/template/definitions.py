@@ -5,28 +5,26 @@ those are secrets. Policies are those of services' resources.
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
-from broker.errors import BrokerError
 from broker.identities.kind import Rules
 from broker.identities.registered_services import normalize_definition, put_service
 from broker.identities.resource_policies import put_resource_policy
 from broker.identities.template.documents import read_document
-from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import AccountReading, AccountWork, EntityKind
+from broker.identities.template.errors import at_place
+from broker.identities.template.kind import AccountReading, AccountWork
 from broker.identities.template.properties import (
     Properties,
     compact,
     normal_document,
 )
-from broker.identities.template.section import PAGE, Described, Members, Section
+from broker.identities.template.section import Members, Section
 from broker.identities.trust import shown_trust_policies, with_root_arns
 from broker.identities.upstreams import checked_definition, put_upstream
-from broker.model.account import Account, AccountId
-from broker.model.page import read_pages
+from broker.model.account import Account
+from broker.model.registered import ResourcePolicy
 from broker.policy import PolicyKind
 from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import RESOURCE_POLICY, SERVICE, UPSTREAM
@@ -45,64 +43,52 @@ def _section(
     put: Put,
     *,
     text: str = _DEFINITION,
-    read: Callable[[Properties, str], str],
-    **more: Any,  # noqa: ANN401  # of `EntityKind`
-) -> EntityKind[Described]:
-    """A section whose entities have a ``name`` and a ``text``, which ``read`` reads."""
+    read: Callable[[Properties, str], Any],
+    **more: Any,  # noqa: ANN401  # of `Section`
+) -> Section:
+    """A section whose entities have a ``name`` and a ``text``."""
 
-    def parse(properties: Properties, _reading: AccountReading) -> Members:
-        named = properties.text(name)
-        return {name: named, text: read(properties, named)}
+    async def write(work: AccountWork, wanted: Members) -> None:
+        with at_place(text):
+            said = (work.account, wanted[name], wanted[text], work.now)
+            await put(work.change, *said)
 
-    async def shown(one: Any, _directory: DirectoryReader) -> Members:  # noqa: ANN401  # one of the kind
-        return {name: one.name, text: one.definition}
-
-    async def write(work: AccountWork, spec: Described) -> None:
-        named, said = spec.properties[name], spec.properties[text]
-        await put(work.change, work.account, named, said, work.now)
-
-    async def update(work: AccountWork, _before: Described, after: Described) -> None:
-        await write(work, after)
-
-    def show(spec: Described) -> Members:
-        return {**spec.properties, text: json.loads(spec.properties[text])}
-
-    rules = Rules(kind=kind, quota=None, view=repr)
-    plain = Section(section=section, of=rules, name=name, parse=parse, shown=shown)
-    return plain.entity_kind(
-        create=write,
-        update=update,
-        show=show,
-        key=lambda spec: spec.properties[name],
+    return Section(
+        section=section,
+        of=Rules(
+            kind=kind,
+            quota=None,
+            view=lambda one: {name: one.name, text: one.definition},
+        ),
+        name=name,
+        reads={name: Properties.text, text: read},
+        shows={text: json.loads},
+        put=write,
+        keyed_by=lambda wanted: str(wanted[name]),
         **more,
     )
 
 
-def _checked(
-    check: Callable[[str, str], str], properties: Properties, name: str
-) -> str:
-    try:
-        return check(name, compact(properties.mapping(_DEFINITION)))
-    except BrokerError as error:
-        raise TemplateError(properties.place, str(error)) from error
+def _checked(check: Callable[[str, str], str]) -> Callable[..., Members]:
+    def settle(found: Members, given: Properties, _reading: AccountReading) -> Members:
+        name, definition = found.values()
+        with at_place(given.place):
+            return {**found, _DEFINITION: check(name, compact(definition))}
+
+    return settle
 
 
-def _read_policy(properties: Properties, _arn: str) -> str:
-    document = read_document(properties, _POLICY, PolicyKind.RESOURCE)
+def _policy(properties: Properties, name: str) -> str:
+    document = read_document(properties, name, PolicyKind.RESOURCE)
     return normal_document(with_root_arns(document))
 
 
 async def _policies(
-    directory: DirectoryReader, account: AccountId
-) -> AsyncIterator[list[Described]]:
+    page: Sequence[ResourcePolicy], directory: DirectoryReader
+) -> list[Members]:
     """With principals by their ARNs, which are asked for a page at a time."""
-    listed = partial(directory.page_of, RESOURCE_POLICY, account)
-    async for page in read_pages(listed, PAGE):
-        texts = await shown_trust_policies(directory, [one.document for one in page])
-        yield [
-            Described({"ResourceArn": one.arn, _POLICY: normal_document(text)}, one)
-            for one, text in zip(page, texts, strict=True)
-        ]
+    texts = await shown_trust_policies(directory, [one.document for one in page])
+    return [{_POLICY: normal_document(text)} for text in texts]
 
 
 SERVICES = _section(
@@ -110,14 +96,16 @@ SERVICES = _section(
     SERVICE,
     "ServiceName",
     put_service,
-    read=partial(_checked, lambda name, text: normalize_definition(text, name)),
+    read=Properties.mapping,
+    settle=_checked(lambda name, text: normalize_definition(text, name)),
 )
 UPSTREAMS = _section(
     "Upstreams",
     UPSTREAM,
     "UpstreamName",
     put_upstream,
-    read=partial(_checked, checked_definition),
+    read=Properties.mapping,
+    settle=_checked(checked_definition),
 )
 RESOURCE_POLICIES = _section(
     "ResourcePolicies",
@@ -125,6 +113,7 @@ RESOURCE_POLICIES = _section(
     "ResourceArn",
     put_resource_policy,
     text=_POLICY,
-    read=_read_policy,
-    pages=_policies,
+    read=_policy,
+    view=lambda one: {"ResourceArn": one.arn},
+    further=_policies,
 )

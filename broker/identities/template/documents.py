@@ -1,8 +1,7 @@
 """Policy documents in a template, validated as they are read."""
 
-from broker.errors import BrokerError
 from broker.identities.documents import checked_document
-from broker.identities.template.errors import TemplateError
+from broker.identities.template.errors import at_place
 from broker.identities.template.properties import Properties
 from broker.policy import PolicyKind
 
@@ -15,10 +14,7 @@ def read_document(
     Raises:
         TemplateError: it is absent or invalid.
     """
-    place = f"{properties.place}.{name}"
     text = properties.document(name)
-    try:
+    with at_place(f"{properties.place}.{name}"):
         checked_document(text, kind, managed=managed)
-    except BrokerError as error:
-        raise TemplateError(place, str(error)) from error
     return text

@@ -1,6 +1,9 @@
 """The error of an invalid template."""
 
-from broker.errors import OperatorError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from broker.errors import BrokerError, OperatorError
 
 
 class TemplateError(OperatorError):
@@ -14,3 +17,15 @@ class TemplateError(OperatorError):
         super().__init__(f"{place}: {message}" if place else message)
         self.place = place
         self.message = message
+
+
+@contextmanager
+def at_place(place: str) -> Iterator[None]:
+    """What is refused inside is wrong at this place, or at one inside it."""
+    try:
+        yield
+    except BrokerError as error:
+        raise TemplateError(place, str(error)) from error
+    except TemplateError as error:
+        inner = f"{place}.{error.place}" if error.place else place
+        raise TemplateError(inner, error.message) from error

@@ -1,7 +1,5 @@
 """The sections of an account, in the order in which their entities are created."""
 
-from typing import Any
-
 from broker.identities.template.definitions import (
     RESOURCE_POLICIES,
     SERVICES,
@@ -9,7 +7,6 @@ from broker.identities.template.definitions import (
 )
 from broker.identities.template.groups import GROUPS
 from broker.identities.template.instance_profiles import INSTANCE_PROFILES
-from broker.identities.template.kind import EntityKind
 from broker.identities.template.ldap_providers import LDAP_PROVIDERS
 from broker.identities.template.managed_policies import MANAGED_POLICIES
 from broker.identities.template.mfa_devices import VIRTUAL_MFA_DEVICES
@@ -21,10 +18,11 @@ from broker.identities.template.roles_anywhere import (
     TRUST_ANCHOR_SECTION,
 )
 from broker.identities.template.saml_providers import SAML_PROVIDERS
+from broker.identities.template.section import Section
 from broker.identities.template.server_certificates import SERVER_CERTIFICATES
 from broker.identities.template.users import USERS
 
-KINDS: tuple[EntityKind[Any], ...] = (
+KINDS: tuple[Section, ...] = (
     SAML_PROVIDERS,
     OIDC_PROVIDERS,
     LDAP_PROVIDERS,

@@ -1,11 +1,11 @@
 """``LDAPProviders``: the operator's directories, for which AWS has no resource."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from broker.errors import BrokerError
 from broker.identities.ldap_providers import LDAP_PROVIDERS as RULES
 from broker.identities.ldap_providers import checked_name
-from broker.identities.template.errors import TemplateError
+from broker.identities.template.errors import TemplateError, at_place
 from broker.identities.template.kind import AccountReading, AccountWork
 from broker.identities.template.properties import Properties
 from broker.identities.template.section import Members, Section
@@ -13,27 +13,21 @@ from broker.model.entities import LdapProvider
 from broker.stores.directory.port import DirectoryReader
 
 
-def _parse(properties: Properties, reading: AccountReading) -> Members:
-    directory = properties.text("Directory")
+def _settle(found: Members, given: Properties, reading: AccountReading) -> Members:
     try:
-        reading.context.check_directory(directory)
+        reading.context.check_directory(found["Directory"])
     except ValueError as error:
-        raise TemplateError(properties.place, str(error)) from error
-    try:
-        name = checked_name(properties.text("Name"))
-    except BrokerError as error:
-        raise TemplateError(f"{properties.place}.Name", str(error)) from error
-    options = reading.options(properties, LdapProvider)
-    return {"Name": name, "Directory": directory, "Broker": options}
+        raise TemplateError(given.place, str(error)) from error
+    with at_place(f"{given.place}.Name"):
+        name = checked_name(found["Name"])
+    reading.check_options(given.place, found["Broker"], LdapProvider)
+    return {**found, "Name": name}
 
 
-async def _shown(one: LdapProvider, _directory: DirectoryReader) -> Members:
-    options = dict(one.options)
-    return {"Name": one.name, "Directory": one.directory, "Broker": options}
-
-
-async def _given(wanted: Members, _work: AccountWork) -> Members:
-    return wanted
+async def _options(
+    page: Sequence[LdapProvider], _directory: DirectoryReader
+) -> list[Members]:
+    return [{"Broker": dict(one.options)} for one in page]
 
 
 async def _check(
@@ -48,7 +42,7 @@ async def _check(
 
 
 async def _finish(
-    one: LdapProvider, wanted: Members, _work: AccountWork
+    one: LdapProvider, _before: Members, wanted: Members, _work: AccountWork
 ) -> LdapProvider:
     return replace(one, options=wanted["Broker"])
 
@@ -57,9 +51,13 @@ LDAP_PROVIDERS = Section(
     section="LDAPProviders",
     of=RULES,
     name="Name",
-    parse=_parse,
-    shown=_shown,
-    given=_given,
+    reads={
+        "Name": Properties.text,
+        "Directory": Properties.text,
+        "Broker": Properties.mapping,
+    },
+    settle=_settle,
+    further=_options,
     check=_check,
     finish=_finish,
-).entity_kind()
+)

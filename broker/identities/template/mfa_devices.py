@@ -4,15 +4,12 @@ A device's seed is a secret that is shown once, so devices are created and assig
 API calls. A template can change their tags and delete them.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 from broker.identities.mfa_devices import MFA_DEVICES
-from broker.identities.tags import KeyCase
-from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import AccountReading
 from broker.identities.template.owned import as_present
 from broker.identities.template.properties import Properties
-from broker.identities.template.section import Described, Members, Section
+from broker.identities.template.section import Members, Section
 from broker.model.credentials import MfaDevice
 from broker.stores.directory.kinds import USER
 from broker.stores.directory.port import DirectoryReader
@@ -21,26 +18,15 @@ ROOT = "<root_account>"
 """How the account's root user is named, as in the credential report."""
 
 
-def _parse(properties: Properties, _reading: AccountReading) -> Members:
-    users = properties.texts("Users")
-    if len(users) > 1:
-        raise TemplateError(f"{properties.place}.Users", "must name one user at most")
-    return {
-        "VirtualMfaDeviceName": properties.text("VirtualMfaDeviceName"),
-        "Path": properties.path_text(),
-        "Users": users,
-        "Tags": properties.tags(KeyCase.SENSITIVE),
-    }
+async def _further(
+    page: Sequence[MfaDevice], directory: DirectoryReader
+) -> list[Members]:
+    return [{**_named(one), "Users": await _holders(directory, one)} for one in page]
 
 
-async def _shown(one: MfaDevice, directory: DirectoryReader) -> Members:
-    path, _, name = f"/{one.serial.partition(':mfa/')[2]}".rpartition("/")
-    return {
-        "VirtualMfaDeviceName": name,
-        "Path": f"{path}/",
-        "Users": await _holders(directory, one),
-        "Tags": dict(one.tags),
-    }
+def _named(device: MfaDevice) -> Members:
+    path, _, name = f"/{device.serial.partition(':mfa/')[2]}".rpartition("/")
+    return {"VirtualMfaDeviceName": name, "Path": f"{path}/"}
 
 
 async def _holders(directory: DirectoryReader, device: MfaDevice) -> tuple[str, ...]:
@@ -53,16 +39,15 @@ async def _holders(directory: DirectoryReader, device: MfaDevice) -> tuple[str, 
 
 
 def _require_calls(
-    before: Described | None, after: Described
-) -> tuple[Described | None, tuple[str, ...]]:
-    device = f"virtual MFA device {after.properties['VirtualMfaDeviceName']}"
+    before: Members | None, after: Members
+) -> tuple[Members | None, tuple[str, ...]]:
+    device = f"virtual MFA device {after['VirtualMfaDeviceName']}"
     if before is None:
         return None, (f"{device}: call CreateVirtualMFADevice and EnableMFADevice",)
-    there = before.properties["Users"]
     # The user's name has no case.
-    users = tuple(map(as_present(there), after.properties["Users"]))
-    kept = replace(after, properties={**after.properties, "Users": there})
-    if users == there:
+    users = tuple(map(as_present(before["Users"]), after["Users"]))
+    kept = {**after, "Users": before["Users"]}
+    if users == before["Users"]:
         return kept, ()
     call = "EnableMFADevice" if users else "DeactivateMFADevice"
     whose = f" by {users[0]}" if users else ""
@@ -74,11 +59,14 @@ VIRTUAL_MFA_DEVICES = Section(
     noun="virtual MFA device",
     of=MFA_DEVICES,
     name="VirtualMfaDeviceName",
-    parse=_parse,
-    shown=_shown,
+    reads={
+        "VirtualMfaDeviceName": Properties.text,
+        "Path": Properties.path,
+        "Users": lambda properties, name: properties.one_at_most(name, "user"),
+        "Tags": Properties.tags,
+    },
+    further=_further,
     where={"is_virtual": 1},
-).entity_kind(
-    key=lambda spec: "{Path}{VirtualMfaDeviceName}".format(**spec.properties).lower(),
-    create=None,
+    keyed_by=lambda one: "{Path}{VirtualMfaDeviceName}".format(**one).lower(),
     require_calls=_require_calls,
 )

@@ -1,5 +1,6 @@
 """``OIDCProviders``: the properties of ``AWS::IAM::OIDCProvider``."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from broker.errors import BrokerError
@@ -9,60 +10,52 @@ from broker.identities.oidc_providers import (
     checked_thumbprints,
     with_issuers,
 )
-from broker.identities.tags import KeyCase
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import AccountReading, AccountWork, shown_tags
+from broker.identities.template.kind import AccountReading, AccountWork
 from broker.identities.template.properties import Properties
-from broker.identities.template.section import Described, Members, Section
+from broker.identities.template.section import Members, Section
 from broker.model.entities import OidcProvider
 from broker.stores.directory.port import DirectoryReader
 
 _SECRET = "ClientSecret"  # noqa: S105  # an option's name
 
 
-def _parse(properties: Properties, reading: AccountReading) -> Members:
-    options = reading.options(properties, OidcProvider)
-    url, is_internal = properties.text("Url"), reading.context.is_internal
-    thumbprints = properties.texts("ThumbprintList")
+def _settle(found: Members, given: Properties, reading: AccountReading) -> Members:
+    reading.check_options(given.place, found["Broker"], OidcProvider)
+    url, thumbprints = found["Url"], found["ThumbprintList"]
     try:
-        return {
-            "Url": checked_issuer_url(url, reading.account, is_internal),
-            "ClientIdList": tuple(dict.fromkeys(properties.texts("ClientIdList"))),
-            "ThumbprintList": checked_thumbprints(thumbprints),
-            "Tags": properties.tags(KeyCase.SENSITIVE),
-            "Broker": options,
-        }
+        url = checked_issuer_url(url, reading.account, reading.context.is_internal)
+        thumbprints = list(checked_thumbprints(thumbprints))
     except BrokerError as error:
-        raise TemplateError(properties.place, f"{url}: {error}") from error
+        raise TemplateError(given.place, f"{url}: {error}") from error
+    return {**found, "Url": url, "ThumbprintList": thumbprints}
 
 
-async def _shown(one: OidcProvider, _directory: DirectoryReader) -> Members:
+async def _further(
+    page: Sequence[OidcProvider], _directory: DirectoryReader
+) -> list[Members]:
     # A sealed secret is bound to its provider, and templates contain no secrets.
-    options = {name: value for name, value in one.options.items() if name != _SECRET}
-    return {
-        "Url": one.url,
-        "ClientIdList": one.client_ids,
-        "ThumbprintList": one.thumbprints,
-        "Tags": dict(one.tags),
-        "Broker": options,
-    }
-
-
-async def _given(wanted: Members, _work: AccountWork) -> Members:
-    tags = shown_tags(wanted["Tags"])
-    return {**wanted, "ClientIDList": wanted["ClientIdList"], "Tags": tags}
+    return [
+        {
+            "Url": one.url,
+            "Broker": {
+                name: value for name, value in one.options.items() if name != _SECRET
+            },
+        }
+        for one in page
+    ]
 
 
 async def _finish(
-    one: OidcProvider, wanted: Members, _work: AccountWork
+    one: OidcProvider, _before: Members, wanted: Members, _work: AccountWork
 ) -> OidcProvider:
     kept = {name: value for name, value in one.options.items() if name == _SECRET}
     return replace(one, options={**wanted["Broker"], **kept})
 
 
-def host_and_path(spec: Described) -> str:
+def host_and_path(properties: Members) -> str:
     """The part of the URL that must be unique in the account."""
-    url: str = spec.properties["Url"]
+    url: str = properties["Url"]
     return url.partition("://")[2]
 
 
@@ -70,10 +63,19 @@ OIDC_PROVIDERS = Section(
     section="OIDCProviders",
     of=RULES,
     name="Url",
-    parse=_parse,
-    shown=_shown,
-    given=_given,
+    reads={
+        "Url": Properties.text,
+        "ClientIdList": Properties.distinct,
+        "ThumbprintList": Properties.texts,
+        "Tags": Properties.tags,
+        "Broker": Properties.mapping,
+    },
+    members={"ClientIdList": "ClientIDList"},
+    settle=_settle,
+    further=_further,
     finish=_finish,
     constant=("Url",),
     made_in=lambda context: with_issuers(context.is_internal),
-).entity_kind(key=host_and_path, label=host_and_path)
+    keyed_by=host_and_path,
+    called=host_and_path,
+)

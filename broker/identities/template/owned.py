@@ -1,9 +1,10 @@
-"""What users, groups and roles share in a template: policies, boundary, tags."""
+"""What users, groups and roles share in a template: policies and a boundary."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from broker.identities.owners import (
     Owner,
@@ -16,11 +17,10 @@ from broker.identities.owners import (
 )
 from broker.identities.tags import KeyCase
 from broker.identities.template.documents import read_document
-from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import AccountWork, shown_tags
+from broker.identities.template.errors import TemplateError, at_place
+from broker.identities.template.kind import AccountWork
 from broker.identities.template.properties import Properties, normal_document
-from broker.model.account import AccountId
-from broker.model.entities import Group
+from broker.identities.template.section import Described, Members
 from broker.policy import PolicyKind
 from broker.stores.directory.policies import (
     list_attachments_of,
@@ -28,108 +28,114 @@ from broker.stores.directory.policies import (
 )
 from broker.stores.directory.port import DirectoryReader
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnerSpec:
-    """The properties that users, groups and roles share."""
-
-    name: str
-    path: str = field(metadata={"property": "Path"})
-    policies: Mapping[str, str] = field(metadata={"property": "Policies"})
-    attached: tuple[str, ...] = field(metadata={"property": "ManagedPolicyArns"})
-    boundary_arn: str | None = field(metadata={"property": "PermissionsBoundary"})
-    tags: Mapping[str, str] = field(metadata={"property": "Tags"})
-
-
-_Spec = TypeVar("_Spec", bound=OwnerSpec)
-
-_BOUNDARY = "PermissionsBoundary"
+POLICIES, ATTACHED, BOUNDARY = "Policies", "ManagedPolicyArns", "PermissionsBoundary"
 _NAME_MAX = 64
 """For users and roles. What is named otherwise, no call could name."""
 
-
-def read_owned(properties: Properties, name_property: str) -> OwnerSpec:
-    """The shared properties of a user or role."""
-    return OwnerSpec(
-        name=properties.name(name_property, longest=_NAME_MAX),
-        path=properties.path_text(),
-        policies=read_policies(properties),
-        attached=tuple(sorted(set(properties.texts("ManagedPolicyArns")))),
-        boundary_arn=properties.optional_text("PermissionsBoundary"),
-        tags=properties.tags(KeyCase.INSENSITIVE),
-    )
+short_name = partial(Properties.name, longest=_NAME_MAX)
+tags = partial(Properties.tags, case=KeyCase.INSENSITIVE)
 
 
-def read_policies(properties: Properties) -> dict[str, str]:
-    """``Policies``: inline policies by name."""
+def read_attached(properties: Properties, name: str) -> tuple[str, ...]:
+    """ARNs of managed policies."""
+    return tuple(sorted(set(properties.texts(name))))
+
+
+def read_policies(properties: Properties, name: str) -> dict[str, str]:
+    """Inline policies by name."""
     policies: dict[str, str] = {}
-    for item in properties.items("Policies"):
-        name = item.name("PolicyName")
-        if name.lower() in {other.lower() for other in policies}:
-            raise TemplateError(item.place, f"{name} comes twice")
-        policies[name] = read_document(item, "PolicyDocument", PolicyKind.IDENTITY)
+    for item in properties.items(name):
+        named = item.name("PolicyName")
+        if named.lower() in {other.lower() for other in policies}:
+            raise TemplateError(item.place, f"{named} comes twice")
+        policies[named] = read_document(item, "PolicyDocument", PolicyKind.IDENTITY)
         item.finish()
     return policies
 
 
-async def load_owned(
-    directory: DirectoryReader, account: AccountId, owners: Sequence[Owner]
-) -> list[OwnerSpec]:
-    """The shared part of each of a page's users, groups or roles, in its order.
+def show_policies(policies: Mapping[str, str]) -> list[Members]:
+    """Inline policies as a template writes them."""
+    return [
+        {"PolicyName": name, "PolicyDocument": json.loads(document)}
+        for name, document in sorted(policies.items())
+    ]
+
+
+BOUNDED: Mapping[str, Callable[[Properties, str], Any]] = {
+    BOUNDARY: Properties.optional_text,
+    ATTACHED: read_attached,
+    POLICIES: read_policies,
+    "Tags": tags,
+}
+"""The properties that users and roles share."""
+
+
+async def further_owned(
+    page: Sequence[Owner], directory: DirectoryReader
+) -> list[Members]:
+    """The shared properties of each of a page's users, groups or roles.
 
     An account may have a hundred thousand, so queries are made for a page at a time.
     """
-    unique_ids = [owner_id(owner) for owner in owners]
+    if not page:
+        return []
+    account, unique_ids = page[0].account, [owner_id(owner) for owner in page]
     inline = await list_inline_policies_of(directory, account, unique_ids)
     attached = await list_attachments_of(directory, account, unique_ids)
     return [
-        OwnerSpec(
-            name=owner.name,
-            path=owner.path,
-            policies={
+        {
+            BOUNDARY: getattr(owner, "boundary_arn", None),
+            ATTACHED: tuple(sorted(attached.get(unique_id, ()))),
+            POLICIES: {
                 policy.name: normal_document(policy.document)
                 for policy in inline.get(unique_id, ())
             },
-            attached=tuple(sorted(attached.get(unique_id, ()))),
-            boundary_arn=None if isinstance(owner, Group) else owner.boundary_arn,
-            tags={} if isinstance(owner, Group) else dict(owner.tags),
-        )
-        for owner, unique_id in zip(owners, unique_ids, strict=True)
+        }
+        for owner, unique_id in zip(page, unique_ids, strict=True)
     ]
 
 
 async def write_owned(
-    work: AccountWork, owner: Owner, before: OwnerSpec | None, after: OwnerSpec
+    work: AccountWork, owner: Owner, before: Members, after: Members
 ) -> None:
     """Write the policies that differ; those that ``after`` lacks are removed first."""
-    old_policies = before.policies if before else {}
-    old_attached = before.attached if before else ()
-    for name in old_policies.keys() - after.policies.keys():
+    old, new = before.get(POLICIES, {}), after.get(POLICIES, {})
+    attached, wanted = before.get(ATTACHED, ()), after.get(ATTACHED, ())
+    for name in old.keys() - new.keys():
         await delete_inline_policy(work.change, owner, name)
-    for arn in set(old_attached) - set(after.attached):
+    for arn in set(attached) - set(wanted):
         await detach_policy(work.change, owner, arn)
-    for name, document in after.policies.items():
-        if old_policies.get(name) != document:
-            await put_inline_policy(work.change, work.account, owner, name, document)
-    for arn in after.attached:
-        if arn not in old_attached:
-            await attach_policy(work.change, work.account, owner, arn)
+    for name, document in new.items():
+        if old.get(name) != document:
+            with at_place(f"{POLICIES}.{name}"):
+                await put_inline_policy(
+                    work.change, work.account, owner, name, document
+                )
+    for arn in wanted:
+        if arn not in attached:
+            with at_place(f"{ATTACHED}.{arn}"):
+                await attach_policy(work.change, work.account, owner, arn)
 
 
-async def checked_boundary_of(work: AccountWork, spec: OwnerSpec) -> str | None:
-    """The permissions boundary of the specification, checked; None without one."""
-    if spec.boundary_arn is None:
-        return None
-    return await checked_boundary(
-        work.change, work.account.account_id, spec.boundary_arn
-    )
+async def finish_bounded(
+    one: Any,  # noqa: ANN401  # a user or a role
+    _before: Members,
+    wanted: Members,
+    work: AccountWork,
+) -> Any:  # noqa: ANN401
+    """With the permissions boundary, checked if it is another."""
+    arn = wanted[BOUNDARY]
+    if arn not in {None, one.boundary_arn}:
+        with at_place(BOUNDARY):
+            await checked_boundary(work.change, one.account, arn)
+    return replace(one, boundary_arn=arn)
 
 
-def adopt_names(before: _Spec, after: _Spec) -> _Spec:
+def adopt_names(before: Members, after: Members) -> Members:
     """Name inline policies as they are named already: their names have no case."""
-    present = as_present(before.policies)
-    policies = {present(name): text for name, text in after.policies.items()}
-    return replace(after, policies=policies)
+    present = as_present(before[POLICIES])
+    named = {present(name): text for name, text in after[POLICIES].items()}
+    return {**after, POLICIES: named}
 
 
 def as_present(names: Iterable[str]) -> Callable[[str], str]:
@@ -139,38 +145,22 @@ def as_present(names: Iterable[str]) -> Callable[[str], str]:
     return lambda name: name if name in exact else spelled.get(name.lower(), name)
 
 
-def keep_owned(before: _Spec, after: _Spec) -> tuple[_Spec, tuple[str, ...]]:
+def keep_owned(before: Members, after: Members) -> tuple[Members, tuple[str, ...]]:
     """Keep existing policies that the template does not name."""
-    inline = before.policies.keys() - after.policies.keys()
-    attached = set(before.attached) - set(after.attached)
-    if not inline and not attached:
-        return after, ()
-    kept = replace(
-        after,
-        policies={**after.policies, **{name: before.policies[name] for name in inline}},
-        attached=tuple(sorted({*after.attached, *attached})),
-    )
+    inline = before[POLICIES].keys() - after[POLICIES].keys()
+    attached = set(before[ATTACHED]) - set(after[ATTACHED])
+    kept = {
+        **after,
+        POLICIES: {
+            **after[POLICIES],
+            **{name: before[POLICIES][name] for name in inline},
+        },
+        ATTACHED: tuple(sorted({*after[ATTACHED], *attached})),
+    }
     named = [f"inline policy {name}" for name in sorted(inline)]
     return kept, (*named, *(f"attachment of {arn}" for arn in sorted(attached)))
 
 
-def given_owned(spec: OwnerSpec, name_property: str) -> dict[str, object]:
-    """The shared members that the creation of a user or role takes."""
-    boundary = {} if spec.boundary_arn is None else {_BOUNDARY: spec.boundary_arn}
-    tags = shown_tags(spec.tags)
-    return {name_property: spec.name, "Path": spec.path, "Tags": tags, **boundary}
-
-
-def show_owned(spec: OwnerSpec, name_property: str) -> dict[str, object]:
-    """The shared properties as a template writes them."""
-    return {
-        name_property: spec.name,
-        "Path": spec.path,
-        "PermissionsBoundary": spec.boundary_arn,
-        "ManagedPolicyArns": list(spec.attached),
-        "Policies": [
-            {"PolicyName": name, "PolicyDocument": json.loads(document)}
-            for name, document in sorted(spec.policies.items())
-        ],
-        "Tags": shown_tags(spec.tags),
-    }
+async def clear_owned(work: AccountWork, there: Described) -> None:
+    """Remove the policies."""
+    await write_owned(work, there.found, there.properties, {})

@@ -25,9 +25,7 @@ def read_password_policy(properties: Properties) -> PasswordPolicy | None:
     """
     if not properties.has("PasswordPolicy"):
         return None
-    given = Properties(
-        properties.mapping("PasswordPolicy"), f"{properties.place}.PasswordPolicy"
-    )
+    given = properties.part("PasswordPolicy")
     policy: dict[str, int | bool] = {
         name: given.integer(name, low, low, high)
         for name, low, high in _NUMBERS

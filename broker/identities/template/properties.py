@@ -4,13 +4,12 @@ import json
 import re
 from typing import Any
 
-from broker.errors import BrokerError
 from broker.identities.tags import KeyCase, checked_tags
-from broker.identities.template.errors import TemplateError
+from broker.identities.template.errors import TemplateError, at_place
 from broker.policy import PolicyRejected, load_document
 from broker.spelling import find_similar, suggest
 
-_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]+")
+_NAME = r"[A-Za-z0-9_+=,.@-]{1,%d}"
 _NAME_MAX = 128
 _PATH = re.compile(r"/(?:[\x21-\x2e\x30-\x7e]+/)*")
 _PATH_MAX = 512
@@ -62,20 +61,22 @@ class Properties:
 
     def name(self, name: str, *, longest: int = _NAME_MAX) -> str:
         """A required name of an entity."""
+        words = f"1 to {longest} letters, digits or any of +=,.@_-"
+        return self.matching(name, re.compile(_NAME % longest), words)
+
+    def matching(self, name: str, pattern: re.Pattern[str], words: str) -> str:
+        """A required text of a pattern, which ``words`` describe."""
         value = self.text(name)
-        if len(value) > longest or not _NAME.fullmatch(value):
-            raise TemplateError(
-                f"{self.place}.{name}",
-                f"must be 1 to {longest} letters, digits or any of +=,.@_-",
-            )
+        if not pattern.fullmatch(value):
+            raise TemplateError(f"{self.place}.{name}", f"must be {words}")
         return value
 
-    def path_text(self) -> str:
-        """``Path``, which begins and ends with a slash; ``/`` when absent."""
-        value = self.optional_text("Path") or "/"
+    def path(self, name: str) -> str:
+        """A path, which begins and ends with a slash; ``/`` when absent."""
+        value = self.optional_text(name) or "/"
         if len(value) > _PATH_MAX or not _PATH.fullmatch(value):
             raise TemplateError(
-                f"{self.place}.Path",
+                f"{self.place}.{name}",
                 "must begin and end with a slash, such as /team/, and have at most"
                 f" {_PATH_MAX} characters",
             )
@@ -88,12 +89,12 @@ class Properties:
             raise TemplateError(f"{self.place}.{name}", "must be a text")
         return self._storable(name, value) if value else None
 
-    def description(self) -> str | None:
-        """``Description``; None when it is absent or empty."""
-        value = self.optional_text("Description")
+    def description(self, name: str) -> str | None:
+        """A description; None when it is absent or empty."""
+        value = self.optional_text(name)
         if value is not None and len(value) > _DESCRIPTION_MAX:
             raise TemplateError(
-                f"{self.place}.Description",
+                f"{self.place}.{name}",
                 f"has {len(value)} characters; at most {_DESCRIPTION_MAX} fit",
             )
         return value
@@ -123,6 +124,17 @@ class Properties:
             raise TemplateError(f"{self.place}.{name}", "must be a list of texts")
         return tuple(self._storable(name, text) for text in value)
 
+    def distinct(self, name: str) -> list[str]:
+        """A list of texts, each once."""
+        return list(dict.fromkeys(self.texts(name)))
+
+    def one_at_most(self, name: str, noun: str) -> tuple[str, ...]:
+        """A list of one name or none."""
+        names = self.texts(name)
+        if len(names) > 1:
+            raise TemplateError(f"{self.place}.{name}", f"must name one {noun} at most")
+        return names
+
     def items(self, name: str) -> list["Properties"]:
         """A list of mappings; an absent one is empty."""
         value = self.take(name, [])
@@ -133,16 +145,18 @@ class Properties:
             for index, item in enumerate(value)
         ]
 
-    def tags(self, case: KeyCase) -> dict[str, str]:
-        """``Tags`` as CloudFormation writes them: a list of ``Key`` and ``Value``."""
+    def tags(self, name: str, case: KeyCase = KeyCase.SENSITIVE) -> dict[str, str]:
+        """Tags as CloudFormation writes them: a list of ``Key`` and ``Value``."""
         pairs = []
-        for item in self.items("Tags"):
+        for item in self.items(name):
             pairs.append((item.text("Key"), item.optional_text("Value") or ""))
             item.finish()
-        try:
+        with at_place(f"{self.place}.{name}"):
             return dict(sorted(checked_tags(pairs, case).items()))
-        except BrokerError as error:
-            raise TemplateError(f"{self.place}.Tags", str(error)) from error
+
+    def part(self, name: str) -> "Properties":
+        """A mapping of properties; an absent one is empty."""
+        return Properties(self.mapping(name), f"{self.place}.{name}")
 
     def document(self, name: str) -> str:
         """A policy document, written as a mapping or as JSON text."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from broker.identities.control_policies import (
     ControlKind,
@@ -14,11 +13,13 @@ from broker.identities.limits import DEFAULTS
 from broker.identities.password_policy import PasswordPolicy
 from broker.identities.template.account_settings import Settings, read_settings
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import AccountReading, EntityKind, TemplateContext
+from broker.identities.template.kind import AccountReading, TemplateContext
 from broker.identities.template.kinds import KINDS
-from broker.identities.template.owned import OwnerSpec
 from broker.identities.template.password_policy import read_password_policy
 from broker.identities.template.properties import Properties
+from broker.identities.template.roles import ROLES
+from broker.identities.template.section import Described, Section
+from broker.identities.template.users import USERS
 from broker.identities.template.yaml_text import load_yaml
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import iam_arn
@@ -40,9 +41,9 @@ class AccountTemplate:
     controls: Mapping[ControlKind, tuple[ControlPolicy, ...]]
     password_policy: PasswordPolicy | None
     settings: Settings
-    sections: Mapping[str, tuple[Any, ...]]
+    sections: Mapping[str, tuple[Described, ...]]
 
-    def specs(self, kind: EntityKind[Any]) -> tuple[Any, ...] | None:
+    def specs(self, kind: Section) -> tuple[Described, ...] | None:
         """What a section describes; None for an absent section."""
         return self.sections.get(kind.section)
 
@@ -71,11 +72,13 @@ def parse_template(
 def planned_arns(accounts: Sequence[AccountTemplate]) -> frozenset[str]:
     """The ARNs of all users and roles that the template describes."""
     return frozenset(
-        iam_arn(account.account, f"{kind}{spec.path}{spec.name}")
+        iam_arn(
+            account.account,
+            f"{section.label}{spec.properties['Path']}{section.name_of(spec)}",
+        )
         for account in accounts
-        for section, kind in (("Users", "user"), ("Roles", "role"))
-        for spec in account.sections.get(section, ())
-        if isinstance(spec, OwnerSpec)
+        for section in (USERS, ROLES)
+        for spec in account.specs(section) or ()
     )
 
 
@@ -98,7 +101,7 @@ def _read_account(
     if alias is not None and not isinstance(alias, str):
         raise TemplateError(f"{place}.Alias", "must be a text")
     password_policy = read_password_policy(properties)
-    broker = Properties(properties.mapping("Broker"), f"{place}.Broker")
+    broker = properties.part("Broker")
     quotas = _read_quotas(broker)
     settings = read_settings(broker)
     controls = {
@@ -121,20 +124,20 @@ def _read_account(
 
 
 def _read_section(
-    kind: EntityKind[Any], properties: Properties, reading: AccountReading
-) -> tuple[Any, ...]:
-    found: dict[str, Any] = {}
+    kind: Section, properties: Properties, reading: AccountReading
+) -> tuple[Described, ...]:
+    found: dict[str, Described] = {}
     for item in properties.items(kind.section):
         spec = kind.parse(item, reading)
         item.finish()
         if kind.key(spec) in found:
-            raise TemplateError(item.place, f"this {kind.noun} comes twice")
+            raise TemplateError(item.place, f"this {kind.label} comes twice")
         found[kind.key(spec)] = spec
     return tuple(found.values())
 
 
 def _read_quotas(broker: Properties) -> dict[str, int]:
-    quotas = Properties(broker.mapping("Quotas"), f"{broker.place}.Quotas")
+    quotas = broker.part("Quotas")
     found = {
         name: quotas.integer(name, default, 0, 10**9)
         for name, default in DEFAULTS.items()

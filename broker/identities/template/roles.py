@@ -6,46 +6,39 @@ they all exist.
 """
 
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 
-from broker.identities import kind as rules
 from broker.identities import roles
 from broker.identities.service_linked_roles import is_service_linked
 from broker.identities.template.documents import read_document
-from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import (
-    AccountReading,
-    AccountWork,
-    EntityKind,
-)
+from broker.identities.template.errors import at_place
+from broker.identities.template.kind import AccountWork, shown_tags
 from broker.identities.template.owned import (
-    OwnerSpec,
+    BOUNDED,
+    POLICIES,
     adopt_names,
-    checked_boundary_of,
-    given_owned,
+    clear_owned,
+    finish_bounded,
+    further_owned,
     keep_owned,
-    load_owned,
-    read_owned,
-    show_owned,
+    short_name,
+    show_policies,
     write_owned,
 )
 from broker.identities.template.properties import Properties, compact, normal_document
+from broker.identities.template.section import Described, Members, Section
 from broker.identities.trust import (
     UnknownPrincipal,
     shown_trust_policies,
     stored_trust_policy,
     with_root_arns,
 )
-from broker.model.account import AccountId
 from broker.model.entities import Role
-from broker.model.page import read_pages
 from broker.policy import PolicyKind
-from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.port import DirectoryReader
 
-_PAGE = 1000
+TRUST, _SECONDS = "AssumeRolePolicyDocument", "MaxSessionDuration"
 _SECONDS_MIN = 3600
 _SECONDS_MAX = 43_200
 _NOBODY = compact(
@@ -56,152 +49,94 @@ _NOBODY = compact(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoleSpec(OwnerSpec):
-    """A role as a template describes it."""
-
-    trust_policy: str = field(metadata={"property": "AssumeRolePolicyDocument"})
-    description: str | None = field(metadata={"property": "Description"})
-    max_session_duration_seconds: int = field(
-        metadata={"property": "MaxSessionDuration"}
-    )
+def _trust(properties: Properties, name: str) -> str:
+    return with_root_arns(read_document(properties, name, PolicyKind.TRUST))
 
 
-def _parse(properties: Properties, _reading: AccountReading) -> RoleSpec:
-    name = "AssumeRolePolicyDocument"
-    trust_policy = read_document(properties, name, PolicyKind.TRUST)
-    return _role_spec(
-        read_owned(properties, "RoleName"),
-        trust_policy=with_root_arns(trust_policy),
-        description=properties.description(),
-        max_session_duration_seconds=properties.integer(
-            "MaxSessionDuration",
-            roles.DEFAULT_SESSION_SECONDS,
-            _SECONDS_MIN,
-            _SECONDS_MAX,
-        ),
-    )
+def _seconds(properties: Properties, name: str) -> int:
+    default = roles.DEFAULT_SESSION_SECONDS
+    return properties.integer(name, default, _SECONDS_MIN, _SECONDS_MAX)
 
 
-def _role_spec(
-    shared: OwnerSpec,
-    *,
-    trust_policy: str,
-    description: str | None,
-    max_session_duration_seconds: int,
-) -> RoleSpec:
-    return RoleSpec(
-        **{member.name: getattr(shared, member.name) for member in fields(shared)},
-        trust_policy=trust_policy,
-        description=description,
-        max_session_duration_seconds=max_session_duration_seconds,
-    )
-
-
-async def _pages(
-    directory: DirectoryReader, account: AccountId
-) -> AsyncIterator[list[RoleSpec]]:
-    async for page in read_pages(partial(directory.page_of, ROLE, account), _PAGE):
-        # Service-linked roles belong to their services; templates do not manage them.
-        own = [role for role in page if not is_service_linked(role)]
-        shown = await shown_trust_policies(
-            directory, [role.trust_policy for role in own]
+async def _further(page: Sequence[Role], directory: DirectoryReader) -> list[Members]:
+    shown = await shown_trust_policies(directory, [role.trust_policy for role in page])
+    return [
+        {
+            **owned,
+            "Description": role.description,
+            TRUST: normal_document(text),
+            _SECONDS: role.max_session_duration_seconds,
+        }
+        for role, owned, text in zip(
+            page, await further_owned(page, directory), shown, strict=True
         )
-        owned = await load_owned(directory, account, own)
-        yield [
-            _role_spec(
-                spec,
-                trust_policy=normal_document(text),
-                description=role.description,
-                max_session_duration_seconds=role.max_session_duration_seconds,
-            )
-            for role, spec, text in zip(own, owned, shown, strict=True)
-        ]
+    ]
 
 
-async def _create(work: AccountWork, spec: RoleSpec) -> None:
-    trust_policy = await _storable(work, spec)
-    given = {
-        **given_owned(spec, "RoleName"),
-        "AssumeRolePolicyDocument": _NOBODY
-        if trust_policy is None
-        else spec.trust_policy,
-        "Description": spec.description or "",
-        "MaxSessionDuration": spec.max_session_duration_seconds,
-    }
-    role = await rules.create(roles.ROLES, given, work.at())
-    await write_owned(work, role, None, spec)
+async def _given(wanted: Members, _work: AccountWork) -> Members:
+    return {**wanted, TRUST: _NOBODY, "Tags": shown_tags(wanted["Tags"])}
 
 
-async def _update(work: AccountWork, before: RoleSpec, after: RoleSpec) -> None:
-    for label, old, new in (
-        ("RoleName", before.name, after.name),
-        ("Path", before.path, after.path),
-    ):
-        if old != new:
-            raise TemplateError(
-                label, f"{old} of a role cannot become {new}; delete the role first"
-            )
-    role = await roles.require_role(work.change, work.account.account_id, after.name)
-    if after.trust_policy != before.trust_policy:
-        trust_policy = await _storable(work, after)
-        role = replace(role, trust_policy=trust_policy or role.trust_policy)
+async def _finish(
+    one: Role, before: Members, wanted: Members, work: AccountWork
+) -> Role:
+    if wanted[TRUST] != before.get(TRUST):
+        stored = await _storable(work, wanted)
+        one = replace(one, trust_policy=stored or one.trust_policy)
     role = replace(
-        role,
-        description=after.description,
-        max_session_duration_seconds=after.max_session_duration_seconds,
-        tags=after.tags,
-        boundary_arn=await checked_boundary_of(work, after),
+        one,
+        description=wanted["Description"],
+        max_session_duration_seconds=wanted[_SECONDS],
     )
-    await work.change.update(roles.ROLES.kind, role)
-    await write_owned(work, role, before, after)
+    bounded: Role = await finish_bounded(role, before, wanted, work)
+    return bounded
 
 
-async def _storable(work: AccountWork, spec: RoleSpec) -> str | None:
+async def _storable(work: AccountWork, wanted: Members) -> str | None:
     """The trust policy to store; None, with a note, when it names entities to come."""
-    try:
-        return await stored_trust_policy(work.change, work.account, spec.trust_policy)
-    except UnknownPrincipal as error:
-        if error.principal not in work.planned:
-            raise
-    work.pending_trust[spec.name] = spec.trust_policy
+    with at_place(TRUST):
+        try:
+            return await stored_trust_policy(work.change, work.account, wanted[TRUST])
+        except UnknownPrincipal as error:
+            if error.principal not in work.planned:
+                raise
+    work.pending_trust[wanted["RoleName"]] = (work.place, wanted[TRUST])
     return None
 
 
 async def set_pending_trust(work: AccountWork, name: str, trust_policy: str) -> None:
     """Give a role its own trust policy, now that all principals exist."""
     role: Role = await roles.require_role(work.change, work.account.account_id, name)
-    await roles.update_trust_policy(work.change, work.account, role, trust_policy)
+    with at_place(TRUST):
+        await roles.update_trust_policy(work.change, work.account, role, trust_policy)
 
 
-async def _delete(work: AccountWork, spec: RoleSpec) -> None:
-    role = await roles.require_role(work.change, work.account.account_id, spec.name)
-    await write_owned(work, role, spec, replace(spec, policies={}, attached=()))
-    await roles.check_removal(role, work.change)
-    await work.change.remove(roles.ROLES.kind, role)
+async def _clear(work: AccountWork, there: Described) -> None:
+    await clear_owned(work, there)
+    await roles.check_removal(there.found, work.change)
 
 
-def _show(spec: RoleSpec) -> dict[str, object]:
-    shared = show_owned(spec, "RoleName")
-    return {
-        "RoleName": shared.pop("RoleName"),
-        "Path": shared.pop("Path"),
-        "Description": spec.description,
-        "AssumeRolePolicyDocument": json.loads(spec.trust_policy),
-        "MaxSessionDuration": spec.max_session_duration_seconds,
-        **shared,
-    }
-
-
-ROLES: EntityKind[RoleSpec] = EntityKind(
+ROLES = Section(
     section="Roles",
-    noun="role",
-    parse=_parse,
-    pages=_pages,
-    create=_create,
-    update=_update,
-    delete=_delete,
-    show=_show,
-    keep_unlisted=keep_owned,
+    of=roles.ROLES,
+    name="RoleName",
+    reads={
+        "RoleName": short_name,
+        "Path": Properties.path,
+        "Description": Properties.description,
+        TRUST: _trust,
+        _SECONDS: _seconds,
+        **BOUNDED,
+    },
+    # Service-linked roles belong to their services; templates do not manage them.
+    managed=lambda role: not is_service_linked(role),
+    further=_further,
+    given=_given,
+    shows={TRUST: json.loads, POLICIES: show_policies},
+    finish=_finish,
+    write=write_owned,
+    clear=_clear,
+    constant=("RoleName", "Path"),
     adopt=adopt_names,
+    keep=keep_owned,
 )

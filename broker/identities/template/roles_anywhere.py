@@ -10,11 +10,10 @@ import base64
 import binascii
 import re
 import textwrap
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from broker.errors import BrokerError
 from broker.identities.certificate_profiles import (
     DURATION_SECONDS,
     PROFILES,
@@ -22,12 +21,11 @@ from broker.identities.certificate_profiles import (
 )
 from broker.identities.revocation_lists import REVOCATION_LISTS
 from broker.identities.roles_anywhere import Regional
-from broker.identities.tags import KeyCase
 from broker.identities.template.documents import read_document
-from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import AccountReading, AccountWork, EntityKind
+from broker.identities.template.errors import TemplateError, at_place
+from broker.identities.template.kind import AccountReading, AccountWork
 from broker.identities.template.properties import Properties, normal_document
-from broker.identities.template.section import Described, Members, Section, unchecked
+from broker.identities.template.section import Members, Section
 from broker.identities.trust_anchors import BUNDLE, TRUST_ANCHORS, check_certificates
 from broker.model.roles_anywhere import (
     CertificateList,
@@ -44,65 +42,42 @@ _REGION = re.compile(r"[a-z0-9-]{1,64}")
 _BEGIN, _END = "-----BEGIN X509 CRL-----", "-----END X509 CRL-----"
 
 
-Reads = Mapping[str, Callable[[Properties, str], object]]
-Further = Callable[[Any, DirectoryReader], Awaitable[Members]]
-Given = Callable[[Members, AccountWork], Awaitable[Members]]
-Check = Callable[[Any, Members, AccountWork], Awaitable[None]]
-
-
-async def _nothing(*_: object) -> Members:
-    return {}
-
-
 def _section(
     section: str,
     of: Regional[Any],
-    reads: Reads,
-    further: Further,
-    *,
-    given: Given = _nothing,
-    check: Check = unchecked,
-) -> EntityKind[Described]:
-    """A section of the service.
+    reads: Mapping[str, Callable[[Properties, str], object]],
+    further: Callable[[Any, DirectoryReader], Awaitable[Members]],
+    **more: Any,  # noqa: ANN401  # of `Section`
+) -> Section:
+    """A section of the service; ``further`` has what the view of one has otherwise."""
 
-    ``further`` has properties of one that its view has otherwise, ``given`` members
-    that are not properties.
-    """
+    async def shown(page: Sequence[Any], directory: DirectoryReader) -> list[Members]:
+        return [{"Region": one.region, **await further(one, directory)} for one in page]
 
-    def parse(properties: Properties, reading: AccountReading) -> Members:
-        return {
-            "Name": _name(properties, "Name"),
-            "Region": _region(properties, reading),
-            "Enabled": properties.flag("Enabled"),
-            **{name: read(properties, name) for name, read in reads.items()},
-            "Tags": properties.tags(KeyCase.SENSITIVE),
-        }
-
-    async def shown(one: Any, directory: DirectoryReader) -> Members:  # noqa: ANN401  # one of the kind
-        view = {**_renamed(of.view(one), str.upper), **await further(one, directory)}
-        common = {"Name": one.name, "Region": one.region, "Enabled": one.enabled}
-        own = {name: view.get(name, "") for name in reads}
-        return {**common, **own, "Tags": dict(one.tags)}
-
-    async def members(wanted: Members, work: AccountWork) -> Members:
-        tags = [{"key": key, "value": value} for key, value in wanted["Tags"].items()]
-        return {
-            **_renamed(wanted, str.lower),
-            "tags": tags,
-            **await given(wanted, work),
-        }
-
+    said = {"given": _given, **more}
     return Section(
         section=section,
         of=of,
         name="Name",
-        parse=parse,
-        shown=shown,
-        given=members,
-        check=check,
+        reads={
+            "Name": _name,
+            "Region": _region,
+            "Enabled": Properties.flag,
+            **reads,
+            "Tags": Properties.tags,
+        },
+        view=lambda one: _renamed(of.view(one), str.upper),
+        settle=_settle,
+        further=shown,
         finish=_finish,
         regional=True,
-    ).entity_kind()
+        **said,
+    )
+
+
+async def _given(wanted: Members, _work: AccountWork) -> Members:
+    tags = [{"key": key, "value": value} for key, value in wanted["Tags"].items()]
+    return {**_renamed(wanted, str.lower), "tags": tags}
 
 
 def _renamed(value: Any, letter: Callable[[str], str]) -> Any:  # noqa: ANN401  # JSON
@@ -118,17 +93,15 @@ def _renamed(value: Any, letter: Callable[[str], str]) -> Any:  # noqa: ANN401  
 
 
 def _source(properties: Properties, name: str) -> Members:
-    source = Properties(properties.mapping(name), f"{properties.place}.{name}")
+    source = properties.part(name)
     if source.text("SourceType") != BUNDLE:
         raise TemplateError(f"{source.place}.SourceType", f"must be {BUNDLE}")
-    data = Properties(source.mapping("SourceData"), f"{source.place}.SourceData")
+    data = source.part("SourceData")
     pem = data.text("X509CertificateData").strip()
     data.finish()
     source.finish()
-    try:
+    with at_place(f"{data.place}.X509CertificateData"):
         check_certificates(pem)
-    except BrokerError as error:
-        raise TemplateError(f"{data.place}.X509CertificateData", str(error)) from error
     return _bundle(pem)
 
 
@@ -150,10 +123,6 @@ async def _shown_policy(one: CertificateProfile, _: DirectoryReader) -> Members:
     return {"SessionPolicy": normal_document(one.session_policy or "")}
 
 
-def _unique(properties: Properties, name: str) -> list[str]:
-    return list(dict.fromkeys(properties.texts(name)))
-
-
 def _mappings(properties: Properties, name: str) -> list[Members]:
     """``AttributeMappings``; without the property those that a new profile has."""
     given = properties.has(name)
@@ -167,10 +136,8 @@ def _mappings(properties: Properties, name: str) -> list[Members]:
         item.finish()
         if field in found:
             raise TemplateError(item.place, f"{field} comes twice")
-        try:
+        with at_place(item.place):
             check_mapping(field, specifiers)
-        except BrokerError as error:
-            raise TemplateError(item.place, str(error)) from error
         found[field] = list(dict.fromkeys(specifiers))
     return [
         {
@@ -181,7 +148,12 @@ def _mappings(properties: Properties, name: str) -> list[Members]:
     ]
 
 
-async def _finish(one: Any, wanted: Members, _work: AccountWork) -> Any:  # noqa: ANN401  # one of the kind
+async def _finish(
+    one: Any,  # noqa: ANN401  # one of the kind
+    _before: Members,
+    wanted: Members,
+    _work: AccountWork,
+) -> Any:  # noqa: ANN401
     """Enabled or not, with all mappings at once."""
     changed = {"enabled": wanted["Enabled"]}
     if "AttributeMappings" in wanted:
@@ -203,12 +175,13 @@ async def _shown_list(one: CertificateList, directory: DirectoryReader) -> Membe
 async def _check_list(
     before: CertificateList | None, wanted: Members, work: AccountWork
 ) -> None:
-    wanted_name = wanted["TrustAnchorName"]
-    there = {} if before is None else await _shown_list(before, work.change)
-    if before is not None and there["TrustAnchorName"] != wanted_name:
+    if before is None:
+        return
+    there = (await _shown_list(before, work.change))["TrustAnchorName"]
+    if there != wanted["TrustAnchorName"]:
         raise TemplateError(
-            before.name,
-            f"a list of {there['TrustAnchorName']} cannot become one of {wanted_name};"
+            "TrustAnchorName",
+            f"a list of {there} cannot become one of {wanted['TrustAnchorName']};"
             " delete it first",
         )
 
@@ -218,26 +191,27 @@ async def _given_list(wanted: Members, work: AccountWork) -> Members:
     account = work.account.account_id
     anchors = await work.change.all_of(TRUST_ANCHOR, account, region=region, name=name)
     if not anchors:
-        raise TemplateError(name, f"there is no such trust anchor in {region}")
-    data = wanted["CrlData"].encode()
-    return {"trustAnchorArn": anchors[0].arn, "crlData": data}
+        raise TemplateError(
+            "TrustAnchorName", f"{name}: there is no such trust anchor in {region}"
+        )
+    data = {"trustAnchorArn": anchors[0].arn, "crlData": wanted["CrlData"].encode()}
+    return {**await _given(wanted, work), **data}
 
 
 def _name(properties: Properties, name: str) -> str:
-    value = properties.text(name)
-    if not _NAME.fullmatch(value):
-        raise TemplateError(
-            f"{properties.place}.{name}",
-            "must be 1 to 255 letters, digits, spaces or any of _-",
-        )
+    words = "1 to 255 letters, digits, spaces or any of _-"
+    return properties.matching(name, _NAME, words)
+
+
+def _region(properties: Properties, name: str) -> str:
+    value = properties.optional_text(name) or ""
+    if value and not _REGION.fullmatch(value):
+        raise TemplateError(f"{properties.place}.{name}", "must be a region's name")
     return value
 
 
-def _region(properties: Properties, reading: AccountReading) -> str:
-    value = properties.optional_text("Region") or reading.context.home_region
-    if not _REGION.fullmatch(value):
-        raise TemplateError(f"{properties.place}.Region", "must be a region's name")
-    return value
+def _settle(found: Members, _given: Properties, reading: AccountReading) -> Members:
+    return {**found, "Region": found["Region"] or reading.context.home_region}
 
 
 def _pem(data: bytes) -> str:
@@ -262,8 +236,8 @@ PROFILE_SECTION = _section(
     "Profiles",
     PROFILES,
     {
-        "RoleArns": _unique,
-        "ManagedPolicyArns": _unique,
+        "RoleArns": Properties.distinct,
+        "ManagedPolicyArns": Properties.distinct,
         "SessionPolicy": _policy,
         "DurationSeconds": lambda properties, name: properties.integer(
             name, DURATION_SECONDS, 900, 43_200

@@ -5,16 +5,16 @@ here.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from broker.errors import BrokerError
 from broker.identities.saml_providers import SAML_PROVIDERS as RULES
 from broker.identities.saml_providers import check_metadata
-from broker.identities.tags import KeyCase
-from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import AccountReading, AccountWork, shown_tags
+from broker.identities.template.errors import TemplateError, at_place
+from broker.identities.template.kind import AccountReading, AccountWork
 from broker.identities.template.properties import Properties
-from broker.identities.template.section import Described, Members, Section
+from broker.identities.template.section import Members, Section
 from broker.model.entities import EncryptionMode, SamlProvider
 from broker.stores.directory.port import DirectoryReader
 
@@ -22,58 +22,36 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _METADATA = "SamlMetadataDocument"
 
 
-def _parse(properties: Properties, reading: AccountReading) -> Members:
-    options = reading.options(properties, SamlProvider)
-    found = {
-        "Name": _name(properties),
-        "AssertionEncryptionMode": _mode(properties),
-        _METADATA: properties.text(_METADATA),
-        "Tags": properties.tags(KeyCase.SENSITIVE),
-        "Broker": options,
-    }
+def _name(properties: Properties, name: str) -> str:
+    return properties.matching(name, _NAME, "1 to 128 letters, digits or any of ._-")
+
+
+def _mode(properties: Properties, name: str) -> str:
+    text = properties.optional_text(name) or "Allowed"
+    if text not in set(EncryptionMode):
+        raise TemplateError(f"{properties.place}.{name}", "must be Allowed or Required")
+    return text
+
+
+def _settle(found: Members, given: Properties, reading: AccountReading) -> Members:
+    options = found["Broker"]
+    reading.check_options(given.place, options, SamlProvider)
     if options.get("MetadataUrl"):
         # It is only the initial metadata, which may have expired since.
         return found
-    metadata, hosts = str(found[_METADATA]), reading.context.http_hosts
+    metadata, hosts = found[_METADATA], reading.context.http_hosts
     try:
         check_metadata(metadata, options, hosts, reading.now)
     except BrokerError as error:
-        place = f"{properties.place}.{_METADATA}"
+        place = f"{given.place}.{_METADATA}"
         raise TemplateError(place, f"{error} {error.detail}".strip()) from error
     return found
 
 
-def _name(properties: Properties) -> str:
-    name = properties.text("Name")
-    if not _NAME.fullmatch(name):
-        raise TemplateError(
-            f"{properties.place}.Name", "must be 1 to 128 letters, digits or any of ._-"
-        )
-    return name
-
-
-def _mode(properties: Properties) -> str:
-    text = properties.optional_text("AssertionEncryptionMode") or "Allowed"
-    try:
-        return EncryptionMode(text).value
-    except ValueError as error:
-        place = f"{properties.place}.AssertionEncryptionMode"
-        raise TemplateError(place, "must be Allowed or Required") from error
-
-
-async def _shown(one: SamlProvider, _directory: DirectoryReader) -> Members:
-    return {
-        "Name": one.name,
-        "AssertionEncryptionMode": one.encryption_mode.value,
-        _METADATA: one.metadata,
-        "Tags": dict(one.tags),
-        "Broker": dict(one.options),
-    }
-
-
-async def _given(wanted: Members, _work: AccountWork) -> Members:
-    tags = shown_tags(wanted["Tags"])
-    return {**wanted, "SAMLMetadataDocument": wanted[_METADATA], "Tags": tags}
+async def _further(
+    page: Sequence[SamlProvider], _directory: DirectoryReader
+) -> list[Members]:
+    return [{"Name": one.name, "Broker": dict(one.options)} for one in page]
 
 
 async def _check(
@@ -82,31 +60,40 @@ async def _check(
     metadata, options = wanted[_METADATA], wanted["Broker"]
     is_fetched = before is not None and metadata == before.metadata
     if not (is_fetched and options.get("MetadataUrl")):
-        check_metadata(metadata, options, work.context.http_hosts, work.now)
+        with at_place(_METADATA):
+            check_metadata(metadata, options, work.context.http_hosts, work.now)
 
 
 async def _finish(
-    one: SamlProvider, wanted: Members, _work: AccountWork
+    one: SamlProvider, _before: Members, wanted: Members, _work: AccountWork
 ) -> SamlProvider:
     return replace(one, options=wanted["Broker"])
 
 
-def _adopt(before: Described, after: Described) -> Described:
+def _adopt(before: Members, after: Members) -> Members:
     """Metadata fetched from a URL is newer than the template's."""
-    url = after.properties["Broker"].get("MetadataUrl")
-    if not url or url != before.properties["Broker"].get("MetadataUrl"):
+    url = after["Broker"].get("MetadataUrl")
+    if not url or url != before["Broker"].get("MetadataUrl"):
         return after
-    fetched = {_METADATA: before.properties[_METADATA]}
-    return replace(after, properties={**after.properties, **fetched})
+    return {**after, _METADATA: before[_METADATA]}
 
 
 SAML_PROVIDERS = Section(
     section="SAMLProviders",
     of=RULES,
     name="Name",
-    parse=_parse,
-    shown=_shown,
-    given=_given,
+    reads={
+        "Name": _name,
+        "AssertionEncryptionMode": _mode,
+        _METADATA: Properties.text,
+        "Tags": Properties.tags,
+        "Broker": Properties.mapping,
+    },
+    members={_METADATA: "SAMLMetadataDocument"},
+    settle=_settle,
+    further=_further,
     check=_check,
     finish=_finish,
-).entity_kind(key=lambda spec: spec.properties["Name"], adopt=_adopt)
+    keyed_by=lambda wanted: str(wanted["Name"]),
+    adopt=_adopt,
+)

@@ -4,70 +4,52 @@ The private key is a secret, so certificates are uploaded by an API call. A temp
 change their path and tags, and delete them.
 """
 
-from broker.errors import BrokerError
+from collections.abc import Sequence
+
 from broker.identities.public_keys import parse_certificate, parse_chain
 from broker.identities.server_certificates import SERVER_CERTIFICATES as RULES
-from broker.identities.tags import KeyCase
-from broker.identities.template.errors import TemplateError
+from broker.identities.template.errors import TemplateError, at_place
 from broker.identities.template.kind import AccountReading, AccountWork
 from broker.identities.template.properties import Properties
-from broker.identities.template.section import Described, Members, Section
+from broker.identities.template.section import Members, Section
 from broker.model.credentials import ServerCertificate
 from broker.stores.directory.port import DirectoryReader
 
-
-def _parse(properties: Properties, _reading: AccountReading) -> Members:
-    name = properties.name("ServerCertificateName")
-    path = properties.path_text()
-    body = properties.text("CertificateBody").strip()
-    chain = (properties.optional_text("CertificateChain") or "").strip()
-    try:
-        parse_certificate(body)
-        if chain:
-            parse_chain(chain)
-    except BrokerError as error:
-        raise TemplateError(properties.place, str(error)) from error
-    return {
-        "ServerCertificateName": name,
-        "Path": path,
-        "CertificateBody": body,
-        "CertificateChain": chain,
-        "Tags": properties.tags(KeyCase.SENSITIVE),
-    }
+_BODY, _CHAIN = "CertificateBody", "CertificateChain"
 
 
-async def _shown(one: ServerCertificate, _directory: DirectoryReader) -> Members:
-    return {
-        "ServerCertificateName": one.name,
-        "Path": one.path,
-        "CertificateBody": one.body.strip(),
-        "CertificateChain": (one.chain or "").strip(),
-        "Tags": dict(one.tags),
-    }
+def _settle(found: Members, given: Properties, _reading: AccountReading) -> Members:
+    with at_place(given.place):
+        parse_certificate(found[_BODY])
+        if found[_CHAIN]:
+            parse_chain(found[_CHAIN])
+    return found
+
+
+async def _further(
+    page: Sequence[ServerCertificate], _directory: DirectoryReader
+) -> list[Members]:
+    return [
+        {_BODY: one.body.strip(), _CHAIN: (one.chain or "").strip()} for one in page
+    ]
 
 
 def _require_calls(
-    before: Described | None, after: Described
-) -> tuple[Described | None, tuple[str, ...]]:
+    before: Members | None, after: Members
+) -> tuple[Members | None, tuple[str, ...]]:
     if before is not None:
         return after, ()
-    name = after.properties["ServerCertificateName"]
+    name = after["ServerCertificateName"]
     return None, (f"server certificate {name}: call UploadServerCertificate",)
-
-
-async def _given(wanted: Members, _work: AccountWork) -> Members:
-    name, path = wanted["ServerCertificateName"], wanted["Path"]
-    return {"NewServerCertificateName": name, "NewPath": path}
 
 
 async def _check(
     before: ServerCertificate, wanted: Members, _work: AccountWork
 ) -> None:
     there = (before.body.strip(), (before.chain or "").strip())
-    if there != (wanted["CertificateBody"], wanted["CertificateChain"]):
+    if there != (wanted[_BODY], wanted[_CHAIN]):
         raise TemplateError(
-            "CertificateBody",
-            "another certificate is uploaded by a call, with its private key",
+            _BODY, "another certificate is uploaded by a call, with its private key"
         )
 
 
@@ -75,8 +57,16 @@ SERVER_CERTIFICATES = Section(
     section="ServerCertificates",
     of=RULES,
     name="ServerCertificateName",
-    parse=_parse,
-    shown=_shown,
-    given=_given,
+    reads={
+        "ServerCertificateName": Properties.name,
+        "Path": Properties.path,
+        _BODY: lambda properties, name: properties.text(name).strip(),
+        _CHAIN: lambda properties, name: (properties.optional_text(name) or "").strip(),
+        "Tags": Properties.tags,
+    },
+    settle=_settle,
+    further=_further,
+    renamed={"ServerCertificateName": "NewServerCertificateName", "Path": "NewPath"},
     check=_check,
-).entity_kind(create=None, require_calls=_require_calls)
+    require_calls=_require_calls,
+)

@@ -6,11 +6,11 @@ with their texts. An absent property leaves those credentials alone, even with
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
-from broker.errors import BrokerError
 from broker.identities.mfa_devices import deactivate_device
 from broker.identities.public_keys import (
     certificate_fingerprint,
@@ -18,19 +18,20 @@ from broker.identities.public_keys import (
     parse_ssh_key,
     ssh_fingerprint,
 )
-from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import AccountWork, without_empty
+from broker.identities.template.errors import TemplateError, at_place
+from broker.identities.template.kind import AccountWork
 from broker.identities.template.properties import Properties
+from broker.identities.template.section import Members
 from broker.identities.user_credentials import (
     set_status,
     upload_certificate,
     upload_ssh_key,
 )
-from broker.model.account import AccountId
 from broker.model.credentials import CredentialKind, CredentialStatus, UserCredential
 from broker.model.entities import User
 from broker.stores.directory.credentials import list_credentials_of
 from broker.stores.directory.kinds import (
+    ACCESS_KEY,
     LOGIN_PROFILE,
     MFA_DEVICE,
     PASSKEY,
@@ -69,175 +70,127 @@ class PublicCredentials:
         return replace(self, statuses=dict(sorted(kept.items()))), tuple(others)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserCredentials:
-    """All credentials of a user; None for kinds that are left alone."""
-
-    login: Login | None = field(default=None, metadata={"property": "LoginProfile"})
-    ssh_keys: PublicCredentials | None = field(
-        default=None, metadata={"property": "SSHPublicKeys"}
-    )
-    certificates: PublicCredentials | None = field(
-        default=None, metadata={"property": "SigningCertificates"}
-    )
-
-
-NOTHING_SAID = UserCredentials()
-
-_SECTIONS = {
-    CredentialKind.SSH_PUBLIC_KEY: ("SSHPublicKeys", "SSHPublicKeyBody"),
-    CredentialKind.SIGNING_CERTIFICATE: ("SigningCertificates", "CertificateBody"),
+_LOGIN, _KEYS, _CERTIFICATES = "LoginProfile", "SSHPublicKeys", "SigningCertificates"
+_KINDS = {
+    _KEYS: (CredentialKind.SSH_PUBLIC_KEY, "SSHPublicKeyBody", "SSH key"),
+    _CERTIFICATES: (
+        CredentialKind.SIGNING_CERTIFICATE,
+        "CertificateBody",
+        "certificate",
+    ),
 }
 
 
-def read_credentials(properties: Properties) -> UserCredentials:
-    """The credentials among a user's properties.
-
-    Raises:
-        TemplateError: one of them is invalid, or a password is given.
-    """
-    return UserCredentials(
-        login=_read_login(properties),
-        ssh_keys=_read_public(properties, CredentialKind.SSH_PUBLIC_KEY),
-        certificates=_read_public(properties, CredentialKind.SIGNING_CERTIFICATE),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllCredentials:
-    """The credentials of several users, by the user's unique id."""
-
-    logins: Mapping[str, Login]
-    ssh_keys: Mapping[str, PublicCredentials]
-    certificates: Mapping[str, PublicCredentials]
-
-    def of(self, user_id: str) -> UserCredentials:
-        """The credentials that a user has."""
-        none = PublicCredentials(statuses={})
-        return UserCredentials(
-            login=self.logins.get(user_id),
-            ssh_keys=self.ssh_keys.get(user_id, none),
-            certificates=self.certificates.get(user_id, none),
-        )
-
-
-async def load_credentials(
-    directory: DirectoryReader, account: AccountId, user_ids: Sequence[str]
-) -> AllCredentials:
-    """Load these users' credentials, with few queries."""
+async def further_credentials(
+    page: Sequence[User], directory: DirectoryReader
+) -> list[Members]:
+    """The credentials of each of a page's users, with few queries."""
+    account, user_ids = page[0].account, [user.user_id for user in page]
     held: dict[tuple[CredentialKind, str], list[UserCredential]] = defaultdict(list)
     for one in await list_credentials_of(directory, account, user_ids):
         held[one.kind, one.user_id].append(one)
-
-    def public(wanted: CredentialKind) -> dict[str, PublicCredentials]:
-        return {
-            who: _public(some) for (kind, who), some in held.items() if kind is wanted
+    logins = {
+        profile.user_id: Login.RESET_REQUIRED if profile.reset_required else Login.KEPT
+        for profile in await list_login_profiles(directory, account, user_ids)
+    }
+    return [
+        {
+            _LOGIN: logins.get(user_id),
+            **{
+                name: _public(held.get((kind, user_id), []))
+                for name, (kind, _, _) in _KINDS.items()
+            },
         }
-
-    return AllCredentials(
-        logins={
-            profile.user_id: Login.RESET_REQUIRED
-            if profile.reset_required
-            else Login.KEPT
-            for profile in await list_login_profiles(directory, account, user_ids)
-        },
-        ssh_keys=public(CredentialKind.SSH_PUBLIC_KEY),
-        certificates=public(CredentialKind.SIGNING_CERTIFICATE),
-    )
+        for user_id in user_ids
+    ]
 
 
-def complete_credentials(
-    before: UserCredentials, after: UserCredentials
-) -> tuple[UserCredentials, bool]:
+def complete_credentials(before: Members, after: Members) -> tuple[Members, bool]:
     """Fill in the kinds that ``after`` leaves alone; whether a password is missing."""
-    no_password = after.login is not None and before.login is None
-    settled = UserCredentials(
-        login=before.login if no_password or after.login is None else after.login,
-        ssh_keys=before.ssh_keys if after.ssh_keys is None else after.ssh_keys,
-        certificates=(
-            before.certificates if after.certificates is None else after.certificates
-        ),
-    )
-    return settled, no_password
+    there = {name: before.get(name) for name in CREDENTIALS}
+    said = {name: after[name] for name in CREDENTIALS if after[name] is not None}
+    no_password = _LOGIN in said and there[_LOGIN] is None
+    settled = {**after, **there, **said}
+    return (settled | {_LOGIN: None} if no_password else settled), no_password
 
 
 def keep_credentials(
-    before: UserCredentials, after: UserCredentials
-) -> tuple[UserCredentials, tuple[str, ...]]:
+    before: Members, after: Members
+) -> tuple[Members, tuple[str, ...]]:
     """Keep existing keys and certificates that the template does not name."""
-    parts: list[str] = []
-    kept: dict[str, PublicCredentials | None] = {}
-    for member, noun in (("ssh_keys", "SSH key"), ("certificates", "certificate")):
-        old: PublicCredentials | None = getattr(before, member)
-        new: PublicCredentials | None = getattr(after, member)
+    kept, parts = dict(after), list[str]()
+    for name, (_, _, noun) in _KINDS.items():
+        old: PublicCredentials | None = before[name]
+        new: PublicCredentials | None = after[name]
         if old is not None and new is not None:
-            new, others = new.with_others_of(old)
+            kept[name], others = new.with_others_of(old)
             parts += [f"{noun} {fingerprint[:11]}…" for fingerprint in others]
-        kept[member] = new
-    return replace(after, **kept), tuple(parts)  # type: ignore[arg-type]  # by name
+    return kept, tuple(parts)
 
 
 async def write_credentials(
-    work: AccountWork, user: User, before: UserCredentials, after: UserCredentials
+    work: AccountWork, user: User, before: Members, after: Members
 ) -> None:
     """Write what differs; see `complete_credentials`."""
-    if after.login is not None and after.login is not before.login:
+    login: Login | None = after[_LOGIN]
+    if login is not None and login is not before.get(_LOGIN):
         profile = await work.change.find(LOGIN_PROFILE, user.account, user.user_id)
         if profile is not None:
-            required = after.login is Login.RESET_REQUIRED
+            required = login is Login.RESET_REQUIRED
             await work.change.update(
                 LOGIN_PROFILE, replace(profile, reset_required=required)
             )
-    for kind, spec in (
-        (CredentialKind.SSH_PUBLIC_KEY, after.ssh_keys),
-        (CredentialKind.SIGNING_CERTIFICATE, after.certificates),
-    ):
-        if spec is not None:
-            await _write_public(work, user, kind, spec)
+    for name, (kind, _, _) in _KINDS.items():
+        if after[name] is not None:
+            with at_place(name):
+                await _write_public(work, user, kind, after[name])
 
 
-async def delete_credentials(work: AccountWork, user: User) -> None:
-    """Delete a user's credentials other than password and access keys."""
+async def clear_credentials(work: AccountWork, user: User) -> None:
+    """Delete all of a user's credentials."""
     change = work.change
+    profile = await change.find(LOGIN_PROFILE, user.account, user.user_id)
+    if profile is not None:
+        await change.remove(LOGIN_PROFILE, profile)
+    mine = {"user_id": user.user_id}
+    for key in await change.all_of(ACCESS_KEY, user.account, **mine):
+        await change.remove(ACCESS_KEY, key)
     for kind in CredentialKind:
         for held in await change.all_of(
-            USER_CREDENTIAL, user.account, kind=kind, user_id=user.user_id
+            USER_CREDENTIAL, user.account, kind=kind, **mine
         ):
             await change.remove(USER_CREDENTIAL, held)
-    for device in await change.all_of(MFA_DEVICE, user.account, user_id=user.user_id):
+    for device in await change.all_of(MFA_DEVICE, user.account, **mine):
         if device.virtual:
             await change.remove(MFA_DEVICE, device)
         else:
             await deactivate_device(change, device)
-    for passkey in await change.all_of(PASSKEY, user.account, user_id=user.user_id):
+    for passkey in await change.all_of(PASSKEY, user.account, **mine):
         await change.remove(PASSKEY, passkey)
 
 
-def show_credentials(credentials: UserCredentials) -> dict[str, object]:
-    """The properties as a template writes them."""
-    shown: dict[str, object] = {}
-    if credentials.login is not None:
-        required = credentials.login is Login.RESET_REQUIRED
-        shown["LoginProfile"] = {"PasswordResetRequired": required}
-    for kind, held in (
-        (CredentialKind.SSH_PUBLIC_KEY, credentials.ssh_keys),
-        (CredentialKind.SIGNING_CERTIFICATE, credentials.certificates),
-    ):
-        section, body = _SECTIONS[kind]
-        if held is not None:
-            shown[section] = [
-                {body: held.texts[fingerprint], "Status": status}
-                for fingerprint, status in held.statuses.items()
-            ]
-    return without_empty(shown)
-
-
-def _read_login(properties: Properties) -> Login | None:
-    if not properties.has("LoginProfile"):
+def _show_login(login: Login | None) -> Members | None:
+    if login is None:
         return None
-    given = Properties(
-        properties.mapping("LoginProfile"), f"{properties.place}.LoginProfile"
-    )
+    return {"PasswordResetRequired": login is Login.RESET_REQUIRED}
+
+
+def _showing(body: str) -> Callable[[PublicCredentials | None], list[Members]]:
+    def show(held: PublicCredentials | None) -> list[Members]:
+        if held is None:
+            return []
+        return [
+            {body: held.texts[fingerprint], "Status": status}
+            for fingerprint, status in held.statuses.items()
+        ]
+
+    return show
+
+
+def _read_login(properties: Properties, name: str) -> Login | None:
+    if not properties.has(name):
+        return None
+    given = properties.part(name)
     if given.has("Password"):
         raise TemplateError(
             f"{given.place}.Password",
@@ -248,24 +201,20 @@ def _read_login(properties: Properties) -> Login | None:
     return Login.RESET_REQUIRED if required else Login.KEPT
 
 
-def _read_public(
-    properties: Properties, kind: CredentialKind
-) -> PublicCredentials | None:
-    section, body = _SECTIONS[kind]
-    if not properties.has(section):
+def _read_public(properties: Properties, name: str) -> PublicCredentials | None:
+    kind, body, _ = _KINDS[name]
+    if not properties.has(name):
         return None
     statuses: dict[str, str] = {}
     texts: dict[str, str] = {}
-    for item in properties.items(section):
+    for item in properties.items(name):
         text = item.text(body).strip()
         status = item.optional_text("Status") or CredentialStatus.ACTIVE.value
         item.finish()
         if status not in set(CredentialStatus):
             raise TemplateError(f"{item.place}.Status", "must be Active or Inactive")
-        try:
+        with at_place(f"{item.place}.{body}"):
             fingerprint = _fingerprint(kind, text)
-        except BrokerError as error:
-            raise TemplateError(f"{item.place}.{body}", str(error)) from error
         if fingerprint in statuses:
             raise TemplateError(item.place, "this one comes twice")
         statuses[fingerprint], texts[fingerprint] = status, text
@@ -314,3 +263,15 @@ async def _upload(
     return await upload_certificate(
         work.change, work.account, user.user_id, text, work.now
     )
+
+
+CREDENTIALS: Mapping[str, Callable[[Properties, str], Any]] = {
+    _LOGIN: _read_login,
+    **dict.fromkeys(_KINDS, _read_public),
+}
+"""What reads them; None for kinds that are left alone."""
+
+SHOWN_CREDENTIALS: Mapping[str, Callable[[Any], object]] = {
+    _LOGIN: _show_login,
+    **{name: _showing(body) for name, (_, body, _) in _KINDS.items()},
+}

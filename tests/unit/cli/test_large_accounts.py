@@ -121,7 +121,7 @@ async def test_an_export_reads_and_tells_some_users_at_a_time(
             return found
 
         monkeypatch.setattr(database, "rows", counted)
-        monkeypatch.setattr("broker.identities.template.users._PAGE", 10)
+        monkeypatch.setattr("broker.identities.template.section.PAGE", 10)
         parts = [part async for part in export_account(directory, account)]
         assert "".join(parts) == whole
         assert max(part.count("UserName: ") for part in parts) == 10

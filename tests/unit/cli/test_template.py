@@ -81,21 +81,33 @@ ROLE_OF_NOBODY = """Accounts:
 """
 
 
+NO_POLICY = "arn:aws:iam::123456789012:policy/None"
+BOUNDED = f"""Accounts:
+  "123456789012":
+    Users: [{{UserName: ana,
+      PermissionsBoundary: "{NO_POLICY}"}}]
+"""
+ATTACHED = BOUNDED.replace("PermissionsBoundary", "ManagedPolicyArns").replace(
+    f'"{NO_POLICY}"', f"['arn:aws:iam::aws:policy/ReadOnlyAccess',\n '{NO_POLICY}']"
+)
+
+
 @pytest.mark.parametrize(
-    ("template", "place"),
+    ("template", "line", "place"),
     [
-        (USERS.replace("UserName: ben", "UserName: ben, Shoe: 43"), "Users[1].Shoe"),
-        (ANCHORS, "TrustAnchors[0].Source.SourceData.X509CertificateData"),
-        (ROLE_OF_NOBODY, "Roles.Deploy.All"),
+        (USERS.replace(": ben", ": ben, Shoe: 43"), 1, "Users[1].Shoe"),
+        (ANCHORS, 8, "TrustAnchors[0].Source.SourceData.X509CertificateData"),
+        (ROLE_OF_NOBODY, 5, "Roles[0].AssumeRolePolicyDocument"),
+        (BOUNDED, 4, "Users[0].PermissionsBoundary"),
+        (ATTACHED, 5, f"Users[0].ManagedPolicyArns.{NO_POLICY}"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line_and_place(
-    cli: CommandLine, template: str, place: str
+    cli: CommandLine, template: str, line: int, place: str
 ) -> None:
     file = cli.folder / "template.yaml"
     file.write_text(template)
     cli("apply", str(file), fails=True)
-    line = {USERS: 1, ANCHORS: 8, ROLE_OF_NOBODY: 4}.get(template, 1)
     assert f"template.yaml: line {line}: Accounts.{ACCOUNT}.{place}: " in cli.stderr
 
 

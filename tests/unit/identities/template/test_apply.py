@@ -271,7 +271,7 @@ async def test_a_principal_that_no_one_promises_is_refused(iam: Iam) -> None:
     nobody = f"arn:aws:iam::{ACCOUNT}:role/Nobody"
     described = [{"RoleName": "R", "AssumeRolePolicyDocument": trust(nobody)}]
     users = [{"UserName": "ann"}]
-    with pytest.raises(TemplateError, match=r"Roles\.R: Invalid principal"):
+    with pytest.raises(TemplateError, match=r"Roles\[0\]\.\w+Document: Invalid prin"):
         await apply(iam, template(Roles=described, Users=users))
     assert (await iam("ListUsers"))["Users"] == [], "nothing of the account was written"
 
@@ -344,7 +344,10 @@ ROLE = {"RoleName": "R", "AssumeRolePolicyDocument": trust()}
     [
         ({"Rolls": []}, r"Accounts\.123456789012\.Rolls: there is no such property"),
         ({"Roles": {}}, r"Roles: must be a list"),
-        ({"Roles": [{}]}, r"Roles\[0\]\.AssumeRolePolicyDocument: must be"),
+        (
+            {"Roles": [{"RoleName": "R"}]},
+            r"Roles\[0\]\.AssumeRolePolicyDocument: must be",
+        ),
         ({"Roles": [{**ROLE, "Path": "x"}]}, r"Path: must begin and end"),
         ({"Roles": [{**ROLE, "Path": "/a//"}]}, r"Path: must begin and end"),
         ({"Roles": [{**ROLE, "RoleName": "a b"}]}, r"RoleName: must be 1 to 64"),
@@ -483,7 +486,7 @@ async def test_what_cannot_change_says_so(
 async def test_a_user_moves_and_is_spelled_again(iam: Iam) -> None:
     await apply(iam, template(Users=[{"UserName": "ann"}]))
     (change,) = await apply(iam, template(Users=[{"UserName": "Ann", "Path": "/p/"}]))
-    assert change.details == ("name: ann -> Ann", "Path: / -> /p/")
+    assert change.details == ("UserName: ann -> Ann", "Path: / -> /p/")
     user = (await iam("GetUser", UserName="ann"))["User"]
     assert user["Arn"].endswith(":user/p/Ann")
 

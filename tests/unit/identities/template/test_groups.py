@@ -89,7 +89,10 @@ async def test_a_password_policy_is_applied_completed_and_exported(iam: Iam) -> 
         ({"PasswordPolicy": {"RequireSymbols": "yes"}}, "RequireSymbols"),
         ({"PasswordPolicy": {"Other": 1}}, "Other"),
         ({"Groups": [{"GroupName": "G", "PermissionsBoundary": READ_ONLY}]}, "Groups"),
-        ({"Users": [{"UserName": "u", "Groups": ["None"]}]}, "Users.u"),
+        (
+            {"Users": [{"UserName": "u", "Groups": ["None"]}]},
+            r"Users\[0\].Groups.None: ",
+        ),
     ],
 )
 async def test_what_cannot_be_is_refused_with_its_place(

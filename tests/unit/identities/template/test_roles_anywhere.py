@@ -203,7 +203,7 @@ def with_source(**data: Any) -> dict[str, Any]:
         ({"Profiles": [profile(DurationSeconds=60)]}, "DurationSeconds"),
         ({"Profiles": [profile(SessionPolicy={"Version": "1"})]}, "SessionPolicy"),
         ({"Profiles": [profile(RequireInstanceProperties=True)]}, "RequireInstance"),
-        ({"Profiles": [profile(RoleArns=["Machine"])]}, "Profiles.machines"),
+        ({"Profiles": [profile(RoleArns=["Machine"])]}, "Profiles[0].RoleArns.Mach"),
         (
             {
                 "Profiles": [
@@ -231,11 +231,11 @@ def with_source(**data: Any) -> dict[str, Any]:
                     )
                 ],
             },
-            "Crls.gone",
+            "Crls[0].CrlData: ",
         ),
         (
             {"TrustAnchors": [anchor()], "Crls": [revoking(CrlData="nothing")]},
-            "Crls.gone",
+            "Crls[0].CrlData: ",
         ),
     ],
     ids=lambda given: given if isinstance(given, str) else "",

@@ -323,7 +323,7 @@ async def test_a_managing_account_must_be_there(iam: Iam) -> None:
         ),
         (
             {"InstanceProfiles": [{"InstanceProfileName": "p", "Roles": ["None"]}]},
-            "InstanceProfiles.p",
+            r"InstanceProfiles\[0\]\.Roles: ",
         ),
         (
             {
@@ -343,7 +343,7 @@ async def test_a_managing_account_must_be_there(iam: Iam) -> None:
                     }
                 ]
             },
-            r"SAMLProviders\.s",
+            r"SAMLProviders\[0\]\.SamlMetadataDocument: ",
         ),
     ],
 )
