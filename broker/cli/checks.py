@@ -55,7 +55,7 @@ def check_settings(settings: Settings) -> list[Finding]:
         warning(
             "settings",
             f"{name} is not a setting and has no effect",
-            "remove it, or correct its name; see docs/operating.md, Settings",
+            "remove it, or correct its name; see docs/operating/settings.md",
         )
         for name in unknown_settings(os.environ)
     )
@@ -167,7 +167,7 @@ def _check_room(settings: Settings) -> list[Finding]:
             "database",
             f"{wasted // 1_000_000} MB of {size // 1_000_000} MB are free, and the file"
             " cannot release them",
-            "rewrite it once, see docs/operating.md, When something fails",
+            "rewrite it once, see docs/operating/outages.md",
         )
     ]
 

@@ -272,6 +272,6 @@ def _check_exceptions(arn: str, options: Mapping[str, object]) -> list[Finding]:
             arn,
             f"exceptions from the usual checks: {shown}",
             f"broker providers set {arn} {without}, once the identity provider does not"
-            " need them; see docs/operating.md, Provider options",
+            " need them; see docs/operating/providers.md",
         )
     ]

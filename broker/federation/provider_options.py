@@ -2,7 +2,7 @@
 
 Each field of `ProviderOptions` is an option: its name, which providers can have it, how
 its text and its stored value are read, and its words on the form. The command line, the
-console, templates and sign-ins read these descriptions; docs/operating.md explains the
+console, templates and sign-ins read these descriptions; docs/operating/providers.md explains the
 options.
 """
 

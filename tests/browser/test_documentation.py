@@ -14,7 +14,7 @@ from tests.support.servers import find_free_port
 from tests.support.site import build_site
 
 pytestmark = pytest.mark.long
-PAGES = ("", "operating.html", "recipes/keycloak.html", "changelog.html")
+PAGES = ("", "operating/settings.html", "recipes/keycloak.html", "changelog.html")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -47,8 +47,8 @@ async def test_pages_need_nothing_that_the_policy_forbids(
     ("words", "first"),
     [
         ("aws sso login", "portal.html"),
-        ("rotate keys", "operating.html"),
-        ("421", "operating.html"),
+        ("rotate keys", "operating/keys.html"),
+        ("421", "operating/settings.html"),
         ("quota", "apply.html"),
         ("add identity provider", "recipes/index.html"),
         ("terraform", "recipes/terraform.html"),

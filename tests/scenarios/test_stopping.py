@@ -21,7 +21,7 @@ from tests.support.servers import start_redis
 from tests.support.tables import own_database
 
 DOCUMENTED_SECONDS = 9
-"""docs/operating.md; the tests give a busy machine more."""
+"""docs/operating/outages.md; the tests give a busy machine more."""
 
 CLIENTS = 8
 

@@ -71,7 +71,7 @@ def test_the_files_that_it_names_exist(document: Path) -> None:
 
 
 def test_the_manual_has_a_row_for_every_setting() -> None:
-    manual = (ROOT / "docs" / "operating.md").read_text("utf-8")
+    manual = (ROOT / "docs/operating/settings.md").read_text("utf-8")
     settings = manual.partition("## Settings")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `BROKER_(\w+)` \|", settings, re.MULTILINE)
     assert sorted(rows) == sorted(name.upper() for name in Settings.model_fields)

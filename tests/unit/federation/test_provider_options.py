@@ -19,7 +19,7 @@ from tests.support.saml_idp import key_pair
 URL = {"MetadataUrl": "https://idp.example/metadata"}
 HTTP = {"MetadataUrl": "http://idp.example/metadata"}
 KINDS = {"SAML": SamlProvider, "OpenID Connect": OidcProvider, "LDAP": LdapProvider}
-TEXT = (Path(__file__).parents[3] / "docs/operating.md").read_text("utf-8")
+TEXT = (Path(__file__).parents[3] / "docs/operating/providers.md").read_text("utf-8")
 SECTION = TEXT.partition("## Provider options\n")[2].partition("\n## ")[0]
 
 
