@@ -29,6 +29,7 @@ from broker.stores.cache.redis import RedisCache
 from broker.stores.urls import parse_redis_url
 from tests.scenarios.installation import Installation, trust
 from tests.support.broker import ACCOUNT, Key
+from tests.support.evidence import keep
 from tests.support.storage import STORAGES
 
 FULL = "--scale"
@@ -74,7 +75,9 @@ def run() -> list[Row]:
                 f" {_SESSIONS // part:,} sessions"
             )
             rows.append((label, f"made in {filled:.0f} s"))
-            rows += [(f"{storage}: {what}", text) for what, text in large.beside(empty)]
+            found = dict(large.beside(empty))
+            rows += [(f"{storage}: {what}", text) for what, text in found.items()]
+            keep(f"scale: {label}", **found)
     return rows
 
 

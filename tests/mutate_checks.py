@@ -28,6 +28,7 @@ import lxml.etree
 import pytest
 import xmlsec
 
+from tests.support.evidence import keep
 from tests.support.mutants import ROOT, MutantLoader, Swap
 
 PROTOCOLS = ROOT / "broker" / "protocols"
@@ -173,14 +174,14 @@ def main() -> None:
             ]
             for label, tree in list(mutants(path))[:: given.every]:
                 total += 1
-                if (own and is_killed({path: tree}, own)) or is_killed(
-                    path, tree, suite.tests
-                ):
+                trees = {path: tree}
+                if (own and is_killed(trees, own)) or is_killed(trees, suite.tests):
                     killed += 1
                 else:
                     print(f"survived  {name}/{label}", flush=True)
             print(f"{killed} of {total} after {name}/{module}", flush=True)
     print(f"killed {killed} of {total} deletions")
+    keep("mutate_checks", tried=total, killed=killed, every=given.every)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ import pytest
 
 from tests import mutate_checks
 from tests.support import mutants
+from tests.support.evidence import keep
 from tests.support.mutants import BROKER, MET, NEGATED, ROOT, WORKER
 
 RECORD = ROOT / "artefacts" / "conditions.jsonl"
@@ -198,6 +199,7 @@ def main() -> None:
             flush=True,
         )
     print(f"killed {killed} of {len(sample)} negated conditions")
+    keep("mutate_conditions", tried=len(sample), killed=killed, of=len(places))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from broker.protocols.oidc.verify import verify_token
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.keys import parse_private_key
 from tests.support import saml_check, saml_idp
+from tests.support.evidence import keep
 from tests.support.oidc_issuer import OidcIssuer
 
 PIECES = [
@@ -141,6 +142,7 @@ def try_mutants(
 
 
 def run(
+    name: str,
     proofs: list[tuple[bytes, Verdict]],
     mutate: Callable[[bytes, random.Random], bytes],
     description: str,
@@ -156,6 +158,8 @@ def run(
         f"{given.mutants} mutants: {given.mutants - same} refused, {same} say the same,"
         f" none says anything else; the slowest took {slowest * 1000:.1f} ms of CPU"
     )
+    refused = given.mutants - same
+    keep(name, tried=given.mutants, refused=refused, milliseconds=slowest * 1000)
 
 
 def main() -> None:
@@ -165,7 +169,7 @@ def main() -> None:
         for originals, verdict in (saml_verdict(), oidc_verdict())
         for original in originals
     ]
-    run(proofs, mutate, __doc__.splitlines()[0])
+    run("mutate_proofs", proofs, mutate, __doc__.splitlines()[0])
 
 
 if __name__ == "__main__":

@@ -1,21 +1,21 @@
 """Programs that `.ci/programs.py` installs, and what a run has shown of each."""
 
-import json
 import os
 import re
 import subprocess
 import tomllib
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.evidence import FOLDER, keep
+
 ROOT = Path(__file__).parents[2]
 PINS: dict[str, dict[str, str]] = tomllib.loads(
     (ROOT / "tests" / "programs.toml").read_text("utf-8")
 )
-RECORD = ROOT / "artefacts" / "real-programs.json"
+RECORD = FOLDER / "real-programs.json"
 _MARK = "program"
 
 
@@ -77,15 +77,13 @@ class ProgramRecord:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if not self._found or hasattr(session.config, "workerinput"):
             return
-        kept = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
         for name, entry in self._found.items():
             outcomes = entry["outcomes"]
             worst = next(o for o in ("failed", "passed", "skipped") if o in outcomes)
-            kept[name] = {
-                "version": entry["version"],
-                "checked": sorted(entry["checked"]),
-                "result": worst,
-                "date": datetime.now(UTC).date().isoformat(),
-            }
-        RECORD.parent.mkdir(exist_ok=True)
-        RECORD.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", "utf-8")
+            keep(
+                name,
+                RECORD,
+                version=entry["version"],
+                checked=sorted(entry["checked"]),
+                result=worst,
+            )

@@ -18,6 +18,10 @@ def test_every_module_that_is_mutated_is_there() -> None:
     assert [path for path in places if not path.is_file()] == []
 
 
+def test_the_policy_engine_as_it_is_survives() -> None:
+    mutate_policy.decide_every_case()
+
+
 @pytest.mark.parametrize(
     "tests",
     [mutate_policy.TESTS, *(suite.tests for suite in mutate_checks.SUITES.values())],
