@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import pytest_asyncio
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 from playwright.async_api import Browser, expect
 
 from broker.web.documentation import documentation_routes
+from tests.browser.test_accessibility import needs_axe, require_none, violations
 from tests.support.browser import DESKTOP, PHONE, serving_app
 from tests.support.servers import find_free_port
 from tests.support.site import build_site
@@ -17,9 +19,13 @@ pytestmark = pytest.mark.long
 PAGES = ("", "operating/settings.html", "recipes/keycloak.html", "changelog.html")
 
 
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_site(tmp_path_factory.mktemp("site"))
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def origin(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    site: Path = build_site(tmp_path_factory.mktemp("site"))
+async def origin(site: Path) -> AsyncIterator[str]:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(documentation_routes(site))
     port = find_free_port()
@@ -63,6 +69,26 @@ async def test_the_search_finds_the_right_page_first(
     await page.press("input[name=q]", "Enter")
     found = page.locator("#search-results li a").first
     assert first in (await found.get_attribute("href") or "")
+
+
+def pages_of(site: Path) -> list[str]:
+    return sorted(str(page.relative_to(site)) for page in site.rglob("*.html"))
+
+
+@needs_axe
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing(
+    browser: Browser, origin: str, site: Path, scheme: Literal["light", "dark"]
+) -> None:
+    context = await browser.new_context(bypass_csp=True, color_scheme=scheme)
+    page = await context.new_page()
+    found = []
+    # The colours are the same on every page.
+    for name in pages_of(site) if scheme == "light" else PAGES:
+        await page.goto(f"{origin}/docs/{name}")
+        found += [f"{name}: {text}" for text in await violations(page)]
+    require_none(found)
 
 
 async def test_the_theme_can_be_changed(browser: Browser, origin: str) -> None:
