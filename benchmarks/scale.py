@@ -75,7 +75,7 @@ def run() -> list[Row]:
                 f" {_SESSIONS // part:,} sessions"
             )
             rows.append((label, f"made in {filled:.0f} s"))
-            found = dict(large.beside(empty))
+            found: dict[str, Any] = dict(large.beside(empty))
             rows += [(f"{storage}: {what}", text) for what, text in found.items()]
             keep(f"scale: {label}", **found)
     return rows

@@ -28,8 +28,7 @@ MODULES = [
     *("evaluate", "principal", "compiled", "arn_pattern", "variables", "wildcard"),
     *("shared_issuers", "new_policy", "could_be_allowed"),
     *("conditions/compiler", "conditions/operator", "conditions/string"),
-    *("conditions/arn", "conditions/numeric", "conditions/date", "conditions/boolean"),
-    *("conditions/binary", "conditions/ip_address"),
+    *("conditions/values", "conditions/ip_address"),
 ]
 TESTS = [
     f"tests/unit/policy/test_{name}.py"
