@@ -29,6 +29,7 @@ effect.
 """
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from broker.actions.action import Action, Call, Proof
@@ -37,7 +38,7 @@ from broker.audit.entry import AuditEntry, audited_parameters
 from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
 from broker.authn.endpoints import Endpoints
-from broker.authn.scheme import ProofRefused, ProofResult, Scheme
+from broker.authn.scheme import ProofRefused, Scheme
 from broker.authz.guard import Guard, reason
 from broker.authz.need import Need
 from broker.authz.rates import CALL_UNITS, RateLimits
@@ -55,6 +56,8 @@ REQUEST_UNITS = 250
 
 UNIT_BYTES = 64
 """Of a body that is read, in a unit of work."""
+
+_RESOURCE = attrgetter("resource")
 
 
 class Pipeline:
@@ -118,14 +121,20 @@ class Pipeline:
         """
         record = AuditEntry.of(request, f"{action.service}:{action.name}")
         record.is_counted = action.counted
-        async with self._auditor.opened(record):
-            try:
-                scheme = proof or self.schemes[action.proof]
-                call, given = await self._prove(request, action, read, scheme, record)
-                needs = await self._permit(action, given, call)
-                result = await self._do(action, given, call, needs)
-            except REFUSALS as error:
-                raise wire_error(error) from error
+        try:
+            scheme = proof or self.schemes[action.proof]
+            call, given = await self._prove(request, action, read, scheme, record)
+            needs = await self._permit(action, given, call)
+            result = await self._do(action, given, call, needs)
+        except REFUSALS as error:
+            refusal = wire_error(error)
+            await self._auditor.fail(record, refusal)
+            raise refusal from error
+        except BaseException as error:
+            await self._auditor.fail(record, error)
+            raise
+        if not record.committed:
+            await self._auditor.append(record)
         await join_batch()
         return result
 
@@ -155,8 +164,13 @@ class Pipeline:
         await join_batch()
         record.region = region = proved.region or request.region
         record.name_caller(proved.caller)
-        record.parameters = {**record.parameters, **proved.shown}
-        self._note_proved(request, region, action, proved)
+        if proved.shown:
+            record.parameters = {**record.parameters, **proved.shown}
+        if proved.identity is None:
+            service, name = action.service, action.name
+            self._uses.note_call(request, region, proved.caller, service, name)
+        else:
+            self._uses.note_accepted(request, proved.identity)
         call = Call(
             request=request,
             region=region,
@@ -183,7 +197,7 @@ class Pipeline:
         if not needs:
             record.decision = "allowed"
             return needs
-        record.resources = tuple(dict.fromkeys(need.resource for need in needs))
+        record.resources = tuple(dict.fromkeys(map(_RESOURCE, needs)))
         decisions = await self._guard.require(
             call.caller,
             needs,
@@ -210,16 +224,6 @@ class Pipeline:
             await change.record(call.record.complete())
         call.record.committed = True
         return result
-
-    def _note_proved(
-        self, request: RequestContext, region: str, action: Action, proved: ProofResult
-    ) -> None:
-        if proved.identity is not None:
-            self._uses.note_accepted(request, proved.identity)
-            return
-        self._uses.note_call(
-            request, region, proved.caller, action.service, action.name
-        )
 
     def _note_refused(
         self, request: RequestContext, record: AuditEntry, refused: ProofRefused

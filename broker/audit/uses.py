@@ -34,17 +34,13 @@ class UseRecorder:
         self, request: RequestContext, identity: FederatedIdentity
     ) -> None:
         """A provider's proof was accepted."""
-        self._note_proof(request, identity.account, identity.provider_id, ACCEPTED)
+        account, provider_id = identity.account, identity.provider_id
+        now, region = request.now, request.region
+        self._buffer.note(account, provider_id, PROOFS, ACCEPTED, now, region)
 
     def note_refused(
         self, request: RequestContext, account: AccountId, provider_id: str
     ) -> None:
         """A proof was refused that names a provider."""
-        self._note_proof(request, account, provider_id, REFUSED)
-
-    def _note_proof(
-        self, request: RequestContext, account: AccountId, provider_id: str, what: str
-    ) -> None:
-        self._buffer.note(
-            account, provider_id, PROOFS, what, request.now, request.region
-        )
+        now, region = request.now, request.region
+        self._buffer.note(account, provider_id, PROOFS, REFUSED, now, region)

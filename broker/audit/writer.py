@@ -1,9 +1,7 @@
-"""Opens a call's audit entry before the work and completes it after."""
+"""Writes a call's audit entry after the work, whatever its end."""
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from types import TracebackType
 
 import structlog
 
@@ -46,26 +44,43 @@ class Auditor:
         """Counts of past seconds, oldest first; the newest are kept."""
         self._counting: asyncio.Task[None] | None = None
 
-    def opened(self, entry: AuditEntry) -> "OpenedEntry":
-        """Run a call under its entry: ``async with auditor.opened(entry)``.
-
-        A mint or a change writes the record with its own effect and marks the entry
-        as committed; everything else is appended here, failures included.
-
-        Raises:
-            ServiceUnavailable: the record could not be taken; the call must not
-                answer as if it had been.
-        """
-        return OpenedEntry(self.append, entry)
-
     async def close(self) -> None:
         """Write the counts that are still open."""
         if self._counting is not None:
             self._counting.cancel()
             await self._write_counts(float("inf"))
 
+    async def fail(self, entry: AuditEntry, error: BaseException) -> None:
+        """Complete the entry of a call that failed; one that is cancelled leaves none.
+
+        Raises:
+            ServiceUnavailable: the record could not be taken.
+        """
+        if isinstance(error, BrokerError):
+            _fail(entry, error)
+        elif isinstance(error, StoreFailedError):
+            _fail(entry, refusal_of(error))
+        elif isinstance(error, Exception):
+            _fail(entry, InternalFailure(detail=type(error).__name__))
+        else:
+            return
+        try:
+            await self.append(entry)
+        except ServiceUnavailable:
+            # Only this one must not be sent again: what it was proved with is used up.
+            if not isinstance(error, UpstreamOutcomeUnknown):
+                raise
+
     async def append(self, entry: AuditEntry) -> None:
-        """Write a completed entry, unless it is written or only counted."""
+        """Write a completed entry, unless it is written or only counted.
+
+        A mint or a change writes the record with its own effect and marks the entry
+        as committed.
+
+        Raises:
+            ServiceUnavailable: the record could not be taken; the call must not
+                answer as if it had been.
+        """
         if entry.committed:
             return
         entry.committed = True
@@ -108,46 +123,6 @@ class Auditor:
             raise ServiceUnavailable(
                 detail="the audit spool is full or away"
             ) from error
-
-
-class OpenedEntry:
-    """A call under way; at its end the entry is written, whatever the end."""
-
-    __slots__ = ("_append", "_entry")
-
-    def __init__(
-        self, append: Callable[[AuditEntry], Awaitable[None]], entry: AuditEntry
-    ) -> None:
-        self._append = append
-        self._entry = entry
-
-    async def __aenter__(self) -> AuditEntry:
-        """The entry, to be filled in."""
-        return self._entry
-
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _where: TracebackType | None,
-    ) -> None:
-        """Complete the entry; a call that is cancelled leaves none."""
-        if isinstance(error, BrokerError):
-            _fail(self._entry, error)
-        elif isinstance(error, StoreFailedError):
-            _fail(self._entry, refusal_of(error))
-        elif isinstance(error, Exception):
-            _fail(self._entry, InternalFailure(detail=type(error).__name__))
-        elif error is not None:
-            return
-        if self._entry.committed:
-            return
-        try:
-            await self._append(self._entry)
-        except ServiceUnavailable:
-            # Only this one must not be sent again: what it was proved with is used up.
-            if not isinstance(error, UpstreamOutcomeUnknown):
-                raise
 
 
 def _fail(entry: AuditEntry, error: BrokerError) -> None:

@@ -164,18 +164,16 @@ class PolicyLibrary:
         """
         if caller.principal.type not in _PRINCIPALS_OF_THE_ACCOUNT:
             return ()
-        return await self._controls(caller.account, ControlKind.SERVICE)
+        return await self.controls(caller.account, ControlKind.SERVICE)
 
-    async def resource_controls(self, account: AccountId) -> tuple[PolicySet, ...]:
-        """What the operator denies every principal to do with the account's resources.
-
-        Those are its roles, and what its registered services have.
-        """
-        return await self._controls(account, ControlKind.RESOURCE)
-
-    async def _controls(
+    async def controls(
         self, account_id: AccountId, kind: ControlKind
     ) -> tuple[PolicySet, ...]:
+        """What the operator lets an account, or others do with what it has.
+
+        That is its roles, and the resources of its registered services.
+        """
+
         async def load() -> tuple[PolicySet, ...]:
             account = await self._fresh.find(ACCOUNT, account_id)
             listed = () if account is None else control_policies(account, kind)

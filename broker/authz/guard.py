@@ -8,7 +8,9 @@ from broker.authz.gather import ACCOUNT_SETTING, PolicyLibrary
 from broker.authz.messages import MessageSealer, authorization_message
 from broker.authz.need import Need
 from broker.errors import AccessDenied
+from broker.identities.control_policies import ControlKind
 from broker.model.caller import Caller
+from broker.model.entities import Role
 from broker.model.principal import PrincipalType
 from broker.model.raw import RawRequest
 from broker.model.struct import struct
@@ -84,38 +86,24 @@ class Guard:
             if context is None:
                 context = call_context(caller, raw, region=region, now=now)
             try:
-                decision = await self._decide(caller, need, context, charge)
-            except AccessDenied as denied:
-                denied.encoded = self._encoded(caller, need, None, context, now)
-                raise
-            if not decision.decision.allowed:
+                if need.trust is not None:
+                    _require_open(caller, need.trust.role, need.resource)
+                judged = await self.judge(caller, need, context, charge=charge)
+            except AccessDenied as error:
                 raise AccessDenied(
-                    _denial(caller, need, decision.decision),
-                    detail=decision.explain().sentence(),
-                    encoded=self._encoded(
-                        caller, need, decision.decision, context, now
-                    ),
+                    _denial(caller, need, None),
+                    detail=error.detail,
+                    encoded=self._encoded(caller, need, None, context, now),
+                ) from error
+            decision = judged.decision
+            if not decision.allowed:
+                raise AccessDenied(
+                    _denial(caller, need, decision),
+                    detail=judged.explain().sentence(),
+                    encoded=self._encoded(caller, need, decision, context, now),
                 )
-            decisions.append(decision.decision)
+            decisions.append(decision)
         return tuple(decisions)
-
-    async def _decide(
-        self, caller: Caller, need: Need, context: Context, charge: Charge | None
-    ) -> Judgement:
-        if need.trust is not None:
-            role, why = need.trust.role, ""
-            if role is None:
-                why = f"there is no role {need.resource}"
-            elif role.arn in caller.closed_roles:
-                why = f"GroupRoles maps none of the person's groups to {role.arn}"
-            if why:
-                raise AccessDenied(_denial(caller, need, None), detail=why)
-        try:
-            return await self.judge(caller, need, context, charge=charge)
-        except AccessDenied as error:
-            raise AccessDenied(
-                _denial(caller, need, None), detail=error.detail
-            ) from error
 
     def _encoded(
         self,
@@ -200,10 +188,14 @@ class Guard:
             resource = ACCOUNT_SETTING
         if need.trust is not None and need.trust.role is not None:
             resource = await self._library.trust(need.trust.role)
-            resource_controls = await self._library.resource_controls(need.account)
+            resource_controls = await self._library.controls(
+                need.account, ControlKind.RESOURCE
+            )
         elif need.has_policy:
             resource = await self._library.resource(need.account, need.resource)
-            resource_controls = await self._library.resource_controls(need.account)
+            resource_controls = await self._library.controls(
+                need.account, ControlKind.RESOURCE
+            )
         if caller.principal.type in _UNSIGNED:
             # An unsigned caller has no policies; only the role's trust policy counts.
             return ApplicablePolicies(
@@ -223,6 +215,15 @@ class Guard:
         )
 
 
+def _require_open(caller: Caller, role: Role | None, arn: str) -> None:
+    if role is None:
+        raise AccessDenied(detail=f"there is no role {arn}")
+    if caller.closed_roles and role.arn in caller.closed_roles:
+        raise AccessDenied(
+            detail=f"GroupRoles maps none of the person's groups to {role.arn}"
+        )
+
+
 def _denial(caller: Caller, need: Need, decision: Decision | None) -> str:
     """The wire text, as recorded (REC-A, REC-S federation, REC-L)."""
     if caller.principal.type in _UNSIGNED:
@@ -239,9 +240,10 @@ def _denial(caller: Caller, need: Need, decision: Decision | None) -> str:
 
 def reason(decisions: Iterable[Decision]) -> str:
     """What allowed a call, for its audit record."""
-    return "; ".join(
+    allowed_by = [
         f"{decision.policy_type}: {', '.join(map(str, decision.statements))}"
         if decision.statements
         else str(decision.policy_type)
         for decision in decisions
-    )
+    ]
+    return "; ".join(allowed_by)

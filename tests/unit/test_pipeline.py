@@ -117,23 +117,21 @@ async def test_a_long_answer_is_written_beside_the_event_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: dict[str, str] = {}
-    render = Service.render
+    renderer = Service.renderer
 
-    def watched(self: Service, operation: str, *given: Any, **more: Any) -> bytes:
-        threads[operation] = threading.current_thread().name
-        return render(self, operation, *given, **more)
+    def watched(self: Service, operation: str, **form: Any) -> Any:
+        def render(*given: Any) -> bytes:
+            threads[operation] = threading.current_thread().name
+            return renderer(self, operation, **form)(*given)
 
-    monkeypatch.setattr(Service, "render", watched)
+        return render
+
+    monkeypatch.setattr(Service, "renderer", watched)
     metadata = metadata_xml().replace("?>", f"?><!--{'x' * 300_000}-->", 1)
     async with in_process(tmp_path) as broker:
         root = await broker.create_account(ACCOUNT)
-        made = await broker.ask(
-            "iam",
-            "CreateSAMLProvider",
-            root,
-            Name="Corp",
-            SAMLMetadataDocument=metadata,
-        )
+        given = {"Name": "Corp", "SAMLMetadataDocument": metadata}
+        made = await broker.ask("iam", "CreateSAMLProvider", root, **given)
         arn = made["SAMLProviderArn"]
         found = await broker.ask("iam", "GetSAMLProvider", root, SAMLProviderArn=arn)
         await broker.ask("iam", "ListSAMLProviders", root)

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from unittest.mock import create_autospec
@@ -62,8 +63,19 @@ async def written(ledger: Ledger) -> tuple[AuditRecord, ...]:
     return tuple(record for record in page.items if record.event_id != "marker")
 
 
+@asynccontextmanager
+async def recorded(auditor: Auditor, call: AuditEntry) -> AsyncIterator[AuditEntry]:
+    """Runs a call as the pipeline does."""
+    try:
+        yield call
+    except BaseException as error:
+        await auditor.fail(call, error)
+        raise
+    await auditor.append(call)
+
+
 async def test_a_read_leaves_one_record(ledger: Ledger) -> None:
-    async with Auditor(ledger, SystemClock()).opened(entry(caller="arn")):
+    async with recorded(Auditor(ledger, SystemClock()), entry(caller="arn")):
         pass
     assert [record.event_id for record in await written(ledger)] == ["event-1"]
 
@@ -72,7 +84,7 @@ async def test_what_was_used_before_is_on_record_as_refused(ledger: Ledger) -> N
     allowed = entry(caller="arn")
     allowed.decision, allowed.reason = "allowed", "the trust policy allows it"
     with pytest.raises(ProofUsed):
-        async with Auditor(ledger, SystemClock()).opened(allowed):
+        async with recorded(Auditor(ledger, SystemClock()), allowed):
             raise ProofUsed
     (record,) = await written(ledger)
     assert record.decision == "refused"
@@ -82,14 +94,14 @@ async def test_what_was_used_before_is_on_record_as_refused(ledger: Ledger) -> N
 async def test_what_was_committed_with_its_effect_is_not_written_again(
     ledger: Ledger,
 ) -> None:
-    async with Auditor(ledger, SystemClock()).opened(entry(caller="arn")) as opened:
+    async with recorded(Auditor(ledger, SystemClock()), entry(caller="arn")) as opened:
         opened.committed = True
     assert await written(ledger) == ()
 
 
 async def test_a_denial_is_recorded_with_its_reason(ledger: Ledger) -> None:
     with pytest.raises(AccessDenied):
-        async with Auditor(ledger, SystemClock()).opened(entry(caller="arn")):
+        async with recorded(Auditor(ledger, SystemClock()), entry(caller="arn")):
             raise AccessDenied("for the wire", detail="for the operator")
     (record,) = await written(ledger)
     assert (record.decision, record.error_code) == ("denied", "AccessDenied")
@@ -116,7 +128,7 @@ async def test_what_came_of_a_failed_call_can_be_searched(
     call = entry(caller=caller)
     call.decision = "allowed"
     with pytest.raises(BrokerError):
-        async with Auditor(ledger, SystemClock()).opened(call):
+        async with recorded(Auditor(ledger, SystemClock()), call):
             raise error
     await written(ledger)
     for wanted in Outcome:
@@ -138,7 +150,7 @@ async def test_advice_is_on_record_with_what_was_refused(
     ledger: Ledger, detail: str, words: str
 ) -> None:
     with pytest.raises(InvalidIdentityToken):
-        async with Auditor(ledger, SystemClock()).opened(entry(caller="arn")):
+        async with recorded(Auditor(ledger, SystemClock()), entry(caller="arn")):
             raise InvalidIdentityToken(
                 "For the wire", detail=detail, advice="Write another."
             )
@@ -148,7 +160,7 @@ async def test_advice_is_on_record_with_what_was_refused(
 
 async def test_a_surprise_is_recorded_by_kind_only(ledger: Ledger) -> None:
     with pytest.raises(KeyError):
-        async with Auditor(ledger, SystemClock()).opened(entry(caller="arn")):
+        async with recorded(Auditor(ledger, SystemClock()), entry(caller="arn")):
             raise KeyError("a secret may stand here")
     (record,) = await written(ledger)
     assert (record.error_code, record.detail) == ("InternalFailure", "KeyError")
@@ -158,7 +170,7 @@ async def test_a_flood_of_strangers_becomes_a_count(ledger: Ledger) -> None:
     auditor = Auditor(ledger, SystemClock())
     for number in range(200):
         with pytest.raises(InvalidIdentityToken):
-            async with auditor.opened(entry(f"event-{number}")):
+            async with recorded(auditor, entry(f"event-{number}")):
                 raise InvalidIdentityToken("no")
     await auditor.close()
     records = await written(ledger)
@@ -175,7 +187,7 @@ async def test_failures_of_proved_callers_are_all_recorded(ledger: Ledger) -> No
     auditor = Auditor(ledger, SystemClock())
     for number in range(50):
         with pytest.raises(AccessDenied):
-            async with auditor.opened(entry(f"event-{number}", caller="arn")):
+            async with recorded(auditor, entry(f"event-{number}", caller="arn")):
                 raise AccessDenied("no")
     assert len(await written(ledger)) == 50
 
@@ -271,7 +283,7 @@ async def test_what_must_not_be_repeated_is_told_without_a_record(
     full.append.side_effect = StoreUnavailableError("the spool is full")
     auditor = Auditor(full, SystemClock())
     with pytest.raises(told):
-        async with auditor.opened(entry(caller="arn")):
+        async with recorded(auditor, entry(caller="arn")):
             raise error
 
 
