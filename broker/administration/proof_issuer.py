@@ -12,7 +12,7 @@ from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.protocols.oidc.rejection import OidcRejected
-from broker.protocols.oidc.verify import peek_unverified
+from broker.protocols.oidc.token import parse_token
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.peek import peek_response
 from broker.protocols.saml.verify import find_unverified_issuer
@@ -57,7 +57,7 @@ def find_provider_arn(
 
 def _of_token(text: str, account: AccountId, rows: Iterable[ProviderRow]) -> str:
     try:
-        issuer = peek_unverified(text).issuer
+        issuer = parse_token(text).issuer
     except OidcRejected as error:
         raise ValidationError(f"This is not a token: {error.message}") from error
     arn = iam_arn(account, f"oidc-provider/{issuer.partition('://')[2]}")

@@ -15,7 +15,7 @@ from broker.model.account import AccountId
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.offload import offload_long
 from broker.protocols.oidc.rejection import OidcRejected
-from broker.protocols.oidc.verify import peek_unverified
+from broker.protocols.oidc.token import parse_token
 from broker.protocols.saml.errors import MetadataRejected, SamlRejected
 from broker.protocols.saml.metadata import parse_metadata
 from broker.protocols.saml.verify import find_unverified_issuer
@@ -73,7 +73,7 @@ class ClaimedProviders:
         try:
             account = account_of_arn(role_arn, "role/")
             try:
-                issuer = peek_unverified(token).issuer
+                issuer = parse_token(token).issuer
             except OidcRejected:
                 issuer = ""
             provider = await self._fresh.named(

@@ -15,7 +15,7 @@ from broker.federation.web_identity import WebIdentityProver
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.model.federated import FederatedIdentity
 from broker.protocols.oidc.rejection import OidcRejected
-from broker.protocols.oidc.verify import peek_unverified
+from broker.protocols.oidc.token import parse_token
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.peek import peek_response
 
@@ -84,7 +84,7 @@ def _require_issuer(text: str, provider: OidcProvider) -> None:
         InvalidIdentityToken: another provider issued it.
     """
     try:
-        issuer = peek_unverified(text).issuer
+        issuer = parse_token(text).issuer
     except OidcRejected:
         return  # verification will report what is wrong with it
     if issuer != provider.url:

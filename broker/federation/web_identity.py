@@ -19,9 +19,9 @@ from broker.errors import (
     IdpRejectedClaim,
     InvalidIdentityToken,
 )
-from broker.federation.group_roles import read_groups
+from broker.federation.group_roles import GroupRoles, read_groups
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
-from broker.federation.provider_options import ProviderOptions
+from broker.federation.provider_options import ProviderOptions, ScimOptions
 from broker.federation.scim import Admission, value_of
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
@@ -31,11 +31,10 @@ from broker.policy import known_claims
 from broker.protocols.oidc.aws_claims import read_values
 from broker.protocols.oidc.logout import LogoutToken, peek_logout, verify_logout
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
-from broker.protocols.oidc.token import UnverifiedToken
+from broker.protocols.oidc.token import parse_token
 from broker.protocols.oidc.verify import (
     VerifiedToken,
     check_algorithm,
-    peek_unverified,
     verify_token,
 )
 from broker.stores.directory.kinds import OIDC_PROVIDER
@@ -138,18 +137,29 @@ class WebIdentityProver:
         if provider_id is not None:
             _refuse_legacy(provider_id)
         try:
-            unverified = peek_unverified(token)
+            unverified = parse_token(token)
             provider = await self._find_provider(account, unverified.issuer)
             options = _options_of(provider)
-            verified = await self._verify(unverified, provider, options, now)
-            proved = self._identity(verified, provider, options)
+            check_algorithm(unverified, options.oidc)
+            verified = verify_token(
+                unverified,
+                keys=await self._keys.keys_for(provider, options, unverified.kid),
+                issuer=provider.url,
+                client_ids=provider.client_ids,
+                now=now,
+                skew=self._skew,
+                options=options.oidc,
+            )
+            scim, group_roles = options.scim, options.group_roles
+            identity = self._identity(verified, provider, options, scim, group_roles)
         except OidcRejected as rejected:
             raise translate(rejected) from rejected
         except IssuerUnreachableError as error:
             raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
-        identity = await self._admission.admit(proved, options.scim, now)
-        if options.group_roles is not None:
-            identity = options.group_roles.apply(identity)
+        if scim is not None:
+            identity = await self._admission.admit(identity, scim, now)
+        if group_roles is not None:
+            identity = group_roles.apply(identity)
         if role_arn is not None:
             require_allowed_role(identity, role_arn)
         return identity
@@ -200,32 +210,16 @@ class WebIdentityProver:
             )
         return provider
 
-    async def _verify(
-        self,
-        unverified: UnverifiedToken,
-        provider: OidcProvider,
-        options: ProviderOptions,
-        now: datetime,
-    ) -> VerifiedToken:
-        verify_options = options.oidc
-        check_algorithm(unverified, verify_options)
-        return verify_token(
-            unverified,
-            keys=await self._keys.keys_for(provider, options, unverified.kid),
-            issuer=provider.url,
-            client_ids=provider.client_ids,
-            now=now,
-            skew=self._skew,
-            options=verify_options,
-        )
-
     def _identity(
         self,
         token: VerifiedToken,
         provider: OidcProvider,
         options: ProviderOptions,
+        scim: ScimOptions | None,
+        group_roles: GroupRoles | None,
     ) -> FederatedIdentity:
-        lasting, context = _condition_keys(token, provider, options)
+        arn, claims = provider.arn, token.claims
+        lasting, context = _condition_keys(token, provider, arn, options)
         replay_id: tuple[str, ...] | None = None
         if options.one_time_use and token.token_id is not None:
             replay_id = (token.issuer, token.token_id)
@@ -237,11 +231,11 @@ class WebIdentityProver:
             principal=Principal.from_provider(
                 PrincipalType.WEB_IDENTITY,
                 provider.account,
-                provider=provider.arn,
+                provider=arn,
                 subject=token.subject,
             ),
             account=provider.account,
-            provider_arn=provider.arn,
+            provider_arn=arn,
             provider_id=provider.unique_id,
             issuer=token.issuer,
             subject=token.subject,
@@ -252,16 +246,14 @@ class WebIdentityProver:
             source_identity=token.source_identity,
             context=context,
             session_context=lasting,
-            claims=token.claims,
+            claims=claims,
             token_id=token.token_id or "",
-            groups=read_groups(options.group_roles, token.claims),
-            sealed_lineage=_text(token.claims.get(_LINEAGE_CLAIM)),
+            groups=read_groups(group_roles, claims) if group_roles else (),
+            sealed_lineage=_text(claims.get(_LINEAGE_CLAIM)),
             replay_id=replay_id,
             once_for_all_roles=True,
-            directory_value=value_of(
-                options.scim,
-                token.subject,
-                token.claims.get(options.scim.claim) if options.scim else None,
+            directory_value=(
+                value_of(scim, token.subject, claims.get(scim.claim)) if scim else ""
             ),
             usable_until=(
                 datetime.fromtimestamp(token.good_until, UTC) if replay_id else None
@@ -305,7 +297,7 @@ def _options_of(provider: OidcProvider) -> ProviderOptions:
 
 
 def _condition_keys(
-    token: VerifiedToken, provider: OidcProvider, options: ProviderOptions
+    token: VerifiedToken, provider: OidcProvider, arn: str, options: ProviderOptions
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """The condition keys of the session, and all those that the trust policy sees.
 
@@ -317,11 +309,12 @@ def _condition_keys(
     Raises:
         OidcRejected: BAD_CLAIM, a claim cannot be the value of a condition key.
     """
-    prefix = provider.host_and_path.lower()
+    host_and_path = provider.host_and_path
+    prefix = host_and_path.lower()
     lasting: dict[str, tuple[str, ...]] = {
         f"{prefix}:aud": (token.audience,),
         f"{prefix}:sub": (token.subject,),
-        "aws:federatedprovider": (provider.arn,),
+        "aws:federatedprovider": (arn,),
     }
     if token.authentication_methods:
         lasting[f"{prefix}:amr"] = token.authentication_methods
@@ -330,7 +323,7 @@ def _condition_keys(
         context[f"{prefix}:email"] = (token.email,)
     if token.replaced_audience:
         context[f"{prefix}:oaud"] = token.replaced_audience
-    for name in (*known_claims(provider.host_and_path), *options.claim_keys):
+    for name in (*known_claims(host_and_path), *options.claim_keys):
         if values := read_values(token.claims, name):
             context[f"{prefix}:{name.lower()}"] = values
     # Roles that the claim does not name are refused by require_allowed_role.

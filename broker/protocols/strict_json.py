@@ -17,6 +17,8 @@ DEPTH_MAX = 32
 
 JsonObject = dict[str, Any]
 
+_WHITE_SPACE = " \t\r\n"
+
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 """A string that does not end is one, too: what follows it is not looked at again."""
 
@@ -41,11 +43,14 @@ def parse_lenient_object(data: bytes) -> JsonObject:
     return _parse(data, _DECODE_EMPTYING)
 
 
-def _parse(data: bytes, decode: Callable[[str], Any]) -> JsonObject:
+def _parse(data: bytes, decode: Callable[[str], tuple[Any, int]]) -> JsonObject:
     text = data.decode("utf-8")
     if text.count("[") + text.count("{") > DEPTH_MAX:
         _check_depth(text)
-    found = decode(text)
+    text = text.strip(_WHITE_SPACE)
+    found, end = decode(text)
+    if end < len(text):
+        raise ValueError("something follows the object")
     if not isinstance(found, dict):
         # ValueError is the contract: the text is at fault, not the programmer
         raise ValueError("not a JSON object")  # noqa: TRY004
@@ -85,7 +90,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 _DECODE_UNIQUE = json.JSONDecoder(
     object_pairs_hook=_unique, parse_constant=_refuse_constant
-).decode
+).raw_decode
 _DECODE_EMPTYING = json.JSONDecoder(
     object_pairs_hook=_emptying, parse_constant=_refuse_constant
-).decode
+).raw_decode

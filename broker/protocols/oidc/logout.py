@@ -84,10 +84,10 @@ def verify_logout(
             )
     standard_claims.check_issuer(claims, issuer)
     profile = options.aws_profile
-    validity = standard_claims.check_times(
+    issued_at, expires_at, good_until = standard_claims.check_times(
         _with_expiry(claims), now=now, skew=skew, aws_profile=profile
     )
-    if validity.expires_at - validity.issued_at > LIFETIME_MAX.total_seconds():
+    if expires_at - issued_at > LIFETIME_MAX.total_seconds():
         _refuse("exp", "is more than an hour after iat")
     standard_claims.read_audience(claims, (client_id,))
     _check_event(claims)
@@ -107,8 +107,8 @@ def verify_logout(
         subject=subject,
         session_id=session_id,
         token_id=token_id,
-        issued_at=validity.issued_at,
-        good_until=validity.good_until,
+        issued_at=issued_at,
+        good_until=good_until,
     )
 
 

@@ -65,15 +65,6 @@ class VerifiedToken:
     claims: Mapping[str, Any] = field(repr=False)
 
 
-def peek_unverified(text: str) -> UnverifiedToken:
-    """Parse a token and its unverified claims, to find its provider.
-
-    Raises:
-        OidcRejected: NOT_A_JWT, or MISSING_CLAIM / BAD_CLAIM for the issuer.
-    """
-    return parse_token(text)
-
-
 def check_algorithm(token: UnverifiedToken, options: VerifyOptions) -> None:
     """Refuse an algorithm that the provider does not use, before any key is fetched.
 
@@ -123,20 +114,22 @@ def verify_token(
     standard_claims.check_issuer(claims, issuer)
     profile = options.aws_profile
     subject = standard_claims.read_subject(claims, aws_profile=profile)
-    validity = standard_claims.check_times(
+    issued_at, expires_at, good_until = standard_claims.check_times(
         claims, now=now, skew=skew, aws_profile=profile
     )
-    audience = standard_claims.read_audience(claims, client_ids, aws_profile=profile)
+    audience, replaced_audience = standard_claims.read_audience(
+        claims, client_ids, aws_profile=profile
+    )
     return VerifiedToken(
         issuer=issuer,
         subject=subject,
-        audience=audience.matched,
-        replaced_audience=audience.replaced,
-        issued_at=validity.issued_at,
-        expires_at=validity.expires_at,
-        good_until=validity.good_until,
+        audience=audience,
+        replaced_audience=replaced_audience,
+        issued_at=issued_at,
+        expires_at=expires_at,
+        good_until=good_until,
         token_id=_read_token_id(claims, required=options.require_token_id),
-        authentication_methods=_read_texts(claims.get("amr")),
+        authentication_methods=_read_texts(claims["amr"]) if "amr" in claims else (),
         email=_read_optional_text(claims.get("email")),
         session_tags=aws_claims.read_tags(claims),
         source_identity=aws_claims.read_source_identity(claims),

@@ -7,7 +7,8 @@ from joserfc.jwk import import_key
 
 from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.oidc.rejection import OidcReason
-from broker.protocols.oidc.verify import VerifyOptions, peek_unverified, verify_token
+from broker.protocols.oidc.token import parse_token
+from broker.protocols.oidc.verify import VerifyOptions, verify_token
 from tests.support.oidc_issuer import OidcIssuer, make_key
 from tests.support.oidc_verdict import accepted, reason_of, refused
 
@@ -140,7 +141,7 @@ def test_a_token_that_was_peeked_at_need_not_be_read_again() -> None:
 
     issuer = issuer_of("RS256")
     verified = verify_token(
-        peek_unverified(issuer.token()),
+        parse_token(issuer.token()),
         keys=parse_jwks(issuer.jwks_bytes()),
         issuer=issuer.url,
         client_ids=["client-1"],
