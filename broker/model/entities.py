@@ -111,7 +111,7 @@ class Role:
     @property
     def arn(self) -> str:
         """``arn:aws:iam::{account}:role{path}{name}``."""
-        return iam_arn(self.account, f"role{self.path}{self.name}")
+        return f"arn:aws:iam::{self.account}:role{self.path}{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,4 +239,4 @@ class OidcProvider:
     @property
     def arn(self) -> str:
         """``arn:aws:iam::{account}:oidc-provider/{host and path}``."""
-        return iam_arn(self.account, f"oidc-provider/{self.host_and_path}")
+        return f"arn:aws:iam::{self.account}:oidc-provider/{self.host_and_path}"

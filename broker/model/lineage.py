@@ -5,7 +5,7 @@ whatever account, because each session carries this.
 """
 
 import hashlib
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +13,7 @@ from broker.model.account import AccountId, find_account_of_key_id
 from broker.model.struct import struct
 
 _DIGEST_BYTES = 16
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 @struct
@@ -126,7 +127,8 @@ def subject_digest(issuer: str, subject: str) -> str:
 
 def as_text(raw: bytes) -> str:
     """Random or digested bytes as letters, digits, - and _."""
-    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    text = b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=")
+    return text.decode("ascii")
 
 
 def lineage_row(lineage: Lineage) -> list[object]:

@@ -76,7 +76,7 @@ def _encode_content(session: Session) -> bytes:
         session.source_identity or 0,
         session.chain_depth,
         session.mfa_at or 0,
-        _plain(session.tags),
+        _plain(session.tags) if session.tags else {},
         sorted(session.transitive_keys),
         [[layer.policy, *layer.policy_arns] for layer in session.policies],
         session.ends_by or 0,

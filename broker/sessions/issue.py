@@ -111,11 +111,7 @@ class SessionIssuer:
             is unknown, a spent proof becomes usable again when the database returns.
         """
         session = order.session
-        packed = packed_policy_size(
-            (layer.policy for layer in session.policies if layer.policy is not None),
-            (arn for layer in session.policies for arn in layer.policy_arns),
-            session.tags,
-        )
+        packed = packed_policy_size(session.policies, session.tags)
         token, secret = self._sealer.seal(
             session,
             account_salt=order.account_salt,

@@ -81,6 +81,8 @@ def session_duration(
             raise ValidationError(
                 "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
             )
+    if session_ends_at is None:
+        return seconds
     return _capped(seconds, now, session_ends_at)
 
 

@@ -1,9 +1,10 @@
 """How much of the space allotted to session policies and tags a session takes."""
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from broker.errors import PackedPolicyTooLarge
+from broker.model.session import SessionPolicies
 
 PACKED_BYTES = 2048
 """One hundred per cent."""
@@ -15,7 +16,7 @@ _PLAIN_BYTES_MAX = 1_000_000
 
 
 def packed_policy_size(
-    policies: Iterable[str], policy_arns: Iterable[str], tags: Mapping[str, str]
+    layers: Sequence[SessionPolicies], tags: Mapping[str, str]
 ) -> int:
     """``PackedPolicySize``: per cent of the space, rounded up, 0 without anything.
 
@@ -24,9 +25,10 @@ def packed_policy_size(
     Raises:
         PackedPolicyTooLarge: more than 100.
     """
-    texts = (*policies, *policy_arns)
-    if not texts and not tags:
+    if not layers and not tags:
         return 0
+    policies = [layer.policy for layer in layers if layer.policy is not None]
+    texts = (*policies, *(arn for layer in layers for arn in layer.policy_arns))
     tag_texts = tuple(text for item in tags.items() for text in item)
     per_cent = _per_cent((*texts, *tag_texts))
     if per_cent > 100:  # noqa: PLR2004  # per cent

@@ -31,7 +31,7 @@ def describe_session(
     return SessionRecord(
         access_key_id=session.access_key_id,
         account=session.account,
-        kind=session.kind.value,
+        kind=session.kind,
         principal_arn=principal_arn,
         principal_id=session.principal_id,
         issued_at_ms=session.issued_at_ms,
@@ -145,17 +145,24 @@ class SessionIndex:
         self._healthy = True
         self._pending: set[asyncio.Task[None]] = set()
 
-    async def put(self, record: SessionRecord) -> None:
+    async def put(self, record: SessionRecord, *, later: bool = False) -> None:
         """Write the record, waiting only while the cache is healthy. Never raises."""
-        if self._healthy:
-            await self._put(record)
-        else:
+        if not self._healthy and not later:
             self.put_later(record)
+            return
+        try:
+            await self._cache.put_session(record)
+        except StoreUnavailableError as error:
+            if self._healthy:
+                _log.error("the session cache is away: %s", error)
+            self._healthy = False
+        else:
+            self._healthy = True
 
     def put_later(self, record: SessionRecord) -> None:
         """Write the record behind the answer; dropped when too many wait."""
         if len(self._pending) < _PENDING_MAX:
-            self._start(self._put(record))
+            self._start(self.put(record, later=True))
 
     async def settle(self) -> None:
         """Wait for the writes under way; for an orderly end."""
@@ -166,13 +173,3 @@ class SessionIndex:
         task = asyncio.get_running_loop().create_task(work)
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
-
-    async def _put(self, record: SessionRecord) -> None:
-        try:
-            await self._cache.put_session(record)
-        except StoreUnavailableError as error:
-            if self._healthy:
-                _log.error("the session cache is away: %s", error)
-            self._healthy = False
-        else:
-            self._healthy = True

@@ -9,7 +9,7 @@ Source: RFC 5869; docs/threat-model.md says what each theft gives.
 """
 
 import binascii
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -95,7 +95,7 @@ class SessionSealer:
         sealed = AESGCM(derived[:_AES_KEY_BYTES]).encrypt(
             derived[_AES_KEY_BYTES:_NONCE_END], content, head + key_id
         )
-        token = b64encode(head + sealed)
+        token = binascii.b2a_base64(head + sealed, newline=False)
         if len(token) > TOKEN_CHARACTERS_MAX:
             raise PackedPolicyTooLarge("Serialized token too large for session")
         return Secret(token.decode("ascii")), _secret_access_key(derived)
@@ -171,7 +171,7 @@ def _parse_token(token: str) -> bytes:
     except (UnicodeEncodeError, binascii.Error) as error:
         raise _refused("not base64") from error
     # One token, one text: otherwise caches and revocations could be sidestepped.
-    if b64encode(raw) != text:
+    if binascii.b2a_base64(raw, newline=False) != text:
         raise _refused("not canonical base64")
     if len(raw) < _TOKEN_BYTES_MIN or raw[:1] not in _OPENED:
         raise _refused("too short or of another version")
@@ -185,7 +185,8 @@ def _derive(account_key: bytes, key_id: bytes, salt: bytes) -> bytes:
 
 
 def _secret_access_key(derived: bytes) -> Secret:
-    return Secret(b64encode(derived[_NONCE_END:]).decode("ascii"))
+    text = binascii.b2a_base64(derived[_NONCE_END:], newline=False)
+    return Secret(text.decode("ascii"))
 
 
 def _refused(why: str) -> InvalidClientTokenId:

@@ -9,11 +9,13 @@ from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage
 from broker.model.session import SessionKind
 from broker.sessions.lineage import lineage_of_proof
-from broker.sessions.tags import SessionTags, require_session_tags
+from broker.sessions.tags import NO_TAGS, SessionTags, require_session_tags
 
 
 def identity_tags(identity: FederatedIdentity) -> SessionTags:
     """The tags that an identity provider passes, held to the rules of all tags."""
+    if not identity.tags and not identity.transitive_keys:
+        return NO_TAGS
     return require_session_tags(identity.tags.items(), identity.transitive_keys)
 
 

@@ -17,7 +17,7 @@ def require_region(account: Account, call: Call) -> None:
     Raises:
         RegionDisabled: it has.
     """
-    if call.region in disabled_regions(account):
+    if account.options and call.region in disabled_regions(account):
         raise RegionDisabled(
             f"STS is not activated in this region for account:{account.account_id}."
             " Your account administrator can activate STS in this region using the IAM"

@@ -90,20 +90,24 @@ class RoleMinter:
         """
         refuse_unhonoured(given)
         role, identity, calling = request.role, request.identity, request.calling
+        now, proof = call.now, identity or calling
         account = await self._fresh.find(ACCOUNT, role.account)
         if account is None:
             raise AccessDenied(detail=f"the account of {role.arn} is gone")
         require_region(account, call)
         chained = calling is not None and calling.kind.is_role
-        duration = request.seconds or _duration(given, call, request, chained=chained)
+        ends_at = request.ends_at or (identity.session_ends_at if identity else None)
+        duration = request.seconds or _duration(
+            given, call, request, ends_at, chained=chained
+        )
         policies = await read_session_policies(given, role.account, call.directory)
         tags = inherit_tags(request.tags, calling)
         user = assumed_role_user(role.account, role, request.session_name)
         session = Session(
             access_key_id=new_access_key_id(role.account),
             mint_id=new_mint_id(),
-            issued_at_ms=int(call.now.timestamp() * 1000),
-            expires_at=int(call.now.timestamp()) + duration,
+            issued_at_ms=int(now.timestamp() * 1000),
+            expires_at=int(now.timestamp()) + duration,
             account=role.account,
             kind=request.kind,
             principal_id=role.role_id,
@@ -113,17 +117,17 @@ class RoleMinter:
             tags=tags.tags,
             transitive_keys=tags.transitive_keys,
             source_identity=request.source_identity,
-            provider_arn=_provider_arn(identity, calling),
-            provider_id=_provider_id(identity, calling),
+            provider_arn=proof.provider_arn if proof else None,
+            provider_id=proof.provider_id if proof else "",
             identity_context=identity.session_context if identity else request.context,
             mfa_at=request.mfa_at,
             chain_depth=calling.chain_depth + 1 if calling and chained else 0,
-            ends_by=_ends_by(request),
+            ends_by=int(ends_at.timestamp()) if ends_at else None,
             lineage=request.lineage,
         )
-        mark, second_use = call.mark, None
-        if identity is not None:
-            mark, second_use = proof_marks(identity, role.role_id, call)
+        mark, second_use = (
+            proof_marks(identity, role.role_id, call) if identity else (call.mark, None)
+        )
         engine = await self._upstreams.find(role)
         if engine is not None:
             order = UpstreamOrder(
@@ -136,7 +140,7 @@ class RoleMinter:
                 source_identity=request.source_identity,
                 policy=given.get("Policy"),
                 policy_arns=policies[0].policy_arns if policies else (),
-                now=call.now,
+                now=now,
             )
             minted, from_engine = await self._upstream_issuer.issue(
                 session,
@@ -152,7 +156,7 @@ class RoleMinter:
                     session=session,
                     account_salt=account.session_salt,
                     principal_arn=user["Arn"],
-                    now=call.now,
+                    now=now,
                     least_token_characters=given.get("MinimumSessionTokenSize", 0),
                 ),
                 call.record,
@@ -171,10 +175,14 @@ class RoleMinter:
 
 
 def _duration(
-    given: Mapping[str, Any], call: Call, request: RoleRequest, *, chained: bool
+    given: Mapping[str, Any],
+    call: Call,
+    request: RoleRequest,
+    ends_at: datetime | None,
+    *,
+    chained: bool,
 ) -> int:
     identity = request.identity
-    ends_at = request.ends_at or (identity.session_ends_at if identity else None)
     role_max = request.role.max_session_duration_seconds
     if call.request.door is Door.SAML and identity is not None:
         return console_duration(
@@ -192,24 +200,3 @@ def _duration(
         saml_duration=identity.session_duration_seconds if identity else None,
         session_ends_at=ends_at,
     )
-
-
-def _ends_by(request: RoleRequest) -> int | None:
-    ends_at = request.ends_at
-    if ends_at is None and request.identity is not None:
-        ends_at = request.identity.session_ends_at
-    return None if ends_at is None else int(ends_at.timestamp())
-
-
-def _provider_arn(
-    identity: FederatedIdentity | None, calling: Session | None
-) -> str | None:
-    if identity is not None:
-        return identity.provider_arn
-    return calling.provider_arn if calling else None
-
-
-def _provider_id(identity: FederatedIdentity | None, calling: Session | None) -> str:
-    if identity is not None:
-        return identity.provider_id
-    return calling.provider_id if calling else ""

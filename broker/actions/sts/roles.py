@@ -52,7 +52,7 @@ def role_needs(
     arn: str = given["RoleArn"]
     account = account_of_arn(arn, "role/")
     shared = {**context, **_passed(given, tags, source_identity)}
-    if role is not None:
+    if role is not None and role.tags:
         shared.update(tag_context("aws:resourcetag", role.tags))
         shared.update(tag_context("iam:resourcetag", role.tags))
     actions = [operation]
@@ -60,16 +60,12 @@ def role_needs(
         actions.append("sts:TagSession")
     if source_identity is not None or (calling and calling.source_identity):
         actions.append("sts:SetSourceIdentity")
-    return tuple(
-        Need(
-            action=action,
-            resource=arn,
-            account=account,
-            context=shared,
-            trust=Trust(role=role),
-        )
+    trust = Trust(role=role)
+    needs = [
+        Need(action=action, resource=arn, account=account, context=shared, trust=trust)
         for action in actions
-    )
+    ]
+    return tuple(needs)
 
 
 def refuse_unhonoured(given: Mapping[str, Any]) -> None:

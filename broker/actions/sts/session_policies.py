@@ -34,12 +34,10 @@ async def read_session_policies(
         MalformedPolicyDocument: the text is not a policy, or an ARN names none.
     """
     text: str | None = given.get("Policy")
-    arns = tuple(
-        _require_arn(item, position)
-        for position, item in enumerate(given.get("PolicyArns", ()), 1)
-    )
-    if text is None and not arns:
+    listed = given.get("PolicyArns", ())
+    if text is None and not listed:
         return ()
+    arns = tuple(_require_arn(item, at) for at, item in enumerate(listed, 1))
     if len(arns) > POLICY_ARNS_MAX:
         raise ValidationError(
             "1 validation error detected: Value at 'policyArns' failed to satisfy"

@@ -136,9 +136,10 @@ class UpstreamMinter:
         Raises:
             ServiceUnavailable: an upstream that may be it cannot be read.
         """
-        upstreams = {
-            one.name: one for one in await self._fresh.all_of(UPSTREAM, role.account)
-        }
+        known = await self._fresh.all_of(UPSTREAM, role.account)
+        if not known:
+            return None
+        upstreams = {one.name: one for one in known}
         definitions, unreadable = parse_upstreams(upstreams.values())
         found = find_upstream_role(role.name, definitions)
         named = found is not None and role.name in definitions[found[0]].roles
