@@ -26,13 +26,20 @@ from tests.support.console_pages import (
     routes_of,
 )
 from tests.support.furnished import furnish
-from tests.support.signin import ACCOUNT, COOKIE, SignInWorld, open_world, pair
+from tests.support.signin import ACCOUNT, COOKIE, SignInWorld, open_world, pair, text_of
 
 MARKUP = "\"'><script id=hostile>x</script><img id=hostile src=x onerror=y>{{7*7}}"
 SAME = {"sec-fetch-site": "same-origin"}
 PAGE_BYTES_MAX = 60_000
 ANYONES = {"/console/login"}
 """Has forms of its own kind, tested with the command line's login."""
+
+OPEN = set(
+    "/ /access /accounts /audit /instances/join /overview /permissions "
+    "/providers/diagnose /roles-anywhere /search /sessions /settings /settings/passwords "
+    "/simulator /switch /try".split()
+)
+"""Pages for everyone beside the forms of new things: a part of them may be refused."""
 
 
 @pytest.fixture
@@ -107,6 +114,25 @@ async def test_no_one_sees_a_page_without_a_session(world: SignInWorld) -> None:
         assert (answer.status_code, answer.headers["location"]) == (303, "/signin")
         stale = {"cookie": f"{COOKIE}={'A' * 43}"}
         assert (await browser.get(address, headers=stale)).status_code == 303
+
+
+async def test_a_page_that_one_may_not_see_names_the_permission(
+    world: SignInWorld,
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, pair("Brief"))
+    shown = set()
+    for address in addresses_inside(world):
+        page = await browser.get(address)
+        if page.status_code != 403:
+            shown.add(address.partition("?")[0])
+            continue
+        missing = r"not authorized to perform: [a-z]+:[A-Z]\w+ on resource: "
+        assert re.search(missing, text_of(page)), address
+        # In the frame: one goes on from there.
+        assert html.fromstring(page.text).xpath("//nav//a[@href='/console/']")
+    paths = {path.removeprefix("/console") for path in shown if "/new" not in path}
+    assert paths == OPEN
 
 
 async def test_every_page_is_small_private_and_under_the_policy(

@@ -369,14 +369,6 @@ async def test_aws_policies_are_not_to_be_changed(admin: Administrator) -> None:
     assert refused.status_code == 400
 
 
-@pytest.mark.parametrize("path", [LIST, f"{ONE}?arn={LAMBDA}"])
-async def test_a_refusal_names_the_permission(world: SignInWorld, path: str) -> None:
-    nobody = await enter(world, "Brief")
-    page = await nobody.browser.get(path)
-    assert page.status_code == 403
-    assert "iam:" in text_of(page)
-
-
 async def test_parts_that_may_not_be_seen_do_not_end_the_page(
     world: SignInWorld,
 ) -> None:

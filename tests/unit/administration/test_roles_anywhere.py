@@ -202,9 +202,3 @@ async def test_roles_need_to_be_passed(world: SignInWorld) -> None:
     )
     assert page.status_code == 403
     assert "iam:PassRole" in text_of(page)
-
-
-async def test_an_unknown_operation_is_refused(admin: Administrator) -> None:
-    here = await make_anchor(admin, authority(admin))
-    page = await admin.post(await admin.see(here), here, do="burn")
-    assert page.status_code == 400

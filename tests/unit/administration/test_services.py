@@ -358,11 +358,3 @@ async def test_a_service_is_deleted_by_its_name(admin: Administrator) -> None:
     page = await admin.do(page, HERE, do="delete", sure="orders")
     assert "No service is registered yet" in text_of(page)
     assert (await admin.browser.get(HERE)).status_code == 404
-
-
-async def test_who_may_not_list_services_is_told(world: SignInWorld) -> None:
-    await grant(world, "iam:*")
-    admin = await enter(world)
-    page = await admin.browser.get(LIST)
-    assert page.status_code == 403
-    assert "broker:ListServices" in text_of(page)

@@ -327,26 +327,6 @@ async def test_parts_that_one_may_not_see_are_named_and_the_rest_is_shown(
     assert "iam:GetLoginProfile" in text
 
 
-@pytest.mark.parametrize("path", [CREDENTIALS, GROUPS, PERMISSIONS, USER, TAGS, DELETE])
-async def test_a_form_without_the_session_s_token_does_nothing(
-    admin: Administrator, carla: str, path: str
-) -> None:
-    data = {
-        "name": carla,
-        "do": "delete-password",
-        "sure": carla,
-        "new_name": "other",
-        "tags": "a=b",
-    }
-    answer = await admin.browser.post(
-        path, data=data, headers={"sec-fetch-site": "same-origin"}
-    )
-    assert answer.status_code == 403
-    user = await admin.world.services.stores.directory.named(kinds.USER, ACCOUNT, carla)
-    assert user is not None
-    assert user.tags == {}
-
-
 @pytest.mark.parametrize("path", [CREDENTIALS, PERMISSIONS])
 async def test_a_deed_that_there_is_not_is_refused(
     admin: Administrator, carla: str, path: str

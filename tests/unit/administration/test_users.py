@@ -177,25 +177,10 @@ async def test_anyone_who_may_only_list_users_sees_their_names(
     assert "iam:ListGroupsForUser" in text_of(page)
 
 
-async def test_without_the_permission_the_page_names_it(world: SignInWorld) -> None:
-    admin = await enter(world)
-    page = await admin.browser.get(USERS)
-    assert page.status_code == 403
-    assert "not authorized to perform: iam:ListUsers" in text_of(page)
-    assert "Users" not in html.fromstring(page.text).xpath("//nav//a/text()")
-
-
 async def test_a_marker_that_is_none_is_refused(admin: Administrator) -> None:
     page = await admin.browser.get(USERS, params={"marker": "\u2603"})
     assert page.status_code == 400
     assert "Invalid Marker" in text_of(page)
-
-
-async def test_a_form_of_no_one_makes_nothing(admin: Administrator) -> None:
-    data = {"name": "carla", "console": "none"}
-    answer = await admin.browser.post(NEW, data=data)
-    assert answer.status_code == 403
-    assert names_on(await admin.see(USERS)) == []
 
 
 def _page() -> PageRequest:

@@ -83,10 +83,3 @@ async def test_a_link_is_good_for_one_of_the_offered_times(
     page = await make_link(browser, minutes)
     assert page.status_code == 400
     assert "SigninToken" not in page.text
-
-
-async def test_a_link_needs_the_form_of_this_session(world: SignInWorld) -> None:
-    browser = world.browser()
-    await world.sign_in(browser)
-    answer = await browser.post("/console/link", data={"minutes": "15"}, headers=SAME)
-    assert answer.status_code == 403

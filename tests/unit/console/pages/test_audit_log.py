@@ -45,16 +45,6 @@ async def auditor(world: SignInWorld) -> Any:
     return browser
 
 
-async def test_without_the_permission_the_log_is_closed(world: SignInWorld) -> None:
-    browser = world.browser()
-    await world.sign_in(browser)
-    refused = await browser.get(AUDIT)
-    assert refused.status_code == 403
-    assert "cloudtrail:LookupEvents" in text_of(refused)
-    # In the frame: one goes on from there.
-    assert html.fromstring(refused.text).xpath("//nav//a[@href='/console/']")
-
-
 async def test_what_the_list_shows_finds_its_records(world: SignInWorld) -> None:
     browser = await auditor(world)
     await browser.get(AUDIT)

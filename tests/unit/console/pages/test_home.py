@@ -64,13 +64,6 @@ async def revoke(world: SignInWorld, target: str, before_ms: int | None = None) 
         )
 
 
-async def test_without_a_session_the_way_leads_to_sign_in(world: SignInWorld) -> None:
-    browser = world.browser()
-    answer = await browser.get("/console/")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/signin")
-    assert (await browser.get("/console")).headers["location"] == "/console/"
-
-
 async def test_home_shows_who_one_is(world: SignInWorld) -> None:
     browser = world.browser()
     await world.sign_in(

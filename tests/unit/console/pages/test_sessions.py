@@ -195,17 +195,6 @@ async def test_ending_the_session_one_is_in_leads_to_the_end_page(
     assert "Your session has ended" in (await browser.get("/console/")).text
 
 
-@pytest.mark.parametrize("path", [OWN, ALL])
-async def test_ending_needs_the_form_of_this_session(
-    world: SignInWorld, path: str
-) -> None:
-    browser = await signed_in(world)
-    (key,) = keys_on(await browser.get(OWN))
-    answer = await browser.post(path, data={"picked": key}, headers=SAME)
-    assert answer.status_code == 403
-    assert (await browser.get("/console/")).status_code == 200
-
-
 async def test_nothing_ends_before_it_is_said_what_will(world: SignInWorld) -> None:
     await allow(world, "signin:*")
     here, there = await signed_in(world, "Admin"), await signed_in(world)

@@ -182,14 +182,3 @@ async def test_roles_that_policies_name_are_offered_from_where_one_signed_in(
     # It is the first session that switches, so its policies count.
     assert role_arn("Brief") in text_of(await browser.get(SWITCH))
     assert role_arn("Brief") in text_of(await browser.get("/console/accounts"))
-
-
-@pytest.mark.parametrize("path", [SWITCH, BACK])
-async def test_switching_needs_the_form_of_this_session(
-    world: SignInWorld, path: str
-) -> None:
-    await let_in(world, "Admin")
-    browser = world.browser()
-    await world.sign_in(browser)
-    answer = await browser.post(path, data={"role": "Admin"}, headers=SAME)
-    assert answer.status_code == 403
