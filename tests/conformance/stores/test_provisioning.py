@@ -22,7 +22,6 @@ from broker.stores.directory.provisioning import (
     count_provisioned_members,
     find_provisioned_user,
     forget_departed_users,
-    has_scim_tokens,
     list_provisioned_groups,
     list_provisioned_memberships,
     list_provisioned_people,
@@ -175,19 +174,6 @@ async def test_groups_and_members(directory: SqlDirectory) -> None:
         await add_provisioned_members(change, admins, ["SCMU1"])
         await change.remove(PROVISIONED_GROUP, admins)
     assert await pairs(user_ids=["SCMU1"]) == []
-
-
-async def test_tokens(directory: SqlDirectory) -> None:
-    async with directory.change(ACCOUNT) as change:
-        for number in (2, 1):
-            await change.insert(SCIM_TOKEN, token(number))
-    assert list(await directory.all_of(SCIM_TOKEN, ACCOUNT)) == [token(1), token(2)]
-    assert "digest" not in repr(token(1))
-    async with directory.change(ACCOUNT) as change:
-        await change.remove(SCIM_TOKEN, token(1))
-    assert list(await directory.all_of(SCIM_TOKEN, ACCOUNT)) == [token(2)]
-    assert list(await directory.all_of(SCIM_TOKEN, OTHER)) == []
-    assert await has_scim_tokens(directory)
 
 
 async def test_a_deleted_provider_takes_all_of_it_along(
