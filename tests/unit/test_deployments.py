@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from broker.actions.models import _VERSIONS
 from broker.agent.configuration import load_settings
 from broker.settings import Settings
 from tests.support.admission import SAMPLE as POD_ROLES
@@ -50,6 +51,12 @@ def test_the_image_writes_to_volumes_only() -> None:
     assert data is not None
     assert f'"{data[1]}"' in volumes
     assert "PYTHONDONTWRITEBYTECODE=1" in " ".join(dockerfile())
+
+
+def test_the_image_has_the_models_that_are_read() -> None:
+    kept = set(re.findall(r"! -name (\S+)", (ROOT / "Dockerfile").read_text()))
+    # The credentials of an `aws login` sign upstreams' calls, too.
+    assert kept == {*_VERSIONS, "signin"} - {"broker"}
 
 
 def test_the_image_says_whether_it_is_healthy() -> None:
