@@ -26,7 +26,13 @@ SECTIONS = (
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-(?:alpha|beta|rc)\.\d+)?")
 _UNRELEASED = "## [Unreleased]\n"
-_IMAGE = re.compile(r"(/federation-broker:)[\w.-]+")
+_VERSIONED = (
+    "samples/kubernetes/broker.yaml",
+    "charts/federation-broker/Chart.yaml",
+)
+_NAMED = re.compile(
+    r"(/federation-broker:|^version: |^appVersion: )[\w.-]+", re.MULTILINE
+)
 
 
 class ReleaseError(Exception):
@@ -49,9 +55,9 @@ def prepare(root: Path, version: str, date: str) -> None:
     project.write_text(
         text.replace(f'\nversion = "{now}"\n', f'\nversion = "{version}"\n', 1), "utf-8"
     )
-    for manifests in (root / "samples" / "kubernetes").glob("*.yaml"):
-        text = manifests.read_text("utf-8")
-        manifests.write_text(_IMAGE.sub(rf"\g<1>{version}", text), "utf-8")
+    for file in _VERSIONED:
+        text = (root / file).read_text("utf-8")
+        (root / file).write_text(_NAMED.sub(rf"\g<1>{version}", text), "utf-8")
 
 
 def check(root: Path, version: str) -> str:
@@ -116,7 +122,7 @@ def main(words: list[str]) -> str:
         case ["prepare", version]:
             prepare(ROOT, version, datetime.now(UTC).date().isoformat())
             return (
-                f"CHANGELOG.md, pyproject.toml and the manifests are at {version}. Next:\n"
+                f"CHANGELOG.md, pyproject.toml, chart and manifests are at {version}. Next:\n"
                 f'  git commit -am "release: {version}"\n'
                 f"  git tag -s v{version} -m {version}\n"
                 f"  git push origin main v{version}\n"

@@ -267,7 +267,8 @@ def begin_keys(
 
     Their master key is written beside the file before the database can have them, and
     moved into place by ``settle_keyring`` afterwards: a process that dies in between
-    leaves either the file as it was, or a database that names what is beside it.
+    leaves either the file as it was, or a database that names what is beside it. A file
+    that was made for a new database stays as it is.
 
     Raises:
         KeyringError: the folder cannot be written; as ``read_old_keys``.
@@ -275,8 +276,11 @@ def begin_keys(
     if keys and identity is not None:
         return identity, keys  # another process was first
     old = read_old_keys(path, identity)
-    master = new_master()
-    _write_new(_prepared(path, master.key_id), encode_masters((master,)))
+    if identity is None and path.exists():
+        master, *_ = read_masters(path)
+    else:
+        master = new_master()
+        _write_new(_prepared(path, master.key_id), encode_masters((master,)))
     wrapper = Wrapper(master, identity or random_bytes(KEY_BYTES).hex())
     if not old:
         return wrapper.identity, rules.first_keys(wrapper, now)
@@ -345,7 +349,7 @@ def read_old_keys(
             cannot be used.
     """
     if identity is None:
-        if path.exists():
+        if path.exists() and _read(path).get("for_new_database") is not True:
             raise KeyringError(
                 f"the keyring {path} exists, but the database is empty: restore the"
                 " database that belongs to it, or correct BROKER_DATABASE_URL. To start"

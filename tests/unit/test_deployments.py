@@ -1,5 +1,6 @@
 """The files that run a broker elsewhere are sound, as far as that can be seen here."""
 
+import base64
 import json
 import os
 import re
@@ -13,9 +14,12 @@ import yaml
 
 from broker.actions.models import _VERSIONS
 from broker.agent.configuration import load_settings
+from broker.clock import SystemClock
 from broker.settings import Settings
 from tests.support.admission import SAMPLE as POD_ROLES
 from tests.support.admission import Policy, service_account
+from tests.support.iam import make_keyring
+from tests.support.programs import installed
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
@@ -27,6 +31,7 @@ UNITS = {
         "/opt/database-logins/bin/python"
     ),
 }
+CHART = ROOT / "charts" / "federation-broker"
 MANIFESTS = ROOT / "samples" / "kubernetes" / "broker.yaml"
 PROGRAMS = ROOT / ".venv-programs" / "bin"
 SETTINGS = {f"BROKER_{name.upper()}" for name in Settings.model_fields}
@@ -189,24 +194,42 @@ def test_what_pods_write_is_on_volumes() -> None:
     assert {mount["name"] for mount in made["volumeMounts"]} == volumes
 
 
-def test_the_master_key_is_a_secret_that_one_pod_made() -> None:
-    (pod,) = yaml.safe_load_all((MANIFESTS.parent / "keyring.yaml").read_text())
-    (made,) = pod["spec"]["containers"]
-    serving = container()
-    assert made["image"] == serving["image"]
-    assert made["securityContext"] == serving["securityContext"]
-    environment = {each["name"]: each["value"] for each in made["env"]}
-    assert set(environment) <= SETTINGS
-    (settings,) = [each for each in manifests() if each["kind"] == "ConfigMap"]
-    file = settings["data"]["BROKER_KEYRING_FILE"]
-    assert environment["BROKER_KEYRING_FILE"] == file
-    (volume,) = [v for v in serving["pod"]["volumes"] if v["name"] == "keyring"]
-    assert volume["secret"]["secretName"] == pod["metadata"]["name"]
-    (mount,) = [m for m in serving["volumeMounts"] if m["name"] == "keyring"]
-    assert mount["readOnly"]
-    page = (ROOT / "docs" / "running" / "kubernetes.md").read_text()
-    assert f"exec {pod['metadata']['name']} -- cat {file}" in page
-    assert f"--from-file={Path(file).name}=/dev/stdin" in page
+def rendered(*values: str) -> str:
+    """What Helm makes of the chart, without a cluster."""
+    command = [str(installed("helm")), "template", "broker", str(CHART), *values]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.long
+def test_the_manifests_are_the_chart_rendered() -> None:
+    text = rendered("-f", str(CHART / "values-postgresql.yaml"))
+    assert MANIFESTS.read_text().partition("---\n")[2] == text.removeprefix("---\n")
+
+
+@pytest.mark.long
+def test_the_chart_makes_a_master_key_for_a_new_database(tmp_path: Path) -> None:
+    text = rendered("--set", "publicUrl=https://broker.example.com")
+    (secret,) = [o for o in yaml.safe_load_all(text) if o["kind"] == "Secret"]
+    assert secret["immutable"] is True
+    path = tmp_path / "keyring.json"
+    path.write_bytes(base64.b64decode(secret["data"]["keyring.json"]))
+    path.chmod(0o400)
+    make_keyring(path, SystemClock())
+    (tmp_path / "all.yaml").write_text(text)
+    validate(tmp_path / "all.yaml")
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        rendered("--set", "publicUrl=https://broker.example.com,replicas=2")
+    assert "several replicas need stores" in refused.value.stderr
+
+
+def test_only_proxies_reach_the_pods() -> None:
+    (policy,) = [each for each in manifests() if each["kind"] == "NetworkPolicy"]
+    spec, pod = policy["spec"], container()["pod"]
+    assert spec["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "broker"}
+    assert spec["policyTypes"] == ["Ingress"]
+    (allowed,) = spec["ingress"]
+    assert all(one["namespaceSelector"]["matchLabels"] for one in allowed["from"])
+    assert pod["enableServiceLinks"] is False
 
 
 def found(name: str) -> str:
@@ -232,9 +255,7 @@ def test_kubernetes_knows_every_member_of_the_manifests(tmp_path: Path) -> None:
     _, pod = pod_with_an_agent()
     made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reports"}, **pod}
     (tmp_path / "pod.json").write_text(json.dumps(made))
-    validate(
-        MANIFESTS, MANIFESTS.parent / "keyring.yaml", POD_ROLES, tmp_path / "pod.json"
-    )
+    validate(MANIFESTS, POD_ROLES, tmp_path / "pod.json")
 
 
 @pytest.mark.long

@@ -55,6 +55,9 @@ def project(tmp_path: Path) -> Path:
     manifests = tmp_path / "samples" / "kubernetes" / "broker.yaml"
     manifests.parent.mkdir(parents=True)
     manifests.write_text("image: registry.example.com/federation-broker:0.1.0\n")
+    chart = tmp_path / "charts" / "federation-broker" / "Chart.yaml"
+    chart.parent.mkdir(parents=True)
+    chart.write_text("apiVersion: v2\nversion: 0.1.0\nappVersion: 0.1.0\n")
     return tmp_path
 
 
@@ -92,6 +95,8 @@ def test_a_release_is_dated_and_sorted(project: Path) -> None:
     assert 'version = "0.2.0"' in (project / "pyproject.toml").read_text()
     manifests = project / "samples" / "kubernetes" / "broker.yaml"
     assert manifests.read_text().endswith("federation-broker:0.2.0\n")
+    chart = project / "charts" / "federation-broker" / "Chart.yaml"
+    assert chart.read_text() == "apiVersion: v2\nversion: 0.2.0\nappVersion: 0.2.0\n"
     assert release.check(project, "0.2.0").startswith("### Upgrading\n\n- Four.\n")
     assert "Everything" not in release.check(project, "0.2.0")
 

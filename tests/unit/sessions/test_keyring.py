@@ -48,6 +48,23 @@ def test_the_keyring_of_a_lost_database_is_never_overwritten(
     assert keyring.path.read_bytes() == text
 
 
+def test_a_keyring_for_a_new_database_is_used_as_it_is(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    path = tmp_path / "keyring.json"
+    made = json.loads(encode_masters((new_master(),)))
+    path.write_text(json.dumps({**made, "for_new_database": True}))
+    path.chmod(0o400)
+    text = path.read_bytes()
+    keyring = make_keyring(path, clock)
+    assert [m.key_id for m in keyring.masters] == [made["master_keys"][0]["id"]]
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == text
+    path.chmod(0o644)
+    with pytest.raises(KeyringError, match="chmod 600"):
+        make_keyring(path, clock)
+
+
 def test_an_absent_keyring_says_what_to_restore(tmp_path: Path) -> None:
     with pytest.raises(KeyringError, match="or copy it from another node"):
         read_masters(tmp_path / "none")
