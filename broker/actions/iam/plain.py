@@ -50,7 +50,7 @@ class Plain(Generic[Entity]):
                 self.of.kind,
                 call.account,
                 page_request(given),
-                under=given.get("PathPrefix", "/"),
+                under=given.get("PathPrefix", ""),
                 **where,
             )
         )
