@@ -53,6 +53,7 @@ from broker.audit.decisions import DecisionLog
 from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
 from broker.authn.attempts import Attempts
+from broker.authn.bearer_tokens import JoinTokenScheme, ServiceScheme
 from broker.authn.certificates import CertificateScheme
 from broker.authn.claimed_providers import ClaimedProviders
 from broker.authn.directory_passwords import DirectoryPasswords, LdapScheme
@@ -61,14 +62,12 @@ from broker.authn.federated import SamlExpectations, SamlProver
 from broker.authn.federated_schemes import AssertionScheme, TokenScheme
 from broker.authn.instances import (
     InstanceScheme,
-    JoinTokenScheme,
     MachineTokenScheme,
 )
 from broker.authn.long_term import LongTermKeys
 from broker.authn.mfa import MfaVerifier
 from broker.authn.proof_dry_run import ProofDryRun
 from broker.authn.scheme import Scheme
-from broker.authn.service_tokens import ServiceScheme
 from broker.authn.sigv4 import SignatureScheme, SignedFor, SignedForScheme
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from broker.administration.listing import read_part
 from broker.console.visit import Visit
 from broker.errors import BrokerError, ValidationError
-from broker.identities.bearer_tokens import DAYS_MAX
+from broker.identities.bearer_tokens import TokenRules
 
 _TAGS_MAX = 60
 _DAYS_DIGITS = 3
@@ -113,24 +114,41 @@ def tag_buttons(noun: str) -> dict[str, Button | Act]:
     }
 
 
-def make_token(action: str, member: str) -> Act:
-    """Make a bearer token, which the page shows once."""
+def token_buttons(of: TokenRules[Any]) -> dict[str, Button | Act]:
+    """The buttons of the tokens that what the page is about has."""
 
     async def make(visit: Visit, name: str) -> Mapping[str, Any]:
         days = visit.text("days")
         if days and not (
             days.isascii() and days.isdigit() and len(days) <= _DAYS_DIGITS
         ):
-            raise ValidationError(f"A token is valid for 1 to {DAYS_MAX} days.")
+            raise ValidationError(of.lifetimes)
         return await visit.perform(
             "broker",
-            action,
+            f"Create{of.noun}",
             Days=int(days) if days else None,
             Addresses=visit.text("addresses").replace(",", " ").split() or None,
-            **{member: name},
+            **{of.of: name},
         )
 
-    return make
+    revoke = Button(f"Delete{of.noun}", {"TokenId": typed("token")}, "Token revoked.")
+    return {"make-token": make, "revoke": revoke}
+
+
+async def show_tokens(
+    visit: Visit, of: TokenRules[Any], made: object, name: str
+) -> Mapping[str, object]:
+    """What a page's part with tokens shows; ``made`` is the answer with a new one."""
+    return {
+        "tokens": await read_part(
+            visit, f"List{of.noun}s", service="broker", **{of.of: name}
+        ),
+        "made": made,
+        "now": visit.now,
+        "days": of.default,
+        "days_max": of.most,
+        "values": kept(visit, "days", "addresses"),
+    }
 
 
 def kept(visit: Visit, *names: str, most: int = 2048) -> dict[str, str]:

@@ -9,11 +9,7 @@ from broker.administration.buttons import Button, Buttons, kept
 from broker.administration.listing import ListPage, paged_list, read_part
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
-from broker.identities.instances import (
-    JOIN_SECONDS,
-    JOIN_SECONDS_MAX,
-    JOIN_SECONDS_MIN,
-)
+from broker.identities.bearer_tokens import JOIN_TOKENS
 
 SERVICE = "broker"
 HERE = "instances"
@@ -67,19 +63,19 @@ async def _join(visit: Visit) -> Response:
         made=made,
         origin=visit.deps.public_origin,
         region=visit.region,
-        minutes=JOIN_SECONDS // _MINUTE,
-        minutes_max=JOIN_SECONDS_MAX // _MINUTE,
+        minutes=JOIN_TOKENS.default // _MINUTE,
+        minutes_max=JOIN_TOKENS.most // _MINUTE,
         values=kept(visit, "profile", "minutes", "addresses"),
     )
 
 
 def _minutes(text: str) -> int:
     if not text:
-        return JOIN_SECONDS // _MINUTE
+        return JOIN_TOKENS.default // _MINUTE
     if not (text.isascii() and text.isdigit() and len(text) <= _SECONDS_DIGITS):
         raise ValidationError(
-            f"A join token is valid for {JOIN_SECONDS_MIN // _MINUTE} to"
-            f" {JOIN_SECONDS_MAX // _MINUTE} minutes."
+            f"A join token is valid for {JOIN_TOKENS.least // _MINUTE} to"
+            f" {JOIN_TOKENS.most // _MINUTE} minutes."
         )
     return int(text)
 

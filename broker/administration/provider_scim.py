@@ -4,15 +4,13 @@ from starlette.responses import Response
 
 from broker.actions.scim.administration import GROUPS_MAX, PEOPLE_MAX
 from broker.administration import providers
-from broker.administration.buttons import Button, Buttons, kept, make_token, typed
-from broker.administration.listing import read_part
+from broker.administration.buttons import Buttons, show_tokens, token_buttons
 from broker.administration.provider_page import require_arn
 from broker.administration.providers import name_of
 from broker.console.visit import BOTH, PageRoute, Visit, address
-from broker.identities.bearer_tokens import DAYS, DAYS_MAX
+from broker.identities.bearer_tokens import SCIM_TOKENS
 
 PATH = "/console/providers/scim"
-_SERVICE = "broker"
 _START_DIGITS = 7
 _INACTIVE = "inactive"
 
@@ -46,15 +44,8 @@ async def _page(visit: Visit) -> Response:
         groups=found["Groups"],
         groups_max=GROUPS_MAX,
         total=found["Total"],
-        tokens=await read_part(
-            visit, "ListScimTokens", service=_SERVICE, ProviderArn=arn
-        ),
         scim_address=f"{visit.deps.public_origin}/scim/v2/{account}",
-        made=made,
-        now=visit.now,
-        days=DAYS,
-        days_max=DAYS_MAX,
-        values=kept(visit, "days", "addresses"),
+        **await show_tokens(visit, SCIM_TOKENS, made, arn),
         search=search,
         inactive_only=inactive_only,
         states=[
@@ -84,13 +75,8 @@ _BUTTONS = Buttons(
     path=PATH,
     query="arn",
     member="ProviderArn",
-    service=_SERVICE,
-    known={
-        "make-token": make_token("CreateScimToken", "ProviderArn"),
-        "revoke": Button(
-            "DeleteScimToken", {"TokenId": typed("token")}, "Token revoked."
-        ),
-    },
+    service="broker",
+    known=token_buttons(SCIM_TOKENS),
 )
 
 PAGES = (PageRoute(PATH, providers.HERE, _page, BOTH),)

@@ -6,9 +6,9 @@ from operator import attrgetter
 
 from starlette.responses import Response
 
-from broker.administration.buttons import Button, Buttons, kept, make_token, typed
+from broker.administration.buttons import Buttons, show_tokens, token_buttons
 from broker.administration.declared_services import read_overviews
-from broker.administration.listing import Found, ListPage, Part, Query, read_part
+from broker.administration.listing import Found, ListPage, Part, Query
 from broker.administration.service_decisions import (
     count_by_service,
     read_activity,
@@ -21,7 +21,7 @@ from broker.console.pages.service_views import (
 )
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
-from broker.identities.bearer_tokens import DAYS, DAYS_MAX
+from broker.identities.bearer_tokens import SERVICE_TOKENS
 from broker.identities.service_text import write_definition
 from broker.protocols.enforcement.mapping import EXECUTE_API
 
@@ -79,15 +79,8 @@ async def _one(visit: Visit) -> Response:
         view=view,
         text=write_definition(view.service["Definition"]),
         routes=_routes(view),
-        tokens=await read_part(
-            visit, "ListServiceTokens", service=SERVICE, ServiceName=name
-        ),
-        made=made,
-        now=visit.now,
-        days=DAYS,
-        days_max=DAYS_MAX,
-        values=kept(visit, "days", "addresses"),
         execute_api=EXECUTE_API,
+        **await show_tokens(visit, SERVICE_TOKENS, made, name),
         **await read_decisions(visit, view),
     )
 
@@ -116,10 +109,7 @@ _BUTTONS = Buttons(
     member="ServiceName",
     service=SERVICE,
     known={
-        "make-token": make_token("CreateServiceToken", "ServiceName"),
-        "revoke": Button(
-            "DeleteServiceToken", {"TokenId": typed("token")}, "Token revoked."
-        ),
+        **token_buttons(SERVICE_TOKENS),
         "delete": _delete,
     },
 )

@@ -1,4 +1,4 @@
-"""How machines prove themselves: with a join token once, then with their own key.
+"""How machines prove themselves, once they are registered: with their own key.
 
 A machine's proof is a JSON Web Token that it signs with its Ed25519 key (RFC 7523, 3;
 RFC 8037): ``iss`` and ``sub`` are its ARN, ``aud`` is ``broker:`` and the action, ``iat``
@@ -7,7 +7,7 @@ it leads to credentials, once.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,12 +21,7 @@ from broker.errors import (
     ValidationError,
 )
 from broker.federation.web_identity import WebIdentityProver
-from broker.identities.bearer_tokens import find_token_account, token_digest
-from broker.identities.instances import (
-    JOIN_TOKEN_PREFIX,
-    find_fault,
-    parse_instance_arn,
-)
+from broker.identities.instances import parse_instance_arn
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.caller import Caller
@@ -34,11 +29,8 @@ from broker.model.machines import Instance
 from broker.model.principal import EC2, Principal
 from broker.model.request import Given, RequestContext
 from broker.sessions.one_time_use import one_time_use
-from broker.sessions.resolve import find_join_token_end
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import INSTANCE
-from broker.stores.directory.machines import find_join_token
-from broker.stores.directory.port import DirectoryReader
 
 WINDOW = timedelta(minutes=5)
 """How far a proof's time may be from the broker's; as for signed requests."""
@@ -92,44 +84,6 @@ class InstanceScheme:
             "instance-proof", instance.arn, nonce, until=request.now + 2 * WINDOW
         )
         return ProofResult(caller=caller, one_time_use=use), given
-
-
-class JoinTokenScheme:
-    """``JoinToken`` proves that a machine may register."""
-
-    def __init__(self, directory: DirectoryReader, fresh: FreshDirectory) -> None:
-        self._directory = directory
-        self._fresh = fresh
-
-    async def prove(
-        self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
-        """Read, then prove. The token is used up by the registration itself.
-
-        Raises:
-            InvalidClientTokenId: it is not a token of ours.
-            ProofRefused: it has expired, or is for other addresses.
-            StoreUnavailableError: the directory is away.
-        """
-        given = await read()
-        secret = given["JoinToken"]
-        account = find_token_account(JOIN_TOKEN_PREFIX, secret)
-        if account is None:
-            _refuse("not the form of a join token")
-        token = await find_join_token(self._directory, account, token_digest(secret))
-        if token is None:
-            _refuse("no such join token")
-        fault = find_fault(
-            token, request.raw.source_ip, request.now
-        ) or await find_join_token_end(token, self._fresh)
-        if fault:
-            raise ProofRefused(
-                InvalidClientTokenId(detail=fault), account=account, arn=token.arn
-            )
-        principal = Principal.aws_service(
-            account, service=EC2, arn=token.arn, name=token.token_id
-        )
-        return ProofResult(caller=Caller(principal=principal)), given
 
 
 class MachineTokenScheme:
@@ -226,7 +180,3 @@ def _account_of_profile(text: str) -> AccountId:
 
 
 _NOT_SIGNED = "The instance proof is not valid: sign it with the instance's own key."
-
-
-def _refuse(detail: str) -> NoReturn:
-    raise InvalidClientTokenId(detail=detail)

@@ -5,14 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
+from broker.cli.bearer_tokens import AddressOption, change_tokens
 from broker.cli.operator import (
-    operator_entry,
     read_account_id,
+    record_change,
     require_known,
     with_services,
 )
 from broker.cli.terminal import say, say_json, say_table
 from broker.identities import instances as rules
+from broker.identities.bearer_tokens import JOIN_TOKENS, Owner, owning_profile
 from broker.identities.instance_profiles import require_instance_profile
 from broker.model.account import AccountId
 from broker.model.machines import Instance
@@ -89,44 +91,24 @@ def join_token(
     account: AccountOption,
     seconds: Annotated[
         int, typer.Option(help="How long it is valid.")
-    ] = rules.JOIN_SECONDS,
-    address: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A network it may be used from, such as 10.0.0.0/8; repeatable."
-        ),
-    ] = None,
+    ] = JOIN_TOKENS.default,
+    address: AddressOption = None,
 ) -> None:
     """Create a token with which one machine can register, and print it once."""
 
+    async def find_owner(change: DirectoryChange) -> Owner:
+        found = await require_instance_profile(change, AccountId(account), profile)
+        return owning_profile(found, created_by=_OPERATOR)
+
     async def work(services: Services) -> dict[str, Any]:
-        owner = AccountId(account)
-        async with services.stores.directory.change(owner) as change:
-            known = await require_known(change, owner)
-            found = await require_instance_profile(change, owner, profile)
-            token, secret = await rules.create_join_token(
-                change,
-                known,
-                found,
-                seconds=seconds,
-                addresses=address or (),
-                created_by=_OPERATOR,
-                now=services.clock.now().replace(microsecond=0),
-            )
-            await _record(
-                change,
-                "CreateJoinToken",
-                owner,
-                (found.arn, token.arn),
-                InstanceProfileName=found.name,
-                DurationSeconds=seconds,
-                Addresses=list(token.addresses),
-            )
-        return {
-            "TokenId": token.token_id,
-            "Token": secret.reveal(),
-            "Expires": token.expires_at.isoformat(),
-        }
+        return await change_tokens(
+            JOIN_TOKENS,
+            services,
+            find_owner,
+            account,
+            lasts=seconds,
+            addresses=address,
+        )
 
     say_json(with_services(work))
 
@@ -151,11 +133,11 @@ def associate(
         if profile:
             found = await require_instance_profile(change, known.account, profile)
         await rules.associate_profile(change, known, found)
-        await _record(
+        await record_change(
             change,
             "AssociateInstanceProfile" if found else "DisassociateInstanceProfile",
             known.account,
-            (known.arn,),
+            known.arn,
             InstanceId=known.instance_id,
             **({"InstanceProfileName": found.name} if found else {}),
         )
@@ -177,11 +159,11 @@ def end(instance: IdArgument, account: AccountOption) -> None:
             now=made.clock.now(),
             reason="the instance was ended",
         )
-        await _record(
+        await record_change(
             change,
             "EndInstance",
             known.account,
-            (known.arn,),
+            known.arn,
             InstanceId=known.instance_id,
         )
         return f"{known.instance_id} is ended."
@@ -202,18 +184,6 @@ def _change(
             return await apply(change, known, services)
 
     say(with_services(work))
-
-
-async def _record(
-    change: DirectoryChange,
-    action: str,
-    account: AccountId,
-    resources: tuple[str, ...],
-    **shown: object,
-) -> None:
-    entry = operator_entry(action, account, **shown)
-    entry.resources = resources
-    await change.record(entry.complete())
 
 
 async def _rows(

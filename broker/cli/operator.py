@@ -18,7 +18,7 @@ from broker.model.account import Account, AccountId, parse_account_id
 if TYPE_CHECKING:
     from broker.installation import Installation
     from broker.services import Services
-    from broker.stores.directory.port import DirectoryReader
+    from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 Outcome = TypeVar("Outcome")
 
@@ -115,6 +115,19 @@ def operator_entry(
         decision="allowed",
         reason="the operator's command line",
     )
+
+
+async def record_change(
+    change: "DirectoryChange",
+    action: str,
+    account: AccountId,
+    *resources: str,
+    **shown: object,
+) -> None:
+    """Record a change of the current system user, in its transaction."""
+    entry = operator_entry(action, account, **shown)
+    entry.resources = resources
+    await change.record(entry.complete())
 
 
 def system_user() -> str:

@@ -18,8 +18,7 @@ from broker.federation.provider_options import (
 )
 from broker.federation.provider_probe import probe_oidc, probe_saml
 from broker.federation.refresh_state import INTERVAL_MAX, read_state
-from broker.federation.scim import provider_id_of
-from broker.identities.scim_tokens import tokens_of
+from broker.identities.bearer_tokens import SCIM_TOKENS, owning_provider
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.protocols.oidc.rejection import OidcRejected
 from broker.protocols.saml.errors import MetadataRejected
@@ -104,10 +103,11 @@ async def _check_scim(
     provider: SamlProvider | OidcProvider, stores: Stores, now: datetime
 ) -> list[Finding]:
     """Say who may sign in by the provider's directory, and which tokens it has."""
-    arn, provider_id = provider.arn, provider_id_of(provider)
+    arn, provider_id = provider.arn, provider.unique_id
+    owner = owning_provider(provider)
     tokens = [
         token
-        for token in await tokens_of(stores.directory, provider.account, provider_id)
+        for token in await SCIM_TOKENS.tokens_of(stores.directory, owner)
         if token.expires_at > now
     ]
     try:

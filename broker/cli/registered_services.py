@@ -6,16 +6,23 @@ from typing import Annotated, Any
 
 import typer
 
+from broker.cli.bearer_tokens import (
+    AddressOption,
+    DaysOption,
+    RevokeOption,
+    change_tokens,
+    described_tokens,
+)
 from broker.cli.definition_files import read_definition_file
 from broker.cli.operator import (
-    operator_entry,
     read_account_id,
+    record_change,
     require_known,
     with_services,
 )
 from broker.cli.terminal import say, say_json, say_table
 from broker.identities import registered_services as rules
-from broker.identities.bearer_tokens import DAYS
+from broker.identities.bearer_tokens import SERVICE_TOKENS, Owner, owning_service
 from broker.model.account import AccountId
 from broker.model.registered import RegisteredService
 from broker.services import Services
@@ -46,7 +53,7 @@ def list_services(
         directory = services.stores.directory
         found = []
         for one in await list_everywhere(directory, SERVICE):
-            tokens = await rules.tokens_of(directory, one)
+            tokens = await SERVICE_TOKENS.tokens_of(directory, owning_service(one))
             found.append(_described(one) | {"Tokens": len(tokens)})
         return found
 
@@ -73,14 +80,9 @@ def show(name: NameArgument, account: AccountOption) -> None:
     async def work(services: Services) -> dict[str, Any]:
         directory = services.stores.directory
         service = await rules.require_service(directory, AccountId(account), name)
-        tokens = [
-            {
-                "TokenId": token.token_id,
-                "Expires": token.expires_at.isoformat(),
-                "Addresses": list(token.addresses),
-            }
-            for token in await rules.tokens_of(directory, service)
-        ]
+        tokens = await described_tokens(
+            SERVICE_TOKENS, directory, owning_service(service)
+        )
         return _described(service) | {"Tokens": tokens}
 
     say_json(with_services(work), indent=2)
@@ -119,11 +121,20 @@ def set_definition(
             if delete:
                 service = await rules.require_service(change, owner, name)
                 await change.remove(SERVICE, service)
-                await _record(change, "DeleteService", service)
+                await record_change(
+                    change, "DeleteService", owner, service.arn, ServiceName=name
+                )
                 return f"{service.arn} is deleted."
             now = services.clock.now().replace(microsecond=0)
             service = await rules.put_service(change, known, name, text, now)
-            await _record(change, "PutService", service, Definition=service.definition)
+            await record_change(
+                change,
+                "PutService",
+                owner,
+                service.arn,
+                ServiceName=name,
+                Definition=service.definition,
+            )
         return service.arn
 
     say(with_services(work))
@@ -133,59 +144,29 @@ def set_definition(
 def token(
     name: NameArgument,
     account: AccountOption,
-    days: Annotated[int, typer.Option(help="How many days it is valid.")] = DAYS,
-    address: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A network it may be used from, such as 10.0.0.0/8; repeatable."
-        ),
-    ] = None,
-    revoke: Annotated[
-        str, typer.Option(metavar="TOKEN_ID", help="Revoke this token instead.")
-    ] = "",
+    days: DaysOption = SERVICE_TOKENS.default,
+    address: AddressOption = None,
+    revoke: RevokeOption = "",
 ) -> None:
     """Create a token for a service or its proxy, and print it once."""
 
+    async def find_owner(change: DirectoryChange) -> Owner:
+        return owning_service(
+            await rules.require_service(change, AccountId(account), name)
+        )
+
     async def work(services: Services) -> dict[str, Any]:
-        owner = AccountId(account)
-        async with services.stores.directory.change(owner) as change:
-            known = await require_known(change, owner)
-            service = await rules.require_service(change, owner, name)
-            if revoke:
-                await rules.delete_token(change, service, revoke)
-                await _record(change, "DeleteServiceToken", service, TokenId=revoke)
-                return {"Revoked": revoke}
-            made, secret = await rules.create_token(
-                change,
-                known,
-                service,
-                days=days,
-                addresses=address or (),
-                now=services.clock.now().replace(microsecond=0),
-            )
-            await _record(
-                change,
-                "CreateServiceToken",
-                service,
-                TokenId=made.token_id,
-                Days=days,
-                Addresses=list(made.addresses),
-            )
-        return {
-            "TokenId": made.token_id,
-            "Token": secret.reveal(),
-            "Expires": made.expires_at.isoformat(),
-        }
+        return await change_tokens(
+            SERVICE_TOKENS,
+            services,
+            find_owner,
+            account,
+            lasts=days,
+            addresses=address,
+            revoke=revoke,
+        )
 
     say_json(with_services(work))
-
-
-async def _record(
-    change: DirectoryChange, action: str, service: RegisteredService, **shown: object
-) -> None:
-    entry = operator_entry(action, service.account, ServiceName=service.name, **shown)
-    entry.resources = (service.arn,)
-    await change.record(entry.complete())
 
 
 def _described(service: RegisteredService) -> dict[str, Any]:

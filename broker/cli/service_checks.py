@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from broker.catalogue import ServiceEntry, unknown_keys
 from broker.cli.findings import Finding, good, warning
 from broker.clock import Clock
-from broker.identities.registered_services import tokens_of
+from broker.identities.bearer_tokens import SERVICE_TOKENS, owning_service
 from broker.identities.service_entries import service_entries
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, Outcome
@@ -64,7 +64,9 @@ async def check_services(
                     f"broker services token {service.name} --account"
                     f" {service.account}, and replace the old one where it is used",
                 )
-                for token in await tokens_of(directory, service)
+                for token in await SERVICE_TOKENS.tokens_of(
+                    directory, owning_service(service)
+                )
                 if token.expires_at <= now + SOON
             ]
     return [*([good("services", f"{count} registered")] if count else []), *found]

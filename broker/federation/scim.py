@@ -30,11 +30,6 @@ _CHANGED = (
 _NOT_THERE = "The directory of the identity provider does not know you."
 
 
-def provider_id_of(provider: Provider) -> str:
-    """The provider's unique id."""
-    return provider.uuid if isinstance(provider, SamlProvider) else provider.unique_id
-
-
 def issuers_of(provider: Provider) -> tuple[str, ...]:
     """The issuers of the provider's proofs: its entity ids, its URL, or itself."""
     match provider:

@@ -1,28 +1,158 @@
-"""What the bearer tokens of services, directories and machines have in common.
+"""The bearer tokens of services, directories and machines: their rules.
 
 A token is ``PREFIX.ACCOUNT.RANDOM``; only its SHA-256 is kept, so that it can be shown
 once. It expires, and may be bound to the networks it is used from.
 """
 
 import hashlib
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
 
-from broker.entropy import new_handle
-from broker.errors import ValidationError
-from broker.model.account import AccountId, parse_account_id
+from broker.entropy import new_handle, new_unique_id
+from broker.errors import NoSuchEntity, ValidationError
+from broker.identities.kind import require_room
+from broker.identities.limits import Quota
+from broker.identities.networks import is_within, parse_networks
+from broker.model.account import Account, AccountId, parse_account_id
+from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
+from broker.model.machines import InstanceProfile
+from broker.model.registered import RegisteredService
 from broker.model.secret import Secret
+from broker.model.tokens import BearerToken, JoinToken, ScimToken
 from broker.stores.directory.kind import Kind
-from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.kinds import JOIN_TOKEN, SCIM_TOKEN, SERVICE_TOKEN
+from broker.stores.directory.machines import delete_expired_tokens
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
-DAYS = 90
-DAYS_MAX = 366
+Token = TypeVar("Token", bound=BearerToken)
 
 
-def new_token(prefix: str, account: AccountId) -> Secret:
-    """The text of a new token."""
-    return Secret(f"{prefix}.{account}.{new_handle()}")
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What has tokens: its ARN, how errors name it, and what else its tokens hold.
+
+    An account alone has join tokens.
+    """
+
+    account: AccountId
+    owner_id: str = ""
+    arn: str = ""
+    name: str = ""
+    held: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TokenRules(Generic[Token]):
+    """The rules of a kind of token, which operations call ``noun``, ``of`` its owner.
+
+    Tokens begin with ``prefix``, their ids with ``id_prefix``. They are valid for
+    ``least`` to ``most`` of ``unit``, ``default`` if a request has no ``member``. The
+    quota is for all that have the same ``owner``, a column, or for an account's.
+    ``missing`` is a text with an id and the owner's name.
+    """
+
+    kind: Kind[Token]
+    noun: str
+    of: str
+    prefix: str
+    id_prefix: str
+    quota: Quota
+    owner: str = ""
+    missing: str
+    called: str = "A token"
+    unit: str = "days"
+    member: str = "Days"
+    default: int = 90
+    least: int = 1
+    most: int = 366
+
+    @property
+    def lifetimes(self) -> str:
+        """Which are allowed, as errors say it."""
+        return f"{self.called} is valid for {self.least} to {self.most} {self.unit}."
+
+    def alike(self, owner: Owner) -> Mapping[str, str]:
+        """The column and value of tokens that are counted and listed together."""
+        return {self.owner: owner.owner_id} if self.owner else {}
+
+    async def tokens_of(
+        self, directory: DirectoryReader, owner: Owner
+    ) -> tuple[Token, ...]:
+        """The tokens of one owner, oldest first."""
+        return await directory.all_of(self.kind, owner.account, **self.alike(owner))
+
+    async def create(
+        self,
+        change: DirectoryChange,
+        account: Account,
+        owner: Owner,
+        *,
+        lasts: int,
+        addresses: Iterable[str],
+        now: datetime,
+    ) -> tuple[Token, Secret]:
+        """Make a token, and delete the expired ones.
+
+        The secret is not kept and cannot be shown again. ``addresses`` are the networks
+        it may be used from.
+
+        Raises:
+            ValidationError: the lifetime or an address is not allowed.
+            LimitExceeded: the owner has as many tokens as it may have.
+        """
+        if not self.least <= lasts <= self.most:
+            raise ValidationError(self.lifetimes)
+        networks = parse_networks(addresses)
+        alike = self.alike(owner)
+        await delete_expired_tokens(change, self.kind, owner.account, now, **alike)
+        await require_room(change, account, self.kind, self.quota, **alike)
+        secret = Secret(f"{self.prefix}.{owner.account}.{new_handle()}")
+        made = self.kind.stored.entity(
+            account=owner.account,
+            token_id=new_unique_id(self.id_prefix),
+            owner_id=owner.owner_id,
+            digest=token_digest(secret.reveal()),
+            created_at=now,
+            expires_at=now + timedelta(**{self.unit: lasts}),
+            addresses=networks,
+            **owner.held,
+        )
+        await change.insert(self.kind, made)
+        return made, secret
+
+    async def delete(
+        self, change: DirectoryChange, owner: Owner, token_id: str
+    ) -> None:
+        """Revoke a token.
+
+        Raises:
+            NoSuchEntity: the owner has none of this id.
+        """
+        token = await change.find(self.kind, owner.account, token_id)
+        if token is None or (self.owner and token.owner_id != owner.owner_id):
+            raise NoSuchEntity(self.missing.format(token_id, owner.name))
+        await change.remove(self.kind, token)
+
+    def find_account(self, secret: str) -> AccountId | None:
+        """The account that a token says it is of; None for other texts."""
+        found, _, rest = secret.partition(".")
+        number, dot, _ = rest.partition(".")
+        if found != self.prefix or not dot:
+            return None
+        try:
+            return parse_account_id(number)
+        except ValueError:
+            return None
+
+    def find_fault(self, token: Token, address: str, now: datetime) -> str:
+        """Why a token does not count; empty when it does."""
+        if token.expires_at <= now:
+            return f"the {self.kind.label} {token.token_id} has expired"
+        if not is_within(address, token.addresses):
+            return f"the {self.kind.label} {token.token_id} is for other addresses"
+        return ""
 
 
 def token_digest(secret: str) -> bytes:
@@ -30,48 +160,65 @@ def token_digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-def find_token_account(prefix: str, secret: str) -> AccountId | None:
-    """The account that a token says it is of; None for other texts."""
-    found, _, rest = secret.partition(".")
-    number, dot, _ = rest.partition(".")
-    if found != prefix or not dot:
-        return None
-    try:
-        return parse_account_id(number)
-    except ValueError:
-        return None
+def view(token: BearerToken) -> dict[str, Any]:
+    """A token as operations show it."""
+    return {
+        "TokenId": token.token_id,
+        "CreateDate": token.created_at,
+        "ExpirationDate": token.expires_at,
+        "Addresses": list(token.addresses),
+    }
 
 
-class Expiring(Protocol):
-    """A token as it is stored."""
+SERVICE_TOKENS = TokenRules[BearerToken](
+    kind=SERVICE_TOKEN,
+    noun="ServiceToken",
+    of="ServiceName",
+    prefix="bst",
+    id_prefix="ASVT",
+    quota=Quota.SERVICE_TOKENS,
+    owner="service_id",
+    missing="The service {1} has no token {0}.",
+)
+SCIM_TOKENS = TokenRules[ScimToken](
+    kind=SCIM_TOKEN,
+    noun="ScimToken",
+    of="ProviderArn",
+    prefix="bscim",
+    id_prefix="ASCT",
+    quota=Quota.SCIM_TOKENS,
+    owner="provider_id",
+    missing="The provider has no SCIM token {}.",
+)
+JOIN_TOKENS = TokenRules[JoinToken](
+    kind=JOIN_TOKEN,
+    noun="JoinToken",
+    of="InstanceProfileName",
+    prefix="bjt",
+    id_prefix="AJTK",
+    quota=Quota.JOIN_TOKENS,
+    missing="The join token with id {} cannot be found.",
+    called="A join token",
+    unit="seconds",
+    member="DurationSeconds",
+    default=3600,
+    least=60,
+    # Revocations of what made a token are kept longer than that.
+    most=36 * 3600,
+)
 
-    @property
-    def expires_at(self) -> datetime:
-        """From then on it proves nothing."""
-        ...
+
+def owning_service(service: RegisteredService) -> Owner:
+    """A service that has tokens."""
+    return Owner(service.account, service.service_id, service.arn, service.name)
 
 
-Token = TypeVar("Token", bound=Expiring)
+def owning_provider(provider: SamlProvider | OidcProvider | LdapProvider) -> Owner:
+    """A provider whose directory has tokens."""
+    arn = provider.arn
+    return Owner(provider.account, provider.unique_id, arn, arn, {"provider_arn": arn})
 
 
-async def delete_expired(
-    tokens: Iterable[Token], change: DirectoryChange, kind: Kind[Any], now: datetime
-) -> int:
-    """Delete those that have expired; how many are left."""
-    left = 0
-    for token in tokens:
-        if token.expires_at <= now:
-            await change.remove(kind, token)
-        else:
-            left += 1
-    return left
-
-
-def check_days(days: int) -> None:
-    """Check a token's lifetime.
-
-    Raises:
-        ValidationError: it is not allowed.
-    """
-    if not 1 <= days <= DAYS_MAX:
-        raise ValidationError(f"A token is valid for 1 to {DAYS_MAX} days.")
+def owning_profile(profile: InstanceProfile, **held: object) -> Owner:
+    """An instance profile to which a machine is admitted."""
+    return Owner(profile.account, profile.profile_id, profile.arn, profile.name, held)

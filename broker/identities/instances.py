@@ -1,100 +1,33 @@
-"""Machines: their join tokens, keys and instance profiles."""
+"""Machines: their registration, keys and instance profiles."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from broker.entropy import new_instance_id, new_unique_id
+from broker.entropy import new_instance_id
 from broker.errors import (
     AccessDenied,
     InvalidPublicKey,
     ValidationError,
 )
-from broker.identities.bearer_tokens import new_token, token_digest
 from broker.identities.kind import finder, require_room
 from broker.identities.limits import Quota
-from broker.identities.networks import is_within, parse_networks
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import Arn
-from broker.model.lineage import Lineage, lineage_row
-from broker.model.machines import Instance, InstanceProfile, JoinToken
-from broker.model.secret import Secret
+from broker.model.machines import Instance, InstanceProfile
+from broker.model.tokens import JoinToken
 from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN
 from broker.stores.directory.machines import (
-    delete_join_tokens_before,
     find_instance_by_key,
     find_join_token,
 )
 from broker.stores.directory.port import DirectoryChange
 
-JOIN_SECONDS = 3600
-JOIN_SECONDS_MIN = 60
-JOIN_SECONDS_MAX = 36 * 3600
-"""Revocations of what made a token are kept longer than that."""
-
 KEY_BYTES = 32
 """Of an Ed25519 public key. Source: RFC 8032, 5.1.5."""
 
-JOIN_TOKEN_PREFIX = "bjt"  # noqa: S105  # how a token begins
 _INSTANCE_ID = re.compile(r"i-[0-9a-f]{17}")
 _ARN_PREFIX = "instance/"
-
-
-async def create_join_token(
-    change: DirectoryChange,
-    account: Account,
-    profile: InstanceProfile,
-    *,
-    seconds: int = JOIN_SECONDS,
-    addresses: Iterable[str] = (),
-    created_by: str,
-    now: datetime,
-    lineage: Lineage | None = None,
-) -> tuple[JoinToken, Secret]:
-    """Make a token that admits one machine, and delete the expired ones.
-
-    The secret is not kept and cannot be shown again. ``seconds`` is how long it is
-    valid, ``addresses`` are the networks it may be used from, and ``created_by`` is the
-    ARN of who asks for it, ``lineage`` what its session came from.
-
-    Raises:
-        ValidationError: the lifetime or an address is not allowed.
-        LimitExceeded: the account has as many tokens as it may have.
-    """
-    if not JOIN_SECONDS_MIN <= seconds <= JOIN_SECONDS_MAX:
-        raise ValidationError(
-            f"A join token is valid for {JOIN_SECONDS_MIN} to {JOIN_SECONDS_MAX} seconds."
-        )
-    networks = parse_networks(addresses)
-    await delete_join_tokens_before(change, account.account_id, now)
-    await require_room(change, account, JOIN_TOKEN, Quota.JOIN_TOKENS)
-    secret = new_token(JOIN_TOKEN_PREFIX, account.account_id)
-    token = JoinToken(
-        account=account.account_id,
-        token_id=new_unique_id("AJTK"),
-        profile_id=profile.profile_id,
-        digest=token_digest(secret.reveal()),
-        created_at=now,
-        expires_at=now + timedelta(seconds=seconds),
-        created_by=created_by,
-        addresses=networks,
-        lineage=() if lineage is None else tuple(lineage_row(lineage)),
-    )
-    await change.insert(JOIN_TOKEN, token)
-    return token, secret
-
-
-def find_fault(token: JoinToken, address: str, now: datetime) -> str:
-    """Why a join token is not valid; empty when it is.
-
-    A used one counts here: the machine that used it may ask again.
-    """
-    if token.expires_at <= now:
-        return f"the join token {token.token_id} has expired"
-    if not is_within(address, token.addresses):
-        return f"the join token {token.token_id} is for other addresses"
-    return ""
 
 
 async def register_with_token(
@@ -129,11 +62,11 @@ async def register_with_token(
                 _USED, detail=f"{current.arn} admitted {current.instance_id}"
             )
         return known
-    profile = await change.find(INSTANCE_PROFILE, token.account, current.profile_id)
+    profile = await change.find(INSTANCE_PROFILE, token.account, current.owner_id)
     if profile is None:
         raise AccessDenied(
             "The instance profile of this join token was deleted.",
-            detail=f"{current.profile_id} is gone",
+            detail=f"{current.owner_id} is gone",
         )
     instance = await find_instance_by_key(change, token.account, public_key)
     if (

@@ -1,26 +1,18 @@
-"""Registered services and their tokens: the rules."""
+"""Registered services: the rules."""
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from broker.entropy import new_unique_id
-from broker.errors import InvalidInput, NoSuchEntity
-from broker.identities.bearer_tokens import (
-    check_days,
-    delete_expired,
-    new_token,
-    token_digest,
-)
+from broker.errors import InvalidInput
 from broker.identities.kind import finder, require_room
-from broker.identities.limits import Quota, require_within
-from broker.identities.networks import parse_networks
+from broker.identities.limits import Quota
 from broker.model.account import Account
-from broker.model.registered import RegisteredService, ServiceToken
-from broker.model.secret import Secret
+from broker.model.registered import RegisteredService
 from broker.protocols.enforcement import (
     RESERVED,
     DefinitionRejected,
@@ -29,10 +21,8 @@ from broker.protocols.enforcement import (
     parse_new_definition,
 )
 from broker.protocols.enforcement.mapping import EXECUTE_API
-from broker.stores.directory.kinds import SERVICE, SERVICE_TOKEN
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
-
-TOKEN_PREFIX = "bst"  # noqa: S105  # how a token begins
+from broker.stores.directory.kinds import SERVICE
+from broker.stores.directory.port import DirectoryChange
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
@@ -104,63 +94,3 @@ async def put_service(
     )
     await change.insert(SERVICE, service)
     return service
-
-
-async def tokens_of(
-    directory: DirectoryReader, service: RegisteredService
-) -> list[ServiceToken]:
-    """The tokens of one service, oldest first."""
-    tokens = await directory.all_of(SERVICE_TOKEN, service.account)
-    return [token for token in tokens if token.service_id == service.service_id]
-
-
-async def create_token(
-    change: DirectoryChange,
-    account: Account,
-    service: RegisteredService,
-    *,
-    days: int,
-    addresses: Iterable[str],
-    now: datetime,
-) -> tuple[ServiceToken, Secret]:
-    """Make a token, and delete the expired ones.
-
-    The secret is not kept and cannot be shown again. ``days`` is how long it is valid,
-    ``addresses`` are the networks it may be used from.
-
-    Raises:
-        ValidationError: the lifetime or an address is not allowed.
-        LimitExceeded: the service has as many tokens as it may have.
-    """
-    check_days(days)
-    networks = parse_networks(addresses)
-    tokens = await tokens_of(change, service)
-    left = await delete_expired(tokens, change, SERVICE_TOKEN, now)
-    require_within(account, Quota.SERVICE_TOKENS, left + 1)
-    secret = new_token(TOKEN_PREFIX, service.account)
-    made = ServiceToken(
-        account=service.account,
-        token_id=new_unique_id("ASVT"),
-        service_id=service.service_id,
-        digest=token_digest(secret.reveal()),
-        created_at=now,
-        expires_at=now + timedelta(days=days),
-        addresses=networks,
-    )
-    await change.insert(SERVICE_TOKEN, made)
-    return made, secret
-
-
-async def delete_token(
-    change: DirectoryChange, service: RegisteredService, token_id: str
-) -> None:
-    """Revoke a token.
-
-    Raises:
-        NoSuchEntity: the service has none of this id.
-    """
-    for token in await tokens_of(change, service):
-        if token.token_id == token_id:
-            await change.remove(SERVICE_TOKEN, token)
-            return
-    raise NoSuchEntity(f"The service {service.name} has no token {token_id}.")

@@ -192,6 +192,11 @@ class SamlProvider:
         """``arn:aws:iam::{account}:saml-provider/{name}``."""
         return iam_arn(self.account, f"saml-provider/{self.name}")
 
+    @property
+    def unique_id(self) -> str:
+        """As other providers have one."""
+        return self.uuid
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LdapProvider:

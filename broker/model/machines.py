@@ -62,32 +62,6 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JoinToken:
-    """Admits one machine to an instance profile; only its SHA-256 is kept.
-
-    ``addresses`` are the networks it may be used from; empty for any. ``instance_id`` is
-    the machine that used it, empty before that. ``lineage`` is that of the session that
-    made it, as a row: the token ends with it.
-    """
-
-    account: AccountId
-    token_id: str
-    profile_id: str
-    digest: bytes = field(repr=False)
-    created_at: datetime
-    expires_at: datetime
-    created_by: str
-    addresses: tuple[str, ...] = ()
-    instance_id: str = ""
-    lineage: tuple[object, ...] = ()
-
-    @property
-    def arn(self) -> str:
-        """``arn:aws:broker::{account}:join-token/{id}``."""
-        return f"arn:aws:broker::{self.account}:join-token/{self.token_id}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionTask:
     """The deletion of a service-linked role; ``reason`` says why it failed."""
 

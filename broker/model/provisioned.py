@@ -1,6 +1,6 @@
 """People and groups that an identity provider's directory provisions by SCIM."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from broker.model.account import AccountId
@@ -53,24 +53,6 @@ class Membership:
     group_name: str
     group_external_id: str
     user_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScimToken:
-    """A bearer token with which one provider's directory writes.
-
-    Only its SHA-256 is kept. ``addresses`` are the networks it may be used from; empty
-    for any.
-    """
-
-    account: AccountId
-    token_id: str
-    provider_id: str
-    provider_arn: str
-    digest: bytes = field(repr=False)
-    created_at: datetime
-    expires_at: datetime
-    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Services of the operator's own that ask the broker for decisions."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from broker.model.account import AccountId
@@ -29,22 +29,6 @@ class RegisteredService:
     def arn(self) -> str:
         """The service's own ARN, not that of its resources."""
         return service_arn(self.account, self.name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceToken:
-    """A bearer token with which one service asks; only its SHA-256 is kept.
-
-    ``addresses`` are the networks it may be used from; empty for any.
-    """
-
-    account: AccountId
-    token_id: str
-    service_id: str
-    digest: bytes = field(repr=False)
-    created_at: datetime
-    expires_at: datetime
-    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from broker.actions.scim.declare import (
     VERSION,
     ScimRefused,
 )
-from broker.authn.scim_tokens import ScimScheme
+from broker.authn.bearer_tokens import ScimScheme
 from broker.errors import (
     AccessDenied,
     BrokerError,

@@ -520,7 +520,7 @@ async def test_a_token_of_an_earlier_provider_of_the_name_is_none(
     (token,) = await world.services.stores.directory.all_of(SCIM_TOKEN, ACCOUNT)
     async with world.services.stores.directory.change(ACCOUNT) as change:
         await change.remove(SCIM_TOKEN, token)
-        await change.insert(SCIM_TOKEN, replace(token, provider_id="SAMLSPEARLIER"))
+        await change.insert(SCIM_TOKEN, replace(token, owner_id="SAMLSPEARLIER"))
     assert (await corp.send("GET", "/Users")).status_code == 401
 
 

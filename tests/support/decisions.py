@@ -12,6 +12,7 @@ from botocore.credentials import Credentials
 
 from broker.identities import registered_services as rules
 from broker.identities.accounts import require_account
+from broker.identities.bearer_tokens import SERVICE_TOKENS, owning_service
 from broker.model.account import AccountId
 from tests.support.broker import Key
 from tests.support.in_process import ORIGIN, InProcess, Reply
@@ -123,11 +124,12 @@ class AskingService:
 
     async def make_token(self, days: int = 1, *addresses: str) -> str:
         async with self.broker.services.stores.directory.change(HERE) as change:
-            _, secret = await rules.create_token(
+            service = await rules.require_service(change, HERE, self.name)
+            _, secret = await SERVICE_TOKENS.create(
                 change,
                 await require_account(change, HERE),
-                await rules.require_service(change, HERE, self.name),
-                days=days,
+                owning_service(service),
+                lasts=days,
                 addresses=addresses,
                 now=self.broker.clock.now(),
             )
@@ -136,9 +138,9 @@ class AskingService:
 
     async def revoke_tokens(self) -> None:
         async with self.broker.services.stores.directory.change(HERE) as change:
-            service = await rules.require_service(change, HERE, self.name)
-            for token in await rules.tokens_of(change, service):
-                await rules.delete_token(change, service, token.token_id)
+            owner = owning_service(await rules.require_service(change, HERE, self.name))
+            for token in await SERVICE_TOKENS.tokens_of(change, owner):
+                await SERVICE_TOKENS.delete(change, owner, token.token_id)
 
     async def make_user(self, name: str, policy: Mapping[str, Any] | None) -> Key:
         ask = self.broker.ask

@@ -10,8 +10,13 @@ import httpx2 as httpx
 from broker.identities import registered_services
 from broker.identities.account_options import PROVIDER_OPTIONS
 from broker.identities.accounts import create_root_key, require_account
+from broker.identities.bearer_tokens import (
+    JOIN_TOKENS,
+    SERVICE_TOKENS,
+    owning_profile,
+    owning_service,
+)
 from broker.identities.instance_profiles import require_instance_profile
-from broker.identities.instances import create_join_token
 from broker.identities.resource_policies import put_resource_policy
 from broker.model.entities import LdapProvider
 from broker.model.machines import Instance
@@ -187,8 +192,9 @@ async def _join(world: SignInWorld) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
         account = await require_account(change, ACCOUNT)
         profile = await require_instance_profile(change, ACCOUNT, "web")
-        token, _ = await create_join_token(
-            change, account, profile, created_by=f"arn:aws:iam::{ACCOUNT}:root", now=now
+        owner = owning_profile(profile, created_by=f"arn:aws:iam::{ACCOUNT}:root")
+        token, _ = await JOIN_TOKENS.create(
+            change, account, owner, lasts=3600, addresses=(), now=now
         )
         await change.insert(
             kinds.INSTANCE,
@@ -257,7 +263,7 @@ async def _register(world: SignInWorld) -> str:
             for name, text in (("orders", ORDERS), ("api", API))
         ]
         await put_resource_policy(change, account, ORDER, DANA_MAY_READ, now)
-        _, token = await registered_services.create_token(
-            change, account, orders, days=90, addresses=(), now=now
+        _, token = await SERVICE_TOKENS.create(
+            change, account, owning_service(orders), lasts=90, addresses=(), now=now
         )
     return token.reveal()

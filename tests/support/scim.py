@@ -9,7 +9,7 @@ import boto3
 import httpx2 as httpx
 
 import broker as package
-from broker.identities.scim_tokens import create_token
+from broker.identities.bearer_tokens import SCIM_TOKENS, owning_provider
 from broker.model.account import AccountId
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import SAML_PROVIDER
@@ -163,12 +163,11 @@ async def open_directory(
         known = await change.find(kinds.ACCOUNT, account)
         assert provider is not None
         assert known is not None
-        _, secret = await create_token(
+        _, secret = await SCIM_TOKENS.create(
             change,
             known,
-            provider_id=provider.uuid,
-            provider_arn=provider.arn,
-            days=days,
+            owning_provider(provider),
+            lasts=days,
             addresses=addresses,
             now=world.clock.now(),
         )

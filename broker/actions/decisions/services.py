@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.actions.action import Call
-from broker.actions.decisions.declare import (
-    change,
-    everything,
-    named_service,
-    read,
-)
+from broker.actions.decisions.declare import change, everything, named_service, read
+from broker.actions.decisions.tokens import TokenOperations
 from broker.identities import registered_services as services
 from broker.identities.accounts import require_account
-from broker.identities.bearer_tokens import DAYS
-from broker.model.registered import RegisteredService, ServiceToken
+from broker.identities.bearer_tokens import SERVICE_TOKENS, Owner, owning_service
+from broker.model.registered import RegisteredService
+from broker.model.request import Given
 from broker.stores.directory.kinds import SERVICE
 
 if TYPE_CHECKING:
@@ -47,33 +44,6 @@ async def _delete(given: types.DeleteServiceRequest, call: Call) -> None:
     await call.change.remove(SERVICE, await _require(given["ServiceName"], call))
 
 
-async def _create_token(
-    given: types.CreateServiceTokenRequest, call: Call
-) -> types.CreateServiceTokenResponse:
-    token, secret = await services.create_token(
-        call.change,
-        await require_account(call.change, call.account),
-        await _require(given["ServiceName"], call),
-        days=given.get("Days", DAYS),
-        addresses=given.get("Addresses", ()),
-        now=call.now,
-    )
-    return {"ServiceToken": _token_view(token), "Token": secret.reveal()}
-
-
-async def _list_tokens(
-    given: types.ListServiceTokensRequest, call: Call
-) -> types.ListServiceTokensResponse:
-    service = await _require(given["ServiceName"], call)
-    found = await services.tokens_of(call.directory, service)
-    return {"ServiceTokens": [_token_view(token) for token in found]}
-
-
-async def _delete_token(given: types.DeleteServiceTokenRequest, call: Call) -> None:
-    service = await _require(given["ServiceName"], call)
-    await services.delete_token(call.change, service, given["TokenId"])
-
-
 async def _require(name: str, call: Call) -> RegisteredService:
     return await services.require_service(call.directory, call.account, name)
 
@@ -88,21 +58,17 @@ def _view(service: RegisteredService) -> types.Service:
     }
 
 
-def _token_view(token: ServiceToken) -> types.ServiceToken:
-    return {
-        "TokenId": token.token_id,
-        "CreateDate": token.created_at,
-        "ExpirationDate": token.expires_at,
-        "Addresses": list(token.addresses),
-    }
+async def _owner(given: Given, call: Call) -> Owner:
+    return owning_service(await _require(given["ServiceName"], call))
 
 
+_TOKENS = TokenOperations(SERVICE_TOKENS, _owner)
 SERVICES = (
     change("PutService", _put, named_service),
     read("GetService", _get, named_service),
     read("ListServices", _list, everything),
     change("DeleteService", _delete, named_service),
-    change("CreateServiceToken", _create_token, named_service),
-    read("ListServiceTokens", _list_tokens, named_service),
-    change("DeleteServiceToken", _delete_token, named_service),
+    change("CreateServiceToken", _TOKENS.create, named_service),
+    read("ListServiceTokens", _TOKENS.list, named_service),
+    change("DeleteServiceToken", _TOKENS.delete, named_service),
 )

@@ -30,9 +30,10 @@ from broker.model.lineage import (
     read_lineage,
     subject_digest,
 )
-from broker.model.machines import Instance, InstanceProfile, JoinToken
+from broker.model.machines import Instance, InstanceProfile
 from broker.model.proof_used import ProofUsed
 from broker.model.session import SessionKind
+from broker.model.tokens import JoinToken
 from broker.protocols.oidc.jwks import is_small_order
 from broker.sessions.lineage import (
     find_end,

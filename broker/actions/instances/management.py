@@ -8,22 +8,24 @@ to pass a role to an AWS service".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Call
 from broker.actions.decisions.declare import Further, change, everything, read
+from broker.actions.decisions.tokens import create_token
 from broker.actions.iam.paging import page_request, stored_page, truncation
 from broker.authz.context import tag_context
 from broker.authz.need import Need
-from broker.errors import NoSuchEntity
 from broker.identities import instances as rules
-from broker.identities.accounts import require_account
+from broker.identities.bearer_tokens import JOIN_TOKENS, Owner, owning_profile, view
 from broker.identities.instance_profiles import require_instance_profile
 from broker.model.arn import iam_arn
-from broker.model.machines import Instance, InstanceProfile, JoinToken, instance_arn
+from broker.model.lineage import lineage_row
+from broker.model.machines import Instance, InstanceProfile, instance_arn
 from broker.model.principal import EC2
 from broker.model.request import Given
+from broker.model.tokens import JoinToken
 from broker.sessions.lineage import lineage_of_token
 from broker.sessions.revoke import revoke_for_good
 from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN, ROLE
@@ -35,46 +37,38 @@ if TYPE_CHECKING:
 
 async def _create_token(
     given: types.CreateJoinTokenRequest, call: Call
-) -> types.CreateJoinTokenResponse:
+) -> Mapping[str, Any]:
     profile = await require_instance_profile(
         call.change, call.account, given["InstanceProfileName"]
     )
-    token, secret = await rules.create_join_token(
-        call.change,
-        await require_account(call.change, call.account),
+    owner = owning_profile(
         profile,
-        seconds=given.get("DurationSeconds", rules.JOIN_SECONDS),
-        addresses=given.get("Addresses", ()),
         created_by=call.caller.principal.arn,
-        lineage=lineage_of_token(call.caller),
-        now=call.now,
+        lineage=tuple(lineage_row(lineage_of_token(call.caller))),
     )
+    token, answer = await create_token(JOIN_TOKENS, given, call, owner)
     call.record.add_resource(token.arn)
-    return {"JoinToken": _token_view(token, profile), "Token": secret.reveal()}
+    return {**answer, "JoinToken": _token_view(token, profile)}
 
 
 async def _list_tokens(
     given: types.ListJoinTokensRequest, call: Call
-) -> types.ListJoinTokensResponse:
+) -> Mapping[str, Any]:
     page = await stored_page(
         call.directory.page_of(JOIN_TOKEN, call.account, page_request(given))
     )
-    profiles = await _profiles(call, [one.profile_id for one in page.items])
-    answer: types.ListJoinTokensResponse = {
+    profiles = await _profiles(call, [one.owner_id for one in page.items])
+    return {
         "JoinTokens": [
-            _token_view(one, profiles.get(one.profile_id)) for one in page.items
+            _token_view(one, profiles.get(one.owner_id)) for one in page.items
         ],
         **truncation(page),
     }
-    return answer
 
 
 async def _delete_token(given: types.DeleteJoinTokenRequest, call: Call) -> None:
-    token_id = given["TokenId"]
-    token = await call.change.find(JOIN_TOKEN, call.account, token_id)
-    if token is None:
-        raise NoSuchEntity(f"The join token with id {token_id} cannot be found.")
-    await call.change.remove(JOIN_TOKEN, token)
+    owner = Owner(call.account)
+    await JOIN_TOKENS.delete(call.change, owner, given["TokenId"])
 
 
 async def _list(
@@ -181,21 +175,18 @@ async def _view(instance: Instance, call: Call) -> types.Instance:
     return view
 
 
-def _token_view(token: JoinToken, profile: InstanceProfile | None) -> types.JoinToken:
-    view: types.JoinToken = {
-        "TokenId": token.token_id,
+def _token_view(token: JoinToken, profile: InstanceProfile | None) -> dict[str, Any]:
+    shown = {
+        **view(token),
         "Arn": token.arn,
-        "InstanceProfileId": token.profile_id,
-        "CreateDate": token.created_at,
-        "ExpirationDate": token.expires_at,
+        "InstanceProfileId": token.owner_id,
         "CreatedBy": token.created_by,
-        "Addresses": list(token.addresses),
     }
     if profile is not None:
-        view["InstanceProfileArn"] = profile.arn
+        shown["InstanceProfileArn"] = profile.arn
     if token.instance_id:
-        view["InstanceId"] = token.instance_id
-    return view
+        shown["InstanceId"] = token.instance_id
+    return shown
 
 
 def _on_token(given: Given, call: Call) -> str:

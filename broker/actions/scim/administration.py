@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from broker.actions.action import Action, Call
 from broker.actions.decisions.declare import change, named_provider, read
+from broker.actions.decisions.tokens import TokenOperations
 from broker.actions.signin.identity_providers import provider_needs, require_provider
 from broker.authz.need import Need
 from broker.errors import InvalidInput, ValidationError
 from broker.federation.option_types import SUBJECTS
 from broker.federation.provider_options import Provider, ProviderOptions, ScimOptions
-from broker.federation.scim import provider_id_of
-from broker.identities import scim_tokens
-from broker.identities.accounts import require_account
-from broker.identities.bearer_tokens import DAYS
-from broker.model.provisioned import ProvisionedUser, ScimToken
+from broker.identities.bearer_tokens import SCIM_TOKENS, Owner, owning_provider
+from broker.model.provisioned import ProvisionedUser
+from broker.model.request import Given
 from broker.stores.directory.provisioning import (
     ProvisionedQuery,
     list_provisioned_groups,
@@ -35,41 +34,6 @@ _MARKER_DIGITS = 9
 _MEMBERSHIPS_MAX = 1000
 
 
-async def _create_token(
-    given: types.CreateScimTokenRequest, call: Call
-) -> types.CreateScimTokenResponse:
-    provider = await require_provider(given["ProviderArn"], call)
-    require_switched_on(provider)
-    token, secret = await scim_tokens.create_token(
-        call.change,
-        await require_account(call.change, call.account),
-        provider_id=provider_id_of(provider),
-        provider_arn=provider.arn,
-        days=given.get("Days", DAYS),
-        addresses=given.get("Addresses", ()),
-        now=call.now,
-    )
-    call.record.parameters = {**call.record.parameters, "TokenId": token.token_id}
-    return {"ScimToken": _view(token), "Token": secret.reveal()}
-
-
-async def _list_tokens(
-    given: types.ListScimTokensRequest, call: Call
-) -> types.ListScimTokensResponse:
-    provider = await require_provider(given["ProviderArn"], call)
-    found = await scim_tokens.tokens_of(
-        call.directory, call.account, provider_id_of(provider)
-    )
-    return {"ScimTokens": [_view(token) for token in found]}
-
-
-async def _delete_token(given: types.DeleteScimTokenRequest, call: Call) -> None:
-    provider = await require_provider(given["ProviderArn"], call)
-    await scim_tokens.delete_token(
-        call.change, call.account, provider_id_of(provider), given["TokenId"]
-    )
-
-
 async def _list_users(
     given: types.ListScimUsersRequest, call: Call
 ) -> types.ListScimUsersResponse:
@@ -80,7 +44,7 @@ async def _list_users(
         call.directory,
         ProvisionedQuery(
             account=call.account,
-            provider_id=provider_id_of(provider),
+            provider_id=provider.unique_id,
             name=given.get("UserName"),
             active=given.get("Active"),
             offset=start,
@@ -148,7 +112,7 @@ async def _get_provisioning(
     the names of the groups of each.
     """
     provider = await require_provider(given["ProviderArn"], call)
-    provider_id, directory = provider_id_of(provider), call.directory
+    provider_id, directory = provider.unique_id, call.directory
     users, total = await list_provisioned_users(
         directory,
         ProvisionedQuery(
@@ -203,19 +167,21 @@ async def _may_list(given: ProvisioningRequest, call: Call) -> tuple[Need, ...]:
     return await provider_needs("broker:ListScimUsers", given["ProviderArn"], call)
 
 
-def _view(token: ScimToken) -> types.ScimToken:
-    return {
-        "TokenId": token.token_id,
-        "CreateDate": token.created_at,
-        "ExpirationDate": token.expires_at,
-        "Addresses": list(token.addresses),
-    }
+async def _owner(given: Given, call: Call) -> Owner:
+    return owning_provider(await require_provider(given["ProviderArn"], call))
 
 
+async def _switched_on(given: Given, call: Call) -> Owner:
+    provider = await require_provider(given["ProviderArn"], call)
+    require_switched_on(provider)
+    return owning_provider(provider)
+
+
+_TOKENS = TokenOperations(SCIM_TOKENS, _owner, making=_switched_on)
 SCIM_ADMINISTRATION: tuple[Action, ...] = (
-    change("CreateScimToken", _create_token, named_provider),
-    read("ListScimTokens", _list_tokens, named_provider),
-    change("DeleteScimToken", _delete_token, named_provider),
+    change("CreateScimToken", _TOKENS.create, named_provider),
+    read("ListScimTokens", _TOKENS.list, named_provider),
+    change("DeleteScimToken", _TOKENS.delete, named_provider),
     read("ListScimUsers", _list_users, named_provider),
     Action(
         service="signin",

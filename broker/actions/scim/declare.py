@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from broker.actions.action import Action, Call, Handle, needs_nothing
-from broker.authn.scim_tokens import PROVIDER
+from broker.authn.bearer_tokens import PROVIDER
 from broker.errors import AccessDenied
 from broker.federation.group_roles import GroupRoles
 from broker.federation.provider_options import Provider, ProviderOptions, ScimOptions
-from broker.federation.scim import issuers_of, provider_id_of
+from broker.federation.scim import issuers_of
 from broker.identities.accounts import require_account
 from broker.identities.provisioning import Directory
 from broker.model.provisioned import Membership, ProvisionedUser
@@ -117,7 +117,7 @@ async def find_terms(given: Given, call: Call) -> Terms:
             "SCIM is switched off for this provider: it has no ScimSubject."
         )
     account = await require_account(call.directory, call.account)
-    directory = Directory(account, provider_id_of(provider), options.subject)
+    directory = Directory(account, provider.unique_id, options.subject)
     return Terms(provider, options, group_roles, directory)
 
 

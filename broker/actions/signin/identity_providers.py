@@ -265,10 +265,7 @@ class IdentityProviders:
     async def _healths(
         self, providers: tuple[Provider, ...], call: Call
     ) -> list[tuple[Provider, ProviderHealth]]:
-        subjects = [
-            provider.uuid if isinstance(provider, SamlProvider) else provider.unique_id
-            for provider in providers
-        ]
+        subjects = [provider.unique_id for provider in providers]
         uses = await list_uses(call.directory, call.account, subjects)
         return [
             (

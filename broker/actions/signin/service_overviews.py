@@ -29,7 +29,7 @@ async def _list(_given: Given, call: Call) -> Mapping[str, Any]:
     ends: dict[str, list[datetime]] = {}
     for token in await call.directory.all_of(SERVICE_TOKEN, call.account):
         if token.expires_at > call.now:
-            ends.setdefault(token.service_id, []).append(token.expires_at)
+            ends.setdefault(token.owner_id, []).append(token.expires_at)
     services = await call.directory.all_of(SERVICE, call.account)
     return {
         "Services": tuple(

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ScalarSelect, Table, func, select
 
@@ -34,14 +34,15 @@ from broker.model.entities import (
     SamlProvider,
     User,
 )
-from broker.model.machines import DeletionTask, Instance, InstanceProfile, JoinToken
-from broker.model.provisioned import ProvisionedGroup, ProvisionedUser, ScimToken
-from broker.model.registered import RegisteredService, ResourcePolicy, ServiceToken
+from broker.model.machines import DeletionTask, Instance, InstanceProfile
+from broker.model.provisioned import ProvisionedGroup, ProvisionedUser
+from broker.model.registered import RegisteredService, ResourcePolicy
 from broker.model.roles_anywhere import (
     CertificateList,
     CertificateProfile,
     TrustAnchor,
 )
+from broker.model.tokens import BearerToken, JoinToken, ScimToken
 from broker.model.upstream import Upstream
 from broker.model.uses import Report
 from broker.stores.directory.entity_tables import (
@@ -101,6 +102,8 @@ from broker.stores.schema import (
     USES,
 )
 from broker.stores.times import from_micros, to_micros
+
+Token = TypeVar("Token", bound=BearerToken)
 
 _STATUS = ColumnFormat(attrgetter("value"), KeyStatus)
 _MAPPINGS = ColumnFormat(
@@ -180,6 +183,30 @@ def count_uses(table: Table, column: str) -> ScalarSelect[int]:
         .select_from(table)
         .where(table.c.account == MANAGED_POLICIES.c.account, table.c[column] == arn)
         .scalar_subquery()
+    )
+
+
+def _tokens(
+    table: Table,
+    token: type[Token],
+    owner: str,
+    label: str,
+    **formats: Any,  # noqa: ANN401  # as EntityTable takes them
+) -> Kind[Token]:
+    """Bearer tokens; ``owner`` is the column of what they belong to."""
+    return Kind(
+        stored=EntityTable(
+            table,
+            token,
+            columns={"owner_id": owner},
+            created_at=TIME,
+            expires_at=TIME,
+            addresses=TEXTS,
+            **formats,
+        ),
+        key="token_id",
+        label=label,
+        order=(table.c.created_at, table.c.token_id),
     )
 
 
@@ -375,18 +402,7 @@ INSTANCE = Remembered(
     key="instance_id",
     label="instance",
 )
-JOIN_TOKEN = Kind(
-    stored=EntityTable(
-        JOIN_TOKENS,
-        JoinToken,
-        created_at=TIME,
-        expires_at=TIME,
-        addresses=TEXTS,
-        lineage=ROW,
-    ),
-    key="token_id",
-    label="join token",
-)
+JOIN_TOKEN = _tokens(JOIN_TOKENS, JoinToken, "profile_id", "join token", lineage=ROW)
 DELETION_TASK = Kind(
     stored=EntityTable(DELETION_TASKS, DeletionTask, made_at=TIME),
     key="task_id",
@@ -399,14 +415,7 @@ SERVICE = Remembered(
     label="service",
     owns=(SERVICE_TOKENS.c.service_id,),
 )
-SERVICE_TOKEN = Kind(
-    stored=EntityTable(
-        SERVICE_TOKENS, ServiceToken, created_at=TIME, expires_at=TIME, addresses=TEXTS
-    ),
-    key="token_id",
-    label="service token",
-    order=(SERVICE_TOKENS.c.created_at, SERVICE_TOKENS.c.token_id),
-)
+SERVICE_TOKEN = _tokens(SERVICE_TOKENS, BearerToken, "service_id", "service token")
 RESOURCE_POLICY = Remembered(
     stored=EntityTable(
         RESOURCE_POLICIES, ResourcePolicy, created_at=TIME, updated_at=TIME
@@ -483,14 +492,7 @@ PROVISIONED_GROUP = Kind(
     label="group",
     owns=(PROVISIONED_MEMBERS.c.group_id,),
 )
-SCIM_TOKEN = Kind(
-    stored=EntityTable(
-        SCIM_TOKENS, ScimToken, created_at=TIME, expires_at=TIME, addresses=TEXTS
-    ),
-    key="token_id",
-    label="SCIM token",
-    order=(SCIM_TOKENS.c.created_at, SCIM_TOKENS.c.token_id),
-)
+SCIM_TOKEN = _tokens(SCIM_TOKENS, ScimToken, "provider_id", "SCIM token")
 UPSTREAM = Remembered(
     stored=EntityTable(UPSTREAMS, Upstream, created_at=TIME, updated_at=TIME),
     key="name",

@@ -3,22 +3,18 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, select
 
 from broker.model.account import AccountId
-from broker.model.machines import Instance, InstanceProfile, JoinToken
-from broker.stores.directory.kinds import (
-    INSTANCE,
-    INSTANCE_PROFILE,
-    JOIN_TOKEN,
-)
+from broker.model.machines import Instance, InstanceProfile
+from broker.model.tokens import JoinToken
+from broker.stores.directory.kind import Kind
+from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.statements import batches
-from broker.stores.schema import (
-    INSTANCE_PROFILES,
-    JOIN_TOKENS,
-)
+from broker.stores.schema import INSTANCE_PROFILES
 from broker.stores.times import to_micros
 
 
@@ -59,13 +55,19 @@ async def find_join_token(
     )
 
 
-async def delete_join_tokens_before(
-    change: DirectoryChange, account: AccountId, expired_at: datetime
+async def delete_expired_tokens(
+    change: DirectoryChange,
+    kind: Kind[Any],
+    account: AccountId,
+    now: datetime,
+    **alike: str,
 ) -> None:
-    """Those that expired before that time."""
+    """Those of a kind whose columns have these values and that have expired."""
+    columns = kind.table.c
     await change.run(
-        delete(JOIN_TOKENS).where(
-            JOIN_TOKENS.c.account == account,
-            JOIN_TOKENS.c.expires_at < to_micros(expired_at),
+        delete(kind.table).where(
+            columns.account == account,
+            columns.expires_at <= to_micros(now),
+            *(columns[name] == value for name, value in alike.items()),
         )
     )

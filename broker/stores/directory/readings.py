@@ -13,19 +13,18 @@ from sqlalchemy import Column, Table
 
 from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy
-from broker.model.provisioned import Membership, ProvisionedUser, ScimToken
-from broker.model.registered import RegisteredService, ServiceToken
+from broker.model.provisioned import Membership, ProvisionedUser
 from broker.model.revocation import Revocations
 from broker.model.roles_anywhere import CertificateList
+from broker.model.tokens import BearerToken
 from broker.stores.directory.entity_tables import AnyRow
 from broker.stores.directory.groups import list_user_groups
-from broker.stores.directory.kind import WHOLE, Key, Reading, Remembered
+from broker.stores.directory.kind import WHOLE, Key, Kind, Reading, Remembered
 from broker.stores.directory.kinds import (
     CERTIFICATE_LIST,
     KINDS,
     MANAGED_POLICY,
     SCIM_TOKEN,
-    SERVICE,
     SERVICE_TOKEN,
 )
 from broker.stores.directory.policies import (
@@ -48,9 +47,6 @@ from broker.stores.schema import (
     PROVISIONED_USERS,
     RESOURCE_POLICIES,
     REVOCATIONS,
-    SCIM_TOKENS,
-    SERVICE_TOKENS,
-    SERVICES,
 )
 
 GROUPS_OF_PERSON_MAX = 1000
@@ -59,22 +55,13 @@ ROWS_MAX = 200
 """Of a table, named in a change; beyond, the whole table counts as changed."""
 
 
-async def _load_service_tokens(
-    directory: DirectoryReader, account: AccountId, _: Key
-) -> Mapping[bytes, tuple[ServiceToken, RegisteredService]]:
-    services = await directory.all_of(SERVICE, account)
-    by_id = {service.service_id: service for service in services}
-    return {
-        token.digest: (token, by_id[token.service_id])
-        for token in await directory.all_of(SERVICE_TOKEN, account)
-        if token.service_id in by_id
-    }
+def _by_digest(kind: Kind[Any]) -> Reading[Mapping[bytes, BearerToken]]:
+    async def load(
+        directory: DirectoryReader, account: AccountId, _: Key
+    ) -> Mapping[bytes, BearerToken]:
+        return {one.digest: one for one in await directory.all_of(kind, account)}
 
-
-async def _load_scim_tokens(
-    directory: DirectoryReader, account: AccountId, _: Key
-) -> Mapping[bytes, ScimToken]:
-    return {one.digest: one for one in await directory.all_of(SCIM_TOKEN, account)}
+    return Reading(load, {kind.table: ()})
 
 
 async def _load_policies_of(
@@ -136,15 +123,14 @@ LISTS_OF_ANCHOR = Reading[tuple[CertificateList, ...]](
     lambda d, a, key: d.all_of(CERTIFICATE_LIST, a, anchor_id=key),
     {CERTIFICATE_LISTS: (CERTIFICATE_LISTS.c.anchor_id,)},
 )
-TOKENS_OF_SERVICES = Reading[Mapping[bytes, tuple[ServiceToken, RegisteredService]]](
-    _load_service_tokens, {SERVICES: (), SERVICE_TOKENS: ()}
-)
 RESOURCE_POLICY_ARNS = Reading[frozenset[str]](
     lambda d, a, _: resource_policy_arns(d, a), {RESOURCE_POLICIES: ()}
 )
-TOKENS_OF_DIRECTORIES = Reading[Mapping[bytes, ScimToken]](
-    _load_scim_tokens, {SCIM_TOKENS: ()}
-)
+TOKENS: Mapping[Kind[Any], Reading[Mapping[bytes, Any]]] = {
+    kind: _by_digest(kind) for kind in (SERVICE_TOKEN, SCIM_TOKEN)
+}
+"""By digest; join tokens, which are used once, are not remembered."""
+
 PEOPLE = {
     "userName": _people_by("userName", PROVISIONED_USERS.c.name_key),
     "emails": _people_by("emails", PROVISIONED_USERS.c.email),
@@ -172,9 +158,8 @@ READINGS: tuple[Reading[Any], ...] = (
     POLICY_TEXT,
     REVOKED,
     LISTS_OF_ANCHOR,
-    TOKENS_OF_SERVICES,
     RESOURCE_POLICY_ARNS,
-    TOKENS_OF_DIRECTORIES,
+    *TOKENS.values(),
     *PEOPLE.values(),
     MEMBERSHIPS,
 )

@@ -63,8 +63,7 @@ from broker.stores.directory.provisioning import (
 from broker.stores.directory.readings import (
     GROUP_IDS,
     POLICIES_OF,
-    TOKENS_OF_DIRECTORIES,
-    TOKENS_OF_SERVICES,
+    TOKENS,
     ChangedRows,
 )
 from broker.stores.directory.sql import SqlDirectory
@@ -272,14 +271,14 @@ async def look(directory: FreshDirectory) -> list[object]:
         await directory.find(CERTIFICATE_PROFILE, ACCOUNT, CERTIFICATES.profile_id),
         await directory.read(ACCOUNT, readings.LISTS_OF_ANCHOR, ANCHOR.anchor_id),
         await directory.named(kinds.SERVICE, ACCOUNT, SERVICE.name),
-        await directory.read(ACCOUNT, TOKENS_OF_SERVICES),
+        await directory.read(ACCOUNT, TOKENS[SERVICE_TOKEN]),
         await directory.read(ACCOUNT, readings.RESOURCE_POLICY_ARNS),
         await directory.find(RESOURCE_POLICY, ACCOUNT, RESOURCE.arn),
         await directory.find(INSTANCE, ACCOUNT, MACHINE.instance_id),
         await directory.count(INSTANCE, ACCOUNT),
         await directory.find(INSTANCE_PROFILE, ACCOUNT, MACHINES.profile_id),
         await directory.all_of(kinds.UPSTREAM, ACCOUNT),
-        await directory.read(ACCOUNT, TOKENS_OF_DIRECTORIES),
+        await directory.read(ACCOUNT, TOKENS[kinds.SCIM_TOKEN]),
         *people,
     ]
 

@@ -9,7 +9,8 @@ import pytest
 
 from broker.model.account import AccountId
 from broker.model.entities import SamlProvider
-from broker.model.provisioned import ProvisioningCounts, ScimToken
+from broker.model.provisioned import ProvisioningCounts
+from broker.model.tokens import ScimToken
 from broker.stores.directory.kinds import (
     PROVISIONED_GROUP,
     PROVISIONED_USER,
@@ -49,7 +50,7 @@ def token(number: int, **more: Any) -> ScimToken:
     given: dict[str, Any] = {
         "account": ACCOUNT,
         "token_id": f"ASCT{number}",
-        "provider_id": PROVIDER,
+        "owner_id": PROVIDER,
         "provider_arn": "arn:aws:iam::123456789012:saml-provider/Corp",
         "digest": bytes([number]) * 32,
         "created_at": AT + timedelta(seconds=number),
@@ -195,7 +196,7 @@ async def test_a_deleted_provider_takes_all_of_it_along(
         await change.insert(PROVISIONED_GROUP, group("SCMG1", "Admins"))
         await add_provisioned_members(change, group("SCMG1", "Admins"), ["SCMU1"])
         await change.insert(SCIM_TOKEN, token(1))
-        await change.insert(SCIM_TOKEN, token(2, provider_id="OIDCP1"))
+        await change.insert(SCIM_TOKEN, token(2, owner_id="OIDCP1"))
         await change.remove(SAML_PROVIDER, provider)
         memberships = await list_provisioned_memberships(
             change, ACCOUNT, user_ids=["SCMU1"], limit=10

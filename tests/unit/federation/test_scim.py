@@ -10,7 +10,7 @@ from broker.errors import IdpRejectedClaim
 from broker.federation.diagnosis import OIDC_STAGES, SAML_STAGES, State, diagnose
 from broker.federation.provider_options import ScimOptions
 from broker.federation.refusals import explain_refusal
-from broker.federation.scim import DirectoryAdmission, issuers_of, provider_id_of
+from broker.federation.scim import DirectoryAdmission, issuers_of
 from broker.model.audit import AuditRecord
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.model.federated import FederatedIdentity
@@ -163,7 +163,7 @@ def test_issuers() -> None:
     assert issuers_of(replace(saml, metadata="<no/>")) == ()
     assert issuers_of(oidc) == (oidc.url,)
     assert issuers_of(ldap) == (ldap.arn,)
-    assert list(map(provider_id_of, (saml, oidc, ldap))) == [
+    assert [one.unique_id for one in (saml, oidc, ldap)] == [
         PROVIDER,
         "OIDCP1",
         "LDAPP1",

@@ -7,10 +7,11 @@ import pytest
 from broker.errors import InvalidInput, LimitExceeded, NoSuchEntity, ValidationError
 from broker.identities import registered_services as rules
 from broker.identities.accounts import require_account
-from broker.identities.bearer_tokens import find_token_account
+from broker.identities.bearer_tokens import SERVICE_TOKENS, owning_service
 from broker.identities.networks import ADDRESSES_MAX
 from broker.identities.resource_policies import put_resource_policy
-from broker.model.registered import RegisteredService, ServiceToken
+from broker.model.registered import RegisteredService
+from broker.model.tokens import BearerToken
 from tests.support.iam import ACCOUNT, NOW, Iam, set_quotas
 
 ARN = f"arn:aws:execute-api:us-east-1:{ACCOUNT}:orders/"
@@ -37,11 +38,16 @@ async def register(iam: Iam, name: str) -> RegisteredService:
 
 async def make_token(
     iam: Iam, service: RegisteredService, *addresses: str
-) -> ServiceToken:
+) -> BearerToken:
     async with iam.directory.change(ACCOUNT) as change:
         account = await require_account(change, ACCOUNT)
-        token, _ = await rules.create_token(
-            change, account, service, days=1, addresses=addresses, now=NOW
+        token, _ = await SERVICE_TOKENS.create(
+            change,
+            account,
+            owning_service(service),
+            lasts=1,
+            addresses=addresses,
+            now=NOW,
         )
     return token
 
@@ -74,18 +80,24 @@ async def test_the_token_that_is_named_is_revoked(iam: Iam) -> None:
     service, other = await register(iam, "orders"), await register(iam, "stock")
     tokens = [await make_token(iam, one) for one in (service, service, other)]
     async with iam.directory.change(ACCOUNT) as change:
-        await rules.delete_token(change, service, tokens[1].token_id)
+        await SERVICE_TOKENS.delete(change, owning_service(service), tokens[1].token_id)
         with pytest.raises(NoSuchEntity):
-            await rules.delete_token(change, service, tokens[2].token_id)
-    assert await rules.tokens_of(iam.directory, service) == [tokens[0]]
-    assert await rules.tokens_of(iam.directory, other) == [tokens[2]]
+            await SERVICE_TOKENS.delete(
+                change, owning_service(service), tokens[2].token_id
+            )
+    assert await SERVICE_TOKENS.tokens_of(iam.directory, owning_service(service)) == (
+        tokens[0],
+    )
+    assert await SERVICE_TOKENS.tokens_of(iam.directory, owning_service(other)) == (
+        tokens[2],
+    )
 
 
 @pytest.mark.parametrize(
     "text", ["", "bst", f"bst.{ACCOUNT}", f"x.{ACCOUNT}.secret", "bst.1.secret"]
 )
 def test_other_texts_are_of_no_account(text: str) -> None:
-    assert find_token_account(rules.TOKEN_PREFIX, text) is None
+    assert SERVICE_TOKENS.find_account(text) is None
 
 
 async def test_resource_policies_are_bounded(iam: Iam) -> None:

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from broker.stores.directory import kinds
-from broker.stores.directory.readings import TOKENS_OF_SERVICES
+from broker.stores.directory.readings import TOKENS
 from tests.support import authzen
 from tests.support.authzen import DECISIONS, MALFORMED, RECORD, evaluation
 from tests.support.broker import Key
@@ -398,7 +398,7 @@ async def test_metadata_name_what_is_there(face: Face) -> None:
 async def test_a_store_that_is_away_decides_nothing(
     face: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for lost in (kinds.ACCOUNT.by_key, TOKENS_OF_SERVICES, kinds.USER.by_name):
+    for lost in (kinds.ACCOUNT.by_key, TOKENS[kinds.SERVICE_TOKEN], kinds.USER.by_name):
         with monkeypatch.context() as patch:
             lose(patch, face.service.broker.services.fresh, lost)
             for path in ("evaluation", "evaluations"):

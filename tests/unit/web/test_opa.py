@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from broker.stores.directory import kinds
-from broker.stores.directory.readings import TOKENS_OF_SERVICES
+from broker.stores.directory.readings import TOKENS
 from tests.support.decisions import ACCOUNT, AskingService
 from tests.support.in_process import ORIGIN, Reply, in_process
 from tests.support.lost_readings import lose
@@ -360,7 +360,7 @@ async def test_other_paths_below_are_not_answered(world: World) -> None:
 async def test_a_store_that_is_away_is_no_yes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for lost in (kinds.ACCOUNT.by_key, TOKENS_OF_SERVICES, kinds.USER.by_name):
+    for lost in (kinds.ACCOUNT.by_key, TOKENS[kinds.SERVICE_TOKEN], kinds.USER.by_name):
         with monkeypatch.context() as patch:
             lose(patch, world.service.broker.services.fresh, lost)
             for store, given in (

@@ -19,7 +19,7 @@ from broker.identities.registered_services import require_service
 from broker.identities.resource_policies import put_resource_policy
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import SERVICE
-from broker.stores.directory.readings import TOKENS_OF_SERVICES
+from broker.stores.directory.readings import TOKENS
 from tests.support.broker import Key
 from tests.support.decisions import (
     ACCOUNT,
@@ -759,7 +759,7 @@ async def test_a_store_that_is_away_decides_nothing(
     }
     assert (await service.post(asked)).status == 200
 
-    for lost in (kinds.ACCOUNT.by_key, TOKENS_OF_SERVICES):
+    for lost in (kinds.ACCOUNT.by_key, TOKENS[kinds.SERVICE_TOKEN]):
         with monkeypatch.context() as patch:
             lose(patch, service.broker.services.fresh, lost)
             assert (await service.post(asked)).status == 503

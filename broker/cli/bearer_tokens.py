@@ -1,0 +1,91 @@
+"""What commands do with bearer tokens, whatever these belong to."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from broker.cli.operator import record_change, require_known
+from broker.identities.bearer_tokens import Owner, TokenRules
+from broker.model.account import AccountId
+from broker.model.tokens import JoinToken
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+if TYPE_CHECKING:
+    from broker.installation import Installation
+    from broker.services import Services
+
+AddressOption = Annotated[
+    list[str] | None,
+    typer.Option(help="A network it may be used from, such as 10.0.0.0/8; repeatable."),
+]
+DaysOption = Annotated[int, typer.Option(help="How many days it is valid.")]
+RevokeOption = Annotated[
+    str, typer.Option(metavar="TOKEN_ID", help="Revoke this token instead.")
+]
+
+
+async def described_tokens(
+    of: TokenRules[Any], directory: DirectoryReader, owner: Owner
+) -> list[dict[str, Any]]:
+    """The tokens of one owner, without the secrets."""
+    return [
+        {
+            "TokenId": token.token_id,
+            "Expires": token.expires_at.isoformat(),
+            "Addresses": list(token.addresses),
+        }
+        for token in await of.tokens_of(directory, owner)
+    ]
+
+
+async def change_tokens(
+    of: TokenRules[Any],
+    opened: "Installation | Services",
+    find_owner: Callable[[DirectoryChange], Awaitable[Owner]],
+    account: str,
+    *,
+    lasts: int,
+    addresses: list[str] | None,
+    revoke: str = "",
+) -> dict[str, Any]:
+    """Make a token and show it this once, or ``revoke`` the one of this id."""
+    async with opened.stores.directory.change(AccountId(account)) as change:
+        known = await require_known(change, AccountId(account))
+        owner = await find_owner(change)
+        named = {of.of: owner.name}
+        if revoke:
+            await of.delete(change, owner, revoke)
+            await record_change(
+                change,
+                f"Delete{of.noun}",
+                owner.account,
+                owner.arn,
+                **named,
+                TokenId=revoke,
+            )
+            return {"Revoked": revoke}
+        made, secret = await of.create(
+            change,
+            known,
+            owner,
+            lasts=lasts,
+            addresses=addresses or (),
+            now=opened.clock.now().replace(microsecond=0),
+        )
+        await record_change(
+            change,
+            f"Create{of.noun}",
+            owner.account,
+            owner.arn,
+            *([made.arn] if isinstance(made, JoinToken) else ()),
+            **named,
+            **{of.member: lasts},
+            TokenId=made.token_id,
+            Addresses=list(made.addresses),
+        )
+    return {
+        "TokenId": made.token_id,
+        "Token": secret.reveal(),
+        "Expires": made.expires_at.isoformat(),
+    }
