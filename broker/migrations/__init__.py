@@ -167,10 +167,17 @@ async def _migrate_postgresql(location: PostgresqlLocation) -> None:
 def _upgrade(connection: "Connection") -> None:
     from alembic import command  # noqa: PLC0415  # off the start path
     from alembic.config import Config  # noqa: PLC0415  # off the start path
+    from sqlalchemy import inspect  # noqa: PLC0415  # off the start path
+
+    from broker.stores.schema import METADATA  # noqa: PLC0415  # off the start path
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    if inspect(connection).has_table("alembic_version"):
+        command.upgrade(config, "head")
+    else:
+        METADATA.create_all(connection)
+        command.stamp(config, "head")
     connection.commit()

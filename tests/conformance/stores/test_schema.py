@@ -1,22 +1,18 @@
-"""The migrations lead to the very tables that the schema describes.
+"""Upgrades lead to the very tables that a new database gets.
 
 Alembic's own comparison (see the unit tests) leaves out keys, collations, conditions
 of indexes and rowids; here the databases say what they made of both.
 """
 
-import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-from sqlalchemy import create_engine
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from broker.migrations import migrate
-from broker.stores.schema import METADATA
-from broker.stores.urls import SqliteLocation
+from broker.stores.urls import SqliteLocation, parse_database_url
 from tests.support.servers import PostgresqlServer
 from tests.support.tables import postgresql_template
 
@@ -35,13 +31,25 @@ _POSTGRESQL = (
 _MIGRATIONS_OWN = "alembic_version"
 
 
+_OLDEST = Path(__file__).with_name("0013.sql").read_text(encoding="utf-8")
+_OF_SQLITE = {
+    ' COLLATE "C"': "",
+    "BYTEA": "BLOB",
+    "BIGSERIAL": "INTEGER",
+    "/* WITHOUT ROWID */": "WITHOUT ROWID",
+}
+
+
 async def test_on_sqlite(tmp_path: Path) -> None:
-    migrated, made = tmp_path / "migrated.db", tmp_path / "made.db"
-    await migrate(SqliteLocation(migrated))
-    engine = create_engine(f"sqlite:///{made}")
-    await asyncio.to_thread(METADATA.create_all, engine)
-    engine.dispose()
-    assert described_sqlite(migrated) == described_sqlite(made)
+    upgraded, made = tmp_path / "upgraded.db", tmp_path / "made.db"
+    script = _OLDEST
+    for there, here in _OF_SQLITE.items():
+        script = script.replace(there, here)
+    with closing(sqlite3.connect(upgraded)) as connection:
+        connection.executescript(script)
+    await migrate(SqliteLocation(upgraded))
+    await migrate(SqliteLocation(made))
+    assert described_sqlite(upgraded) == described_sqlite(made)
 
 
 def described_sqlite(path: Path) -> dict[str, Any]:
@@ -72,13 +80,15 @@ def described_sqlite(path: Path) -> dict[str, Any]:
 
 
 async def test_on_postgresql(postgresql_server: PostgresqlServer) -> None:
-    migrated = postgresql_server.create_database("to_compare", postgresql_template())
-    made = postgresql_server.create_database("made_at_once")
-    engine = create_async_engine(made.replace("postgresql://", "postgresql+asyncpg://"))
-    async with engine.begin() as connection:
-        await connection.run_sync(METADATA.create_all)
-    await engine.dispose()
-    assert await described_postgresql(migrated) == await described_postgresql(made)
+    upgraded = postgresql_server.create_database("oldest")
+    made = postgresql_server.create_database("to_compare", postgresql_template())
+    connection = await asyncpg.connect(upgraded)
+    try:
+        await connection.execute(_OLDEST)
+    finally:
+        await connection.close()
+    await migrate(parse_database_url(upgraded))
+    assert await described_postgresql(upgraded) == await described_postgresql(made)
 
 
 async def described_postgresql(url: str) -> list[list[tuple[Any, ...]]]:
