@@ -5,6 +5,8 @@ exactly; the cache's are milliseconds. ``name_key`` is the lower-cased name that
 uniqueness, look-up and order go by. Structured members (tags, options) are JSON text.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -17,6 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
 
 METADATA = MetaData()
@@ -27,616 +30,396 @@ _KEY: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
 # SQLite only gives rowids to a column that is exactly INTEGER PRIMARY KEY.
 _SEQUENCE: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 
+_TYPES: dict[str, Any] = {
+    "": _KEY,
+    "text": Text,
+    "integer": Integer,
+    "bigint": BigInteger,
+    "sequence": _SEQUENCE,
+    "blob": LargeBinary,
+    "{}": Text,
+    "[]": Text,
+}
 
-def _json(name: str, default: str) -> Column[str]:
-    return Column(name, Text, nullable=False, server_default=default)
+
+def _table(name: str, columns: str, *more: SchemaItem, **options: Any) -> Table:  # noqa: ANN401  # as SQLAlchemy
+    """A table; a text that is compared by its bytes is a column without a type.
+
+    ``!`` stands for a column of the primary key, ``?`` for one that may be null. JSON is
+    ``{}`` or ``[]``, which is also its default.
+    """
+    made = []
+    for one in columns.split(","):
+        column, _, given = one.strip(" \n!?").partition(" ")
+        made.append(
+            Column(
+                column,
+                _TYPES[given],
+                primary_key="!" in one,
+                nullable="?" in one,
+                autoincrement=given == "sequence",
+                server_default=given if given in ("{}", "[]") else None,
+            )
+        )
+    return Table(name, METADATA, *made, *more, **options)
 
 
-INSTALLATION = Table(
+def _partial(name: str, where: str, *columns: str, unique: bool = False) -> Index:
+    of = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=of, postgresql_where=of)
+
+
+# ``keyring_fingerprint`` is the installation's identity, which sealing keys are bound to.
+INSTALLATION = _table(
     "installation",
-    METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    # The installation's identity, which its sealing keys are bound to.
-    Column("keyring_fingerprint", Text, nullable=True),
-    Column("created_at", BigInteger, nullable=False),
-    _json("marks", "{}"),
+    "id integer!, keyring_fingerprint text?, created_at bigint, marks {}",
 )
 
-SEALING_KEYS = Table(
+SEALING_KEYS = _table(
     "sealing_keys",
-    METADATA,
-    Column("number", BigInteger, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("seals_from", BigInteger, nullable=True),
-    Column("state", Text, nullable=False),
-    Column("master", Text, nullable=False),
-    Column("wrapped", LargeBinary, nullable=True),
+    """
+    number bigint!, kind text, created_at bigint, seals_from bigint?, state text,
+    master text, wrapped blob?
+    """,
 )
 
 # Rows outlive their account: a recreated account continues the count, so no worker can
 # mistake its state for the old one's.
-GENERATIONS = Table(
-    "generations",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("generation", BigInteger, nullable=False),
-)
+GENERATIONS = _table("generations", "account!, generation bigint")
 
 # Which rows the changes of each account wrote lately, for what is remembered of them.
-CHANGES = Table(
-    "changes",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("generation", BigInteger, primary_key=True, autoincrement=False),
-    Column("rows", Text, nullable=False),
-    sqlite_with_rowid=False,
+CHANGES = _table(
+    "changes", "account!, generation bigint!, rows text", sqlite_with_rowid=False
 )
 
-ACCOUNTS = Table(
+ACCOUNTS = _table(
     "accounts",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("alias", _KEY, nullable=True, unique=True),
-    Column("session_salt", LargeBinary, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    _json("quotas", "{}"),
-    _json("options", "{}"),
-    Column("password_policy", Text, nullable=True),
+    """
+    account!, alias?, session_salt blob, created_at bigint, quotas {}, options {},
+    password_policy text?
+    """,
+    UniqueConstraint("alias"),
 )
 
-USERS = Table(
+USERS = _table(
     "users",
-    METADATA,
-    Column("user_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("name_key", _KEY, nullable=False),
-    Column("path", _KEY, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    _json("tags", "{}"),
-    Column("boundary_arn", _KEY, nullable=True),
+    """
+    user_id!, account, name text, name_key, path, created_at bigint, tags {},
+    boundary_arn?
+    """,
     UniqueConstraint("account", "name_key", name="users_name"),
     Index("users_boundary", "account", "boundary_arn"),
 )
 
-ACCESS_KEYS = Table(
+ACCESS_KEYS = _table(
     "access_keys",
-    METADATA,
-    Column("access_key_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("user_id", _KEY, nullable=True),
-    Column("status", Text, nullable=False),
-    Column("sealed_secret", LargeBinary, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
+    """
+    access_key_id!, account, user_id?, status text, sealed_secret blob,
+    created_at bigint
+    """,
     Index("access_keys_owner", "account", "user_id"),
-    Index(
-        "access_keys_age",
-        *("account", "created_at"),
-        sqlite_where=text("status = 'Active'"),
-        postgresql_where=text("status = 'Active'"),
-    ),
+    _partial("access_keys_age", "status = 'Active'", "account", "created_at"),
 )
 
-GROUPS = Table(
+GROUPS = _table(
     "groups",
-    METADATA,
-    Column("group_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("name_key", _KEY, nullable=False),
-    Column("path", _KEY, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
+    "group_id!, account, name text, name_key, path, created_at bigint",
     UniqueConstraint("account", "name_key", name="groups_name"),
 )
 
-GROUP_MEMBERS = Table(
+GROUP_MEMBERS = _table(
     "group_members",
-    METADATA,
-    Column("group_id", _KEY, primary_key=True),
-    Column("user_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
+    "group_id!, user_id!, account",
     Index("group_members_user", "account", "user_id"),
 )
 
 # ``sealed`` holds the password's hash and those of earlier passwords.
-LOGIN_PROFILES = Table(
+LOGIN_PROFILES = _table(
     "login_profiles",
-    METADATA,
-    Column("user_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False, index=True),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("changed_at", BigInteger, nullable=False),
-    Column("reset_required", Integer, nullable=False),
+    """
+    user_id!, account, sealed blob, created_at bigint, changed_at bigint,
+    reset_required integer
+    """,
+    Index("ix_login_profiles_account", "account"),
 )
 
 # Every id that was ever given to a long-term key, of whatever account.
-USED_ACCESS_KEY_IDS = Table(
-    "used_access_key_ids",
-    METADATA,
-    Column("access_key_id", _KEY, primary_key=True),
-    sqlite_with_rowid=False,
+USED_ACCESS_KEY_IDS = _table(
+    "used_access_key_ids", "access_key_id!", sqlite_with_rowid=False
 )
 
-ROLES = Table(
+ROLES = _table(
     "roles",
-    METADATA,
-    Column("role_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("name_key", _KEY, nullable=False),
-    Column("path", _KEY, nullable=False),
-    Column("trust_policy", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("description", Text, nullable=True),
-    Column("max_session_duration_seconds", Integer, nullable=False),
-    _json("tags", "{}"),
-    Column("boundary_arn", _KEY, nullable=True),
+    """
+    role_id!, account, name text, name_key, path, trust_policy text, created_at bigint,
+    description text?, max_session_duration_seconds integer, tags {}, boundary_arn?
+    """,
     UniqueConstraint("account", "name_key", name="roles_name"),
     Index("roles_boundary", "account", "boundary_arn"),
 )
 
-INLINE_POLICIES = Table(
+INLINE_POLICIES = _table(
     "inline_policies",
-    METADATA,
-    Column("owner_id", _KEY, primary_key=True),
-    Column("name", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False, index=True),
-    Column("document", Text, nullable=False),
+    "owner_id!, name!, account, document text",
+    Index("ix_inline_policies_account", "account"),
 )
 
-MANAGED_POLICIES = Table(
+MANAGED_POLICIES = _table(
     "managed_policies",
-    METADATA,
-    Column("policy_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("name_key", _KEY, nullable=False),
-    Column("path", _KEY, nullable=False),
-    Column("description", Text, nullable=True),
-    Column("default_version_id", Text, nullable=False),
-    Column("next_version", Integer, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
-    _json("tags", "{}"),
+    """
+    policy_id!, account, name text, name_key, path, description text?,
+    default_version_id text, next_version integer, created_at bigint, updated_at bigint,
+    tags {}
+    """,
     UniqueConstraint("account", "name_key", name="managed_policies_name"),
 )
 
-POLICY_VERSIONS = Table(
+POLICY_VERSIONS = _table(
     "policy_versions",
-    METADATA,
-    Column("policy_id", _KEY, primary_key=True),
-    Column("version_id", Text, primary_key=True),
-    Column("account", _KEY, nullable=False, index=True),
-    Column("number", Integer, nullable=False),
-    Column("document", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
+    """
+    policy_id!, version_id text!, account, number integer, document text,
+    created_at bigint
+    """,
+    Index("ix_policy_versions_account", "account"),
 )
 
-ATTACHMENTS = Table(
+ATTACHMENTS = _table(
     "attachments",
-    METADATA,
-    Column("owner_id", _KEY, primary_key=True),
-    Column("policy_arn", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("name_key", _KEY, nullable=False),
+    "owner_id!, policy_arn!, account, name_key",
     Index("attachments_policy", "account", "policy_arn"),
 )
 
-SAML_PROVIDERS = Table(
+SAML_PROVIDERS = _table(
     "saml_providers",
-    METADATA,
-    Column("uuid", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("name", _KEY, nullable=False),
-    Column("metadata", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("valid_until", BigInteger, nullable=False),
-    Column("encryption_mode", Text, nullable=False),
-    _json("private_keys", "[]"),
-    _json("tags", "{}"),
-    _json("options", "{}"),
+    """
+    uuid!, account, name, metadata text, created_at bigint, valid_until bigint,
+    encryption_mode text, private_keys [], tags {}, options {}
+    """,
     UniqueConstraint("account", "name", name="saml_providers_name"),
 )
 
-OIDC_PROVIDERS = Table(
+OIDC_PROVIDERS = _table(
     "oidc_providers",
-    METADATA,
-    Column("unique_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("host_and_path", _KEY, nullable=False),
-    Column("url", Text, nullable=False),
-    _json("client_ids", "[]"),
-    _json("thumbprints", "[]"),
-    Column("created_at", BigInteger, nullable=False),
-    _json("tags", "{}"),
-    _json("options", "{}"),
+    """
+    unique_id!, account, host_and_path, url text, client_ids [], thumbprints [],
+    created_at bigint, tags {}, options {}
+    """,
     UniqueConstraint("account", "host_and_path", name="oidc_providers_url"),
 )
 
-LDAP_PROVIDERS = Table(
+LDAP_PROVIDERS = _table(
     "ldap_providers",
-    METADATA,
-    Column("unique_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("name", _KEY, nullable=False),
-    Column("directory", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    _json("options", "{}"),
+    "unique_id!, account, name, directory text, created_at bigint, options {}",
     UniqueConstraint("account", "name", name="ldap_providers_name"),
 )
 
 # People whom a directory authenticated and who may have sessions; each is asked
 # about again and again. It is not part of what decides, so it raises no generation.
-LDAP_SIGN_INS = Table(
+LDAP_SIGN_INS = _table(
     "ldap_sign_ins",
-    METADATA,
-    Column("provider_id", _KEY, primary_key=True),
-    Column("subject", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("provider", _KEY, nullable=False),
-    Column("until", BigInteger, nullable=False),
-    Column("asked_at", BigInteger, nullable=False, index=True),
+    "provider_id!, subject!, account, provider, until bigint, asked_at bigint",
+    Index("ix_ldap_sign_ins_asked_at", "asked_at"),
 )
 
-REVOCATIONS = Table(
+REVOCATIONS = _table(
     "revocations",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("target", _KEY, primary_key=True),
-    Column("not_before_ms", BigInteger, nullable=True),
-    Column("expires_at", BigInteger, nullable=False),
-    Column("reason", Text, nullable=False),
+    "account!, target!, not_before_ms bigint?, expires_at bigint, reason text",
 )
 
-REPLAY_MARKS = Table(
+REPLAY_MARKS = _table(
     "replay_marks",
-    METADATA,
-    Column("key", LargeBinary, primary_key=True),
-    Column("mint_id", Text, nullable=False),
-    Column("expires_at", BigInteger, nullable=False, index=True),
+    "key blob!, mint_id text, expires_at bigint",
+    Index("ix_replay_marks_expires_at", "expires_at"),
     sqlite_with_rowid=False,
 )
 
 # What handles stand for, sealed; ``key`` is a handle's SHA-256.
-HANDLES = Table(
+HANDLES = _table(
     "handles",
-    METADATA,
-    Column("space", _KEY, primary_key=True),
-    Column("key", LargeBinary, primary_key=True),
-    Column("value", LargeBinary, nullable=False),
-    Column("expires_at", BigInteger, nullable=False, index=True),
+    "space!, key blob!, value blob, expires_at bigint",
+    Index("ix_handles_expires_at", "expires_at"),
     sqlite_with_rowid=False,
 )
 
 # The event id is indexed but not unique: a clash must never cost a mint its record.
-AUDIT = Table(
+AUDIT = _table(
     "audit",
-    METADATA,
-    Column("seq", _SEQUENCE, primary_key=True, autoincrement=True),
-    Column("event_id", _KEY, nullable=False, index=True),
-    Column("at", BigInteger, nullable=False),
-    Column("account", _KEY, nullable=False),
-    Column("caller_arn", Text, nullable=False),
-    Column("access_key_id", _KEY, nullable=False),
-    Column("minted_key_id", _KEY, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("decision", Text, nullable=False),
-    Column("provider_arn", Text, nullable=False),
-    Column("body", Text, nullable=False),
+    """
+    seq sequence!, event_id, at bigint, account, caller_arn text, access_key_id,
+    minted_key_id, action text, decision text, provider_arn text, body text
+    """,
+    Index("ix_audit_event_id", "event_id"),
     Column("kind", _KEY, nullable=False, server_default="change"),
     Index("audit_at", "at", "seq"),
     Index("audit_kind", "account", "kind", "at", "seq"),
     # What was allowed, as most calls are, costs no entry.
-    Index(
+    _partial(
         "audit_failures",
+        "decision <> 'allowed'",
         *("account", "decision", "at", "seq"),
-        sqlite_where=text("decision <> 'allowed'"),
-        postgresql_where=text("decision <> 'allowed'"),
     ),
-)
-for _name, _columns in (
-    ("access_key_id", ("access_key_id", "at", "seq")),
-    ("minted_key_id", ("minted_key_id",)),
-):
     # Most records have only one of the two: an empty one costs no index entry.
-    Index(
-        f"audit_{_name}",
-        *(AUDIT.c[column] for column in _columns),
-        sqlite_where=AUDIT.c[_name] != "",
-        postgresql_where=AUDIT.c[_name] != "",
-    )
+    _partial(
+        "audit_access_key_id", "access_key_id != ''", "access_key_id", "at", "seq"
+    ),
+    _partial("audit_minted_key_id", "minted_key_id != ''", "minted_key_id"),
+)
 
 # How many sign-ins and failures each hour had, so that no one has to count records.
 # The row of the empty account says up to which ``seq`` records are counted.
-AUDIT_COUNTS = Table(
+AUDIT_COUNTS = _table(
     "audit_counts",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("hour", BigInteger, primary_key=True, autoincrement=False),
-    Column("measure", _KEY, primary_key=True),
-    Column("name", _KEY, primary_key=True),
-    Column("count", BigInteger, nullable=False),
+    "account!, hour bigint!, measure!, name!, count bigint",
     sqlite_with_rowid=False,
 )
 
 # What was used last: an access key, a password, a principal's service or action. It is
 # no part of what decides, so it raises no generation.
-USES = Table(
-    "uses",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("subject", _KEY, primary_key=True),
-    Column("service", _KEY, primary_key=True),
-    Column("action", _KEY, primary_key=True),
-    Column("at", BigInteger, nullable=False),
-    Column("region", Text, nullable=False),
-)
+USES = _table("uses", "account!, subject!, service!, action!, at bigint, region text")
 
 # Reports that one call makes and others read.
-REPORTS = Table(
-    "reports",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("report_id", _KEY, primary_key=True),
-    Column("made_at", BigInteger, nullable=False),
-    Column("body", Text, nullable=False),
-)
+REPORTS = _table("reports", "account!, report_id!, made_at bigint, body text")
 
 # Seeds are sealed. ``user_id`` is null for an unassigned device and the account's
 # number for its root; the verification state is compared and set as one.
-MFA_DEVICES = Table(
+MFA_DEVICES = _table(
     "mfa_devices",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("serial_key", _KEY, primary_key=True),
-    Column("serial", Text, nullable=False),
-    Column("is_virtual", Integer, nullable=False),
-    Column("sealed_seed", LargeBinary, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("period_seconds", Integer, nullable=False),
-    Column("user_id", _KEY, nullable=True),
-    Column("enabled_at", BigInteger, nullable=True),
-    _json("tags", "{}"),
-    Column("last_step", BigInteger, nullable=False),
-    Column("drift", Integer, nullable=False),
-    Column("failures", Integer, nullable=False),
-    Column("locked_until", BigInteger, nullable=False),
+    """
+    account!, serial_key!, serial text, is_virtual integer, sealed_seed blob,
+    created_at bigint, period_seconds integer, user_id?, enabled_at bigint?, tags {},
+    last_step bigint, drift integer, failures integer, locked_until bigint
+    """,
     Index("mfa_devices_user", "account", "user_id"),
 )
 
 # Passkeys hold no secret. Their count changes with each use and decides nothing else,
 # so it raises no generation.
-PASSKEYS = Table(
+PASSKEYS = _table(
     "passkeys",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("serial_key", _KEY, primary_key=True),
-    Column("serial", Text, nullable=False),
-    Column("user_id", _KEY, nullable=False),
-    Column("credential_id", LargeBinary, nullable=False),
-    Column("public_key", LargeBinary, nullable=False),
-    Column("enabled_at", BigInteger, nullable=False),
-    Column("sign_count", BigInteger, nullable=False),
-    Column("transports", Text, nullable=False),
-    Column("aaguid", Text, nullable=False),
-    Column("synced", Integer, nullable=False),
-    Column("last_used_at", BigInteger, nullable=True),
+    """
+    account!, serial_key!, serial text, user_id, credential_id blob, public_key blob,
+    enabled_at bigint, sign_count bigint, transports text, aaguid text, synced integer,
+    last_used_at bigint?
+    """,
     UniqueConstraint("account", "credential_id", name="passkeys_credential"),
     Index("passkeys_user", "account", "user_id"),
 )
 
-USER_CREDENTIALS = Table(
+USER_CREDENTIALS = _table(
     "user_credentials",
-    METADATA,
-    Column("credential_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("kind", _KEY, nullable=False),
-    Column("user_id", _KEY, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("fingerprint", Text, nullable=False),
-    Column("body", Text, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("expires_at", BigInteger, nullable=True),
-    _json("details", "{}"),
+    """
+    credential_id!, account, kind, user_id, status text, created_at bigint,
+    fingerprint text, body text, sealed blob, expires_at bigint?, details {}
+    """,
     Index("user_credentials_user", "account", "kind", "user_id"),
-    Index(
-        "user_credentials_end",
-        *("account", "expires_at"),
-        sqlite_where=text("expires_at IS NOT NULL"),
-        postgresql_where=text("expires_at IS NOT NULL"),
-    ),
+    _partial("user_credentials_end", "expires_at IS NOT NULL", "account", "expires_at"),
 )
 
-SERVER_CERTIFICATES = Table(
+SERVER_CERTIFICATES = _table(
     "server_certificates",
-    METADATA,
-    Column("certificate_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("name_key", _KEY, nullable=False),
-    Column("path", _KEY, nullable=False),
-    Column("body", Text, nullable=False),
-    Column("chain", Text, nullable=True),
-    Column("sealed_key", LargeBinary, nullable=False),
-    Column("uploaded_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    _json("tags", "{}"),
+    """
+    certificate_id!, account, name text, name_key, path, body text, chain text?,
+    sealed_key blob, uploaded_at bigint, expires_at bigint, tags {}
+    """,
     UniqueConstraint("account", "name_key", name="server_certificates_name"),
 )
 
-INSTANCE_PROFILES = Table(
+INSTANCE_PROFILES = _table(
     "instance_profiles",
-    METADATA,
-    Column("profile_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("name_key", _KEY, nullable=False),
-    Column("path", _KEY, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("role_id", _KEY, nullable=True),
-    _json("tags", "{}"),
+    """
+    profile_id!, account, name text, name_key, path, created_at bigint, role_id?,
+    tags {}
+    """,
     UniqueConstraint("account", "name_key", name="instance_profiles_name"),
     Index("instance_profiles_role", "account", "role_id"),
 )
 
 # Machines that registered, and what admits one.
-INSTANCES = Table(
+INSTANCES = _table(
     "instances",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("instance_id", _KEY, primary_key=True),
-    Column("region", Text, nullable=False),
-    Column("public_key", LargeBinary, nullable=False),
-    Column("registered_at", BigInteger, nullable=False),
-    Column("registered_by", _KEY, nullable=False),
-    Column("profile_id", _KEY, nullable=True),
-    Column("provider_id", _KEY, nullable=False),
-    Column("subject", _KEY, nullable=False),
+    """
+    account!, instance_id!, region text, public_key blob, registered_at bigint,
+    registered_by, profile_id?, provider_id, subject
+    """,
     UniqueConstraint("account", "public_key", name="instances_key"),
     Index("instances_profile", "account", "profile_id"),
 )
 
-JOIN_TOKENS = Table(
+JOIN_TOKENS = _table(
     "join_tokens",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("token_id", _KEY, primary_key=True),
-    Column("profile_id", _KEY, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    Column("created_by", Text, nullable=False),
-    _json("addresses", "[]"),
-    Column("instance_id", _KEY, nullable=False),
-    _json("lineage", "[]"),
+    """
+    account!, token_id!, profile_id, digest blob, created_at bigint, expires_at bigint,
+    created_by text, addresses [], instance_id, lineage []
+    """,
     UniqueConstraint("account", "digest", name="join_tokens_digest"),
 )
 
-DELETION_TASKS = Table(
-    "deletion_tasks",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("task_id", _KEY, primary_key=True),
-    Column("status", Text, nullable=False),
-    Column("made_at", BigInteger, nullable=False),
-    Column("reason", Text, nullable=False),
+DELETION_TASKS = _table(
+    "deletion_tasks", "account!, task_id!, status text, made_at bigint, reason text"
 )
 
 # Services of the operator's own that ask for decisions, and with what they ask.
-SERVICES = Table(
+SERVICES = _table(
     "services",
-    METADATA,
-    Column("service_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("name", _KEY, nullable=False),
-    Column("definition", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
+    "service_id!, account, name, definition text, created_at bigint, updated_at bigint",
     UniqueConstraint("account", "name", name="services_name"),
 )
 
-SERVICE_TOKENS = Table(
+SERVICE_TOKENS = _table(
     "service_tokens",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("token_id", _KEY, primary_key=True),
-    Column("service_id", _KEY, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    _json("addresses", "[]"),
+    """
+    account!, token_id!, service_id, digest blob, created_at bigint, expires_at bigint,
+    addresses []
+    """,
 )
 
-RESOURCE_POLICIES = Table(
+RESOURCE_POLICIES = _table(
     "resource_policies",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("arn", _KEY, primary_key=True),
-    Column("document", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
+    "account!, arn!, document text, created_at bigint, updated_at bigint",
 )
 
 # IAM Roles Anywhere: whose certificates open which roles.
-TRUST_ANCHORS = Table(
+TRUST_ANCHORS = _table(
     "trust_anchors",
-    METADATA,
-    Column("anchor_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False, index=True),
-    Column("region", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("certificates", Text, nullable=False),
-    Column("enabled", BigInteger, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
-    _json("tags", "{}"),
+    """
+    anchor_id!, account, region text, name text, certificates text, enabled bigint,
+    created_at bigint, updated_at bigint, tags {}
+    """,
+    Index("ix_trust_anchors_account", "account"),
 )
 
-CERTIFICATE_PROFILES = Table(
+CERTIFICATE_PROFILES = _table(
     "certificate_profiles",
-    METADATA,
-    Column("profile_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False, index=True),
-    Column("region", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    _json("role_arns", "[]"),
-    _json("managed_policy_arns", "[]"),
-    Column("session_policy", Text, nullable=True),
-    Column("duration_seconds", BigInteger, nullable=False),
-    Column("accepts_session_name", BigInteger, nullable=False),
-    _json("attribute_mappings", "{}"),
-    Column("enabled", BigInteger, nullable=False),
-    Column("created_by", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
-    _json("tags", "{}"),
+    """
+    profile_id!, account, region text, name text, role_arns [], managed_policy_arns [],
+    session_policy text?, duration_seconds bigint, accepts_session_name bigint,
+    attribute_mappings {}, enabled bigint, created_by text, created_at bigint,
+    updated_at bigint, tags {}
+    """,
+    Index("ix_certificate_profiles_account", "account"),
 )
 
-CERTIFICATE_LISTS = Table(
+CERTIFICATE_LISTS = _table(
     "certificate_lists",
-    METADATA,
-    Column("list_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False, index=True),
-    Column("anchor_id", _KEY, nullable=False),
-    Column("region", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("data", LargeBinary, nullable=False),
-    Column("enabled", BigInteger, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
-    _json("tags", "{}"),
+    """
+    list_id!, account, anchor_id, region text, name text, data blob, enabled bigint,
+    created_at bigint, updated_at bigint, tags {}
+    """,
+    Index("ix_certificate_lists_account", "account"),
 )
 
-_LIVING = text("departed_at IS NULL")
-
-PROVISIONED_USERS = Table(
+PROVISIONED_USERS = _table(
     "provisioned_users",
-    METADATA,
-    Column("account", _KEY, nullable=False),
-    Column("provider_id", _KEY, nullable=False),
-    Column("user_id", _KEY, primary_key=True),
-    Column("user_name", Text, nullable=False),
-    Column("name_key", _KEY, nullable=False),
-    Column("external_id", _KEY, nullable=False),
-    Column("email", _KEY, nullable=False),
-    Column("active", Integer, nullable=False),
-    Column("document", Text, nullable=False),
-    Column("version", BigInteger, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
-    Column("not_before", BigInteger, nullable=True),
-    Column("departed_at", BigInteger, nullable=True),
-    Index(
+    """
+    account, provider_id, user_id!, user_name text, name_key, external_id, email,
+    active integer, document text, version bigint, created_at bigint, updated_at bigint,
+    not_before bigint?, departed_at bigint?
+    """,
+    _partial(
         "provisioned_users_name",
-        "account",
-        "provider_id",
-        "name_key",
+        "departed_at IS NULL",
+        *("account", "provider_id", "name_key"),
         unique=True,
-        sqlite_where=_LIVING,
-        postgresql_where=_LIVING,
     ),
     Index("provisioned_users_by_name", "account", "provider_id", "name_key"),
     Index("provisioned_users_external", "account", "provider_id", "external_id"),
@@ -644,75 +427,51 @@ PROVISIONED_USERS = Table(
     Index("provisioned_users_departed", "account", "provider_id", "departed_at"),
 )
 
-PROVISIONED_GROUPS = Table(
+PROVISIONED_GROUPS = _table(
     "provisioned_groups",
-    METADATA,
-    Column("account", _KEY, nullable=False),
-    Column("provider_id", _KEY, nullable=False),
-    Column("group_id", _KEY, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("name_key", _KEY, nullable=False),
-    Column("external_id", _KEY, nullable=False),
-    Column("version", BigInteger, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
+    """
+    account, provider_id, group_id!, name text, name_key, external_id, version bigint,
+    created_at bigint, updated_at bigint
+    """,
     UniqueConstraint(
         "account", "provider_id", "name_key", name="provisioned_groups_name"
     ),
 )
 
-PROVISIONED_MEMBERS = Table(
+PROVISIONED_MEMBERS = _table(
     "provisioned_members",
-    METADATA,
-    Column("account", _KEY, nullable=False),
-    Column("group_id", _KEY, primary_key=True),
-    Column("user_id", _KEY, primary_key=True),
+    "account, group_id!, user_id!",
     Index("provisioned_members_user", "user_id"),
 )
 
-SCIM_TOKENS = Table(
+SCIM_TOKENS = _table(
     "scim_tokens",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("token_id", _KEY, primary_key=True),
-    Column("provider_id", _KEY, nullable=False),
-    Column("provider_arn", Text, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    _json("addresses", "[]"),
+    """
+    account!, token_id!, provider_id, provider_arn text, digest blob, created_at bigint,
+    expires_at bigint, addresses []
+    """,
 )
 
 # Upstreams: other STS endpoints that mint for roles.
-UPSTREAMS = Table(
+UPSTREAMS = _table(
     "upstreams",
-    METADATA,
-    Column("account", _KEY, primary_key=True),
-    Column("name", _KEY, primary_key=True),
-    Column("definition", Text, nullable=False),
-    Column("access_key_id", Text, nullable=False),
-    Column("sealed_secret", LargeBinary, nullable=True),
-    Column("created_at", BigInteger, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
+    """
+    account!, name!, definition text, access_key_id text, sealed_secret blob?,
+    created_at bigint, updated_at bigint
+    """,
 )
 
 # The embedded cache. These tables stay empty when Redis is configured.
-CACHE_ENTRIES = Table(
+CACHE_ENTRIES = _table(
     "cache_entries",
-    METADATA,
-    Column("space", Text, primary_key=True),
-    Column("key", LargeBinary, primary_key=True),
-    Column("value", LargeBinary, nullable=False),
-    Column("expires_at_ms", BigInteger, nullable=False, index=True),
+    "space text!, key blob!, value blob, expires_at_ms bigint",
+    Index("ix_cache_entries_expires_at_ms", "expires_at_ms"),
 )
 
-CACHE_SESSIONS = Table(
+CACHE_SESSIONS = _table(
     "cache_sessions",
-    METADATA,
-    Column("access_key_id", _KEY, primary_key=True),
-    Column("account", _KEY, nullable=False),
-    Column("expires_at", BigInteger, nullable=False, index=True),
-    Column("body", Text, nullable=False),
+    "access_key_id!, account, expires_at bigint, body text",
+    Index("ix_cache_sessions_expires_at", "expires_at"),
     # With SQLite's row number behind it: new sessions of an account stand together.
     Index("cache_sessions_account", "account"),
 )
