@@ -3,8 +3,19 @@
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import Enum
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from sqlalchemy import Select, Table, select
 from sqlalchemy.engine import Row
@@ -34,11 +45,6 @@ def load_mapping(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def load_texts(text: str) -> tuple[str, ...]:
-    """The texts of a JSON column."""
-    return tuple(json.loads(text))
-
-
 @dataclass(frozen=True, slots=True)
 class ColumnFormat:
     """How a field's value is written to its column and read back; None stays None."""
@@ -47,12 +53,22 @@ class ColumnFormat:
     load: Callable[[Any], object]
 
 
-TIME = ColumnFormat(to_micros, from_micros)
-FLAG = ColumnFormat(int, bool)
-MAPPING = ColumnFormat(dump_mapping, load_mapping)
-TEXTS = ColumnFormat(dump, load_texts)
-ROW = ColumnFormat(dump, lambda text: tuple(json.loads(text)))
-"""A row of a model's own, such as a lineage."""
+_FORMATS = {
+    datetime: ColumnFormat(to_micros, from_micros),
+    bool: ColumnFormat(int, bool),
+    Mapping: ColumnFormat(dump_mapping, load_mapping),
+    tuple: ColumnFormat(dump, lambda text: tuple(json.loads(text))),
+}
+
+
+def _find_format(hint: Any) -> ColumnFormat | None:  # noqa: ANN401  # any annotation
+    """How fields of a type are stored; None if the database holds them as they are."""
+    if isinstance(hint, UnionType):
+        hint = get_args(hint)[0]  # the other is None
+    kind = get_origin(hint) or hint
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return ColumnFormat(attrgetter("value"), kind)
+    return _FORMATS.get(kind)
 
 
 def name_key(name: str) -> str:
@@ -76,8 +92,9 @@ class Part:
 class EntityTable(Generic[Entity]):
     """The table of a kind of entity.
 
-    ``formats`` are those of fields that the database cannot hold as they are;
-    ``derived`` are columns that are computed from the entity and never read, and
+    A field is stored as its type says; ``formats`` are those that do it differently.
+    ``derived`` are columns that are computed from the entity and never read (by
+    default the ``name_key`` of what has one), and
     ``counted`` are fields that ``selected``, the statement that reads, computes.
     ``parts`` are fields in several columns, ``columns`` those with another name.
     """
@@ -98,12 +115,17 @@ class EntityTable(Generic[Entity]):
         self.table = table
         self.selected: Select[Any] = select(table) if selected is None else selected
         self.entity = kind
-        self._derived = derived or {}
+        named_key = {"name_key": key_of_name} if "name_key" in table.c else {}
+        self._derived = named_key if derived is None else derived
         self._parts = parts or {}
-        self._formats = formats
         named = {one.name: one.name for one in fields(kind)} | dict(columns or {})
         columns_of = {one: named[one] for one in named if one not in self._parts}
         self._fields = tuple(columns_of)
+        hints = get_type_hints(kind)
+        known = {
+            one: formats.get(one) or _find_format(hints[one]) for one in columns_of
+        }
+        self._formats = {name: one for name, one in known.items() if one is not None}
         self._read = attrgetter(*columns_of.values())
         self._written = {
             name: column for name, column in columns_of.items() if name not in counted

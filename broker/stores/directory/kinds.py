@@ -8,119 +8,46 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ScalarSelect, Table, func, select
 
+from broker.model import credentials, entities
 from broker.model.account import Account
 from broker.model.arn import iam_arn
-from broker.model.credentials import (
-    CredentialKind,
-    CredentialStatus,
-    MfaDevice,
-    MfaState,
-    Passkey,
-    ServerCertificate,
-    UserCredential,
-)
-from broker.model.entities import (
-    AccessKey,
-    EncryptionMode,
-    Group,
-    KeyStatus,
-    LdapProvider,
-    LoginProfile,
-    ManagedPolicy,
-    OidcProvider,
-    PolicyVersion,
-    Role,
-    SamlPrivateKey,
-    SamlProvider,
-    User,
-)
 from broker.model.machines import DeletionTask, Instance, InstanceProfile
 from broker.model.provisioned import ProvisionedGroup, ProvisionedUser
 from broker.model.registered import RegisteredService, ResourcePolicy
-from broker.model.roles_anywhere import (
-    CertificateList,
-    CertificateProfile,
-    TrustAnchor,
-)
+from broker.model.roles_anywhere import CertificateList, CertificateProfile, TrustAnchor
 from broker.model.tokens import BearerToken, JoinToken, ScimToken
 from broker.model.upstream import Upstream
 from broker.model.uses import Report
+from broker.stores import schema
 from broker.stores.directory.entity_tables import (
-    FLAG,
-    MAPPING,
-    ROW,
-    TEXTS,
-    TIME,
     AnyRow,
     ColumnFormat,
     EntityTable,
     Part,
     dump,
     dump_mapping,
-    key_of_name,
     load_mapping,
     name_key,
 )
 from broker.stores.directory.kind import Kind, Remembered
-from broker.stores.schema import (
-    ACCESS_KEYS,
-    ACCOUNTS,
-    ATTACHMENTS,
-    CERTIFICATE_LISTS,
-    CERTIFICATE_PROFILES,
-    CHANGES,
-    DELETION_TASKS,
-    GROUP_MEMBERS,
-    GROUPS,
-    INLINE_POLICIES,
-    INSTANCE_PROFILES,
-    INSTANCES,
-    JOIN_TOKENS,
-    LDAP_PROVIDERS,
-    LOGIN_PROFILES,
-    MANAGED_POLICIES,
-    MFA_DEVICES,
-    OIDC_PROVIDERS,
-    PASSKEYS,
-    POLICY_VERSIONS,
-    PROVISIONED_GROUPS,
-    PROVISIONED_MEMBERS,
-    PROVISIONED_USERS,
-    REPORTS,
-    RESOURCE_POLICIES,
-    REVOCATIONS,
-    ROLES,
-    SAML_PROVIDERS,
-    SCIM_TOKENS,
-    SERVER_CERTIFICATES,
-    SERVICE_TOKENS,
-    SERVICES,
-    TRUST_ANCHORS,
-    UPSTREAMS,
-    USER_CREDENTIALS,
-    USERS,
-    USES,
-)
 from broker.stores.times import from_micros, to_micros
 
 Token = TypeVar("Token", bound=BearerToken)
 
-_STATUS = ColumnFormat(attrgetter("value"), KeyStatus)
 _MAPPINGS = ColumnFormat(
     dump_mapping,
     lambda text: {field: tuple(names) for field, names in load_mapping(text).items()},
 )
 _NOT_LOCKED = 0
 _PROVISIONED = (
-    PROVISIONED_GROUPS.c.provider_id,
-    PROVISIONED_USERS.c.provider_id,
-    SCIM_TOKENS.c.provider_id,
+    schema.PROVISIONED_GROUPS.c.provider_id,
+    schema.PROVISIONED_USERS.c.provider_id,
+    schema.SCIM_TOKENS.c.provider_id,
 )
 _user_name: Callable[[ProvisionedUser], str] = attrgetter("user_name")
-_BY_NAME: dict[str, Callable[[Any], object]] = {"name_key": key_of_name}
 
 
-def _dump_keys(keys: Iterable[SamlPrivateKey]) -> str:
+def _dump_keys(keys: Iterable[entities.SamlPrivateKey]) -> str:
     return dump(
         [
             {
@@ -133,9 +60,9 @@ def _dump_keys(keys: Iterable[SamlPrivateKey]) -> str:
     )
 
 
-def _load_keys(text: str) -> tuple[SamlPrivateKey, ...]:
+def _load_keys(text: str) -> tuple[entities.SamlPrivateKey, ...]:
     return tuple(
-        SamlPrivateKey(
+        entities.SamlPrivateKey(
             key_id=key["key_id"],
             created_at=from_micros(key["created_at"]),
             sealed_pem=base64.b64decode(key["sealed_pem"]),
@@ -144,11 +71,11 @@ def _load_keys(text: str) -> tuple[SamlPrivateKey, ...]:
     )
 
 
-def _key_of_serial(factor: MfaDevice | Passkey) -> str:
+def _key_of_serial(factor: credentials.MfaDevice | credentials.Passkey) -> str:
     return name_key(factor.serial)
 
 
-def mfa_state_values(state: MfaState) -> dict[str, int]:
+def mfa_state_values(state: credentials.MfaState) -> dict[str, int]:
     """The columns of a device's state."""
     locked = state.locked_until
     return {
@@ -159,9 +86,9 @@ def mfa_state_values(state: MfaState) -> dict[str, int]:
     }
 
 
-def _read_mfa_state(row: AnyRow) -> MfaState:
+def _read_mfa_state(row: AnyRow) -> credentials.MfaState:
     locked = row.locked_until
-    return MfaState(
+    return credentials.MfaState(
         last_step=row.last_step,
         drift=row.drift,
         failures=row.failures,
@@ -173,37 +100,25 @@ def count_uses(table: Table, column: str) -> ScalarSelect[int]:
     """How many rows of the same account name a managed policy's ARN."""
     arn = (
         iam_arn("", "policy").removesuffix(":policy")
-        + MANAGED_POLICIES.c.account
+        + schema.MANAGED_POLICIES.c.account
         + ":policy"
-        + MANAGED_POLICIES.c.path
-        + MANAGED_POLICIES.c.name
+        + schema.MANAGED_POLICIES.c.path
+        + schema.MANAGED_POLICIES.c.name
     )
     return (
         select(func.count())
         .select_from(table)
-        .where(table.c.account == MANAGED_POLICIES.c.account, table.c[column] == arn)
+        .where(
+            table.c.account == schema.MANAGED_POLICIES.c.account, table.c[column] == arn
+        )
         .scalar_subquery()
     )
 
 
-def _tokens(
-    table: Table,
-    token: type[Token],
-    owner: str,
-    label: str,
-    **formats: Any,  # noqa: ANN401  # as EntityTable takes them
-) -> Kind[Token]:
+def _tokens(table: Table, token: type[Token], owner: str, label: str) -> Kind[Token]:
     """Bearer tokens; ``owner`` is the column of what they belong to."""
     return Kind(
-        stored=EntityTable(
-            table,
-            token,
-            columns={"owner_id": owner},
-            created_at=TIME,
-            expires_at=TIME,
-            addresses=TEXTS,
-            **formats,
-        ),
+        stored=EntityTable(table, token, columns={"owner_id": owner}),
         key="token_id",
         label=label,
         order=(table.c.created_at, table.c.token_id),
@@ -211,49 +126,42 @@ def _tokens(
 
 
 USER = Remembered(
-    stored=EntityTable(USERS, User, derived=_BY_NAME, created_at=TIME, tags=MAPPING),
+    stored=EntityTable(schema.USERS, entities.User),
     key="user_id",
     name="name_key",
     label="user",
 )
 LOGIN_PROFILE = Remembered(
-    stored=EntityTable(
-        LOGIN_PROFILES,
-        LoginProfile,
-        created_at=TIME,
-        changed_at=TIME,
-        reset_required=FLAG,
-    ),
+    stored=EntityTable(schema.LOGIN_PROFILES, entities.LoginProfile),
     key="user_id",
     label="login profile",
 )
 ACCESS_KEY = Remembered(
-    stored=EntityTable(ACCESS_KEYS, AccessKey, status=_STATUS, created_at=TIME),
+    stored=EntityTable(schema.ACCESS_KEYS, entities.AccessKey),
     key="access_key_id",
     label="access key",
-    order=(ACCESS_KEYS.c.created_at, ACCESS_KEYS.c.access_key_id),
+    order=(schema.ACCESS_KEYS.c.created_at, schema.ACCESS_KEYS.c.access_key_id),
 )
 GROUP = Kind(
-    stored=EntityTable(GROUPS, Group, derived=_BY_NAME, created_at=TIME),
+    stored=EntityTable(schema.GROUPS, entities.Group),
     key="group_id",
     name="name_key",
     label="group",
 )
 ROLE = Remembered(
-    stored=EntityTable(ROLES, Role, derived=_BY_NAME, created_at=TIME, tags=MAPPING),
+    stored=EntityTable(schema.ROLES, entities.Role),
     key="role_id",
     name="name_key",
     label="role",
 )
 MANAGED_POLICY = Kind(
     stored=EntityTable(
-        MANAGED_POLICIES,
-        ManagedPolicy,
-        derived=_BY_NAME,
+        schema.MANAGED_POLICIES,
+        entities.ManagedPolicy,
         parts={
             "default_version": Part(
                 lambda version: {"default_version_id": version.version_id},
-                lambda row: PolicyVersion(
+                lambda row: entities.PolicyVersion(
                     version_id=row.default_version_id,
                     document=row.document,
                     created_at=from_micros(row.version_created_at),
@@ -262,55 +170,46 @@ MANAGED_POLICY = Kind(
         },
         counted=("attachment_count", "boundary_count"),
         selected=select(
-            MANAGED_POLICIES,
-            POLICY_VERSIONS.c.document,
-            POLICY_VERSIONS.c.created_at.label("version_created_at"),
-            count_uses(ATTACHMENTS, "policy_arn").label("attachment_count"),
+            schema.MANAGED_POLICIES,
+            schema.POLICY_VERSIONS.c.document,
+            schema.POLICY_VERSIONS.c.created_at.label("version_created_at"),
+            count_uses(schema.ATTACHMENTS, "policy_arn").label("attachment_count"),
             (
-                count_uses(USERS, "boundary_arn") + count_uses(ROLES, "boundary_arn")
+                count_uses(schema.USERS, "boundary_arn")
+                + count_uses(schema.ROLES, "boundary_arn")
             ).label("boundary_count"),
         ).join(
-            POLICY_VERSIONS,
-            (POLICY_VERSIONS.c.policy_id == MANAGED_POLICIES.c.policy_id)
-            & (POLICY_VERSIONS.c.version_id == MANAGED_POLICIES.c.default_version_id),
+            schema.POLICY_VERSIONS,
+            (schema.POLICY_VERSIONS.c.policy_id == schema.MANAGED_POLICIES.c.policy_id)
+            & (
+                schema.POLICY_VERSIONS.c.version_id
+                == schema.MANAGED_POLICIES.c.default_version_id
+            ),
         ),
-        created_at=TIME,
-        updated_at=TIME,
-        tags=MAPPING,
     ),
     key="policy_id",
     name="name_key",
     label="policy",
-    owns=(POLICY_VERSIONS.c.policy_id,),
+    owns=(schema.POLICY_VERSIONS.c.policy_id,),
 )
 SAML_PROVIDER = Remembered(
     stored=EntityTable(
-        SAML_PROVIDERS,
-        SamlProvider,
-        created_at=TIME,
-        valid_until=TIME,
-        encryption_mode=ColumnFormat(attrgetter("value"), EncryptionMode),
+        schema.SAML_PROVIDERS,
+        entities.SamlProvider,
         private_keys=ColumnFormat(_dump_keys, _load_keys),
-        tags=MAPPING,
-        options=MAPPING,
     ),
     key="uuid",
     name="name",
     label="SAML provider",
-    order=(func.lower(SAML_PROVIDERS.c.name), SAML_PROVIDERS.c.name),
+    order=(func.lower(schema.SAML_PROVIDERS.c.name), schema.SAML_PROVIDERS.c.name),
     owns=_PROVISIONED,
     vouches=True,
 )
 OIDC_PROVIDER = Remembered(
     stored=EntityTable(
-        OIDC_PROVIDERS,
-        OidcProvider,
+        schema.OIDC_PROVIDERS,
+        entities.OidcProvider,
         derived={"host_and_path": attrgetter("host_and_path")},
-        client_ids=TEXTS,
-        thumbprints=TEXTS,
-        created_at=TIME,
-        tags=MAPPING,
-        options=MAPPING,
     ),
     key="unique_id",
     name="host_and_path",
@@ -319,7 +218,7 @@ OIDC_PROVIDER = Remembered(
     vouches=True,
 )
 LDAP_PROVIDER = Remembered(
-    stored=EntityTable(LDAP_PROVIDERS, LdapProvider, created_at=TIME, options=MAPPING),
+    stored=EntityTable(schema.LDAP_PROVIDERS, entities.LdapProvider),
     key="unique_id",
     name="name",
     label="LDAP provider",
@@ -327,15 +226,11 @@ LDAP_PROVIDER = Remembered(
 )
 MFA_DEVICE = Kind(
     stored=EntityTable(
-        MFA_DEVICES,
-        MfaDevice,
+        schema.MFA_DEVICES,
+        credentials.MfaDevice,
         derived={"serial_key": _key_of_serial},
         columns={"virtual": "is_virtual"},
         parts={"state": Part(mfa_state_values, _read_mfa_state)},
-        virtual=FLAG,
-        created_at=TIME,
-        enabled_at=TIME,
-        tags=MAPPING,
     ),
     key="serial_key",
     name="serial_key",
@@ -346,201 +241,118 @@ MFA_DEVICE = Kind(
 
 PASSKEY = Kind(
     stored=EntityTable(
-        PASSKEYS,
-        Passkey,
+        schema.PASSKEYS,
+        credentials.Passkey,
         derived={"serial_key": _key_of_serial},
-        enabled_at=TIME,
-        transports=TEXTS,
-        synced=FLAG,
-        last_used_at=TIME,
     ),
     key="serial_key",
     name="serial_key",
     label="passkey",
 )
 USER_CREDENTIAL = Kind(
-    stored=EntityTable(
-        USER_CREDENTIALS,
-        UserCredential,
-        kind=ColumnFormat(attrgetter("value"), CredentialKind),
-        status=ColumnFormat(attrgetter("value"), CredentialStatus),
-        created_at=TIME,
-        expires_at=TIME,
-        details=MAPPING,
-    ),
+    stored=EntityTable(schema.USER_CREDENTIALS, credentials.UserCredential),
     key="credential_id",
     label="credential",
-    order=(USER_CREDENTIALS.c.created_at, USER_CREDENTIALS.c.credential_id),
+    order=(
+        schema.USER_CREDENTIALS.c.created_at,
+        schema.USER_CREDENTIALS.c.credential_id,
+    ),
 )
 SERVER_CERTIFICATE = Kind(
-    stored=EntityTable(
-        SERVER_CERTIFICATES,
-        ServerCertificate,
-        derived=_BY_NAME,
-        uploaded_at=TIME,
-        expires_at=TIME,
-        tags=MAPPING,
-    ),
+    stored=EntityTable(schema.SERVER_CERTIFICATES, credentials.ServerCertificate),
     key="certificate_id",
     name="name_key",
     label="server certificate",
 )
 INSTANCE_PROFILE = Remembered(
-    stored=EntityTable(
-        INSTANCE_PROFILES,
-        InstanceProfile,
-        derived=_BY_NAME,
-        created_at=TIME,
-        tags=MAPPING,
-    ),
+    stored=EntityTable(schema.INSTANCE_PROFILES, InstanceProfile),
     key="profile_id",
     name="name_key",
     label="instance profile",
 )
 INSTANCE = Remembered(
-    stored=EntityTable(INSTANCES, Instance, registered_at=TIME),
+    stored=EntityTable(schema.INSTANCES, Instance),
     key="instance_id",
     label="instance",
 )
-JOIN_TOKEN = _tokens(JOIN_TOKENS, JoinToken, "profile_id", "join token", lineage=ROW)
+JOIN_TOKEN = _tokens(schema.JOIN_TOKENS, JoinToken, "profile_id", "join token")
 DELETION_TASK = Kind(
-    stored=EntityTable(DELETION_TASKS, DeletionTask, made_at=TIME),
+    stored=EntityTable(schema.DELETION_TASKS, DeletionTask),
     key="task_id",
     label="deletion task",
 )
 SERVICE = Remembered(
-    stored=EntityTable(SERVICES, RegisteredService, created_at=TIME, updated_at=TIME),
+    stored=EntityTable(schema.SERVICES, RegisteredService),
     key="service_id",
     name="name",
     label="service",
-    owns=(SERVICE_TOKENS.c.service_id,),
+    owns=(schema.SERVICE_TOKENS.c.service_id,),
 )
-SERVICE_TOKEN = _tokens(SERVICE_TOKENS, BearerToken, "service_id", "service token")
+SERVICE_TOKEN = _tokens(
+    schema.SERVICE_TOKENS, BearerToken, "service_id", "service token"
+)
 RESOURCE_POLICY = Remembered(
-    stored=EntityTable(
-        RESOURCE_POLICIES, ResourcePolicy, created_at=TIME, updated_at=TIME
-    ),
+    stored=EntityTable(schema.RESOURCE_POLICIES, ResourcePolicy),
     key="arn",
     label="resource policy",
     kept=("created_at",),
 )
 TRUST_ANCHOR = Remembered(
-    stored=EntityTable(
-        TRUST_ANCHORS,
-        TrustAnchor,
-        enabled=FLAG,
-        created_at=TIME,
-        updated_at=TIME,
-        tags=MAPPING,
-    ),
+    stored=EntityTable(schema.TRUST_ANCHORS, TrustAnchor),
     key="anchor_id",
     label="trust anchor",
-    owns=(CERTIFICATE_LISTS.c.anchor_id,),
+    owns=(schema.CERTIFICATE_LISTS.c.anchor_id,),
     vouches=True,
 )
 CERTIFICATE_PROFILE = Remembered(
     stored=EntityTable(
-        CERTIFICATE_PROFILES,
+        schema.CERTIFICATE_PROFILES,
         CertificateProfile,
-        role_arns=TEXTS,
-        managed_policy_arns=TEXTS,
-        accepts_session_name=FLAG,
         attribute_mappings=_MAPPINGS,
-        enabled=FLAG,
-        created_at=TIME,
-        updated_at=TIME,
-        tags=MAPPING,
     ),
     key="profile_id",
     label="profile",
 )
 CERTIFICATE_LIST = Kind(
-    stored=EntityTable(
-        CERTIFICATE_LISTS,
-        CertificateList,
-        enabled=FLAG,
-        created_at=TIME,
-        updated_at=TIME,
-        tags=MAPPING,
-    ),
+    stored=EntityTable(schema.CERTIFICATE_LISTS, CertificateList),
     key="list_id",
     label="revocation list",
 )
 PROVISIONED_USER = Kind(
     stored=EntityTable(
-        PROVISIONED_USERS,
+        schema.PROVISIONED_USERS,
         ProvisionedUser,
         derived={"name_key": lambda user: name_key(_user_name(user))},
-        active=FLAG,
-        created_at=TIME,
-        updated_at=TIME,
-        not_before=TIME,
-        departed_at=TIME,
     ),
     key="user_id",
     label="user",
 )
 PROVISIONED_GROUP = Kind(
-    stored=EntityTable(
-        PROVISIONED_GROUPS,
-        ProvisionedGroup,
-        derived=_BY_NAME,
-        created_at=TIME,
-        updated_at=TIME,
-    ),
+    stored=EntityTable(schema.PROVISIONED_GROUPS, ProvisionedGroup),
     key="group_id",
     label="group",
-    owns=(PROVISIONED_MEMBERS.c.group_id,),
+    owns=(schema.PROVISIONED_MEMBERS.c.group_id,),
 )
-SCIM_TOKEN = _tokens(SCIM_TOKENS, ScimToken, "provider_id", "SCIM token")
+SCIM_TOKEN = _tokens(schema.SCIM_TOKENS, ScimToken, "provider_id", "SCIM token")
 UPSTREAM = Remembered(
-    stored=EntityTable(UPSTREAMS, Upstream, created_at=TIME, updated_at=TIME),
+    stored=EntityTable(schema.UPSTREAMS, Upstream),
     key="name",
     label="upstream",
     kept=("created_at",),
 )
 REPORT = Kind(
-    stored=EntityTable(REPORTS, Report, made_at=TIME), key="report_id", label="report"
+    stored=EntityTable(schema.REPORTS, Report), key="report_id", label="report"
 )
-_OF_ACCOUNTS: tuple[Kind[Any], ...] = (
-    USER,
-    LOGIN_PROFILE,
-    ACCESS_KEY,
-    GROUP,
-    ROLE,
-    MANAGED_POLICY,
-    SAML_PROVIDER,
-    OIDC_PROVIDER,
-    LDAP_PROVIDER,
-    MFA_DEVICE,
-    PASSKEY,
-    USER_CREDENTIAL,
-    SERVER_CERTIFICATE,
-    INSTANCE_PROFILE,
-    INSTANCE,
-    JOIN_TOKEN,
-    DELETION_TASK,
-    SERVICE,
-    SERVICE_TOKEN,
-    RESOURCE_POLICY,
-    TRUST_ANCHOR,
-    CERTIFICATE_PROFILE,
-    CERTIFICATE_LIST,
-    PROVISIONED_USER,
-    PROVISIONED_GROUP,
-    SCIM_TOKEN,
-    UPSTREAM,
-    REPORT,
+_OF_ACCOUNTS: tuple[Kind[Any], ...] = tuple(
+    one for one in list(vars().values()) if isinstance(one, Kind)
 )
+"""All of the above."""
+
 ACCOUNT = Remembered(
     stored=EntityTable(
-        ACCOUNTS,
+        schema.ACCOUNTS,
         Account,
         columns={"account_id": "account"},
-        created_at=TIME,
-        quotas=MAPPING,
-        options=MAPPING,
-        password_policy=MAPPING,
     ),
     key="account",
     label="account",
@@ -548,14 +360,14 @@ ACCOUNT = Remembered(
         table.c.account
         for table in (
             *(kind.table for kind in _OF_ACCOUNTS),
-            ATTACHMENTS,
-            CHANGES,
-            GROUP_MEMBERS,
-            INLINE_POLICIES,
-            POLICY_VERSIONS,
-            PROVISIONED_MEMBERS,
-            REVOCATIONS,
-            USES,
+            schema.ATTACHMENTS,
+            schema.CHANGES,
+            schema.GROUP_MEMBERS,
+            schema.INLINE_POLICIES,
+            schema.POLICY_VERSIONS,
+            schema.PROVISIONED_MEMBERS,
+            schema.REVOCATIONS,
+            schema.USES,
         )
     ),
 )

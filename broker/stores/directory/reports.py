@@ -9,7 +9,7 @@ from sqlalchemy import LargeBinary, delete, func, select
 from broker.model.account import AccountId
 from broker.model.entities import LoginProfile
 from broker.model.uses import Report, Use
-from broker.stores.directory.entity_tables import TIME, EntityTable
+from broker.stores.directory.entity_tables import EntityTable
 from broker.stores.directory.kinds import (
     LOGIN_PROFILE,
     REPORT,
@@ -37,7 +37,7 @@ SEALED = (
 )
 _REPORTS_KEPT = timedelta(days=1)
 
-_USE_TABLE = EntityTable(USES, Use, at=TIME)
+_USE_TABLE = EntityTable(USES, Use)
 
 
 async def list_login_profiles(
