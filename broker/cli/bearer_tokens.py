@@ -39,53 +39,38 @@ async def described_tokens(
     ]
 
 
-async def change_tokens(
+async def change_tokens(  # noqa: PLR0917  # as the options stand
     of: TokenRules[Any],
     opened: "Installation | Services",
     find_owner: Callable[[DirectoryChange], Awaitable[Owner]],
     account: str,
-    *,
     lasts: int,
     addresses: list[str] | None,
     revoke: str = "",
-) -> dict[str, Any]:
+) -> dict[str, str]:
     """Make a token and show it this once, or ``revoke`` the one of this id."""
     async with opened.stores.directory.change(AccountId(account)) as change:
         known = await require_known(change, AccountId(account))
         owner = await find_owner(change)
-        named = {of.of: owner.name}
+        resources: list[str] = [owner.arn]
+        shown: dict[str, Any] = {of.of: owner.name, "TokenId": revoke}
         if revoke:
+            verb, answer = "Delete", {"Revoked": revoke}
             await of.delete(change, owner, revoke)
-            await record_change(
-                change,
-                f"Delete{of.noun}",
-                owner.account,
-                owner.arn,
-                **named,
-                TokenId=revoke,
+        else:
+            verb, now = "Create", opened.clock.now().replace(microsecond=0)
+            made, secret = await of.create(
+                change, known, owner, lasts=lasts, addresses=addresses or (), now=now
             )
-            return {"Revoked": revoke}
-        made, secret = await of.create(
-            change,
-            known,
-            owner,
-            lasts=lasts,
-            addresses=addresses or (),
-            now=opened.clock.now().replace(microsecond=0),
-        )
-        await record_change(
-            change,
-            f"Create{of.noun}",
-            owner.account,
-            owner.arn,
-            *([made.arn] if isinstance(made, JoinToken) else ()),
-            **named,
-            **{of.member: lasts},
-            TokenId=made.token_id,
-            Addresses=list(made.addresses),
-        )
-    return {
-        "TokenId": made.token_id,
-        "Token": secret.reveal(),
-        "Expires": made.expires_at.isoformat(),
-    }
+            answer = {
+                "TokenId": made.token_id,
+                "Token": secret.reveal(),
+                "Expires": made.expires_at.isoformat(),
+            }
+            shown |= {of.member: lasts, "TokenId": made.token_id}
+            shown["Addresses"] = list(made.addresses)
+            if isinstance(made, JoinToken):
+                resources.append(made.arn)
+        action = f"{verb}{of.noun}"
+        await record_change(change, action, owner.account, *resources, **shown)
+    return answer

@@ -100,14 +100,9 @@ def join_token(
         found = await require_instance_profile(change, AccountId(account), profile)
         return owning_profile(found, created_by=_OPERATOR)
 
-    async def work(services: Services) -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, str]:
         return await change_tokens(
-            JOIN_TOKENS,
-            services,
-            find_owner,
-            account,
-            lasts=seconds,
-            addresses=address,
+            JOIN_TOKENS, services, find_owner, account, seconds, address
         )
 
     say_json(with_services(work))

@@ -4,13 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from broker.cli.bearer_tokens import (
-    AddressOption,
-    DaysOption,
-    RevokeOption,
-    change_tokens,
-    described_tokens,
-)
+from broker.cli import bearer_tokens as tokens
 from broker.cli.operator import with_installation
 from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say_json
@@ -33,7 +27,7 @@ def scim(arn: ArnArgument) -> None:
     async def work(installation: "Installation") -> dict[str, Any]:
         directory = installation.stores.directory
         provider = await require_provider(directory, account, arn)
-        options = find_scim_options(provider)
+        options, owner = find_scim_options(provider), owning_provider(provider)
         counts = await provisioning_counts(directory, account, provider.unique_id)
         return {
             "Provider": arn,
@@ -42,9 +36,7 @@ def scim(arn: ArnArgument) -> None:
             "Users": counts.users,
             "Inactive": counts.inactive,
             "Groups": counts.groups,
-            "Tokens": await described_tokens(
-                SCIM_TOKENS, directory, owning_provider(provider)
-            ),
+            "Tokens": await tokens.described_tokens(SCIM_TOKENS, directory, owner),
         }
 
     say_json(with_installation(work), indent=2)
@@ -52,9 +44,9 @@ def scim(arn: ArnArgument) -> None:
 
 def scim_token(
     arn: ArnArgument,
-    days: DaysOption = SCIM_TOKENS.default,
-    address: AddressOption = None,
-    revoke: RevokeOption = "",
+    days: tokens.DaysOption = SCIM_TOKENS.default,
+    address: tokens.AddressOption = None,
+    revoke: tokens.RevokeOption = "",
 ) -> None:
     """Create a SCIM token for a provider's directory, and print it once."""
     account = find_account(arn)
@@ -65,15 +57,9 @@ def scim_token(
             _require_switched_on(provider)
         return owning_provider(provider)
 
-    async def work(installation: "Installation") -> dict[str, Any]:
-        made = await change_tokens(
-            SCIM_TOKENS,
-            installation,
-            find_owner,
-            account,
-            lasts=days,
-            addresses=address,
-            revoke=revoke,
+    async def work(installation: "Installation") -> dict[str, str]:
+        made = await tokens.change_tokens(
+            SCIM_TOKENS, installation, find_owner, account, days, address, revoke
         )
         address_shown = f"{installation.settings.public_origin}/scim/v2/{account}"
         return made if revoke else {"Address": address_shown, **made}

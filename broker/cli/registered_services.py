@@ -6,13 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from broker.cli.bearer_tokens import (
-    AddressOption,
-    DaysOption,
-    RevokeOption,
-    change_tokens,
-    described_tokens,
-)
+from broker.cli import bearer_tokens as tokens
 from broker.cli.definition_files import read_definition_file
 from broker.cli.operator import (
     read_account_id,
@@ -80,10 +74,9 @@ def show(name: NameArgument, account: AccountOption) -> None:
     async def work(services: Services) -> dict[str, Any]:
         directory = services.stores.directory
         service = await rules.require_service(directory, AccountId(account), name)
-        tokens = await described_tokens(
-            SERVICE_TOKENS, directory, owning_service(service)
-        )
-        return _described(service) | {"Tokens": tokens}
+        owner = owning_service(service)
+        found = await tokens.described_tokens(SERVICE_TOKENS, directory, owner)
+        return _described(service) | {"Tokens": found}
 
     say_json(with_services(work), indent=2)
 
@@ -118,24 +111,18 @@ def set_definition(
         owner = AccountId(account)
         async with services.stores.directory.change(owner) as change:
             known = await require_known(change, owner)
+            shown = {"ServiceName": name}
             if delete:
                 service = await rules.require_service(change, owner, name)
                 await change.remove(SERVICE, service)
-                await record_change(
-                    change, "DeleteService", owner, service.arn, ServiceName=name
-                )
-                return f"{service.arn} is deleted."
-            now = services.clock.now().replace(microsecond=0)
-            service = await rules.put_service(change, known, name, text, now)
-            await record_change(
-                change,
-                "PutService",
-                owner,
-                service.arn,
-                ServiceName=name,
-                Definition=service.definition,
-            )
-        return service.arn
+                action, said = "DeleteService", f"{service.arn} is deleted."
+            else:
+                now = services.clock.now().replace(microsecond=0)
+                service = await rules.put_service(change, known, name, text, now)
+                action, said = "PutService", service.arn
+                shown["Definition"] = service.definition
+            await record_change(change, action, owner, service.arn, **shown)
+        return said
 
     say(with_services(work))
 
@@ -144,26 +131,19 @@ def set_definition(
 def token(
     name: NameArgument,
     account: AccountOption,
-    days: DaysOption = SERVICE_TOKENS.default,
-    address: AddressOption = None,
-    revoke: RevokeOption = "",
+    days: tokens.DaysOption = SERVICE_TOKENS.default,
+    address: tokens.AddressOption = None,
+    revoke: tokens.RevokeOption = "",
 ) -> None:
     """Create a token for a service or its proxy, and print it once."""
 
     async def find_owner(change: DirectoryChange) -> Owner:
-        return owning_service(
-            await rules.require_service(change, AccountId(account), name)
-        )
+        found = await rules.require_service(change, AccountId(account), name)
+        return owning_service(found)
 
-    async def work(services: Services) -> dict[str, Any]:
-        return await change_tokens(
-            SERVICE_TOKENS,
-            services,
-            find_owner,
-            account,
-            lasts=days,
-            addresses=address,
-            revoke=revoke,
+    async def work(services: Services) -> dict[str, str]:
+        return await tokens.change_tokens(
+            SERVICE_TOKENS, services, find_owner, account, days, address, revoke
         )
 
     say_json(with_services(work))

@@ -5,16 +5,17 @@ once. It expires, and may be bound to the networks it is used from.
 """
 
 import hashlib
+import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from broker.entropy import new_handle, new_unique_id
 from broker.errors import NoSuchEntity, ValidationError
 from broker.identities.kind import require_room
 from broker.identities.limits import Quota
-from broker.identities.networks import is_within, parse_networks
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.model.machines import InstanceProfile
@@ -25,6 +26,8 @@ from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import JOIN_TOKEN, SCIM_TOKEN, SERVICE_TOKEN
 from broker.stores.directory.machines import delete_expired_tokens
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+ADDRESSES_MAX = 20
 
 Token = TypeVar("Token", bound=BearerToken)
 
@@ -153,6 +156,37 @@ class TokenRules(Generic[Token]):
         if not is_within(address, token.addresses):
             return f"the {self.kind.label} {token.token_id} is for other addresses"
         return ""
+
+
+def parse_networks(addresses: Iterable[str]) -> tuple[str, ...]:
+    """Addresses and networks as they are stored.
+
+    Raises:
+        ValidationError: one is neither, or there are too many.
+    """
+    found = []
+    for address in addresses:
+        try:
+            found.append(str(ipaddress.ip_network(address)))
+        except ValueError as error:
+            raise ValidationError(
+                f"{address[:80]} is not an address or network, such as 10.0.0.0/8."
+            ) from error
+    if len(found) > ADDRESSES_MAX:
+        raise ValidationError(f"A token can have up to {ADDRESSES_MAX} addresses.")
+    return tuple(found)
+
+
+@lru_cache(1024)
+def is_within(address: str, networks: tuple[str, ...]) -> bool:
+    """Whether an address is in one of the networks; an empty list means any."""
+    if not networks:
+        return True
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(found in ipaddress.ip_network(network) for network in networks)
 
 
 def token_digest(secret: str) -> bytes:

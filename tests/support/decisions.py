@@ -12,8 +12,9 @@ from botocore.credentials import Credentials
 
 from broker.identities import registered_services as rules
 from broker.identities.accounts import require_account
-from broker.identities.bearer_tokens import SERVICE_TOKENS, owning_service
+from broker.identities.bearer_tokens import SERVICE_TOKENS, Owner, owning_service
 from broker.model.account import AccountId
+from broker.stores.directory.port import DirectoryChange
 from tests.support.broker import Key
 from tests.support.in_process import ORIGIN, InProcess, Reply
 
@@ -122,16 +123,15 @@ class AskingService:
                 change, account, self.name, json.dumps(definition), now
             )
 
+    async def owner(self, change: DirectoryChange) -> Owner:
+        return owning_service(await rules.require_service(change, HERE, self.name))
+
     async def make_token(self, days: int = 1, *addresses: str) -> str:
         async with self.broker.services.stores.directory.change(HERE) as change:
-            service = await rules.require_service(change, HERE, self.name)
+            owner = await self.owner(change)
+            account, now = await require_account(change, HERE), self.broker.clock.now()
             _, secret = await SERVICE_TOKENS.create(
-                change,
-                await require_account(change, HERE),
-                owning_service(service),
-                lasts=days,
-                addresses=addresses,
-                now=self.broker.clock.now(),
+                change, account, owner, lasts=days, addresses=addresses, now=now
             )
         self.token = secret.reveal()
         return self.token

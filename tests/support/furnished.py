@@ -7,15 +7,10 @@ from typing import Any
 
 import httpx2 as httpx
 
+from broker.identities import bearer_tokens as tokens
 from broker.identities import registered_services
 from broker.identities.account_options import PROVIDER_OPTIONS
 from broker.identities.accounts import create_root_key, require_account
-from broker.identities.bearer_tokens import (
-    JOIN_TOKENS,
-    SERVICE_TOKENS,
-    owning_profile,
-    owning_service,
-)
 from broker.identities.instance_profiles import require_instance_profile
 from broker.identities.resource_policies import put_resource_policy
 from broker.model.entities import LdapProvider
@@ -192,8 +187,10 @@ async def _join(world: SignInWorld) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
         account = await require_account(change, ACCOUNT)
         profile = await require_instance_profile(change, ACCOUNT, "web")
-        owner = owning_profile(profile, created_by=f"arn:aws:iam::{ACCOUNT}:root")
-        token, _ = await JOIN_TOKENS.create(
+        owner = tokens.owning_profile(
+            profile, created_by=f"arn:aws:iam::{ACCOUNT}:root"
+        )
+        token, _ = await tokens.JOIN_TOKENS.create(
             change, account, owner, lasts=3600, addresses=(), now=now
         )
         await change.insert(
@@ -263,7 +260,8 @@ async def _register(world: SignInWorld) -> str:
             for name, text in (("orders", ORDERS), ("api", API))
         ]
         await put_resource_policy(change, account, ORDER, DANA_MAY_READ, now)
-        _, token = await SERVICE_TOKENS.create(
-            change, account, owning_service(orders), lasts=90, addresses=(), now=now
+        owner = tokens.owning_service(orders)
+        _, token = await tokens.SERVICE_TOKENS.create(
+            change, account, owner, lasts=90, addresses=(), now=now
         )
     return token.reveal()

@@ -163,12 +163,8 @@ async def open_directory(
         known = await change.find(kinds.ACCOUNT, account)
         assert provider is not None
         assert known is not None
+        owner, now = owning_provider(provider), world.clock.now()
         _, secret = await SCIM_TOKENS.create(
-            change,
-            known,
-            owning_provider(provider),
-            lasts=days,
-            addresses=addresses,
-            now=world.clock.now(),
+            change, known, owner, lasts=days, addresses=addresses, now=now
         )
     return InProcess(world, account, secret.reveal())

@@ -1,7 +1,7 @@
 """Upgrades lead to the very tables that a new database gets.
 
-Alembic's own comparison (see the unit tests) leaves out keys, collations, conditions
-of indexes and rowids; here the databases say what they made of both.
+Alembic's own comparison leaves out keys, collations, conditions of indexes and rowids;
+here the databases say what they made of both.
 """
 
 import sqlite3
@@ -29,8 +29,6 @@ _POSTGRESQL = (
     """,
 )
 _MIGRATIONS_OWN = "alembic_version"
-
-
 _OLDEST = Path(__file__).with_name("0013.sql").read_text(encoding="utf-8")
 _OF_SQLITE = {
     ' COLLATE "C"': "",

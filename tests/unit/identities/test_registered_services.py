@@ -7,8 +7,11 @@ import pytest
 from broker.errors import InvalidInput, LimitExceeded, NoSuchEntity, ValidationError
 from broker.identities import registered_services as rules
 from broker.identities.accounts import require_account
-from broker.identities.bearer_tokens import SERVICE_TOKENS, owning_service
-from broker.identities.networks import ADDRESSES_MAX
+from broker.identities.bearer_tokens import (
+    ADDRESSES_MAX,
+    SERVICE_TOKENS,
+    owning_service,
+)
 from broker.identities.resource_policies import put_resource_policy
 from broker.model.registered import RegisteredService
 from broker.model.tokens import BearerToken
@@ -41,13 +44,9 @@ async def make_token(
 ) -> BearerToken:
     async with iam.directory.change(ACCOUNT) as change:
         account = await require_account(change, ACCOUNT)
+        owner = owning_service(service)
         token, _ = await SERVICE_TOKENS.create(
-            change,
-            account,
-            owning_service(service),
-            lasts=1,
-            addresses=addresses,
-            now=NOW,
+            change, account, owner, lasts=1, addresses=addresses, now=NOW
         )
     return token
 
@@ -79,18 +78,13 @@ async def test_a_token_has_so_many_addresses(iam: Iam) -> None:
 async def test_the_token_that_is_named_is_revoked(iam: Iam) -> None:
     service, other = await register(iam, "orders"), await register(iam, "stock")
     tokens = [await make_token(iam, one) for one in (service, service, other)]
+    of, of_other = owning_service(service), owning_service(other)
     async with iam.directory.change(ACCOUNT) as change:
-        await SERVICE_TOKENS.delete(change, owning_service(service), tokens[1].token_id)
+        await SERVICE_TOKENS.delete(change, of, tokens[1].token_id)
         with pytest.raises(NoSuchEntity):
-            await SERVICE_TOKENS.delete(
-                change, owning_service(service), tokens[2].token_id
-            )
-    assert await SERVICE_TOKENS.tokens_of(iam.directory, owning_service(service)) == (
-        tokens[0],
-    )
-    assert await SERVICE_TOKENS.tokens_of(iam.directory, owning_service(other)) == (
-        tokens[2],
-    )
+            await SERVICE_TOKENS.delete(change, of, tokens[2].token_id)
+    assert await SERVICE_TOKENS.tokens_of(iam.directory, of) == (tokens[0],)
+    assert await SERVICE_TOKENS.tokens_of(iam.directory, of_other) == (tokens[2],)
 
 
 @pytest.mark.parametrize(
