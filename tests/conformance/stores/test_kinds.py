@@ -23,7 +23,7 @@ from broker.stores.directory.accounts import insert_account, update_account
 from broker.stores.directory.credentials import list_virtual_mfa_devices
 from broker.stores.directory.kind import Kind
 from broker.stores.directory.machines import (
-    delete_join_tokens_before,
+    delete_expired_tokens,
     find_instance_by_key,
     find_join_token,
     list_profiles_of_roles,
@@ -241,6 +241,7 @@ OWNING = [
     for owned in OF_ACCOUNTS
     if owned.table is column.table
 ]
+"""The last is the column; tokens call it ``owner_id``."""
 
 
 @pytest.mark.parametrize(
@@ -250,6 +251,7 @@ async def test_what_a_kind_owns_goes_with_it(
     directory: SqlDirectory, kind: Kind[Any], owned: Kind[Any], field: str
 ) -> None:
     owner = of(kind, 1)
+    field = field if hasattr(owned.stored.entity, field) else "owner_id"
     mine = replace(of(owned, 1), **{field: column(kind, owner, kind.key)})
     async with directory.change(FIRST) as change:
         await insert(change, kind, owner)
@@ -326,5 +328,6 @@ async def test_things_are_found_by_what_else_they_have(
         )
         assert page.items == listed
     async with directory.change(FIRST) as change:
-        await delete_join_tokens_before(change, FIRST, AT + timedelta(minutes=1))
+        expired = AT + timedelta(minutes=1)
+        await delete_expired_tokens(change, kinds.JOIN_TOKEN, FIRST, expired)
     assert await directory.all_of(kinds.JOIN_TOKEN, FIRST) == (later,)

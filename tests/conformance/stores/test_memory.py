@@ -68,12 +68,7 @@ from broker.stores.directory.readings import (
 )
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.schema import ACCESS_KEYS
-from tests.conformance.stores import (
-    test_instances,
-    test_provisioning,
-    test_roles_anywhere,
-    test_services,
-)
+from tests.conformance.stores import test_instances, test_provisioning
 from tests.conformance.stores.test_directory import (
     ACCOUNT,
     AT,
@@ -86,6 +81,7 @@ from tests.conformance.stores.test_directory import (
     make_user,
 )
 from tests.conformance.stores.test_groups import make_group
+from tests.conformance.stores.test_kinds import of
 from tests.support.provisioned import group, person
 
 USER = make_user("ann")
@@ -127,10 +123,13 @@ CERTIFICATES = CertificateProfile(
     created_at=AT,
     updated_at=AT,
 )
-LIST = test_roles_anywhere.listed("1", "a", ACCOUNT)
-SERVICE = test_services.service(ACCOUNT, "orders")
-TOKEN = test_services.token(SERVICE, 1)
-RESOURCE = test_services.policy(ACCOUNT, "arn:order/1")
+LIST = replace(of(kinds.CERTIFICATE_LIST, 1), account=ACCOUNT, anchor_id="a")
+SERVICE = replace(of(kinds.SERVICE, 1), account=ACCOUNT)
+TOKEN, SECOND_TOKEN = (
+    replace(of(SERVICE_TOKEN, number), account=ACCOUNT, owner_id=SERVICE.service_id)
+    for number in (1, 2)
+)
+RESOURCE = replace(of(RESOURCE_POLICY, 1), account=ACCOUNT)
 MACHINE = test_instances.instance(1, account=ACCOUNT)
 MACHINES = InstanceProfile(
     account=ACCOUNT, profile_id="AIPA1", name="m", path="/", created_at=AT
@@ -209,7 +208,7 @@ CHANGES: dict[str, Change] = {
     ),
     "list": lambda to: to.update(CERTIFICATE_LIST, replace(LIST, data=b"another")),
     "service": lambda to: to.update(kinds.SERVICE, replace(SERVICE, definition="{ }")),
-    "token": lambda to: to.insert(SERVICE_TOKEN, test_services.token(SERVICE, 2)),
+    "token": lambda to: to.insert(SERVICE_TOKEN, SECOND_TOKEN),
     "resource": lambda to: to.put(RESOURCE_POLICY, replace(RESOURCE, document="{ }")),
     "machine": lambda to: to.update(INSTANCE, replace(MACHINE, profile_id=None)),
     "machines": lambda to: to.update(INSTANCE_PROFILE, replace(MACHINES, role_id="r")),
