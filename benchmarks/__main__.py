@@ -1,6 +1,7 @@
 """``python -m benchmarks [policy|saml|http|flood …]``: print the figures.
 
-With ``--scale`` the large installation is as large as the budget speaks of.
+With ``--scale`` the large installation is as large as the budget speaks of; with
+``--before=FOLDER`` the broker of another check-out stands beside this one in ``http``.
 """
 
 import platform
@@ -12,10 +13,8 @@ PARTS = (
     "policy",
     "saml",
     "console",
-    "people",
     "writes",
     "http",
-    "portal",
     "decisions",
     "agent",
     "flood",
@@ -27,7 +26,7 @@ PARTS = (
 
 
 def main() -> None:
-    wanted = [word for word in sys.argv[1:] if word != "--scale"] or PARTS
+    wanted = [word for word in sys.argv[1:] if not word.startswith("--")] or PARTS
     print(f"Python {platform.python_version()} on {platform.machine()}")
     for part in wanted:
         print(f"\n{part}")

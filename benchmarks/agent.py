@@ -8,7 +8,6 @@ import os
 import signal
 import sqlite3
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from urllib.parse import urlencode
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from benchmarks.http import Row, empty_handler, measure
+from benchmarks.load import Row, empty_rate, measure
 from broker.agent.broker_api import BROKER_VERSION, new_nonce, signed_token
 from tests.support.broker import ACCOUNT, REGION, RunningBroker, running_broker
 from tests.support.machine_agent import (
@@ -29,16 +28,15 @@ from tests.support.machine_agent import (
 
 INSTANCES = 10_000
 _STARTS = 7
-_SECONDS = 5
+_ANSWERS = 10_000
 _CONNECTIONS = 16
 
 
 def run() -> Iterator[Row]:
     """The figures, as label and text."""
-    with tempfile.TemporaryDirectory() as name, empty_handler() as empty:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        lines = ["Action=GetCallerIdentity&Version=2011-06-15"] * 40_000
-        baseline = measure(empty, lines, folder).per_second
+        baseline = empty_rate(folder)
         with running_broker(
             folder / "broker", forked=False, rate_limit="0", log_format="json"
         ) as broker:
@@ -47,7 +45,7 @@ def run() -> Iterator[Row]:
             agent = joined(folder / "agent", broker, broker_client(broker, root))
             agent.start()
             try:
-                yield from _alone(agent)
+                yield from _alone(agent, folder)
             finally:
                 agent.stop()
             starts = [_first_credentials(agent) * 1000 for _ in range(_STARTS)]
@@ -64,43 +62,26 @@ def run() -> Iterator[Row]:
                 rate = measure(broker.url, list(_requests(action, keys)), folder)
                 texts = (
                     f"{rate.per_second:.0f}/s",
-                    f"{rate.per_second / baseline:.0%} of empty",
+                    f"{rate.per_second / baseline:.0%} of the empty handler",
                     f"{INSTANCES / rate.per_second:.0f} s for all, no error",
                 )
                 yield label, ", ".join(texts)
 
 
-def _alone(agent: RunningAgent) -> Iterator[Row]:
+def _alone(agent: RunningAgent, folder: Path) -> Iterator[Row]:
     path = "/latest/meta-data/iam/security-credentials/web"
     while agent.get(path)[0] != 200:
         time.sleep(0.05)
     token = f"X-aws-ec2-metadata-token: {agent.token(21_600)}"
-    yield (
-        "credentials from the metadata service",
-        f"{_rate(f'http://{agent.metadata_address}{path}', token):.0f}/s",
-    )
     shown = f"Authorization: {agent.token_file.read_text()}"
-    yield (
-        "credentials from the container endpoint",
-        f"{_rate(f'http://{agent.container_address}/', shown):.0f}/s",
-    )
+    for label, url, header in (
+        ("metadata service", f"{agent.metadata_address}{path}", token),
+        ("container endpoint", f"{agent.container_address}/", shown),
+    ):
+        lines = [f"{header.strip()}\t"] * _ANSWERS
+        rate = measure(f"http://{url}", lines, folder, connections=_CONNECTIONS)
+        yield f"credentials from the {label}", f"{rate.per_second:.0f}/s"
     yield "memory of the agent afterwards", f"{agent.resident_mb:.0f} MB"
-
-
-def _rate(url: str, header: str) -> float:
-    done = subprocess.run(
-        [
-            *("wrk", "-t", "1", "-c", str(_CONNECTIONS), "-d", f"{_SECONDS}s"),
-            *("-H", header, url),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    if "Non-2xx" in done.stdout:
-        raise RuntimeError(done.stdout)
-    (line,) = [one for one in done.stdout.splitlines() if "Requests/sec" in one]
-    return float(line.split()[1])
 
 
 def _first_credentials(agent: RunningAgent) -> float:

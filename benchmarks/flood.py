@@ -19,8 +19,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from benchmarks import requests
-from benchmarks.http import Row, installed, measure
-from benchmarks.processes import cpu_seconds
+from benchmarks.load import Row, installed, measure
 from broker.federation.issuer_keys import COOL_DOWN_SECONDS
 from tests.scenarios.installation import READER, Installation
 from tests.support.oidc_issuer import IssuerServer, make_key
@@ -99,10 +98,11 @@ def _share(some: Sequence[float], others: Sequence[float]) -> str:
 
 def _cost(installation: Installation, prepared: Sequence[bytes]) -> float:
     """Milliseconds of the broker's CPU for one of these requests."""
-    before = cpu_seconds(installation.broker)
+    before = installation.broker.processor_seconds
     with sending(installation, prepared) as answers:
         time.sleep(_SECONDS_ALONE)
-    return 1000 * (cpu_seconds(installation.broker) - before) / len(answers)
+    spent = installation.broker.processor_seconds - before
+    return 1000 * spent / len(answers)
 
 
 class _Asked:

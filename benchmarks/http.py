@@ -1,139 +1,217 @@
-"""Whole exchanges over HTTP, as ratios to an empty handler on the same server.
+"""Whole exchanges over HTTP: the server's CPU for a request, beside that of baselines.
 
-Load comes from wrk with one thread on the same two cores; no token or assertion is
-sent twice, and nothing about them is known before.
+The sides take turns, with alternating order, and each turn's share is shown: what the
+baseline costs, divided by what the call costs. The first turn, which warms code and
+disk, is left out. ``python -m benchmarks http --before=FOLDER`` measures the broker of
+another check-out as well; a share of it above 1 means that this one costs less.
 """
 
-import os
-import subprocess
+import asyncio
+import statistics
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+import asyncpg
+import httpx2
+from lxml import html
+
 from benchmarks import requests
+from benchmarks.load import Row, Server, baseline, installed, running
 from benchmarks.saml import python3_saml
 from tests.scenarios.installation import Installation, policy, trust
 from tests.support import saml_idp
 from tests.support.broker import ACCOUNT, Key
 from tests.support.certificates import Issued, issue
-from tests.support.oidc_issuer import OidcIssuer, serving
 from tests.support.servers import find_free_port
-from tests.support.storage import STORAGES, broker_on
+from tests.support.signin import BROWSER
+from tests.support.storage import STORAGES
 
-_CONNECTIONS = 64
-_SECONDS = 40
+_BEFORE = next((w[9:] for w in sys.argv if w.startswith("--before=")), "")
+_CALLS = {1: 400, 16: 1_600, 64: 3_000}
+"""Requests in a turn, by the callers that send them together."""
+
+_TURNS = 5
+_FEWER = {"AssumeRoleWithSAML": 3, "moto's AssumeRoleWithWebIdentity": 10}
+"""Of what takes long to make or to answer."""
+
 _WORKER = f"arn:aws:iam::{ACCOUNT}:role/BenchWorker"
-_LUA = Path(__file__).with_name("load.lua")
-Row = tuple[str, str]
+_DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+Lines = Callable[[int], Iterable[str]]
+Cost = Callable[[int, int], float]
+"""Microseconds of CPU for one of so many requests by so many callers."""
 
 
-@dataclass(frozen=True)
-class Rate:
-    """Requests a second, and the median answer time."""
-
-    per_second: float
-    median_ms: float
-    requests: int
-
-
-def run() -> list[Row]:
+def run() -> Iterator[Row]:
     """All figures, as label and text."""
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as name, empty_handler() as url:
+    with tempfile.TemporaryDirectory() as name, baseline("raw") as raw:
         folder = Path(name)
-        lines = ["Action=GetCallerIdentity&Version=2011-06-15"] * 60_000
-
-        def empty() -> float:
-            rate = measure(url, lines, folder)
-            return rate.per_second
-
-        baseline = empty()
-        rows.append(("empty FastAPI handler", f"{baseline:.0f}/s"))
-        moto = _moto_rate(folder)
-        stock = _stock_is_valid_rate()
-        rows.append(("moto server, AssumeRoleWithWebIdentity", f"{moto:.0f}/s"))
-        rows.append(("stock python3-saml is_valid() alone", f"{stock:.0f}/s"))
-        bare = _bare_rate(folder)
-        rows.append(("bare web identity exchange", f"{bare / baseline:.0%} of empty"))
+        empty = {"empty raw": _cost(raw, _empty, folder)}
+        yield from _others(empty, folder)
         for storage in STORAGES:
-            with installed(folder / storage, storage) as (installation, ready):
-                rows.append((f"{storage}: start to ready", f"{ready:.2f} s"))
-                rows += _rates(installation, storage, folder, baseline, moto, stock)
-    return rows
+            yield from _flows(storage, folder / storage, empty)
 
 
-def _rates(  # noqa: PLR0917  # the figures it compares with
-    installation: Installation,
-    storage: str,
-    folder: Path,
-    baseline: float,
-    moto: float,
-    stock: float,
+def _others(empty: Mapping[str, Cost], folder: Path) -> Iterator[Row]:
+    """Other servers, as lines to read the shares by."""
+    port = find_free_port()
+    command = ["moto_server", "-p", str(port), "-H", "127.0.0.1"]
+    with (
+        baseline("fastapi") as fastapi,
+        running(command, f"http://127.0.0.1:{port}") as moto,
+    ):
+        exchange = partial(requests.signed, moto.url, Key("AKIAIOSFODNN7EXAMPLE", "x"))
+        parameters = {
+            "Action": "AssumeRoleWithWebIdentity",  # unsigned, it is an error there
+            "RoleArn": _WORKER,
+            "RoleSessionName": "s-{}",
+            "WebIdentityToken": "abcd",
+        }
+        for label, cost in (
+            ("FastAPI's empty handler", _cost(fastapi, _empty, folder)),
+            (
+                "moto's AssumeRoleWithWebIdentity",
+                _cost(moto, lambda count: exchange(count, **parameters), folder),
+            ),
+        ):
+            yield from _rows("", label, cost, empty)
+
+
+def _flows(storage: str, folder: Path, empty: Mapping[str, Cost]) -> Iterator[Row]:
+    with ExitStack() as stack:
+        sides: dict[str, Mapping[str, Cost]] = {}
+        for name, checkout in (("before", _BEFORE), ("now", "")):
+            if checkout or name == "now":
+                place = installed(folder / name, storage, checkout=checkout)
+                installation, ready = stack.enter_context(place)
+                yield f"{storage}: start to ready, {name}", f"{ready:.2f} s"
+                sides[name] = _costs(installation)
+        tokens = partial(requests.web_identity, installation.issuer.issuer)
+        bare = _cost(stack.enter_context(_bare(installation)), tokens, folder)
+        baselines: dict[str, Mapping[str, Cost]] = {
+            "AssumeRoleWithWebIdentity": {"bare exchange": bare},
+            "AssumeRoleWithSAML": {"is_valid()": _is_valid},
+        }
+        for flow, cost in sides.pop("now").items():
+            before = {name: costs[flow] for name, costs in sides.items()}
+            others = baselines.get(flow, empty)
+            yield from _rows(f"{storage}: ", flow, cost, {**others, **before})
+
+
+def _rows(
+    prefix: str, label: str, cost: Cost, others: Mapping[str, Cost]
 ) -> Iterator[Row]:
-    url = installation.broker.url
+    for callers, calls in _CALLS.items():
+        turns = _take_turns(
+            {"": cost, **others}, calls // _FEWER.get(label, 1), callers
+        )
+        own = turns.pop("")
+        texts = [f"{statistics.median(own):.0f} us"]
+        for name, theirs in turns.items():
+            shares = [t / o for t, o in zip(theirs, own, strict=True)]
+            each = " ".join(f"{share:.2f}" for share in shares)
+            texts.append(
+                f"{name} {statistics.median(theirs):.0f} us:"
+                f" {statistics.median(shares):.2f} ({each})"
+            )
+        yield f"{prefix}{label}, {callers} at once", "; ".join(texts)
+
+
+def _take_turns(
+    sides: Mapping[str, Cost], calls: int, callers: int
+) -> dict[str, list[float]]:
+    turns: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(1 + _TURNS):
+        for name in sorted(sides, reverse=bool(turn % 2)):
+            turns[name].append(sides[name](calls, callers))
+    return {name: costs[1:] for name, costs in turns.items()}
+
+
+def _cost(server: Server, lines: Lines, folder: Path, path: str = "") -> Cost:
+    def microseconds(calls: int, callers: int) -> float:
+        return server.microseconds(lines(calls), folder, connections=callers, path=path)
+
+    return microseconds
+
+
+def _empty(count: int) -> list[str]:
+    return ["Action=GetCallerIdentity"] * count
+
+
+def _is_valid(_calls: int, _callers: int) -> float:
+    """Stock python3-saml alone, in this process."""
+    judge = python3_saml(saml_idp.build_response(now=datetime.now(UTC)))
+    began = time.process_time()
+    for _ in range(100):
+        judge()
+    return (time.process_time() - began) * 1e4
+
+
+@contextmanager
+def _bare(installation: Installation) -> Iterator[Server]:
+    """The bare exchange on the installation's kind of storage, for its issuer."""
+    folder = installation.broker.folder
+    database = str(folder / "bare.db")
+    url = installation.broker.environment.get("BROKER_DATABASE_URL", "")
+    if url:
+        asyncio.run(_make_database(url))
+        database = f"{url.rpartition('/')[0]}/bare"
+    jwks = folder / "jwks.json"
+    jwks.write_bytes(installation.issuer.issuer.jwks_bytes())
+    with baseline("bare", database, str(jwks)) as server:
+        yield server
+
+
+async def _make_database(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute("CREATE DATABASE bare")
+    await connection.close()
+
+
+def _costs(installation: Installation) -> dict[str, Cost]:
+    """Of each flow."""
+    broker = installation.broker
     session = Key.of(installation.web_identity()["Credentials"])
+    user, (machine, members) = _user(installation), _machine(installation)
+    token = f"x-amz-sso_bearer_token: {_log_in(installation)}\t"
+    assume = {"RoleArn": _WORKER, "RoleSessionName": "bench-{}"}
+    durations = iter(range(900, 43_200))
 
-    def row(
-        label: str,
-        lines: Iterable[str],
-        *more: Callable[[float], str],
-        path: str = "",
-    ) -> Row:
-        rate = measure(f"{url}{path}", lines, folder)
-        texts = [
-            f"{rate.per_second:.0f}/s",
-            f"{rate.per_second / baseline:.0%} of empty",
-        ]
-        texts += [text(rate.per_second) for text in more]
-        texts.append(f"median {rate.median_ms:.1f} ms")
-        return f"{storage}: {label}", ", ".join(texts)
+    def sts(key: Key, action: str, **parameters: str) -> Lines:
+        given = {"Action": action, **parameters}
+        return lambda count: requests.signed(broker.url, key, count, **given)
 
-    yield row(
-        "AssumeRoleWithWebIdentity",
-        requests.web_identity(installation.issuer.issuer, 12_000),
-        lambda rate: f"{rate / moto:.1f} times moto",
-    )
-    yield row(
-        "AssumeRoleWithSAML",
-        requests.saml(installation, 4_000),
-        lambda rate: f"{rate / stock:.1f} times is_valid()",
-    )
-    yield row(
-        "GetCallerIdentity",
-        requests.signed(url, session, 20_000, Action="GetCallerIdentity"),
-    )
-    machine, members = _machines(installation)
-    yield row(
-        "CreateSession",
-        requests.sessions(url, machine, members, 8_000),
-        path="/sessions",
-    )
-    user = _user(installation)
-    yield row(
-        "GetSessionToken",
-        requests.signed(url, user, 12_000, Action="GetSessionToken"),
-    )
-    yield row(
-        "AssumeRole",
-        requests.signed(
-            url,
-            user,
-            12_000,
-            Action="AssumeRole",
-            RoleArn=_WORKER,
-            RoleSessionName="bench-{}",
+    lines: dict[str, Lines] = {
+        "AssumeRoleWithWebIdentity": partial(
+            requests.web_identity, installation.issuer.issuer
         ),
-    )
+        "AssumeRoleWithSAML": partial(requests.saml, installation),
+        "GetCallerIdentity": sts(session, "GetCallerIdentity"),
+        "GetSessionToken": sts(user, "GetSessionToken"),
+        "AssumeRole": sts(user, "AssumeRole", **assume),
+        "CreateSession": partial(
+            requests.sessions, broker.url, machine, members, durations
+        ),
+        "GetRoleCredentials": lambda count: [token] * count,
+    }
+    paths = {
+        "CreateSession": "/sessions",
+        "GetRoleCredentials": "/sso/federation/credentials"
+        f"?role_name=Reader&account_id={ACCOUNT}",
+    }
+    server = Server.of(broker)
+    return {
+        flow: _cost(server, made, broker.folder, paths.get(flow, ""))
+        for flow, made in lines.items()
+    }
 
 
-def _machines(installation: Installation) -> tuple[Issued, dict[str, str]]:
+def _machine(installation: Installation) -> tuple[Issued, dict[str, str]]:
     """A certificate, and what it asks ``CreateSession`` for."""
     root = issue("Bench Root", is_authority=True)
     api = installation.broker.client("rolesanywhere", installation.root)
@@ -179,145 +257,35 @@ def _user(installation: Installation) -> Key:
     return Key.of(iam.create_access_key(UserName="bench")["AccessKey"])
 
 
-def measure(
-    url: str, lines: Iterable[str], folder: Path, *, connections: int = _CONNECTIONS
-) -> Rate:
-    """Send every line once."""
-    load = folder / "load.txt"
-    load.write_text("\n".join(lines) + "\n")
-    done = subprocess.run(
-        [
-            *("wrk", "-t", "1", "-c", str(connections), "-d", f"{_SECONDS}s"),
-            *("-s", str(_LUA), url),
-        ],
-        env={**os.environ, "LOAD": str(load)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    words = next(
-        line.split() for line in done.stdout.splitlines() if line.startswith("RESULT")
-    )
-    if int(words[3]):
-        raise RuntimeError(f"{words[3]} requests failed: {done.stderr}")
-    return Rate(int(words[1]) / float(words[2]), float(words[4]), int(words[1]))
+def _log_in(installation: Installation) -> str:
+    """An access token, by the device flow."""
+    url = installation.broker.url
+    with httpx2.Client(base_url=url, headers=BROWSER, follow_redirects=True) as http:
 
+        def ask(path: str, **given: object) -> dict[str, str]:
+            answer: dict[str, str] = http.post(f"/sso-oidc/{path}", json=given).json()
+            return answer
 
-@contextmanager
-def installed(
-    folder: Path, storage: str, workers: int = 1
-) -> Iterator[tuple[Installation, float]]:
-    """A broker on ``embedded`` or ``redis+postgresql``.
-
-    With it the seconds from its start to its being ready.
-    """
-    folder.mkdir(parents=True)
-    with (
-        serving("/idp") as issuer,
-        broker_on(
-            storage,
-            folder,
-            fsync=True,
-            workers=workers,
-            start=False,
-            forked=False,
-            internal_issuers=f"127.0.0.1:{issuer.port}",
-            rate_limit="0",
-            log_format="json",
-        ) as broker,
-    ):
-        yield _started(broker, issuer)
-
-
-def _started(broker, issuer) -> tuple[Installation, float]:  # type: ignore[no-untyped-def] # noqa: ANN001  # see the caller
-    broker.start()  # makes schema and keyring
-    broker.stop()
-    began = time.monotonic()
-    broker.start()
-    ready = time.monotonic() - began
-    return Installation(broker, issuer), ready
-
-
-def empty_handler() -> AbstractContextManager[str]:
-    return _server("benchmarks.empty")
-
-
-@contextmanager
-def _server(module: str, *arguments: str) -> Iterator[str]:
-    port = find_free_port()
-    with running([sys.executable, "-m", module, str(port), *arguments]):
-        url = f"http://127.0.0.1:{port}"
-        _wait_for(f"{url}/readyz")
-        yield url
-
-
-def _bare_rate(folder: Path) -> float:
-    """What remains of a web identity exchange without any rule; see ``bare``."""
-    issuer = OidcIssuer("https://idp.example")
-    jwks = folder / "jwks.json"
-    jwks.write_bytes(issuer.jwks_bytes())
-    lines = requests.web_identity(issuer, 12_000)
-    with _server("benchmarks.bare", str(folder), str(jwks)) as url:
-        return measure(url, lines, folder).per_second
-
-
-def _moto_rate(folder: Path) -> float:
-    port = find_free_port()
-    body = (
-        "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam"
-        "%3A%3A123456789012%3Arole%2FReader&RoleSessionName=s-{}&WebIdentityToken=abcd"
-    )
-    with running(["moto_server", "-p", str(port), "-H", "127.0.0.1"]):
-        url = f"http://127.0.0.1:{port}"
-        _wait_for(f"{url}/moto-api/")
-        # Unsigned calls of this action end in an error there, so it is signed.
-        lines = requests.signed(
-            url, Key("AKIAIOSFODNN7EXAMPLE", "x" * 40), 3_000, **_form(body)
+        registered = ask("client/register", clientName="bench", clientType="public")
+        client = {name: registered[name] for name in ("clientId", "clientSecret")}
+        start = f"{url}/portal/{ACCOUNT}"
+        device = ask("device_authorization", **client, startUrl=start)
+        http.post(
+            "/saml",
+            data={
+                "SAMLResponse": installation.assertion(),
+                "RelayState": f"/portal/{ACCOUNT}",
+            },
         )
-        return measure(url, lines, folder).per_second
-
-
-def _form(body: str) -> dict[str, str]:
-    from urllib.parse import parse_qsl  # noqa: PLC0415  # only here
-
-    return {k: v for k, v in parse_qsl(body) if k != "Version"}
-
-
-def _stock_is_valid_rate() -> float:
-    """How many signed responses stock python3-saml validates in a second."""
-    judge = python3_saml(saml_idp.build_response(now=datetime.now(UTC)))
-    count = 300
-    began = time.perf_counter()
-    for _ in range(count):
-        judge()
-    return count / (time.perf_counter() - began)
-
-
-@contextmanager
-def running(command: list[str]) -> Iterator[None]:
-    bin_folder = str(Path(sys.executable).parent)
-    environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"}
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_for(url: str) -> None:
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(url, timeout=1)
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise RuntimeError(f"{url} does not answer")
+        page = http.get("/portal/device", params={"user_code": device["userCode"]})
+        (form,) = html.fromstring(page.text).xpath("//form[@method='post']")
+        fields = {one.get("name"): one.get("value") for one in form.xpath(".//input")}
+        http.post(
+            "/portal/device",
+            data={**fields, "answer": "allow"},
+            headers={"origin": url},
+        )
+        tokens = ask(
+            "token", **client, grantType=_DEVICE_CODE, deviceCode=device["deviceCode"]
+        )
+        return tokens["accessToken"]

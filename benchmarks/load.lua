@@ -1,5 +1,6 @@
 -- One prepared request a line, none sent twice: the file named by LOAD holds
--- "body" or "header: value|header: value<TAB>body". Stops when the lines are used up.
+-- "body" or "header: value|header: value<TAB>body"; what has headers and no body is a
+-- GET. Stops when the lines are used up.
 local lines, position = {}, 0
 local headers = { ["Content-Type"] = "application/x-www-form-urlencoded" }
 for line in io.lines(os.getenv("LOAD")) do lines[#lines + 1] = line end
@@ -10,13 +11,13 @@ function request()
     -- wrk itself ends by the clock only; its own interrupt ends it cleanly.
     if position == #lines + 1 then os.execute("(sleep 0.05; kill -INT $PPID) &") end
     wrk.thread:stop()
-    return wrk.format("POST", wrk.path, headers, lines[#lines])
   end
-  local line = lines[position]
+  local line = lines[math.min(position, #lines)]
   local head, body = line:match("^(.-)\t(.*)$")
   if head == nil then return wrk.format("POST", wrk.path, headers, line) end
   local all = { ["Content-Type"] = headers["Content-Type"] }
   for name, value in head:gmatch("([^:|]+): ([^|]*)") do all[name] = value end
+  if body == "" then return wrk.format("GET", wrk.path, all) end
   return wrk.format("POST", wrk.path, all, body)
 end
 

@@ -1,15 +1,12 @@
 """A service behind nginx and Caddy, with the broker's protection and without it."""
 
 import re
-import socket
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.http import Row, empty_handler, measure, running
+from benchmarks.load import Row, baseline, measure, running
 from tests.scenarios.test_protected import Place, caddy, nginx
 from tests.support.broker import Key
 from tests.support.certificates import server_certificate
@@ -17,7 +14,6 @@ from tests.support.decisions import sign
 from tests.support.servers import find_free_port
 
 _REQUESTS = 10_000
-_SECONDS = 10
 _PROTECTION = re.compile(
     r"\n *auth_request /\.broker;|\tforward_auth .*?\n\t\}\n", re.DOTALL
 )
@@ -34,10 +30,10 @@ class _OpenPlace(Place):
 
 def behind_proxies(broker_port: int, key: Key, token: str, folder: Path) -> list[Row]:
     """Requests per second of each proxy, and what is left of them with protection."""
-    with empty_handler() as service:
+    with baseline("raw") as service:
         changes = {
             "127.0.0.1:8080": f"127.0.0.1:{broker_port}",
-            "127.0.0.1:9000": urlsplit(service).netloc,
+            "127.0.0.1:9000": urlsplit(service.url).netloc,
         }
         return [_row(one, changes, key, token, folder) for one in (nginx, caddy)]
 
@@ -56,33 +52,23 @@ def _row(
         command = configure(place)
         if not Path(command[0]).exists():
             return label, f"{command[0]} is not installed: .ci/setup long"
-        with _serving(command, place):
-            url = f"https://localhost:{place.port}"
+        _give_certificate(place)
+        url = f"https://localhost:{place.port}"
+        with running(command, url):
             rates.append(measure(f"{url}/", _lines(key, url), folder).per_second)
     without, protected = rates
     text = f"{protected:.0f}/s, {protected / without:.0%} of {without:.0f}/s without"
     return label, text
 
 
-@contextmanager
-def _serving(command: list[str], place: Place) -> Iterator[None]:
+def _give_certificate(place: Place) -> None:
     certificate, key = server_certificate(name="localhost")
     (place.folder / "orders.crt").write_text(certificate)
     (place.folder / "orders.key").write_text(key)
-    with running(command):
-        deadline = time.monotonic() + _SECONDS
-        while time.monotonic() < deadline:
-            with (
-                suppress(OSError),
-                socket.create_connection(("127.0.0.1", place.port), 1),
-            ):
-                break
-            time.sleep(0.05)
-        yield
 
 
 def _lines(key: Key, url: str) -> list[str]:
     """Signed requests without a body, which declare that, as `measure` sends them."""
-    signed = sign(key, "/", method="POST", service="execute-api", url=url, s3=True)
+    signed = sign(key, "/", service="execute-api", url=url, s3=True)
     head = "|".join(f"{name}: {value}" for name, value in signed.headers.items())
     return [f"{head}\t"] * _REQUESTS

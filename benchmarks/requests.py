@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from urllib.parse import urlencode
 
 from botocore.auth import SigV4Auth
@@ -77,11 +78,15 @@ def signed(
 
 
 def sessions(
-    url: str, machine: Issued, members: Mapping[str, str], count: int
+    url: str,
+    machine: Issued,
+    members: Mapping[str, str],
+    durations: Iterator[int],
+    count: int,
 ) -> Iterator[str]:
     """``CreateSession`` of IAM Roles Anywhere; the durations differ."""
-    for number in range(count):
-        body = json.dumps({**members, "durationSeconds": 900 + number}).encode()
+    for duration in islice(durations, count):
+        body = json.dumps({**members, "durationSeconds": duration}).encode()
         headers = sign(f"{url}/sessions", body, machine)
         del headers["Host"]
         head = "|".join(f"{name}: {value}" for name, value in headers.items())

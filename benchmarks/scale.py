@@ -19,8 +19,7 @@ from typing import Any
 import asyncpg
 
 from benchmarks import requests
-from benchmarks.http import installed, measure
-from benchmarks.processes import find_workers, resident_mb
+from benchmarks.load import find_serving, installed, measure, resident_mb, restart
 from broker.clock import SystemClock
 from broker.model.account import AccountId
 from broker.stores.cache.port import SessionRecord
@@ -69,7 +68,7 @@ def run() -> list[Row]:
                 )
                 _keep_sessions(installation, _SESSIONS // part)
                 filled = time.monotonic() - began
-                large = _measure(installation, _restart(installation))
+                large = _measure(installation, restart(installation.broker))
             label = (
                 f"{storage}: {_USERS // part:,} users, {_ROLES // part:,} roles,"
                 f" {_SESSIONS // part:,} sessions"
@@ -125,15 +124,8 @@ def _measure(installation: Installation, ready: float) -> Figures:
         label: measure(broker.url, lines, broker.folder).per_second
         for label, lines in loads.items()
     }
-    (worker,) = find_workers(broker)
+    (worker,) = find_serving(broker)
     return Figures(ready, rates, resident_mb(worker))
-
-
-def _restart(installation: Installation) -> float:
-    installation.broker.stop()
-    began = time.monotonic()
-    installation.broker.start()
-    return time.monotonic() - began
 
 
 def _users(first: int, end: int) -> Iterator[Values]:

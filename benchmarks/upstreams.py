@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from benchmarks import requests
-from benchmarks.http import Row, measure
+from benchmarks.load import Row, measure
 from broker.federation.upstream_client import IN_FLIGHT_MAX
 from tests.scenarios.installation import ADMIN, READER, Installation
 from tests.support.broker import ACCOUNT

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks import requests
-from benchmarks.http import installed, measure
-from benchmarks.processes import cpu_seconds, find_workers, resident_mb
+from benchmarks.load import Server, find_serving, installed, resident_mb
 from tests.scenarios.installation import Installation
 from tests.support.broker import Key
 from tests.support.storage import STORAGES
@@ -31,7 +30,7 @@ def run() -> list[Row]:
                 folder = Path(name) / f"{storage}-{workers}"
                 with installed(folder, storage, workers) as (installation, _):
                     memory[workers] = [
-                        resident_mb(pid) for pid in find_workers(installation.broker)
+                        resident_mb(pid) for pid in find_serving(installation.broker)
                     ]
                     for label, lines in _loads(installation).items():
                         spent.setdefault(label, {})[workers] = _milliseconds(
@@ -68,7 +67,6 @@ def _milliseconds(
     installation: Installation, lines: Callable[[int], Iterable[str]]
 ) -> float:
     broker = installation.broker
-    measure(broker.url, lines(2_000), broker.folder)  # every worker is warm then
-    before = cpu_seconds(broker)
-    rate = measure(broker.url, lines(8_000), broker.folder)
-    return (cpu_seconds(broker) - before) / rate.requests * 1000
+    server = Server.of(broker)
+    server.microseconds(lines(2_000), broker.folder)  # every worker is warm then
+    return server.microseconds(lines(8_000), broker.folder) / 1000

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import requests
-from benchmarks.http import measure
-from benchmarks.processes import cpu_seconds
+from benchmarks.load import measure
 from tests.support.broker import RunningBroker
 from tests.support.storage import STORAGES, broker_on
 
@@ -58,9 +57,9 @@ def _measure(broker: RunningBroker) -> str:
         )
     )
     lines = [line for pair in zip(made, tagged, strict=True) for line in pair]
-    before = cpu_seconds(broker)
+    before = broker.processor_seconds
     rate = measure(broker.url, lines, broker.folder, connections=CLIENTS)
-    spent = (cpu_seconds(broker) - before) / rate.requests * 1000
+    spent = (broker.processor_seconds - before) / rate.requests * 1000
     return (
         f"{rate.per_second:.0f} writes/s, median {rate.median_ms:.1f} ms,"
         f" {spent:.1f} ms of CPU each, {_lost(iam, rate.requests)} updates lost"

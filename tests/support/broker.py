@@ -1,6 +1,5 @@
 """A real broker in a process of its own, and AWS's own clients for it."""
 
-import contextlib
 import json
 import os
 import signal
@@ -22,7 +21,7 @@ from botocore.config import Config
 from broker.settings import Settings
 from tests.support.aws_cli import AWS_CLI_1, run_aws_cli
 from tests.support.forked import Forked, run_forked
-from tests.support.servers import find_free_port, find_workers
+from tests.support.servers import find_free_port, find_workers, processor_seconds
 from tests.support.tables import lay_tables
 
 ACCOUNT = "123456789012"
@@ -99,17 +98,7 @@ class RunningBroker:
     def processor_seconds(self) -> float:
         """What it and its workers have used of the processors."""
         assert self.process is not None
-        ours, ticks = {self.process.pid}, 0
-        stats = {}
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                stats[int(stat.parent.name)] = stat.read_text().rpartition(")")[2]
-        for pid, line in sorted(stats.items()):
-            told = line.split()
-            if pid in ours or int(told[1]) in ours:
-                ours.add(pid)
-                ticks += int(told[11]) + int(told[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return processor_seconds(self.process.pid)
 
     def command(self, *words: str, stdin: str | None = None) -> str:
         """What a `broker` command prints; it must succeed."""

@@ -1,6 +1,7 @@
 """Calls cost no more Python than `benchmarks/budget.toml` allows."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -15,11 +16,13 @@ _OTHER_INTERPRETERS = 1.3
 def test_calls_are_within_the_budget() -> None:
     bounds = tomllib.loads((ROOT / "benchmarks" / "budget.toml").read_text("utf-8"))
     command = [sys.executable, "-P", "-m", "benchmarks.budget"]
-    environment = {"PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=True
     )
     counts = json.loads(done.stdout)
+    # Of times, `make bench` says how they stand to theirs: processors differ.
+    bounds = {name: b for name, b in bounds.items() if not name.endswith("_time")}
     assert counts.keys() == bounds.keys()
     if sys.version_info[:2] != (3, 11):
         bounds = {name: b * _OTHER_INTERPRETERS for name, b in bounds.items()}
