@@ -31,15 +31,15 @@ from broker.actions.roles_anywhere import roles_anywhere_actions
 from broker.actions.scim.administration import SCIM_ADMINISTRATION
 from broker.actions.signin import signin_actions
 from broker.actions.signin.account_risks import AccountRisks
-from broker.actions.signin.activity import GetActivity
+from broker.actions.signin.activity import get_activity
 from broker.actions.signin.command_line import command_line_actions
 from broker.actions.signin.command_line_grants import CommandLineGrants
 from broker.actions.signin.derived_mint import DerivedMinter
-from broker.actions.signin.first_password import FirstPassword
+from broker.actions.signin.first_password import first_password
 from broker.actions.signin.identity_providers import IdentityProviders
 from broker.actions.signin.leavers import Leavers
 from broker.actions.signin.live_sessions import LiveSessions
-from broker.actions.signin.lookup_events import LookupEvents
+from broker.actions.signin.lookup_events import lookup_events
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.own_roles import OwnRoles
 from broker.actions.signin.passkey_ceremonies import PasskeyCeremonies
@@ -349,7 +349,7 @@ def _build(
                 cache=stores.cache,
                 assumers=RoleAssumers(stores.directory, guard),
             ),
-            FirstPassword(Passwords(vault)).action(),
+            first_password(Passwords(vault)),
             *portal_actions(
                 fresh,
                 issuer,
@@ -360,8 +360,8 @@ def _build(
                 organisations=organisations,
             ),
             *roles_anywhere_actions(fresh, minter),
-            LookupEvents(stores.ledger).action(),
-            GetActivity(stores.ledger).action(),
+            lookup_events(stores.ledger),
+            get_activity(stores.ledger),
             *AccountRisks().actions(),
             *IdentityProviders(
                 ProofDryRun(federated, web_identity),

@@ -8,8 +8,8 @@ from broker.actions.action import Action
 from broker.actions.portal.account_names import AccountNames
 from broker.actions.portal.assignment_search import AssignmentSearch
 from broker.actions.portal.assignments import Assignments
-from broker.actions.portal.authenticate import Authenticate
-from broker.actions.portal.create_token import CreateToken
+from broker.actions.portal.authenticate import authenticate
+from broker.actions.portal.create_token import create_token
 from broker.actions.portal.get_role_credentials import GetRoleCredentials
 from broker.actions.portal.role_choices import RoleChoices
 from broker.actions.portal.sign_out import LOGOUT
@@ -36,10 +36,10 @@ def portal_actions(
     choices = RoleChoices(fresh, library, guard, organisations)
     names = AccountNames(fresh, organisations)
     return (
-        Authenticate(fresh, issuer).action(),
+        authenticate(fresh, issuer),
         *Assignments(choices, names).actions(),
         AssignmentSearch(choices, names).action(),
         GetRoleCredentials(choices, minter, fresh).action(),
         LOGOUT,
-        *CreateToken(ledger).actions(),
+        *create_token(ledger),
     )

@@ -39,33 +39,19 @@ class AuthenticateRequest(TypedDict):
     SessionName: str
 
 
-class Authenticate:
-    """The handler, with what it needs."""
+def authenticate(fresh: FreshDirectory, issuer: SessionIssuer) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, fresh: FreshDirectory, issuer: SessionIssuer) -> None:
-        self._fresh = fresh
-        self._issuer = issuer
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="sso",
-            name="Authenticate",
-            needs=needs_nothing,
-            handle=self._handle,
-            audited=("SessionName",),
-        )
-
-    async def _handle(self, given: AuthenticateRequest, call: Call) -> None:
+    async def handle(given: AuthenticateRequest, call: Call) -> None:
         identities = given["Identities"]
-        account = await self._fresh.find(ACCOUNT, call.account)
+        account = await fresh.find(ACCOUNT, call.account)
         if account is None:
             raise AccessDenied(detail=f"the account {call.account} is gone")
         session = _of_provider(identities, call) if identities else _of_user(call)
         mark, second_use = call.mark, None
         if identities:
             mark, second_use = proof_marks(identities[0], _PORTAL, call)
-        await self._issuer.issue(
+        await issuer.issue(
             MintOrder(
                 session=session,
                 account_salt=account.session_salt,
@@ -77,6 +63,14 @@ class Authenticate:
             second_use=second_use,
             keep=call.keep,
         )
+
+    return Action(
+        service="sso",
+        name="Authenticate",
+        needs=needs_nothing,
+        handle=handle,
+        audited=("SessionName",),
+    )
 
 
 def _of_provider(identities: tuple[FederatedIdentity, ...], call: Call) -> Session:

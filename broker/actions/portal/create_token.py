@@ -22,38 +22,33 @@ class TokenRequest(TypedDict):
     GrantType: str
 
 
-class CreateToken:
+def create_token(ledger: Ledger) -> tuple[Action, ...]:
     """The handlers, with what they need."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def actions(self) -> tuple[Action, ...]:
-        """The declarations."""
-        return tuple(
-            Action(
-                service="sso-oauth",
-                name=name,
-                needs=needs_nothing,
-                handle=handle,
-                audited=(
-                    "SessionName",
-                    "ClientName",
-                    "GrantType",
-                    "Answer",
-                    "Address",
-                ),
-            )
-            for name, handle in (
-                ("CreateToken", self._spend),
-                ("Authorize", _agree),
-            )
-        )
-
-    async def _spend(self, _given: TokenRequest, call: Call) -> Mapping[str, Any]:
-        await commit_once(self._ledger, call.record.complete(), call.mark)
+    async def spend(_given: TokenRequest, call: Call) -> Mapping[str, Any]:
+        await commit_once(ledger, call.record.complete(), call.mark)
         call.record.committed = True
         return {}
+
+    return tuple(
+        Action(
+            service="sso-oauth",
+            name=name,
+            needs=needs_nothing,
+            handle=handle,
+            audited=(
+                "SessionName",
+                "ClientName",
+                "GrantType",
+                "Answer",
+                "Address",
+            ),
+        )
+        for name, handle in (
+            ("CreateToken", spend),
+            ("Authorize", _agree),
+        )
+    )
 
 
 async def _agree(_given: Given, _call: Call) -> Mapping[str, Any]:

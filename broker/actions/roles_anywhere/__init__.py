@@ -5,7 +5,7 @@ its proof is a certificate of one of the account's trust anchors.
 """
 
 from broker.actions.action import Action
-from broker.actions.roles_anywhere.create_session import CreateSession
+from broker.actions.roles_anywhere.create_session import create_session
 from broker.actions.roles_anywhere.plain import TAGS, plain
 from broker.actions.roles_anywhere.profiles import PROFILES
 from broker.actions.sts.role_mint import RoleMinter
@@ -19,7 +19,7 @@ def roles_anywhere_actions(
 ) -> tuple[Action, ...]:
     """Every action of the service."""
     return (
-        CreateSession(fresh, minter).action(),
+        create_session(fresh, minter),
         *plain(TRUST_ANCHORS),
         *PROFILES,
         *plain(REVOCATION_LISTS),

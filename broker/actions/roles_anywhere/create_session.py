@@ -35,31 +35,10 @@ class SessionRequest(TypedDict):
     Profile: CertificateProfile
 
 
-class CreateSession:
-    """The handler, with what it needs."""
+def create_session(fresh: FreshDirectory, minter: RoleMinter) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, fresh: FreshDirectory, minter: RoleMinter) -> None:
-        self._fresh = fresh
-        self._minter = minter
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="rolesanywhere",
-            name="CreateSession",
-            proof=Proof.CERTIFICATE,
-            needs=self._needs,
-            handle=self._handle,
-            audited=(
-                "trustAnchorArn",
-                "profileArn",
-                "roleArn",
-                "durationSeconds",
-                "roleSessionName",
-            ),
-        )
-
-    async def _needs(self, given: SessionRequest, call: Call) -> tuple[Need, ...]:
+    async def needs(given: SessionRequest, call: Call) -> tuple[Need, ...]:
         profile, identity = given["Profile"], call.federated
         for name in _UNSUPPORTED:
             if given.get(name):
@@ -77,19 +56,19 @@ class CreateSession:
         return role_needs(
             "sts:AssumeRole",
             _as_assume_role(given, call),
-            await find_role(self._fresh, given["roleArn"]),
+            await find_role(fresh, given["roleArn"]),
             tags=identity_tags(identity),
             source_identity=identity.source_identity,
             context=identity.context,
         )
 
-    async def _handle(self, given: SessionRequest, call: Call) -> Mapping[str, Any]:
+    async def handle(given: SessionRequest, call: Call) -> Mapping[str, Any]:
         profile, identity = given["Profile"], call.federated
         asked = _as_assume_role(given, call)
         if profile.session_policy:
             asked["Policy"] = profile.session_policy
         asked["PolicyArns"] = [{"arn": arn} for arn in profile.managed_policy_arns]
-        minted, answer = await self._minter.mint(
+        minted, answer = await minter.mint(
             asked,
             call,
             RoleRequest(
@@ -120,6 +99,21 @@ class CreateSession:
         if identity.source_identity is not None:
             entry["sourceIdentity"] = identity.source_identity
         return {"credentialSet": [entry], "subjectArn": identity.principal.arn}
+
+    return Action(
+        service="rolesanywhere",
+        name="CreateSession",
+        proof=Proof.CERTIFICATE,
+        needs=needs,
+        handle=handle,
+        audited=(
+            "trustAnchorArn",
+            "profileArn",
+            "roleArn",
+            "durationSeconds",
+            "roleSessionName",
+        ),
+    )
 
 
 def _as_assume_role(given: SessionRequest, call: Call) -> dict[str, Any]:

@@ -4,13 +4,13 @@ The service ``signin`` has no Query API; its actions are called by the console.
 """
 
 from broker.actions.action import Action
-from broker.actions.signin.console_login import ConsoleLogin
-from broker.actions.signin.create_console_link import CreateConsoleLink
+from broker.actions.signin.console_login import console_login
+from broker.actions.signin.create_console_link import create_console_link
 from broker.actions.signin.derived_mint import DerivedMinter
-from broker.actions.signin.end_console_sessions import EndConsoleSessions
+from broker.actions.signin.end_console_sessions import end_console_sessions
 from broker.actions.signin.end_sign_ins import END_SIGN_INS
-from broker.actions.signin.get_console_credentials import GetConsoleCredentials
-from broker.actions.signin.get_signin_token import GetSigninToken
+from broker.actions.signin.get_console_credentials import get_console_credentials
+from broker.actions.signin.get_signin_token import get_signin_token
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.own_roles import OwnRoles
@@ -43,12 +43,12 @@ def signin_actions(
     """All actions of the service ``signin``."""
     return (
         *proof_check_actions(),
-        ConsoleLogin(fresh, minter, PasswordLogin(issuer), ledger).action(),
+        console_login(fresh, minter, PasswordLogin(issuer), ledger),
         *END_SIGN_INS,
-        EndConsoleSessions(cache).action(),
-        CreateConsoleLink(minter, tokens).action(),
-        GetConsoleCredentials(minter).action(),
-        GetSigninToken(tokens).action(),
+        end_console_sessions(cache),
+        create_console_link(minter, tokens),
+        get_console_credentials(minter),
+        get_signin_token(tokens),
         *own.actions(),
         roles.action(),
         *live.actions(),

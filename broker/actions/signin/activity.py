@@ -19,28 +19,23 @@ class GetActivityRequest(TypedDict):
     BucketHours: int
 
 
-class GetActivity:
-    """The handler, with what it needs."""
+def get_activity(ledger: Ledger) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="signin",
-            name="GetActivity",
-            needs=_needs,
-            handle=self._handle,
-            audited=("StartTime", "BucketHours"),
-        )
-
-    async def _handle(self, given: GetActivityRequest, call: Call) -> Mapping[str, Any]:
+    async def handle(given: GetActivityRequest, call: Call) -> Mapping[str, Any]:
         return {
-            "Activity": await self._ledger.counts(
+            "Activity": await ledger.counts(
                 call.account, given["StartTime"], bucket_hours=given["BucketHours"]
             )
         }
+
+    return Action(
+        service="signin",
+        name="GetActivity",
+        needs=_needs,
+        handle=handle,
+        audited=("StartTime", "BucketHours"),
+    )
 
 
 async def _needs(_given: GetActivityRequest, call: Call) -> tuple[Need, ...]:

@@ -28,24 +28,11 @@ class AuthorizeOAuth2AccessRequest(TypedDict):
     SessionToken: Secret
 
 
-class AuthorizeOAuth2Access:
-    """The handler, with what it needs."""
+def authorize_o_auth2_access(grants: CommandLineGrants) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, grants: CommandLineGrants) -> None:
-        self._grants = grants
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="signin",
-            name="AuthorizeOAuth2Access",
-            needs=needs_nothing,
-            handle=self._handle,
-            audited=("ClientId", "RedirectUri"),
-        )
-
-    async def _handle(
-        self, given: AuthorizeOAuth2AccessRequest, call: Call
+    async def handle(
+        given: AuthorizeOAuth2AccessRequest, call: Call
     ) -> Mapping[str, Any]:
         session = require_session(call)
         lent = LentSession(
@@ -53,42 +40,45 @@ class AuthorizeOAuth2Access:
             session_token=given["SessionToken"].reveal(),
         )
         ends_at = datetime.fromtimestamp(session.expires_at, UTC)
-        code = await self._grants.create_code(
+        code = await grants.create_code(
             Code(
                 client_id=given["ClientId"],
                 redirect_uri=given["RedirectUri"],
                 challenge=given["CodeChallenge"],
-                session=await self._grants.lend(lent, ends_at),
+                session=await grants.lend(lent, ends_at),
             ),
             call.now,
         )
         return {"Code": code}
 
+    return Action(
+        service="signin",
+        name="AuthorizeOAuth2Access",
+        needs=needs_nothing,
+        handle=handle,
+        audited=("ClientId", "RedirectUri"),
+    )
 
-class CreateOAuth2Token:
-    """The handler, with what it needs."""
 
-    def __init__(self, minter: DerivedMinter) -> None:
-        self._minter = minter
+def create_o_auth2_token(minter: DerivedMinter) -> Action:
+    """The action, given what it works with."""
 
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="signin",
-            name="CreateOAuth2Token",
-            needs=needs_nothing,
-            handle=self._handle,
-            audited=("ClientId", "GrantType"),
-        )
-
-    async def _handle(self, _given: Given, call: Call) -> Mapping[str, Any]:
+    async def handle(_given: Given, call: Call) -> Mapping[str, Any]:
         # Marked as chained, like credentials that the console shows: they must not open
         # a longer console session.
         ends_at = min(
             require_session(call).expires_at, int(call.now.timestamp()) + TOKEN_SECONDS
         )
-        minted = await self._minter.mint(call, ends_at=ends_at, counts_as_chained=True)
+        minted = await minter.mint(call, ends_at=ends_at, counts_as_chained=True)
         return {"Credentials": credentials_shape(minted.credentials)}
+
+    return Action(
+        service="signin",
+        name="CreateOAuth2Token",
+        needs=needs_nothing,
+        handle=handle,
+        audited=("ClientId", "GrantType"),
+    )
 
 
 def command_line_actions(
@@ -96,6 +86,6 @@ def command_line_actions(
 ) -> tuple[Action, ...]:
     """Both actions."""
     return (
-        AuthorizeOAuth2Access(grants).action(),
-        CreateOAuth2Token(minter).action(),
+        authorize_o_auth2_access(grants),
+        create_o_auth2_token(minter),
     )

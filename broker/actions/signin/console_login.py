@@ -31,53 +31,42 @@ class ConsoleLoginRequest(PasswordLoginRequest):
     Upstream: NotRequired[str]
 
 
-class ConsoleLogin:
-    """The handler, with what it needs."""
+def console_login(
+    fresh: FreshDirectory,
+    minter: DerivedMinter,
+    password: PasswordLogin,
+    ledger: Ledger,
+) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(
-        self,
-        fresh: FreshDirectory,
-        minter: DerivedMinter,
-        password: PasswordLogin,
-        ledger: Ledger,
-    ) -> None:
-        self._fresh = fresh
-        self._minter = minter
-        self._password = password
-        self._ledger = ledger
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="signin",
-            name="ConsoleLogin",
-            needs=needs_nothing,
-            handle=self._handle,
-            audited=("SessionDuration", "MFAUsed", "MFAIdentifier", "Upstream"),
-        )
-
-    async def _handle(
-        self, given: ConsoleLoginRequest, call: Call
-    ) -> Mapping[str, Any]:
+    async def handle(given: ConsoleLoginRequest, call: Call) -> Mapping[str, Any]:
         if call.caller.session is None and call.request.door is Door.SIGN_IN:
-            return await self._password.mint(given, call)
+            return await password.mint(given, call)
         if "Upstream" in given:
-            await commit_once(self._ledger, call.record.complete(), call.mark)
+            await commit_once(ledger, call.record.complete(), call.mark)
             call.record.committed = True
             return {}
         session = require_session(call)
         duration = given.get("SessionDuration")
         ends_at = session.expires_at
         if duration is not None:
-            ends_at = await self._requested_end(session, duration, call)
-        minted = await self._minter.mint(call, ends_at=ends_at)
+            ends_at = await requested_end(session, duration, call)
+        minted = await minter.mint(call, ends_at=ends_at)
         return {"Credentials": credentials_shape(minted.credentials)}
 
-    async def _requested_end(self, session: Session, duration: int, call: Call) -> int:
+    async def requested_end(session: Session, duration: int, call: Call) -> int:
         """The requested end: it may be after the credentials' own, within all limits."""
-        role = await self._fresh.find(ROLE, session.account, session.principal_id)
+        role = await fresh.find(ROLE, session.account, session.principal_id)
         if role is None:
             raise InvalidClientTokenId(detail=f"role {session.principal_id} is gone")
         seconds = min(duration, role.max_session_duration_seconds)
         ends_at = int(call.now.timestamp()) + seconds
         return ends_at if session.ends_by is None else min(ends_at, session.ends_by)
+
+    return Action(
+        service="signin",
+        name="ConsoleLogin",
+        needs=needs_nothing,
+        handle=handle,
+        audited=("SessionDuration", "MFAUsed", "MFAIdentifier", "Upstream"),
+    )

@@ -25,26 +25,10 @@ class CreateConsoleLinkRequest(TypedDict):
     SessionDuration: int
 
 
-class CreateConsoleLink:
-    """The handler, with what it needs."""
+def create_console_link(minter: DerivedMinter, tokens: SigninTokens) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, minter: DerivedMinter, tokens: SigninTokens) -> None:
-        self._minter = minter
-        self._tokens = tokens
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="signin",
-            name="CreateConsoleLink",
-            needs=needs_nothing,
-            handle=self._handle,
-            audited=("SessionDuration",),
-        )
-
-    async def _handle(
-        self, given: CreateConsoleLinkRequest, call: Call
-    ) -> Mapping[str, Any]:
+    async def handle(given: CreateConsoleLinkRequest, call: Call) -> Mapping[str, Any]:
         session = require_session(call)
         seconds = given["SessionDuration"]
         if seconds not in LINK_SECONDS:
@@ -54,7 +38,7 @@ class CreateConsoleLink:
         ends_at = min(session.expires_at, int(call.now.timestamp()) + seconds)
         # Derived from this session, so whatever ends this session also ends what the
         # link opened.
-        minted = await self._minter.mint(
+        minted = await minter.mint(
             call,
             ends_at=ends_at,
             counts_as_chained=True,
@@ -63,7 +47,7 @@ class CreateConsoleLink:
             ),
         )
         credentials = minted.credentials
-        token = await self._tokens.create(
+        token = await tokens.create(
             SigninGrant(
                 access_key_id=credentials.access_key_id,
                 session_token=credentials.session_token.reveal(),
@@ -73,6 +57,14 @@ class CreateConsoleLink:
             now=call.now,
         )
         return {"SigninToken": token, "Expiration": credentials.expiration}
+
+    return Action(
+        service="signin",
+        name="CreateConsoleLink",
+        needs=needs_nothing,
+        handle=handle,
+        audited=("SessionDuration",),
+    )
 
 
 def may_be_linked(session: Session) -> bool:

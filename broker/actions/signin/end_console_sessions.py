@@ -30,33 +30,26 @@ class EndConsoleSessionsRequest(TypedDict):
     EndMarks: Sequence[EndMark]
 
 
-class EndConsoleSessions:
-    """The handler, with what it needs."""
-
-    def __init__(self, cache: Cache) -> None:
-        self._cache = cache
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="signin",
-            name="EndConsoleSessions",
-            needs=needs_nothing,
-            handle=_end,
-            prepare=self._find,
-            writes=True,
-            audited=("AccessKeyIds",),
-            calls=0,
-        )
+def end_console_sessions(cache: Cache) -> Action:
+    """The action, given what it works with."""
 
     # The cache may share the database's single writer, so it is read before the
     # transaction begins.
-    async def _find(
-        self, given: EndConsoleSessionsRequest, _call: Call
+    async def find(
+        given: EndConsoleSessionsRequest, _call: Call
     ) -> dict[str, SessionRecord | None]:
-        return {
-            key: await self._cache.find_session(key) for key in given["AccessKeyIds"]
-        }
+        return {key: await cache.find_session(key) for key in given["AccessKeyIds"]}
+
+    return Action(
+        service="signin",
+        name="EndConsoleSessions",
+        needs=needs_nothing,
+        handle=_end,
+        prepare=find,
+        writes=True,
+        audited=("AccessKeyIds",),
+        calls=0,
+    )
 
 
 async def _end(given: EndConsoleSessionsRequest, call: Call) -> None:

@@ -26,34 +26,27 @@ class FirstPasswordRequest(TypedDict):
     NewPassword: str
 
 
-class FirstPassword:
+def first_password(passwords: Passwords) -> Action:
     """The handler."""
 
-    def __init__(self, passwords: Passwords) -> None:
-        self._passwords = passwords
-
-    def action(self) -> Action:
-        """The declaration: the link is the permission."""
-        return Action(
-            service="signin",
-            name="SetFirstPassword",
-            needs=needs_nothing,
-            prepare=self._prepare,
-            handle=_set,
-            writes=True,
-            calls=10,
-        )
-
-    async def _prepare(
-        self, given: FirstPasswordRequest, call: Call
-    ) -> PreparedPassword:
+    async def prepare(given: FirstPasswordRequest, call: Call) -> PreparedPassword:
         account = await require_account(call.directory, call.account)
         user = await require_linked_user(
             call.directory, account, given["Link"], now=call.now
         )
         return await prepare_password(
-            self._passwords, call.directory, account, user, given["NewPassword"]
+            passwords, call.directory, account, user, given["NewPassword"]
         )
+
+    return Action(
+        service="signin",
+        name="SetFirstPassword",
+        needs=needs_nothing,
+        prepare=prepare,
+        handle=_set,
+        writes=True,
+        calls=10,
+    )
 
 
 async def _set(given: FirstPasswordRequest, call: Call) -> None:

@@ -10,27 +10,22 @@ from broker.model.request import Given
 from broker.sessions.limits import HOUR_SECONDS
 
 
-class GetConsoleCredentials:
-    """The handler, with what it needs."""
+def get_console_credentials(minter: DerivedMinter) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, minter: DerivedMinter) -> None:
-        self._minter = minter
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="signin",
-            name="GetConsoleCredentials",
-            needs=needs_nothing,
-            handle=self._handle,
-        )
-
-    async def _handle(self, _given: Given, call: Call) -> Mapping[str, Any]:
+    async def handle(_given: Given, call: Call) -> Mapping[str, Any]:
         # At most an hour, never beyond the console session, and counted as chained:
         # they must not open a longer console session.
         ends_at = min(
             require_session(call).expires_at,
             int(call.now.timestamp()) + HOUR_SECONDS,
         )
-        minted = await self._minter.mint(call, ends_at=ends_at, counts_as_chained=True)
+        minted = await minter.mint(call, ends_at=ends_at, counts_as_chained=True)
         return {"Credentials": credentials_shape(minted.credentials)}
+
+    return Action(
+        service="signin",
+        name="GetConsoleCredentials",
+        needs=needs_nothing,
+        handle=handle,
+    )

@@ -40,24 +40,11 @@ class GetSigninTokenResponse(TypedDict):
     SigninToken: str
 
 
-class GetSigninToken:
-    """The handler, with what it needs."""
+def get_signin_token(tokens: SigninTokens) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, tokens: SigninTokens) -> None:
-        self._tokens = tokens
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="signin",
-            name="GetSigninToken",
-            needs=needs_nothing,
-            handle=self._handle,
-            audited=("SessionDuration",),
-        )
-
-    async def _handle(
-        self, given: GetSigninTokenRequest, call: Call
+    async def handle(
+        given: GetSigninTokenRequest, call: Call
     ) -> GetSigninTokenResponse:
         duration = given.get("SessionDuration")
         if "RoleArn" in given:
@@ -67,7 +54,7 @@ class GetSigninToken:
             session = require_session(call)
             _require_eligible(session, duration)
             ends_at, access_key_id = session.expires_at, session.access_key_id
-        token = await self._tokens.create(
+        token = await tokens.create(
             SigninGrant(
                 access_key_id=access_key_id,
                 session_token=given["SessionToken"].reveal(),
@@ -78,6 +65,14 @@ class GetSigninToken:
             now=call.now,
         )
         return {"SigninToken": token}
+
+    return Action(
+        service="signin",
+        name="GetSigninToken",
+        needs=needs_nothing,
+        handle=handle,
+        audited=("SessionDuration",),
+    )
 
 
 def _require_eligible(session: Session, duration: int | None) -> None:

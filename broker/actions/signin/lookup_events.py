@@ -45,29 +45,10 @@ class LookupEventsRequest(TypedDict):
     MaxResults: NotRequired[int]
 
 
-class LookupEvents:
-    """The handler, with what it needs."""
+def lookup_events(ledger: Ledger) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="cloudtrail",
-            name="LookupEvents",
-            needs=_needs,
-            handle=self._handle,
-            audited=tuple(
-                name
-                for name in LookupEventsRequest.__annotations__
-                if name != "NextToken"
-            ),
-        )
-
-    async def _handle(
-        self, given: LookupEventsRequest, call: Call
-    ) -> Mapping[str, Any]:
+    async def handle(given: LookupEventsRequest, call: Call) -> Mapping[str, Any]:
         """``Events`` may be few while there is a ``NextToken``.
 
         ``Counted`` is the count that an event without a record is in, if any.
@@ -78,7 +59,7 @@ class LookupEvents:
         found: list[AuditRecord] = []
         try:
             for _ in range(_LOOKS_MAX):
-                page = await self._ledger.search(
+                page = await ledger.search(
                     filters, PageRequest(marker, limit - len(found))
                 )
                 found += page.items
@@ -89,8 +70,18 @@ class LookupEvents:
             raise ValidationError("There is no such place in this list.") from error
         counted = None
         if filters.event_id and not found:
-            counted = await find_counted(self._ledger, filters.event_id, call.account)
+            counted = await find_counted(ledger, filters.event_id, call.account)
         return {"Events": tuple(found), "NextToken": marker, "Counted": counted}
+
+    return Action(
+        service="cloudtrail",
+        name="LookupEvents",
+        needs=_needs,
+        handle=handle,
+        audited=tuple(
+            name for name in LookupEventsRequest.__annotations__ if name != "NextToken"
+        ),
+    )
 
 
 def _read_filter(given: LookupEventsRequest, call: Call) -> AuditFilter:

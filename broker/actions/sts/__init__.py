@@ -2,21 +2,23 @@
 
 from broker.actions.action import Action
 from broker.actions.signin.derived_mint import DerivedMinter
-from broker.actions.sts.assume_role import AssumeRole
+from broker.actions.sts.assume_role import assume_role
 from broker.actions.sts.assume_role_with_ldap_identity import (
-    AssumeRoleWithLdapIdentity,
+    assume_role_with_ldap_identity,
 )
-from broker.actions.sts.assume_role_with_saml import AssumeRoleWithSaml
-from broker.actions.sts.assume_role_with_web_identity import AssumeRoleWithWebIdentity
-from broker.actions.sts.assume_root import AssumeRoot
-from broker.actions.sts.decode_authorization_message import DecodeAuthorizationMessage
+from broker.actions.sts.assume_role_with_saml import assume_role_with_saml
+from broker.actions.sts.assume_role_with_web_identity import (
+    assume_role_with_web_identity,
+)
+from broker.actions.sts.assume_root import assume_root
+from broker.actions.sts.decode_authorization_message import decode_authorization_message
 from broker.actions.sts.get_access_key_info import GET_ACCESS_KEY_INFO
 from broker.actions.sts.get_caller_identity import GET_CALLER_IDENTITY
 from broker.actions.sts.get_delegated_access_token import GET_DELEGATED_ACCESS_TOKEN
-from broker.actions.sts.get_federation_token import GetFederationToken
-from broker.actions.sts.get_scoped_credentials import GetScopedCredentials
-from broker.actions.sts.get_session_token import GetSessionToken
-from broker.actions.sts.get_web_identity_token import GetWebIdentityToken
+from broker.actions.sts.get_federation_token import get_federation_token
+from broker.actions.sts.get_scoped_credentials import get_scoped_credentials
+from broker.actions.sts.get_session_token import get_session_token
+from broker.actions.sts.get_web_identity_token import get_web_identity_token
 from broker.actions.sts.own_tokens import OwnTokens
 from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.user_mint import UserMinter
@@ -42,17 +44,17 @@ def sts_actions(
     user_minter = UserMinter(fresh, issuer)
     own = OwnTokens(vault, fresh, public_origin)
     return (
-        AssumeRole(fresh, minter, mfa).action(),
-        AssumeRoleWithLdapIdentity(fresh, minter).action(),
-        AssumeRoleWithSaml(fresh, minter).action(),
-        AssumeRoleWithWebIdentity(fresh, minter, own).action(),
-        AssumeRoot(fresh, issuer).action(),
-        DecodeAuthorizationMessage(messages).action(),
+        assume_role(fresh, minter, mfa),
+        assume_role_with_ldap_identity(fresh, minter),
+        assume_role_with_saml(fresh, minter),
+        assume_role_with_web_identity(fresh, minter, own),
+        assume_root(fresh, issuer),
+        decode_authorization_message(messages),
         GET_ACCESS_KEY_INFO,
         GET_CALLER_IDENTITY,
         GET_DELEGATED_ACCESS_TOKEN,
-        GetFederationToken(user_minter).action(),
-        GetScopedCredentials(derived).action(),
-        GetSessionToken(user_minter, mfa).action(),
-        GetWebIdentityToken(fresh, vault, own, public_origin).action(),
+        get_federation_token(user_minter),
+        get_scoped_credentials(derived),
+        get_session_token(user_minter, mfa),
+        get_web_identity_token(fresh, vault, own, public_origin),
     )

@@ -27,41 +27,13 @@ _SHOWN_NOW = {
 }
 
 
-class AssumeRole:
-    """The handler, with what it needs."""
+def assume_role(fresh: FreshDirectory, minter: RoleMinter, mfa: MfaVerifier) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(
-        self, fresh: FreshDirectory, minter: RoleMinter, mfa: MfaVerifier
-    ) -> None:
-        self._fresh = fresh
-        self._minter = minter
-        self._mfa = mfa
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="sts",
-            name="AssumeRole",
-            needs=self._needs,
-            handle=self._handle,
-            audited=(
-                "RoleArn",
-                "RoleSessionName",
-                "DurationSeconds",
-                "PolicyArns",
-                "Tags",
-                "TransitiveTagKeys",
-                "SourceIdentity",
-                "SerialNumber",
-            ),
-        )
-
-    async def _needs(
-        self, given: types.AssumeRoleRequest, call: Call
-    ) -> tuple[Need, ...]:
-        role = await find_role(self._fresh, given["RoleArn"])
+    async def needs(given: types.AssumeRoleRequest, call: Call) -> tuple[Need, ...]:
+        role = await find_role(fresh, given["RoleArn"])
         _refuse_kinds(call, given["RoleArn"])
-        mfa_at = await self._mfa.verify(
+        mfa_at = await mfa.verify(
             call.caller, given.get("SerialNumber"), given.get("TokenCode"), call.now
         )
         return role_needs(
@@ -74,11 +46,9 @@ class AssumeRole:
             calling=call.caller.session,
         )
 
-    async def _handle(
-        self, given: types.AssumeRoleRequest, call: Call
-    ) -> Mapping[str, Any]:
+    async def handle(given: types.AssumeRoleRequest, call: Call) -> Mapping[str, Any]:
         calling = call.caller.session
-        minted, answer = await self._minter.mint(
+        minted, answer = await minter.mint(
             given,
             call,
             RoleRequest(
@@ -98,6 +68,23 @@ class AssumeRole:
         if given.get("Policy") or given.get("PolicyArns") or minted.session.tags:
             answer["PackedPolicySize"] = minted.packed_policy_size
         return answer
+
+    return Action(
+        service="sts",
+        name="AssumeRole",
+        needs=needs,
+        handle=handle,
+        audited=(
+            "RoleArn",
+            "RoleSessionName",
+            "DurationSeconds",
+            "PolicyArns",
+            "Tags",
+            "TransitiveTagKeys",
+            "SourceIdentity",
+            "SerialNumber",
+        ),
+    )
 
 
 def _tags(given: types.AssumeRoleRequest, call: Call) -> SessionTags:

@@ -32,50 +32,44 @@ class AssumeRoleWithLDAPIdentityRequest(TypedDict):
     Policy: NotRequired[str]
 
 
-class AssumeRoleWithLdapIdentity:
-    """The handler, with what it needs."""
+def assume_role_with_ldap_identity(fresh: FreshDirectory, minter: RoleMinter) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, fresh: FreshDirectory, minter: RoleMinter) -> None:
-        self._fresh = fresh
-        self._minter = minter
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="sts",
-            name=_NAME,
-            proof=Proof.LDAP,
-            needs=self._needs,
-            handle=self._handle,
-            audited=("RoleArn", "DurationSeconds"),
-        )
-
-    async def _needs(
-        self, given: AssumeRoleWithLDAPIdentityRequest, call: Call
+    async def needs(
+        given: AssumeRoleWithLDAPIdentityRequest, call: Call
     ) -> tuple[Need, ...]:
         identity = call.federated
         arn = given.get("RoleArn") or _only_role(identity)
         return role_needs(
             f"sts:{_NAME}",
             {**given, "RoleArn": arn, "RoleSessionName": _session_name(identity)},
-            await find_role(self._fresh, arn),
+            await find_role(fresh, arn),
             tags=identity_tags(identity),
             source_identity=identity.source_identity,
             context={},
         )
 
-    async def _handle(
-        self, given: AssumeRoleWithLDAPIdentityRequest, call: Call
+    async def handle(
+        given: AssumeRoleWithLDAPIdentityRequest, call: Call
     ) -> Mapping[str, Any]:
         identity = call.federated
         answer = await mint_federated(
-            self._minter,
+            minter,
             given,
             call,
             kind=SessionKind.LDAP,
             session_name=_session_name(identity),
         )
         return {name: answer[name] for name in _ANSWERED}
+
+    return Action(
+        service="sts",
+        name=_NAME,
+        proof=Proof.LDAP,
+        needs=needs,
+        handle=handle,
+        audited=("RoleArn", "DurationSeconds"),
+    )
 
 
 def _only_role(identity: FederatedIdentity) -> str:

@@ -22,28 +22,13 @@ _NAME = "AssumeRoleWithSAML"
 RESERVED_ROLES = "AWSReservedSSO_"
 
 
-class AssumeRoleWithSaml:
-    """The handler, with what it needs."""
+def assume_role_with_saml(fresh: FreshDirectory, minter: RoleMinter) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, fresh: FreshDirectory, minter: RoleMinter) -> None:
-        self._fresh = fresh
-        self._minter = minter
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="sts",
-            name=_NAME,
-            proof=Proof.SAML,
-            needs=self._needs,
-            handle=self._handle,
-            audited=("RoleArn", "PrincipalArn", "DurationSeconds", "PolicyArns"),
-        )
-
-    async def _needs(
-        self, given: types.AssumeRoleWithSAMLRequest, call: Call
+    async def needs(
+        given: types.AssumeRoleWithSAMLRequest, call: Call
     ) -> tuple[Need, ...]:
-        role = await find_role(self._fresh, given["RoleArn"])
+        role = await find_role(fresh, given["RoleArn"])
         if role is not None and role.name.startswith(RESERVED_ROLES):
             role = None
         identity = call.federated
@@ -56,12 +41,12 @@ class AssumeRoleWithSaml:
             context={"sts:rolesessionname": (_session_name(identity),)},
         )
 
-    async def _handle(
-        self, given: types.AssumeRoleWithSAMLRequest, call: Call
+    async def handle(
+        given: types.AssumeRoleWithSAMLRequest, call: Call
     ) -> Mapping[str, Any]:
         identity = call.federated
         answer = await mint_federated(
-            self._minter,
+            minter,
             given,
             call,
             kind=SessionKind.SAML,
@@ -73,6 +58,15 @@ class AssumeRoleWithSaml:
             "Issuer": identity.issuer,
             "NameQualifier": identity.name_qualifier,
         }
+
+    return Action(
+        service="sts",
+        name=_NAME,
+        proof=Proof.SAML,
+        needs=needs,
+        handle=handle,
+        audited=("RoleArn", "PrincipalArn", "DurationSeconds", "PolicyArns"),
+    )
 
 
 def _session_name(identity: FederatedIdentity) -> str:

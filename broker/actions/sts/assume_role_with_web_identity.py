@@ -20,38 +20,16 @@ if TYPE_CHECKING:
 _NAME = "AssumeRoleWithWebIdentity"
 
 
-class AssumeRoleWithWebIdentity:
-    """The handler, with what it needs."""
+def assume_role_with_web_identity(
+    fresh: FreshDirectory, minter: RoleMinter, own: OwnTokens
+) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(
-        self, fresh: FreshDirectory, minter: RoleMinter, own: OwnTokens
-    ) -> None:
-        self._fresh = fresh
-        self._minter = minter
-        self._own = own
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="sts",
-            name=_NAME,
-            proof=Proof.WEB_IDENTITY,
-            needs=self._needs,
-            handle=self._handle,
-            audited=(
-                "RoleArn",
-                "RoleSessionName",
-                "ProviderId",
-                "DurationSeconds",
-                "PolicyArns",
-            ),
-        )
-
-    async def _needs(
-        self, given: types.AssumeRoleWithWebIdentityRequest, call: Call
+    async def needs(
+        given: types.AssumeRoleWithWebIdentityRequest, call: Call
     ) -> tuple[Need, ...]:
         identity = call.federated
-        role = await find_role(self._fresh, given["RoleArn"])
+        role = await find_role(fresh, given["RoleArn"])
         return role_needs(
             f"sts:{_NAME}",
             given,
@@ -61,19 +39,34 @@ class AssumeRoleWithWebIdentity:
             context={},
         )
 
-    async def _handle(
-        self, given: types.AssumeRoleWithWebIdentityRequest, call: Call
+    async def handle(
+        given: types.AssumeRoleWithWebIdentityRequest, call: Call
     ) -> Mapping[str, Any]:
         identity = call.federated
         answer = await mint_federated(
-            self._minter,
+            minter,
             given,
             call,
             kind=SessionKind.WEB_IDENTITY,
             session_name=given["RoleSessionName"],
-            lineage=await self._own.find_lineage(identity),
+            lineage=await own.find_lineage(identity),
         )
         return answer | {
             "SubjectFromWebIdentityToken": identity.subject,
             "Provider": identity.provider_arn,
         }
+
+    return Action(
+        service="sts",
+        name=_NAME,
+        proof=Proof.WEB_IDENTITY,
+        needs=needs,
+        handle=handle,
+        audited=(
+            "RoleArn",
+            "RoleSessionName",
+            "ProviderId",
+            "DurationSeconds",
+            "PolicyArns",
+        ),
+    )

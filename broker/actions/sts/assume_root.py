@@ -36,32 +36,16 @@ _NAME = "AssumeRoot"
 _ROOT_TASK = "arn:aws:iam::aws:policy/root-task/"
 
 
-class AssumeRoot:
-    """The handler, with what it needs."""
+def assume_root(fresh: FreshDirectory, issuer: SessionIssuer) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, fresh: FreshDirectory, issuer: SessionIssuer) -> None:
-        self._fresh = fresh
-        self._issuer = issuer
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="sts",
-            name=_NAME,
-            needs=self._needs,
-            handle=self._handle,
-            audited=("TargetPrincipal", "TaskPolicyArn", "DurationSeconds"),
-        )
-
-    async def _needs(
-        self, given: types.AssumeRootRequest, call: Call
-    ) -> tuple[Need, ...]:
+    async def needs(given: types.AssumeRootRequest, call: Call) -> tuple[Need, ...]:
         require_regional(call, _NAME)
         refuse_user_sessions(call, _NAME)
         target = _target(given["TargetPrincipal"])
         task = _task_policy(given)
         resource = iam_arn(target, "root")
-        account = await self._fresh.find(ACCOUNT, target)
+        account = await fresh.find(ACCOUNT, target)
         if call.caller.principal.type is PrincipalType.ACCOUNT or not _manages(
             call.account, account
         ):
@@ -82,11 +66,9 @@ class AssumeRoot:
             ),
         )
 
-    async def _handle(
-        self, given: types.AssumeRootRequest, call: Call
-    ) -> Mapping[str, Any]:
+    async def handle(given: types.AssumeRootRequest, call: Call) -> Mapping[str, Any]:
         target = _target(given["TargetPrincipal"])
-        account = await self._fresh.find(ACCOUNT, target)
+        account = await fresh.find(ACCOUNT, target)
         if account is None:
             raise AccessDenied(detail=f"the account {target} is gone")
         require_region(account, call)
@@ -99,7 +81,7 @@ class AssumeRoot:
             if seconds < 0:
                 raise ExpiredToken(detail=f"expired at {calling.expires_at}")
         source_identity = calling.source_identity if calling else None
-        minted = await self._issuer.issue(
+        minted = await issuer.issue(
             MintOrder(
                 session=Session(
                     access_key_id=new_access_key_id(target),
@@ -129,6 +111,14 @@ class AssumeRoot:
         if source_identity is not None:
             answer["SourceIdentity"] = source_identity
         return answer
+
+    return Action(
+        service="sts",
+        name=_NAME,
+        needs=needs,
+        handle=handle,
+        audited=("TargetPrincipal", "TaskPolicyArn", "DurationSeconds"),
+    )
 
 
 def _manages(managing: AccountId, target: Account | None) -> bool:

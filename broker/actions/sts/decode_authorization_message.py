@@ -15,21 +15,16 @@ if TYPE_CHECKING:
 _NAME = "DecodeAuthorizationMessage"
 
 
-class DecodeAuthorizationMessage:
-    """The handler, with what it needs."""
+def decode_authorization_message(messages: AuthorizationMessages) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, messages: AuthorizationMessages) -> None:
-        self._messages = messages
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(service="sts", name=_NAME, needs=_needs, handle=self._handle)
-
-    async def _handle(
-        self, given: types.DecodeAuthorizationMessageRequest, call: Call
+    async def handle(
+        given: types.DecodeAuthorizationMessageRequest, call: Call
     ) -> types.DecodeAuthorizationMessageResponse:
-        text = self._messages.open(call.account, given["EncodedMessage"], call.now)
+        text = messages.open(call.account, given["EncodedMessage"], call.now)
         return {"DecodedMessage": text}
+
+    return Action(service="sts", name=_NAME, needs=_needs, handle=handle)
 
 
 async def _needs(

@@ -21,24 +21,11 @@ if TYPE_CHECKING:
 _NAME = "GetFederationToken"
 
 
-class GetFederationToken:
-    """The handler, with what it needs."""
+def get_federation_token(minter: UserMinter) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, minter: UserMinter) -> None:
-        self._minter = minter
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="sts",
-            name=_NAME,
-            needs=self._needs,
-            handle=self._handle,
-            audited=("Name", "DurationSeconds", "PolicyArns", "Tags"),
-        )
-
-    async def _needs(
-        self, given: types.GetFederationTokenRequest, call: Call
+    async def needs(
+        given: types.GetFederationTokenRequest, call: Call
     ) -> tuple[Need, ...]:
         refuse_sessions(call, _NAME)
         tags = _tags(given)
@@ -60,12 +47,12 @@ class GetFederationToken:
             for action in actions
         )
 
-    async def _handle(
-        self, given: types.GetFederationTokenRequest, call: Call
+    async def handle(
+        given: types.GetFederationTokenRequest, call: Call
     ) -> Mapping[str, Any]:
         policies = await read_session_policies(given, call.account, call.directory)
         tags = _tags(given)
-        minted, answer = await self._minter.mint(
+        minted, answer = await minter.mint(
             given,
             call,
             UserRequest(
@@ -83,6 +70,14 @@ class GetFederationToken:
         # Recorded: here it is there without policies and tags, too.
         answer["PackedPolicySize"] = minted.packed_policy_size
         return answer
+
+    return Action(
+        service="sts",
+        name=_NAME,
+        needs=needs,
+        handle=handle,
+        audited=("Name", "DurationSeconds", "PolicyArns", "Tags"),
+    )
 
 
 def _arn(given: types.GetFederationTokenRequest, call: Call) -> str:

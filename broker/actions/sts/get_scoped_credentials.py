@@ -31,24 +31,11 @@ SCOPE_POLICIES_MAX = 3
 _NOTHING = SessionPolicies(None, ())
 
 
-class GetScopedCredentials:
-    """The handler, with what it needs."""
+def get_scoped_credentials(minter: DerivedMinter) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, minter: DerivedMinter) -> None:
-        self._minter = minter
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="sts",
-            name=_NAME,
-            needs=self._needs,
-            handle=self._handle,
-            audited=("DurationSeconds", "ScopedSessionDescription"),
-        )
-
-    async def _needs(
-        self, given: types.GetScopedCredentialsRequest, call: Call
+    async def needs(
+        given: types.GetScopedCredentialsRequest, call: Call
     ) -> tuple[Need, ...]:
         require_regional(call, _NAME)
         session = _session(call)
@@ -63,8 +50,8 @@ class GetScopedCredentials:
             )
         return (Need(action=f"sts:{_NAME}", resource="*", account=call.account),)
 
-    async def _handle(
-        self, given: types.GetScopedCredentialsRequest, call: Call
+    async def handle(
+        given: types.GetScopedCredentialsRequest, call: Call
     ) -> Mapping[str, Any]:
         session = _session(call)
         added = await read_session_policies(given, call.account, call.directory)
@@ -72,7 +59,7 @@ class GetScopedCredentials:
         if added and not stands and session.kind is SessionKind.FEDERATION_TOKEN:
             # Without policies it may do nothing, and a scope must not change that.
             stands = (_NOTHING,)
-        minted = await self._minter.mint(
+        minted = await minter.mint(
             call,
             ends_at=_ends_at(given, session, call),
             narrowing=Narrowing(
@@ -94,6 +81,14 @@ class GetScopedCredentials:
         if session.source_identity is not None:
             answer["SourceIdentity"] = session.source_identity
         return answer
+
+    return Action(
+        service="sts",
+        name=_NAME,
+        needs=needs,
+        handle=handle,
+        audited=("DurationSeconds", "ScopedSessionDescription"),
+    )
 
 
 def _session(call: Call) -> Session:

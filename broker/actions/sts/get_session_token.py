@@ -18,37 +18,23 @@ if TYPE_CHECKING:
 _NAME = "GetSessionToken"
 
 
-class GetSessionToken:
-    """The handler, with what it needs."""
+def get_session_token(minter: UserMinter, mfa: MfaVerifier) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(self, minter: UserMinter, mfa: MfaVerifier) -> None:
-        self._minter = minter
-        self._mfa = mfa
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="sts",
-            name=_NAME,
-            needs=self._needs,
-            handle=self._handle,
-            audited=("DurationSeconds", "SerialNumber"),
-        )
-
-    async def _needs(
-        self, _given: types.GetSessionTokenRequest, call: Call
+    async def needs(
+        _given: types.GetSessionTokenRequest, call: Call
     ) -> tuple[Need, ...]:
         """No permission is needed, and no policy can refuse it."""
         refuse_sessions(call, _NAME)
         return ()
 
-    async def _handle(
-        self, given: types.GetSessionTokenRequest, call: Call
+    async def handle(
+        given: types.GetSessionTokenRequest, call: Call
     ) -> Mapping[str, Any]:
-        mfa_at = await self._mfa.verify(
+        mfa_at = await mfa.verify(
             call.caller, given.get("SerialNumber"), given.get("TokenCode"), call.now
         )
-        _, answer = await self._minter.mint(
+        _, answer = await minter.mint(
             given,
             call,
             UserRequest(
@@ -59,3 +45,11 @@ class GetSessionToken:
             ),
         )
         return answer
+
+    return Action(
+        service="sts",
+        name=_NAME,
+        needs=needs,
+        handle=handle,
+        audited=("DurationSeconds", "SerialNumber"),
+    )

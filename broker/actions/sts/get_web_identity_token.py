@@ -44,41 +44,18 @@ _AWS_CLAIM = "https://sts.amazonaws.com/"
 PAYLOAD_BYTES_MAX = 8192
 
 
-class GetWebIdentityToken:
-    """The handler, with what it needs."""
+def get_web_identity_token(
+    fresh: FreshDirectory,
+    opener: Opener,
+    own: OwnTokens,
+    public_origin: str,
+) -> Action:
+    """The action, given what it works with."""
 
-    def __init__(
-        self,
-        fresh: FreshDirectory,
-        opener: Opener,
-        own: OwnTokens,
-        public_origin: str,
-    ) -> None:
-        self._fresh = fresh
-        self._opener = opener
-        self._own = own
-        self._public_origin = public_origin
-
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="sts",
-            name=_NAME,
-            needs=_needs,
-            handle=self._handle,
-            audited=(
-                "Audience",
-                "SigningAlgorithm",
-                "DurationSeconds",
-                "SubjectMode",
-                "Tags",
-            ),
-        )
-
-    async def _handle(
-        self, given: types.GetWebIdentityTokenRequest, call: Call
+    async def handle(
+        given: types.GetWebIdentityTokenRequest, call: Call
     ) -> types.GetWebIdentityTokenResponse:
-        account = await self._fresh.find(ACCOUNT, call.account)
+        account = await fresh.find(ACCOUNT, call.account)
         outbound = None if account is None else find_outbound(account)
         if outbound is None or not outbound.enabled:
             raise OutboundFederationDisabled(
@@ -86,9 +63,9 @@ class GetWebIdentityToken:
             )
         ends = _ends(given, call)
         claims = _claims(
-            given, call, issuer=issuer_of(self._public_origin, call.account), ends=ends
+            given, call, issuer=issuer_of(public_origin, call.account), ends=ends
         )
-        claims[LINEAGE_CLAIM] = self._own.seal(call, str(claims["jti"]))
+        claims[LINEAGE_CLAIM] = own.seal(call, str(claims["jti"]))
         if len(json.dumps(claims)) > PAYLOAD_BYTES_MAX:
             raise JwtPayloadSizeExceeded(
                 "The requested token payload size exceeds the maximum allowed size."
@@ -97,10 +74,24 @@ class GetWebIdentityToken:
         if key is None:
             raise ServiceUnavailable(detail="no key signs yet")
         try:
-            token = sign(call.account, key, self._opener, claims)
+            token = sign(call.account, key, opener, claims)
         except SealBrokenError as error:
             raise ServiceUnavailable(detail=str(error)) from error
         return {"WebIdentityToken": token, "Expiration": ends}
+
+    return Action(
+        service="sts",
+        name=_NAME,
+        needs=_needs,
+        handle=handle,
+        audited=(
+            "Audience",
+            "SigningAlgorithm",
+            "DurationSeconds",
+            "SubjectMode",
+            "Tags",
+        ),
+    )
 
 
 async def _needs(
