@@ -157,8 +157,8 @@ async def _save(visit: Visit, editor: PolicyEditor, arn: str) -> Response:
         PolicyDocument=editor.policy(),
         SetAsDefault=visit.is_checked("default"),
     )
-    in_force = ", and in force" if visit.is_checked("default") else ""
-    return visit.done(f"New version saved{in_force}.", ONE, arn=arn)
+    made = ", and is now the default" if visit.is_checked("default") else ""
+    return visit.done(f"New version saved{made}.", ONE, arn=arn)
 
 
 def _base(policy: Mapping[str, Any]) -> str:

@@ -70,7 +70,7 @@ async def _register(visit: Visit, name: str, definition: str) -> Response:
         Definition=definition,
     )
     return visit.done(
-        "Service registered. Make a token for the proxy or service that asks.",
+        "Service registered. Create a token for the proxy or service that asks.",
         ONE,
         name=name,
     )

@@ -149,7 +149,7 @@ def _not_registered(settings: AgentSettings) -> Iterator[Finding]:
     )
     if path is None or not os.access(path, os.F_OK):
         yield Finding(
-            f"{path} is missing, and this machine is not registered; make a token with:"
+            f"{path} is missing, and this machine is not registered; create a token with:"
             " broker instances join-token PROFILE --account ACCOUNT",
             is_good=False,
         )

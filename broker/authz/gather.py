@@ -314,7 +314,7 @@ class PolicyLibrary:
         name = Arn.parse(arn).resource.rpartition("/")[2]
         text = await self._fresh.policy_text(account, name)
         if text is None:
-            raise AccessDenied(detail=f"the policy {arn} is gone")
+            raise AccessDenied(detail=f"the policy {arn} no longer exists")
         return text
 
 

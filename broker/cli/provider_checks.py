@@ -146,7 +146,7 @@ async def _check_scim(
         found.append(
             warning(
                 arn,
-                "SCIM is switched on, but its directory has provisioned nobody: nobody"
+                "SCIM is switched on, but its directory has provisioned no people, so no one"
                 " can sign in",
                 "provision people, or set ScimUnknown=allow until then",
             )

@@ -37,7 +37,7 @@ async def require_account(directory: DirectoryReader, account: AccountId) -> Acc
     """
     found = await directory.find(ACCOUNT, account)
     if found is None:
-        raise InvalidClientTokenId(detail=f"the account {account} is gone")
+        raise InvalidClientTokenId(detail=f"the account {account} no longer exists")
     return found
 
 

@@ -66,7 +66,7 @@ async def register_with_token(
     if profile is None:
         raise AccessDenied(
             "The instance profile of this join token was deleted.",
-            detail=f"{current.owner_id} is gone",
+            detail=f"{current.owner_id} no longer exists",
         )
     instance = await find_instance_by_key(change, token.account, public_key)
     if (

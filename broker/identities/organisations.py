@@ -157,7 +157,7 @@ def _organisation(name: str, value: object) -> Organisation:
     members = [_member(number, accounts[number], name) for number in accounts]
     if not any(one.providers or one.has_passwords for one in members):
         raise OrganisationsFileError(
-            f"{name}: nobody can sign in; name Providers, or set Passwords: true, for"
+            f"{name}: no one can sign in; name Providers, or set Passwords: true, for"
             " an account"
         )
     if sum(len(one.providers) for one in members) > _PROVIDERS_MAX:
@@ -188,8 +188,8 @@ def _member(number: str, value: object, organisation: str) -> MemberAccount:
     for provider in providers:
         if not isinstance(provider, str) or not _PROVIDER.fullmatch(provider):
             raise OrganisationsFileError(
-                f"{place}.Providers: {str(provider)[:80]!r} is not a provider; write such"
-                " as saml-provider/Corp, oidc-provider/login.example.com or"
+                f"{place}.Providers: {str(provider)[:80]!r} is not a provider; use, for"
+                " example, saml-provider/Corp, oidc-provider/login.example.com or"
                 " ldap-provider/corp"
             )
     passwords = given.get("Passwords", False)

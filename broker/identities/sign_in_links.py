@@ -67,7 +67,9 @@ async def require_linked_user(
             password = await directory.find(LOGIN_PROFILE, number, user_id)
             if user is not None and password is None:
                 return user
-            raise AccessDenied(LINK_ENDED, detail="the user is gone or has a password")
+            raise AccessDenied(
+                LINK_ENDED, detail="the user no longer exists or has a password"
+            )
     raise AccessDenied(LINK_ENDED, detail="no such sign-in link, or it has ended")
 
 

@@ -119,7 +119,7 @@ class UpstreamIssuer:
             raise UpstreamOutcomeUnknown(
                 f"The upstream {minted.upstream} issued credentials, and the session"
                 " could not be recorded.",
-                detail=f"{error}; nobody got {made.access_key_id}",
+                detail=f"{error}; no one got {made.access_key_id}",
             ) from error
         record.committed = True
         await self._index.put(entry)
@@ -164,7 +164,7 @@ class UpstreamIssuer:
         if role is None or why:
             raise AccessDenied(
                 "The session was revoked while the upstream issued its credentials.",
-                detail=f"{why or 'the role is gone'}; nobody got {made.access_key_id}",
+                detail=f"{why or 'the role no longer exists'}; no one got {made.access_key_id}",
             )
 
     async def _reserve(

@@ -324,7 +324,7 @@ async def find_end(traces: tuple[Trace, ...], directory: LineageDirectory) -> st
         if found is not own:
             account = await directory.find(ACCOUNT, found.account)
             if account is None or found.since_ms < _milliseconds(account):
-                return f"account {found.account}, which it came from, is gone"
+                return f"account {found.account}, which it came from, no longer exists"
         revocations = await directory.revocations(found.account)
         if revocations and revocations.cover(found):
             return "the session was revoked, or one that it came from"

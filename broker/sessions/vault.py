@@ -83,7 +83,7 @@ class Vault:
         if key is None:
             where = _where(purpose, account, entity_id, column)
             raise SealBrokenError(
-                f"{where} is sealed with storage key {number}, which was revoked or is gone"
+                f"{where} is sealed with storage key {number}, which was revoked or no longer exists"
             )
         head = sealed[:_HEAD_BYTES]
         derived = _derive(key, head[_SALT_START:])

@@ -49,7 +49,7 @@ async def test_a_service_from_its_definition_to_a_tried_request(
     await expect(page.locator("h1")).to_have_text("orders")
     await expect(page.locator(".toast")).to_contain_text("Service registered.")
     await page.click("summary:has-text('New token')")
-    await page.click("button:has-text('Make a token')")
+    await page.click("button:has-text('Create token')")
     await expect(page.locator("#token")).to_contain_text(f"bst.{ACCOUNT}.")
     await page.click("text=Try a request")
     await page.fill("[name=path]", "/orders/7")

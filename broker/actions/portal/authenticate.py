@@ -46,7 +46,7 @@ def authenticate(fresh: FreshDirectory, issuer: SessionIssuer) -> Action:
         identities = given["Identities"]
         account = await fresh.find(ACCOUNT, call.account)
         if account is None:
-            raise AccessDenied(detail=f"the account {call.account} is gone")
+            raise AccessDenied(detail=f"the account {call.account} no longer exists")
         session = _of_provider(identities, call) if identities else _of_user(call)
         mark, second_use = call.mark, None
         if identities:

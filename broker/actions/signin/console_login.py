@@ -58,7 +58,9 @@ def console_login(
         """The requested end: it may be after the credentials' own, within all limits."""
         role = await fresh.find(ROLE, session.account, session.principal_id)
         if role is None:
-            raise InvalidClientTokenId(detail=f"role {session.principal_id} is gone")
+            raise InvalidClientTokenId(
+                detail=f"role {session.principal_id} no longer exists"
+            )
         seconds = min(duration, role.max_session_duration_seconds)
         ends_at = int(call.now.timestamp()) + seconds
         return ends_at if session.ends_by is None else min(ends_at, session.ends_by)

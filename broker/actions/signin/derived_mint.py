@@ -78,7 +78,7 @@ class DerivedMinter:
         await self._directories.require_current(session, call.now)
         account = await self._fresh.find(ACCOUNT, session.account)
         if account is None:
-            raise AccessDenied(detail=f"account {session.account} is gone")
+            raise AccessDenied(detail=f"account {session.account} no longer exists")
         order = MintOrder(
             session=Session(
                 access_key_id=new_access_key_id(session.account),

@@ -62,7 +62,7 @@ class PasswordLogin:
         account = await directory.find(ACCOUNT, call.account)
         profile = await directory.find(LOGIN_PROFILE, call.account, holder)
         if account is None or profile is None:
-            raise AccessDenied(_OVERTAKEN, detail="the password is gone")
+            raise AccessDenied(_OVERTAKEN, detail="the password no longer exists")
         if password_mark(profile) != given.get("PasswordMark"):
             raise AccessDenied(_OVERTAKEN, detail="the password was changed meanwhile")
         if not is_root and (
@@ -74,7 +74,7 @@ class PasswordLogin:
         if mfa_at is None and (factors or is_root):
             raise AccessDenied(_OVERTAKEN, detail="no second factor was shown")
         if mfa_at is not None and given.get("MFAIdentifier") not in factors:
-            raise AccessDenied(_OVERTAKEN, detail="the second factor is gone")
+            raise AccessDenied(_OVERTAKEN, detail="the second factor no longer exists")
         minted = await self._issuer.issue(
             MintOrder(
                 session=Session(

@@ -70,7 +70,7 @@ def assume_root(fresh: FreshDirectory, issuer: SessionIssuer) -> Action:
         target = _target(given["TargetPrincipal"])
         account = await fresh.find(ACCOUNT, target)
         if account is None:
-            raise AccessDenied(detail=f"the account {target} is gone")
+            raise AccessDenied(detail=f"the account {target} no longer exists")
         require_region(account, call)
         calling = call.caller.session
         seconds = session_duration(

@@ -68,7 +68,7 @@ class OwnTokens:
             raise ExpiredFederationToken(_OVER, detail=str(error)) from error
         try:
             if await self._fresh.find(ACCOUNT, account) is None:
-                why = "its account is gone"
+                why = "its account no longer exists"
             else:
                 why = await find_token_end(lineage, account, issued_at_ms, self._fresh)
         except StoreUnavailableError as error:

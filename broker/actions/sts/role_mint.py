@@ -93,7 +93,7 @@ class RoleMinter:
         now, proof = call.now, identity or calling
         account = await self._fresh.find(ACCOUNT, role.account)
         if account is None:
-            raise AccessDenied(detail=f"the account of {role.arn} is gone")
+            raise AccessDenied(detail=f"the account of {role.arn} no longer exists")
         require_region(account, call)
         chained = calling is not None and calling.kind.is_role
         ends_at = request.ends_at or (identity.session_ends_at if identity else None)

@@ -54,7 +54,7 @@ class UserMinter:
         principal = call.caller.principal
         account = await self._fresh.find(ACCOUNT, call.account)
         if account is None:
-            raise AccessDenied(detail=f"the account {call.account} is gone")
+            raise AccessDenied(detail=f"the account {call.account} no longer exists")
         require_region(account, call)
         order = MintOrder(
             session=Session(

@@ -46,7 +46,7 @@ async def test_both_pages_tell_when_people_came_in(
         admin = await enter(world)
         # Not watched, so the others' badges are not for it.
         before = row_of((await admin.see(LIST)).text, NAME)
-        assert before == "corp Directory Not watched Never Never"
+        assert before == "corp Directory Not monitored Never Never"
         await sign_in(world.browser(), "ann")
         await world.services.uses.flush()
         assert row_of((await admin.see(LIST)).text, NAME).count("Never") == 1

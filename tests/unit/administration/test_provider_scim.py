@@ -43,7 +43,7 @@ async def test_it_is_off_until_the_option_is_set(
     shown = text_of(await admin.see(PATH, arn=ARN))
     assert "SCIMon" in shown.replace(" ", "")
     assert "userName and the NameID Groups" in shown
-    assert "nobody can sign in with this provider" in shown
+    assert "no one can sign in with this provider" in shown
 
 
 async def test_a_token_is_made_used_and_revoked(

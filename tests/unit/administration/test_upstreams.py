@@ -54,7 +54,7 @@ async def test_a_list_says_what_comes_from_where(
     assert "production" in role
     assert THERE in role
     assert "do not limit credentials from the upstream production" in role
-    assert "may do nothing yet" not in role
+    assert "has no permissions yet" not in role
     # Revoking its sessions and deleting it.
     assert role.count("stay valid there until they expire") == 2
     other = text_of(await admin.see("/console/roles/role", name="Admin"))

@@ -109,7 +109,7 @@ async def test_an_unlisted_policy_that_is_not_accepted_denies_all(
     await attach_unlisted(services, accept=False)
     refused = await denial(services, caller(ADMINISTRATOR), needing("iam:GetRole"))
     assert refused is not None
-    assert "MadeUpYesterday is gone" in refused.detail
+    assert "MadeUpYesterday no longer exists" in refused.detail
 
 
 async def test_accounts_share_what_is_compiled_of_aws_policies(

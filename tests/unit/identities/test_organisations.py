@@ -86,7 +86,7 @@ WRONG = {
     "too many accounts": (corp(MANY), "1 to 100"),
     "a bare number": (corp("111122223333: {Passwords: true}"), "quotation marks"),
     "no number": (corp('"x": {Passwords: true}'), "is not an account"),
-    "nobody": (corp('"011122223333": {}'), "nobody can sign in"),
+    "nobody": (corp('"011122223333": {}'), "no one can sign in"),
     "an unknown word": (corp(more=", Owner: me"), "has no 'Owner'"),
     "an unknown word below": (
         corp('"011122223333": {Password: true}'),
