@@ -85,7 +85,9 @@ class ServiceScheme:
         token = await _find_remembered(SERVICE_TOKENS, secret, request, self._fresh)
         owner = await self._fresh.find(SERVICE, token.account, token.owner_id)
         if owner is None:
-            _refuse(f"the service of the service token {token.token_id} is gone")
+            _refuse(
+                f"the service of the service token {token.token_id} no longer exists"
+            )
         caller = _caller(token.account, owner.name, token.token_id)
         return ProofResult(caller=caller), await read()
 
@@ -118,7 +120,7 @@ class ScimScheme:
         token = await _find_remembered(SCIM_TOKENS, secret, request, self._fresh)
         provider = await find_provider(self._fresh, token.account, token.provider_arn)
         if provider is None or provider.unique_id != token.owner_id:
-            _refuse(f"the provider of the SCIM token {token.token_id} is gone")
+            _refuse(f"the provider of the SCIM token {token.token_id} no longer exists")
         principal = Principal.registered_service(
             token.account, arn=provider.arn, name="scim", token_id=token.token_id
         )
