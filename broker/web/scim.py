@@ -41,7 +41,7 @@ class ScimEndpoint:
         if self._api is None:
             loaded = await _load()
             self._api = loaded.ScimApi(
-                self._pipeline, self._fresh, public_origin=self._origin
+                self._pipeline, self._fresh, address=f"{self._origin}{PREFIX}"
             )
         await self._api.answer(scope, receive, send)
 

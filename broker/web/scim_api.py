@@ -58,7 +58,6 @@ from broker.protocols.scim.resources import Group, ScimRejected, User
 from broker.stores.directory.fresh import FreshDirectory
 from broker.web.asgi import Headers, Receive, Scope, Send, respond
 from broker.web.bodies import TooLargeError, receive_body
-from broker.web.scim import PREFIX
 
 _log = structlog.get_logger(__name__)
 
@@ -189,11 +188,11 @@ class ScimApi:
     """Answers requests below ``/scim``."""
 
     def __init__(
-        self, pipeline: Pipeline, fresh: FreshDirectory, *, public_origin: str
+        self, pipeline: Pipeline, fresh: FreshDirectory, *, address: str
     ) -> None:
         self._pipeline = pipeline
         self._fresh = fresh
-        self._origin = public_origin
+        self._address = address
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -227,7 +226,7 @@ class ScimApi:
         await _respond(send, raw, asked.operation, result)
 
     def _base(self, asked: _Asked) -> str:
-        return f"{self._origin}{PREFIX}/{_VERSION}/{asked.account}"
+        return f"{self._address}/{_VERSION}/{asked.account}"
 
     async def _perform(
         self, request_id: str, raw: RawRequest, asked: _Asked
