@@ -19,7 +19,7 @@ COPY pyproject.toml README.md CHANGELOG.md LICENSE compose.yaml ./
 COPY samples ./samples
 COPY docs ./docs
 COPY broker ./broker
-RUN /opt/docs/bin/python -m sphinx -q -W -n -E --keep-going -d /tmp/doctrees docs broker/web/site \
+RUN /opt/docs/bin/python -m sphinx -q -W -n -E --keep-going -d /tmp/doctrees docs broker/edges/site \
  && /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/build/bin/pip --python /opt/broker/bin/python install --no-cache-dir --no-index --no-deps /dist/*.whl
 

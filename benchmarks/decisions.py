@@ -21,10 +21,10 @@ from benchmarks.proxies import behind_proxies
 from broker.client import AsgiMiddleware, DecisionClient, Principal
 from broker.client.answers import Answer
 from broker.client.request import Request
-from broker.identities.accounts import require_account
-from broker.identities.resource_policies import put_resource_policy
-from broker.services import Services
-from broker.web.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
+from broker.compose.services import Services
+from broker.edges.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
+from broker.kinds.accounts import require_account
+from broker.kinds.resource_policies import put_resource_policy
 from tests.scenarios.installation import Installation, policy
 from tests.support import decisions
 from tests.support.broker import ACCOUNT, Key

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 
 from benchmarks import requests
 from benchmarks.load import Row, installed, measure
-from broker.federation.issuer_keys import COOL_DOWN_SECONDS
+from broker.proofs.issuer_keys import COOL_DOWN_SECONDS
 from tests.scenarios.installation import READER, Installation
 from tests.support.oidc_issuer import IssuerServer, make_key
 from tests.support.storage import STORAGES

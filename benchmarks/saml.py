@@ -12,8 +12,8 @@ from functools import partial
 from onelogin.saml2.response import OneLogin_Saml2_Response
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 
-from broker.federation.provider_options import ProviderOptions
-from broker.federation.saml import prove_saml
+from broker.proofs.provider_options import ProviderOptions
+from broker.proofs.saml import prove_saml
 from broker.protocols.saml.conditions import AssertionExpectations
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.keys import parse_private_key

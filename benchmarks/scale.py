@@ -20,8 +20,8 @@ import asyncpg
 
 from benchmarks import requests
 from benchmarks.load import find_serving, installed, measure, resident_mb, restart
-from broker.clock import SystemClock
 from broker.model.account import AccountId
+from broker.runtime.clock import SystemClock
 from broker.stores.cache.port import SessionRecord
 from broker.stores.cache.records import encode_session
 from broker.stores.cache.redis import RedisCache

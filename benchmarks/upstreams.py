@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urlsplit
 
 from benchmarks import requests
 from benchmarks.load import Row, measure
-from broker.federation.upstream_client import IN_FLIGHT_MAX
+from broker.proofs.upstream_client import IN_FLIGHT_MAX
 from tests.scenarios.installation import ADMIN, READER, Installation
 from tests.support.broker import ACCOUNT
 from tests.support.oidc_issuer import serving

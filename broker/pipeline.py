@@ -37,16 +37,16 @@ from broker.actions.refusals import REFUSALS, wire_error
 from broker.audit.entry import AuditEntry, audited_parameters
 from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
-from broker.authn.endpoints import Endpoints
-from broker.authn.scheme import ProofRefused, Scheme
-from broker.authz.guard import Guard, reason
-from broker.authz.need import Need
-from broker.authz.rates import CALL_UNITS, RateLimits
-from broker.batches import join_batch
-from broker.clock import Clock
 from broker.model.raw import RawRequest
 from broker.model.request import CodeOf, Door, Given, RequestContext
-from broker.offload import offload_long
+from broker.permit.guard import Guard, reason
+from broker.permit.need import Need
+from broker.permit.rates import CALL_UNITS, RateLimits
+from broker.proofs.endpoints import Endpoints
+from broker.proofs.scheme import ProofRefused, Scheme
+from broker.runtime.batches import join_batch
+from broker.runtime.clock import Clock
+from broker.runtime.offload import offload_long
 from broker.stores.directory.port import Directory
 
 Result = Mapping[str, Any]

@@ -19,12 +19,12 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from broker.errors import OperatorError
-from broker.federation.addresses import InternalIssuer, parse_internal_issuers
-from broker.identities.organisations import (
+from broker.kinds.organisations import (
     OrganisationsFileError,
     read_organisations,
 )
-from broker.spelling import find_similar
+from broker.proofs.addresses import InternalIssuer, parse_internal_issuers
+from broker.runtime.spelling import find_similar
 from broker.stores.urls import (
     StoreUrlError,
     parse_database_url,
@@ -33,7 +33,7 @@ from broker.stores.urls import (
 )
 
 if TYPE_CHECKING:
-    from broker.federation.ldap.directories import DirectoriesFile
+    from broker.proofs.ldap.directories import DirectoriesFile
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -242,11 +242,11 @@ def read_directories(path: Path) -> "DirectoriesFile":
         ValueError: it cannot be read, or a line for what is wrong.
     """
     # Imported here: it is needed only with such a file.
-    from broker.federation.ldap.directories import (  # noqa: PLC0415
+    from broker.kinds.template.errors import TemplateError  # noqa: PLC0415
+    from broker.kinds.template.yaml_text import load_yaml  # noqa: PLC0415
+    from broker.proofs.ldap.directories import (  # noqa: PLC0415
         parse_directories,
     )
-    from broker.identities.template.errors import TemplateError  # noqa: PLC0415
-    from broker.identities.template.yaml_text import load_yaml  # noqa: PLC0415
 
     try:
         if path.stat().st_size > _DIRECTORIES_BYTES_MAX:
@@ -383,7 +383,7 @@ class Settings(BaseSettings):
         """
         if self.directories_file is None:
             # Imported here: it is needed only with such a file.
-            from broker.federation.ldap.directories import (  # noqa: PLC0415
+            from broker.proofs.ldap.directories import (  # noqa: PLC0415
                 NO_DIRECTORIES,
             )
 

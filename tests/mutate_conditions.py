@@ -139,7 +139,7 @@ def import_negatable(sample: Sequence[tuple[Path, int]]) -> None:
                 changes[found] = ast.IfExp(which.body, negated, found)
         mutants.Swap(changes).visit(tree)
     sys.meta_path.insert(0, mutants.MutantLoader(trees.get))
-    importlib.import_module("broker.app")
+    importlib.import_module("broker.compose.app")
 
 
 def is_killed(which: str, tests: Sequence[str]) -> bool:

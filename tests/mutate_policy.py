@@ -36,7 +36,7 @@ TESTS = [
         *("conditions", "variables", "wildcard", "principal", "shared_issuers"),
         *("compiled", "grammar", "explain", "could_be_allowed"),
     )
-] + ["tests/unit/identities/test_documents.py"]
+] + ["tests/unit/kinds/test_documents.py"]
 SECONDS = 20
 MEMORY_BYTES = 2 << 30
 COMPARISONS: dict[type[ast.cmpop], list[type[ast.cmpop]]] = {

@@ -18,9 +18,9 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from broker.authn.sigv4 import SigningKeys
 from broker.model.raw import RawRequest
 from broker.model.secret import Secret
+from broker.proofs.sigv4 import SigningKeys
 from broker.protocols.enforcement import RequestAmbiguous, resource_path
 from broker.protocols.enforcement.forwarded import check_overrides
 from broker.protocols.sigv4 import (

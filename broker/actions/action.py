@@ -11,14 +11,14 @@ from enum import StrEnum
 from typing import Any
 
 from broker.audit.entry import AuditEntry
-from broker.authz.need import Need
-from broker.authz.rates import RateLimits
-from broker.identities.kind import Work
+from broker.kinds.kind import Work
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Given, RequestContext
+from broker.permit.need import Need
+from broker.permit.rates import RateLimits
 from broker.sessions.issue import KeepCredentials
 from broker.sessions.one_time_use import OneTimeUse
 from broker.stores.directory.port import DirectoryChange, DirectoryReader

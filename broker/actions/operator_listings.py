@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Call
 from broker.actions.decisions.declare import everything, read
-from broker.federation.provider_options import shown_options
-from broker.identities.ldap_providers import LDAP_PROVIDERS
+from broker.kinds.ldap_providers import LDAP_PROVIDERS
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED
+from broker.proofs.provider_options import shown_options
 from broker.stores.directory.kinds import UPSTREAM
 from broker.stores.directory.reports import list_uses
 

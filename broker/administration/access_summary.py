@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from broker.administration.policies import parse_stored
 from broker.administration.policy_texts import read_texts
-from broker.catalogue import ServiceSummary, policy_summary
 from broker.console.visit import PageRoute, Visit, address
 from broker.errors import AccessDenied, ValidationError
 from broker.model.arn import iam_arn
+from broker.policy.catalogue import ServiceSummary, policy_summary
 
 PATH = "/console/summary"
 _ROWS_MAX = 60

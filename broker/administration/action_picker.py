@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from broker.catalogue import AccessLevel, ServiceEntry, find_service
 from broker.console.forms import Form
+from broker.policy.catalogue import AccessLevel, ServiceEntry, find_service
 
 SHOWN_MAX = 100
 PICKED_MAX = 200

@@ -7,7 +7,7 @@ from typing import Any
 from broker.administration.listing import read_part
 from broker.console.visit import Visit
 from broker.errors import BrokerError, ValidationError
-from broker.identities.bearer_tokens import TokenRules
+from broker.kinds.bearer_tokens import TokenRules
 
 _TAGS_MAX = 60
 _DAYS_DIGITS = 3

@@ -12,7 +12,7 @@ from broker.administration.listing import cut_page, page_links
 from broker.administration.reading import OLD_DAYS, days_since
 from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import ReportExpired, ReportNotPresent
-from broker.identities.credential_report import ROOT, VALID_FOR
+from broker.kinds.credential_report import ROOT, VALID_FOR
 
 REPORT = "/console/credential-report"
 DOWNLOAD = "/console/credential-report/download"

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 from broker.actions.signin.service_overviews import ServiceOverview
 from broker.administration.listing import read_part
-from broker.catalogue import ServiceEntry
 from broker.console.pages.service_views import (
     LIST_SERVICES,
     read_service_views,
 )
 from broker.console.visit import Visit
-from broker.identities.service_entries import service_entry
+from broker.kinds.service_entries import service_entry
+from broker.policy.catalogue import ServiceEntry
 
 
 async def read_declared(visit: Visit) -> Mapping[str, ServiceEntry]:

@@ -9,7 +9,7 @@ from broker.administration.buttons import Button, Buttons, kept
 from broker.administration.listing import ListPage, paged_list, read_part
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
-from broker.identities.bearer_tokens import JOIN_TOKENS
+from broker.kinds.bearer_tokens import JOIN_TOKENS
 
 SERVICE = "broker"
 HERE = "instances"

@@ -22,8 +22,8 @@ from broker.console.over_time import (
 )
 from broker.console.pages.audit_filters import AUDIT
 from broker.console.visit import PageRoute, Visit, address
-from broker.federation.refusals import COUNTED_ONLY
 from broker.model.audit import CONSOLE_LOGIN, Kind
+from broker.proofs.refusals import COUNTED_ONLY
 
 PATH = "/console/overview"
 SPAN = "7d"

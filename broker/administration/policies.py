@@ -25,10 +25,10 @@ from broker.administration.listing import (
 )
 from broker.administration.policy_editor import format_text
 from broker.administration.policy_search import search_policies
-from broker.catalogue import policy_summary
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, parse_policy
+from broker.policy.catalogue import policy_summary
 
 HERE = "policies"
 LIST = "/console/policies"

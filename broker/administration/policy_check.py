@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from broker.administration.policy_findings import PolicyAdvice, find_advice
-from broker.catalogue import ServiceEntry
-from broker.identities.documents import validated_document
+from broker.kinds.documents import validated_document
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, policy_size
+from broker.policy.catalogue import ServiceEntry
 from broker.policy.places import Span, find_place, find_statement_index
 
 _AROUND = 2

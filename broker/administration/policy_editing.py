@@ -23,8 +23,8 @@ from broker.administration.policy_search import search_policies
 from broker.console.context import Precondition
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ConcurrentModification, LimitExceeded, ValidationError
-from broker.identities.accounts import require_account
-from broker.identities.managed_policies import check_document, find_managed_policy
+from broker.kinds.accounts import require_account
+from broker.kinds.managed_policies import check_document, find_managed_policy
 from broker.policy import PolicyKind
 
 NEW = "/console/policies/new"

@@ -35,15 +35,15 @@ from broker.administration.policy_draft import (
     read_draft,
 )
 from broker.administration.policy_findings import PolicyAdvice
-from broker.catalogue import (
+from broker.console.forms import Form, newlines
+from broker.kinds.documents import validated_document
+from broker.policy import CONTEXT_KEYS, PolicyKind, PolicyRejected
+from broker.policy.catalogue import (
     ServiceEntry,
     ServiceSummary,
     policy_summary,
     service_prefixes,
 )
-from broker.console.forms import Form, newlines
-from broker.identities.documents import validated_document
-from broker.policy import CONTEXT_KEYS, PolicyKind, PolicyRejected
 from broker.policy.strict_json import parse_json
 
 Row = TypeVar("Row")

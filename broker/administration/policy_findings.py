@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from broker.catalogue import ServiceEntry, unknown_names
 from broker.policy import Effect, PolicyDocument, PolicyKind, Statement
+from broker.policy.catalogue import ServiceEntry, unknown_names
 from broker.policy.document import VERSION_2008
 
 FINDINGS_MAX = 12

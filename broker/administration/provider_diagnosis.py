@@ -15,7 +15,7 @@ from broker.administration.provider_page import expectations_of
 from broker.administration.providers import ProviderRow, find_rows
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, ValidationError
-from broker.federation.diagnosis import State, is_good
+from broker.proofs.diagnosis import State, is_good
 
 HERE = providers.HERE
 _CHOICES_MAX = 200

@@ -22,10 +22,10 @@ from broker.console.context import SIGN_IN
 from broker.console.pages.audit_filters import AUDIT
 from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import AccessDenied, BrokerError, NoSuchEntity, ValidationError
-from broker.federation.provider_health import HealthFinding
-from broker.federation.provider_options import GROUPS, OPTIONS_OF, SECRET
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.policy import DIRECTORY_KEYS
+from broker.proofs.provider_health import HealthFinding
+from broker.proofs.provider_options import GROUPS, OPTIONS_OF, SECRET
 
 HERE = providers.HERE
 ONE = providers.ONE

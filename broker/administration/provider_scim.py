@@ -8,7 +8,7 @@ from broker.administration.buttons import Buttons, show_tokens, token_buttons
 from broker.administration.provider_page import require_arn
 from broker.administration.providers import name_of
 from broker.console.visit import BOTH, PageRoute, Visit, address
-from broker.identities.bearer_tokens import SCIM_TOKENS
+from broker.kinds.bearer_tokens import SCIM_TOKENS
 
 PATH = "/console/providers/scim"
 _START_DIGITS = 7

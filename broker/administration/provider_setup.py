@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from broker.authn.federated import SamlExpectations
 from broker.console.signin.oidc_logout import BACK_CHANNEL, FRONT_CHANNEL
 from broker.console.signin.oidc_signin import CALLBACK
 from broker.console.signin.saml_metadata import PER_PROVIDER
 from broker.console.signin.sign_in_options import SignInOption
 from broker.console.signin.sign_out import SIGNED_OUT
-from broker.federation.diagnosis import LASSO_ADVICE
 from broker.model.entities import OidcProvider, SamlProvider
+from broker.proofs.diagnosis import LASSO_ADVICE
+from broker.proofs.federated import SamlExpectations
 from broker.protocols.saml.attributes import ROLE, ROLE_SESSION_NAME
 from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata

@@ -12,8 +12,8 @@ from broker.administration.listing import Found, ListPage, Part, Query, read_par
 from broker.console.signin.oidc_signin import CALLBACK
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied
-from broker.federation.diagnosis import LASSO_ADVICE
-from broker.federation.provider_health import (
+from broker.proofs.diagnosis import LASSO_ADVICE
+from broker.proofs.provider_health import (
     HealthFinding,
     HealthLevel,
     ProviderHealth,

@@ -11,10 +11,10 @@ from broker.administration.buttons import Button, Buttons, Value, kept, typed
 from broker.administration.listing import Part, read_part
 from broker.console.visit import BOTH, GET, PageRoute, Visit
 from broker.errors import ValidationError
-from broker.identities.certificate_profiles import DURATION_SECONDS
-from broker.identities.revocation_lists import list_expiries
-from broker.identities.roles_anywhere import Expiry
-from broker.identities.trust_anchors import anchor_expiries
+from broker.kinds.certificate_profiles import DURATION_SECONDS
+from broker.kinds.revocation_lists import list_expiries
+from broker.kinds.roles_anywhere import Expiry
+from broker.kinds.trust_anchors import anchor_expiries
 
 SERVICE = "rolesanywhere"
 HERE = "roles-anywhere"

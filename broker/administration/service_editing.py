@@ -12,16 +12,16 @@ from broker.console.context import Precondition
 from broker.console.forms import newlines
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ConcurrentModification
-from broker.identities.registered_services import require_service
-from broker.identities.service_text import (
+from broker.kinds.registered_services import require_service
+from broker.kinds.service_text import (
     find_places,
     read_definition,
     write_definition,
 )
-from broker.identities.template.errors import TemplateError
-from broker.offload import offload
+from broker.kinds.template.errors import TemplateError
 from broker.policy.places import Span, TextPosition
 from broker.protocols.enforcement import DefinitionRejected, parse_new_definition
+from broker.runtime.offload import offload
 from broker.stores.directory import kinds
 
 NEW = "/console/services/new"

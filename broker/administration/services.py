@@ -21,8 +21,8 @@ from broker.console.pages.service_views import (
 )
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
-from broker.identities.bearer_tokens import SERVICE_TOKENS
-from broker.identities.service_text import write_definition
+from broker.kinds.bearer_tokens import SERVICE_TOKENS
+from broker.kinds.service_text import write_definition
 from broker.protocols.enforcement.mapping import EXECUTE_API
 
 SERVICE = "broker"

@@ -17,11 +17,11 @@ from broker.administration.declared_services import read_declared
 from broker.administration.policy_check import Problem, check_text
 from broker.administration.policy_texts import PolicyTexts, read_texts
 from broker.administration.simulated_answers import SimulationRow, make_rows
-from broker.catalogue import ServiceEntry, service_prefixes
 from broker.console.forms import Form, newlines
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.policy import CONTEXT_KEYS, PolicyKind, find_context_key, parse_policy
+from broker.policy.catalogue import ServiceEntry, service_prefixes
 from broker.policy.context import DECLARED_TYPES
 
 HERE = "simulator"

@@ -7,7 +7,7 @@ from typing import Any
 
 from broker.administration.listing import Found, ListPage, Query, read_part
 from broker.console.visit import Visit
-from broker.identities.upstream_definition import (
+from broker.kinds.upstream_definition import (
     UpstreamDefinition,
     UpstreamRejected,
     find_upstream_role,

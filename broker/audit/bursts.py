@@ -6,10 +6,10 @@ from uuid import UUID
 
 from broker.audit.entry import AuditEntry
 from broker.audit.flood import Burst
-from broker.entropy import new_request_id
 from broker.model.account import AccountId
 from broker.model.audit import COUNT_FAILURES, AuditFilter, AuditRecord
 from broker.model.page import PageRequest
+from broker.runtime.entropy import new_request_id
 from broker.stores.ledger.port import Ledger
 
 _REASON = "failures of callers who proved nothing, not recorded singly"

@@ -15,11 +15,11 @@ import structlog
 
 from broker.audit.entry import AuditEntry
 from broker.audit.writer import Auditor
-from broker.clock import Clock
-from broker.entropy import new_request_id
 from broker.errors import ServiceUnavailable
 from broker.model.audit import COUNT_DECISIONS, Outcome
 from broker.model.registered import RegisteredService
+from broker.runtime.clock import Clock
+from broker.runtime.entropy import new_request_id
 
 COUNT_SECONDS = 60.0
 FIRST_USES_MAX = 50_000

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from broker.clock import Clock
+from broker.runtime.clock import Clock
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.handle_table import HandleTable
 from broker.stores.ledger.port import Ledger

@@ -8,7 +8,6 @@ import structlog
 from broker.audit.bursts import describe_burst
 from broker.audit.entry import AuditEntry
 from broker.audit.flood import SOURCES_MAX, Burst, Failure, FailureCounter
-from broker.clock import Clock
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -20,6 +19,7 @@ from broker.errors import (
 )
 from broker.model.account import find_account_of_key_id
 from broker.model.audit import Outcome
+from broker.runtime.clock import Clock
 from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusal_of
 from broker.stores.ledger.port import Ledger
 

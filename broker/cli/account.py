@@ -15,7 +15,7 @@ from broker.cli.terminal import say, say_json, say_table
 from broker.model.account import AccountId
 
 if TYPE_CHECKING:
-    from broker.installation import Installation
+    from broker.compose.installation import Installation
 
 _MORE = {
     "root-password": CommandPlace(
@@ -40,7 +40,7 @@ def create(
     alias: Annotated[str | None, typer.Option(help="Sign-in name.")] = None,
 ) -> None:
     """Create an account and print its root access key, once."""
-    from broker.identities import accounts as rules  # noqa: PLC0415
+    from broker.kinds import accounts as rules  # noqa: PLC0415
 
     account = AccountId(account_id)
 
@@ -68,7 +68,7 @@ def accounts(
     ] = False,
 ) -> None:
     """List the accounts, and the administrators who have no password yet."""
-    from broker.identities.first_administrator import list_waiting  # noqa: PLC0415
+    from broker.kinds.first_administrator import list_waiting  # noqa: PLC0415
     from broker.stores.directory.accounts import list_accounts  # noqa: PLC0415
 
     async def work(installation: "Installation") -> list[dict[str, Any]]:
@@ -108,7 +108,7 @@ def root_key(
     ] = False,  # a flag
 ) -> None:
     """Replace or deactivate an account's root access key."""
-    from broker.identities import accounts as rules  # noqa: PLC0415
+    from broker.kinds import accounts as rules  # noqa: PLC0415
 
     if new == deactivate:
         raise typer.BadParameter("pass either --new or --deactivate")

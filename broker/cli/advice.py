@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from broker.authz.guard import Judgement
+from broker.permit.guard import Judgement
 from broker.policy import Explanation, PolicyType, find_context_key
 
 _CONTROLS = (

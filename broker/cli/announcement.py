@@ -9,7 +9,7 @@ import structlog
 
 from broker.cli.checks import check_settings
 from broker.cli.findings import Level
-from broker.installation import Installation
+from broker.compose.installation import Installation
 from broker.model.account import Account
 from broker.settings import Settings
 from broker.stores.directory.accounts import list_accounts

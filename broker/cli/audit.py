@@ -13,7 +13,6 @@ from broker.audit.export import COLUMNS, csv_lines, csv_row, record_members
 from broker.cli.operator import with_installation
 from broker.cli.terminal import say, say_json, say_lines, say_table
 from broker.cli.times import format_time, parse_time
-from broker.clock import SystemClock
 from broker.model.account import parse_account_id
 from broker.model.audit import (
     ActivityCounts,
@@ -23,10 +22,11 @@ from broker.model.audit import (
     Outcome,
 )
 from broker.model.page import PageRequest
+from broker.runtime.clock import SystemClock
 from broker.stores.ledger.port import Ledger
 
 if TYPE_CHECKING:
-    from broker.installation import Installation
+    from broker.compose.installation import Installation
 
 _PAGE = 500
 _FOLLOW_SECONDS = 2.0
@@ -185,7 +185,7 @@ def _summarize(filters: AuditFilter, now: datetime, *, as_json: bool) -> None:
         raise typer.BadParameter("--summary needs --account")
     since = filters.since or now - _SUMMARY
     # Imported here: it brings all that verifies proofs, which a search needs not.
-    from broker.federation.refusals import name_reason  # noqa: PLC0415
+    from broker.proofs.refusals import name_reason  # noqa: PLC0415
 
     async def work(installation: "Installation") -> ActivityCounts:
         ledger = installation.stores.ledger

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from broker.cli.operator import record_change, require_known
-from broker.identities.bearer_tokens import Owner, TokenRules
+from broker.kinds.bearer_tokens import Owner, TokenRules
 from broker.model.account import AccountId
 from broker.model.tokens import JoinToken
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 if TYPE_CHECKING:
-    from broker.installation import Installation
-    from broker.services import Services
+    from broker.compose.installation import Installation
+    from broker.compose.services import Services
 
 AddressOption = Annotated[
     list[str] | None,

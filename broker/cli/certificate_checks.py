@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from broker.cli.findings import Finding, good, warning
-from broker.clock import Clock
-from broker.identities.revocation_lists import list_expiries
-from broker.identities.trust_anchors import anchor_expiries
-from broker.storage import Stores
+from broker.compose.storage import Stores
+from broker.kinds.revocation_lists import list_expiries
+from broker.kinds.trust_anchors import anchor_expiries
+from broker.runtime.clock import Clock
 from broker.stores.directory.accounts import list_everywhere
 from broker.stores.directory.kinds import CERTIFICATE_LIST, TRUST_ANCHOR
 

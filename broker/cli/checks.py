@@ -9,19 +9,18 @@ from ipaddress import ip_address
 
 from sqlalchemy import text
 
-from broker.authn.endpoints import GLOBAL_REGION, find_fixed_region
 from broker.cli.findings import Finding, good, problem, warning
 from broker.cli.sealed_checks import check_sealed_values
-from broker.clock import Clock
-from broker.identities.outbound import find_outbound
-from broker.migrations import HEAD, SchemaRevisionError, find_revision
+from broker.compose.storage import Stores
+from broker.kinds.outbound import find_outbound
 from broker.model.audit import AuditFilter
 from broker.model.entities import KeyStatus
 from broker.model.page import PageRequest
+from broker.proofs.endpoints import GLOBAL_REGION, find_fixed_region
+from broker.runtime.clock import Clock
 from broker.sessions.keyring import Keyring, read_old_keys
 from broker.sessions.keys import KeyringError, KeyUse
 from broker.settings import Settings, unknown_settings
-from broker.storage import Stores
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import ACCESS_KEY, LOGIN_PROFILE
 from broker.stores.errors import StoreUnavailableError
@@ -31,6 +30,7 @@ from broker.stores.installation import (
     read_installation,
     read_sealing_keys,
 )
+from broker.stores.migrations import HEAD, SchemaRevisionError, find_revision
 from broker.stores.sqlite_space import waste_of
 from broker.stores.urls import (
     PostgresqlLocation,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import typer
 
-from broker.identities.service_text import read_definition
-from broker.identities.template.errors import TemplateError
+from broker.kinds.service_text import read_definition
+from broker.kinds.template.errors import TemplateError
 from broker.protocols.enforcement.definition import DEFINITION_CHARACTERS_MAX
 
 

@@ -4,11 +4,11 @@ import asyncio
 from datetime import datetime
 
 from broker.cli.findings import Finding, good, problem, warning
-from broker.federation.diagnosis import State
-from broker.federation.ldap.dry_run import LdapDryRun
-from broker.federation.ldap.people import LdapPeople
+from broker.compose.storage import Stores
+from broker.proofs.diagnosis import State
+from broker.proofs.ldap.dry_run import LdapDryRun
+from broker.proofs.ldap.people import LdapPeople
 from broker.settings import Settings, SettingsError
-from broker.storage import Stores
 from broker.stores.directory.accounts import list_everywhere
 from broker.stores.directory.kinds import LDAP_PROVIDER
 

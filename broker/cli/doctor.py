@@ -25,9 +25,9 @@ from broker.cli.service_checks import check_services
 from broker.cli.terminal import say, say_json
 from broker.cli.trust_checks import check_trust
 from broker.cli.upstream_checks import check_upstreams
-from broker.clock import SystemClock
+from broker.compose.storage import open_stores
+from broker.runtime.clock import SystemClock
 from broker.settings import Settings, SettingsError, load_settings
-from broker.storage import open_stores
 from broker.stores.errors import StoreUnavailableError
 
 _SHOWN = 3

@@ -6,16 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.audit.bursts import find_counted
-from broker.authz.gather import PolicyLibrary
-from broker.authz.guard import Guard, Judgement
-from broker.authz.hypothetical import Hypotheses, Hypothesis
-from broker.catalogue import (
-    ServiceEntry,
-    find_doubt,
-    policy_summary,
-    show_summary,
-    unknown_names,
-)
 from broker.cli.advice import advice, missing_keys_advice
 from broker.cli.audit import newest_records
 from broker.cli.operator import with_installation
@@ -23,16 +13,26 @@ from broker.cli.terminal import say, say_json
 from broker.cli.times import format_time
 from broker.cli.upstream_reasons import explain_upstream
 from broker.errors import BrokerError, NoSuchEntity
-from broker.identities.service_entries import service_entries
+from broker.kinds.service_entries import service_entries
 from broker.model.account import TEMPORARY_KEY_PREFIX, AccountId
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
+from broker.permit.gather import PolicyLibrary
+from broker.permit.guard import Guard, Judgement
+from broker.permit.hypothetical import Hypotheses, Hypothesis
 from broker.policy import PolicySet, PolicyType
+from broker.policy.catalogue import (
+    ServiceEntry,
+    find_doubt,
+    policy_summary,
+    show_summary,
+    unknown_names,
+)
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
 from broker.stores.directory.kinds import SERVICE
 
 if TYPE_CHECKING:
-    from broker.installation import Installation
+    from broker.compose.installation import Installation
 
 _RECORDS_MAX = 100
 
@@ -175,7 +175,7 @@ async def _explain_record(
         "why": _reason(record),
     }
     # Imported here: it knows every check of a proof, and so the verifiers.
-    from broker.federation.refusals import explain_refusal  # noqa: PLC0415
+    from broker.proofs.refusals import explain_refusal  # noqa: PLC0415
 
     refusal = explain_refusal(record)
     if refusal is not None:

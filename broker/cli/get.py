@@ -10,18 +10,18 @@ from broker.cli.operator import AccountOption, with_services
 from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say, say_json, say_table
 from broker.errors import NoSuchEntity
-from broker.federation.provider_options import Provider, shown_options
-from broker.identities.template.kind import without_empty
-from broker.identities.template.kinds import KINDS
-from broker.identities.template.section import Section
+from broker.kinds.template.kind import without_empty
+from broker.kinds.template.kinds import KINDS
+from broker.kinds.template.section import Section
 from broker.model.entities import LdapProvider, SamlProvider
 from broker.policy import DIRECTORY_KEYS, known_claims
+from broker.proofs.provider_options import Provider, shown_options
 from broker.protocols.saml.sp_metadata import assertion_consumer_url
-from broker.spelling import suggest
+from broker.runtime.spelling import suggest
 from broker.stores.directory.accounts import list_accounts
 
 if TYPE_CHECKING:
-    from broker.services import Services
+    from broker.compose.services import Services
 
 _PROVIDERS = frozenset({"saml-provider", "oidc-provider", "ldap-provider"})
 

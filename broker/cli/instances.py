@@ -13,13 +13,13 @@ from broker.cli.operator import (
     with_services,
 )
 from broker.cli.terminal import say, say_json, say_table
-from broker.identities import instances as rules
-from broker.identities.bearer_tokens import JOIN_TOKENS, Owner, owning_profile
-from broker.identities.instance_profiles import require_instance_profile
+from broker.compose.services import Services
+from broker.kinds import instances as rules
+from broker.kinds.bearer_tokens import JOIN_TOKENS, Owner, owning_profile
+from broker.kinds.instance_profiles import require_instance_profile
 from broker.model.account import AccountId
 from broker.model.machines import Instance
 from broker.model.page import PageRequest
-from broker.services import Services
 from broker.sessions.revoke import revoke_for_good
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE

@@ -11,12 +11,12 @@ from broker.cli.operator import (
     with_installation,
 )
 from broker.cli.terminal import say
-from broker.identities.outbound import find_outbound, rotate, with_outbound
+from broker.kinds.outbound import find_outbound, rotate, with_outbound
 from broker.model.account import AccountId
 from broker.stores.directory.accounts import update_account
 
 if TYPE_CHECKING:
-    from broker.installation import Installation
+    from broker.compose.installation import Installation
 
 
 def rotate_issuer_keys(account_id: AccountArgument) -> None:

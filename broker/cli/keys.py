@@ -18,7 +18,7 @@ from broker.sessions.keys import KeyListing
 from broker.stores.directory.accounts import list_accounts
 
 if TYPE_CHECKING:
-    from broker.installation import Installation
+    from broker.compose.installation import Installation
 
 app = typer.Typer(help="Sealing keys.", no_args_is_help=True)
 
@@ -146,11 +146,11 @@ def rewrap(
 
 
 async def _list_values(opened: "Installation", number: int) -> None:
-    from broker.federation.saml_request_key import (  # noqa: PLC0415
+    from broker.compose.resealing import sealed_values  # noqa: PLC0415
+    from broker.proofs.saml_request_key import (  # noqa: PLC0415
         RequestKeys,
         find_sealed_request_key,
     )
-    from broker.resealing import sealed_values  # noqa: PLC0415
     from broker.sessions.vault import key_number  # noqa: PLC0415
 
     say("It sealed these secrets, which must be replaced:")

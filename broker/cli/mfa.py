@@ -14,12 +14,12 @@ from broker.cli.operator import (
 )
 from broker.cli.terminal import say
 from broker.errors import InvalidInput
-from broker.identities import mfa_devices
-from broker.identities.token_file import SeedEncoding, parse_tokens
+from broker.kinds import mfa_devices
+from broker.kinds.token_file import SeedEncoding, parse_tokens
 from broker.model.account import AccountId
 
 if TYPE_CHECKING:
-    from broker.installation import Installation
+    from broker.compose.installation import Installation
 
 app = typer.Typer(help="MFA devices.", no_args_is_help=True)
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from broker.audit.entry import AuditEntry
-from broker.clock import SystemClock
-from broker.entropy import new_request_id
 from broker.errors import NoSuchEntity
 from broker.model.account import Account, AccountId, parse_account_id
+from broker.runtime.clock import SystemClock
+from broker.runtime.entropy import new_request_id
 
 if TYPE_CHECKING:
-    from broker.installation import Installation
-    from broker.services import Services
+    from broker.compose.installation import Installation
+    from broker.compose.services import Services
     from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 Outcome = TypeVar("Outcome")
@@ -54,7 +54,7 @@ def with_installation(
     work: Callable[["Installation"], Awaitable[Outcome]],
 ) -> Outcome:
     """Run a command's work with the installation's stores and keys."""
-    from broker.installation import open_installation  # noqa: PLC0415
+    from broker.compose.installation import open_installation  # noqa: PLC0415
     from broker.settings import load_settings  # noqa: PLC0415
 
     async def run() -> Outcome:
@@ -66,7 +66,7 @@ def with_installation(
 
 def with_services(work: Callable[["Services"], Awaitable[Outcome]]) -> Outcome:
     """Run a command's work with all services, which take a second to import."""
-    from broker.services import open_services  # noqa: PLC0415
+    from broker.compose.services import open_services  # noqa: PLC0415
     from broker.settings import load_settings  # noqa: PLC0415
 
     async def run() -> Outcome:

@@ -1,14 +1,14 @@
 """``broker doctor`` on organisations."""
 
 from broker.cli.findings import Finding, good, problem, warning
-from broker.federation.provider_options import ProviderOptions, find_provider
-from broker.identities.organisations import (
+from broker.compose.storage import Stores
+from broker.kinds.organisations import (
     Organisation,
     OrganisationsFileError,
     read_organisations,
 )
+from broker.proofs.provider_options import ProviderOptions, find_provider
 from broker.settings import Settings
-from broker.storage import Stores
 from broker.stores.directory.accounts import find_account_by_alias
 from broker.stores.directory.kinds import ACCOUNT
 

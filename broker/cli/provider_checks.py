@@ -6,25 +6,25 @@ from datetime import datetime, timedelta
 
 from broker.cli.directory_checks import probe_new_directories
 from broker.cli.findings import Finding, good, problem, warning
-from broker.clock import Clock
-from broker.federation.addresses import AddressRules, was_refused
-from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
-from broker.federation.outbound import OutboundClient
-from broker.federation.provider_health import HealthFinding, HealthLevel
-from broker.federation.provider_options import (
+from broker.compose.storage import Stores
+from broker.kinds.bearer_tokens import SCIM_TOKENS, owning_provider
+from broker.model.entities import OidcProvider, SamlProvider
+from broker.proofs.addresses import AddressRules, was_refused
+from broker.proofs.issuer_keys import IssuerKeys, IssuerUnreachableError
+from broker.proofs.outbound import OutboundClient
+from broker.proofs.provider_health import HealthFinding, HealthLevel
+from broker.proofs.provider_options import (
     OPTIONS,
     ProviderOptions,
     option_text,
 )
-from broker.federation.provider_probe import probe_oidc, probe_saml
-from broker.federation.refresh_state import INTERVAL_MAX, read_state
-from broker.identities.bearer_tokens import SCIM_TOKENS, owning_provider
-from broker.model.entities import OidcProvider, SamlProvider
+from broker.proofs.provider_probe import probe_oidc, probe_saml
+from broker.proofs.refresh_state import INTERVAL_MAX, read_state
 from broker.protocols.oidc.rejection import OidcRejected
 from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
+from broker.runtime.clock import Clock
 from broker.settings import Settings
-from broker.storage import Stores
 from broker.stores.directory.accounts import list_accounts, list_everywhere
 from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
 from broker.stores.directory.provisioning import provisioning_counts

@@ -10,14 +10,14 @@ import typer
 from broker.cli.operator import with_services
 from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say
-from broker.federation.issuer_keys import IssuerUnreachableError
-from broker.federation.provider_options import ProviderOptions
 from broker.model.entities import OidcProvider, SamlProvider
+from broker.proofs.issuer_keys import IssuerUnreachableError
+from broker.proofs.provider_options import ProviderOptions
 from broker.protocols.oidc.discovery import discovery_url
 from broker.protocols.oidc.rejection import OidcRejected
 
 if TYPE_CHECKING:
-    from broker.services import Services
+    from broker.compose.services import Services
 
 
 def refresh(arn: Annotated[str, typer.Argument(metavar="ARN")]) -> None:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broker.authn.proof_dry_run import DryRunResult, ProofDryRun
 from broker.cli.operator import with_services
 from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say, say_json
-from broker.federation.diagnosis import State, is_good
-from broker.federation.ldap.dry_run import LdapDryRun
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.model.secret import Secret
+from broker.proofs.diagnosis import State, is_good
+from broker.proofs.ldap.dry_run import LdapDryRun
+from broker.proofs.proof_dry_run import DryRunResult, ProofDryRun
 
 if TYPE_CHECKING:
-    from broker.services import Services
+    from broker.compose.services import Services
 
 _MARKS = {
     State.HELD: ("ok", typer.colors.GREEN),

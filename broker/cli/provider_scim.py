@@ -8,14 +8,14 @@ from broker.cli import bearer_tokens as tokens
 from broker.cli.operator import with_installation
 from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say_json
-from broker.federation.option_types import SUBJECTS
-from broker.federation.provider_options import Provider, ProviderOptions, ScimOptions
-from broker.identities.bearer_tokens import SCIM_TOKENS, Owner, owning_provider
+from broker.kinds.bearer_tokens import SCIM_TOKENS, Owner, owning_provider
+from broker.proofs.option_types import SUBJECTS
+from broker.proofs.provider_options import Provider, ProviderOptions, ScimOptions
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.provisioning import provisioning_counts
 
 if TYPE_CHECKING:
-    from broker.installation import Installation
+    from broker.compose.installation import Installation
 
 ArnArgument = Annotated[str, typer.Argument(metavar="ARN", help="The provider.")]
 

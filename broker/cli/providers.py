@@ -11,7 +11,13 @@ from broker.cli.commands import CommandPlace, lazy_group
 from broker.cli.operator import operator_entry, with_installation
 from broker.cli.terminal import say_json, say_table
 from broker.errors import NoSuchEntity
-from broker.federation.provider_options import (
+from broker.model.account import AccountId, parse_account_id
+from broker.model.entities import (
+    LdapProvider,
+    OidcProvider,
+    SamlProvider,
+)
+from broker.proofs.provider_options import (
     OPTIONS_OF,
     STORED,
     Provider,
@@ -19,18 +25,12 @@ from broker.federation.provider_options import (
     set_options,
     shown_options,
 )
-from broker.model.account import AccountId, parse_account_id
-from broker.model.entities import (
-    LdapProvider,
-    OidcProvider,
-    SamlProvider,
-)
-from broker.spelling import suggest
+from broker.runtime.spelling import suggest
 from broker.stores.directory.accounts import list_everywhere
 from broker.stores.directory.port import DirectoryReader
 
 if TYPE_CHECKING:
-    from broker.installation import Installation
+    from broker.compose.installation import Installation
 
 _MORE = {
     "test": CommandPlace(

@@ -15,11 +15,11 @@ from broker.cli.operator import (
     with_services,
 )
 from broker.cli.terminal import say, say_json, say_table
-from broker.identities import registered_services as rules
-from broker.identities.bearer_tokens import SERVICE_TOKENS, Owner, owning_service
+from broker.compose.services import Services
+from broker.kinds import registered_services as rules
+from broker.kinds.bearer_tokens import SERVICE_TOKENS, Owner, owning_service
 from broker.model.account import AccountId
 from broker.model.registered import RegisteredService
-from broker.services import Services
 from broker.stores.directory.accounts import list_everywhere
 from broker.stores.directory.kinds import SERVICE
 from broker.stores.directory.port import DirectoryChange

@@ -17,17 +17,17 @@ from broker.cli.operator import (
     with_installation,
 )
 from broker.cli.terminal import say
-from broker.identities.passwords import Passwords
-from broker.identities.root_password import (
+from broker.kinds.passwords import Passwords
+from broker.kinds.root_password import (
     end_root_sign_in,
     prepare_root_password,
     set_root_password,
 )
-from broker.identities.second_factors import list_factors
+from broker.kinds.second_factors import list_factors
 from broker.model.account import AccountId
 
 if TYPE_CHECKING:
-    from broker.installation import Installation
+    from broker.compose.installation import Installation
 
 
 def root_password(

@@ -3,11 +3,7 @@
 from collections.abc import Mapping
 
 from broker.cli.findings import Finding, good, problem
-from broker.clock import Clock
-from broker.errors import ServiceUnavailable
-from broker.federation.saml_request_key import find_sealed_request_key
-from broker.model.sealing import KeyKind
-from broker.resealing import (
+from broker.compose.resealing import (
     ACCESS_KEY,
     CLIENT_SECRET,
     ISSUER_KEY,
@@ -18,9 +14,13 @@ from broker.resealing import (
     count_sealed,
     sealed_values,
 )
+from broker.compose.storage import Stores
+from broker.errors import ServiceUnavailable
+from broker.model.sealing import KeyKind
+from broker.proofs.saml_request_key import find_sealed_request_key
+from broker.runtime.clock import Clock
 from broker.sessions.keyring import Keyring
 from broker.sessions.vault import key_number
-from broker.storage import Stores
 
 _REQUEST_KEY = "the key that signs SAML requests"
 _REMEDIES: Mapping[str, str] = {

@@ -4,19 +4,19 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from broker.catalogue import ServiceEntry, unknown_keys
 from broker.cli.findings import Finding, good, warning
-from broker.clock import Clock
-from broker.identities.bearer_tokens import SERVICE_TOKENS, owning_service
-from broker.identities.service_entries import service_entries
+from broker.compose.storage import Stores
+from broker.kinds.bearer_tokens import SERVICE_TOKENS, owning_service
+from broker.kinds.service_entries import service_entries
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, Outcome
 from broker.model.page import PageRequest
 from broker.model.registered import RegisteredService
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
+from broker.policy.catalogue import ServiceEntry, unknown_keys
 from broker.protocols.enforcement import SIGNED_CHUNKS
+from broker.runtime.clock import Clock
 from broker.settings import Settings
-from broker.storage import Stores
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import RESOURCE_POLICY, SERVICE
 from broker.stores.directory.risks import list_policy_texts

@@ -21,7 +21,6 @@ from broker.cli.upstream_limits import (
     words_on_upstreams,
 )
 from broker.errors import NoSuchEntity
-from broker.federation.provider_options import find_provider
 from broker.model.account import (
     TEMPORARY_KEY_PREFIX,
     AccountId,
@@ -31,6 +30,7 @@ from broker.model.account import (
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
 from broker.model.upstream import UpstreamOrigin
+from broker.proofs.provider_options import find_provider
 from broker.sessions.lineage import (
     LineageSnapshot,
     find_end,
@@ -56,7 +56,7 @@ from broker.stores.directory.port import DirectoryReader
 from broker.stores.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from broker.installation import Installation
+    from broker.compose.installation import Installation
 
 app = typer.Typer(help="Live sessions.", no_args_is_help=True)
 

@@ -13,21 +13,21 @@ from broker.cli.operator import AccountArgument, system_user, with_installation
 from broker.cli.template_warnings import find_template_warnings
 from broker.cli.terminal import say
 from broker.errors import NoSuchEntity
-from broker.federation.addresses import AddressRules
-from broker.federation.provider_options import check_template_options
-from broker.identities.service_text import with_line
-from broker.identities.template.apply import apply_template
-from broker.identities.template.changes import Change, ChangeKind
-from broker.identities.template.errors import TemplateError
-from broker.identities.template.export import export_account
-from broker.identities.template.kind import TemplateContext
+from broker.kinds.service_text import with_line
+from broker.kinds.template.apply import apply_template
+from broker.kinds.template.changes import Change, ChangeKind
+from broker.kinds.template.errors import TemplateError
+from broker.kinds.template.export import export_account
+from broker.kinds.template.kind import TemplateContext
 from broker.model.account import AccountId
+from broker.proofs.addresses import AddressRules
+from broker.proofs.provider_options import check_template_options
+from broker.runtime.spelling import suggest
 from broker.settings import Settings
-from broker.spelling import suggest
 from broker.stores.directory.kinds import ACCOUNT
 
 if TYPE_CHECKING:
-    from broker.installation import Installation
+    from broker.compose.installation import Installation
 
 _STDIN = "-"
 _BYTES_MAX = 20_000_000

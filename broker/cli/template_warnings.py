@@ -3,20 +3,20 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from broker.catalogue import ServiceEntry, unknown_names
 from broker.cli.trust_checks import find_open_roles
-from broker.identities.control_policies import ControlKind
-from broker.identities.service_entries import service_entries
-from broker.identities.template.definitions import RESOURCE_POLICIES, SERVICES
-from broker.identities.template.kind import TemplateContext
-from broker.identities.template.kinds import KINDS
-from broker.identities.template.managed_policies import MANAGED_POLICIES
-from broker.identities.template.oidc_providers import OIDC_PROVIDERS
-from broker.identities.template.owned import POLICIES
-from broker.identities.template.reader import AccountTemplate, parse_template
-from broker.identities.template.roles import ROLES, TRUST
+from broker.kinds.control_policies import ControlKind
+from broker.kinds.service_entries import service_entries
+from broker.kinds.template.definitions import RESOURCE_POLICIES, SERVICES
+from broker.kinds.template.kind import TemplateContext
+from broker.kinds.template.kinds import KINDS
+from broker.kinds.template.managed_policies import MANAGED_POLICIES
+from broker.kinds.template.oidc_providers import OIDC_PROVIDERS
+from broker.kinds.template.owned import POLICIES
+from broker.kinds.template.reader import AccountTemplate, parse_template
+from broker.kinds.template.roles import ROLES, TRUST
 from broker.model.arn import iam_arn
 from broker.policy import PolicyKind, parse_policy
+from broker.policy.catalogue import ServiceEntry, unknown_names
 from broker.stores.directory.kinds import SERVICE
 from broker.stores.directory.port import DirectoryReader
 

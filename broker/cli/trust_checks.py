@@ -9,7 +9,7 @@ entry is removed, nothing else is between the role and everybody.
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
 from broker.cli.findings import Finding, warning
-from broker.federation.provider_options import ProviderOptions
+from broker.compose.storage import Stores
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.entities import Role, SamlProvider
@@ -28,8 +28,8 @@ from broker.policy import (
 )
 from broker.policy.document import Effect
 from broker.policy.wildcard import compile_wildcard, tokenize
+from broker.proofs.provider_options import ProviderOptions
 from broker.settings import Settings
-from broker.storage import Stores
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import OIDC_PROVIDER, ROLE, SAML_PROVIDER
 

@@ -4,24 +4,24 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 
 from broker.cli.findings import Finding, good, problem, warning
-from broker.federation.addresses import AddressRules
-from broker.federation.outbound import OutboundClient
-from broker.federation.upstream_client import (
-    SKEW_SECONDS,
-    UpstreamClient,
-    UpstreamUnclearError,
-    UpstreamUnreachableError,
-)
-from broker.identities.outbound import find_outbound
-from broker.identities.upstream_definition import (
+from broker.compose.storage import Stores
+from broker.kinds.outbound import find_outbound
+from broker.kinds.upstream_definition import (
     ALL_ROLES,
     UpstreamDefinition,
     UpstreamRejected,
     parse_upstream,
 )
 from broker.model.account import Account, AccountId
+from broker.proofs.addresses import AddressRules
+from broker.proofs.outbound import OutboundClient
+from broker.proofs.upstream_client import (
+    SKEW_SECONDS,
+    UpstreamClient,
+    UpstreamUnclearError,
+    UpstreamUnreachableError,
+)
 from broker.settings import Settings
-from broker.storage import Stores
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import ROLE, UPSTREAM
 from broker.stores.directory.port import DirectoryReader

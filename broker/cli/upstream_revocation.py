@@ -8,10 +8,10 @@ from broker.cli.operator import operator_entry, require_known, with_services
 from broker.cli.terminal import say
 from broker.cli.upstream_limits import UpstreamRole, words_on_upstreams
 from broker.cli.upstream_reasons import UpstreamFailed
+from broker.compose.services import Services
 from broker.errors import BrokerError
-from broker.identities.upstreams import require_upstream
+from broker.kinds.upstreams import require_upstream
 from broker.model.account import AccountId
-from broker.services import Services
 
 
 def end_older_sessions(

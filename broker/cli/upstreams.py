@@ -16,13 +16,13 @@ from broker.cli.operator import (
 )
 from broker.cli.terminal import say, say_json, say_table
 from broker.cli.upstream_reasons import UpstreamFailed
+from broker.compose.services import Services
 from broker.errors import BrokerError, NoSuchEntity
-from broker.identities import upstreams as rules
-from broker.identities.upstream_definition import UpstreamRejected, parse_upstream
+from broker.kinds import upstreams as rules
+from broker.kinds.upstream_definition import UpstreamRejected, parse_upstream
 from broker.model.account import AccountId
 from broker.model.secret import Secret
 from broker.model.upstream import Upstream
-from broker.services import Services
 from broker.sessions.issue_upstream import NothingMintedError
 from broker.stores.directory.accounts import list_everywhere
 from broker.stores.directory.kinds import ROLE, UPSTREAM

@@ -16,15 +16,15 @@ import uvicorn
 import uvloop  # noqa: F401
 
 from broker.actions.models import ServiceName, load_service
-from broker.app import create_app
 from broker.cli.announcement import announce
 from broker.cli.init import begin
-from broker.services import Services
+from broker.compose.app import create_app
+from broker.compose.services import Services
+from broker.edges.bounds import raise_file_limit
+from broker.edges.connection import BoundedConnection
+from broker.edges.memory import return_large_blocks
 from broker.settings import Settings, SettingsError
 from broker.stores.installation import DEMO_MARK, read_installation
-from broker.web.bounds import raise_file_limit
-from broker.web.connection import BoundedConnection
-from broker.web.memory import return_large_blocks
 
 _SWITCH_SECONDS = 0.0003
 """The interpreter's thread switch interval.

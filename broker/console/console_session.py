@@ -13,12 +13,12 @@ from typing import Any
 
 from broker.console.login_method import LoginMethod
 from broker.console.signin.provider_logins import ProviderLogins, login_end_mark
-from broker.entropy import new_handle
 from broker.errors import ExpiredToken, InvalidClientTokenId
 from broker.model.account import find_account_of_key_id, parse_account_id
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.session import Session
+from broker.runtime.entropy import new_handle
 from broker.sessions.ends import end_mark, has_ended
 from broker.sessions.handles import Handles
 from broker.sessions.resolve import ResolvedSession, Resolver, session_caller

@@ -9,7 +9,6 @@ from starlette.requests import Request
 
 from broker.actions.action import Action, Call
 from broker.actions.signin.begin_limits import BeginLimits
-from broker.authn.scheme import DoorProof, ProofResult, Read, Scheme
 from broker.console.console_session import ConsoleSession, ConsoleSessions, EndedSession
 from broker.console.cookies import SessionCookie
 from broker.console.csrf import FIELD, require_csrf
@@ -27,6 +26,7 @@ from broker.console.terminals.login_requests import LoginRequests
 from broker.errors import AccessDenied
 from broker.model.caller import Caller
 from broker.model.request import Door, Given, RequestContext
+from broker.proofs.scheme import DoorProof, ProofResult, Read, Scheme
 from broker.sessions.handles import Handles
 from broker.sessions.issue import KeepCredentials
 from broker.sessions.one_time_use import OneTimeUse

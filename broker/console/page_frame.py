@@ -7,8 +7,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.authz.gather import PolicyLibrary
-from broker.authz.menu_permissions import MenuPermissions
 from broker.console.console_session import ConsoleSession, EndedSession, SessionOrigin
 from broker.console.context import SIGN_IN, ConsoleContext, Precondition
 from broker.console.csrf import (
@@ -38,6 +36,8 @@ from broker.errors import (
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
 from broker.model.request import Door
+from broker.permit.gather import PolicyLibrary
+from broker.permit.menu_permissions import MenuPermissions
 from broker.stores.directory.kinds import ACCOUNT
 
 _FORBIDDEN = 403

@@ -75,7 +75,7 @@ def console_routes(
 
     ``more_pages`` are shown in the frame like the pages of this package.
 
-    Stands behind `broker.web.edge.Edge`, whose facts of the request it reads.
+    Stands behind `broker.edges.edge.Edge`, whose facts of the request it reads.
     """
     context = ConsoleContext(deps)
     completion = LoginCompletion(context)

@@ -23,11 +23,11 @@ from broker.errors import (
     InvalidClientTokenId,
     ServiceUnavailable,
 )
-from broker.federation.upstream_client import KeyPair
 from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.principal import Principal
 from broker.model.secret import Secret
+from broker.proofs.upstream_client import KeyPair
 from broker.sessions.lineage import find_end, trace
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.kinds import ROLE

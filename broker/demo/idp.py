@@ -13,7 +13,6 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from broker.clock import Clock
 from broker.console.client_settings import client_variables
 from broker.demo.oidc_signer import OidcSigner
 from broker.demo.people import (
@@ -39,8 +38,9 @@ from broker.demo.saml_signer import (
     check,
     read_request,
 )
+from broker.edges.asgi import App, Receive, Scope, Send, respond
 from broker.model.secret import Secret
-from broker.web.asgi import App, Receive, Scope, Send, respond
+from broker.runtime.clock import Clock
 
 TEMPLATES = Environment(
     loader=PackageLoader("broker.demo"), autoescape=True, undefined=StrictUndefined

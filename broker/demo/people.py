@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from broker.administration.new_password import new_password
-from broker.identities.login_profiles import (
+from broker.compose.services import Services
+from broker.kinds.login_profiles import (
     PreparedPassword,
     create_login_profile,
     replace_password,
 )
-from broker.identities.passwords import Hashes, Passwords
-from broker.identities.users import require_user
+from broker.kinds.passwords import Hashes, Passwords
+from broker.kinds.users import require_user
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.secret import Secret
-from broker.services import Services
 from broker.stores.directory.kinds import LOGIN_PROFILE
 
 ACCOUNT = AccountId("111122223333")

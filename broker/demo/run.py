@@ -14,8 +14,8 @@ from typing import Any
 
 import uvicorn
 
-from broker.app import create_app
-from broker.clock import SystemClock
+from broker.compose.app import create_app
+from broker.compose.services import open_services
 from broker.console.deps import SignInLink
 from broker.demo.aws_profiles import token_file, write_config
 from broker.demo.idp import DemoIdp
@@ -24,7 +24,7 @@ from broker.demo.people import WORKLOADS
 from broker.demo.portal import Portal
 from broker.demo.saml_signer import DemoSamlSigner
 from broker.demo.seed import ForeignStorageError, seed
-from broker.services import open_services
+from broker.runtime.clock import SystemClock
 from broker.settings import Settings, load_settings
 
 HOST = "127.0.0.1"

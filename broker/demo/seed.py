@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from broker.compose.services import Services
 from broker.demo.people import ACCOUNT, PORTAL_USER, console_password
-from broker.federation.addresses import AddressRules
-from broker.identities.access_keys import create_access_key
-from broker.identities.template.apply import apply_template
-from broker.identities.template.kind import TemplateContext
+from broker.kinds.access_keys import create_access_key
+from broker.kinds.template.apply import apply_template
+from broker.kinds.template.kind import TemplateContext
 from broker.model.entities import KeyStatus
 from broker.model.secret import Secret
-from broker.services import Services
+from broker.proofs.addresses import AddressRules
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import ACCESS_KEY, USER

@@ -88,7 +88,7 @@ class Passkey:
 
     @property
     def name(self) -> str:
-        """The name that its owner gave it; see ``serial`` in `broker.identities`."""
+        """The name that its owner gave it; see ``serial`` in `broker.kinds`."""
         return self.serial.rpartition("/")[2].rpartition("-")[0]
 
 

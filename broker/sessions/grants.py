@@ -15,7 +15,7 @@ Source: RFC 6749 4.1.2; RFC 9700 4.14.2.
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from broker.entropy import new_handle
+from broker.runtime.entropy import new_handle
 from broker.sessions.ends import end_mark
 from broker.sessions.handles import Handles
 from broker.sessions.one_time_use import OneTimeUse, one_time_use

@@ -12,8 +12,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from broker.entropy import new_handle
 from broker.errors import ServiceUnavailable
+from broker.runtime.entropy import new_handle
 from broker.sessions.vault import SealBrokenError, Vault
 from broker.stores.cache.port import HandleStore
 from broker.stores.errors import StoreUnavailableError

@@ -10,7 +10,6 @@ from dataclasses import field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from broker.entropy import random_bits
 from broker.errors import ServiceUnavailable
 from broker.model.account import (
     KEY_ID_RANDOM_BITS,
@@ -25,6 +24,7 @@ from broker.model.session import (
     TemporaryCredentials,
 )
 from broker.model.struct import struct
+from broker.runtime.entropy import random_bits
 from broker.sessions.packed import packed_policy_size
 from broker.sessions.record import SessionIndex, audit_session, describe_session
 from broker.sessions.seal import SessionSealer

@@ -19,10 +19,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from broker.clock import Clock
-from broker.entropy import random_bytes
 from broker.errors import ServiceUnavailable
 from broker.model.sealing import KeyKind, KeyState, SealingKey, SealingKeys
+from broker.runtime.clock import Clock
+from broker.runtime.entropy import random_bytes
 from broker.sessions import keys as rules
 from broker.sessions.keys import (
     KEY_BYTES,

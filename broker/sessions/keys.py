@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from broker.entropy import random_bytes
 from broker.errors import OperatorError
 from broker.model.sealing import KeyKind, KeyState, SealingKey, SealingKeys
+from broker.runtime.entropy import random_bytes
 
 KEY_BYTES = 32
 SEALS_AFTER = timedelta(seconds=5)

@@ -16,7 +16,6 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from broker.entropy import random_bytes
 from broker.model.account import (
     TEMPORARY_KEY_PREFIX,
     Account,
@@ -37,6 +36,7 @@ from broker.model.lineage import (
 from broker.model.principal import PrincipalType
 from broker.model.revocation import Revocations
 from broker.model.session import Session, SessionKind
+from broker.runtime.entropy import random_bytes
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.entity_tables import Entity
 from broker.stores.directory.kind import WHOLE, Remembered

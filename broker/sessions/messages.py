@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from broker.entropy import random_bytes
 from broker.errors import InvalidAuthorizationMessage, ServiceUnavailable
 from broker.model.account import AccountId
 from broker.model.sealing import KeyKind
+from broker.runtime.entropy import random_bytes
 from broker.sessions.keyring import Keyring
 
 LIFE_SECONDS = 36 * 3600

@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from broker.bounded import BoundedCache
 from broker.errors import ExpiredToken
 from broker.model.account import AccountId
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.model.session import Session
+from broker.runtime.bounded import BoundedCache
 from broker.sessions.ends import has_ended
 from broker.sessions.handles import Handles
 from broker.sessions.resolve import ResolvedSession, Resolver

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from broker.bounded import BoundedCache
 from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import Account, AccountId, find_account_of_key_id
 from broker.model.caller import Caller
@@ -20,6 +19,7 @@ from broker.model.principal import Principal, PrincipalType
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
 from broker.model.tokens import JoinToken
+from broker.runtime.bounded import BoundedCache
 from broker.sessions.lineage import find_end, trace, trace_token
 from broker.sessions.record import SessionIndex, describe_session
 from broker.sessions.seal import OpenedSession, SessionSealer

@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-from broker.bounded import BoundedCache
-from broker.entropy import random_bytes
 from broker.errors import InvalidClientTokenId, PackedPolicyTooLarge
 from broker.model.account import AccountId
 from broker.model.sealing import KeyKind
 from broker.model.secret import Secret
 from broker.model.session import Session
+from broker.runtime.bounded import BoundedCache
+from broker.runtime.entropy import random_bytes
 from broker.sessions.contents import decode_session, encode_session
 from broker.sessions.keyring import Keyring
 

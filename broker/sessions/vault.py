@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from broker.clock import Clock
-from broker.entropy import random_bytes
 from broker.model.sealing import KeyKind
+from broker.runtime.clock import Clock
+from broker.runtime.entropy import random_bytes
 from broker.sessions.keyring import Keyring
 
 _VERSION = b"\x01"

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.sql import Executable
 
-from broker.clock import Clock
+from broker.runtime.clock import Clock
 from broker.stores.database import Database, translate_errors
 from broker.stores.times import to_micros
 

@@ -14,10 +14,10 @@ from broker.actions.signin import begin_limits
 from broker.actions.signin.begin_limits import PER_ADDRESS
 from broker.actions.sts.upstream_mint import UpstreamMinter
 from broker.errors import UpstreamRefused
-from broker.federation.upstream_client import KeyPair
-from broker.identities.accounts import require_account
-from broker.identities.upstreams import put_upstream
+from broker.kinds.accounts import require_account
+from broker.kinds.upstreams import put_upstream
 from broker.model.upstream import UpstreamOrigin
+from broker.proofs.upstream_client import KeyPair
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from tests.support.signin import ACCOUNT, SignInWorld, open_world

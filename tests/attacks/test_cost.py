@@ -21,8 +21,8 @@ import httpx2 as httpx
 import pytest
 from starlette.routing import BaseRoute, Route
 
-from broker import app as composition
-from broker.federation import upstream_client
+from broker.compose import app as composition
+from broker.proofs import upstream_client
 from broker.protocols.oidc.discovery import parse_discovery
 from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.x509 import verify_chain
@@ -261,7 +261,7 @@ def test_a_chain_is_validated_off_the_event_loop(
         threads.append(threading.get_ident())
         return verify_chain(*given)
 
-    monkeypatch.setattr("broker.authn.certificates.verify_chain", noted)
+    monkeypatch.setattr("broker.proofs.certificates.verify_chain", noted)
     assert min(_try_largest(world, name) for _ in range(3)) < MOST_SECONDS
     assert WATCH.thread not in threads
     assert len(threads) == (0 if "stranger" in name else 3)
@@ -279,7 +279,7 @@ async def at_once(work: Callable[[], Any], **_: object) -> Any:
             "broker.actions.iam.simulation.offload",
             at_once,
         ),
-        ("CreateSAMLProvider: comments", "broker.offload.LONG", 1 << 30),
+        ("CreateSAMLProvider: comments", "broker.runtime.offload.LONG", 1 << 30),
     ],
 )
 def test_the_watch_sees_what_is_done_on_the_event_loop(

@@ -12,8 +12,8 @@ import httpx2 as httpx
 import pytest
 from lxml import html
 
-from broker import app as composition
 from broker.administration.pages import ADMINISTRATION
+from broker.compose import app as composition
 from broker.console.csrf import csrf_token
 from broker.console.routes import console_routes
 from broker.stores.directory.kinds import ROLE, USER

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from broker.authn.attempts import PER_ADDRESS, PER_USER, WINDOW, Attempts, limit_of
 from broker.errors import AccessDenied, Throttling
+from broker.proofs.attempts import PER_ADDRESS, PER_USER, WINDOW, Attempts, limit_of
 from broker.stores.errors import StoreUnavailableError
 from tests.support.broker import Key
 from tests.support.in_process import InProcess, in_process

@@ -1,7 +1,7 @@
 """Rows OIDC-15 and 18 of the threat checklist: hostile issuers, flooding.
 
 The transport's side (slow, dripping, endless, compressed, redirecting servers) is in
-``tests/unit/federation/test_outbound.py``.
+``tests/unit/proofs/test_outbound.py``.
 """
 
 import json
@@ -9,16 +9,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from broker.clock import SystemClock
 from broker.errors import BrokerError, IdpCommunicationError, InvalidIdentityToken
-from broker.federation.addresses import AddressRules, parse_internal_issuers
-from broker.federation.issuer_keys import IssuerKeys
-from broker.federation.outbound import OutboundClient
-from broker.federation.web_identity import WebIdentityProver
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
+from broker.proofs.addresses import AddressRules, parse_internal_issuers
+from broker.proofs.issuer_keys import IssuerKeys
+from broker.proofs.outbound import OutboundClient
+from broker.proofs.web_identity import WebIdentityProver
 from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from broker.runtime.clock import SystemClock
 from broker.stores.directory.kind import Kind
 from tests.support.effort import cpu_at_most
 from tests.support.oidc_issuer import (

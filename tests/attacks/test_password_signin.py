@@ -17,7 +17,7 @@ import httpx2 as httpx
 import pytest
 from argon2 import PasswordHasher
 
-from broker.authn.attempts import PER_USER, limit_of_address
+from broker.proofs.attempts import PER_USER, limit_of_address
 from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.passwords import (
     PAGE,
@@ -192,7 +192,7 @@ async def test_guesses_at_once_are_no_way_around_the_limit(
 async def test_one_address_cannot_try_one_password_on_everyone(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("broker.authn.attempts.PER_ADDRESS", 5)
+    monkeypatch.setattr("broker.proofs.attempts.PER_ADDRESS", 5)
     for number in range(7):
         browser = browser_at(world, f"2001:db8:1:2::{number}")
         answer = await send_password(browser, f"user{number}", PASSWORD)

@@ -18,10 +18,10 @@ from lxml import html
 from starlette.requests import Request
 
 from broker.actions.signin.begin_limits import PER_ADDRESS as PER_ADDRESS_BEGUN
-from broker.authn.attempts import PER_ADDRESS
 from broker.console.portal.visits import PortalVisits
 from broker.errors import ExpiredToken
 from broker.model.session import SessionKind
+from broker.proofs.attempts import PER_ADDRESS
 from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from broker.stores.errors import StoreUnavailableError
 from tests.support.portal import (

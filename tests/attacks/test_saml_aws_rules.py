@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from broker.errors import InvalidIdentityToken
-from broker.federation.saml import require_role_pair
 from broker.model.federated import FederatedIdentity
+from broker.proofs.saml import require_role_pair
 from tests.support.saml_idp import (
     ACCOUNT,
     AWS,

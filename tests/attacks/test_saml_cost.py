@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 import pytest
 from lxml import etree, html
 
-from broker.authn.saml_key_budget import FAILED_KEYS_MAX
 from broker.model.account import Account, AccountId
 from broker.model.entities import SamlProvider
+from broker.proofs.saml_key_budget import FAILED_KEYS_MAX
 from broker.protocols.saml import signature
 from broker.protocols.saml.errors import SamlReason
 from broker.protocols.saml.metadata import KEYS_MAX

@@ -10,7 +10,7 @@ import pytest
 from lxml import etree
 
 from broker.errors import BrokerError
-from broker.federation.saml import wire_error
+from broker.proofs.saml import wire_error
 from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.conditions import SamlOptions
 from broker.protocols.saml.errors import SamlReason as R

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from broker.federation.issuer_keys import COOL_DOWN_SECONDS
+from broker.proofs.issuer_keys import COOL_DOWN_SECONDS
 from tests.support.broker import ACCOUNT, RunningBroker, running_broker
 from tests.support.oidc_issuer import IssuerServer, make_key, serving
 from tests.support.servers import start_redis

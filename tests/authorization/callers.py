@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from broker.identities.account_options import ROOT_MANAGED_BY
-from broker.identities.control_policies import ControlKind, ControlPolicy, option_value
-from broker.identities.roles_anywhere import SERVICE_PRINCIPAL
+from broker.compose.services import Services, open_services
+from broker.kinds.account_options import ROOT_MANAGED_BY
+from broker.kinds.control_policies import ControlKind, ControlPolicy, option_value
+from broker.kinds.roles_anywhere import SERVICE_PRINCIPAL
 from broker.model.account import Account, AccountId
 from broker.model.caller import Caller
 from broker.model.entities import (
@@ -26,7 +27,6 @@ from broker.model.federated import FederatedIdentity
 from broker.model.machines import Instance, InstanceProfile
 from broker.model.principal import EC2, Principal, PrincipalType
 from broker.model.session import Session, SessionKind, SessionPolicies
-from broker.services import Services, open_services
 from broker.settings import Settings
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import insert_account

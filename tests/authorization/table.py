@@ -13,11 +13,11 @@ from typing import Any
 
 from broker.actions.action import Action, Call, Proof
 from broker.audit.entry import AuditEntry
-from broker.authn.federated import federated_caller
-from broker.authz.need import Need
+from broker.compose.services import Services
 from broker.errors import BrokerError
 from broker.model.request import Door, Given
-from broker.services import Services
+from broker.permit.need import Need
+from broker.proofs.federated import federated_caller
 from tests.authorization.callers import KINDS, Kind, open_installation
 from tests.authorization.inputs import make_input
 from tests.support.calls import perform, told

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from broker.authz.context import call_context
-from broker.authz.gather import PolicyLibrary
-from broker.authz.guard import Guard
-from broker.authz.need import Need
+from broker.compose.services import Services
 from broker.model.caller import Caller
 from broker.model.request import Door
-from broker.services import Services
+from broker.permit.context import call_context
+from broker.permit.gather import PolicyLibrary
+from broker.permit.guard import Guard
+from broker.permit.need import Need
 from tests.authorization.callers import KINDS, NOW, open_installation
 from tests.authorization.inputs import ACCOUNT
 from tests.authorization.table import MadeUpInputRefusedError, needs_of

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from broker.actions.models import load_service_model
-from broker.catalogue import find_action, find_resource_template
 from broker.policy import find_context_key
+from broker.policy.catalogue import find_action, find_resource_template
 from tests.authorization.callers import KINDS, open_installation
 from tests.authorization.table import (
     FILE,

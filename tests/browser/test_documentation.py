@@ -9,7 +9,7 @@ import pytest_asyncio
 from fastapi import FastAPI
 from playwright.async_api import Browser, expect
 
-from broker.web.documentation import documentation_routes
+from broker.edges.documentation import documentation_routes
 from tests.browser.test_accessibility import needs_axe, require_none, violations
 from tests.support.browser import DESKTOP, PHONE, serving_app
 from tests.support.servers import find_free_port

@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 from playwright.async_api import expect
 
-from broker import app as composition
+from broker.compose import app as composition
 from broker.console.console_session import SessionOrigin
 from broker.console.context import ConsoleContext
 from broker.console.signin.provider_logins import ProviderLogin
-from broker.federation.code_flow import CodeFlow
 from broker.model.entities import OidcProvider
 from broker.model.session import SessionKind
+from broker.proofs.code_flow import CodeFlow
 from broker.stores.directory.kinds import OIDC_PROVIDER
 from tests.support.browser import Scene
 from tests.support.oidc_issuer import OidcIssuer

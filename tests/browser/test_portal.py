@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Error, Page, expect
 
 from broker.actions.portal import assignment_search
-from broker.identities.organisations import parse_organisations
+from broker.kinds.organisations import parse_organisations
 from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.browser.test_accessibility import looked_at, needs_axe, require_none
 from tests.browser.test_design import LONG, RIGHT_TO_LEFT, WIDTHS, too_wide

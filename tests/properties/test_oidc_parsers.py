@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.federation.addresses import AddressRules, parse_internal_issuers
+from broker.proofs.addresses import AddressRules, parse_internal_issuers
 from broker.protocols.oidc.discovery import parse_discovery
 from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.oidc.rejection import OidcRejected

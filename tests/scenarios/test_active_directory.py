@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from broker.federation.ldap.people import LdapPeople, PersonRefusedError
+from broker.proofs.ldap.people import LdapPeople, PersonRefusedError
 from broker.protocols.ldap.accounts import AccountState
 from tests.support.directory_world import people_of, prove
 from tests.support.programs import program

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 from broker.cli.main import app
 from broker.cli.operator import with_services
+from broker.compose.services import Services
 from broker.model.audit import COUNT_FAILURES, AuditRecord
-from broker.services import Services
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.policies import policy
 from tests.support.saml_idp import metadata_xml

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.web.bounds import CONNECTIONS_MAX, FILES_RESERVED
+from broker.edges.bounds import CONNECTIONS_MAX, FILES_RESERVED
 from tests.support.broker import Key, RunningBroker, running_broker
 
 FILES = 1024

@@ -22,8 +22,8 @@ from lxml import etree
 from typer.testing import CliRunner
 
 from broker.cli.main import app
-from broker.installation import open_installation
-from broker.resealing import Resealer
+from broker.compose.installation import open_installation
+from broker.compose.resealing import Resealer
 from broker.sessions.keys import SESSION_MAX
 from broker.settings import load_settings
 from tests.support.broker import ACCOUNT, RunningBroker

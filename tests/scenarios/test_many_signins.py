@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher, Type
 
-from broker.authn.attempts import PER_ADDRESS, PER_USER
-from broker.identities import passwords
-from broker.identities.passwords import Hashes, Passwords
+from broker.kinds import passwords
+from broker.kinds.passwords import Hashes, Passwords
 from broker.model.entities import LoginProfile, User
+from broker.proofs.attempts import PER_ADDRESS, PER_USER
 from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from broker.stores.postgresql_engine import _POOL_SIZE, PostgresqlEngine
 from tests.support.passwords import PASSWORD, send_password

@@ -19,8 +19,8 @@ import pytest
 from botocore.exceptions import ClientError
 from lxml import html
 
-from broker.resealing import CLIENT_SECRET, reseal_all, sealed_values
-from broker.services import open_services
+from broker.compose.resealing import CLIENT_SECRET, reseal_all, sealed_values
+from broker.compose.services import open_services
 from broker.settings import load_settings
 from tests.support.broker import ACCOUNT, REGION, Key
 from tests.support.identity_providers import browsing

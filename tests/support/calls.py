@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from broker.actions.action import Action
-from broker.authn.federated_schemes import proved_by
-from broker.authn.scheme import DoorProof, ProofResult
+from broker.compose.services import Services
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.model.raw import RawRequest
 from broker.model.request import Door
-from broker.services import Services
+from broker.proofs.federated_schemes import proved_by
+from broker.proofs.scheme import DoorProof, ProofResult
 from tests.support.raw import raw_request
 
 RAW = raw_request(method="GET", source_ip="127.0.0.1")

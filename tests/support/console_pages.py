@@ -4,8 +4,8 @@ A page that cannot be shown by its path alone needs an example here; the tests t
 walk all pages say which one is missing.
 """
 
-from broker import app as composition
 from broker.administration.pages import ADMINISTRATION
+from broker.compose import app as composition
 from broker.console.routes import console_routes
 from tests.support.furnished import (
     ANCHOR,

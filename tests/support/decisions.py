@@ -10,9 +10,9 @@ from botocore.auth import S3SigV4Auth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from broker.identities import registered_services as rules
-from broker.identities.accounts import require_account
-from broker.identities.bearer_tokens import SERVICE_TOKENS, Owner, owning_service
+from broker.kinds import registered_services as rules
+from broker.kinds.accounts import require_account
+from broker.kinds.bearer_tokens import SERVICE_TOKENS, Owner, owning_service
 from broker.model.account import AccountId
 from broker.stores.directory.port import DirectoryChange
 from tests.support.broker import Key

@@ -10,11 +10,11 @@ from typing import Any
 import httpx2 as httpx
 import yaml
 
-from broker.federation.ldap.directories import parse_directories
-from broker.federation.ldap.people import LdapPeople, Person
 from broker.model.account import AccountId
 from broker.model.entities import LdapProvider, Role
 from broker.model.secret import Secret
+from broker.proofs.ldap.directories import parse_directories
+from broker.proofs.ldap.people import LdapPeople, Person
 from broker.stores.directory.kinds import LDAP_PROVIDER, ROLE
 from tests.support.signin import (
     ACCOUNT,

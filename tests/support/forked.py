@@ -19,7 +19,12 @@ from pathlib import Path
 from typing import Any, cast
 
 _COMMANDS = [
-    *("broker.app", "broker.cli.account", "broker.cli.explain", "broker.cli.keys"),
+    *(
+        "broker.compose.app",
+        "broker.cli.account",
+        "broker.cli.explain",
+        "broker.cli.keys",
+    ),
     *("broker.cli.doctor", "broker.cli.serve", "broker.cli.template"),
     "broker.cli.worker",
     *("broker.demo.run", "broker.demo.seed", "broker.demo.welcome"),

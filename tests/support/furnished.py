@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx2 as httpx
 
-from broker.identities import bearer_tokens as tokens
-from broker.identities import registered_services
-from broker.identities.account_options import PROVIDER_OPTIONS
-from broker.identities.accounts import create_root_key, require_account
-from broker.identities.instance_profiles import require_instance_profile
-from broker.identities.resource_policies import put_resource_policy
+from broker.kinds import bearer_tokens as tokens
+from broker.kinds import registered_services
+from broker.kinds.account_options import PROVIDER_OPTIONS
+from broker.kinds.accounts import create_root_key, require_account
+from broker.kinds.instance_profiles import require_instance_profile
+from broker.kinds.resource_policies import put_resource_policy
 from broker.model.entities import LdapProvider
 from broker.model.machines import Instance
 from broker.model.roles_anywhere import CertificateList, CertificateProfile, TrustAnchor

@@ -11,15 +11,15 @@ from typing import Any, cast
 from broker.actions.action import Action, Call
 from broker.actions.iam import iam_actions
 from broker.audit.entry import AuditEntry
-from broker.authn.attempts import Attempts
-from broker.authz.need import Need
-from broker.authz.rates import RateLimits
-from broker.clock import Clock, SystemClock
 from broker.model.account import Account, AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.request import Door, RequestContext
 from broker.model.sealing import KeyKind, SealingKey, SealingKeys
+from broker.permit.need import Need
+from broker.permit.rates import RateLimits
+from broker.proofs.attempts import Attempts
+from broker.runtime.clock import Clock, SystemClock
 from broker.sessions import keys as rules
 from broker.sessions.keyring import Keyring, begin_keys, settle_keyring
 from broker.sessions.vault import Vault

@@ -23,10 +23,10 @@ from botocore.parsers import create_parser
 from botocore.serialize import QuerySerializer
 
 from broker import actions
-from broker import app as composition
-from broker.identities.accounts import create_account, create_root_key
+from broker.compose import app as composition
+from broker.compose.services import Services
+from broker.kinds.accounts import create_account, create_root_key
 from broker.model.account import AccountId
-from broker.services import Services
 from broker.settings import Settings
 from tests.support.broker import REGION, Key
 from tests.support.tables import lay_tables

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from broker.federation.scim import DirectoryAdmission
 from broker.model.account import AccountId
 from broker.model.provisioned import Membership, ProvisionedGroup, ProvisionedUser
+from broker.proofs.scim import DirectoryAdmission
 
 ACCOUNT = AccountId("123456789012")
 PROVIDER = "SAMLSPAAAAAAAAAAAAAAAA"

@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from broker.federation.provider_options import ProviderOptions
-from broker.federation.saml import prove_saml
 from broker.model.account import AccountId
 from broker.model.entities import SamlProvider
 from broker.model.federated import FederatedIdentity
+from broker.proofs.provider_options import ProviderOptions
+from broker.proofs.saml import prove_saml
 from broker.protocols.saml.metadata import parse_metadata
 from tests.support import saml_idp
 from tests.support.saml_idp import ACCOUNT, ACS, AUDIENCE, NOW

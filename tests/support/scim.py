@@ -9,7 +9,7 @@ import boto3
 import httpx2 as httpx
 
 import broker as package
-from broker.identities.bearer_tokens import SCIM_TOKENS, owning_provider
+from broker.kinds.bearer_tokens import SCIM_TOKENS, owning_provider
 from broker.model.account import AccountId
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import SAML_PROVIDER

@@ -15,14 +15,14 @@ from urllib.parse import urlencode
 import httpx2 as httpx
 from lxml import html
 
-from broker import app as composition
 from broker.audit.entry import AuditEntry
+from broker.compose import app as composition
+from broker.compose.services import Services
 from broker.model.account import Account, AccountId
 from broker.model.audit import AuditFilter
 from broker.model.entities import Role, SamlProvider
 from broker.model.page import PageRequest
 from broker.model.session import SessionKind, SessionPolicies
-from broker.services import Services
 from broker.sessions.issue import MintResult
 from broker.settings import Settings
 from broker.stores.directory import kinds

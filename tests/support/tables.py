@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from broker.migrations import migrate
 from broker.settings import Settings
+from broker.stores.migrations import migrate
 from broker.stores.urls import DatabaseLocation, SqliteLocation, parse_database_url
 from tests.support.kept import UNTIL_THE_END
 from tests.support.servers import PostgresqlServer, start_postgresql

@@ -22,13 +22,13 @@ import boto3
 import uvicorn
 from botocore.config import Config
 
-from broker.app import create_app
 from broker.cli.worker import SERVER
-from broker.clock import SystemClock
-from broker.identities.accounts import create_account, create_root_key
+from broker.compose.app import create_app
+from broker.compose.services import open_services
+from broker.kinds.accounts import create_account, create_root_key
 from broker.model.account import AccountId
-from broker.offload import LONG
-from broker.services import open_services
+from broker.runtime.clock import SystemClock
+from broker.runtime.offload import LONG
 from broker.settings import Settings
 from tests.support.broker import ACCOUNT, REGION, Key
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from broker.clock import SystemClock
-from broker.installation import open_installation
+from broker.compose.installation import open_installation
+from broker.compose.services import open_services
 from broker.model.sealing import KeyKind
-from broker.services import open_services
+from broker.runtime.clock import SystemClock
 from broker.sessions.keys import KeyringError
 from broker.settings import Settings
 from broker.stores import installation

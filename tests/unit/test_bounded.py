@@ -1,4 +1,4 @@
-from broker.bounded import BoundedCache
+from broker.runtime.bounded import BoundedCache
 
 
 def test_the_least_recently_used_goes_first() -> None:

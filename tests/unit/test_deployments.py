@@ -14,7 +14,7 @@ import yaml
 
 from broker.actions.models import _VERSIONS
 from broker.agent.configuration import load_settings
-from broker.clock import SystemClock
+from broker.runtime.clock import SystemClock
 from broker.settings import Settings
 from tests.support.admission import SAMPLE as POD_ROLES
 from tests.support.admission import Policy, service_account

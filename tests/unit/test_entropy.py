@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from broker import entropy
+from broker.runtime import entropy
 
 
 def test_nothing_is_handed_out_twice() -> None:
@@ -34,7 +34,7 @@ def test_a_request_id_is_in_the_order_of_time(monkeypatch: pytest.MonkeyPatch) -
 
 FORK = """
 import os
-from broker import entropy
+from broker.runtime import entropy
 entropy.random_bytes(1)
 child = os.fork()
 os.write(1, entropy.random_bytes(16).hex().encode() + b"\\n")

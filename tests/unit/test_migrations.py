@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from alembic.script import ScriptDirectory
 
-from broker import migrations
-from broker.migrations import HEAD, find_revision, migrate
+from broker.stores import migrations
 from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
+from broker.stores.migrations import HEAD, find_revision, migrate
 from broker.stores.urls import SqliteLocation
 
 
@@ -53,7 +53,7 @@ async def test_many_starters_migrate_once(location: SqliteLocation) -> None:
 def test_starting_processes_wait_for_each_other(location: SqliteLocation) -> None:
     code = (
         "import asyncio, sys; from pathlib import Path; "
-        "from broker.migrations import migrate; "
+        "from broker.stores.migrations import migrate; "
         "from broker.stores.urls import SqliteLocation; "
         "asyncio.run(migrate(SqliteLocation(Path(sys.argv[1]))))"
     )
@@ -68,7 +68,7 @@ async def test_a_current_database_is_recognised_without_alembic(
     await migrate(location)
     code = (
         "import asyncio, sys; from pathlib import Path; "
-        "from broker.migrations import migrate; "
+        "from broker.stores.migrations import migrate; "
         "from broker.stores.urls import SqliteLocation; "
         "asyncio.run(migrate(SqliteLocation(Path(sys.argv[1])))); "
         "sys.exit('alembic' in sys.modules)"

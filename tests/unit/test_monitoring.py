@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from broker.web.metrics import Metrics
+from broker.edges.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples" / "monitoring"

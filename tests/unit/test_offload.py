@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from broker.errors import Throttling
-from broker.offload import LONG, WAITING_MAX, offload, offload_long
+from broker.runtime.offload import LONG, WAITING_MAX, offload, offload_long
 
 
 async def test_what_waits_is_bounded_and_strangers_wait_apart() -> None:

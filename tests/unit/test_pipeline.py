@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from broker.authn.sigv4 import SigningKeys
-from broker.authz.guard import Guard
+from broker.permit.guard import Guard
+from broker.proofs.sigv4 import SigningKeys
 from broker.protocols.query import Service
 from broker.sessions.issue import SessionIssuer
 from tests.support.broker import ACCOUNT, Key

@@ -224,11 +224,14 @@ def test_a_release_is_built_offline_and_twice_the_same(tmp_path: Path) -> None:
     (archive,) = dist.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as opened:
         names = set(opened.namelist())
-    assert {"broker/web/site/index.html", "broker/console/static/console.css"} <= names
+    assert {
+        "broker/edges/site/index.html",
+        "broker/console/static/console.css",
+    } <= names
     assert not {name for name in names if name.startswith(("tests/", "docs/"))}
     with tarfile.open(archive) as packed:
         folder = archive.name.removesuffix(".tar.gz")
-        assert f"{folder}/broker/web/site/index.html" in packed.getnames()
+        assert f"{folder}/broker/edges/site/index.html" in packed.getnames()
         assert f"{folder}/requirements.lock" in packed.getnames()
 
 

@@ -29,13 +29,6 @@ from broker.actions.decisions.verdicts import split
 from broker.audit.decisions import DecisionLog
 from broker.audit.entry import AuditEntry
 from broker.audit.uses import UseRecorder
-from broker.authn.attempts import network_of
-from broker.authn.sigv4 import SignatureScheme, VerifiedSignature
-from broker.authz.context import Context, call_context
-from broker.authz.guard import Guard, Judgement, reason
-from broker.authz.hypothetical import Hypotheses, is_named
-from broker.authz.need import Need
-from broker.batches import check_wanted, join_batch
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -56,6 +49,12 @@ from broker.model.raw import RawRequest
 from broker.model.registered import service_arn
 from broker.model.request import Given
 from broker.model.struct import struct
+from broker.permit.context import Context, call_context
+from broker.permit.guard import Guard, Judgement, reason
+from broker.permit.hypothetical import Hypotheses, is_named
+from broker.permit.need import Need
+from broker.proofs.attempts import network_of
+from broker.proofs.sigv4 import SignatureScheme, VerifiedSignature
 from broker.protocols.enforcement import (
     ClientRequest,
     CompiledService,
@@ -66,6 +65,7 @@ from broker.protocols.enforcement import (
 from broker.protocols.enforcement.forwarded import check_overrides
 from broker.protocols.enforcement.mapping import ANY_RESOURCE
 from broker.protocols.sigv4.errors import MISMATCH
+from broker.runtime.batches import check_wanted, join_batch
 from broker.stores.directory import kinds
 from broker.stores.directory.fresh import FreshDirectory
 

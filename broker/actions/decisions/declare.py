@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 
 from broker.actions.action import Action, Call, Handle
-from broker.authz.need import Need
 from broker.model.registered import service_arn
 from broker.model.request import Given
+from broker.permit.need import Need
 
 SERVICE = "broker"
 

@@ -20,14 +20,14 @@ from broker.actions.decisions.authorize import Authorizer, service_needs
 from broker.actions.decisions.declare import SERVICE
 from broker.audit.decisions import FIRST_USE, DecisionLog
 from broker.audit.entry import AuditEntry
-from broker.authn.sigv4 import SignatureScheme
-from broker.authz.need import Need
 from broker.errors import InvalidClientTokenId, ValidationError
 from broker.model.account import TEMPORARY_KEY_PREFIX, AccountId, find_account_of_key_id
 from broker.model.principal import PrincipalType
 from broker.model.registered import RegisteredService
 from broker.model.request import Given
 from broker.model.struct import struct
+from broker.permit.need import Need
+from broker.proofs.sigv4 import SignatureScheme
 from broker.protocols.enforcement import RESERVED
 from broker.protocols.sigv4 import derive_signing_key
 from broker.sessions.lineage import find_end, trace

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from broker.authn.sigv4 import SignedFor
 from broker.errors import AccessDenied
 from broker.model.registered import RegisteredService
+from broker.proofs.sigv4 import SignedFor
 from broker.protocols.enforcement import (
     SIGNED_CHUNKS,
     CompiledService,

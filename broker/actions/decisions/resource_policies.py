@@ -17,9 +17,9 @@ from broker.actions.iam.paging import (
     truncation,
     with_own_markers,
 )
-from broker.identities import resource_policies as policies
-from broker.identities.accounts import require_account
-from broker.identities.trust import shown_trust_policies
+from broker.kinds import resource_policies as policies
+from broker.kinds.accounts import require_account
+from broker.kinds.trust import shown_trust_policies
 from broker.model.registered import ResourcePolicy
 from broker.model.request import Given
 from broker.stores.directory.kinds import RESOURCE_POLICY

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from broker.actions.action import Call
 from broker.actions.decisions.declare import change, everything, named_service, read
 from broker.actions.decisions.tokens import TokenOperations
-from broker.identities import registered_services as services
-from broker.identities.accounts import require_account
-from broker.identities.bearer_tokens import SERVICE_TOKENS, Owner, owning_service
+from broker.kinds import registered_services as services
+from broker.kinds.accounts import require_account
+from broker.kinds.bearer_tokens import SERVICE_TOKENS, Owner, owning_service
 from broker.model.registered import RegisteredService
 from broker.model.request import Given
 from broker.stores.directory.kinds import SERVICE

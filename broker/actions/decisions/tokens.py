@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from broker.actions.action import Call
-from broker.identities.accounts import require_account
-from broker.identities.bearer_tokens import Owner, Token, TokenRules, view
+from broker.kinds.accounts import require_account
+from broker.kinds.bearer_tokens import Owner, Token, TokenRules, view
 from broker.model.request import Given
 
 FindOwner = Callable[[Given, Call], Awaitable[Owner]]

@@ -10,7 +10,7 @@ allow whatever a resource's policy says.
 from dataclasses import replace
 
 from broker.actions.decisions.question import Verdict, Word
-from broker.authz.guard import Judgement
+from broker.permit.guard import Judgement
 from broker.policy import (
     ApplicablePolicies,
     Decision,

@@ -1,7 +1,7 @@
 """IAM's actions: one module per resource, one row per action.
 
 `declare` defines the rows, `targets` what actions act on, `views` how answers show
-entities, `paging` how lists are paged. The rules themselves are in `broker.identities`.
+entities, `paging` how lists are paged. The rules themselves are in `broker.kinds`.
 """
 
 from collections.abc import Collection
@@ -34,9 +34,9 @@ from broker.actions.iam.sts_regions import STS_REGIONS
 from broker.actions.iam.tags import TAGS
 from broker.actions.iam.user_credentials import user_credential_actions
 from broker.actions.iam.users import USERS
-from broker.authn.attempts import Attempts
-from broker.identities.oidc_providers import IsInternal
-from broker.identities.passwords import PasswordSealer
+from broker.kinds.oidc_providers import IsInternal
+from broker.kinds.passwords import PasswordSealer
+from broker.proofs.attempts import Attempts
 
 
 def iam_actions(

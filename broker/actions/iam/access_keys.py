@@ -13,8 +13,8 @@ from broker.actions.iam.declare import change, read
 from broker.actions.iam.holders import find_user
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.errors import InvalidInput
-from broker.identities import access_keys
-from broker.identities.accounts import require_account
+from broker.kinds import access_keys
+from broker.kinds.accounts import require_account
 from broker.model import entities
 from broker.model.request import Given
 from broker.model.sealing import Sealer

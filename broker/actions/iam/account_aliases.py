@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
-from broker.identities import accounts
+from broker.kinds import accounts
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types

@@ -10,7 +10,7 @@ from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.errors import InvalidInput
-from broker.identities.accounts import require_account
+from broker.kinds.accounts import require_account
 from broker.model.account import Account
 from broker.model.request import Given
 from broker.stores.directory.accounts import update_account

@@ -10,15 +10,15 @@ from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, change, read
 from broker.errors import AccessDenied, ReportExpired, ReportNotPresent
-from broker.identities.account_options import TOKEN_VERSION
-from broker.identities.accounts import require_account
-from broker.identities.credential_report import (
+from broker.kinds.account_options import TOKEN_VERSION
+from broker.kinds.accounts import require_account
+from broker.kinds.credential_report import (
     REPORT_ID,
     VALID_FOR,
     ReportedCredentials,
     credential_report,
 )
-from broker.identities.limits import Quota, quota
+from broker.kinds.limits import Quota, quota
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.credentials import CredentialKind
@@ -26,7 +26,7 @@ from broker.model.entities import User
 from broker.model.page import read_pages
 from broker.model.request import Given
 from broker.model.uses import Report
-from broker.offload import offload
+from broker.runtime.offload import offload
 from broker.stores.directory.access_keys import find_access_key
 from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import (

@@ -13,12 +13,12 @@ from typing import Any
 
 from broker.actions.action import Action, Call, Handle, Prepare
 from broker.actions.iam.paging import with_own_markers
-from broker.authz.context import tag_context
-from broker.authz.need import Need
 from broker.errors import InvalidClientTokenId, UnsupportedOperation
 from broker.model.principal import PrincipalType
 from broker.model.request import Door, Given
 from broker.model.session import SessionKind
+from broker.permit.context import tag_context
+from broker.permit.need import Need
 
 Context = Mapping[str, tuple[str, ...]]
 

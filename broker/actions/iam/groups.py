@@ -11,9 +11,9 @@ from broker.actions.iam.declare import change, read
 from broker.actions.iam.last_used import password_last_used
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
 from broker.actions.iam.plain import Plain
-from broker.identities import groups
-from broker.identities.accounts import require_account
-from broker.identities.users import require_user
+from broker.kinds import groups
+from broker.kinds.accounts import require_account
+from broker.kinds.users import require_user
 from broker.model.entities import Group, User
 from broker.model.request import Given
 from broker.stores.directory.groups import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
-from broker.identities.users import missing_user, require_user
+from broker.kinds.users import missing_user, require_user
 from broker.model.account import AccountId
 from broker.model.entities import User
 from broker.model.request import Given

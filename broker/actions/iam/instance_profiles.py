@@ -9,9 +9,9 @@ from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.passing import passing
 from broker.actions.iam.plain import Answer, Plain
-from broker.identities import instance_profiles
-from broker.identities.roles import require_role
-from broker.identities.trust import shown_trust_policies
+from broker.kinds import instance_profiles
+from broker.kinds.roles import require_role
+from broker.kinds.trust import shown_trust_policies
 from broker.model.machines import InstanceProfile
 from broker.model.request import Given
 from broker.stores.directory.kinds import ROLE

@@ -20,25 +20,25 @@ from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, change, read
 from broker.actions.iam.paging import cut, page_request, truncation
-from broker.catalogue import find_service, service_prefixes
 from broker.errors import InvalidInput, NoSuchEntity
-from broker.identities.accounts import require_account
-from broker.identities.granted_services import granted_services
-from broker.identities.groups import require_group
-from broker.identities.managed_policies import (
+from broker.kinds.accounts import require_account
+from broker.kinds.granted_services import granted_services
+from broker.kinds.groups import require_group
+from broker.kinds.managed_policies import (
     find_managed_policy,
     require_managed_policy,
 )
-from broker.identities.names import find_named_resource, parse_policy_arn
-from broker.identities.owners import Owner, kind_of, owner_id
-from broker.identities.roles import require_role
-from broker.identities.users import require_user
+from broker.kinds.names import find_named_resource, parse_policy_arn
+from broker.kinds.owners import Owner, kind_of, owner_id
+from broker.kinds.roles import require_role
+from broker.kinds.users import require_user
 from broker.model.entities import Group, ManagedPolicy, Role, User
 from broker.model.page import read_pages
 from broker.model.request import Given
 from broker.model.uses import Report, Use
-from broker.offload import offload
 from broker.policy import PolicyDocument, PolicyKind, parse_policy
+from broker.policy.catalogue import find_service, service_prefixes
+from broker.runtime.offload import offload
 from broker.stores.directory.groups import list_group_users, list_user_groups
 from broker.stores.directory.kinds import REPORT, SERVICE
 from broker.stores.directory.policies import (

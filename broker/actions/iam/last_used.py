@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from broker.identities.credential_report import PASSWORD_USE
+from broker.kinds.credential_report import PASSWORD_USE
 from broker.model.account import AccountId
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.reports import list_uses

@@ -16,17 +16,17 @@ from broker.actions.iam.declare import ActionTarget, change, read
 from broker.actions.iam.factors import require_shown_factor
 from broker.actions.iam.holders import find_holder, read_holder
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
-from broker.authn.attempts import Attempts, limit_of_factors
 from broker.errors import InvalidAuthenticationCode, ServiceUnavailable
-from broker.identities import mfa_devices
-from broker.identities.accounts import require_account
-from broker.identities.passkeys import is_passkey, require_passkey_of
-from broker.identities.tags import KeyCase, given_tags
+from broker.kinds import mfa_devices
+from broker.kinds.accounts import require_account
+from broker.kinds.passkeys import is_passkey, require_passkey_of
+from broker.kinds.tags import KeyCase, given_tags
 from broker.model.account import Account
 from broker.model.arn import iam_arn
 from broker.model.credentials import MfaDevice, Passkey
 from broker.model.request import Given
 from broker.model.sealing import SealerOpener
+from broker.proofs.attempts import Attempts, limit_of_factors
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.credentials import list_virtual_mfa_devices
 from broker.stores.directory.kinds import MFA_DEVICE, PASSKEY

@@ -9,8 +9,8 @@ from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.plain import Plain
 from broker.errors import InvalidInput, NoSuchEntity
-from broker.identities import kind as rules
-from broker.identities.oidc_providers import (
+from broker.kinds import kind as rules
+from broker.kinds.oidc_providers import (
     OIDC_PROVIDERS,
     IsInternal,
     with_issuers,

@@ -10,9 +10,9 @@ from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.errors import FeatureDisabled, FeatureEnabled
-from broker.identities.account_options import TOKEN_VERSION
-from broker.identities.accounts import require_account
-from broker.identities.outbound import (
+from broker.kinds.account_options import TOKEN_VERSION
+from broker.kinds.accounts import require_account
+from broker.kinds.outbound import (
     Outbound,
     find_outbound,
     first_keys,

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from broker.actions.action import Action, Call
 from broker.actions.iam.declare import Target
-from broker.authz.need import Need
 from broker.model.request import Given
+from broker.permit.need import Need
 
 
 def passing(action: Action, role: Target, service: str) -> Action:

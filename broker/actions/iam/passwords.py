@@ -14,7 +14,6 @@ from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, change, granted_if, read
 from broker.actions.iam.holders import find_user, require_caller
-from broker.authn.attempts import Attempts, limit_of_password
 from broker.errors import (
     EntityAlreadyExists,
     InvalidUserType,
@@ -22,21 +21,22 @@ from broker.errors import (
     UnsupportedOperation,
     ValidationError,
 )
-from broker.identities import login_profiles
-from broker.identities.accounts import require_account
-from broker.identities.password_policy import (
+from broker.kinds import login_profiles
+from broker.kinds.accounts import require_account
+from broker.kinds.password_policy import (
     LEAST_LENGTH,
     complete_policy,
     require_policy,
     users_may_change,
 )
-from broker.identities.password_policy import PasswordPolicy as PasswordPolicyMembers
-from broker.identities.passwords import Passwords, PasswordSealer
-from broker.identities.root_password import end_root_sign_in, require_root_password
+from broker.kinds.password_policy import PasswordPolicy as PasswordPolicyMembers
+from broker.kinds.passwords import Passwords, PasswordSealer
+from broker.kinds.root_password import end_root_sign_in, require_root_password
 from broker.model import entities
 from broker.model.principal import PrincipalType
 from broker.model.request import Given
 from broker.model.session import SessionKind
+from broker.proofs.attempts import Attempts, limit_of_password
 from broker.stores.directory.accounts import update_account
 from broker.stores.directory.kinds import LOGIN_PROFILE
 from broker.stores.directory.port import DirectoryReader

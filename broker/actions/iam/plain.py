@@ -7,8 +7,8 @@ from typing import Any, Generic
 from broker.actions.action import Call
 from broker.actions.iam import views
 from broker.actions.iam.paging import page_request, stored_page, truncation
-from broker.identities import kind as rules
-from broker.identities.kind import Named
+from broker.kinds import kind as rules
+from broker.kinds.kind import Named
 from broker.model.request import Given
 from broker.stores.directory.entity_tables import Entity
 

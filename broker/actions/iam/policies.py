@@ -10,10 +10,10 @@ from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
-from broker.identities import managed_policies
-from broker.identities.accounts import require_account
-from broker.identities.aws_managed import aws_managed_arns, require_aws_managed
-from broker.identities.names import AWS_MANAGED
+from broker.kinds import managed_policies
+from broker.kinds.accounts import require_account
+from broker.kinds.aws_managed import aws_managed_arns, require_aws_managed
+from broker.kinds.names import AWS_MANAGED
 from broker.model.entities import ManagedPolicy
 from broker.model.page import Page, PageRequest
 from broker.model.request import Given

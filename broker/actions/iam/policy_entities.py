@@ -8,8 +8,8 @@ from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import read
 from broker.actions.iam.paging import cut, page_request, truncation
-from broker.identities.managed_policies import require_managed_policy
-from broker.identities.owners import Owner, kind_of
+from broker.kinds.managed_policies import require_managed_policy
+from broker.kinds.owners import Owner, kind_of
 from broker.model.entities import Group, Role, User
 from broker.stores.directory.policies import (
     find_owners,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from broker.errors import InvalidInput
-from broker.identities.names import AWS_MANAGED, find_named_resource
+from broker.kinds.names import AWS_MANAGED, find_named_resource
 from broker.policy.wildcard import TextTest, compile_wildcard, tokenize
 
 _MEMBERS = ("PolicyType", "PolicyArn", "InlinePolicyIdentifier")

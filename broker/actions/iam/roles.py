@@ -12,10 +12,10 @@ from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.last_used import role_last_used
 from broker.actions.iam.plain import Plain
-from broker.identities import roles
-from broker.identities.accounts import require_account
-from broker.identities.kind import create
-from broker.identities.trust import shown_trust_policies
+from broker.kinds import roles
+from broker.kinds.accounts import require_account
+from broker.kinds.kind import create
+from broker.kinds.trust import shown_trust_policies
 from broker.model.entities import Role
 from broker.stores.directory.kinds import ROLE
 

@@ -10,10 +10,10 @@ from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.plain import Plain
-from broker.identities import kind as rules
-from broker.identities import saml_providers
+from broker.kinds import kind as rules
+from broker.kinds import saml_providers
 from broker.model.sealing import Sealer
-from broker.offload import offload_long
+from broker.runtime.offload import offload_long
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types

@@ -5,8 +5,8 @@ from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.plain import Answer, Plain
-from broker.identities.kind import create
-from broker.identities.server_certificates import (
+from broker.kinds.kind import create
+from broker.kinds.server_certificates import (
     SERVER_CERTIFICATES,
     with_private_keys,
 )

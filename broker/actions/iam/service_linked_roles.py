@@ -8,10 +8,10 @@ from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import ActionTarget, Context, change, read
-from broker.identities import service_linked_roles
-from broker.identities.accounts import require_account
-from broker.identities.roles import require_role
-from broker.identities.service_linked_roles import require_modifiable
+from broker.kinds import service_linked_roles
+from broker.kinds.accounts import require_account
+from broker.kinds.roles import require_role
+from broker.kinds.service_linked_roles import require_modifiable
 from broker.model.arn import iam_arn
 from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask
 from broker.model.request import Given

@@ -7,11 +7,11 @@ from typing import Any
 from broker.actions.action import Call
 from broker.actions.iam.policy_exclusions import Exclusions
 from broker.errors import InvalidInput, NoSuchEntity
-from broker.identities.control_policies import ControlKind, control_policies
-from broker.identities.managed_policies import find_managed_policy
-from broker.identities.names import parse_policy_arn
-from broker.identities.owners import Owner, kind_of, owner_id
-from broker.identities.resource_policies import PolicyHolders
+from broker.kinds.control_policies import ControlKind, control_policies
+from broker.kinds.managed_policies import find_managed_policy
+from broker.kinds.names import parse_policy_arn
+from broker.kinds.owners import Owner, kind_of, owner_id
+from broker.kinds.resource_policies import PolicyHolders
 from broker.model.entities import Group, User
 from broker.policy import (
     PolicyDocument,

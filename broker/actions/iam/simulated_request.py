@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.actions.action import Call
-from broker.authz.context import tag_context
 from broker.errors import InvalidInput, NoSuchEntity
-from broker.identities.groups import require_group
-from broker.identities.owners import Bounded, Owner
-from broker.identities.roles import require_role
-from broker.identities.users import require_user
+from broker.kinds.groups import require_group
+from broker.kinds.owners import Bounded, Owner
+from broker.kinds.roles import require_role
+from broker.kinds.users import require_user
 from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.entities import User
 from broker.model.principal import Principal
 from broker.model.request import Given
+from broker.permit.context import tag_context
 from broker.policy import VALUE_CHARACTERS_MAX
 from broker.policy.context import KeyType, has_type
 from broker.stores.directory.kinds import ROLE, USER

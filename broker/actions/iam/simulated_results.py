@@ -15,7 +15,6 @@ from broker.actions.iam.simulated_policies import (
     Sources,
 )
 from broker.actions.iam.simulated_request import EVERYTHING, SimulatedCaller
-from broker.catalogue import find_resource_template
 from broker.model.arn import Arn
 from broker.policy import (
     ApplicablePolicies,
@@ -24,6 +23,7 @@ from broker.policy import (
     PolicyType,
     StatementRef,
 )
+from broker.policy.catalogue import find_resource_template
 from broker.policy.simulate import SimulatedOutcome, Simulation
 
 Answer = Mapping[str, Any]

@@ -50,7 +50,6 @@ from broker.actions.iam.simulated_results import (
 from broker.errors import InvalidInput
 from broker.model.page import Page, PageRequest
 from broker.model.request import Door, Given
-from broker.offload import offload
 from broker.policy import (
     AccessRequest,
     ApplicablePolicies,
@@ -70,6 +69,7 @@ from broker.policy.simulate import (
     simulate,
     simulation_work,
 )
+from broker.runtime.offload import offload
 
 Answer = Mapping[str, Any]
 

@@ -16,14 +16,14 @@ from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.errors import InvalidInput
-from broker.identities.account_options import (
+from broker.kinds.account_options import (
     ALWAYS_ON,
     DISABLED_REGIONS,
     disabled_regions,
     is_region_name,
     switch_regions,
 )
-from broker.identities.accounts import require_account
+from broker.kinds.accounts import require_account
 from broker.model.request import Given
 from broker.stores.directory.accounts import update_account
 

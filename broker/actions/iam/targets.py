@@ -17,18 +17,18 @@ from broker.actions.iam.declare import (
     FurtherTarget,
     Target,
 )
-from broker.authz.context import tag_context
 from broker.errors import BrokerError, ValidationError
-from broker.identities.groups import GROUPS
-from broker.identities.kind import Named
-from broker.identities.managed_policies import find_managed_policy
-from broker.identities.oidc_providers import checked_issuer_url
-from broker.identities.roles import ROLES
-from broker.identities.users import USERS
+from broker.kinds.groups import GROUPS
+from broker.kinds.kind import Named
+from broker.kinds.managed_policies import find_managed_policy
+from broker.kinds.oidc_providers import checked_issuer_url
+from broker.kinds.roles import ROLES
+from broker.kinds.users import USERS
 from broker.model.arn import iam_arn
 from broker.model.entities import Role, User
 from broker.model.principal import PrincipalType
 from broker.model.request import Given
+from broker.permit.context import tag_context
 
 
 async def account(_given: Given, _call: Call) -> ActionTarget:

@@ -14,10 +14,10 @@ from broker.actions.iam.declare import ActionTarget, Context, Keys, Target, chan
 from broker.actions.iam.holders import Holder, find_holder, read_holder
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.errors import UnrecognizedPublicKeyEncoding
-from broker.identities import user_credentials
-from broker.identities.accounts import require_account
-from broker.identities.public_keys import parse_ssh_key, pem_form, ssh_form
-from broker.identities.users import require_user
+from broker.kinds import user_credentials
+from broker.kinds.accounts import require_account
+from broker.kinds.public_keys import parse_ssh_key, pem_form, ssh_form
+from broker.kinds.users import require_user
 from broker.model.credentials import CredentialKind, UserCredential
 from broker.model.request import Given
 from broker.model.sealing import Sealer

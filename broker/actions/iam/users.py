@@ -12,9 +12,9 @@ from broker.actions.iam.declare import change, read
 from broker.actions.iam.holders import find_user
 from broker.actions.iam.last_used import password_last_used
 from broker.actions.iam.plain import Plain
-from broker.identities import users
-from broker.identities.accounts import require_account
-from broker.identities.kind import create
+from broker.kinds import users
+from broker.kinds.accounts import require_account
+from broker.kinds.kind import create
 from broker.model.arn import iam_arn
 from broker.model.entities import User
 

@@ -13,10 +13,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from broker.identities.managed_policies import MANAGED_POLICIES
-from broker.identities.roles import ROLES
-from broker.identities.tags import tag_pairs
-from broker.identities.users import USERS
+from broker.kinds.managed_policies import MANAGED_POLICIES
+from broker.kinds.roles import ROLES
+from broker.kinds.tags import tag_pairs
+from broker.kinds.users import USERS
 from broker.model import entities
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from broker.actions.action import Action, Call, Proof, needs_nothing
 from broker.actions.instances.association import Association, Associations
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
 from broker.actions.sts.roles import role_needs
-from broker.authz.need import Need, Trust
 from broker.errors import (
     AccessDenied,
     InvalidClientTokenId,
@@ -18,10 +17,9 @@ from broker.errors import (
     NoSuchEntity,
     SignatureDoesNotMatch,
 )
-from broker.federation.web_identity import require_allowed_role
-from broker.identities import instances as rules
-from broker.identities.accounts import require_account
-from broker.identities.bearer_tokens import token_digest
+from broker.kinds import instances as rules
+from broker.kinds.accounts import require_account
+from broker.kinds.bearer_tokens import token_digest
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import (
     Lineage,
@@ -34,6 +32,8 @@ from broker.model.machines import Instance, InstanceProfile
 from broker.model.proof_used import ProofUsed
 from broker.model.session import SessionKind
 from broker.model.tokens import JoinToken
+from broker.permit.need import Need, Trust
+from broker.proofs.web_identity import require_allowed_role
 from broker.protocols.oidc.jwks import is_small_order
 from broker.sessions.lineage import (
     find_end,

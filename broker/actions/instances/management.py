@@ -15,17 +15,17 @@ from broker.actions.action import Call
 from broker.actions.decisions.declare import Further, change, everything, read
 from broker.actions.decisions.tokens import create_token
 from broker.actions.iam.paging import page_request, stored_page, truncation
-from broker.authz.context import tag_context
-from broker.authz.need import Need
-from broker.identities import instances as rules
-from broker.identities.bearer_tokens import JOIN_TOKENS, Owner, owning_profile, view
-from broker.identities.instance_profiles import require_instance_profile
+from broker.kinds import instances as rules
+from broker.kinds.bearer_tokens import JOIN_TOKENS, Owner, owning_profile, view
+from broker.kinds.instance_profiles import require_instance_profile
 from broker.model.arn import iam_arn
 from broker.model.lineage import lineage_row
 from broker.model.machines import Instance, InstanceProfile, instance_arn
 from broker.model.principal import EC2
 from broker.model.request import Given
 from broker.model.tokens import JoinToken
+from broker.permit.context import tag_context
+from broker.permit.need import Need
 from broker.sessions.lineage import lineage_of_token
 from broker.sessions.revoke import revoke_for_good
 from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN, ROLE

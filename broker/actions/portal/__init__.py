@@ -14,9 +14,9 @@ from broker.actions.portal.get_role_credentials import GetRoleCredentials
 from broker.actions.portal.role_choices import RoleChoices
 from broker.actions.portal.sign_out import LOGOUT
 from broker.actions.sts.role_mint import RoleMinter
-from broker.authz.gather import PolicyLibrary
-from broker.authz.guard import Guard
-from broker.identities.organisations import Organisations
+from broker.kinds.organisations import Organisations
+from broker.permit.gather import PolicyLibrary
+from broker.permit.guard import Guard
 from broker.sessions.issue import SessionIssuer
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.ledger.port import Ledger

@@ -1,6 +1,6 @@
 """What accounts are called in the portal."""
 
-from broker.identities.organisations import Organisations
+from broker.kinds.organisations import Organisations
 from broker.model.account import AccountId
 from broker.sessions.portal import OpenPortal
 from broker.stores.directory.fresh import FreshDirectory

@@ -21,10 +21,10 @@ from broker.actions.portal.role_permissions import (
 )
 from broker.actions.sts.federated_mint import identity_tags
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
-from broker.authz.need import Need
 from broker.errors import AccessDenied, ExpiredToken
 from broker.model.federated import FederatedIdentity
 from broker.model.session import Session, SessionKind
+from broker.permit.need import Need
 from broker.sessions.lineage import descend, descend_as, find_end, trace_token
 from broker.sessions.portal import OpenPortal
 from broker.sessions.tags import NO_TAGS

@@ -6,7 +6,7 @@ Source: RFC 8628.
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from broker.entropy import new_handle, random_bytes
+from broker.runtime.entropy import new_handle, random_bytes
 from broker.sessions.handles import Handles
 from broker.sessions.one_time_use import OneTimeUse, one_time_use
 from broker.sessions.sealed_text import SealedTexts

@@ -15,18 +15,18 @@ from broker.actions.action import Call
 from broker.actions.portal.role_permissions import role_permissions
 from broker.actions.sts.assume_role_with_saml import RESERVED_ROLES
 from broker.actions.sts.roles import find_role
-from broker.authn.federated import federated_caller
-from broker.authz.context import Context, call_context
-from broker.authz.gather import PolicyLibrary
-from broker.authz.guard import Guard
-from broker.authz.named_roles import named_roles
 from broker.errors import AccessDenied, ValidationError
-from broker.identities.organisations import Organisations
+from broker.kinds.organisations import Organisations
 from broker.model.account import AccountId, parse_account_id
 from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.page import Page, PageRequest, read_pages
+from broker.permit.context import Context, call_context
+from broker.permit.gather import PolicyLibrary
+from broker.permit.guard import Guard
+from broker.permit.named_roles import named_roles
+from broker.proofs.federated import federated_caller
 from broker.sessions.portal import OpenPortal
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import (

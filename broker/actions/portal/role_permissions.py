@@ -5,11 +5,11 @@ The action is the one for how the person signed in.
 
 from broker.actions.sts.federated_mint import identity_tags
 from broker.actions.sts.roles import role_needs
-from broker.authz.need import Need
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import PrincipalType
 from broker.model.session import SessionKind
+from broker.permit.need import Need
 from broker.sessions.portal import OpenPortal
 from broker.sessions.tags import NO_TAGS
 

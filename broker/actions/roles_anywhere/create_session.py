@@ -14,10 +14,10 @@ from broker.actions.action import Action, Call, Proof
 from broker.actions.sts.federated_mint import identity_tags
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
 from broker.actions.sts.roles import find_role, role_needs
-from broker.authz.need import Need
 from broker.errors import AccessDenied, UnsupportedOperation
 from broker.model.roles_anywhere import CertificateProfile
 from broker.model.session import SessionKind
+from broker.permit.need import Need
 from broker.sessions.lineage import lineage_of_proof
 from broker.stores.directory.fresh import FreshDirectory
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Action, Call, Handle
-from broker.authz.context import Context, tag_context
-from broker.authz.need import Need
 from broker.errors import NoSuchEntity, UnsupportedOperation, ValidationError
-from broker.identities import kind as rules
-from broker.identities.certificate_profiles import PROFILES
-from broker.identities.revocation_lists import REVOCATION_LISTS
-from broker.identities.roles_anywhere import Regional, given_tags, require_regional
-from broker.identities.tags import KeyCase, tag_pairs, with_tags, without_tags
-from broker.identities.trust_anchors import TRUST_ANCHORS
+from broker.kinds import kind as rules
+from broker.kinds.certificate_profiles import PROFILES
+from broker.kinds.revocation_lists import REVOCATION_LISTS
+from broker.kinds.roles_anywhere import Regional, given_tags, require_regional
+from broker.kinds.tags import KeyCase, tag_pairs, with_tags, without_tags
+from broker.kinds.trust_anchors import TRUST_ANCHORS
 from broker.model.request import Given
 from broker.model.roles_anywhere import rolesanywhere_arn
+from broker.permit.context import Context, tag_context
+from broker.permit.need import Need
 
 if TYPE_CHECKING:
     from broker.model.types import rolesanywhere as types

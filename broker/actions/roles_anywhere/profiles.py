@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Action, Call
 from broker.actions.roles_anywhere.plain import change, named, plain, write
-from broker.authz.need import Need
 from broker.errors import NoSuchEntity
-from broker.identities import certificate_profiles as rules
-from broker.identities.roles_anywhere import SERVICE_PRINCIPAL, require_regional
+from broker.kinds import certificate_profiles as rules
+from broker.kinds.roles_anywhere import SERVICE_PRINCIPAL, require_regional
 from broker.model.request import Given
 from broker.model.roles_anywhere import CertificateProfile
+from broker.permit.need import Need
 
 if TYPE_CHECKING:
     from broker.model.types import rolesanywhere as types

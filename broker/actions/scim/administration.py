@@ -9,13 +9,13 @@ from broker.actions.action import Action, Call
 from broker.actions.decisions.declare import change, named_provider, read
 from broker.actions.decisions.tokens import TokenOperations
 from broker.actions.signin.identity_providers import provider_needs, require_provider
-from broker.authz.need import Need
 from broker.errors import InvalidInput, ValidationError
-from broker.federation.option_types import SUBJECTS
-from broker.federation.provider_options import Provider, ProviderOptions, ScimOptions
-from broker.identities.bearer_tokens import SCIM_TOKENS, Owner, owning_provider
+from broker.kinds.bearer_tokens import SCIM_TOKENS, Owner, owning_provider
 from broker.model.provisioned import ProvisionedUser
 from broker.model.request import Given
+from broker.permit.need import Need
+from broker.proofs.option_types import SUBJECTS
+from broker.proofs.provider_options import Provider, ProviderOptions, ScimOptions
 from broker.stores.directory.provisioning import (
     ProvisionedQuery,
     list_provisioned_groups,

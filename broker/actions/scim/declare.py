@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from broker.actions.action import Action, Call, Handle, needs_nothing
-from broker.authn.bearer_tokens import PROVIDER
 from broker.errors import AccessDenied
-from broker.federation.group_roles import GroupRoles
-from broker.federation.provider_options import Provider, ProviderOptions, ScimOptions
-from broker.federation.scim import issuers_of
-from broker.identities.accounts import require_account
-from broker.identities.provisioning import Directory
+from broker.kinds.accounts import require_account
+from broker.kinds.provisioning import Directory
 from broker.model.provisioned import Membership, ProvisionedUser
 from broker.model.request import Given
+from broker.proofs.bearer_tokens import PROVIDER
+from broker.proofs.group_roles import GroupRoles
+from broker.proofs.provider_options import Provider, ProviderOptions, ScimOptions
+from broker.proofs.scim import issuers_of
 from broker.protocols.scim.requests import Listing
 from broker.protocols.scim.resources import CHANGED, ScimRejected
 from broker.sessions.revoke import SETTLING, revoke_issued_before, revoke_person

@@ -27,7 +27,7 @@ from broker.actions.scim.declare import (
     read,
     shown,
 )
-from broker.identities import provisioning
+from broker.kinds import provisioning
 from broker.model.provisioned import Membership, ProvisionedGroup
 from broker.model.request import Given
 from broker.protocols.scim.answers import show_group, show_list

@@ -27,8 +27,8 @@ from broker.actions.scim.declare import (
     read,
     shown,
 )
-from broker.identities import provisioning
-from broker.identities.provisioning import UserFields
+from broker.kinds import provisioning
+from broker.kinds.provisioning import UserFields
 from broker.model.provisioned import Membership, ProvisionedUser
 from broker.model.request import Given
 from broker.protocols.scim.answers import dump_user, load_user, show_list, show_user

@@ -13,13 +13,13 @@ import orjson
 
 from broker.actions.action import Action, Call
 from broker.actions.signin.role_overviews import may_list_with_uses
-from broker.authz.need import Need
-from broker.bounded import BoundedCache
-from broker.federation.provider_health import certificate_ends
 from broker.model.account import AccountId
 from broker.model.overview import EndingCredential
 from broker.model.request import Given
+from broker.permit.need import Need
 from broker.policy.breadth import Breadth, find_breadth
+from broker.proofs.provider_health import certificate_ends
+from broker.runtime.bounded import BoundedCache
 from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from broker.stores.directory.risks import (
     list_ending_credentials,

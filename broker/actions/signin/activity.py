@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call
-from broker.authz.need import Need
+from broker.permit.need import Need
 from broker.stores.ledger.port import Ledger
 
 

@@ -4,9 +4,9 @@ Anyone can start one, and each costs a write, a signature or a request to an ide
 provider. It is counted before any of that work is done.
 """
 
-from broker.authn.attempts import limit_of_address
-from broker.authz.rates import RateLimits
 from broker.errors import Throttling
+from broker.permit.rates import RateLimits
+from broker.proofs.attempts import limit_of_address
 
 PER_ADDRESS = 10
 """Per second and address (for IPv6 per network); whole companies share an address."""

@@ -8,14 +8,14 @@ from typing import TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.errors import AccessDenied
-from broker.identities.accounts import require_account
-from broker.identities.login_profiles import (
+from broker.kinds.accounts import require_account
+from broker.kinds.login_profiles import (
     PreparedPassword,
     create_login_profile,
     prepare_password,
 )
-from broker.identities.passwords import Passwords
-from broker.identities.sign_in_links import end_link, require_linked_user
+from broker.kinds.passwords import Passwords
+from broker.kinds.sign_in_links import end_link, require_linked_user
 from broker.stores.directory.accounts import update_account
 
 

@@ -16,13 +16,20 @@ from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call
 from broker.actions.iam.targets import named
-from broker.authn.proof_dry_run import ProofDryRun
-from broker.authz.need import Need
 from broker.errors import AccessDenied, InvalidInput, ValidationError
-from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
-from broker.federation.metadata_refresh import MetadataRefresher
-from broker.federation.provider_health import HealthWatch, ProviderHealth
-from broker.federation.provider_options import (
+from broker.kinds.account_options import may_set_provider_options
+from broker.kinds.oidc_providers import OIDC_PROVIDERS, require_oidc_provider
+from broker.kinds.saml_providers import SAML_PROVIDERS, require_saml_provider
+from broker.model.arn import iam_arn
+from broker.model.entities import OidcProvider, Role, SamlProvider
+from broker.model.sealing import Sealer
+from broker.permit.need import Need
+from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
+from broker.proofs.issuer_keys import IssuerKeys, IssuerUnreachableError
+from broker.proofs.metadata_refresh import MetadataRefresher
+from broker.proofs.proof_dry_run import ProofDryRun
+from broker.proofs.provider_health import HealthWatch, ProviderHealth
+from broker.proofs.provider_options import (
     OPTIONS_OF,
     STORED,
     ProviderOptions,
@@ -30,14 +37,7 @@ from broker.federation.provider_options import (
     set_options,
     shown_options,
 )
-from broker.federation.provider_probe import probe_oidc, probe_saml
-from broker.identities.account_options import may_set_provider_options
-from broker.identities.oidc_providers import OIDC_PROVIDERS, require_oidc_provider
-from broker.identities.saml_providers import SAML_PROVIDERS, require_saml_provider
-from broker.model.arn import iam_arn
-from broker.model.entities import OidcProvider, Role, SamlProvider
-from broker.model.sealing import Sealer
-from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
+from broker.proofs.provider_probe import probe_oidc, probe_saml
 from broker.protocols.oidc.rejection import OidcRejected
 from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import ACCOUNT, OIDC_PROVIDER, SAML_PROVIDER

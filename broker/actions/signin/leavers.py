@@ -14,14 +14,14 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from broker.clock import Clock
-from broker.entropy import new_request_id
 from broker.errors import IdpCommunicationError
-from broker.federation.ldap.connection import LdapUnavailableError
-from broker.federation.ldap.prover import LdapProver
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
 from broker.model.entities import LdapProvider
+from broker.proofs.ldap.connection import LdapUnavailableError
+from broker.proofs.ldap.prover import LdapProver
+from broker.runtime.clock import Clock
+from broker.runtime.entropy import new_request_id
 from broker.sessions.revoke import SETTLING, revoke_person
 from broker.stores.directory.kinds import LDAP_PROVIDER
 from broker.stores.directory.port import Directory

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
-from broker.authz.need import Need
 from broker.errors import NoSuchEntity
 from broker.model.page import PageRequest
 from broker.model.request import Given
 from broker.model.session import Session, SessionKind
+from broker.permit.need import Need
 from broker.sessions.lineage import LineageSnapshot, find_end, trace
 from broker.sessions.revoke import revoke_session
 from broker.stores.cache.port import Cache, SessionRecord

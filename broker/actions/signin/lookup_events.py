@@ -9,10 +9,10 @@ from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call
 from broker.audit.bursts import find_counted
-from broker.authz.need import Need
 from broker.errors import ValidationError
 from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
 from broker.model.page import PageRequest
+from broker.permit.need import Need
 from broker.stores.errors import InvalidMarkerError
 from broker.stores.ledger.port import Ledger
 

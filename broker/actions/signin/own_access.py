@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
-from broker.authz.gather import PolicyLibrary
-from broker.authz.guard import Guard, Judgement
-from broker.authz.hypothetical import Hypotheses, Hypothesis
 from broker.errors import ValidationError
 from broker.model.request import Given
+from broker.permit.gather import PolicyLibrary
+from broker.permit.guard import Guard, Judgement
+from broker.permit.hypothetical import Hypotheses, Hypothesis
 from broker.policy import PolicyType
 from broker.stores.directory.port import Finder
 

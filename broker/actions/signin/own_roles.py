@@ -13,15 +13,15 @@ from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.sts.roles import find_role, role_needs
-from broker.authz.context import call_context
-from broker.authz.gather import PolicyLibrary
-from broker.authz.guard import Guard
-from broker.authz.named_roles import named_roles
 from broker.errors import AccessDenied, ValidationError
 from broker.model.arn import iam_arn
 from broker.model.entities import Role
 from broker.model.page import PageRequest
 from broker.model.principal import PrincipalType
+from broker.permit.context import call_context
+from broker.permit.gather import PolicyLibrary
+from broker.permit.guard import Guard
+from broker.permit.named_roles import named_roles
 from broker.policy import PolicySet
 from broker.sessions.tags import require_session_tags
 from broker.stores.directory.fresh import FreshDirectory

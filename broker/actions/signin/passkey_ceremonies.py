@@ -9,8 +9,8 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from broker.entropy import random_bytes
 from broker.model.account import AccountId
+from broker.runtime.entropy import random_bytes
 from broker.sessions.handles import Handles
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache

@@ -16,10 +16,9 @@ from broker.actions.signin.passkey_ceremonies import (
     Ceremony,
     PasskeyCeremonies,
 )
-from broker.authz.need import Need
 from broker.errors import InvalidUserType, ValidationError
-from broker.identities.accounts import require_account
-from broker.identities.passkeys import (
+from broker.kinds.accounts import require_account
+from broker.kinds.passkeys import (
     as_credential,
     check_passkey_name,
     passkey_handle,
@@ -30,6 +29,7 @@ from broker.identities.passkeys import (
 from broker.model.principal import PrincipalType
 from broker.model.request import Given
 from broker.model.session import SessionKind
+from broker.permit.need import Need
 from broker.protocols.webauthn import (
     Credential,
     RelyingParty,

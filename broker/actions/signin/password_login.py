@@ -10,12 +10,12 @@ from typing import Any, NotRequired, TypedDict
 from broker.actions.action import Call
 from broker.actions.sts.roles import credentials_shape
 from broker.errors import AccessDenied
-from broker.identities.login_profiles import (
+from broker.kinds.login_profiles import (
     PasswordState,
     password_mark,
     password_state,
 )
-from broker.identities.second_factors import list_factors
+from broker.kinds.second_factors import list_factors
 from broker.model.principal import PrincipalType
 from broker.model.session import Session, SessionKind
 from broker.sessions.issue import MintOrder, SessionIssuer, new_access_key_id

@@ -14,19 +14,19 @@ from typing import Any, NotRequired, TypedDict
 from broker.actions.action import Action, Call
 from broker.actions.iam.last_used import role_last_used
 from broker.actions.iam.paging import stored_page
-from broker.authz.context import tag_context
-from broker.authz.guard import Guard
-from broker.authz.hypothetical import Hypotheses, role_caller, user_caller
-from broker.authz.need import Need, Trust
 from broker.errors import AccessDenied
-from broker.identities.names import find_named_resource
-from broker.identities.roles import require_role
-from broker.identities.trust import shown_trust_policies
+from broker.kinds.names import find_named_resource
+from broker.kinds.roles import require_role
+from broker.kinds.trust import shown_trust_policies
 from broker.model.arn import iam_arn
 from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.page import PageRequest, read_pages
 from broker.model.request import Given
+from broker.permit.context import tag_context
+from broker.permit.guard import Guard
+from broker.permit.hypothetical import Hypotheses, role_caller, user_caller
+from broker.permit.need import Need, Trust
 from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
 from broker.policy.principal import find_account
 from broker.stores.directory.kinds import ROLE, USER

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypedDict, TypeVar
 
 from broker.actions.action import Action, Call
-from broker.authz.need import Need
-from broker.catalogue.managed_policies import AWS_MANAGED_PREFIX, managed_policy_arns
 from broker.errors import ValidationError
 from broker.model.arn import iam_arn
 from broker.model.page import Page, PageRequest
+from broker.permit.need import Need
+from broker.policy.catalogue.managed_policies import (
+    AWS_MANAGED_PREFIX,
+    managed_policy_arns,
+)
 from broker.stores.directory.kinds import (
     GROUP,
     LDAP_PROVIDER,

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from broker.actions.action import Action, Call
-from broker.authz.need import Need
 from broker.model.registered import RegisteredService, service_arn
 from broker.model.request import Given
+from broker.permit.need import Need
 from broker.stores.directory.kinds import SERVICE, SERVICE_TOKEN
 
 

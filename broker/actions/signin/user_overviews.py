@@ -9,9 +9,9 @@ from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call
 from broker.actions.iam.paging import stored_page
-from broker.authz.need import Need
 from broker.model.arn import iam_arn
 from broker.model.page import PageRequest
+from broker.permit.need import Need
 from broker.stores.directory.overviews import list_user_overviews
 
 NEEDED = (

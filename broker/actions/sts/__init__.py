@@ -22,7 +22,7 @@ from broker.actions.sts.get_web_identity_token import get_web_identity_token
 from broker.actions.sts.own_tokens import OwnTokens
 from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.user_mint import UserMinter
-from broker.authn.mfa import MfaVerifier
+from broker.proofs.mfa import MfaVerifier
 from broker.sessions.issue import SessionIssuer
 from broker.sessions.messages import AuthorizationMessages
 from broker.sessions.vault import Vault

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from broker.actions.action import Action, Call
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
 from broker.actions.sts.roles import find_role, role_needs
-from broker.authn.mfa import MfaVerifier
-from broker.authz.need import Need
 from broker.errors import AccessDenied
 from broker.model.principal import PrincipalType
 from broker.model.session import SessionKind
+from broker.permit.need import Need
+from broker.proofs.mfa import MfaVerifier
 from broker.sessions.lineage import lineage_from
 from broker.sessions.source_identity import require_source_identity
 from broker.sessions.tags import SessionTags, require_session_tags

@@ -10,8 +10,8 @@ from broker.actions.sts.federated_mint import identity_tags, mint_federated
 from broker.actions.sts.own_tokens import OwnTokens
 from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.roles import find_role, role_needs
-from broker.authz.need import Need
 from broker.model.session import SessionKind
+from broker.permit.need import Need
 from broker.stores.directory.fresh import FreshDirectory
 
 if TYPE_CHECKING:

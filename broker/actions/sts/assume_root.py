@@ -15,14 +15,14 @@ from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_user_sessions
 from broker.actions.sts.regions import require_region, require_regional
 from broker.actions.sts.roles import credentials_shape, token_shape
-from broker.authz.need import Need
 from broker.errors import AccessDenied, ExpiredToken, ValidationError
-from broker.identities.account_options import root_manager
-from broker.identities.aws_managed import find_aws_managed
+from broker.kinds.account_options import root_manager
+from broker.kinds.aws_managed import find_aws_managed
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import Arn, iam_arn
 from broker.model.principal import PrincipalType
 from broker.model.session import Session, SessionKind, SessionPolicies
+from broker.permit.need import Need
 from broker.sessions.issue import MintOrder, SessionIssuer, new_access_key_id
 from broker.sessions.limits import session_duration
 from broker.sessions.lineage import lineage_from, new_mint_id

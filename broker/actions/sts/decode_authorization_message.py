@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_user_sessions
-from broker.authz.need import Need
+from broker.permit.need import Need
 from broker.sessions.messages import AuthorizationMessages
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_user_sessions
-from broker.authz.need import Need
 from broker.errors import ValidationError
 from broker.model.account import find_account_of_key_id
+from broker.permit.need import Need
 
 if TYPE_CHECKING:
     from broker.model.types import sts as types

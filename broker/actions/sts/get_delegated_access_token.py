@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_user_sessions
-from broker.authz.need import Need
 from broker.errors import ExpiredTradeInToken
+from broker.permit.need import Need
 
 if TYPE_CHECKING:
     from broker.model.types import sts as types

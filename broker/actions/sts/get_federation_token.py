@@ -9,10 +9,10 @@ from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_sessions
 from broker.actions.sts.session_policies import read_session_policies
 from broker.actions.sts.user_mint import UserMinter, UserRequest
-from broker.authz.context import tag_context
-from broker.authz.need import Need
 from broker.model.arn import sts_arn
 from broker.model.session import SessionKind
+from broker.permit.context import tag_context
+from broker.permit.need import Need
 from broker.sessions.tags import SessionTags, require_session_tags
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from broker.actions.signin.derived_mint import DerivedMinter, Narrowing
 from broker.actions.sts.regions import require_regional
 from broker.actions.sts.roles import credentials_shape, token_shape
 from broker.actions.sts.session_policies import read_session_policies
-from broker.authz.need import Need
 from broker.errors import (
     AccessDenied,
     InsufficientSessionLifetime,
@@ -21,6 +20,7 @@ from broker.errors import (
     ValidationError,
 )
 from broker.model.session import Session, SessionKind, SessionPolicies
+from broker.permit.need import Need
 
 if TYPE_CHECKING:
     from broker.model.types import sts as types

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_sessions
 from broker.actions.sts.user_mint import UserMinter, UserRequest
-from broker.authn.mfa import MfaVerifier
-from broker.authz.need import Need
 from broker.model.session import SessionKind
+from broker.permit.need import Need
+from broker.proofs.mfa import MfaVerifier
 
 if TYPE_CHECKING:
     from broker.model.types import sts as types

@@ -13,9 +13,6 @@ from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_user_sessions
 from broker.actions.sts.own_tokens import LINEAGE_CLAIM, OwnTokens
 from broker.actions.sts.regions import require_regional
-from broker.authz.context import tag_context
-from broker.authz.need import Need
-from broker.entropy import new_request_id
 from broker.errors import (
     InvalidParameterValue,
     JwtPayloadSizeExceeded,
@@ -24,13 +21,16 @@ from broker.errors import (
     SessionDurationEscalation,
     ValidationError,
 )
-from broker.identities.outbound import (
+from broker.kinds.outbound import (
     Algorithm,
     find_outbound,
     issuer_of,
     sign,
 )
 from broker.model.sealing import Opener
+from broker.permit.context import tag_context
+from broker.permit.need import Need
+from broker.runtime.entropy import new_request_id
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT

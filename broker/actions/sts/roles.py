@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from broker.authn.federated import account_of_arn
-from broker.authz.context import tag_context
-from broker.authz.need import Need, Trust
 from broker.errors import UnsupportedOperation
 from broker.model.account import AccountId
 from broker.model.arn import sts_arn
 from broker.model.entities import Role
 from broker.model.session import Session, TemporaryCredentials
+from broker.permit.context import tag_context
+from broker.permit.need import Need, Trust
+from broker.proofs.federated import account_of_arn
 from broker.sessions.seal import TOKEN_CHARACTERS_MAX
 from broker.sessions.tags import SessionTags
 from broker.stores.directory.fresh import FreshDirectory

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.errors import MalformedPolicyDocument, ValidationError
-from broker.identities.documents import checked_document
-from broker.identities.managed_policies import find_managed_policy
+from broker.kinds.documents import checked_document
+from broker.kinds.managed_policies import find_managed_policy
 from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.session import SessionPolicies

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from broker.actions.sts.roles import assumed_role_user
-from broker.entropy import new_request_id
 from broker.errors import (
     BrokerError,
     OutboundFederationDisabled,
@@ -24,18 +23,8 @@ from broker.errors import (
     UpstreamUnavailable,
     ValidationError,
 )
-from broker.federation.ambient import AmbientCredentialsError
-from broker.federation.session_name import shorten
-from broker.federation.upstream_client import (
-    KeyPair,
-    UpstreamClient,
-    UpstreamRefusedError,
-    UpstreamUnclearError,
-    UpstreamUnreachableError,
-    login_url,
-)
-from broker.identities.outbound import Algorithm, find_outbound, issuer_of, sign
-from broker.identities.upstream_definition import (
+from broker.kinds.outbound import Algorithm, find_outbound, issuer_of, sign
+from broker.kinds.upstream_definition import (
     UpstreamDefinition,
     UpstreamRejected,
     find_upstream_role,
@@ -51,6 +40,17 @@ from broker.model.secret import Secret
 from broker.model.session import TemporaryCredentials
 from broker.model.struct import struct
 from broker.model.upstream import UPSTREAM_SEAL, Upstream
+from broker.proofs.ambient import AmbientCredentialsError
+from broker.proofs.session_name import shorten
+from broker.proofs.upstream_client import (
+    KeyPair,
+    UpstreamClient,
+    UpstreamRefusedError,
+    UpstreamUnclearError,
+    UpstreamUnreachableError,
+    login_url,
+)
+from broker.runtime.entropy import new_request_id
 from broker.sessions.issue_upstream import NothingMintedError, UpstreamMint
 from broker.sessions.tags import NO_TAGS, SessionTags
 from broker.sessions.vault import SealBrokenError

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from broker.catalogue import (
+from broker.console.visit import PageRoute, Visit
+from broker.policy import PolicySet, PolicyType, Statement
+from broker.policy.catalogue import (
     ServiceSummary,
     policy_summary,
 )
-from broker.console.visit import PageRoute, Visit
-from broker.policy import PolicySet, PolicyType, Statement
 
 _ROWS_MAX = 30
 _STATEMENTS_MAX = 20

@@ -11,11 +11,11 @@ import json
 from collections.abc import Iterable
 from datetime import timedelta
 
-from broker.clock import Clock
 from broker.console.deps import ConsoleDeps
 from broker.errors import ServiceUnavailable
 from broker.model.federated import FederatedIdentity
 from broker.model.session import Session
+from broker.runtime.clock import Clock
 from broker.sessions.handles import Handles
 
 LIFE = timedelta(days=180)

@@ -19,8 +19,8 @@ from broker.console.pages.switchable_roles import SwitchableRoles
 from broker.console.upstream_console import find_upstream_console
 from broker.console.visit import BOTH, POST, PageRoute, Visit, go
 from broker.errors import AccessDenied, ValidationError
-from broker.federation.session_name import session_name
 from broker.model.arn import iam_arn
+from broker.proofs.session_name import session_name
 
 SWITCH = "/console/switch"
 BACK = "/console/switch/back"

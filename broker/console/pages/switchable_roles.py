@@ -10,10 +10,10 @@ from typing import Any
 
 from starlette.requests import Request
 
-from broker.authz.named_roles import named_roles
 from broker.console.console_session import ConsoleSession
 from broker.console.page_frame import PageFrame
 from broker.console.pages.recent_roles import RecentRoles, name_of_session
+from broker.permit.named_roles import named_roles
 from broker.policy import PolicyType
 
 _NAMED_MAX = 200

@@ -11,10 +11,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.catalogue import find_action
 from broker.console.pages.service_views import ServiceView, read_service_views
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ValidationError
+from broker.policy.catalogue import find_action
 from broker.protocols.enforcement import RequestAmbiguous, Target, resource_path
 
 TRY = "/console/try"

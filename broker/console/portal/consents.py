@@ -26,8 +26,6 @@ from broker.actions.portal.grants import (
     DeviceRequest,
     read_user_code,
 )
-from broker.authn.attempts import limit_of_address
-from broker.authn.portal import PortalScheme
 from broker.console.context import ConsoleContext
 from broker.console.cookies import SessionCookie
 from broker.console.csrf import (
@@ -49,6 +47,8 @@ from broker.console.request_info import (
 from broker.console.signin.password_steps import status_of, words_of
 from broker.errors import NoSuchEntity, Throttling, ValidationError
 from broker.model.request import Door
+from broker.proofs.attempts import limit_of_address
+from broker.proofs.portal import PortalScheme
 from broker.protocols.oidc import pkce
 from broker.sessions.grants import Code
 from broker.sessions.handles import Handles

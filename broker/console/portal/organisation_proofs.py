@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 
-from broker.authn.saml_key_budget import SamlKeyBudget
 from broker.console.context import ConsoleContext
 from broker.errors import BrokerError, ServiceUnavailable
-from broker.federation.group_roles import offered_roles
-from broker.federation.ldap.prover import LdapProof
-from broker.identities.organisations import Organisation
+from broker.kinds.organisations import Organisation
 from broker.model.federated import FederatedIdentity
+from broker.proofs.group_roles import offered_roles
+from broker.proofs.ldap.prover import LdapProof
+from broker.proofs.saml_key_budget import SamlKeyBudget
 from broker.protocols.saml.peek import peek_response
 
 _OIDC = ":oidc-provider/"

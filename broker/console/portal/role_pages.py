@@ -8,7 +8,6 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.authn.portal import PortalScheme
 from broker.console.console_session import ConsoleSession, EndedSession, SessionOrigin
 from broker.console.context import HOME, ConsoleContext
 from broker.console.credentials_view import CredentialsView
@@ -27,6 +26,7 @@ from broker.console.signin.end_session import end_session
 from broker.console.upstream_console import endpoint_of, find_upstream_console
 from broker.errors import ServiceUnavailable
 from broker.model.request import Door
+from broker.proofs.portal import PortalScheme
 
 ROLE = f"{PORTAL}/{{account}}/role"
 CREDENTIALS = f"{PORTAL}/{{account}}/credentials"

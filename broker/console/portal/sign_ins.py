@@ -12,9 +12,6 @@ from datetime import datetime, timedelta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.authn.federated_schemes import proved_by
-from broker.authn.portal import PortalScheme
-from broker.authn.scheme import DoorProof, ProofResult
 from broker.console.console_session import ConsoleSession
 from broker.console.context import ConsoleContext
 from broker.console.cookies import SessionCookie
@@ -33,14 +30,17 @@ from broker.errors import (
     InvalidIdentityToken,
     ServiceUnavailable,
 )
-from broker.federation.group_roles import offered_roles
-from broker.identities.organisations import Organisation
+from broker.kinds.organisations import Organisation
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import PrincipalType
 from broker.model.request import Door
 from broker.model.session import SessionKind, TemporaryCredentials
+from broker.proofs.federated_schemes import proved_by
+from broker.proofs.group_roles import offered_roles
+from broker.proofs.portal import PortalScheme
+from broker.proofs.scheme import DoorProof, ProofResult
 from broker.sessions.handles import Handles
 from broker.sessions.one_time_use import one_time_use
 from broker.sessions.portal import (

@@ -16,7 +16,6 @@ from starlette.responses import Response
 
 from broker.actions.portal.assignment_search import ROLES_MAX
 from broker.actions.portal.clients import aws_start_url
-from broker.authn.portal import PortalScheme
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, require_csrf, require_same_origin
 from broker.console.forms import read_form
@@ -32,6 +31,7 @@ from broker.errors import NoSuchEntity
 from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.request import Door
+from broker.proofs.portal import PortalScheme
 
 START = f"{PORTAL}/{{account}}"
 SIGN_OUT = f"{PORTAL}/{{account}}/sign-out"

@@ -16,7 +16,7 @@ from broker.console.rendering import see_other
 from broker.console.signin.oidc_logout import THERE
 from broker.console.signin.sign_in_options import SignInOption, SignInOptions
 from broker.errors import NoSuchEntity
-from broker.identities.organisations import Organisation
+from broker.kinds.organisations import Organisation
 from broker.model.account import Account
 from broker.stores.directory.kinds import ACCOUNT
 

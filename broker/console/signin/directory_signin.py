@@ -10,8 +10,6 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.authn.federated_schemes import proved_by
-from broker.authn.scheme import DoorProof, ProofResult
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
@@ -30,7 +28,6 @@ from broker.console.signin.pending_login import PendingLogin
 from broker.console.signin.role_descriptions import OFFERED_MAX
 from broker.console.signin.role_offer import RoleOffer
 from broker.console.signin.sign_in_options import SignInOption, SignInOptions
-from broker.entropy import new_handle
 from broker.errors import (
     AccessDenied,
     IdpCommunicationError,
@@ -38,13 +35,16 @@ from broker.errors import (
     NoSuchEntity,
     Throttling,
 )
-from broker.federation.ldap.people import NAME_MAX, PASSWORD_MAX
-from broker.federation.ldap.prover import LdapProof
 from broker.model.arn import sts_arn
 from broker.model.entities import LdapProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Door
 from broker.model.secret import Secret
+from broker.proofs.federated_schemes import proved_by
+from broker.proofs.ldap.people import NAME_MAX, PASSWORD_MAX
+from broker.proofs.ldap.prover import LdapProof
+from broker.proofs.scheme import DoorProof, ProofResult
+from broker.runtime.entropy import new_handle
 from broker.stores.directory.kinds import ACCOUNT
 
 NO_ROLE = "You may not sign in here: none of your groups in the directory is mapped to a role."

@@ -29,10 +29,10 @@ from broker.errors import (
     ServiceUnavailable,
     ValidationError,
 )
-from broker.federation.upstream_client import KeyPair
 from broker.model.caller import Caller
 from broker.model.request import Door
 from broker.model.secret import Secret
+from broker.proofs.upstream_client import KeyPair
 from broker.protocols.strict_json import parse_object
 from broker.sessions.resolve import session_caller
 

@@ -10,8 +10,6 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.authn.attempts import Limit, limit_of_address
-from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.context import ConsoleContext
 from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
@@ -25,14 +23,16 @@ from broker.console.signin.password_steps import (
     words_of,
 )
 from broker.errors import AccessDenied, PasswordPolicyViolation, Throttling
-from broker.identities.login_profiles import password_mark, require_login_profile
-from broker.identities.password_policy import LONGEST, requirements
-from broker.identities.sign_in_links import LINK_ENDED, require_linked_user
+from broker.kinds.login_profiles import password_mark, require_login_profile
+from broker.kinds.password_policy import LONGEST, requirements
+from broker.kinds.sign_in_links import LINK_ENDED, require_linked_user
 from broker.model.account import Account
 from broker.model.caller import Caller
 from broker.model.entities import User
 from broker.model.principal import Principal
 from broker.model.request import Door
+from broker.proofs.attempts import Limit, limit_of_address
+from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
 
 PATH = "/signin/{account}/first-password"
 TOKEN = "token"  # noqa: S105  # a parameter's name

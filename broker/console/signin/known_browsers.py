@@ -1,7 +1,7 @@
 """The cookie that remembers a browser's account, user and sign-in option.
 
 It is sealed, so that only a browser in which the user has signed in can present it:
-`broker.authn.attempts` counts such browsers separately. It proves nothing else.
+`broker.proofs.attempts` counts such browsers separately. It proves nothing else.
 """
 
 import base64

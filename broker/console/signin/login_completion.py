@@ -17,8 +17,6 @@ from starlette.responses import Response
 
 from broker.actions.signin.signin_tokens import SigninGrant, use_of
 from broker.actions.sts.roles import credentials_shape
-from broker.authn.federated_schemes import proved_by
-from broker.authn.scheme import DoorProof, ProofResult
 from broker.console.console_session import ConsoleSession, SessionOrigin
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.csrf import (
@@ -48,6 +46,8 @@ from broker.model.caller import Caller
 from broker.model.proof_used import ProofUsed
 from broker.model.request import Door
 from broker.model.session import TemporaryCredentials
+from broker.proofs.federated_schemes import proved_by
+from broker.proofs.scheme import DoorProof, ProofResult
 from broker.sessions.handles import Handles
 from broker.sessions.issue import KeepCredentials
 from broker.sessions.one_time_use import one_time_use

@@ -18,8 +18,8 @@ from starlette.responses import Response
 from broker.console.cookies import SessionCookie
 from broker.console.deps import ConsoleDeps
 from broker.console.rendering import see_other
-from broker.entropy import new_handle
 from broker.errors import ValidationError
+from broker.runtime.entropy import new_handle
 from broker.sessions.handles import Handles
 
 LIFE = timedelta(minutes=10)

@@ -15,8 +15,6 @@ from urllib.parse import urlsplit
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from broker.authn.claimed_providers import ClaimedProvider
-from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.console_session import ConsoleSession, EndedSession
 from broker.console.context import CallerProof, ConsoleContext
 from broker.console.forms import Form, read_form
@@ -33,14 +31,16 @@ from broker.errors import (
     ServiceUnavailable,
     ValidationError,
 )
-from broker.federation.code_flow import CodeFlowFailedError
-from broker.federation.provider_options import ProviderOptions
 from broker.model.account import parse_account_id
 from broker.model.arn import Arn
 from broker.model.caller import Caller
 from broker.model.entities import OidcProvider
 from broker.model.principal import Principal, PrincipalType
 from broker.model.request import Door
+from broker.proofs.claimed_providers import ClaimedProvider
+from broker.proofs.code_flow import CodeFlowFailedError
+from broker.proofs.provider_options import ProviderOptions
+from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
 from broker.protocols.oidc.logout import LogoutToken
 from broker.sessions.keys import SESSION_MAX
 from broker.stores.directory.kinds import OIDC_PROVIDER

@@ -16,9 +16,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.authn.claimed_providers import ClaimedProvider
-from broker.authn.federated_schemes import proved_by
-from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
@@ -29,7 +26,6 @@ from broker.console.signin.login_completion import LoginCompletion
 from broker.console.signin.pending_login import PendingLogin
 from broker.console.signin.role_descriptions import OFFERED_MAX
 from broker.console.signin.role_offer import RoleOffer
-from broker.entropy import new_handle
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -39,15 +35,19 @@ from broker.errors import (
     ServiceUnavailable,
     ValidationError,
 )
-from broker.federation.code_flow import CodeFlowFailedError, CodeRefusedError
-from broker.federation.group_roles import offered_roles
-from broker.federation.provider_options import ProviderOptions
-from broker.federation.session_name import session_name
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import sts_arn
 from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Door
+from broker.proofs.claimed_providers import ClaimedProvider
+from broker.proofs.code_flow import CodeFlowFailedError, CodeRefusedError
+from broker.proofs.federated_schemes import proved_by
+from broker.proofs.group_roles import offered_roles
+from broker.proofs.provider_options import ProviderOptions
+from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
+from broker.proofs.session_name import session_name
+from broker.runtime.entropy import new_handle
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.kinds import OIDC_PROVIDER
 from broker.stores.errors import StoreUnavailableError

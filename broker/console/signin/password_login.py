@@ -12,12 +12,12 @@ from broker.console.context import ConsoleContext
 from broker.console.request_info import raw_request
 from broker.console.signin.known_browsers import KnownBrowser
 from broker.console.signin.password_progress import PasswordProgress
-from broker.entropy import new_handle
 from broker.errors import AccessDenied
-from broker.identities.credential_report import PASSWORD_USE
+from broker.kinds.credential_report import PASSWORD_USE
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.request import Door
+from broker.runtime.entropy import new_handle
 from broker.sessions.issue import KeepCredentials
 from broker.stores.directory.kinds import USER
 from broker.stores.directory.port import DirectoryReader

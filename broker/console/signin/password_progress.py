@@ -13,10 +13,10 @@ from starlette.requests import Request
 
 from broker.console.deps import ConsoleDeps
 from broker.console.signin.login_states import NOT_OPEN, LoginStates
-from broker.entropy import new_handle
 from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
+from broker.runtime.entropy import new_handle
 from broker.sessions.one_time_use import OneTimeUse, one_time_use
 
 LIFE = timedelta(minutes=10)

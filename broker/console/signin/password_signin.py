@@ -16,14 +16,6 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.authn.attempts import (
-    Limit,
-    limit_of,
-    limit_of_address,
-    limit_of_password,
-    limit_of_unknown_user,
-)
-from broker.authn.scheme import ProofRefused, ProofResult, Read
 from broker.console.context import ConsoleContext
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form, read_form
@@ -38,17 +30,25 @@ from broker.console.signin.password_steps import (
     words_of,
 )
 from broker.errors import AccessDenied, Throttling
-from broker.identities.login_profiles import (
+from broker.kinds.login_profiles import (
     NO_ACCOUNT,
     PasswordState,
     password_mark,
     verify_password,
 )
-from broker.identities.password_policy import LONGEST
-from broker.identities.root_password import verify_root_password
+from broker.kinds.password_policy import LONGEST
+from broker.kinds.root_password import verify_root_password
 from broker.model.account import Account
 from broker.model.entities import LoginProfile, User
 from broker.model.request import Door, Given, RequestContext
+from broker.proofs.attempts import (
+    Limit,
+    limit_of,
+    limit_of_address,
+    limit_of_password,
+    limit_of_unknown_user,
+)
+from broker.proofs.scheme import ProofRefused, ProofResult, Read
 from broker.stores.directory.kinds import USER
 
 _ROOT = "root"

@@ -12,13 +12,6 @@ from enum import Enum
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.authn.attempts import (
-    BUSY,
-    TOO_MANY,
-    WrongFactorError,
-    limit_of_factors,
-)
-from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.forms import Form, read_form
@@ -44,15 +37,22 @@ from broker.errors import (
     Throttling,
     ValidationError,
 )
-from broker.identities.login_profiles import (
+from broker.kinds.login_profiles import (
     PasswordState,
     password_mark,
     password_state,
 )
-from broker.identities.password_policy import LONGEST, requirements
-from broker.identities.second_factors import list_factors
+from broker.kinds.password_policy import LONGEST, requirements
+from broker.kinds.second_factors import list_factors
 from broker.model.caller import Caller
 from broker.model.request import Door
+from broker.proofs.attempts import (
+    BUSY,
+    TOO_MANY,
+    WrongFactorError,
+    limit_of_factors,
+)
+from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
 from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE
 from broker.stores.errors import StoreUnavailableError
 

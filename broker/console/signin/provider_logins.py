@@ -18,10 +18,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from broker.console.deps import ConsoleDeps
-from broker.entropy import new_handle
 from broker.errors import AccessDenied, ServiceUnavailable, Throttling
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
+from broker.runtime.entropy import new_handle
 from broker.sessions.ends import end_mark, has_ended
 from broker.sessions.handles import Handles
 from broker.stores.errors import StoreUnavailableError

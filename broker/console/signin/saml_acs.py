@@ -17,10 +17,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.signin.proof_checks import NO_ROLE
-from broker.authn.claimed_providers import ClaimedProvider
-from broker.authn.federated_schemes import proved_by
-from broker.authn.saml_key_budget import SamlKeyBudget
-from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
@@ -43,11 +39,15 @@ from broker.errors import (
     InvalidIdentityToken,
     ServiceUnavailable,
 )
-from broker.federation.saml import wire_error
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn, sts_arn
 from broker.model.federated import FederatedIdentity, RolePair
 from broker.model.request import Door
+from broker.proofs.claimed_providers import ClaimedProvider
+from broker.proofs.federated_schemes import proved_by
+from broker.proofs.saml import wire_error
+from broker.proofs.saml_key_budget import SamlKeyBudget
+from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.peek import UnverifiedResponse, peek_response
 from broker.stores.directory.kinds import ACCOUNT

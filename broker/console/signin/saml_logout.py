@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.authn.claimed_providers import ClaimedProvider
-from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.rendering import see_other
@@ -24,19 +22,20 @@ from broker.console.signin.provider_logins import OpenLogin, logout_mark
 from broker.console.signin.saml_metadata import find_provider_of_path
 from broker.console.signin.saml_requests import request_key
 from broker.console.signin.sign_out import SIGNED_OUT
-from broker.entropy import new_handle
 from broker.errors import (
     BrokerError,
     InvalidIdentityToken,
     NoSuchEntity,
     ValidationError,
 )
-from broker.federation.provider_options import ProviderOptions
 from broker.model.caller import Caller
 from broker.model.entities import SamlProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.model.request import Door
+from broker.proofs.claimed_providers import ClaimedProvider
+from broker.proofs.provider_options import ProviderOptions
+from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
 from broker.protocols.saml.authn_request import redirect_url
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.logout import (
@@ -49,6 +48,7 @@ from broker.protocols.saml.logout import (
 from broker.protocols.saml.metadata import IdpMetadata
 from broker.protocols.saml.names import REDIRECT_BINDING
 from broker.protocols.saml.sp_metadata import single_logout_url
+from broker.runtime.entropy import new_handle
 from broker.stores.directory.kinds import SAML_PROVIDER
 
 PATH = "/saml/slo/{uuid}"

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from broker.console.context import ConsoleContext
 from broker.console.deps import ConsoleDeps
 from broker.errors import InvalidInput, ServiceUnavailable
-from broker.federation.saml_request_key import RequestKey
 from broker.model.account import AccountId, parse_account_id
 from broker.model.entities import SamlProvider
+from broker.proofs.saml_request_key import RequestKey
 from broker.protocols.saml.authn_request import (
     REDIRECT_BINDING,
     authn_request,

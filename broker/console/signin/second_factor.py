@@ -15,13 +15,13 @@ from typing import Any, Protocol
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form
 from broker.console.signin.password_progress import PasswordProgress
-from broker.entropy import random_bytes
 from broker.protocols.webauthn import (
     WebauthnReason,
     WebauthnRejected,
     authentication_options,
     find_relying_party,
 )
+from broker.runtime.entropy import random_bytes
 from broker.stores.directory.kinds import MFA_DEVICE
 
 _CODE = re.compile(r"[0-9]{6}", re.ASCII)

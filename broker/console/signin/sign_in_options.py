@@ -11,11 +11,11 @@ import structlog
 
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.errors import InvalidIdentityToken
-from broker.federation.provider_options import Provider, ProviderOptions, find_provider
-from broker.identities.organisations import Organisation
+from broker.kinds.organisations import Organisation
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.entities import OidcProvider, SamlProvider
+from broker.proofs.provider_options import Provider, ProviderOptions, find_provider
 from broker.stores.directory.accounts import find_account_by_alias
 from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
 

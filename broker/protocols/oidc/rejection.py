@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class OidcReason(StrEnum):
-    """The kinds of refusal; `broker.federation` has a wire error for each."""
+    """The kinds of refusal; `broker.proofs` has a wire error for each."""
 
     NOT_A_JWT = "not a JWT"
     ALGORITHM_NOT_ALLOWED = "algorithm not allowed"

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from broker.clock import Clock
 from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
+from broker.runtime.clock import Clock
 from broker.stores.cache.batcher import Batcher
 from broker.stores.cache.port import SessionRecord
 from broker.stores.cache.records import decode_session, encode_session

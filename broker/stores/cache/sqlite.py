@@ -12,9 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from broker.clock import Clock
 from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
+from broker.runtime.clock import Clock
 from broker.stores.cache.port import SessionRecord
 from broker.stores.cache.rates import SharedRates
 from broker.stores.cache.records import decode_session, encode_session

@@ -20,8 +20,8 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Any, Final, TypeVar, cast
 
-from broker.clock import Clock
 from broker.model.account import AccountId
+from broker.runtime.clock import Clock
 from broker.stores.directory.kind import WHOLE, Key, Reading
 from broker.stores.directory.port import Directory
 from broker.stores.directory.readings import ChangedRows

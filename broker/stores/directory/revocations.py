@@ -4,9 +4,9 @@ from typing import Protocol
 
 from sqlalchemy import delete, or_, select
 
-from broker.clock import Clock
 from broker.model.account import AccountId
 from broker.model.revocation import REVOCATION_LIFE, Revocation, Revocations
+from broker.runtime.clock import Clock
 from broker.stores.directory.statements import Reads, Writes
 from broker.stores.schema import INSTANCES, REVOCATIONS
 from broker.stores.times import to_micros

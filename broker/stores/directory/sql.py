@@ -12,10 +12,10 @@ from typing import cast
 from sqlalchemy import Table, bindparam, delete, or_, select
 from sqlalchemy.sql import ColumnElement, Delete, Executable, Insert, Update
 
-from broker.clock import Clock
 from broker.model.account import AccountId, parse_account_id
 from broker.model.audit import AuditRecord
 from broker.model.credentials import MfaDevice, MfaState, Passkey
+from broker.runtime.clock import Clock
 from broker.stores.database import Connection, Database, translate_errors
 from broker.stores.directory.credentials import replace_state, replace_use
 from broker.stores.directory.entity_tables import AnyRow

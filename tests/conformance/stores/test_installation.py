@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from broker.clock import SystemClock
-from broker.migrations import SchemaRevisionError, find_revision, migrate
+from broker.compose.storage import open_stores
 from broker.model.sealing import KeyKind, KeyState, SealingKey, SealingKeys
-from broker.storage import open_stores
+from broker.runtime.clock import SystemClock
 from broker.stores.cache.redis import RedisCache
 from broker.stores.cache.sqlite import SqliteCache
 from broker.stores.database import Database
@@ -26,6 +25,7 @@ from broker.stores.installation import (
 )
 from broker.stores.ledger.postgresql import PostgresqlLedger
 from broker.stores.ledger.sqlite import SqliteLedger
+from broker.stores.migrations import SchemaRevisionError, find_revision, migrate
 from broker.stores.urls import (
     DatabaseLocation,
     PostgresqlLocation,

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from broker.entropy import new_request_id
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
 from broker.model.page import PageRequest
+from broker.runtime.entropy import new_request_id
 from broker.stores.connect import connect_postgresql
 from broker.stores.errors import (
     InvalidMarkerError,

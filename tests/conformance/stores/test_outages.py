@@ -20,7 +20,6 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from broker.migrations import migrate
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
@@ -40,6 +39,7 @@ from broker.stores.ledger.postgresql import PostgresqlLedger
 from broker.stores.ledger.rows import AuditRow, encode_audit
 from broker.stores.ledger.spool import Spool
 from broker.stores.ledger.sqlite import SqliteLedger
+from broker.stores.migrations import migrate
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import (
     PostgresqlLocation,
@@ -694,7 +694,7 @@ def own_redis() -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def redis_cache(own_redis: RedisServer) -> AsyncIterator[RedisCache]:
-    from broker.clock import SystemClock
+    from broker.runtime.clock import SystemClock
 
     cache = RedisCache(
         parse_redis_url(own_redis.url), prefix="test", clock=SystemClock()
@@ -763,7 +763,7 @@ async def test_a_redis_that_came_back_meanwhile_refuses_no_call(
 
 
 async def test_a_redis_that_refuses_says_why(own_redis: RedisServer) -> None:
-    from broker.clock import SystemClock
+    from broker.runtime.clock import SystemClock
 
     wrong = own_redis.url.removesuffix("/0") + "/99999"
     cache = RedisCache(parse_redis_url(wrong), prefix="test", clock=SystemClock())

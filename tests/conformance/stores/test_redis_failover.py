@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from broker.clock import SystemClock
+from broker.runtime.clock import SystemClock
 from broker.stores.cache.redis import RedisCache
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.urls import parse_redis_url

@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 
-from broker.migrations import migrate
+from broker.stores.migrations import migrate
 from broker.stores.urls import SqliteLocation, parse_database_url
 from tests.support.servers import PostgresqlServer
 from tests.support.tables import postgresql_template

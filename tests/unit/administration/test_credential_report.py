@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from lxml import html
 
 from broker.administration.credential_report import CredentialReportRow, read_report
-from broker.identities.credential_report import COLUMNS
+from broker.kinds.credential_report import COLUMNS
 from tests.support.administrator import Administrator, enter
 from tests.support.signin import ACCOUNT, text_of
 

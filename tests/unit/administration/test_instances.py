@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lxml import html
 
-from broker.identities.instance_profiles import INSTANCE_PROFILES, add_role
-from broker.identities.kind import Work, create
-from broker.identities.roles import ROLES
+from broker.kinds.instance_profiles import INSTANCE_PROFILES, add_role
+from broker.kinds.kind import Work, create
+from broker.kinds.roles import ROLES
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.in_process import InProcess
 from tests.support.machines import TRUST

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from lxml import html
 
-from broker.federation.refusals import name_reason
 from broker.model.entities import ManagedPolicy, PolicyVersion, Role
+from broker.proofs.refusals import name_reason
 from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.policies import insert_policy
 from tests.support.administrator import Administrator, enter, grant

@@ -10,8 +10,8 @@ import httpx2 as httpx
 import pytest
 from lxml import html
 
-from broker.federation.addresses import parse_internal_issuers
 from broker.model.entities import SamlProvider
+from broker.proofs.addresses import parse_internal_issuers
 from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.oidc_issuer import IssuerServer, OidcIssuer, serving

@@ -7,8 +7,8 @@ import pytest
 from lxml import html
 
 from broker.administration.policy_draft import find_fields
-from broker.identities import registered_services
-from broker.identities.accounts import require_account
+from broker.kinds import registered_services
+from broker.kinds.accounts import require_account
 from broker.policy import PolicyKind
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.furnished import ORDERS

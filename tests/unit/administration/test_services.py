@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from lxml import html
 
-from broker.entropy import new_request_id
-from broker.federation.refusals import name_reason
 from broker.model.audit import AuditRecord
+from broker.proofs.refusals import name_reason
+from broker.runtime.entropy import new_request_id
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from lxml import html
 
-from broker.identities.accounts import require_account
-from broker.identities.registered_services import put_service
+from broker.kinds.accounts import require_account
+from broker.kinds.registered_services import put_service
 from broker.model.entities import InlinePolicy
 from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.policies import put_inline_policy

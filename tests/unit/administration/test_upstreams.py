@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from broker.errors import InvalidInput, LimitExceeded
-from broker.identities.accounts import require_account
-from broker.identities.upstreams import put_upstream
+from broker.kinds.accounts import require_account
+from broker.kinds.upstreams import put_upstream
 from broker.stores.directory.kinds import UPSTREAM
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import ACCOUNT, SignInWorld, text_of

@@ -8,10 +8,10 @@ import pytest
 
 from broker.audit.bursts import describe_burst, find_counted
 from broker.audit.flood import Burst, Failure
-from broker.clock import SystemClock
-from broker.entropy import new_request_id
+from broker.compose.storage import open_stores
 from broker.model.account import AccountId
-from broker.storage import open_stores
+from broker.runtime.clock import SystemClock
+from broker.runtime.entropy import new_request_id
 from broker.stores.ledger.port import Ledger
 
 ACCOUNT, OTHER = AccountId("111111111111"), AccountId("222222222222")

@@ -12,11 +12,11 @@ from broker.audit import decisions
 from broker.audit.decisions import DecisionLog
 from broker.audit.entry import AuditEntry
 from broker.audit.writer import Auditor
-from broker.clock import SystemClock
 from broker.errors import ServiceUnavailable
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord, Outcome
 from broker.model.registered import RegisteredService
+from broker.runtime.clock import SystemClock
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.port import Ledger
 

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from broker.audit.retention import retention
-from broker.clock import SystemClock
+from broker.runtime.clock import SystemClock
 from broker.stores.errors import StoreUnavailableError
 
 

@@ -11,7 +11,7 @@ from broker.audit import writer
 from broker.audit.entry import AuditEntry
 from broker.audit.flood import RECORDS_PER_SECOND
 from broker.audit.writer import Auditor
-from broker.clock import Clock, SystemClock
+from broker.compose.storage import open_stores
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -26,7 +26,7 @@ from broker.errors import (
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.model.page import PageRequest
 from broker.model.proof_used import ProofUsed
-from broker.storage import open_stores
+from broker.runtime.clock import Clock, SystemClock
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.port import Ledger
 from tests.support.tables import lay_tables_at

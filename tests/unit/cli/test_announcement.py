@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from broker.cli import announcement
 from broker.cli.announcement import announce
-from broker.identities.accounts import create_account
-from broker.installation import open_installation
+from broker.compose.installation import open_installation
+from broker.kinds.accounts import create_account
 from broker.model.account import AccountId
 from broker.settings import load_settings
 from tests.support.tables import lay_tables

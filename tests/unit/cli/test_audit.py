@@ -7,10 +7,10 @@ import pytest
 
 from broker.cli import audit
 from broker.cli.operator import with_installation
-from broker.entropy import new_request_id
-from broker.installation import Installation
+from broker.compose.installation import Installation
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, AuditRecord, Kind
+from broker.runtime.entropy import new_request_id
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 OTHER = "222222222222"

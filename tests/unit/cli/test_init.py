@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from broker.cli.operator import with_installation
+from broker.compose.installation import Installation
 from broker.errors import EntityAlreadyExists, LimitExceeded
-from broker.installation import Installation
 from broker.model.entities import LoginProfile
 from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from tests.unit.cli.conftest import ACCOUNT, CommandLine

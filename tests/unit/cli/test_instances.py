@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from broker.compose.services import open_services
 from broker.errors import BrokerError, NoSuchEntity
 from broker.model.request import Door
-from broker.services import open_services
 from broker.settings import load_settings
 from tests.support.calls import RAW
 from tests.support.machines import public_text

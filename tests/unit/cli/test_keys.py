@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from broker.app import create_app
 from broker.cli.operator import with_services
-from broker.identities.outbound import Outbound, first_keys, with_outbound
+from broker.compose.app import create_app
+from broker.compose.resealing import Resealer, ResealingResult
+from broker.compose.services import Services
+from broker.kinds.outbound import Outbound, first_keys, with_outbound
 from broker.model.account import AccountId
-from broker.resealing import Resealer, ResealingResult
-from broker.services import Services
 from broker.sessions.keys import SESSION_MAX, KeyringError
 from broker.sessions.vault import key_number
 from broker.settings import load_settings
@@ -165,7 +165,7 @@ def test_the_service_seals_again_by_itself(
 ) -> None:
     cli("keys", "rotate", "--kind", "storage")
     let_pass(cli)
-    monkeypatch.setattr("broker.resealing._INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr("broker.compose.resealing._INTERVAL_SECONDS", 0.01)
 
     async def serve() -> None:
         service = create_app(load_settings())

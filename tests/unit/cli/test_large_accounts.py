@@ -9,10 +9,10 @@ import pytest
 from broker.cli.findings import Level
 from broker.cli.sealed_checks import check_sealed_values
 from broker.cli.terminal import say_table
-from broker.identities.template.export import export_account
+from broker.compose.resealing import sealed_values
+from broker.compose.services import Services
+from broker.kinds.template.export import export_account
 from broker.model.entities import PASSWORD_SEAL, LoginProfile, User
-from broker.resealing import sealed_values
-from broker.services import Services
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from tests.support.exported import exported_text
@@ -121,7 +121,7 @@ async def test_an_export_reads_and_tells_some_users_at_a_time(
             return found
 
         monkeypatch.setattr(database, "rows", counted)
-        monkeypatch.setattr("broker.identities.template.section.PAGE", 10)
+        monkeypatch.setattr("broker.kinds.template.section.PAGE", 10)
         parts = [part async for part in export_account(directory, account)]
         assert "".join(parts) == whole
         assert max(part.count("UserName: ") for part in parts) == 10

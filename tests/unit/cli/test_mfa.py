@@ -5,9 +5,9 @@ import base64
 import pytest
 
 from broker.cli.operator import with_services
+from broker.compose.services import Services
 from broker.errors import BrokerError, EntityAlreadyExists, InvalidInput
 from broker.model.account import AccountId
-from broker.services import Services
 from broker.stores.directory.kinds import MFA_DEVICE
 from tests.support.totp import Device
 from tests.unit.cli.conftest import ACCOUNT, CommandLine

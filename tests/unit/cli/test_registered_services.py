@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from broker.errors import BrokerError, InvalidInput, NoSuchEntity
-from broker.identities import registered_services as rules
+from broker.kinds import registered_services as rules
 from broker.protocols.enforcement import parse_definition as parse
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from broker.entropy import new_request_id
+from broker.compose.services import open_services
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId, find_account_of_key_id
 from broker.model.audit import AuditRecord
-from broker.services import open_services
+from broker.runtime.entropy import new_request_id
 from broker.settings import load_settings
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory import kinds

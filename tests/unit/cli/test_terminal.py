@@ -13,9 +13,9 @@ import yaml
 from broker.cli.logs import configure_logs
 from broker.cli.operator import with_services
 from broker.cli.terminal import plain
+from broker.compose.services import Services
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
-from broker.services import Services
 from broker.settings import LogFormat
 from broker.stores.cache.port import SessionRecord
 from tests.unit.cli.conftest import ACCOUNT, CommandLine

@@ -10,9 +10,9 @@ import pytest
 
 from broker.cli import upstream_checks
 from broker.cli.upstream_reasons import UpstreamFailed
+from broker.compose.services import open_services
 from broker.errors import InvalidInput, NoSuchEntity
 from broker.model.account import AccountId
-from broker.services import open_services
 from broker.settings import load_settings
 from broker.stores.directory.kinds import UPSTREAM
 from tests.support.upstream import fake_sts, key_id

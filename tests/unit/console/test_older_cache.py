@@ -13,7 +13,7 @@ import httpx2 as httpx
 import pytest
 from starlette.requests import Request
 
-from broker import app as composition
+from broker.compose import app as composition
 from broker.console.console_session import SessionOrigin
 from broker.console.context import ConsoleContext
 from broker.console.signin.login_completion import LoginCompletion

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from broker.clock import SystemClock
+from broker.compose.services import Services, open_services
 from broker.demo.people import ACCOUNT, CONSOLE_USER, PASSWORD_FILE
 from broker.demo.run import DemoPlace, demo_settings
 from broker.demo.saml_signer import DemoSamlSigner
 from broker.demo.seed import seed
-from broker.identities.login_profiles import (
+from broker.kinds.login_profiles import (
     PasswordState,
     prepare_password,
     replace_password,
     verify_password,
 )
-from broker.identities.passwords import Passwords
-from broker.identities.users import require_user
-from broker.services import Services, open_services
+from broker.kinds.passwords import Passwords
+from broker.kinds.users import require_user
+from broker.runtime.clock import SystemClock
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import LOGIN_PROFILE
 from tests.support.passwords import use_cheap_hashes

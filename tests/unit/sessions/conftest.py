@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from broker.audit.entry import AuditEntry
+from broker.compose.storage import Stores, open_stores
 from broker.model.account import Account, AccountId
 from broker.model.entities import AccessKey, KeyStatus, Role, User
 from broker.model.session import Session, SessionKind
@@ -15,7 +16,6 @@ from broker.sessions.keyring import Keyring
 from broker.sessions.record import SessionIndex
 from broker.sessions.resolve import ResolvedSession, Resolver
 from broker.sessions.seal import SessionSealer
-from broker.storage import Stores, open_stores
 from broker.stores.directory import kinds
 from broker.stores.directory.access_keys import insert_access_key
 from broker.stores.directory.accounts import insert_account

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from broker.compose.storage import open_stores
 from broker.sessions.handles import Handles
 from broker.sessions.keyring import Keyring
 from broker.sessions.vault import Vault
-from broker.storage import open_stores
 from broker.stores.cache.port import Cache
 from tests.support.tables import lay_tables_at
 

@@ -6,11 +6,11 @@ import hmac
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from broker.bounded import BoundedCache
 from broker.errors import InvalidClientTokenId, PackedPolicyTooLarge, ServiceUnavailable
 from broker.model.account import AccountId
 from broker.model.sealing import KeyKind
 from broker.model.session import Session
+from broker.runtime.bounded import BoundedCache
 from broker.sessions.contents import decode_session
 from broker.sessions.keyring import Keyring
 from broker.sessions.seal import OpenedSession, SessionSealer

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.clock import SystemClock
+from broker.compose.storage import Stores, open_stores
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
-from broker.storage import Stores, open_stores
+from broker.runtime.clock import SystemClock
 from broker.stores.errors import ReplayedError, StoreUnavailableError
 from broker.stores.ledger.observed import ObservedLedger
 from broker.stores.ledger.port import ReplayMark

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.clock import SystemClock
 from broker.model.account import AccountId
 from broker.model.page import PageRequest
+from broker.runtime.clock import SystemClock
 from broker.stores.cache.port import SessionRecord
 from broker.stores.cache.rates import SharedRates
 from broker.stores.cache.sqlite import SqliteCache

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.migrations import migrate
+from broker.stores.migrations import migrate
 from broker.stores.sqlite_space import give_back, waste_of
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import SqliteLocation

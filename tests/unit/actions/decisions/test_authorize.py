@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from broker.authz.guard import Guard
 from broker.errors import AccessDenied, InvalidInput, LimitExceeded
-from broker.identities.accounts import require_account
-from broker.identities.registered_services import require_service
-from broker.identities.resource_policies import put_resource_policy
+from broker.kinds.accounts import require_account
+from broker.kinds.registered_services import require_service
+from broker.kinds.resource_policies import put_resource_policy
+from broker.permit.guard import Guard
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import SERVICE
 from broker.stores.directory.readings import TOKENS

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from broker.errors import InvalidClientTokenId
-from broker.identities.limits import Quota
+from broker.kinds.limits import Quota
 from tests.support.certificates import server_certificate
 from tests.support.deleted_meanwhile import delete_first
 from tests.support.iam import ACCOUNT, NOW, Iam, policy, set_quotas

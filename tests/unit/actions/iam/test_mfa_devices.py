@@ -13,8 +13,8 @@ from broker.errors import (
     NoSuchEntity,
     ServiceUnavailable,
 )
-from broker.identities.mfa_codes import MfaCodes
-from broker.identities.mfa_devices import enable_device
+from broker.kinds.mfa_codes import MfaCodes
+from broker.kinds.mfa_devices import enable_device
 from broker.model.caller import Caller
 from broker.model.credentials import MfaState
 from broker.model.principal import Principal

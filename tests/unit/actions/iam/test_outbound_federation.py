@@ -8,7 +8,7 @@ import pytest
 
 from broker.actions.iam import outbound_federation
 from broker.errors import FeatureEnabled
-from broker.identities.outbound import Outbound, find_outbound, first_keys
+from broker.kinds.outbound import Outbound, find_outbound, first_keys
 from broker.stores.directory import kinds
 from tests.support.iam import ACCOUNT, Iam
 

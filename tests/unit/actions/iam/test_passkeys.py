@@ -16,7 +16,7 @@ from broker.errors import (
     ServiceUnavailable,
     ValidationError,
 )
-from broker.identities.passkeys import PasskeyProofs, passkey_handle, register_passkey
+from broker.kinds.passkeys import PasskeyProofs, passkey_handle, register_passkey
 from broker.model.caller import Caller
 from broker.model.credentials import Passkey
 from broker.model.principal import Principal

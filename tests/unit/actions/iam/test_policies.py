@@ -15,8 +15,8 @@ from broker.errors import (
     PolicyNotAttachable,
     ValidationError,
 )
-from broker.identities.account_options import UNLISTED_POLICIES
-from broker.identities.aws_managed import aws_managed_arns
+from broker.kinds.account_options import UNLISTED_POLICIES
+from broker.kinds.aws_managed import aws_managed_arns
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
 from tests.support.iam import ACCOUNT, OTHER, Iam, policy, set_quotas, trust

@@ -14,8 +14,8 @@ from broker.errors import (
     LimitExceeded,
     ValidationError,
 )
-from broker.identities.limits import Quota
-from broker.identities.saml_providers import SAML_KEY_SEAL
+from broker.kinds.limits import Quota
+from broker.kinds.saml_providers import SAML_KEY_SEAL
 from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, set_quotas
 from tests.support.saml_idp import metadata_xml

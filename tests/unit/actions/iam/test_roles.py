@@ -12,7 +12,7 @@ from broker.errors import (
     NoSuchEntity,
     UnsupportedOperation,
 )
-from broker.identities.trust import shown_trust_policies
+from broker.kinds.trust import shown_trust_policies
 from broker.policy import PolicyKind, parse_policy
 from broker.stores.directory.kinds import ROLE
 from tests.support.iam import ACCOUNT, OTHER, Iam, policy, trust

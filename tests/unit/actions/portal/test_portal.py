@@ -12,8 +12,6 @@ import pytest
 
 from broker.actions.portal import role_choices
 from broker.actions.portal.grants import read_user_code
-from broker.authn.federated_schemes import proved_by
-from broker.authn.scheme import DoorProof, ProofResult
 from broker.errors import (
     AccessDenied,
     ExpiredFederationToken,
@@ -26,6 +24,8 @@ from broker.model.lineage import subject_digest
 from broker.model.raw import RawRequest
 from broker.model.request import Door
 from broker.model.session import Session, SessionKind, TemporaryCredentials
+from broker.proofs.federated_schemes import proved_by
+from broker.proofs.scheme import DoorProof, ProofResult
 from broker.sessions.lineage import subject_target
 from broker.sessions.resolve import session_caller
 from broker.sessions.revoke import revoke_issued_before

@@ -17,12 +17,12 @@ from broker.errors import (
     NoSuchEntity,
     ValidationError,
 )
-from broker.federation.addresses import parse_internal_issuers
-from broker.federation.diagnosis import State, is_good
-from broker.federation.provider_health import HealthLevel
 from broker.model.caller import Caller
 from broker.model.entities import InlinePolicy, OidcProvider
 from broker.model.principal import Principal
+from broker.proofs.addresses import parse_internal_issuers
+from broker.proofs.diagnosis import State, is_good
+from broker.proofs.provider_health import HealthLevel
 from broker.stores.directory.kinds import OIDC_PROVIDER, ROLE, SAML_PROVIDER
 from broker.stores.directory.policies import put_inline_policy
 from tests.support import calls

@@ -13,8 +13,8 @@ import httpx2 as httpx
 import pytest
 
 from broker.errors import ExpiredToken
-from broker.federation.ldap.people import LdapPeople
 from broker.model.entities import LdapProvider
+from broker.proofs.ldap.people import LdapPeople
 from broker.stores.directory.kinds import LDAP_PROVIDER
 from broker.stores.ldap_sign_ins import LdapSignIn, LdapSignIns
 from tests.support.directory_world import (

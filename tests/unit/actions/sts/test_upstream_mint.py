@@ -18,17 +18,17 @@ from broker.errors import (
     UpstreamUnavailable,
     ValidationError,
 )
-from broker.federation.upstream_client import (
-    KeyPair,
-    UpstreamCredentials,
-    UpstreamRefusedError,
-)
-from broker.identities.outbound import Outbound, first_keys, with_outbound
-from broker.identities.upstream_definition import parse_upstream
+from broker.kinds.outbound import Outbound, first_keys, with_outbound
+from broker.kinds.upstream_definition import parse_upstream
 from broker.model.account import Account, AccountId
 from broker.model.entities import Role
 from broker.model.secret import Secret
 from broker.model.upstream import Upstream
+from broker.proofs.upstream_client import (
+    KeyPair,
+    UpstreamCredentials,
+    UpstreamRefusedError,
+)
 from broker.sessions.issue_upstream import NothingMintedError
 from broker.sessions.tags import SessionTags
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from lxml import html
 
-from broker.federation.refusals import name_reason
 from broker.model.entities import InlinePolicy
+from broker.proofs.refusals import name_reason
 from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.policies import put_inline_policy
 from tests.support.saml_idp import key_pair

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from lxml import html
 
-from broker.identities import registered_services
-from broker.identities.accounts import require_account
-from broker.identities.resource_policies import put_resource_policy
+from broker.kinds import registered_services
+from broker.kinds.accounts import require_account
+from broker.kinds.resource_policies import put_resource_policy
 from tests.support.administrator import SAME, Administrator, enter, grant
 from tests.support.furnished import API, ORDERS
 from tests.support.signin import ACCOUNT, SignInWorld, role_arn, text_of

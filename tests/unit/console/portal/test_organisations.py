@@ -10,7 +10,7 @@ import pytest
 from lxml import html
 
 from broker.console.portal import sign_ins
-from broker.identities.organisations import Organisations, parse_organisations
+from broker.kinds.organisations import Organisations, parse_organisations
 from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy
 from broker.model.session import Session

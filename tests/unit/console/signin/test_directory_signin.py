@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from broker.federation.ldap.prover import WRONG
-from broker.federation.refusals import explain_refusal
+from broker.proofs.ldap.prover import WRONG
+from broker.proofs.refusals import explain_refusal
 from broker.stores.directory.kinds import LDAP_PROVIDER
 from tests.support.directory_world import (
     PROVIDER,

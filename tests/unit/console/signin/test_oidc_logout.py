@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from broker import app as composition
+from broker.compose import app as composition
 from broker.console.console_session import SessionOrigin
 from broker.console.context import ConsoleContext
 from broker.console.signin.provider_logins import LOGINS_MAX, ProviderLogin

@@ -8,11 +8,11 @@ import httpx2 as httpx
 import pytest
 from lxml import html
 
-from broker.authn.attempts import PER_USER
-from broker.identities import mfa_devices
-from broker.identities.credential_report import PASSWORD_USE
-from broker.identities.root_password import end_root_sign_in
+from broker.kinds import mfa_devices
+from broker.kinds.credential_report import PASSWORD_USE
+from broker.kinds.root_password import end_root_sign_in
 from broker.model.account import AccountId
+from broker.proofs.attempts import PER_USER
 from broker.sessions.revoke import revoke_issued_before
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
@@ -698,7 +698,7 @@ async def test_a_busy_broker_says_so_and_counts_nothing(
 ) -> None:
     await create_user(world)
     with monkeypatch.context() as busy:
-        busy.setattr("broker.identities.passwords._WAITING_MAX", 0)
+        busy.setattr("broker.kinds.passwords._WAITING_MAX", 0)
         for _ in range(PER_USER + 1):
             answer = await send_password(world.browser())
             assert answer.status_code == 429

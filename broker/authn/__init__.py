@@ -1,1 +1,0 @@
-"""Authenticates callers; one module for each scheme of proof."""

@@ -1,0 +1,1 @@
+"""Puts the broker together: settings become stores, services and an application."""

@@ -1,0 +1,388 @@
+"""One ASGI application over a worker's services: the API, the pages, the edge."""
+
+import contextlib
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+from fastapi import FastAPI
+
+from broker.actions.models import load_rest_service, load_target_service
+from broker.actions.signin.begin_limits import BeginLimits
+from broker.actions.signin.signin_tokens import SigninTokens
+from broker.administration.pages import ADMINISTRATION
+from broker.audit.counting import counting
+from broker.audit.retention import retention
+from broker.compose.resealing import resealing
+from broker.compose.services import PAGES, Services, open_services
+from broker.console.deps import ConsoleDeps, SignInLink
+from broker.console.routes import console_routes
+from broker.console.security_credentials.pages import SECURITY_CREDENTIALS
+from broker.console.static_files import STATIC
+from broker.edges import authzen, documentation, opa, roles_anywhere, scim, versitygw
+from broker.edges.api import QUERY_BYTES_MAX, ApiEndpoint
+from broker.edges.asgi import App, Receive, Scope, Send, respond
+from broker.edges.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
+from broker.edges.edge import AllowedHosts, Edge, host_name
+from broker.edges.health import health_routes, metrics_routes
+from broker.edges.issuers import issuer_routes
+from broker.edges.portal import assignments, tokens
+from broker.edges.proxies import TrustedProxies
+from broker.edges.query_api import QueryApi
+from broker.edges.refusals import answer_refusal, find_client, other_service
+from broker.edges.trail_api import TrailApi
+from broker.kinds.mfa_codes import MfaCodes
+from broker.kinds.passkeys import PasskeyProofs
+from broker.kinds.passwords import Passwords
+from broker.proofs.refusals import name_reason
+from broker.runtime.clock import Clock, SystemClock
+from broker.settings import Settings
+
+API_PATH = "/"
+_DOUBLED = "//"
+"""The same path as Vault relays it.
+
+AWS treats it as ``/``, and so do signatures, which normalise the path.
+Source: hashicorp/vault, builtin/credential/aws/path_login.go.
+"""
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+_FOR_PEOPLE = frozenset({"signin", "console", "portal", "authorize", "oauth"})
+_FOR_BROWSERS = re.compile(rb"(?:.*&)?Action=(?:login|logout)(?:&.*)?", re.DOTALL)
+"""Queries of ``/federation`` that set or read the session's cookie."""
+_UNKNOWN_OPERATION = b"<UnknownOperationException/>\n"
+
+OnReady = Callable[[Services], Awaitable[None]]
+"""Is called once everything is open, before the first request."""
+
+
+class Broker:
+    """The ASGI application: its services live as long as its lifespan."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        sign_in_links: tuple[SignInLink, ...] = (),
+        on_ready: OnReady | None = None,
+    ) -> None:
+        self._settings = settings
+        self._on_ready = on_ready
+        self._sign_in_links = sign_in_links
+        self._clock = clock or SystemClock()
+        self._app: App | None = None
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._app is not None:
+            await self._app(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            services = await self._stack.enter_async_context(
+                open_services(self._settings, self._clock)
+            )
+            keep = timedelta(days=self._settings.audit_days)
+            await self._stack.enter_async_context(
+                retention(
+                    services.stores.ledger, services.handles, services.clock, keep
+                )
+            )
+            await self._stack.enter_async_context(resealing(services))
+            await self._stack.enter_async_context(
+                counting(services.stores.ledger, name_reason)
+            )
+            await self._stack.enter_async_context(
+                services.metadata_refresher.refreshing()
+            )
+            if self._settings.directories_file is not None:
+                await self._stack.enter_async_context(services.leavers.watching())
+            self._app = compose(services, self._sign_in_links)
+            await self._stack.enter_async_context(
+                scim.loading(services.stores.directory)
+            )
+            if self._on_ready is not None:
+                await self._on_ready(services)
+        except Exception as error:  # noqa: BLE001  # the server reports it and stops
+            await self._stack.aclose()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stack.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    sign_in_links: tuple[SignInLink, ...] = (),
+    on_ready: OnReady | None = None,
+) -> App:
+    """The whole broker as one ASGI application.
+
+    ``sign_in_links`` are places where signing in begins, for the sign-in page;
+    ``on_ready`` is called once everything is open, before the first request.
+    """
+    return Broker(settings, clock, sign_in_links=sign_in_links, on_ready=on_ready)
+
+
+def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
+    """Everything that answers HTTP, over services that are open."""
+    settings = services.settings
+    api = ApiEndpoint(
+        QueryApi(
+            services.pipeline,
+            services.registry,
+            TrailApi(
+                services.pipeline,
+                services.registry,
+                lambda: load_target_service("cloudtrail"),
+            ),
+        )
+    )
+    return Edge(
+        _route(
+            addresses(services),
+            _pages(services, sign_in_links),
+            public_origin=settings.public_origin,
+            public_name=settings.public_name,
+        ),
+        hosts=AllowedHosts(settings.host_names, below=settings.public_name),
+        proxies=TrustedProxies(map(str, settings.trusted_proxies)),
+        clock=services.clock,
+        public_origin=settings.public_origin,
+        open_paths=PROBES,
+        open_below=(FORWARD_PATH, versitygw.PRIVATE_PATH),
+        data_paths=(
+            API_PATH,
+            DECISIONS_PATH,
+            FORWARD_PATH,
+            *authzen.DATA_PATHS,
+            *versitygw.DATA_PATHS,
+            opa.CEPH_PATH,
+            opa.MINIO_PATH,
+        ),
+        at={API_PATH: api, _DOUBLED: api},
+        gateway=(f"{versitygw.PRIVATE_PATH}/", versitygw.SPOKEN),
+        hsts=settings.secure,
+        observe=services.metrics.observe_request,
+    )
+
+
+def addresses(services: Services) -> dict[str, App]:
+    """What answers at a path, or below the first part of one; pages apart."""
+    return {
+        DECISIONS_PATH: DecisionsEndpoint(
+            services.pipeline,
+            services.registry.get("broker", "Authorize"),
+            services=services.service_scheme,
+            proxies=services.proxy_scheme,
+        ),
+        authzen.ACCESS_PATH: authzen.AuthZenEndpoint(
+            services.pipeline, services.registry, services.bearer_scheme
+        ),
+        authzen.CONFIGURATION_PATH: authzen.configuration_endpoint(
+            services.settings.public_origin
+        ),
+        versitygw.PRIVATE_PATH: versitygw.GatewayEndpoint(
+            services.pipeline, services.registry, services.gateway_scheme
+        ),
+        **opa.hook_endpoints(
+            services.pipeline,
+            services.registry.get("broker", "Authorize"),
+            services.store_scheme,
+        ),
+        **_portal_endpoints(services),
+        **_roles_anywhere_endpoints(services),
+        scim.PREFIX: scim.ScimEndpoint(
+            services.pipeline,
+            services.fresh,
+            public_origin=services.settings.public_origin,
+        ),
+    }
+
+
+def _portal_endpoints(services: Services) -> dict[str, App]:
+    """The access portal's services, by the first part of their paths.
+
+    They stand at the root, too, where clients with one endpoint for all services ask.
+    """
+    sessions = services.portal_sessions
+    apis = {
+        assignments.PREFIX: assignments.PortalApi(
+            services.pipeline, services.registry, sessions, load_rest_service("sso")
+        ).api(),
+        tokens.PREFIX: tokens.TokenApi(
+            services.pipeline,
+            services.registry,
+            load_rest_service("sso-oidc"),
+            sessions=sessions,
+            logins=services.portal_logins,
+            limits=BeginLimits(services.pipeline.rates),
+            ledger=services.stores.ledger,
+            clock=services.clock,
+            public_origin=services.settings.public_origin,
+        ).api(),
+    }
+    return {
+        path: endpoint
+        for prefix, api in apis.items()
+        for endpoint in (ApiEndpoint(api, cross_origin=False),)
+        for path in (prefix, *api.paths)
+    }
+
+
+def _roles_anywhere_endpoints(services: Services) -> dict[str, App]:
+    """IAM Roles Anywhere, by the first part of its paths."""
+    api = roles_anywhere.RolesAnywhereApi(
+        services.pipeline,
+        services.registry,
+        load_rest_service("rolesanywhere"),
+    ).api()
+    endpoint = ApiEndpoint(api, cross_origin=False, methods=roles_anywhere.METHODS)
+    return dict.fromkeys(roles_anywhere.PATHS, endpoint)
+
+
+def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:
+    pages = FastAPI(
+        routes=[
+            *console_routes(
+                console_deps(services, sign_in_links),
+                (*ADMINISTRATION, *SECURITY_CREDENTIALS),
+            )
+        ],
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    pages.include_router(documentation.documentation_routes())
+    pages.include_router(
+        issuer_routes(
+            services.fresh,
+            services.clock,
+            public_origin=services.settings.public_origin,
+        )
+    )
+    pages.include_router(
+        health_routes(
+            services.freshness,
+            services.stores.cache,
+            services.stores.ledger,
+            stale_seconds=services.settings.stale_seconds,
+        )
+    )
+    pages.include_router(
+        metrics_routes(
+            services.metrics,
+            services.freshness,
+            services.stores.cache,
+            allowed=services.settings.metrics_allow,
+            stale_seconds=services.settings.stale_seconds,
+        )
+    )
+    return pages
+
+
+def console_deps(
+    services: Services, sign_in_links: tuple[SignInLink, ...]
+) -> ConsoleDeps:
+    """What the pages need of the services."""
+    settings = services.settings
+    return ConsoleDeps(
+        pipeline=services.pipeline,
+        registry=services.registry,
+        endpoints=services.endpoints,
+        claimed_providers=services.claimed_providers,
+        assertion_scheme=services.assertion_scheme,
+        federated=services.federated,
+        resolver=services.resolver,
+        portal_sessions=services.portal_sessions,
+        portal_logins=services.portal_logins,
+        organisations=services.organisations,
+        fresh=services.fresh,
+        directory=services.stores.directory,
+        ldap=services.ldap,
+        directory_passwords=services.directory_passwords,
+        cache=services.stores.cache,
+        handles=services.handles,
+        vault=services.vault,
+        tokens=SigninTokens(services.stores.cache, services.vault),
+        clock=services.clock,
+        request_keys=services.request_keys,
+        code_flow=services.code_flow,
+        web_identity=services.web_identity,
+        passwords=Passwords(services.vault),
+        mfa_codes=MfaCodes(services.stores.directory, services.vault),
+        passkeys=PasskeyProofs(services.stores.directory),
+        uses=services.uses,
+        upstreams=services.upstreams,
+        attempts=services.attempts,
+        entity_id=f"{settings.public_origin}/saml",
+        public_origin=settings.public_origin,
+        secure=settings.secure,
+        allowed_origins=settings.allowed_destinations,
+        host_aliases=settings.host_aliases,
+        sign_in_links=sign_in_links,
+        documentation=documentation.find_start,
+    )
+
+
+def _route(
+    endpoints: Mapping[str, App],
+    pages: App,
+    *,
+    public_origin: str,
+    public_name: str,
+) -> App:
+    """The APIs and pages below their names, nothing else; the API at ``/`` is before.
+
+    Pages for people are served at the public origin, to which their cookies and forms
+    are bound: requests to other names of the broker are redirected there.
+
+    Source: recorded STS answers (REC-A).
+    """
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        below = f"/{path[1:].partition('/')[0]}"
+        endpoint = endpoints.get(below) or endpoints.get(path)
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
+            return
+        client = find_client(scope)
+        if client.means_another_service:
+            await answer_refusal(scope, send, other_service(client), client)
+        elif _is_for_people(scope) and _host(scope) != public_name:
+            target = scope["raw_path"] + b"?" * bool(scope["query_string"])
+            location = public_origin.encode() + target + scope["query_string"]
+            await respond(send, 307, ((b"location", location),))
+        elif len(scope["query_string"]) > QUERY_BYTES_MAX:
+            await respond(send, 413)
+        elif path in PROBES or below in PAGES:
+            await pages(scope, receive, send)
+        else:
+            headers = ((b"content-type", b"text/xml"),)
+            await respond(send, 404, headers, _UNKNOWN_OPERATION)
+
+    return route
+
+
+def _is_for_people(scope: Scope) -> bool:
+    path: str = scope["path"]
+    # The role page, the answer to a posted assertion, is shown under any name.
+    if scope["method"] != "GET" or path.startswith(STATIC):
+        return False
+    first = path.split("/", 2)[1]
+    if first == "federation":
+        return _FOR_BROWSERS.fullmatch(scope["query_string"]) is not None
+    return first in _FOR_PEOPLE
+
+
+def _host(scope: Scope) -> str | None:
+    return host_name(dict(scope["headers"]).get(b"host", b""))

@@ -1,0 +1,362 @@
+"""AuthZEN's Authorization API 1.0: one more protocol for decisions.
+
+A subject is ``aws`` with an ARN or access key ID, ``user`` or ``role`` with a name. A
+resource is ``aws`` with an ARN, or a declared type with a name. Actions may leave out
+the service's prefix. Of ``context`` and of the properties of resource and action, the
+service's declared condition keys count. What the API does not know how to do it ignores,
+as the specification wants; what it cannot read is a 400.
+
+Source: OpenID AuthZEN, "Authorization API 1.0", final.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import Field, StringConstraints
+
+from broker.actions.decisions.authorize import ANSWERS, QUESTION
+from broker.actions.decisions.foreign import ANY_TYPE
+from broker.actions.decisions.question import (
+    DECISIONS_MAX,
+    Batch,
+    DecisionAnswer,
+    Question,
+)
+from broker.actions.registry import Registry
+from broker.edges.asgi import App, Headers, Receive, Scope, Send, respond
+from broker.edges.json_requests import (
+    Part,
+    perform_action,
+    read_json,
+    read_model,
+    receive_request,
+)
+from broker.errors import (
+    BrokerError,
+    NoSuchEntity,
+    ProofError,
+)
+from broker.errors import ValidationError as InvalidQuestion
+from broker.model.raw import RawRequest
+from broker.pipeline import Pipeline
+from broker.proofs.scheme import Scheme
+
+ACCESS_PATH = "/access"
+CONFIGURATION_PATH = "/.well-known/authzen-configuration"
+
+_EVALUATION = "/access/v1/evaluation"
+_EVALUATIONS = "/access/v1/evaluations"
+_SEARCHES = tuple(
+    f"/access/v1/search/{one}" for one in ("subject", "resource", "action")
+)
+"""Removed in 0.2, which still says so."""
+
+_SEARCH_IS_GONE = (
+    b"AuthZEN search was removed: list what you ask about (ListUsers, ListRoles,"
+    b" ListResourcePolicies) and send it to /access/v1/evaluations."
+)
+
+DATA_PATHS = (CONFIGURATION_PATH, _EVALUATION, _EVALUATIONS, *_SEARCHES)
+"""What is answered here, never with a page."""
+
+_REQUEST_ID_MAX = 256
+_REQUEST_ID = b"x-request-id"
+_JSON = (b"content-type", b"application/json")
+_CACHED = (b"cache-control", b"public, max-age=300")
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+_CHALLENGE = (b"www-authenticate", b"Bearer")
+_KEYS_MAX = 100
+_OK, _BAD, _UNAUTHORIZED, _GONE = 200, 400, 401, 410
+_ACCESS_KEY = re.compile(r"[A-Z0-9]{16,128}")
+_UNTIL = {
+    "execute_all": None,
+    "deny_on_first_deny": False,
+    "permit_on_first_permit": True,
+}
+
+_TEXT_MAX = 2048
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=_TEXT_MAX)]
+_Properties = Annotated[dict[str, Any], Field(max_length=_KEYS_MAX)]
+
+
+class _Named(Part):
+    type: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    id: _Text
+    properties: _Properties | None = None
+
+
+class _Action(Part):
+    name: _Text
+    properties: _Properties | None = None
+
+
+class _Evaluation(Part):
+    subject: _Named
+    action: _Action
+    resource: _Named
+    context: _Properties | None = None
+
+
+class _Options(Part):
+    evaluations_semantic: Literal[
+        "execute_all", "deny_on_first_deny", "permit_on_first_permit"
+    ] = "execute_all"
+
+
+class AuthZenEndpoint:
+    """Answers below ``/access/v1``; runs behind `broker.edges.edge.Edge`."""
+
+    def __init__(
+        self, pipeline: Pipeline, registry: Registry, services: Scheme
+    ) -> None:
+        self._pipeline = pipeline
+        self._authorize = registry.get("broker", "Authorize")
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request for a path below ``/access``."""
+        headers: Headers = tuple(scope["headers"])
+        echo = tuple(h for h in headers if h[0] == _REQUEST_ID)[:1]
+        if scope["path"] in _SEARCHES:
+            await respond(send, _GONE, (_TEXT,), _SEARCH_IS_GONE)
+            return
+        try:
+            if sum(len(value) for _, value in echo) > _REQUEST_ID_MAX:
+                echo = ()
+                raise InvalidQuestion(
+                    f"X-Request-ID has more than {_REQUEST_ID_MAX} characters."
+                )
+            if scope["method"] != "POST":
+                raise InvalidQuestion("Requests are sent by POST.")
+            raw = await receive_request(scope, receive)
+            described = await self._answer(scope, raw)
+        except BrokerError as error:
+            await _refuse(scope, send, error, echo)
+            return
+        await respond(send, _OK, (_JSON, *echo), orjson.dumps(described))
+
+    async def _answer(self, scope: Scope, raw: RawRequest) -> Mapping[str, Any]:
+        path: str = scope["path"]
+        if path not in {_EVALUATION, _EVALUATIONS}:
+            raise NoSuchEntity(f"There is no API at {path[:200]}.")
+        reader = _BatchReader(is_batch=path == _EVALUATIONS)
+        result = await perform_action(
+            self._pipeline,
+            scope,
+            raw,
+            self._authorize,
+            lambda: {QUESTION: reader.read(raw)},
+            scheme=self._services,
+        )
+        given: list[DecisionAnswer] = result[ANSWERS]
+        if reader.unreadable is None:
+            return _describe(given[0])
+        return {"evaluations": reader.describe(given)}
+
+
+class _BatchReader:
+    """Reads evaluations; those that cannot be read are denials in their place."""
+
+    def __init__(self, *, is_batch: bool) -> None:
+        self._is_batch = is_batch
+        self._until: bool | None = None
+        self._names: list[list[str]] = []
+        """The resources of each question."""
+
+        self.unreadable: dict[int, str] | None = None
+        """By place; None for a single evaluation."""
+
+    def read(self, raw: RawRequest) -> Batch:
+        """The questions that can be asked.
+
+        Raises:
+            ValidationError: the request is malformed as a whole.
+        """
+        given = _read_object(raw)
+        asked = given.get("evaluations") if self._is_batch else None
+        if not asked:
+            if asked not in (None, []):
+                raise InvalidQuestion("evaluations: must be an array.")
+            return Batch(questions=(_question(read_model(_Evaluation, given)),))
+        if not isinstance(asked, list) or not all(isinstance(a, dict) for a in asked):
+            raise InvalidQuestion("evaluations: must be an array of objects.")
+        if len(asked) > DECISIONS_MAX:
+            raise InvalidQuestion(f"evaluations: has more than {DECISIONS_MAX}.")
+        options = read_model(_Options, given.get("options") or {})
+        self._until = _UNTIL[options.evaluations_semantic]
+        defaults = {
+            name: given[name]
+            for name in ("subject", "action", "resource", "context")
+            if name in given
+        }
+        self.unreadable = {}
+        questions: list[Question] = []
+        before = ""
+        for place, one in enumerate(asked):
+            # Evaluations that differ only in their resource are one question.
+            kind, name = _plain_resource(one) if self._until is None else ("", "")
+            if kind and kind == before:
+                self._names[-1].append(name)
+                continue
+            before = ""
+            try:
+                question = _question(read_model(_Evaluation, {**defaults, **one}))
+            except InvalidQuestion as error:
+                self.unreadable[place] = error.words
+                if self._until is False:
+                    break  # the first denial
+                continue
+            questions.append(question)
+            self._names.append(list(question.resources))
+            before = kind
+        joined = zip(questions, self._names, strict=True)
+        return Batch(
+            questions=tuple(
+                one if len(names) == 1 else replace(one, resources=tuple(names))
+                for one, names in joined
+            ),
+            until=self._until,
+        )
+
+    def describe(self, given: list[DecisionAnswer]) -> list[dict[str, Any]]:
+        """The answers with the denials in between, as far as the batch went."""
+        found: list[dict[str, Any]] = []
+        sizes = map(len, self._names)
+        answers = iter(
+            [
+                one
+                for answer, size in zip(given, sizes, strict=False)
+                for one in _describe_each(answer, size)
+            ]
+        )
+        while True:
+            text = (self.unreadable or {}).get(len(found))
+            if text is not None:
+                found.append(_denial(_BAD, text))
+            elif (answer := next(answers, None)) is not None:
+                found.append(answer)
+            else:
+                return found
+            if found[-1]["decision"] is self._until:
+                return found
+
+
+def _plain_resource(one: dict[str, Any]) -> tuple[str, str]:
+    """Type and name, if an evaluation has nothing else; empty if it has."""
+    resource = one.get("resource")
+    if len(one) != 1 or not isinstance(resource, dict) or len(resource) != 2:  # noqa: PLR2004
+        return "", ""
+    kind, name = resource.get("type"), resource.get("id")
+    if not isinstance(kind, str) or not isinstance(name, str):
+        return "", ""
+    return (kind, name) if 0 < len(name) <= _TEXT_MAX else ("", "")
+
+
+def _describe_each(answer: DecisionAnswer, size: int) -> list[dict[str, Any]]:
+    """The decisions of a question that represents this many evaluations."""
+    if answer.refusal is not None:
+        return [_describe(answer)] * size
+    return [
+        {"decision": one.allowed}
+        if one.refusal is None
+        else _denial(one.refusal.status, one.refusal.words)
+        for one in answer.decisions
+    ]
+
+
+def _describe(answer: DecisionAnswer) -> dict[str, Any]:
+    refusal = answer.refusal
+    if refusal is None:
+        return {"decision": answer.allowed}
+    return _denial(refusal.status, refusal.words)
+
+
+def _denial(status: int, text: str) -> dict[str, Any]:
+    return {
+        "decision": False,
+        "context": {"error": {"status": status, "message": text}},
+    }
+
+
+def _read_object(raw: RawRequest) -> dict[str, Any]:
+    kind = (raw.find_header(b"content-type") or "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise InvalidQuestion("The Content-Type must be application/json.")
+    return read_json(raw.body)
+
+
+def _question(given: _Evaluation) -> Question:
+    return Question(
+        is_foreign=True,
+        actions=(given.action.name,),
+        resource_type=given.resource.type,
+        resources=(given.resource.id,),
+        context=_context(given.context, given.resource, given.action),
+        **_who(given.subject),
+    )
+
+
+def _who(subject: _Named) -> dict[str, Any]:
+    if subject.type != ANY_TYPE:
+        return {"principal": f"{subject.type}/{subject.id}"}
+    if not _ACCESS_KEY.fullmatch(subject.id):
+        return {"principal": subject.id}
+    token = (subject.properties or {}).get("sessionToken")
+    if token is not None and not isinstance(token, str):
+        raise InvalidQuestion("subject.properties.sessionToken: must be text.")
+    return {"access_key_id": subject.id, "session_token": token}
+
+
+def _context(
+    context: Mapping[str, Any] | None, *parts: _Named | _Action
+) -> dict[str, tuple[str, ...]]:
+    """Condition keys; a name must not be sent in two places."""
+    told: dict[str, tuple[str, ...]] = {}
+    for given in (context, *(part.properties for part in parts)):
+        for name, value in (given or {}).items():
+            if name in told:
+                raise InvalidQuestion(f"{name[:200]} is sent twice.")
+            told[name] = _values(value)
+    return told
+
+
+def _values(value: object) -> tuple[str, ...]:
+    """A condition key's values; none of what a condition cannot compare."""
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, bool | int | float):
+        return (json.dumps(value),)
+    if isinstance(value, list):
+        return tuple(text for one in value for text in _values(one))
+    return ()
+
+
+async def _refuse(scope: Scope, send: Send, error: BrokerError, echo: Headers) -> None:
+    scope["state"]["line"]["error_code"] = error.code
+    status, headers = error.status, (_TEXT, *echo)
+    if isinstance(error, ProofError):
+        status, headers = _UNAUTHORIZED, (*headers, _CHALLENGE)
+    await respond(send, status, headers, error.words.encode())
+
+
+def configuration_endpoint(public_origin: str) -> App:
+    """Answers ``GET /.well-known/authzen-configuration``."""
+    body = orjson.dumps(
+        {
+            "policy_decision_point": public_origin,
+            "access_evaluation_endpoint": public_origin + _EVALUATION,
+            "access_evaluations_endpoint": public_origin + _EVALUATIONS,
+        }
+    )
+
+    async def answer(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["method"] not in {"GET", "HEAD"}:
+            await respond(send, 405, ((b"allow", b"GET, HEAD"),))
+            return
+        await respond(send, _OK, (_JSON, _CACHED), body)
+
+    return answer

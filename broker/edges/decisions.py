@@ -1,0 +1,376 @@
+"""Decisions over HTTP: ``/decisions``, and ``/decisions/forward`` for proxies.
+
+``POST /decisions`` takes and answers JSON. ``/decisions/forward`` is what proxies ask
+before they let a request through, described in headers; below it, the request itself
+as Envoy passes it on. A proxy understands 200 (let it through), 401 and 403; whatever
+else it gets, it must refuse.
+
+Source: nginx, ``ngx_http_auth_request_module``; Caddy, ``forward_auth``; Traefik,
+"ForwardAuth"; Envoy, "External Authorization", HTTP service.
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from broker.actions.action import Action
+from broker.actions.decisions.authorize import ANSWER, QUESTION
+from broker.actions.decisions.question import (
+    DECISIONS_MAX,
+    DecisionAnswer,
+    Question,
+    check_names_one,
+)
+from broker.edges.asgi import Headers, Receive, Scope, Send, respond
+from broker.edges.json_requests import (
+    not_as_modelled,
+    perform_action,
+    receive_request,
+)
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    InvalidClientTokenId,
+    ProofError,
+    SignatureDoesNotMatch,
+)
+from broker.errors import ValidationError as InvalidQuestion
+from broker.model.caller import Caller
+from broker.model.raw import RawRequest
+from broker.pipeline import Pipeline
+from broker.proofs.scheme import Scheme
+from broker.protocols.enforcement import (
+    ClientRequest,
+    RequestAmbiguous,
+    read_forwarded,
+)
+from broker.protocols.enforcement.forwarded import is_address, last_address
+from broker.protocols.sigv4.errors import MISMATCH
+
+DECISIONS_PATH = "/decisions"
+FORWARD_PATH = "/decisions/forward"
+
+
+_JSON = (b"content-type", b"application/json")
+_CHALLENGE = (b"www-authenticate", b"AWS4-HMAC-SHA256")
+_OK, _UNAUTHORIZED, _FORBIDDEN = 200, 401, 403
+_PARTIAL = b"x-envoy-auth-partial-body"
+"""Whether the body is cut, in a word of Envoy's (``allow_partial_message``)."""
+
+_HEADERS_MAX = 100
+_KEYS_MAX = 100
+_VALUES = 4096
+"""Values of headers that are remembered in their encoded form."""
+
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+_Value = Annotated[str, StringConstraints(max_length=65_536)]
+# A default that is a list would be copied deeply for each question.
+_Names = Annotated[list[_Text], Field(default_factory=list, max_length=DECISIONS_MAX)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Credentials(_Part):
+    AccessKeyId: Annotated[str, StringConstraints(min_length=16, max_length=128)]
+    SessionToken: Annotated[str, StringConstraints(max_length=8192)] | None = None
+
+
+class _Request(_Part):
+    Method: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{1,20}$")]
+    Target: Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
+    Headers: Annotated[list[tuple[_Text, _Value]], Field(max_length=_HEADERS_MAX)]
+    Body: str | None = None
+    BodySha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = (
+        None
+    )
+    ContentLength: Annotated[int, Field(ge=0)] | None = None
+    SourceIp: Annotated[str, StringConstraints(max_length=64)] = ""
+    SecureTransport: bool | None = None
+
+
+class _Question(_Part):
+    """The body of ``POST /decisions``."""
+
+    Service: Annotated[str, StringConstraints(max_length=256)] = ""
+    Request: _Request | None = None
+    Credentials: _Credentials | None = None
+    Principal: Annotated[str, StringConstraints(max_length=2048)] = ""
+    Actions: _Names
+    Resources: _Names
+    Context: Annotated[
+        dict[str, list[str]], Field(default_factory=dict, max_length=_KEYS_MAX)
+    ]
+
+
+class DecisionsEndpoint:
+    """Answers what registered services ask; runs behind `broker.edges.edge.Edge`."""
+
+    def __init__(
+        self, pipeline: Pipeline, action: Action, *, services: Scheme, proxies: Scheme
+    ) -> None:
+        self._pipeline = pipeline
+        self._action = action
+        self._services = services
+        self._proxies = proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request for a path below ``/decisions``."""
+        path: str = scope["path"]
+        if path == DECISIONS_PATH and scope["method"] != "POST":
+            await respond(send, 405, ((b"allow", b"POST"),))
+            return
+        if path not in {DECISIONS_PATH, FORWARD_PATH} and not path.startswith(
+            f"{FORWARD_PATH}/"
+        ):
+            await respond(send, 404)
+            return
+        try:
+            raw = await receive_request(scope, receive)
+        except BrokerError as error:
+            await _refuse(scope, send, error)
+            return
+        if path == DECISIONS_PATH:
+            await self._answer(scope, send, raw)
+        else:
+            await self._forward(scope, send, raw)
+
+    async def _answer(self, scope: Scope, send: Send, raw: RawRequest) -> None:
+        try:
+            answer = await self._ask(
+                scope, raw, lambda: read_question(raw.body), self._services
+            )
+        except BrokerError as error:
+            await _refuse(scope, send, error)
+            return
+        described = {
+            "RequestId": scope["state"]["request_id"],
+            "Allowed": answer.allowed,
+            "Decisions": [
+                {"Action": d.action, "Resource": d.resource, "Allowed": d.allowed}
+                for d in answer.decisions
+            ],
+        }
+        if answer.caller is not None:
+            described["Principal"] = describe_principal(answer.caller)
+        if answer.payload:
+            described["ContentSha256"] = answer.payload
+        if answer.refusal is not None:
+            described["Refusal"] = {
+                "Code": answer.refusal.code,
+                "Message": answer.refusal.words,
+            }
+        await respond(send, _OK, (_JSON,), orjson.dumps(described))
+
+    async def _forward(self, scope: Scope, send: Send, raw: RawRequest) -> None:
+        below = scope["path"] != FORWARD_PATH
+        read = _read_passed_on if below else _read_described
+        try:
+            answer = await self._ask(scope, raw, lambda: read(raw), self._proxies)
+        except BrokerError as error:
+            # Never 401, which would ask the proxy's client for the proxy's own token.
+            await _refuse(scope, send, error)
+            return
+        if answer.allowed and answer.caller is not None:
+            await respond(send, _OK, _principal_headers(answer, answer.caller))
+            return
+        refusal = answer.refusal or _denial(answer)
+        if isinstance(refusal, InvalidClientTokenId):
+            # Which access keys there are is not the business of a proxy's clients.
+            refusal = SignatureDoesNotMatch(MISMATCH)
+        unproved = isinstance(refusal, ProofError)
+        await _refuse(
+            scope, send, refusal, status=_UNAUTHORIZED if unproved else _FORBIDDEN
+        )
+
+    async def _ask(
+        self,
+        scope: Scope,
+        raw: RawRequest,
+        read: Callable[[], Question],
+        scheme: Scheme,
+    ) -> DecisionAnswer:
+        result = await perform_action(
+            self._pipeline,
+            scope,
+            raw,
+            self._action,
+            lambda: {QUESTION: read()},
+            scheme=scheme,
+        )
+        answer: DecisionAnswer = result[ANSWER]
+        return answer
+
+
+def read_question(body: bytes) -> Question:
+    """The body of ``POST /decisions``.
+
+    Raises:
+        ValidationError: it is not a question; the text names the place.
+    """
+    try:
+        given = _Question.model_validate_json(body)
+    except ValidationError as error:
+        raise not_as_modelled(error) from None
+    credentials = given.Credentials
+    for resource in given.Resources:
+        check_names_one(resource)
+    return Question(
+        service=given.Service,
+        request=None if given.Request is None else _client_request(given.Request),
+        access_key_id="" if credentials is None else credentials.AccessKeyId,
+        session_token=None if credentials is None else credentials.SessionToken,
+        principal=given.Principal,
+        actions=tuple(given.Actions),
+        resources=tuple(given.Resources),
+        context={key: tuple(values) for key, values in given.Context.items()},
+    )
+
+
+def _client_request(given: _Request) -> ClientRequest:
+    try:
+        raw_path, _, query = given.Target.encode("latin-1").partition(b"?")
+        headers = tuple(
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in given.Headers
+        )
+    except UnicodeEncodeError:
+        raise InvalidQuestion(
+            "Request: Target and Headers hold bytes, each as one character."
+        ) from None
+    if given.SourceIp and not is_address(given.SourceIp):
+        raise InvalidQuestion("Request.SourceIp is not an address.")
+    return ClientRequest(
+        method=given.Method,
+        raw_path=raw_path,
+        query=query,
+        headers=headers,
+        body_sha256=_body_sha256(given),
+        content_length=-1 if given.ContentLength is None else given.ContentLength,
+        source_ip=given.SourceIp,
+        secure=given.SecureTransport,
+    )
+
+
+def _body_sha256(given: _Request) -> str | None:
+    if given.Body is None:
+        return given.BodySha256
+    if given.BodySha256 is not None:
+        raise InvalidQuestion("Request: send Body or BodySha256, not both.")
+    try:
+        body = base64.b64decode(given.Body, validate=True)
+    except binascii.Error:
+        raise InvalidQuestion("Request.Body is not base64.") from None
+    return hashlib.sha256(body).hexdigest()
+
+
+def _read_described(raw: RawRequest) -> Question:
+    """A proxy's subrequest: headers describe the request; the proxy keeps the body."""
+    try:
+        return Question(request=read_forwarded(raw.headers))
+    except RequestAmbiguous as error:
+        return Question(ambiguous=str(error))
+
+
+def _read_passed_on(raw: RawRequest) -> Question:
+    """The request itself, below the path; with its body, if the proxy passes that on."""
+    # Of several headers the last one is the proxy's; those before came to it.
+    sent = dict(raw.headers)
+    if sent.get(_PARTIAL, b"false").lower() != b"false":
+        return Question(ambiguous="The proxy passes on only a part of the body.")
+    try:
+        source_ip = last_address(sent.get(b"x-forwarded-for", b""))
+    except RequestAmbiguous as error:
+        return Question(ambiguous=str(error))
+    scheme = sent.get(b"x-forwarded-proto")
+    return Question(
+        request=ClientRequest(
+            method=raw.method,
+            raw_path=raw.raw_path[len(FORWARD_PATH) :],
+            query=raw.query,
+            headers=raw.headers,
+            body_sha256=hashlib.sha256(raw.body).hexdigest() if raw.body else None,
+            source_ip=source_ip,
+            secure=None if scheme is None else scheme.lower() == b"https",
+        )
+    )
+
+
+def describe_principal(caller: Caller) -> dict[str, Any]:
+    """The principal, as services receive it."""
+    principal, session = caller.principal, caller.session
+    described: dict[str, Any] = {
+        "Arn": principal.arn,
+        "Account": principal.account,
+        "UserId": principal.userid,
+        "Type": principal.type.value,
+        "Tags": dict(caller.principal_tags),
+    }
+    if principal.session_name:
+        described["SessionName"] = principal.session_name
+    if session is not None:
+        described["Expires"] = session.expires_at
+        if session.source_identity:
+            described["SourceIdentity"] = session.source_identity
+        if session.identity_context:
+            described["Context"] = {
+                key: list(values) for key, values in session.identity_context.items()
+            }
+    return described
+
+
+def _principal_headers(answer: DecisionAnswer, caller: Caller) -> Headers:
+    """Who acts, for the service behind a proxy.
+
+    All are sent, if only empty, so that a proxy overwrites those of its client.
+    """
+    principal, session = caller.principal, caller.session
+    source_identity = session.source_identity if session is not None else None
+    tags = caller.principal_tags
+    return (
+        (b"x-broker-principal", header_value(principal.arn)),
+        (b"x-broker-account", header_value(principal.account)),
+        (b"x-broker-user-id", header_value(principal.userid)),
+        (b"x-broker-session-name", header_value(principal.session_name or "")),
+        (b"x-broker-source-identity", header_value(source_identity or "")),
+        (b"x-broker-tags", urlencode(tags).encode("ascii") if tags else b""),
+        (b"x-broker-content-sha256", header_value(answer.payload)),
+    )
+
+
+@lru_cache(_VALUES)
+def header_value(text: str) -> bytes:
+    """A text as a header's value, percent-encoded unless it is printable ASCII."""
+    if not (text.isascii() and text.isprintable()):
+        text = quote(text, safe=":/@=,.+$!~ ")
+    return text.encode("ascii")
+
+
+def _denial(answer: DecisionAnswer) -> BrokerError:
+    """What a proxy's client reads; why is the operator's to know."""
+    denied = next((one for one in answer.decisions if not one.allowed), None)
+    if denied is None or answer.caller is None:
+        return AccessDenied("The request is not allowed.")
+    return AccessDenied(
+        f"User: {answer.caller.principal.arn} is not authorized to perform:"
+        f" {denied.action} on resource: {denied.resource}"
+    )
+
+
+async def _refuse(
+    scope: Scope, send: Send, error: BrokerError, *, status: int = 0
+) -> None:
+    scope["state"]["line"]["error_code"] = error.code
+    status = status or error.status
+    headers: Headers = (_JSON, (b"x-amzn-errortype", error.code.encode()))
+    if status == _UNAUTHORIZED:
+        headers = (*headers, _CHALLENGE)
+    await respond(send, status, headers, orjson.dumps({"message": error.words}))

@@ -1,0 +1,244 @@
+"""The OPA hooks of Ceph and MinIO: ``{"result": true}`` or not.
+
+A user of the store is a user of the same name in the service's account, or, if the name
+is an ARN, the principal with that ARN. Nothing else that the store says of the user
+counts: groups and claims are the store's own.
+
+Source: Ceph, ``rgw_opa.cc``; MinIO, "Access Management Plugin Guide".
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import orjson
+from pydantic import Field, StringConstraints
+
+from broker.actions.action import Action
+from broker.actions.decisions.authorize import ANSWERS, QUESTION
+from broker.actions.decisions.question import Batch, DecisionAnswer, Question
+from broker.edges.asgi import App, Receive, Scope, Send, respond
+from broker.edges.json_requests import (
+    Part,
+    perform_action,
+    read_json,
+    read_model,
+    receive_request,
+)
+from broker.errors import BrokerError, ProofError
+from broker.pipeline import Pipeline
+from broker.proofs.scheme import Scheme
+from broker.protocols.enforcement import RequestAmbiguous
+from broker.protocols.enforcement.s3 import read_s3_request
+
+CEPH_PATH = "/v1/data/ceph/authz"
+MINIO_PATH = "/v1/data/minio/authz"
+
+TOKEN_HEADERS = (b"authorization", b"x-auth-token")
+"""MinIO sends its token in the first, Ceph in the second."""
+
+
+_JSON = (b"content-type", b"application/json")
+_OK, _UNAUTHORIZED, _NOT_ALLOWED = 200, 401, 405
+_NEW_BUCKET = re.compile(r"/([^/:*?]{1,255})/?")
+_ACCOUNT = re.compile(r"[0-9]{12}")
+
+_Name = Annotated[str, StringConstraints(max_length=2048)]
+_MINIO_KEYS: Mapping[str, str] = {
+    "sourceip": "aws:SourceIp",
+    "securetransport": "aws:SecureTransport",
+    "useragent": "aws:UserAgent",
+    "referer": "aws:Referer",
+    "prefix": "s3:prefix",
+    "delimiter": "s3:delimiter",
+    "max-keys": "s3:max-keys",
+    "versionid": "s3:versionid",
+    "signatureversion": "s3:signatureversion",
+    "authtype": "s3:authType",
+    **{
+        f"x-amz-{name}": f"s3:x-amz-{name}"
+        for name in (
+            *("acl", "content-sha256", "copy-source", "metadata-directive"),
+            *("server-side-encryption", "server-side-encryption-aws-kms-key-id"),
+            *("server-side-encryption-customer-algorithm", "storage-class"),
+        )
+    },
+}
+"""The conditions of MinIO that are condition keys, by their names in lower case.
+
+Those about tags and object locks are not among them: a client can make them up. MinIO
+adds a client's headers and query to its own conditions, so a name may come in several
+spellings: ``?versionId=`` as ``versionid``, too. If their values differ, one is the
+client's, and the question is refused.
+"""
+
+
+class _Bucket(Part):
+    name: _Name = ""
+    tenant: _Name = ""
+
+
+class _BucketInfo(Part):
+    bucket: _Bucket = _Bucket()
+
+
+class _UserInfo(Part):
+    user_id: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+
+
+class _CephInput(Part):
+    method: Annotated[str, StringConstraints(max_length=20)]
+    params: Annotated[str, StringConstraints(max_length=16_384)] = ""
+    decoded_uri: _Name = ""
+    object_name: _Name = ""
+    user_info: _UserInfo
+    bucket_info: _BucketInfo | None = None
+
+
+class _MinioInput(Part):
+    account: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    action: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    bucket: _Name = ""
+    object: _Name = ""
+    conditions: Annotated[dict[str, list[str]], Field(max_length=1000)] | None = None
+
+
+def read_ceph(body: bytes) -> Question:
+    """The question in Ceph's words.
+
+    Raises:
+        RequestAmbiguous: it is about no action of S3.
+        ValidationError: it is none.
+    """
+    given = read_model(_CephInput, read_json(body).get("input"))
+    tenant, _, _ = given.user_info.user_id.rpartition("$")
+    if given.bucket_info is None:
+        bucket = _Bucket(name=_bucket_to_make(given))
+    else:
+        bucket = given.bucket_info.bucket
+    if bucket.tenant not in {"", tenant}:
+        raise RequestAmbiguous("The bucket belongs to another tenant than the user.")
+    read = read_s3_request(given.method, bucket.name, given.object_name, given.params)
+    if read is None:
+        raise RequestAmbiguous("The request does not map to a known action.")
+    target, context = read
+    return Question(
+        is_foreign=True,
+        principal=_principal(given.user_info.user_id),
+        actions=(target.action,),
+        resources=(target.resource,),
+        context=context,
+    )
+
+
+def _bucket_to_make(given: _CephInput) -> str:
+    """The bucket that is not there yet; empty for requests about none."""
+    match = _NEW_BUCKET.fullmatch(given.decoded_uri)
+    is_new = match is not None and given.method == "PUT" and not given.params
+    return match[1] if match is not None and is_new else ""
+
+
+def read_minio(body: bytes) -> Question:
+    """The question in MinIO's words.
+
+    Raises:
+        RequestAmbiguous: it tells a condition twice, with different values.
+        ValidationError: it is none.
+    """
+    given = read_model(_MinioInput, read_json(body).get("input"))
+    resource = "*"
+    if given.bucket:
+        path = f"{given.bucket}/{given.object}" if given.object else given.bucket
+        resource = f"arn:aws:s3:::{path}"
+    told: dict[str, tuple[str, ...]] = {}
+    for name, values in (given.conditions or {}).items():
+        key = _MINIO_KEYS.get(name.lower())
+        if key is None:
+            continue
+        distinct = tuple(dict.fromkeys(values))
+        if len(distinct) > 1 or told.get(key, distinct) != distinct:
+            raise RequestAmbiguous(f"The condition {name[:64]} has several values.")
+        told[key] = distinct
+    return Question(
+        is_foreign=True,
+        principal=_principal(given.account),
+        actions=(given.action,),
+        resources=(resource,),
+        context=told,
+    )
+
+
+class HookEndpoint:
+    """Answers one of the hooks; runs behind `broker.edges.edge.Edge`."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        authorize: Action,
+        stores: Scheme,
+        read: Callable[[bytes], Question],
+    ) -> None:
+        self._pipeline = pipeline
+        self._authorize = authorize
+        self._stores = stores
+        self._read = read
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request. Whatever is not ``true`` is a refusal to a store."""
+        if scope["method"] != "POST":
+            await respond(send, _NOT_ALLOWED, ((b"allow", b"POST"),))
+            return
+        try:
+            allowed = await self._ask(scope, receive)
+        except BrokerError as error:
+            scope["state"]["line"]["error_code"] = error.code
+            status = _UNAUTHORIZED if isinstance(error, ProofError) else error.status
+            body = {"result": False, "code": error.code, "message": error.words}
+            await respond(send, status, (_JSON,), orjson.dumps(body))
+            return
+        await respond(send, _OK, (_JSON,), orjson.dumps({"result": allowed}))
+
+    async def _ask(self, scope: Scope, receive: Receive) -> bool:
+        raw = await receive_request(scope, receive)
+        result = await perform_action(
+            self._pipeline,
+            scope,
+            raw,
+            self._authorize,
+            lambda: {QUESTION: Batch(questions=(self._question(raw.body),))},
+            scheme=self._stores,
+        )
+        answers: list[DecisionAnswer] = result[ANSWERS]
+        return answers[0].allowed
+
+    def _question(self, body: bytes) -> Question:
+        try:
+            return self._read(body)
+        except RequestAmbiguous as error:
+            return Question(ambiguous=str(error))
+
+
+def hook_endpoints(
+    pipeline: Pipeline, authorize: Action, stores: Scheme
+) -> dict[str, App]:
+    """The endpoints by their paths."""
+    return {
+        path: HookEndpoint(pipeline, authorize, stores, read)
+        for path, read in ((CEPH_PATH, read_ceph), (MINIO_PATH, read_minio))
+    }
+
+
+def _principal(name: str) -> str:
+    """Who a store's user is; ``TENANT$NAME`` is a user of the account ``TENANT``.
+
+    Raises:
+        RequestAmbiguous: the tenant is not an account.
+    """
+    if name.startswith("arn:"):
+        return name
+    tenant, dollar, rest = name.partition("$")
+    if not dollar:
+        return f"user/{name}"
+    if not _ACCOUNT.fullmatch(tenant) or "$" in rest or "/" in rest:
+        raise RequestAmbiguous(f"{name[:200]} is not a user of an account.")
+    return f"arn:aws:iam::{tenant}:user/{rest}"

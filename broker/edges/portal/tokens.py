@@ -1,0 +1,352 @@
+"""``/sso-oidc``: clients register, devices ask, codes become access tokens.
+
+Source: botocore's sso-oidc model; RFC 6749; RFC 8628; RFC 7636; RFC 9700.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from broker.actions.portal.clients import (
+    AUTHORIZATION_CODE,
+    DEVICE_CODE,
+    REFRESH_TOKEN,
+    Client,
+    GrantRefused,
+    digest_of,
+    read_client,
+    read_start_url,
+)
+from broker.actions.portal.grants import DEVICE_LIFE, DeviceRequest
+from broker.actions.portal.logins import PortalLogins
+from broker.actions.registry import Registry
+from broker.actions.signin.begin_limits import BeginLimits
+from broker.edges.rest_api import RestApi
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ExpiredToken,
+    InternalFailure,
+    InvalidClientTokenId,
+    ServiceUnavailable,
+    Throttling,
+)
+from broker.model.proof_used import ProofUsed
+from broker.model.request import Door
+from broker.pipeline import Pipeline
+from broker.proofs.portal import PortalScheme, portal_caller
+from broker.proofs.scheme import DoorProof, ProofResult
+from broker.protocols.json_api import RestCall, RestService
+from broker.protocols.oidc import pkce
+from broker.runtime.clock import Clock
+from broker.sessions.grants import Family
+from broker.sessions.one_time_use import OneTimeUse
+from broker.sessions.portal import OpenPortal, PortalSessions
+from broker.stores.ledger.port import Ledger
+
+PREFIX = "/sso-oidc"
+DEVICE_PAGE = "/portal/device"
+POLLS_A_SECOND = 2
+"""By one device: AWS's clients begin with two in a row, and wait after that."""
+
+INTERVAL_SECONDS = 1
+_ACCESS = timedelta(hours=1)
+"""Of an access token that can be renewed."""
+
+_RACE = timedelta(minutes=1)
+"""Between commands that start together and renew with the same token."""
+
+_AGENT_MAX = 100
+_GRANT = "InvalidGrantException"
+_UNHONOURED = ("entitledApplicationArn", "scope")
+
+_NAMES: Mapping[type[BrokerError], str] = {
+    ExpiredToken: _GRANT,
+    InvalidClientTokenId: _GRANT,
+    Throttling: "SlowDownException",
+    AccessDenied: "AccessDeniedException",
+    ServiceUnavailable: "InternalServerException",
+    InternalFailure: "InternalServerException",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Exchange:
+    """A grant that may be exchanged."""
+
+    portal: OpenPortal
+    use: OneTimeUse
+
+
+class TokenApi:
+    """The operations of ``sso-oidc``."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        registry: Registry,
+        service: RestService,
+        *,
+        sessions: PortalSessions,
+        logins: PortalLogins,
+        limits: BeginLimits,
+        ledger: Ledger,
+        clock: Clock,
+        public_origin: str,
+    ) -> None:
+        self._pipeline = pipeline
+        self._registry = registry
+        self._service = service
+        self._sessions = sessions
+        self._clients = logins.clients
+        self._grants = logins.grants
+        self._devices = logins.devices
+        self._limits = limits
+        self._ledger = ledger
+        self._clock = clock
+        self._origin = public_origin
+
+    def api(self) -> RestApi:
+        """What answers below ``/sso-oidc``."""
+        operations = {
+            "RegisterClient": self._register,
+            "StartDeviceAuthorization": self._begin_device,
+            "CreateToken": self._create_token,
+        }
+        return RestApi(self._service, PREFIX, operations, _fault_name)
+
+    async def _register(self, call: RestCall, _request_id: str) -> Mapping[str, Any]:
+        given: Mapping[str, Any] = self._read(call)
+        await self._limits.require(call.raw.source_ip)
+        issuer = given.get("issuerUrl", "")
+        client = read_client(
+            name=given["clientName"],
+            kind=given["clientType"],
+            scopes=given.get("scopes", ()),
+            grants=given.get("grantTypes", ()),
+            redirects=given.get("redirectUris", ()),
+            place=read_start_url(issuer, self._origin) if issuer else "",
+        )
+        made = self._clients.register(client, self._clock.now())
+        return {
+            "clientId": made.client_id,
+            "clientSecret": made.client_secret,
+            "clientIdIssuedAt": made.issued_at,
+            "clientSecretExpiresAt": made.expires_at,
+            "tokenEndpoint": f"{self._origin}{PREFIX}/token",
+            "authorizationEndpoint": f"{self._origin}/authorize",
+        }
+
+    async def _begin_device(
+        self, call: RestCall, _request_id: str
+    ) -> Mapping[str, Any]:
+        given: Mapping[str, Any] = self._read(call)
+        await self._limits.require(call.raw.source_ip)
+        now = self._clock.now()
+        client = self._clients.require(given["clientId"], given["clientSecret"], now)
+        if not client.may(DEVICE_CODE):
+            raise GrantRefused(
+                "UnauthorizedClientException", "The client did not register for this."
+            )
+        agent = (call.raw.find_header(b"user-agent") or "")[:_AGENT_MAX]
+        device_code, user_code = await self._devices.begin(
+            DeviceRequest(
+                client_id=digest_of(given["clientId"]),
+                client_name=client.name,
+                place=read_start_url(given["startUrl"], self._origin),
+                address=call.raw.source_ip,
+                agent="".join(letter for letter in agent if letter.isprintable()),
+                asked_at=int(now.timestamp()),
+            )
+        )
+        page = f"{self._origin}{DEVICE_PAGE}"
+        return {
+            "deviceCode": device_code,
+            "userCode": user_code,
+            "verificationUri": page,
+            "verificationUriComplete": f"{page}?{urlencode({'user_code': user_code})}",
+            "expiresIn": int(DEVICE_LIFE.total_seconds()),
+            "interval": INTERVAL_SECONDS,
+        }
+
+    async def _create_token(self, call: RestCall, request_id: str) -> Mapping[str, Any]:
+        given: Mapping[str, Any] = self._read(call)
+        now = self._clock.now()
+        client = self._clients.require(given["clientId"], given["clientSecret"], now)
+        grant = given["grantType"]
+        exchange_of = {
+            AUTHORIZATION_CODE: self._exchange_code,
+            DEVICE_CODE: self._exchange_device_code,
+            REFRESH_TOKEN: self._exchange_refresh_token,
+        }.get(grant)
+        if exchange_of is None:
+            raise GrantRefused(
+                "UnsupportedGrantTypeException", "There is no such grant type here."
+            )
+        if not (client.may_refresh if grant == REFRESH_TOKEN else client.may(grant)):
+            raise GrantRefused(
+                "UnauthorizedClientException", "The client did not register for this."
+            )
+        exchange = await exchange_of(given, now)
+        try:
+            await self._spend(call, request_id, exchange, client, grant)
+        except ProofUsed as error:
+            if grant == AUTHORIZATION_CODE or (
+                grant == REFRESH_TOKEN and await self._was_stolen(error, now)
+            ):
+                await self._end(call, request_id, exchange.portal)
+            raise _refused("it was used before") from error
+        return self._answer(exchange, given["clientId"], client, now)
+
+    async def _spend(
+        self,
+        call: RestCall,
+        request_id: str,
+        exchange: _Exchange,
+        client: Client,
+        grant: str,
+    ) -> None:
+        async def prove(_now: datetime) -> ProofResult:
+            return ProofResult(
+                caller=portal_caller(exchange.portal, {}), one_time_use=exchange.use
+            )
+
+        await self._pipeline.perform(
+            self._pipeline.receive(call.raw, request_id, Door.PORTAL, _fault_name),
+            self._registry.get("sso-oauth", "CreateToken"),
+            lambda: {
+                "SessionName": exchange.portal.session.name,
+                "ClientName": client.name,
+                "GrantType": grant,
+            },
+            DoorProof(prove),
+        )
+
+    def _answer(
+        self, exchange: _Exchange, client_id: str, client: Client, now: datetime
+    ) -> Mapping[str, Any]:
+        portal, refresh = exchange.portal, ""
+        if client.may_refresh:
+            refresh = self._grants.create_token(
+                Family(
+                    client_id=digest_of(client_id),
+                    ends_at=portal.session.expires_at,
+                    session=portal.handle,
+                )
+            )
+        ends_at = min(now + _ACCESS, portal.ends_at) if refresh else portal.ends_at
+        return {
+            "accessToken": self._sessions.create_token(portal.handle, ends_at),
+            "tokenType": "Bearer",
+            "expiresIn": max(1, int((ends_at - now).total_seconds())),
+            "refreshToken": refresh or None,
+        }
+
+    async def _exchange_code(
+        self, given: Mapping[str, Any], now: datetime
+    ) -> _Exchange:
+        code, verifier = given.get("code", ""), given.get("codeVerifier", "")
+        grant = await self._grants.find_code(code)
+        if grant is None:
+            raise _refused("no such code")
+        if (
+            grant.client_id != digest_of(given["clientId"])
+            or grant.redirect_uri != given.get("redirectUri")
+            or not pkce.is_verifier(verifier)
+            or not pkce.fits(verifier, grant.challenge)
+        ):
+            # It was stolen, or the client is broken: either way it is no good any more.
+            await self._grants.forget_code(code)
+            raise _refused("the code belongs to another client or request")
+        portal = await self._open(grant.session, now)
+        return _Exchange(portal=portal, use=self._grants.use_of_code(code, now))
+
+    async def _exchange_device_code(
+        self, given: Mapping[str, Any], now: datetime
+    ) -> _Exchange:
+        device_code = given.get("deviceCode", "")
+        request = self._devices.find(device_code, now)
+        if request is None:
+            raise GrantRefused(
+                "ExpiredTokenException", "The device code is not known or has expired."
+            )
+        if request.client_id != digest_of(given["clientId"]):
+            raise _refused("the device code belongs to another client")
+        if not await self._pipeline.rates.allow(
+            "portal-polls", request.number.encode("ascii"), per_second=POLLS_A_SECOND
+        ):
+            raise GrantRefused("SlowDownException", "Wait longer between two requests.")
+        answer = await self._devices.find_answer(request)
+        if answer is None:
+            with suppress(ServiceUnavailable):
+                # A cache that was emptied since then learns of it again.
+                await self._devices.wait(request)
+            raise GrantRefused(
+                "AuthorizationPendingException", "The request waits for an answer."
+            )
+        if not answer:
+            raise GrantRefused("AccessDeniedException", "The request was not allowed.")
+        return _Exchange(portal=await self._open(answer, now), use=request.use)
+
+    async def _exchange_refresh_token(
+        self, given: Mapping[str, Any], now: datetime
+    ) -> _Exchange:
+        token = self._grants.find_token(given.get("refreshToken", ""), now)
+        if token is None or token.family.client_id != digest_of(given["clientId"]):
+            raise _refused("no such refresh token of this client")
+        portal = await self._open(token.family.session, now)
+        await portal.require_current(now)
+        return _Exchange(portal=portal, use=self._grants.use_of_refresh_token(token))
+
+    async def _was_stolen(self, error: ProofUsed, now: datetime) -> bool:
+        """Whether a refresh token was used before by no command that runs beside this."""
+        first_use = await self._ledger.find(error.used_by)
+        return first_use is None or now - first_use.at > _RACE
+
+    async def _end(self, call: RestCall, request_id: str, portal: OpenPortal) -> None:
+        """End the whole sign-in: a code or refresh token that comes back was stolen."""
+
+        async def find(_now: datetime) -> OpenPortal:
+            return portal
+
+        await self._pipeline.perform(
+            self._pipeline.receive(call.raw, request_id, Door.PORTAL, _fault_name),
+            self._registry.get("sso", "Logout"),
+            dict,
+            PortalScheme(find),
+        )
+
+    async def _open(self, handle: str, now: datetime) -> OpenPortal:
+        portal = await self._sessions.find(handle, now)
+        if portal is None:
+            raise _refused("the sign-in is over")
+        return portal
+
+    def _read(self, call: RestCall) -> Mapping[str, Any]:
+        given = self._service.reader(call.operation)(call)
+        for name in _UNHONOURED:
+            if given.get(name):
+                raise GrantRefused(
+                    "InvalidRequestException", f"The member {name} is not supported."
+                )
+        return given
+
+
+def _refused(detail: str) -> GrantRefused:
+    return GrantRefused(
+        _GRANT,
+        "The grant is not valid, was used before, or has expired.",
+        detail=detail,
+    )
+
+
+def _fault_name(error: BrokerError) -> str:
+    if isinstance(error, GrantRefused):
+        return error.name
+    for kind, name in _NAMES.items():
+        if isinstance(error, kind):
+            return name
+    return "InvalidRequestException"

@@ -1,0 +1,144 @@
+"""IAM Roles Anywhere: its operations by rest-json, at paths of the origin's root.
+
+``CreateSession`` is proved by a certificate, everything else by an ordinary signature.
+
+Source: botocore's rolesanywhere model; IAM Roles Anywhere User Guide, "CreateSession";
+iam-rolesanywhere-session and AWS's credential helper, which name the ARNs in the query.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.actions.registry import Registry
+from broker.actions.unsupported import unsupported_action
+from broker.edges.rest_api import RestApi
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ExpiredToken,
+    IncompleteSignature,
+    InternalFailure,
+    InvalidClientTokenId,
+    InvalidIdentityToken,
+    LimitExceeded,
+    MissingAuthenticationToken,
+    NoSuchEntity,
+    ServiceUnavailable,
+    SignatureDoesNotMatch,
+    Throttling,
+    UnsupportedOperation,
+    UpstreamOutcomeUnknown,
+    UpstreamRefused,
+    UpstreamUnavailable,
+    ValidationError,
+)
+from broker.model.request import Door, Given
+from broker.pipeline import Pipeline
+from broker.protocols.json_api import RestCall, RestService
+
+PATHS = (
+    "/sessions",
+    "/trustanchors",
+    "/trustanchor",
+    "/profiles",
+    "/profile",
+    "/crls",
+    "/crl",
+    "/subjects",
+    "/subject",
+    "/TagResource",
+    "/UntagResource",
+    "/ListTagsForResource",
+    "/put-notifications-settings",
+    "/reset-notifications-settings",
+)
+"""How its paths begin."""
+
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+_SIGNED_BYTES_MAX = 450_000
+"""Room for the longest revocation list, in base64, once the signature is verified."""
+
+_CREATE_SESSION = "CreateSession"
+_ARNS = ("profileArn", "roleArn", "trustAnchorArn")
+
+_NAMES: Mapping[type[BrokerError], str] = {
+    AccessDenied: "AccessDeniedException",
+    ExpiredToken: "ExpiredTokenException",
+    IncompleteSignature: "IncompleteSignatureException",
+    InternalFailure: "InternalServerException",
+    InvalidClientTokenId: "UnrecognizedClientException",
+    InvalidIdentityToken: "AccessDeniedException",
+    LimitExceeded: "ServiceQuotaExceededException",
+    MissingAuthenticationToken: "MissingAuthenticationTokenException",
+    NoSuchEntity: "ResourceNotFoundException",
+    ServiceUnavailable: "ServiceUnavailableException",
+    SignatureDoesNotMatch: "InvalidSignatureException",
+    Throttling: "ThrottlingException",
+    UnsupportedOperation: "UnsupportedOperationException",
+    UpstreamOutcomeUnknown: UpstreamOutcomeUnknown.code,
+    UpstreamRefused: UpstreamRefused.code,
+    UpstreamUnavailable: "ServiceUnavailableException",
+}
+
+
+class RolesAnywhereApi:
+    """The service's operations."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        registry: Registry,
+        service: RestService,
+    ) -> None:
+        self._pipeline = pipeline
+        self._registry = registry
+        self._service = service
+
+    def api(self) -> RestApi:
+        """What answers at its paths."""
+        operations = dict.fromkeys(self._service.operations, self._perform)
+        return RestApi(
+            self._service,
+            "",
+            operations,
+            _fault_name,
+            {name: _SIGNED_BYTES_MAX for name in operations if name != _CREATE_SESSION},
+        )
+
+    async def _perform(self, call: RestCall, request_id: str) -> Mapping[str, Any]:
+        name, operation = self._service.name, call.operation
+        request = self._pipeline.receive(call.raw, request_id, Door.API, _fault_name)
+        action = self._registry.find(name, operation)
+        if action is None:
+            return await self._pipeline.perform(
+                request, unsupported_action(name, operation), dict
+            )
+        reader = self._service.reader(operation)
+
+        def read() -> Given:
+            given = reader(call)
+            return _with_arns(given) if operation == _CREATE_SESSION else given
+
+        return await self._pipeline.perform(request, action, read)
+
+
+def _with_arns(given: Given) -> Given:
+    """The ARNs of the query in their places: each comes once, there or in the body.
+
+    Raises:
+        ValidationError: one is missing, or is there twice.
+    """
+    result = dict(given)
+    for name in _ARNS:
+        in_query = result.pop(f"{name}InQuery", None)
+        if (name in result) == (in_query is not None):
+            raise ValidationError(f"Give {name} once, in the query or in the body.")
+        result.setdefault(name, in_query)
+    return result
+
+
+def _fault_name(error: BrokerError) -> str:
+    for kind, name in _NAMES.items():
+        if isinstance(error, kind):
+            return name
+    return "ValidationException"

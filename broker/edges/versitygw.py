@@ -1,0 +1,336 @@
+"""versitygw's private IAM protocol, version 1, below ``/private``.
+
+The gateway verifies its clients' signatures with keys derived here, and combines our
+decisions with its bucket policies. It is answered only over a unix socket of the machine
+or over TLS. Each answer names the protocol's version: one without it, from whatever
+stands in between, counts as no answer.
+
+Source: versity/versitygw, ``iamapi/private`` and ``auth/iam_standalone.go``.
+"""
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import orjson
+from pydantic import ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from broker.actions.decisions.authorize import ANSWERS, QUESTION
+from broker.actions.decisions.gateway import (
+    GATEWAY_SERVICE,
+    NAMES_MAX,
+    KnownKey,
+    Scope,
+)
+from broker.actions.decisions.question import Batch, DecisionAnswer, Question
+from broker.actions.decisions.verdicts import DENIED
+from broker.actions.registry import Registry
+from broker.edges.asgi import Headers, Receive, Send, is_private, respond
+from broker.edges.asgi import Scope as AsgiScope
+from broker.edges.json_requests import (
+    Part,
+    perform_action,
+    read_json,
+    read_model,
+    receive_request,
+)
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ExpiredToken,
+    InternalFailure,
+    InvalidClientTokenId,
+    NoSuchEntity,
+)
+from broker.errors import ValidationError as InvalidQuestion
+from broker.model.request import Given
+from broker.pipeline import Pipeline
+from broker.proofs.scheme import Scheme
+
+PRIVATE_PATH = "/private"
+
+_VERSION = 1
+_HEADER = b"x-vgw-private-protocol"
+SPOKEN: Headers = ((_HEADER, b"1"),)
+"""On every answer below the path."""
+
+_NUMBER = re.compile(rb"[0-9]{1,4}")
+_BODY_BYTES_MAX = 3_500_000
+"""S3's largest deletion: a thousand keys of 1,024 bytes, a third of which is escaped."""
+
+_DECISIONS_MAX = 2000
+"""A deletion of a thousand objects asks for two actions on each."""
+
+_JSON = (b"content-type", b"application/json")
+_OK = 200
+
+
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+_KeyId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+_Token = Annotated[str, StringConstraints(max_length=8192)]
+_Word = Annotated[str, StringConstraints(max_length=64)]
+
+
+class _Camel(Part):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class _Nothing(Part):
+    pass
+
+
+class _Derive(_Camel):
+    access_key_id: _KeyId
+    session_token: _Token = ""
+    date: _Word
+    region: _Word
+    service: _Word
+
+
+class _Evaluate(_Camel):
+    access_key_id: _KeyId
+    session_token: _Token = ""
+    actions: Annotated[list[_Text], Field(min_length=1, max_length=100)]
+    resources: Annotated[list[_Text], Field(min_length=1, max_length=_DECISIONS_MAX)]
+    condition: Annotated[dict[str, list[str]], Field(max_length=100)] | None = None
+
+
+class _Keys(_Camel):
+    access_key_ids: Annotated[list[_Text], Field(max_length=NAMES_MAX)]
+
+
+class _Principals(Part):
+    principals: Annotated[list[str], Field(max_length=NAMES_MAX)]
+
+
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    """One path: the action that it means, its body, and the way there and back."""
+
+    action: str
+    body: type[Part]
+    want: Callable[[Any], Given]
+    describe: Callable[[Result, Any], Mapping[str, Any]]
+
+
+class GatewayEndpoint:
+    """Answers a gateway; runs behind `broker.edges.edge.Edge`."""
+
+    def __init__(self, pipeline: Pipeline, registry: Registry, scheme: Scheme) -> None:
+        self._pipeline = pipeline
+        self._registry = registry
+        self._scheme = scheme
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request for a path below ``/private``."""
+        headers: Headers = tuple(scope["headers"])
+        try:
+            answer = await self._answer(scope, receive, headers)
+        except BrokerError as error:
+            scope["state"]["line"]["error_code"] = error.code
+            code = _code(error)
+            named = {"code": code} if code else {}
+            body = orjson.dumps({"error": error.words, **named})
+            await respond(send, error.status, (_JSON,), body)
+            return
+        await respond(send, _OK, (_JSON,), orjson.dumps(answer))
+
+    async def _answer(
+        self, scope: AsgiScope, receive: Receive, headers: Headers
+    ) -> Mapping[str, Any]:
+        if not (is_private(scope) or scope["state"]["secure"]):
+            raise AccessDenied(
+                "This protocol is available only over the private socket or TLS."
+            )
+        operation = _OPERATIONS.get(scope["path"])
+        if operation is None or scope["method"] != "POST":
+            raise NoSuchEntity("There is no such operation.")
+        if operation is not _VERSION_OPERATION:
+            _check_version(headers)
+        raw = await receive_request(scope, receive, _BODY_BYTES_MAX)
+        action = self._registry.get("broker", operation.action)
+        asked: Part | None = None
+
+        def read() -> Given:
+            nonlocal asked
+            asked = read_model(operation.body, read_json(raw.body))
+            return operation.want(asked)
+
+        try:
+            result = await perform_action(
+                self._pipeline, scope, raw, action, read, scheme=self._scheme
+            )
+        except (InvalidClientTokenId, ExpiredToken) as error:
+            if isinstance(asked, _Derive):
+                raise _refused_key(asked, error) from error
+            raise  # the gateway's own key
+        return operation.describe(result, asked)
+
+
+class _NoSuchIdentity(AccessDenied):
+    """There is no such access key."""
+
+
+class _InvalidToken(AccessDenied):
+    """The session token is wrong or of another access key."""
+
+
+class _ProtocolMismatch(InvalidQuestion):
+    """The gateway speaks no version that is spoken here."""
+
+
+def _check_version(headers: Headers) -> None:
+    named = [value for name, value in headers if name == _HEADER]
+    if len(named) != 1 or not _NUMBER.fullmatch(named[0]) or int(named[0]) < _VERSION:
+        raise _ProtocolMismatch(
+            f"This broker supports version {_VERSION} of the private protocol, which the"
+            " request must name."
+        )
+
+
+def _code(error: BrokerError) -> str:
+    """What the gateway tells its clients by; empty for a fault of the gateway's own."""
+    if isinstance(error, _NoSuchIdentity):
+        return "NoSuchIdentity"
+    if isinstance(error, _InvalidToken):
+        return "InvalidToken"
+    if isinstance(error, _ProtocolMismatch):
+        return "ProtocolMismatch"
+    return "BadRequest" if isinstance(error, InvalidQuestion) else ""
+
+
+def _refused_key(asked: _Derive | _Evaluate, error: BrokerError) -> AccessDenied:
+    """Of the access key and its token, the one that is wrong.
+
+    A session's key without its token is no identity, as in the gateway's own IAM.
+    """
+    if asked.session_token:
+        return _InvalidToken(
+            "The session token is invalid, or for another access key.",
+            detail=error.detail,
+        )
+    return _NoSuchIdentity(
+        "There is no identity with this access key.", detail=error.detail
+    )
+
+
+def _describe_version(result: Result, _: _Nothing) -> Mapping[str, Any]:
+    return {
+        "protocol": _VERSION,
+        "minClient": _VERSION,
+        "serverVersion": version("federation-broker"),
+        "accountId": result["Account"],
+    }
+
+
+def _key_wanted(asked: _Derive) -> Given:
+    return {
+        "AccessKeyId": asked.access_key_id,
+        "SessionToken": asked.session_token or None,
+        "Scope": Scope(date=asked.date, region=asked.region, service=asked.service),
+    }
+
+
+def _describe_key(result: Result, _: _Derive) -> Mapping[str, Any]:
+    described = {
+        "derivedKey": base64.b64encode(result["Key"]).decode("ascii"),
+        "principalArn": result["PrincipalArn"],
+    }
+    if result["RoleArn"]:
+        described["roleArn"] = result["RoleArn"]
+    return described
+
+
+def _decisions_wanted(asked: _Evaluate) -> Given:
+    condition = asked.condition or {}
+    question = Question(
+        service=GATEWAY_SERVICE,
+        access_key_id=asked.access_key_id,
+        session_token=asked.session_token or None,
+        actions=tuple(asked.actions),
+        resources=tuple(asked.resources),
+        context={key: tuple(values) for key, values in condition.items()},
+        is_foreign=True,
+        is_split=True,
+    )
+    return {QUESTION: Batch(questions=(question,), decisions_max=_DECISIONS_MAX)}
+
+
+def _describe_decisions(result: Result, asked: _Evaluate) -> Mapping[str, Any]:
+    answers: list[DecisionAnswer] = result[ANSWERS]
+    (answer,) = answers
+    refusal = answer.refusal
+    if refusal is not None and isinstance(refusal, InvalidClientTokenId | ExpiredToken):
+        raise _refused_key(asked, refusal)
+    if refusal is not None or answer.caller is None:
+        raise refusal or InternalFailure
+    by_action = [
+        answer.decisions[at : at + len(asked.resources)]
+        for at in range(0, len(answer.decisions), len(asked.resources))
+    ]
+    verdicts = [
+        [one.verdict or DENIED for one in row] for row in zip(*by_action, strict=True)
+    ]
+    described: dict[str, Any] = {
+        "decisions": [[one.own for one in row] for row in verdicts],
+        "principalArn": answer.caller.principal.arn,
+    }
+    if answer.caller.session is not None and any(
+        one.session is not None for row in verdicts for one in row
+    ):
+        described["hasSessionPolicy"] = True
+        described["sessionDecisions"] = [
+            [one.session or "deny" for one in row] for row in verdicts
+        ]
+    return described
+
+
+def _describe_keys(result: Result, _: _Keys) -> Mapping[str, Any]:
+    keys: list[KnownKey] = result["Keys"]
+    return {
+        "identities": [
+            {
+                "found": True,
+                "kind": "session" if one.is_session else "user",
+                "principalArn": one.principal_arn,
+            }
+            if one.principal_arn
+            else {"found": False}
+            for one in keys
+        ]
+    }
+
+
+_VERSION_OPERATION = _Operation(
+    "GetGatewayProtocol", _Nothing, lambda _: {}, _describe_version
+)
+_OPERATIONS: Mapping[str, _Operation] = {
+    "/private/version": _VERSION_OPERATION,
+    "/private/derive-signing-key": _Operation(
+        "DeriveSigningKey", _Derive, _key_wanted, _describe_key
+    ),
+    "/private/evaluate-policy": _Operation(
+        "Authorize", _Evaluate, _decisions_wanted, _describe_decisions
+    ),
+    "/private/resolve-identity": _Operation(
+        "ResolveAccessKeys",
+        _Keys,
+        lambda asked: {"AccessKeyIds": asked.access_key_ids},
+        _describe_keys,
+    ),
+    "/private/resolve-principals": _Operation(
+        "ResolvePrincipals",
+        _Principals,
+        lambda asked: {"Principals": asked.principals},
+        lambda result, _: {"invalid": result["Invalid"]},
+    ),
+}
+DATA_PATHS = tuple(_OPERATIONS)
+"""What is answered here, never with a page."""

@@ -1,1 +1,0 @@
-"""Federation with identity providers: SAML assertions and web identity tokens."""

@@ -1,0 +1,160 @@
+"""Machines: their registration, keys and instance profiles."""
+
+import re
+from dataclasses import replace
+from datetime import datetime
+
+from broker.errors import (
+    AccessDenied,
+    InvalidPublicKey,
+    ValidationError,
+)
+from broker.kinds.kind import finder, require_room
+from broker.kinds.limits import Quota
+from broker.model.account import Account, AccountId, parse_account_id
+from broker.model.arn import Arn
+from broker.model.machines import Instance, InstanceProfile
+from broker.model.tokens import JoinToken
+from broker.runtime.entropy import new_instance_id
+from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN
+from broker.stores.directory.machines import (
+    find_instance_by_key,
+    find_join_token,
+)
+from broker.stores.directory.port import DirectoryChange
+
+KEY_BYTES = 32
+"""Of an Ed25519 public key. Source: RFC 8032, 5.1.5."""
+
+_INSTANCE_ID = re.compile(r"i-[0-9a-f]{17}")
+_ARN_PREFIX = "instance/"
+
+
+async def register_with_token(
+    change: DirectoryChange,
+    account: Account,
+    token: JoinToken,
+    public_key: bytes,
+    *,
+    region: str,
+    now: datetime,
+    provider_id: str = "",
+    subject: str = "",
+) -> Instance:
+    """Admit a machine by a join token, which is used up in this very change.
+
+    A machine that did not get the answer may ask again with the same key, and where a
+    certificate made the token, with the next token of the same subject. See
+    `register_instance` for ``provider_id`` and ``subject``.
+
+    Raises:
+        AccessDenied: another machine used the token, or its profile is gone.
+        InvalidPublicKey: another machine has this key.
+        LimitExceeded: the account has as many instances as it may have.
+    """
+    current = await find_join_token(change, token.account, token.digest)
+    if current is None:
+        raise AccessDenied(_USED, detail="the join token was deleted just now")
+    if current.instance_id:
+        known = await change.find(INSTANCE, token.account, current.instance_id)
+        if known is None or known.public_key != public_key:
+            raise AccessDenied(
+                _USED, detail=f"{current.arn} admitted {current.instance_id}"
+            )
+        return known
+    profile = await change.find(INSTANCE_PROFILE, token.account, current.owner_id)
+    if profile is None:
+        raise AccessDenied(
+            "The instance profile of this join token was deleted.",
+            detail=f"{current.owner_id} no longer exists",
+        )
+    instance = await find_instance_by_key(change, token.account, public_key)
+    if (
+        instance is None
+        or not subject
+        or (instance.provider_id, instance.subject) != (provider_id, subject)
+    ):
+        instance = await register_instance(
+            change,
+            account,
+            public_key,
+            profile_id=profile.profile_id,
+            registered_by=current.arn,
+            region=region,
+            now=now,
+            provider_id=provider_id,
+            subject=subject,
+        )
+    await change.update(JOIN_TOKEN, replace(current, instance_id=instance.instance_id))
+    return instance
+
+
+async def register_instance(
+    change: DirectoryChange,
+    account: Account,
+    public_key: bytes,
+    *,
+    profile_id: str,
+    registered_by: str,
+    region: str,
+    now: datetime,
+    provider_id: str = "",
+    subject: str = "",
+) -> Instance:
+    """Register a machine, however it was authenticated.
+
+    ``subject`` is the target of not-before marks that end it, as are ``provider_id`` and
+    ``registered_by`` if a provider admitted it.
+
+    Raises:
+        InvalidPublicKey: another machine has this key.
+        LimitExceeded: the account has as many instances as it may have.
+    """
+    if await find_instance_by_key(change, account.account_id, public_key) is not None:
+        raise InvalidPublicKey("Another instance has this public key.")
+    await require_room(change, account, INSTANCE, Quota.INSTANCES)
+    instance = Instance(
+        account=account.account_id,
+        instance_id=new_instance_id(),
+        region=region,
+        public_key=public_key,
+        registered_at=now,
+        registered_by=registered_by,
+        profile_id=profile_id,
+        provider_id=provider_id,
+        subject=subject,
+    )
+    await change.insert(INSTANCE, instance)
+    return instance
+
+
+require_instance = finder(INSTANCE, "The instance ID {} does not exist.")
+
+
+async def associate_profile(
+    change: DirectoryChange, instance: Instance, profile: InstanceProfile | None
+) -> Instance:
+    """Give a machine this instance profile in place of any other; None takes it away."""
+    after = replace(instance, profile_id=profile.profile_id if profile else None)
+    await change.update(INSTANCE, after)
+    return after
+
+
+def parse_instance_arn(text: str) -> tuple[AccountId, str]:
+    """The account and the id in a machine's ARN.
+
+    Raises:
+        ValidationError: it is not a machine's ARN.
+    """
+    try:
+        arn = Arn.parse(text)
+        account = parse_account_id(arn.account)
+    except ValueError as error:
+        raise ValidationError(f"{text[:80]} is not an instance's ARN.") from error
+    instance_id = arn.resource.removeprefix(_ARN_PREFIX)
+    if arn.service != "ec2" or not _INSTANCE_ID.fullmatch(instance_id):
+        raise ValidationError(f"{text[:80]} is not an instance's ARN.")
+    return account, instance_id
+
+
+_USED = "This join token has been used. Get a new one."

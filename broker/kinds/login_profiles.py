@@ -1,0 +1,239 @@
+"""Login profiles: users' passwords, how they are set, changed and verified.
+
+Hashing takes tens of milliseconds, so it never runs inside a transaction: a password
+is *prepared* first and then written, provided that nothing changed in between.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+
+from broker.errors import (
+    AccessDenied,
+    ConcurrentModification,
+    EntityAlreadyExists,
+    NoSuchEntity,
+    PasswordPolicyViolation,
+)
+from broker.kinds.password_policy import (
+    check_password,
+    expires_at,
+    is_hard_expiry,
+    reuse_prevention,
+)
+from broker.kinds.passwords import Hashes, Passwords
+from broker.kinds.users import missing_user
+from broker.model.account import Account, AccountId
+from broker.model.entities import LoginProfile, User
+from broker.stores.directory.kinds import LOGIN_PROFILE, USER
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+NO_ACCOUNT = AccountId("000000000000")
+"""Stands in for a missing account, so that timing does not reveal it."""
+
+_NO_USER = "AIDA"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class PasswordState(Enum):
+    """What a right password is good for."""
+
+    GOOD = "good"
+    MUST_CHANGE = "must change"
+    """The administrator requires a new one, or it has expired."""
+
+    HARD_EXPIRED = "hard expired"
+    """Only an administrator can set a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedPassword:
+    """Whose password it was, and the login profile that it is in."""
+
+    user: User
+    state: PasswordState
+    profile: LoginProfile
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedPassword:
+    """A new password, hashed and sealed, and the profile it was prepared for."""
+
+    user: User
+    before: LoginProfile | None
+    sealed: bytes = field(repr=False)
+
+
+async def verify_password(
+    passwords: Passwords,
+    directory: DirectoryReader,
+    account: Account | None,
+    user_name: str,
+    password: str,
+    *,
+    now: datetime,
+) -> VerifiedPassword | None:
+    """The user that a password proves; None for any other reason at the same cost.
+
+    Raises:
+        Throttling: too many passwords are being verified already.
+    """
+    # Look up missing users as well, so that timing does not reveal them.
+    number = account.account_id if account else NO_ACCOUNT
+    user = await directory.named(USER, number, user_name)
+    profile = await directory.find(
+        LOGIN_PROFILE, number, user.user_id if user else _NO_USER
+    )
+    hashed = passwords.open(profile).current if profile else None
+    right = await passwords.matches(hashed, password)
+    if not right or user is None or profile is None or account is None:
+        return None
+    return VerifiedPassword(user, password_state(account, profile, now=now), profile)
+
+
+def password_mark(profile: LoginProfile) -> int:
+    """Which of a user's passwords it is: when it was set, microseconds since 1970."""
+    return (profile.changed_at - _EPOCH) // timedelta(microseconds=1)
+
+
+def password_state(
+    account: Account, profile: LoginProfile, *, now: datetime
+) -> PasswordState:
+    """Whether a password is to be changed before anything else."""
+    expiry = expires_at(account, profile)
+    if expiry is not None and now >= expiry:
+        if is_hard_expiry(account):
+            return PasswordState.HARD_EXPIRED
+        return PasswordState.MUST_CHANGE
+    if profile.reset_required:
+        return PasswordState.MUST_CHANGE
+    return PasswordState.GOOD
+
+
+async def require_login_profile(directory: DirectoryReader, user: User) -> LoginProfile:
+    """A user's login profile.
+
+    Raises:
+        NoSuchEntity: the user has no password.
+    """
+    profile = await directory.find(LOGIN_PROFILE, user.account, user.user_id)
+    if profile is None:
+        raise NoSuchEntity(f"Login Profile for User {user.name} cannot be found.")
+    return profile
+
+
+async def prepare_password(
+    passwords: Passwords,
+    directory: DirectoryReader,
+    account: Account,
+    user: User,
+    password: str,
+) -> PreparedPassword:
+    """Check a new password against the account's policy and hash it.
+
+    Raises:
+        PasswordPolicyViolation: the policy refuses it.
+        Throttling: too many passwords are being hashed already.
+    """
+    check_password(account, user.name, password)
+    before = await directory.find(LOGIN_PROFILE, user.account, user.user_id)
+    if before is None:
+        hashes = Hashes(await passwords.hash(password))
+    else:
+        known = passwords.open(before)
+        forbidden = (known.current, *known.former)[: reuse_prevention(account)]
+        if await passwords.find_match(forbidden, password):
+            raise PasswordPolicyViolation(
+                "Password should not be one of the last"
+                f" {reuse_prevention(account)} passwords"
+            )
+        hashes = known.followed_by(await passwords.hash(password))
+    return PreparedPassword(
+        user, before, passwords.seal(user.account, user.user_id, hashes)
+    )
+
+
+async def prepare_own_password(  # both passwords and whose they are
+    passwords: Passwords,
+    directory: DirectoryReader,
+    account: Account,
+    user: User,
+    *,
+    old: str,
+    new: str,
+    now: datetime,
+) -> PreparedPassword:
+    """Likewise for a user who knows the old password.
+
+    Raises:
+        NoSuchEntity: the user has no password.
+        AccessDenied: the old password is wrong, or has expired for good.
+        PasswordPolicyViolation, Throttling: see ``prepare_password``.
+    """
+    profile = await require_login_profile(directory, user)
+    if not await passwords.matches(passwords.open(profile).current, old):
+        raise AccessDenied("The old password was incorrect.")
+    if password_state(account, profile, now=now) is PasswordState.HARD_EXPIRED:
+        raise AccessDenied(
+            "The password has expired. Only an administrator can set a new one."
+        )
+    return await prepare_password(passwords, directory, account, user, new)
+
+
+async def create_login_profile(
+    change: DirectoryChange,
+    prepared: PreparedPassword,
+    *,
+    reset_required: bool,
+    now: datetime,
+) -> LoginProfile:
+    """Give a user a first password.
+
+    Raises:
+        NoSuchEntity: the user was deleted while the password was hashed.
+        EntityAlreadyExists: the user has one.
+    """
+    user = await change.find(USER, prepared.user.account, prepared.user.user_id)
+    if user is None:
+        raise missing_user(prepared.user.name)
+    if await change.find(LOGIN_PROFILE, user.account, user.user_id) is not None:
+        raise EntityAlreadyExists(f"Login Profile for user {user.name} already exists.")
+    profile = LoginProfile(
+        account=user.account,
+        user_id=user.user_id,
+        sealed=prepared.sealed,
+        created_at=now,
+        changed_at=now,
+        reset_required=reset_required,
+    )
+    await change.insert(LOGIN_PROFILE, profile)
+    return profile
+
+
+async def replace_password(
+    change: DirectoryChange,
+    prepared: PreparedPassword,
+    *,
+    reset_required: bool,
+    now: datetime,
+) -> None:
+    """Put a prepared password in force.
+
+    Raises:
+        NoSuchEntity: the user has no password any more.
+        ConcurrentModification: it was changed meanwhile.
+    """
+    profile = await require_login_profile(change, prepared.user)
+    if prepared.before is None or profile.sealed != prepared.before.sealed:
+        raise ConcurrentModification(
+            "The password was changed by another request. Try again."
+        )
+    await change.update(
+        LOGIN_PROFILE,
+        replace(
+            profile,
+            sealed=prepared.sealed,
+            changed_at=now,
+            reset_required=reset_required,
+        ),
+    )

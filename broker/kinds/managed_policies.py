@@ -1,0 +1,322 @@
+"""Customer managed policies and their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from broker.errors import (
+    AccessDenied,
+    DeleteConflict,
+    EntityAlreadyExists,
+    NoSuchEntity,
+    about,
+)
+from broker.kinds.account_options import accepts_unlisted_policies
+from broker.kinds.accounts import require_account
+from broker.kinds.aws_managed import (
+    find_aws_managed,
+    require_aws_managed,
+    unlisted_policy,
+)
+from broker.kinds.documents import checked_document
+from broker.kinds.kind import Named, Work, create
+from broker.kinds.limits import Quota, require_version_room, require_within
+from broker.kinds.names import AWS_MANAGED, check_path, parse_policy_arn
+from broker.kinds.tags import KeyCase, given_tags
+from broker.model.account import Account, AccountId
+from broker.model.entities import ManagedPolicy, PolicyVersion
+from broker.policy import PolicyKind, policy_size
+from broker.policy.catalogue import AWS_MANAGED_PREFIX
+from broker.runtime.entropy import new_unique_id
+from broker.stores.directory.kinds import ACCOUNT, MANAGED_POLICY
+from broker.stores.directory.policies import (
+    count_attached_owners,
+    count_bounded_owners,
+    delete_policy_version,
+    insert_policy_version,
+    list_policy_versions,
+    list_used_policy_arns,
+)
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+if TYPE_CHECKING:
+    from broker.model.types import iam as types
+
+
+async def find_managed_policy(
+    directory: DirectoryReader, account: AccountId, arn: str
+) -> ManagedPolicy | None:
+    """A policy that the account can use, by ARN: its own, or an AWS-managed one.
+
+    Raises:
+        ValidationError: that is not a policy's ARN.
+    """
+    named = parse_policy_arn(arn)
+    if named.account == AWS_MANAGED:
+        return find_aws_managed(arn) or await _find_unlisted(directory, account, arn)
+    policy = await directory.named(MANAGED_POLICY, account, named.name)
+    return policy if policy is not None and policy.arn == arn else None
+
+
+async def require_managed_policy(
+    directory: DirectoryReader, account: AccountId, arn: str
+) -> ManagedPolicy:
+    """As ``find_managed_policy``.
+
+    Raises:
+        NoSuchEntity: there is no such policy.
+        ValidationError: that is not a policy's ARN.
+    """
+    policy = await find_managed_policy(directory, account, arn)
+    if policy is None:
+        raise NoSuchEntity(f"Policy {arn} was not found.")
+    return policy
+
+
+async def require_own_policy(
+    directory: DirectoryReader, account: AccountId, arn: str
+) -> ManagedPolicy:
+    """A policy that the account may change.
+
+    Raises:
+        NoSuchEntity: there is no such policy.
+        AccessDenied: AWS manages it.
+    """
+    policy = await require_managed_policy(directory, account, arn)
+    if policy.account != account:
+        raise AccessDenied("Policy is outside your own account.")
+    return policy
+
+
+async def _find_unlisted(
+    directory: DirectoryReader, account_id: AccountId, arn: str
+) -> ManagedPolicy | None:
+    """A policy for an unlisted AWS name, if the account accepts those."""
+    policy = unlisted_policy(arn)
+    if policy is None:
+        return None
+    account = await directory.find(ACCOUNT, account_id)
+    accepted = account is not None and accepts_unlisted_policies(account)
+    return policy if accepted else None
+
+
+async def list_used_aws_managed(
+    directory: DirectoryReader, account: AccountId, path_prefix: str = "/"
+) -> list[ManagedPolicy]:
+    """The AWS managed policies below a path that the account uses, with use counts."""
+    arns = await list_used_policy_arns(directory, account, AWS_MANAGED_PREFIX)
+    policies = [require_aws_managed(arn) for arn in arns]
+    below = [policy for policy in policies if policy.path.startswith(path_prefix)]
+    return await count_uses(directory, account, below)
+
+
+async def count_uses(
+    directory: DirectoryReader, account: AccountId, policies: Sequence[ManagedPolicy]
+) -> list[ManagedPolicy]:
+    """AWS-managed policies with their uses within the account."""
+    arns = [policy.arn for policy in policies]
+    attached = await count_attached_owners(directory, account, arns)
+    bounded = await count_bounded_owners(directory, account, arns)
+    return [
+        replace(
+            policy,
+            attachment_count=attached.get(policy.arn, 0),
+            boundary_count=bounded.get(policy.arn, 0),
+        )
+        for policy in policies
+    ]
+
+
+async def _make(given: types.CreatePolicyRequest, work: Work) -> ManagedPolicy:
+    tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
+    path, document = check_path(given.get("Path", "/")), given["PolicyDocument"]
+    check_document(await require_account(work.change, work.account), document)
+    policy = ManagedPolicy(
+        account=work.account,
+        policy_id=new_unique_id("ANPA"),
+        name=given["PolicyName"],
+        path=path,
+        description=given.get("Description") or None,
+        default_version=PolicyVersion(
+            version_id="v1", document=document, created_at=work.now
+        ),
+        next_version=2,
+        created_at=work.now,
+        updated_at=work.now,
+        tags=tags,
+    )
+    if await work.change.named(MANAGED_POLICY, work.account, policy.name) is not None:
+        raise EntityAlreadyExists(MANAGED_POLICIES.taken.format(policy))
+    return policy
+
+
+def _view(found: ManagedPolicy) -> types.Policy:
+    return {
+        "PolicyName": found.name,
+        "PolicyId": found.policy_id,
+        "Arn": found.arn,
+        "Path": found.path,
+        "DefaultVersionId": found.default_version.version_id,
+        "AttachmentCount": found.attachment_count,
+        "PermissionsBoundaryUsageCount": found.boundary_count,
+        "IsAttachable": True,
+        "CreateDate": found.created_at,
+        "UpdateDate": found.updated_at,
+    }
+
+
+async def check_removal(policy: ManagedPolicy, directory: DirectoryReader) -> None:
+    """Refuse to remove a policy that is in use, or has further versions.
+
+    Raises:
+        DeleteConflict: it is, or has.
+    """
+    if policy.attachment_count or policy.boundary_count:
+        raise DeleteConflict("Cannot delete a policy attached to entities.")
+    versions = await list_policy_versions(directory, policy.account, policy.policy_id)
+    if len(versions) > 1:
+        raise DeleteConflict(
+            "This policy has more than one version. Before you delete a policy, you "
+            "must delete the policy's versions. The default version is deleted with "
+            "the policy."
+        )
+
+
+MANAGED_POLICIES = Named(
+    kind=MANAGED_POLICY,
+    quota=Quota.POLICIES,
+    make=_make,
+    view=_view,
+    check_removal=check_removal,
+    taken="A policy called {0.name} already exists. Duplicate names are not allowed.",
+    name="PolicyArn",
+    resource="policy",
+    one="Policy",
+    many="Policies",
+)
+
+
+async def create_policy(given: types.CreatePolicyRequest, work: Work) -> ManagedPolicy:
+    """Make a policy; its document becomes version ``v1``.
+
+    Raises:
+        MalformedPolicyDocument: the document is refused.
+        EntityAlreadyExists: the name is taken.
+        LimitExceeded: the account has too many, or the document is too large.
+    """
+    policy = await create(MANAGED_POLICIES, given, work)
+    await insert_policy_version(work.change, policy, policy.default_version)
+    return policy
+
+
+async def create_version(
+    change: DirectoryChange,
+    account: Account,
+    policy: ManagedPolicy,
+    document: str,
+    *,
+    make_default: bool,
+    now: datetime,
+) -> PolicyVersion:
+    """Add a version; numbers are never given twice.
+
+    Raises:
+        MalformedPolicyDocument: the document is refused.
+        LimitExceeded: there are as many versions as there may be, or it is too large.
+    """
+    check_document(account, document)
+    versions = await list_policy_versions(change, policy.account, policy.policy_id)
+    require_version_room(account, len(versions))
+    version = PolicyVersion(
+        version_id=f"v{policy.next_version}", document=document, created_at=now
+    )
+    await insert_policy_version(change, policy, version)
+    await change.update(
+        MANAGED_POLICY,
+        replace(
+            policy,
+            next_version=policy.next_version + 1,
+            default_version=version if make_default else policy.default_version,
+            updated_at=now,
+        ),
+    )
+    return version
+
+
+async def set_default_version(
+    change: DirectoryChange,
+    policy: ManagedPolicy,
+    version_id: str,
+    *,
+    now: datetime,
+) -> None:
+    """Put a version in force.
+
+    Raises:
+        NoSuchEntity: there is no such version.
+    """
+    version = await require_version(change, policy, version_id)
+    await change.update(
+        MANAGED_POLICY, replace(policy, default_version=version, updated_at=now)
+    )
+
+
+async def delete_version(
+    change: DirectoryChange, policy: ManagedPolicy, version_id: str
+) -> None:
+    """Remove a version that is not in force.
+
+    Raises:
+        NoSuchEntity: there is no such version.
+        DeleteConflict: it is the one in force.
+    """
+    version = await require_version(change, policy, version_id)
+    if version.version_id == policy.default_version.version_id:
+        raise DeleteConflict("Cannot delete the default version of a policy.")
+    await delete_policy_version(change, policy, version.version_id)
+
+
+async def list_versions(
+    directory: DirectoryReader, policy: ManagedPolicy
+) -> tuple[PolicyVersion, ...]:
+    """All versions, newest first; of an AWS-managed policy only the one in force."""
+    if policy.account == AWS_MANAGED:
+        return (policy.default_version,)
+    return await list_policy_versions(directory, policy.account, policy.policy_id)
+
+
+async def require_version(
+    directory: DirectoryReader, policy: ManagedPolicy, version_id: str
+) -> PolicyVersion:
+    """A version by its id.
+
+    Raises:
+        NoSuchEntity: there is no such version.
+    """
+    for version in await list_versions(directory, policy):
+        if version.version_id == version_id:
+            return version
+    raise missing_version(policy.arn, version_id)
+
+
+def missing_version(arn: str, version_id: str) -> NoSuchEntity:
+    """The error for a version, or the policy of a version, that is not there."""
+    return NoSuchEntity(
+        f"Policy {arn} version {version_id} does not exist or is not attachable."
+    )
+
+
+def check_document(account: Account, document: str) -> None:
+    """Check the document of a new version.
+
+    Raises:
+        MalformedPolicyDocument: the document is refused.
+        LimitExceeded: it is too large.
+    """
+    with about("PolicyDocument"):
+        # Check the size first: only a document that is too large takes long to parse.
+        require_within(account, Quota.POLICY_SIZE, policy_size(document))
+        checked_document(document, PolicyKind.IDENTITY, managed=True)

@@ -1,0 +1,119 @@
+"""``Services``, ``Upstreams`` and ``ResourcePolicies``: a name, and a text in JSON.
+
+Registered services are without their tokens, and upstreams without their key pairs:
+those are secrets. Policies are those of services' resources.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from broker.kinds.kind import Rules
+from broker.kinds.registered_services import normalize_definition, put_service
+from broker.kinds.resource_policies import put_resource_policy
+from broker.kinds.template.documents import read_document
+from broker.kinds.template.errors import at_place
+from broker.kinds.template.kind import AccountReading, AccountWork
+from broker.kinds.template.properties import (
+    Properties,
+    compact,
+    normal_document,
+)
+from broker.kinds.template.section import Members, Section
+from broker.kinds.trust import shown_trust_policies, with_root_arns
+from broker.kinds.upstreams import checked_definition, put_upstream
+from broker.model.account import Account
+from broker.model.registered import ResourcePolicy
+from broker.policy import PolicyKind
+from broker.stores.directory.kind import Kind
+from broker.stores.directory.kinds import RESOURCE_POLICY, SERVICE, UPSTREAM
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+_DEFINITION, _POLICY = "Definition", "PolicyDocument"
+
+Put = Callable[[DirectoryChange, Account, str, str, datetime], Awaitable[object]]
+"""Creates an entity, or replaces its text."""
+
+
+def _section(
+    section: str,
+    kind: Kind[Any],
+    name: str,
+    put: Put,
+    *,
+    text: str = _DEFINITION,
+    read: Callable[[Properties, str], Any],
+    **more: Any,  # noqa: ANN401  # of `Section`
+) -> Section:
+    """A section whose entities have a ``name`` and a ``text``."""
+
+    async def write(work: AccountWork, wanted: Members) -> None:
+        with at_place(text):
+            said = (work.account, wanted[name], wanted[text], work.now)
+            await put(work.change, *said)
+
+    return Section(
+        section=section,
+        of=Rules(
+            kind=kind,
+            quota=None,
+            view=lambda one: {name: one.name, text: one.definition},
+        ),
+        name=name,
+        reads={name: Properties.text, text: read},
+        shows={text: json.loads},
+        put=write,
+        keyed_by=lambda wanted: str(wanted[name]),
+        **more,
+    )
+
+
+def _checked(check: Callable[[str, str], str]) -> Callable[..., Members]:
+    def settle(found: Members, given: Properties, _reading: AccountReading) -> Members:
+        name, definition = found.values()
+        with at_place(given.place):
+            return {**found, _DEFINITION: check(name, compact(definition))}
+
+    return settle
+
+
+def _policy(properties: Properties, name: str) -> str:
+    document = read_document(properties, name, PolicyKind.RESOURCE)
+    return normal_document(with_root_arns(document))
+
+
+async def _policies(
+    page: Sequence[ResourcePolicy], directory: DirectoryReader
+) -> list[Members]:
+    """With principals by their ARNs, which are asked for a page at a time."""
+    texts = await shown_trust_policies(directory, [one.document for one in page])
+    return [{_POLICY: normal_document(text)} for text in texts]
+
+
+SERVICES = _section(
+    "Services",
+    SERVICE,
+    "ServiceName",
+    put_service,
+    read=Properties.mapping,
+    settle=_checked(lambda name, text: normalize_definition(text, name)),
+)
+UPSTREAMS = _section(
+    "Upstreams",
+    UPSTREAM,
+    "UpstreamName",
+    put_upstream,
+    read=Properties.mapping,
+    settle=_checked(checked_definition),
+)
+RESOURCE_POLICIES = _section(
+    "ResourcePolicies",
+    RESOURCE_POLICY,
+    "ResourceArn",
+    put_resource_policy,
+    text=_POLICY,
+    read=_policy,
+    view=lambda one: {"ResourceArn": one.arn},
+    further=_policies,
+)

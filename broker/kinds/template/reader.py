@@ -1,0 +1,162 @@
+"""Parses a template into the wanted state of each account."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from broker.kinds.control_policies import (
+    ControlKind,
+    ControlPolicy,
+    check_control_policies,
+)
+from broker.kinds.limits import DEFAULTS
+from broker.kinds.password_policy import PasswordPolicy
+from broker.kinds.template.account_settings import Settings, read_settings
+from broker.kinds.template.errors import TemplateError
+from broker.kinds.template.kind import AccountReading, TemplateContext
+from broker.kinds.template.kinds import KINDS
+from broker.kinds.template.password_policy import read_password_policy
+from broker.kinds.template.properties import Properties
+from broker.kinds.template.roles import ROLES
+from broker.kinds.template.section import Described, Section
+from broker.kinds.template.users import USERS
+from broker.kinds.template.yaml_text import load_yaml
+from broker.model.account import AccountId, parse_account_id
+from broker.model.arn import iam_arn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountTemplate:
+    """The wanted state of one account.
+
+    ``alias`` and ``password_policy`` None, quotas and settings that are not named and
+    kinds of ``controls`` that are absent stay as they are. ``sections`` has the kinds
+    whose section is given, in the order of creation.
+    """
+
+    account: AccountId
+    place: str
+    alias: str | None
+    quotas: Mapping[str, int]
+    controls: Mapping[ControlKind, tuple[ControlPolicy, ...]]
+    password_policy: PasswordPolicy | None
+    settings: Settings
+    sections: Mapping[str, tuple[Described, ...]]
+
+    def specs(self, kind: Section) -> tuple[Described, ...] | None:
+        """What a section describes; None for an absent section."""
+        return self.sections.get(kind.section)
+
+
+def parse_template(
+    text: str, context: TemplateContext, now: datetime
+) -> tuple[AccountTemplate, ...]:
+    """Parse a template and validate every policy document in it.
+
+    Raises:
+        TemplateError: with the place of the first mistake.
+    """
+    top = Properties(load_yaml(text), "")
+    accounts = top.take("Accounts")
+    if not isinstance(accounts, dict):
+        raise TemplateError("Accounts", "must map account ids to what they have")
+    for name in ("AWSTemplateFormatVersion", "Description"):
+        top.take(name)
+    top.finish()
+    return tuple(
+        _read_account(str(number), data, context, now)
+        for number, data in accounts.items()
+    )
+
+
+def planned_arns(accounts: Sequence[AccountTemplate]) -> frozenset[str]:
+    """The ARNs of all users and roles that the template describes."""
+    return frozenset(
+        iam_arn(
+            account.account,
+            f"{section.label}{spec.properties['Path']}{section.name_of(spec)}",
+        )
+        for account in accounts
+        for section in (USERS, ROLES)
+        for spec in account.specs(section) or ()
+    )
+
+
+def _read_account(
+    number: str, data: object, context: TemplateContext, now: datetime
+) -> AccountTemplate:
+    place = f"Accounts.{number}"
+    try:
+        account = parse_account_id(number)
+    except ValueError as error:
+        raise TemplateError(place, str(error)) from error
+    properties = Properties({} if data is None else data, place)
+    reading = AccountReading(account=account, now=now, context=context)
+    sections = {
+        kind.section: _read_section(kind, properties, reading)
+        for kind in KINDS
+        if properties.has(kind.section)
+    }
+    alias = properties.take("Alias")
+    if alias is not None and not isinstance(alias, str):
+        raise TemplateError(f"{place}.Alias", "must be a text")
+    password_policy = read_password_policy(properties)
+    broker = properties.part("Broker")
+    quotas = _read_quotas(broker)
+    settings = read_settings(broker)
+    controls = {
+        control: _read_controls(control, broker)
+        for control in ControlKind
+        if broker.has(control)
+    }
+    broker.finish()
+    properties.finish()
+    return AccountTemplate(
+        account=account,
+        place=place,
+        alias=alias,
+        quotas=quotas,
+        controls=controls,
+        password_policy=password_policy,
+        settings=settings,
+        sections=sections,
+    )
+
+
+def _read_section(
+    kind: Section, properties: Properties, reading: AccountReading
+) -> tuple[Described, ...]:
+    found: dict[str, Described] = {}
+    for item in properties.items(kind.section):
+        spec = kind.parse(item, reading)
+        item.finish()
+        if kind.key(spec) in found:
+            raise TemplateError(item.place, f"this {kind.label} comes twice")
+        found[kind.key(spec)] = spec
+    return tuple(found.values())
+
+
+def _read_quotas(broker: Properties) -> dict[str, int]:
+    quotas = broker.part("Quotas")
+    found = {
+        name: quotas.integer(name, default, 0, 10**9)
+        for name, default in DEFAULTS.items()
+        if quotas.has(name)
+    }
+    quotas.finish()
+    return {str(name): value for name, value in found.items()}
+
+
+def _read_controls(
+    control: ControlKind, broker: Properties
+) -> tuple[ControlPolicy, ...]:
+    found = []
+    for item in broker.items(control):
+        name = item.name("PolicyName")
+        found.append(ControlPolicy(name, item.document("PolicyDocument")))
+        item.finish()
+    try:
+        check_control_policies(control, found)
+    except ValueError as error:
+        raise TemplateError(f"{broker.place}.{control}", str(error)) from error
+    return tuple(found)

@@ -1,0 +1,261 @@
+"""A section of an account in a template: a kind of thing, and its properties.
+
+The rules of the kind do the work, as they do for operations. What is wanted and what is
+there are compared as the service shows them: by properties, which are the members of
+the kind's view.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from broker.errors import BrokerError
+from broker.kinds import kind as rules
+from broker.kinds.kind import Rules, Work
+from broker.kinds.template.errors import TemplateError
+from broker.kinds.template.kind import (
+    AccountReading,
+    AccountWork,
+    TemplateContext,
+    shown_tags,
+)
+from broker.kinds.template.properties import Properties
+from broker.model.account import AccountId
+from broker.model.page import read_pages
+from broker.stores.directory.port import DirectoryReader
+
+Members = dict[str, Any]
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """The properties of one, by name, and what is there of it."""
+
+    properties: Members
+    found: Any = field(default=None, compare=False)
+
+
+def _as_read(found: Members, _given: Properties, _reading: AccountReading) -> Members:
+    return found
+
+
+async def _as_viewed(page: Sequence[Any], _directory: DirectoryReader) -> list[Members]:
+    return [{} for _ in page]
+
+
+async def _any(_before: object, _wanted: Members, _work: AccountWork) -> None:
+    return None
+
+
+async def _finished(
+    one: Any,  # noqa: ANN401  # any kind
+    _before: Members,
+    _wanted: Members,
+    _work: AccountWork,
+) -> Any:  # noqa: ANN401
+    return one
+
+
+async def _alone(
+    _work: AccountWork,
+    _one: Any,  # noqa: ANN401  # any kind
+    _before: Members,
+    _wanted: Members,
+) -> None:
+    return None
+
+
+async def _at_once(_work: AccountWork, _spec: Described) -> None:
+    return None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Section:
+    """The section of a kind, whose property ``name`` identifies.
+
+    ``reads`` is the table of its properties, in their order: what reads each. They are
+    the members of the service's operations and of the kind's ``view`` of the same name,
+    or of the one that ``members`` says, and ``renamed`` for changes. ``settle`` completes and judges what was read.
+    ``further`` has what the view lacks, for a page of those that are there. ``given``
+    has members that are not properties. ``shows`` writes values as a file has them.
+
+    ``check`` judges a change, or what is new, and ``constant`` properties stay what they
+    are. ``finish`` does what no operation does, and ``write`` what belongs to an entity
+    that is there; it gets the properties before and after. ``clear`` comes before a
+    deletion. ``put`` does the work of kinds whose rules only know that. ``made_in`` has
+    the rules where they depend on settings. Only what has the columns ``where`` and is
+    ``managed`` is in the section.
+
+    Two with the same ``key`` are the same; ``called`` is the name in messages. ``adopt``
+    keeps of what is there what the broker maintains itself. ``keep`` adds to what is
+    wanted the parts that only ``--prune`` removes, and names them. ``require_calls``
+    removes from it what only an API call can create, because it is secret, and names the
+    call; all of it if that is the entity itself.
+    """
+
+    section: str
+    of: Rules[Any]
+    name: str
+    reads: Mapping[str, Callable[[Properties, str], Any]]
+    noun: str = ""
+    members: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    view: Callable[[Any], Mapping[str, Any]] | None = None
+    settle: Callable[[Members, Properties, AccountReading], Members] = _as_read
+    further: Callable[[Sequence[Any], DirectoryReader], Awaitable[list[Members]]] = (
+        _as_viewed
+    )
+    given: Callable[[Members, AccountWork], Awaitable[Members]] | None = None
+    shows: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
+    check: Callable[[Any, Members, AccountWork], Awaitable[None]] = _any
+    finish: Callable[[Any, Members, Members, AccountWork], Awaitable[Any]] = _finished
+    write: Callable[[AccountWork, Any, Members, Members], Awaitable[None]] = _alone
+    clear: Callable[[AccountWork, Described], Awaitable[None]] = _at_once
+    put: Callable[[AccountWork, Members], Awaitable[None]] | None = None
+    made_in: Callable[[TemplateContext], Rules[Any]] | None = None
+    constant: tuple[str, ...] = ()
+    regional: bool = False
+    where: Mapping[str, Any] = field(default_factory=dict)
+    managed: Callable[[Any], bool] = field(default=lambda _: True)
+    keyed_by: Callable[[Members], str] | None = None
+    called: Callable[[Members], str] | None = None
+    adopt: Callable[[Members, Members], Members] = field(
+        default=lambda _before, after: after
+    )
+    keep: Callable[[Members, Members], tuple[Members, tuple[str, ...]]] = field(
+        default=lambda _before, after: (after, ())
+    )
+    require_calls: Callable[
+        [Members | None, Members], tuple[Members | None, tuple[str, ...]]
+    ] = field(default=lambda _before, after: (after, ()))
+
+    @property
+    def label(self) -> str:
+        """What messages call one."""
+        return self.noun or self.of.kind.label
+
+    def key(self, spec: Described) -> str:
+        """What is the same for two that describe the same entity."""
+        if self.keyed_by is not None:
+            return self.keyed_by(spec.properties)
+        said: str = spec.properties[self.name]
+        return f"{spec.properties['Region']}/{said}" if self.regional else said.lower()
+
+    def name_of(self, spec: Described) -> str:
+        """The name of one in messages."""
+        if self.called is not None:
+            return self.called(spec.properties)
+        return str(spec.properties[self.name])
+
+    def parse(self, properties: Properties, reading: AccountReading) -> Described:
+        """What a template describes.
+
+        Raises:
+            TemplateError: a property is wrong.
+        """
+        found = {name: read(properties, name) for name, read in self.reads.items()}
+        return Described(self.settle(found, properties, reading))
+
+    def show(self, spec: Described) -> Members:
+        """The properties as a file has them."""
+        shows = {"Tags": shown_tags, **self.shows}
+        return {
+            name: shows[name](value) if name in shows else _listed(value)
+            for name, value in spec.properties.items()
+        }
+
+    async def pages(
+        self, directory: DirectoryReader, account: AccountId
+    ) -> AsyncIterator[list[Described]]:
+        """Those that are there, some at a time."""
+        listed = partial(directory.page_of, self.of.kind, account, **self.where)
+        async for page in read_pages(listed, PAGE):
+            managed = [one for one in page if self.managed(one)]
+            further = await self.further(managed, directory)
+            yield [
+                Described({**self._viewed(one), **more}, one)
+                for one, more in zip(managed, further, strict=True)
+            ]
+
+    async def distinct(
+        self, directory: DirectoryReader, account: AccountId
+    ) -> AsyncIterator[list[Described]]:
+        """The ``pages``, with `TemplateError` where two have the same ``key``."""
+        seen: set[str] = set()
+        async for page in self.pages(directory, account):
+            for key in map(self.key, page):
+                if key in seen:
+                    raise TemplateError(key, f"several {self.label}s have this name")
+                seen.add(key)
+            yield page
+
+    async def create(self, work: AccountWork, wanted: Members) -> None:
+        """Make one."""
+        if self.put is not None:
+            await self.put(work, wanted)
+            return
+        of = self.of if self.made_in is None else self.made_in(work.context)
+
+        async def make(given: Members, at: Work) -> Any:  # noqa: ANN401  # any kind
+            return await self.finish(await of.make(given, at), {}, wanted, work)
+
+        await self.check(None, wanted, work)
+        given = await self._given(wanted, work)
+        at = work.at(wanted.get("Region", ""))
+        made = await rules.create(replace(of, make=make), given, at)
+        await self.write(work, made, {}, wanted)
+
+    async def update(
+        self, work: AccountWork, there: Described, wanted: Members
+    ) -> None:
+        """Make one what a template describes."""
+        if self.put is not None:
+            await self.put(work, wanted)
+            return
+        before = there.properties
+        for name in self.constant:
+            if before[name] != wanted[name]:
+                article = "an" if self.label[0].lower() in "aeiou" else "a"
+                raise TemplateError(
+                    name,
+                    f"{before[name]} of {article} {self.label} cannot become"
+                    f" {wanted[name]}; delete it first",
+                )
+        await self.check(there.found, wanted, work)
+        given, at = await self._given(wanted, work), work.at(wanted.get("Region", ""))
+        changed = await self.of.change(there.found, given, at)
+        if "Tags" in wanted:
+            changed = replace(changed, tags=wanted["Tags"])
+        changed = await self.finish(changed, before, wanted, work)
+        await rules.update(self.of, changed, at)
+        await self.write(work, changed, before, wanted)
+
+    async def delete(self, work: AccountWork, there: Described) -> None:
+        """Remove one with what belongs to it."""
+        await self.clear(work, there)
+        await work.change.remove(self.of.kind, there.found)
+
+    def refusal(self, error: BrokerError) -> TemplateError:
+        """What rules refuse, at the property that it is about."""
+        first, dot, rest = error.member.partition(".")
+        of_member = {self.members.get(name, name).lower(): name for name in self.reads}
+        place = of_member.get(first.lower(), first)
+        return TemplateError(f"{place}{dot}{rest}", str(error))
+
+    async def _given(self, wanted: Members, work: AccountWork) -> Members:
+        if self.given is not None:
+            return await self.given(wanted, work)
+        given = {self.members.get(name, name): one for name, one in wanted.items()}
+        changed = {member: wanted[name] for name, member in self.renamed.items()}
+        return {**given, **changed, "Tags": shown_tags(wanted.get("Tags", {}))}
+
+    def _viewed(self, one: Any) -> Members:  # noqa: ANN401  # any kind
+        view: Mapping[str, Any] = (self.view or self.of.view)(one)
+        found = {name: view.get(self.members.get(name, name)) for name in self.reads}
+        return {**found, "Tags": dict(one.tags)} if "Tags" in found else found
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

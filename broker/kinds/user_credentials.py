@@ -1,0 +1,290 @@
+"""Signing certificates, SSH public keys and service-specific credentials of users."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from broker.errors import (
+    DeleteConflict,
+    DuplicateCertificate,
+    DuplicateSshPublicKey,
+    InvalidCertificate,
+    InvalidInput,
+    NoSuchEntity,
+    ValidationError,
+)
+from broker.kinds.limits import Quota, require_within
+from broker.kinds.public_keys import (
+    certificate_fingerprint,
+    parse_certificate,
+    parse_ssh_key,
+    ssh_fingerprint,
+)
+from broker.model.account import Account
+from broker.model.credentials import (
+    SERVICE_PASSWORD_SEAL,
+    CredentialKind,
+    CredentialStatus,
+    UserCredential,
+)
+from broker.model.entities import User
+from broker.model.sealing import Sealer
+from broker.model.secret import Secret
+from broker.runtime.entropy import new_provider_id, new_unique_id, random_bytes
+from broker.stores.directory.kinds import MFA_DEVICE, PASSKEY, USER_CREDENTIAL
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+SERVICES: Mapping[str, str | None] = {
+    "codecommit.amazonaws.com": None,
+    "cassandra.amazonaws.com": None,
+    "bedrock.amazonaws.com": "ABSK",
+    "logs.amazonaws.com": "ACWL",
+    "cloudwatch.amazonaws.com": "APIAACWM",
+    "aws-external-anthropic.amazonaws.com": "AEAA",
+}
+"""Services with credentials of their own, and what begins those that are API keys."""
+
+_PASSWORD_BYTES = 45
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """How messages speak of a kind."""
+
+    missing: str
+    conflict: str
+
+
+_TEXTS: Mapping[CredentialKind, _Texts] = {
+    CredentialKind.SIGNING_CERTIFICATE: _Texts(
+        "The Certificate with id {} cannot be found.", "delete signing certificates"
+    ),
+    CredentialKind.SSH_PUBLIC_KEY: _Texts(
+        "The Public Key with id {} cannot be found.", "delete SSH public keys"
+    ),
+    CredentialKind.SERVICE_SPECIFIC: _Texts(
+        "No such credential {} exists", "remove referenced objects"
+    ),
+}
+
+
+async def upload_certificate(
+    change: DirectoryChange,
+    account: Account,
+    holder_id: str,
+    body: str,
+    now: datetime,
+) -> UserCredential:
+    """Keep a signing certificate of a user (root: the account's number).
+
+    Raises:
+        MalformedCertificate, InvalidCertificate: it is none, or not valid now.
+        DuplicateCertificate: the account has it already.
+        LimitExceeded: there are as many as may be.
+    """
+    kind = CredentialKind.SIGNING_CERTIFICATE
+    certificate = parse_certificate(body)
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise InvalidCertificate("The certificate is expired or not yet valid.")
+    fingerprint = certificate_fingerprint(certificate)
+    known = await change.all_of(USER_CREDENTIAL, account.account_id, kind=kind)
+    if any(other.fingerprint == fingerprint for other in known):
+        raise DuplicateCertificate("The specified certificate is already in use.")
+    held = sum(other.user_id == holder_id for other in known)
+    require_within(account, Quota.SIGNING_CERTIFICATES_PER_USER, held + 1)
+    made = UserCredential(
+        account=account.account_id,
+        credential_id=new_unique_id("") + new_provider_id(""),
+        kind=kind,
+        user_id=holder_id,
+        status=CredentialStatus.ACTIVE,
+        created_at=now,
+        fingerprint=fingerprint,
+        body=body,
+    )
+    await change.insert(USER_CREDENTIAL, made)
+    return made
+
+
+async def upload_ssh_key(
+    change: DirectoryChange, account: Account, user: User, body: str, now: datetime
+) -> UserCredential:
+    """Keep an SSH public key of a user.
+
+    Raises:
+        InvalidPublicKey: it is none.
+        DuplicateSshPublicKey: the user has it already.
+        LimitExceeded: there are as many as may be.
+    """
+    kind = CredentialKind.SSH_PUBLIC_KEY
+    fingerprint = ssh_fingerprint(parse_ssh_key(body))
+    known = await change.all_of(
+        USER_CREDENTIAL, account.account_id, kind=kind, user_id=user.user_id
+    )
+    if any(other.fingerprint == fingerprint for other in known):
+        raise DuplicateSshPublicKey(
+            "The SSH public key is already associated with the specified IAM user."
+        )
+    require_within(account, Quota.SSH_KEYS_PER_USER, len(known) + 1)
+    made = UserCredential(
+        account=account.account_id,
+        credential_id=new_unique_id("APKA"),
+        kind=kind,
+        user_id=user.user_id,
+        status=CredentialStatus.ACTIVE,
+        created_at=now,
+        fingerprint=fingerprint,
+        body=body,
+    )
+    await change.insert(USER_CREDENTIAL, made)
+    return made
+
+
+async def create_service_credential(
+    change: DirectoryChange,
+    account: Account,
+    user: User,
+    service: str,
+    *,
+    age_days: int | None,
+    sealer: Sealer,
+    now: datetime,
+) -> tuple[UserCredential, Secret]:
+    """Make a user's credential for one service; its secret is shown this once.
+
+    Raises:
+        NoSuchEntity: the service has none.
+        LimitExceeded: there are as many for this service as may be.
+    """
+    service = require_service(service)
+    kind = CredentialKind.SERVICE_SPECIFIC
+    known = [
+        other
+        for other in await change.all_of(
+            USER_CREDENTIAL, account.account_id, kind=kind, user_id=user.user_id
+        )
+        if other.details["service"] == service
+    ]
+    require_within(account, Quota.SERVICE_CREDENTIALS, len(known) + 1)
+    taken = {other.details["user_name"] for other in known}
+    names = (
+        f"{user.name}{f'+{number}' if number else ''}-at-{account.account_id}"
+        for number in range(len(known) + 1)
+    )
+    made = UserCredential(
+        account=account.account_id,
+        credential_id=new_unique_id("ACCA"),
+        kind=kind,
+        user_id=user.user_id,
+        status=CredentialStatus.ACTIVE,
+        created_at=now,
+        expires_at=None if age_days is None else now + timedelta(days=age_days),
+        details={
+            "service": service,
+            "user_name": next(name for name in names if name not in taken),
+        },
+    )
+    sealed, secret = _with_secret(made, sealer)
+    await change.insert(USER_CREDENTIAL, sealed)
+    return sealed, secret
+
+
+async def reset_service_credential(
+    change: DirectoryChange, credential: UserCredential, *, sealer: Sealer
+) -> tuple[UserCredential, Secret]:
+    """Give a service-specific credential a new secret."""
+    sealed, secret = _with_secret(credential, sealer)
+    await change.update(USER_CREDENTIAL, sealed)
+    return sealed, secret
+
+
+def require_service(name: str) -> str:
+    """The service of a name in any case.
+
+    Raises:
+        NoSuchEntity: it has no credentials of its own.
+    """
+    service = name.lower()
+    if service not in SERVICES:
+        raise NoSuchEntity(
+            f"No such service {name} is supported for Service Specific Credentials"
+        )
+    return service
+
+
+async def require_credential(
+    directory: DirectoryReader,
+    account: Account,
+    kind: CredentialKind,
+    holder_id: str,
+    credential_id: str,
+    *,
+    holder_name: str,
+) -> UserCredential:
+    """A credential of this kind and this very user.
+
+    Raises:
+        NoSuchEntity: the user has no such credential.
+        ValidationError: it is another user's service credential.
+    """
+    found = await directory.find(USER_CREDENTIAL, account.account_id, credential_id)
+    if found is None or (found.kind, found.user_id) != (kind, holder_id):
+        if found is not None and found.kind is kind is CredentialKind.SERVICE_SPECIFIC:
+            raise ValidationError(
+                f"User {holder_name} does not have a service specific credential "
+                f"with id {credential_id}"
+            )
+        raise NoSuchEntity(_TEXTS[kind].missing.format(credential_id))
+    return found
+
+
+async def set_status(
+    change: DirectoryChange, credential: UserCredential, status: str
+) -> None:
+    """Switch a credential on or off.
+
+    Raises:
+        InvalidInput: it is another status.
+    """
+    try:
+        new = CredentialStatus(status)
+    except ValueError as error:
+        raise InvalidInput(f"Operation does not support status {status}") from error
+    await change.update(USER_CREDENTIAL, replace(credential, status=new))
+
+
+async def require_no_credentials(directory: DirectoryReader, user: User) -> None:
+    """Refuse to go on while a user has MFA devices or credentials of these kinds.
+
+    Raises:
+        DeleteConflict: naming what must be removed first.
+    """
+    if await directory.count(
+        MFA_DEVICE, user.account, user_id=user.user_id
+    ) or await directory.count(PASSKEY, user.account, user_id=user.user_id):
+        raise DeleteConflict("Cannot delete entity, must delete MFA device first.")
+    for kind, texts in _TEXTS.items():
+        if await directory.all_of(
+            USER_CREDENTIAL, user.account, kind=kind, user_id=user.user_id
+        ):
+            raise DeleteConflict(f"Cannot delete entity, must {texts.conflict} first.")
+
+
+def _with_secret(
+    credential: UserCredential, sealer: Sealer
+) -> tuple[UserCredential, Secret]:
+    secret = base64.b64encode(random_bytes(_PASSWORD_BYTES)).decode("ascii")
+    prefix = SERVICES[credential.details["service"]]
+    if prefix is not None:
+        named = f"{credential.details['user_name']}:{secret}".encode()
+        secret = prefix + base64.b64encode(named).decode("ascii")
+    purpose, column = SERVICE_PASSWORD_SEAL
+    sealed = sealer.seal(
+        purpose,
+        credential.account,
+        credential.credential_id,
+        column,
+        secret.encode("ascii"),
+    )
+    return replace(credential, sealed=sealed), Secret(secret)

@@ -1,0 +1,108 @@
+"""Users."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, about
+from broker.kinds.kind import Named, Work, renaming
+from broker.kinds.limits import Quota
+from broker.kinds.names import check_path
+from broker.kinds.owners import checked_boundary, require_no_policies
+from broker.kinds.tags import KeyCase, given_tags
+from broker.kinds.user_credentials import require_no_credentials
+from broker.model.entities import User
+from broker.runtime.entropy import new_unique_id
+from broker.stores.directory.groups import list_user_groups
+from broker.stores.directory.kinds import ACCESS_KEY, LOGIN_PROFILE, USER
+from broker.stores.directory.port import DirectoryReader
+
+if TYPE_CHECKING:
+    from broker.model.types import iam as types
+
+_MISSING = "The user with name {} cannot be found."
+_TAKEN = "User with name {0.name} already exists."
+
+
+async def _make(given: types.CreateUserRequest, work: Work) -> User:
+    tags = given_tags(given.get("Tags", ()), KeyCase.INSENSITIVE)
+    boundary_arn = given.get("PermissionsBoundary")
+    user = User(
+        account=work.account,
+        user_id=new_unique_id("AIDA"),
+        name=given["UserName"],
+        path=check_path(given.get("Path", "/")),
+        created_at=work.now,
+        tags=tags,
+        boundary_arn=boundary_arn,
+    )
+    await _require_free(user, work)
+    await work.require_room(USER, Quota.USERS)
+    if boundary_arn is not None:
+        with about("PermissionsBoundary"):
+            await checked_boundary(work.change, work.account, boundary_arn)
+    return user
+
+
+async def _change(user: User, given: types.UpdateUserRequest, work: Work) -> User:
+    """With another name or path; its unique id and all it owns stay."""
+    renamed: User = await renaming("NewUserName")(user, given, work)
+    if renamed.name.lower() != user.name.lower():
+        await _require_free(renamed, work)
+    return renamed
+
+
+async def _require_free(user: User, work: Work) -> None:
+    if await work.change.named(USER, work.account, user.name) is not None:
+        raise EntityAlreadyExists(_TAKEN.format(user))
+
+
+def _view(found: User) -> types.User:
+    return {
+        "Path": found.path,
+        "UserName": found.name,
+        "UserId": found.user_id,
+        "Arn": found.arn,
+        "CreateDate": found.created_at,
+    }
+
+
+async def check_removal(user: User, directory: DirectoryReader) -> None:
+    """Refuse to remove a user that has something.
+
+    Raises:
+        DeleteConflict: it still has policies, keys, a password or groups.
+    """
+    if await list_user_groups(directory, user.account, user.user_id):
+        raise DeleteConflict(
+            "Cannot delete entity, must remove users from group first."
+        )
+    await require_no_policies(directory, user)
+    if await directory.all_of(ACCESS_KEY, user.account, user_id=user.user_id):
+        raise DeleteConflict("Cannot delete entity, must delete access keys first.")
+    await require_no_credentials(directory, user)
+    if await directory.find(LOGIN_PROFILE, user.account, user.user_id) is not None:
+        raise DeleteConflict("Cannot delete entity, must delete login profile first.")
+
+
+USERS = Named(
+    kind=USER,
+    quota=None,
+    make=_make,
+    change=_change,
+    view=_view,
+    check_removal=check_removal,
+    missing=_MISSING,
+    taken=_TAKEN,
+    name="UserName",
+    resource="user",
+    one="User",
+    many="Users",
+    shown="user",
+)
+require_user = USERS.require
+
+
+def missing_user(name: str) -> NoSuchEntity:
+    """The error for a user who is not there."""
+    return NoSuchEntity(_MISSING.format(name))

@@ -1,0 +1,362 @@
+"""Gathers the policies that apply, compiling each once per change.
+
+Identity policies, boundaries and managed session policies are read live: a change
+affects existing sessions. Inline session policies are compiled once per text.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from broker.errors import AccessDenied
+from broker.kinds.account_options import accepts_unlisted_policies
+from broker.kinds.aws_managed import find_aws_managed, unlisted_policy
+from broker.kinds.control_policies import (
+    FULL_ACCESS,
+    ControlKind,
+    control_policies,
+)
+from broker.kinds.resource_policies import PolicyHolders
+from broker.model.account import AccountId
+from broker.model.arn import Arn
+from broker.model.caller import Caller
+from broker.model.entities import ManagedPolicy, Role
+from broker.model.principal import PrincipalType
+from broker.model.session import Session, SessionKind, SessionPolicies
+from broker.policy import (
+    ALLOW_ALL,
+    PolicyDocument,
+    PolicyKind,
+    PolicyRejected,
+    PolicySet,
+    compile_policies,
+    join_policies,
+    parse_policy,
+)
+from broker.policy.catalogue import AWS_MANAGED_PREFIX
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ACCOUNT, RESOURCE_POLICY, ROLE, USER
+from broker.stores.directory.readings import (
+    GROUP_IDS,
+    POLICIES_OF,
+    RESOURCE_POLICY_ARNS,
+)
+
+_NOTHING = compile_policies(())
+ACCOUNT_SETTING = compile_policies(
+    [
+        (
+            "account setting",
+            parse_policy(
+                '{"Version":"2012-10-17","Statement":[{"Effect":"Allow",'
+                '"Principal":"*","Action":"iam:*","Resource":"*"}]}',
+                PolicyKind.RESOURCE,
+            ),
+        )
+    ]
+)
+"""What a setting of the account permits: the need itself says what that is."""
+_PRINCIPALS_OF_THE_ACCOUNT = frozenset(
+    {
+        PrincipalType.ACCOUNT,
+        PrincipalType.USER,
+        PrincipalType.ASSUMED_ROLE,
+        PrincipalType.FEDERATED_USER,
+    }
+)
+_OWNERS = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE})
+"""Callers whose policies depend only on their unique ids."""
+
+_AWS_MANAGED_SETS = 128
+"""AWS-managed policies that a worker keeps compiled."""
+
+_SESSION_TEXTS = 4096
+"""Distinct inline session policies that a worker keeps compiled."""
+
+
+class OwnPolicies(NamedTuple):
+    """What an account has given a principal, and what limits that."""
+
+    identity: PolicySet | None
+    boundary: PolicySet | None
+    service_controls: tuple[PolicySet, ...]
+
+
+class PolicyLibrary:
+    """Compiled policies of principals, roles and sessions."""
+
+    def __init__(self, fresh: FreshDirectory) -> None:
+        self._fresh = fresh
+
+    async def own(self, caller: Caller) -> OwnPolicies:
+        """The caller's policies, but for those of the session."""
+        principal = caller.principal
+
+        async def load() -> OwnPolicies:
+            return OwnPolicies(
+                identity=await self.identity(caller),
+                boundary=await self.boundary(caller),
+                service_controls=await self.service_controls(caller),
+            )
+
+        if principal.type not in _OWNERS:
+            return await load()
+        return await self._fresh.memo.get(
+            principal.account, ("own", principal.unique_id), load
+        )
+
+    async def identity(self, caller: Caller) -> PolicySet | None:
+        """What the caller's own policies say; None for one that has none at all."""
+        principal = caller.principal
+        match principal.type:
+            case PrincipalType.ACCOUNT:
+                return ALLOW_ALL
+            case PrincipalType.USER | PrincipalType.ASSUMED_ROLE:
+                return await self._owned(principal.account, principal.unique_id)
+            case PrincipalType.FEDERATED_USER if caller.session is not None:
+                return await self._issuer(caller.session)
+            case _:
+                return None
+
+    async def boundary(self, caller: Caller) -> PolicySet | None:
+        """The permissions boundary of the caller's user or role, if one is set."""
+        account = caller.account
+        unique_id = caller.principal.unique_id
+        arn: str | None = None
+        if caller.principal.type is PrincipalType.ASSUMED_ROLE:
+            role = await self._fresh.find(ROLE, account, unique_id)
+            arn = role.boundary_arn if role else None
+        elif caller.principal.type is PrincipalType.USER:
+            user = await self._fresh.find(USER, account, unique_id)
+            arn = user.boundary_arn if user else None
+        elif caller.session is not None and caller.session.principal_id != account:
+            # A federated user has no more than the user who made it.
+            user = await self._fresh.find(USER, account, caller.session.principal_id)
+            arn = user.boundary_arn if user else None
+        if arn is None:
+            return None
+        return await self._managed(account, arn, PolicyKind.BOUNDARY)
+
+    async def session(self, caller: Caller) -> tuple[PolicySet, ...]:
+        """The session's layers, each of which must allow.
+
+        A federation token without policies allows nothing by itself.
+        """
+        session = caller.session
+        if session is None:
+            return ()
+        if session.kind is SessionKind.FEDERATION_TOKEN and not session.policies:
+            return (_NOTHING,)
+        layers = [await self._layer(session.account, one) for one in session.policies]
+        if session.kind is SessionKind.ROOT_TASK:
+            # AWS's task policies only deny; the root may do what they leave.
+            return tuple(
+                layer if layer is _NOTHING else join_policies([layer, ALLOW_ALL])
+                for layer in layers
+            )
+        return tuple(layers)
+
+    async def service_controls(self, caller: Caller) -> tuple[PolicySet, ...]:
+        """What the operator lets the caller's account do at all; root included.
+
+        Unsigned callers belong to no account, so none applies to them.
+        """
+        if caller.principal.type not in _PRINCIPALS_OF_THE_ACCOUNT:
+            return ()
+        return await self.controls(caller.account, ControlKind.SERVICE)
+
+    async def controls(
+        self, account_id: AccountId, kind: ControlKind
+    ) -> tuple[PolicySet, ...]:
+        """What the operator lets an account, or others do with what it has.
+
+        That is its roles, and the resources of its registered services.
+        """
+
+        async def load() -> tuple[PolicySet, ...]:
+            account = await self._fresh.find(ACCOUNT, account_id)
+            listed = () if account is None else control_policies(account, kind)
+            if not listed:
+                return ()
+            texts = [(policy.name, policy.text) for policy in listed]
+            found = [await _ready(*one, kind.grammar) for one in texts]
+            if kind is ControlKind.RESOURCE:
+                full = ("RCPFullAWSAccess", FULL_ACCESS)
+                found.append(_compile([full], PolicyKind.CONTROL))
+            return (join_policies(found),)
+
+        return await self._fresh.memo.get(account_id, kind, load)
+
+    async def trust(self, role: Role) -> PolicySet:
+        """A role's trust policy."""
+        text = role.trust_policy
+
+        async def load() -> PolicySet:
+            return _compile([(role.arn, text)], PolicyKind.TRUST)
+
+        return await self._fresh.memo.keep(
+            role.account, ("trust", role.role_id, hash(text)), load
+        )
+
+    async def resource(self, account: AccountId, arn: str) -> PolicySet | None:
+        """The policies of a registered service's resource and of what it is part of.
+
+        None when there are none.
+        """
+
+        async def load_holders() -> PolicyHolders:
+            arns = await self._fresh.read(account, RESOURCE_POLICY_ARNS)
+            return PolicyHolders(arns)
+
+        memo = self._fresh.memo
+        holders = await memo.get(account, "policy-holders", load_holders)
+        found = holders.find(arn) if holders else ()
+        if not found:
+            return None
+
+        async def load() -> PolicySet:
+            policies = [await self._resource_policy(account, one) for one in found]
+            return policies[0] if len(policies) == 1 else join_policies(policies)
+
+        return await memo.get(account, ("resource", found), load)
+
+    async def _resource_policy(self, account: AccountId, arn: str) -> PolicySet:
+        """The policy of one resource, compiled once for all that is below it."""
+        found = await self._fresh.find(RESOURCE_POLICY, account, arn)
+        if found is None:
+            return _NOTHING  # deleted just now
+        return await self._compiled(account, arn, found.document, PolicyKind.RESOURCE)
+
+    async def _compiled(
+        self, account: AccountId, label: str, text: str, kind: PolicyKind
+    ) -> PolicySet:
+        """A policy, compiled once for its text."""
+        return await self._fresh.memo.keep(
+            account, (label, kind, hash(text)), lambda: _ready(label, text, kind)
+        )
+
+    async def _issuer(self, session: Session) -> PolicySet:
+        if session.principal_id == session.account:
+            return ALLOW_ALL
+        return await self._owned(session.account, session.principal_id)
+
+    async def _owned(self, account: AccountId, owner_id: str) -> PolicySet:
+        async def load() -> PolicySet:
+            inline: list[tuple[str, str]] = []
+            attached: list[str] = []
+            groups = await self._fresh.read(account, GROUP_IDS, owner_id)
+            for one in (owner_id, *groups):
+                listed, arns = await self._fresh.read(account, POLICIES_OF, one)
+                inline += [(f"inline:{p.name}", p.document) for p in listed]
+                attached += arns
+            parts = [await self._inline(account, owner_id, inline)]
+            # A policy attached both to the user and to a group counts once.
+            parts += [
+                await self._managed(account, arn, PolicyKind.IDENTITY)
+                for arn in dict.fromkeys(attached)
+            ]
+            return join_policies(parts)
+
+        return await self._fresh.memo.get(account, ("identity", owner_id), load)
+
+    async def _inline(
+        self, account: AccountId, owner_id: str, policies: list[tuple[str, str]]
+    ) -> PolicySet:
+        texts = tuple(dict.fromkeys(policies))
+
+        async def load() -> PolicySet:
+            return _compile(texts, PolicyKind.IDENTITY)
+
+        return await self._fresh.memo.keep(account, (owner_id, hash(texts)), load)
+
+    async def _layer(self, account: AccountId, layer: SessionPolicies) -> PolicySet:
+        parts = [
+            await self._managed(account, arn, PolicyKind.SESSION)
+            for arn in layer.policy_arns
+        ]
+        if layer.policy is not None:
+            parts.append(_compile_inline(layer.policy))
+        match parts:
+            case []:
+                return _NOTHING
+            case [only]:
+                return only
+            case _:
+                return join_policies(parts)
+
+    async def _managed(
+        self, account: AccountId, arn: str, kind: PolicyKind
+    ) -> PolicySet:
+        """A managed policy, compiled once for all its owners."""
+        text = await self._document(account, arn)
+        return await self._compiled(account, arn, text, kind)
+
+    async def _unlisted(self, account_id: AccountId, arn: str) -> ManagedPolicy | None:
+        """The AWS-managed policy that is one by name only, where that is accepted."""
+        policy = unlisted_policy(arn)
+        if policy is None:
+            return None
+        account = await self._fresh.find(ACCOUNT, account_id)
+        accepted = account is not None and accepts_unlisted_policies(account)
+        return policy if accepted else None
+
+    async def _document(self, account: AccountId, arn: str) -> str:
+        """The text of a managed policy in force.
+
+        Raises:
+            AccessDenied: there is no such policy (any more): what cannot be read
+                must not be passed over, it may hold a Deny.
+        """
+        aws = find_aws_managed(arn) or await self._unlisted(account, arn)
+        if aws is not None:
+            return aws.default_version.document
+        name = Arn.parse(arn).resource.rpartition("/")[2]
+        text = await self._fresh.policy_text(account, name)
+        if text is None:
+            raise AccessDenied(detail=f"the policy {arn} no longer exists")
+        return text
+
+
+async def _ready(label: str, text: str, kind: PolicyKind) -> PolicySet:
+    """A policy with all its statements compiled.
+
+    Compiling one takes milliseconds, and a principal can have more than a hundred, so
+    other calls run in between.
+    """
+    await asyncio.sleep(0)
+    aws = label.startswith(AWS_MANAGED_PREFIX)
+    policies = (_compile_aws_managed if aws else _compile_one)(label, text, kind)
+    for _ in policies.statements():
+        pass
+    return policies
+
+
+def _compile(texts: Iterable[tuple[str, str]], kind: PolicyKind) -> PolicySet:
+    return compile_policies([(label, _parse(label, t, kind)) for label, t in texts])
+
+
+def _compile_one(label: str, text: str, kind: PolicyKind) -> PolicySet:
+    return _compile([(label, text)], kind)
+
+
+_compile_aws_managed = lru_cache(maxsize=_AWS_MANAGED_SETS)(_compile_one)
+"""Once for all accounts: some of AWS's policies take a megabyte compiled."""
+
+
+@lru_cache(maxsize=_SESSION_TEXTS)
+def _compile_inline(text: str) -> PolicySet:
+    return _compile([("session", text)], PolicyKind.SESSION)
+
+
+def _parse(label: str, text: str, kind: PolicyKind) -> PolicyDocument:
+    """A stored policy's document.
+
+    Raises:
+        AccessDenied: it does not parse. It was checked when it was written, so the
+            row was tampered with or written by something else: deny, and say so.
+    """
+    try:
+        return parse_policy(text, kind)
+    except PolicyRejected as error:
+        raise AccessDenied(detail=f"the policy {label} is broken: {error}") from error

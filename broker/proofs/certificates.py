@@ -1,0 +1,369 @@
+"""Authenticates requests that the key of a certificate signed: IAM Roles Anywhere.
+
+Only certificates count that lead to the named trust anchor of one account, and the
+anchor's revocation lists are asked about all of them. The caller is the service
+``rolesanywhere.amazonaws.com``, for which the role's trust policy is evaluated, with the
+certificate's attributes as tags.
+
+Source: IAM Roles Anywhere User Guide, "Authentication" and "Trust model".
+"""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    IncompleteSignature,
+    InvalidIdentityToken,
+    MissingAuthenticationToken,
+    SignatureDoesNotMatch,
+    ValidationError,
+)
+from broker.kinds.roles_anywhere import SERVICE_PRINCIPAL
+from broker.model.account import AccountId, parse_account_id
+from broker.model.arn import Arn
+from broker.model.federated import FederatedIdentity
+from broker.model.principal import Principal
+from broker.model.request import Given, RequestContext
+from broker.model.roles_anywhere import (
+    CertificateList,
+    CertificateProfile,
+    TrustAnchor,
+    rolesanywhere_arn,
+)
+from broker.model.struct import struct
+from broker.model.tag_text import is_tag_value
+from broker.proofs.endpoints import Endpoints
+from broker.proofs.federated import federated_caller
+from broker.proofs.scheme import ProofRefused, ProofResult, Read
+from broker.protocols.sigv4 import (
+    X509,
+    SignatureReason,
+    SignedRequest,
+    SigV4Rejected,
+    collect_headers,
+    parse_signed,
+    signed_text,
+    verify_scope,
+    verify_time,
+)
+from broker.protocols.x509 import (
+    CERTIFICATE_HEADER,
+    CHAIN_HEADER,
+    Anchors,
+    CertificateRejected,
+    PresentedCertificates,
+    RevocationList,
+    VerifiedChain,
+    describe,
+    find_common_name,
+    find_issued,
+    parse_anchors,
+    parse_presented,
+    parse_revocation_lists,
+    read_attributes,
+    serial_number,
+    verify_chain,
+    verify_not_revoked,
+)
+from broker.runtime.bounded import BoundedCache
+from broker.runtime.offload import offload, offload_long
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import CERTIFICATE_PROFILE, TRUST_ANCHOR
+from broker.stores.directory.readings import LISTS_OF_ANCHOR
+
+PROFILE = "Profile"
+"""The member of the input that holds the `CertificateProfile`."""
+
+PATHS_MAX = 512
+"""Validated paths that a worker remembers; some 10 kB each."""
+
+_SERVICE = "rolesanywhere"
+_SOURCE_IDENTITY = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+_SUBJECTS = uuid.UUID("0d2ec4a5-3a3f-4d5e-9d0f-52cf06f1e1a4")
+"""The name space of subjects' ids, which follow from account and name."""
+
+_ERRORS = {
+    SignatureReason.UNSIGNED: MissingAuthenticationToken,
+    SignatureReason.INCOMPLETE: IncompleteSignature,
+}
+
+
+@struct
+class ValidatedPath:
+    """What a request presented, and the path that leads from it to a trust anchor."""
+
+    presented: PresentedCertificates
+    anchors: Anchors
+    chain: VerifiedChain
+
+
+class ValidatedPaths:
+    """Remembers paths; the least recently used are evicted.
+
+    A path is found only by the very bytes that were presented before, for the same
+    state of the trust anchor, and while all its certificates are valid. The request's
+    signature and the revocation lists are checked at each request all the same. Only
+    what proved a request is remembered, so that strangers cannot evict it.
+    """
+
+    def __init__(self, max_paths: int = PATHS_MAX) -> None:
+        self._paths = BoundedCache[bytes, ValidatedPath](max_paths)
+
+    def find(
+        self, shown: bytes, anchors: Anchors, now: datetime
+    ) -> ValidatedPath | None:
+        """The path of certificates that were presented before."""
+        path = self._paths.get(shown)
+        if path is None or path.anchors is not anchors or not path.chain.holds_at(now):
+            return None
+        self._paths.move_to_end(shown)
+        return path
+
+    def add(self, shown: bytes, path: ValidatedPath) -> None:
+        """Remember a path that proved a request."""
+        self._paths.put(shown, path)
+
+
+class CertificateScheme:
+    """``trustAnchorArn``, ``profileArn`` and a certificate prove a machine."""
+
+    def __init__(self, fresh: FreshDirectory, endpoints: Endpoints) -> None:
+        self._fresh = fresh
+        self._endpoints = endpoints
+        self._paths = ValidatedPaths()
+
+    async def prove(
+        self, request: RequestContext, _service: str, _action: str, read: Read
+    ) -> tuple[ProofResult, Given]:
+        """Read, then prove; the profile is added to what was read.
+
+        Raises:
+            MissingAuthenticationToken, IncompleteSignature, SignatureDoesNotMatch: the
+                signature's form, time or scope.
+            ValidationError: an ARN is malformed.
+            ProofRefused: the certificate is not a proof for this trust anchor.
+            AccessDenied: the profile is not there or disabled.
+            StoreUnavailableError: the directory is away.
+        """
+        given = await read()
+        signed, text = self._read_signature(request)
+        account, anchor_id = _parse_arn(given["trustAnchorArn"], "trust-anchor")
+        anchor = await self._fresh.find(TRUST_ANCHOR, account, anchor_id)
+        if (
+            anchor is None
+            or anchor.arn != given["trustAnchorArn"]
+            or anchor.region != signed.region
+        ):
+            raise InvalidIdentityToken(
+                "Untrusted certificate. Insufficient certificate",
+                detail=f"there is no trust anchor {given['trustAnchorArn']} here",
+            )
+        shown: dict[str, object] = {}
+        try:
+            chain = await self._verify(request, anchor, signed, text, shown)
+            profile = await self._require_profile(given["profileArn"], anchor)
+            identity = _identity_of(chain, anchor, profile)
+            _require_tags(identity, given["roleArn"])
+        except CertificateRejected as error:
+            refusal = InvalidIdentityToken(error.message, detail=error.detail)
+            raise _refused(refusal, anchor, shown) from error
+        except AccessDenied as error:
+            raise _refused(error, anchor, shown) from error
+        proved = ProofResult(
+            caller=federated_caller(identity),
+            region=signed.region,
+            identity=identity,
+            shown=shown,
+        )
+        return proved, {**given, PROFILE: profile}
+
+    def _read_signature(self, request: RequestContext) -> tuple[SignedRequest, bytes]:
+        """The signature taken apart, in time and scope, and what it is over."""
+        raw = request.raw
+        try:
+            signed = parse_signed(raw, X509)
+            verify_time(signed, now=request.now)
+            verify_scope(
+                signed, regions=self._endpoints.regions_at(raw), service=_SERVICE
+            )
+            return signed, signed_text(signed, raw)
+        except SigV4Rejected as rejected:
+            raise _ERRORS.get(rejected.reason, SignatureDoesNotMatch)(
+                rejected.message, detail=rejected.detail
+            ) from None
+
+    async def _verify(
+        self,
+        request: RequestContext,
+        anchor: TrustAnchor,
+        signed: SignedRequest,
+        text: bytes,
+        shown: dict[str, object],
+    ) -> VerifiedChain:
+        """The path; ``shown`` gets what the certificate says of itself."""
+        headers, _ = collect_headers(request.raw.headers)
+        anchors = await self._anchors(anchor)
+        digest = _digest(headers)
+        path = self._paths.find(digest, anchors, request.now)
+        presented = path.presented if path else parse_presented(headers, anchors)
+        leaf = presented.unverified_leaf
+        shown["certificate"] = describe(leaf)
+        if not anchor.enabled:
+            raise CertificateRejected(
+                "Untrusted certificate. Insufficient certificate",
+                "the trust anchor is disabled",
+            )
+        if signed.access_key_id != str(leaf.serial_number):
+            raise CertificateRejected(
+                "The credential is not the serial number of the certificate."
+            )
+        presented.verify_signature(signed.algorithm, signed.signature, text)
+        if path is None:
+            issued = find_issued(leaf, presented.unverified_chain, anchors)
+            chain = await offload(
+                lambda: verify_chain(leaf, issued, anchors, request.now), proved=False
+            )
+            path = ValidatedPath(presented=presented, anchors=anchors, chain=chain)
+            self._paths.add(digest, path)
+        verify_not_revoked(path.chain, await self._lists(anchor), request.now)
+        return path.chain
+
+    async def _anchors(self, anchor: TrustAnchor) -> Anchors:
+        async def load() -> Anchors:
+            return parse_anchors(anchor.certificates)
+
+        key = ("anchors", anchor.anchor_id, hash(anchor.certificates))
+        return await self._fresh.memo.keep(anchor.account, key, load)
+
+    async def _lists(self, anchor: TrustAnchor) -> Sequence[RevocationList]:
+        lists = await self._fresh.read(
+            anchor.account, LISTS_OF_ANCHOR, anchor.anchor_id
+        )
+        return [
+            one
+            for listed in lists
+            if listed.enabled
+            for one in await self._parsed(listed)
+        ]
+
+    async def _parsed(self, listed: CertificateList) -> tuple[RevocationList, ...]:
+        async def load() -> tuple[RevocationList, ...]:
+            data = listed.data
+            return await offload_long(len(data), lambda: parse_revocation_lists(data))
+
+        key = ("revocation-lists", listed.list_id, hash(listed.data))
+        return await self._fresh.memo.keep(listed.account, key, load)
+
+    async def _require_profile(
+        self, arn: str, anchor: TrustAnchor
+    ) -> CertificateProfile:
+        account, profile_id = _parse_arn(arn, "profile")
+        found = None
+        if account == anchor.account:
+            found = await self._fresh.find(CERTIFICATE_PROFILE, account, profile_id)
+        if found is None or found.arn != arn or found.region != anchor.region:
+            raise AccessDenied(
+                "Unable to assume role with this profile.",
+                detail=f"there is no profile {arn} in the trust anchor's region",
+            )
+        if not found.enabled:
+            raise AccessDenied(
+                "Unable to assume role with this profile.",
+                detail=f"the profile {arn} is disabled",
+            )
+        return found
+
+
+def _digest(headers: Mapping[bytes, bytes]) -> bytes:
+    """The digest of the certificates in a request's headers, byte for byte."""
+    leaf = headers.get(CERTIFICATE_HEADER, b"")
+    chain = headers.get(CHAIN_HEADER, b"")
+    return hashlib.sha256(b"%d %b%b" % (len(leaf), leaf, chain)).digest()
+
+
+def _identity_of(
+    chain: VerifiedChain, anchor: TrustAnchor, profile: CertificateProfile
+) -> FederatedIdentity:
+    """What the certificate says, in AWS's terms."""
+    leaf = chain.leaf
+    name = leaf.subject.rfc4514_string()
+    common_name = find_common_name(leaf)
+    if common_name is not None and not _SOURCE_IDENTITY.fullmatch(common_name):
+        raise CertificateRejected(
+            "The subject's common name cannot be a source identity: it must have 2 to"
+            " 64 letters, digits and characters of +=,.@-_."
+        )
+    subject_id = uuid.uuid5(_SUBJECTS, f"{anchor.account}/{name}")
+    arn = rolesanywhere_arn(anchor.region, anchor.account, "subject", str(subject_id))
+    return FederatedIdentity(
+        principal=Principal.aws_service(
+            anchor.account, service=SERVICE_PRINCIPAL, arn=arn, name=name
+        ),
+        account=anchor.account,
+        provider_arn=anchor.arn,
+        provider_id=anchor.anchor_id,
+        issuer=leaf.issuer.rfc4514_string(),
+        subject=name,
+        session_name=serial_number(leaf),
+        tags=read_attributes(leaf, profile.attribute_mappings),
+        source_identity=common_name,
+        session_ends_at=min(one.not_valid_after_utc for one in chain.certificates),
+        context={
+            "aws:sourcearn": (anchor.arn,),
+            "aws:sourceaccount": (anchor.account,),
+            "aws:principalisawsservice": ("true",),
+            "aws:principalservicename": (SERVICE_PRINCIPAL,),
+        },
+    )
+
+
+def _require_tags(identity: FederatedIdentity, role: str) -> None:
+    """Name the attributes that no tag can have, in AWS's words.
+
+    Raises:
+        AccessDenied: there are some.
+    """
+    bad = [name for name, text in identity.tags.items() if not is_tag_value(text)]
+    if not bad:
+        return
+    places = "; ".join(
+        f"{place}: [ {', '.join(_below(f'x509{place}/', bad))} ]"
+        for place in ("Issuer", "Subject", "SAN")
+    )
+    raise AccessDenied(
+        f"Unable to assume role for {role}. Some attributes failed to be mapped into"
+        f" session tags. {places}"
+    )
+
+
+def _below(prefix: str, names: Sequence[str]) -> Sequence[str]:
+    return [one.removeprefix(prefix) for one in names if one.startswith(prefix)]
+
+
+def _refused(
+    error: BrokerError, anchor: TrustAnchor, shown: Mapping[str, object]
+) -> ProofRefused:
+    return ProofRefused(
+        error,
+        account=anchor.account,
+        arn=anchor.arn,
+        provider_id=anchor.anchor_id,
+        shown=shown,
+    )
+
+
+def _parse_arn(text: str, kind: str) -> tuple[AccountId, str]:
+    try:
+        arn = Arn.parse(text)
+        account = parse_account_id(arn.account)
+    except ValueError as error:
+        raise ValidationError(f"{text[:1011]} is invalid") from error
+    found, _, name = arn.resource.partition("/")
+    if arn.service != _SERVICE or found != kind:
+        raise ValidationError(f"{text[:1011]} is invalid")
+    return account, name

@@ -1,0 +1,103 @@
+"""The second factor of a signed call: a code of a device that the caller owns."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from broker.errors import AccessDenied, ServiceUnavailable, ValidationError
+from broker.model.account import AccountId
+from broker.model.caller import Caller
+from broker.model.principal import PrincipalType
+from broker.proofs.attempts import Attempts, WrongFactorError, limit_of_factors
+from broker.sessions.vault import SealBrokenError
+from broker.stores.errors import StoreUnavailableError
+
+_UNKNOWN = "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user."
+_WRONG = "MultiFactorAuthentication failed with invalid MFA one time pass code. "
+
+
+class MfaDevices(Protocol):
+    """Finds and uses MFA devices; may raise ``StoreUnavailableError``."""
+
+    async def find_holder(self, account: AccountId, serial: str) -> str | None:
+        """The owner of a device: a user's unique id; for root the account's id."""
+        ...
+
+    async def accept(
+        self, account: AccountId, serial: str, holder: str, code: str, now: datetime
+    ) -> bool:
+        """Use up a code of the holder's device durably; whether it was valid."""
+        ...
+
+    async def is_used(
+        self,
+        account: AccountId,
+        serials: Sequence[str],
+        holder: str,
+        code: str,
+        now: datetime,
+    ) -> bool:
+        """Whether a code of one of the holder's devices was used up just now."""
+        ...
+
+
+class MfaVerifier:
+    """Verifies ``SerialNumber`` and ``TokenCode``; each code counts once."""
+
+    def __init__(self, devices: MfaDevices, attempts: Attempts) -> None:
+        self._devices = devices
+        self._attempts = attempts
+
+    async def verify(
+        self, caller: Caller, serial: str | None, code: str | None, now: datetime
+    ) -> int | None:
+        """When the factor was shown (seconds since 1970); None when none was sent.
+
+        Raises:
+            ValidationError: one of the two parameters without the other.
+            AccessDenied: the caller has no such device, or the code is not valid now.
+            Throttling: too many codes were wrong, at any entry point.
+            ServiceUnavailable: the directory is away.
+        """
+        if serial is None and code is None:
+            return None
+        if serial is None or code is None:
+            raise ValidationError(
+                "SerialNumber and TokenCode must be sent together, or neither of them."
+            )
+        try:
+            await self._require(caller, serial, code, now)
+        except (StoreUnavailableError, SealBrokenError) as error:
+            raise ServiceUnavailable(
+                detail=f"the code cannot be verified: {error}"
+            ) from error
+        return int(now.timestamp())
+
+    async def _require(
+        self, caller: Caller, serial: str, code: str, now: datetime
+    ) -> None:
+        account = caller.account
+        holder = await self._devices.find_holder(account, serial)
+        if holder is None or holder != _factor_owner(caller):
+            raise AccessDenied(
+                _UNKNOWN, detail=f"{serial} is not a device of the caller"
+            )
+        limits = [limit_of_factors(account, holder)]
+        async with self._attempts.one(limits, wrong=WrongFactorError):
+            if await self._devices.accept(account, serial, holder, code, now):
+                return
+            if await self._devices.is_used(account, (serial,), holder, code, now):
+                raise AccessDenied(_WRONG, detail=f"a used code of {serial}")
+            raise WrongFactorError(
+                _WRONG, detail=f"no code of {serial}, or it is locked"
+            )
+
+
+def _factor_owner(caller: Caller) -> str | None:
+    """Users and root show their factor with a long-term key, sessions never."""
+    if caller.session is not None:
+        return None
+    principal = caller.principal
+    if principal.type in {PrincipalType.ACCOUNT, PrincipalType.USER}:
+        return principal.unique_id
+    return None

@@ -1,0 +1,62 @@
+"""Authenticates calls of the access portal by an access token, or by a page's cookie.
+
+The caller of a call about a role is what opens that role: the identity that the
+provider proved at the sign-in, or the IAM user.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from broker.errors import InvalidClientTokenId
+from broker.model.caller import Caller
+from broker.model.request import Given, RequestContext
+from broker.proofs.federated import federated_caller
+from broker.proofs.scheme import ProofResult, Read
+from broker.sessions.portal import OpenPortal
+from broker.sessions.resolve import session_caller
+
+SIGN_IN = "SignIn"
+"""The member of an action's input that holds the `OpenPortal`."""
+
+FindPortal = Callable[[datetime], Awaitable[OpenPortal | None]]
+
+
+class PortalScheme:
+    """Authenticates by anything that names a live sign-in to the portal."""
+
+    def __init__(self, find: FindPortal) -> None:
+        self._find = find
+
+    async def prove(
+        self, request: RequestContext, _service: str, _action: str, read: Read
+    ) -> tuple[ProofResult, Given]:
+        """Prove, then read; the sign-in is added to what was read.
+
+        Raises:
+            ExpiredToken, InvalidClientTokenId: there is no such sign-in, or it is over.
+            ServiceUnavailable: the person's directory could not be asked.
+        """
+        portal = await self._find(request.now)
+        if portal is None:
+            raise InvalidClientTokenId(detail="no such access token or sign-in")
+        given = await read()
+        if "roleName" in given:
+            portal = await portal.renewed(
+                given["accountId"], given["roleName"], request.now
+            )
+        caller = portal_caller(portal, given)
+        return ProofResult(caller=caller), {**given, SIGN_IN: portal}
+
+
+def portal_caller(portal: OpenPortal, given: Given) -> Caller:
+    """The person who signed in, as what opens the role that is asked for."""
+    if not portal.roles:
+        return session_caller(portal.resolved)
+    found = portal.roles.find(given.get("accountId", ""), given.get("roleName", ""))
+    if found is not None:
+        return federated_caller(found[1])
+    return Caller(
+        principal=portal.resolved.principal,
+        access_key_id=portal.session.access_key_id,
+        session=portal.session,
+    )

@@ -1,0 +1,507 @@
+"""The broker-only options of identity providers, each described once.
+
+Each field of `ProviderOptions` is an option: its name, which providers can have it, how
+its text and its stored value are read, and its words on the form. The command line, the
+console, templates and sign-ins read these descriptions; docs/operating/providers.md explains the
+options.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from broker.model.account import AccountId
+from broker.model.entities import (
+    CLIENT_SECRET_SEAL,
+    LdapProvider,
+    OidcProvider,
+    SamlProvider,
+)
+from broker.model.provisioned import ProvisionedUser
+from broker.model.sealing import Sealer
+from broker.model.struct import struct
+from broker.proofs import option_types as types
+from broker.proofs.group_roles import GroupRoles
+from broker.runtime.spelling import suggest
+from broker.stores.directory.kind import Remembered
+from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
+from broker.stores.directory.port import Finder
+
+if TYPE_CHECKING:
+    # They bring the verifiers, which a list of providers does not need.
+    from broker.protocols.oidc.verify import VerifyOptions
+    from broker.protocols.saml.conditions import SamlOptions
+
+Provider = SamlProvider | OidcProvider | LdapProvider
+P = TypeVar("P", bound=Provider)
+T = TypeVar("T")
+
+SECRET: Final = "ClientSecret"  # noqa: S105  # an option's name
+"""The option that is stored sealed and never shown."""
+
+SEALED: Final = "(sealed)"
+
+_URL_MAX = 2048
+_PRIVATE = frozenset({"d", "k"})
+"""The secret members of a JWK."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which kinds of provider have an option, and its group on the form.
+
+    ``is_exception`` says that it accepts what is refused otherwise; no other option needs
+    it.
+    """
+
+    kinds: tuple[type[Provider], ...]
+    group: str
+    is_exception: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option(Generic[T]):
+    """An option; ``label`` and ``hint`` are its words on the form."""
+
+    name: str
+    type: types.OptionType[T]
+    place: Place
+    label: str = ""
+    hint: str = ""
+
+    def shown(self, label: str, hint: str) -> T:
+        """The field of `ProviderOptions` that holds its value."""
+        return field(
+            default=self.type.default,
+            repr=self.name != SECRET,
+            metadata={"option": replace(self, label=label, hint=hint)},
+        )
+
+
+GROUPS = (
+    "Sign-in page",
+    "Published metadata",
+    "Roles by group",
+    "People and groups by SCIM",
+    "What is accepted",
+)
+"""The groups of options, in the form's order."""
+
+_SIGN_IN, _PUBLISHED, _ROLES, _SCIM, _ACCEPTED = GROUPS
+_BOTH = (SamlProvider, OidcProvider)
+OIDC_SIGN_IN = Place((OidcProvider,), _SIGN_IN)
+PUBLISHED = Place((SamlProvider,), _PUBLISHED)
+SAML_EXCEPTION = Place((SamlProvider,), _ACCEPTED, is_exception=True)
+OIDC_ACCEPTED = Place((OidcProvider,), _ACCEPTED)
+SCIM = Place(_BOTH, _SCIM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScimOptions:
+    """How people are matched with those whom a provider's directory provisions.
+
+    ``subject`` is the attribute of a SCIM user that equals what a proof says of its
+    person: ``userName``, ``externalId`` or ``emails`` (the address that counts).
+    ``claim`` is the claim or SAML attribute that says it; without it that is ``sub`` or
+    the NameID. ``groups`` says where the groups for ``GroupRoles`` come from: the
+    directory, by their ``displayName`` or ``externalId``, or still the proof
+    (``asserted``).
+    """
+
+    subject: str
+    claim: str = ""
+    groups: str = "displayName"
+    allows_unknown: bool = False
+
+    @property
+    def gives_groups(self) -> bool:
+        """Whether the directory's groups replace those of the proof."""
+        return self.groups != "asserted"
+
+    def subject_of(self, user: ProvisionedUser) -> str:
+        """The user's attribute that proofs are compared with."""
+        return {
+            "userName": user.user_name,
+            "externalId": user.external_id,
+            "emails": user.email,
+        }[self.subject]
+
+
+@struct
+class ProviderOptions:
+    """What a provider's operator has set, in the terms of the code."""
+
+    sign_in: bool = Option(
+        "SignIn", types.FLAG, Place((SamlProvider, LdapProvider), _SIGN_IN)
+    ).shown(
+        "Offer this provider on the sign-in page",
+        "People start here, and the broker sends a signed request.",
+    )
+    client_id: str = Option("ClientId", types.TEXT, OIDC_SIGN_IN).shown(
+        "Client ID", "With it, the sign-in page offers this provider."
+    )
+    sealed_client_secret: str = Option(SECRET, types.SEALED_TEXT, OIDC_SIGN_IN).shown(
+        "Client secret",
+        "Stored encrypted and never shown. Leave it as it is to keep it.",
+    )
+    scopes: tuple[str, ...] = Option("Scopes", types.SCOPES, OIDC_SIGN_IN).shown(
+        "Scopes to ask for", "Separated by commas; openid if empty."
+    )
+    name_claims: tuple[str, ...] = Option(
+        "NameClaims", types.NAME_CLAIMS, OIDC_SIGN_IN
+    ).shown(
+        "Claims that identify one person",
+        "Separated by commas, best first; sessions are named after them.",
+    )
+    metadata_url: str = Option("MetadataUrl", types.TEXT, PUBLISHED).shown(
+        "Metadata URL",
+        "It is reread regularly, so that key rotation interrupts nothing.",
+    )
+    metadata_certificate: str = Option(
+        "MetadataCertificate", types.PEM, PUBLISHED
+    ).shown(
+        "Certificates of its signers, in PEM",
+        "Needed with http; else, without them, a key that is registered signs it.",
+    )
+    metadata_trust_tls: bool = Option("MetadataTrustTls", types.FLAG, PUBLISHED).shown(
+        "Trust an unsigned document on the strength of TLS",
+        "Anyone who controls that server or its name can then replace the keys.",
+    )
+    profile: str = Option(
+        "Profile", types.PROFILE, Place(_BOTH, _ACCEPTED, is_exception=True)
+    ).shown(
+        "Rules",
+        "“As AWS” accepts what AWS accepts where the broker is stricter."
+        " Signatures, algorithms, recipients and expiry are checked either way.",
+    )
+    audiences: frozenset[str] = Option("Audiences", types.TEXTS, SAML_EXCEPTION).shown(
+        "Further audiences", "Separated by commas, such as AWS's own."
+    )
+    recipients: frozenset[str] = Option(
+        "Recipients", types.TEXTS, SAML_EXCEPTION
+    ).shown(
+        "Further recipients", "Separated by commas: addresses besides this broker's."
+    )
+    mint_per_door: bool = Option("MintPerDoor", types.FLAG, SAML_EXCEPTION).shown(
+        "A response may be used once for the console and once at the API",
+        "For programs that do both with the same one.",
+    )
+    exchange_twice: bool = Option("ExchangeTwice", types.FLAG, SAML_EXCEPTION).shown(
+        "A response may be exchanged a second time within a minute",
+        "For programs that try it once as a test.",
+    )
+    legacy_rsa: bool = Option("LegacyRsa", types.FLAG, SAML_EXCEPTION).shown(
+        "Accept RSA keys of 1,024 bits", "Weak. Replace the key instead, if you can."
+    )
+    allow_sha1: bool = Option("AllowSha1", types.FLAG, SAML_EXCEPTION).shown(
+        "Accept SHA-1 signatures", "Collisions can forge these."
+    )
+    allow_cbc: bool = Option("AllowCbc", types.FLAG, SAML_EXCEPTION).shown(
+        "Accept AES-CBC encryption in a signed response",
+        "Malleable. Use AES-GCM instead, if you can.",
+    )
+    one_time_use: bool = Option("OneTimeUse", types.FLAG_OR_TEXT, OIDC_ACCEPTED).shown(
+        "A token can be used only once",
+        "Not for workloads that read the same token file again.",
+    )
+    algorithms: frozenset[str] = Option(
+        "Algorithms", types.ALGORITHMS, OIDC_ACCEPTED
+    ).shown(
+        "Signature algorithms",
+        "Separated by commas, such as RS256, ES256; all safe ones if empty.",
+    )
+    claim_keys: tuple[str, ...] = Option(
+        "ClaimKeys", types.CLAIM_KEYS, OIDC_ACCEPTED
+    ).shown("Claims that become condition keys", "Separated by commas.")
+    static_jwks: str = Option("StaticJwks", types.JWKS, OIDC_ACCEPTED).shown(
+        "Keys, as a JWK set", "Used instead of fetching them from the issuer."
+    )
+    group_attribute: str = Option(
+        "GroupAttribute", types.ATTRIBUTE, Place(_BOTH, _ROLES)
+    ).shown(
+        "Attribute or claim with the groups",
+        "For identity providers that cannot send role ARNs.",
+    )
+    group_table: Mapping[str, tuple[str, ...]] | None = Option(
+        "GroupRoles", types.TABLE, Place((*_BOTH, LdapProvider), _ROLES)
+    ).shown(
+        "Roles of each group, as JSON",
+        '{"Engineering": ["arn:aws:iam::123456789012:role/Developer"]}',
+    )
+    scim_subject: str = Option("ScimSubject", types.SUBJECT, SCIM).shown(
+        "Attribute that identifies a person",
+        "userName, externalId or emails. If set, only people whom the directory"
+        " provisions as active can sign in.",
+    )
+    scim_claim: str = Option("ScimClaim", types.CLAIM, SCIM).shown(
+        "Claim or SAML attribute to compare it with",
+        "The NameID or sub if empty; for Entra ID with OpenID Connect: oid.",
+    )
+    scim_groups: str = Option("ScimGroups", types.GROUP_NAMES, SCIM).shown(
+        "Source of the groups for roles",
+        "displayName or externalId of the directory's groups, or asserted: those of"
+        " the proof. displayName if empty.",
+    )
+    scim_unknown: str = Option(
+        "ScimUnknown", types.UNKNOWN, replace(SCIM, is_exception=True)
+    ).shown("People who are not in the directory", "refuse or allow; refuse if empty.")
+
+    @staticmethod
+    def parse(options: Mapping[str, object]) -> "ProviderOptions":
+        """Read what is stored; names of other features are ignored.
+
+        Raises:
+            ValueError: names the option, what is wrong and what to write.
+        """
+        if not options:
+            return _NOTHING_SET
+        found: Mapping[str, Any] = {
+            attribute: one.type.parse(one.name, options[one.name])
+            for attribute, one in _BY_ATTRIBUTE.items()
+            if one.name in options
+        }
+        made = ProviderOptions(**found)
+        for one in () if made.scim_subject else OPTIONS:
+            if one.name in options and one.place.group == _SCIM:
+                raise ValueError(
+                    f"{one.name} says nothing without ScimSubject: write one of"
+                    f" {', '.join(types.SUBJECTS)}"
+                )
+        return made
+
+    @property
+    def begins_here(self) -> bool:
+        """Whether a sign-in can begin with the provider at the broker."""
+        return self.sign_in or bool(self.client_id)
+
+    @property
+    def group_roles(self) -> GroupRoles | None:
+        """The roles by group; None where there is no table."""
+        table = self.group_table
+        if table is None:
+            return None
+        return GroupRoles(attribute=self.group_attribute, roles=table)
+
+    @property
+    def scim(self) -> ScimOptions | None:
+        """How people are matched with the directory's; None where SCIM is off."""
+        if not self.scim_subject:
+            return None
+        return ScimOptions(
+            subject=self.scim_subject,
+            claim=self.scim_claim,
+            groups=self.scim_groups,
+            allows_unknown=self.scim_unknown == "allow",
+        )
+
+    @property
+    def saml(self) -> "SamlOptions":
+        """The options that the verifier of assertions needs."""
+        return _saml_options(self.profile, self.allow_sha1, self.allow_cbc)
+
+    @property
+    def oidc(self) -> "VerifyOptions":
+        """The options that the verifier of tokens needs."""
+        return _oidc_options(self.algorithms, self.profile, self.one_time_use)
+
+
+@lru_cache(64)
+def _saml_options(profile: str, *allowed: bool) -> "SamlOptions":
+    from broker.protocols.saml.algorithms import AlgorithmPolicy  # noqa: PLC0415
+    from broker.protocols.saml.conditions import Profile, SamlOptions  # noqa: PLC0415
+
+    sha1, cbc = allowed
+    policy = AlgorithmPolicy(allow_sha1=sha1, allow_cbc=cbc)
+    return SamlOptions(profile=Profile(profile), algorithms=policy)
+
+
+@lru_cache(64)
+def _oidc_options(
+    algorithms: frozenset[str],
+    profile: str,
+    one_time_use: bool,  # noqa: FBT001  # the cache's key
+) -> "VerifyOptions":
+    from broker.protocols.oidc.algorithms import ALGORITHM_NAMES  # noqa: PLC0415
+    from broker.protocols.oidc.verify import VerifyOptions  # noqa: PLC0415
+
+    return VerifyOptions(algorithms or ALGORITHM_NAMES, profile == "aws", one_time_use)
+
+
+_NOTHING_SET = ProviderOptions()
+_BY_ATTRIBUTE: Mapping[str, Option[Any]] = {
+    one.name: one.metadata["option"] for one in fields(ProviderOptions)
+}
+OPTIONS = tuple(_BY_ATTRIBUTE.values())
+OPTIONS_OF: Mapping[type[Provider], Mapping[str, Option[Any]]] = {
+    kind: {one.name: one for one in OPTIONS if kind in one.place.kinds}
+    for kind in (SamlProvider, OidcProvider, LdapProvider)
+}
+"""The options that each kind of provider can have, by name."""
+
+STORED: Mapping[type[Provider], Remembered[Any]] = {
+    SamlProvider: SAML_PROVIDER,
+    OidcProvider: OIDC_PROVIDER,
+    LdapProvider: LDAP_PROVIDER,
+}
+"""How each kind of provider is stored."""
+
+_IN_ARNS = dict(
+    zip(
+        ("saml-provider", "oidc-provider", "ldap-provider"),
+        STORED.values(),
+        strict=True,
+    )
+)
+
+
+async def find_provider(
+    directory: Finder, account: AccountId, arn: str
+) -> Provider | None:
+    """The provider of an account that has the name in an ARN."""
+    kind, _, name = arn.split(":", 5)[-1].partition("/")
+    stored = _IN_ARNS.get(kind)
+    return await directory.named(stored, account, name) if stored else None
+
+
+def _read_text(provider: Provider, name: str, text: str) -> object:
+    known = OPTIONS_OF[type(provider)]
+    if len(text) > types.TEXT_MAX:
+        raise ValueError(f"{name} is longer than {types.TEXT_MAX} characters")
+    try:
+        return known[name].type.from_text(text) if text else None
+    except ValueError as error:
+        raise ValueError(f"{name} is {error}") from error
+
+
+def option_text(value: object) -> str:
+    """A value as the text that `set_options` reads."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case list() | tuple() | frozenset():
+            return ", ".join(map(str, value))
+        case Mapping():
+            return json.dumps(value, indent=2, ensure_ascii=False)
+        case _:
+            return str(value)
+
+
+def shown_options(options: Mapping[str, object]) -> dict[str, object]:
+    """Options for display, without secrets, sealed or not."""
+    return {
+        name: SEALED if name == SECRET and value is not None else value
+        for name, value in options.items()
+    }
+
+
+def set_options(
+    provider: P, texts: Mapping[str, str], sealer: Sealer
+) -> tuple[P, dict[str, object]]:
+    """The provider with known options set as texts say, and what they say.
+
+    An empty text removes its option, which is then None in what they say. The secret
+    stays when its text is ``(sealed)``.
+
+    Raises:
+        ValueError: An option is malformed, or they do not go together.
+    """
+    given = {
+        name: _read_text(provider, name, text)
+        for name, text in texts.items()
+        if (name, text) != (SECRET, SEALED)
+    }
+    if isinstance(provider, OidcProvider) and (secret := given.get(SECRET)):
+        purpose, column = CLIENT_SECRET_SEAL
+        sealed = sealer.seal(
+            purpose, provider.account, provider.unique_id, column, str(secret).encode()
+        )
+        given[SECRET] = base64.b64encode(sealed).decode("ascii")
+    merged = {**provider.options, **given}
+    options = {name: value for name, value in merged.items() if value is not None}
+    check_options(options)
+    return replace(provider, options=options), given
+
+
+def check_template_options(kind: type[Provider], options: Mapping[str, object]) -> None:
+    """Check the options that a template gives to a provider of this kind.
+
+    Raises:
+        ValueError: One is unknown, secret or wrong; the text says how to fix it.
+    """
+    known = OPTIONS_OF[kind]
+    for name in options:
+        if name not in known:
+            raise ValueError(f"{name} is not an option; {suggest(name, known)}")
+    if SECRET in options:
+        raise ValueError(
+            f"{SECRET} cannot be in a template: set it with broker providers set ARN"
+            f" {SECRET}=@FILE"
+        )
+    check_options(options)
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """Check a provider's options together.
+
+    Raises:
+        ValueError: One is wrong; the text says which and how to fix it.
+    """
+    given = ProviderOptions.parse(options)
+    _check_published(given)
+    if given.static_jwks:
+        _check_keys(given.static_jwks)
+
+
+def _check_published(given: ProviderOptions) -> None:
+    url = urlsplit(given.metadata_url)
+    if given.metadata_url and (
+        url.scheme not in {"https", "http"}
+        or not url.hostname
+        or url.username is not None
+        or len(given.metadata_url) > _URL_MAX
+    ):
+        raise ValueError("MetadataUrl must be an https URL without a user name")
+    if not given.metadata_url and (
+        given.metadata_certificate or given.metadata_trust_tls
+    ):
+        raise ValueError(
+            "MetadataCertificate and MetadataTrustTls say how to trust what"
+            " MetadataUrl brings; set that, too"
+        )
+    if given.metadata_certificate and given.metadata_trust_tls:
+        raise ValueError("MetadataCertificate and MetadataTrustTls exclude each other")
+    if url.scheme == "http" and not given.metadata_certificate:
+        raise ValueError(
+            "MetadataUrl with http needs MetadataCertificate: without TLS only a document"
+            " that it signed is taken. Set it, or use https"
+        )
+    if given.metadata_certificate:
+        from broker.protocols.saml.errors import MetadataRejected  # noqa: PLC0415
+        from broker.protocols.saml.published_metadata import (  # noqa: PLC0415
+            parse_signers,
+        )
+
+        try:
+            parse_signers(given.metadata_certificate)
+        except MetadataRejected as error:
+            raise ValueError(f"MetadataCertificate: {error.message}") from error
+
+
+def _check_keys(text: str) -> None:
+    from broker.protocols.oidc.jwks import parse_jwks  # noqa: PLC0415
+    from broker.protocols.oidc.rejection import OidcRejected  # noqa: PLC0415
+
+    try:
+        keys = parse_jwks(text.encode("utf-8", "replace"))
+    except OidcRejected as error:
+        raise ValueError(f"StaticJwks: {error.detail}") from error
+    published = json.loads(text)["keys"]
+    if any(isinstance(jwk, dict) and _PRIVATE & jwk.keys() for jwk in published):
+        raise ValueError("StaticJwks has a private key; write public keys only")
+    if not keys.keys:
+        why = "; ".join(keys.skipped) or "it is empty"
+        raise ValueError(f"StaticJwks has no key that can be used: {why:.400}")

@@ -1,0 +1,319 @@
+"""Authenticates signed requests: who signed, and with which live credentials.
+
+The order of checks is AWS's, as recorded (REC-A): the signature's form, its
+time, its scope; then the key or session, alive and belonging together; the signature
+itself last.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from hmac import HMAC
+from typing import Protocol
+
+from broker.errors import (
+    BrokerError,
+    IncompleteSignature,
+    MalformedQueryString,
+    MissingAuthenticationToken,
+    ProofError,
+    SignatureDoesNotMatch,
+)
+from broker.model.caller import Caller
+from broker.model.principal import Principal
+from broker.model.raw import RawRequest
+from broker.model.request import Given, RequestContext
+from broker.model.secret import Secret
+from broker.model.session import Session
+from broker.model.struct import struct
+from broker.proofs.endpoints import Endpoints
+from broker.proofs.long_term import ResolvedKey
+from broker.proofs.scheme import ProofResult, Read
+from broker.protocols.sigv4 import (
+    STRICT,
+    SignatureReason,
+    SignatureRules,
+    SignedRequest,
+    SigV4Rejected,
+    derive_signing_key,
+    parse_signed,
+    prepare_signing_key,
+    verify_scope,
+    verify_signature,
+    verify_time,
+)
+from broker.runtime.batches import join_batch
+from broker.runtime.bounded import BoundedCache
+
+SIGNING_KEYS_MAX = 4096
+"""How many derived keys a worker remembers; about 400 bytes each."""
+
+_MINIMUM_PRESIGNED_SECONDS = {("sts", "GetCallerIdentity"): 900}
+# Cluster authenticators sign X-Amz-Expires=60 and present the URL for 14 minutes.
+# Source: kubernetes-sigs/aws-iam-authenticator, pkg/token.
+
+_ERRORS: Mapping[SignatureReason, type[BrokerError]] = {
+    SignatureReason.UNSIGNED: MissingAuthenticationToken,
+    SignatureReason.INCOMPLETE: IncompleteSignature,
+    SignatureReason.MALFORMED_QUERY: MalformedQueryString,
+    SignatureReason.AMBIGUOUS: SignatureDoesNotMatch,
+    SignatureReason.NOT_COVERED: SignatureDoesNotMatch,
+    SignatureReason.SCOPE: SignatureDoesNotMatch,
+    SignatureReason.TIME: SignatureDoesNotMatch,
+    SignatureReason.MISMATCH: SignatureDoesNotMatch,
+}
+
+
+class LongTermResolver(Protocol):
+    """Looks long-term access keys up; ``LongTermKeys`` is one."""
+
+    async def resolve(self, access_key_id: str) -> ResolvedKey:
+        """The live key, or the wire error that refuses it."""
+        ...
+
+
+class LiveSession(Protocol):
+    """What a session resolver finds."""
+
+    @property
+    def session(self) -> Session: ...  # noqa: D102  # the names say it
+    @property
+    def secret(self) -> Secret: ...  # noqa: D102
+    @property
+    def principal(self) -> Principal: ...  # noqa: D102
+    @property
+    def principal_tags(self) -> Mapping[str, str]: ...  # noqa: D102
+
+
+class SessionResolver(Protocol):
+    """Looks sessions up; ``broker.sessions.resolve.Resolver`` is one."""
+
+    async def resolve(
+        self, access_key_id: str, session_token: str, now: datetime
+    ) -> LiveSession:
+        """The live session, or the wire error that refuses it."""
+        ...
+
+    async def find_secret(
+        self, access_key_id: str, session_token: str, now: datetime
+    ) -> Secret | None:
+        """What a session signs with, be it over; None if the token proves none."""
+        ...
+
+
+class SigningKeys:
+    """Caches derived signing keys; the least recently used are evicted.
+
+    A key is found only by its secret, which was resolved for this very call, so the
+    cache bypasses no revocation. Secrets are not kept.
+    """
+
+    def __init__(self, max_keys: int = SIGNING_KEYS_MAX) -> None:
+        self._keys = BoundedCache[tuple[str, bytes, str, str, str], HMAC](max_keys)
+
+    def verify(
+        self,
+        signed: SignedRequest,
+        raw: RawRequest,
+        secret: Secret,
+        rules: SignatureRules = STRICT,
+    ) -> str:
+        """Check the signature with the key for the request's scope.
+
+        Returns what was signed of the body.
+
+        Only a key that verified is remembered, so that clients without a secret cannot
+        evict the entries of others.
+
+        Raises:
+            SigV4Rejected: the signature is wrong.
+        """
+        text = secret.reveal()
+        scope = (
+            signed.access_key_id,
+            hashlib.sha256(text.encode()).digest(),
+            signed.date,
+            signed.region,
+            signed.service,
+        )
+        known = self._keys.get(scope)
+        key = known or prepare_signing_key(
+            derive_signing_key(text, signed.date, signed.region, signed.service)
+        )
+        payload = verify_signature(signed, raw, key, rules)
+        if known is not None:
+            self._keys.move_to_end(scope)
+        else:
+            self._keys.put(scope, key)
+        return payload
+
+
+@struct
+class SignedFor:
+    """What a signed request must be signed for: a service, where, and by which rules.
+
+    ``also`` are further names of the service; ``regions`` None stands for all.
+    """
+
+    service: str
+    also: tuple[str, ...] = ()
+    regions: AbstractSet[str] | None = None
+    rules: SignatureRules = STRICT
+
+
+@struct
+class VerifiedSignature:
+    """A request whose signature counts: who made it, for which region.
+
+    ``payload`` is what was signed of the body: its SHA-256 in hexadecimal, or what the
+    service's rules let stand for it.
+    """
+
+    caller: Caller
+    region: str
+    payload: str
+
+
+class SignatureScheme:
+    """Proves the callers of signed requests, in either form."""
+
+    def __init__(
+        self,
+        long_term: LongTermResolver,
+        sessions: SessionResolver,
+        endpoints: Endpoints,
+        *,
+        signing_keys: SigningKeys | None = None,
+    ) -> None:
+        self._long_term = long_term
+        self._sessions = sessions
+        self._endpoints = endpoints
+        self._signing_keys = signing_keys or SigningKeys()
+        self._own: dict[str, SignedFor] = {}
+        """What requests to the broker itself are signed for, by service."""
+
+    async def prove(
+        self, request: RequestContext, service: str, action: str, read: Read
+    ) -> tuple[ProofResult, Given]:
+        """The caller who signed the request; then the input is read.
+
+        ``service`` is what the credential scope must name, and ``action`` decides
+        how long a presigned URL holds.
+
+        Raises:
+            MissingAuthenticationToken: the request is not signed.
+            IncompleteSignature, MalformedQueryString: the signature cannot be read.
+            SignatureDoesNotMatch: form, scope, time or signature is wrong.
+            InvalidClientTokenId, ExpiredToken: the credentials are not valid any more.
+            ServiceUnavailable: the directory is away.
+        """
+        raw = request.raw
+        regions = self._endpoints.regions_at(raw)
+        wanted = self._own.get(service)
+        if wanted is None or wanted.regions is not regions:
+            wanted = self._own[service] = SignedFor(service=service, regions=regions)
+        minimum = _MINIMUM_PRESIGNED_SECONDS.get((service, action), 0)
+        key, signed, _ = await self._verify(raw, wanted, request.now, minimum)
+        return ProofResult(caller=key.caller, region=signed.region), await read()
+
+    async def verify(
+        self, raw: RawRequest, wanted: SignedFor, now: datetime
+    ) -> VerifiedSignature:
+        """Who signed a request, which may have been forwarded by someone else.
+
+        Raises:
+            BrokerError: as ``prove`` does.
+        """
+        key, signed, payload = await self._verify(raw, wanted, now, 0)
+        return VerifiedSignature(
+            caller=key.caller, region=signed.region, payload=payload
+        )
+
+    async def _verify(
+        self, raw: RawRequest, wanted: SignedFor, now: datetime, minimum: int
+    ) -> tuple[ResolvedKey, SignedRequest, str]:
+        """The key, the signature taken apart, and what was signed of the body."""
+        rules = wanted.rules
+        try:
+            signed = parse_signed(raw, rules)
+            verify_time(signed, now=now, minimum_presigned_seconds=minimum, rules=rules)
+            verify_scope(
+                signed,
+                regions=wanted.regions,
+                service=wanted.service,
+                also=wanted.also,
+            )
+            await join_batch()
+            try:
+                key = await self.resolve(
+                    signed.access_key_id, signed.session_token, now
+                )
+            except ProofError as error:
+                error.access_key_id = await self._find_ended(signed, raw, now, rules)
+                raise
+            payload = self._signing_keys.verify(signed, raw, key.secret, rules)
+        except SigV4Rejected as rejected:
+            raise _ERRORS[rejected.reason](
+                rejected.message, detail=rejected.detail
+            ) from None
+        return key, signed, payload
+
+    async def _find_ended(
+        self,
+        signed: SignedRequest,
+        raw: RawRequest,
+        now: datetime,
+        rules: SignatureRules,
+    ) -> str:
+        """The access key ID of an ended session that signed this, for its record."""
+        key_id, token = signed.access_key_id, signed.session_token
+        secret = await self._sessions.find_secret(key_id, token, now) if token else None
+        if secret is None:
+            return ""
+        try:
+            self._signing_keys.verify(signed, raw, secret, rules)
+        except SigV4Rejected:
+            return ""
+        return key_id
+
+    async def resolve(
+        self, access_key_id: str, token: str | None, now: datetime
+    ) -> ResolvedKey:
+        """The live credentials of an access key id, with a session's token.
+
+        Raises:
+            InvalidClientTokenId, ExpiredToken: they are not live ones.
+            ServiceUnavailable: the directory is away.
+        """
+        if token is None:
+            return await self._long_term.resolve(access_key_id)
+        live = await self._sessions.resolve(access_key_id, token, now)
+        caller = Caller(
+            principal=live.principal,
+            access_key_id=access_key_id,
+            session=live.session,
+            principal_tags=live.principal_tags,
+            context=live.session.identity_context,
+        )
+        return ResolvedKey(secret=live.secret, caller=caller)
+
+
+class SignedForScheme:
+    """Proves the callers of requests that are signed by other rules than our own."""
+
+    def __init__(self, signatures: SignatureScheme, wanted: SignedFor) -> None:
+        self._signatures = signatures
+        self._wanted = wanted
+
+    async def prove(
+        self, request: RequestContext, _service: str, _action: str, read: Read
+    ) -> tuple[ProofResult, Given]:
+        """The caller who signed the request; then the input is read.
+
+        Raises:
+            BrokerError: as `SignatureScheme.prove` does.
+        """
+        found = await self._signatures.verify(request.raw, self._wanted, request.now)
+        proved = ProofResult(caller=found.caller, region=found.region)
+        return proved, await read()

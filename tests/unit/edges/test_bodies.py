@@ -1,0 +1,52 @@
+"""A body that is longer than its endpoint takes is not received to its end."""
+
+import pytest
+
+from broker.edges.asgi import Message
+from broker.edges.bodies import TooLargeError, receive_body
+from broker.runtime.batches import ClientGoneError
+
+BOUND = 1000
+
+
+class Sender:
+    """A client that sends pieces of 400 bytes, as many as are wanted."""
+
+    def __init__(self, pieces: int) -> None:
+        self.left = pieces
+
+    async def __call__(self) -> Message:
+        if not self.left:
+            return {"type": "http.disconnect"}
+        self.left -= 1
+        return {"type": "http.request", "body": b"x" * 400, "more_body": True}
+
+
+async def test_no_piece_is_received_beyond_the_bound() -> None:
+    sender = Sender(9)
+    with pytest.raises(TooLargeError):
+        await receive_body(sender, (), BOUND)
+    assert sender.left == 6
+
+
+@pytest.mark.parametrize("declared", [b"1001", b"01001", b"9" * 5000])
+async def test_what_declares_too_much_is_not_received_at_all(declared: bytes) -> None:
+    sender = Sender(9)
+    with pytest.raises(TooLargeError):
+        await receive_body(sender, ((b"content-length", declared),), BOUND)
+    assert sender.left == 9
+
+
+@pytest.mark.parametrize("size", [0, 999, 1000])
+async def test_up_to_the_bound_it_is_whole(size: int) -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x" * size}
+
+    declared = str(size).encode()
+    headers = ((b"content-length", declared),)
+    assert await receive_body(receive, headers, BOUND) == b"x" * size
+
+
+async def test_a_client_that_goes_away_has_no_body() -> None:
+    with pytest.raises(ClientGoneError):
+        await receive_body(Sender(2), (), BOUND)

@@ -1,0 +1,245 @@
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from broker.edges.edge import AllowedHosts, Edge
+from broker.edges.health import health_routes, metrics_routes
+from broker.edges.metrics import Metrics
+from broker.edges.proxies import TrustedProxies
+from broker.runtime.clock import SystemClock
+from broker.stores.errors import StoreUnavailableError
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    text = metrics.exposition({"database": True, "cache": False}).decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def count(metrics: Metrics, name: str, **labels: str) -> float:
+    return samples(metrics).get((name, frozenset(labels.items())), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "status", "labels"),
+    [
+        ("/", {"action": "GetCallerIdentity"}, 200, ("GetCallerIdentity", "ok")),
+        (
+            "/",
+            {"action": "AssumeRole", "error_code": "AccessDenied"},
+            403,
+            ("AssumeRole", "AccessDenied"),
+        ),
+        ("/signin/example", {}, 200, ("signin", "ok")),
+        ("/console/", {}, 303, ("console", "ok")),
+        ("/console/", {}, 503, ("console", "503")),
+        ("/wp-admin/setup.php", {}, 404, ("other", "404")),
+        ("/", {}, 302, ("other", "ok")),
+    ],
+)
+def test_requests_are_counted_by_action_or_page_and_outcome(
+    path: str, line: dict[str, object], status: int, labels: tuple[str, str]
+) -> None:
+    metrics = Metrics(("/signin", "/console"))
+    for _ in range(3):
+        metrics.observe_request(path, line, status, 0.004)
+    action, outcome = labels
+    assert count(metrics, "broker_requests_total", action=action, outcome=outcome) == 3
+    assert count(metrics, "broker_request_seconds_count", action=action) == 3
+    assert (
+        count(metrics, "broker_request_seconds_bucket", action=action, le="0.005") == 3
+    )
+    assert (
+        count(metrics, "broker_request_seconds_bucket", action=action, le="0.0025") == 0
+    )
+
+
+def test_mints_replays_and_outages_are_counted() -> None:
+    metrics = Metrics()
+    metrics.observe_ledger("mint", "ok")
+    metrics.observe_ledger("mint", "ok")
+    metrics.observe_ledger("mint", "replayed")
+    name = "broker_ledger_writes_total"
+    assert count(metrics, name, operation="mint", outcome="ok") == 2
+    assert count(metrics, name, operation="mint", outcome="replayed") == 1
+
+
+def test_whether_a_store_answers_is_a_gauge() -> None:
+    metrics = Metrics()
+    assert count(metrics, "broker_store_up", store="database") == 1
+    assert count(metrics, "broker_store_up", store="cache") == 0
+
+
+def test_strange_names_cannot_grow_without_bound() -> None:
+    metrics = Metrics()
+    for number in range(3000):
+        metrics.observe_request("/", {"action": f"Strange{number}"}, 200, 0.001)
+    named = {
+        labels for name, labels in samples(metrics) if name == "broker_requests_total"
+    }
+    assert len(named) <= 2001
+    assert len(metrics._named) <= 2001
+
+
+class Freshness:
+    """A directory that is as old as a test says, and answers or not."""
+
+    def __init__(self, age_seconds: float = 0.0, *, answers: bool = True) -> None:
+        self.age_seconds = age_seconds
+        self.answers = answers
+
+    async def check(self) -> None:
+        if not self.answers:
+            raise StoreUnavailableError
+
+
+class Cache:
+    """A cache that answers or not."""
+
+    def __init__(self, *, answers: bool = True) -> None:
+        self.answers = answers
+
+    async def ping(self) -> None:
+        if not self.answers:
+            raise StoreUnavailableError
+
+
+class Ledger:
+    """A ledger that is behind or not."""
+
+    def __init__(self, *, is_behind: bool = False) -> None:
+        self.is_behind = is_behind
+
+
+Client = Callable[..., TestClient]
+
+
+@pytest.fixture
+def client() -> Client:
+    """A client of the probes behind the edge, from an address of its own."""
+
+    def make(
+        freshness: Any = None,
+        cache: Any = None,
+        ledger: Any = None,
+        *,
+        peer: str = "127.0.0.1",
+        allowed: str = "",
+        proxies: tuple[str, ...] = (),
+    ) -> TestClient:
+        app = FastAPI()
+        stores = (freshness or Freshness(), cache or Cache())
+        app.include_router(health_routes(*stores, ledger or Ledger(), stale_seconds=60))
+        networks = [ipaddress.ip_network(n) for n in allowed.split()]
+        app.include_router(
+            metrics_routes(Metrics(), *stores, allowed=networks, stale_seconds=60)
+        )
+        edge = Edge(
+            app,
+            hosts=AllowedHosts(()),
+            proxies=TrustedProxies(proxies),
+            clock=SystemClock(),
+            public_origin="https://broker.example",
+        )
+        return TestClient(edge, client=(peer, 1))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("freshness", "cache", "ledger", "status", "answer"),
+    [
+        (Freshness(), Cache(), Ledger(), 200, ("ready", "ready", "ready", "ready")),
+        (Freshness(30), Cache(), Ledger(), 200, ("ready", "ready", "ready", "ready")),
+        (
+            Freshness(),
+            Cache(answers=False),
+            Ledger(),
+            200,
+            ("degraded", "ready", "unavailable", "ready"),
+        ),
+        (
+            Freshness(),
+            Cache(),
+            Ledger(is_behind=True),
+            200,
+            ("degraded", "ready", "ready", "unavailable"),
+        ),
+        (
+            Freshness(30, answers=False),
+            Cache(),
+            Ledger(),
+            200,
+            ("degraded", "degraded", "ready", "unavailable"),
+        ),
+        (
+            Freshness(61, answers=False),
+            Cache(),
+            Ledger(is_behind=True),
+            503,
+            ("unavailable", "unavailable", "ready", "unavailable"),
+        ),
+    ],
+)
+def test_ready_means_that_credentials_verify(
+    *,
+    client: Client,
+    freshness: Freshness,
+    cache: Cache,
+    ledger: Ledger,
+    status: int,
+    answer: tuple[str, str, str, str],
+) -> None:
+    with client(freshness, cache, ledger) as asked:
+        found = asked.get("/readyz")
+    assert found.status_code == status
+    overall, database, kept, written = answer
+    assert found.json() == {
+        "status": overall,
+        "components": {"database": database, "cache": kept, "ledger": written},
+    }
+
+
+def test_alive_does_not_ask_the_stores(client: Client) -> None:
+    broken = (Freshness(1000, answers=False), Cache(answers=False))
+    with client(*broken) as asked:
+        assert asked.get("/healthz").json() == {"status": "alive"}
+
+
+@pytest.mark.parametrize(
+    ("peer", "allowed", "headers", "status"),
+    [
+        ("127.0.0.1", "", {}, 200),
+        ("::1", "", {}, 200),
+        ("192.0.2.7", "", {}, 403),
+        ("192.0.2.7", "192.0.2.0/24", {}, 200),
+        ("192.0.3.7", "192.0.2.0/24", {}, 403),
+        # Passed on by somebody whom nobody trusts: not a loopback client at all.
+        ("127.0.0.1", "", {"X-Forwarded-For": "198.51.100.1"}, 403),
+        ("127.0.0.1", "", {"Forwarded": "for=198.51.100.1"}, 403),
+    ],
+)
+def test_only_loopback_and_allowed_peers_read_the_numbers(
+    client: Client, peer: str, allowed: str, headers: dict[str, str], status: int
+) -> None:
+    with client(peer=peer, allowed=allowed) as asked:
+        answer = asked.get("/metrics", headers=headers)
+    assert answer.status_code == status
+    assert ("broker_store_up" in answer.text) is (status == 200)
+
+
+@pytest.mark.parametrize(("source", "status"), [("198.51.100.1", 403), ("::1", 200)])
+def test_a_trusted_proxy_speaks_for_its_client(
+    client: Client, source: str, status: int
+) -> None:
+    with client(proxies=("10.0.0.0/8",), peer="10.0.0.1") as asked:
+        answer = asked.get("/metrics", headers={"X-Forwarded-For": source})
+    assert answer.status_code == status

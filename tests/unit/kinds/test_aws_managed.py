@@ -1,0 +1,221 @@
+"""AWS-managed policies grant what their names say."""
+
+import re
+
+import pytest
+
+from broker.kinds.aws_managed import (
+    aws_managed_arns,
+    find_aws_managed,
+    unlisted_policy,
+)
+from broker.model.principal import Principal
+from broker.policy import (
+    AccessRequest,
+    ApplicablePolicies,
+    PolicyKind,
+    authorize,
+    compile_policies,
+    parse_policy,
+)
+from tests.support.iam import ACCOUNT
+
+BASE = "arn:aws:iam::aws:policy"
+KIND = PolicyKind.IDENTITY
+ALL = (
+    '{"Version": "2012-10-17",'
+    ' "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
+)
+USER = Principal.user(ACCOUNT, user_id="AIDA", path="/", name="ann")
+
+
+def allows(name: str, action: str, resource: str = "*") -> bool:
+    managed = find_aws_managed(f"{BASE}/{name}")
+    assert managed is not None
+    document = parse_policy(managed.default_version.document, PolicyKind.IDENTITY)
+    request = AccessRequest(
+        action=action,
+        resource=resource,
+        principal=USER,
+        context={"aws:username": ("ann",)},
+    )
+    policies = compile_policies([(name, document)])
+    return authorize(
+        request,
+        ApplicablePolicies(
+            identity=policies,
+            boundary=None,
+            session=(),
+            resource=None,
+            resource_account=ACCOUNT,
+        ),
+    ).allowed
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "denied"),
+    [
+        ("AdministratorAccess", ["iam:CreateUser", "s3:PutObject"], []),
+        ("PowerUserAccess", ["s3:PutObject", "iam:ListRoles"], ["iam:CreateUser"]),
+        (
+            "ReadOnlyAccess",
+            ["iam:GetRole", "s3:GetObject", "ec2:DescribeInstances", "dynamodb:Query"],
+            ["s3:PutObject", "iam:CreateUser", "secretsmanager:GetSecretValue"],
+        ),
+        (
+            "SecurityAudit",
+            ["iam:ListUsers", "s3:GetBucketPolicy", "kms:GetKeyPolicy"],
+            ["s3:GetObject", "dynamodb:Query", "iam:CreateUser"],
+        ),
+        (
+            "job-function/ViewOnlyAccess",
+            ["ec2:DescribeInstances", "s3:ListAllMyBuckets"],
+            ["s3:GetObject", "iam:GetRole"],
+        ),
+        ("IAMFullAccess", ["iam:CreateUser"], ["s3:GetObject"]),
+        ("IAMReadOnlyAccess", ["iam:GetUser", "iam:ListRoles"], ["iam:CreateUser"]),
+        ("AmazonS3FullAccess", ["s3:PutObject"], ["ec2:RunInstances"]),
+        ("AmazonS3ReadOnlyAccess", ["s3:GetObject"], ["s3:PutObject"]),
+        ("AmazonEC2FullAccess", ["ec2:RunInstances"], ["s3:GetObject"]),
+        ("AmazonEC2ReadOnlyAccess", ["ec2:DescribeVpcs"], ["ec2:RunInstances"]),
+        ("AmazonDynamoDBFullAccess", ["dynamodb:PutItem"], ["iam:PassRole"]),
+        ("AmazonDynamoDBReadOnlyAccess", ["dynamodb:Query"], ["dynamodb:PutItem"]),
+        ("AmazonSQSFullAccess", ["sqs:SendMessage"], ["sns:Publish"]),
+        ("AmazonSQSReadOnlyAccess", ["sqs:ListQueues"], ["sqs:ReceiveMessage"]),
+        ("AmazonSNSFullAccess", ["sns:Publish"], ["sqs:SendMessage"]),
+        ("AmazonSNSReadOnlyAccess", ["sns:ListTopics"], ["sns:Publish"]),
+        ("AWSLambda_FullAccess", ["lambda:CreateFunction"], ["iam:PassRole"]),
+        ("AWSLambda_ReadOnlyAccess", ["lambda:GetFunction"], ["lambda:InvokeFunction"]),
+        ("job-function/Billing", ["budgets:ModifyBudget"], ["s3:GetObject"]),
+        (
+            "AWSBillingReadOnlyAccess",
+            ["ce:GetDimensionValues"],
+            ["ce:DeleteAnomalyMonitor"],
+        ),
+        ("job-function/SupportUser", ["support:CreateCase"], ["ec2:RunInstances"]),
+        ("job-function/SystemAdministrator", ["ec2:RunInstances"], ["iam:CreateUser"]),
+        (
+            "job-function/DatabaseAdministrator",
+            ["rds:CreateDBInstance"],
+            ["ec2:RunInstances"],
+        ),
+        ("job-function/NetworkAdministrator", ["ec2:CreateVpc"], ["ec2:RunInstances"]),
+        ("job-function/DataScientist", ["redshift:CreateCluster"], ["iam:CreateUser"]),
+    ],
+)
+def test_a_policy_grants_what_it_is_for(
+    name: str, allowed: list[str], denied: list[str]
+) -> None:
+    assert [action for action in allowed if not allows(name, action)] == []
+    assert [action for action in denied if allows(name, action)] == []
+
+
+def test_a_user_changes_its_own_password_only() -> None:
+    own = f"arn:aws:iam::{ACCOUNT}:user/ann"
+    other = f"arn:aws:iam::{ACCOUNT}:user/bob"
+    assert allows("IAMUserChangePassword", "iam:ChangePassword", own)
+    assert not allows("IAMUserChangePassword", "iam:ChangePassword", other)
+
+
+LONGER_THAN_ANY_POLICY = {"AWSSupportServiceRolePolicy"}
+"""A service-linked role's, never evaluated here."""
+
+
+def test_all_of_them_can_be_read_and_are_named_as_aws_names_them() -> None:
+    arns = aws_managed_arns()
+    assert len(arns) > 1500
+    ids, made = set(), []
+    for arn in arns:
+        policy = find_aws_managed(arn)
+        assert policy is not None
+        assert policy.arn == arn
+        assert re.fullmatch("ANPA[A-Z0-9]{17}", policy.policy_id)
+        ids.add(policy.policy_id)
+        made.append(policy.created_at)
+        if policy.name not in LONGER_THAN_ANY_POLICY:
+            parse_policy(policy.default_version.document, PolicyKind.IDENTITY)
+    assert len(ids) == len(arns)
+    # As AWS lists them (recorded in localstack, test_list_policies_scope_aws).
+    assert made == sorted(made)
+    first = [arn.rpartition("/")[2] for arn in arns[:3]]
+    assert first == ["AdministratorAccess", "PowerUserAccess", "ReadOnlyAccess"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWSLambdaExecute",
+        "AmazonEKSClusterPolicy",
+        "AmazonEKSWorkerNodePolicy",
+        "AmazonEKS_CNI_Policy",
+        "AmazonEC2ContainerRegistryReadOnly",
+        "AmazonSSMManagedInstanceCore",
+        "CloudWatchAgentServerPolicy",
+        "CloudWatchFullAccess",
+        "service-role/AmazonECSTaskExecutionRolePolicy",
+        "service-role/AWSLambdaBasicExecutionRole",
+        "service-role/AWSLambdaVPCAccessExecutionRole",
+        "service-role/AmazonEC2RoleforSSM",
+        "AmazonRDSFullAccess",
+    ],
+)
+def test_what_plays_and_modules_attach_is_there(name: str) -> None:
+    assert find_aws_managed(f"{BASE}/{name}") is not None
+
+
+@pytest.mark.parametrize("name", ["NoSuchPolicy", "AWSLambdaBasicExecutionRole", ""])
+def test_what_aws_does_not_have_is_not_there(name: str) -> None:
+    """The last but one has a path."""
+    assert find_aws_managed(f"{BASE}/{name}") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["Made-Up", "service-role/Made.Up", "a/b/Made_Up", "x" * 128]
+)
+def test_an_unlisted_name_grants_and_denies_nothing(name: str) -> None:
+    policy = unlisted_policy(f"{BASE}/{name}")
+    assert policy is not None
+    assert policy.arn == f"{BASE}/{name}"
+    document = parse_policy(policy.default_version.document, PolicyKind.IDENTITY)
+    policies = compile_policies([("unlisted", document)])
+    request = AccessRequest(
+        action="s3:GetObject", resource="*", principal=USER, context={}
+    )
+    decision = authorize(
+        request,
+        ApplicablePolicies(
+            identity=compile_policies(
+                [("unlisted", document), ("admin", parse_policy(ALL, KIND))]
+            ),
+            boundary=None,
+            session=(),
+            resource=None,
+            resource_account=ACCOUNT,
+        ),
+    )
+    assert decision.allowed
+    alone = ApplicablePolicies(
+        identity=policies,
+        boundary=None,
+        session=(),
+        resource=None,
+        resource_account=ACCOUNT,
+    )
+    assert not authorize(request, alone).allowed
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        f"{BASE}/AdministratorAccess",
+        f"{BASE}/",
+        f"{BASE}//x",
+        f"{BASE}/a b",
+        f"{BASE}/{'x' * 129}",
+        "arn:aws:iam::aws:role/x",
+        f"arn:aws:iam::{ACCOUNT}:policy/x",
+        f"{BASE}/{'x/' * 1024}y",
+    ],
+)
+def test_other_arns_are_no_unlisted_policies(arn: str) -> None:
+    assert unlisted_policy(arn) is None

@@ -1,0 +1,66 @@
+"""Rules of trust anchors and profiles: quotas, mappings, and how they are named."""
+
+from typing import Any
+
+import pytest
+
+from broker.errors import LimitExceeded, ValidationError
+from broker.kinds.certificate_profiles import PROFILES, check_mapping
+from broker.kinds.kind import Work, create
+from broker.kinds.roles_anywhere import Regional, id_of
+from broker.kinds.trust_anchors import TRUST_ANCHORS
+from tests.support.certificates import issue
+from tests.support.iam import ACCOUNT, NOW, Iam, set_quotas
+
+PEM = issue("Corp Root", is_authority=True).pem
+
+
+ANCHOR = {"name": "corp", "source": {"sourceData": {"x509CertificateData": PEM}}}
+PROFILE = {"name": "machines", "roleArns": []}
+
+
+async def make(iam: Iam, of: Regional[Any], given: Any, region: str) -> None:
+    async with iam.directory.change(ACCOUNT) as change:
+        work = Work(change=change, account=ACCOUNT, region=region, now=NOW, by="")
+        await create(of, given, work)
+
+
+async def test_quotas_are_of_all_regions_together(iam: Iam) -> None:
+    await set_quotas(iam, TrustAnchorsPerAccount=2, RolesAnywhereProfilesPerAccount=2)
+    for of, given in ((TRUST_ANCHORS, ANCHOR), (PROFILES, PROFILE)):
+        await make(iam, of, given, "us-east-1")
+        await make(iam, of, given, "eu-west-1")
+        with pytest.raises(LimitExceeded):
+            await make(iam, of, given, "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("field", "specifiers"),
+    [
+        ("x509Serial", ["CN"]),
+        ("", ["CN"]),
+        ("x509Subject", []),
+        ("x509Subject", ["CN", "DNS"]),
+        ("x509SAN", ["CN"]),
+    ],
+)
+def test_a_mapping_that_cannot_be(field: str, specifiers: list[str]) -> None:
+    with pytest.raises(ValidationError):
+        check_mapping(field, specifiers)
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        (("", ""), "1-a"),
+        ((ACCOUNT, "999999999999"), ""),
+        (("us-east-1", "eu-west-1"), ""),
+        (("profile/", "trust-anchor/"), ""),
+        (("rolesanywhere", "iam"), ""),
+        (("arn:aws:", "arn:aws-cn:"), ""),
+    ],
+)
+def test_an_arn_names_what_is_here(changed: tuple[str, str], found: str) -> None:
+    arn = f"arn:aws:rolesanywhere:us-east-1:{ACCOUNT}:profile/1-a".replace(*changed)
+    assert id_of(arn, "profile", ACCOUNT, "us-east-1") == found
+    assert id_of("1-a", "profile", ACCOUNT, "us-east-1") == "1-a"

@@ -1,0 +1,134 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from broker.compose.storage import open_stores
+from broker.errors import Throttling
+from broker.model.account import AccountId
+from broker.permit.rates import CALL_UNITS, RateLimits
+from broker.stores.cache.port import Cache
+from broker.stores.errors import StoreUnavailableError
+from tests.support.tables import lay_tables_at
+
+ONE, OTHER = AccountId("123456789012"), AccountId("210987654321")
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 9, 11, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+class AwayCache:
+    """A cache that is away, and how often it was asked."""
+
+    asked = 0
+
+    async def hit(self, _space: str, _key: bytes, amount: int = 1) -> int:
+        self.asked += 1
+        raise StoreUnavailableError(f"away; {amount}")
+
+
+async def allowed(
+    limits: RateLimits, account: AccountId, calls: int, cost: int = 1
+) -> int:
+    count = 0
+    for _ in range(calls):
+        try:
+            await limits.charge(account, "sts", cost * CALL_UNITS)
+        except Throttling:
+            continue
+        else:
+            count += 1
+    return count
+
+
+async def shared(tmp_path: Path, clock: Clock) -> Cache:
+    lay_tables_at(tmp_path / "broker.db")
+    stores = await open_stores(
+        f"sqlite:///{tmp_path / 'broker.db'}",
+        "",
+        clock=clock,
+        spool_folder=tmp_path / "spool",
+    )
+    return stores.cache
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+async def test_each_account_has_its_limit_in_each_second(
+    tmp_path: Path, clock: Clock
+) -> None:
+    limits = RateLimits(await shared(tmp_path, clock), clock, calls_per_second=40)
+    assert await allowed(limits, ONE, 60) == 40
+    assert await allowed(limits, OTHER, 60) == 40
+    clock.seconds += 1
+    assert await allowed(limits, ONE, 60) == 40
+
+
+async def test_workers_share_the_limit_but_for_a_small_share(
+    tmp_path: Path, clock: Clock
+) -> None:
+    cache = await shared(tmp_path, clock)
+    workers = [RateLimits(cache, clock, calls_per_second=40) for _ in range(4)]
+    counts = [await allowed(worker, ONE, 40) for worker in workers]
+    assert 40 <= sum(counts) <= 40 + 4 * 2
+
+
+async def test_nought_switches_the_limit_off(clock: Clock) -> None:
+    limits = RateLimits(AwayCache(), clock, calls_per_second=0)  # type: ignore[arg-type] # only hit is used
+    assert await allowed(limits, ONE, 2000) == 2000
+
+
+async def test_without_the_cache_each_worker_holds_the_limit_alone(
+    clock: Clock,
+) -> None:
+    cache = AwayCache()
+    limits = RateLimits(cache, clock, calls_per_second=100)  # type: ignore[arg-type] # only hit is used
+    assert await allowed(limits, ONE, 150) == 100
+    assert cache.asked == 1, "nobody waits for a cache that failed a moment ago"
+
+
+async def test_a_quiet_account_asks_no_one(clock: Clock) -> None:
+    cache = AwayCache()
+    limits = RateLimits(cache, clock, calls_per_second=600)  # type: ignore[arg-type] # only hit is used
+    assert await allowed(limits, ONE, 30) == 30
+    assert cache.asked == 0
+
+
+async def test_a_costly_call_counts_for_several(tmp_path: Path, clock: Clock) -> None:
+    cache = await shared(tmp_path, clock)
+    workers = [RateLimits(cache, clock, calls_per_second=40) for _ in range(2)]
+    assert await allowed(workers[0], ONE, 10, cost=10) == 4
+    assert await allowed(workers[1], ONE, 10, cost=10) == 0
+    assert await allowed(workers[1], OTHER, 10, cost=10) == 4
+
+
+async def test_what_costs_more_than_the_limit_is_let_through_once(
+    tmp_path: Path, clock: Clock
+) -> None:
+    limits = RateLimits(await shared(tmp_path, clock), clock, calls_per_second=5)
+    assert await allowed(limits, ONE, 10, cost=50) == 1
+    clock.seconds += 1
+    assert await allowed(limits, ONE, 10, cost=50) == 1
+
+
+async def test_each_service_has_the_limit_for_itself(
+    tmp_path: Path, clock: Clock
+) -> None:
+    limits = RateLimits(await shared(tmp_path, clock), clock, calls_per_second=20)
+    assert await allowed(limits, ONE, 30) == 20
+    await limits.charge(ONE, "iam", CALL_UNITS)
+    with pytest.raises(Throttling, match="Rate exceeded"):
+        await limits.charge(ONE, "sts", CALL_UNITS)

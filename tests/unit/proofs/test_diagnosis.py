@@ -1,0 +1,206 @@
+"""A refusal becomes a list of checks that an administrator can work through."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from broker.errors import InvalidIdentityToken
+from broker.model.audit import AuditRecord
+from broker.proofs.diagnosis import (
+    OIDC_STAGES,
+    SAML_STAGES,
+    State,
+    diagnose,
+    is_good,
+)
+from broker.proofs.refusals import explain_refusal
+from broker.proofs.saml import wire_error
+from broker.proofs.web_identity import translate
+from broker.protocols.oidc.jwks import KeySet, parse_jwks
+from broker.protocols.oidc.rejection import IssuerRejected, OidcReason, OidcRejected
+from broker.protocols.oidc.verify import verify_token
+from broker.protocols.saml.errors import SamlReason, SamlRejected
+from tests.support.oidc_issuer import OidcIssuer, jwk_of, make_key
+
+ISSUER = OidcIssuer("https://idp.example")
+
+
+@pytest.mark.parametrize("reason", SamlReason)
+def test_every_saml_reason_fails_one_check_and_says_what_to_change(
+    reason: SamlReason,
+) -> None:
+    cause = SamlRejected(reason, "found this, expected that")
+    error = wire_error(cause)
+    error.__cause__ = cause
+    checks = diagnose(SAML_STAGES, error)
+    (failed,) = [check for check in checks if check.state is State.FAILED]
+    assert failed.found == "found this, expected that"
+    assert failed.advice
+    assert len(checks) == len(SAML_STAGES) + 1
+    assert not is_good(checks)
+
+
+@pytest.mark.parametrize("reason", OidcReason)
+def test_every_oidc_reason_fails_one_check(reason: OidcReason) -> None:
+    cause = OidcRejected(reason, "text", "aud is x")
+    error = translate(cause)
+    error.__cause__ = cause
+    checks = diagnose(OIDC_STAGES, error)
+    (failed,) = [check for check in checks if check.state is State.FAILED]
+    assert failed.found == "aud is x"
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        (SamlReason.UNSIGNED, "signing of assertions"),
+        (SamlReason.ALGORITHM_NOT_ALLOWED, "AES-GCM"),
+        (SamlReason.ALGORITHM_NOT_ALLOWED, "AllowSha1"),
+        (SamlReason.SIGNATURE_INVALID, "new metadata"),
+        (SamlReason.DECRYPTION_FAILED, "SP metadata"),
+        (SamlReason.ENCRYPTION_REQUIRED, "encrypted"),
+        (SamlReason.METADATA_UNUSABLE, "LegacyRsa"),
+        (SamlReason.METADATA_EXPIRED, "MetadataUrl"),
+        (SamlReason.LIFETIME_TOO_LONG, "a day or less"),
+        (SamlReason.TIMESTAMP, "UTC"),
+        (SamlReason.CONFIRMATION, "bearer"),
+        (SamlReason.TOO_LARGE, "fewer roles"),
+        (OidcReason.UNKNOWN_KEY, "StaticJwks"),
+        (OidcReason.BAD_DISCOVERY, "jwks_uri"),
+        (OidcReason.MISSING_CLAIM, "OneTimeUse"),
+        (OidcReason.BAD_TIMESTAMP, "numbers"),
+        (OidcReason.NO_AUTHORIZED_PARTY, "azp"),
+    ],
+)
+def test_the_advice_is_for_what_was_found(
+    reason: SamlReason | OidcReason, advice: str
+) -> None:
+    if isinstance(reason, SamlReason):
+        cause: SamlRejected | OidcRejected = SamlRejected(reason, "x")
+        error, stages = InvalidIdentityToken(), SAML_STAGES
+    else:
+        cause = OidcRejected(reason, "x")
+        error, stages = InvalidIdentityToken(), OIDC_STAGES
+    error.__cause__ = cause
+    (failed,) = [c for c in diagnose(stages, error) if c.state is State.FAILED]
+    assert advice in failed.advice
+
+
+def test_what_comes_after_the_failure_was_not_reached() -> None:
+    cause = SamlRejected(SamlReason.RECIPIENT_WRONG, "x")
+    error = wire_error(cause)
+    error.__cause__ = cause
+    states = [check.state for check in diagnose(SAML_STAGES, error)]
+    assert states.index(State.FAILED) == 10
+    assert set(states[11:]) == {State.NOT_REACHED}
+    assert State.UNFINISHED in states[:10]  # the times of the conditions come later
+
+
+def test_what_is_found_wrong_before_the_proof_is_read_leaves_all_the_rest_open() -> (
+    None
+):
+    unusable = SamlRejected(SamlReason.METADATA_UNUSABLE, "x")
+    nobody = IssuerRejected(OidcReason.MISSING_CLAIM, "x")
+    error = InvalidIdentityToken()
+    for cause, stages, held in (
+        (unusable, SAML_STAGES, []),
+        (nobody, OIDC_STAGES, ["The token is a JWT"]),
+    ):
+        error.__cause__ = cause
+        checks = diagnose(stages, error)
+        assert [c.title for c in checks if c.state is State.HELD] == held
+        assert [c.state for c in checks].count(State.FAILED) == 1
+        assert State.UNFINISHED not in {c.state for c in checks}
+
+
+def test_an_attribute_of_ours_that_is_wrong_fails_after_all_the_rest() -> None:
+    checks = diagnose(SAML_STAGES, InvalidIdentityToken("RoleSessionName is required"))
+    assert [check.state for check in checks[:-1]] == [State.HELD] * len(SAML_STAGES)
+    assert "RoleSessionName" in checks[-1].found
+
+
+def test_a_proof_that_passed_held_everywhere() -> None:
+    assert is_good(diagnose(SAML_STAGES, None))
+    assert is_good(diagnose(OIDC_STAGES, None))
+
+
+def key_set(*names: str | None) -> KeySet:
+    keys = [jwk_of(make_key("RS256", n), name) for n, name in enumerate(names)]
+    return parse_jwks(json.dumps({"keys": keys}).encode())
+
+
+NAMED = key_set("key-1")
+CLIENT = {"azp": "client-1"}
+
+
+@pytest.mark.parametrize(
+    ("token", "keys", "advice"),
+    [
+        (ISSUER.token(drop=("iat",)), NAMED, "the time of issue"),
+        (ISSUER.token(kid=None), key_set(None), "set StaticJwks to the same key"),
+        (ISSUER.token(), key_set(None), "set StaticJwks to the same key"),
+        (ISSUER.token(kid=None), key_set("a", "b"), "publishes several"),
+        (ISSUER.token(kid="new"), NAMED, "within seconds of a rotation"),
+        (ISSUER.token(aud="account", **CLIENT), NAMED, "mapper of type Audience"),
+        (ISSUER.token(aud=["account", "x"], azp="y"), NAMED, "Keycloak"),
+        (ISSUER.token(aud="api", **CLIENT), NAMED, "Profile=aws"),
+        (ISSUER.token(aud="api"), NAMED, "add-client-id"),
+    ],
+)
+def test_what_real_identity_providers_send_is_known(
+    token: str, keys: KeySet, advice: str
+) -> None:
+    with pytest.raises(OidcRejected) as caught:
+        verify_token(
+            token,
+            keys=keys,
+            issuer=ISSUER.url,
+            client_ids=("client-1",),
+            now=datetime.now(UTC),
+            skew=timedelta(seconds=60),
+        )
+    error = translate(caught.value)
+    error.__cause__ = caught.value
+    (failed,) = [c for c in diagnose(OIDC_STAGES, error) if c.state is State.FAILED]
+    assert advice.lower() in failed.advice.lower()
+    recorded = AuditRecord(
+        event_id="1",
+        at=datetime.now(UTC),
+        account=None,
+        action="sts:AssumeRoleWithWebIdentity",
+        error_code=error.code,
+        detail=error.detail,
+    )
+    assert explain_refusal(recorded) == failed
+    assert "mapper" not in (error.message or "")
+
+
+def test_the_only_key_of_a_static_set_serves_a_token_without_a_kid() -> None:
+    """What the advice promises."""
+    assert verify_token(
+        ISSUER.token(kid=None),
+        keys=key_set("any-name"),
+        issuer=ISSUER.url,
+        client_ids=("client-1",),
+        now=datetime.now(UTC),
+        skew=timedelta(seconds=60),
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "advice"),
+    [
+        ("content encryption '…#aes128-cbc' is not on the list", "Lasso"),
+        ("AES-CBC without a signature of the Response over it", "whole Response"),
+        ("digest '…#sha1' is not on the list", "AllowSha1"),
+        ("canonicalisation '…' is not on the list", "exclusive canonicalisation"),
+        ("second transform '…' is not on the list", "exclusive canonicalisation"),
+    ],
+)
+def test_encryption_that_lasso_uses_is_explained(found: str, advice: str) -> None:
+    cause = SamlRejected(SamlReason.ALGORITHM_NOT_ALLOWED, found)
+    error = wire_error(cause)
+    error.__cause__ = cause
+    (failed,) = [c for c in diagnose(SAML_STAGES, error) if c.state is State.FAILED]
+    assert advice in failed.advice

@@ -1,0 +1,41 @@
+"""When the certificates of identity providers end, however large the metadata is."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from broker.proofs import provider_health
+from broker.proofs.provider_health import certificate_ends
+from broker.runtime.bounded import BoundedCache
+from tests.support.saml_idp import key_pair, metadata_xml
+
+
+async def test_large_metadata_is_read_once_and_off_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads = []
+    parse = provider_health.parse_metadata
+
+    def noted(metadata: str, **given: Any) -> Any:
+        threads.append(threading.current_thread())
+        return parse(metadata, **given)
+
+    monkeypatch.setattr(provider_health, "parse_metadata", noted)
+    monkeypatch.setattr(provider_health, "_certificate_ends", BoundedCache(9))
+    key = key_pair()
+    large = metadata_xml(key) + f"<!--{'x' * 100_000}-->"
+    small = metadata_xml(key)
+    for _ in range(2):
+        assert len(await certificate_ends(large)) == 1
+        assert len(await certificate_ends(small)) == 1
+        assert await certificate_ends("nonsense") == ()
+    assert [one is threading.main_thread() for one in threads] == [False, True, True]
+
+
+async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered = BoundedCache[bytes, Any](2)
+    monkeypatch.setattr(provider_health, "_certificate_ends", remembered)
+    for number in range(5):
+        assert await certificate_ends(f"nonsense {number}") == ()
+    assert len(remembered) == 2

@@ -1,0 +1,95 @@
+"""A record of a refused proof is told in plain words."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from broker.model.audit import AuditRecord
+from broker.proofs.refusals import explain_refusal
+from broker.proofs.saml import wire_error
+from broker.proofs.web_identity import translate
+from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from broker.protocols.saml.errors import SamlReason, SamlRejected
+
+SAML = "sts:AssumeRoleWithSAML"
+TOKEN = "sts:AssumeRoleWithWebIdentity"
+
+
+def record(action: str, code: str, detail: str = "", reason: str = "") -> AuditRecord:
+    return AuditRecord(
+        event_id="1",
+        at=datetime.now(UTC),
+        account=None,
+        action=action,
+        error_code=code,
+        detail=detail,
+        reason=reason,
+    )
+
+
+@pytest.mark.parametrize("reason", SamlReason)
+def test_every_reason_of_saml_is_a_check_with_advice(reason: SamlReason) -> None:
+    error = wire_error(SamlRejected(reason, "this was found"))
+    for action in (SAML, "signin:ListRolesWithSAML"):
+        found = explain_refusal(record(action, error.code, error.detail))
+        assert found is not None
+        assert found.found == "this was found"
+        assert found.title
+        assert found.advice
+
+
+@pytest.mark.parametrize("reason", OidcReason)
+def test_every_reason_of_openid_connect_too(reason: OidcReason) -> None:
+    error = translate(OidcRejected(reason, "wire text", "this was found"))
+    for action in (TOKEN, "signin:ListRolesWithWebIdentity"):
+        found = explain_refusal(record(action, error.code, error.detail))
+        assert found is not None
+        assert found.found == "this was found"
+        assert found.advice
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "detail", "title"),
+    [
+        (SAML, "InvalidIdentityToken", "replay: another mint", "not been used before"),
+        (SAML, "AccessDenied", "", "trust policy"),
+        (SAML, "InvalidIdentityToken", "there is no provider arn:x", "registered"),
+        (
+            SAML,
+            "InvalidIdentityToken",
+            "the assertion does not list x",
+            "gives access to a role",
+        ),
+        (SAML, "ValidationError", "1 validation error", "request is complete"),
+        (SAML, "InvalidIdentityToken", "RoleSessionName is bad", "attributes"),
+        (
+            "signin:ListRolesWithWebIdentity",
+            "IDPRejectedClaim",
+            "the token endpoint refused: invalid_client: ",
+            "accepts the broker as its client",
+        ),
+        (TOKEN, "AccessDenied", "GroupRoles maps none", "gives access to a role"),
+        (TOKEN, "IDPCommunicationError", "issuer: no answer", "keys can be fetched"),
+        (TOKEN, "InvalidIdentityToken", "account 1 has no provider for 'x'", "keys"),
+        (
+            "signin:ListRolesWithWebIdentity",
+            "IDPRejectedClaim",
+            "access_denied",
+            "person",
+        ),
+    ],
+)
+def test_other_refusals(action: str, code: str, detail: str, title: str) -> None:
+    found = explain_refusal(record(action, code, detail, "the reason"))
+    assert found is not None
+    assert title in found.title
+    assert found.found == (detail or "the reason")
+    assert found.advice
+
+
+@pytest.mark.parametrize(
+    ("action", "code"),
+    [(SAML, ""), ("iam:GetRole", "AccessDenied"), (TOKEN, "ServiceUnavailable")],
+)
+def test_what_is_no_refused_proof_is_not_explained(action: str, code: str) -> None:
+    assert explain_refusal(record(action, code)) is None
