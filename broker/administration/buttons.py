@@ -107,7 +107,7 @@ def read_tags(text: str) -> list[dict[str, str]]:
 
 
 def tag_buttons(noun: str) -> dict[str, Button | Act]:
-    """The buttons of `tag_section` in ``confirm.html``, for any kind that has tags."""
+    """The buttons of `tag_section` in ``ui.html``, for any kind that has tags."""
     return {
         "tag": Button(f"Tag{noun}", {"Tags": typed("tags", read_tags)}),
         "untag": Button(f"Untag{noun}", {"TagKeys": lambda visit: [visit.text("key")]}),

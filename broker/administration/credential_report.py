@@ -5,10 +5,11 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from starlette.responses import Response
 
-from broker.administration.listing import cut_page, page_links
+from broker.administration.listing import Found, ListPage, Query
 from broker.administration.reading import OLD_DAYS, days_since
 from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import ReportExpired, ReportNotPresent
@@ -17,7 +18,6 @@ from broker.kinds.credential_report import ROOT, VALID_FOR
 REPORT = "/console/credential-report"
 DOWNLOAD = "/console/credential-report/download"
 HERE = "credential-report"
-_ROWS = 50
 _UNUSED = timedelta(days=OLD_DAYS)
 _ABSENT = frozenset({"N/A", "no_information", "not_supported", ""})
 
@@ -52,38 +52,42 @@ async def _page(visit: Visit) -> Response:
         with visit.attempt():
             await visit.iam("GenerateCredentialReport")
             return go(REPORT)
+    return await _LIST.answer(visit, hours=int(VALID_FOR / timedelta(hours=1)))
+
+
+async def _read(visit: Visit, query: Query) -> Found:
     try:
         report = await visit.iam("GetCredentialReport")
     except (ReportNotPresent, ReportExpired) as error:
-        return await visit.show(
-            "admin/credential_report.html",
-            rows=None,
-            expired=isinstance(error, ReportExpired),
-            hours=_hours(),
-        )
-    now = visit.now
-    rows = read_report(report["Content"].decode(), now)
-    search = visit.text("q")[:128]
-    only = visit.is_checked("only")
-    shown = [
-        row
-        for row in rows
-        if search.lower() in row.user.lower() and (row.warnings or not only)
-    ]
-    page, marker = cut_page(visit, shown, _ROWS)
-    query = {"q": search, "only": "yes" if only else ""}
-    return await visit.show(
-        "admin/credential_report.html",
-        rows=page,
-        made_at=report["GeneratedTime"],
-        users=len(rows) - 1,
-        with_warnings=sum(bool(row.warnings) for row in rows),
-        search=search,
-        only=only,
-        pages=page_links(visit, REPORT, marker, **query),
-        hours=_hours(),
-        old_days=OLD_DAYS,
+        expired = isinstance(error, ReportExpired)
+        return Found((), more={"made_at": None, "expired": expired})
+    rows = read_report(report["Content"].decode(), visit.now)
+    return Found(
+        [row for row in rows if row.warnings or not query.filters["only"]],
+        more={
+            "made_at": report["GeneratedTime"],
+            "with_warnings": sum(bool(row.warnings) for row in rows),
+        },
     )
+
+
+_LIST = ListPage(
+    path=REPORT,
+    here=HERE,
+    template="admin/credential_report.html",
+    read=_read,
+    searched=attrgetter("user"),
+    by={
+        # As AWS's report has it: the root user first.
+        "user": lambda row: (not row.is_root, row.user.lower()),
+        "mfa": attrgetter("mfa"),
+        "password": attrgetter("password_days"),
+        "keys": lambda row: max((key.days for key in row.keys), default=None),
+        "created": attrgetter("created_at"),
+    },
+    order="user",
+    filters=("only",),
+)
 
 
 async def _download(visit: Visit) -> Response:
@@ -161,10 +165,6 @@ def _flag(cell: str) -> bool:
 
 def _read_time(cell: str) -> datetime | None:
     return None if cell in _ABSENT else datetime.fromisoformat(cell)
-
-
-def _hours() -> int:
-    return int(VALID_FOR / timedelta(hours=1))
 
 
 PAGES = (

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from broker.actions.action import Call
 from broker.administration.declared_services import read_declared
-from broker.administration.listing import ListPage, paged_list
+from broker.administration.listing import ListPage, whole_list
 from broker.administration.policy_editor import (
     DO,
     PolicyEditor,
@@ -282,7 +282,7 @@ PAGES = (
         path=RESOURCES,
         here=_RESOURCES_HERE,
         template="admin/resource_policies.html",
-        read=paged_list("ListResourcePolicies", "ResourcePolicies", service=SERVICE),
+        read=whole_list("broker:ListResourcePolicies", "ResourcePolicies"),
         searched=itemgetter("ResourceArn"),
     ).route(),
     PageRoute(NEW, _RESOURCES_HERE, _new_resource, BOTH, long=True),

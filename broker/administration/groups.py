@@ -6,12 +6,9 @@ from starlette.responses import Response
 
 from broker.administration.buttons import Button, Buttons, typed
 from broker.administration.deletion import remove_group
-from broker.administration.listing import (
-    Deletion,
-    ListPage,
-    page_links,
-    whole_list,
-)
+from broker.administration.listing import Deletion, ListPage, whole_list
+from broker.administration.reading import list_all
+from broker.console.tables import cut_page
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 
@@ -19,7 +16,6 @@ GROUPS = "/console/groups"
 NEW = "/console/groups/new"
 GROUP = "/console/groups/group"
 HERE = "groups"
-_ROWS = 25
 _NAME_MAX = 128
 
 
@@ -46,20 +42,14 @@ async def _group(visit: Visit) -> Response:
     name = visit.form.require("name")
     if isinstance(done := await _BUTTONS.press(visit, name), Response):
         return done
-    answer = await visit.iam(
-        "GetGroup",
-        GroupName=name,
-        MaxItems=_ROWS,
-        Marker=visit.text("marker") or None,
-    )
-    group, marker = answer["Group"], answer.get("Marker", "")
+    group = (await visit.iam("GetGroup", GroupName=name, MaxItems=1))["Group"]
+    members = await list_all(visit, "GetGroup", "Users", GroupName=name)
+    page = cut_page(members, visit.text("page"), GROUP, name=group["GroupName"])
     renaming = visit.problem and visit.text("do") == "rename"
     return await visit.show(
         "admin/group.html",
         group=group,
-        tab="members",
-        members=answer["Users"],
-        pages=page_links(visit, GROUP, marker, name=group["GroupName"]),
+        pages=page,
         new_members=visit.text("users")[:2048] if visit.problem else "",
         new_name=visit.text("new_name") if renaming else group["GroupName"],
         new_path=visit.text("new_path") if renaming else group["Path"],
@@ -105,7 +95,6 @@ _LIST = ListPage(
         "path": lambda group: (group["Path"], group["GroupName"].lower()),
         "created": itemgetter("CreateDate"),
     },
-    rows=_ROWS,
     deletion=Deletion(
         "group",
         "GroupName",

@@ -71,7 +71,6 @@ class _HolderPages:
             owner=owner,
             name=owner[f"{kind.noun}Name"],
             pages=self,
-            tab="permissions",
             attached=await reader.list_all(
                 f"ListAttached{kind.noun}Policies", "AttachedPolicies", **given
             ),

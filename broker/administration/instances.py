@@ -6,7 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.administration.buttons import Button, Buttons, kept
-from broker.administration.listing import ListPage, paged_list, read_part
+from broker.administration.listing import ListPage, read_part, whole_list
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.kinds.bearer_tokens import JOIN_TOKENS
@@ -41,7 +41,7 @@ _LIST = ListPage(
     path=LIST,
     here=HERE,
     template="admin/instances.html",
-    read=paged_list("ListInstances", "Instances", service=SERVICE),
+    read=whole_list("broker:ListInstances", "Instances"),
     searched=lambda one: f"{one['InstanceId']}\n{one.get('InstanceProfileArn', '')}",
 )
 

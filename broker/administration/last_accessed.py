@@ -3,18 +3,18 @@
 Works for the ARN of a user, group, role or policy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.responses import Response
 
-from broker.administration.listing import page_links
 from broker.administration.reading import PageReader
+from broker.console.tables import cut_page
 from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import InvalidInput
 
 ACCESS = "/console/access"
-_ROWS = 50
+_SERVICES_MAX = 1000
 _ACTIONS_MAX = 8
 _POLICIES_MAX = 4
 _LABELS = {"user": "users", "group": "groups", "role": "roles", "policy": "policies"}
@@ -40,14 +40,14 @@ async def _page(visit: Visit) -> Response:
         report = await visit.iam(
             "GetServiceLastAccessedDetails",
             JobId=job,
-            MaxItems=_ROWS,
-            Marker=visit.text("marker") or None,
+            MaxItems=_SERVICES_MAX,
         )
-        marker = report.get("Marker", "")
-        shown["pages"] = page_links(visit, ACCESS, marker, arn=arn, job=job)
-        shown["report"] = report
+        page = cut_page(
+            report["ServicesLastAccessed"], visit.text("page"), ACCESS, arn=arn, job=job
+        )
+        shown["pages"], shown["report"] = page, report
         if kind != "policy":
-            shown["granting"] = await _granting(reader, arn, report)
+            shown["granting"] = await _granting(reader, arn, page.rows)
     return await visit.show(
         "admin/last_accessed.html",
         arn=arn,
@@ -56,7 +56,6 @@ async def _page(visit: Visit) -> Response:
         refused=reader.refused,
         actions_max=_ACTIONS_MAX,
         policies_max=_POLICIES_MAX,
-        tab="access",
         **shown,
     )
 
@@ -74,10 +73,10 @@ def _subject(arn: str) -> tuple[str, str]:
 
 
 async def _granting(
-    reader: PageReader, arn: str, report: Mapping[str, Any]
+    reader: PageReader, arn: str, listed: Iterable[Mapping[str, Any]]
 ) -> dict[str, list[str]]:
     """The names of the policies that grant each service on a page of the report."""
-    services = [one["ServiceNamespace"] for one in report["ServicesLastAccessed"]]
+    services = [one["ServiceNamespace"] for one in listed]
     if not services:
         return {}
     answer = await reader.iam(

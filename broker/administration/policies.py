@@ -1,7 +1,6 @@
 """*Policies*: the list of managed policies, and the page of one policy."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,12 +14,9 @@ from broker.administration.buttons import (
     typed,
 )
 from broker.administration.listing import (
-    ROWS,
     Found,
     ListPage,
     Query,
-    cut_page,
-    read_page,
     read_part,
 )
 from broker.administration.policy_editor import format_text
@@ -44,17 +40,8 @@ _ENTITIES_MAX = 100
 async def _read(visit: Visit, query: Query) -> Found:
     scope = _SCOPES.get(query.filters["scope"], "All")
     attached = bool(query.filters["attached"])
-    if query.search:
-        found = await search_policies(
-            visit, query.search, scope=scope, attached=attached
-        )
-        arns, marker = cut_page(visit, found.arns, ROWS)
-        return Found([*map(found.row, arns)], marker, more={"is_aws": is_aws})
-    listed = ("iam", "ListPolicies", "Policies")
-    page = await read_page(
-        visit, query, listed, Scope=scope, OnlyAttached=attached or None
-    )
-    return replace(page, more={"is_aws": is_aws})
+    found = await search_policies(visit, query.search, scope=scope, attached=attached)
+    return Found(found.arns, more={"is_aws": is_aws}, shown=found.row)
 
 
 async def _one(visit: Visit) -> Response:

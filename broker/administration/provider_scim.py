@@ -7,11 +7,11 @@ from broker.administration import providers
 from broker.administration.buttons import Buttons, show_tokens, token_buttons
 from broker.administration.provider_page import require_arn
 from broker.administration.providers import name_of
+from broker.console.tables import page_number, place_page
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.kinds.bearer_tokens import SCIM_TOKENS
 
 PATH = "/console/providers/scim"
-_START_DIGITS = 7
 _INACTIVE = "inactive"
 
 
@@ -21,29 +21,27 @@ async def _page(visit: Visit) -> Response:
         return made
     search, state = visit.text("q")[:128], visit.text("state")
     inactive_only = state == _INACTIVE
-    start = _read_start(visit.text("start"))
+    number = page_number(visit.text("page"))
     found = await visit.perform(
         "signin",
         "GetProvisioning",
         ProviderArn=arn,
-        Start=start,
+        Start=number * PEOPLE_MAX,
         UserName=search,
         InactiveOnly=inactive_only,
     )
     account = visit.who.session.account
     here = {"arn": arn, "q": search, "state": _INACTIVE if inactive_only else ""}
-    more = start + PEOPLE_MAX < found["Total"]
+    page = place_page(found["Users"], found["Total"], number, PATH, PEOPLE_MAX, **here)
     return await visit.show(
         "admin/provider_scim.html",
         provider=found["Provider"],
         name=name_of(arn),
         options=found["Options"],
         counts=found["Counts"],
-        users=found["Users"],
         members=found["Members"],
         groups=found["Groups"],
         groups_max=GROUPS_MAX,
-        total=found["Total"],
         scim_address=f"{visit.deps.public_origin}/scim/v2/{account}",
         **await show_tokens(visit, SCIM_TOKENS, made, arn),
         search=search,
@@ -56,19 +54,8 @@ async def _page(visit: Visit) -> Response:
                 inactive_only,
             ),
         ],
-        pages={
-            "first": address(PATH, **here) if start else "",
-            "next": address(PATH, **here, start=str(start + PEOPLE_MAX))
-            if more
-            else "",
-        },
+        pages=page,
     )
-
-
-def _read_start(text: str) -> int:
-    """How many people come before the page's; 0 for any other text."""
-    digits = text.isascii() and text.isdigit() and len(text) <= _START_DIGITS
-    return int(text) if digits else 0
 
 
 _BUTTONS = Buttons(

@@ -50,15 +50,18 @@ class PageReader:
 async def list_all(
     visit: Visit, action: str, member: str, **given: object
 ) -> list[Any]:
-    """Read a whole list, up to ``_PAGES_MAX`` pages.
+    """Read a whole list, up to ``_PAGES_MAX`` pages; of IAM, or ``service:Action``.
 
     Raises:
         BrokerError: The action failed.
     """
+    service, _, name = action.rpartition(":")
     found: list[Any] = []
     marker: str | None = None
     for _ in range(_PAGES_MAX):
-        answer = await visit.iam(action, **given, MaxItems=_PAGE, Marker=marker)
+        answer = await visit.perform(
+            service or "iam", name, **given, MaxItems=_PAGE, Marker=marker
+        )
         found += answer[member]
         marker = answer.get("Marker")
         if marker is None:

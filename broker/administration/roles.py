@@ -1,10 +1,8 @@
 """*Roles*: the list, with when each was last used, and the page of one role."""
 
 import re
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any
 from urllib.parse import unquote
 
 from starlette.responses import Response
@@ -13,18 +11,17 @@ from broker.actions.signin.lookup_events import LookupEventsRequest
 from broker.administration.buttons import Button, Buttons, kept, tag_buttons, typed
 from broker.administration.deletion import remove_role
 from broker.administration.listing import (
-    ROWS,
+    READ_MAX,
     Deletion,
     Found,
     ListPage,
     Part,
     Query,
-    read_page,
     read_part,
-    read_sorted,
 )
 from broker.administration.policies import ONE as POLICY
 from broker.administration.policy_editor import format_text
+from broker.administration.reading import list_all
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.administration.upstreams import find_upstream_of
 from broker.console.visit import BOTH, PageRoute, Visit
@@ -39,36 +36,26 @@ from broker.stores.cache.port import SessionRecord
 HERE = "roles"
 LIST = "/console/roles"
 
-_Role = Mapping[str, Any]
-
 
 async def _read(visit: Visit, query: Query) -> Found:
-    async def read(marker: str | None, size: int) -> tuple[Sequence[_Role], str]:
-        result = await visit.perform(
-            "signin",
-            "ListRoleOverviews",
-            NamePart=query.search,
-            Marker=marker,
-            MaxItems=size,
-        )
-        rows = [
-            {
-                "RoleName": role.name,
-                "Path": role.path,
-                "Description": role.description or "",
-                "CreateDate": role.created_at,
-                **used,
-            }
-            for role, used in result["Roles"]
-        ]
-        return rows, result["Marker"] or ""
-
     try:
-        return await read_sorted(visit, query, read, ROWS)
+        result = await visit.perform(
+            "signin", "ListRoleOverviews", NamePart=query.search, MaxItems=READ_MAX
+        )
     except AccessDenied:
         # Listing roles does not imply GetRole, which shows the last use.
-        found = await read_page(visit, query, ("iam", "ListRoles", "Roles"))
-        return Found(found.rows, found.marker, sortable=False)
+        return Found(await list_all(visit, "ListRoles", "Roles"), sortable=False)
+    rows = [
+        {
+            "RoleName": role.name,
+            "Path": role.path,
+            "Description": role.description or "",
+            "CreateDate": role.created_at,
+            **used,
+        }
+        for role, used in result["Roles"]
+    ]
+    return Found(rows, cut=result["Marker"] is not None)
 
 
 _LIST = ListPage(
@@ -80,6 +67,7 @@ _LIST = ListPage(
     by={
         "name": lambda role: role["RoleName"].lower(),
         "used": lambda role: role.get("LastUsedDate"),
+        "path": lambda role: (role["Path"], role["RoleName"].lower()),
         "created": itemgetter("CreateDate"),
     },
     deletion=Deletion(

@@ -45,7 +45,6 @@ async def _page(visit: Visit) -> Response:
     return await visit.show(
         "admin/user_credentials.html",
         user=user,
-        tab="credentials",
         secret=secret,
         keys=await _keys(visit, reader, name),
         keys_max=_KEYS_MAX,

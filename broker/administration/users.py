@@ -1,7 +1,7 @@
 """*Users*: the list, the form for a new user, and the pages of one."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from broker.administration.buttons import read_tags
 from broker.administration.deletion import remove_user
-from broker.administration.listing import Deletion, Found, ListPage, Query, read_sorted
+from broker.administration.listing import READ_MAX, Deletion, Found, ListPage, Query
 from broker.administration.new_password import new_password
 from broker.administration.reading import (
     OLD_DAYS,
@@ -25,7 +25,6 @@ from broker.model.overview import UserOverview
 USERS = "/console/users"
 NEW = "/console/users/new"
 HERE = "users"
-_ROWS = 25
 _GROUPS_SHOWN = 3
 _CHOICES_MAX = 100
 
@@ -46,40 +45,25 @@ class UserRow:
 
 async def _read(visit: Visit, query: Query) -> Found:
     path = query.filters["path"] or "/"
-
-    async def read(marker: str | None, size: int) -> tuple[Sequence[UserRow], str]:
+    more = {"old_days": OLD_DAYS, "shown_max": _GROUPS_SHOWN, "denied": ""}
+    try:
         answer = await visit.perform(
             "signin",
             "ListUserOverviews",
             PathPrefix=path,
             NamePart=query.search,
-            Marker=marker,
-            MaxItems=size,
+            MaxItems=READ_MAX,
         )
-        return [_row(one, visit.now) for one in answer["Users"]], answer["Marker"] or ""
-
-    shared = {"old_days": OLD_DAYS, "shown_max": _GROUPS_SHOWN, "denied": ""}
-    try:
-        return replace(await read_sorted(visit, query, read, _ROWS), more=shared)
     except AccessDenied as error:
         # Without permission for the overview: the plain list.
-        answer = await visit.iam(
-            "ListUsers",
-            PathPrefix=path,
-            Marker=visit.text("marker") or None,
-            MaxItems=_ROWS,
-        )
         rows = [
             UserRow(one["UserName"], one["Path"], one["CreateDate"])
-            for one in answer["Users"]
-            if query.search.lower() in one["UserName"].lower()
+            for one in await list_all(visit, "ListUsers", "Users", PathPrefix=path)
         ]
-        return Found(
-            rows,
-            answer.get("Marker") or "",
-            sortable=False,
-            more={**shared, "denied": error.words},
-        )
+        more["denied"] = error.words
+        return Found(rows, sortable=False, more=more)
+    rows = [_row(one, visit.now) for one in answer["Users"]]
+    return Found(rows, cut=answer["Marker"] is not None, more=more)
 
 
 def _activity(row: UserRow) -> datetime | None:
@@ -91,15 +75,16 @@ _LIST = ListPage(
     here=HERE,
     template="admin/users.html",
     read=_read,
+    searched=attrgetter("name"),
     filters=("path",),
     by={
         "name": lambda row: row.name.lower(),
         "active": _activity,
         "mfa": lambda row: bool(row.details and row.details.has_mfa),
         "key": attrgetter("key_days"),
+        "path": lambda row: (row.path, row.name.lower()),
         "created": attrgetter("created_at"),
     },
-    rows=_ROWS,
     deletion=Deletion(
         "user",
         "name",
@@ -253,7 +238,6 @@ async def _summary(visit: Visit) -> Response:
     return await visit.show(
         "admin/user.html",
         user=user,
-        tab="summary",
         new_name=visit.text("new_name") if visit.problem else user["UserName"],
         new_path=visit.text("new_path") if visit.problem else user["Path"],
         groups=await reader.list_all("ListGroupsForUser", "Groups", **given),
@@ -287,7 +271,6 @@ async def _groups(visit: Visit) -> Response:
     return await visit.show(
         "admin/user_groups.html",
         user=user,
-        tab="groups",
         groups=mine,
         offered=offered[:_OFFERED_MAX],
         refused=reader.refused,
@@ -306,7 +289,6 @@ async def _tags(visit: Visit) -> Response:
     return await visit.show(
         "admin/user_tags.html",
         user=user,
-        tab="tags",
         tag_text=visit.text("tags") if visit.problem else shown,
         shown=visit.text("shown") if visit.problem else shown,
     )

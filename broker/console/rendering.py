@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.runtime import Macro
 from markupsafe import Markup, escape
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -58,6 +59,10 @@ class Pages:
         self._environment.globals["client_variables"] = client_variables
         self._environment.globals["services_section"] = services_section
         self._environment.filters["parted"] = parted
+        parts = vars(self._environment.get_template("ui.html").module)
+        self._environment.globals |= {
+            name: macro for name, macro in parts.items() if isinstance(macro, Macro)
+        }
         targets = " ".join(("'self'", *(o.rstrip("/") for o in allowed_origins)))
         self._policy = "; ".join(
             (

@@ -1,15 +1,18 @@
-"""Sorting of a table by links: the order is in the address, as ``sort=KEY`` or ``-KEY``.
+"""Sorting and pages of a table by links: the address has ``sort=KEY`` or ``-KEY``, ``page=2``.
 
-The template's macro `head` makes the links; a page passes it a `Sorting`.
+The templates' macros `head` and `pager` make the links of a `Sorting` and a `TablePage`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from broker.console.visit import address
 
 Row = TypeVar("Row")
+ROWS = 50
+_NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +60,53 @@ class Sorting:
         return sorted(known, key=value, reverse=self.descending) + [
             row for row in listed if value(row) is None
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class TablePage(Generic[Row]):
+    """Some rows of a table, where they are in it, and links to the pages beside them."""
+
+    rows: Sequence[Row]
+    total: int
+    place: str
+    previous: str = ""
+    next: str = ""
+
+
+def page_number(text: str) -> int:
+    """The page that an address asks for, from 0 on; the first for any other text."""
+    return int(text) - 1 if _NUMBER.fullmatch(text) else 0
+
+
+def cut_page(
+    rows: Sequence[Row], number: str, path: str, size: int = ROWS, /, **query: str
+) -> TablePage[Row]:
+    """The page of this number, or the last; ``query`` is what its links keep."""
+    page = min(page_number(number), max(0, len(rows) - 1) // size)
+    shown = rows[page * size : (page + 1) * size]
+    return place_page(shown, len(rows), page, path, size, **query)
+
+
+def place_page(
+    rows: Sequence[Row],
+    total: int,
+    page: int,
+    path: str,
+    size: int = ROWS,
+    /,
+    **query: str,
+) -> TablePage[Row]:
+    """A page that was read by itself, of a table with ``total`` rows."""
+    start = page * size
+    end = start + len(rows)
+
+    def link(other: int) -> str:
+        return address(path, **query, page=str(other + 1) if other else "")
+
+    return TablePage(
+        rows,
+        total,
+        f"{start + 1:,} to {end:,} of {total:,}" if total > size else f"{total:,}",
+        link(page - 1) if page else "",
+        link(page + 1) if end < total else "",
+    )

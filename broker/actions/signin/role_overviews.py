@@ -33,7 +33,7 @@ from broker.stores.directory.kinds import ROLE, USER
 from broker.stores.directory.port import Finder
 from broker.stores.directory.roles import list_roles_with
 
-_ITEMS_MAX = 100
+_ITEMS_MAX = 5_000
 _PAGE = 100
 _LOOKED_MAX = 500
 _SECONDS_MAX = 1.0

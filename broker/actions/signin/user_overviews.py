@@ -21,7 +21,7 @@ NEEDED = (
     "iam:ListMFADevices",
     "iam:GetLoginProfile",
 )
-_ITEMS_MAX = 100
+_ITEMS_MAX = 5_000
 
 
 class ListUserOverviewsRequest(TypedDict):

@@ -13,7 +13,6 @@ from broker.policy.catalogue import (
 
 _ROWS_MAX = 30
 _STATEMENTS_MAX = 20
-_SHOWN_MAX = 4
 """Bounds that keep the page short however large the policies are."""
 
 _TITLES = {
@@ -49,7 +48,6 @@ async def _page(visit: Visit) -> Response:
         "permissions.html",
         layers=[_layer(kind, found) for kind, found in result["Layers"]],
         controlled=result["Controlled"],
-        shown_max=_SHOWN_MAX,
     )
 
 

@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from broker.console.context import HOME
 from broker.console.pages.session_tree import grow, made_from
-from broker.console.visit import BOTH, PageRoute, Visit, address, go
+from broker.console.tables import cut_page
+from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
 from broker.sessions.revoke import forget_session
 from broker.stores.cache.port import SessionRecord
@@ -23,7 +24,6 @@ READ_MAX = 500
 
 _NAMED_MAX = 20
 _KEY_CHARACTERS = 128
-_PLACES = 6
 
 
 async def _own(visit: Visit) -> Response:
@@ -53,30 +53,15 @@ async def _list(
     visit: Visit, result: Mapping[str, Any], path: str, search: str
 ) -> Response:
     branches = grow(result["Sessions"])
-    start = _read_start(visit.text("from"), len(branches))
-    end = start + SHOWN_MAX
-    shown = branches[start:end]
     return await visit.show(
         "sessions.html",
         path=path,
         is_all=path == ALL,
         search=search,
-        branches=shown,
-        found=len(branches),
         whole=result.get("Whole", True),
         at=_at,
-        pages={
-            "first": address(path, q=search) if start else "",
-            "next": address(path, q=search, **{"from": str(end)})
-            if end < len(branches)
-            else "",
-        },
+        pages=cut_page(branches, visit.text("page"), path, SHOWN_MAX, q=search),
     )
-
-
-def _read_start(text: str, count: int) -> int:
-    known = text.isascii() and text.isdigit() and len(text) <= _PLACES
-    return int(text) if known and int(text) < count else 0
 
 
 async def _ask(visit: Visit, records: Sequence[SessionRecord], path: str) -> Response:

@@ -8,13 +8,20 @@ function showLocalTimes(part) {
   for (const time of part.querySelectorAll("time[data-local]")) {
     time.textContent = new Date(time.dateTime).toLocaleString([], {
       dateStyle: "medium",
-      timeStyle: time.dataset.local === "seconds" ? "medium" : "short",
+      timeStyle: { seconds: "medium", day: undefined, "": "short" }[time.dataset.local],
     });
   }
 }
 showLocalTimes(document);
 
 for (const form of document.querySelectorAll("form[data-post-at-once]")) form.submit();
+
+// The way back to a list leads to the page of it that was left, with its filters.
+const list = document.querySelector(".lines, .toolbar") && location.pathname;
+if (list) sessionStorage.setItem(list, location.search);
+for (const link of document.querySelectorAll(".crumbs a:not([href*='?'])")) {
+  link.search = sessionStorage.getItem(link.pathname) ?? "";
+}
 
 // Times are sent in UTC, and typed in the viewer's own zone.
 const typed = [...document.querySelectorAll("input[data-utc]")];

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from lxml import html
 
-from broker.administration import listing
 from broker.model.entities import Group, Role, User
 from broker.stores.directory.kinds import GROUP, ROLE, USER
 from tests.support.administrator import SAME, Administrator, grant
@@ -63,16 +62,53 @@ async def test_a_column_sorts_either_way(admin: Administrator, path: str) -> Non
     assert [name for name in rows(page) if name in added] == shown[::-1]
 
 
-async def test_only_so_many_rows_are_read_to_be_sorted(
+async def test_a_list_says_how_many_and_goes_both_ways(admin: Administrator) -> None:
+    await add(admin.world, *(f"u{number:03}" for number in range(120)))
+
+    def beside(page: Any, way: str) -> str:
+        return str(html.fromstring(page.text).xpath(f"//a[@rel='{way}']/@href")[0])
+
+    first = await admin.see(USERS, sort="-name", q="u")
+    assert "1 to 50 of 120 users" in text_of(first)
+    assert rows(first)[0] == "u119"
+    second = await admin.see(beside(first, "next"))
+    assert (rows(second)[0], rows(second)[-1]) == ("u069", "u020")
+    last = await admin.see(USERS, sort="-name", q="u", page="99")
+    assert "101 to 120 of 120 users" in text_of(last)
+    assert rows(last) == [f"u{number:03}" for number in range(19, -1, -1)]
+    assert rows(await admin.see(beside(last, "prev"))) == rows(second)
+    assert rows(await admin.see(beside(second, "prev"))) == rows(first)
+
+
+async def test_of_a_list_that_is_too_long_a_search_finds_the_rest(
     admin: Administrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await add(admin.world, *(f"u{number:03}" for number in range(110)))
-    monkeypatch.setattr(listing, "SORTED_MAX", 100)
-    page = await admin.see(USERS, sort="-created")
-    assert rows(page)[0] == "u099"
-    assert "users by name, sorted" in text_of(page)
-    following = html.fromstring(page.text).xpath("//a[@rel='next']/@href")[0]
-    assert rows(await admin.see(following))[0] == "u074"
+    await add(admin.world, *(f"u{number:03}" for number in range(12)))
+    monkeypatch.setattr("broker.administration.users.READ_MAX", 10)
+    page = await admin.see(USERS)
+    assert rows(page)[-1] == "u009"
+    assert "Search to find those after the first 10" in text_of(page)
+    assert rows(await admin.see(USERS, q="11")) == ["u011"]
+
+
+async def test_what_was_deleted_leads_back_to_the_same_page_of_the_list(
+    admin: Administrator,
+) -> None:
+    await add(admin.world, *(f"u{number:03}" for number in range(60)))
+    page = html.fromstring((await admin.see(USERS, sort="-name", page="2")).text)
+    (form,) = page.xpath("//form[@data-selection]")
+    assert "Delete the selected users" in form.text_content()
+    data = {
+        "csrf": form.xpath(".//input[@name='csrf']/@value")[0],
+        "do": "delete",
+        "picked": "u001",
+    }
+    answer = await admin.browser.post(form.get("action"), data=data, headers=SAME)
+    (form,) = html.fromstring(answer.text).xpath("//form[.//input[@name='sure']]")
+    answer = await admin.browser.post(
+        form.get("action"), data={**data, "sure": "yes"}, headers=SAME
+    )
+    assert answer.headers["location"] == f"{USERS}?sort=-name&page=2"
 
 
 @pytest.mark.parametrize("path", [USERS, GROUPS, ROLES])

@@ -99,7 +99,7 @@ async def test_people_and_groups_are_shown(
 
     first = await people()
     assert (first[0], len(first)) == ("person-00", 50)
-    assert await people(start="50") == ["person-50", "person-51"]
+    assert await people(page="2") == ["person-50", "person-51"]
     assert await people(state="inactive") == ["person-07"]
     assert await people(q="PERSON-03") == ["person-03"]
     assert await people(q="person") == []

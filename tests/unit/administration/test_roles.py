@@ -594,8 +594,10 @@ async def test_a_search_finds_the_last_of_a_thousand_roles(
     assert names == [f"R099{n}" for n in range(10)]
     first = await admin.see(LIST)
     assert len(first.content) < PAGE_BYTES_MAX
-    (more,) = html.fromstring(first.text).xpath("//a[text()='Next page']/@href")
-    assert "R0040" in text_of(await admin.see(more))
+    (more,) = html.fromstring(first.text).xpath("//a[text()='Next']/@href")
+    assert "R0050" in text_of(await admin.see(more))
+    last = await admin.see(LIST, sort="-name", page="2")
+    assert "R0949" in text_of(last)
 
 
 async def test_a_link_preselects_the_provider_and_nothing_else(
