@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
@@ -97,13 +96,11 @@ async def _passwords(visit: Visit) -> Response:
     kept: Mapping[str, Any] = {} if policy is None else policy["PasswordPolicy"]
     return await visit.show(
         "admin/settings_passwords.html",
-        rules=_RULES,
+        sentences=_policy_sentences(kept or None),
         has_policy=policy is not None,
         values={
-            rule.member: visit.text(rule.member)[:8]
-            if visit.problem
-            else kept.get(rule.member, "")
-            for rule in _RULES
+            name: visit.text(name)[:8] if visit.problem else kept.get(name, "")
+            for name in (*_NUMBERS, *_FLAGS)
         },
     )
 
@@ -166,29 +163,20 @@ _BUTTONS = Buttons(
 _DIGITS_MAX = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """One member of the policy; a number may be left empty, except for the length."""
+_NUMBERS = {
+    "MinimumPasswordLength": "Minimum length",
+    "MaxPasswordAge": "Maximum age",
+    "PasswordReusePrevention": "Previous passwords",
+}
+"""Members of the policy, and what a wrong number is named after."""
 
-    member: str
-    label: str
-    flag: bool = False
-    least: int = 0
-    most: int = 0
-
-
-_RULES = (
-    _Rule("MinimumPasswordLength", "At least this many characters", least=6, most=128),
-    _Rule("RequireUppercaseCharacters", "At least one uppercase letter", flag=True),
-    _Rule("RequireLowercaseCharacters", "At least one lowercase letter", flag=True),
-    _Rule("RequireNumbers", "At least one number", flag=True),
-    _Rule("RequireSymbols", "At least one symbol", flag=True),
-    _Rule(
-        "MaxPasswordAge", "Passwords expire after this many days", least=1, most=1095
-    ),
-    _Rule("HardExpiry", "Only an administrator can reset expired ones", flag=True),
-    _Rule("PasswordReusePrevention", "Previous passwords to refuse", least=1, most=24),
-    _Rule("AllowUsersToChangePassword", "Users may change their own", flag=True),
+_FLAGS = (
+    "RequireUppercaseCharacters",
+    "RequireLowercaseCharacters",
+    "RequireNumbers",
+    "RequireSymbols",
+    "HardExpiry",
+    "AllowUsersToChangePassword",
 )
 
 
@@ -198,15 +186,12 @@ def _read_policy(visit: Visit) -> dict[str, int | bool]:
     Raises:
         ValidationError: A numeric field does not hold a number.
     """
-    given: dict[str, int | bool] = {}
-    for rule in _RULES:
-        text = visit.text(rule.member)
-        if rule.flag:
-            given[rule.member] = bool(text)
-        elif text:
+    given: dict[str, int | bool] = {name: bool(visit.text(name)) for name in _FLAGS}
+    for name, label in _NUMBERS.items():
+        if text := visit.text(name):
             if not text.isascii() or not text.isdecimal() or len(text) > _DIGITS_MAX:
-                raise ValidationError(f"{rule.label}: enter a number.")
-            given[rule.member] = int(text)
+                raise ValidationError(f"{label}: enter a number.")
+            given[name] = int(text)
     return given
 
 

@@ -284,6 +284,12 @@ PAGES = (
         template="admin/resource_policies.html",
         read=whole_list("broker:ListResourcePolicies", "ResourcePolicies"),
         searched=itemgetter("ResourceArn"),
+        by={
+            "resource": lambda row: row["ResourceArn"].split(":", 5)[5].lower(),
+            "service": itemgetter("ResourceArn"),
+            "changed": itemgetter("UpdateDate"),
+        },
+        order="service",
     ).route(),
     PageRoute(NEW, _RESOURCES_HERE, _new_resource, BOTH, long=True),
     PageRoute(EDIT, _RESOURCES_HERE, _edit_resource, BOTH, long=True),

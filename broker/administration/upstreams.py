@@ -5,8 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from broker.administration.listing import Found, ListPage, Query, read_part
-from broker.console.visit import Visit
+from starlette.responses import Response
+
+from broker.administration.listing import read_part
+from broker.console.visit import PageRoute, Visit
 from broker.kinds.upstream_definition import (
     UpstreamDefinition,
     UpstreamRejected,
@@ -53,11 +55,10 @@ async def find_upstream_of(visit: Visit, role: str) -> tuple[str, str] | None:
     )
 
 
-async def _read(visit: Visit, _query: Query) -> Found:
+async def _page(visit: Visit) -> Response:
     found = (await visit.perform(SERVICE, "ListUpstreams"))["Upstreams"]
-    return Found([UpstreamView.of(one) for one in found])
+    views = [UpstreamView.of(one) for one in found]
+    return await visit.show("admin/upstreams.html", upstreams=views)
 
 
-PAGES = (
-    ListPage(path=LIST, here=HERE, template="admin/upstreams.html", read=_read).route(),
-)
+PAGES = (PageRoute(LIST, HERE, _page),)

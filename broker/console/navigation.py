@@ -19,12 +19,17 @@ class Entry:
     action: str = ""
 
 
+def _entry(name: str, label: str, icon: str, action: str) -> Entry:
+    return Entry(name, f"/console/{name}", label, icon, action)
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A group of pages in the menu."""
+    """A group of pages in the menu; a ``folded`` one opens where it is needed."""
 
     label: str
     entries: tuple[Entry, ...]
+    folded: bool = False
 
 
 SECTIONS = (
@@ -35,87 +40,30 @@ SECTIONS = (
             Entry(
                 "permissions", "/console/permissions", "My permissions", "shield-check"
             ),
-            Entry("try", "/console/try", "Try it", "flask-conical"),
             Entry("switch", "/console/switch", "Switch role", "arrow-left-right"),
-            Entry("accounts", "/console/accounts", "Accounts", "building-2"),
             Entry("security", "/console/security", "Security credentials", "key-round"),
             Entry("sessions", "/console/sessions", "Sessions", "monitor-smartphone"),
         ),
     ),
     Section(
-        "Access",
+        "People and access",
         (
-            Entry("users", "/console/users", "Users", "user", "iam:ListUsers"),
-            Entry("groups", "/console/groups", "Groups", "users", "iam:ListGroups"),
-            Entry("roles", "/console/roles", "Roles", "id-card", "iam:ListRoles"),
-            Entry(
-                "policies",
-                "/console/policies",
-                "Policies",
-                "file-text",
-                "iam:ListPolicies",
-            ),
-            Entry(
-                "simulator",
-                "/console/simulator",
-                "Simulator",
-                "gauge",
-                "iam:SimulatePrincipalPolicy",
-            ),
-            Entry(
-                "instances",
-                "/console/instances",
-                "Instances",
-                "server",
-                "broker:ListInstances",
-            ),
-            Entry(
-                "services",
-                "/console/services",
-                "Services",
-                "plug",
-                "broker:ListServices",
-            ),
-            Entry(
-                "resource-policies",
-                "/console/resource-policies",
-                "Resource policies",
-                "layers",
-                "broker:ListResourcePolicies",
-            ),
-            Entry(
-                "upstreams",
-                "/console/upstreams",
-                "Upstreams",
-                "link",
-                "broker:ListUpstreams",
-            ),
-            Entry(
-                "roles-anywhere",
-                "/console/roles-anywhere",
-                "Roles Anywhere",
-                "shield-check",
-                "rolesanywhere:ListTrustAnchors",
-            ),
-            Entry(
+            _entry(
                 "providers",
-                "/console/providers",
                 "Identity providers",
                 "fingerprint-pattern",
                 "iam:ListSAMLProviders",
             ),
+            _entry("roles", "Roles", "id-card", "iam:ListRoles"),
+            _entry("users", "Users", "user", "iam:ListUsers"),
+            _entry("groups", "Groups", "users", "iam:ListGroups"),
+            _entry("policies", "Policies", "file-text", "iam:ListPolicies"),
         ),
     ),
     Section(
         "Account",
         (
-            Entry(
-                "overview",
-                "/console/overview",
-                "Overview",
-                "chart-column",
-                "cloudtrail:LookupEvents",
-            ),
+            _entry("overview", "Overview", "chart-column", "cloudtrail:LookupEvents"),
             Entry(
                 "all-sessions",
                 "/console/sessions/all",
@@ -123,28 +71,38 @@ SECTIONS = (
                 "activity",
                 "signin:ListSessions",
             ),
-            Entry(
-                "audit",
-                "/console/audit",
-                "Audit log",
-                "scroll-text",
-                "cloudtrail:LookupEvents",
-            ),
-            Entry(
+            _entry("audit", "Audit log", "scroll-text", "cloudtrail:LookupEvents"),
+            _entry("settings", "Account settings", "settings", "iam:GetAccountSummary"),
+        ),
+    ),
+    Section(
+        "More",
+        (
+            Entry("try", "/console/try", "Try it", "flask-conical"),
+            _entry("simulator", "Simulator", "gauge", "iam:SimulatePrincipalPolicy"),
+            _entry(
                 "credential-report",
-                "/console/credential-report",
                 "Credential report",
                 "clipboard-list",
                 "iam:GetCredentialReport",
             ),
-            Entry(
-                "settings",
-                "/console/settings",
-                "Account settings",
-                "settings",
-                "iam:GetAccountSummary",
+            _entry("services", "Services", "plug", "broker:ListServices"),
+            _entry(
+                "resource-policies",
+                "Resource policies",
+                "layers",
+                "broker:ListResourcePolicies",
             ),
+            _entry("instances", "Instances", "server", "broker:ListInstances"),
+            _entry(
+                "roles-anywhere",
+                "Roles Anywhere",
+                "shield-check",
+                "rolesanywhere:ListTrustAnchors",
+            ),
+            _entry("upstreams", "Upstreams", "link", "broker:ListUpstreams"),
         ),
+        folded=True,
     ),
 )
 

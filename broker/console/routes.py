@@ -11,7 +11,6 @@ from broker.console.deps import ConsoleDeps
 from broker.console.login_method import LoginMethod
 from broker.console.page_frame import PageFrame
 from broker.console.pages import (
-    account_names,
     audit_log,
     home,
     permissions,
@@ -51,7 +50,7 @@ from broker.console.static_files import STATIC
 from broker.console.terminals import command_line, token_endpoint
 from broker.console.terminals.command_line import CommandLine
 from broker.console.terminals.token_endpoint import TokenEndpoint
-from broker.console.visit import PageRoute
+from broker.console.visit import PageRoute, Visit
 from broker.errors import NoSuchEntity
 
 _MOVED = 308
@@ -61,7 +60,6 @@ _OWN_PAGES = (
     *permissions.PAGES,
     *try_it.PAGES,
     *switch_role.PAGES,
-    *account_names.PAGES,
     *sessions.PAGES,
     *audit_log.PAGES,
     *search.PAGES,
@@ -127,14 +125,15 @@ def console_routes(
     async def to_home(_request: Request) -> Response:
         return see_other(HOME, _MOVED)
 
-    async def nowhere(_request: Request) -> Response:
-        raise NoSuchEntity("There is no such page.")
-
     add(f"{STATIC}{{name}}", ["GET", "HEAD"], static)
-    add("/console", ["GET"], to_home)
-    add("/console/home", ["GET"], to_home)
-    add("/console/{rest:path}", ["GET"], guarded(nowhere))
+    for path in ("/console", "/console/home", "/console/accounts"):
+        add(path, ["GET"], to_home)
+    _add_framed(context, (PageRoute("/console/{rest:path}", "", _nowhere),), add)
     return routes
+
+
+async def _nowhere(_visit: Visit) -> Response:
+    raise NoSuchEntity("There is no page at this address.")
 
 
 def _add_providers(

@@ -19,6 +19,7 @@ VALUE_MAX = 1024
 
 TEXT_MAX = 64 * 1024
 _NAME_CLAIMS_MAX = 8
+_DISPLAYED_MAX = 64
 _TRUTHS: Mapping[str, object] = {"true": True, "false": False}
 _CLAIM_NAME = re.compile(r"(?:https?://)?[A-Za-z0-9_.\-/]{1,128}")
 _ALWAYS_KEYS = frozenset({"aud", "sub", "amr", "email", "oaud"})
@@ -82,6 +83,13 @@ def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{name} must be a text")  # noqa: TRY004  # data
     return value
+
+
+def _display_name(name: str, value: object) -> str:
+    text = _text(name, value)
+    if len(text) > _DISPLAYED_MAX or not text.isprintable():
+        raise ValueError(f"{name} takes up to {_DISPLAYED_MAX} printable characters")
+    return text
 
 
 def _attribute(least: int, most: int, name: str, value: object) -> str:
@@ -202,5 +210,6 @@ CLAIM = OptionType("", partial(_attribute, 0, VALUE_MAX))
 NO_TABLE: Mapping[str, tuple[str, ...]] | None = None
 TABLE = OptionType(NO_TABLE, read_table, _read_groups, "area", from_file=True)
 SUBJECT = _choice(*SUBJECTS)
+DISPLAY_NAME = OptionType("", _display_name)
 GROUP_NAMES = _choice("displayName", "externalId", "asserted", default="displayName")
 UNKNOWN = _choice("refuse", "allow", default="refuse")

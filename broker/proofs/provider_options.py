@@ -141,6 +141,9 @@ class ProviderOptions:
         "Offer this provider on the sign-in page",
         "People start here, and the broker sends a signed request.",
     )
+    display_name: str = Option(
+        "DisplayName", types.DISPLAY_NAME, Place((*_BOTH, LdapProvider), _SIGN_IN)
+    ).shown("Name on the sign-in page", "What people call it; else its name or issuer.")
     client_id: str = Option("ClientId", types.TEXT, OIDC_SIGN_IN).shown(
         "Client ID", "With it, the sign-in page offers this provider."
     )

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.support.browser import PHONE, Scene
+from tests.support.browser import PHONE, Scene, choose_role
 from tests.support.furnished import furnish
 from tests.support.signin import pair
 
@@ -74,8 +74,7 @@ async def test_nothing_jumps_while_a_page_loads(scene: Scene) -> None:
     roles = [pair(f"Team-{n:03d}") for n in range(30)]
     await scene.arrive(page, pair("Admin"), *roles)
     shifts = {page.url: await page.evaluate("shifts.reduce((a, b) => a + b, 0)")}
-    await page.click("label:text-is('Admin')")
-    await page.click("#signin_button")
+    await choose_role(page, "Admin")
     await page.click("#credentials_button")
     providers = ("providers/diagnose", "providers/new/saml")
     for path in ("credentials", "audit", "permissions", "roles", "users", *providers):
@@ -95,8 +94,7 @@ async def test_what_needs_a_script_is_not_there_without(scene: Scene) -> None:
     page = await scene.page(scripts=False)
     await scene.arrive(page, pair("Admin"), *(pair(f"Team-{n:02d}") for n in range(30)))
     await expect(page.locator(".filter")).to_be_hidden()
-    await page.click("label:text-is('Admin')")
-    await page.click("#signin_button")
+    await choose_role(page, "Admin")
     await page.click("#credentials_button")
     await expect(page.locator("[data-copy]").first).to_be_hidden()
 

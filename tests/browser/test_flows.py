@@ -14,7 +14,7 @@ from playwright.async_api import Browser, expect
 from broker.model.entities import InlinePolicy
 from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from broker.stores.directory.policies import put_inline_policy
-from tests.support.browser import DESKTOP, PHONE, Scene, submit
+from tests.support.browser import DESKTOP, PHONE, Scene, choose_role, submit
 from tests.support.oidc_world import oidc_world, role_arn
 from tests.support.saml_idp import metadata_xml
 from tests.support.signin import ACCOUNT, pair
@@ -70,8 +70,7 @@ async def test_signing_in_begins_at_the_broker_and_remembers_the_provider(
     await page.click("#account_button")
     await page.click(".way:has-text('Corp')")
     await page.click("#go")
-    await page.click("label:text-is('Admin')")
-    await page.click("#signin_button")
+    await choose_role(page, "Admin")
     await expect(page.locator("h1")).to_have_text("alice@example.com")
     renew = await page.locator("#renew_link").get_attribute("href")
     assert renew == f"/signin/{ACCOUNT}/with/{UUID}"

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.support.browser import DESKTOP, PHONE, Scene
+from tests.support.browser import DESKTOP, PHONE, Scene, choose_role
 from tests.support.signin import ACCOUNT, pair
 
 SAME = "arn:aws:signin:::devtools/same-device"
@@ -53,8 +53,7 @@ async def test_someone_signs_in_and_lets_the_terminal_in(
     await page.goto(link(scene, SAME, callback(scene)))
     await expect(page.locator("h1")).to_have_text("Sign in")
     await scene.arrive(page, pair("Reader"), pair("Admin"))
-    await page.click("text=Reader")
-    await page.click("#signin_button")
+    await choose_role(page, "Reader")
     await expect(page.locator("h1")).to_have_text("Give a terminal your access?")
     main = page.locator("main")
     await expect(main).to_contain_text(f"{ACCOUNT}:assumed-role/Reader/alice")

@@ -13,7 +13,13 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.scenarios.installation import ADMIN, READER, Installation, policy, trust
 from tests.support.broker import ACCOUNT, RunningBroker, running_broker
-from tests.support.browser import DESKTOP, PHONE, IdentityProvider, serving_app
+from tests.support.browser import (
+    DESKTOP,
+    PHONE,
+    IdentityProvider,
+    choose_role,
+    serving_app,
+)
 from tests.support.oidc_issuer import serving
 from tests.support.servers import find_free_port
 
@@ -107,8 +113,7 @@ async def test_a_sign_in_ends_in_the_upstreams_console(world: World) -> None:
         page = await world.page(size, scripts=scripts)
         await world.arrive(page, READER, ADMIN)
         await expect(page.locator("h1")).to_have_text("Choose a role")
-        await page.click("text=Reader")
-        await page.click("#signin_button")
+        await choose_role(page, "Reader")
         # The page in between redirects automatically.
         await expect(page).to_have_url(there)
         await expect(page.locator(".who")).to_contain_text("ReadOnly")

@@ -109,6 +109,11 @@ async def submit(page: Page, selector: str) -> None:
         await page.click(selector)
 
 
+async def choose_role(page: Page, role: str) -> None:
+    """Sign in to one of several roles."""
+    await page.get_by_role("button", name=f"Sign in to {role}", exact=True).click()
+
+
 @contextlib.asynccontextmanager
 async def chromium_running() -> AsyncIterator[Browser]:
     """Chromium, in which each test has profiles of its own."""

@@ -37,10 +37,15 @@ async def _page(visit: Visit) -> Response:
     if visit.posted:
         with visit.attempt():
             return await _switch(visit, role)
+    found = await SwitchableRoles(visit.frame).offer(visit.request, visit.who)
     return await visit.show(
         "switch_role.html",
         role=role[:_TYPED_MAX],
-        offered=await SwitchableRoles(visit.frame).offer(visit.request, visit.who),
+        offered=[
+            *((arn, "You used it recently") for arn in found.recent),
+            *((arn, "Your policies name it") for arn in found.named),
+        ],
+        cut=found.cut,
         switched=bool(visit.who.origin.back),
     )
 

@@ -55,18 +55,22 @@ class RoleOffer:
         alias = account.alias if account else None
         return self._context.pages.show(
             request,
-            "oidc_roles.html",
-            account=alias or identity.account,
-            roles=[
-                (arn, arn.rpartition("/")[2])
-                for arn in dict.fromkeys((*offered, *logins))
+            "roles.html",
+            blocks=[
+                (
+                    f"Account: {alias or identity.account}",
+                    [
+                        (arn, arn.rpartition("/")[2])
+                        for arn in dict.fromkeys((*offered, *logins))
+                    ],
+                )
             ],
             last=offered[0] if offered else "",
             who=session_name,
             provider=identity.provider_arn.partition("/")[2],
             abouts=await find_descriptions(self._context.deps.fresh, tuple(logins)),
             action=ROLE,
-            handle=handle,
+            fields={"handle": handle},
         )
 
     async def choose(self, request: Request) -> Response:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -73,14 +74,6 @@ class RoleChoice:
         """The ARN of the session it would open."""
         session = f"{self.name}/{self.identity.session_name}"
         return sts_arn(self.identity.account, f"assumed-role/{session}")
-
-
-@dataclass(frozen=True, slots=True)
-class AccountBlock:
-    """An account and its roles on the role page."""
-
-    title: str
-    choices: tuple[RoleChoice, ...]
 
 
 @dataclass(slots=True)
@@ -170,8 +163,11 @@ class SamlAcs:
                     self._context.deps.fresh, _arns(choices)
                 ),
                 action=f"/saml/acs/{uuid}" if uuid else "/saml",
-                response=response_text,
-                relay=relay,
+                fields={
+                    "RelayState": relay,
+                    "SAMLResponse": response_text,
+                    "name": "",
+                },
             )
             return compressed(request, page)
         if len(choices) > 1:
@@ -373,8 +369,8 @@ class SamlAcs:
 
     async def _blocks(
         self, choices: Iterable[RoleChoice], recent: tuple[str, ...]
-    ) -> tuple[AccountBlock, ...]:
-        """Group by account; recently used roles come first, the rest by name."""
+    ) -> list[tuple[str, list[tuple[str, str]]]]:
+        """The ARNs and names of roles by account: recently used first, the rest by name."""
         ranks = {arn: rank for rank, arn in enumerate(recent)}
 
         def rank(choice: RoleChoice) -> int:
@@ -389,10 +385,10 @@ class SamlAcs:
             alias = account.alias if account else None
             title = f"Account: {alias} ({number})" if alias else f"Account: {number}"
             found.sort(key=lambda choice: (rank(choice), choice.name.lower()))
-            blocks.append(AccountBlock(title, tuple(found)))
+            pairs = [(choice.pair.role_arn, choice.name) for choice in found]
+            blocks.append((rank(found[0]), (title, pairs)))
         # Accounts without a recent role keep the order of the response.
-        blocks.sort(key=lambda block: rank(block.choices[0]))
-        return tuple(blocks)
+        return [block for _, block in sorted(blocks, key=itemgetter(0))]
 
 
 def _peek(response_text: str) -> UnverifiedResponse:

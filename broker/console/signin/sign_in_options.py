@@ -39,9 +39,13 @@ class SignInOption:
     @property
     def label(self) -> str:
         """The text of its link."""
-        if isinstance(self.provider, OidcProvider):
-            return self.provider.host_and_path
-        return self.provider.name
+        provider = self.provider
+        own = (
+            provider.host_and_path
+            if isinstance(provider, OidcProvider)
+            else provider.name
+        )
+        return ProviderOptions.parse(provider.options).display_name or own
 
     @property
     def url(self) -> str:

@@ -260,37 +260,28 @@ if (search && !finder) {
 
 const filter = document.querySelector("[data-filter]");
 if (filter) {
-  const roles = [...document.querySelectorAll(".saml-role")];
-  const radioOf = (role) => role.querySelector("input");
-  const form = roles[0].closest("form");
   const none = document.querySelector("[data-filter-none]");
-  let chosen = roles.find((role) => radioOf(role).checked);
-  form.addEventListener("change", (event) => { chosen = event.target.closest(".saml-role"); });
+  const hits = () => document.querySelectorAll(".saml-role:not([hidden]) button");
   const narrow = () => {
     const wanted = filter.value.trim().toLowerCase();
     for (const account of document.querySelectorAll(".saml-account")) {
       const named = account.querySelector(".saml-account-name").textContent;
-      let some = false;
       for (const role of account.querySelectorAll(".saml-role")) {
-        const text = `${named} ${radioOf(role).value} ${role.textContent}`.toLowerCase();
-        role.hidden = !text.includes(wanted);
-        some = some || !role.hidden;
+        const text = `${named} ${role.querySelector("input").value} ${role.textContent}`;
+        role.hidden = !text.toLowerCase().includes(wanted);
       }
-      account.hidden = !some;
+      account.hidden = !account.querySelector(".saml-role:not([hidden])");
     }
-    const hits = roles.filter((role) => !role.hidden);
-    none.hidden = hits.length > 0;
-    // Nobody signs in to a role that they do not see; the only one is meant.
-    for (const role of roles) {
-      radioOf(role).checked = !role.hidden && (hits.length === 1 || role === chosen);
-    }
+    none.hidden = hits().length > 0;
   };
   filter.addEventListener("input", narrow);
   if (filter.value) narrow(); // typed before this script came
   filter.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();
-    if (roles.some((role) => radioOf(role).checked)) form.requestSubmit();
-    else roles.map(radioOf).find((radio) => radio.offsetParent)?.focus();
+    // The only one is meant; of several, one is chosen.
+    const [first, ...others] = hits();
+    if (others.length) first.focus();
+    else first?.click();
   });
 }

@@ -31,9 +31,9 @@ async def labels(world: SignInWorld) -> list[str]:
 
 
 def test_the_menu_of_no_one_has_what_is_for_everyone() -> None:
-    (section,) = menu(())
-    assert section.label == "You"
-    assert all(not entry.action for entry in section.entries)
+    shown = menu(())
+    assert [section.label for section in shown] == ["You", "More"]
+    assert not any(entry.action for section in shown for entry in section.entries)
 
 
 def test_the_menu_of_an_administrator_has_everything() -> None:
@@ -71,3 +71,16 @@ async def test_the_menu_is_asked_for_without_a_trace(world: SignInWorld) -> None
         "sts:AssumeRoleWithSAML",
         "broker:ListServices",
     }
+
+
+async def test_a_page_that_is_missing_is_said_in_the_frame(world: SignInWorld) -> None:
+    browser = world.browser()
+    assert (await browser.get("/console/none")).status_code == 303
+    await world.sign_in(browser, pair("Admin"))
+    page = await browser.get("/console/none")
+    assert page.status_code == 404
+    tree = html.fromstring(page.text)
+    assert tree.xpath("string(//main//h1)") == "Page not found"
+    assert tree.xpath("//main//form[@action='/console/search']")
+    assert tree.xpath("//nav//a")
+    assert (await browser.get("/console/accounts")).headers["location"] == "/console/"

@@ -96,6 +96,8 @@ def test_every_option_is_read() -> None:
         ("Algorithms", 5),
         ("Profile", "AWS"),
         ("NameClaims", list("abcdefghi")),
+        ("DisplayName", "a" * 65),
+        ("DisplayName", "Staff\u202e"),
         ("ClaimKeys", 5),
         ("ClaimKeys", [1]),
         ("ClaimKeys", ["a b"]),

@@ -106,7 +106,8 @@ async def test_the_role_page_has_the_documented_selectors(world: SignInWorld) ->
     assert {(r.get("type"), r.get("name")) for r in radios} == {("radio", "roleIndex")}
     assert all(r.get("id") == r.get("value") for r in radios)
     assert form.xpath(".//label[@class='saml-role-description']")
-    assert form.xpath(".//*[@id='signin_button'][@type='submit']")
+    (first, _) = form.xpath(".//div[@class='saml-role']/button[@type='submit']")
+    assert (first.get("name"), first.get("value")) == ("pick", radios[0].get("value"))
 
 
 async def test_the_role_used_last_is_first_and_chosen(world: SignInWorld) -> None:

@@ -59,6 +59,17 @@ async def post(browser: httpx.AsyncClient, response: str) -> httpx.Response:
     return await browser.post(f"/saml/acs/{UUID}", data={"SAMLResponse": response})
 
 
+async def test_the_sign_in_page_calls_a_provider_by_its_display_name(
+    world: SignInWorld,
+) -> None:
+    await set_options(world, SignIn=True)
+    page = await world.browser().get(f"/signin/{ACCOUNT}")
+    assert "With your organisation Corp" in text_of(page)
+    await set_options(world, SignIn=True, DisplayName="Staff & partners")
+    page = await world.browser().get(f"/signin/{ACCOUNT}")
+    assert "With your organisation Staff & partners" in text_of(page)
+
+
 async def test_the_request_is_signed_with_the_key_that_the_metadata_publishes(
     world: SignInWorld,
 ) -> None:
