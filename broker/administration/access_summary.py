@@ -1,34 +1,22 @@
 """*Permissions by service* of a user, group or role, from all its policies."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from starlette.responses import Response
 
 from broker.administration.policies import parse_stored
 from broker.administration.policy_texts import read_texts
+from broker.console.pages.permissions import LayerView, layer_view
 from broker.console.visit import PageRoute, Visit, address
 from broker.errors import AccessDenied, ValidationError
 from broker.model.arn import iam_arn
-from broker.policy.catalogue import ServiceSummary, policy_summary
 
 PATH = "/console/summary"
-_ROWS_MAX = 60
 _PAGES = {
     "role": ("roles", "/console/roles/role"),
     "user": ("users", "/console/users/permissions"),
     "group": ("groups", "/console/groups/permissions"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Policies that are evaluated together; a second layer only restricts the first."""
-
-    title: str
-    policies: tuple[str, ...]
-    rows: tuple[ServiceSummary, ...]
-    more: int
 
 
 async def _page(visit: Visit) -> Response:
@@ -43,19 +31,17 @@ async def _page(visit: Visit) -> Response:
         layers.append(_layer("Limited by the permissions boundary", texts.boundary))
     visit.here, path = _PAGES[kind]
     return await visit.show(
-        "admin/access_summary.html",
-        name=name,
-        kind=kind,
+        "permissions.html",
+        of=name,
         layers=layers,
         back=address(path, name=name),
         arn=iam_arn(visit.who.session.account, f"{kind}/{name}"),
     )
 
 
-def _layer(title: str, texts: Mapping[str, str]) -> Layer:
-    documents = [d for d in map(parse_stored, texts.values()) if d is not None]
-    rows = policy_summary(documents)
-    return Layer(title, tuple(texts), rows[:_ROWS_MAX], max(0, len(rows) - _ROWS_MAX))
+def _layer(title: str, texts: Mapping[str, str]) -> LayerView:
+    parsed = ((name, parse_stored(text)) for name, text in texts.items())
+    return layer_view(title, [(name, one) for name, one in parsed if one is not None])
 
 
 PAGES = (PageRoute(PATH, "", _page),)

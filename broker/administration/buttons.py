@@ -50,6 +50,9 @@ class Buttons:
     path: str
     member: str
     known: Mapping[str, Button | Act]
+    makes: Mapping[str, str] = field(default_factory=dict)
+    """For buttons that add something to the page: the field that names it."""
+
     query: str = "name"
     service: str = "iam"
 
@@ -69,16 +72,20 @@ class Buttons:
         if button is None:
             raise ValidationError("Unknown operation.")
         here = {self.query: name}
+        made = visit.text(self.makes.get(visit.text("do"), ""))
+        new = made.replace(",", " ").split(" ")[0].rpartition("/")[2]
         if not isinstance(button, Button):
             done = await button(visit, name)
-            return visit.done("Saved.", self.path, **here) if done is None else done
+            if done is None:
+                return visit.done("Saved.", self.path, new, **here)
+            return done
         given = {member: read(visit) for member, read in button.given.items()}
         if button.named and self.member:
             given[self.member] = name
         await visit.perform(self.service, button.action, **given)
         if button.to:
             return visit.done(button.done, button.to)
-        return visit.done(button.done, self.path, **here)
+        return visit.done(button.done, self.path, new, **here)
 
 
 def describe(error: BrokerError) -> str:

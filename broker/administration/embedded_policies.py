@@ -79,6 +79,7 @@ class _Stored:
     given: Mapping[str, str]
     done: str
     back: str
+    new: str = ""
 
 
 async def _edit(
@@ -108,10 +109,9 @@ async def _edit(
                     "Someone else changed this policy after you started editing."
                 )
 
-        await visit.perform_if(
-            unchanged, *stored.put, PolicyDocument=edited.policy(), **stored.given
-        )
-        return visit.done(stored.done, stored.back)
+        text, given = edited.policy(), stored.given
+        await visit.perform(*stored.put, unchanged, PolicyDocument=text, **given)
+        return visit.done(stored.done, stored.back, stored.new)
 
     async def read_stored() -> tuple[str, str]:
         text = await stored.read()
@@ -182,7 +182,9 @@ async def _inline(visit: Visit) -> Response:
 
     back = address(_PAGES[kind], name=owner)
     put = ("iam", f"Put{noun}Policy")
-    stored = _Stored(PolicyKind.IDENTITY, read, find, put, given, "Policy saved.", back)
+    stored = _Stored(
+        PolicyKind.IDENTITY, read, find, put, given, "Policy saved.", back, policy
+    )
     edited = await _edit(visit, stored, empty=not policy)
     if isinstance(edited, Response):
         return edited
@@ -222,6 +224,7 @@ async def _resource(visit: Visit, *, is_new: bool) -> Response:
         {"ResourceArn": arn},
         "Resource policy saved.",
         RESOURCES,
+        arn,
     )
     edited = await _edit(visit, stored, empty=is_new)
     if isinstance(edited, Response):

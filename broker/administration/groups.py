@@ -76,6 +76,7 @@ async def _rename(visit: Visit, name: str) -> Response:
 
 
 _BUTTONS = Buttons(
+    makes={"add": "users"},
     path=GROUP,
     member="GroupName",
     known={

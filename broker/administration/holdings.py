@@ -102,7 +102,9 @@ class _HolderPages:
                         **kind.parameter(name),
                         PolicyArn=arn,
                     )
-                return visit.done("Saved.", self.permissions, name=name)
+                return visit.done(
+                    "Saved.", self.permissions, arn.rpartition("/")[2], name=name
+                )
         owner = await self._read(visit, name)
         policies = await search_policies(visit, search)
         # An exact match first, then the account's own policies.

@@ -114,6 +114,7 @@ async def _delete(visit: Visit, arn: str) -> Response:
 
 _VERSION = {"VersionId": typed("version")}
 _BUTTONS = Buttons(
+    makes={"attach": "name"},
     path=ONE,
     query="arn",
     member="PolicyArn",

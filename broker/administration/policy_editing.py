@@ -147,18 +147,20 @@ async def _save(visit: Visit, editor: PolicyEditor, arn: str) -> Response:
                 await require_account(call.change, call.account), editor.policy()
             )
 
-        await visit.iam_if(
-            fits, "DeletePolicyVersion", PolicyArn=arn, VersionId=dropped
+        await visit.perform(
+            "iam", "DeletePolicyVersion", fits, PolicyArn=arn, VersionId=dropped
         )
-    await visit.iam_if(
-        first,
+    made = await visit.perform(
+        "iam",
         "CreatePolicyVersion",
+        first,
         PolicyArn=arn,
         PolicyDocument=editor.policy(),
         SetAsDefault=visit.is_checked("default"),
     )
-    made = ", and is now the default" if visit.is_checked("default") else ""
-    return visit.done(f"New version saved{made}.", ONE, arn=arn)
+    in_force = ", and is now the default" if visit.is_checked("default") else ""
+    new = made["PolicyVersion"]["VersionId"]
+    return visit.done(f"New version saved{in_force}.", ONE, new, arn=arn)
 
 
 def _base(policy: Mapping[str, Any]) -> str:

@@ -199,6 +199,7 @@ async def _delete(visit: Visit, arn: str) -> Response:
 
 def _buttons(noun: str, known: Mapping[str, Button]) -> Buttons:
     return Buttons(
+        makes={"add-client": "client"},
         path=ONE,
         query="arn",
         member=f"{noun}Arn",

@@ -188,6 +188,7 @@ async def _move(visit: Visit, name: str) -> None:
 
 
 _BUTTONS = Buttons(
+    makes={"attach": "policy"},
     path=ONE,
     member="RoleName",
     known={

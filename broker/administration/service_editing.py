@@ -62,10 +62,10 @@ async def _new(visit: Visit) -> Response:
 
 
 async def _register(visit: Visit, name: str, definition: str) -> Response:
-    await visit.perform_if(
-        _is_free(name),
+    await visit.perform(
         SERVICE,
         "PutService",
+        _is_free(name),
         ServiceName=name,
         Definition=definition,
     )
@@ -88,10 +88,10 @@ async def _edit(visit: Visit) -> Response:
         problems = checked.problems
         if visit.text("do") == "save" and not problems:
             with visit.attempt():
-                await visit.perform_if(
-                    _is_still(name, began),
+                await visit.perform(
                     SERVICE,
                     "PutService",
+                    _is_still(name, began),
                     ServiceName=name,
                     Definition=checked.definition,
                 )

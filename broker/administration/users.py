@@ -259,7 +259,8 @@ async def _groups(visit: Visit) -> Response:
                 UserName=name,
                 GroupName=visit.text("group"),
             )
-            return visit.done("Saved.", _GROUPS, name=name)
+            new = "" if verb else visit.text("group")
+            return visit.done("Saved.", _GROUPS, new, name=name)
     user = await read_user(visit, name)
     mine = await group_names(visit, name)
     reader = PageReader(visit)

@@ -19,7 +19,7 @@ class Entry:
     action: str = ""
 
 
-def _entry(name: str, label: str, icon: str, action: str) -> Entry:
+def _entry(name: str, label: str, icon: str, action: str = "") -> Entry:
     return Entry(name, f"/console/{name}", label, icon, action)
 
 
@@ -37,12 +37,10 @@ SECTIONS = (
         "You",
         (
             Entry("home", "/console/", "Home", "house"),
-            Entry(
-                "permissions", "/console/permissions", "My permissions", "shield-check"
-            ),
-            Entry("switch", "/console/switch", "Switch role", "arrow-left-right"),
-            Entry("security", "/console/security", "Security credentials", "key-round"),
-            Entry("sessions", "/console/sessions", "Sessions", "monitor-smartphone"),
+            _entry("permissions", "My permissions", "shield-check"),
+            _entry("switch", "Switch role", "arrow-left-right"),
+            _entry("security", "Security credentials", "key-round"),
+            _entry("sessions", "Sessions", "monitor-smartphone"),
         ),
     ),
     Section(
@@ -78,7 +76,7 @@ SECTIONS = (
     Section(
         "More",
         (
-            Entry("try", "/console/try", "Try it", "flask-conical"),
+            _entry("try", "Try it", "flask-conical"),
             _entry("simulator", "Simulator", "gauge", "iam:SimulatePrincipalPolicy"),
             _entry(
                 "credential-report",

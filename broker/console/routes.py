@@ -125,7 +125,7 @@ def console_routes(
     async def to_home(_request: Request) -> Response:
         return see_other(HOME, _MOVED)
 
-    add(f"{STATIC}{{name}}", ["GET", "HEAD"], static)
+    add(f"{STATIC}{{name:path}}", ["GET", "HEAD"], static)
     for path in ("/console", "/console/home", "/console/accounts"):
         add(path, ["GET"], to_home)
     _add_framed(context, (PageRoute("/console/{rest:path}", "", _nowhere),), add)

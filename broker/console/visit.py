@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -89,32 +89,17 @@ class Visit:
         """
         return await self.perform("iam", action, **given)
 
-    async def iam_if(
-        self, first: Precondition, action: str, **given: object
-    ) -> Mapping[str, Any]:
-        """Like `iam`, but run ``first`` in the same transaction before the work.
-
-        Raises:
-            BrokerError: The action or ``first`` failed; the failure is audited.
-        """
-        return await self.perform_if(first, "iam", action, **given)
-
     async def perform(
-        self, service: str, action: str, **given: object
+        self,
+        service: str,
+        action: str,
+        first: Precondition | None = None,
+        /,
+        **given: object,
     ) -> Mapping[str, Any]:
         """Perform an action of any service as the session.
 
-        Raises:
-            BrokerError: The action failed; the failure is audited.
-        """
-        return await self.frame.perform(
-            self.request, self.who, (service, action), given
-        )
-
-    async def perform_if(
-        self, first: Precondition, service: str, action: str, **given: object
-    ) -> Mapping[str, Any]:
-        """Like `perform`, but run ``first`` in the same transaction before the work.
+        ``first`` runs in the same transaction before the work.
 
         Raises:
             BrokerError: The action or ``first`` failed; the failure is audited.
@@ -151,9 +136,12 @@ class Visit:
             **{"problem": self.problem, **context},
         )
 
-    def done(self, text: str, path: str, /, **query: str) -> Response:
-        """Redirect after a change to a page that says ``text`` once."""
-        response = go(path, **query)
+    def done(self, text: str, path: str, new: str = "", /, **query: str) -> Response:
+        """Redirect after a change to a page that says ``text`` once.
+
+        What is ``new`` there is highlighted (`made` in ``ui.html``).
+        """
+        response = see_other(address(path, **query) + (new and f"#new-{quote(new)}"))
         self.frame.context.flash.put(response, text, self.who.cookie)
         return response
 

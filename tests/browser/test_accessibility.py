@@ -193,6 +193,8 @@ async def test_pages_that_answer_a_form(scene: Scene) -> None:
     await page.fill("[name=role]", "Nobody")
     await submit(page, "#switch_button")
     found += await looked_at(page)
+    await page.goto(f"{scene.origin}/console/nowhere")
+    found += await looked_at(page)
     await page.goto(f"{scene.origin}/console/audit")
     await page.click(".by-time summary")
     await page.click(".filter-panel summary")

@@ -28,6 +28,7 @@ async def test_the_pages_inside_on_a_phone(scene: Scene, scripts: bool) -> None:
         assert box is not None
         assert box["width"] <= PHONE["width"]
     await page.click(".menu-button")
+    await page.click("nav summary")
     await page.click("nav >> text=Try it")
     await page.fill("[name=action]", "s3:GetObject")
     await page.click("#try_button")

@@ -95,7 +95,7 @@ EXAMPLES: dict[str, list[str]] = {
     ],
     "/console/providers/scim": [
         f"/console/providers/scim?arn={provider_arn()}",
-        f"/console/providers/scim?arn={provider_arn()}&q=nobody&state=inactive&start=9",
+        f"/console/providers/scim?arn={provider_arn()}&q=nobody&state=inactive&page=9",
         f"/console/providers/scim?arn={_OIDC}",
     ],
     "/console/providers/diagnose": [
@@ -120,6 +120,7 @@ for _kind, _name in (("users", "dana"), ("groups", "Finance")):
 
 NO_PAGES = {
     "/console/home",  # leads to Home
+    "/console/accounts",
     "/portal",
     "/portal/",
     "/portal/{account}",
@@ -138,7 +139,7 @@ NO_PAGES = {
     "/console/audit/export",
     "/console/credential-report/download",
     "/console/providers/metadata",
-    "/console/static/{name}",
+    "/console/static/{name:path}",
 }
 """Routes that answer with a redirect, a file, or only in the middle of something."""
 

@@ -40,6 +40,7 @@ class View:
     """Records that belong together; empty members match everything."""
 
     label: str
+    shows: str
     kinds: tuple[Kind, ...] = ()
     decisions: tuple[Outcome, ...] = ()
 
@@ -47,12 +48,20 @@ class View:
 WITHOUT_READS = ""
 VIEWS = {
     WITHOUT_READS: View(
-        "Without reads", kinds=(Kind.SIGN_IN, Kind.CREDENTIALS, Kind.CHANGE)
+        "Without reads",
+        "sign-ins, issued credentials and changes, but no reads",
+        kinds=(Kind.SIGN_IN, Kind.CREDENTIALS, Kind.CHANGE),
     ),
-    "sign-ins": View("Sign-ins", kinds=(Kind.SIGN_IN,)),
-    "refused": View("Refused", decisions=(Outcome.DENIED, Outcome.REFUSED)),
-    "changes": View("Changes", kinds=(Kind.CHANGE,)),
-    "all": View("Everything"),
+    "sign-ins": View(
+        "Sign-ins", "sign-ins and refused attempts", kinds=(Kind.SIGN_IN,)
+    ),
+    "refused": View(
+        "Refused",
+        "calls that were denied or refused",
+        decisions=(Outcome.DENIED, Outcome.REFUSED),
+    ),
+    "changes": View("Changes", "changes", kinds=(Kind.CHANGE,)),
+    "all": View("Everything", "calls of all kinds"),
 }
 
 
@@ -107,6 +116,15 @@ class AuditFilters:
     def narrowed(self) -> bool:
         """Whether anything but the chips was chosen."""
         return any(self[name] for name in (*_NARROWING, *_TIMES))
+
+    @property
+    def sentence(self) -> str:
+        """What the list shows, for its head."""
+        span = self["range"]
+        when = f" of the last {SPANS[span].label.removeprefix('Last ')}" if span else ""
+        narrowed = " that match the filter" if self.narrowed else ""
+        shown = f"{VIEWS[self['view']].shows}{when}{narrowed}"
+        return f"{shown[0].upper()}{shown[1:]}; the newest first."
 
     @property
     def counted(self) -> Span | None:

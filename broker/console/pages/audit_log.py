@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -19,10 +19,34 @@ from broker.console.pages.audit_filters import (
 )
 from broker.console.visit import PageRoute, Visit, address
 from broker.errors import NoSuchEntity
-from broker.model.audit import Outcome
 from broker.proofs.refusals import explain_refusal
+from broker.model.audit import AuditRecord, Kind, Outcome
 
 _SHOWN_MAX = 4000
+_LISTED_MAX = 50
+_AS = {"user": "IAM user", "federated-user": "federated user", "instance": "instance"}
+_TIMES = {"issued_at_ms": 1000, "expires_at": 1}
+_LABELS = {
+    "access_key_id": "Access key",
+    "account": "Account",
+    "kind": "Issued by",
+    "principal_arn": "Principal",
+    "principal_id": "Unique ID",
+    "issued_at_ms": "Issued",
+    "expires_at": "Expires",
+    "provider_arn": "Identity provider",
+    "source_identity": "Source identity",
+    "parent_key_id": "From the access key",
+    "provider_id": "Provider ID",
+    "mint_id": "Issue ID",
+    "tags": "Session tag",
+    "transitive_keys": "Transitive tag",
+    "policy_arns": "Session policy",
+    "policies": "Session policy",
+    "chain_depth": "Chained roles",
+    "lineage": "Made from",
+    "upstream": "Upstream",
+}
 
 
 async def _page(visit: Visit) -> Response:
@@ -52,8 +76,9 @@ async def _one(visit: Visit, result: Mapping[str, Any]) -> Response:
             {
                 "record": record,
                 "refusal": explain_refusal(record),
-                "parameters": _json(record.parameters),
-                "minted": _json(record.session) if record.session else "",
+                "who": _who(record),
+                "parameters": _rows(record.parameters),
+                "issued": _rows(record.session or {}),
             }
             for record in reversed(records)
         ],
@@ -72,6 +97,7 @@ async def _list(
     turns = int(filters["follow"] or 0)
     return await visit.show(
         "audit.html",
+        shows=filters.sentence,
         records=result.get("Events", ()),
         outcomes=Outcome,
         filters=filters,
@@ -117,8 +143,44 @@ def _address(**filters: str) -> str:
     return address(AUDIT, **filters)
 
 
-def _json(value: object) -> str:
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+def _who(record: AuditRecord) -> tuple[str, str, str]:
+    """Who called, as people say it: a name, as what, and the ARN."""
+    issued = record.session or {}
+    arn = record.caller_arn
+    if record.kind is Kind.SIGN_IN:  # a provider calls for the person who signs in
+        arn = str(issued.get("principal_arn") or arn)
+    kind, _, rest = arn.split(":", 5)[-1].partition("/")
+    holder, _, name = rest.rpartition("/")
+    if kind == "assumed-role":
+        how = f"with the role {holder}"
+    else:
+        how, name = _AS.get(kind, ""), name or ("Root user" if kind == "root" else "")
+    provider = str(issued.get("provider_arn") or "").split(":", 5)[-1]
+    said = record.source_identity or issued.get("source_identity")
+    more = [how] if how else []
+    more += [f"signed in with {provider}"] if provider else []
+    more += [f"source identity {said}"] if said and said != name else []
+    return name, ", ".join(more), arn
+
+
+def _rows(values: Mapping[str, object]) -> list[tuple[str, object]]:
+    """Names and values for a table: times, texts and lists of texts; nothing empty."""
+    rows: list[tuple[str, object]] = []
+    for name, value in values.items():
+        label = _LABELS.get(name, name)
+        if name in _TIMES and isinstance(value, int):
+            rows.append((label, datetime.fromtimestamp(value / _TIMES[name], UTC)))
+        elif isinstance(value, Mapping):
+            rows += ((f"{label}: {key}", _text(one)) for key, one in value.items())
+        elif isinstance(value, list | tuple):
+            rows += ((label, _text(one)) for one in value[:_LISTED_MAX])
+        elif value not in {"", None, 0}:
+            rows.append((label, _text(value)))
+    return rows
+
+
+def _text(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
 
 

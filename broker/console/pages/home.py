@@ -13,6 +13,7 @@ from broker.console.context import HOME
 from broker.console.credentials_view import CredentialsView
 from broker.console.login_method import LoginMethod
 from broker.console.page_frame import role_name
+from broker.console.pages.first_steps import find_steps, put_away
 from broker.console.pages.portal import Portal, mark_favourite
 from broker.console.pages.switch_role import assume, require_original, role_arn_of
 from broker.console.pages.switchable_roles import SwitchableRoles
@@ -97,6 +98,7 @@ async def _show(visit: Visit, link: LinkView | None = None) -> Response:
         portal_path=_portal_path(visit, original or who),
         tags=sorted(who.session.tags.items()),
         portal=await Portal(visit).view(),
+        steps=await find_steps(visit),
         link=link,
         link_minutes=_link_minutes(visit),
     )
@@ -144,4 +146,5 @@ PAGES = (
     PageRoute("/console/portal/credentials", "home", _role_credentials, POST),
     PageRoute("/console/favourites", "home", mark_favourite, POST),
     PageRoute("/console/link", "home", _link, POST),
+    PageRoute("/console/first-steps", "home", put_away, POST),
 )

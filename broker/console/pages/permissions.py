@@ -1,17 +1,18 @@
 """*My permissions*: the session's own policies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.responses import Response
 
 from broker.console.visit import PageRoute, Visit
-from broker.policy import PolicySet, PolicyType, Statement
+from broker.policy import PolicyDocument, PolicyType, Statement
 from broker.policy.catalogue import (
     ServiceSummary,
     policy_summary,
 )
 
-_ROWS_MAX = 30
+_ROWS_MAX = 60
 _STATEMENTS_MAX = 20
 """Bounds that keep the page short however large the policies are."""
 
@@ -46,20 +47,24 @@ async def _page(visit: Visit) -> Response:
     result = await visit.perform("signin", "GetOwnPermissions")
     return await visit.show(
         "permissions.html",
-        layers=[_layer(kind, found) for kind, found in result["Layers"]],
+        layers=[
+            layer_view(_TITLES[kind], found.policies)
+            for kind, found in result["Layers"]
+        ],
         controlled=result["Controlled"],
     )
 
 
-def _layer(kind: PolicyType, found: PolicySet) -> LayerView:
-    rows = policy_summary(document for _, document in found.policies)
+def layer_view(title: str, policies: Sequence[tuple[str, PolicyDocument]]) -> LayerView:
+    """What policies that are evaluated together say; each has its name."""
+    rows = policy_summary(document for _, document in policies)
     statements = [
         StatementView(label, statement)
-        for label, document in found.policies
+        for label, document in policies
         for statement in document.statements
     ]
     return LayerView(
-        title=_TITLES[kind],
+        title=title,
         rows=rows[:_ROWS_MAX],
         rows_more=max(0, len(rows) - _ROWS_MAX),
         statements=tuple(statements[:_STATEMENTS_MAX]),

@@ -16,8 +16,7 @@ from broker.actions.signin.own_roles import NAMED_MAX
 from broker.actions.sts.roles import find_role
 from broker.console.console_session import ConsoleSession
 from broker.console.context import HOME
-from broker.console.pages.favourite_roles import FavouriteRoles
-from broker.console.pages.recent_roles import name_of_session
+from broker.console.pages.recent_roles import FavouriteRoles, name_of_session
 from broker.console.pages.switch_role import (
     require_original,
     role_arn_of,

@@ -19,8 +19,11 @@ from broker.actions.portal.clients import aws_start_url
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, require_csrf, require_same_origin
 from broker.console.forms import read_form
-from broker.console.pages.favourite_roles import FavouriteRoles
-from broker.console.pages.recent_roles import RecentRoles, name_of_person
+from broker.console.pages.recent_roles import (
+    FavouriteRoles,
+    RecentRoles,
+    name_of_person,
+)
 from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.portal.visits import PortalVisit, PortalVisits, read_role

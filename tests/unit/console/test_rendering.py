@@ -22,7 +22,7 @@ from tests.support.signin import (
     pair,
 )
 
-PATHS = ["/signin", "/signin/example", "/signin/signed-out", "/console/nowhere"]
+PATHS = ["/signin", "/signin/example", "/signin/signed-out", "/federation"]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -97,8 +97,8 @@ async def test_static_files_are_kept_for_good_under_their_hash(
 
 
 async def test_an_error_page_shows_the_requests_id(world: SignInWorld) -> None:
-    page = await world.browser().get("/console/nowhere")
-    assert page.status_code == 404
+    page = await world.browser().get("/federation")
+    assert page.status_code == 400
     assert re.search(r"Request ID <code>[0-9a-f-]{36}</code>", page.text)
 
 

@@ -13,6 +13,7 @@ from broker.model.entities import InlinePolicy
 from broker.proofs.refusals import name_reason
 from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.policies import put_inline_policy
+from tests.support.administrator import enter, grant
 from tests.support.saml_idp import key_pair
 from tests.support.signin import ACCOUNT, OTHER, SignInWorld, pair, text_of
 
@@ -306,3 +307,44 @@ async def test_following_ends_by_itself(world: SignInWorld) -> None:
         text = (await browser.get(AUDIT, params={"follow": turns})).text
         assert "http-equiv" not in text
         assert "data-follow" not in text
+
+
+async def test_a_record_says_who_as_a_person_and_what_was_issued(
+    world: SignInWorld,
+) -> None:
+    await grant(world, "*")
+    admin = await enter(world)
+    record = await world.recorded("sts:AssumeRoleWithSAML")
+    page = await admin.see("/console/audit", event=record.event_id)
+    facts = {
+        " ".join(fact.xpath("string(dt)").split()): " ".join(
+            fact.xpath("string(dd)").split()
+        )
+        for fact in html.fromstring(page.text).xpath("//dl/div")
+    }
+    assert facts["Who"].startswith("alice@example.com, with the role Admin, signed in")
+    assert "saml-provider/Corp" in facts["Who"]
+    assert facts["Access key"].startswith("ASIA")
+    assert facts["Expires"].endswith("UTC")
+    assert "{" not in text_of(page).partition("Credentials issued")[2]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        (
+            {},
+            "Sign-ins, issued credentials and changes, but no reads; the newest first.",
+        ),
+        (
+            {"view": "all", "range": "24h", "action": "iam:ListUsers"},
+            "Calls of all kinds of the last 24 hours that match the filter",
+        ),
+    ],
+)
+async def test_the_log_says_what_it_shows(
+    world: SignInWorld, query: dict[str, str], said: str
+) -> None:
+    await grant(world, "*")
+    page = await (await enter(world)).see("/console/audit", **query)
+    assert said in text_of(page)

@@ -11,7 +11,7 @@ from lxml import html
 
 from broker.actions.portal import assignment_search
 from broker.actions.portal.clients import profile_start_url
-from broker.console.pages.favourite_roles import KEPT_MAX
+from broker.console.pages.recent_roles import FAVOURITES_MAX
 from broker.errors import ExpiredToken
 from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from tests.support.passwords import create_user, send_password, use_cheap_hashes
@@ -263,7 +263,7 @@ async def test_a_favourite_is_shown_only_if_the_sign_in_names_it(
 
 async def test_there_are_only_so_many_favourites(world: SignInWorld) -> None:
     person = await arrived(world)
-    for number in range(KEPT_MAX):
+    for number in range(FAVOURITES_MAX):
         answer = await send(person, "favourites", role=role_arn(f"R{number}"))
         assert answer.status_code == 303
     answer = await send(person, "favourites", role=role_arn("R24"))

@@ -1,0 +1,129 @@
+"""What a new administrator has left to do, until it is done or put away.
+
+A step is done by what the account has, and only those who may see all of that are led.
+Nobody but the operator knows whether there is a backup, so that step is ticked off.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from starlette.responses import Response
+
+from broker.console.context import HOME
+from broker.console.over_time import sum_by_name
+from broker.console.pages.recent_roles import ListOfUser, name_of_session
+from broker.console.visit import Visit
+from broker.errors import AccessDenied, NoSuchEntity
+from broker.model.audit import Kind
+
+_ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+_NEEDED = (
+    "iam:GetAccountSummary",
+    "iam:ListEntitiesForPolicy",
+    "cloudtrail:LookupEvents",
+)
+_HIDDEN, _BACKUP = "all", "backup"
+_LIFE = timedelta(days=365)
+_LOOKED = timedelta(days=30)
+_ENOUGH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step: where one does it, and the page of the documentation that says how."""
+
+    name: str
+    title: str
+    about: str
+    page: str
+    recipe: str
+    done: bool
+
+    @property
+    def ticked_off(self) -> bool:
+        """Whether one says oneself that it is done."""
+        return self.name == _BACKUP
+
+
+async def find_steps(visit: Visit) -> tuple[Step, ...]:
+    """The steps, if any of them is left for this session to do."""
+    if not {*_NEEDED} <= await visit.frame.possible(visit.request, visit.who, _NEEDED):
+        return ()
+    put_away = await _put_away(visit).find(name_of_session(visit.who.session))
+    if _HIDDEN in put_away:
+        return ()
+    try:
+        steps = await _read(visit, backed_up=_BACKUP in put_away)
+    except (AccessDenied, NoSuchEntity):
+        return ()
+    return () if all(step.done for step in steps) else steps
+
+
+async def put_away(visit: Visit) -> Response:
+    """``POST /console/first-steps``: tick a step off, or show none any more."""
+    lists, name = _put_away(visit), name_of_session(visit.who.session)
+    what = _BACKUP if visit.text("do") == _BACKUP else _HIDDEN
+    await lists.put(name, {*await lists.read(name), what})
+    return visit.done("Saved.", HOME)
+
+
+def _put_away(visit: Visit) -> ListOfUser:
+    return ListOfUser(visit.deps, "first-steps", _LIFE)
+
+
+async def _read(visit: Visit, *, backed_up: bool) -> tuple[Step, ...]:
+    summary = (await visit.iam("GetAccountSummary"))["SummaryMap"]
+    directories = await visit.perform("broker", "ListLDAPProviders")
+    held = await visit.iam(
+        "ListEntitiesForPolicy", PolicyArn=_ADMINISTRATOR, MaxItems=_ENOUGH
+    )
+    counted = await visit.perform(
+        "signin", "GetActivity", StartTime=visit.now - _LOOKED, BucketHours=24
+    )
+    sign_ins = sum_by_name(counted["Activity"], [Kind.SIGN_IN])
+    administrators = sum(
+        len(held[f"Policy{noun}s"]) for noun in ("User", "Group", "Role")
+    )
+    return (
+        Step(
+            "provider",
+            "Add an identity provider",
+            "Where people and workloads of the account sign in.",
+            "/console/providers",
+            "recipes/index.html",
+            bool(summary["Providers"] or directories["LDAPProviders"]),
+        ),
+        Step(
+            "role",
+            "Create a role",
+            "What those who sign in may do. Its trust policy names the provider.",
+            "/console/roles/new",
+            "recipes/index.html",
+            bool(summary["Roles"]),
+        ),
+        Step(
+            "sign-in",
+            "Sign in once with the provider",
+            "If it is refused, Diagnose shows each check.",
+            "/console/providers/diagnose",
+            "clients.html",
+            any("-provider/" in name for name in sign_ins),
+        ),
+        Step(
+            "administrator",
+            "Appoint a second administrator",
+            "Attach AdministratorAccess to two users, groups or roles, so that one that is"
+            " lost locks nobody out.",
+            f"/console/policies/policy?arn={_ADMINISTRATOR}#used",
+            "operating.html",
+            administrators >= _ENOUGH,
+        ),
+        Step(
+            _BACKUP,
+            "Back up the database and the master key",
+            "Each is useless without the other, and belongs in another place.",
+            "",
+            "running/backup.html",
+            backed_up,
+        ),
+    )
