@@ -56,18 +56,12 @@ async def test_what_was_typed_for_a_group_is_kept_with_the_reason(
         assert tree.xpath("//input[@name='name']/@value") == [name]
 
 
-async def test_groups_are_searched_and_paged(admin: Administrator) -> None:
-    for number in range(51):
-        await make(admin, f"g{number:02}", "/odd/" if number % 2 else "/even/")
-    first = await admin.see(GROUPS)
-    assert len(names_on(first)) == 50
-    (onward,) = html.fromstring(first.text).xpath("//a[text()='Next']/@href")
-    assert names_on(await admin.see(onward)) == ["g50"]
-    assert names_on(await admin.see(GROUPS, q="/ODD/g1")) == [
-        f"g{number}" for number in (11, 13, 15, 17, 19)
-    ]
-    for start in ("x", "-1", "0", "9" * 50, "²"):
-        assert len(names_on(await admin.see(GROUPS, page=start))) == 50
+async def test_groups_are_searched_by_path_and_name(admin: Administrator) -> None:
+    for number in range(3):
+        await make(admin, f"g{number}", "/odd/" if number % 2 else "/even/")
+    assert names_on(await admin.see(GROUPS, q="/EVEN/g")) == ["g0", "g2"]
+    for page in ("x", "-1", "0", "9" * 50, "²"):
+        assert len(names_on(await admin.see(GROUPS, page=page))) == 3
 
 
 async def test_deleting_a_group_leaves_its_members(admin: Administrator) -> None:
