@@ -35,7 +35,7 @@ ANYONES = {"/console/login"}
 """Has forms of its own kind, tested with the command line's login."""
 
 OPEN = {
-    *("/", "/access", "/accounts", "/audit", "/instances/join", "/overview"),
+    *("/", "/access", "/audit", "/instances/join", "/overview"),
     *("/permissions", "/providers/diagnose", "/roles-anywhere", "/search"),
     *("/sessions", "/settings", "/settings/passwords", "/simulator", "/switch", "/try"),
 }

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.support.browser import PHONE, Scene, choose_role
+from tests.support.browser import PHONE, Scene, choose_role, follow
 from tests.support.furnished import furnish
 from tests.support.signin import pair
 
@@ -17,8 +17,7 @@ async def test_the_pages_inside_on_a_phone(scene: Scene, scripts: bool) -> None:
     page = await scene.page(size=PHONE, scripts=scripts, color_scheme="dark")
     await scene.arrive(page)
     for name in ("My permissions", "Try it", "Switch role", "Sessions"):
-        await page.click(".menu-button")
-        await page.click(f"nav >> text={name}")
+        await follow(page, name)
         await expect(page.locator("h1")).to_be_visible()
         await page.click(".menu-button")
         await expect(page.locator("#menu [aria-current=page]")).to_have_text(name)
@@ -27,14 +26,11 @@ async def test_the_pages_inside_on_a_phone(scene: Scene, scripts: bool) -> None:
         box = await page.locator("main").bounding_box()
         assert box is not None
         assert box["width"] <= PHONE["width"]
-    await page.click(".menu-button")
-    await page.click("nav summary")
-    await page.click("nav >> text=Try it")
+    await follow(page, "Try it")
     await page.fill("[name=action]", "s3:GetObject")
     await page.click("#try_button")
     await expect(page.locator(".answer")).to_contain_text("Not allowed")
-    await page.click(".menu-button")
-    await page.click("nav >> text=Sessions")
+    await follow(page, "Sessions")
     await page.check("[name=picked]")
     await page.click("button:has-text('End…')")
     await expect(page.locator(".answer")).to_contain_text("you will be signed out")

@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.administrator import grant
-from tests.support.browser import PHONE, Scene, submit
+from tests.support.browser import PHONE, Scene, follow, submit
 from tests.support.signin import pair
 
 PATIENT = 30_000
@@ -16,17 +16,6 @@ async def enter(scene: Scene, **options: object) -> Page:
     page.set_default_timeout(PATIENT)
     await scene.arrive(page, pair("Admin"))
     return page
-
-
-async def follow(page: Page, label: str) -> None:
-    """A link of the menu, which is a drawer on a phone."""
-    drawer = page.locator(".menu-button")
-    if await drawer.is_visible():
-        await drawer.click()
-    entry = page.locator(f"nav#menu >> text={label}")
-    if not await entry.is_visible():
-        await page.click("nav#menu summary")
-    await entry.click()
 
 
 @pytest.mark.parametrize("scripts", [True, False])

@@ -103,6 +103,17 @@ class Scene:
         await page.wait_for_url(lambda url: url != start)
 
 
+async def follow(page: Page, label: str) -> None:
+    """A link of the menu, which is a drawer on a phone."""
+    drawer = page.locator(".menu-button")
+    if await drawer.is_visible():
+        await drawer.click()
+    entry = page.locator(f"nav#menu >> text={label}")
+    if not await entry.is_visible():
+        await page.click("nav#menu summary")
+    await entry.click()
+
+
 async def submit(page: Page, selector: str) -> None:
     """Click what another page answers, and wait until that page is there."""
     async with page.expect_navigation():

@@ -77,6 +77,10 @@ async def _one(visit: Visit, result: Mapping[str, Any]) -> Response:
                 "record": record,
                 "refusal": explain_refusal(record),
                 "who": _who(record),
+                # Each of several decisions may have the same reason.
+                "why": "; ".join(
+                    dict.fromkeys((record.detail or record.reason).split("; "))
+                ),
                 "parameters": _rows(record.parameters),
                 "issued": _rows(record.session or {}),
             }

@@ -112,8 +112,8 @@ async def _read(visit: Visit, *, backed_up: bool) -> tuple[Step, ...]:
         Step(
             "administrator",
             "Appoint a second administrator",
-            "Attach AdministratorAccess to two users, groups or roles, so that one that is"
-            " lost locks nobody out.",
+            "Attach AdministratorAccess to two users, groups or roles, so that losing one"
+            " does not lock you out.",
             f"/console/policies/policy?arn={_ADMINISTRATOR}#used",
             "operating.html",
             administrators >= _ENOUGH,
@@ -121,7 +121,7 @@ async def _read(visit: Visit, *, backed_up: bool) -> tuple[Step, ...]:
         Step(
             _BACKUP,
             "Back up the database and the master key",
-            "Each is useless without the other, and belongs in another place.",
+            "Each is useless without the other. Store them in different places.",
             "",
             "running/backup.html",
             backed_up,
