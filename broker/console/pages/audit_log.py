@@ -19,8 +19,8 @@ from broker.console.pages.audit_filters import (
 )
 from broker.console.visit import PageRoute, Visit, address
 from broker.errors import NoSuchEntity
-from broker.proofs.refusals import explain_refusal
 from broker.model.audit import AuditRecord, Kind, Outcome
+from broker.proofs.refusals import explain_refusal
 
 _SHOWN_MAX = 4000
 _LISTED_MAX = 50

@@ -30,7 +30,7 @@ _ENOUGH = 2
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step: where one does it, and the page of the documentation that says how."""
+    """A step: the page where one does it, if the broker sees that, and its recipe."""
 
     name: str
     title: str
@@ -38,11 +38,6 @@ class Step:
     page: str
     recipe: str
     done: bool
-
-    @property
-    def ticked_off(self) -> bool:
-        """Whether one says oneself that it is done."""
-        return self.name == _BACKUP
 
 
 async def find_steps(visit: Visit) -> tuple[Step, ...]:

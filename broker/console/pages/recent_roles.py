@@ -15,7 +15,6 @@ from broker.console.deps import ConsoleDeps
 from broker.errors import ServiceUnavailable, ValidationError
 from broker.model.federated import FederatedIdentity
 from broker.model.session import Session
-from broker.runtime.clock import Clock
 from broker.sessions.handles import Handles
 
 LIFE = timedelta(days=180)

@@ -2,7 +2,7 @@
 
 from lxml import html
 
-from broker.federation.refusals import name_reason
+from broker.proofs.refusals import name_reason
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import SignInWorld
 
