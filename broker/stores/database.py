@@ -147,6 +147,21 @@ class Database:
         finally:
             change.leave()
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One of its own, which is committed at the block's end."""
+        async with self.connection() as connection:
+            with translate_errors():
+                yield connection
+                await connection.commit()
+
+    async def write(
+        self, statement: Executable, parameters: Mapping[str, object] | None = None
+    ) -> StatementResult:
+        """Run one writing statement in a transaction of its own."""
+        async with self.transaction() as connection:
+            return await connection.execute(statement, parameters)
+
     async def close(self) -> None:
         """Close every connection."""
         for queue in list(self._queues.values()):

@@ -5,13 +5,11 @@ it raises no generation. Expired rows are absent, and deleted once an hour.
 """
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.sql import Executable
 
 from broker.runtime.clock import Clock
-from broker.stores.database import Database, translate_errors
+from broker.stores.database import Database
 from broker.stores.times import to_micros
 
 _INSERT = """
@@ -49,15 +47,16 @@ class HandleTable:
         self, space: str, key: bytes, value: bytes, *, expires_at: datetime
     ) -> None:
         end = to_micros(expires_at)
-        await self._write(_PUT, space=space, key=key, value=value, expires_at=end)
+        row = {"space": space, "key": key, "value": value, "expires_at": end}
+        await self._database.write(_PUT, row)
 
     async def add(
         self, space: str, key: bytes, value: bytes, *, expires_at: datetime
     ) -> bool:
-        row = {"space": space, "key": key, "value": value}
         end = to_micros(expires_at)
-        added = await self._write(_ADD, **row, expires_at=end, now=self._now())
-        return int(added.rowcount) == 1
+        row = {"space": space, "key": key, "value": value, "expires_at": end}
+        added = await self._database.write(_ADD, {**row, "now": self._now()})
+        return added.rowcount == 1
 
     async def get(self, space: str, key: bytes) -> bytes | None:
         place = {"space": space, "key": key, "now": self._now()}
@@ -65,7 +64,8 @@ class HandleTable:
         return bytes(rows[0].value) if rows else None
 
     async def take(self, space: str, key: bytes) -> bytes | None:
-        rows = (await self._write(_TAKE, space=space, key=key)).all()
+        taken = await self._database.write(_TAKE, {"space": space, "key": key})
+        rows = taken.all()
         now = self._now()
         return next((bytes(row.value) for row in rows if row.expires_at > now), None)
 
@@ -75,15 +75,8 @@ class HandleTable:
     async def purge(self) -> None:
         """Delete what has expired."""
         given = {"now": self._now(), "most": _PURGE_ROWS}
-        while (await self._write(_PURGE, **given)).rowcount == _PURGE_ROWS:
+        while (await self._database.write(_PURGE, given)).rowcount == _PURGE_ROWS:
             pass
 
     def _now(self) -> int:
         return to_micros(self._clock.now())
-
-    async def _write(self, statement: Executable, **values: object) -> Any:  # noqa: ANN401  # either driver's result
-        async with self._database.connection() as connection:
-            with translate_errors():
-                result = await connection.execute(statement, values)
-                await connection.commit()
-        return result

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.engine import Row
 
-from broker.model.sealing import KeyKind, KeyState, SealingKey, SealingKeys
+from broker.model.sealing import SealingKey, SealingKeys
 from broker.stores.database import Database, translate_errors
-from broker.stores.directory.entity_tables import dump_mapping, load_mapping
+from broker.stores.directory.entity_tables import (
+    EntityTable,
+    dump_mapping,
+    load_mapping,
+)
 from broker.stores.directory.statements import insert_or_ignore
 from broker.stores.schema import INSTALLATION, SEALING_KEYS
 from broker.stores.times import from_micros, to_micros
@@ -19,6 +21,7 @@ DEMO_MARK = "demo"
 """Set by the demo on storage that it made: nothing in it is secret."""
 
 _ID = 1
+_KEYS = EntityTable(SEALING_KEYS, SealingKey)
 _EVERY_KEY = select(SEALING_KEYS).order_by(SEALING_KEYS.c.number)
 
 
@@ -42,13 +45,10 @@ async def read_installation(database: Database, *, now: datetime) -> Installatio
     """
     rows = await database.rows(select(INSTALLATION))
     if not rows:
-        async with database.connection() as connection:
+        async with database.transaction() as connection:
             values = {"id": _ID, "created_at": to_micros(now), "marks": "{}"}
-            with translate_errors():
-                await connection.execute(
-                    insert_or_ignore(connection.dialect.name, INSTALLATION), values
-                )
-                await connection.commit()
+            statement = insert_or_ignore(connection.dialect.name, INSTALLATION)
+            await connection.execute(statement, values)
         rows = await database.rows(select(INSTALLATION))
     row = rows[0]
     return Installation(
@@ -64,7 +64,7 @@ async def read_sealing_keys(database: Database) -> SealingKeys:
     Raises:
         StoreUnavailableError: the database is away.
     """
-    return tuple(map(_load_key, await database.watched_rows(_EVERY_KEY)))
+    return tuple(map(_KEYS.read, await database.watched_rows(_EVERY_KEY)))
 
 
 async def change_sealing_keys(
@@ -88,7 +88,7 @@ async def change_sealing_keys(
             await connection.execute(update(INSTALLATION).values(id=_ID))
             row = (await connection.execute(select(INSTALLATION))).one()
             rows = (await connection.execute(_EVERY_KEY)).all()
-        before = tuple(map(_load_key, rows))
+        before = tuple(map(_KEYS.read, rows))
         identity, after = change(row.keyring_fingerprint, before)
         with translate_errors():
             await connection.execute(
@@ -99,33 +99,9 @@ async def change_sealing_keys(
                     delete(SEALING_KEYS).where(SEALING_KEYS.c.number == key.number)
                 )
             for key in set(after) - set(before):
-                await connection.execute(insert(SEALING_KEYS), _dump_key(key))
+                await connection.execute(insert(SEALING_KEYS), _KEYS.values(key))
             await connection.commit()
     return after
-
-
-def _load_key(row: Row[Any]) -> SealingKey:
-    return SealingKey(
-        number=row.number,
-        kind=KeyKind(row.kind),
-        created_at=from_micros(row.created_at),
-        seals_from=None if row.seals_from is None else from_micros(row.seals_from),
-        state=KeyState(row.state),
-        master=row.master,
-        wrapped=row.wrapped,
-    )
-
-
-def _dump_key(key: SealingKey) -> dict[str, object]:
-    return {
-        "number": key.number,
-        "kind": key.kind.value,
-        "created_at": to_micros(key.created_at),
-        "seals_from": None if key.seals_from is None else to_micros(key.seals_from),
-        "state": key.state.value,
-        "master": key.master,
-        "wrapped": key.wrapped,
-    }
 
 
 async def claim_mark(
@@ -154,16 +130,12 @@ async def _write_mark(
     database: Database, name: str, value: object, *, now: datetime, keep: bool
 ) -> object:
     await read_installation(database, now=now)
-    async with database.connection() as connection:
-        with translate_errors():
-            # The first write takes the lock, so no concurrent mark is lost.
-            await connection.execute(update(INSTALLATION).values(id=_ID))
-            row = (await connection.execute(select(INSTALLATION.c.marks))).one()
-            marks = {name: value, **load_mapping(row.marks)}
-            if not keep:
-                marks[name] = value
-            await connection.execute(
-                update(INSTALLATION).values(marks=dump_mapping(marks))
-            )
-            await connection.commit()
+    async with database.transaction() as connection:
+        # The first write takes the lock, so no concurrent mark is lost.
+        await connection.execute(update(INSTALLATION).values(id=_ID))
+        row = (await connection.execute(select(INSTALLATION.c.marks))).one()
+        marks = {name: value, **load_mapping(row.marks)}
+        if not keep:
+            marks[name] = value
+        await connection.execute(update(INSTALLATION).values(marks=dump_mapping(marks)))
     return marks[name]

@@ -5,16 +5,15 @@ about again.
 """
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import and_, delete, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from broker.model.account import AccountId
 from broker.model.struct import struct
-from broker.stores.database import Database, translate_errors
+from broker.stores.database import Database
+from broker.stores.directory.statements import insert_into
 from broker.stores.schema import LDAP_SIGN_INS
 from broker.stores.times import to_micros
 
@@ -54,40 +53,26 @@ class LdapSignIns:
         )
         if known and known[0].until > to_micros(now + KEPT):
             return
-        async with self._database.connection() as connection:
-            make: Any = (
-                sqlite_insert
-                if connection.dialect.name == "sqlite"
-                else postgresql_insert
-            )
-            statement = make(LDAP_SIGN_INS).values(
-                provider_id=sign_in.provider_id,
-                subject=sign_in.subject,
-                account=sign_in.account,
-                provider=sign_in.provider,
+        async with self._database.transaction() as connection:
+            statement = insert_into(connection.dialect.name, LDAP_SIGN_INS).values(
+                **asdict(sign_in),
                 # Longer by the time for which it is not written again.
                 until=to_micros(now + KEPT + _RENEWED_AFTER),
                 asked_at=to_micros(now),
             )
-            with translate_errors():
-                await connection.execute(
-                    statement.on_conflict_do_update(
-                        index_elements=["provider_id", "subject"],
-                        set_={"until": statement.excluded.until},
-                    )
+            await connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["provider_id", "subject"],
+                    set_={"until": statement.excluded.until},
                 )
-                await connection.commit()
+            )
 
     async def ask_soon(self, provider_id: str, subject: str) -> None:
         """Let this person be the next to be asked about."""
-        async with self._database.connection() as connection:
-            with translate_errors():
-                await connection.execute(
-                    update(LDAP_SIGN_INS)
-                    .where(_C.provider_id == provider_id, _C.subject == subject)
-                    .values(asked_at=0)
-                )
-                await connection.commit()
+        person = (_C.provider_id == provider_id, _C.subject == subject)
+        await self._database.write(
+            update(LDAP_SIGN_INS).where(*person).values(asked_at=0)
+        )
 
     async def take_due(
         self, now: datetime, *, before: datetime, most: int
@@ -104,19 +89,9 @@ class LdapSignIns:
         )
         if not await self._database.rows(select(_C.subject).where(due).limit(1)):
             return ()
-        async with self._database.connection() as connection:
-            with translate_errors():
-                rows = (await connection.execute(taken)).all()
-                await connection.commit()
-        return tuple(
-            LdapSignIn(
-                account=row.account,
-                provider=row.provider,
-                provider_id=row.provider_id,
-                subject=row.subject,
-            )
-            for row in rows
-        )
+        async with self._database.transaction() as connection:
+            rows = (await connection.execute(taken)).all()
+        return tuple(LdapSignIn(**row._mapping) for row in rows)  # noqa: SLF001  # public, in spite of its name
 
     async def forget(self, sign_ins: Iterable[LdapSignIn], now: datetime) -> None:
         """Ask no more about these, nor about any whose time is over."""
@@ -124,7 +99,4 @@ class LdapSignIns:
         which = or_(
             tuple_(_C.provider_id, _C.subject).in_(gone), _C.until <= to_micros(now)
         )
-        async with self._database.connection() as connection:
-            with translate_errors():
-                await connection.execute(delete(LDAP_SIGN_INS).where(which))
-                await connection.commit()
+        await self._database.write(delete(LDAP_SIGN_INS).where(which))

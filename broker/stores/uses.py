@@ -9,14 +9,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from broker.model.account import AccountId
-from broker.stores.database import Database, translate_errors
+from broker.stores.database import Database
+from broker.stores.directory.statements import insert_into
 from broker.stores.errors import ConflictError, StoreUnavailableError
 from broker.stores.schema import USES
 from broker.stores.times import to_micros
@@ -114,26 +112,17 @@ class UseBuffer:
             _log.warning("last uses are not written yet", error=str(error))
 
     async def _write(self, due: Sequence[tuple[_Key, tuple[datetime, str]]]) -> None:
-        async with self._database.connection() as connection:
-            make: Any = (
-                sqlite_insert
-                if connection.dialect.name == "sqlite"
-                else postgresql_insert
+        async with self._database.transaction() as connection:
+            insert = insert_into(connection.dialect.name, USES)
+            new = insert.excluded
+            statement = insert.on_conflict_do_update(
+                index_elements=USES.primary_key.columns.keys(),
+                set_={"at": new.at, "region": new.region},
+                where=USES.c.at < new.at,
             )
-            with translate_errors():
-                for start in range(0, len(due), _ROWS_A_STATEMENT):
-                    statement = make(USES).values(
-                        [_row(*item) for item in due[start : start + _ROWS_A_STATEMENT]]
-                    )
-                    new = statement.excluded
-                    await connection.execute(
-                        statement.on_conflict_do_update(
-                            index_elements=USES.primary_key.columns.keys(),
-                            set_={"at": new.at, "region": new.region},
-                            where=USES.c.at < new.at,
-                        )
-                    )
-                await connection.commit()
+            for start in range(0, len(due), _ROWS_A_STATEMENT):
+                rows = [_row(*item) for item in due[start : start + _ROWS_A_STATEMENT]]
+                await connection.execute(statement.values(rows))
 
 
 def _row(key: _Key, use: tuple[datetime, str]) -> dict[str, object]:

@@ -110,16 +110,11 @@ class SqlDirectory(Directory):
             observer(account, generation, change.changed)
 
     async def replace_mfa_state(self, device: MfaDevice, state: MfaState) -> bool:
-        return await self._replace(replace_state(device, state))
+        done = await self._database.write(replace_state(device, state))
+        return done.rowcount == 1
 
     async def replace_passkey_use(self, passkey: Passkey, used: Passkey) -> bool:
-        return await self._replace(replace_use(passkey, used))
-
-    async def _replace(self, statement: Update) -> bool:
-        async with self._database.connection() as connection:
-            with translate_errors():
-                done = await connection.execute(statement)
-                await connection.commit()
+        done = await self._database.write(replace_use(passkey, used))
         return done.rowcount == 1
 
     async def close(self) -> None:

@@ -150,16 +150,22 @@ class Writes(Reads, Protocol):
 
 
 @cache
-def insert_or_ignore(dialect: str, table: Table) -> Any:  # noqa: ANN401  # the dialects' inserts share no type
-    """``INSERT … ON CONFLICT DO NOTHING`` in either dialect; parameters by column."""
+def insert_into(dialect: str, table: Table) -> Any:  # noqa: ANN401  # the dialects' inserts share no type
+    """``INSERT`` in either dialect, which may say what to do ``ON CONFLICT``."""
     # Each dialect is loaded only where it is used: imports are half of a start.
     if dialect == "sqlite":
         from sqlalchemy.dialects import sqlite  # noqa: PLC0415  # above
 
-        return sqlite.insert(table).on_conflict_do_nothing()
+        return sqlite.insert(table)
     from sqlalchemy.dialects import postgresql  # noqa: PLC0415  # above
 
-    return postgresql.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table)
+
+
+@cache
+def insert_or_ignore(dialect: str, table: Table) -> Any:  # noqa: ANN401  # as above
+    """``INSERT … ON CONFLICT DO NOTHING``; parameters by column."""
+    return insert_into(dialect, table).on_conflict_do_nothing()
 
 
 @cache
