@@ -13,26 +13,17 @@ from base64 import b64decode, b64encode
 from datetime import datetime
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from broker.errors import InvalidAuthorizationMessage, ServiceUnavailable
 from broker.model.account import AccountId
 from broker.model.sealing import KeyKind
-from broker.runtime.entropy import random_bytes
+from broker.sessions import vault
 from broker.sessions.keyring import Keyring
 
 LIFE_SECONDS = 36 * 3600
 MESSAGE_CHARACTERS_MAX = 10_240
 BLOCK_BYTES = 1024
 
-_VERSION = b"\x01"
-_NUMBER_BYTES = 4
-_SALT_BYTES = 24
-_SALT_START = 1 + _NUMBER_BYTES
-_HEAD_BYTES = _SALT_START + _SALT_BYTES
-_KEY_BYTES = 32
 _TIME_BYTES = 8
 _LENGTH_BYTES = 4
 _TEXT_START = _TIME_BYTES + _LENGTH_BYTES
@@ -63,12 +54,8 @@ class AuthorizationMessages:
             + packed
         )
         plain += bytes(-len(plain) % BLOCK_BYTES)
-        head = (
-            _VERSION + number.to_bytes(_NUMBER_BYTES, "big") + random_bytes(_SALT_BYTES)
-        )
-        cipher, nonce = _cipher(key, head)
-        sealed = cipher.encrypt(nonce, plain, head + account.encode("ascii"))
-        message = b64encode(head + sealed).decode("ascii")
+        sealed = vault.seal_bytes(number, key, _INFO, plain, account.encode("ascii"))
+        message = b64encode(sealed).decode("ascii")
         return message if len(message) <= MESSAGE_CHARACTERS_MAX else None
 
     def open(self, account: AccountId, message: str, now: datetime) -> str:
@@ -82,16 +69,13 @@ class AuthorizationMessages:
             raw = b64decode(message.encode("ascii"), validate=True)
         except (UnicodeEncodeError, binascii.Error) as error:
             raise InvalidAuthorizationMessage(detail="not base64") from error
-        number = int.from_bytes(raw[1:_SALT_START], "big")
-        key = self._keyring.find_opening_key(KeyKind.SESSION, number, now)
-        if raw[:1] != _VERSION or len(raw) <= _HEAD_BYTES or key is None:
+        key = self._keyring.find_opening_key(
+            KeyKind.SESSION, vault.key_number(raw), now
+        )
+        if raw[:1] != vault.VERSION or len(raw) <= vault.HEAD_BYTES or key is None:
             raise InvalidAuthorizationMessage(detail="of no version or key in use")
-        head = raw[:_HEAD_BYTES]
-        cipher, nonce = _cipher(key, head)
         try:
-            plain = cipher.decrypt(
-                nonce, raw[_HEAD_BYTES:], head + account.encode("ascii")
-            )
+            plain = vault.open_bytes(key, _INFO, raw, account.encode("ascii"))
         except InvalidTag as error:
             raise InvalidAuthorizationMessage(
                 detail="not sealed for this account"
@@ -102,10 +86,3 @@ class AuthorizationMessages:
         packed = plain[_TEXT_START : _TEXT_START + length]
         text = zlib.decompressobj().decompress(packed, _TEXT_BYTES_MAX)
         return text.decode("utf-8", "surrogatepass")
-
-
-def _cipher(key: bytes, head: bytes) -> tuple[AESGCM, bytes]:
-    """A key that seals one message only, so its nonce cannot repeat."""
-    salt = head[_SALT_START:]
-    derived = HKDFExpand(SHA256(), _KEY_BYTES + 12, _INFO + salt).derive(key)
-    return AESGCM(derived[:_KEY_BYTES]), derived[_KEY_BYTES:]

@@ -20,13 +20,13 @@ from broker.runtime.clock import Clock
 from broker.runtime.entropy import random_bytes
 from broker.sessions.keyring import Keyring
 
-_VERSION = b"\x01"
+VERSION = b"\x01"
 _NUMBER_BYTES = 4
 _SALT_BYTES = 24
 _AES_KEY_BYTES = 32
 _DERIVED_BYTES = _AES_KEY_BYTES + 12
 _SALT_START = 1 + _NUMBER_BYTES
-_HEAD_BYTES = _SALT_START + _SALT_BYTES
+HEAD_BYTES = _SALT_START + _SALT_BYTES
 _INFO = b"broker/1/storage/value"
 _HASH = SHA256()
 _PLACES = 4096
@@ -57,14 +57,8 @@ class Vault:
             ServiceUnavailable: there is no key to seal with.
         """
         number, key = self._keyring.sealing_key(KeyKind.STORAGE, self._clock.now())
-        salt = random_bytes(_SALT_BYTES)
-        head = _VERSION + number.to_bytes(_NUMBER_BYTES, "big") + salt
-        derived = _derive(key, salt)
-        return head + AESGCM(derived[:_AES_KEY_BYTES]).encrypt(
-            derived[_AES_KEY_BYTES:],
-            plaintext,
-            head + _place(purpose, account, entity_id, column),
-        )
+        place = _place(purpose, account, entity_id, column)
+        return seal_bytes(number, key, _INFO, plaintext, place)
 
     def open_sealed(
         self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
@@ -75,7 +69,7 @@ class Vault:
             SealBrokenError: it was not, or its key is gone.
             ServiceUnavailable: its key cannot be read here, or is not known here yet.
         """
-        if sealed[:1] != _VERSION:
+        if sealed[:1] != VERSION:
             where = _where(purpose, account, entity_id, column)
             raise SealBrokenError(f"{where} is of another version")
         number = key_number(sealed)
@@ -85,14 +79,9 @@ class Vault:
             raise SealBrokenError(
                 f"{where} is sealed with storage key {number}, which was revoked or no longer exists"
             )
-        head = sealed[:_HEAD_BYTES]
-        derived = _derive(key, head[_SALT_START:])
         try:
-            return AESGCM(derived[:_AES_KEY_BYTES]).decrypt(
-                derived[_AES_KEY_BYTES:],
-                sealed[_HEAD_BYTES:],
-                head + _place(purpose, account, entity_id, column),
-            )
+            place = _place(purpose, account, entity_id, column)
+            return open_bytes(key, _INFO, sealed, place)
         except InvalidTag as error:
             where = _where(purpose, account, entity_id, column)
             raise SealBrokenError(
@@ -114,8 +103,31 @@ def key_number(sealed: bytes) -> int:
     return int.from_bytes(sealed[1:_SALT_START], "big")
 
 
-def _derive(key: bytes, salt: bytes) -> bytes:
-    return HKDFExpand(_HASH, _DERIVED_BYTES, _INFO + salt).derive(key)
+def seal_bytes(
+    number: int, key: bytes, info: bytes, plaintext: bytes, bound: bytes
+) -> bytes:
+    """Seal for the purpose ``info``, with the key of that number, what is ``bound`` to it."""
+    salt = random_bytes(_SALT_BYTES)
+    head = VERSION + number.to_bytes(_NUMBER_BYTES, "big") + salt
+    cipher, nonce = _cipher(key, info, salt)
+    return head + cipher.encrypt(nonce, plaintext, head + bound)
+
+
+def open_bytes(key: bytes, info: bytes, sealed: bytes, bound: bytes) -> bytes:
+    """What `seal_bytes` sealed.
+
+    Raises:
+        InvalidTag: it was another key, purpose or binding.
+    """
+    head = sealed[:HEAD_BYTES]
+    cipher, nonce = _cipher(key, info, head[_SALT_START:])
+    return cipher.decrypt(nonce, sealed[HEAD_BYTES:], head + bound)
+
+
+def _cipher(key: bytes, info: bytes, salt: bytes) -> tuple[AESGCM, bytes]:
+    """A key that seals one value only, so its nonce cannot repeat."""
+    derived = HKDFExpand(_HASH, _DERIVED_BYTES, info + salt).derive(key)
+    return AESGCM(derived[:_AES_KEY_BYTES]), derived[_AES_KEY_BYTES:]
 
 
 def _where(purpose: str, account: str, entity_id: str, column: str) -> str:
