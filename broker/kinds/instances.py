@@ -17,10 +17,7 @@ from broker.model.machines import Instance, InstanceProfile
 from broker.model.tokens import JoinToken
 from broker.runtime.entropy import new_instance_id
 from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN
-from broker.stores.directory.machines import (
-    find_instance_by_key,
-    find_join_token,
-)
+from broker.stores.directory.machines import find_instance_by_key
 from broker.stores.directory.port import DirectoryChange
 
 KEY_BYTES = 32
@@ -41,7 +38,7 @@ async def register_with_token(
     provider_id: str = "",
     subject: str = "",
 ) -> Instance:
-    """Admit a machine by a join token, which is used up in this very change.
+    """Admit a machine by a join token as this change reads it, which is used up here.
 
     A machine that did not get the answer may ask again with the same key, and where a
     certificate made the token, with the next token of the same subject. See
@@ -52,21 +49,18 @@ async def register_with_token(
         InvalidPublicKey: another machine has this key.
         LimitExceeded: the account has as many instances as it may have.
     """
-    current = await find_join_token(change, token.account, token.digest)
-    if current is None:
-        raise AccessDenied(_USED, detail="the join token was deleted just now")
-    if current.instance_id:
-        known = await change.find(INSTANCE, token.account, current.instance_id)
+    if token.instance_id:
+        known = await change.find(INSTANCE, token.account, token.instance_id)
         if known is None or known.public_key != public_key:
             raise AccessDenied(
-                _USED, detail=f"{current.arn} admitted {current.instance_id}"
+                _USED, detail=f"{token.arn} admitted {token.instance_id}"
             )
         return known
-    profile = await change.find(INSTANCE_PROFILE, token.account, current.owner_id)
+    profile = await change.find(INSTANCE_PROFILE, token.account, token.owner_id)
     if profile is None:
         raise AccessDenied(
             "The instance profile of this join token was deleted.",
-            detail=f"{current.owner_id} no longer exists",
+            detail=f"{token.owner_id} no longer exists",
         )
     instance = await find_instance_by_key(change, token.account, public_key)
     if (
@@ -79,13 +73,13 @@ async def register_with_token(
             account,
             public_key,
             profile_id=profile.profile_id,
-            registered_by=current.arn,
+            registered_by=token.arn,
             region=region,
             now=now,
             provider_id=provider_id,
             subject=subject,
         )
-    await change.update(JOIN_TOKEN, replace(current, instance_id=instance.instance_id))
+    await change.update(JOIN_TOKEN, replace(token, instance_id=instance.instance_id))
     return instance
 
 
