@@ -1,6 +1,5 @@
 """Groups, who is in them, and login profiles."""
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 from sqlalchemy import select
@@ -10,7 +9,6 @@ from broker.model.entities import Group, User
 from broker.model.page import Page, PageRequest
 from broker.stores.directory.kinds import GROUP, USER
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
-from broker.stores.directory.statements import batches
 from broker.stores.schema import GROUP_MEMBERS, GROUPS, USERS
 
 
@@ -40,20 +38,16 @@ async def list_memberships(
     directory: DirectoryReader, account: AccountId, user_ids: Collection[str]
 ) -> Mapping[str, tuple[Group, ...]]:
     """The groups of several users, by name; users without any are left out."""
-    found: dict[str, list[Group]] = defaultdict(list)
-    for some in batches(user_ids):
-        rows = await directory.rows(
-            select(GROUPS, GROUP_MEMBERS.c.user_id)
-            .join(GROUP_MEMBERS, GROUP_MEMBERS.c.group_id == GROUPS.c.group_id)
-            .where(
-                GROUP_MEMBERS.c.account == account,
-                GROUP_MEMBERS.c.user_id.in_(some),
-            )
-            .order_by(GROUPS.c.name_key)
-        )
-        for row in rows:
-            found[row.user_id].append(GROUP.stored.read(row))
-    return {user_id: tuple(groups) for user_id, groups in found.items()}
+    columns = GROUP_MEMBERS.c
+    return await directory.grouped(
+        select(GROUPS)
+        .join(GROUP_MEMBERS, columns.group_id == GROUPS.c.group_id)
+        .where(columns.account == account)
+        .order_by(GROUPS.c.name_key),
+        columns.user_id,
+        user_ids,
+        GROUP.stored.read,
+    )
 
 
 async def add_member(

@@ -1,6 +1,5 @@
 """Instance profiles, machines, and the deletion tasks of service-linked roles."""
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
@@ -13,7 +12,6 @@ from broker.model.tokens import JoinToken
 from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
-from broker.stores.directory.statements import batches
 from broker.stores.schema import INSTANCE_PROFILES
 from broker.stores.times import to_micros
 
@@ -22,19 +20,14 @@ async def list_profiles_of_roles(
     directory: DirectoryReader, account: AccountId, role_ids: Collection[str]
 ) -> Mapping[str, tuple[InstanceProfile, ...]]:
     """The instance profiles that hold these roles; roles without are left out."""
-    found: dict[str, list[InstanceProfile]] = defaultdict(list)
-    for some in batches(role_ids):
-        rows = await directory.rows(
-            select(INSTANCE_PROFILES)
-            .where(
-                INSTANCE_PROFILES.c.account == account,
-                INSTANCE_PROFILES.c.role_id.in_(some),
-            )
-            .order_by(INSTANCE_PROFILES.c.name_key)
-        )
-        for row in rows:
-            found[row.role_id].append(INSTANCE_PROFILE.stored.read(row))
-    return {role_id: tuple(profiles) for role_id, profiles in found.items()}
+    columns = INSTANCE_PROFILES.c
+    every = select(INSTANCE_PROFILES).where(columns.account == account)
+    return await directory.grouped(
+        every.order_by(columns.name_key),
+        columns.role_id,
+        role_ids,
+        INSTANCE_PROFILE.stored.read,
+    )
 
 
 async def find_instance_by_key(

@@ -1,8 +1,8 @@
 """Pages of users with their credentials and groups, one query per table."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 
 from sqlalchemy import func, select, union_all
 
@@ -63,8 +63,8 @@ async def _overviews(
     return tuple(
         UserOverview(
             user=user,
-            groups=tuple(groups[user.user_id]),
-            keys=tuple(keys[user.user_id]),
+            groups=groups.get(user.user_id, ()),
+            keys=keys.get(user.user_id, ()),
             password_changed_at=changed.get(user.user_id),
             has_mfa=user.user_id in with_mfa,
             last_active_at=active.get(user.user_id),
@@ -75,38 +75,33 @@ async def _overviews(
 
 async def _group_names(
     directory: DirectoryReader, account: AccountId, ids: Sequence[str]
-) -> Mapping[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
-    for row in await directory.rows(
-        select(GROUP_MEMBERS.c.user_id, GROUPS.c.name)
-        .join(GROUPS, GROUPS.c.group_id == GROUP_MEMBERS.c.group_id)
-        .where(GROUP_MEMBERS.c.account == account, GROUP_MEMBERS.c.user_id.in_(ids))
-        .order_by(GROUPS.c.name_key)
-    ):
-        found[row.user_id].append(row.name)
-    return found
+) -> Mapping[str, tuple[str, ...]]:
+    columns = GROUP_MEMBERS.c
+    return await directory.grouped(
+        select(GROUPS.c.name)
+        .join(GROUP_MEMBERS, GROUPS.c.group_id == columns.group_id)
+        .where(columns.account == account)
+        .order_by(GROUPS.c.name_key),
+        columns.user_id,
+        ids,
+        attrgetter("name"),
+    )
 
 
 async def _keys(
     directory: DirectoryReader, account: AccountId, ids: Sequence[str]
-) -> Mapping[str, list[KeyOverview]]:
+) -> Mapping[str, tuple[KeyOverview, ...]]:
     columns = ACCESS_KEYS.c
-    found: dict[str, list[KeyOverview]] = defaultdict(list)
-    for row in await directory.rows(
-        select(
-            columns.user_id,
-            columns.access_key_id,
-            columns.status,
-            columns.created_at,
-        )
-        .where(columns.account == account, columns.user_id.in_(ids))
-        .order_by(columns.created_at, columns.access_key_id)
-    ):
-        key = KeyOverview(
+    return await directory.grouped(
+        select(columns.access_key_id, columns.status, columns.created_at)
+        .where(columns.account == account)
+        .order_by(columns.created_at, columns.access_key_id),
+        columns.user_id,
+        ids,
+        lambda row: KeyOverview(
             row.access_key_id, KeyStatus(row.status), from_micros(row.created_at)
-        )
-        found[row.user_id].append(key)
-    return found
+        ),
+    )
 
 
 async def _password_changes(

@@ -3,8 +3,9 @@
 A policy's owner is a user, a role or a group, given by its unique id.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping
+from operator import attrgetter
+from typing import Any
 
 from sqlalchemy import (
     Subquery,
@@ -28,17 +29,13 @@ from broker.model.entities import (
 )
 from broker.model.page import Page, PageRequest
 from broker.stores.directory.entity_tables import EntityTable, name_key
+from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import GROUP, MANAGED_POLICY, ROLE, USER, count_uses
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
-from broker.stores.directory.statements import (
-    arn_key,
-    batches,
-    under_path,
-)
+from broker.stores.directory.statements import arn_key, under_path
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import (
     ATTACHMENTS,
-    GROUPS,
     INLINE_POLICIES,
     MANAGED_POLICIES,
     POLICY_VERSIONS,
@@ -108,12 +105,8 @@ async def list_attachments(
     directory: DirectoryReader, account: AccountId, owner_id: str
 ) -> tuple[str, ...]:
     """ARNs of the managed policies attached to a user or role, by name."""
-    rows = await directory.rows(
-        select(ATTACHMENTS.c.policy_arn)
-        .where(ATTACHMENTS.c.account == account, ATTACHMENTS.c.owner_id == owner_id)
-        .order_by(ATTACHMENTS.c.name_key, ATTACHMENTS.c.policy_arn)
-    )
-    return tuple(row.policy_arn for row in rows)
+    found = await list_attachments_of(directory, account, (owner_id,))
+    return found.get(owner_id, ())
 
 
 async def list_attached_owners(
@@ -198,10 +191,7 @@ async def list_used_policy_arns(
 async def count_used_policies(directory: DirectoryReader, account: AccountId) -> int:
     """How many policies, AWS's included, are attached or a boundary here."""
     used = _used_policies(account)
-    row = await directory.find_row(
-        select(func.count().label("number")).select_from(used)
-    )
-    return 0 if row is None else int(row.number)
+    return await directory.number(select(func.count()).select_from(used))
 
 
 async def find_owner_arns(
@@ -288,35 +278,28 @@ async def list_inline_policies_of(
     directory: DirectoryReader, account: AccountId, owner_ids: Collection[str]
 ) -> Mapping[str, tuple[InlinePolicy, ...]]:
     """Inline policies of several owners; those without any are left out."""
-    found: dict[str, list[InlinePolicy]] = defaultdict(list)
-    for some in batches(owner_ids):
-        rows = await directory.rows(
-            select(INLINE_POLICIES)
-            .where(
-                INLINE_POLICIES.c.account == account,
-                INLINE_POLICIES.c.owner_id.in_(some),
-            )
-            .order_by(INLINE_POLICIES.c.name)
-        )
-        for row in rows:
-            found[row.owner_id].append(INLINE_POLICY_TABLE.read(row))
-    return {owner_id: tuple(policies) for owner_id, policies in found.items()}
+    columns = INLINE_POLICIES.c
+    every = select(INLINE_POLICIES).where(columns.account == account)
+    return await directory.grouped(
+        every.order_by(columns.name),
+        columns.owner_id,
+        owner_ids,
+        INLINE_POLICY_TABLE.read,
+    )
 
 
 async def list_attachments_of(
     directory: DirectoryReader, account: AccountId, owner_ids: Collection[str]
 ) -> Mapping[str, tuple[str, ...]]:
     """ARNs attached to several owners; those without any are left out."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for some in batches(owner_ids):
-        rows = await directory.rows(
-            select(ATTACHMENTS)
-            .where(ATTACHMENTS.c.account == account, ATTACHMENTS.c.owner_id.in_(some))
-            .order_by(ATTACHMENTS.c.name_key, ATTACHMENTS.c.policy_arn)
-        )
-        for row in rows:
-            found[row.owner_id].append(row.policy_arn)
-    return {owner_id: tuple(arns) for owner_id, arns in found.items()}
+    columns = ATTACHMENTS.c
+    every = select(columns.policy_arn).where(columns.account == account)
+    return await directory.grouped(
+        every.order_by(columns.name_key, columns.policy_arn),
+        columns.owner_id,
+        owner_ids,
+        attrgetter("policy_arn"),
+    )
 
 
 async def find_owners(
@@ -324,19 +307,12 @@ async def find_owners(
 ) -> tuple[User | Role | Group, ...]:
     """The users, roles and groups with these unique ids, in no order."""
     found: list[User | Role | Group] = []
-    for some in batches(unique_ids):
-        users = select(USERS).where(
-            USERS.c.account == account, USERS.c.user_id.in_(some)
+    kinds: tuple[Kind[Any], ...] = (USER, ROLE, GROUP)
+    for kind in kinds:
+        every = select(kind.table).where(kind.table.c.account == account)
+        found += await directory.list_entities_of(
+            kind.stored, every, kind.table.c[kind.key], unique_ids
         )
-        roles = select(ROLES).where(
-            ROLES.c.account == account, ROLES.c.role_id.in_(some)
-        )
-        groups = select(GROUPS).where(
-            GROUPS.c.account == account, GROUPS.c.group_id.in_(some)
-        )
-        found += map(USER.stored.read, await directory.rows(users))
-        found += map(ROLE.stored.read, await directory.rows(roles))
-        found += map(GROUP.stored.read, await directory.rows(groups))
     return tuple(found)
 
 

@@ -118,13 +118,12 @@ class DirectoryReader(RevocationReads, Protocol):
     ) -> int:
         """How many there are whose columns have these values."""
         columns = kind.table.c
-        row = await self.find_row(
-            select(func.count().label("number")).where(
+        return await self.number(
+            select(func.count()).where(
                 columns.account == account,
                 *(columns[name] == value for name, value in where.items()),
             )
         )
-        return 0 if row is None else int(row.number)
 
     async def watched_rows(self, statement: Executable) -> Sequence[AnyRow]:
         """All rows of the statement that also serves as the health check."""

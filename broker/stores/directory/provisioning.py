@@ -191,10 +191,8 @@ async def _some(
     query: ProvisionedQuery,
     unique: ColumnElement[str],
 ) -> tuple[Sequence[Any], int]:
-    counted = await directory.find_row(
-        select(func.count().label("number")).select_from(stored.table).where(*where)
-    )
-    total = 0 if counted is None else int(counted.number)
+    counted = select(func.count()).select_from(stored.table).where(*where)
+    total = await directory.number(counted)
     if not query.limit or query.offset >= total:
         return (), total
     found = await directory.list_entities(
@@ -254,12 +252,8 @@ async def count_provisioned_members(
     directory: DirectoryReader, account: AccountId, group_id: str
 ) -> int:
     """How many are in a group."""
-    row = await directory.find_row(
-        select(func.count().label("number")).where(
-            _MEMBERS.account == account, _MEMBERS.group_id == group_id
-        )
-    )
-    return 0 if row is None else int(row.number)
+    of_group = (_MEMBERS.account == account, _MEMBERS.group_id == group_id)
+    return await directory.number(select(func.count()).where(*of_group))
 
 
 async def provisioning_counts(
@@ -275,16 +269,13 @@ async def provisioning_counts(
         )
         .group_by(_USERS.active)
     )
-    groups = await directory.find_row(
-        select(func.count().label("number")).where(
-            _GROUPS.account == account, _GROUPS.provider_id == provider_id
-        )
-    )
+    of_provider = (_GROUPS.account == account, _GROUPS.provider_id == provider_id)
+    groups = await directory.number(select(func.count()).where(*of_provider))
     by_state = {bool(row.active): int(row.number) for row in people}
     return ProvisioningCounts(
         users=sum(by_state.values()),
         inactive=by_state.get(False, 0),
-        groups=0 if groups is None else int(groups.number),
+        groups=groups,
     )
 
 

@@ -68,6 +68,26 @@ class Reads(Protocol):
             found += await self.list_entities(stored, statement.where(column.in_(some)))
         return tuple(found)
 
+    async def grouped(
+        self,
+        statement: Select[Any],
+        column: ColumnElement[str],
+        values: Collection[str],
+        read: Callable[[AnyRow], Item],
+    ) -> Mapping[str, tuple[Item, ...]]:
+        """What rows hold, by the value that a column has; values without are left out."""
+        found: dict[str, list[Item]] = {}
+        for some in batches(values):
+            wanted = statement.add_columns(column.label("of_value"))
+            for row in await self.rows(wanted.where(column.in_(some))):
+                found.setdefault(row.of_value, []).append(read(row))
+        return {value: tuple(items) for value, items in found.items()}
+
+    async def number(self, statement: Executable) -> int:
+        """The number that a statement counts."""
+        row = await self.find_row(statement)
+        return 0 if row is None else int(row[0])
+
     async def page(
         self,
         statement: Select[Any],
