@@ -6,104 +6,75 @@ roles can I create?"); IAM User Guide, "IAM and AWS STS quotas".
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Self
 
 from broker.errors import LimitExceeded
 from broker.model.account import Account
 
 
 class Quota(StrEnum):
-    """The adjustable quotas, by the names that ``Account.quotas`` uses."""
+    """The adjustable quotas, by the names that ``Account.quotas`` uses.
 
-    ROLES = "RolesPerAccount"
-    USERS = "UsersPerAccount"
-    GROUPS = "GroupsPerAccount"
-    GROUPS_PER_USER = "GroupsPerUser"
-    POLICIES = "PoliciesPerAccount"
-    SAML_PROVIDERS = "SAMLProvidersPerAccount"
-    OIDC_PROVIDERS = "OpenIdConnectProvidersPerAccount"
-    LDAP_PROVIDERS = "LDAPProvidersPerAccount"
-    CLIENT_IDS = "ClientIdsPerOpenIdConnectProvider"
-    POLICIES_PER_ROLE = "PoliciesPerRole"
-    POLICIES_PER_USER = "PoliciesPerUser"
-    POLICIES_PER_GROUP = "PoliciesPerGroup"
-    VERSIONS_PER_POLICY = "VersionsPerPolicy"
-    ACCESS_KEYS_PER_USER = "AccessKeysPerUser"
-    MFA_DEVICES = "MFADevicesPerAccount"
-    MFA_DEVICES_PER_USER = "MFADevicesPerUser"
-    SIGNING_CERTIFICATES_PER_USER = "CertificatesPerUser"
-    SSH_KEYS_PER_USER = "SSHPublicKeysPerUser"
-    SERVICE_CREDENTIALS = "ContextSpecificCredentialsPerUserPerContext"
-    SERVER_CERTIFICATES = "ServerCertificatesPerAccount"
-    INSTANCE_PROFILES = "InstanceProfilesPerAccount"
-    INSTANCES = "InstancesPerAccount"
-    JOIN_TOKENS = "JoinTokensPerAccount"
-    SERVICES = "ServicesPerAccount"
-    SERVICE_TOKENS = "TokensPerService"
-    TRUST_ANCHORS = "TrustAnchorsPerAccount"
-    CERTIFICATE_PROFILES = "RolesAnywhereProfilesPerAccount"
-    CERTIFICATE_LISTS = "CrlsPerTrustAnchor"
-    SCIM_USERS = "UsersPerDirectory"
-    SCIM_GROUPS = "GroupsPerDirectory"
-    SCIM_MEMBERS = "MembersPerDirectoryGroup"
-    SCIM_TOKENS = "TokensPerDirectory"
-    UPSTREAMS = "UpstreamsPerAccount"
-    RESOURCE_POLICIES = "ResourcePoliciesPerAccount"
-    RESOURCE_POLICY_SIZE = "ResourcePolicySize"
-    POLICY_SIZE = "PolicySize"
-    TRUST_POLICY_SIZE = "ACLSizePerRole"
-    ROLE_INLINE_SIZE = "RoleInlinePolicySize"
-    USER_INLINE_SIZE = "UserInlinePolicySize"
-    GROUP_INLINE_SIZE = "GroupInlinePolicySize"
+    Each with its default: a count of entities, or a size in characters without white
+    space.
+    """
+
+    default: int
+
+    def __new__(cls, name: str, default: int) -> Self:
+        """A name, with its default."""
+        member = str.__new__(cls, name)
+        member._value_, member.default = name, default
+        return member
+
+    ROLES = "RolesPerAccount", 1000
+    USERS = "UsersPerAccount", 5000
+    GROUPS = "GroupsPerAccount", 300
+    GROUPS_PER_USER = "GroupsPerUser", 10
+    POLICIES = "PoliciesPerAccount", 1500
+    SAML_PROVIDERS = "SAMLProvidersPerAccount", 100
+    OIDC_PROVIDERS = "OpenIdConnectProvidersPerAccount", 100
+    LDAP_PROVIDERS = "LDAPProvidersPerAccount", 20
+    CLIENT_IDS = "ClientIdsPerOpenIdConnectProvider", 100
+    POLICIES_PER_ROLE = "PoliciesPerRole", 10
+    POLICIES_PER_USER = "PoliciesPerUser", 10
+    POLICIES_PER_GROUP = "PoliciesPerGroup", 10
+    VERSIONS_PER_POLICY = "VersionsPerPolicy", 5
+    ACCESS_KEYS_PER_USER = "AccessKeysPerUser", 2
+    MFA_DEVICES = "MFADevicesPerAccount", 40_000
+    MFA_DEVICES_PER_USER = "MFADevicesPerUser", 8
+    SIGNING_CERTIFICATES_PER_USER = "CertificatesPerUser", 2
+    SSH_KEYS_PER_USER = "SSHPublicKeysPerUser", 5
+    SERVICE_CREDENTIALS = "ContextSpecificCredentialsPerUserPerContext", 2
+    SERVER_CERTIFICATES = "ServerCertificatesPerAccount", 20
+    INSTANCE_PROFILES = "InstanceProfilesPerAccount", 1000
+    INSTANCES = "InstancesPerAccount", 50_000
+    JOIN_TOKENS = "JoinTokensPerAccount", 1000
+    SERVICES = "ServicesPerAccount", 100
+    SERVICE_TOKENS = "TokensPerService", 10
+    TRUST_ANCHORS = "TrustAnchorsPerAccount", 50
+    CERTIFICATE_PROFILES = "RolesAnywhereProfilesPerAccount", 250
+    CERTIFICATE_LISTS = "CrlsPerTrustAnchor", 2
+    SCIM_USERS = "UsersPerDirectory", 20_000
+    SCIM_GROUPS = "GroupsPerDirectory", 2000
+    SCIM_MEMBERS = "MembersPerDirectoryGroup", 10_000
+    SCIM_TOKENS = "TokensPerDirectory", 5
+    UPSTREAMS = "UpstreamsPerAccount", 20
+    RESOURCE_POLICIES = "ResourcePoliciesPerAccount", 10_000
+    RESOURCE_POLICY_SIZE = "ResourcePolicySize", 20_480
+    POLICY_SIZE = "PolicySize", 6144
+    TRUST_POLICY_SIZE = "ACLSizePerRole", 2048
+    ROLE_INLINE_SIZE = "RoleInlinePolicySize", 10_240
+    USER_INLINE_SIZE = "UserInlinePolicySize", 2048
+    GROUP_INLINE_SIZE = "GroupInlinePolicySize", 5120
 
 
-DEFAULTS: Mapping[str, int] = {
-    Quota.ROLES: 1000,
-    Quota.USERS: 5000,
-    Quota.GROUPS: 300,
-    Quota.GROUPS_PER_USER: 10,
-    Quota.POLICIES: 1500,
-    Quota.SAML_PROVIDERS: 100,
-    Quota.OIDC_PROVIDERS: 100,
-    Quota.LDAP_PROVIDERS: 20,
-    Quota.CLIENT_IDS: 100,
-    Quota.POLICIES_PER_ROLE: 10,
-    Quota.POLICIES_PER_USER: 10,
-    Quota.POLICIES_PER_GROUP: 10,
-    Quota.VERSIONS_PER_POLICY: 5,
-    Quota.ACCESS_KEYS_PER_USER: 2,
-    Quota.MFA_DEVICES: 40_000,
-    Quota.MFA_DEVICES_PER_USER: 8,
-    Quota.SIGNING_CERTIFICATES_PER_USER: 2,
-    Quota.SSH_KEYS_PER_USER: 5,
-    Quota.SERVICE_CREDENTIALS: 2,
-    Quota.SERVER_CERTIFICATES: 20,
-    Quota.INSTANCE_PROFILES: 1000,
-    Quota.INSTANCES: 50_000,
-    Quota.JOIN_TOKENS: 1000,
-    Quota.SERVICES: 100,
-    Quota.SERVICE_TOKENS: 10,
-    Quota.TRUST_ANCHORS: 50,
-    Quota.CERTIFICATE_PROFILES: 250,
-    Quota.CERTIFICATE_LISTS: 2,
-    Quota.SCIM_USERS: 20_000,
-    Quota.SCIM_GROUPS: 2000,
-    Quota.SCIM_MEMBERS: 10_000,
-    Quota.SCIM_TOKENS: 5,
-    Quota.UPSTREAMS: 20,
-    Quota.RESOURCE_POLICIES: 10_000,
-    Quota.RESOURCE_POLICY_SIZE: 20_480,
-    Quota.POLICY_SIZE: 6144,
-    Quota.TRUST_POLICY_SIZE: 2048,
-    Quota.ROLE_INLINE_SIZE: 10_240,
-    Quota.USER_INLINE_SIZE: 2048,
-    Quota.GROUP_INLINE_SIZE: 5120,
-}
-"""Counts of entities; sizes in characters without white space."""
+DEFAULTS: Mapping[str, int] = {one.value: one.default for one in Quota}
 
 
 def quota(account: Account, name: Quota) -> int:
     """The account's own value, or the default."""
-    return account.quotas.get(name, DEFAULTS[name])
+    return account.quotas.get(name, name.default)
 
 
 def require_within(account: Account, name: Quota, amount: int) -> None:
