@@ -64,6 +64,13 @@ class BrokerError(Exception):
     fault: ClassVar[Fault] = Fault.SENDER
     default_message: ClassVar[str | None] = None
 
+    def __init_subclass__(cls, *, code: str | None = "", status: int = 0) -> None:
+        """The code is the class's name, unless it says another; elsewhere its base's."""
+        if code is not None and (code or cls.__module__ == __name__):
+            cls.code = code or cls.__name__
+        if status:
+            cls.status = status
+
     def __init__(
         self, message: str | None = None, *, detail: str = "", advice: str = ""
     ) -> None:
@@ -102,48 +109,32 @@ def with_advice(sentence: str, advice: str) -> str:
 class ValidationError(BrokerError):
     """A parameter does not satisfy its constraint."""
 
-    code = "ValidationError"
-
 
 class MalformedInput(BrokerError):
     """A parameter cannot be parsed as its type; often sent without a message."""
-
-    code = "MalformedInput"
 
 
 class InvalidAction(BrokerError):
     """The action or version does not exist."""
 
-    code = "InvalidAction"
 
-
-class MalformedQueryString(BrokerError):
+class MalformedQueryString(BrokerError, status=404):
     """The query or form cannot be parsed."""
-
-    code = "MalformedQueryString"
-    status = 404
 
 
 class InvalidParameterValue(BrokerError):
     """A session tag breaks a rule."""
 
-    code = "InvalidParameterValue"
-
 
 class UnsupportedOperation(BrokerError):
     """AWS has this operation or parameter; the broker does not."""
 
-    code = "UnsupportedOperation"
 
-
-class RequestEntityTooLarge(BrokerError):
+class RequestEntityTooLarge(BrokerError, status=413):
     """The body is larger than the endpoint accepts."""
 
-    code = "RequestEntityTooLarge"
-    status = 413
 
-
-class ProofError(BrokerError):
+class ProofError(BrokerError, code=None):
     """A proof is refused; the audit log counts each of these as a refused proof.
 
     ``access_key_id`` is that of a session which did sign, but has ended.
@@ -152,96 +143,70 @@ class ProofError(BrokerError):
     access_key_id = ""
 
 
-class MissingAuthenticationToken(ProofError):
+class MissingAuthenticationToken(ProofError, status=403):
     """The request contains no proof of a caller."""
-
-    code = "MissingAuthenticationToken"
-    status = 403
 
 
 class IncompleteSignature(ProofError):
     """Parts of the signature are missing or malformed."""
 
-    code = "IncompleteSignature"
 
-
-class SignatureDoesNotMatch(ProofError):
+class SignatureDoesNotMatch(ProofError, status=403):
     """The signature, its scope or its time is wrong."""
 
-    code = "SignatureDoesNotMatch"
-    status = 403
 
-
-class InvalidClientTokenId(ProofError):
+class InvalidClientTokenId(ProofError, status=403):
     """The access key or session token is unknown, inactive or mismatched."""
 
-    code = "InvalidClientTokenId"
-    status = 403
     default_message = "The security token included in the request is invalid."
 
 
-class ExpiredToken(ProofError):
+class ExpiredToken(ProofError, status=403):
     """The credentials that signed the request have expired."""
 
-    code = "ExpiredToken"
-    status = 403
     default_message = "The security token included in the request is expired"
 
 
 class InvalidIdentityToken(ProofError):
     """The assertion or web identity token was not accepted as proof."""
 
-    code = "InvalidIdentityToken"
 
-
-class ExpiredFederationToken(ProofError):
+class ExpiredFederationToken(ProofError, code="ExpiredTokenException"):
     """The assertion or web identity token in the request has expired."""
 
-    code = "ExpiredTokenException"
 
-
-class IdpRejectedClaim(ProofError):
+class IdpRejectedClaim(ProofError, code="IDPRejectedClaim", status=403):
     """The identity provider reported that authentication failed."""
 
-    code = "IDPRejectedClaim"
-    status = 403
     default_message = "The identity provider (IdP) reported that authentication failed."
 
 
-class IdpCommunicationError(ProofError):
+class IdpCommunicationError(ProofError, code="IDPCommunicationError"):
     """The identity provider could not be reached; clients retry."""
 
-    code = "IDPCommunicationError"
 
-
-class ExpiredTradeInToken(ProofError):
+class ExpiredTradeInToken(ProofError, code="ExpiredTradeInTokenException"):
     """The trade-in token has expired, or was never issued."""
-
-    code = "ExpiredTradeInTokenException"
 
 
 class InvalidSubjectCredentials(ProofError):
     """Only temporary credentials can be narrowed."""
 
-    code = "InvalidSubjectCredentials"
 
-
-class InvalidAuthorizationMessage(BrokerError):
+class InvalidAuthorizationMessage(
+    BrokerError, code="InvalidAuthorizationMessageException"
+):
     """The encoded message is not this account's, or has expired."""
 
-    code = "InvalidAuthorizationMessageException"
     default_message = "Message is not valid"
 
 
-class AccessDenied(BrokerError):
+class AccessDenied(BrokerError, status=403):
     """A policy or a role's trust policy refuses the call.
 
     ``encoded`` is the sealed account of the decision that
     ``DecodeAuthorizationMessage`` opens; empty when nothing was decided.
     """
-
-    code = "AccessDenied"
-    status = 403
 
     def __init__(
         self, message: str | None = None, *, detail: str = "", encoded: str = ""
@@ -250,212 +215,139 @@ class AccessDenied(BrokerError):
         self.encoded = encoded
 
 
-class RegionDisabled(BrokerError):
+class RegionDisabled(BrokerError, code="RegionDisabledException", status=403):
     """STS is disabled in the region for this account."""
 
-    code = "RegionDisabledException"
-    status = 403
 
-
-class SessionDurationEscalation(BrokerError):
+class SessionDurationEscalation(
+    BrokerError, code="SessionDurationEscalationException", status=403
+):
     """A token would outlive the session that requests it."""
-
-    code = "SessionDurationEscalationException"
-    status = 403
 
 
 class InsufficientSessionLifetime(BrokerError):
     """Narrowed credentials would outlive the session that requests them."""
 
-    code = "InsufficientSessionLifetime"
 
-
-class OutboundFederationDisabled(BrokerError):
+class OutboundFederationDisabled(
+    BrokerError, code="OutboundWebIdentityFederationDisabledException", status=403
+):
     """The account does not issue web identity tokens."""
 
-    code = "OutboundWebIdentityFederationDisabledException"
-    status = 403
 
-
-class JwtPayloadSizeExceeded(BrokerError):
+class JwtPayloadSizeExceeded(BrokerError, code="JWTPayloadSizeExceededException"):
     """The tags make the web identity token too large."""
-
-    code = "JWTPayloadSizeExceededException"
 
 
 class MalformedPolicyDocument(BrokerError):
     """A policy violates the grammar."""
 
-    code = "MalformedPolicyDocument"
-
 
 class PackedPolicyTooLarge(BrokerError):
     """Session policies and tags exceed the space allotted to them."""
 
-    code = "PackedPolicyTooLarge"
 
-
-class NoSuchEntity(BrokerError):
+class NoSuchEntity(BrokerError, status=404):
     """The named entity does not exist."""
 
-    code = "NoSuchEntity"
-    status = 404
 
-
-class EntityAlreadyExists(BrokerError):
+class EntityAlreadyExists(BrokerError, status=409):
     """The name is taken."""
 
-    code = "EntityAlreadyExists"
-    status = 409
 
-
-class DeleteConflict(BrokerError):
+class DeleteConflict(BrokerError, status=409):
     """The entity still has subordinate entities."""
 
-    code = "DeleteConflict"
-    status = 409
 
-
-class LimitExceeded(BrokerError):
+class LimitExceeded(BrokerError, status=409):
     """A quota of the account is reached."""
-
-    code = "LimitExceeded"
-    status = 409
 
 
 class InvalidInput(BrokerError):
     """An IAM parameter is well-formed but not acceptable."""
 
-    code = "InvalidInput"
-
 
 class PasswordPolicyViolation(BrokerError):
     """A new password violates the account's password policy."""
-
-    code = "PasswordPolicyViolation"
 
 
 class InvalidUserType(BrokerError):
     """Only a user can do this, for themselves."""
 
-    code = "InvalidUserType"
 
-
-class OrganizationNotFound(BrokerError):
+class OrganizationNotFound(BrokerError, code="OrganizationNotFoundException"):
     """The account does not belong to an organisation."""
 
-    code = "OrganizationNotFoundException"
 
-
-class ReportNotPresent(BrokerError):
+class ReportNotPresent(BrokerError, status=410):
     """No credential report has been generated yet."""
 
-    code = "ReportNotPresent"
-    status = 410
 
-
-class ReportExpired(BrokerError):
+class ReportExpired(BrokerError, status=410):
     """The credential report is older than four hours."""
-
-    code = "ReportExpired"
-    status = 410
 
 
 class UnmodifiableEntity(BrokerError):
     """Only the service that owns the entity can change it."""
 
-    code = "UnmodifiableEntity"
-
 
 class PolicyNotAttachable(BrokerError):
     """Only service-linked roles can have this policy."""
 
-    code = "PolicyNotAttachable"
 
-
-class ConcurrentModification(BrokerError):
+class ConcurrentModification(BrokerError, status=409):
     """Another request changed the entity at the same time; retry."""
 
-    code = "ConcurrentModification"
-    status = 409
 
-
-class InvalidAuthenticationCode(BrokerError):
+class InvalidAuthenticationCode(BrokerError, status=403):
     """The codes are not two consecutive codes of the device."""
-
-    code = "InvalidAuthenticationCode"
-    status = 403
 
 
 class InvalidCertificate(BrokerError):
     """The certificate is expired or otherwise unusable."""
 
-    code = "InvalidCertificate"
-
 
 class MalformedCertificate(BrokerError):
     """The text is not a certificate."""
 
-    code = "MalformedCertificate"
 
-
-class DuplicateCertificate(BrokerError):
+class DuplicateCertificate(BrokerError, status=409):
     """The same certificate already exists."""
-
-    code = "DuplicateCertificate"
-    status = 409
 
 
 class KeyPairMismatch(BrokerError):
     """Certificate and private key do not match."""
 
-    code = "KeyPairMismatch"
-
 
 class InvalidPublicKey(BrokerError):
     """The text is not an acceptable public key."""
 
-    code = "InvalidPublicKey"
 
-
-class DuplicateSshPublicKey(BrokerError):
+class DuplicateSshPublicKey(BrokerError, code="DuplicateSSHPublicKey"):
     """The user already has the same key."""
-
-    code = "DuplicateSSHPublicKey"
 
 
 class UnrecognizedPublicKeyEncoding(BrokerError):
     """The encoding does not exist."""
 
-    code = "UnrecognizedPublicKeyEncoding"
 
-
-class FeatureEnabled(BrokerError):
+class FeatureEnabled(BrokerError, status=409):
     """The account has already enabled the feature."""
 
-    code = "FeatureEnabled"
-    status = 409
 
-
-class FeatureDisabled(BrokerError):
+class FeatureDisabled(BrokerError, status=404):
     """The account has not enabled the feature."""
-
-    code = "FeatureDisabled"
-    status = 404
 
 
 class Throttling(BrokerError):
     """The account calls, or causes work, faster than its limit."""
 
-    code = "Throttling"
     default_message = "Rate exceeded"
 
 
-class ServiceUnavailable(BrokerError):
+class ServiceUnavailable(BrokerError, status=503):
     """A store that the call needs is unavailable; retry shortly."""
 
-    code = "ServiceUnavailable"
-    status = 503
     fault = Fault.RECEIVER
     default_message = "The request has failed due to a temporary failure of the server."
 
@@ -463,31 +355,22 @@ class ServiceUnavailable(BrokerError):
 class UpstreamRefused(BrokerError):
     """The role's upstream refused; the broker's own rules had allowed it."""
 
-    code = "UpstreamRefused"
 
-
-class UpstreamUnavailable(BrokerError):
+class UpstreamUnavailable(BrokerError, status=503):
     """The role's upstream cannot be reached; no one-time proof is used up."""
 
-    code = "UpstreamUnavailable"
-    status = 503
     fault = Fault.RECEIVER
 
 
-class UpstreamOutcomeUnknown(BrokerError):
+class UpstreamOutcomeUnknown(BrokerError, status=409):
     """The role's upstream was called, and may have issued credentials.
 
     Clients do not retry: a one-time proof stays used.
     """
 
-    code = "UpstreamOutcomeUnknown"
-    status = 409
 
-
-class InternalFailure(BrokerError):
+class InternalFailure(BrokerError, status=500):
     """An error in the broker itself; the request ID finds it in the log."""
 
-    code = "InternalFailure"
-    status = 500
     fault = Fault.RECEIVER
     default_message = "The request processing has failed because of an unknown error, exception or failure."
