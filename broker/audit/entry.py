@@ -1,10 +1,8 @@
 """A call's audit record while the call is still running."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 
-from broker.model.account import AccountId
 from broker.model.audit import AuditRecord, Outcome
 from broker.model.caller import Caller
 from broker.model.request import CodeOf, RequestContext
@@ -16,36 +14,17 @@ _LIST_MAX = 100
 
 
 @dataclass(slots=True, kw_only=True)
-class AuditEntry:
+class AuditEntry(AuditRecord):
     """Opened before the work, filled in during it, completed once.
 
     ``committed`` is set where the completed record is written together with the
     call's own effect (a mint, a change); the writer leaves such an entry alone.
     ``is_counted`` is for calls of a data plane: where nothing failed there is no record,
     and failures are recorded up to a rate, for any caller.
-    ``session`` is what else minted for a call that failed, as far as it is known.
+    ``session`` is also what else minted for a call that failed, as far as it is known.
     ``is_proof_refused`` tells a refused proof whose caller an earlier step proved.
     """
 
-    event_id: str
-    at: datetime
-    door: str
-    action: str
-    source_ip: str
-    user_agent: str
-    account: AccountId | None = None
-    caller_arn: str = ""
-    principal_id: str = ""
-    access_key_id: str = ""
-    source_identity: str = ""
-    region: str = ""
-    parameters: Mapping[str, object] = field(default_factory=dict)
-    resources: tuple[str, ...] = ()
-    decision: str = ""
-    reason: str = ""
-    error_code: str = ""
-    detail: str = ""
-    session: Mapping[str, object] | None = None
     committed: bool = False
     is_counted: bool = False
     is_proof_refused: bool = False
@@ -58,7 +37,7 @@ class AuditEntry:
         return cls(
             event_id=request.request_id,
             at=request.now,
-            door=request.door.value,
+            door=request.door,
             action=action,
             source_ip=raw.source_ip,
             user_agent=raw.find_header(b"user-agent") or "",
@@ -80,29 +59,12 @@ class AuditEntry:
         """Name one more resource that the call was about."""
         self.resources = (*self.resources, arn)
 
-    def complete(self, session: Mapping[str, object] | None = None) -> AuditRecord:
-        """The finished record, long texts cut; ``session`` is what was minted."""
-        return AuditRecord(
-            event_id=self.event_id,
-            at=self.at,
-            account=self.account,
-            door=self.door,
-            action=self.action,
-            caller_arn=self.caller_arn,
-            principal_id=self.principal_id,
-            access_key_id=self.access_key_id,
-            source_identity=self.source_identity,
-            source_ip=self.source_ip,
-            user_agent=self.user_agent[:_TEXT_MAX],
-            region=self.region,
-            parameters=self.parameters,
-            resources=self.resources,
-            decision=self.decision or Outcome.ALLOWED,
-            reason=self.reason[:_TEXT_MAX],
-            error_code=self.error_code,
-            detail=self.detail[:_TEXT_MAX],
-            session=session or self.session,
-        )
+    def complete(self) -> AuditRecord:
+        """The finished record, long texts cut."""
+        self.decision = self.decision or Outcome.ALLOWED
+        self.user_agent = self.user_agent[:_TEXT_MAX]
+        self.reason, self.detail = self.reason[:_TEXT_MAX], self.detail[:_TEXT_MAX]
+        return self
 
 
 def audited_parameters(

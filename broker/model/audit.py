@@ -57,7 +57,7 @@ class Kind(StrEnum):
     READ = "read"
 
 
-@struct
+@dataclass(slots=True, kw_only=True)
 class AuditRecord:
     """One call: who, what, decision and why. Holds no secret.
 
@@ -72,7 +72,7 @@ class AuditRecord:
 
     event_id: str
     at: datetime
-    account: AccountId | None
+    account: AccountId | None = None
     door: str = ""
     action: str = ""
     caller_arn: str = ""

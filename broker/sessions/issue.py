@@ -47,10 +47,10 @@ class CallRecord(Protocol):
     """Set once it is durable, together with the mint."""
 
     session: Mapping[str, object] | None
-    """What an upstream minted, should the call fail."""
+    """What was minted; for a call that failed, by an upstream."""
 
-    def complete(self, session: Mapping[str, object] | None = None) -> AuditRecord:
-        """The record, completed with the session."""
+    def complete(self) -> AuditRecord:
+        """The finished record."""
         ...
 
 
@@ -127,13 +127,12 @@ class SessionIssuer:
         if keep is not None:
             await keep(credentials)
         entry = describe_session(session, order.principal_arn)
-        completed = record.complete(audit_session(entry, session))
+        record.session = audit_session(entry, session)
         try:
-            await commit_once(self._ledger, completed, mark)
-        except ProofUsed:
-            if second_use is None:
-                raise
-            await commit_once(self._ledger, completed, second_use)
+            await commit_once(self._ledger, record.complete(), mark, second_use)
+        except BaseException:
+            record.session = None  # nothing was minted
+            raise
         record.committed = True
         await self._index.put(entry)
         return MintResult(
@@ -142,9 +141,14 @@ class SessionIssuer:
 
 
 async def commit_once(
-    ledger: Ledger, record: AuditRecord, mark: ReplayMark | None
+    ledger: Ledger,
+    record: AuditRecord,
+    mark: ReplayMark | None,
+    second_use: ReplayMark | None = None,
 ) -> None:
     """Make a record durable together with the use of a one-time thing.
+
+    ``second_use`` is the mark to set if ``mark`` is already set.
 
     Raises:
         ProofUsed: it was used before.
@@ -154,6 +158,9 @@ async def commit_once(
     try:
         await ledger.mint(record, mark)
     except ReplayedError as error:
+        if second_use is not None:
+            await commit_once(ledger, record, second_use)
+            return
         raise ProofUsed(used_by=error.mint_id) from error
     except OutcomeUnknownError as error:
         raise refusal_of(error) from error

@@ -147,10 +147,11 @@ async def test_without_the_durable_write_there_is_no_session(
 ) -> None:
     ledger: Ledger = FailingLedger(error)  # type: ignore[assignment]  # mint only
     issuer = SessionIssuer(world.sealer, ledger, world.index)
+    record = world.record()
     with pytest.raises(answer):
-        await issuer.issue(world.order(), world.record())
+        await issuer.issue(world.order(), record)
     page = await world.stores.cache.list_sessions(ACCOUNT, PageRequest())
-    assert page.items == ()
+    assert (page.items, record.session) == ((), None)
 
 
 def test_an_order_shows_no_salt() -> None:
