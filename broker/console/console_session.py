@@ -21,7 +21,7 @@ from broker.model.session import Session
 from broker.runtime.entropy import new_handle
 from broker.sessions.ends import end_mark, has_ended
 from broker.sessions.handles import Handles
-from broker.sessions.resolve import ResolvedSession, Resolver, session_caller
+from broker.sessions.resolve import ResolvedSession, Resolver
 from broker.stores.cache.port import Cache
 from broker.stores.directory.port import Finder
 from broker.stores.errors import StoreUnavailableError
@@ -61,7 +61,7 @@ class ConsoleSession:
     @property
     def principal(self) -> Principal:
         """The session's principal."""
-        return self.resolved.principal
+        return self.resolved.caller.principal
 
     @property
     def session(self) -> Session:
@@ -79,7 +79,7 @@ class ConsoleSession:
     @property
     def caller(self) -> Caller:
         """The caller in whose name the pages act."""
-        return session_caller(self.resolved)
+        return self.resolved.caller
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from broker.model.request import Given, RequestContext
 from broker.proofs.federated import federated_caller
 from broker.proofs.scheme import ProofResult, Read
 from broker.sessions.portal import OpenPortal
-from broker.sessions.resolve import session_caller
 
 SIGN_IN = "SignIn"
 """The member of an action's input that holds the `OpenPortal`."""
@@ -51,12 +50,12 @@ class PortalScheme:
 def portal_caller(portal: OpenPortal, given: Given) -> Caller:
     """The person who signed in, as what opens the role that is asked for."""
     if not portal.roles:
-        return session_caller(portal.resolved)
+        return portal.resolved.caller
     found = portal.roles.find(given.get("accountId", ""), given.get("roleName", ""))
     if found is not None:
         return federated_caller(found[1])
     return Caller(
-        principal=portal.resolved.principal,
+        principal=portal.resolved.caller.principal,
         access_key_id=portal.session.access_key_id,
         session=portal.session,
     )

@@ -21,14 +21,11 @@ from broker.errors import (
     SignatureDoesNotMatch,
 )
 from broker.model.caller import Caller
-from broker.model.principal import Principal
 from broker.model.raw import RawRequest
 from broker.model.request import Given, RequestContext
 from broker.model.secret import Secret
-from broker.model.session import Session
 from broker.model.struct import struct
 from broker.proofs.endpoints import Endpoints
-from broker.proofs.long_term import ResolvedKey
 from broker.proofs.scheme import ProofResult, Read
 from broker.protocols.sigv4 import (
     STRICT,
@@ -65,25 +62,21 @@ _ERRORS: Mapping[SignatureReason, type[BrokerError]] = {
 }
 
 
+class LiveKey(Protocol):
+    """What the resolvers find."""
+
+    @property
+    def secret(self) -> Secret: ...  # noqa: D102  # the names say it
+    @property
+    def caller(self) -> Caller: ...  # noqa: D102
+
+
 class LongTermResolver(Protocol):
     """Looks long-term access keys up; ``LongTermKeys`` is one."""
 
-    async def resolve(self, access_key_id: str) -> ResolvedKey:
+    async def resolve(self, access_key_id: str) -> LiveKey:
         """The live key, or the wire error that refuses it."""
         ...
-
-
-class LiveSession(Protocol):
-    """What a session resolver finds."""
-
-    @property
-    def session(self) -> Session: ...  # noqa: D102  # the names say it
-    @property
-    def secret(self) -> Secret: ...  # noqa: D102
-    @property
-    def principal(self) -> Principal: ...  # noqa: D102
-    @property
-    def principal_tags(self) -> Mapping[str, str]: ...  # noqa: D102
 
 
 class SessionResolver(Protocol):
@@ -91,7 +84,7 @@ class SessionResolver(Protocol):
 
     async def resolve(
         self, access_key_id: str, session_token: str, now: datetime
-    ) -> LiveSession:
+    ) -> LiveKey:
         """The live session, or the wire error that refuses it."""
         ...
 
@@ -232,7 +225,7 @@ class SignatureScheme:
 
     async def _verify(
         self, raw: RawRequest, wanted: SignedFor, now: datetime, minimum: int
-    ) -> tuple[ResolvedKey, SignedRequest, str]:
+    ) -> tuple[LiveKey, SignedRequest, str]:
         """The key, the signature taken apart, and what was signed of the body."""
         rules = wanted.rules
         try:
@@ -245,10 +238,12 @@ class SignatureScheme:
                 also=wanted.also,
             )
             await join_batch()
+            key_id, token = signed.access_key_id, signed.session_token
             try:
-                key = await self.resolve(
-                    signed.access_key_id, signed.session_token, now
-                )
+                if token is None:
+                    key = await self._long_term.resolve(key_id)
+                else:
+                    key = await self._sessions.resolve(key_id, token, now)
             except ProofError as error:
                 error.access_key_id = await self._find_ended(signed, raw, now, rules)
                 raise
@@ -279,7 +274,7 @@ class SignatureScheme:
 
     async def resolve(
         self, access_key_id: str, token: str | None, now: datetime
-    ) -> ResolvedKey:
+    ) -> LiveKey:
         """The live credentials of an access key id, with a session's token.
 
         Raises:
@@ -288,15 +283,7 @@ class SignatureScheme:
         """
         if token is None:
             return await self._long_term.resolve(access_key_id)
-        live = await self._sessions.resolve(access_key_id, token, now)
-        caller = Caller(
-            principal=live.principal,
-            access_key_id=access_key_id,
-            session=live.session,
-            principal_tags=live.principal_tags,
-            context=live.session.identity_context,
-        )
-        return ResolvedKey(secret=live.secret, caller=caller)
+        return await self._sessions.resolve(access_key_id, token, now)
 
 
 class SignedForScheme:

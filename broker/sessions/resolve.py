@@ -47,23 +47,11 @@ _ROLE_ID = "AROA"
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSession:
-    """A live session, the secret that signs with it, and who that is."""
+    """A live session, the secret that signs with it, and who calls with it."""
 
     session: Session
     secret: Secret
-    principal: Principal
-    principal_tags: Mapping[str, str]
-
-
-def session_caller(resolved: ResolvedSession) -> Caller:
-    """The caller of live temporary credentials."""
-    return Caller(
-        principal=resolved.principal,
-        access_key_id=resolved.session.access_key_id,
-        session=resolved.session,
-        principal_tags=resolved.principal_tags,
-        context=resolved.session.identity_context,
-    )
+    caller: Caller
 
 
 async def find_token_end(
@@ -173,12 +161,44 @@ class Resolver:
             ExpiredToken: the session is over, or was revoked.
             ServiceUnavailable: the directory is away.
         """
+        digest = hashlib.sha256(session_token.encode("utf-8", "surrogatepass"))
+        # Access key ids collide: the token is part of the key.
+        which = (access_key_id, digest.digest())
+        remembered = self._opened.get(which)
+        if remembered is None:
+            number = find_account_of_key_id(access_key_id)
+        else:
+            number = remembered.opened.session.account
         try:
-            return await self._resolve(access_key_id, session_token, now)
+            account = await self._directory.find(ACCOUNT, number) if number else None
+            if account is None:
+                raise InvalidClientTokenId(detail="no account has this access key id")
+            if remembered is None or remembered.salt != account.session_salt:
+                remembered = self._open(which, session_token, account, now)
+            else:
+                self._sealer.require_key(remembered.opened.key_number, now)
+                self._opened.move_to_end(which)
+            session = remembered.opened.session
+            if session.expires_at <= now.timestamp():
+                self._opened.drop(which)
+                raise ExpiredToken(detail=f"expired at {session.expires_at}")
+            entity = await self._require_alive(session, account)
+            if why := await find_end(remembered.traces, self._directory):
+                raise ExpiredToken(detail=why)
         except StoreUnavailableError as error:
             raise ServiceUnavailable(
                 detail=f"the directory is away: {error}"
             ) from error
+        resolved = remembered.resolved
+        if resolved is None or remembered.entity is not entity:
+            first_time = resolved is None
+            resolved = _resolved(remembered.opened, entity)
+            remembered.resolved, remembered.entity = resolved, entity
+            if first_time:
+                # Write the record now if the mint could not.
+                principal = resolved.caller.principal
+                self._index.put_later(describe_session(session, principal.arn))
+        return resolved
 
     async def find_secret(
         self, access_key_id: str, session_token: str, now: datetime
@@ -199,41 +219,6 @@ class Resolver:
         except (InvalidClientTokenId, ServiceUnavailable, StoreUnavailableError):
             return None
         return opened.secret
-
-    async def _resolve(
-        self, access_key_id: str, session_token: str, now: datetime
-    ) -> ResolvedSession:
-        digest = hashlib.sha256(session_token.encode("utf-8", "surrogatepass"))
-        # Access key ids collide: the token is part of the key.
-        which = (access_key_id, digest.digest())
-        remembered = self._opened.get(which)
-        if remembered is None:
-            number = find_account_of_key_id(access_key_id)
-        else:
-            number = remembered.opened.session.account
-        account = await self._directory.find(ACCOUNT, number) if number else None
-        if account is None:
-            raise InvalidClientTokenId(detail="no account has this access key id")
-        if remembered is None or remembered.salt != account.session_salt:
-            remembered = self._open(which, session_token, account, now)
-        else:
-            self._sealer.require_key(remembered.opened.key_number, now)
-            self._opened.move_to_end(which)
-        session = remembered.opened.session
-        if session.expires_at <= now.timestamp():
-            self._opened.drop(which)
-            raise ExpiredToken(detail=f"expired at {session.expires_at}")
-        entity = await self._require_alive(session, account)
-        await self._require_not_revoked(remembered.traces)
-        resolved = remembered.resolved
-        if resolved is None or remembered.entity is not entity:
-            first_time = resolved is None
-            resolved = _resolved(remembered.opened, entity)
-            remembered.resolved, remembered.entity = resolved, entity
-            if first_time:
-                # Write the record now if the mint could not.
-                self._index.put_later(describe_session(session, resolved.principal.arn))
-        return resolved
 
     def _open(
         self, which: tuple[str, bytes], token: str, account: Account, now: datetime
@@ -278,11 +263,6 @@ class Resolver:
             )
         return entity
 
-    async def _require_not_revoked(self, traces: tuple[Trace, ...]) -> None:
-        why = await find_end(traces, self._directory)
-        if why:
-            raise ExpiredToken(detail=why)
-
 
 _PROVIDER_TYPES = {
     "saml-provider": PrincipalType.SAML,
@@ -303,12 +283,14 @@ def _characters(session: Session) -> int:
 def _resolved(opened: OpenedSession, entity: Role | User | Account) -> ResolvedSession:
     session = opened.session
     own: Mapping[str, str] = {} if isinstance(entity, Account) else entity.tags
-    return ResolvedSession(
-        session,
-        opened.secret,
-        _principal(session, entity),
-        principal_tags(own, session.tags),
+    caller = Caller(
+        principal=_principal(session, entity),
+        access_key_id=session.access_key_id,
+        session=session,
+        principal_tags=principal_tags(own, session.tags),
+        context=session.identity_context,
     )
+    return ResolvedSession(session, opened.secret, caller)
 
 
 def _provider_type(provider_arn: str) -> PrincipalType:

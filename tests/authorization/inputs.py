@@ -12,6 +12,7 @@ from typing import Any, cast
 from broker.actions.decisions.question import Question
 from broker.actions.models import load_service_model
 from broker.model.account import AccountId
+from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.roles_anywhere import CertificateProfile
 from broker.model.secret import Secret
@@ -87,8 +88,7 @@ VALUES: Mapping[str, Any] = {
                 expires_at=0,
             ),
             secret=Secret(""),
-            principal=Principal.root(AccountId(ACCOUNT)),
-            principal_tags={},
+            caller=Caller(principal=Principal.root(AccountId(ACCOUNT))),
         ),
         roles=NamedRoles((), datetime.now(UTC)),
     ),

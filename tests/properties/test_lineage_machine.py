@@ -419,11 +419,7 @@ class Lineages(RuleBasedStateMachine):
             node.credentials["SessionToken"],
             self.world.clock.now(),
         )
-        return Caller(
-            principal=found.principal,
-            access_key_id=found.session.access_key_id,
-            session=found.session,
-        )
+        return found.caller
 
     async def _resolves(self, node: Node) -> bool:
         try:

@@ -127,7 +127,7 @@ class Consents:
         page = self._context.pages.show(
             request,
             "portal_consent.html",
-            who=portal.resolved.principal,
+            who=portal.resolved.caller.principal,
             name=portal.session.name,
             client=asked.client_name,
             origin=asked.origin,
@@ -203,7 +203,7 @@ class Consents:
         page = self._context.pages.show(
             request,
             "portal_consent.html",
-            who=portal.resolved.principal,
+            who=portal.resolved.caller.principal,
             name=portal.session.name,
             client=asked.client_name,
             origin="",

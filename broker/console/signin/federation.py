@@ -34,7 +34,6 @@ from broker.model.request import Door
 from broker.model.secret import Secret
 from broker.proofs.upstream_client import KeyPair
 from broker.protocols.strict_json import parse_object
-from broker.sessions.resolve import session_caller
 
 _BAD_CREDENTIALS = "Invalid credentials parameter"
 _INCORRECT = "The request sent by the client was syntactically incorrect."
@@ -134,7 +133,7 @@ class Federation:
             resolved.secret.reveal().encode(), secret.encode("utf-8", "replace")
         ):
             raise ValidationError(_BAD_CREDENTIALS, detail="the sessionKey is wrong")
-        return session_caller(resolved)
+        return resolved.caller
 
     async def _login(self, request: Request, form: Form) -> Response:
         wanted = form.require("Destination")

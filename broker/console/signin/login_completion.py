@@ -51,7 +51,6 @@ from broker.proofs.scheme import DoorProof, ProofResult
 from broker.sessions.handles import Handles
 from broker.sessions.issue import KeepCredentials
 from broker.sessions.one_time_use import one_time_use
-from broker.sessions.resolve import session_caller
 
 CONTINUE = "/signin/continue"
 PARKED_LIFE = timedelta(seconds=60)
@@ -360,11 +359,10 @@ class LoginCompletion:
         """
         if grant is None:
             raise ValidationError(USED_UP, detail="no such sign-in token")
-        return session_caller(
-            await self._context.deps.resolver.resolve(
-                grant.access_key_id, grant.session_token, now
-            )
+        resolved = await self._context.deps.resolver.resolve(
+            grant.access_key_id, grant.session_token, now
         )
+        return resolved.caller
 
     async def _back(self, pending: PendingLogin) -> str:
         """The URL where this login started; empty when it is not a safe link."""

@@ -44,7 +44,7 @@ from broker.protocols.strict_json import parse_object
 from broker.sessions.ends import has_ended
 from broker.sessions.grants import Family
 from broker.sessions.one_time_use import OneTimeUse
-from broker.sessions.resolve import ResolvedSession, session_caller
+from broker.sessions.resolve import ResolvedSession
 from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusal_of
 
 PATH = "/v1/token"
@@ -240,7 +240,7 @@ class TokenEndpoint:
             thumbprint=proof.thumbprint,
         )
         return _Redemption(
-            session_caller(resolved),
+            resolved.caller,
             family,
             self._grants.use_of_code(code, now),
         )
@@ -266,7 +266,7 @@ class TokenEndpoint:
             raise _expired("its family has ended")
         await self._use_up(proof, now)
         return _Redemption(
-            session_caller(await self._resolve(lent, now)),
+            (await self._resolve(lent, now)).caller,
             family,
             self._grants.use_of_refresh_token(token),
         )

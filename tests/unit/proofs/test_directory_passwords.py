@@ -76,7 +76,7 @@ async def test_credentials_come_in_minios_form(slapd: Slapd, tmp_path: Path) -> 
             found["AccessKeyId"], found["SessionToken"], world.clock.now()
         )
         arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Staff/ann"
-        assert resolved.principal.arn == arn
+        assert resolved.caller.principal.arn == arn
         assert resolved.session.identity_context["corp:username"] == ("ann",)
         record = await world.recorded("sts:AssumeRoleWithLDAPIdentity")
         assert PASSWORD not in repr(record)

@@ -78,8 +78,8 @@ async def test_a_session_acts_as_what_it_was_made_for(
 ) -> None:
     minted = await world.mint(**order)
     found = await world.resolve(minted)
-    assert found.principal.arn == arn
-    assert found.principal.userid == userid
+    assert found.caller.principal.arn == arn
+    assert found.caller.principal.userid == userid
     assert found.session == minted.session
     secret = minted.credentials.secret_access_key
     assert found.secret.reveal() == secret.reveal()
@@ -87,14 +87,14 @@ async def test_a_session_acts_as_what_it_was_made_for(
 
 async def test_a_role_sessions_principal_arn_has_the_roles_path(world: World) -> None:
     found = await world.resolve(await world.mint())
-    assert found.principal.principal_arn == ROLE.arn
+    assert found.caller.principal.principal_arn == ROLE.arn
 
 
 async def test_session_tags_replace_the_roles_own(world: World) -> None:
     found = await world.resolve(await world.mint(tags={"Team": "blue"}))
-    assert found.principal_tags == {"Team": "blue", "Stage": "prod"}
+    assert found.caller.principal_tags == {"Team": "blue", "Stage": "prod"}
     found = await world.resolve(await world.mint(**OF_A_USER))
-    assert found.principal_tags == {"Stage": "test"}
+    assert found.caller.principal_tags == {"Stage": "test"}
 
 
 async def test_changed_tags_are_seen_by_sessions_that_are_there(world: World) -> None:
@@ -104,7 +104,7 @@ async def test_changed_tags_are_seen_by_sessions_that_are_there(world: World) ->
         world,
         lambda c: c.update(kinds.ROLE, dataclasses.replace(ROLE, tags={"new": "tag"})),
     )
-    assert (await world.resolve(minted)).principal_tags == {"new": "tag"}
+    assert (await world.resolve(minted)).caller.principal_tags == {"new": "tag"}
 
 
 async def test_a_second_resolve_opens_nothing_again(world: World) -> None:
@@ -471,7 +471,7 @@ async def test_a_session_of_a_password_ends_with_the_password(
     with pytest.raises(InvalidClientTokenId):
         await world.resolve(minted)
     await change(world, lambda c: c.insert(LOGIN_PROFILE, profile))
-    assert (await world.resolve(minted)).principal.unique_id == holder
+    assert (await world.resolve(minted)).caller.principal.unique_id == holder
     assert await token_end() == ""
     changed = dataclasses.replace(profile, sealed=b"other", reset_required=True)
     await change(world, lambda c: c.update(LOGIN_PROFILE, changed))

@@ -27,7 +27,6 @@ from broker.model.session import Session, SessionKind, TemporaryCredentials
 from broker.proofs.federated_schemes import proved_by
 from broker.proofs.scheme import DoorProof, ProofResult
 from broker.sessions.lineage import subject_target
-from broker.sessions.resolve import session_caller
 from broker.sessions.revoke import revoke_issued_before
 from broker.stores.directory.kinds import LOGIN_PROFILE, ROLE, SAML_PROVIDER
 from tests.support import saml_idp
@@ -409,7 +408,7 @@ async def authenticate(world: SignInWorld, kind: SessionKind, **order: Any) -> S
     resolved = await world.services.resolver.resolve(
         minted.access_key_id, minted.session_token.reveal(), world.clock.now()
     )
-    return await perform(world, ProofResult(caller=session_caller(resolved)))
+    return await perform(world, ProofResult(caller=resolved.caller))
 
 
 async def test_the_root_signs_in_to_no_portal(

@@ -35,7 +35,7 @@ async def resolve(world: SignInWorld, credentials: Any) -> Caller:
     resolved = await world.services.resolver.resolve(
         credentials.access_key_id, token.reveal(), world.clock.now()
     )
-    return Caller(principal=resolved.principal, session=resolved.session)
+    return Caller(principal=resolved.caller.principal, session=resolved.session)
 
 
 async def session_of(world: SignInWorld, answer: dict[str, Any]) -> Session:

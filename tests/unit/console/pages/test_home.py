@@ -105,7 +105,7 @@ async def test_shown_credentials_work_and_count_as_chained(world: SignInWorld) -
         values["AWS_ACCESS_KEY_ID"], values["AWS_SESSION_TOKEN"], world.clock.now()
     )
     assert resolved.secret.reveal() == values["AWS_SECRET_ACCESS_KEY"]
-    assert resolved.principal.session_name == "alice@example.com"
+    assert resolved.caller.principal.session_name == "alice@example.com"
     assert resolved.session.chain_depth == 1
     left = resolved.session.expires_at - world.clock.now().timestamp()
     assert left == pytest.approx(3600, abs=3)

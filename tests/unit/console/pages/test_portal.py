@@ -171,7 +171,7 @@ async def test_credentials_of_a_role_work_and_are_recorded(world: SignInWorld) -
         values["aws_access_key_id"], values["aws_session_token"], world.clock.now()
     )
     assert resolved.secret.reveal() == values["aws_secret_access_key"]
-    assert resolved.principal.principal_arn == role_arn("Mine")
+    assert resolved.caller.principal.principal_arn == role_arn("Mine")
     assert (await world.recorded("sts:AssumeRole")).door == "console"
 
 
