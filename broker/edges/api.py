@@ -14,7 +14,7 @@ from broker.edges.asgi import Headers, Receive, Scope, Send, respond
 from broker.edges.bodies import (
     BODY_BYTES_MAX,
     TooLargeError,
-    receive_body,
+    receive_raw,
 )
 from broker.edges.deadlines import Deadlines
 from broker.edges.refusals import answer_refusal, find_client, other_service
@@ -87,8 +87,7 @@ class ApiEndpoint:
         common: Headers = ()
         method: str = scope["method"]
         query: bytes = scope["query_string"]
-        headers: Headers = tuple(scope["headers"])
-        if self._cross_origin and b"origin" in dict(headers):
+        if self._cross_origin and b"origin" in state["named"]:
             common += _CROSS_ORIGIN
         if method not in self._methods:
             await _respond_without_action(scope, send, common)
@@ -97,19 +96,10 @@ class ApiEndpoint:
             await self._refuse(receive, send, _BAD_REQUEST, common)
             return
         try:
-            body = await receive_body(receive, headers)
+            raw = await receive_raw(scope, receive)
         except TooLargeError:
             await self._refuse(receive, send, _CONTENT_TOO_LARGE, common)
             return
-        raw = RawRequest(
-            method=method,
-            raw_path=scope["raw_path"],
-            query=query,
-            headers=headers,
-            body=body,
-            source_ip=state["source_ip"],
-            secure=state["secure"],
-        )
         answer = await self._answers.answer(raw, request_id)
         if answer.status == _FOUND or answer.error_code == "InvalidAction":
             client = find_client(scope)

@@ -1,6 +1,9 @@
-"""Receives a request's body, within a bound."""
+"""Receives a request, its body within a bound."""
 
-from broker.edges.asgi import Headers, Message, Receive
+from collections.abc import Mapping
+
+from broker.edges.asgi import Message, Receive, Scope
+from broker.model.raw import RawRequest
 from broker.runtime.batches import ClientGoneError
 
 BODY_BYTES_MAX = 1_000_000
@@ -11,27 +14,37 @@ class TooLargeError(Exception):
     """The body is longer than the endpoint accepts."""
 
 
-async def receive_body(
-    receive: Receive, headers: Headers, bytes_max: int = BODY_BYTES_MAX
-) -> bytes:
-    """The whole body, in one growing piece of memory; its time ends below us.
+async def receive_raw(
+    scope: Scope, receive: Receive, bytes_max: int = BODY_BYTES_MAX
+) -> RawRequest:
+    """The request with its whole body, the time of which ends below us.
 
     Raises:
         ClientGoneError: the client went away.
-        TooLargeError: it is longer, or declared to be.
+        TooLargeError: the body is longer, or declared to be.
     """
-    for name, value in headers:
-        if name == b"content-length" and _declares_too_much(value, bytes_max):
-            raise TooLargeError
+    state = scope["state"]
+    named: Mapping[bytes, bytes] = state["named"]
+    if _declares_too_much(named.get(b"content-length", b""), bytes_max):
+        raise TooLargeError
     message = await receive()
-    if not message.get("more_body"):
-        return _chunk(message, bytes_max)
-    body = bytearray()
-    while True:
-        body += _chunk(message, bytes_max - len(body))
-        if not message.get("more_body"):
-            return bytes(body)
-        message = await receive()
+    body: bytes | bytearray = _chunk(message, bytes_max)
+    if message.get("more_body"):
+        body = bytearray(body)  # one growing piece of memory
+        while message.get("more_body"):
+            message = await receive()
+            body += _chunk(message, bytes_max - len(body))
+    raw = RawRequest(
+        method=scope["method"],
+        raw_path=scope["raw_path"],
+        query=scope["query_string"],
+        headers=tuple(scope["headers"]),
+        body=bytes(body),
+        source_ip=state["source_ip"],
+        secure=state["secure"],
+    )
+    raw.named = named  # type: ignore[misc] # a copy with other headers has it not
+    return raw
 
 
 def has_left(receive: Receive) -> bool:

@@ -4,8 +4,8 @@ Every answer passes through it and gets the same headers, a request id and a log
 including failures and requests refused by `broker.edges.connection`.
 
 Every request gets ``scope["state"]`` entries for those behind: ``request_id``,
-``source_ip``, ``secure``, and ``line``, a dictionary of facts that they may add to
-the canonical log line. The line holds the path, never a query, body or cookie.
+``source_ip``, ``secure``, ``named``, the headers by name, and ``line``, a dictionary of
+facts that they may add to the canonical log line. The line holds the path, never a query, body or cookie.
 """
 
 import asyncio
@@ -35,6 +35,7 @@ from broker.edges.refusals import (
     find_client,
     other_host,
 )
+from broker.model.raw import name_headers
 from broker.runtime.batches import ClientGoneError
 from broker.runtime.clock import Clock
 from broker.runtime.entropy import new_request_id
@@ -186,7 +187,7 @@ class Edge:
                 pass
             elif not peer and not is_gateway and is_private(scope):
                 await respond(exchange.send, _NOT_FOUND)
-            elif self._is_ours(path, scope["headers"]):
+            elif self._is_ours(path, state["named"].get(b"host", b"")):
                 app = self._at.get(path, self._app)
                 try:  # noqa: SIM105  # the other way takes two frames
                     await app(scope, exchange.receive, exchange.send)
@@ -218,13 +219,13 @@ class Edge:
             **state["line"],
         )
 
-    def _is_ours(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        if path in self._open_paths:
-            return True
-        if path.startswith(self._open_below):
-            return True
-        named = [value for name, value in headers if name == b"host"]
-        return len(named) == 1 and self._hosts.accept(named[0])
+    def _is_ours(self, path: str, host: bytes) -> bool:
+        # Of two hosts, which are one value here, neither is a name.
+        return (
+            self._hosts.accept(host)
+            or path in self._open_paths
+            or path.startswith(self._open_below)
+        )
 
 
 class _Exchange:
@@ -249,6 +250,7 @@ class _Exchange:
         state["request_id"] = new_request_id()
         state["source_ip"], state["secure"] = client
         state["line"] = {}
+        state["named"] = name_headers(scope["headers"])
 
     async def receive(self) -> Message:
         """As the server's; a request that is being refused has no more to come."""

@@ -14,7 +14,7 @@ from broker.edges.bodies import (
     BODY_BYTES_MAX,
     TooLargeError,
     has_left,
-    receive_body,
+    receive_raw,
 )
 from broker.errors import BrokerError, InternalFailure, RequestEntityTooLarge
 from broker.errors import ValidationError as InvalidQuestion
@@ -45,27 +45,17 @@ async def receive_request(
         ClientGoneError: the client went away.
         RequestEntityTooLarge: the query or the body is longer.
     """
-    headers = tuple(scope["headers"])
     if len(scope["query_string"]) > QUERY_BYTES_MAX:
         raise RequestEntityTooLarge(
             f"The query is longer than {QUERY_BYTES_MAX} bytes."
         )
     scope["state"]["has_left"] = partial(has_left, receive)
     try:
-        body = await receive_body(receive, headers, body_bytes_max)
+        return await receive_raw(scope, receive, body_bytes_max)
     except TooLargeError:
         raise RequestEntityTooLarge(
             f"The body is longer than {body_bytes_max} bytes."
         ) from None
-    return RawRequest(
-        method=scope["method"],
-        raw_path=scope["raw_path"],
-        query=scope["query_string"],
-        headers=headers,
-        body=body,
-        source_ip=scope["state"]["source_ip"],
-        secure=scope["state"]["secure"],
-    )
 
 
 async def perform_action(

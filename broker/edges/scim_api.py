@@ -28,7 +28,7 @@ from broker.actions.scim.declare import (
     ScimRefused,
 )
 from broker.edges.asgi import Headers, Receive, Scope, Send, respond
-from broker.edges.bodies import TooLargeError, receive_body
+from broker.edges.bodies import TooLargeError, receive_raw
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -198,22 +198,13 @@ class ScimApi:
         """Answer one request."""
         try:
             asked = _find_asked(scope["path"], scope["method"])
-            body = await receive_body(receive, tuple(scope["headers"]), BODY_BYTES_MAX)
+            raw = await receive_raw(scope, receive, BODY_BYTES_MAX)
         except TooLargeError:
             await _refuse(scope, send, RequestEntityTooLarge())
             return
         except _NotServedError as refused:
             await _fail(send, refused.status, "Not served.", headers=refused.headers)
             return
-        raw = RawRequest(
-            method=scope["method"],
-            raw_path=scope["raw_path"],
-            query=scope["query_string"],
-            headers=tuple(scope["headers"]),
-            body=body,
-            source_ip=scope["state"]["source_ip"],
-            secure=scope["state"]["secure"],
-        )
         scope["state"]["line"]["action"] = asked.operation.action.name
         try:
             result = await self._perform(scope["state"]["request_id"], raw, asked)

@@ -1,6 +1,6 @@
 """A request exactly as it came over the wire, the way SigV4 needs it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import field
 
 from broker.model.struct import struct
@@ -12,7 +12,8 @@ class RawRequest:
 
     Header names are lower-case. ``source_ip`` and ``secure`` are what the edge
     found out about the client, trusted proxies already taken into account.
-    ``body_sha256`` is the body's hash in hexadecimal, where it was computed ahead.
+    ``body_sha256`` is the body's hash in hexadecimal, where it was computed ahead,
+    and ``named`` what `name_headers` made of these headers, where it did.
     """
 
     method: str
@@ -23,7 +24,7 @@ class RawRequest:
     source_ip: str
     secure: bool
     body_sha256: str | None = None
-    _named: Mapping[bytes, bytes] | None = field(
+    named: Mapping[bytes, bytes] | None = field(
         init=False, default=None, repr=False, compare=False
     )
 
@@ -33,19 +34,20 @@ class RawRequest:
         return self.raw_path + b"?" + self.query if self.query else self.raw_path
 
     def find_header(self, name: bytes) -> str | None:
-        """A header's value (lower-case name), as Latin-1; None without it.
-
-        Several of one name are one value with commas, as in what is signed: who looks at
-        one of them would let the others pass.
-        """
-        named = self._named
+        """A header's value (lower-case name), as Latin-1; None without it."""
+        named = self.named
         if named is None:
-            named = self._named = _name_headers(self.headers)  # type: ignore[misc] # derived
+            named = self.named = name_headers(self.headers)  # type: ignore[misc] # derived
         found = named.get(name)
         return None if found is None else found.decode("latin-1")
 
 
-def _name_headers(headers: tuple[tuple[bytes, bytes], ...]) -> Mapping[bytes, bytes]:
+def name_headers(headers: Collection[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+    """Headers by name.
+
+    Several of one name are one value with commas, as in what is signed: who looks at
+    one of them would let the others pass.
+    """
     named = dict(headers)
     if len(named) == len(headers):
         return named

@@ -61,9 +61,9 @@ def parse_call(raw: RawRequest) -> QueryCall:
 
     Source: captured and recorded requests (CAP, REC-A); attacks STS-03 and GEN-03.
     """
-    kind = raw.find_header(b"content-type")
+    kind, wanted = raw.find_header(b"content-type"), raw.find_header(b"accept")
     kind = None if kind is None else _media_type(kind)
-    wants_json = _media_type(raw.find_header(b"accept") or "") == _JSON
+    wants_json = wanted is not None and _media_type(wanted) == _JSON
     params: dict[str, str] = {}
     if raw.query:
         _collect(raw.query, params)

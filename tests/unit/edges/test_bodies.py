@@ -2,11 +2,17 @@
 
 import pytest
 
-from broker.edges.asgi import Message
-from broker.edges.bodies import TooLargeError, receive_body
+from broker.edges.asgi import Message, Scope
+from broker.edges.bodies import TooLargeError, receive_raw
 from broker.runtime.batches import ClientGoneError
 
 BOUND = 1000
+
+
+def scope(declared: bytes = b"") -> Scope:
+    named = {b"content-length": declared} if declared else {}
+    asked = {"method": "POST", "raw_path": b"/", "query_string": b"", "headers": ()}
+    return {**asked, "state": {"named": named, "source_ip": "", "secure": False}}
 
 
 class Sender:
@@ -25,7 +31,7 @@ class Sender:
 async def test_no_piece_is_received_beyond_the_bound() -> None:
     sender = Sender(9)
     with pytest.raises(TooLargeError):
-        await receive_body(sender, (), BOUND)
+        await receive_raw(scope(), sender, BOUND)
     assert sender.left == 6
 
 
@@ -33,7 +39,7 @@ async def test_no_piece_is_received_beyond_the_bound() -> None:
 async def test_what_declares_too_much_is_not_received_at_all(declared: bytes) -> None:
     sender = Sender(9)
     with pytest.raises(TooLargeError):
-        await receive_body(sender, ((b"content-length", declared),), BOUND)
+        await receive_raw(scope(declared), sender, BOUND)
     assert sender.left == 9
 
 
@@ -42,11 +48,10 @@ async def test_up_to_the_bound_it_is_whole(size: int) -> None:
     async def receive() -> Message:
         return {"type": "http.request", "body": b"x" * size}
 
-    declared = str(size).encode()
-    headers = ((b"content-length", declared),)
-    assert await receive_body(receive, headers, BOUND) == b"x" * size
+    received = await receive_raw(scope(b"%d" % size), receive, BOUND)
+    assert received.body == b"x" * size
 
 
 async def test_a_client_that_goes_away_has_no_body() -> None:
     with pytest.raises(ClientGoneError):
-        await receive_body(Sender(2), (), BOUND)
+        await receive_raw(scope(), Sender(2), BOUND)
