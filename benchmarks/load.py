@@ -193,18 +193,18 @@ def running(command: list[str], url: str) -> Iterator[Server]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait_for(url)
+        _wait_for(url, process)
         yield Server(url, process.pid)
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _wait_for(url: str) -> None:
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     place = urlsplit(url)
-    for _ in range(200):
+    while process.poll() is None:
         with suppress(OSError):
             socket.create_connection((place.hostname, place.port), 1).close()
             return
         time.sleep(0.1)
-    raise RuntimeError(f"{url} does not answer")
+    raise RuntimeError(f"{process.args!r} ended")
