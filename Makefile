@@ -20,9 +20,9 @@ test: ## Set everything up and run all checks
 	@$(MAKE) --no-print-directory check
 	@.venv/bin/python -m pytest -n 3 --dist worksteal || { [ $$? = 1 ] && .ci/alone; }
 
-quick: check ## Run the most telling checks, in about a minute
+quick: check ## Run the most telling checks, in half a minute
 	@.venv/bin/python -m pytest -q -n 2 --dist worksteal tests/unit/protocols tests/unit/policy tests/unit/model
-	@.venv/bin/python -m pytest -q -m quick -k "not redis" tests/scenarios
+	@.venv/bin/python -m pytest -q -n 2 --dist loadfile -m quick -k "not redis" tests/scenarios/flows
 
 long: ## Run what is too long for `make test`; it takes hours
 	@.ci/setup long

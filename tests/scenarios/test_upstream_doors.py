@@ -20,8 +20,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from lxml import html
 
+from tests.scenarios.flows.test_oidc_signin import begin_device, client_of, unsigned
 from tests.scenarios.installation import ADMIN, READER, Installation, policy
-from tests.scenarios.test_oidc_signin import begin_device, client_of, unsigned
 from tests.scenarios.test_portal import Browser
 from tests.scenarios.test_roles_anywhere import World as Machines
 from tests.scenarios.test_roles_anywhere import credentials_of, refusal_of

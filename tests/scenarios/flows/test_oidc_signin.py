@@ -37,7 +37,7 @@ from tests.support.servers import find_free_port
 from tests.support.signin import text_of
 from tests.support.visit import visit
 
-SAMPLES = Path(__file__).parents[2] / "samples"
+SAMPLES = Path(__file__).parents[3] / "samples"
 
 
 @pytest.fixture(scope="module")
