@@ -37,6 +37,7 @@ from tests.support.decisions import (
     sign,
 )
 from tests.support.in_process import in_process
+from tests.support.servers import find_free_port
 
 _CALLS = 300
 _ROUNDS = 15
@@ -255,14 +256,17 @@ def _over_http() -> list[Row]:
         folder = Path(name)
         baseline = empty_rate(folder)
         with installed(folder / "embedded", "embedded") as (installation, _):
-            alice, token = _registered(installation)
+            ports = find_free_port(), find_free_port()
+            alice, token = _registered(installation, *ports)
             rate = measure(
                 f"{installation.broker.url}{FORWARD_PATH}",
                 _forwarded(alice, token),
                 folder,
             )
             asked = _asked(installation, alice, token)
-            proxies = behind_proxies(installation.broker.port, alice, token, folder)
+            proxies = behind_proxies(
+                installation.broker.port, ports, alice, token, folder
+            )
     text = f"{rate.per_second:.0f}/s, {rate.per_second / baseline:.0%} of the empty"
     return [
         ("told requests, /decisions/forward", f"{text} handler"),
@@ -271,15 +275,20 @@ def _over_http() -> list[Row]:
     ]
 
 
-def _registered(installation: Installation) -> tuple[Key, str]:
-    """A caller, and the token of a service that lets them do everything."""
+def _registered(installation: Installation, *ports: int) -> tuple[Key, str]:
+    """A caller, and the token of a service that lets them do everything.
+
+    The service is reached at the ports as well.
+    """
     iam, broker = installation.iam, installation.broker
     iam.create_user(UserName="alice")
     iam.put_user_policy(
         UserName="alice", PolicyName="All", PolicyDocument=policy("execute-api:*")
     )
     alice = Key.of(iam.create_access_key(UserName="alice")["AccessKey"])
-    broker.command("services", "set", "orders", "--account", ACCOUNT, "--host", HOST)
+    names = (HOST, *(f"localhost:{port}" for port in ports))
+    hosts = (word for name in names for word in ("--host", name))
+    broker.command("services", "set", "orders", "--account", ACCOUNT, *hosts)
     made = broker.command("services", "token", "orders", "--account", ACCOUNT)
     return alice, json.loads(made)["Token"]
 

@@ -1,7 +1,7 @@
 """A service behind nginx and Caddy, with the broker's protection and without it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,7 +11,6 @@ from tests.scenarios.test_protected import Place, caddy, nginx
 from tests.support.broker import Key
 from tests.support.certificates import server_certificate
 from tests.support.decisions import sign
-from tests.support.servers import find_free_port
 
 _REQUESTS = 10_000
 _PROTECTION = re.compile(
@@ -28,18 +27,28 @@ class _OpenPlace(Place):
         return _PROTECTION.sub("", super().sample(name, changes))
 
 
-def behind_proxies(broker_port: int, key: Key, token: str, folder: Path) -> list[Row]:
+def behind_proxies(
+    broker_port: int, ports: Iterable[int], key: Key, token: str, folder: Path
+) -> list[Row]:
     """Requests per second of each proxy, and what is left of them with protection."""
     with baseline("raw") as service:
         changes = {
             "127.0.0.1:8080": f"127.0.0.1:{broker_port}",
             "127.0.0.1:9000": urlsplit(service.url).netloc,
         }
-        return [_row(one, changes, key, token, folder) for one in (nginx, caddy)]
+        return [
+            _row(configure, port, changes, key, token, folder)
+            for configure, port in zip((nginx, caddy), ports, strict=True)
+        ]
 
 
-def _row(
-    configure: Configure, changes: dict[str, str], key: Key, token: str, folder: Path
+def _row(  # noqa: PLR0917  # what a place consists of
+    configure: Configure,
+    port: int,
+    changes: dict[str, str],
+    key: Key,
+    token: str,
+    folder: Path,
 ) -> Row:
     label = f"behind {configure.__name__}, protected"
     rates = []
@@ -48,7 +57,7 @@ def _row(
         place_folder.mkdir()
         # Without protection the samples have no place for the token.
         secret = {'"TOKEN"': f'"{token}"'}
-        place = kind(place_folder, find_free_port(), {**changes, **secret})
+        place = kind(place_folder, port, {**changes, **secret})
         command = configure(place)
         if not Path(command[0]).exists():
             return label, f"{command[0]} is not installed: .ci/setup long"
