@@ -5,7 +5,7 @@ Policy editors and the simulator offer them beside those.
 
 from collections.abc import Mapping
 
-from broker.actions.signin.service_overviews import ServiceOverview
+from broker.actions.signin.overviews import ServiceOverview
 from broker.administration.listing import read_part
 from broker.console.pages.service_views import (
     LIST_SERVICES,

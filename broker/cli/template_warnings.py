@@ -10,8 +10,8 @@ from broker.kinds.template.definitions import RESOURCE_POLICIES, SERVICES
 from broker.kinds.template.kind import TemplateContext
 from broker.kinds.template.kinds import KINDS
 from broker.kinds.template.managed_policies import MANAGED_POLICIES
-from broker.kinds.template.oidc_providers import OIDC_PROVIDERS
 from broker.kinds.template.owned import POLICIES
+from broker.kinds.template.providers import OIDC_PROVIDERS
 from broker.kinds.template.reader import AccountTemplate, parse_template
 from broker.kinds.template.roles import ROLES, TRUST
 from broker.model.arn import iam_arn

@@ -31,7 +31,6 @@ from broker.actions.roles_anywhere import roles_anywhere_actions
 from broker.actions.scim.administration import SCIM_ADMINISTRATION
 from broker.actions.signin import signin_actions
 from broker.actions.signin.account_risks import AccountRisks
-from broker.actions.signin.activity import get_activity
 from broker.actions.signin.command_line import command_line_actions
 from broker.actions.signin.command_line_grants import CommandLineGrants
 from broker.actions.signin.derived_mint import DerivedMinter
@@ -39,7 +38,7 @@ from broker.actions.signin.first_password import first_password
 from broker.actions.signin.identity_providers import IdentityProviders
 from broker.actions.signin.leavers import Leavers
 from broker.actions.signin.live_sessions import LiveSessions
-from broker.actions.signin.lookup_events import lookup_events
+from broker.actions.signin.lookup_events import get_activity, lookup_events
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.own_roles import OwnRoles
 from broker.actions.signin.passkey_ceremonies import PasskeyCeremonies

@@ -8,8 +8,7 @@ from collections.abc import Collection
 
 from broker.actions.action import Action
 from broker.actions.iam.access_keys import access_key_actions
-from broker.actions.iam.account_aliases import ACCOUNT_ALIASES
-from broker.actions.iam.account_properties import ACCOUNT_PROPERTIES
+from broker.actions.iam.account import ACCOUNT_ALIASES, ACCOUNT_PROPERTIES, STS_REGIONS
 from broker.actions.iam.account_reports import ACCOUNT_REPORTS
 from broker.actions.iam.authorization_details import AUTHORIZATION_DETAILS
 from broker.actions.iam.groups import GROUPS
@@ -20,8 +19,7 @@ from broker.actions.iam.oidc_providers import oidc_provider_actions
 from broker.actions.iam.outside_organization import OUTSIDE_ORGANIZATION
 from broker.actions.iam.owners import OWNED_POLICIES
 from broker.actions.iam.passwords import password_actions
-from broker.actions.iam.policies import POLICIES
-from broker.actions.iam.policy_entities import POLICY_ENTITIES
+from broker.actions.iam.policies import POLICIES, POLICY_ENTITIES
 from broker.actions.iam.roles import ROLES
 from broker.actions.iam.saml_providers import saml_provider_actions
 from broker.actions.iam.server_certificates import server_certificate_actions
@@ -30,7 +28,6 @@ from broker.actions.iam.service_linked_roles import (
     protecting,
 )
 from broker.actions.iam.simulation import SIMULATION
-from broker.actions.iam.sts_regions import STS_REGIONS
 from broker.actions.iam.tags import TAGS
 from broker.actions.iam.user_credentials import user_credential_actions
 from broker.actions.iam.users import USERS

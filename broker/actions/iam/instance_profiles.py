@@ -1,20 +1,41 @@
 """Instance profiles: their making, the role inside, lists and deletion."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from broker.actions.action import Call
+from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
-from broker.actions.iam.declare import change, read
-from broker.actions.iam.passing import passing
+from broker.actions.iam.declare import Target, change, read
 from broker.actions.iam.plain import Answer, Plain
 from broker.kinds import instance_profiles
 from broker.kinds.roles import require_role
 from broker.kinds.trust import shown_trust_policies
 from broker.model.machines import InstanceProfile
 from broker.model.request import Given
+from broker.permit.need import Need
 from broker.stores.directory.kinds import ROLE
+
+
+def passing(action: Action, role: Target, service: str) -> Action:
+    """The action, which then also needs permission to pass ``role`` to a service."""
+
+    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
+        own = await action.needs(given, call)
+        passed = await role(given, call)
+        return (
+            *own,
+            Need(
+                action="iam:PassRole",
+                resource=passed.arn,
+                account=call.account,
+                context={**passed.context, "iam:passedtoservice": (service,)},
+            ),
+        )
+
+    return replace(action, needs=needs)
+
 
 _MACHINES = "ec2.amazonaws.com"
 

@@ -13,15 +13,23 @@ from broker.actions.iam.paging import cut, page_request, stored_page, truncation
 from broker.kinds import managed_policies
 from broker.kinds.accounts import require_account
 from broker.kinds.aws_managed import aws_managed_arns, require_aws_managed
+from broker.kinds.managed_policies import require_managed_policy
 from broker.kinds.names import AWS_MANAGED
-from broker.model.entities import ManagedPolicy
+from broker.kinds.owners import Owner, kind_of
+from broker.model.entities import Group, ManagedPolicy, Role, User
 from broker.model.page import Page, PageRequest
 from broker.model.request import Given
 from broker.stores.directory.kinds import MANAGED_POLICY
-from broker.stores.directory.policies import list_attached_policies
+from broker.stores.directory.policies import (
+    find_owners,
+    list_attached_owners,
+    list_attached_policies,
+    list_bounded_owners,
+)
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
+
 
 _AWS_MARK = "aws:"
 _OWN_MARK = "own:"
@@ -243,3 +251,54 @@ POLICIES = (
     change("SetDefaultPolicyVersion", _set_default_version, on.policy),
     change("DeletePolicyVersion", _delete_version, on.policy),
 )
+
+
+async def _list_entities(
+    given: types.ListEntitiesForPolicyRequest, call: Call
+) -> types.ListEntitiesForPolicyResponse:
+    policy = await require_managed_policy(
+        call.directory, call.account, given["PolicyArn"]
+    )
+    usage = given.get("PolicyUsageFilter")
+    unique_ids: set[str] = set()
+    if usage != "PermissionsBoundary":
+        unique_ids.update(
+            await list_attached_owners(call.directory, call.account, policy.arn)
+        )
+    if usage != "PermissionsPolicy":
+        unique_ids.update(
+            await list_bounded_owners(call.directory, call.account, policy.arn)
+        )
+    kind = given.get("EntityFilter")
+    prefix = given.get("PathPrefix", "/")
+    owners = [
+        owner
+        for owner in await find_owners(call.directory, call.account, unique_ids)
+        if owner.path.startswith(prefix) and kind in {None, type(owner).__name__}
+    ]
+    page = cut(owners, _sort_key, page_request(given))
+    return {
+        "PolicyGroups": [
+            {"GroupName": owner.name, "GroupId": owner.group_id}
+            for owner in page.items
+            if isinstance(owner, Group)
+        ],
+        "PolicyUsers": [
+            {"UserName": owner.name, "UserId": owner.user_id}
+            for owner in page.items
+            if isinstance(owner, User)
+        ],
+        "PolicyRoles": [
+            {"RoleName": owner.name, "RoleId": owner.role_id}
+            for owner in page.items
+            if isinstance(owner, Role)
+        ],
+        **truncation(page),
+    }
+
+
+def _sort_key(owner: Owner) -> str:
+    return f"{kind_of(owner).noun}/{owner.name.lower()}"
+
+
+POLICY_ENTITIES = (read("ListEntitiesForPolicy", _list_entities, on.policy),)

@@ -9,10 +9,9 @@ from broker.actions.portal.account_names import AccountNames
 from broker.actions.portal.assignment_search import AssignmentSearch
 from broker.actions.portal.assignments import Assignments
 from broker.actions.portal.authenticate import authenticate
-from broker.actions.portal.create_token import create_token
 from broker.actions.portal.get_role_credentials import GetRoleCredentials
 from broker.actions.portal.role_choices import RoleChoices
-from broker.actions.portal.sign_out import LOGOUT
+from broker.actions.portal.tokens import LOGOUT, create_token
 from broker.actions.sts.role_mint import RoleMinter
 from broker.kinds.organisations import Organisations
 from broker.permit.gather import PolicyLibrary

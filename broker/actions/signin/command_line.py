@@ -14,6 +14,7 @@ from broker.actions.sts.roles import credentials_shape
 from broker.model.request import Given
 from broker.model.secret import Secret
 from broker.sessions.grants import Code
+from broker.sessions.limits import HOUR_SECONDS
 
 TOKEN_SECONDS = 900
 """The longest lifetime of the credentials that a terminal gets at a time."""
@@ -88,4 +89,25 @@ def command_line_actions(
     return (
         authorize_o_auth2_access(grants),
         create_o_auth2_token(minter),
+    )
+
+
+def get_console_credentials(minter: DerivedMinter) -> Action:
+    """The action, given what it works with."""
+
+    async def handle(_given: Given, call: Call) -> Mapping[str, Any]:
+        # At most an hour, never beyond the console session, and counted as chained:
+        # they must not open a longer console session.
+        ends_at = min(
+            require_session(call).expires_at,
+            int(call.now.timestamp()) + HOUR_SECONDS,
+        )
+        minted = await minter.mint(call, ends_at=ends_at, counts_as_chained=True)
+        return {"Credentials": credentials_shape(minted.credentials)}
+
+    return Action(
+        service="signin",
+        name="GetConsoleCredentials",
+        needs=needs_nothing,
+        handle=handle,
     )

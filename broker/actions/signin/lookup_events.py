@@ -1,4 +1,4 @@
-"""``LookupEvents``: the account's audit records, newest first.
+"""``LookupEvents`` and ``GetActivity``: the audit records, newest first, and their counts.
 
 The permission is ``cloudtrail:LookupEvents``, as for AWS's own log of calls.
 """
@@ -109,4 +109,34 @@ def _read_filter(given: LookupEventsRequest, call: Call) -> AuditFilter:
 
 
 async def _needs(_given: LookupEventsRequest, call: Call) -> tuple[Need, ...]:
+    return (Need(action="cloudtrail:LookupEvents", resource="*", account=call.account),)
+
+
+class GetActivityRequest(TypedDict):
+    """Since when, and the hours of one bucket."""
+
+    StartTime: datetime
+    BucketHours: int
+
+
+def get_activity(ledger: Ledger) -> Action:
+    """The action, given what it works with."""
+
+    async def handle(given: GetActivityRequest, call: Call) -> Mapping[str, Any]:
+        return {
+            "Activity": await ledger.counts(
+                call.account, given["StartTime"], bucket_hours=given["BucketHours"]
+            )
+        }
+
+    return Action(
+        service="signin",
+        name="GetActivity",
+        needs=_may_read,
+        handle=handle,
+        audited=("StartTime", "BucketHours"),
+    )
+
+
+async def _may_read(_given: GetActivityRequest, call: Call) -> tuple[Need, ...]:
     return (Need(action="cloudtrail:LookupEvents", resource="*", account=call.account),)

@@ -11,17 +11,16 @@ from broker.actions.sts.assume_role_with_web_identity import (
     assume_role_with_web_identity,
 )
 from broker.actions.sts.assume_root import assume_root
-from broker.actions.sts.decode_authorization_message import decode_authorization_message
-from broker.actions.sts.get_access_key_info import GET_ACCESS_KEY_INFO
-from broker.actions.sts.get_caller_identity import GET_CALLER_IDENTITY
-from broker.actions.sts.get_delegated_access_token import GET_DELEGATED_ACCESS_TOKEN
-from broker.actions.sts.get_federation_token import get_federation_token
+from broker.actions.sts.callers import caller_actions
 from broker.actions.sts.get_scoped_credentials import get_scoped_credentials
-from broker.actions.sts.get_session_token import get_session_token
 from broker.actions.sts.get_web_identity_token import get_web_identity_token
 from broker.actions.sts.own_tokens import OwnTokens
 from broker.actions.sts.role_mint import RoleMinter
-from broker.actions.sts.user_mint import UserMinter
+from broker.actions.sts.user_sessions import (
+    UserMinter,
+    get_federation_token,
+    get_session_token,
+)
 from broker.proofs.mfa import MfaVerifier
 from broker.sessions.issue import SessionIssuer
 from broker.sessions.messages import AuthorizationMessages
@@ -49,10 +48,7 @@ def sts_actions(
         assume_role_with_saml(fresh, minter),
         assume_role_with_web_identity(fresh, minter, own),
         assume_root(fresh, issuer),
-        decode_authorization_message(messages),
-        GET_ACCESS_KEY_INFO,
-        GET_CALLER_IDENTITY,
-        GET_DELEGATED_ACCESS_TOKEN,
+        *caller_actions(messages),
         get_federation_token(user_minter),
         get_scoped_credentials(derived),
         get_session_token(user_minter, mfa),

@@ -7,19 +7,20 @@ from broker.kinds.template.definitions import (
 )
 from broker.kinds.template.groups import GROUPS
 from broker.kinds.template.instance_profiles import INSTANCE_PROFILES
-from broker.kinds.template.ldap_providers import LDAP_PROVIDERS
+from broker.kinds.template.made_by_calls import SERVER_CERTIFICATES, VIRTUAL_MFA_DEVICES
 from broker.kinds.template.managed_policies import MANAGED_POLICIES
-from broker.kinds.template.mfa_devices import VIRTUAL_MFA_DEVICES
-from broker.kinds.template.oidc_providers import OIDC_PROVIDERS
+from broker.kinds.template.providers import (
+    LDAP_PROVIDERS,
+    OIDC_PROVIDERS,
+    SAML_PROVIDERS,
+)
 from broker.kinds.template.roles import ROLES
 from broker.kinds.template.roles_anywhere import (
     CRL_SECTION,
     PROFILE_SECTION,
     TRUST_ANCHOR_SECTION,
 )
-from broker.kinds.template.saml_providers import SAML_PROVIDERS
 from broker.kinds.template.section import Section
-from broker.kinds.template.server_certificates import SERVER_CERTIFICATES
 from broker.kinds.template.users import USERS
 
 KINDS: tuple[Section, ...] = (

@@ -11,11 +11,14 @@ from broker.kinds.control_policies import (
 )
 from broker.kinds.limits import DEFAULTS
 from broker.kinds.password_policy import PasswordPolicy
-from broker.kinds.template.account_settings import Settings, read_settings
+from broker.kinds.template.account_settings import (
+    Settings,
+    read_password_policy,
+    read_settings,
+)
 from broker.kinds.template.errors import TemplateError
 from broker.kinds.template.kind import AccountReading, TemplateContext
 from broker.kinds.template.kinds import KINDS
-from broker.kinds.template.password_policy import read_password_policy
 from broker.kinds.template.properties import Properties
 from broker.kinds.template.roles import ROLES
 from broker.kinds.template.section import Described, Section

@@ -1,14 +1,15 @@
-"""``EndConsoleSessions``: ends a provider's sessions after its logout message.
+"""Sign-ins end for good, and console sessions with all that was derived from them.
 
-What was derived from them ends with them: switched roles, credentials, links.
+``ConsoleLogout``, ``EndLogin`` and ``FrontChannelLogout`` end only what is named;
+``EndConsoleSessions`` also what came from it.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
-from broker.sessions.ends import refuse_earlier
+from broker.sessions.ends import end_for_good, refuse_earlier
 from broker.sessions.revoke import revoke_key_id, revoke_session
 from broker.stores.cache.port import Cache, SessionRecord
 
@@ -76,3 +77,36 @@ async def _end(given: EndConsoleSessionsRequest, call: Call) -> None:
                 now=call.now,
                 reason=reason,
             )
+
+
+class EndingRequest(TypedDict):
+    """The marks of what ends (`broker.sessions.ends`), in the caller's account.
+
+    ``ExpiresAt`` (seconds since 1970) is when the last of it would have ended anyway.
+    """
+
+    Marks: Sequence[str]
+    ExpiresAt: int
+
+
+async def _end_for_good(given: EndingRequest, call: Call) -> None:
+    await end_for_good(
+        call.change,
+        call.account,
+        given["Marks"],
+        until=datetime.fromtimestamp(given["ExpiresAt"], UTC),
+        reason=f"ended by {call.caller.principal.arn}",
+    )
+
+
+END_SIGN_INS = tuple(
+    Action(
+        service="signin",
+        name=name,
+        needs=needs_nothing,
+        handle=_end_for_good,
+        writes=True,
+        calls=0,
+    )
+    for name in ("ConsoleLogout", "EndLogin", "FrontChannelLogout")
+)

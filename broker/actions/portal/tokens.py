@@ -12,6 +12,9 @@ from typing import Any, TypedDict
 from broker.actions.action import Action, Call, needs_nothing
 from broker.model.request import Given
 from broker.sessions.issue import commit_once
+from broker.sessions.portal import OpenPortal
+from broker.sessions.record import describe_session
+from broker.sessions.revoke import revoke_session
 from broker.stores.ledger.port import Ledger
 
 
@@ -53,3 +56,29 @@ def create_token(ledger: Ledger) -> tuple[Action, ...]:
 
 async def _agree(_given: Given, _call: Call) -> Mapping[str, Any]:
     return {}
+
+
+class LogoutRequest(TypedDict):
+    """The sign-in that ends."""
+
+    SignIn: OpenPortal
+
+
+async def _log_out(given: LogoutRequest, call: Call) -> None:
+    session = given["SignIn"].session
+    await revoke_session(
+        call.change,
+        describe_session(session, call.caller.principal.arn),
+        now=call.now,
+        reason="signed out of the access portal",
+    )
+
+
+LOGOUT = Action(
+    service="sso",
+    name="Logout",
+    needs=needs_nothing,
+    handle=_log_out,
+    writes=True,
+    calls=0,
+)

@@ -1,0 +1,227 @@
+"""``SAMLProviders``, ``OIDCProviders`` and ``LDAPProviders``.
+
+The first two have the properties of ``AWS::IAM::SAMLProvider`` and ``::OIDCProvider``;
+directories are the operator's. Decryption keys are secrets: they are added with
+``UpdateSAMLProvider`` and not managed here.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from broker.errors import BrokerError
+from broker.kinds.ldap_providers import LDAP_PROVIDERS as LDAP_RULES
+from broker.kinds.ldap_providers import checked_name
+from broker.kinds.oidc_providers import OIDC_PROVIDERS as OIDC_RULES
+from broker.kinds.oidc_providers import (
+    checked_issuer_url,
+    checked_thumbprints,
+    with_issuers,
+)
+from broker.kinds.saml_providers import SAML_PROVIDERS as SAML_RULES
+from broker.kinds.saml_providers import check_metadata
+from broker.kinds.template.errors import TemplateError, at_place
+from broker.kinds.template.kind import AccountReading, AccountWork
+from broker.kinds.template.properties import Properties
+from broker.kinds.template.section import Members, Section
+from broker.model.entities import (
+    EncryptionMode,
+    LdapProvider,
+    OidcProvider,
+    SamlProvider,
+)
+from broker.stores.directory.port import DirectoryReader
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_METADATA = "SamlMetadataDocument"
+
+
+def _name(properties: Properties, name: str) -> str:
+    return properties.matching(name, _NAME, "1 to 128 letters, digits or any of ._-")
+
+
+def _mode(properties: Properties, name: str) -> str:
+    text = properties.optional_text(name) or "Allowed"
+    if text not in set(EncryptionMode):
+        raise TemplateError(f"{properties.place}.{name}", "must be Allowed or Required")
+    return text
+
+
+def _settle_saml(found: Members, given: Properties, reading: AccountReading) -> Members:
+    options = found["Broker"]
+    reading.check_options(given.place, options, SamlProvider)
+    if options.get("MetadataUrl"):
+        # It is only the initial metadata, which may have expired since.
+        return found
+    metadata, hosts = found[_METADATA], reading.context.http_hosts
+    try:
+        check_metadata(metadata, options, hosts, reading.now)
+    except BrokerError as error:
+        place = f"{given.place}.{_METADATA}"
+        raise TemplateError(place, f"{error} {error.detail}".strip()) from error
+    return found
+
+
+async def _further_saml(
+    page: Sequence[SamlProvider], _directory: DirectoryReader
+) -> list[Members]:
+    return [{"Name": one.name, "Broker": dict(one.options)} for one in page]
+
+
+async def _check_saml(
+    before: SamlProvider | None, wanted: Members, work: AccountWork
+) -> None:
+    metadata, options = wanted[_METADATA], wanted["Broker"]
+    is_fetched = before is not None and metadata == before.metadata
+    if not (is_fetched and options.get("MetadataUrl")):
+        with at_place(_METADATA):
+            check_metadata(metadata, options, work.context.http_hosts, work.now)
+
+
+async def _finish_saml(
+    one: SamlProvider, _before: Members, wanted: Members, _work: AccountWork
+) -> SamlProvider:
+    return replace(one, options=wanted["Broker"])
+
+
+def _adopt_saml(before: Members, after: Members) -> Members:
+    """Metadata fetched from a URL is newer than the template's."""
+    url = after["Broker"].get("MetadataUrl")
+    if not url or url != before["Broker"].get("MetadataUrl"):
+        return after
+    return {**after, _METADATA: before[_METADATA]}
+
+
+SAML_PROVIDERS = Section(
+    section="SAMLProviders",
+    of=SAML_RULES,
+    name="Name",
+    reads={
+        "Name": _name,
+        "AssertionEncryptionMode": _mode,
+        _METADATA: Properties.text,
+        "Tags": Properties.tags,
+        "Broker": Properties.mapping,
+    },
+    members={_METADATA: "SAMLMetadataDocument"},
+    settle=_settle_saml,
+    further=_further_saml,
+    check=_check_saml,
+    finish=_finish_saml,
+    keyed_by=lambda wanted: str(wanted["Name"]),
+    adopt=_adopt_saml,
+)
+
+
+_SECRET = "ClientSecret"  # noqa: S105  # an option's name
+
+
+def _settle_oidc(found: Members, given: Properties, reading: AccountReading) -> Members:
+    reading.check_options(given.place, found["Broker"], OidcProvider)
+    url, thumbprints = found["Url"], found["ThumbprintList"]
+    try:
+        url = checked_issuer_url(url, reading.account, reading.context.is_internal)
+        thumbprints = list(checked_thumbprints(thumbprints))
+    except BrokerError as error:
+        raise TemplateError(given.place, f"{url}: {error}") from error
+    return {**found, "Url": url, "ThumbprintList": thumbprints}
+
+
+async def _further_oidc(
+    page: Sequence[OidcProvider], _directory: DirectoryReader
+) -> list[Members]:
+    # A sealed secret is bound to its provider, and templates contain no secrets.
+    return [
+        {
+            "Url": one.url,
+            "Broker": {
+                name: value for name, value in one.options.items() if name != _SECRET
+            },
+        }
+        for one in page
+    ]
+
+
+async def _finish_oidc(
+    one: OidcProvider, _before: Members, wanted: Members, _work: AccountWork
+) -> OidcProvider:
+    kept = {name: value for name, value in one.options.items() if name == _SECRET}
+    return replace(one, options={**wanted["Broker"], **kept})
+
+
+def host_and_path(properties: Members) -> str:
+    """The part of the URL that must be unique in the account."""
+    url: str = properties["Url"]
+    return url.partition("://")[2]
+
+
+OIDC_PROVIDERS = Section(
+    section="OIDCProviders",
+    of=OIDC_RULES,
+    name="Url",
+    reads={
+        "Url": Properties.text,
+        "ClientIdList": Properties.distinct,
+        "ThumbprintList": Properties.texts,
+        "Tags": Properties.tags,
+        "Broker": Properties.mapping,
+    },
+    members={"ClientIdList": "ClientIDList"},
+    settle=_settle_oidc,
+    further=_further_oidc,
+    finish=_finish_oidc,
+    constant=("Url",),
+    made_in=lambda context: with_issuers(context.is_internal),
+    keyed_by=host_and_path,
+    called=host_and_path,
+)
+
+
+def _settle_ldap(found: Members, given: Properties, reading: AccountReading) -> Members:
+    try:
+        reading.context.check_directory(found["Directory"])
+    except ValueError as error:
+        raise TemplateError(given.place, str(error)) from error
+    with at_place(f"{given.place}.Name"):
+        name = checked_name(found["Name"])
+    reading.check_options(given.place, found["Broker"], LdapProvider)
+    return {**found, "Name": name}
+
+
+async def _further_ldap(
+    page: Sequence[LdapProvider], _directory: DirectoryReader
+) -> list[Members]:
+    return [{"Broker": dict(one.options)} for one in page]
+
+
+async def _check_ldap(
+    before: LdapProvider | None, wanted: Members, _work: AccountWork
+) -> None:
+    if before is not None and before.directory != wanted["Directory"]:
+        raise TemplateError(
+            "Directory",
+            f"{before.name} cannot become another directory's: subjects would mean"
+            " other people; delete the provider first",
+        )
+
+
+async def _finish_ldap(
+    one: LdapProvider, _before: Members, wanted: Members, _work: AccountWork
+) -> LdapProvider:
+    return replace(one, options=wanted["Broker"])
+
+
+LDAP_PROVIDERS = Section(
+    section="LDAPProviders",
+    of=LDAP_RULES,
+    name="Name",
+    reads={
+        "Name": Properties.text,
+        "Directory": Properties.text,
+        "Broker": Properties.mapping,
+    },
+    settle=_settle_ldap,
+    further=_further_ldap,
+    check=_check_ldap,
+    finish=_finish_ldap,
+)
