@@ -22,13 +22,8 @@ from broker.agent.configuration import (
 )
 from broker.agent.credentials import V2
 from broker.agent.http_server import bind
-from broker.agent.identity import (
-    STATE_FILE,
-    IdentityEndedError,
-    IdentityUnusableError,
-    InstanceState,
-    make_identity,
-)
+from broker.agent.identity import IdentityEndedError, IdentityUnusableError
+from broker.agent.instance import STATE_FILE, InstanceState, make_identity
 from broker.agent.private_files import is_private
 
 _SERVER = "broker-agent"

@@ -20,11 +20,7 @@ from typing import TypeVar
 
 from broker.agent.broker_api import BrokerAwayError, BrokerRefusedError
 from broker.agent.credentials import V2, Credentials, Grant
-from broker.agent.identity import (
-    Identity,
-    IdentityEndedError,
-    IdentityUnusableError,
-)
+from broker.agent.identity import Identity, IdentityEndedError, IdentityUnusableError
 
 Value = TypeVar("Value")
 

@@ -26,11 +26,8 @@ from broker.agent.configuration import (
     load_settings,
 )
 from broker.agent.credentials import V2, Credentials
-from broker.agent.identity import (
-    IdentityEndedError,
-    IdentityUnusableError,
-    make_identity,
-)
+from broker.agent.identity import IdentityEndedError, IdentityUnusableError
+from broker.agent.instance import make_identity
 from broker.agent.outputs import process_output
 from broker.agent.private_files import read_text
 from broker.agent.service import Agent

@@ -25,7 +25,7 @@ from broker.agent.configuration import (
 from broker.agent.container import ContainerEndpoint, ensure_token
 from broker.agent.credentials import Credentials
 from broker.agent.http_server import Server, bind, limit_hops
-from broker.agent.identity import make_identity
+from broker.agent.instance import make_identity
 from broker.agent.keeper import Keeper
 from broker.agent.metadata import Metadata
 from broker.agent.outputs import CredentialsFile

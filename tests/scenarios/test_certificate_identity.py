@@ -12,7 +12,7 @@ import pytest
 from broker.agent import keeper
 from broker.agent.broker_api import BrokerApi, BrokerAwayError
 from broker.agent.configuration import load_settings
-from broker.agent.identity import make_identity
+from broker.agent.instance import make_identity
 from broker.agent.keeper import Keeper
 from tests.scenarios.test_roles_anywhere import ACTIONS, World, sts_of
 from tests.support.broker import ACCOUNT, Key, RunningBroker

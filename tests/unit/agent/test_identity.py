@@ -12,17 +12,16 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from broker.agent import identity as module
+from broker.agent import instance as module
 from broker.agent.broker_api import BrokerApi, BrokerAwayError, BrokerRefusedError
 from broker.agent.configuration import AgentSettings, IdentitySettings
 from broker.agent.credentials import V2
 from broker.agent.identity import (
     IdentityEndedError,
     IdentityUnusableError,
-    InstanceIdentity,
-    InstanceState,
     session_name,
 )
+from broker.agent.instance import InstanceIdentity, InstanceState
 
 ARN = "arn:aws:ec2:eu-west-3:111122223333:instance/i-0123456789abcdef0"
 
