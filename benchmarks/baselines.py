@@ -27,9 +27,9 @@ from jwt import PyJWK
 
 from broker.cli.worker import SERVER, tune_interpreter
 from broker.edges.asgi import App, Receive, Scope, Send, respond
+from broker.stores.audit_rows import AuditRow
 from broker.stores.connect import connect_postgresql
 from broker.stores.ledger.postgresql_statements import WRITE, write_arguments
-from broker.stores.ledger.rows import AuditRow
 from broker.stores.migrations import migrate
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import PostgresqlLocation, SqliteLocation, parse_database_url

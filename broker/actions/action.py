@@ -21,8 +21,8 @@ from broker.permit.need import Need
 from broker.permit.rates import RateLimits
 from broker.sessions.issue import KeepCredentials
 from broker.sessions.one_time_use import OneTimeUse
+from broker.stores.audit_rows import ReplayMark
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
-from broker.stores.ledger.port import ReplayMark
 
 
 class Proof(StrEnum):

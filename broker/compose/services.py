@@ -33,7 +33,6 @@ from broker.actions.signin import signin_actions
 from broker.actions.signin.account_risks import AccountRisks
 from broker.actions.signin.command_line import command_line_actions
 from broker.actions.signin.command_line_grants import CommandLineGrants
-from broker.actions.signin.derived_mint import DerivedMinter
 from broker.actions.signin.first_password import first_password
 from broker.actions.signin.identity_providers import IdentityProviders
 from broker.actions.signin.leavers import Leavers
@@ -46,6 +45,7 @@ from broker.actions.signin.passkeys import Passkeys
 from broker.actions.signin.role_overviews import RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
+from broker.actions.sts.derived_mint import DerivedMinter
 from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.upstream_mint import UpstreamMinter
 from broker.audit.decisions import DecisionLog

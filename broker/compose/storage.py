@@ -10,8 +10,8 @@ from broker.stores.database import Database
 from broker.stores.directory.port import Directory
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.ledger.port import Ledger
-from broker.stores.ledger.spool import Spool
 from broker.stores.migrations import migrate
+from broker.stores.spool import Spool
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import (
     DatabaseLocation,

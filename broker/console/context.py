@@ -16,13 +16,13 @@ from broker.console.deps import ConsoleDeps
 from broker.console.destinations import Destinations
 from broker.console.flash import Flash
 from broker.console.forms import Form
+from broker.console.known_browsers import KnownBrowsers
+from broker.console.login_requests import LoginRequests
+from broker.console.login_states import LoginStates
+from broker.console.password_progress import PasswordProgressStore
+from broker.console.provider_logins import ProviderLogins
 from broker.console.rendering import Pages
 from broker.console.request_info import note, raw_request, request_id
-from broker.console.signin.known_browsers import KnownBrowsers
-from broker.console.signin.login_states import LoginStates
-from broker.console.signin.password_progress import PasswordProgressStore
-from broker.console.signin.provider_logins import ProviderLogins
-from broker.console.terminals.login_requests import LoginRequests
 from broker.errors import AccessDenied
 from broker.model.caller import Caller
 from broker.model.request import Door, Given, RequestContext

@@ -27,7 +27,7 @@ from broker.console.kept_form import keep_form
 from broker.console.navigation import ACTIONS, Section, menu
 from broker.console.rendering import page_status, see_other
 from broker.console.request_info import note, raw_request
-from broker.console.signin.sign_in_options import SignInOptions
+from broker.console.sign_in_options import SignInOptions
 from broker.errors import (
     AccessDenied,
     BrokerError,

@@ -20,7 +20,15 @@ from broker.console.client_settings import client_variables, services_section
 from broker.console.login_method import LoginMethod
 from broker.console.request_info import note, request_id
 from broker.console.static_files import StaticFiles
-from broker.errors import BrokerError, InternalFailure, Throttling
+from broker.errors import (
+    BrokerError,
+    InternalFailure,
+    Throttling,
+)
+from broker.proofs.attempts import (
+    BUSY,
+    TOO_MANY,
+)
 from broker.stores.errors import StoreFailedError, refusal_of
 
 _log = structlog.get_logger(__name__)
@@ -28,7 +36,7 @@ _log = structlog.get_logger(__name__)
 Handler = Callable[[Request], Awaitable[Response]]
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SEE_OTHER, _TOO_MANY = 303, 429
+_SEE_OTHER, _FORBIDDEN, _TOO_MANY = 303, 403, 429
 _COMPRESSION = 5
 _PARTS = re.compile(r"([:/@])")
 _PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
@@ -183,3 +191,15 @@ def allow_redirect(page: Response, origin: str) -> None:
 def see_other(url: str, status: int = _SEE_OTHER) -> RedirectResponse:
     """An uncacheable redirect. ``url`` must have been checked."""
     return RedirectResponse(url, status, headers=_PRIVATE)
+
+
+def status_of(error: BrokerError) -> int:
+    """The HTTP status of the page that shows a refusal."""
+    return _TOO_MANY if isinstance(error, Throttling) else _FORBIDDEN
+
+
+def words_of(error: BrokerError) -> str:
+    """The text of a refusal for the page."""
+    if isinstance(error, Throttling) and error.message != TOO_MANY:
+        return BUSY
+    return error.words

@@ -1,12 +1,17 @@
 """Facts of the request that a page answers."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from starlette.requests import Request
 
-from broker.errors import ServiceUnavailable
+from broker.errors import NoSuchEntity, ServiceUnavailable
 from broker.model.raw import RawRequest
+
+ACCOUNT_PLACE = re.compile(
+    r"[0-9]{12}|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII
+)
 
 
 def request_id(request: Request) -> str:
@@ -77,3 +82,15 @@ def refuse_prefetch(request: Request) -> None:
     for name in ("sec-purpose", "purpose", "x-moz"):
         if "pre" in request.headers.get(name, "").lower():
             raise ServiceUnavailable("This page cannot be prefetched.")
+
+
+def require_place(request: Request) -> str:
+    """Return the account number or alias in the path; it need not exist.
+
+    Raises:
+        NoSuchEntity: It is neither.
+    """
+    place: str = request.path_params["account"]
+    if not ACCOUNT_PLACE.fullmatch(place):
+        raise NoSuchEntity("There is no such page.")
+    return place

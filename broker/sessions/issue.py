@@ -28,13 +28,14 @@ from broker.runtime.entropy import random_bits
 from broker.sessions.packed import packed_policy_size
 from broker.sessions.record import SessionIndex, audit_session, describe_session
 from broker.sessions.seal import SessionSealer
+from broker.stores.audit_rows import ReplayMark
 from broker.stores.errors import (
     OutcomeUnknownError,
     ReplayedError,
     StoreUnavailableError,
     refusal_of,
 )
-from broker.stores.ledger.port import Ledger, ReplayMark
+from broker.stores.ledger.port import Ledger
 
 KeepCredentials = Callable[[TemporaryCredentials], Awaitable[None]]
 """Keeps what was made where its bearer's handle finds it."""

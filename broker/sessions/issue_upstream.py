@@ -23,6 +23,7 @@ from broker.sessions.record import (
     describe_session,
     read_audited,
 )
+from broker.stores.audit_rows import ReplayMark
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.access_keys import find_access_key
 from broker.stores.directory.fresh import FreshDirectory
@@ -32,7 +33,7 @@ from broker.stores.errors import (
     StoreUnavailableError,
     refusal_of,
 )
-from broker.stores.ledger.port import Ledger, ReplayMark
+from broker.stores.ledger.port import Ledger
 
 
 class NothingMintedError(Exception):

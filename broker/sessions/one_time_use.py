@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from broker.model.struct import struct
 from broker.sessions.issue import replay_key
-from broker.stores.ledger.port import ReplayMark
+from broker.stores.audit_rows import ReplayMark
 
 _MARGIN = timedelta(hours=1)
 """Marks outlive what they mark by this much, so that clock skew cannot matter."""

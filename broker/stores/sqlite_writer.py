@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from broker.stores.audit_rows import AuditRow, MarkRow
 from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
-from broker.stores.ledger.rows import AuditRow, MarkRow
-from broker.stores.ledger.spool import Spool, SpoolFullError
+from broker.stores.spool import Spool, SpoolFullError
 from broker.stores.sqlite_batch import (
     BATCH,
     DRAIN,

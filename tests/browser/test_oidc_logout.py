@@ -9,7 +9,7 @@ from playwright.async_api import expect
 from broker.compose import app as composition
 from broker.console.console_session import SessionOrigin
 from broker.console.context import ConsoleContext
-from broker.console.signin.provider_logins import ProviderLogin
+from broker.console.provider_logins import ProviderLogin
 from broker.model.entities import OidcProvider
 from broker.model.session import SessionKind
 from broker.proofs.code_flow import CodeFlow

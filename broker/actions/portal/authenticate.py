@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
-from broker.actions.signin.derived_mint import require_session
+from broker.actions.sts.derived_mint import require_session
 from broker.actions.sts.proof_marks import proof_marks
 from broker.errors import AccessDenied, ExpiredFederationToken
 from broker.model.federated import FederatedIdentity

@@ -7,7 +7,6 @@ from broker.actions.action import Action
 from broker.actions.signin.command_line import get_console_credentials
 from broker.actions.signin.console_login import console_login
 from broker.actions.signin.create_console_link import create_console_link
-from broker.actions.signin.derived_mint import DerivedMinter
 from broker.actions.signin.ends import END_SIGN_INS, end_console_sessions
 from broker.actions.signin.get_signin_token import get_signin_token
 from broker.actions.signin.live_sessions import LiveSessions
@@ -19,6 +18,7 @@ from broker.actions.signin.proof_checks import proof_check_actions
 from broker.actions.signin.role_overviews import LIST_ROLE_OVERVIEWS, RoleAssumers
 from broker.actions.signin.search_entities import SEARCH_ENTITIES
 from broker.actions.signin.signin_tokens import SigninTokens
+from broker.actions.sts.derived_mint import DerivedMinter
 from broker.sessions.issue import SessionIssuer
 from broker.stores.cache.port import Cache
 from broker.stores.directory.fresh import FreshDirectory

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.signin.command_line_grants import CommandLineGrants, LentSession
-from broker.actions.signin.derived_mint import DerivedMinter, require_session
+from broker.actions.sts.derived_mint import DerivedMinter, require_session
 from broker.actions.sts.roles import credentials_shape
 from broker.model.request import Given
 from broker.model.secret import Secret

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NotRequired
 
 from broker.actions.action import Action, Call, needs_nothing
-from broker.actions.signin.derived_mint import DerivedMinter, require_session
 from broker.actions.signin.password_login import PasswordLogin, PasswordLoginRequest
+from broker.actions.sts.derived_mint import DerivedMinter, require_session
 from broker.actions.sts.roles import credentials_shape
 from broker.errors import InvalidClientTokenId
 from broker.model.request import Door

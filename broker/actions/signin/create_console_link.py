@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
-from broker.actions.signin.derived_mint import (
+from broker.actions.signin.signin_tokens import SigninGrant, SigninTokens
+from broker.actions.sts.derived_mint import (
     DerivedMinter,
     Narrowing,
     require_session,
 )
-from broker.actions.signin.signin_tokens import SigninGrant, SigninTokens
 from broker.errors import AccessDenied, ValidationError
 from broker.model.session import Session, SessionKind
 

@@ -7,8 +7,8 @@ id_credentials_sts-comparison.
 from typing import NotRequired, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
-from broker.actions.signin.derived_mint import require_session
 from broker.actions.signin.signin_tokens import LIFE, SigninGrant, SigninTokens
+from broker.actions.sts.derived_mint import require_session
 from broker.errors import ValidationError
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind

@@ -1,7 +1,7 @@
 """Challenges for registering passkeys, usable once by the session that requested them.
 
 Challenges for signing in are part of the sign-in
-(`broker.console.signin.password_progress`).
+(`broker.console.password_progress`).
 """
 
 import base64

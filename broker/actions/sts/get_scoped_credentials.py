@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Action, Call
-from broker.actions.signin.derived_mint import DerivedMinter, Narrowing
+from broker.actions.sts.derived_mint import DerivedMinter, Narrowing
 from broker.actions.sts.regions import require_regional
 from broker.actions.sts.roles import credentials_shape, token_shape
 from broker.actions.sts.session_policies import read_session_policies

@@ -3,7 +3,7 @@
 from broker.actions.action import Call
 from broker.model.federated import FederatedIdentity
 from broker.sessions.issue import replay_key
-from broker.stores.ledger.port import ReplayMark
+from broker.stores.audit_rows import ReplayMark
 
 
 def proof_marks(

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from broker.console.context import HOME
 from broker.console.over_time import sum_by_name
-from broker.console.pages.recent_roles import ListOfUser, name_of_session
+from broker.console.recent_roles import ListOfUser, name_of_session
 from broker.console.visit import Visit
 from broker.errors import AccessDenied, NoSuchEntity
 from broker.model.audit import Kind

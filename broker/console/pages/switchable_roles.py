@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from broker.console.console_session import ConsoleSession
 from broker.console.page_frame import PageFrame
-from broker.console.pages.recent_roles import RecentRoles, name_of_session
+from broker.console.recent_roles import RecentRoles, name_of_session
 from broker.permit.named_roles import named_roles
 from broker.policy import PolicyType
 

@@ -38,13 +38,12 @@ from broker.console.forms import Form, read_form
 from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.portal.visits import PortalVisits
-from broker.console.rendering import allow_redirect, see_other
+from broker.console.rendering import allow_redirect, see_other, status_of, words_of
 from broker.console.request_info import (
     is_own_or_typed,
     refuse_prefetch,
     source_address,
 )
-from broker.console.signin.password_steps import status_of, words_of
 from broker.errors import NoSuchEntity, Throttling, ValidationError
 from broker.model.request import Door
 from broker.proofs.attempts import limit_of_address

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from broker.console.context import ConsoleContext
 from broker.console.destinations import is_at_or_below
-from broker.console.signin.sign_in_options import SignInOptions
+from broker.console.sign_in_options import SignInOptions
 from broker.kinds.organisations import Organisation
 from broker.model.account import AccountId
 from broker.sessions.portal import OpenPortal

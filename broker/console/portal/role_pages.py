@@ -11,8 +11,8 @@ from starlette.responses import Response
 from broker.console.console_session import ConsoleSession, EndedSession, SessionOrigin
 from broker.console.context import HOME, ConsoleContext
 from broker.console.credentials_view import CredentialsView
+from broker.console.end_session import end_session
 from broker.console.login_method import LoginMethod
-from broker.console.pages.recent_roles import RecentRoles, name_of_person
 from broker.console.portal.places import PORTAL
 from broker.console.portal.visits import (
     PortalVisit,
@@ -20,9 +20,9 @@ from broker.console.portal.visits import (
     RoleName,
     read_role,
 )
+from broker.console.recent_roles import RecentRoles, name_of_person
 from broker.console.rendering import see_other
 from broker.console.request_info import unnoted
-from broker.console.signin.end_session import end_session
 from broker.console.upstream_console import endpoint_of, find_upstream_console
 from broker.errors import ServiceUnavailable
 from broker.model.request import Door

@@ -19,16 +19,16 @@ from broker.actions.portal.clients import aws_start_url
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, require_csrf, require_same_origin
 from broker.console.forms import read_form
-from broker.console.pages.recent_roles import (
+from broker.console.portal.places import PORTAL
+from broker.console.portal.sign_ins import PortalSignIns
+from broker.console.portal.visits import PortalVisit, PortalVisits, read_role
+from broker.console.recent_roles import (
     FavouriteRoles,
     RecentRoles,
     name_of_person,
 )
-from broker.console.portal.places import PORTAL
-from broker.console.portal.sign_ins import PortalSignIns
-from broker.console.portal.visits import PortalVisit, PortalVisits, read_role
 from broker.console.rendering import see_other
-from broker.console.signin.account_page import require_place
+from broker.console.request_info import require_place
 from broker.console.visit import address
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId

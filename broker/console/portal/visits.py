@@ -21,10 +21,10 @@ from broker.console.request_info import (
     note,
     raw_request,
     refuse_prefetch,
+    require_place,
     source_address,
 )
-from broker.console.signin.account_page import require_place
-from broker.console.signin.sign_in_options import SignInOptions
+from broker.console.sign_in_options import SignInOptions
 from broker.errors import (
     AccessDenied,
     BrokerError,

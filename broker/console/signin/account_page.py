@@ -13,14 +13,13 @@ from broker.console.csrf import csrf_token
 from broker.console.deps import SignInLink
 from broker.console.forms import read_form
 from broker.console.rendering import see_other
+from broker.console.request_info import ACCOUNT_PLACE, require_place
+from broker.console.sign_in_options import SignInOption, SignInOptions
 from broker.console.signin.oidc_logout import THERE
-from broker.console.signin.sign_in_options import SignInOption, SignInOptions
-from broker.errors import NoSuchEntity
 from broker.kinds.organisations import Organisation
 from broker.model.account import Account
 from broker.stores.directory.kinds import ACCOUNT
 
-_ACCOUNT = re.compile(r"[0-9]{12}|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII)
 _NO_PLACE = (
     "Enter the account's number (twelve digits) or its alias (lower-case letters,"
     " digits and hyphens)."
@@ -54,7 +53,7 @@ class SignIn:
         account = form.find("account")
         if account is not None:
             place = _place(account)
-            if _ACCOUNT.fullmatch(place):
+            if ACCOUNT_PLACE.fullmatch(place):
                 return see_other(_with(f"{SIGN_IN}/{place}", destination))
         known = self._context.known.find(request)
         if known is not None and account is None and form.find("other") is None:
@@ -182,18 +181,6 @@ class SignIn:
         """The URLs that an identity provider's administrator needs."""
         origin = self._context.deps.public_origin
         return {"acs": f"{origin}/saml", "federation": f"{origin}/federation"}
-
-
-def require_place(request: Request) -> str:
-    """Return the account number or alias in the path; it need not exist.
-
-    Raises:
-        NoSuchEntity: It is neither.
-    """
-    place: str = request.path_params["account"]
-    if not _ACCOUNT.fullmatch(place):
-        raise NoSuchEntity("There is no such page.")
-    return place
 
 
 def _place(text: str) -> str:

@@ -14,20 +14,16 @@ from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
+from broker.console.pending_login import PendingLogin
 from broker.console.portal.places import PortalPlaces
 from broker.console.portal.sign_ins import leads_to_portal, to_portal
-from broker.console.request_info import note, source_address
-from broker.console.signin.account_page import require_place
+from broker.console.rendering import status_of, words_of
+from broker.console.request_info import note, require_place, source_address
+from broker.console.sign_in_options import SignInOption, SignInOptions
 from broker.console.signin.login_completion import LoginCompletion
-from broker.console.signin.password_steps import (
-    require_own_form,
-    status_of,
-    words_of,
-)
-from broker.console.signin.pending_login import PendingLogin
+from broker.console.signin.password_steps import require_own_form
 from broker.console.signin.role_descriptions import OFFERED_MAX
 from broker.console.signin.role_offer import RoleOffer
-from broker.console.signin.sign_in_options import SignInOption, SignInOptions
 from broker.errors import (
     AccessDenied,
     IdpCommunicationError,

@@ -16,9 +16,9 @@ from starlette.responses import JSONResponse, Response
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
+from broker.console.pending_login import PendingLogin
 from broker.console.request_info import refuse_prefetch, source_address
 from broker.console.signin.login_completion import LoginCompletion
-from broker.console.signin.pending_login import PendingLogin
 from broker.console.signin.sign_out import SignOut
 from broker.console.signin.upstream_sessions import UpstreamLogins
 from broker.console.upstream_console import find_upstream_session, is_brokers_own

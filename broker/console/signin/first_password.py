@@ -13,15 +13,11 @@ from starlette.responses import Response
 from broker.console.context import ConsoleContext
 from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
-from broker.console.request_info import source_address
-from broker.console.signin.account_page import SignIn, require_place
-from broker.console.signin.password_progress import PasswordProgress
-from broker.console.signin.password_steps import (
-    PasswordSteps,
-    require_own_form,
-    status_of,
-    words_of,
-)
+from broker.console.password_progress import PasswordProgress
+from broker.console.rendering import status_of, words_of
+from broker.console.request_info import require_place, source_address
+from broker.console.signin.account_page import SignIn
+from broker.console.signin.password_steps import PasswordSteps, require_own_form
 from broker.errors import AccessDenied, PasswordPolicyViolation, Throttling
 from broker.kinds.login_profiles import password_mark, require_login_profile
 from broker.kinds.password_policy import LONGEST, requirements

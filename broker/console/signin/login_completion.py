@@ -25,16 +25,16 @@ from broker.console.csrf import (
     require_csrf,
     require_same_origin,
 )
+from broker.console.end_session import end_session
 from broker.console.forms import Form, read_form
+from broker.console.password_progress import PasswordProgress
+from broker.console.pending_login import SIGN_IN_MAX, PendingLogin
 from broker.console.portal.sign_ins import PortalSignIns
+from broker.console.provider_logins import ProviderLogin
 from broker.console.rendering import see_other
 from broker.console.request_info import refuse_prefetch, unnoted
-from broker.console.signin.end_session import end_session
+from broker.console.sign_in_options import SignInOptions
 from broker.console.signin.password_login import PasswordLogins
-from broker.console.signin.password_progress import PasswordProgress
-from broker.console.signin.pending_login import SIGN_IN_MAX, PendingLogin
-from broker.console.signin.provider_logins import ProviderLogin
-from broker.console.signin.sign_in_options import SignInOptions
 from broker.console.upstream_console import find_upstream_console
 from broker.errors import (
     AccessDenied,

@@ -18,10 +18,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from broker.console.console_session import ConsoleSession, EndedSession
 from broker.console.context import CallerProof, ConsoleContext
 from broker.console.forms import Form, read_form
+from broker.console.provider_logins import OpenLogin, login_end_mark, logout_mark
 from broker.console.rendering import allow_redirect
 from broker.console.request_info import note, refuse_prefetch
-from broker.console.signin.provider_logins import OpenLogin, login_end_mark, logout_mark
-from broker.console.signin.sign_in_options import SignInOptions
+from broker.console.sign_in_options import SignInOptions
 from broker.console.signin.sign_out import SIGNED_OUT
 from broker.errors import (
     BrokerError,

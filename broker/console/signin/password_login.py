@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.context import ConsoleContext
+from broker.console.known_browsers import KnownBrowser
+from broker.console.password_progress import PasswordProgress
 from broker.console.request_info import raw_request
-from broker.console.signin.known_browsers import KnownBrowser
-from broker.console.signin.password_progress import PasswordProgress
 from broker.errors import AccessDenied
 from broker.kinds.credential_report import PASSWORD_USE
 from broker.model.caller import Caller

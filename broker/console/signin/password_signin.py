@@ -19,16 +19,12 @@ from starlette.responses import Response
 from broker.console.context import ConsoleContext
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form, read_form
-from broker.console.request_info import source_address
-from broker.console.signin.account_page import SignIn, SignInForm, require_place
+from broker.console.password_progress import PasswordProgress, root_arn
+from broker.console.rendering import status_of, words_of
+from broker.console.request_info import require_place, source_address
+from broker.console.signin.account_page import SignIn, SignInForm
 from broker.console.signin.password_login import pending_caller
-from broker.console.signin.password_progress import PasswordProgress, root_arn
-from broker.console.signin.password_steps import (
-    PasswordSteps,
-    require_own_form,
-    status_of,
-    words_of,
-)
+from broker.console.signin.password_steps import PasswordSteps, require_own_form
 from broker.errors import AccessDenied, Throttling
 from broker.kinds.login_profiles import (
     NO_ACCOUNT,

@@ -16,13 +16,13 @@ from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
-from broker.console.rendering import see_other
-from broker.console.signin.account_page import require_place
+from broker.console.login_states import NOT_OPEN
+from broker.console.password_progress import PasswordProgress
+from broker.console.pending_login import PendingLogin
+from broker.console.rendering import see_other, status_of, words_of
+from broker.console.request_info import require_place
 from broker.console.signin.login_completion import LoginCompletion
-from broker.console.signin.login_states import NOT_OPEN
 from broker.console.signin.password_login import pending_caller
-from broker.console.signin.password_progress import PasswordProgress
-from broker.console.signin.pending_login import PendingLogin
 from broker.console.signin.second_factor import (
     FactorOffer,
     RefusedFactor,
@@ -31,7 +31,6 @@ from broker.console.signin.second_factor import (
 )
 from broker.errors import (
     AccessDenied,
-    BrokerError,
     PasswordPolicyViolation,
     ServiceUnavailable,
     Throttling,
@@ -47,8 +46,6 @@ from broker.kinds.second_factors import list_factors
 from broker.model.caller import Caller
 from broker.model.request import Door
 from broker.proofs.attempts import (
-    BUSY,
-    TOO_MANY,
     WrongFactorError,
     limit_of_factors,
 )
@@ -339,18 +336,6 @@ def require_own_form(context: ConsoleContext, request: Request, form: Form) -> N
     """
     browser = context.login_states.browser_of(request)
     require_csrf(request, form.find(FIELD), browser, context.deps.public_origin)
-
-
-def status_of(error: BrokerError) -> int:
-    """The HTTP status of the page that shows a refusal."""
-    return _TOO_MANY if isinstance(error, Throttling) else _FORBIDDEN
-
-
-def words_of(error: BrokerError) -> str:
-    """The text of a refusal for the page."""
-    if isinstance(error, Throttling) and error.message != TOO_MANY:
-        return BUSY
-    return error.words
 
 
 def _count_wrong(pending: PasswordProgress) -> PasswordProgress:

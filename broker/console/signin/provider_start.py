@@ -7,13 +7,12 @@ from starlette.responses import Response
 
 from broker.console.context import ConsoleContext
 from broker.console.forms import read_form
-from broker.console.request_info import refuse_prefetch, source_address
-from broker.console.signin.account_page import require_place
+from broker.console.known_browsers import KnownBrowser
+from broker.console.request_info import refuse_prefetch, require_place, source_address
+from broker.console.sign_in_options import SignInOption, SignInOptions
 from broker.console.signin.directory_signin import DirectorySignIn
-from broker.console.signin.known_browsers import KnownBrowser
 from broker.console.signin.oidc_signin import OidcSignIn
 from broker.console.signin.saml_requests import SamlRequests
-from broker.console.signin.sign_in_options import SignInOption, SignInOptions
 from broker.errors import NoSuchEntity
 from broker.model.entities import LdapProvider, SamlProvider
 

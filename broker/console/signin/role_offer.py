@@ -11,11 +11,11 @@ from starlette.responses import Response
 from broker.console.context import ConsoleContext
 from broker.console.csrf import require_same_origin
 from broker.console.forms import read_form
-from broker.console.pages.recent_roles import RecentRoles, name_of
+from broker.console.pending_login import PendingLogin
 from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PICKS_PORTAL, to_portal
+from broker.console.recent_roles import RecentRoles, name_of
 from broker.console.signin.login_completion import LoginCompletion
-from broker.console.signin.pending_login import PendingLogin
 from broker.console.signin.role_descriptions import find_descriptions
 from broker.errors import AccessDenied, ValidationError
 from broker.model.arn import Arn

@@ -16,9 +16,9 @@ from starlette.responses import Response
 
 from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
+from broker.console.provider_logins import OpenLogin, logout_mark
 from broker.console.rendering import see_other
 from broker.console.request_info import note, refuse_prefetch
-from broker.console.signin.provider_logins import OpenLogin, logout_mark
 from broker.console.signin.saml_metadata import find_provider_of_path
 from broker.console.signin.saml_requests import request_key
 from broker.console.signin.sign_out import SIGNED_OUT

@@ -5,9 +5,9 @@ from starlette.responses import Response
 
 from broker.console.console_session import ConsoleSession
 from broker.console.context import ConsoleContext
+from broker.console.end_session import end_session
 from broker.console.forms import read_form
 from broker.console.rendering import see_other
-from broker.console.signin.end_session import end_session
 
 SIGNED_OUT = "/signin/signed-out"
 _ONWARD = ("/console", "/signin", "/federation")

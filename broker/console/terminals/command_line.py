@@ -17,9 +17,9 @@ from broker.console.console_session import ConsoleSession
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token
 from broker.console.forms import read_form
+from broker.console.login_requests import LoginRequest, read_login_request
 from broker.console.rendering import allow_redirect, see_other
 from broker.console.request_info import refuse_prefetch, source_address
-from broker.console.terminals.login_requests import LoginRequest, read_login_request
 from broker.errors import ValidationError
 from broker.model.caller import Caller
 from broker.model.request import Door

@@ -19,9 +19,9 @@ from starlette.responses import JSONResponse, Response
 
 from broker.actions.signin.command_line_grants import CommandLineGrants, LentSession
 from broker.console.context import ConsoleContext
+from broker.console.login_requests import CROSS_DEVICE, SAME_DEVICE
 from broker.console.request_info import note
 from broker.console.terminals.id_token import id_token
-from broker.console.terminals.login_requests import CROSS_DEVICE, SAME_DEVICE
 from broker.errors import (
     AccessDenied,
     BrokerError,

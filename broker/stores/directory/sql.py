@@ -16,6 +16,7 @@ from broker.model.account import AccountId, parse_account_id
 from broker.model.audit import AuditRecord
 from broker.model.credentials import MfaDevice, MfaState, Passkey
 from broker.runtime.clock import Clock
+from broker.stores.audit_rows import AUDIT_COLUMNS, encode_audit
 from broker.stores.database import Connection, Database, translate_errors
 from broker.stores.directory.credentials import replace_state, replace_use
 from broker.stores.directory.entity_tables import AnyRow
@@ -23,7 +24,6 @@ from broker.stores.directory.port import Directory, DirectoryChange
 from broker.stores.directory.readings import LOOKED_UP_BY, ROWS_MAX, ChangedRows
 from broker.stores.directory.statements import Parameters, insert_or_ignore
 from broker.stores.errors import OutcomeUnknownError, StoreUnavailableError
-from broker.stores.ledger.rows import AUDIT_COLUMNS, encode_audit
 from broker.stores.schema import AUDIT, CHANGES, GENERATIONS
 
 _GENERATION = select(GENERATIONS.c.generation).where(

@@ -18,8 +18,8 @@ from broker.model.audit import (
     Kind,
     Outcome,
 )
+from broker.stores.audit_rows import decode_audit
 from broker.stores.ledger.port import NameOf
-from broker.stores.ledger.rows import decode_audit
 from broker.stores.times import from_micros
 
 PORTION_ROWS = 1000

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from broker.model.audit import AuditRecord
+from broker.stores.audit_rows import ReplayMark
 from broker.stores.errors import ReplayedError, StoreUnavailableError
-from broker.stores.ledger.port import Ledger, ReplayMark
+from broker.stores.ledger.port import Ledger
 
 Observe = Callable[[str, str], None]
 """Takes ``mint`` or ``append`` and ``ok``, ``replayed`` or ``unavailable``."""

@@ -6,30 +6,16 @@ is there. Concurrent mints share one commit.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from broker.model.account import AccountId
 from broker.model.audit import ActivityCounts, AuditFilter, AuditRecord
 from broker.model.page import Page, PageRequest
+from broker.stores.audit_rows import ReplayMark
 
 NameOf = Callable[[AuditRecord], str]
 """Names the reason of a recorded failure, in one of few ways."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayMark:
-    """A proof that is being spent.
-
-    ``key`` is the SHA-256 of what identifies the use; ``mint_id`` shows, after a commit
-    of unknown outcome, whose mark it is; the mark outlives the last instant at which
-    the proof could pass.
-    """
-
-    key: bytes
-    mint_id: str
-    expires_at: datetime
 
 
 class Ledger(Protocol):

@@ -17,6 +17,14 @@ from typing import Any
 from broker.model.account import AccountId
 from broker.model.audit import ActivityCounts, AuditFilter, AuditRecord
 from broker.model.page import Page, PageRequest
+from broker.stores.audit_rows import (
+    AuditRow,
+    MarkRow,
+    ReplayMark,
+    decode_audit,
+    encode_audit,
+    encode_mark,
+)
 from broker.stores.connect import connect_postgresql
 from broker.stores.database import translate_errors
 from broker.stores.errors import (
@@ -27,16 +35,9 @@ from broker.stores.errors import (
 )
 from broker.stores.ledger import counts
 from broker.stores.ledger import postgresql_statements as sql
-from broker.stores.ledger.port import NameOf, ReplayMark
-from broker.stores.ledger.rows import (
-    AuditRow,
-    MarkRow,
-    decode_audit,
-    encode_audit,
-    encode_mark,
-)
+from broker.stores.ledger.port import NameOf
 from broker.stores.ledger.search import Search
-from broker.stores.ledger.spool import Spool, SpoolFullError
+from broker.stores.spool import Spool, SpoolFullError
 from broker.stores.times import to_micros
 from broker.stores.urls import PostgresqlLocation
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from broker.stores.ledger.rows import AUDIT_COLUMNS, AuditRow, MarkRow
+from broker.stores.audit_rows import AUDIT_COLUMNS, AuditRow, MarkRow
 
 _COLUMNS = ", ".join(AUDIT_COLUMNS)
 _AT = AUDIT_COLUMNS.index("at")

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
 from broker.model.page import Page, PageRequest
+from broker.stores.audit_rows import decode_audit
 from broker.stores.errors import InvalidMarkerError
 from broker.stores.json_text import encode_json
-from broker.stores.ledger.rows import decode_audit
 from broker.stores.times import to_micros
 
 SELECTED = "seq, event_id, at, account, body"

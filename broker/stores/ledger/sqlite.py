@@ -11,16 +11,17 @@ from typing import Any, TypeVar
 from broker.model.account import AccountId
 from broker.model.audit import ActivityCounts, AuditFilter, AuditRecord
 from broker.model.page import Page, PageRequest
-from broker.stores.connect import connect_sqlite
-from broker.stores.errors import ReplayedError, StoreUnavailableError
-from broker.stores.ledger import counts
-from broker.stores.ledger.port import NameOf, ReplayMark
-from broker.stores.ledger.rows import (
+from broker.stores.audit_rows import (
     MarkRow,
+    ReplayMark,
     decode_audit,
     encode_audit,
     encode_mark,
 )
+from broker.stores.connect import connect_sqlite
+from broker.stores.errors import ReplayedError, StoreUnavailableError
+from broker.stores.ledger import counts
+from broker.stores.ledger.port import NameOf
 from broker.stores.ledger.search import Search
 from broker.stores.sqlite_batch import give_back as give_back_marks
 from broker.stores.sqlite_space import give_back

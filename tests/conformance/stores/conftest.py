@@ -13,8 +13,8 @@ from broker.stores.cache.sqlite import SqliteCache
 from broker.stores.database import Database
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.ledger.port import Ledger
-from broker.stores.ledger.spool import Spool
 from broker.stores.ledger.sqlite import SqliteLedger
+from broker.stores.spool import Spool
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import (
     DatabaseLocation,

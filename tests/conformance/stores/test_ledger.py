@@ -17,6 +17,7 @@ from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
 from broker.model.page import PageRequest
 from broker.runtime.entropy import new_request_id
+from broker.stores.audit_rows import AuditRow, ReplayMark, encode_audit
 from broker.stores.connect import connect_postgresql
 from broker.stores.errors import (
     InvalidMarkerError,
@@ -24,12 +25,11 @@ from broker.stores.errors import (
     StoreUnavailableError,
 )
 from broker.stores.ledger import postgresql
-from broker.stores.ledger.port import Ledger, ReplayMark
+from broker.stores.ledger.port import Ledger
 from broker.stores.ledger.postgresql import PostgresqlLedger
-from broker.stores.ledger.rows import AuditRow, encode_audit
 from broker.stores.ledger.search import Search
-from broker.stores.ledger.spool import Spool
 from broker.stores.ledger.sqlite import SqliteLedger
+from broker.stores.spool import Spool
 from broker.stores.times import to_micros
 from broker.stores.urls import PostgresqlLocation
 from tests.conformance.stores.conftest import make_ledger

@@ -23,6 +23,7 @@ import pytest
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
+from broker.stores.audit_rows import AuditRow, ReplayMark, encode_audit
 from broker.stores.cache.port import SessionRecord
 from broker.stores.cache.redis import RedisCache
 from broker.stores.database import Database
@@ -34,12 +35,11 @@ from broker.stores.errors import (
     StoreUnavailableError,
 )
 from broker.stores.ledger import postgresql, postgresql_statements
-from broker.stores.ledger.port import Ledger, ReplayMark
+from broker.stores.ledger.port import Ledger
 from broker.stores.ledger.postgresql import PostgresqlLedger
-from broker.stores.ledger.rows import AuditRow, encode_audit
-from broker.stores.ledger.spool import Spool
 from broker.stores.ledger.sqlite import SqliteLedger
 from broker.stores.migrations import migrate
+from broker.stores.spool import Spool
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import (
     PostgresqlLocation,
@@ -860,8 +860,8 @@ import asyncio, sys
 from pathlib import Path
 from tests.conformance.stores.test_outages import make_record, make_mark
 from broker.stores.errors import ReplayedError
-from broker.stores.ledger.rows import AuditRow, encode_audit
-from broker.stores.ledger.spool import Spool
+from broker.stores.audit_rows import AuditRow, encode_audit
+from broker.stores.spool import Spool
 from broker.stores.ledger.sqlite import SqliteLedger
 from broker.stores.sqlite_writer import SqliteWriter
 

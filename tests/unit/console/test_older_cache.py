@@ -16,8 +16,8 @@ from starlette.requests import Request
 from broker.compose import app as composition
 from broker.console.console_session import SessionOrigin
 from broker.console.context import ConsoleContext
+from broker.console.pending_login import PendingLogin
 from broker.console.signin.login_completion import LoginCompletion
-from broker.console.signin.pending_login import PendingLogin
 from broker.errors import AccessDenied
 from broker.model.session import SessionKind
 from broker.stores.errors import StoreUnavailableError

@@ -12,8 +12,9 @@ from broker.model.audit import AuditRecord
 from broker.model.page import PageRequest
 from broker.model.session import SessionKind, SessionPolicies
 from broker.sessions.issue import SessionIssuer, replay_key
+from broker.stores.audit_rows import ReplayMark
 from broker.stores.errors import ReplayedError, StoreUnavailableError
-from broker.stores.ledger.port import Ledger, ReplayMark
+from broker.stores.ledger.port import Ledger
 from tests.support.iam import read_keys, revoke_key
 from tests.support.mints import mint_order
 from tests.unit.sessions.conftest import ACCOUNT, START, World

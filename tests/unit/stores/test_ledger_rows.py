@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from broker.model.audit import AuditRecord
+from broker.stores.audit_rows import decode_audit, encode_audit
 from broker.stores.ledger.postgresql_statements import write_arguments
-from broker.stores.ledger.rows import decode_audit, encode_audit
 from broker.stores.times import from_micros, to_micros
 
 AT = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)

@@ -9,9 +9,9 @@ from broker.compose.storage import Stores, open_stores
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
 from broker.runtime.clock import SystemClock
+from broker.stores.audit_rows import ReplayMark
 from broker.stores.errors import ReplayedError, StoreUnavailableError
 from broker.stores.ledger.observed import ObservedLedger
-from broker.stores.ledger.port import ReplayMark
 from tests.support.tables import lay_tables_at
 
 NOW = datetime.now(UTC)

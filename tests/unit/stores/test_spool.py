@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.stores.ledger.rows import AuditRow
-from broker.stores.ledger.spool import Spool, SpoolFullError
+from broker.stores.audit_rows import AuditRow
+from broker.stores.spool import Spool, SpoolFullError
 
 
 def make_row(name: str) -> AuditRow:

@@ -13,14 +13,14 @@ import pytest
 from sqlalchemy import text
 
 from broker.stores import sqlite_writer
+from broker.stores.audit_rows import AuditRow, MarkRow
 from broker.stores.database import Database
 from broker.stores.errors import (
     OutcomeUnknownError,
     ReplayedError,
     StoreUnavailableError,
 )
-from broker.stores.ledger.rows import AuditRow, MarkRow
-from broker.stores.ledger.spool import Spool
+from broker.stores.spool import Spool
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.times import to_micros
 from broker.stores.urls import SqliteLocation

@@ -11,7 +11,7 @@ from lxml import html
 
 from broker.actions.portal import assignment_search
 from broker.actions.portal.clients import profile_start_url
-from broker.console.pages.recent_roles import FAVOURITES_MAX
+from broker.console.recent_roles import FAVOURITES_MAX
 from broker.errors import ExpiredToken
 from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from tests.support.passwords import create_user, send_password, use_cheap_hashes

@@ -484,7 +484,7 @@ async def test_at_an_address_without_passkeys_the_sign_in_says_so(
 async def test_the_manuals_policy_lets_users_help_themselves_with_mfa(
     world: SignInWorld,
 ) -> None:
-    manual = (Path(__file__).parents[3] / "docs/operating/passwords.md").read_text(
+    manual = (Path(__file__).parents[4] / "docs/operating/passwords.md").read_text(
         "utf-8"
     )
     document = manual.partition('```json\n{\n  "Version"')[2].partition("```")[0]

@@ -14,7 +14,7 @@ import pytest
 from broker.compose import app as composition
 from broker.console.console_session import SessionOrigin
 from broker.console.context import ConsoleContext
-from broker.console.signin.provider_logins import LOGINS_MAX, ProviderLogin
+from broker.console.provider_logins import LOGINS_MAX, ProviderLogin
 from broker.errors import AccessDenied, ExpiredToken
 from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy, OidcProvider

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from lxml import html
 
-from broker.console.terminals import login_requests
+from broker.console import login_requests
 from broker.stores.directory.kinds import ROLE
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
 

@@ -12,7 +12,7 @@ from typing import Any
 from starlette.requests import Request
 
 from broker.console.deps import ConsoleDeps
-from broker.console.signin.login_states import NOT_OPEN, LoginStates
+from broker.console.login_states import NOT_OPEN, LoginStates
 from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn

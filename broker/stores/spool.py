@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from broker.stores.ledger.rows import AuditRow, complete_row
+from broker.stores.audit_rows import AuditRow, complete_row
 
 BYTES_MAX = 64 * 1024 * 1024
 _PATTERN = "audit-spool-*.jsonl"

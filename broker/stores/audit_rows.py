@@ -1,10 +1,10 @@
-"""Audit records as rows: the columns that can be searched, and a JSON body."""
+"""Rows of the ledger: replay marks, and audit records, of which a part is a JSON body."""
 
 import json
 import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import compress
 from operator import attrgetter
@@ -13,7 +13,6 @@ from typing import Any
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord, kind_of
 from broker.stores.json_text import encode_json
-from broker.stores.ledger.port import ReplayMark
 from broker.stores.times import from_micros, to_micros
 
 AuditRow = tuple[str, int, str, str, str, str, str, str, str, str, str]
@@ -41,6 +40,20 @@ _BODY_FIELDS = tuple(
     field.name for field in fields(AuditRecord) if field.name not in _IN_COLUMNS
 )
 _BODY = attrgetter(*_BODY_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayMark:
+    """A proof that is being spent.
+
+    ``key`` is the SHA-256 of what identifies the use; ``mint_id`` shows, after a commit
+    of unknown outcome, whose mark it is; the mark outlives the last instant at which
+    the proof could pass.
+    """
+
+    key: bytes
+    mint_id: str
+    expires_at: datetime
 
 
 def encode_audit(record: AuditRecord) -> AuditRow:
