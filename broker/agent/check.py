@@ -88,8 +88,7 @@ def _files(settings: AgentSettings) -> Iterator[Finding]:
     for folder in sorted(needed):
         if not os.access(folder, os.W_OK | os.X_OK):
             yield Finding(
-                f"{folder} is not there, or this user cannot write in it",
-                is_good=False,
+                f"{folder} is not there, or this user cannot write in it", is_good=False
             )
 
 

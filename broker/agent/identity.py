@@ -16,10 +16,7 @@ from broker.agent.broker_api import (
     BrokerAwayError,
     BrokerRefusedError,
 )
-from broker.agent.configuration import (
-    AgentSettings,
-    IdentitySettings,
-)
+from broker.agent.configuration import AgentSettings, IdentitySettings
 from broker.agent.credentials import Credentials, Grant
 from broker.agent.private_files import read_text
 

@@ -80,9 +80,7 @@ class Agent:
         self._api = make_api(settings)
         self._file = CredentialsFile(settings.file)
         self.keeper = Keeper(
-            make_identity(settings, self._api),
-            self._now,
-            self._changed,
+            make_identity(settings, self._api), self._now, self._changed
         )
         self._sockets = take_sockets(os.environ)
         self._metadata = Server(self._make_metadata(settings).answer)

@@ -12,11 +12,7 @@ from enum import StrEnum
 from broker.errors import BrokerError
 from broker.proofs.issuer_keys import IssuerUnreachableError
 from broker.proofs.scim import NotAdmitted
-from broker.protocols.oidc.rejection import (
-    IssuerRejected,
-    OidcReason,
-    OidcRejected,
-)
+from broker.protocols.oidc.rejection import IssuerRejected, OidcReason, OidcRejected
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 
 
@@ -177,7 +173,7 @@ SAML_STAGES = (
         advices={
             _S.ENCRYPTION_REQUIRED: "Have assertions encrypted for the key in the"
             " provider's SP metadata, or let it accept plain ones, too"
-            " (update-saml-provider --assertion-encryption-mode Allowed).",
+            " (update-saml-provider --assertion-encryption-mode Allowed)."
         },
     ),
     _stage(
@@ -220,7 +216,7 @@ SAML_STAGES = (
         " identity provider's software or configuration.",
         advices={
             _S.ISSUER_MISMATCH: "Have response and assertion sent with the same Issuer,"
-            " the entity ID of the registered metadata.",
+            " the entity ID of the registered metadata."
         },
     ),
     _stage(
@@ -261,7 +257,7 @@ SAML_STAGES = (
         " expected, or add the other one with the Recipients option.",
         advices={
             _S.CONFIRMATION: "Have one SubjectConfirmation sent, of method bearer, with"
-            " a Recipient and a NotOnOrAfter.",
+            " a Recipient and a NotOnOrAfter."
         },
     ),
     _stage(
@@ -271,7 +267,7 @@ SAML_STAGES = (
         " other one with the Audiences option.",
         advices={
             _S.CONDITION_UNKNOWN: "Have no other condition sent than"
-            " AudienceRestriction, OneTimeUse and ProxyRestriction.",
+            " AudienceRestriction, OneTimeUse and ProxyRestriction."
         },
     ),
     _stage(
@@ -331,7 +327,7 @@ OIDC_STAGES = (
         advice="For an old token give the time it was made; for a new one compare both"
         " clocks (NTP).",
         advices={
-            _O.BAD_TIMESTAMP: "Have times sent as numbers, in seconds since 1970.",
+            _O.BAD_TIMESTAMP: "Have times sent as numbers, in seconds since 1970."
         },
     ),
     _stage(
@@ -340,7 +336,7 @@ OIDC_STAGES = (
         advice="Register the token's audience (add-client-id-to-open-id-connect"
         "-provider), or ask the identity provider for a token for a registered one.",
         advices={
-            _O.NO_AUTHORIZED_PARTY: "Have a token made for one audience, or azp sent.",
+            _O.NO_AUTHORIZED_PARTY: "Have a token made for one audience, or azp sent."
         },
     ),
     _stage(

@@ -22,11 +22,7 @@ from broker.model.entities import SamlProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.sealing import Opener
 from broker.proofs.provider_options import ProviderOptions
-from broker.proofs.saml import (
-    prove_saml,
-    wire_error,
-    with_group_pairs,
-)
+from broker.proofs.saml import prove_saml, wire_error, with_group_pairs
 from broker.proofs.saml_key_budget import SamlKeyBudget
 from broker.proofs.scim import DirectoryAdmission
 from broker.protocols.saml.errors import MetadataRejected, SamlReason, SamlRejected
@@ -269,9 +265,7 @@ class SamlProver:
         # known before the account's generation is.
         texts = (hash(provider.metadata), repr(provider.options))
         return await self._fresh.memo.get(
-            provider.account,
-            ("saml-terms", provider.uuid, *texts),
-            load,
+            provider.account, ("saml-terms", provider.uuid, *texts), load
         )
 
 

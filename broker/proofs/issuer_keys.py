@@ -208,11 +208,7 @@ class IssuerKeys:
         return keys
 
     async def newer_keys_of(
-        self,
-        provider: OidcProvider,
-        options: ProviderOptions,
-        seen: KeySet,
-        kid: str,
+        self, provider: OidcProvider, options: ProviderOptions, seen: KeySet, kid: str
     ) -> KeySet:
         """A key set newer than ``seen``, for a token whose ``kid`` is not in it.
 

@@ -310,11 +310,7 @@ class MetadataRefresher:
         )
 
     def _read(
-        self,
-        data: bytes,
-        options: ProviderOptions,
-        current: IdpMetadata,
-        now: datetime,
+        self, data: bytes, options: ProviderOptions, current: IdpMetadata, now: datetime
     ) -> PublishedMetadata:
         try:
             text = data.decode("utf-8").removeprefix("\ufeff")

@@ -17,12 +17,7 @@ from typing import Any
 import httpx2
 
 from broker.model.account import AccountId
-from broker.proofs.addresses import (
-    Address,
-    AddressRefusedError,
-    AddressRules,
-    Target,
-)
+from broker.proofs.addresses import Address, AddressRefusedError, AddressRules, Target
 
 DEADLINE_SECONDS = 5.0
 ANSWER_BYTES_MAX = 1 << 17
@@ -190,11 +185,7 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
         return await self._connect(request, target, addresses[-1], deadline)
 
     async def _connect(
-        self,
-        request: httpx2.Request,
-        target: Target,
-        address: Address,
-        deadline: float,
+        self, request: httpx2.Request, target: Target, address: Address, deadline: float
     ) -> httpx2.Response:
         try:
             return await self._ask(request, target, address, deadline, self._trust)

@@ -484,9 +484,7 @@ def _check_published(given: ProviderOptions) -> None:
         )
     if given.metadata_certificate:
         from broker.protocols.saml.errors import MetadataRejected  # noqa: PLC0415
-        from broker.protocols.saml.published_metadata import (  # noqa: PLC0415
-            parse_signers,
-        )
+        from broker.protocols.saml.published_metadata import parse_signers  # noqa: PLC0415
 
         try:
             parse_signers(given.metadata_certificate)

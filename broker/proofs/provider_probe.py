@@ -72,9 +72,7 @@ async def _probe_keys(
         text = "None of its keys can be used."
     return (
         HealthFinding(
-            HealthLevel.PROBLEM,
-            text,
-            f"Tokens are refused until this works. {advice}",
+            HealthLevel.PROBLEM, text, f"Tokens are refused until this works. {advice}"
         ),
     )
 

@@ -23,11 +23,7 @@ from broker.model.principal import Principal, PrincipalType
 from broker.proofs.group_roles import GroupRoles, read_groups
 from broker.proofs.provider_options import ProviderOptions
 from broker.proofs.saml_claims import read_claims
-from broker.proofs.saml_context import (
-    SESSION_KEYS,
-    saml_context,
-    subject_type,
-)
+from broker.proofs.saml_context import SESSION_KEYS, saml_context, subject_type
 from broker.proofs.scim import value_of
 from broker.proofs.session_name import session_name
 from broker.protocols.saml.attributes import ROLE

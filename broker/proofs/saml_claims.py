@@ -175,6 +175,5 @@ def _is_tag_text(text: str) -> bool:
 
 def _bad_tag(detail: str) -> InvalidIdentityToken:
     return InvalidIdentityToken(
-        "PrincipalTag or TransitiveTagKeys in AuthnResponse is not valid",
-        detail=detail,
+        "PrincipalTag or TransitiveTagKeys in AuthnResponse is not valid", detail=detail
     )

@@ -232,10 +232,7 @@ class SignatureScheme:
             signed = parse_signed(raw, rules)
             verify_time(signed, now=now, minimum_presigned_seconds=minimum, rules=rules)
             verify_scope(
-                signed,
-                regions=wanted.regions,
-                service=wanted.service,
-                also=wanted.also,
+                signed, regions=wanted.regions, service=wanted.service, also=wanted.also
             )
             await join_batch()
             key_id, token = signed.access_key_id, signed.session_token

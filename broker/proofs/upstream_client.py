@@ -61,11 +61,7 @@ _SECRET = re.compile(r"[A-Za-z0-9+/=._-]+")
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9._:-]{0,127}")
 _IN_HEADERS = re.compile(r"[!-~]+")
 _IN_ADDRESSES = re.compile(r"[!-~]{1,8192}")
-_NOT_SENT = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.UnsupportedProtocol,
-)
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol)
 
 
 class UpstreamRefusedError(Exception):

@@ -32,11 +32,7 @@ from broker.protocols.oidc.aws_claims import read_values
 from broker.protocols.oidc.logout import LogoutToken, peek_logout, verify_logout
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.protocols.oidc.token import parse_token
-from broker.protocols.oidc.verify import (
-    VerifiedToken,
-    check_algorithm,
-    verify_token,
-)
+from broker.protocols.oidc.verify import VerifiedToken, check_algorithm, verify_token
 from broker.stores.directory.kinds import OIDC_PROVIDER
 from broker.stores.directory.port import Finder
 

@@ -19,10 +19,7 @@ from broker.model.account import (
 )
 from broker.model.audit import AuditRecord
 from broker.model.proof_used import ProofUsed
-from broker.model.session import (
-    Session,
-    TemporaryCredentials,
-)
+from broker.model.session import Session, TemporaryCredentials
 from broker.model.struct import struct
 from broker.runtime.entropy import random_bits
 from broker.sessions.packed import packed_policy_size

@@ -28,11 +28,7 @@ from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.access_keys import find_access_key
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT, ROLE
-from broker.stores.errors import (
-    ReplayedError,
-    StoreUnavailableError,
-    refusal_of,
-)
+from broker.stores.errors import ReplayedError, StoreUnavailableError, refusal_of
 from broker.stores.ledger.port import Ledger
 
 

@@ -24,13 +24,7 @@ from broker.model.sealing import KeyKind, KeyState, SealingKey, SealingKeys
 from broker.runtime.clock import Clock
 from broker.runtime.entropy import random_bytes
 from broker.sessions import keys as rules
-from broker.sessions.keys import (
-    KEY_BYTES,
-    KeyListing,
-    KeyringError,
-    MasterKey,
-    Wrapper,
-)
+from broker.sessions.keys import KEY_BYTES, KeyListing, KeyringError, MasterKey, Wrapper
 from broker.stores.database import Database
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.installation import change_sealing_keys, read_sealing_keys
@@ -324,7 +318,7 @@ def read_masters(path: Path) -> tuple[MasterKey, ...]:
     if content.get("format") == _OLD_FORMAT:
         raise KeyringError(
             f"the keyring {path} is of an earlier version, and its keys are in the"
-            " database: copy the keyring of the node that was started first",
+            " database: copy the keyring of the node that was started first"
         )
     try:
         masters = tuple(
@@ -353,14 +347,14 @@ def read_old_keys(
             raise KeyringError(
                 f"the keyring {path} exists, but the database is empty: restore the"
                 " database that belongs to it, or correct BROKER_DATABASE_URL. To start"
-                f" over deliberately, move the keyring away (mv {path} {path}.old)",
+                f" over deliberately, move the keyring away (mv {path} {path}.old)"
             )
         return []
     content = _read(path)
     if content.get("format") != _OLD_FORMAT:
         raise KeyringError(
             f"the keyring {path} is newer than the database: restore the keyring from"
-            " the backup that the database is from",
+            " the backup that the database is from"
         )
     try:
         found = sha256(b"broker/1/keyring" + bytes.fromhex(content["id"])).hexdigest()
@@ -371,7 +365,7 @@ def read_old_keys(
         raise KeyringError(
             f"the keyring {path} belongs to another database (its fingerprint begins"
             f" {found[:12]}, the database expects {identity[:12]}); restore keyring and"
-            " database from the same backup",
+            " database from the same backup"
         )
     return keys
 
@@ -400,7 +394,7 @@ def _parse_secret(text: str) -> bytes:
 def _malformed(path: Path) -> KeyringError:
     return KeyringError(
         f"the keyring {path} cannot be used: its content is none of a keyring; restore"
-        " it from your backup, or copy it from another node",
+        " it from your backup, or copy it from another node"
     )
 
 
@@ -443,12 +437,12 @@ def _require_private(path: Path, status: os.stat_result) -> None:
     if status.st_uid not in {user, 0}:
         raise KeyringError(
             f"the keyring {path} belongs to user id {status.st_uid}, and the broker"
-            f" runs as {user}; run `chown {user} {path}`",
+            f" runs as {user}; run `chown {user} {path}`"
         )
     if mode & (0o077 if status.st_uid == user else 0o037):
         raise KeyringError(
             f"the keyring {path} has mode {mode:04o}; run `chmod 600 {path}`, and"
-            " replace the master key if others could read it (`broker keys rewrap`)",
+            " replace the master key if others could read it (`broker keys rewrap`)"
         )
 
 
@@ -464,7 +458,7 @@ def _write_new(path: Path, text: str) -> None:
     except OSError as error:
         raise KeyringError(
             f"the keyring {path} cannot be made: {error.strerror}; give the broker a"
-            " folder that it may write to for its first start",
+            " folder that it may write to for its first start"
         ) from error
 
 
@@ -480,6 +474,6 @@ def _unreadable(path: Path, error: OSError) -> KeyringError:
     if isinstance(error, FileNotFoundError):
         return KeyringError(
             f"the keyring {path} is missing; restore it from your backup, or copy it"
-            " from another node. Without it the secrets in this database cannot be read",
+            " from another node. Without it the secrets in this database cannot be read"
         )
     return KeyringError(f"the keyring {path}: {error.strerror}")

@@ -202,9 +202,7 @@ def revoke(
     found = find_key(keys, number)
     if found is None:
         known = ", ".join(str(key.number) for key in keys)
-        raise KeyringError(
-            f"there is no key {number}; the database has {known}",
-        )
+        raise KeyringError(f"there is no key {number}; the database has {known}")
     gone = replace(
         found,
         state=KeyState.REVOKED,
@@ -252,7 +250,7 @@ def require_secret(
     raise KeyringError(
         f"the database's key {key.number} is wrapped with the master key {key.master},"
         f" which the keyring does not have (it has {held}): copy the keyring of a node"
-        " that runs, or restore the one that belongs to this database",
+        " that runs, or restore the one that belongs to this database"
     )
 
 

@@ -406,9 +406,7 @@ def _fold(
             earlier = replace(one, first_ms=min(one.first_ms, gone.issued_at_ms))
             return (*folded[:number], earlier, *folded[number + 1 :])
     new = FoldedAncestors(
-        account=gone.account,
-        principal_id=gone.principal_id,
-        first_ms=gone.issued_at_ms,
+        account=gone.account, principal_id=gone.principal_id, first_ms=gone.issued_at_ms
     )
     return (*folded, new)
 

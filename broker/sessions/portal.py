@@ -5,14 +5,7 @@ never handed out: the database has its token, sealed, with what the identity pro
 said, and what is made from it carries it in its lineage. So ending the sign-in ends all of that.
 """
 
-from collections.abc import (
-    Awaitable,
-    Callable,
-    Collection,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice

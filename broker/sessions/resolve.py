@@ -319,10 +319,7 @@ def _principal(session: Session, entity: Role | User | Account) -> Principal:
     issuer = Principal.root(session.account)
     if isinstance(entity, User):
         issuer = Principal.user(
-            session.account,
-            user_id=entity.user_id,
-            path=entity.path,
-            name=entity.name,
+            session.account, user_id=entity.user_id, path=entity.path, name=entity.name
         )
     if session.kind is SessionKind.FEDERATION_TOKEN:
         return Principal.federated_user(

@@ -99,9 +99,7 @@ class Database:
             self._engine: Engine = SqliteEngine(location.path)
         else:
             # An embedded installation never loads SQLAlchemy's asyncio and asyncpg.
-            from broker.stores.postgresql_engine import (  # noqa: PLC0415
-                PostgresqlEngine,
-            )
+            from broker.stores.postgresql_engine import PostgresqlEngine  # noqa: PLC0415
 
             self._engine = PostgresqlEngine(location)
 

@@ -254,9 +254,7 @@ AUDIT = _table(
     Index("audit_kind", "account", "kind", "at", "seq"),
     # What was allowed, as most calls are, costs no entry.
     _partial(
-        "audit_failures",
-        "decision <> 'allowed'",
-        *("account", "decision", "at", "seq"),
+        "audit_failures", "decision <> 'allowed'", *("account", "decision", "at", "seq")
     ),
     # Most records have only one of the two: an empty one costs no index entry.
     _partial(

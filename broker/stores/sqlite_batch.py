@@ -8,12 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from broker.stores.audit_rows import (
-    AUDIT_COLUMNS,
-    MARK_COLUMNS,
-    AuditRow,
-    MarkRow,
-)
+from broker.stores.audit_rows import AUDIT_COLUMNS, MARK_COLUMNS, AuditRow, MarkRow
 from broker.stores.errors import (
     OutcomeUnknownError,
     ReplayedError,

@@ -110,9 +110,7 @@ def _server(value: object) -> object:
     if parts.scheme not in _PORTS or not parts.hostname or any(rest) or port == 0:
         raise wrong
     return LdapServer(
-        scheme=parts.scheme,
-        host=parts.hostname,
-        port=port or _PORTS[parts.scheme],
+        scheme=parts.scheme, host=parts.hostname, port=port or _PORTS[parts.scheme]
     )
 
 

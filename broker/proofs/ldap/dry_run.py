@@ -7,12 +7,7 @@ from broker.model.entities import LdapProvider
 from broker.model.secret import Secret
 from broker.model.tag_text import is_tag_value
 from broker.proofs.diagnosis import Check, State
-from broker.proofs.ldap.connection import (
-    BIND,
-    CONNECT,
-    SECURE,
-    LdapUnavailableError,
-)
+from broker.proofs.ldap.connection import BIND, CONNECT, SECURE, LdapUnavailableError
 from broker.proofs.ldap.directories import LdapServer
 from broker.proofs.ldap.people import LdapPeople, Person, PersonRefusedError
 from broker.proofs.ldap.prover import LdapProof, proof_of

@@ -290,12 +290,7 @@ class LdapPeople:
         return found[0]
 
     async def _read(
-        self,
-        connection: LdapConnection,
-        subject: str,
-        now: datetime,
-        *,
-        signs_in: bool,
+        self, connection: LdapConnection, subject: str, now: datetime, *, signs_in: bool
     ) -> Person:
         directory = self._directory
         entry = await self._find_entry(connection, subject)

@@ -19,12 +19,7 @@ from broker.model.secret import Secret
 from broker.model.session import Session
 from broker.model.struct import struct
 from broker.proofs.ldap.connection import LdapUnavailableError
-from broker.proofs.ldap.people import (
-    Attempt,
-    LdapPeople,
-    Person,
-    PersonRefusedError,
-)
+from broker.proofs.ldap.people import Attempt, LdapPeople, Person, PersonRefusedError
 from broker.proofs.provider_options import ProviderOptions
 from broker.proofs.session_name import session_name
 from broker.stores.directory.fresh import FreshDirectory

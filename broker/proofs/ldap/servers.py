@@ -116,9 +116,7 @@ class LdapServers:
             await asyncio.sleep(0)
 
     async def _bound(
-        self,
-        server: LdapServer,
-        step: Callable[[LdapConnection], Awaitable[Value]],
+        self, server: LdapServer, step: Callable[[LdapConnection], Awaitable[Value]]
     ) -> Value:
         connection = await self._dialler.open(server)
         try:

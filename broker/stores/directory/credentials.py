@@ -15,11 +15,7 @@ from broker.model.credentials import (
 )
 from broker.model.page import Page, PageRequest
 from broker.stores.directory.entity_tables import name_key
-from broker.stores.directory.kinds import (
-    MFA_DEVICE,
-    USER_CREDENTIAL,
-    mfa_state_values,
-)
+from broker.stores.directory.kinds import MFA_DEVICE, USER_CREDENTIAL, mfa_state_values
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.schema import MFA_DEVICES, PASSKEYS, USER_CREDENTIALS
 from broker.stores.times import to_micros

@@ -26,19 +26,13 @@ class Memo(Protocol):
         ...
 
     async def get(
-        self,
-        account: AccountId,
-        key: Hashable,
-        compute: Callable[[], Awaitable[Value]],
+        self, account: AccountId, key: Hashable, compute: Callable[[], Awaitable[Value]]
     ) -> Value:
         """What is computed of readings of the account, until any of it changes."""
         ...
 
     async def keep(
-        self,
-        account: AccountId,
-        key: Hashable,
-        compute: Callable[[], Awaitable[Value]],
+        self, account: AccountId, key: Hashable, compute: Callable[[], Awaitable[Value]]
     ) -> Value:
         """What is computed of nothing but the key."""
         ...

@@ -155,10 +155,7 @@ class Freshness:
         return value  # type: ignore[return-value]
 
     async def get(
-        self,
-        account: AccountId,
-        key: Hashable,
-        compute: Callable[[], Awaitable[Value]],
+        self, account: AccountId, key: Hashable, compute: Callable[[], Awaitable[Value]]
     ) -> Value:
         """What is computed of readings of the account, until any of it changes.
 
@@ -185,10 +182,7 @@ class Freshness:
         return cast("Value", value)
 
     async def keep(
-        self,
-        account: AccountId,
-        key: Hashable,
-        compute: Callable[[], Awaitable[Value]],
+        self, account: AccountId, key: Hashable, compute: Callable[[], Awaitable[Value]]
     ) -> Value:
         """What is computed of nothing but the key, which no change outdates."""
         place = (account, key, None)

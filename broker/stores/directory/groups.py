@@ -19,10 +19,7 @@ async def list_group_users(
     statement = (
         select(USERS)
         .join(GROUP_MEMBERS, GROUP_MEMBERS.c.user_id == USERS.c.user_id)
-        .where(
-            GROUP_MEMBERS.c.account == account,
-            GROUP_MEMBERS.c.group_id == group_id,
-        )
+        .where(GROUP_MEMBERS.c.account == account, GROUP_MEMBERS.c.group_id == group_id)
     )
     return await directory.page(statement, page, USERS.c.name_key, USER.stored.read)
 

@@ -241,9 +241,7 @@ MFA_DEVICE = Kind(
 
 PASSKEY = Kind(
     stored=EntityTable(
-        schema.PASSKEYS,
-        credentials.Passkey,
-        derived={"serial_key": _key_of_serial},
+        schema.PASSKEYS, credentials.Passkey, derived={"serial_key": _key_of_serial}
     ),
     key="serial_key",
     name="serial_key",
@@ -271,9 +269,7 @@ INSTANCE_PROFILE = Remembered(
     label="instance profile",
 )
 INSTANCE = Remembered(
-    stored=EntityTable(schema.INSTANCES, Instance),
-    key="instance_id",
-    label="instance",
+    stored=EntityTable(schema.INSTANCES, Instance), key="instance_id", label="instance"
 )
 JOIN_TOKEN = _tokens(schema.JOIN_TOKENS, JoinToken, "profile_id", "join token")
 DELETION_TASK = Kind(
@@ -306,9 +302,7 @@ TRUST_ANCHOR = Remembered(
 )
 CERTIFICATE_PROFILE = Remembered(
     stored=EntityTable(
-        schema.CERTIFICATE_PROFILES,
-        CertificateProfile,
-        attribute_mappings=_MAPPINGS,
+        schema.CERTIFICATE_PROFILES, CertificateProfile, attribute_mappings=_MAPPINGS
     ),
     key="profile_id",
     label="profile",
@@ -349,11 +343,7 @@ _OF_ACCOUNTS: tuple[Kind[Any], ...] = tuple(
 """All of the above."""
 
 ACCOUNT = Remembered(
-    stored=EntityTable(
-        schema.ACCOUNTS,
-        Account,
-        columns={"account_id": "account"},
-    ),
+    stored=EntityTable(schema.ACCOUNTS, Account, columns={"account_id": "account"}),
     key="account",
     label="account",
     owns=tuple(

@@ -7,15 +7,7 @@ from collections.abc import Collection, Mapping
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import (
-    Subquery,
-    func,
-    literal,
-    or_,
-    select,
-    union,
-    union_all,
-)
+from sqlalchemy import Subquery, func, literal, or_, select, union, union_all
 
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
@@ -115,10 +107,7 @@ async def list_attached_owners(
     """Unique ids of the users and roles that a managed policy is attached to."""
     rows = await directory.rows(
         select(ATTACHMENTS.c.owner_id)
-        .where(
-            ATTACHMENTS.c.account == account,
-            ATTACHMENTS.c.policy_arn == policy_arn,
-        )
+        .where(ATTACHMENTS.c.account == account, ATTACHMENTS.c.policy_arn == policy_arn)
         .order_by(ATTACHMENTS.c.owner_id)
     )
     return tuple(row.owner_id for row in rows)
@@ -131,8 +120,7 @@ async def count_attached_owners(
     rows = await directory.rows(
         select(ATTACHMENTS.c.policy_arn, func.count().label("owners"))
         .where(
-            ATTACHMENTS.c.account == account,
-            ATTACHMENTS.c.policy_arn.in_(policy_arns),
+            ATTACHMENTS.c.account == account, ATTACHMENTS.c.policy_arn.in_(policy_arns)
         )
         .group_by(ATTACHMENTS.c.policy_arn)
     )
@@ -323,8 +311,7 @@ async def list_inline_policies(
     policies = await directory.list_entities(
         INLINE_POLICY_TABLE,
         select(INLINE_POLICIES).where(
-            INLINE_POLICIES.c.account == account,
-            INLINE_POLICIES.c.owner_id == owner_id,
+            INLINE_POLICIES.c.account == account, INLINE_POLICIES.c.owner_id == owner_id
         ),
     )
     return tuple(sorted(policies, key=lambda p: (name_key(p.name), p.name)))

@@ -15,14 +15,8 @@ from broker.model.provisioned import (
     ProvisionedUser,
     ProvisioningCounts,
 )
-from broker.stores.directory.entity_tables import (
-    EntityTable,
-    name_key,
-)
-from broker.stores.directory.kinds import (
-    PROVISIONED_GROUP,
-    PROVISIONED_USER,
-)
+from broker.stores.directory.entity_tables import EntityTable, name_key
+from broker.stores.directory.kinds import PROVISIONED_GROUP, PROVISIONED_USER
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.statements import batches
 from broker.stores.errors import AlreadyExistsError
@@ -70,10 +64,7 @@ class ProvisionedQuery:
 
 
 def _conditions(query: ProvisionedQuery, table: Table) -> list[ColumnElement[bool]]:
-    where = [
-        table.c.account == query.account,
-        table.c.provider_id == query.provider_id,
-    ]
+    where = [table.c.account == query.account, table.c.provider_id == query.provider_id]
     if query.name is not None:
         where.append(table.c.name_key == name_key(query.name))
     if query.external_id is not None:
@@ -226,10 +217,7 @@ async def list_provisioned_memberships(
     for some in batches(user_ids or group_ids):
         rows = await directory.rows(
             select(
-                _MEMBERS.group_id,
-                _MEMBERS.user_id,
-                _GROUPS.name,
-                _GROUPS.external_id,
+                _MEMBERS.group_id, _MEMBERS.user_id, _GROUPS.name, _GROUPS.external_id
             )
             .join(PROVISIONED_GROUPS, _GROUPS.group_id == _MEMBERS.group_id)
             .where(*within, column.in_(some))
@@ -273,9 +261,7 @@ async def provisioning_counts(
     groups = await directory.number(select(func.count()).where(*of_provider))
     by_state = {bool(row.active): int(row.number) for row in people}
     return ProvisioningCounts(
-        users=sum(by_state.values()),
-        inactive=by_state.get(False, 0),
-        groups=groups,
+        users=sum(by_state.values()), inactive=by_state.get(False, 0), groups=groups
     )
 
 
@@ -385,9 +371,7 @@ async def add_provisioned_members(
     )
     for some in batches(user_ids):
         new = select(
-            literal(group.account, Text),
-            literal(group.group_id, Text),
-            _USERS.user_id,
+            literal(group.account, Text), literal(group.group_id, Text), _USERS.user_id
         ).where(
             _USERS.account == group.account,
             _USERS.provider_id == group.provider_id,

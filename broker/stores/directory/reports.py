@@ -10,10 +10,7 @@ from broker.model.account import AccountId
 from broker.model.entities import LoginProfile
 from broker.model.uses import Report, Use
 from broker.stores.directory.entity_tables import EntityTable
-from broker.stores.directory.kinds import (
-    LOGIN_PROFILE,
-    REPORT,
-)
+from broker.stores.directory.kinds import LOGIN_PROFILE, REPORT
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.schema import (
     ACCESS_KEYS,

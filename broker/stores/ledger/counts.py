@@ -137,8 +137,7 @@ def _decisions(record: AuditRecord) -> Iterator[tuple[str, str, int]]:
 
 
 def read_counts(
-    place: Iterable[tuple[str, int]],
-    rows: Iterable[tuple[int, str, str, int]],
+    place: Iterable[tuple[str, int]], rows: Iterable[tuple[int, str, str, int]]
 ) -> ActivityCounts:
     """The counts of ``READ``'s rows, and up to when there are any."""
     reached = dict(place).get("at")

@@ -58,10 +58,7 @@ class Search:
 
     @classmethod
     def of(
-        cls,
-        filters: AuditFilter,
-        page: PageRequest,
-        placeholder: Callable[[int], str],
+        cls, filters: AuditFilter, page: PageRequest, placeholder: Callable[[int], str]
     ) -> "Search":
         """Plan a search.
 
