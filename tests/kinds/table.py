@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.serialize import create_serializer
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from broker.model.account import AccountId
 from broker.model.entities import LdapProvider
@@ -28,21 +31,23 @@ from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
 from broker.stores.directory.kinds import INSTANCE, LDAP_PROVIDER, UPSTREAM
 from tests.support.broker import REGION, Key
-from tests.support.certificates import issue, server_certificate
+from tests.support.certificates import issue, of_version_2, server_certificate, to_pem
 from tests.support.in_process import ORIGIN, InProcess, in_process, service_model
 from tests.support.saml_idp import key_pair, metadata_xml
 
 HERE = Path(__file__).parent
 FILE = HERE / "table.txt"
+REQUESTS = HERE / "requests.yaml"
 WRITE = ".venv/bin/python -m tests.kinds.table"
 ACCOUNT = AccountId("111122223333")
 _DENIED = "@denied"
 _QUOTA = "@quota"
 _REST = create_serializer("rest-json", include_validation=False)
 _UNLIKE = (
-    (r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
+    (r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
     (r"\b(A[A-Z]{3}|SAML[SP][PK])[A-Z0-9]{12,}", r"\1…"),
-    (r"(\"(?:Token|ServicePassword)\": \")[^\"]+", r"\1…"),
+    (r"(\"(?:Token|ServicePassword|SecretAccessKey|Fingerprint)\": \")[^\"]+", r"\1…"),
+    (r"(\"CertificateId\": \"|ssh-rsa |Certificate with id )[^ \"]+", r"\1…"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*(Z|\+00:00)", "TIME"),
     (r"(-----BEGIN [A-Z ]+-----)(\\n|[^-])*", r"\1…"),
     (r"(\"(crlData|SAMLMetadataDocument)\": \").*?[^\\]\"", r'\1…"'),
@@ -53,6 +58,7 @@ _UNLIKE = (
 def _values() -> dict[str, Any]:
     authority = issue("Corp Root", is_authority=True, days=365)
     certificate, key = server_certificate()
+    now, rsa_key = datetime.now(UTC), rsa.generate_private_key(65537, 2048)
     document = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}'
     trust = document.replace('"Resource":"*"', '"Principal":{"AWS":"*"}')
     return {
@@ -60,6 +66,14 @@ def _values() -> dict[str, Any]:
         "CERTIFICATE": certificate,
         "KEY": key,
         "OTHER_KEY": server_certificate()[1],
+        "TWO_CERTIFICATES": certificate * 2,
+        "TWO_KEYS": key * 2,
+        "OLD_CERTIFICATE": server_certificate(valid_from=now - timedelta(days=60))[0],
+        "CERTIFICATE_OF_VERSION_2": to_pem(of_version_2(issue("x").der)),
+        "SSH_KEY": _ssh_key(rsa_key),
+        "SMALL_SSH_KEY": _ssh_key(rsa.generate_private_key(65537, 1024)),
+        "OTHER_SSH_KEY": _ssh_key(ed25519.Ed25519PrivateKey.generate()),
+        "TWO_SSH_KEYS": _ssh_key(rsa_key) + "\n" + _ssh_key(rsa_key),
         "REVOKED": authority.revoke(),
         "REVOKED_BY_ANOTHER": issue("Corp Root", is_authority=True).revoke(),
         "NONE": b"none",
@@ -67,6 +81,8 @@ def _values() -> dict[str, Any]:
         "FIFTY_LOW_TAGS": [{"key": f"k{n}", "value": ""} for n in range(50)],
         "ELEVEN_POLICIES": [f"arn:aws:iam::aws:policy/P{n}" for n in range(11)],
         "POLICY": document,
+        "OTHER_POLICY": document.replace("Allow", "Deny"),
+        "VERY_LARGE_POLICY": document.replace("GetObject", "Get" * 4000),
         "LONG_POLICY": document + " " * 2048,
         "LARGE_POLICY": document.replace("GetObject", "Get" * 3000),
         "TRUST": trust.replace("s3:GetObject", "sts:AssumeRole"),
@@ -81,6 +97,35 @@ def _values() -> dict[str, Any]:
     }
 
 
+def _ssh_key(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> str:
+    encoding, form = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    return key.public_key().public_bytes(encoding, form).decode()
+
+
+@dataclass
+class Known:
+    """What the names in requests stand for: made here, or had by an answer."""
+
+    values: dict[str, Any] = field(default_factory=_values)
+
+    def filled(self, value: Any) -> Any:
+        """A request with the values of its names."""
+        if isinstance(value, str) and value.startswith("$"):
+            return self.values[value[1:]]
+        if isinstance(value, dict):
+            return {name: self.filled(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self.filled(inner) for inner in value]
+        return value
+
+    def learn(self, answer: Any) -> None:
+        """Keep the texts of an answer, by member."""
+        if isinstance(answer, dict):
+            self.values |= {n: v for n, v in answer.items() if isinstance(v, str)}
+            for inner in answer.values():
+                self.learn(inner)
+
+
 @dataclass
 class _World:
     """The broker, its callers, and what answers had."""
@@ -88,7 +133,7 @@ class _World:
     broker: InProcess
     root: Key
     powerless: Key
-    known: dict[str, Any] = field(default_factory=_values)
+    known: Known = field(default_factory=Known)
 
     async def answer(
         self, service: str, operation: str, given: Mapping[str, Any], region: str
@@ -97,7 +142,7 @@ class _World:
         members = {name: value for name, value in given.items() if value is not None}
         key = self.powerless if members.pop(_DENIED, False) else self.root
         quota = members.pop(_QUOTA, None)
-        sent = self._filled(members)
+        sent = self.known.filled(members)
         if quota is not None:
             await self._set_quotas({quota: 0})
         try:
@@ -147,32 +192,21 @@ class _World:
             assert account is not None
             await update_account(change, replace(account, quotas=quotas))
 
-    def _filled(self, value: Any) -> Any:
-        if isinstance(value, str) and value.startswith("$"):
-            return self.known[value[1:]]
-        if isinstance(value, dict):
-            return {name: self._filled(inner) for name, inner in value.items()}
-        if isinstance(value, list):
-            return [self._filled(inner) for inner in value]
-        return value
 
-    def learn(self, answer: Any) -> None:
-        """Keep the texts of an answer, by member."""
-        if isinstance(answer, dict):
-            self.known |= {n: v for n, v in answer.items() if isinstance(v, str)}
-            for inner in answer.values():
-                self.learn(inner)
+def read_requests() -> dict[str, list[dict[str, Any]]]:
+    """The steps of each kind, by its title."""
+    found: dict[str, list[dict[str, Any]]] = yaml.safe_load(REQUESTS.read_text("utf-8"))
+    return found
 
 
 async def make_table() -> str:
     """The whole table as text."""
     lines = ["# What the operations on each kind answer, and which of two errors wins"]
     lines.append(f"# Written by: {WRITE}")
-    requests = yaml.safe_load((HERE / "requests.yaml").read_text("utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         async with in_process(Path(folder)) as broker:
             world = await _furnished(broker)
-            for title, steps in requests.items():
+            for title, steps in read_requests().items():
                 lines += ["", f"## {title}"]
                 service = title.rpartition("(")[2].rstrip(")")
                 for step in steps:
@@ -186,7 +220,7 @@ async def _furnished(broker: InProcess) -> _World:
     made = await broker.ask("iam", "CreateAccessKey", root, UserName="reader")
     found = made["AccessKey"]
     world = _World(broker, root, Key(found["AccessKeyId"], found["SecretAccessKey"]))
-    trust = world.known["TRUST"]
+    trust = world.known.values["TRUST"]
     await broker.ask(
         "iam", "CreateRole", root, RoleName="Reader", AssumeRolePolicyDocument=trust
     )
@@ -195,7 +229,7 @@ async def _furnished(broker: InProcess) -> _World:
             INSTANCE,
             Instance(
                 account=ACCOUNT,
-                instance_id=world.known["INSTANCE"],
+                instance_id=world.known.values["INSTANCE"],
                 region=REGION,
                 public_key=bytes(32),
                 registered_at=broker.clock.now(),
@@ -242,7 +276,7 @@ async def _rows(world: _World, service: str, step: dict[str, Any]) -> list[str]:
             rows.append(f"  {code}: {_plain(answer)}")
         else:
             rows.append(f"  {_plain(_text(answer, service))}")
-            world.learn(answer)
+            world.known.learn(answer)
     return rows
 
 

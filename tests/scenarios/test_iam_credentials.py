@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.broker import ACCOUNT, Key, RunningBroker
-from tests.support.certificates import issue, of_version_2, server_certificate, to_pem
 from tests.support.refusals import refused
 
 OPENSSH = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
@@ -73,75 +72,6 @@ def test_ssh_keys_are_kept_with_the_fingerprint_of_ssh_keygen(
     assert refused(iam.get_ssh_public_key, **named, Encoding="SSH").code == (
         "NoSuchEntity"
     )
-
-
-def test_other_texts_are_no_ssh_keys(iam: Any, user: str) -> None:
-    small = rsa_key(1024).public_bytes(*OPENSSH).decode()
-    other = ed25519.Ed25519PrivateKey.generate().public_key()
-    for text in (
-        small,
-        other.public_bytes(*OPENSSH).decode(),
-        other.public_bytes(*PEM).decode(),
-        "ssh-rsa AAAA",
-        *(
-            rsa_key().public_bytes(*form).decode()
-            + "\n"
-            + rsa_key().public_bytes(*form).decode()
-            for form in (OPENSSH, PEM)
-        ),
-        "ssh-rsa",
-        "x",
-        "\xff",
-    ):
-        assert refused(
-            iam.upload_ssh_public_key, UserName=user, SSHPublicKeyBody=text
-        ).code == ("InvalidPublicKey")
-
-
-def test_signing_certificates_are_two_a_user_and_one_an_account(
-    iam: Any, user: str
-) -> None:
-    first, _ = server_certificate()
-    made = iam.upload_signing_certificate(UserName=user, CertificateBody=first)
-    view = made["Certificate"]
-    assert view["CertificateBody"] == first
-    assert refused(iam.upload_signing_certificate, CertificateBody=first).code == (
-        "DuplicateCertificate"
-    )
-    second, _ = server_certificate()
-    other = iam.upload_signing_certificate(UserName=user, CertificateBody=second)
-    third, _ = server_certificate()
-    assert refused(
-        iam.upload_signing_certificate, UserName=user, CertificateBody=third
-    )[1:] == ("LimitExceeded", "Cannot exceed quota for CertificatesPerUser: 2")
-    named = {"UserName": user, "CertificateId": view["CertificateId"]}
-    iam.update_signing_certificate(**named, Status="Inactive")
-    listed = iam.list_signing_certificates(UserName=user)["Certificates"]
-    assert {c["Status"] for c in listed} == {"Active", "Inactive"}
-    assert refused(iam.delete_user, UserName=user).code == "DeleteConflict"
-    iam.delete_signing_certificate(**named)
-    iam.delete_signing_certificate(
-        UserName=user, CertificateId=other["Certificate"]["CertificateId"]
-    )
-    assert refused(iam.delete_signing_certificate, **named).code == "NoSuchEntity"
-    # The root has its own.
-    root = iam.upload_signing_certificate(CertificateBody=third)["Certificate"]
-    assert iam.list_signing_certificates()["Certificates"] == [root]
-    iam.delete_signing_certificate(CertificateId=root["CertificateId"])
-
-
-def test_certificates_must_be_certificates_and_valid(iam: Any, user: str) -> None:
-    old, key = server_certificate(valid_from=datetime.now(UTC) - timedelta(days=60))
-    for text, code in (
-        (old, "InvalidCertificate"),
-        ("x", "MalformedCertificate"),
-        (key, "MalformedCertificate"),
-        (old * 2, "MalformedCertificate"),
-        (to_pem(of_version_2(issue("x").der)), "MalformedCertificate"),
-    ):
-        assert refused(
-            iam.upload_signing_certificate, UserName=user, CertificateBody=text
-        ).code == (code)
 
 
 def test_service_specific_credentials_show_their_secret_once(
@@ -207,68 +137,6 @@ def test_service_specific_credentials_show_their_secret_once(
             UserName=user,
             ServiceSpecificCredentialId=credential["ServiceSpecificCredentialId"],
         )
-
-
-def test_server_certificates_are_kept_without_showing_their_key(
-    broker: RunningBroker, iam: Any
-) -> None:
-    body, key = server_certificate()
-    chain, other_key = server_certificate(name="ca")
-    given = {"CertificateBody": body, "CertificateChain": chain}
-    made = iam.upload_server_certificate(
-        ServerCertificateName="www",
-        Path="/cloudfront/",
-        PrivateKey=key,
-        Tags=[{"Key": "k", "Value": "v"}],
-        **given,
-    )
-    meta = made["ServerCertificateMetadata"]
-    assert meta["ServerCertificateId"].startswith("ASCA")
-    assert meta["Arn"] == (f"arn:aws:iam::{ACCOUNT}:server-certificate/cloudfront/www")
-    got = iam.get_server_certificate(ServerCertificateName="WWW")["ServerCertificate"]
-    assert body.endswith("\n")
-    assert got == {
-        "ServerCertificateMetadata": meta,
-        **{name: text.strip() for name, text in given.items()},
-        "Tags": [{"Key": "k", "Value": "v"}],
-    }
-    assert refused(
-        iam.upload_server_certificate,
-        ServerCertificateName="Www",
-        PrivateKey=key,
-        **given,
-    )[1:] == (
-        "EntityAlreadyExists",
-        "The Server Certificate with name Www already exists.",
-    )
-    for private_key, code in (
-        (other_key, "KeyPairMismatch"),
-        ("x", "MalformedCertificate"),
-        (body, "MalformedCertificate"),
-        (key + other_key, "MalformedCertificate"),
-    ):
-        assert refused(
-            iam.upload_server_certificate,
-            ServerCertificateName="bad",
-            PrivateKey=private_key,
-            **given,
-        ).code == (code)
-    iam.update_server_certificate(
-        ServerCertificateName="www", NewServerCertificateName="web", NewPath="/"
-    )
-    listed = iam.list_server_certificates()["ServerCertificateMetadataList"]
-    assert [m["Arn"] for m in listed] == [
-        f"arn:aws:iam::{ACCOUNT}:server-certificate/web"
-    ]
-    assert key.splitlines()[1] not in broker.log
-    iam.untag_server_certificate(ServerCertificateName="web", TagKeys=["k"])
-    got = iam.get_server_certificate(ServerCertificateName="web")["ServerCertificate"]
-    assert got["Tags"] == []
-    iam.delete_server_certificate(ServerCertificateName="web")
-    assert refused(iam.get_server_certificate, ServerCertificateName="web")[1:] == (
-        "NoSuchEntity",
-        "The Server Certificate with name web cannot be found.",
-    )
 
 
 def test_users_reach_their_own_keys_only(

@@ -8,10 +8,6 @@ from tests.support.policies import trust
 from tests.support.refusals import refused
 
 TRUST = trust({"Service": "ec2.amazonaws.com"})
-ROLE_INSIDE = (
-    "DeleteConflict",
-    "Cannot delete entity, must remove roles from instance profile first.",
-)
 
 
 def make_user(iam: Any, name: str, *statements: Any) -> Key:
@@ -21,52 +17,6 @@ def make_user(iam: Any, name: str, *statements: Any) -> Key:
         UserName=name, PolicyName="p", PolicyDocument=json.dumps(document)
     )
     return Key.of(iam.create_access_key(UserName=name)["AccessKey"])
-
-
-def test_an_instance_profile_holds_one_role(iam: Any) -> None:
-    role = iam.create_role(RoleName="Web", AssumeRolePolicyDocument=TRUST)["Role"]
-    iam.create_role(RoleName="Db", AssumeRolePolicyDocument=TRUST)
-    made = iam.create_instance_profile(
-        InstanceProfileName="web", Path="/fleet/", Tags=[{"Key": "team", "Value": "x"}]
-    )["InstanceProfile"]
-    assert made["InstanceProfileId"].startswith("AIPA")
-    assert made["Arn"] == f"arn:aws:iam::{ACCOUNT}:instance-profile/fleet/web"
-    assert made["Roles"] == []
-    named = {"InstanceProfileName": "web"}
-    assert refused(iam.create_instance_profile, InstanceProfileName="WEB")[1:] == (
-        "EntityAlreadyExists",
-        "Instance Profile WEB already exists.",
-    )
-    iam.get_waiter("instance_profile_exists").wait(**named)
-    iam.add_role_to_instance_profile(**named, RoleName="Web")
-    assert refused(iam.add_role_to_instance_profile, **named, RoleName="Db")[1:] == (
-        "LimitExceeded",
-        "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1",
-    )
-    got = iam.get_instance_profile(**named)["InstanceProfile"]
-    assert got["Roles"][0]["Arn"] == role["Arn"]
-    assert got["Roles"][0]["AssumeRolePolicyDocument"] == json.loads(TRUST)
-    listed = iam.list_instance_profiles(PathPrefix="/fleet/")["InstanceProfiles"]
-    assert [p["InstanceProfileId"] for p in listed] == [made["InstanceProfileId"]]
-    assert iam.list_instance_profiles_for_role(RoleName="Web")["InstanceProfiles"]
-    assert not iam.list_instance_profiles_for_role(RoleName="Db")["InstanceProfiles"]
-    iam.tag_instance_profile(**named, Tags=[{"Key": "k", "Value": "v"}])
-    iam.untag_instance_profile(**named, TagKeys=["team"])
-    assert iam.list_instance_profile_tags(**named)["Tags"] == [
-        {"Key": "k", "Value": "v"}
-    ]
-    assert refused(iam.delete_instance_profile, **named)[1:] == ROLE_INSIDE
-    assert refused(iam.delete_role, RoleName="Web")[1:] == ROLE_INSIDE
-    assert refused(
-        iam.remove_role_from_instance_profile, **named, RoleName="Db"
-    ).code == ("NoSuchEntity")
-    iam.remove_role_from_instance_profile(**named, RoleName="Web")
-    iam.delete_instance_profile(**named)
-    iam.delete_role(RoleName="Web")
-    assert refused(iam.get_instance_profile, **named)[1:] == (
-        "NoSuchEntity",
-        "Instance Profile web cannot be found.",
-    )
 
 
 def test_who_puts_a_role_in_must_be_allowed_to_pass_it(
@@ -154,25 +104,6 @@ def test_a_service_linked_role_is_its_services_alone(
     status_of = iam.get_service_linked_role_deletion_status
     assert refused(status_of, DeletionTaskId="x").code == "InvalidInput"
     assert refused(status_of, DeletionTaskId=f"{task}x").code == "NoSuchEntity"
-
-
-def test_only_services_that_have_such_a_role_get_one(iam: Any) -> None:
-    for given in (
-        {"AWSServiceName": "no.amazonaws.com"},
-        {"AWSServiceName": "rds"},
-        {"AWSServiceName": "rds.amazonaws.com", "CustomSuffix": "x"},
-    ):
-        assert refused(iam.create_service_linked_role, **given).code == "InvalidInput"
-    iam.create_role(RoleName="Own", AssumeRolePolicyDocument=TRUST)
-    assert refused(iam.delete_service_linked_role, RoleName="Own").code == (
-        "NoSuchEntity"
-    )
-    assert refused(
-        iam.create_role,
-        RoleName="Fake",
-        Path="/aws-service-role/rds.amazonaws.com/",
-        AssumeRolePolicyDocument=TRUST,
-    ).code == ("InvalidInput")
 
 
 def test_a_service_is_named_to_the_policies(broker: RunningBroker, iam: Any) -> None:

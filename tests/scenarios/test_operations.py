@@ -18,6 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from broker.actions.models import load_service_model
+from tests.kinds.table import REQUESTS
 from tests.support.broker import REGION, Key, RunningBroker
 
 TESTS = Path(__file__).parents[1]
@@ -55,7 +56,7 @@ OUTSIDE_ORGANIZATION = (
 @cache
 def sources() -> Mapping[str, str]:
     """The tests' texts by path, without what is awaited: those are not a client's calls."""
-    return {
+    return {"tests/kinds/requests.yaml": REQUESTS.read_text("utf-8")} | {
         str(path.relative_to(TESTS.parent)): AWAITED.sub("", path.read_text("utf-8"))
         for folder in ("scenarios", "browser", "attacks", "support")
         for path in sorted((TESTS / folder).rglob("*.py"))
@@ -66,7 +67,8 @@ def sources() -> Mapping[str, str]:
 def drivers(operation: str) -> list[str]:
     """The tests that call an operation with boto3 or the AWS CLI."""
     method, command = xform_name(operation), xform_name(operation, "-")
-    called = re.compile(rf"\.{method}\b|[\"']({method}|{command})[\"']")
+    names = rf"\.{method}\b|[\"']({method}|{command})[\"']|^- {operation}:"
+    called = re.compile(names, re.MULTILINE)
     return [path for path, text in sources().items() if called.search(text)]
 
 

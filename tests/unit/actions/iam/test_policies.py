@@ -10,16 +10,14 @@ from broker.errors import (
     AccessDenied,
     DeleteConflict,
     LimitExceeded,
-    MalformedPolicyDocument,
     NoSuchEntity,
-    PolicyNotAttachable,
     ValidationError,
 )
 from broker.kinds.account_options import UNLISTED_POLICIES
 from broker.kinds.aws_managed import aws_managed_arns
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
-from tests.support.iam import ACCOUNT, OTHER, Iam, policy, set_quotas, trust
+from tests.support.iam import ACCOUNT, Iam, policy, set_quotas, trust
 
 AWS = "arn:aws:iam::aws:policy"
 USAGES = ("Policy", "Boundary")
@@ -78,27 +76,6 @@ async def test_inline_policies_of_a_role_share_10240_characters(iam: Iam) -> Non
     await put("c", 240)
 
 
-async def test_inline_policies_of_a_user_share_2048_characters(iam: Iam) -> None:
-    await iam("CreateUser", UserName="U")
-    with pytest.raises(LimitExceeded, match="size of 2048 bytes exceeded for user U"):
-        await iam(
-            "PutUserPolicy", UserName="U", PolicyName="P", PolicyDocument=sized(2049)
-        )
-
-
-async def test_a_broken_document_is_refused_everywhere(iam: Iam) -> None:
-    await make_role(iam)
-    arn = await make(iam)
-    for name, given in (
-        ("CreatePolicy", {"PolicyName": "X"}),
-        ("CreatePolicyVersion", {"PolicyArn": arn}),
-        ("PutRolePolicy", {"RoleName": "R", "PolicyName": "X"}),
-    ):
-        for document in ("{", trust()):
-            with pytest.raises(MalformedPolicyDocument):
-                await iam(name, PolicyDocument=document, **given)
-
-
 async def test_versions_are_numbered_once_and_at_most_five(iam: Iam) -> None:
     arn = await make(iam)
     for _ in range(4):
@@ -139,43 +116,6 @@ async def test_the_version_in_force_is_switched_and_not_deleted(iam: Iam) -> Non
         await iam("DeletePolicy", PolicyArn=arn)
     await iam("DeletePolicyVersion", PolicyArn=arn, VersionId="v1")
     await iam("DeletePolicy", PolicyArn=arn)
-
-
-async def test_the_arn_must_be_the_policys_own(iam: Iam) -> None:
-    await make(iam, "P", Path="/p/")
-    for arn in (
-        f"arn:aws:iam::{ACCOUNT}:policy/P",
-        f"arn:aws:iam::{ACCOUNT}:policy/p/p",
-        f"arn:aws:iam::{OTHER}:policy/p/P",
-        f"{AWS}/NoSuchThing",
-    ):
-        with pytest.raises(NoSuchEntity):
-            await iam("GetPolicy", PolicyArn=arn)
-    with pytest.raises(
-        ValidationError, match="ARN longpolicynamebutnoarn is not valid"
-    ):
-        await iam("GetPolicy", PolicyArn="longpolicynamebutnoarn")
-
-
-async def test_attaching_twice_is_once_and_detaching_needs_an_attachment(
-    iam: Iam,
-) -> None:
-    await make_role(iam)
-    arn = await make(iam)
-    for _ in range(2):
-        await iam("AttachRolePolicy", RoleName="R", PolicyArn=arn)
-    assert (await iam("GetPolicy", PolicyArn=arn))["Policy"]["AttachmentCount"] == 1
-    with pytest.raises(DeleteConflict, match="Cannot delete a policy attached"):
-        await iam("DeletePolicy", PolicyArn=arn)
-    await iam("DetachRolePolicy", RoleName="R", PolicyArn=arn)
-    with pytest.raises(NoSuchEntity, match=f"Policy {arn} was not found."):
-        await iam("DetachRolePolicy", RoleName="R", PolicyArn=arn)
-    absent = f"arn:aws:iam::{ACCOUNT}:policy/absent"
-    with pytest.raises(NoSuchEntity) as caught:
-        await iam("AttachRolePolicy", RoleName="R", PolicyArn=absent)
-    assert caught.value.message == (
-        f"Policy {absent} does not exist or is not attachable."
-    )
 
 
 async def test_a_role_has_at_most_ten_managed_policies(iam: Iam) -> None:
@@ -302,20 +242,6 @@ async def test_what_is_no_arn_is_refused_as_recorded_from_aws(
         assert caught.value.message == f"ARN {wrong} is not valid."
 
 
-async def test_policies_of_services_own_roles_attach_to_nothing_else(iam: Iam) -> None:
-    await make_role(iam)
-    arn = f"{AWS}/aws-service-role/AWSBackupServiceLinkedRolePolicyForBackup"
-    await iam("CreateGroup", GroupName="G")
-    for noun, named in (("Role", {"RoleName": "R"}), ("Group", {"GroupName": "G"})):
-        with pytest.raises(PolicyNotAttachable) as caught:
-            await iam(f"Attach{noun}Policy", **named, PolicyArn=arn)
-        assert caught.value.message == (
-            f"Cannot attach a Service Role Policy to a Customer {noun}."
-        )
-    listed = await iam("ListAttachedRolePolicies", RoleName="R")
-    assert listed["AttachedPolicies"] == []
-
-
 async def accept_unlisted(iam: Iam, *, accept: bool) -> None:
     account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
@@ -373,36 +299,3 @@ async def test_a_usage_filter_counts_for_attached_policies_only(iam: Iam) -> Non
     ]
     assert policies == ["attached", "both"]
     assert boundaries == ["both", "bound"]
-
-
-async def test_inline_policies_have_names_without_regard_to_case(iam: Iam) -> None:
-    """As recorded: the first spelling stays, and an answer echoes the question."""
-    await make_role(iam)
-    await iam(
-        "PutRolePolicy", RoleName="R", PolicyName="Mixed", PolicyDocument=policy()
-    )
-    deny = policy({"Effect": "Deny", "Action": "*", "Resource": "*"})
-    await iam("PutRolePolicy", RoleName="R", PolicyName="mixed", PolicyDocument=deny)
-    assert (await iam("ListRolePolicies", RoleName="R"))["PolicyNames"] == ["Mixed"]
-    got = await iam("GetRolePolicy", RoleName="R", PolicyName="MIXED")
-    assert got["PolicyName"] == "MIXED"
-    assert unquote(got["PolicyDocument"]) == deny
-    await iam("DeleteRolePolicy", RoleName="R", PolicyName="mIXED")
-    assert (await iam("ListRolePolicies", RoleName="R"))["PolicyNames"] == []
-
-
-async def test_inline_policies_are_put_got_listed_and_deleted(iam: Iam) -> None:
-    await make_role(iam)
-    text = policy().replace(" ", "\n")
-    for name in ("b", "a", "C"):
-        await iam("PutRolePolicy", RoleName="R", PolicyName=name, PolicyDocument=text)
-    got = await iam("GetRolePolicy", RoleName="r", PolicyName="a")
-    assert (got["RoleName"], unquote(got["PolicyDocument"])) == ("R", text)
-    first = await iam("ListRolePolicies", RoleName="R", MaxItems=2)
-    await iam("DeleteRolePolicy", RoleName="R", PolicyName=first["PolicyNames"][1])
-    rest = await iam("ListRolePolicies", RoleName="R", Marker=first["Marker"])
-    assert sorted(first["PolicyNames"] + rest["PolicyNames"]) == ["C", "a", "b"]
-    for name in ("GetRolePolicy", "DeleteRolePolicy"):
-        with pytest.raises(NoSuchEntity) as caught:
-            await iam(name, RoleName="R", PolicyName="no")
-        assert caught.value.message == "The role policy with name no cannot be found."

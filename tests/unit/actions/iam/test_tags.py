@@ -3,7 +3,7 @@
 import pytest
 
 from broker.actions.iam.tags import TAGS
-from broker.errors import InvalidInput, LimitExceeded
+from broker.errors import InvalidInput
 from tests.support.certificates import server_certificate
 from tests.support.iam import Iam, policy, trust
 from tests.support.saml_idp import metadata_xml
@@ -60,18 +60,6 @@ async def test_tags_are_added_overwritten_listed_and_removed(
     assert first["Tags"] + rest["Tags"] == listed["Tags"]
     await iam(f"Untag{noun}", TagKeys=["a", "absent"], **named)
     assert (await iam(f"List{noun}Tags", **named))["Tags"] == pairs(C="3", b="")
-
-
-@pytest.mark.parametrize("noun", NOUNS)
-async def test_no_entity_has_more_than_fifty_tags(
-    iam: Iam, names: dict[str, dict[str, str]], noun: str
-) -> None:
-    fifty = pairs(**{f"k{i}": "v" for i in range(50)})
-    await iam(f"Tag{noun}", Tags=fifty, **names[noun])
-    await iam(f"Tag{noun}", Tags=pairs(k0="w"), **names[noun])
-    with pytest.raises(LimitExceeded) as caught:
-        await iam(f"Tag{noun}", Tags=pairs(more="v"), **names[noun])
-    assert caught.value.message == "The number of tags has reached the maximum limit."
 
 
 @pytest.mark.parametrize("noun", ["Role", "User"])

@@ -3,11 +3,8 @@
 import pytest
 
 from broker.errors import (
-    DeleteConflict,
     EntityAlreadyExists,
     InvalidClientTokenId,
-    InvalidInput,
-    LimitExceeded,
     NoSuchEntity,
     ValidationError,
 )
@@ -19,7 +16,7 @@ from broker.model.request import Door
 from broker.model.session import Session, SessionKind
 from broker.stores.directory.access_keys import find_access_key
 from broker.stores.directory.kinds import USER
-from tests.support.iam import ACCOUNT, NOW, Iam, policy, set_quotas, trust
+from tests.support.iam import ACCOUNT, NOW, Iam, policy
 
 
 async def user_caller(iam: Iam, name: str) -> Iam:
@@ -42,21 +39,6 @@ def session(kind: SessionKind, mfa_at: int | None = None) -> Session:
         expires_at=1,
         mfa_at=mfa_at,
     )
-
-
-async def test_a_rename_keeps_the_unique_id_and_all_that_is_owned(iam: Iam) -> None:
-    before = (await iam("CreateUser", UserName="ann"))["User"]
-    await iam("CreateUser", UserName="bob")
-    await iam("PutUserPolicy", UserName="ann", PolicyName="P", PolicyDocument=policy())
-    with pytest.raises(EntityAlreadyExists, match="User with name Bob already"):
-        await iam("UpdateUser", UserName="ann", NewUserName="Bob")
-    await iam("UpdateUser", UserName="ann", NewUserName="Ann", NewPath="/q/")
-    after = (await iam("GetUser", UserName="ann"))["User"]
-    assert after["UserId"] == before["UserId"]
-    assert after["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/q/Ann"
-    assert (await iam("ListUserPolicies", UserName="ann"))["PolicyNames"] == ["P"]
-    with pytest.raises(NoSuchEntity, match="The user with name x cannot be found"):
-        await iam("UpdateUser", UserName="x", NewUserName="y")
 
 
 async def test_a_caller_who_was_renamed_meanwhile_is_not_whoever_has_the_name(
@@ -92,35 +74,6 @@ async def test_without_a_name_the_caller_is_meant(iam: Iam) -> None:
     )
 
 
-async def test_a_user_is_deleted_only_when_nothing_is_left(iam: Iam) -> None:
-    await iam("CreateUser", UserName="ann")
-    arn = "arn:aws:iam::aws:policy/AdministratorAccess"
-    key = (await iam("CreateAccessKey", UserName="ann"))["AccessKey"]["AccessKeyId"]
-    await iam("AttachUserPolicy", UserName="ann", PolicyArn=arn)
-    await iam("PutUserPolicy", UserName="ann", PolicyName="P", PolicyDocument=policy())
-    with pytest.raises(DeleteConflict, match="must detach all policies first"):
-        await iam("DeleteUser", UserName="ann")
-    await iam("DetachUserPolicy", UserName="ann", PolicyArn=arn)
-    with pytest.raises(DeleteConflict, match="must delete policies first"):
-        await iam("DeleteUser", UserName="ann")
-    await iam("DeleteUserPolicy", UserName="ann", PolicyName="P")
-    with pytest.raises(DeleteConflict, match="must delete access keys first"):
-        await iam("DeleteUser", UserName="ann")
-    await iam("DeleteAccessKey", UserName="ann", AccessKeyId=key)
-    await iam("DeleteUser", UserName="ann")
-
-
-async def test_a_user_has_at_most_two_keys(iam: Iam) -> None:
-    await iam("CreateUser", UserName="ann")
-    for _ in range(2):
-        await iam("CreateAccessKey", UserName="ann")
-    with pytest.raises(LimitExceeded) as caught:
-        await iam("CreateAccessKey", UserName="ann")
-    assert caught.value.message == "Cannot exceed quota for AccessKeysPerUser: 2"
-    await set_quotas(iam, AccessKeysPerUser=3)
-    await iam("CreateAccessKey", UserName="ann")
-
-
 async def test_a_key_carries_its_account_and_its_secret_is_sealed_to_it(
     iam: Iam,
 ) -> None:
@@ -136,20 +89,6 @@ async def test_a_key_carries_its_account_and_its_secret_is_sealed_to_it(
         purpose, ACCOUNT, key.access_key_id, column, key.sealed_secret
     )
     assert opened.decode() == made["SecretAccessKey"]
-
-
-async def test_keys_are_switched_listed_and_deleted(iam: Iam) -> None:
-    await iam("CreateUser", UserName="ann")
-    await iam("CreateUser", UserName="bob")
-    key = (await iam("CreateAccessKey", UserName="ann"))["AccessKey"]["AccessKeyId"]
-    await iam("UpdateAccessKey", UserName="ann", AccessKeyId=key, Status="Inactive")
-    listed = await iam("ListAccessKeys", UserName="ann")
-    assert [k["Status"] for k in listed["AccessKeyMetadata"]] == ["Inactive"]
-    assert "SecretAccessKey" not in listed["AccessKeyMetadata"][0]
-    with pytest.raises(NoSuchEntity, match=f"The Access Key with id {key} cannot"):
-        await iam("DeleteAccessKey", UserName="bob", AccessKeyId=key)
-    with pytest.raises(InvalidInput):
-        await iam("UpdateAccessKey", UserName="ann", AccessKeyId=key, Status="Expired")
 
 
 async def test_root_manages_keys_of_its_own(iam: Iam) -> None:
@@ -186,42 +125,6 @@ async def test_a_federated_user_acts_in_the_console_but_not_through_the_api(
     assert (await caller("ListUsers"))["Users"] == []
 
 
-async def test_a_permissions_boundary_is_a_managed_policy(iam: Iam) -> None:
-    made = await iam("CreatePolicy", PolicyName="B", PolicyDocument=policy())
-    arn = made["Policy"]["Arn"]
-    await iam("CreateUser", UserName="ann", PermissionsBoundary=arn)
-    user = (await iam("GetUser", UserName="ann"))["User"]
-    assert user["PermissionsBoundary"] == {
-        "PermissionsBoundaryType": "Policy",
-        "PermissionsBoundaryArn": arn,
-    }
-    got = (await iam("GetPolicy", PolicyArn=arn))["Policy"]
-    assert got["PermissionsBoundaryUsageCount"] == 1
-    with pytest.raises(DeleteConflict):
-        await iam("DeletePolicy", PolicyArn=arn)
-    await iam("DeleteUserPermissionsBoundary", UserName="ann")
-    assert "PermissionsBoundary" not in (await iam("GetUser", UserName="ann"))["User"]
-    await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust())
-    await iam("PutRolePermissionsBoundary", RoleName="R", PermissionsBoundary=arn)
-    users = await iam(
-        "ListEntitiesForPolicy", PolicyArn=arn, PolicyUsageFilter="PermissionsBoundary"
-    )
-    assert [role["RoleName"] for role in users["PolicyRoles"]] == ["R"]
-
-
-async def test_what_is_no_policy_is_no_boundary(iam: Iam) -> None:
-    wrong = f"arn:aws:iam::{ACCOUNT}:not_a_policy/invalid"
-    with pytest.raises(InvalidInput) as malformed:
-        await iam("CreateUser", UserName="ann", PermissionsBoundary=wrong)
-    assert malformed.value.message == f"ARN {wrong} is not valid."
-    absent = f"arn:aws:iam::{ACCOUNT}:policy/absent"
-    await iam("CreateUser", UserName="ann")
-    with pytest.raises(NoSuchEntity, match=f"{absent} does not exist or is not"):
-        await iam(
-            "PutUserPermissionsBoundary", UserName="ann", PermissionsBoundary=absent
-        )
-
-
 async def test_the_alias_is_one_unique_and_no_account_id(iam: Iam) -> None:
     from tests.support.iam import OTHER
 
@@ -237,3 +140,18 @@ async def test_the_alias_is_one_unique_and_no_account_id(iam: Iam) -> None:
         await iam("CreateAccountAlias", AccountAlias="123456789012")
     await iam("DeleteAccountAlias", AccountAlias="second")
     assert (await iam("ListAccountAliases"))["AccountAliases"] == []
+
+
+async def test_a_rename_keeps_the_unique_id_and_all_that_is_owned(iam: Iam) -> None:
+    before = (await iam("CreateUser", UserName="ann"))["User"]
+    await iam("CreateUser", UserName="bob")
+    await iam("PutUserPolicy", UserName="ann", PolicyName="P", PolicyDocument=policy())
+    with pytest.raises(EntityAlreadyExists, match="User with name Bob already"):
+        await iam("UpdateUser", UserName="ann", NewUserName="Bob")
+    await iam("UpdateUser", UserName="ann", NewUserName="Ann", NewPath="/q/")
+    after = (await iam("GetUser", UserName="ann"))["User"]
+    assert after["UserId"] == before["UserId"]
+    assert after["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/q/Ann"
+    assert (await iam("ListUserPolicies", UserName="ann"))["PolicyNames"] == ["P"]
+    with pytest.raises(NoSuchEntity, match="The user with name x cannot be found"):
+        await iam("UpdateUser", UserName="x", NewUserName="y")

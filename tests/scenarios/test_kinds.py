@@ -1,0 +1,49 @@
+"""The requests of `tests/kinds` with boto3, on each storage."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore import xform_name
+
+from tests.kinds.table import ACCOUNT, FILE, Known, read_requests
+from tests.support.refusals import refused
+from tests.support.storage import STORAGES, broker_on
+
+
+@pytest.fixture(params=STORAGES)
+def iam(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    with broker_on(request.param, tmp_path_factory.mktemp("broker")) as broker:
+        yield broker.client("iam", broker.create_account(ACCOUNT))
+
+
+def expected() -> dict[str, list[list[str]]]:
+    """The table's rows: of each title, those of each operation in turn."""
+    titles = FILE.read_text("utf-8").split("\n## ")[1:]
+    blocks = (title.strip().split("\n\n") for title in titles)
+    return {title: [one.splitlines()[1:] for one in rows] for title, *rows in blocks}
+
+
+def test_a_client_is_answered_as_the_table_says(iam: Any) -> None:
+    known, table = Known(), expected()
+    iam.create_user(UserName="reader")
+    trust = known.values["TRUST"]
+    iam.create_role(RoleName="Reader", AssumeRolePolicyDocument=trust)
+    for title, steps in read_requests().items():
+        if not title.endswith("(iam)"):
+            continue
+        for step, rows in zip(steps, table[title], strict=True):
+            faults = step.pop("faults", {})
+            only_faults = step.pop("only faults", False)
+            ((operation, given),) = step.items()
+            call = getattr(iam, xform_name(operation))
+            for name, fault in faults.items() if only_faults else ():
+                code = refused(call, **known.filled({**given, **fault})).code
+                assert any(row.startswith(f"  {name}: {code}: ") for row in rows)
+            if not only_faults and rows[-1].startswith("  {"):
+                known.learn(call(**known.filled(given)))
+            elif not only_faults:
+                code = refused(call, **known.filled(given)).code
+                assert rows[-1].startswith(f"  {code}: ")
