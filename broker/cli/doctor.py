@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from broker.cli.certificate_checks import check_certificates
+from broker.cli.account_checks import check_certificates, check_organisations
 from broker.cli.checks import (
     check_accounts,
     check_cache,
@@ -19,7 +19,6 @@ from broker.cli.checks import (
 )
 from broker.cli.directory_checks import check_directories
 from broker.cli.findings import Finding, Level, problem
-from broker.cli.organisation_checks import check_organisations
 from broker.cli.provider_checks import check_providers
 from broker.cli.service_checks import check_services
 from broker.cli.terminal import say, say_json

@@ -5,14 +5,22 @@ audit record, and revocations are stored in the database.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broker.cli.operator import AccountArgument, operator_entry, with_installation
+from broker.cli.operator import (
+    AccountArgument,
+    operator_entry,
+    require_known,
+    with_installation,
+    with_services,
+)
 from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import format_duration, format_time
 from broker.cli.upstream_limits import (
@@ -20,7 +28,10 @@ from broker.cli.upstream_limits import (
     upstream_roles,
     words_on_upstreams,
 )
-from broker.errors import NoSuchEntity
+from broker.cli.upstream_reasons import UpstreamFailed
+from broker.compose.services import Services
+from broker.errors import BrokerError, NoSuchEntity
+from broker.kinds.upstreams import require_upstream
 from broker.model.account import (
     TEMPORARY_KEY_PREFIX,
     AccountId,
@@ -57,6 +68,46 @@ from broker.stores.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from broker.compose.installation import Installation
+
+
+def end_older_sessions(
+    account: AccountId, roles: Sequence[UpstreamRole], now: datetime
+) -> None:
+    """Have the upstream roles deny everything to sessions from before now.
+
+    Raises:
+        UpstreamFailed: some do not; the others do.
+    """
+
+    async def work(services: Services) -> None:
+        directory = services.stores.directory
+        known = await require_known(directory, account)
+        left, failed = set(roles), list[BrokerError]()
+        for name, group in groupby(sorted(roles), key=lambda one: one.name):
+            upstream = await require_upstream(directory, account, name)
+            arns = [one.role_arn for one in group]
+            try:
+                async for arn, error in services.upstreams.end_older_sessions(
+                    upstream, known, arns, now
+                ):
+                    if error is not None:
+                        failed.append(error)
+                        continue
+                    entry = operator_entry(
+                        "EndUpstreamSessions", account, Upstream=name, RoleArn=arn
+                    )
+                    async with directory.change(account) as change:
+                        await change.record(entry.complete())
+                    left.discard(UpstreamRole(name, arn))
+                    say(f"Ended in {name}: older sessions of {arn}")
+            except BrokerError as refused:
+                failed.append(refused)
+        if left:
+            say(*words_on_upstreams(sorted(left), now))
+            raise UpstreamFailed(*failed)
+
+    with_services(work)
+
 
 app = typer.Typer(help="Live sessions.", no_args_is_help=True)
 
@@ -309,7 +360,7 @@ def _go_on(
         say(*words_on_upstreams(roles, now))
         return
     # What it needs takes a second to import.
-    from broker.cli.upstream_revocation import end_older_sessions  # noqa: PLC0415
+    from broker.cli.sessions import end_older_sessions  # noqa: PLC0415
 
     end_older_sessions(account, roles, now)
 

@@ -19,7 +19,7 @@ from broker.actions.portal.role_permissions import (
     session_kind_of,
     session_name_of,
 )
-from broker.actions.sts.federated_mint import identity_tags
+from broker.actions.sts.federated_roles import identity_tags
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
 from broker.errors import AccessDenied, ExpiredToken
 from broker.model.federated import FederatedIdentity

@@ -13,7 +13,7 @@ from functools import partial
 
 from broker.actions.action import Call
 from broker.actions.portal.role_permissions import role_permissions
-from broker.actions.sts.assume_role_with_saml import RESERVED_ROLES
+from broker.actions.sts.federated_roles import RESERVED_ROLES
 from broker.actions.sts.roles import find_role
 from broker.errors import AccessDenied, ValidationError
 from broker.kinds.organisations import Organisations

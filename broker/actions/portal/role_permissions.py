@@ -3,7 +3,7 @@
 The action is the one for how the person signed in.
 """
 
-from broker.actions.sts.federated_mint import identity_tags
+from broker.actions.sts.federated_roles import identity_tags
 from broker.actions.sts.roles import role_needs
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call, Proof
-from broker.actions.sts.federated_mint import identity_tags
+from broker.actions.sts.federated_roles import identity_tags
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
 from broker.actions.sts.roles import find_role, role_needs
 from broker.errors import AccessDenied, UnsupportedOperation

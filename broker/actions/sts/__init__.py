@@ -2,16 +2,14 @@
 
 from broker.actions.action import Action
 from broker.actions.sts.assume_role import assume_role
-from broker.actions.sts.assume_role_with_ldap_identity import (
-    assume_role_with_ldap_identity,
-)
-from broker.actions.sts.assume_role_with_saml import assume_role_with_saml
-from broker.actions.sts.assume_role_with_web_identity import (
-    assume_role_with_web_identity,
-)
 from broker.actions.sts.assume_root import assume_root
 from broker.actions.sts.callers import caller_actions
 from broker.actions.sts.derived_mint import DerivedMinter
+from broker.actions.sts.federated_roles import (
+    assume_role_with_ldap_identity,
+    assume_role_with_saml,
+    assume_role_with_web_identity,
+)
 from broker.actions.sts.get_scoped_credentials import get_scoped_credentials
 from broker.actions.sts.get_web_identity_token import get_web_identity_token
 from broker.actions.sts.own_tokens import OwnTokens
