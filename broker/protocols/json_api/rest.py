@@ -158,7 +158,7 @@ class RestService:
             if headers:
                 given = {
                     wire: call.raw.find_header(wire.lower().encode("ascii"))
-                    for _, wire, *_ in headers
+                    for wire in headers
                 }
                 result.update(read_members(headers, given, "", violations))
             if documents:

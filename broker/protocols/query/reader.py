@@ -47,7 +47,7 @@ def compile_reader(shapes: Shapes, name: str | None, wording: Wording) -> Reader
     def read(params: Mapping[str, str]) -> dict[str, object]:
         violations = Violations(wording)
         given: Mapping[str, Node] = params
-        if aggregates:
+        if aggregates and "." in " ".join(params):
             given = _fold(params, aggregates)
         result = read_members(members, given, "", violations)
         violations.refuse()

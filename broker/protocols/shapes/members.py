@@ -12,7 +12,15 @@ ABSENT = object()
 Read = Callable[[Any, str, Violations], object]
 """Reads a node that is there; the text is its path in messages."""
 
-Members = tuple[tuple[str, str, str, bool, Read, str], ...]
+_Member = tuple[str, str, bool, Read, str]
+
+
+class Members(dict[str, _Member]):
+    """The members of a structure by their names on the wire, ready to be read."""
+
+    def __init__(self, members: Iterable[tuple[str, _Member]]) -> None:
+        super().__init__(members)
+        self.required = frozenset(wire for wire, one in self.items() if one[2])
 
 
 def compile_members(
@@ -25,14 +33,16 @@ def compile_members(
 ) -> Members:
     """The members of a structure, or ``only`` these, ready to be read."""
     required = frozenset(shape.get("required", ()))
-    return tuple(
+    return Members(
         (
-            member,
             wire_name(member, reference := shape["members"][member]),
-            member[:1].lower() + member[1:],
-            member in required,
-            compile_shape(reference),
-            "" if shapes[reference["shape"]].get("sensitive") else " null",
+            (
+                member,
+                member[:1].lower() + member[1:],
+                member in required,
+                compile_shape(reference),
+                "" if shapes[reference["shape"]].get("sensitive") else " null",
+            ),
         )
         for member in (shape["members"] if only is None else only)
     )
@@ -46,7 +56,10 @@ def read_members(
 ) -> dict[str, object]:
     """Those that are there; a node that is None is not."""
     result = {}
-    for member, wire, label, required, read, null in members:
+    whole = members.required <= given.keys()
+    # Of many members few are sent.
+    for wire in filter(given.__contains__, members) if whole else members:
+        member, label, required, read, null = members[wire]
         node = given.get(wire)
         if node is not None:
             value = read(node, path + label, violations)
