@@ -71,7 +71,13 @@ def audited_parameters(
     given: Mapping[str, object], names: tuple[str, ...]
 ) -> dict[str, object]:
     """The parameters on an action's allow-list, in a form JSON can hold."""
-    return {name: _plain(given[name]) for name in names if name in given}
+    return {
+        name: value[:_TEXT_MAX]
+        if isinstance(value := given[name], str)
+        else _plain(value)
+        for name in names
+        if name in given
+    }
 
 
 def _plain(value: object) -> object:

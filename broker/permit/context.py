@@ -19,7 +19,8 @@ from broker.policy import VALUE_CHARACTERS_MAX
 
 Context = dict[str, tuple[str, ...]]
 
-_POLICY_TYPE = {
+_POLICY_TYPE: Mapping[PrincipalType, str] = {
+    **{kind: kind.value for kind in PrincipalType},
     # An unsigned caller counts as a user whose id is the provider's ARN.
     PrincipalType.SAML: "User",
     PrincipalType.WEB_IDENTITY: "User",
@@ -94,9 +95,7 @@ def resource_context(resource: str, account: str) -> Context:
 def _add_caller(context: Context, caller: Caller) -> None:
     principal = caller.principal
     context["aws:principalaccount"] = (principal.account,)
-    context["aws:principaltype"] = (
-        _POLICY_TYPE.get(principal.type, principal.type.value),
-    )
+    context["aws:principaltype"] = (_POLICY_TYPE[principal.type],)
     context["aws:userid"] = (principal.userid,)
     if principal.principal_arn:
         context["aws:principalarn"] = (principal.principal_arn,)

@@ -136,7 +136,8 @@ class WebIdentityProver:
             unverified = parse_token(token)
             provider = await self._find_provider(account, unverified.issuer)
             options = _options_of(provider)
-            check_algorithm(unverified, options.oidc)
+            rules = options.oidc
+            check_algorithm(unverified, rules)
             verified = verify_token(
                 unverified,
                 keys=await self._keys.keys_for(provider, options, unverified.kid),
@@ -144,7 +145,7 @@ class WebIdentityProver:
                 client_ids=provider.client_ids,
                 now=now,
                 skew=self._skew,
-                options=options.oidc,
+                options=rules,
             )
             scim, group_roles = options.scim, options.group_roles
             identity = self._identity(verified, provider, options, scim, group_roles)

@@ -10,6 +10,8 @@ _ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _UNIQUE_ID_LENGTH = 17
 _SHORT_ID_LENGTH = 16
 _POOL_BYTES = 4096
+_VERSION_AND_VARIANT = 7 << 76 | 2 << 62
+_FREE_BITS = ~(15 << 76 | 3 << 62)
 
 
 class _Pool:
@@ -78,13 +80,9 @@ def new_request_id() -> str:
     It finds the audit record. Ids of one moment are adjacent in the database's index;
     random ones would make every record write its own page.
     """
-    milliseconds = time.time_ns() // 1_000_000
-    digits = f"{milliseconds:012x}{random_bytes(10).hex()}"
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return (
-        f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}"
-        f"-{variant}{digits[17:20]}-{digits[20:]}"
-    )
+    number = time.time_ns() // 1_000_000 << 80 | int.from_bytes(_POOL.take(10), "big")
+    text = f"{number & _FREE_BITS | _VERSION_AND_VARIANT:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _random_text(length: int) -> str:
