@@ -11,11 +11,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from broker.edges.asgi import Headers, Receive, Scope, Send, respond
-from broker.edges.bodies import (
-    BODY_BYTES_MAX,
-    TooLargeError,
-    receive_raw,
-)
+from broker.edges.bodies import BODY_BYTES_MAX, TooLargeError, receive_raw
 from broker.edges.deadlines import Deadlines
 from broker.edges.refusals import answer_refusal, find_client, other_service
 from broker.model.answer import Answer

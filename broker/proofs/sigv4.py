@@ -237,10 +237,7 @@ class SignatureScheme:
             await join_batch()
             key_id, token = signed.access_key_id, signed.session_token
             try:
-                if token is None:
-                    key = await self._long_term.resolve(key_id)
-                else:
-                    key = await self._sessions.resolve(key_id, token, now)
+                key = await self.resolve(key_id, token, now)
             except ProofError as error:
                 error.access_key_id = await self._find_ended(signed, raw, now, rules)
                 raise

@@ -77,11 +77,8 @@ def verify_logout(
     check_algorithm(token, options)
     verify_signature(token, keys)
     claims = token.unverified_claims  # verified from here on
-    for name in ("iss", "aud", "iat", "jti", "events"):
-        if name not in claims:
-            raise OidcRejected(
-                OidcReason.MISSING_CLAIM, f"Missing a required claim: {name}"
-            )
+    required = ("iss", "aud", "iat", "jti", "events")
+    standard_claims.require_claims(claims, required)
     standard_claims.check_issuer(claims, issuer)
     profile = options.aws_profile
     issued_at, expires_at, good_until = standard_claims.check_times(
