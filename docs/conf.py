@@ -44,9 +44,17 @@ _INLINE = {
         '<script src="{}"></script>',
     ),
 }
-_ATTRIBUTES = {
+_REPLACED = {
     ' style="display: none;"': ' display="none"',
     ' style="opacity: 50%"': ' opacity="50%"',
+    # What a screen reader and a keyboard need beyond what Sphinx and Furo write.
+    '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Pages">',
+    '<aside class="toc-drawer': '<aside aria-label="On this page" class="toc-drawer',
+    '<th class="head"><p></p></th>': "<td></td>",
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+    "<pre>": '<pre tabindex="0">',
+    '<div id="search-results">': '<h1>Search</h1><div id="search-results">',
 }
 
 
@@ -59,8 +67,8 @@ def move_inline_code(app: Sphinx, failure: Exception | None) -> None:
         text = page.read_text("utf-8")
         for pattern, (suffix, element) in _INLINE.items():
             text = pattern.sub(partial(_move, app.outdir, suffix, element, root), text)
-        for attribute, instead in _ATTRIBUTES.items():
-            text = text.replace(attribute, instead)
+        for found, instead in _REPLACED.items():
+            text = text.replace(found, instead)
         page.write_text(text, "utf-8")
 
 
