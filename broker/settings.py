@@ -172,8 +172,8 @@ def _recipients(texts: tuple[str, ...]) -> tuple[str, ...]:
         scheme, separator, rest = text.partition("://")
         if scheme not in _DEFAULT_PORTS or not separator or not rest.strip("/"):
             raise ValueError(
-                f"{text!r} is not an address of an assertion consumer service; write such"
-                " as https://signin.aws.amazon.com/saml"
+                f"{text!r} is not an address of an assertion consumer service; use, for"
+                " example, https://signin.aws.amazon.com/saml"
             )
     return texts
 

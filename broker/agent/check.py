@@ -170,7 +170,7 @@ def _clock(api: BrokerApi) -> Iterator[Finding]:
         yield Finding(
             f"this machine's clock is {abs(offset)} seconds"
             f" {'behind' if offset > 0 else 'ahead of'} the broker's; the agent copes,"
-            " but programs that sign requests will not: synchronise it",
+            " but programs that sign requests will not: synchronize it",
             is_good=False,
         )
 

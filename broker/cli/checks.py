@@ -238,7 +238,7 @@ async def check_clock(stores: Stores, clock: Clock) -> list[Finding]:
         problem(
             "clock",
             f"differs from {name} by {off.total_seconds():.0f} seconds",
-            "synchronise the clocks (NTP): the validity of proofs depends on them",
+            "synchronize the clocks (NTP): the validity of proofs depends on them",
         )
         for name, off in ahead
     ]

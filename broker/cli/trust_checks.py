@@ -37,7 +37,7 @@ _PAGE = 200
 _KEY = "saml:aud"
 _OPERATORS = frozenset({"stringequals", "stringequalsignorecase", "stringlike"})
 _SHOWN = 3
-_SOMEBODY = "somebody"
+_SOMEBODY = "someone"
 
 
 async def check_trust(settings: Settings, stores: Stores) -> AsyncIterator[Finding]:

@@ -130,7 +130,7 @@ class LdapPeople:
         """
         # A name that is nobody's costs a bind, too: it takes as long, and is answered
         # alike.
-        dn = entry.dn if entry is not None else f"cn=nobody,{self._directory.base}"
+        dn = entry.dn if entry is not None else f"cn=no-one,{self._directory.base}"
         answer = await self._servers.try_password(dn, password)
         if not answer.succeeded and not is_refusal(answer.code):
             raise LdapUnavailableError(
