@@ -34,7 +34,8 @@ long: ## Run what is too long for `make test`; it takes hours
 	@.venv/bin/python -m tests.mutate_conditions --record
 	@.venv/bin/python -m tests.mutate_conditions --sample 100
 	@.venv/bin/python -m benchmarks scale --scale
-	@cp artefacts/real-programs.json docs/real-programs.json
+	@.venv/bin/python .ci/evidence.py measure
+	@.venv/bin/python .ci/evidence.py write
 
 coverage: ## Run all tests with coverage
 	@.ci/setup test

@@ -54,6 +54,7 @@ def rows(
         left = [p for p in fixtures.parameters.values() if p.name not in names]
         whole.__dict__["__signature__"] = fixtures.replace(parameters=left)
         del whole.__dict__["__wrapped__"]
+        whole.__dict__["rows"] = named
         return whole
 
     return decorate

@@ -1,6 +1,8 @@
 """The documents name files, headings and settings that exist."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +88,9 @@ def test_the_tests_that_the_threat_model_names_exist() -> None:
         for path, name in named
         if f"def {name}(" not in (ROOT / path).read_text("utf-8")
     ]
+
+
+def test_figures_are_those_that_programs_wrote() -> None:
+    command = [sys.executable, ROOT / ".ci" / "evidence.py", "check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
