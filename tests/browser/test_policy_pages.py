@@ -79,6 +79,47 @@ async def test_a_policy_from_the_form_to_a_new_version(
     assert [text for text in scene.complaints if " 400 " not in text] == []
 
 
+async def test_a_policy_is_checked_as_it_is_typed(scene: Scene) -> None:
+    page = await arrive(scene)
+    await page.goto(f"{scene.origin}{POLICIES}/new")
+    await page.click("[aria-label='Show as JSON']")
+    text = {"Version": "2012-10-17", "Statement": []}
+    for action, place in (("GetObject", "4"), ("s3:GetObject", None)):
+        statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+        typed = json.dumps({**text, "Statement": statement}, indent=1)
+        await page.fill("#policy-text", typed)
+        if place:
+            await expect(page.locator("#findings mark")).to_have_text('"GetObject"')
+            await expect(page.locator(".gutter .wrong")).to_have_count(1)
+        else:
+            await expect(page.locator("#findings")).to_contain_text("well-formed")
+            await expect(page.locator(".gutter .wrong")).to_have_count(0)
+            await expect(page.locator("#permissions-now")).to_contain_text("S3")
+    assert await page.input_value("#policy-text") == typed
+    assert [text for text in scene.complaints if " 400 " not in text] == []
+
+
+async def test_what_is_wrong_is_said_beside_the_field_and_what_is_new_stands_out(
+    scene: Scene,
+) -> None:
+    page = await arrive(scene)
+    await page.goto(f"{scene.origin}/console/groups/new")
+    await page.click("#create_button")
+    wrong = page.locator(".field:has([name=name]) .wrong-input")
+    await expect(wrong).to_be_visible()
+    await expect(page.locator("[name=name]")).to_be_focused()
+    await page.fill("[name=name]", "a b")
+    await expect(wrong).to_have_text("Use letters, digits and + = , . @ _ -")
+    await page.fill("[name=name]", "Auditors")
+    await expect(wrong).to_have_count(0)
+    await page.click("#create_button")
+    await expect(page.locator("h1")).to_have_text("Auditors")
+    await page.goto(f"{scene.origin}/console/groups/attach?name=Auditors&q=ViewOnly")
+    await page.click("button:has-text('Attach') >> nth=0")
+    new = page.locator("tr:target")
+    await expect(new).to_contain_text("ViewOnlyAccess")
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 async def test_two_administrators_edit_the_same_policy(
     scene: Scene, scripts: bool

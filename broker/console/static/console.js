@@ -141,7 +141,7 @@ async function refresh(ids, url, options) {
   for (const id of ids.split(" ")) {
     const part = page.getElementById(id);
     const shown = document.getElementById(id);
-    if (!part || !shown) continue;
+    if (!part || !shown || part.isEqualNode(shown)) continue;
     const { name, value } = document.activeElement;
     const had = shown.contains(document.activeElement);
     showLocalTimes(part);
@@ -149,6 +149,36 @@ async function refresh(ids, url, options) {
     shown.replaceWith(part);
     if (had) [...part.querySelectorAll(`[name="${name}"]`)].find((one) => one.value === value)?.focus();
   }
+  document.dispatchEvent(new Event("refreshed"));
+}
+
+// What is wrong with a field is said beside it, in the browser's words or its title's,
+// when one leaves it or sends the form.
+function judge(field) {
+  const place = field.closest(".field");
+  let said = place.querySelector(".wrong-input");
+  field.toggleAttribute("aria-invalid", !field.validity.valid);
+  if (field.validity.valid) return said?.remove();
+  if (!said) {
+    said = document.createElement("strong");
+    said.className = "wrong-input";
+    place.append(said);
+  }
+  said.textContent = (field.validity.patternMismatch && field.title) || field.validationMessage;
+}
+for (const [kind, judges] of [
+  ["invalid", () => true],
+  ["focusout", (field) => field.value !== ""],
+  ["input", (field) => field.hasAttribute("aria-invalid")],
+]) {
+  document.addEventListener(kind, (event) => {
+    const field = event.target;
+    if (!field.validity || !field.form || !field.closest(".field") || !judges(field)) return;
+    judge(field);
+    if (kind !== "invalid") return;
+    event.preventDefault();
+    if (field.form.querySelector("input:invalid, select:invalid, textarea:invalid") === field) field.focus();
+  }, true);
 }
 
 // A part that is fetched again and again, for ten minutes and only while it is seen.

@@ -7,9 +7,10 @@ for (const area of document.querySelectorAll("textarea[data-lines]")) {
   gutter.className = "gutter";
   gutter.setAttribute("aria-hidden", "true");
   area.before(gutter);
-  const link = document.querySelector("[data-goto]");
-  const [start, end] = link ? link.dataset.goto.split(" ").map(Number) : [0, 0];
-  const sent = area.defaultValue; // which the mistake is in, whatever was typed since
+  let sent = area.defaultValue; // which the mistake is in, whatever was typed since
+  let start = 0;
+  let end = 0;
+  let link;
   const number = () => {
     const lines = area.value.split("\n").length;
     // The mistake's line is marked until the text is another.
@@ -24,20 +25,26 @@ for (const area of document.querySelectorAll("textarea[data-lines]")) {
     gutter.scrollTop = area.scrollTop;
   };
   const follow = () => { gutter.style.setProperty("height", `${area.clientHeight}px`); gutter.scrollTop = area.scrollTop; };
+  const read = () => {
+    link = document.querySelector("[data-goto]");
+    [start, end] = link ? link.dataset.goto.split(" ").map(Number) : [0, 0];
+    link?.addEventListener("click", go);
+    number();
+  };
+  const go = (event) => {
+    event.preventDefault();
+    area.focus();
+    area.setSelectionRange(start, Math.max(start + 1, end));
+    const height = Number.parseFloat(getComputedStyle(area).lineHeight);
+    area.scrollTop = Math.max(0, (sent.slice(0, start).split("\n").length - 4) * height);
+  };
+  // The text was checked as it was typed; what came back is about what is there now.
+  document.addEventListener("refreshed", () => { sent = area.value; read(); });
   area.addEventListener("input", number);
   area.addEventListener("scroll", follow);
   new ResizeObserver(follow).observe(area);
-  number();
+  read();
   follow();
-  if (link) {
-    link.addEventListener("click", (event) => {
-      event.preventDefault();
-      area.focus();
-      area.setSelectionRange(start, Math.max(start + 1, end));
-      const height = Number.parseFloat(getComputedStyle(area).lineHeight);
-      area.scrollTop = Math.max(0, (sent.slice(0, start).split("\n").length - 4) * height);
-    });
-  }
 }
 
 for (const editor of document.querySelectorAll(".editor")) {
