@@ -77,10 +77,7 @@ async def find_counted(
     if at is None:
         return None
     filters = AuditFilter(
-        account=account,
-        action=COUNT_FAILURES,
-        since=at - _EARLIER,
-        until=at + _LATER,
+        account=account, action=COUNT_FAILURES, since=at - _EARLIER, until=at + _LATER
     )
     page = await ledger.search(filters, PageRequest(limit=_LOOKED_AT_MAX))
     possible: AuditRecord | None = None

@@ -60,9 +60,7 @@ class FailureCounter:
     """Counts failures by source within whole seconds of a monotonic clock."""
 
     def __init__(
-        self,
-        per_second: int = RECORDS_PER_SECOND,
-        per_minute: int = RECORDS_PER_MINUTE,
+        self, per_second: int = RECORDS_PER_SECOND, per_minute: int = RECORDS_PER_MINUTE
     ) -> None:
         self._per_second = per_second
         self._per_minute = per_minute

@@ -79,11 +79,7 @@ def check_settings(settings: Settings) -> list[Finding]:
     folder = settings.data_dir
     if folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o077:
         found.append(
-            warning(
-                "settings",
-                f"other users can read {folder}",
-                f"chmod 700 {folder}",
-            )
+            warning("settings", f"other users can read {folder}", f"chmod 700 {folder}")
         )
     if "rediss" not in settings.redis_url and _is_remote_redis(settings.redis_url):
         found.append(

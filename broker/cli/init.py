@@ -42,8 +42,7 @@ def init(
         str | None, typer.Option(help="A sign-in name for the account.")
     ] = None,
     user: Annotated[
-        str | None,
-        typer.Option(help="The administrator's user name. Default: admin."),
+        str | None, typer.Option(help="The administrator's user name. Default: admin.")
     ] = None,
     access_key: Annotated[
         bool,
@@ -144,9 +143,7 @@ async def _make(
     access_key: bool,
 ) -> tuple["FirstAdministrator", str, timedelta, dict[str, str]]:
     from broker.kinds.access_keys import create_access_key  # noqa: PLC0415
-    from broker.kinds.first_administrator import (  # noqa: PLC0415
-        make_administrator,
-    )
+    from broker.kinds.first_administrator import make_administrator  # noqa: PLC0415
     from broker.kinds.sign_in_links import LIFE  # noqa: PLC0415
 
     now, key = installation.clock.now(), {}

@@ -147,10 +147,7 @@ def rewrap(
 
 async def _list_values(opened: "Installation", number: int) -> None:
     from broker.compose.resealing import sealed_values  # noqa: PLC0415
-    from broker.proofs.saml_request_key import (  # noqa: PLC0415
-        RequestKeys,
-        find_sealed_request_key,
-    )
+    from broker.proofs.saml_request_key import RequestKeys, find_sealed_request_key  # noqa: PLC0415
     from broker.sessions.vault import key_number  # noqa: PLC0415
 
     say("It sealed these secrets, which must be replaced:")

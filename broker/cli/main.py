@@ -67,9 +67,7 @@ COMMANDS = {
         "Other STS endpoints that issue the credentials of roles.",
     ),
     "instances": CommandPlace(
-        "broker.cli.instances",
-        "app",
-        "Machines and their instance profiles.",
+        "broker.cli.instances", "app", "Machines and their instance profiles."
     ),
     "agent": CommandPlace(
         "broker.cli.agent",

@@ -50,9 +50,7 @@ AccountOption = Annotated[
 # Imported inside: a command's help, and most mistakes in its arguments, need none of it.
 
 
-def with_installation(
-    work: Callable[["Installation"], Awaitable[Outcome]],
-) -> Outcome:
+def with_installation(work: Callable[["Installation"], Awaitable[Outcome]]) -> Outcome:
     """Run a command's work with the installation's stores and keys."""
     from broker.compose.installation import open_installation  # noqa: PLC0415
     from broker.settings import load_settings  # noqa: PLC0415

@@ -13,11 +13,7 @@ from broker.proofs.addresses import AddressRules, was_refused
 from broker.proofs.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.proofs.outbound import OutboundClient
 from broker.proofs.provider_health import HealthFinding, HealthLevel
-from broker.proofs.provider_options import (
-    OPTIONS,
-    ProviderOptions,
-    option_text,
-)
+from broker.proofs.provider_options import OPTIONS, ProviderOptions, option_text
 from broker.proofs.provider_probe import probe_oidc, probe_saml
 from broker.proofs.refresh_state import INTERVAL_MAX, read_state
 from broker.protocols.oidc.rejection import OidcRejected
@@ -85,8 +81,7 @@ async def probe_new_providers(
                     arns.append(saml.arn)
                     probes.append(probe_saml(saml, entities))
         found, directories = await asyncio.gather(
-            asyncio.gather(*probes),
-            probe_new_directories(settings, stores, created_at),
+            asyncio.gather(*probes), probe_new_directories(settings, stores, created_at)
         )
     finally:
         await keys.close()

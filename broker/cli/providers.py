@@ -12,11 +12,7 @@ from broker.cli.operator import operator_entry, with_installation
 from broker.cli.terminal import say_json, say_table
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId, parse_account_id
-from broker.model.entities import (
-    LdapProvider,
-    OidcProvider,
-    SamlProvider,
-)
+from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.proofs.provider_options import (
     OPTIONS_OF,
     STORED,
@@ -97,11 +93,7 @@ def list_providers(
         say_table(_HEADINGS, rows)
 
 
-_KINDS = {
-    "SAML": SamlProvider,
-    "OpenID Connect": OidcProvider,
-    "LDAP": LdapProvider,
-}
+_KINDS = {"SAML": SamlProvider, "OpenID Connect": OidcProvider, "LDAP": LdapProvider}
 _HELP = "Set a provider's operator-only options.\n\n" + "\n\n".join(
     f"{label}: "
     + ", ".join(

@@ -23,11 +23,7 @@ from broker.cli.operator import (
 )
 from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import format_duration, format_time
-from broker.cli.upstream_limits import (
-    UpstreamRole,
-    upstream_roles,
-    words_on_upstreams,
-)
+from broker.cli.upstream_limits import UpstreamRole, upstream_roles, words_on_upstreams
 from broker.cli.upstream_reasons import UpstreamFailed
 from broker.compose.services import Services
 from broker.errors import BrokerError, NoSuchEntity
@@ -57,12 +53,7 @@ from broker.sessions.revoke import (
     revoke_session,
 )
 from broker.stores.cache.port import SessionRecord
-from broker.stores.directory.kinds import (
-    ACCOUNT,
-    ROLE,
-    TRUST_ANCHOR,
-    USER,
-)
+from broker.stores.directory.kinds import ACCOUNT, ROLE, TRUST_ANCHOR, USER
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.errors import StoreUnavailableError
 
@@ -245,12 +236,10 @@ def revoke(
         ),
     ] = "",
     source_identity: Annotated[
-        str,
-        typer.Option(help="Only this source identity, in the account TARGET."),
+        str, typer.Option(help="Only this source identity, in the account TARGET.")
     ] = "",
     issuer: Annotated[
-        str,
-        typer.Option(help="With --subject: its issuer (entity ID or URL)."),
+        str, typer.Option(help="With --subject: its issuer (entity ID or URL).")
     ] = "",
     subject: Annotated[
         str,
@@ -301,11 +290,7 @@ def revoke(
                 await revoke_session(change, found[0], now=now, reason=reason)
             elif one:
                 await revoke_key_id(
-                    change,
-                    account=owner,
-                    access_key_id=target,
-                    now=now,
-                    reason=reason,
+                    change, account=owner, access_key_id=target, now=now, reason=reason
                 )
             elif subject:
                 await revoke_person(

@@ -92,9 +92,7 @@ def apply(
         probed: list[Finding] = []
         if not dry_run and any(_adds_provider(change) for change in changes):
             # Imported here: it brings an HTTP client.
-            from broker.cli.provider_checks import (  # noqa: PLC0415
-                probe_new_providers,
-            )
+            from broker.cli.provider_checks import probe_new_providers  # noqa: PLC0415
 
             probed = await probe_new_providers(
                 installation.settings, installation.stores, installation.clock, now

@@ -46,9 +46,7 @@ def say_json(
 
 
 def say_table(
-    headings: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    styles: Iterable[str] = (),
+    headings: Sequence[str], rows: Iterable[Sequence[str]], styles: Iterable[str] = ()
 ) -> None:
     """Print rows under headings; ``styles`` has a style per row, or is empty."""
     rows = list(rows)

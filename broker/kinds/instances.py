@@ -4,11 +4,7 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
-from broker.errors import (
-    AccessDenied,
-    InvalidPublicKey,
-    ValidationError,
-)
+from broker.errors import AccessDenied, InvalidPublicKey, ValidationError
 from broker.kinds.kind import finder, require_room
 from broker.kinds.limits import Quota
 from broker.model.account import Account, AccountId, parse_account_id

@@ -92,9 +92,7 @@ class Named(Rules[Entity]):
     by_arn: bool = False
 
     @property
-    def require(
-        self,
-    ) -> Callable[[DirectoryReader, AccountId, str], Awaitable[Entity]]:
+    def require(self) -> Callable[[DirectoryReader, AccountId, str], Awaitable[Entity]]:
         """A function that finds what a request names."""
         return finder(self.kind, self.missing, self.resource if self.by_arn else "")
 

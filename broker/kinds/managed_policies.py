@@ -247,11 +247,7 @@ async def create_version(
 
 
 async def set_default_version(
-    change: DirectoryChange,
-    policy: ManagedPolicy,
-    version_id: str,
-    *,
-    now: datetime,
+    change: DirectoryChange, policy: ManagedPolicy, version_id: str, *, now: datetime
 ) -> None:
     """Put a version in force.
 

@@ -12,11 +12,7 @@ from datetime import datetime
 from broker.errors import EntityAlreadyExists, NoSuchEntity, ValidationError
 from broker.kinds.limits import Quota, require_within
 from broker.model.account import Account, AccountId
-from broker.model.provisioned import (
-    Membership,
-    ProvisionedGroup,
-    ProvisionedUser,
-)
+from broker.model.provisioned import Membership, ProvisionedGroup, ProvisionedUser
 from broker.runtime.entropy import new_unique_id
 from broker.stores.directory.kinds import PROVISIONED_GROUP, PROVISIONED_USER
 from broker.stores.directory.port import DirectoryChange, DirectoryReader

@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 from broker.kinds.kind import Named, Work, renaming
 from broker.kinds.limits import Quota
 from broker.kinds.names import check_path
-from broker.kinds.public_keys import (
-    parse_certificate,
-    parse_chain,
-    require_key_pair,
-)
+from broker.kinds.public_keys import parse_certificate, parse_chain, require_key_pair
 from broker.kinds.tags import KeyCase, given_tags
 from broker.model.credentials import SERVER_KEY_SEAL, ServerCertificate
 from broker.model.sealing import Sealer

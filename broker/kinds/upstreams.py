@@ -115,10 +115,7 @@ async def put_key_pair(
             purpose, upstream.account, upstream.name, column, secret.reveal().encode()
         )
     after = replace(
-        upstream,
-        access_key_id=access_key_id,
-        sealed_secret=sealed,
-        updated_at=now,
+        upstream, access_key_id=access_key_id, sealed_secret=sealed, updated_at=now
     )
     await change.put(UPSTREAM, after)
     return after

@@ -70,11 +70,7 @@ _TEXTS: Mapping[CredentialKind, _Texts] = {
 
 
 async def upload_certificate(
-    change: DirectoryChange,
-    account: Account,
-    holder_id: str,
-    body: str,
-    now: datetime,
+    change: DirectoryChange, account: Account, holder_id: str, body: str, now: datetime
 ) -> UserCredential:
     """Keep a signing certificate of a user (root: the account's number).
 

@@ -68,12 +68,7 @@ def session_target(session: Ancestor, lineage: Lineage) -> str:
         return session.access_key_id
     first = lineage.ancestors[0] if lineage.ancestors else session
     return _SEPARATOR.join(
-        (
-            session.access_key_id,
-            session.mint_id,
-            first.label,
-            str(session.issued_at_ms),
-        )
+        (session.access_key_id, session.mint_id, first.label, str(session.issued_at_ms))
     )
 
 

@@ -14,12 +14,7 @@ The stages are modules: `strict_json` and `grammar` (text to document), `new_pol
 and `explain` (the answer).
 """
 
-from broker.policy.compiled import (
-    ALLOW_ALL,
-    PolicySet,
-    compile_policies,
-    join_policies,
-)
+from broker.policy.compiled import ALLOW_ALL, PolicySet, compile_policies, join_policies
 from broker.policy.context import (
     CONTEXT_KEYS,
     DIRECTORY_KEYS,

@@ -38,11 +38,7 @@ class PolicyRejected(Exception):
     """
 
     def __init__(
-        self,
-        reason: RejectionReason,
-        message: str,
-        place: str = "",
-        advice: str = "",
+        self, reason: RejectionReason, message: str, place: str = "", advice: str = ""
     ) -> None:
         super().__init__(with_advice(message, advice))
         self.reason = reason

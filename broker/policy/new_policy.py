@@ -10,12 +10,7 @@ and S3 (resource types).
 
 from collections.abc import Callable, Iterator
 
-from broker.policy.document import (
-    VERSION_2012,
-    PolicyDocument,
-    PolicyKind,
-    Statement,
-)
+from broker.policy.document import VERSION_2012, PolicyDocument, PolicyKind, Statement
 from broker.policy.errors import PolicyRejected, RejectionReason
 from broker.policy.grammar import (
     VENDOR_MISSING,
@@ -87,11 +82,7 @@ OWN_STS_ACTIONS = frozenset({"sts:assumerolewithldapidentity"})
 
 
 def parse_new_policy(
-    text: str,
-    kind: PolicyKind,
-    *,
-    managed: bool,
-    knows_service: Callable[[str], bool],
+    text: str, kind: PolicyKind, *, managed: bool, knows_service: Callable[[str], bool]
 ) -> PolicyDocument:
     """Parse a policy that is about to be stored or used for a session.
 

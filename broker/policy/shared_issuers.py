@@ -31,12 +31,7 @@ _BY_SUBJECT = (
     "tokens.cloud.shisho.dev",
     "proidc.upbound.io",
 )
-_BY_AUDIENCE = (
-    _COGNITO,
-    "api.pulumi.com/oidc",
-    "sandboxes.cloud",
-    "oidc.vercel.com",
-)
+_BY_AUDIENCE = (_COGNITO, "api.pulumi.com/oidc", "sandboxes.cloud", "oidc.vercel.com")
 
 REQUIRED_KEYS: Mapping[str, str] = MappingProxyType(
     {

@@ -105,10 +105,7 @@ def registration_options(
     known: Iterable[Credential],
 ) -> str:
     """``PublicKeyCredentialCreationOptionsJSON``; ``known`` are those made before."""
-    from webauthn import (  # noqa: PLC0415  # off the start path
-        generate_registration_options,
-        options_to_json,
-    )
+    from webauthn import generate_registration_options, options_to_json  # noqa: PLC0415  # off the start path
     from webauthn.helpers import structs  # noqa: PLC0415  # as above
 
     return options_to_json(
@@ -182,10 +179,7 @@ def authentication_options(
     party: RelyingParty, *, challenge: bytes, known: Iterable[Credential]
 ) -> str:
     """``PublicKeyCredentialRequestOptionsJSON`` that any of ``known`` can answer."""
-    from webauthn import (  # noqa: PLC0415  # as above
-        generate_authentication_options,
-        options_to_json,
-    )
+    from webauthn import generate_authentication_options, options_to_json  # noqa: PLC0415  # as above
     from webauthn.helpers import structs  # noqa: PLC0415  # as above
 
     return options_to_json(
@@ -213,9 +207,7 @@ def verify_authentication(
         WebauthnRejected: it proves none of them for this challenge and this site.
     """
     from webauthn import verify_authentication_response  # noqa: PLC0415  # as above
-    from webauthn.helpers import (  # noqa: PLC0415  # as above
-        parse_authentication_credential_json,
-    )
+    from webauthn.helpers import parse_authentication_credential_json  # noqa: PLC0415  # as above
 
     value = _parse(answer)
     with _refusals():
@@ -294,9 +286,7 @@ def _refusals() -> Iterator[None]:
         ) from error
 
 
-def _descriptors(
-    known: Iterable[Credential],
-) -> "list[PublicKeyCredentialDescriptor]":
+def _descriptors(known: Iterable[Credential]) -> "list[PublicKeyCredentialDescriptor]":
     from webauthn.helpers import structs  # noqa: PLC0415  # as above
 
     return [
@@ -312,9 +302,7 @@ def _descriptors(
 
 def _algorithms() -> list[Any]:
     """ES256, EdDSA and RS256, in the order of preference."""
-    from webauthn.helpers.cose import (  # noqa: PLC0415  # as above
-        COSEAlgorithmIdentifier as Algorithm,
-    )
+    from webauthn.helpers.cose import COSEAlgorithmIdentifier as Algorithm  # noqa: PLC0415  # as above
 
     return [
         Algorithm.EDDSA,

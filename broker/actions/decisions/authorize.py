@@ -286,10 +286,7 @@ class Authorizer:
             caller = caller or one.caller
             decisions += one.decisions or [
                 ActionDecision(
-                    action=action,
-                    resource=resource,
-                    allowed=False,
-                    refusal=one.refusal,
+                    action=action, resource=resource, allowed=False, refusal=one.refusal
                 )
                 for action in asked.actions
             ]

@@ -10,11 +10,7 @@ above all keys about the principal: those are the broker's.
 import re
 from collections.abc import Mapping
 
-from broker.actions.decisions.question import (
-    Circumstances,
-    Question,
-    check_names_one,
-)
+from broker.actions.decisions.question import Circumstances, Question, check_names_one
 from broker.errors import ValidationError
 from broker.protocols.enforcement import CompiledService
 from broker.protocols.enforcement.forwarded import is_address

@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from broker.actions.action import Call
-from broker.actions.decisions.declare import (
-    change,
-    everything,
-    named_resource,
-    read,
-)
+from broker.actions.decisions.declare import change, everything, named_resource, read
 from broker.actions.iam.paging import (
     page_request,
     stored_page,

@@ -18,10 +18,7 @@ class TokenOperations:
     """
 
     def __init__(
-        self,
-        of: TokenRules[Any],
-        owner: FindOwner,
-        making: FindOwner | None = None,
+        self, of: TokenRules[Any], owner: FindOwner, making: FindOwner | None = None
     ) -> None:
         self._of = of
         self._owner = owner

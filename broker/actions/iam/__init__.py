@@ -23,10 +23,7 @@ from broker.actions.iam.policies import POLICIES, POLICY_ENTITIES
 from broker.actions.iam.roles import ROLES
 from broker.actions.iam.saml_providers import saml_provider_actions
 from broker.actions.iam.server_certificates import server_certificate_actions
-from broker.actions.iam.service_linked_roles import (
-    SERVICE_LINKED_ROLES,
-    protecting,
-)
+from broker.actions.iam.service_linked_roles import SERVICE_LINKED_ROLES, protecting
 from broker.actions.iam.simulation import SIMULATION
 from broker.actions.iam.tags import TAGS
 from broker.actions.iam.user_credentials import user_credential_actions

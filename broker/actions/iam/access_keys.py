@@ -39,10 +39,7 @@ def access_key_actions(sealer: Sealer) -> tuple[Action, ...]:
             sealer=sealer,
             now=call.now,
         )
-        view = {
-            **_view(key, user),
-            "SecretAccessKey": secret.reveal(),
-        }
+        view = {**_view(key, user), "SecretAccessKey": secret.reveal()}
         return {"AccessKey": cast("types.AccessKey", view)}
 
     return (
@@ -83,10 +80,7 @@ async def _delete_key(given: types.DeleteAccessKeyRequest, call: Call) -> None:
 async def _require_key(given: Given, call: Call) -> entities.AccessKey:
     user = await find_user(given, call, call.change)
     return await access_keys.require_access_key(
-        call.change,
-        call.account,
-        user.user_id if user else None,
-        given["AccessKeyId"],
+        call.change, call.account, user.user_id if user else None, given["AccessKeyId"]
     )
 
 

@@ -24,10 +24,7 @@ from broker.errors import InvalidInput, NoSuchEntity
 from broker.kinds.accounts import require_account
 from broker.kinds.granted_services import granted_services
 from broker.kinds.groups import require_group
-from broker.kinds.managed_policies import (
-    find_managed_policy,
-    require_managed_policy,
-)
+from broker.kinds.managed_policies import find_managed_policy, require_managed_policy
 from broker.kinds.names import find_named_resource, parse_policy_arn
 from broker.kinds.owners import Owner, kind_of, owner_id
 from broker.kinds.roles import require_role
@@ -212,11 +209,7 @@ def _granting_all(
 
 def _granting(held: _HeldPolicy) -> types.PolicyGrantingServiceAccess:
     if held.arn is not None:
-        return {
-            "PolicyName": held.name,
-            "PolicyType": "MANAGED",
-            "PolicyArn": held.arn,
-        }
+        return {"PolicyName": held.name, "PolicyType": "MANAGED", "PolicyArn": held.arn}
     view: types.PolicyGrantingServiceAccess = {
         "PolicyName": held.name,
         "PolicyType": "INLINE",
@@ -362,13 +355,7 @@ _FAR = 10**12
 
 
 def _use_json(use: Use) -> list[object]:
-    return [
-        use.subject,
-        use.service,
-        use.action,
-        int(use.at.timestamp()),
-        use.region,
-    ]
+    return [use.subject, use.service, use.action, int(use.at.timestamp()), use.region]
 
 
 def _from_timestamp(seconds: int) -> datetime:

@@ -103,11 +103,7 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
             )
 
     return (
-        change(
-            "CreateVirtualMFADevice",
-            create,
-            on.new("mfa", "VirtualMFADeviceName"),
-        ),
+        change("CreateVirtualMFADevice", create, on.new("mfa", "VirtualMFADeviceName")),
         change("EnableMFADevice", enable, on.user, prepare=count_guess),
         change("ResyncMFADevice", resync, on.user, prepare=count_guess),
         change("DeactivateMFADevice", _deactivate, on.user_or_self),

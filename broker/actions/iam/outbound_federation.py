@@ -69,10 +69,7 @@ def outbound_federation_actions(
 
     return (
         change(
-            "EnableOutboundWebIdentityFederation",
-            enable,
-            on.account,
-            prepare=make_keys,
+            "EnableOutboundWebIdentityFederation", enable, on.account, prepare=make_keys
         ),
         change("DisableOutboundWebIdentityFederation", _disable, on.account),
         read("GetOutboundWebIdentityFederationInfo", info, on.account),

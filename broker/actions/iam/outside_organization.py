@@ -135,12 +135,7 @@ OUTSIDE_ORGANIZATION: tuple[Action, ...] = (
         organizations_policy,
     ),
     read("GetOrganizationsAccessReport", _no_job, on.account),
-    change(
-        "CreateDelegationRequest",
-        _no_requester,
-        _request,
-        delegation_asked,
-    ),
+    change("CreateDelegationRequest", _no_requester, _request, delegation_asked),
     *(change(name, _no_request, _request) for name in _ABOUT_A_REQUEST),
     read("GetDelegationRequest", _no_request, _request),
     read("ListDelegationRequests", _list_requests, on.account, delegation_owner),

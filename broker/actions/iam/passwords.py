@@ -117,10 +117,7 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
             _update,
             on.user,
             prepare=prepare_update,
-            unsupported=(
-                "MaxSigninSessionDuration",
-                "ResetMaxSigninSessionDuration",
-            ),
+            unsupported=("MaxSigninSessionDuration", "ResetMaxSigninSessionDuration"),
             calls=10,
         ),
         change("DeleteLoginProfile", _delete, on.user_or_self),
@@ -129,8 +126,7 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
             change("ChangePassword", _change_own, _self, prepare=prepare_own, calls=10),
         ),
         granted_if(
-            _users_may_change,
-            read("GetAccountPasswordPolicy", _get_policy, on.account),
+            _users_may_change, read("GetAccountPasswordPolicy", _get_policy, on.account)
         ),
         change("UpdateAccountPasswordPolicy", _update_policy, on.account),
         change("DeleteAccountPasswordPolicy", _delete_policy, on.account),

@@ -6,10 +6,7 @@ from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.plain import Answer, Plain
 from broker.kinds.kind import create
-from broker.kinds.server_certificates import (
-    SERVER_CERTIFICATES,
-    with_private_keys,
-)
+from broker.kinds.server_certificates import SERVER_CERTIFICATES, with_private_keys
 from broker.model.request import Given
 from broker.model.sealing import Sealer
 

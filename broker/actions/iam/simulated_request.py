@@ -223,9 +223,7 @@ def _caller(entity: EntityArn, known: Bounded | None) -> SimulatedCaller:
     else:
         unique_id = known.user_id if isinstance(known, User) else known.role_id
         path, name = known.path, known.name
-    context: dict[str, tuple[str, ...]] = {
-        "aws:principalaccount": (entity.account,),
-    }
+    context: dict[str, tuple[str, ...]] = {"aws:principalaccount": (entity.account,)}
     if entity.kind == "group":
         # A group is not a principal: it lends its policies to users.
         return SimulatedCaller(

@@ -11,12 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from broker.actions.action import Call
-from broker.actions.iam.declare import (
-    ActionTarget,
-    Context,
-    FurtherTarget,
-    Target,
-)
+from broker.actions.iam.declare import ActionTarget, Context, FurtherTarget, Target
 from broker.errors import BrokerError, ValidationError
 from broker.kinds.groups import GROUPS
 from broker.kinds.kind import Named

@@ -56,12 +56,7 @@ async def _views(found: Sequence[User], call: Call) -> list[types.User]:
 _PLAIN = Plain(users.USERS, _views)
 
 USERS = (
-    change(
-        "CreateUser",
-        _create_user,
-        on.new("user", "UserName"),
-        on.boundary_asked,
-    ),
+    change("CreateUser", _create_user, on.new("user", "UserName"), on.boundary_asked),
     read("GetUser", _get_user, on.user_or_self),
     read("ListUsers", _PLAIN.list_all, on.all_of("user")),
     change(

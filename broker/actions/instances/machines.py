@@ -21,13 +21,7 @@ from broker.kinds import instances as rules
 from broker.kinds.accounts import require_account
 from broker.kinds.bearer_tokens import token_digest
 from broker.model.federated import FederatedIdentity
-from broker.model.lineage import (
-    Lineage,
-    Origin,
-    Trace,
-    read_lineage,
-    subject_digest,
-)
+from broker.model.lineage import Lineage, Origin, Trace, read_lineage, subject_digest
 from broker.model.machines import Instance, InstanceProfile
 from broker.model.proof_used import ProofUsed
 from broker.model.session import SessionKind

@@ -11,11 +11,7 @@ from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.portal.account_names import AccountNames
-from broker.actions.portal.role_choices import (
-    Choosing,
-    RoleChoices,
-    begin_choosing,
-)
+from broker.actions.portal.role_choices import Choosing, RoleChoices, begin_choosing
 from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.page import PageRequest

@@ -14,11 +14,7 @@ from broker.errors import AccessDenied, ExpiredFederationToken
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import PrincipalType
 from broker.model.session import Session, SessionKind
-from broker.sessions.issue import (
-    MintOrder,
-    SessionIssuer,
-    new_access_key_id,
-)
+from broker.sessions.issue import MintOrder, SessionIssuer, new_access_key_id
 from broker.sessions.lineage import descend, lineage_of_proof, new_mint_id
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT

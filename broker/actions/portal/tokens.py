@@ -39,18 +39,9 @@ def create_token(ledger: Ledger) -> tuple[Action, ...]:
             name=name,
             needs=needs_nothing,
             handle=handle,
-            audited=(
-                "SessionName",
-                "ClientName",
-                "GrantType",
-                "Answer",
-                "Address",
-            ),
+            audited=("SessionName", "ClientName", "GrantType", "Answer", "Address"),
         )
-        for name, handle in (
-            ("CreateToken", spend),
-            ("Authorize", _agree),
-        )
+        for name, handle in (("CreateToken", spend), ("Authorize", _agree))
     )
 
 

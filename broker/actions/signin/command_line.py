@@ -86,10 +86,7 @@ def command_line_actions(
     minter: DerivedMinter, grants: CommandLineGrants
 ) -> tuple[Action, ...]:
     """Both actions."""
-    return (
-        authorize_o_auth2_access(grants),
-        create_o_auth2_token(minter),
-    )
+    return (authorize_o_auth2_access(grants), create_o_auth2_token(minter))
 
 
 def get_console_credentials(minter: DerivedMinter) -> Action:
@@ -99,8 +96,7 @@ def get_console_credentials(minter: DerivedMinter) -> Action:
         # At most an hour, never beyond the console session, and counted as chained:
         # they must not open a longer console session.
         ends_at = min(
-            require_session(call).expires_at,
-            int(call.now.timestamp()) + HOUR_SECONDS,
+            require_session(call).expires_at, int(call.now.timestamp()) + HOUR_SECONDS
         )
         minted = await minter.mint(call, ends_at=ends_at, counts_as_chained=True)
         return {"Credentials": credentials_shape(minted.credentials)}

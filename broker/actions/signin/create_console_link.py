@@ -5,11 +5,7 @@ from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.signin.signin_tokens import SigninGrant, SigninTokens
-from broker.actions.sts.derived_mint import (
-    DerivedMinter,
-    Narrowing,
-    require_session,
-)
+from broker.actions.sts.derived_mint import DerivedMinter, Narrowing, require_session
 from broker.errors import AccessDenied, ValidationError
 from broker.model.session import Session, SessionKind
 

@@ -199,10 +199,7 @@ async def _end(_given: Given, call: Call) -> None:
     if not isinstance(record, SessionRecord):
         raise NoSuchEntity("There is no such live session.")
     await revoke_session(
-        call.change,
-        record,
-        now=call.now,
-        reason=f"by {call.caller.principal.arn}",
+        call.change, record, now=call.now, reason=f"by {call.caller.principal.arn}"
     )
 
 

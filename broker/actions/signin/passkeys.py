@@ -12,10 +12,7 @@ from broker.actions.action import Action, Call, Needs
 from broker.actions.iam import targets as on
 from broker.actions.iam.factors import require_shown_factor
 from broker.actions.iam.holders import require_caller
-from broker.actions.signin.passkey_ceremonies import (
-    Ceremony,
-    PasskeyCeremonies,
-)
+from broker.actions.signin.passkey_ceremonies import Ceremony, PasskeyCeremonies
 from broker.errors import InvalidUserType, ValidationError
 from broker.kinds.accounts import require_account
 from broker.kinds.passkeys import (

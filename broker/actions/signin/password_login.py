@@ -10,11 +10,7 @@ from typing import Any, NotRequired, TypedDict
 from broker.actions.action import Call
 from broker.actions.sts.roles import credentials_shape
 from broker.errors import AccessDenied
-from broker.kinds.login_profiles import (
-    PasswordState,
-    password_mark,
-    password_state,
-)
+from broker.kinds.login_profiles import PasswordState, password_mark, password_state
 from broker.kinds.second_factors import list_factors
 from broker.model.principal import PrincipalType
 from broker.model.session import Session, SessionKind

@@ -37,11 +37,7 @@ def proof_check_actions() -> tuple[Action, ...]:
 
 def _check(name: str, handle: Handle, *audited: str) -> Action:
     return Action(
-        service="signin",
-        name=name,
-        needs=needs_nothing,
-        handle=handle,
-        audited=audited,
+        service="signin", name=name, needs=needs_nothing, handle=handle, audited=audited
     )
 
 

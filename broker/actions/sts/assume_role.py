@@ -21,10 +21,7 @@ from broker.stores.directory.fresh import FreshDirectory
 if TYPE_CHECKING:
     from broker.model.types import sts as types
 
-_SHOWN_NOW = {
-    "aws:multifactorauthpresent": ("true",),
-    "aws:multifactorauthage": ("0",),
-}
+_SHOWN_NOW = {"aws:multifactorauthpresent": ("true",), "aws:multifactorauthage": ("0",)}
 
 
 def assume_role(fresh: FreshDirectory, minter: RoleMinter, mfa: MfaVerifier) -> Action:

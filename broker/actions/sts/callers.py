@@ -118,9 +118,6 @@ def caller_actions(messages: AuthorizationMessages) -> tuple[Action, ...]:
         ),
         Action(service="sts", name=decoding, needs=_needed(decoding), handle=decode),
         Action(
-            service="sts",
-            name=trading,
-            needs=_needed(trading),
-            handle=_refuse_trade_in,
+            service="sts", name=trading, needs=_needed(trading), handle=_refuse_trade_in
         ),
     )

@@ -71,10 +71,7 @@ def get_scoped_credentials(minter: DerivedMinter) -> Action:
         principal = call.caller.principal
         answer: dict[str, Any] = {
             "Credentials": credentials_shape(minted.credentials),
-            "SessionInfo": {
-                "ScopedSessionId": principal.userid,
-                "Arn": principal.arn,
-            },
+            "SessionInfo": {"ScopedSessionId": principal.userid, "Arn": principal.arn},
             "ScopedPoliciesCount": minted.session.scope_count,
             **token_shape(minted.credentials),
         }

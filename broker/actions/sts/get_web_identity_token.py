@@ -21,12 +21,7 @@ from broker.errors import (
     SessionDurationEscalation,
     ValidationError,
 )
-from broker.kinds.outbound import (
-    Algorithm,
-    find_outbound,
-    issuer_of,
-    sign,
-)
+from broker.kinds.outbound import Algorithm, find_outbound, issuer_of, sign
 from broker.model.sealing import Opener
 from broker.permit.context import tag_context
 from broker.permit.need import Need
@@ -45,10 +40,7 @@ PAYLOAD_BYTES_MAX = 8192
 
 
 def get_web_identity_token(
-    fresh: FreshDirectory,
-    opener: Opener,
-    own: OwnTokens,
-    public_origin: str,
+    fresh: FreshDirectory, opener: Opener, own: OwnTokens, public_origin: str
 ) -> Action:
     """The action, given what it works with."""
 

@@ -21,26 +21,13 @@ from broker.kinds.accounts import (
     require_account,
     set_alias,
 )
-from broker.kinds.control_policies import (
-    ControlPolicy,
-    control_policies,
-    option_value,
-)
+from broker.kinds.control_policies import ControlPolicy, control_policies, option_value
 from broker.kinds.template.account_settings import settings_of, with_settings
-from broker.kinds.template.changes import (
-    Change,
-    ChangeKind,
-    differences,
-    shown,
-)
+from broker.kinds.template.changes import Change, ChangeKind, differences, shown
 from broker.kinds.template.errors import TemplateError, at_place
 from broker.kinds.template.kind import AccountWork, TemplateContext
 from broker.kinds.template.kinds import KINDS
-from broker.kinds.template.reader import (
-    AccountTemplate,
-    parse_template,
-    planned_arns,
-)
+from broker.kinds.template.reader import AccountTemplate, parse_template, planned_arns
 from broker.kinds.template.roles import set_pending_trust
 from broker.kinds.template.section import Described, Members, Section
 from broker.model.account import Account
@@ -207,10 +194,7 @@ class _Step:
 
 
 async def _steps(
-    run: _Run,
-    template: AccountTemplate,
-    kind: Section,
-    directory: DirectoryReader,
+    run: _Run, template: AccountTemplate, kind: Section, directory: DirectoryReader
 ) -> Sequence[_Step]:
     specs = template.specs(kind)
     if specs is None:

@@ -15,11 +15,7 @@ from broker.kinds.resource_policies import put_resource_policy
 from broker.kinds.template.documents import read_document
 from broker.kinds.template.errors import at_place
 from broker.kinds.template.kind import AccountReading, AccountWork
-from broker.kinds.template.properties import (
-    Properties,
-    compact,
-    normal_document,
-)
+from broker.kinds.template.properties import Properties, compact, normal_document
 from broker.kinds.template.section import Members, Section
 from broker.kinds.trust import shown_trust_policies, with_root_arns
 from broker.kinds.upstreams import checked_definition, put_upstream

@@ -1,10 +1,6 @@
 """The sections of an account, in the order in which their entities are created."""
 
-from broker.kinds.template.definitions import (
-    RESOURCE_POLICIES,
-    SERVICES,
-    UPSTREAMS,
-)
+from broker.kinds.template.definitions import RESOURCE_POLICIES, SERVICES, UPSTREAMS
 from broker.kinds.template.groups import GROUPS
 from broker.kinds.template.instance_profiles import INSTANCE_PROFILES
 from broker.kinds.template.made_by_calls import SERVER_CERTIFICATES, VIRTUAL_MFA_DEVICES

@@ -22,11 +22,7 @@ from broker.kinds.template.errors import TemplateError, at_place
 from broker.kinds.template.kind import AccountWork
 from broker.kinds.template.properties import Properties
 from broker.kinds.template.section import Members
-from broker.kinds.user_credentials import (
-    set_status,
-    upload_certificate,
-    upload_ssh_key,
-)
+from broker.kinds.user_credentials import set_status, upload_certificate, upload_ssh_key
 from broker.model.credentials import CredentialKind, CredentialStatus, UserCredential
 from broker.model.entities import User
 from broker.stores.directory.credentials import list_credentials_of

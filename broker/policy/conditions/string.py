@@ -14,12 +14,7 @@ from broker.policy.variables import (
     parse_template,
     resolve_template,
 )
-from broker.policy.wildcard import (
-    TextTest,
-    compile_wildcard,
-    find_literal,
-    find_prefix,
-)
+from broker.policy.wildcard import TextTest, compile_wildcard, find_literal, find_prefix
 
 
 def _equals(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family

@@ -273,10 +273,7 @@ def _parse_query(query: bytes) -> Mapping[str, list[str]]:
         if _BROKEN_ESCAPE.search(text):
             raise ValueError("a broken escape")  # noqa: TRY301
         pairs = parse_qsl(
-            text,
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=PARAMETERS_MAX,
+            text, keep_blank_values=True, errors="strict", max_num_fields=PARAMETERS_MAX
         )
     except ValueError as error:
         raise _malformed() from error

@@ -69,10 +69,7 @@ def read_text(value: object, name: str) -> str:
 
 
 def read_audience(
-    claims: Mapping[str, Any],
-    client_ids: Collection[str],
-    *,
-    aws_profile: bool = False,
+    claims: Mapping[str, Any], client_ids: Collection[str], *, aws_profile: bool = False
 ) -> tuple[str, tuple[str, ...]]:
     """The registered client id that the token was made for; for no other is it taken.
 

@@ -17,11 +17,7 @@ from broker.protocols import strict_json
 from broker.protocols.oidc import base64url
 from broker.protocols.oidc import claims as standard_claims
 from broker.protocols.oidc.jwks import KID_CHARACTERS_MAX
-from broker.protocols.oidc.rejection import (
-    IssuerRejected,
-    OidcReason,
-    OidcRejected,
-)
+from broker.protocols.oidc.rejection import IssuerRejected, OidcReason, OidcRejected
 
 TOKEN_CHARACTERS_MAX = 20_000
 """The limit of the STS API on ``WebIdentityToken``."""

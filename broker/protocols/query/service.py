@@ -54,9 +54,7 @@ class Service:
         if reader is None:
             reference = self._model["operations"][operation].get("input")
             reader = compile_reader(
-                self._model["shapes"],
-                reference and reference["shape"],
-                self._wording,
+                self._model["shapes"], reference and reference["shape"], self._wording
             )
             self._readers[operation] = reader
         return reader

@@ -27,8 +27,7 @@ _ROLE_ARN = re.compile(
     re.ASCII,
 )
 _PROVIDER_ARN = re.compile(
-    r"arn:aws[a-z-]{0,20}:iam::[0-9]{12}:saml-provider/[A-Za-z0-9._-]{1,128}",
-    re.ASCII,
+    r"arn:aws[a-z-]{0,20}:iam::[0-9]{12}:saml-provider/[A-Za-z0-9._-]{1,128}", re.ASCII
 )
 _PAIR_PARTS = 2
 

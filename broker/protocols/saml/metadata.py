@@ -12,11 +12,7 @@ from urllib.parse import urlsplit
 
 from lxml.etree import _Element
 
-from broker.protocols.saml.errors import (
-    MetadataReason,
-    MetadataRejected,
-    SamlRejected,
-)
+from broker.protocols.saml.errors import MetadataReason, MetadataRejected, SamlRejected
 from broker.protocols.saml.gate import XmlLimits, parse_strictly, text_of
 from broker.protocols.saml.keys import (
     LEGACY_RSA_BITS,

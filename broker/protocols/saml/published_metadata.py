@@ -17,11 +17,7 @@ from lxml import etree
 from lxml.etree import _Element
 
 from broker.protocols.saml.algorithms import AlgorithmPolicy
-from broker.protocols.saml.errors import (
-    MetadataReason,
-    MetadataRejected,
-    SamlRejected,
-)
+from broker.protocols.saml.errors import MetadataReason, MetadataRejected, SamlRejected
 from broker.protocols.saml.keys import RSA_BITS_MIN, SigningKey, parse_certificate
 from broker.protocols.saml.metadata import (
     IdpMetadata,
@@ -43,8 +39,7 @@ _DURATION = re.compile(
 )
 _UNIT_SECONDS = (365 * 86_400, 30 * 86_400, 86_400, 3_600, 60, 1)
 _CERTIFICATE = re.compile(
-    r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----",
-    re.ASCII,
+    r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----", re.ASCII
 )
 
 

@@ -148,8 +148,7 @@ def _meta(one: ProvisionedUser | ProvisionedGroup, kind: str, location: str) -> 
 
 def _projected(resource: Resource[Any], listing: Listing) -> Answer:
     dumped: Answer = resource.model_dump(
-        scim_ctx=Context.RESOURCE_QUERY_RESPONSE,
-        response_parameters=listing.projection,
+        scim_ctx=Context.RESOURCE_QUERY_RESPONSE, response_parameters=listing.projection
     )
     return dumped
 

@@ -110,8 +110,7 @@ def rejecting() -> Iterator[None]:
     except ValidationError as error:
         first = Error.from_validation_errors(error)[0]
         raise ScimRejected(
-            (first.detail or "The request is malformed.")[:1000],
-            first.scim_type or "",
+            (first.detail or "The request is malformed.")[:1000], first.scim_type or ""
         ) from None
     except SCIMException as error:
         words = " ".join(_NOISE.sub("", error.detail).split())
@@ -331,9 +330,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _member_step(
-    op: str,
-    path: Path[Any] | None,
-    value: object,
+    op: str, path: Path[Any] | None, value: object
 ) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     """One operation on members, as what it adds and what it removes."""
     binding = None if path is None else path.resolve()

@@ -90,10 +90,9 @@ class GroupOfUser(ComplexAttribute):
     """A group that a person is in."""
 
     value: Annotated[str | None, Mutability.read_only, CaseExact.true] = None
-    ref: Annotated[
-        Reference["Group"] | None,
-        Mutability.read_only,
-    ] = Field(None, serialization_alias="$ref", validation_alias="$ref")
+    ref: Annotated[Reference["Group"] | None, Mutability.read_only] = Field(
+        None, serialization_alias="$ref", validation_alias="$ref"
+    )
     display: Annotated[str | None, Mutability.read_only] = None
 
 
@@ -135,10 +134,9 @@ class Member(ComplexAttribute):
     """A person in a group."""
 
     value: Annotated[str | None, Mutability.immutable, CaseExact.true] = None
-    ref: Annotated[
-        Reference["User"] | None,
-        Mutability.immutable,
-    ] = Field(None, serialization_alias="$ref", validation_alias="$ref")
+    ref: Annotated[Reference["User"] | None, Mutability.immutable] = Field(
+        None, serialization_alias="$ref", validation_alias="$ref"
+    )
 
 
 class Group(Resource[Any]):

@@ -49,10 +49,7 @@ def compile_members(
 
 
 def read_members(
-    members: Members,
-    given: Mapping[str, Any],
-    path: str,
-    violations: Violations,
+    members: Members, given: Mapping[str, Any], path: str, violations: Violations
 ) -> dict[str, object]:
     """Those that are there; a node that is None is not."""
     result = {}

@@ -9,10 +9,7 @@ Source: IAM User Guide, "Create a signed AWS API request"; reference, section 7.
 """
 
 from broker.protocols.sigv4.canonical import collect_headers
-from broker.protocols.sigv4.credential import (
-    SignedRequest,
-    parse_signed,
-)
+from broker.protocols.sigv4.credential import SignedRequest, parse_signed
 from broker.protocols.sigv4.errors import SignatureReason, SigV4Rejected
 from broker.protocols.sigv4.rules import STRICT, X509, SignatureRules
 from broker.protocols.sigv4.signature import (

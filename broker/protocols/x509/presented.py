@@ -90,8 +90,7 @@ def parse_presented(
             f"X-Amz-X509-Chain can have {CHAIN_MAX} certificates at most."
         )
     presented = PresentedCertificates(
-        unverified_leaf=_parse(own),
-        unverified_chain=tuple(map(_parse, others)),
+        unverified_leaf=_parse(own), unverified_chain=tuple(map(_parse, others))
     )
     require_sound_key(presented.unverified_leaf)  # it verifies the request's signature
     return presented
