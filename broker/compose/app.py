@@ -146,9 +146,10 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
             ),
         )
     )
+    found = addresses(services)
     return Edge(
         _route(
-            addresses(services),
+            found,
             _pages(services, sign_in_links),
             public_origin=settings.public_origin,
             public_name=settings.public_name,
@@ -168,7 +169,7 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
             opa.CEPH_PATH,
             opa.MINIO_PATH,
         ),
-        at={API_PATH: api, _DOUBLED: api},
+        at={**found, API_PATH: api, _DOUBLED: api},
         gateway=(f"{versitygw.PRIVATE_PATH}/", versitygw.SPOKEN),
         hsts=settings.secure,
         observe=services.metrics.observe_request,
