@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from broker.compose import app as composition
 from broker.proofs import upstream_client
@@ -157,6 +157,8 @@ def _paths(routes: list[BaseRoute]) -> Iterator[str]:
     for route in routes:
         if isinstance(route, Route):
             yield route.path
+        elif isinstance(route, Mount):
+            yield f"{route.path}/{{path:path}}"
         else:
             yield from _paths(vars(route)["original_router"].routes)
 
