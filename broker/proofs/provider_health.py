@@ -245,8 +245,8 @@ def _published_findings(
     elif state.failures:
         yield HealthFinding(
             HealthLevel.PROBLEM,
-            f"Its metadata URL gives nothing good: {state.problem}",
-            "Mend what is published there; what was good is kept.",
+            f"Its metadata URL returns no valid metadata: {state.problem}",
+            "Correct what is published there; the last valid document stays in use.",
         )
 
 

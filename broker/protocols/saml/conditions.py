@@ -190,7 +190,7 @@ def check_lifetime(
     ):
         raise SamlRejected(
             SamlReason.LIFETIME_TOO_LONG,
-            f"issued {issued}, good until {not_on_or_after}: more than a day",
+            f"issued {issued}, valid until {not_on_or_after}: more than a day",
         )
 
 

@@ -336,5 +336,5 @@ def _check_times(
         limit = parse_instant(root.get("NotOnOrAfter"), "LogoutRequest/@NotOnOrAfter")
         end = min(end, limit)
     if now - skew >= end:
-        raise SamlRejected(SamlReason.EXPIRED, f"good until {end}, now is {now}")
+        raise SamlRejected(SamlReason.EXPIRED, f"valid until {end}, now is {now}")
     return issued, end + 2 * skew

@@ -426,7 +426,7 @@ class PostgresqlLedger:
             for (mint_id,) in found:
                 _log.warning(
                     "a mint that was answered as unavailable had been committed;"
-                    " its proof is good again: %s",
+                    " its proof is valid again: %s",
                     mint_id,
                 )
 
