@@ -1,16 +1,14 @@
 """Signing certificates, SSH public keys and service-specific credentials.
 
-They differ in what they are made of; status and deletion are the same for all: a row
-of `_KINDS` each.
+They differ in what they are made of; status and deletion are the same for all.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from broker.actions.action import Action, Call, Handle
 from broker.actions.iam import targets as on
-from broker.actions.iam.declare import ActionTarget, Context, Keys, Target, change, read
+from broker.actions.iam.declare import ActionTarget, Context, change, read
 from broker.actions.iam.holders import Holder, find_holder, read_holder
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.errors import UnrecognizedPublicKeyEncoding
@@ -19,6 +17,7 @@ from broker.kinds.accounts import require_account
 from broker.kinds.public_keys import parse_ssh_key, pem_form, ssh_form
 from broker.kinds.users import require_user
 from broker.model.credentials import CredentialKind, UserCredential
+from broker.model.page import Page
 from broker.model.request import Given
 from broker.model.sealing import Sealer
 from broker.model.secret import Secret
@@ -28,14 +27,12 @@ from broker.stores.directory.port import DirectoryReader
 _SERVICE_KEY = "iam:servicespecificcredentialservicename"
 _FORMS = {"SSH": ssh_form, "PEM": pem_form}
 
-_KINDS: Mapping[str, tuple[CredentialKind, str]] = {
-    "SigningCertificate": (CredentialKind.SIGNING_CERTIFICATE, "CertificateId"),
-    "SSHPublicKey": (CredentialKind.SSH_PUBLIC_KEY, "SSHPublicKeyId"),
-    "ServiceSpecificCredential": (
-        CredentialKind.SERVICE_SPECIFIC,
-        "ServiceSpecificCredentialId",
-    ),
-}
+_Named = tuple[CredentialKind, str]
+"""A kind, and the member by which requests name one."""
+
+_CERTIFICATE = CredentialKind.SIGNING_CERTIFICATE, "CertificateId"
+_SSH_KEY = CredentialKind.SSH_PUBLIC_KEY, "SSHPublicKeyId"
+_SERVICE = CredentialKind.SERVICE_SPECIFIC, "ServiceSpecificCredentialId"
 
 
 def user_credential_actions(sealer: Sealer) -> tuple[Action, ...]:
@@ -55,15 +52,14 @@ def user_credential_actions(sealer: Sealer) -> tuple[Action, ...]:
         return {"ServiceSpecificCredential": _with_secret(made, user.name, secret)}
 
     async def reset(given: Given, call: Call) -> dict[str, Any]:
-        credential, holder = await _require(
-            "ServiceSpecificCredential", given, call, call.change
-        )
+        credential, holder = await _require(_SERVICE, given, call, call.change)
         made, secret = await user_credentials.reset_service_credential(
             call.change, credential, sealer=sealer
         )
         name = holder.named.get("UserName", "")
         return {"ServiceSpecificCredential": _with_secret(made, name, secret)}
 
+    held = _service_credential, service_held
     return (
         change("UploadSigningCertificate", _upload_certificate, on.user_or_self),
         read("ListSigningCertificates", _list_certificates, on.user_or_self),
@@ -71,15 +67,14 @@ def user_credential_actions(sealer: Sealer) -> tuple[Action, ...]:
         read("GetSSHPublicKey", _get_key, on.user),
         read("ListSSHPublicKeys", _list_keys, on.user_or_self),
         change("CreateServiceSpecificCredential", create, on.user, service_asked),
-        change(
-            "ResetServiceSpecificCredential", reset, _service_credential, service_held
-        ),
+        change("ResetServiceSpecificCredential", reset, *held),
         read("ListServiceSpecificCredentials", _list_services, _one_or_all),
-        *(
-            change(f"{verb}{noun}", handle(noun), *_targets(noun))
-            for noun in _KINDS
-            for verb, handle in (("Update", _updating), ("Delete", _deleting))
-        ),
+        change("UpdateSigningCertificate", _updating(_CERTIFICATE), on.user_or_self),
+        change("DeleteSigningCertificate", _deleting(_CERTIFICATE), on.user_or_self),
+        change("UpdateSSHPublicKey", _updating(_SSH_KEY), on.user_or_self),
+        change("DeleteSSHPublicKey", _deleting(_SSH_KEY), on.user_or_self),
+        change("UpdateServiceSpecificCredential", _updating(_SERVICE), *held),
+        change("DeleteServiceSpecificCredential", _deleting(_SERVICE), *held),
     )
 
 
@@ -96,21 +91,24 @@ async def _upload_certificate(given: Given, call: Call) -> dict[str, Any]:
 
 
 async def _list_certificates(given: Given, call: Call) -> dict[str, Any]:
-    holder = await find_holder(given, call, call.directory)
-    page = cut(
-        await call.directory.all_of(
-            USER_CREDENTIAL,
-            call.account,
-            kind=CredentialKind.SIGNING_CERTIFICATE,
-            user_id=holder.holder_id,
-        ),
-        lambda credential: credential.credential_id,
-        page_request(given),
-    )
+    holder, page = await _page(CredentialKind.SIGNING_CERTIFICATE, given, call)
     return {
         "Certificates": [_certificate(found, holder) for found in page.items],
         **truncation(page),
     }
+
+
+async def _page(
+    kind: CredentialKind, given: Given, call: Call
+) -> tuple[Holder, Page[UserCredential]]:
+    holder = await find_holder(given, call, call.directory)
+    where = {"kind": kind, "user_id": holder.holder_id}
+    found = await call.directory.all_of(USER_CREDENTIAL, call.account, **where)
+    return holder, cut(found, _id_of, page_request(given))
+
+
+def _id_of(credential: UserCredential) -> str:
+    return credential.credential_id
 
 
 async def _upload_key(given: Given, call: Call) -> dict[str, Any]:
@@ -126,7 +124,7 @@ async def _upload_key(given: Given, call: Call) -> dict[str, Any]:
 
 
 async def _get_key(given: Given, call: Call) -> dict[str, Any]:
-    credential, holder = await _require("SSHPublicKey", given, call, call.directory)
+    credential, holder = await _require(_SSH_KEY, given, call, call.directory)
     form = _FORMS.get(given["Encoding"])
     if form is None:
         raise UnrecognizedPublicKeyEncoding("The encoding must be SSH or PEM.")
@@ -135,17 +133,7 @@ async def _get_key(given: Given, call: Call) -> dict[str, Any]:
 
 
 async def _list_keys(given: Given, call: Call) -> dict[str, Any]:
-    holder = await find_holder(given, call, call.directory)
-    page = cut(
-        await call.directory.all_of(
-            USER_CREDENTIAL,
-            call.account,
-            kind=CredentialKind.SSH_PUBLIC_KEY,
-            user_id=holder.holder_id,
-        ),
-        lambda credential: credential.credential_id,
-        page_request(given),
-    )
+    holder, page = await _page(CredentialKind.SSH_PUBLIC_KEY, given, call)
     name = holder.named.get("UserName", call.account)
     return {
         "SSHPublicKeys": [
@@ -172,7 +160,7 @@ async def _list_services(given: Given, call: Call) -> dict[str, Any]:
     found = await call.directory.all_of(USER_CREDENTIAL, call.account, **where)
     page = cut(
         [c for c in found if service in {None, c.details["service"]}],
-        lambda credential: credential.credential_id,
+        _id_of,
         page_request(given),
     )
     shown = []
@@ -213,38 +201,32 @@ async def _service_credential(given: Given, call: Call) -> ActionTarget:
     return replace(user, context={**user.context, **service})
 
 
-def _targets(noun: str) -> tuple[Target, *tuple[Keys, ...]]:
-    if noun == "ServiceSpecificCredential":
-        return _service_credential, service_held
-    return (on.user_or_self,)
-
-
 async def _one_or_all(given: Given, call: Call) -> ActionTarget:
     if given.get("AllUsers"):
         return ActionTarget("*")
     return await on.user_or_self(given, call)
 
 
-def _updating(noun: str) -> Handle:
+def _updating(named: _Named) -> Handle:
     async def update(given: Given, call: Call) -> None:
-        credential, _ = await _require(noun, given, call, call.change)
+        credential, _ = await _require(named, given, call, call.change)
         await user_credentials.set_status(call.change, credential, given["Status"])
 
     return update
 
 
-def _deleting(noun: str) -> Handle:
+def _deleting(named: _Named) -> Handle:
     async def delete(given: Given, call: Call) -> None:
-        credential, _ = await _require(noun, given, call, call.change)
+        credential, _ = await _require(named, given, call, call.change)
         await call.change.remove(USER_CREDENTIAL, credential)
 
     return delete
 
 
 async def _require(
-    noun: str, given: Given, call: Call, directory: DirectoryReader
+    named: _Named, given: Given, call: Call, directory: DirectoryReader
 ) -> tuple[UserCredential, Holder]:
-    kind, parameter = _KINDS[noun]
+    kind, parameter = named
     holder = await find_holder(given, call, directory)
     credential = await user_credentials.require_credential(
         directory,
