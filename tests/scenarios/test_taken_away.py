@@ -24,7 +24,7 @@ from tests.support.scim import administration, directory
 from tests.support.servers import start_postgresql, start_redis
 
 NAME_ID = "alice"
-STALE_SECONDS = 30
+STALE_SECONDS = 12
 READABLE_SECONDS = 5
 """Between the changes and the outage."""
 
@@ -181,12 +181,15 @@ def test_what_was_taken_away_is_not_good_again_without_the_database(
     def elapsed() -> float:
         return time.monotonic() - gone_at
 
+    def go_on(*answers: Counter[str]) -> None:
+        """On a slow machine, the time may be over before the last answer."""
+        found = set(sum(answers, Counter[str]()))
+        assert found == {"good"} or elapsed() > STALE_SECONDS / 2
+
     for _ in range(2):
-        if elapsed() < STALE_SECONDS / 2:
-            for key in (kept, going_on):
-                assert asking.identity(key) == ALL_GOOD
-                assert asking.decisions(key) == ALL_GOOD
-            assert asking.identity(denied) == ALL_GOOD
+        for key in (kept, going_on):
+            go_on(asking.identity(key), asking.decisions(key))
+        go_on(asking.identity(denied))
         for key in taken:
             assert "good" not in asking.identity(key)
             assert "good" not in asking.decisions(key)
@@ -206,6 +209,8 @@ def test_a_session_that_one_worker_has_served_is_known_to_both(outage: Outage) -
     client.close()
     time.sleep(1)
     outage.begin()
-    began = time.monotonic()
-    while time.monotonic() - began < STALE_SECONDS / 3:
-        assert asking.identity(key) == ALL_GOOD
+    end = time.monotonic() + STALE_SECONDS / 3
+    answers = Counter(ALL_GOOD)
+    while time.monotonic() < end:  # what is answered later may be refused
+        assert answers == ALL_GOOD
+        answers = asking.identity(key)
