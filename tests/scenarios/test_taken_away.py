@@ -39,13 +39,7 @@ _SHARED_LOCKS = (8, 120)
 def locked(database: Path) -> Iterator[None]:
     """No one can read or write the file."""
     with Path(f"{database}-shm").open("r+b") as memory:
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                fcntl.lockf(memory, fcntl.LOCK_EX | fcntl.LOCK_NB, *_SHARED_LOCKS)
-                break
-            except OSError:
-                assert time.monotonic() < deadline
+        fcntl.lockf(memory, fcntl.LOCK_EX, *_SHARED_LOCKS)
         yield
 
 

@@ -90,9 +90,8 @@ class RunningBroker:
     def resident_mb(self) -> int:
         """The memory of the process; with one worker, of that worker."""
         assert self.process is not None
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        (line,) = [each for each in status.splitlines() if each.startswith("VmRSS:")]
-        return int(line.split()[1]) // 1024
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE") >> 20
 
     @property
     def processor_seconds(self) -> float:
@@ -193,11 +192,9 @@ class RunningBroker:
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def _count_workers(self) -> int:
-        return len(find_workers(self.process.pid)) if self.process is not None else 0
-
     def _is_ready(self) -> bool:
-        if self.workers > 1 and self._count_workers() < self.workers:
+        assert self.process is not None
+        if self.workers > 1 and len(find_workers(self.process.pid)) < self.workers:
             return False  # the first starts alone
         try:
             with urllib.request.urlopen(f"{self.url}/readyz", timeout=1) as answer:
