@@ -61,7 +61,7 @@ _PARTS: Mapping[str, Sequence[_Part]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DeletionStep:
     """One thing to remove, and the action that removes it."""
 
     what: str
@@ -111,7 +111,11 @@ async def _remove_linked(visit: Visit, name: str) -> None:
 
 
 async def _remove(
-    visit: Visit, noun: str, name: str, steps: Sequence[Step], done: list[Step]
+    visit: Visit,
+    noun: str,
+    name: str,
+    steps: Sequence[DeletionStep],
+    done: list[DeletionStep],
 ) -> None:
     """Take the steps, noting those that are ``done``, and delete their owner."""
     for step in steps[:_AT_ONCE]:
@@ -125,7 +129,7 @@ async def _remove(
     await visit.iam(f"Delete{noun}", **{f"{noun}Name": name})
 
 
-async def _steps(visit: Visit, noun: str, name: str) -> list[Step]:
+async def _steps(visit: Visit, noun: str, name: str) -> list[DeletionStep]:
     """Everything that blocks a deletion, in the order to remove it.
 
     Raises:
@@ -141,25 +145,29 @@ async def _steps(visit: Visit, noun: str, name: str) -> list[Step]:
             (f"List{noun}Policies", "PolicyNames", ""),
         ),
     )
-    steps: list[Step] = []
+    steps: list[DeletionStep] = []
     for words, action, parameter, (listing, member, key) in parts:
         for one in await list_all(visit, listing, member, **owner):
             value = one[key] if key else one
             shown = value.rpartition("/")[2] if value.startswith("arn:") else value
-            steps.append(Step(words.format(shown), action, {**owner, parameter: value}))
+            steps.append(
+                DeletionStep(words.format(shown), action, {**owner, parameter: value})
+            )
             if action == "DeactivateMFADevice" and ":mfa/" in value:
                 given = {"SerialNumber": value}
                 what = f"Virtual device {shown}"
-                steps.append(Step(what, "DeleteVirtualMFADevice", given))
+                steps.append(DeletionStep(what, "DeleteVirtualMFADevice", given))
     if noun == "User":
         steps += await _other_credentials(visit, owner)
     return steps
 
 
-async def _other_credentials(visit: Visit, owner: Mapping[str, str]) -> list[Step]:
+async def _other_credentials(
+    visit: Visit, owner: Mapping[str, str]
+) -> list[DeletionStep]:
     answer = await visit.iam("ListServiceSpecificCredentials", **owner)
     steps = [
-        Step(
+        DeletionStep(
             f"Credential for {one['ServiceName']} {one['ServiceSpecificCredentialId']}",
             "DeleteServiceSpecificCredential",
             {
@@ -171,7 +179,7 @@ async def _other_credentials(visit: Visit, owner: Mapping[str, str]) -> list[Ste
     ]
     with suppress(NoSuchEntity):
         await visit.iam("GetLoginProfile", **owner)
-        steps.append(Step("Console password", "DeleteLoginProfile", owner))
+        steps.append(DeletionStep("Console password", "DeleteLoginProfile", owner))
     return steps
 
 
@@ -182,7 +190,7 @@ async def _page(visit: Visit, noun: str, end: str) -> Response:
     answer = await visit.iam(f"Get{noun}", **{f"{noun}Name": name}, MaxItems=few)
     stored = answer[noun][f"{noun}Name"]
     steps = await _steps(visit, noun, name)
-    done: list[Step] = []
+    done: list[DeletionStep] = []
     kind = noun.lower()
     if visit.posted:
         with visit.attempt(_describe):

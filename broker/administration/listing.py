@@ -179,7 +179,7 @@ def whole_list(action: str, member: str) -> Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PagePart:
     """A part of a page: an action's result, or why it was refused."""
 
     found: Mapping[str, Any] | None
@@ -192,13 +192,13 @@ class Part:
 
 async def read_part(
     visit: Visit, action: str, *, service: str = "iam", **given: object
-) -> Part:
+) -> PagePart:
     """Perform an action for an optional part of a page.
 
     Raises:
         BrokerError: The action failed for another reason than missing permissions.
     """
     try:
-        return Part(await visit.perform(service, action, **given))
+        return PagePart(await visit.perform(service, action, **given))
     except AccessDenied as error:
-        return Part(None, error.words)
+        return PagePart(None, error.words)

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.administration.declared_services import read_overviews
-from broker.administration.listing import Part, read_part
+from broker.administration.listing import PagePart, read_part
 from broker.administration.policies import ONE as POLICY
 from broker.administration.provider_page import ONE as PROVIDER
 from broker.administration.roles import ONE as ROLE
@@ -22,7 +22,7 @@ from broker.console.over_time import (
 )
 from broker.console.pages.audit_filters import AUDIT
 from broker.console.visit import PageRoute, Visit, address
-from broker.model.audit import CONSOLE_LOGIN, Kind
+from broker.model.audit import CONSOLE_LOGIN, RecordKind
 from broker.proofs.refusals import COUNTED_ONLY
 
 PATH = "/console/overview"
@@ -81,14 +81,14 @@ async def _page(visit: Visit) -> Response:
     )
 
 
-def _activity(part: Part, since: datetime, now: datetime) -> dict[str, Any]:
+def _activity(part: PagePart, since: datetime, now: datetime) -> dict[str, Any]:
     if part.found is None:
         return {"counted": None, "by_provider": (), "by_reason": (), "decisions": {}}
     counts = part.found["Activity"]
     return {
         "counted": count_over_time(counts, since, now, _BUCKET_HOURS),
         "by_provider": tuple(
-            _by_provider(largest(sum_by_name(counts, [Kind.SIGN_IN]), _SHOWN))
+            _by_provider(largest(sum_by_name(counts, [RecordKind.SIGN_IN]), _SHOWN))
         ),
         "decisions": count_by_service(part),
         "by_reason": tuple(

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
 from broker.administration.buttons import describe, read_tags
-from broker.administration.listing import Found, ListPage, Part, Query, read_part
+from broker.administration.listing import Found, ListPage, PagePart, Query, read_part
 from broker.console.signin.oidc_signin import CALLBACK
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied
@@ -77,7 +77,7 @@ async def find_rows(visit: Visit) -> tuple[list[ProviderRow], list[str]]:
     return rows, [error.words for error in refused]
 
 
-def _directory_rows(part: Part) -> list[ProviderRow]:
+def _directory_rows(part: PagePart) -> list[ProviderRow]:
     """The rows of LDAP providers: when each was used, since nothing watches them."""
     return [
         ProviderRow(

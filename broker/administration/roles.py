@@ -15,7 +15,7 @@ from broker.administration.listing import (
     Deletion,
     Found,
     ListPage,
-    Part,
+    PagePart,
     Query,
     read_part,
 )
@@ -220,16 +220,16 @@ async def _who(visit: Visit) -> Response:
     )
 
 
-async def _mints(visit: Visit, role_arn: str) -> Part:
+async def _mints(visit: Visit, role_arn: str) -> PagePart:
     """The role's newest mints, among the account's newest of each kind."""
     found: list[AuditRecord] = []
     try:
         for action in _MINTS:
             found += await _mints_by(visit, action, role_arn)
     except AccessDenied as error:
-        return Part(None, error.words)
+        return PagePart(None, error.words)
     found.sort(key=lambda record: record.at, reverse=True)
-    return Part({"Events": found[:_SHOWN_MINTS]})
+    return PagePart({"Events": found[:_SHOWN_MINTS]})
 
 
 async def _mints_by(visit: Visit, action: str, role_arn: str) -> list[AuditRecord]:
@@ -246,17 +246,17 @@ async def _mints_by(visit: Visit, action: str, role_arn: str) -> list[AuditRecor
     return found
 
 
-async def _live_sessions(visit: Visit, role_id: str) -> Part:
+async def _live_sessions(visit: Visit, role_id: str) -> PagePart:
     try:
         result = await visit.perform("signin", "ListSessions")
     except AccessDenied as error:
-        return Part(None, error.words)
+        return PagePart(None, error.words)
     except NoSuchEntity:
-        return Part({"Sessions": []})
+        return PagePart({"Sessions": []})
     mine: list[SessionRecord] = [
         record for record in result["Sessions"] if record.principal_id == role_id
     ]
-    return Part({"Sessions": mine})
+    return PagePart({"Sessions": mine})
 
 
 def policy_arn(name: str, visit: Visit) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.administration.buttons import Button, Buttons, Value, kept, typed
-from broker.administration.listing import Part, read_part
+from broker.administration.listing import PagePart, read_part
 from broker.console.visit import BOTH, GET, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.kinds.certificate_profiles import DURATION_SECONDS
@@ -203,7 +203,7 @@ _PROFILE_MEMBERS: Mapping[str, Value] = {
 }
 
 
-async def _read_all(visit: Visit, action: str, member: str) -> Part:
+async def _read_all(visit: Visit, action: str, member: str) -> PagePart:
     """A whole list, which the account's quotas bound; or why it is refused."""
     found: list[Mapping[str, Any]] = []
     token: str | None = None
@@ -217,7 +217,7 @@ async def _read_all(visit: Visit, action: str, member: str) -> Part:
         token = part.found.get("nextToken")
         if token is None:
             break
-    return Part({member: found})
+    return PagePart({member: found})
 
 
 def _anchor_row(view: Mapping[str, Any]) -> AnchorRow:

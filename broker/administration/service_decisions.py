@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from broker.administration.listing import Part, read_part
+from broker.administration.listing import PagePart, read_part
 from broker.console.over_time import bucket_start, count_over_time, sum_by_name
 from broker.console.pages.audit_filters import AUDIT
 from broker.console.pages.service_views import ServiceView
@@ -25,7 +25,7 @@ REFUSED = frozenset(
 )
 
 
-async def read_activity(visit: Visit) -> Part:
+async def read_activity(visit: Visit) -> PagePart:
     """The hourly counts of the last day, if the caller may read the audit log.
 
     Raises:
@@ -40,7 +40,7 @@ async def read_activity(visit: Visit) -> Part:
     )
 
 
-def count_by_service(part: Part) -> Mapping[str, tuple[int, int]]:
+def count_by_service(part: PagePart) -> Mapping[str, tuple[int, int]]:
     """By the ARN of each service, how many decisions allowed and how many did not."""
     if part.found is None:
         return {}

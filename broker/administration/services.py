@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from broker.administration.buttons import Buttons, show_tokens, token_buttons
 from broker.administration.declared_services import read_overviews
-from broker.administration.listing import Found, ListPage, Part, Query
+from broker.administration.listing import Found, ListPage, PagePart, Query
 from broker.administration.service_decisions import (
     count_by_service,
     read_activity,
@@ -40,7 +40,7 @@ _DECISIONS, _TOKENS = "Decisions, 24 hours", "Tokens"
 
 async def _read(visit: Visit, _query: Query) -> Found:
     listed = (await visit.perform(SERVICE, "ListServices"))["Services"]
-    activity = await read_activity(visit) if listed else Part(None)
+    activity = await read_activity(visit) if listed else PagePart(None)
     overviews = await read_overviews(visit) if listed else ()
     return Found(
         view_services(visit, listed),

@@ -9,7 +9,7 @@ Source: CloudTrail User Guide, "CloudTrail record contents" and "userIdentity el
 import json
 from datetime import datetime
 
-from broker.model.audit import CONSOLE_LOGIN, AuditRecord, Kind
+from broker.model.audit import CONSOLE_LOGIN, AuditRecord, RecordKind
 from broker.model.session import SessionKind
 
 _VERSION = "1.11"
@@ -37,7 +37,7 @@ def event_source(record: AuditRecord) -> str:
 
 def is_read_only(record: AuditRecord) -> bool:
     """Whether the call changed and handed out nothing."""
-    return record.kind is Kind.READ
+    return record.kind is RecordKind.READ
 
 
 def user_name(record: AuditRecord) -> str:

@@ -14,7 +14,13 @@ from broker.cli.operator import with_installation
 from broker.cli.terminal import say, say_json, say_lines, say_table
 from broker.cli.times import format_time, parse_time
 from broker.model.account import parse_account_id
-from broker.model.audit import ActivityCounts, AuditFilter, AuditRecord, Kind, Outcome
+from broker.model.audit import (
+    ActivityCounts,
+    AuditFilter,
+    AuditRecord,
+    Outcome,
+    RecordKind,
+)
 from broker.model.page import PageRequest
 from broker.runtime.clock import SystemClock
 from broker.stores.ledger.port import Ledger
@@ -66,7 +72,7 @@ def audit(
         ),
     ] = None,
     kind: Annotated[
-        list[Kind] | None,
+        list[RecordKind] | None,
         typer.Option(
             help="credentials: issued to someone already signed in."
             " Repeat it for several."

@@ -26,7 +26,7 @@ from broker.stores.directory.kinds import ACCESS_KEY, LOGIN_PROFILE
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.installation import (
     DEMO_MARK,
-    Installation,
+    StoredInstallation,
     read_installation,
     read_sealing_keys,
 )
@@ -310,7 +310,7 @@ async def check_issuers(stores: Stores, clock: Clock) -> list[Finding]:
     return found
 
 
-def _share_a_folder(settings: Settings, installation: Installation) -> bool:
+def _share_a_folder(settings: Settings, installation: StoredInstallation) -> bool:
     location = parse_database_url(settings.database)
     if isinstance(location, PostgresqlLocation) or installation.marks.get(DEMO_MARK):
         return False

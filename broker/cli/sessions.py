@@ -23,7 +23,11 @@ from broker.cli.operator import (
 )
 from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import format_duration, format_time
-from broker.cli.upstream_limits import UpstreamRole, upstream_roles, words_on_upstreams
+from broker.cli.upstream_limits import (
+    UpstreamRoleName,
+    upstream_roles,
+    words_on_upstreams,
+)
 from broker.cli.upstream_reasons import UpstreamFailed
 from broker.compose.services import Services
 from broker.errors import BrokerError, NoSuchEntity
@@ -62,7 +66,7 @@ if TYPE_CHECKING:
 
 
 def end_older_sessions(
-    account: AccountId, roles: Sequence[UpstreamRole], now: datetime
+    account: AccountId, roles: Sequence[UpstreamRoleName], now: datetime
 ) -> None:
     """Have the upstream roles deny everything to sessions from before now.
 
@@ -89,7 +93,7 @@ def end_older_sessions(
                     )
                     async with directory.change(account) as change:
                         await change.record(entry.complete())
-                    left.discard(UpstreamRole(name, arn))
+                    left.discard(UpstreamRoleName(name, arn))
                     say(f"Ended in {name}: older sessions of {arn}")
             except BrokerError as refused:
                 failed.append(refused)
@@ -276,7 +280,9 @@ def revoke(
 
     async def work(
         installation: "Installation",
-    ) -> tuple[AccountId, UpstreamOrigin | None, tuple[UpstreamRole, ...], datetime]:
+    ) -> tuple[
+        AccountId, UpstreamOrigin | None, tuple[UpstreamRoleName, ...], datetime
+    ]:
         directory = installation.stores.directory
         now = installation.clock.now()
         found = await _find_session(installation, target) if is_key else None
@@ -328,7 +334,7 @@ def revoke(
 def _go_on(
     account: AccountId,
     origin: UpstreamOrigin | None,
-    roles: tuple[UpstreamRole, ...],
+    roles: tuple[UpstreamRoleName, ...],
     now: datetime,
     *,
     ends: bool,

@@ -16,7 +16,7 @@ _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class UpstreamRole:
+class UpstreamRoleName:
     """An upstream and a role there; empty for federation tokens.
 
     `UNREADABLE` stands for the roles of an upstream whose definition cannot be read.
@@ -28,7 +28,7 @@ class UpstreamRole:
 
 async def upstream_roles(
     directory: DirectoryReader, account: AccountId, role_id: str
-) -> tuple[UpstreamRole, ...]:
+) -> tuple[UpstreamRoleName, ...]:
     """The upstream that mints for a role, if any.
 
     All upstream roles of the account for what is not a role's id.
@@ -58,11 +58,11 @@ async def upstream_roles(
         async for page in read_pages(read, _PAGE):
             names |= {one.name for one in page}
     each = (find_upstream_role(name, upstreams) for name in sorted(names))
-    known = dict.fromkeys(UpstreamRole(*one) for one in each if one is not None)
-    return (*known, *(UpstreamRole(name, UNREADABLE) for name in unreadable))
+    known = dict.fromkeys(UpstreamRoleName(*one) for one in each if one is not None)
+    return (*known, *(UpstreamRoleName(name, UNREADABLE) for name in unreadable))
 
 
-def words_on_upstreams(roles: Iterable[UpstreamRole], now: datetime) -> list[str]:
+def words_on_upstreams(roles: Iterable[UpstreamRoleName], now: datetime) -> list[str]:
     """What a revocation leaves open, and the policy that ends it there; in lines."""
     return [
         "Credentials from an upstream stay valid there until they expire.",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MenuEntry:
     """A page in the menu; ``name`` is what the page passes to the frame as ``here``.
 
     ``icon`` is a symbol of ``static/icons.svg``. The entry is shown to callers who may perform ``action`` on some resource; without
@@ -19,31 +19,31 @@ class Entry:
     action: str = ""
 
 
-def _entry(name: str, label: str, icon: str, action: str = "") -> Entry:
-    return Entry(name, f"/console/{name}", label, icon, action)
+def _entry(name: str, label: str, icon: str, action: str = "") -> MenuEntry:
+    return MenuEntry(name, f"/console/{name}", label, icon, action)
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class MenuSection:
     """A group of pages in the menu; a ``folded`` one opens where it is needed."""
 
     label: str
-    entries: tuple[Entry, ...]
+    entries: tuple[MenuEntry, ...]
     folded: bool = False
 
 
 SECTIONS = (
-    Section(
+    MenuSection(
         "You",
         (
-            Entry("home", "/console/", "Home", "house"),
+            MenuEntry("home", "/console/", "Home", "house"),
             _entry("permissions", "My permissions", "shield-check"),
             _entry("switch", "Switch role", "arrow-left-right"),
             _entry("security", "Security credentials", "key-round"),
             _entry("sessions", "Sessions", "monitor-smartphone"),
         ),
     ),
-    Section(
+    MenuSection(
         "People and access",
         (
             _entry(
@@ -58,11 +58,11 @@ SECTIONS = (
             _entry("policies", "Policies", "file-text", "iam:ListPolicies"),
         ),
     ),
-    Section(
+    MenuSection(
         "Account",
         (
             _entry("overview", "Overview", "chart-column", "cloudtrail:LookupEvents"),
-            Entry(
+            MenuEntry(
                 "all-sessions",
                 "/console/sessions/all",
                 "Live sessions",
@@ -73,7 +73,7 @@ SECTIONS = (
             _entry("settings", "Account settings", "settings", "iam:GetAccountSummary"),
         ),
     ),
-    Section(
+    MenuSection(
         "More",
         (
             _entry("try", "Try it", "flask-conical"),
@@ -110,7 +110,7 @@ ACTIONS = frozenset(
 """The actions that the menu depends on."""
 
 
-def menu(may: Collection[str]) -> tuple[Section, ...]:
+def menu(may: Collection[str]) -> tuple[MenuSection, ...]:
     """The menu of a caller who may perform these of `ACTIONS`."""
     sections = (
         replace(

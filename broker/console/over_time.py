@@ -9,9 +9,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from broker.model.audit import ActivityCounts, HourlyCount, Kind, Outcome
+from broker.model.audit import ActivityCounts, HourlyCount, Outcome, RecordKind
 
-SIGN_INS: AbstractSet[str] = frozenset({Kind.SIGN_IN})
+SIGN_INS: AbstractSet[str] = frozenset({RecordKind.SIGN_IN})
 REFUSALS: AbstractSet[str] = frozenset({Outcome.DENIED, Outcome.REFUSED})
 
 _STEADY = 1.25

@@ -24,7 +24,7 @@ from broker.console.forms import (
     read_form,
 )
 from broker.console.kept_form import keep_form
-from broker.console.navigation import ACTIONS, Section, menu
+from broker.console.navigation import ACTIONS, MenuSection, menu
 from broker.console.rendering import page_status, see_other
 from broker.console.request_info import note, raw_request
 from broker.console.sign_in_options import SignInOptions
@@ -182,7 +182,9 @@ class PageFrame:
             )
         return link
 
-    async def menu(self, request: Request, who: ConsoleSession) -> tuple[Section, ...]:
+    async def menu(
+        self, request: Request, who: ConsoleSession
+    ) -> tuple[MenuSection, ...]:
         """The pages that the session may see something on."""
         return menu(await self.possible(request, who, ACTIONS))
 

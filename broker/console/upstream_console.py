@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.signin.get_signin_token import require_duration
-from broker.actions.sts.upstream_mint import Engine
+from broker.actions.sts.upstream_mint import UpstreamRole
 from broker.console.context import ConsoleContext
 from broker.console.deps import ConsoleDeps
 from broker.errors import (
@@ -39,7 +39,7 @@ class UpstreamSession:
     """A session that an upstream minted for a role; it is not proved."""
 
     role: Role
-    engine: Engine
+    engine: UpstreamRole
     record: SessionRecord
 
     def caller(self) -> Caller:

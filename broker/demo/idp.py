@@ -24,12 +24,12 @@ from broker.demo.people import (
     PEOPLE,
     SAML_PROVIDER,
     WORKLOADS,
-    Person,
+    DemoPerson,
     Workload,
     find_person,
     find_workload,
 )
-from broker.demo.portal import Portal, PortalError
+from broker.demo.portal import DemoPortal, PortalError
 from broker.demo.saml_signer import (
     AuthnRequestDetails,
     DemoSamlSigner,
@@ -60,7 +60,7 @@ class DemoIdp:
     broker_origin: str
     saml: DemoSamlSigner
     oidc: OidcSigner
-    portal: Portal
+    portal: DemoPortal
     password: Secret
     clock: Clock
 
@@ -73,7 +73,7 @@ class DemoIdp:
         """The broker's URL for unsolicited responses."""
         return f"{self.broker_origin}/saml"
 
-    def saml_response(self, person: Person, details: AuthnRequestDetails) -> str:
+    def saml_response(self, person: DemoPerson, details: AuthnRequestDetails) -> str:
         """Sign a new response for a person."""
         return self.saml.signed_response(
             SamlPerson(

@@ -37,7 +37,7 @@ CLIENT_ID = "demo-client"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
+class DemoPerson:
     """Someone who signs in with SAML. ``roles`` are role ARNs."""
 
     key: str
@@ -60,7 +60,7 @@ class Workload:
 
 
 PEOPLE = (
-    Person(
+    DemoPerson(
         key="ana",
         name="Ana Lima",
         email="ana@example.com",
@@ -68,7 +68,7 @@ PEOPLE = (
         roles=(ADMINISTRATOR, ANALYST),
         tags={"team": "platform"},
     ),
-    Person(
+    DemoPerson(
         key="ben",
         name="Ben Okafor",
         email="ben@example.com",
@@ -89,7 +89,7 @@ WORKLOADS = (
 )
 
 
-def find_person(key: str) -> Person | None:
+def find_person(key: str) -> DemoPerson | None:
     """Find a person by key."""
     return next((person for person in PEOPLE if person.key == key), None)
 

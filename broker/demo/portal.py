@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
-from broker.demo.people import ANALYST, Person
+from broker.demo.people import ANALYST, DemoPerson
 from broker.demo.seed import PortalKey
 
 _REGION = "us-east-1"
@@ -27,7 +27,7 @@ class PortalError(Exception):
     """The broker refused; the text is its answer."""
 
 
-class Portal:
+class DemoPortal:
     """Creates login URLs for people."""
 
     def __init__(self, broker_origin: str, portal_url: str, key: PortalKey) -> None:
@@ -35,7 +35,7 @@ class Portal:
         self._portal_url = portal_url
         self._key = key
 
-    async def login_url(self, person: Person) -> str:
+    async def login_url(self, person: DemoPerson) -> str:
         """Create a single-use URL that opens the console as the person.
 
         Raises:
@@ -51,7 +51,7 @@ class Portal:
         }
         return f"{self._broker_origin}/federation?{urlencode(query)}"
 
-    def _assume_role(self, person: Person) -> dict[str, str]:
+    def _assume_role(self, person: DemoPerson) -> dict[str, str]:
         client = Session().create_client(
             "sts",
             region_name=_REGION,

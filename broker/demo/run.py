@@ -21,7 +21,7 @@ from broker.demo.aws_profiles import token_file, write_config
 from broker.demo.idp import DemoIdp
 from broker.demo.oidc_signer import load_oidc_signer
 from broker.demo.people import WORKLOADS
-from broker.demo.portal import Portal
+from broker.demo.portal import DemoPortal
 from broker.demo.saml_signer import DemoSamlSigner
 from broker.demo.seed import ForeignStorageError, seed
 from broker.runtime.clock import SystemClock
@@ -125,7 +125,7 @@ async def run_demo(
         broker_origin=place.broker_origin,
         saml=saml,
         oidc=oidc,
-        portal=Portal(
+        portal=DemoPortal(
             place.broker_origin, f"{place.idp_origin}/portal", seeded.portal_key
         ),
         password=seeded.password,

@@ -29,7 +29,7 @@ from broker.actions.decisions.question import (
 from broker.actions.registry import Registry
 from broker.edges.asgi import App, Headers, Receive, Scope, Send, respond
 from broker.edges.json_requests import (
-    Part,
+    JsonObject,
     perform_action,
     read_json,
     read_model,
@@ -83,25 +83,25 @@ _Text = Annotated[str, StringConstraints(min_length=1, max_length=_TEXT_MAX)]
 _Properties = Annotated[dict[str, Any], Field(max_length=_KEYS_MAX)]
 
 
-class _Named(Part):
+class _Named(JsonObject):
     type: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     id: _Text
     properties: _Properties | None = None
 
 
-class _Action(Part):
+class _Action(JsonObject):
     name: _Text
     properties: _Properties | None = None
 
 
-class _Evaluation(Part):
+class _Evaluation(JsonObject):
     subject: _Named
     action: _Action
     resource: _Named
     context: _Properties | None = None
 
 
-class _Options(Part):
+class _Options(JsonObject):
     evaluations_semantic: Literal[
         "execute_all", "deny_on_first_deny", "permit_on_first_permit"
     ] = "execute_all"

@@ -27,7 +27,7 @@ from broker.protocols.strict_json import parse_object
 _log = structlog.get_logger(__name__)
 
 
-class Part(BaseModel):
+class JsonObject(BaseModel):
     """A JSON object of a protocol that ignores what it does not know."""
 
     model_config = ConfigDict(extra="ignore", strict=True)

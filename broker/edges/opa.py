@@ -19,7 +19,7 @@ from broker.actions.decisions.authorize import ANSWERS, QUESTION
 from broker.actions.decisions.question import Batch, DecisionAnswer, Question
 from broker.edges.asgi import App, Receive, Scope, Send, respond
 from broker.edges.json_requests import (
-    Part,
+    JsonObject,
     perform_action,
     read_json,
     read_model,
@@ -73,20 +73,20 @@ client's, and the question is refused.
 """
 
 
-class _Bucket(Part):
+class _Bucket(JsonObject):
     name: _Name = ""
     tenant: _Name = ""
 
 
-class _BucketInfo(Part):
+class _BucketInfo(JsonObject):
     bucket: _Bucket = _Bucket()
 
 
-class _UserInfo(Part):
+class _UserInfo(JsonObject):
     user_id: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 
 
-class _CephInput(Part):
+class _CephInput(JsonObject):
     method: Annotated[str, StringConstraints(max_length=20)]
     params: Annotated[str, StringConstraints(max_length=16_384)] = ""
     decoded_uri: _Name = ""
@@ -95,7 +95,7 @@ class _CephInput(Part):
     bucket_info: _BucketInfo | None = None
 
 
-class _MinioInput(Part):
+class _MinioInput(JsonObject):
     account: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
     action: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     bucket: _Name = ""

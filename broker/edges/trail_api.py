@@ -37,7 +37,7 @@ from broker.errors import (
     ValidationError,
 )
 from broker.model.answer import Answer
-from broker.model.audit import AuditRecord, Kind
+from broker.model.audit import AuditRecord, RecordKind
 from broker.model.raw import RawRequest
 from broker.model.request import Door, Given
 from broker.pipeline import Pipeline
@@ -178,7 +178,9 @@ class TrailApi:
                 return {"SessionName": value}
             case "ReadOnly":
                 read = value == "true"
-                return {"Kinds": [k for k in Kind if (k is Kind.READ) == read]}
+                return {
+                    "Kinds": [k for k in RecordKind if (k is RecordKind.READ) == read]
+                }
             case _:
                 raise LookupRefused(
                     "InvalidLookupAttributesException",

@@ -32,7 +32,7 @@ from broker.actions.registry import Registry
 from broker.edges.asgi import Headers, Receive, Send, is_private, respond
 from broker.edges.asgi import Scope as AsgiScope
 from broker.edges.json_requests import (
-    Part,
+    JsonObject,
     perform_action,
     read_json,
     read_model,
@@ -75,11 +75,11 @@ _Token = Annotated[str, StringConstraints(max_length=8192)]
 _Word = Annotated[str, StringConstraints(max_length=64)]
 
 
-class _Camel(Part):
+class _Camel(JsonObject):
     model_config = ConfigDict(alias_generator=to_camel)
 
 
-class _Nothing(Part):
+class _Nothing(JsonObject):
     pass
 
 
@@ -103,7 +103,7 @@ class _Keys(_Camel):
     access_key_ids: Annotated[list[_Text], Field(max_length=NAMES_MAX)]
 
 
-class _Principals(Part):
+class _Principals(JsonObject):
     principals: Annotated[list[str], Field(max_length=NAMES_MAX)]
 
 
@@ -115,7 +115,7 @@ class _Operation:
     """One path: the action that it means, its body, and the way there and back."""
 
     action: str
-    body: type[Part]
+    body: type[JsonObject]
     want: Callable[[Any], Given]
     describe: Callable[[Result, Any], Mapping[str, Any]]
 
@@ -156,7 +156,7 @@ class GatewayEndpoint:
             _check_version(headers)
         raw = await receive_request(scope, receive, _BODY_BYTES_MAX)
         action = self._registry.get("broker", operation.action)
-        asked: Part | None = None
+        asked: JsonObject | None = None
 
         def read() -> Given:
             nonlocal asked

@@ -29,7 +29,7 @@ from cryptography.x509.oid import NameOID
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from broker.model.account import Account, AccountId
-from broker.model.sealing import Opener, Resealer, Sealer
+from broker.model.sealing import Opener, SealedRenewer, Sealer
 
 OPTION: Final = "OutboundWebIdentityFederation"
 """The name of the account's option."""
@@ -174,7 +174,7 @@ def rotate(
     return replace(outbound, keys=outbound.list_needed(now) + fresh)
 
 
-def reseal(account: AccountId, outbound: Outbound, sealer: Resealer) -> Outbound:
+def reseal(account: AccountId, outbound: Outbound, sealer: SealedRenewer) -> Outbound:
     """The same keys, sealed with the newest storage key where they are not.
 
     Raises:

@@ -49,7 +49,7 @@ class UserFields:
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
+class ProvisioningSource:
     """A provider's directory; ``subject`` is the attribute that proofs are about."""
 
     account: Account
@@ -63,7 +63,7 @@ class Directory:
 
 
 async def require_user(
-    directory: DirectoryReader, of: Directory, user_id: str
+    directory: DirectoryReader, of: ProvisioningSource, user_id: str
 ) -> ProvisionedUser:
     """A user by id.
 
@@ -79,7 +79,7 @@ async def require_user(
 
 
 async def require_group(
-    directory: DirectoryReader, of: Directory, group_id: str
+    directory: DirectoryReader, of: ProvisioningSource, group_id: str
 ) -> ProvisionedGroup:
     """A group by id.
 
@@ -96,7 +96,7 @@ async def require_group(
 
 async def create_user(
     change: DirectoryChange,
-    of: Directory,
+    of: ProvisioningSource,
     fields: UserFields,
     *,
     now: datetime,
@@ -142,7 +142,7 @@ async def create_user(
 
 async def update_user(
     change: DirectoryChange,
-    of: Directory,
+    of: ProvisioningSource,
     before: ProvisionedUser,
     fields: UserFields,
     *,
@@ -204,7 +204,7 @@ async def delete_user(
 
 async def create_group(
     change: DirectoryChange,
-    of: Directory,
+    of: ProvisioningSource,
     *,
     name: str,
     external_id: str,
@@ -263,7 +263,7 @@ async def update_group(
 
 async def add_members(
     change: DirectoryChange,
-    of: Directory,
+    of: ProvisioningSource,
     group: ProvisionedGroup,
     ids: Collection[str],
 ) -> None:
@@ -294,7 +294,7 @@ async def members_of(
 
 
 async def _check_subject(
-    change: DirectoryChange, of: Directory, fields: UserFields, user_id: str
+    change: DirectoryChange, of: ProvisioningSource, fields: UserFields, user_id: str
 ) -> Sequence[ProvisionedUser]:
     """Refuse a second person for one proof; returns those that had the value before."""
     value = {

@@ -43,7 +43,7 @@ _OUTCOME_WORDS = {
 }
 
 
-class Kind(StrEnum):
+class RecordKind(StrEnum):
     """What a call is about, as the audit log sorts records.
 
     ``sign-in`` begins something with an outside proof or a password, or fails to;
@@ -99,7 +99,7 @@ class AuditRecord:
             return Outcome.ERROR if self.error_code else Outcome.ALLOWED
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RecordKind:
         """What the call is about."""
         session = self.session
         return kind_of(
@@ -118,22 +118,24 @@ class AuditRecord:
         return counted if isinstance(counted, int) else 1
 
 
-def kind_of(action: str, outcome: str, *, is_mint: bool, has_provider: bool) -> Kind:
+def kind_of(
+    action: str, outcome: str, *, is_mint: bool, has_provider: bool
+) -> RecordKind:
     """The kind of a record, by whether it minted a session, and one of a provider."""
     if action in _SIGN_INS:
-        return Kind.SIGN_IN
+        return RecordKind.SIGN_IN
     if action in {CONSOLE_LOGIN, PORTAL_SIGN_IN}:
         # A provider's sign-in is on record before it opens the console, and a
         # password's before it opens the portal.
         is_first = has_provider == (action == PORTAL_SIGN_IN)
-        return Kind.SIGN_IN if is_first else Kind.CREDENTIALS
+        return RecordKind.SIGN_IN if is_first else RecordKind.CREDENTIALS
     if action in _PROOF_CHECKS:
-        return Kind.READ if outcome == Outcome.ALLOWED else Kind.SIGN_IN
+        return RecordKind.READ if outcome == Outcome.ALLOWED else RecordKind.SIGN_IN
     if is_mint or action in _CREDENTIALS:
-        return Kind.CREDENTIALS
+        return RecordKind.CREDENTIALS
     if action == _PASSKEY_OPTIONS or action.partition(":")[2].startswith(_READS):
-        return Kind.READ
-    return Kind.CHANGE
+        return RecordKind.READ
+    return RecordKind.CHANGE
 
 
 _PASSKEY_OPTIONS = "signin:CreatePasskeyOptions"
@@ -200,7 +202,7 @@ class AuditFilter:
     minted_key_id: str = ""
     action: str = ""
     decisions: tuple[Outcome, ...] = ()
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[RecordKind, ...] = ()
     provider_arn: str = ""
     source_identity: str = ""
     session_name: str = ""

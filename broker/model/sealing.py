@@ -67,7 +67,7 @@ class SealerOpener(Sealer, Opener, Protocol):
     """Both directions."""
 
 
-class Resealer(SealerOpener, Protocol):
+class SealedRenewer(SealerOpener, Protocol):
     """Opens sealed values and seals them with a newer key."""
 
     def needs_resealing(self, sealed: bytes) -> bool:

@@ -22,7 +22,7 @@ from broker.model.principal import Principal, PrincipalType
 from broker.model.struct import struct
 from broker.policy.compiled import Candidates, CompiledStatement, PolicySet
 from broker.policy.decision import Decision, PolicyType, StatementRef
-from broker.policy.principal import Grant
+from broker.policy.principal import PrincipalGrant
 from broker.policy.work import SMALL_WORK, require_bounded
 
 
@@ -102,11 +102,11 @@ def matched_statements(
 class _Verdict(NamedTuple):
     """What one set says: the first Allow (if any) and how closely it names."""
 
-    grant: Grant
+    grant: PrincipalGrant
     refs: tuple[StatementRef, ...]
 
 
-_SILENT = _Verdict(Grant.NONE, ())
+_SILENT = _Verdict(PrincipalGrant.NONE, ())
 
 
 class Prepared(NamedTuple):
@@ -144,7 +144,7 @@ def decide(prepared: Prepared) -> Decision:
             resource = verdict
         elif policy_type is PolicyType.IDENTITY:
             identity = verdict
-        elif verdict.grant is Grant.NONE:
+        elif verdict.grant is PrincipalGrant.NONE:
             silent.add(policy_type)
     for policy_type in _CONTROLS:
         if policy_type in silent:
@@ -193,7 +193,7 @@ def _matching(
     return tuple(
         statement.ref
         for statement in statements
-        if _grant(statement, request, bounded=bounded) is not Grant.NONE
+        if _grant(statement, request, bounded=bounded) is not PrincipalGrant.NONE
     )
 
 
@@ -214,19 +214,19 @@ def _combine(
     # A provider opens roles of its own account only; other callers without identity
     # policies belong to no account.
     resource_suffices = same_account or principal.type in _OF_NO_ACCOUNT
-    if resource_suffices and resource.grant is Grant.DIRECT:
+    if resource_suffices and resource.grant is PrincipalGrant.DIRECT:
         return Decision(
             allowed=True, policy_type=resource_type, statements=resource.refs
         )
     resource_needed = not same_account or resource_type is PolicyType.TRUST
-    if resource_needed and resource.grant is Grant.NONE:
+    if resource_needed and resource.grant is PrincipalGrant.NONE:
         if resource_type is PolicyType.TRUST or not has_identity:
             return _implicit(resource_type)
         side = _identity_side(identity, silent)
         return _implicit(side or resource_type)
     if not has_identity:
         return _implicit(resource_type)
-    if same_account and resource.grant is Grant.ROLE:
+    if same_account and resource.grant is PrincipalGrant.ROLE:
         identity = resource
     refusing = _identity_side(identity, silent)
     if refusing is not None:
@@ -237,7 +237,7 @@ def _combine(
 
 def _identity_side(identity: _Verdict, silent: set[PolicyType]) -> PolicyType | None:
     """The first type on the identity side that does not allow; None when all do."""
-    if identity.grant is Grant.NONE:
+    if identity.grant is PrincipalGrant.NONE:
         return PolicyType.IDENTITY
     if PolicyType.BOUNDARY in silent:
         return PolicyType.BOUNDARY
@@ -280,7 +280,7 @@ def _first_allow(
     best = _SILENT
     for statement in statements:
         grant = _grant(statement, request)
-        if grant is Grant.DIRECT:
+        if grant is PrincipalGrant.DIRECT:
             return _Verdict(grant, (statement.ref,))
         if grant > best.grant:
             best = _Verdict(grant, (statement.ref,))
@@ -289,19 +289,19 @@ def _first_allow(
 
 def _grant(
     statement: CompiledStatement, request: AccessRequest, *, bounded: bool = False
-) -> Grant:
+) -> PrincipalGrant:
     """Whether, and how, a candidate statement matches the request."""
     context = request.context
     resource = statement.resource
     if resource is not None and not resource(request.resource, context):
-        return Grant.NONE
+        return PrincipalGrant.NONE
     principal = statement.principal
-    grant = Grant.DIRECT
+    grant = PrincipalGrant.DIRECT
     if principal is not None:
         grant = principal.grant(request.principal, bounded=bounded)
-    if grant is Grant.NONE:
+    if grant is PrincipalGrant.NONE:
         return grant
     for holds in statement.conditions:
         if not holds(context):
-            return Grant.NONE
+            return PrincipalGrant.NONE
     return grant

@@ -13,7 +13,7 @@ from broker.policy.compiled import CompiledStatement, PolicySet
 from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.document import Condition
 from broker.policy.evaluate import AccessRequest, ApplicablePolicies
-from broker.policy.principal import Grant
+from broker.policy.principal import PrincipalGrant
 from broker.policy.variables import find_variables
 
 _SHOWN_VALUES = 3
@@ -117,7 +117,10 @@ def _compare(statement: CompiledStatement, request: AccessRequest) -> Closest | 
         )
         return Closest(statement.ref, Element.RESOURCE, words)
     principal = statement.principal
-    if principal is not None and principal.grant(request.principal) is Grant.NONE:
+    if (
+        principal is not None
+        and principal.grant(request.principal) is PrincipalGrant.NONE
+    ):
         element = "NotPrincipal" if source.not_principal else "Principal"
         return Closest(
             statement.ref,

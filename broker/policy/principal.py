@@ -35,7 +35,7 @@ _CANONICAL_USER = re.compile(r"[0-9a-f]{64}")
 _UNSIGNED = frozenset(kind for kind in PrincipalType if kind.is_federated)
 
 
-class Grant(IntEnum):
+class PrincipalGrant(IntEnum):
     """How closely a ``Principal`` element names a principal.
 
     ``ACCOUNT`` only delegates to the account's own policies. ``ROLE`` grants to the
@@ -112,7 +112,7 @@ class PrincipalTest:
             denies=denies,
         )
 
-    def grant(self, principal: Principal, *, bounded: bool = False) -> Grant:
+    def grant(self, principal: Principal, *, bounded: bool = False) -> PrincipalGrant:
         """How the element names the principal; NONE when it does not match.
 
         ``bounded`` says whether the principal has a permissions boundary: a Deny with
@@ -120,13 +120,17 @@ class PrincipalTest:
         """
         if self.excludes:
             exempt = not (bounded and self.denies) and self._is_exempt(principal)
-            return Grant.NONE if exempt else Grant.DIRECT
+            return PrincipalGrant.NONE if exempt else PrincipalGrant.DIRECT
         grant = self._named(principal)
-        if grant is Grant.NONE and self.denies and principal.issuer is not None:
+        if (
+            grant is PrincipalGrant.NONE
+            and self.denies
+            and principal.issuer is not None
+        ):
             return self._named(principal.issuer)
         return grant
 
-    def _named(self, principal: Principal) -> Grant:  # noqa: PLR0911  # one a kind
+    def _named(self, principal: Principal) -> PrincipalGrant:  # noqa: PLR0911  # one a kind
         kind = principal.type
         if kind in _UNSIGNED or kind is PrincipalType.SERVICE:
             # "*" does not allow unsigned callers (as recorded in AWS), and {"AWS": "*"}
@@ -137,23 +141,27 @@ class PrincipalTest:
                 or (self.star and self.denies)
                 or (self.anyone and kind is PrincipalType.SERVICE)
             ):
-                return Grant.DIRECT
-            return Grant.NONE
+                return PrincipalGrant.DIRECT
+            return PrincipalGrant.NONE
         if self.star:
-            return Grant.DIRECT
+            return PrincipalGrant.DIRECT
         if kind is PrincipalType.ANONYMOUS:
-            return Grant.NONE
+            return PrincipalGrant.NONE
         names = self.names
         if principal.arn in names and kind is not PrincipalType.ACCOUNT:
-            return Grant.DIRECT
+            return PrincipalGrant.DIRECT
         if principal.principal_arn in names or (
             principal.unique_id in names and kind is not PrincipalType.ACCOUNT
         ):
             if kind is PrincipalType.ASSUMED_ROLE:
-                return Grant.ROLE
+                return PrincipalGrant.ROLE
             if kind is not PrincipalType.ACCOUNT:
-                return Grant.DIRECT
-        return Grant.ACCOUNT if principal.account in self.accounts else Grant.NONE
+                return PrincipalGrant.DIRECT
+        return (
+            PrincipalGrant.ACCOUNT
+            if principal.account in self.accounts
+            else PrincipalGrant.NONE
+        )
 
     def _is_exempt(self, principal: Principal) -> bool:
         """Whether ``NotPrincipal`` lists the principal.

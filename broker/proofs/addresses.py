@@ -66,7 +66,7 @@ class InternalIssuer:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Destination:
     """The destination of a request: a checked scheme, a name and a port."""
 
     scheme: str
@@ -159,7 +159,7 @@ class AddressRules:
 
     def check_target(
         self, account: AccountId | None, scheme: str, host: str, port: int | None
-    ) -> Target:
+    ) -> Destination:
         """The target of a URL.
 
         Raises:
@@ -168,7 +168,7 @@ class AddressRules:
         default = _DEFAULT_PORTS.get(scheme)
         if default is None or not host:
             raise AddressRefusedError(f"{scheme}: is not a scheme that is followed")
-        target = Target(scheme, host.lower(), default if port is None else port)
+        target = Destination(scheme, host.lower(), default if port is None else port)
         if scheme != "https" and not self.names(account, target.host, target.port):
             raise AddressRefusedError(
                 f"plain http to {target.host}:{target.port} is not permitted;"
@@ -177,7 +177,7 @@ class AddressRules:
         return target
 
     def check_addresses(
-        self, account: AccountId | None, target: Target, addresses: Sequence[str]
+        self, account: AccountId | None, target: Destination, addresses: Sequence[str]
     ) -> tuple[Address, ...]:
         """The addresses to connect to, when every resolved one is permitted.
 

@@ -17,7 +17,12 @@ from typing import Any
 import httpx2
 
 from broker.model.account import AccountId
-from broker.proofs.addresses import Address, AddressRefusedError, AddressRules, Target
+from broker.proofs.addresses import (
+    Address,
+    AddressRefusedError,
+    AddressRules,
+    Destination,
+)
 
 DEADLINE_SECONDS = 5.0
 ANSWER_BYTES_MAX = 1 << 17
@@ -185,7 +190,11 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
         return await self._connect(request, target, addresses[-1], deadline)
 
     async def _connect(
-        self, request: httpx2.Request, target: Target, address: Address, deadline: float
+        self,
+        request: httpx2.Request,
+        target: Destination,
+        address: Address,
+        deadline: float,
     ) -> httpx2.Response:
         try:
             return await self._ask(request, target, address, deadline, self._trust)
@@ -198,7 +207,7 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
     async def _ask(
         self,
         request: httpx2.Request,
-        target: Target,
+        target: Destination,
         address: Address,
         deadline: float,
         trust: ssl.SSLContext,
@@ -244,7 +253,7 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
         await connections.aclose()
 
     async def _find_pinned_trust(
-        self, target: Target, address: Address
+        self, target: Destination, address: Address
     ) -> ssl.SSLContext:
         """Trust only the served certificate that matches a thumbprint.
 
@@ -347,7 +356,7 @@ async def _resolve(host: str, port: int) -> Sequence[str]:
     return [str(sockaddr[0]) for *_, sockaddr in found]
 
 
-async def _served_chain(target: Target, address: Address) -> list[bytes]:
+async def _served_chain(target: Destination, address: Address) -> list[bytes]:
     """The certificates that a server presents, in DER; not verified yet."""
     blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     blind.check_hostname = False

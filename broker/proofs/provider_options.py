@@ -51,7 +51,7 @@ _PRIVATE = frozenset({"d", "k"})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class OptionPlace:
     """Which kinds of provider have an option, and its group on the form.
 
     ``is_exception`` says that it accepts what is refused otherwise; no other option needs
@@ -69,7 +69,7 @@ class Option(Generic[T]):
 
     name: str
     type: types.OptionType[T]
-    place: Place
+    place: OptionPlace
     label: str = ""
     hint: str = ""
 
@@ -93,11 +93,11 @@ GROUPS = (
 
 _SIGN_IN, _PUBLISHED, _ROLES, _SCIM, _ACCEPTED = GROUPS
 _BOTH = (SamlProvider, OidcProvider)
-OIDC_SIGN_IN = Place((OidcProvider,), _SIGN_IN)
-PUBLISHED = Place((SamlProvider,), _PUBLISHED)
-SAML_EXCEPTION = Place((SamlProvider,), _ACCEPTED, is_exception=True)
-OIDC_ACCEPTED = Place((OidcProvider,), _ACCEPTED)
-SCIM = Place(_BOTH, _SCIM)
+OIDC_SIGN_IN = OptionPlace((OidcProvider,), _SIGN_IN)
+PUBLISHED = OptionPlace((SamlProvider,), _PUBLISHED)
+SAML_EXCEPTION = OptionPlace((SamlProvider,), _ACCEPTED, is_exception=True)
+OIDC_ACCEPTED = OptionPlace((OidcProvider,), _ACCEPTED)
+SCIM = OptionPlace(_BOTH, _SCIM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,13 +136,13 @@ class ProviderOptions:
     """What a provider's operator has set, in the terms of the code."""
 
     sign_in: bool = Option(
-        "SignIn", types.FLAG, Place((SamlProvider, LdapProvider), _SIGN_IN)
+        "SignIn", types.FLAG, OptionPlace((SamlProvider, LdapProvider), _SIGN_IN)
     ).shown(
         "Offer this provider on the sign-in page",
         "People start here, and the broker sends a signed request.",
     )
     display_name: str = Option(
-        "DisplayName", types.DISPLAY_NAME, Place((*_BOTH, LdapProvider), _SIGN_IN)
+        "DisplayName", types.DISPLAY_NAME, OptionPlace((*_BOTH, LdapProvider), _SIGN_IN)
     ).shown("Name on the sign-in page", "What people call it; else its name or issuer.")
     client_id: str = Option("ClientId", types.TEXT, OIDC_SIGN_IN).shown(
         "Client ID", "With it, the sign-in page offers this provider."
@@ -175,7 +175,7 @@ class ProviderOptions:
         "Anyone who controls that server or its name can then replace the keys.",
     )
     profile: str = Option(
-        "Profile", types.PROFILE, Place(_BOTH, _ACCEPTED, is_exception=True)
+        "Profile", types.PROFILE, OptionPlace(_BOTH, _ACCEPTED, is_exception=True)
     ).shown(
         "Rules",
         "“As AWS” accepts what AWS accepts where the broker is stricter."
@@ -224,13 +224,13 @@ class ProviderOptions:
         "Keys, as a JWK set", "Used instead of fetching them from the issuer."
     )
     group_attribute: str = Option(
-        "GroupAttribute", types.ATTRIBUTE, Place(_BOTH, _ROLES)
+        "GroupAttribute", types.ATTRIBUTE, OptionPlace(_BOTH, _ROLES)
     ).shown(
         "Attribute or claim with the groups",
         "For identity providers that cannot send role ARNs.",
     )
     group_table: Mapping[str, tuple[str, ...]] | None = Option(
-        "GroupRoles", types.TABLE, Place((*_BOTH, LdapProvider), _ROLES)
+        "GroupRoles", types.TABLE, OptionPlace((*_BOTH, LdapProvider), _ROLES)
     ).shown(
         "Roles of each group, as JSON",
         '{"Engineering": ["arn:aws:iam::123456789012:role/Developer"]}',

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from broker.model.sealing import Resealer
+from broker.model.sealing import SealedRenewer
 from broker.protocols.saml.keys import encryption_certificate, parse_private_key
 from broker.runtime.clock import Clock
 from broker.stores.database import Database
@@ -44,7 +44,7 @@ class RequestKey:
 class RequestKeys:
     """Finds the key, creating it if needed."""
 
-    def __init__(self, database: Database, vault: Resealer, clock: Clock) -> None:
+    def __init__(self, database: Database, vault: SealedRenewer, clock: Clock) -> None:
         self._database = database
         self._vault = vault
         self._clock = clock

@@ -67,7 +67,7 @@ def _is_from_driver(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in {"asyncpg", "sqlite3"}
 
 
-class Connection(Protocol):
+class DatabaseConnection(Protocol):
     """A change's part of a transaction; the caller's last call is ``commit``."""
 
     @property
@@ -118,7 +118,7 @@ class Database:
     @asynccontextmanager
     async def connection(
         self, account: str = "", *first: str
-    ) -> AsyncIterator[Connection]:
+    ) -> AsyncIterator[DatabaseConnection]:
         """A writing transaction, rolled back unless committed.
 
         Changes that would block each other (on PostgreSQL those of one account, on
@@ -146,7 +146,7 @@ class Database:
             change.leave()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self) -> AsyncIterator[DatabaseConnection]:
         """One of its own, which is committed at the block's end."""
         async with self.connection() as connection:
             with translate_errors():

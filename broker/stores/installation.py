@@ -26,7 +26,7 @@ _EVERY_KEY = select(SEALING_KEYS).order_by(SEALING_KEYS.c.number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Installation:
+class StoredInstallation:
     """What the database says about itself; ``marks`` are the broker's own notes.
 
     Without an identity it has no sealing keys yet and holds nothing sealed.
@@ -37,7 +37,7 @@ class Installation:
     marks: Mapping[str, object] = field(default_factory=dict)
 
 
-async def read_installation(database: Database, *, now: datetime) -> Installation:
+async def read_installation(database: Database, *, now: datetime) -> StoredInstallation:
     """The row; the first reader of an empty database writes it.
 
     Raises:
@@ -51,7 +51,7 @@ async def read_installation(database: Database, *, now: datetime) -> Installatio
             await connection.execute(statement, values)
         rows = await database.rows(select(INSTALLATION))
     row = rows[0]
-    return Installation(
+    return StoredInstallation(
         identity=row.keyring_fingerprint,
         created_at=from_micros(row.created_at),
         marks=load_mapping(row.marks),

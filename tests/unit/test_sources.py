@@ -37,3 +37,17 @@ def test_limits_are_named_in_one_way() -> None:
         assert not found, (
             f"{path.relative_to(ROOT)}: {found} should end in _MAX or _MIN"
         )
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """The agent and the client stand alone; SCIM's resources are called as SCIM does."""
+    apart = ("agent", "client", "protocols/scim/resources.py", "model/types")
+    found: dict[str, str] = {}
+    for path in sorted((ROOT / "broker").rglob("*.py")):
+        place = path.relative_to(ROOT / "broker").as_posix()
+        if not place.startswith(apart):
+            for name in re.findall(
+                r"^class ([A-Z]\w*)", path.read_text("utf-8"), re.MULTILINE
+            ):
+                assert name not in found, f"{name} is in {place} and {found[name]}"
+                found[name] = place

@@ -56,10 +56,10 @@ from broker.permit.need import Need
 from broker.proofs.attempts import network_of
 from broker.proofs.sigv4 import SignatureScheme, VerifiedSignature
 from broker.protocols.enforcement import (
+    ActionOnResource,
     ClientRequest,
     CompiledService,
     RequestAmbiguous,
-    Target,
     resource_path,
 )
 from broker.protocols.enforcement.forwarded import check_overrides
@@ -475,7 +475,7 @@ class Authorizer:
     async def _judge(
         self,
         ready: ReadyService,
-        target: Target,
+        target: ActionOnResource,
         subject: _Subject,
         context: Context,
         work: _Work,
@@ -628,7 +628,7 @@ def service_needs(
 
 def _targets(
     compiled: CompiledService, question: Question, subject: _Subject
-) -> list[Target]:
+) -> list[ActionOnResource]:
     """What is asked: the cross product, or what the service's routes say.
 
     Raises:
@@ -655,7 +655,7 @@ def _targets(
 
 def _combined(
     compiled: CompiledService, actions: list[str], resources: tuple[str, ...]
-) -> list[Target]:
+) -> list[ActionOnResource]:
     """Each action on each resource.
 
     A star is no resource: a Deny that names one would not apply to it.
@@ -666,7 +666,7 @@ def _combined(
                 raise ValidationError(
                     f"{action} is done to a resource: name it by its ARN."
                 )
-    return [Target(a, r) for a in actions for r in resources]
+    return [ActionOnResource(a, r) for a in actions for r in resources]
 
 
 def _raw(seen: Circumstances) -> RawRequest:

@@ -53,7 +53,7 @@ class GrantRefused(AccessDenied):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class PortalClient:
     """A registered client.
 
     ``place`` is the account in its start URL (a number or an alias), if it named one.
@@ -98,7 +98,7 @@ class Clients:
         self._ids = SealedTexts(vault, "portal-client")
         self._secrets = SealedTexts(vault, "portal-client-secret")
 
-    def register(self, client: Client, now: datetime) -> Registration:
+    def register(self, client: PortalClient, now: datetime) -> Registration:
         """Seal a registration."""
         expires_at = now + LIFE
         client_id = self._ids.seal(asdict(client), expires_at)
@@ -109,12 +109,12 @@ class Clients:
             expires_at=int(expires_at.timestamp()),
         )
 
-    def find(self, client_id: str, now: datetime) -> Client | None:
+    def find(self, client_id: str, now: datetime) -> PortalClient | None:
         """The client of an id, which is not authenticated by it."""
         value = self._ids.find_opened(client_id, now)
         if value is None:
             return None
-        return Client(
+        return PortalClient(
             name=value["name"],
             scopes=tuple(value["scopes"]),
             grants=tuple(value["grants"]),
@@ -122,7 +122,9 @@ class Clients:
             place=value["place"],
         )
 
-    def require(self, client_id: str, client_secret: str, now: datetime) -> Client:
+    def require(
+        self, client_id: str, client_secret: str, now: datetime
+    ) -> PortalClient:
         """The client of an id, authenticated by its secret.
 
         Raises:
@@ -143,7 +145,7 @@ def read_client(
     grants: Sequence[str],
     redirects: Sequence[str],
     place: str,
-) -> Client:
+) -> PortalClient:
     """What a registration asks for.
 
     Raises:
@@ -174,7 +176,7 @@ def read_client(
             "InvalidClientMetadataException",
             "authorization_code needs redirectUris and the issuerUrl.",
         )
-    return Client(
+    return PortalClient(
         name=name,
         scopes=tuple(dict.fromkeys(SCOPES[name] for name in scopes)),
         grants=tuple(dict.fromkeys(grants)),

@@ -49,13 +49,13 @@ async def _agree(_given: Given, _call: Call) -> Mapping[str, Any]:
     return {}
 
 
-class LogoutRequest(TypedDict):
+class PortalLogoutRequest(TypedDict):
     """The sign-in that ends."""
 
     SignIn: OpenPortal
 
 
-async def _log_out(given: LogoutRequest, call: Call) -> None:
+async def _log_out(given: PortalLogoutRequest, call: Call) -> None:
     session = given["SignIn"].session
     await revoke_session(
         call.change,

@@ -10,7 +10,7 @@ from typing import Any
 from broker.actions.action import Action, Call, Handle, needs_nothing
 from broker.errors import AccessDenied
 from broker.kinds.accounts import require_account
-from broker.kinds.provisioning import Directory
+from broker.kinds.provisioning import ProvisioningSource
 from broker.model.provisioned import Membership, ProvisionedUser
 from broker.model.request import Given
 from broker.proofs.bearer_tokens import PROVIDER
@@ -68,7 +68,7 @@ class Terms:
     provider: Provider
     options: ScimOptions
     group_roles: GroupRoles | None
-    directory: Directory
+    directory: ProvisioningSource
 
     def names_roles(self, *names: str) -> bool:
         """Whether a group of one of these names, old and new, gives a role."""
@@ -117,7 +117,7 @@ async def find_terms(given: Given, call: Call) -> Terms:
             "SCIM is switched off for this provider: it has no ScimSubject."
         )
     account = await require_account(call.directory, call.account)
-    directory = Directory(account, provider.unique_id, options.subject)
+    directory = ProvisioningSource(account, provider.unique_id, options.subject)
     return Terms(provider, options, group_roles, directory)
 
 

@@ -43,7 +43,7 @@ class UnusedRolesRequest(TypedDict):
     Days: int
 
 
-class EndingRequest(TypedDict):
+class RisksRequest(TypedDict):
     """Within how many days something expires, and how old access keys are, in days."""
 
     Days: int
@@ -128,7 +128,7 @@ async def _unused(given: UnusedRolesRequest, call: Call) -> Mapping[str, Any]:
     }
 
 
-async def _ending(given: EndingRequest, call: Call) -> Mapping[str, Any]:
+async def _ending(given: RisksRequest, call: Call) -> Mapping[str, Any]:
     """``Ending`` credentials and certificates, the first first, and ``OldKeys``."""
     before = call.now + timedelta(days=given["Days"])
     directory, account = call.directory, call.account
@@ -155,7 +155,7 @@ def _first(found: Sequence[EndingCredential]) -> tuple[EndingCredential, ...]:
     return tuple(sorted(found, key=lambda one: one.expires_at)[:SHOWN_MAX])
 
 
-async def _may_read_report(_given: EndingRequest, call: Call) -> tuple[Need, ...]:
+async def _may_read_report(_given: RisksRequest, call: Call) -> tuple[Need, ...]:
     return (Need(action="iam:GetCredentialReport", resource="*", account=call.account),)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NotRequired, TypedDict
 from broker.actions.action import Action, Call
 from broker.audit.bursts import find_counted
 from broker.errors import ValidationError
-from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
+from broker.model.audit import AuditFilter, AuditRecord, Outcome, RecordKind
 from broker.model.page import PageRequest
 from broker.permit.need import Need
 from broker.stores.errors import InvalidMarkerError
@@ -27,7 +27,7 @@ class LookupEventsRequest(TypedDict):
     """What to look for; what is left out or empty matches everything.
 
     Times are half-open, as `AuditFilter` has them; ``Decisions`` are values of
-    `Outcome` and ``Kinds`` of `Kind`.
+    `Outcome` and ``Kinds`` of `RecordKind`.
     """
 
     EventId: NotRequired[str]
@@ -87,10 +87,10 @@ def lookup_events(ledger: Ledger) -> Action:
 def _read_filter(given: LookupEventsRequest, call: Call) -> AuditFilter:
     try:
         decisions = tuple(Outcome(one) for one in given.get("Decisions", ()))
-        kinds = tuple(Kind(one) for one in given.get("Kinds", ()))
+        kinds = tuple(RecordKind(one) for one in given.get("Kinds", ()))
     except ValueError as error:
         raise ValidationError(
-            f"Outcomes are {', '.join(Outcome)}; kinds are {', '.join(Kind)}."
+            f"Outcomes are {', '.join(Outcome)}; kinds are {', '.join(RecordKind)}."
         ) from error
     return AuditFilter(
         account=call.account,

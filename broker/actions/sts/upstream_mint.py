@@ -83,7 +83,7 @@ class Ambient(Protocol):
 
 
 @struct
-class Engine:
+class UpstreamRole:
     """The upstream of a role, and the role there (empty for federation tokens)."""
 
     upstream: Upstream
@@ -130,7 +130,7 @@ class UpstreamMinter:
         """Close the connections."""
         await self._client.close()
 
-    async def find(self, role: Role) -> Engine | None:
+    async def find(self, role: Role) -> UpstreamRole | None:
         """The upstream that mints for a role; None where the broker does itself.
 
         Raises:
@@ -151,12 +151,12 @@ class UpstreamMinter:
         if found is None:
             return None
         name, arn = found
-        return Engine(
+        return UpstreamRole(
             upstream=upstreams[name], definition=definitions[name], role_arn=arn
         )
 
     async def mint(
-        self, engine: Engine, account: Account, order: UpstreamOrder
+        self, engine: UpstreamRole, account: Account, order: UpstreamOrder
     ) -> UpstreamMint:
         """Ask for credentials.
 
@@ -207,7 +207,7 @@ class UpstreamMinter:
         )
 
     async def try_out(
-        self, engine: Engine, account: Account, role: Role, now: datetime
+        self, engine: UpstreamRole, account: Account, role: Role, now: datetime
     ) -> UpstreamMint:
         """Request a fifteen-minute session, only to see whether it works.
 
@@ -251,7 +251,7 @@ class UpstreamMinter:
         if revocation is None:
             raise UpstreamRefused(f"The upstream {name} has no Revocation.")
         subject = iam_arn(account.account_id, f"upstream/{name}")
-        engine = Engine(
+        engine = UpstreamRole(
             upstream=upstream, definition=definition, role_arn=revocation.role
         )
         order = UpstreamOrder(
@@ -294,7 +294,7 @@ class UpstreamMinter:
             yield arn, refused
 
     async def signin_token(
-        self, engine: Engine, keys: KeyPair, duration_seconds: int | None = None
+        self, engine: UpstreamRole, keys: KeyPair, duration_seconds: int | None = None
     ) -> str:
         """A sign-in token of the upstream, for credentials that it gave.
 
@@ -332,7 +332,7 @@ class UpstreamMinter:
         )
 
     async def _question(
-        self, engine: Engine, account: Account, order: UpstreamOrder
+        self, engine: UpstreamRole, account: Account, order: UpstreamOrder
     ) -> tuple[dict[str, str], KeyPair | None]:
         definition = engine.definition
         parameters = {"DurationSeconds": str(order.duration_seconds)}

@@ -9,7 +9,7 @@ from broker.console.visit import address
 from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn, sts_arn
-from broker.model.audit import Kind, Outcome
+from broker.model.audit import Outcome, RecordKind
 
 AUDIT = "/console/audit"
 EXPORT = "/console/audit/export"
@@ -41,7 +41,7 @@ class View:
 
     label: str
     shows: str
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[RecordKind, ...] = ()
     decisions: tuple[Outcome, ...] = ()
 
 
@@ -50,23 +50,23 @@ VIEWS = {
     WITHOUT_READS: View(
         "Without reads",
         "sign-ins, issued credentials and changes, but no reads",
-        kinds=(Kind.SIGN_IN, Kind.CREDENTIALS, Kind.CHANGE),
+        kinds=(RecordKind.SIGN_IN, RecordKind.CREDENTIALS, RecordKind.CHANGE),
     ),
     "sign-ins": View(
-        "Sign-ins", "sign-ins and refused attempts", kinds=(Kind.SIGN_IN,)
+        "Sign-ins", "sign-ins and refused attempts", kinds=(RecordKind.SIGN_IN,)
     ),
     "refused": View(
         "Refused",
         "calls that were denied or refused",
         decisions=(Outcome.DENIED, Outcome.REFUSED),
     ),
-    "changes": View("Changes", "changes", kinds=(Kind.CHANGE,)),
+    "changes": View("Changes", "changes", kinds=(RecordKind.CHANGE,)),
     "all": View("Everything", "calls of all kinds"),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Period:
     """A stretch of time until now; ``bucket_hours`` are those of its counts."""
 
     label: str
@@ -76,10 +76,10 @@ class Span:
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 SPANS = {
-    "1h": Span("Last hour", _HOUR, 1),
-    "24h": Span("24 hours", _DAY, 1),
-    "7d": Span("7 days", 7 * _DAY, 6),
-    "30d": Span("30 days", 30 * _DAY, 24),
+    "1h": Period("Last hour", _HOUR, 1),
+    "24h": Period("24 hours", _DAY, 1),
+    "7d": Period("7 days", 7 * _DAY, 6),
+    "30d": Period("30 days", 30 * _DAY, 24),
 }
 _COUNTED = {"1h": "24h", "": "7d"}
 """The span of the counts where the list's is too short for them, or has no end."""
@@ -127,7 +127,7 @@ class AuditFilters:
         return f"{shown[0].upper()}{shown[1:]}; the newest first."
 
     @property
-    def counted(self) -> Span | None:
+    def counted(self) -> Period | None:
         """The span of the counts, which are of what the chips alone choose."""
         if self.narrowed or self["next"]:
             return None

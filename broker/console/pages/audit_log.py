@@ -19,7 +19,7 @@ from broker.console.pages.audit_filters import (
 )
 from broker.console.visit import PageRoute, Visit, address
 from broker.errors import NoSuchEntity
-from broker.model.audit import AuditRecord, Kind, Outcome
+from broker.model.audit import AuditRecord, Outcome, RecordKind
 from broker.proofs.refusals import explain_refusal
 
 _SHOWN_MAX = 4000
@@ -151,7 +151,9 @@ def _who(record: AuditRecord) -> tuple[str, str, str]:
     """Who called, as people say it: a name, as what, and the ARN."""
     issued = record.session or {}
     arn = record.caller_arn
-    if record.kind is Kind.SIGN_IN:  # a provider calls for the person who signs in
+    if (
+        record.kind is RecordKind.SIGN_IN
+    ):  # a provider calls for the person who signs in
         arn = str(issued.get("principal_arn") or arn)
     kind, _, rest = arn.split(":", 5)[-1].partition("/")
     holder, _, name = rest.rpartition("/")

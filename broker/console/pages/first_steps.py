@@ -14,7 +14,7 @@ from broker.console.over_time import sum_by_name
 from broker.console.recent_roles import ListOfUser, name_of_session
 from broker.console.visit import Visit
 from broker.errors import AccessDenied, NoSuchEntity
-from broker.model.audit import Kind
+from broker.model.audit import RecordKind
 
 _ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 _NEEDED = (
@@ -29,7 +29,7 @@ _ENOUGH = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FirstStep:
     """A step: the page where one does it, if the broker sees that, and its recipe."""
 
     name: str
@@ -40,7 +40,7 @@ class Step:
     done: bool
 
 
-async def find_steps(visit: Visit) -> tuple[Step, ...]:
+async def find_steps(visit: Visit) -> tuple[FirstStep, ...]:
     """The steps, if any of them is left for this session to do."""
     if not {*_NEEDED} <= await visit.frame.possible(visit.request, visit.who, _NEEDED):
         return ()
@@ -66,7 +66,7 @@ def _put_away(visit: Visit) -> ListOfUser:
     return ListOfUser(visit.deps, "first-steps", _LIFE)
 
 
-async def _read(visit: Visit, *, backed_up: bool) -> tuple[Step, ...]:
+async def _read(visit: Visit, *, backed_up: bool) -> tuple[FirstStep, ...]:
     summary = (await visit.iam("GetAccountSummary"))["SummaryMap"]
     directories = await visit.perform("broker", "ListLDAPProviders")
     held = await visit.iam(
@@ -75,12 +75,12 @@ async def _read(visit: Visit, *, backed_up: bool) -> tuple[Step, ...]:
     counted = await visit.perform(
         "signin", "GetActivity", StartTime=visit.now - _LOOKED, BucketHours=24
     )
-    sign_ins = sum_by_name(counted["Activity"], [Kind.SIGN_IN])
+    sign_ins = sum_by_name(counted["Activity"], [RecordKind.SIGN_IN])
     administrators = sum(
         len(held[f"Policy{noun}s"]) for noun in ("User", "Group", "Role")
     )
     return (
-        Step(
+        FirstStep(
             "provider",
             "Add an identity provider",
             "Where people and workloads of the account sign in.",
@@ -88,7 +88,7 @@ async def _read(visit: Visit, *, backed_up: bool) -> tuple[Step, ...]:
             "recipes/index.html",
             bool(summary["Providers"] or directories["LDAPProviders"]),
         ),
-        Step(
+        FirstStep(
             "role",
             "Create a role",
             "What those who sign in may do. Its trust policy names the provider.",
@@ -96,7 +96,7 @@ async def _read(visit: Visit, *, backed_up: bool) -> tuple[Step, ...]:
             "recipes/index.html",
             bool(summary["Roles"]),
         ),
-        Step(
+        FirstStep(
             "sign-in",
             "Sign in once with the provider",
             "If it is refused, Diagnose shows each check.",
@@ -104,7 +104,7 @@ async def _read(visit: Visit, *, backed_up: bool) -> tuple[Step, ...]:
             "clients.html",
             any("-provider/" in name for name in sign_ins),
         ),
-        Step(
+        FirstStep(
             "administrator",
             "Appoint a second administrator",
             "Attach AdministratorAccess to two users, groups or roles, so that losing one"
@@ -113,7 +113,7 @@ async def _read(visit: Visit, *, backed_up: bool) -> tuple[Step, ...]:
             "operating.html",
             administrators >= _ENOUGH,
         ),
-        Step(
+        FirstStep(
             _BACKUP,
             "Back up the database and the master key",
             "Each is useless without the other. Store them in different places.",

@@ -14,7 +14,7 @@ from broker.console.credentials_view import CredentialsView
 from broker.console.login_method import LoginMethod
 from broker.console.page_frame import role_name
 from broker.console.pages.first_steps import find_steps, put_away
-from broker.console.pages.portal import Portal, mark_favourite
+from broker.console.pages.portal import RoleFinder, mark_favourite
 from broker.console.pages.switch_role import assume, require_original, role_arn_of
 from broker.console.pages.switchable_roles import SwitchableRoles
 from broker.console.request_info import raw_request
@@ -97,7 +97,7 @@ async def _show(visit: Visit, link: LinkView | None = None) -> Response:
         original=original if original is not who else None,
         portal_path=_portal_path(visit, original or who),
         tags=sorted(who.session.tags.items()),
-        portal=await Portal(visit).view(),
+        portal=await RoleFinder(visit).view(),
         steps=await find_steps(visit),
         link=link,
         link_minutes=_link_minutes(visit),

@@ -60,7 +60,7 @@ class PortalView:
     offered: tuple[Role, ...] = ()
 
 
-class Portal:
+class RoleFinder:
     """Finds the roles for a visit."""
 
     def __init__(self, visit: Visit) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from broker.actions.signin.search_entities import KINDS, Hit
-from broker.console.navigation import Entry
+from broker.console.navigation import MenuEntry
 from broker.console.visit import PageRoute, Visit
 from broker.errors import AccessDenied
 
@@ -74,7 +74,7 @@ _MORE_PAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SearchResult:
     """A line of the result."""
 
     label: str
@@ -92,7 +92,7 @@ async def _page(visit: Visit) -> Response:
     return await visit.show("search.html", search=search, places=places)
 
 
-async def _pages(visit: Visit, search: str) -> list[Place]:
+async def _pages(visit: Visit, search: str) -> list[SearchResult]:
     """Pages whose names have the text in them; those of the menu without one."""
     sections = await visit.frame.menu(visit.request, visit.who)
     listed = [
@@ -107,14 +107,14 @@ async def _pages(visit: Visit, search: str) -> list[Place]:
         visit.request, visit.who, [action for _, _, action in _MORE_PAGES]
     )
     return listed + [
-        Place(label, path, "Page", "arrow-right")
+        SearchResult(label, path, "Page", "arrow-right")
         for label, path, action in _MORE_PAGES
         if action in may and search in label.lower()
     ]
 
 
-def _page_place(entry: Entry) -> Place:
-    return Place(entry.label, entry.path, "Page", entry.icon)
+def _page_place(entry: MenuEntry) -> SearchResult:
+    return SearchResult(entry.label, entry.path, "Page", entry.icon)
 
 
 async def _entities(visit: Visit, search: str) -> list[Hit]:
@@ -145,10 +145,12 @@ async def _find(visit: Visit, search: str, kinds: Iterable[str]) -> list[Hit]:
     return list(found["Hits"])
 
 
-def _place(hit: Hit) -> Place:
+def _place(hit: Hit) -> SearchResult:
     path, kind, icon = _PAGES_OF[hit.kind]
     key = hit.name if hit.kind in _BY_NAME else hit.arn
-    return Place(hit.name, path + quote(key, safe=""), kind, icon, hit.about[:120])
+    return SearchResult(
+        hit.name, path + quote(key, safe=""), kind, icon, hit.about[:120]
+    )
 
 
 PAGES = (PageRoute(PATH, _HERE, _page),)

@@ -20,7 +20,7 @@ _NAMED_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
-class RoleOffer:
+class OfferedRoles:
     """Role ARNs: ``recent`` newest first, and the others ``named`` by policies, sorted.
 
     ``cut`` says that the policies name more than are listed.
@@ -46,7 +46,7 @@ class SwitchableRoles:
         found = await context.sessions.find(who.origin.back, context.deps.clock.now())
         return found if isinstance(found, ConsoleSession) else None
 
-    async def offer(self, request: Request, who: ConsoleSession) -> RoleOffer:
+    async def offer(self, request: Request, who: ConsoleSession) -> OfferedRoles:
         """Find the roles to offer, except the current one.
 
         Raises:
@@ -54,14 +54,14 @@ class SwitchableRoles:
         """
         original = await self.find_original(who)
         if original is None:
-            return RoleOffer()
+            return OfferedRoles()
         here = who.principal.principal_arn
         found = await self._frame.perform(
             request, original, ("signin", "GetOwnPermissions"), {}
         )
         recent = dict.fromkeys(await self.find_recent(original))
         named = sorted(set(_named_roles(found["Layers"])) - {here} - recent.keys())
-        return RoleOffer(
+        return OfferedRoles(
             tuple(arn for arn in recent if arn != here),
             tuple(named[:_NAMED_MAX]),
             len(named) > _NAMED_MAX,

@@ -15,7 +15,11 @@ from broker.console.pages.service_views import ServiceView, read_service_views
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ValidationError
 from broker.policy.catalogue import find_action
-from broker.protocols.enforcement import RequestAmbiguous, Target, resource_path
+from broker.protocols.enforcement import (
+    ActionOnResource,
+    RequestAmbiguous,
+    resource_path,
+)
 
 TRY = "/console/try"
 SIMULATOR = "/console/simulator"
@@ -34,7 +38,7 @@ class TriedRequest:
     those see it who may read them.
     """
 
-    target: Target | None
+    target: ActionOnResource | None
     refusal: str = ""
     allowed: bool = False
     explicit_deny: bool = False
@@ -104,7 +108,7 @@ async def _try_request(visit: Visit, views: list[ServiceView]) -> TriedRequest:
 
 
 async def _decide(
-    visit: Visit, view: ServiceView, target: Target, principal: str
+    visit: Visit, view: ServiceView, target: ActionOnResource, principal: str
 ) -> TriedRequest:
     keys = tuple(view.definition.condition_keys)
     if not principal:

@@ -18,7 +18,7 @@ from broker.actions.portal.clients import (
     AUTHORIZATION_CODE,
     SCOPE,
     SCOPES,
-    Client,
+    PortalClient,
     digest_of,
 )
 from broker.actions.portal.grants import (
@@ -67,7 +67,7 @@ _BAD = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClientRequest:
+class ConsentRequest:
     """A client on this computer that awaits consent."""
 
     client_id: str
@@ -281,12 +281,12 @@ class Consents:
         except NoSuchEntity:
             return None
 
-    async def _find_waiting(self, request: Request) -> ClientRequest:
+    async def _find_waiting(self, request: Request) -> ConsentRequest:
         handle = self._cookie.find(request)
         value = await self._waiting.find(handle) if handle else None
         if value is None:
             raise ValidationError(_GONE)
-        return ClientRequest(**value)
+        return ConsentRequest(**value)
 
     async def _require(self, request: Request, form: Form, place: str) -> OpenPortal:
         """The sign-in that the page was shown for.
@@ -326,7 +326,7 @@ class Consents:
             },
         )
 
-    def _read(self, form: Form) -> ClientRequest:
+    def _read(self, form: Form) -> ConsentRequest:
         """The parameters of ``/authorize``.
 
         Raises:
@@ -341,7 +341,7 @@ class Consents:
         challenge = form.require("code_challenge").rstrip("=")
         if not pkce.is_challenge(challenge) or not _STATE.fullmatch(state):
             raise ValidationError("The code_challenge or the state is not well-formed.")
-        return ClientRequest(
+        return ConsentRequest(
             client_id=digest_of(client_id),
             client_name=client.name,
             place=client.place,
@@ -354,7 +354,7 @@ class Consents:
         return self._context.deps.clock.now()
 
 
-def _check_request(form: Form, client: Client) -> None:
+def _check_request(form: Form, client: PortalClient) -> None:
     if not client.accepts(form.require("redirect_uri")):
         raise ValidationError("The redirect_uri is not one of this client's.")
     if form.require("response_type") != "code":

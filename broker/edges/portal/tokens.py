@@ -14,8 +14,8 @@ from broker.actions.portal.clients import (
     AUTHORIZATION_CODE,
     DEVICE_CODE,
     REFRESH_TOKEN,
-    Client,
     GrantRefused,
+    PortalClient,
     digest_of,
     read_client,
     read_start_url,
@@ -206,7 +206,7 @@ class TokenApi:
         call: RestCall,
         request_id: str,
         exchange: _Exchange,
-        client: Client,
+        client: PortalClient,
         grant: str,
     ) -> None:
         async def prove(_now: datetime) -> ProofResult:
@@ -226,7 +226,7 @@ class TokenApi:
         )
 
     def _answer(
-        self, exchange: _Exchange, client_id: str, client: Client, now: datetime
+        self, exchange: _Exchange, client_id: str, client: PortalClient, now: datetime
     ) -> Mapping[str, Any]:
         portal, refresh = exchange.portal, ""
         if client.may_refresh:

@@ -20,17 +20,17 @@ from broker.protocols.enforcement.forwarded import (
     read_forwarded,
     resource_path,
 )
-from broker.protocols.enforcement.mapping import CompiledService, Target
+from broker.protocols.enforcement.mapping import ActionOnResource, CompiledService
 
 __all__ = [
     "RESERVED",
     "SIGNED_CHUNKS",
+    "ActionOnResource",
     "ClientRequest",
     "CompiledService",
     "DefinitionRejected",
     "RequestAmbiguous",
     "ServiceDefinition",
-    "Target",
     "parse_definition",
     "parse_new_definition",
     "read_forwarded",

@@ -32,7 +32,7 @@ _NAME = re.compile(r"[^/:*?\x00-\x1f\x7f]{1,1024}")
 """A name in place of an ARN's placeholder: it can reach no other resource."""
 
 
-class Target(NamedTuple):
+class ActionOnResource(NamedTuple):
     """An action (``orders:GetOrder``) and the ARN of what it is done to."""
 
     action: str
@@ -75,17 +75,19 @@ class CompiledService:
         """The ARNs of each resource type, with ``{name}`` for what differs."""
         self._routes = [self._compile(route) for route in definition.routes]
 
-    def find_target(self, method: str, path: str) -> Target | None:
+    def find_target(self, method: str, path: str) -> ActionOnResource | None:
         """What a request means; None when no route knows it."""
         if self.prefix == EXECUTE_API:
             resource = f"{self.name}/{self.definition.stage}/{method}{path}"
-            return Target(f"{EXECUTE_API}:{INVOKE}", self._arn + resource)
+            return ActionOnResource(f"{EXECUTE_API}:{INVOKE}", self._arn + resource)
         for route in self._routes:
             if method not in route.methods and _ANY_METHOD not in route.methods:
                 continue
             match = route.path.fullmatch(path)
             if match is not None:
-                return Target(route.action, route.template % match.groupdict())
+                return ActionOnResource(
+                    route.action, route.template % match.groupdict()
+                )
         return None
 
     def route_resources(self) -> list[str]:

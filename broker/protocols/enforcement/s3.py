@@ -11,7 +11,7 @@ and condition keys for Amazon S3".
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-from broker.protocols.enforcement.mapping import Target
+from broker.protocols.enforcement.mapping import ActionOnResource
 
 _QUERY_PARAMETERS_MAX = 100
 
@@ -123,7 +123,7 @@ _KEYS = ("prefix", "delimiter", "max-keys", "versionId")
 
 def read_s3_request(
     method: str, bucket: str, key: str, query: str
-) -> tuple[Target, Mapping[str, tuple[str, ...]]] | None:
+) -> tuple[ActionOnResource, Mapping[str, tuple[str, ...]]] | None:
     """The action on the resource, and S3's condition keys; None if it means none.
 
     ``query`` is what follows the question mark, as it was sent.
@@ -135,7 +135,7 @@ def read_s3_request(
     sub = subresources[0] if subresources else ""
     if not bucket:
         is_list = method == "GET" and not (key or sub)
-        return (Target("s3:ListAllMyBuckets", "*"), {}) if is_list else None
+        return (ActionOnResource("s3:ListAllMyBuckets", "*"), {}) if is_list else None
     action = (_OBJECT if key else _BUCKET).get((method, sub))
     if action is None or len(subresources) > 1:
         return None
@@ -143,7 +143,7 @@ def read_s3_request(
         action = _VERSIONED.get(action, action)
     resource = f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"
     context = {f"s3:{name}": (given[name],) for name in _KEYS if name in given}
-    return Target(f"s3:{action}", resource), context
+    return ActionOnResource(f"s3:{action}", resource), context
 
 
 def _read_query(query: str) -> dict[str, str] | None:

@@ -44,14 +44,14 @@ _FIELDS: Mapping[type[Resource[Any]], Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class FilterCondition:
     """An attribute (a user's or group's, as SCIM spells it) and its value."""
 
     attribute: str
     value: str | bool
 
 
-def read_filter(text: str, kind: type[Resource[Any]]) -> tuple[Condition, ...]:
+def read_filter(text: str, kind: type[Resource[Any]]) -> tuple[FilterCondition, ...]:
     """The conditions of a filter, all of which must hold.
 
     Raises:
@@ -73,7 +73,9 @@ def read_filter(text: str, kind: type[Resource[Any]]) -> tuple[Condition, ...]:
     return found
 
 
-def _conditions(node: FilterNode, kind: type[Resource[Any]]) -> Iterator[Condition]:
+def _conditions(
+    node: FilterNode, kind: type[Resource[Any]]
+) -> Iterator[FilterCondition]:
     if isinstance(node, LogicalExpr) and node.op is LogicalOperator.and_:
         for term in node.terms:
             yield from _conditions(term, kind)
@@ -85,7 +87,7 @@ def _conditions(node: FilterNode, kind: type[Resource[Any]]) -> Iterator[Conditi
         _refuse(node)
 
 
-def _selection(node: ValuePath, kind: type[Resource[Any]]) -> Condition:
+def _selection(node: ValuePath, kind: type[Resource[Any]]) -> FilterCondition:
     """``emails[type eq "work" and value eq "…"]``: the one value that is asked for."""
     inner = node.val_filter
     terms = (
@@ -107,7 +109,7 @@ def _selection(node: ValuePath, kind: type[Resource[Any]]) -> Condition:
     return values[0]
 
 
-def _equal(node: Comparison, kind: type[Resource[Any]], prefix: str) -> Condition:
+def _equal(node: Comparison, kind: type[Resource[Any]], prefix: str) -> FilterCondition:
     path: AttrPath = node.attr_path
     name = f"{prefix}{path.attr}".lower()
     if path.sub_attr:
@@ -126,7 +128,7 @@ def _equal(node: Comparison, kind: type[Resource[Any]], prefix: str) -> Conditio
             _refuse(node)
     elif not isinstance(value, str) or not is_text(value):
         _refuse(node)
-    return Condition(attribute, value)
+    return FilterCondition(attribute, value)
 
 
 def _refuse(node: FilterNode) -> Never:

@@ -19,7 +19,7 @@ from scim2_models import (
     SCIMException,
 )
 
-from broker.protocols.scim.filters import Condition, read_filter
+from broker.protocols.scim.filters import FilterCondition, read_filter
 from broker.protocols.scim.resources import (
     POLICY,
     Group,
@@ -62,7 +62,7 @@ class Listing:
     ``start`` counts from 1; ``projection`` is what is shown of each, None for all.
     """
 
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[FilterCondition, ...] = ()
     start: int = 1
     count: int = PAGE_MAX
     projection: ResponseParameters[Any] | None = None

@@ -82,7 +82,7 @@ def key_of_name(entity: Any) -> str:  # noqa: ANN401  # any entity with a name
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Columns:
     """How a field's value is written to several columns and read back."""
 
     dump: Callable[[Any], Mapping[str, object]]
@@ -106,7 +106,7 @@ class EntityTable(Generic[Entity]):
         /,
         *,
         derived: Mapping[str, Callable[[Entity], object]] | None = None,
-        parts: Mapping[str, Part] | None = None,
+        parts: Mapping[str, Columns] | None = None,
         columns: Mapping[str, str] | None = None,
         counted: Collection[str] = (),
         selected: Select[Any] | None = None,

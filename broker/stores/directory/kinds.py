@@ -22,8 +22,8 @@ from broker.stores import schema
 from broker.stores.directory.entity_tables import (
     AnyRow,
     ColumnFormat,
+    Columns,
     EntityTable,
-    Part,
     dump,
     dump_mapping,
     load_mapping,
@@ -159,7 +159,7 @@ MANAGED_POLICY = Kind(
         schema.MANAGED_POLICIES,
         entities.ManagedPolicy,
         parts={
-            "default_version": Part(
+            "default_version": Columns(
                 lambda version: {"default_version_id": version.version_id},
                 lambda row: entities.PolicyVersion(
                     version_id=row.default_version_id,
@@ -230,7 +230,7 @@ MFA_DEVICE = Kind(
         credentials.MfaDevice,
         derived={"serial_key": _key_of_serial},
         columns={"virtual": "is_virtual"},
-        parts={"state": Part(mfa_state_values, _read_mfa_state)},
+        parts={"state": Columns(mfa_state_values, _read_mfa_state)},
     ),
     key="serial_key",
     name="serial_key",

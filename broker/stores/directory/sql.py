@@ -17,7 +17,7 @@ from broker.model.audit import AuditRecord
 from broker.model.credentials import MfaDevice, MfaState, Passkey
 from broker.runtime.clock import Clock
 from broker.stores.audit_rows import AUDIT_COLUMNS, encode_audit
-from broker.stores.database import Connection, Database, translate_errors
+from broker.stores.database import Database, DatabaseConnection, translate_errors
 from broker.stores.directory.credentials import replace_state, replace_use
 from broker.stores.directory.entity_tables import AnyRow
 from broker.stores.directory.port import Directory, DirectoryChange
@@ -144,7 +144,7 @@ class SqlChange(DirectoryChange):
     """See ``DirectoryChange``."""
 
     def __init__(
-        self, connection: Connection, clock: Clock, account: AccountId
+        self, connection: DatabaseConnection, clock: Clock, account: AccountId
     ) -> None:
         self._connection = connection
         self._clock = clock

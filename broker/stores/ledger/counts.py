@@ -15,8 +15,8 @@ from broker.model.audit import (
     ActivityCounts,
     AuditRecord,
     HourlyCount,
-    Kind,
     Outcome,
+    RecordKind,
 )
 from broker.stores.audit_rows import decode_audit
 from broker.stores.ledger.port import NameOf
@@ -56,7 +56,7 @@ PORTION = (
 SIGN_INS = (
     f"SELECT account, at / {HOUR}, provider_arn, count(*) FROM audit"  # noqa: S608  # constants
     " WHERE seq > {0} AND seq <= {1} AND account || '' <> ''"
-    f" AND kind || '' = '{Kind.SIGN_IN}' AND decision || '' = '{Outcome.ALLOWED}'"
+    f" AND kind || '' = '{RecordKind.SIGN_IN}' AND decision || '' = '{Outcome.ALLOWED}'"
     " GROUP BY 1, 2, 3"
 )
 FAILURES = (
@@ -114,7 +114,7 @@ def count_portion(
     """The counts of a portion; ``place`` is where it begins, ends and its last time."""
     counted: Counter[tuple[str, int, str, str]] = Counter()
     for account, hour, provider, number in sign_ins:
-        counted[account, hour, Kind.SIGN_IN, provider[:NAME_CHARACTERS]] += number
+        counted[account, hour, RecordKind.SIGN_IN, provider[:NAME_CHARACTERS]] += number
     for event_id, at, account, body in failures:
         record = decode_audit(event_id, at, account, body)
         if record.action == COUNT_DECISIONS:

@@ -12,7 +12,7 @@ shift the pages.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
+from broker.model.audit import AuditFilter, AuditRecord, Outcome, RecordKind
 from broker.model.page import Page, PageRequest
 from broker.stores.audit_rows import decode_audit
 from broker.stores.errors import InvalidMarkerError
@@ -34,7 +34,7 @@ _NEWEST_FIRST = "ORDER BY at DESC, seq DESC"
 
 
 @dataclass(slots=True)
-class Statement:
+class SearchStatement:
     """SQL with its values; ``bind`` adds a value and returns its placeholder."""
 
     placeholder: Callable[[int], str]
@@ -73,9 +73,9 @@ class Search:
         """Whether there are criteria that the chosen index does not hold."""
         return bool(self._tests())
 
-    def window_end(self) -> Statement:
+    def window_end(self) -> SearchStatement:
         """Selects the place of the last record that this page may look at."""
-        made = Statement(self.placeholder)
+        made = SearchStatement(self.placeholder)
         arms = self._arms(made, "at, seq", WINDOW_ROWS, end=None, with_tests=False)
         made.text = (
             f"SELECT at, seq FROM {arms} AS looked {_NEWEST_FIRST} "  # noqa: S608  # constants
@@ -83,9 +83,9 @@ class Search:
         )
         return made
 
-    def rows(self, end: Place | None) -> Statement:
+    def rows(self, end: Place | None) -> SearchStatement:
         """Selects the page's records and one more, down to the window's end."""
-        made = Statement(self.placeholder)
+        made = SearchStatement(self.placeholder)
         limit = self.page.limit + 1
         arms = self._arms(made, SELECTED, limit, end=end, with_tests=True)
         made.text = (
@@ -96,7 +96,7 @@ class Search:
 
     def _arms(
         self,
-        made: Statement,
+        made: SearchStatement,
         columns: str,
         limit: int,
         *,
@@ -120,7 +120,7 @@ class Search:
             )
         return f"({' UNION ALL '.join(arms)})"
 
-    def _times(self, made: Statement, end: Place | None) -> list[str]:
+    def _times(self, made: SearchStatement, end: Place | None) -> list[str]:
         conditions = []
         if self.filters.since is not None:
             conditions.append(f"at >= {made.bind(to_micros(self.filters.since))}")
@@ -155,7 +155,7 @@ class Search:
             ]
         return [
             _Range((account, ("kind", one)))
-            for one in dict.fromkeys(filters.kinds or Kind)
+            for one in dict.fromkeys(filters.kinds or RecordKind)
         ]
 
     @property
@@ -237,11 +237,11 @@ class _Range:
     fixed: tuple[str, ...] = ()
 
 
-_Test = Callable[[Statement], str]
+_Test = Callable[[SearchStatement], str]
 
 
 def _is_one_of(column: str, values: Sequence[str]) -> _Test:
-    def test(made: Statement) -> str:
+    def test(made: SearchStatement) -> str:
         bound = ", ".join(made.bind(value) for value in values)
         return f"{column} || '' IN ({bound})"
 
@@ -264,7 +264,7 @@ def _mentions(text: str) -> _Test:
 
 
 def _has_key(key: str) -> _Test:
-    def test(made: Statement) -> str:
+    def test(made: SearchStatement) -> str:
         own, minted = made.bind(key), made.bind(key)
         return f"(access_key_id || '' = {own} OR minted_key_id || '' = {minted})"
 

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from broker.model.account import AccountId
-from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
+from broker.model.audit import AuditFilter, AuditRecord, Outcome, RecordKind
 from broker.model.page import PageRequest
 from broker.runtime.entropy import new_request_id
 from broker.stores.audit_rows import AuditRow, ReplayMark, encode_audit
@@ -339,9 +339,12 @@ async def test_a_search_narrows_by_every_member_of_the_filter(ledger: Ledger) ->
         (AuditFilter(account=ACCOUNT, decisions=(Outcome.DENIED,)), []),
         (AuditFilter(account=ACCOUNT, decisions=(Outcome.ALLOWED,)), ["1"]),
         (AuditFilter(decisions=(Outcome.ALLOWED, Outcome.DENIED)), ["2", "1"]),
-        (AuditFilter(kinds=(Kind.READ,)), ["2"]),
-        (AuditFilter(account=ACCOUNT, kinds=(Kind.SIGN_IN, Kind.READ)), ["1"]),
-        (AuditFilter(account=ACCOUNT, kinds=(Kind.READ,)), []),
+        (AuditFilter(kinds=(RecordKind.READ,)), ["2"]),
+        (
+            AuditFilter(account=ACCOUNT, kinds=(RecordKind.SIGN_IN, RecordKind.READ)),
+            ["1"],
+        ),
+        (AuditFilter(account=ACCOUNT, kinds=(RecordKind.READ,)), []),
         (AuditFilter(account=ACCOUNT, event_id="2"), []),
         (AuditFilter(event_id="1", access_key_id="ASIA1"), ["1"]),
         (AuditFilter(event_id="2", access_key_id="ASIA1"), []),
@@ -379,12 +382,17 @@ async def test_every_search_goes_along_an_index(ledger: Ledger) -> None:
     """No sort and no scan, whatever is asked for."""
     account = AuditFilter(account=ACCOUNT)
     allowed = replace(account, decisions=(Outcome.ALLOWED,), action="iam:GetUser")
-    read = replace(account, kinds=(Kind.READ,), since=AT, until=AT, provider_arn="x")
+    read = replace(
+        account, kinds=(RecordKind.READ,), since=AT, until=AT, provider_arn="x"
+    )
     for wanted, indexes in (
         (AuditFilter(), {"audit_at"}),
         (AuditFilter(caller_arn="x"), {"audit_at"}),
         (account, {"audit_kind"}),
-        (replace(account, kinds=(Kind.SIGN_IN, Kind.CHANGE)), {"audit_kind"}),
+        (
+            replace(account, kinds=(RecordKind.SIGN_IN, RecordKind.CHANGE)),
+            {"audit_kind"},
+        ),
         (replace(account, decisions=(Outcome.DENIED,)), {"audit_failures"}),
         (allowed, {"audit_kind"}),
         (replace(account, action="iam:*"), {"audit_kind"}),
@@ -560,7 +568,7 @@ async def test_the_counts_agree_with_the_records(ledger: Ledger) -> None:
         hour = record.at.replace(minute=0, second=0, microsecond=0)
         if record.outcome is not Outcome.ALLOWED:
             key = (hour, str(record.outcome), record.error_code)
-        elif record.kind is Kind.SIGN_IN:
+        elif record.kind is RecordKind.SIGN_IN:
             key = (hour, "sign-in", PROVIDER)
         else:
             continue

@@ -9,7 +9,7 @@ from broker.cli import audit
 from broker.cli.operator import with_installation
 from broker.compose.installation import Installation
 from broker.model.account import AccountId
-from broker.model.audit import AuditFilter, AuditRecord, Kind
+from broker.model.audit import AuditFilter, AuditRecord, RecordKind
 from broker.runtime.entropy import new_request_id
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
@@ -150,7 +150,7 @@ def test_following_shows_each_new_record_once(monkeypatch: pytest.MonkeyPatch) -
             came.set()
 
         came = asyncio.Event()
-        filters = AuditFilter(account=AccountId(OTHER), kinds=(Kind.SIGN_IN,))
+        filters = AuditFilter(account=AccountId(OTHER), kinds=(RecordKind.SIGN_IN,))
         following = asyncio.create_task(
             audit._show(installation, filters, 5, show, follow=True)
         )
@@ -188,7 +188,7 @@ def test_what_the_limit_left_out_is_not_followed_as_new(
             came.set()
 
         came = asyncio.Event()
-        filters = AuditFilter(account=AccountId(OTHER), kinds=(Kind.SIGN_IN,))
+        filters = AuditFilter(account=AccountId(OTHER), kinds=(RecordKind.SIGN_IN,))
         following = asyncio.create_task(
             audit._show(installation, filters, 2, show, follow=True)
         )

@@ -12,7 +12,7 @@ from broker.console.over_time import (
     largest,
     sum_by_name,
 )
-from broker.model.audit import ActivityCounts, HourlyCount, Kind, Outcome
+from broker.model.audit import ActivityCounts, HourlyCount, Outcome, RecordKind
 
 NOW = datetime(2026, 11, 30, 12, 20, tzinfo=UTC)
 SINCE = NOW - timedelta(hours=24)
@@ -50,13 +50,13 @@ def test_a_trend_is_more_than_a_quarter(before: int, since: int, trend: str) -> 
 
 def test_every_count_is_in_one_half_and_in_its_stretch() -> None:
     activity = counts(
-        (25, Kind.SIGN_IN, "a", 1000),  # before the time
-        (24, Kind.SIGN_IN, "a", 3),
-        (13, Kind.SIGN_IN, "a", 4),
-        (12, Kind.SIGN_IN, "b", 5),
+        (25, RecordKind.SIGN_IN, "a", 1000),  # before the time
+        (24, RecordKind.SIGN_IN, "a", 3),
+        (13, RecordKind.SIGN_IN, "a", 4),
+        (12, RecordKind.SIGN_IN, "b", 5),
         (12, Outcome.DENIED, "x", 2),
         (0, Outcome.REFUSED, "y", 7),
-        (0, Kind.CHANGE, "a", 9),  # of another kind
+        (0, RecordKind.CHANGE, "a", 9),  # of another kind
     )
     found = count_over_time(activity, SINCE, NOW, 1)
     assert found.passed == Course(before=7, since=5)
@@ -81,7 +81,9 @@ def test_nothing_has_no_busiest_stretch() -> None:
 
 def test_the_largest_come_first_and_then_by_name() -> None:
     activity = counts(
-        (1, Kind.SIGN_IN, "b", 2), (0, Kind.SIGN_IN, "b", 1), (0, Kind.SIGN_IN, "a", 3)
+        (1, RecordKind.SIGN_IN, "b", 2),
+        (0, RecordKind.SIGN_IN, "b", 1),
+        (0, RecordKind.SIGN_IN, "a", 3),
     )
-    summed = sum_by_name(activity, [Kind.SIGN_IN])
+    summed = sum_by_name(activity, [RecordKind.SIGN_IN])
     assert largest({**summed, "c": 9}, 2) == [("c", 9), ("a", 3)]

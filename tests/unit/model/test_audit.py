@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.model.audit import COUNT_FAILURES, AuditRecord, Kind, Outcome, kind_of
+from broker.model.audit import COUNT_FAILURES, AuditRecord, Outcome, RecordKind, kind_of
 from tests.support.in_process import in_process
 
 _REPORTS = {"iam:GenerateCredentialReport", "iam:GenerateServiceLastAccessedDetails"}
@@ -35,22 +35,22 @@ def test_every_record_has_an_outcome(
 @pytest.mark.parametrize(
     ("action", "outcome", "provider", "kind"),
     [
-        ("sts:AssumeRoleWithSAML", "allowed", True, Kind.SIGN_IN),
-        ("sts:AssumeRoleWithWebIdentity", "refused", False, Kind.SIGN_IN),
-        ("signin:ConsoleLogin", "allowed", False, Kind.SIGN_IN),
-        ("signin:ConsoleLogin", "allowed", True, Kind.CREDENTIALS),
-        ("signin:ListRolesWithSAML", "allowed", False, Kind.READ),
-        ("signin:ListRolesWithSAML", "refused", False, Kind.SIGN_IN),
-        ("signin:CheckPassword", "refused", False, Kind.SIGN_IN),
-        (COUNT_FAILURES, "refused", False, Kind.SIGN_IN),
-        ("sts:AssumeRole", "denied", False, Kind.CREDENTIALS),
-        ("iam:CreateUser", "allowed", False, Kind.CHANGE),
-        ("iam:GetUser", "denied", False, Kind.READ),
-        ("broker:CreateAccount", "allowed", False, Kind.CHANGE),
+        ("sts:AssumeRoleWithSAML", "allowed", True, RecordKind.SIGN_IN),
+        ("sts:AssumeRoleWithWebIdentity", "refused", False, RecordKind.SIGN_IN),
+        ("signin:ConsoleLogin", "allowed", False, RecordKind.SIGN_IN),
+        ("signin:ConsoleLogin", "allowed", True, RecordKind.CREDENTIALS),
+        ("signin:ListRolesWithSAML", "allowed", False, RecordKind.READ),
+        ("signin:ListRolesWithSAML", "refused", False, RecordKind.SIGN_IN),
+        ("signin:CheckPassword", "refused", False, RecordKind.SIGN_IN),
+        (COUNT_FAILURES, "refused", False, RecordKind.SIGN_IN),
+        ("sts:AssumeRole", "denied", False, RecordKind.CREDENTIALS),
+        ("iam:CreateUser", "allowed", False, RecordKind.CHANGE),
+        ("iam:GetUser", "denied", False, RecordKind.READ),
+        ("broker:CreateAccount", "allowed", False, RecordKind.CHANGE),
     ],
 )
 def test_what_a_call_is_about(
-    action: str, outcome: str, provider: bool, kind: Kind
+    action: str, outcome: str, provider: bool, kind: RecordKind
 ) -> None:
     found = kind_of(action, outcome, is_mint=provider, has_provider=provider)
     assert found is kind
@@ -63,7 +63,9 @@ async def test_the_kinds_fit_what_the_actions_declare(tmp_path: Path) -> None:
         for action in broker.services.registry:
             name = f"{action.service}:{action.name}"
             kind = kind_of(name, Outcome.ALLOWED, is_mint=False, has_provider=False)
-            assert (kind is Kind.CHANGE) == (action.writes and name not in _REPORTS)
+            assert (kind is RecordKind.CHANGE) == (
+                action.writes and name not in _REPORTS
+            )
 
 
 def test_a_count_stands_for_many() -> None:
@@ -75,5 +77,5 @@ def test_a_count_stands_for_many() -> None:
 def test_what_mints_is_never_hidden_as_a_read() -> None:
     """Whatever later actions are called."""
     minted = record(action="new:GetSomething", decision="allowed", session={})
-    assert minted.kind is Kind.CREDENTIALS
-    assert record(action="new:GetSomething", decision="allowed").kind is Kind.READ
+    assert minted.kind is RecordKind.CREDENTIALS
+    assert record(action="new:GetSomething", decision="allowed").kind is RecordKind.READ

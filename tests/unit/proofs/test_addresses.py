@@ -6,8 +6,8 @@ from broker.model.account import AccountId
 from broker.proofs.addresses import (
     AddressRefusedError,
     AddressRules,
+    Destination,
     InternalIssuer,
-    Target,
     parse_internal_issuers,
     unwrap,
 )
@@ -150,7 +150,7 @@ def test_a_network_permits_https_only_and_all_addresses_must_be_inside() -> None
 def test_a_network_does_not_open_plain_http_to_who_made_a_target_himself() -> None:
     with pytest.raises(AddressRefusedError):
         rules("10.0.0.0/8").check_addresses(
-            ONE, Target("http", "idp.example", 80), ["10.1.2.3"]
+            ONE, Destination("http", "idp.example", 80), ["10.1.2.3"]
         )
 
 

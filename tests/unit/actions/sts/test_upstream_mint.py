@@ -10,7 +10,7 @@ from typing import Any, cast
 import jwt
 import pytest
 
-from broker.actions.sts.upstream_mint import Engine, UpstreamMinter, UpstreamOrder
+from broker.actions.sts.upstream_mint import UpstreamMinter, UpstreamOrder, UpstreamRole
 from broker.errors import (
     OutboundFederationDisabled,
     ServiceUnavailable,
@@ -101,7 +101,7 @@ ORDER = UpstreamOrder(
 )
 
 
-def engine_of(method: str = "WebIdentity", **members: Any) -> Engine:
+def engine_of(method: str = "WebIdentity", **members: Any) -> UpstreamRole:
     """An upstream of this method."""
     role = "" if method == "FederationToken" else THERE
     definition = {
@@ -114,7 +114,9 @@ def engine_of(method: str = "WebIdentity", **members: Any) -> Engine:
     upstream = Upstream(
         account=HERE, name="aws", definition=text, created_at=NOW, updated_at=NOW
     )
-    return Engine(upstream=upstream, definition=parse_upstream(text), role_arn=role)
+    return UpstreamRole(
+        upstream=upstream, definition=parse_upstream(text), role_arn=role
+    )
 
 
 def account_of(*, enabled: bool = True) -> Account:

@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 from scim2_models import Resource
 
-from broker.protocols.scim.filters import FILTER_CHARACTERS_MAX, Condition, read_filter
+from broker.protocols.scim.filters import (
+    FILTER_CHARACTERS_MAX,
+    FilterCondition,
+    read_filter,
+)
 from broker.protocols.scim.requests import rejecting
 from broker.protocols.scim.resources import Group, ScimRejected, User
 from tests.support.scim import ENTERPRISE, USER
@@ -40,7 +44,7 @@ def test_supported_filters(
 ) -> None:
     with rejecting():
         found = read_filter(text, kind)
-    assert found == tuple(Condition(*one) for one in conditions)  # type: ignore[arg-type]
+    assert found == tuple(FilterCondition(*one) for one in conditions)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
