@@ -10,13 +10,13 @@
 
 The edges, and what they bring:
 
-    signed API call    `web.query_api`: a Query request; its signature proves the caller
-    unsigned API call  `web.query_api`: an assertion or a token among the parameters
+    signed API call    `edges.query_api`: a Query request, proved by its signature
+    unsigned API call  `edges.query_api`: an assertion or a token among the parameters
                        proves it
-    LookupEvents       `web.trail_api`: the same as JSON, for CloudTrail's clients
-    decision           `web.decisions`: a registered service's token or signature proves
-                       which service asks; the client's request is in the question
-    access portal      `web.portal`: an access token, a code or a refresh token proves it
+    LookupEvents       `edges.trail_api`: the same as JSON, for CloudTrail's clients
+    decision           `edges.decisions`: a registered service's token or signature
+                       proves which service asks; the client's request is in the question
+    access portal      `edges.portal`: an access, code or refresh token proves it
     SAML sign-in       `console`: the posted response proves who lists roles, then once
                        more who assumes the chosen one; the mint becomes a cookie
     console click      `console`: the cookie proves the caller of an ordinary IAM action

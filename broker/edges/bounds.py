@@ -63,7 +63,7 @@ class Limits:
 
 
 class WatchedConnection(Protocol):
-    """What the watch needs of a connection; ``web.connection`` has it."""
+    """What the watch needs of a connection; ``edges.connection`` has it."""
 
     reading_since: float | None
     """By the loop's clock; None if not checked since reading began."""
