@@ -7,7 +7,7 @@ one account, and both are where it leads: nothing in a request names another. Ev
 fault of a token gets the same answer.
 """
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from functools import lru_cache
 from typing import NoReturn
 
@@ -149,11 +149,14 @@ class JoinTokenScheme:
             StoreUnavailableError: the directory is away.
         """
         given = await read()
-        token = await _find(
-            JOIN_TOKENS,
-            given["JoinToken"],
-            lambda account, digest: find_join_token(self._directory, account, digest),
-        )
+        secret = given["JoinToken"]
+        account = JOIN_TOKENS.find_account(secret)
+        if account is None:
+            _refuse("not the form of a join token")
+        digest = token_digest(secret)
+        token = await find_join_token(self._directory, account, digest)
+        if token is None:
+            _refuse("there is no such join token")
         fault = JOIN_TOKENS.find_fault(
             token, request.raw.source_ip, request.now
         ) or await find_join_token_end(token, self._fresh)
@@ -167,27 +170,16 @@ class JoinTokenScheme:
         return ProofResult(caller=Caller(principal=principal)), given
 
 
-async def _find(
-    of: TokenRules[Token],
-    secret: str,
-    look_up: Callable[[AccountId, bytes], Awaitable[Token | None]],
+async def _find_remembered(
+    of: TokenRules[Token], secret: str, request: RequestContext, fresh: FreshDirectory
 ) -> Token:
     account = of.find_account(secret)
     if account is None:
         _refuse(f"not the form of a {of.kind.label}")
-    token = await look_up(account, token_digest(secret))
+    known = await fresh.read(account, TOKENS[of.kind])
+    token: Token | None = known.get(token_digest(secret))
     if token is None:
         _refuse(f"there is no such {of.kind.label}")
-    return token
-
-
-async def _find_remembered(
-    of: TokenRules[Token], secret: str, request: RequestContext, fresh: FreshDirectory
-) -> Token:
-    async def look_up(account: AccountId, digest: bytes) -> Token | None:
-        return (await fresh.read(account, TOKENS[of.kind])).get(digest)
-
-    token = await _find(of, secret, look_up)
     if fault := of.find_fault(token, request.raw.source_ip, request.now):
         _refuse(fault)
     return token
