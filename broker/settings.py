@@ -19,10 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from broker.errors import OperatorError
-from broker.kinds.organisations import (
-    OrganisationsFileError,
-    read_organisations,
-)
+from broker.kinds.organisations import OrganisationsFileError, read_organisations
 from broker.proofs.addresses import InternalIssuer, parse_internal_issuers
 from broker.runtime.spelling import find_similar
 from broker.stores.urls import (
@@ -244,9 +241,7 @@ def read_directories(path: Path) -> "DirectoriesFile":
     # Imported here: it is needed only with such a file.
     from broker.kinds.template.errors import TemplateError  # noqa: PLC0415
     from broker.kinds.template.yaml_text import load_yaml  # noqa: PLC0415
-    from broker.proofs.ldap.directories import (  # noqa: PLC0415
-        parse_directories,
-    )
+    from broker.proofs.ldap.directories import parse_directories  # noqa: PLC0415
 
     try:
         if path.stat().st_size > _DIRECTORIES_BYTES_MAX:
@@ -383,9 +378,7 @@ class Settings(BaseSettings):
         """
         if self.directories_file is None:
             # Imported here: it is needed only with such a file.
-            from broker.proofs.ldap.directories import (  # noqa: PLC0415
-                NO_DIRECTORIES,
-            )
+            from broker.proofs.ldap.directories import NO_DIRECTORIES  # noqa: PLC0415
 
             return NO_DIRECTORIES
         try:

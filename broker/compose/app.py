@@ -242,9 +242,7 @@ def _portal_endpoints(services: Services) -> dict[str, App]:
 def _roles_anywhere_endpoints(services: Services) -> dict[str, App]:
     """IAM Roles Anywhere, by the first part of its paths."""
     api = roles_anywhere.RolesAnywhereApi(
-        services.pipeline,
-        services.registry,
-        load_rest_service("rolesanywhere"),
+        services.pipeline, services.registry, load_rest_service("rolesanywhere")
     ).api()
     endpoint = ApiEndpoint(api, cross_origin=False, methods=roles_anywhere.METHODS)
     return dict.fromkeys(roles_anywhere.PATHS, endpoint)
@@ -335,11 +333,7 @@ def console_deps(
 
 
 def _route(
-    endpoints: Mapping[str, App],
-    pages: App,
-    *,
-    public_origin: str,
-    public_name: str,
+    endpoints: Mapping[str, App], pages: App, *, public_origin: str, public_name: str
 ) -> App:
     """The APIs and pages below their names, nothing else; the API at ``/`` is before.
 

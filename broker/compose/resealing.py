@@ -263,10 +263,7 @@ _Reseal = Callable[[DirectoryChange, Vault, SealedValue], Awaitable[int]]
 
 
 def _column(
-    seal: tuple[str, str],
-    entity: str,
-    column: str,
-    kind: Kind[Any],
+    seal: tuple[str, str], entity: str, column: str, kind: Kind[Any]
 ) -> _Reseal:
     """Reseals one column of a thing; ``entity`` is what it is bound to."""
 
@@ -360,39 +357,15 @@ _KINDS: Mapping[str, _Reseal] = {
     SAML_PROVIDER: _reseal_provider,
     ISSUER_KEY: _reseal_issuer,
     ACCESS_KEY: _column(
-        ACCESS_KEY_SEAL,
-        "access_key_id",
-        "sealed_secret",
-        kinds.ACCESS_KEY,
+        ACCESS_KEY_SEAL, "access_key_id", "sealed_secret", kinds.ACCESS_KEY
     ),
-    PASSWORD: _column(
-        PASSWORD_SEAL,
-        "user_id",
-        "sealed",
-        kinds.LOGIN_PROFILE,
-    ),
-    MFA_DEVICE: _column(
-        MFA_SEAL,
-        "serial",
-        "sealed_seed",
-        kinds.MFA_DEVICE,
-    ),
+    PASSWORD: _column(PASSWORD_SEAL, "user_id", "sealed", kinds.LOGIN_PROFILE),
+    MFA_DEVICE: _column(MFA_SEAL, "serial", "sealed_seed", kinds.MFA_DEVICE),
     SERVICE_PASSWORD: _column(
-        SERVICE_PASSWORD_SEAL,
-        "credential_id",
-        "sealed",
-        kinds.USER_CREDENTIAL,
+        SERVICE_PASSWORD_SEAL, "credential_id", "sealed", kinds.USER_CREDENTIAL
     ),
     SERVER_CERTIFICATE: _column(
-        SERVER_KEY_SEAL,
-        "certificate_id",
-        "sealed_key",
-        kinds.SERVER_CERTIFICATE,
+        SERVER_KEY_SEAL, "certificate_id", "sealed_key", kinds.SERVER_CERTIFICATE
     ),
-    UPSTREAM: _column(
-        UPSTREAM_SEAL,
-        "name",
-        "sealed_secret",
-        kinds.UPSTREAM,
-    ),
+    UPSTREAM: _column(UPSTREAM_SEAL, "name", "sealed_secret", kinds.UPSTREAM),
 }

@@ -75,10 +75,7 @@ from broker.proofs.directory_passwords import DirectoryPasswords, LdapScheme
 from broker.proofs.endpoints import Endpoints
 from broker.proofs.federated import SamlExpectations, SamlProver
 from broker.proofs.federated_schemes import AssertionScheme, TokenScheme
-from broker.proofs.instances import (
-    InstanceScheme,
-    MachineTokenScheme,
-)
+from broker.proofs.instances import InstanceScheme, MachineTokenScheme
 from broker.proofs.issuer_keys import IssuerKeys
 from broker.proofs.ldap.people import LdapPeople
 from broker.proofs.ldap.prover import LdapProver
@@ -220,11 +217,7 @@ async def open_services(
 
 
 def _build(
-    opened: Installation,
-    freshness: Freshness,
-    *,
-    metrics: Metrics,
-    uses: UseBuffer,
+    opened: Installation, freshness: Freshness, *, metrics: Metrics, uses: UseBuffer
 ) -> Services:
     settings, clock, stores = opened.settings, opened.clock, opened.stores
     keyring, vault = opened.keyring, opened.vault
@@ -237,10 +230,7 @@ def _build(
     rules = AddressRules(settings.internal_issuers)
     outbound = OutboundClient(rules, ca_file=settings.ca_file)
     issuer_keys = IssuerKeys(
-        outbound,
-        clock,
-        cache=stores.cache,
-        seal=_KeySetSeal(vault),
+        outbound, clock, cache=stores.cache, seal=_KeySetSeal(vault)
     )
     http_hosts = [
         f"{entry.host}:{entry.port}"
@@ -248,11 +238,7 @@ def _build(
         if entry.network is None
     ]
     metadata_refresher = MetadataRefresher(
-        outbound,
-        stores.directory,
-        stores.cache,
-        clock,
-        http_hosts=http_hosts,
+        outbound, stores.directory, stores.cache, clock, http_hosts=http_hosts
     )
     web_identity = WebIdentityProver(
         fresh, issuer_keys, DirectoryAdmission(fresh), skew=settings.skew

@@ -111,9 +111,7 @@ def _build(
         writer = SqliteWriter(location.path, spool)
         ledger = SqliteLedger(location.path, writer)
     else:
-        from broker.stores.ledger.postgresql import (  # noqa: PLC0415  # above
-            PostgresqlLedger,
-        )
+        from broker.stores.ledger.postgresql import PostgresqlLedger  # noqa: PLC0415  # above
 
         ledger = PostgresqlLedger(location, spool)
     if redis is not None:

@@ -114,10 +114,7 @@ async def run_demo(
     oidc = load_oidc_signer(place.folder, place.idp_origin)
     async with open_services(settings, clock) as services:
         seeded = await seed(
-            services,
-            place.folder,
-            metadata=saml.metadata(),
-            issuer=place.idp_origin,
+            services, place.folder, metadata=saml.metadata(), issuer=place.idp_origin
         )
     write_config(place.folder, place.broker_origin, seeded.portal_key.access_key_id)
     idp = DemoIdp(

@@ -26,10 +26,6 @@ async def respond(
     """Send a whole response in one piece."""
     length = (b"content-length", str(len(body)).encode())
     await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [*headers, length],
-        }
+        {"type": "http.response.start", "status": status, "headers": [*headers, length]}
     )
     await send({"type": "http.response.body", "body": body})

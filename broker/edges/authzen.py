@@ -35,11 +35,7 @@ from broker.edges.json_requests import (
     read_model,
     receive_request,
 )
-from broker.errors import (
-    BrokerError,
-    NoSuchEntity,
-    ProofError,
-)
+from broker.errors import BrokerError, NoSuchEntity, ProofError
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.raw import RawRequest
 from broker.pipeline import Pipeline

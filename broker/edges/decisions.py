@@ -29,11 +29,7 @@ from broker.actions.decisions.question import (
     check_names_one,
 )
 from broker.edges.asgi import Headers, Receive, Scope, Send, respond
-from broker.edges.json_requests import (
-    not_as_modelled,
-    perform_action,
-    receive_request,
-)
+from broker.edges.json_requests import not_as_modelled, perform_action, receive_request
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -46,11 +42,7 @@ from broker.model.caller import Caller
 from broker.model.raw import RawRequest
 from broker.pipeline import Pipeline
 from broker.proofs.scheme import Scheme
-from broker.protocols.enforcement import (
-    ClientRequest,
-    RequestAmbiguous,
-    read_forwarded,
-)
+from broker.protocols.enforcement import ClientRequest, RequestAmbiguous, read_forwarded
 from broker.protocols.enforcement.forwarded import is_address, last_address
 from broker.protocols.sigv4.errors import MISMATCH
 

@@ -3,13 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
-from broker.kinds.outbound import (
-    Outbound,
-    discovery,
-    find_outbound,
-    issuer_of,
-    key_set,
-)
+from broker.kinds.outbound import Outbound, discovery, find_outbound, issuer_of, key_set
 from broker.model.account import AccountId, parse_account_id
 from broker.runtime.clock import Clock
 from broker.stores.directory.fresh import FreshDirectory

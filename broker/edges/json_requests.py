@@ -10,12 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from broker.actions.action import Action
 from broker.edges.api import QUERY_BYTES_MAX
 from broker.edges.asgi import Receive, Scope
-from broker.edges.bodies import (
-    BODY_BYTES_MAX,
-    TooLargeError,
-    has_left,
-    receive_raw,
-)
+from broker.edges.bodies import BODY_BYTES_MAX, TooLargeError, has_left, receive_raw
 from broker.errors import BrokerError, InternalFailure, RequestEntityTooLarge
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.raw import RawRequest

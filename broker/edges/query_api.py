@@ -19,11 +19,7 @@ from broker.actions.refusals import wire_error
 from broker.actions.registry import Registry
 from broker.actions.unsupported import unsupported_action
 from broker.edges.trail_api import TrailApi
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    InternalFailure,
-)
+from broker.errors import AccessDenied, BrokerError, InternalFailure
 from broker.model.answer import JSON, XML, Answer
 from broker.model.raw import RawRequest
 from broker.model.request import Door

@@ -85,10 +85,7 @@ class RolesAnywhereApi:
     """The service's operations."""
 
     def __init__(
-        self,
-        pipeline: Pipeline,
-        registry: Registry,
-        service: RestService,
+        self, pipeline: Pipeline, registry: Registry, service: RestService
     ) -> None:
         self._pipeline = pipeline
         self._registry = registry

@@ -121,8 +121,7 @@ _ENDPOINTS = {
                 users.GET, lambda raw, _: {LISTING: read_listing(raw.query, User)}
             ),
             "PUT": _Operation(
-                users.PUT,
-                lambda raw, _: {RESOURCE: read_user(raw.body, replaces=True)},
+                users.PUT, lambda raw, _: {RESOURCE: read_user(raw.body, replaces=True)}
             ),
             "PATCH": _Operation(
                 users.PATCH_ONE,

@@ -20,12 +20,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from broker.actions.decisions.authorize import ANSWERS, QUESTION
-from broker.actions.decisions.gateway import (
-    GATEWAY_SERVICE,
-    NAMES_MAX,
-    KnownKey,
-    Scope,
-)
+from broker.actions.decisions.gateway import GATEWAY_SERVICE, NAMES_MAX, KnownKey, Scope
 from broker.actions.decisions.question import Batch, DecisionAnswer, Question
 from broker.actions.decisions.verdicts import DENIED
 from broker.actions.registry import Registry

@@ -12,11 +12,7 @@ from typing import NamedTuple
 from broker.errors import AccessDenied
 from broker.kinds.account_options import accepts_unlisted_policies
 from broker.kinds.aws_managed import find_aws_managed, unlisted_policy
-from broker.kinds.control_policies import (
-    FULL_ACCESS,
-    ControlKind,
-    control_policies,
-)
+from broker.kinds.control_policies import FULL_ACCESS, ControlKind, control_policies
 from broker.kinds.resource_policies import PolicyHolders
 from broker.model.account import AccountId
 from broker.model.arn import Arn
