@@ -167,7 +167,4 @@ def _read_time(cell: str) -> datetime | None:
     return None if cell in _ABSENT else datetime.fromisoformat(cell)
 
 
-PAGES = (
-    PageRoute(REPORT, HERE, _page, BOTH),
-    PageRoute(DOWNLOAD, HERE, _download),
-)
+PAGES = (PageRoute(REPORT, HERE, _page, BOTH), PageRoute(DOWNLOAD, HERE, _download))

@@ -7,10 +7,7 @@ from collections.abc import Mapping
 
 from broker.actions.signin.overviews import ServiceOverview
 from broker.administration.listing import read_part
-from broker.console.pages.service_views import (
-    LIST_SERVICES,
-    read_service_views,
-)
+from broker.console.pages.service_views import LIST_SERVICES, read_service_views
 from broker.console.visit import Visit
 from broker.kinds.service_entries import service_entry
 from broker.policy.catalogue import ServiceEntry

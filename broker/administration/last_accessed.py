@@ -38,9 +38,7 @@ async def _page(visit: Visit) -> Response:
     reader = PageReader(visit)
     if job and not visit.problem:
         report = await visit.iam(
-            "GetServiceLastAccessedDetails",
-            JobId=job,
-            MaxItems=_SERVICES_MAX,
+            "GetServiceLastAccessedDetails", JobId=job, MaxItems=_SERVICES_MAX
         )
         page = cut_page(
             report["ServicesLastAccessed"], visit.text("page"), ACCESS, arn=arn, job=job

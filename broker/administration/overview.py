@@ -92,11 +92,7 @@ def _activity(part: PagePart, since: datetime, now: datetime) -> dict[str, Any]:
         ),
         "decisions": count_by_service(part),
         "by_reason": tuple(
-            (
-                count,
-                _reason_words(reason),
-                address(AUDIT, view="refused", range=SPAN),
-            )
+            (count, _reason_words(reason), address(AUDIT, view="refused", range=SPAN))
             for reason, count in largest(sum_by_name(counts, REFUSALS), _SHOWN)
         ),
     }

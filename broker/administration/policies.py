@@ -6,19 +6,8 @@ from urllib.parse import unquote
 
 from starlette.responses import Response
 
-from broker.administration.buttons import (
-    Button,
-    Buttons,
-    kept,
-    tag_buttons,
-    typed,
-)
-from broker.administration.listing import (
-    Found,
-    ListPage,
-    Query,
-    read_part,
-)
+from broker.administration.buttons import Button, Buttons, kept, tag_buttons, typed
+from broker.administration.listing import Found, ListPage, Query, read_part
 from broker.administration.policy_editor import format_text
 from broker.administration.policy_search import search_policies
 from broker.console.visit import BOTH, PageRoute, Visit
@@ -104,9 +93,7 @@ async def _delete(visit: Visit, arn: str) -> Response:
         for version in listed["Versions"]:
             if not version["IsDefaultVersion"]:
                 await visit.iam(
-                    "DeletePolicyVersion",
-                    PolicyArn=arn,
-                    VersionId=version["VersionId"],
+                    "DeletePolicyVersion", PolicyArn=arn, VersionId=version["VersionId"]
                 )
     await visit.iam("DeletePolicy", PolicyArn=arn)
     return visit.done("Policy deleted.", LIST, scope="own")
@@ -161,7 +148,4 @@ _LIST = ListPage(
     filters=("scope", "attached"),
 )
 
-PAGES = (
-    _LIST.route(),
-    PageRoute(ONE, HERE, _one, BOTH),
-)
+PAGES = (_LIST.route(), PageRoute(ONE, HERE, _one, BOTH))

@@ -45,10 +45,7 @@ async def _new(visit: Visit) -> Response:
     if isinstance(edited, Response):
         return edited
     return await visit.show(
-        "admin/policy_new.html",
-        editor=edited,
-        action=NEW,
-        values=values,
+        "admin/policy_new.html", editor=edited, action=NEW, values=values
     )
 
 

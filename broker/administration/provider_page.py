@@ -8,13 +8,7 @@ from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, kind_of
 from broker.administration import providers
-from broker.administration.buttons import (
-    Button,
-    Buttons,
-    describe,
-    tag_buttons,
-    typed,
-)
+from broker.administration.buttons import Button, Buttons, describe, tag_buttons, typed
 from broker.administration.listing import read_part
 from broker.administration.provider_setup import oidc_setup, saml_setup
 from broker.administration.providers import IS_NEW, lines, name_of

@@ -14,18 +14,11 @@ from broker.proofs.federated import SamlExpectations
 from broker.protocols.saml.attributes import ROLE, ROLE_SESSION_NAME
 from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
-from broker.protocols.saml.sp_metadata import (
-    assertion_consumer_url,
-    single_logout_url,
-)
+from broker.protocols.saml.sp_metadata import assertion_consumer_url, single_logout_url
 
 
 def saml_setup(
-    provider: SamlProvider,
-    *,
-    origin: str,
-    entity_id: str,
-    expected: SamlExpectations,
+    provider: SamlProvider, *, origin: str, entity_id: str, expected: SamlExpectations
 ) -> Mapping[str, Any]:
     """For a SAML provider; ``expected`` is what its assertions are checked against."""
     return {

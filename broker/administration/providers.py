@@ -13,11 +13,7 @@ from broker.console.signin.oidc_signin import CALLBACK
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied
 from broker.proofs.diagnosis import LASSO_ADVICE
-from broker.proofs.provider_health import (
-    HealthFinding,
-    HealthLevel,
-    ProviderHealth,
-)
+from broker.proofs.provider_health import HealthFinding, HealthLevel, ProviderHealth
 
 HERE = "providers"
 LIST = "/console/providers"

@@ -33,12 +33,9 @@ def trust_statement(trusted: str, form: TrustForm) -> dict[str, Any]:
     Raises:
         ValidationError: A required field is empty or malformed.
     """
-    return {
-        "account": _account,
-        "saml": _saml,
-        "oidc": _oidc,
-        "service": _service,
-    }[trusted](form)
+    return {"account": _account, "saml": _saml, "oidc": _oidc, "service": _service}[
+        trusted
+    ](form)
 
 
 def _account(form: TrustForm) -> dict[str, Any]:

@@ -289,8 +289,4 @@ def _at(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-PAGES = (
-    _LIST.route(),
-    PageRoute(ONE, HERE, _page, BOTH),
-    PageRoute(WHO, HERE, _who),
-)
+PAGES = (_LIST.route(), PageRoute(ONE, HERE, _page, BOTH), PageRoute(WHO, HERE, _who))

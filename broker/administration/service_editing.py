@@ -13,11 +13,7 @@ from broker.console.forms import newlines
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ConcurrentModification
 from broker.kinds.registered_services import require_service
-from broker.kinds.service_text import (
-    find_places,
-    read_definition,
-    write_definition,
-)
+from broker.kinds.service_text import find_places, read_definition, write_definition
 from broker.kinds.template.errors import TemplateError
 from broker.policy.places import Span, TextPosition
 from broker.protocols.enforcement import DefinitionRejected, parse_new_definition
@@ -63,11 +59,7 @@ async def _new(visit: Visit) -> Response:
 
 async def _register(visit: Visit, name: str, definition: str) -> Response:
     await visit.perform(
-        SERVICE,
-        "PutService",
-        _is_free(name),
-        ServiceName=name,
-        Definition=definition,
+        SERVICE, "PutService", _is_free(name), ServiceName=name, Definition=definition
     )
     return visit.done(
         "Service registered. Create a token for the proxy or service that asks.",

@@ -14,11 +14,7 @@ from broker.administration.service_decisions import (
     read_activity,
     read_decisions,
 )
-from broker.console.pages.service_views import (
-    ServiceView,
-    view_service,
-    view_services,
-)
+from broker.console.pages.service_views import ServiceView, view_service, view_services
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.kinds.bearer_tokens import SERVICE_TOKENS
@@ -60,10 +56,7 @@ _LIST = ListPage(
     template="admin/services.html",
     read=_read,
     searched=attrgetter("name"),
-    by={
-        "name": attrgetter("name"),
-        "changed": lambda view: view.service["UpdateDate"],
-    },
+    by={"name": attrgetter("name"), "changed": lambda view: view.service["UpdateDate"]},
     rows=_ROWS,
 )
 
@@ -108,13 +101,7 @@ _BUTTONS = Buttons(
     path=ONE,
     member="ServiceName",
     service=SERVICE,
-    known={
-        **token_buttons(SERVICE_TOKENS),
-        "delete": _delete,
-    },
+    known={**token_buttons(SERVICE_TOKENS), "delete": _delete},
 )
 
-PAGES = (
-    _LIST.route(),
-    PageRoute(ONE, HERE, _one, BOTH),
-)
+PAGES = (_LIST.route(), PageRoute(ONE, HERE, _one, BOTH))

@@ -12,12 +12,7 @@ from broker.administration.buttons import read_tags
 from broker.administration.deletion import remove_user
 from broker.administration.listing import READ_MAX, Deletion, Found, ListPage, Query
 from broker.administration.new_password import new_password
-from broker.administration.reading import (
-    OLD_DAYS,
-    PageReader,
-    days_since,
-    list_all,
-)
+from broker.administration.reading import OLD_DAYS, PageReader, days_since, list_all
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, BrokerError
 from broker.model.overview import UserOverview
@@ -255,9 +250,7 @@ async def _groups(visit: Visit) -> Response:
         verb = "RemoveUserFromGroup" if visit.text("do") == "out" else None
         with visit.attempt():
             await visit.iam(
-                verb or "AddUserToGroup",
-                UserName=name,
-                GroupName=visit.text("group"),
+                verb or "AddUserToGroup", UserName=name, GroupName=visit.text("group")
             )
             new = "" if verb else visit.text("group")
             return visit.done("Saved.", _GROUPS, new, name=name)

@@ -192,10 +192,7 @@ class ConsoleSessions:
         token = await self.find_token(who.cookie)
         expiration = datetime.fromtimestamp(who.session.expires_at, UTC)
         cookie = await self._put(
-            who.session.access_key_id,
-            token,
-            expiration,
-            who.origin,
+            who.session.access_key_id, token, expiration, who.origin
         )
         await self._handles.drop(who.cookie)
         return cookie

@@ -68,10 +68,7 @@ def newlines(text: str) -> str:
 
 
 async def read_form(
-    request: Request,
-    *,
-    body_max: int = BODY_BYTES_MAX,
-    fields_max: int = FIELDS_MAX,
+    request: Request, *, body_max: int = BODY_BYTES_MAX, fields_max: int = FIELDS_MAX
 ) -> Form:
     """Read the parameters of a request.
 

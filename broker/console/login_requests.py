@@ -85,10 +85,7 @@ def read_login_request(form: Form, public_origin: str) -> LoginRequest:
     if not pkce.is_challenge(challenge) or not _STATE.fullmatch(state):
         raise ValidationError("The code_challenge or the state is not well-formed.")
     return LoginRequest(
-        client_id=client_id,
-        redirect_uri=redirect_uri,
-        challenge=challenge,
-        state=state,
+        client_id=client_id, redirect_uri=redirect_uri, challenge=challenge, state=state
     )
 
 

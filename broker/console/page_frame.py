@@ -9,12 +9,7 @@ from starlette.responses import Response
 
 from broker.console.console_session import ConsoleSession, EndedSession, SessionOrigin
 from broker.console.context import SIGN_IN, ConsoleContext, Precondition
-from broker.console.csrf import (
-    FIELD,
-    csrf_token,
-    is_own_form,
-    require_same_origin,
-)
+from broker.console.csrf import FIELD, csrf_token, is_own_form, require_same_origin
 from broker.console.forms import (
     BODY_BYTES_MAX,
     FIELDS_MAX,
@@ -28,11 +23,7 @@ from broker.console.navigation import ACTIONS, MenuSection, menu
 from broker.console.rendering import page_status, see_other
 from broker.console.request_info import note, raw_request
 from broker.console.sign_in_options import SignInOptions
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    NoSuchEntity,
-)
+from broker.errors import AccessDenied, BrokerError, NoSuchEntity
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
 from broker.model.request import Door

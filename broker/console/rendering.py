@@ -20,15 +20,8 @@ from broker.console.client_settings import client_variables, services_section
 from broker.console.login_method import LoginMethod
 from broker.console.request_info import note, request_id
 from broker.console.static_files import StaticFiles
-from broker.errors import (
-    BrokerError,
-    InternalFailure,
-    Throttling,
-)
-from broker.proofs.attempts import (
-    BUSY,
-    TOO_MANY,
-)
+from broker.errors import BrokerError, InternalFailure, Throttling
+from broker.proofs.attempts import BUSY, TOO_MANY
 from broker.stores.errors import StoreFailedError, refusal_of
 
 _log = structlog.get_logger(__name__)
@@ -94,9 +87,7 @@ class Pages:
             request_id=request_id(request), **context
         )
         return HTMLResponse(
-            text,
-            status,
-            headers={**_PRIVATE, "content-security-policy": self._policy},
+            text, status, headers={**_PRIVATE, "content-security-policy": self._policy}
         )
 
     def show_error(

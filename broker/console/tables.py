@@ -26,13 +26,7 @@ class Sorting:
 
     @classmethod
     def read(
-        cls,
-        text: str,
-        path: str,
-        keys: Collection[str],
-        default: str,
-        /,
-        **query: str,
+        cls, text: str, path: str, keys: Collection[str], default: str, /, **query: str
     ) -> "Sorting":
         """Read ``KEY`` or ``-KEY``; what is not one of ``keys`` is the default."""
         key = text.removeprefix("-")

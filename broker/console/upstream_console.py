@@ -148,9 +148,5 @@ async def find_upstream_console(
     )
     # A redirect would be one that a form leads to, which pages do not allow.
     return context.pages.show(
-        request,
-        "upstream_console.html",
-        url=url,
-        role=role.name,
-        account=role.account,
+        request, "upstream_console.html", url=url, role=role.name, account=role.account
     )

@@ -59,9 +59,7 @@ async def _pages(
         if result["NextToken"] is None or written >= RECORDS_MAX:
             return
         result = await visit.perform(
-            "cloudtrail",
-            "LookupEvents",
-            **{**given, "NextToken": result["NextToken"]},
+            "cloudtrail", "LookupEvents", **{**given, "NextToken": result["NextToken"]}
         )
 
 

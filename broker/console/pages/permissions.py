@@ -7,10 +7,7 @@ from starlette.responses import Response
 
 from broker.console.visit import PageRoute, Visit
 from broker.policy import PolicyDocument, PolicyType, Statement
-from broker.policy.catalogue import (
-    ServiceSummary,
-    policy_summary,
-)
+from broker.policy.catalogue import ServiceSummary, policy_summary
 
 _ROWS_MAX = 60
 _STATEMENTS_MAX = 20

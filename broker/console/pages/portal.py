@@ -142,9 +142,7 @@ async def mark_favourite(visit: Visit) -> Response:
 
 
 def _by_account(
-    roles: Iterable[Role],
-    favourites: Iterable[str],
-    aliases: Mapping[str, str | None],
+    roles: Iterable[Role], favourites: Iterable[str], aliases: Mapping[str, str | None]
 ) -> tuple[PortalAccount, ...]:
     marked = set(favourites)
     listed = list(roles)

@@ -57,8 +57,7 @@ def view_service(visit: Visit, service: Mapping[str, Any]) -> ServiceView:
     region = visit.deps.endpoints.find_region(raw_request(visit.request))
     account = visit.who.session.account
     return ServiceView(
-        service,
-        CompiledService(definition, name=name, account=account, region=region),
+        service, CompiledService(definition, name=name, account=account, region=region)
     )
 
 

@@ -21,29 +21,16 @@ from broker.actions.portal.clients import (
     PortalClient,
     digest_of,
 )
-from broker.actions.portal.grants import (
-    DEVICE_LIFE,
-    DeviceRequest,
-    read_user_code,
-)
+from broker.actions.portal.grants import DEVICE_LIFE, DeviceRequest, read_user_code
 from broker.console.context import ConsoleContext
 from broker.console.cookies import SessionCookie
-from broker.console.csrf import (
-    FIELD,
-    csrf_token,
-    require_csrf,
-    require_same_origin,
-)
+from broker.console.csrf import FIELD, csrf_token, require_csrf, require_same_origin
 from broker.console.forms import Form, read_form
 from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.portal.visits import PortalVisits
 from broker.console.rendering import allow_redirect, see_other, status_of, words_of
-from broker.console.request_info import (
-    is_own_or_typed,
-    refuse_prefetch,
-    source_address,
-)
+from broker.console.request_info import is_own_or_typed, refuse_prefetch, source_address
 from broker.errors import NoSuchEntity, Throttling, ValidationError
 from broker.model.request import Door
 from broker.proofs.attempts import limit_of_address

@@ -14,12 +14,7 @@ from broker.console.credentials_view import CredentialsView
 from broker.console.end_session import end_session
 from broker.console.login_method import LoginMethod
 from broker.console.portal.places import PORTAL
-from broker.console.portal.visits import (
-    PortalVisit,
-    PortalVisits,
-    RoleName,
-    read_role,
-)
+from broker.console.portal.visits import PortalVisit, PortalVisits, RoleName, read_role
 from broker.console.recent_roles import RecentRoles, name_of_person
 from broker.console.rendering import see_other
 from broker.console.request_info import unnoted

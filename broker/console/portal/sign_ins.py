@@ -43,21 +43,14 @@ from broker.proofs.portal import PortalScheme
 from broker.proofs.scheme import DoorProof, ProofResult
 from broker.sessions.handles import Handles
 from broker.sessions.one_time_use import one_time_use
-from broker.sessions.portal import (
-    OpenPortal,
-    PortalIdentity,
-    PortalSignIn,
-)
+from broker.sessions.portal import OpenPortal, PortalIdentity, PortalSignIn
 from broker.stores.directory.kinds import OIDC_PROVIDER
 
 _COOKIE = "broker-portal"
 _WAITING_COOKIE = "broker-portal-waiting"
 _WAITING_LIFE = timedelta(minutes=10)
 _SIGN_IN = ("sso", "Authenticate")
-_ONE_TIME_USES = {
-    LoginMethod.OIDC: "oidc-sign-in",
-    LoginMethod.LDAP: "ldap-sign-in",
-}
+_ONE_TIME_USES = {LoginMethod.OIDC: "oidc-sign-in", LoginMethod.LDAP: "ldap-sign-in"}
 """What a sign-in uses up whose proof itself may come again."""
 
 _ROLES_MAX = 5000
@@ -245,8 +238,7 @@ class PortalSignIns:
                 return proved
             until = now + SIGN_IN_MAX
             return replace(
-                proved,
-                one_time_use=one_time_use(kind, pending.state, until=until),
+                proved, one_time_use=one_time_use(kind, pending.state, until=until)
             )
 
         handle = await self._open(

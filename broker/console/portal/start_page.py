@@ -22,11 +22,7 @@ from broker.console.forms import read_form
 from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.portal.visits import PortalVisit, PortalVisits, read_role
-from broker.console.recent_roles import (
-    FavouriteRoles,
-    RecentRoles,
-    name_of_person,
-)
+from broker.console.recent_roles import FavouriteRoles, RecentRoles, name_of_person
 from broker.console.rendering import see_other
 from broker.console.request_info import require_place
 from broker.console.visit import address

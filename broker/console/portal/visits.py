@@ -25,12 +25,7 @@ from broker.console.request_info import (
     source_address,
 )
 from broker.console.sign_in_options import SignInOptions
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    ServiceUnavailable,
-    ValidationError,
-)
+from broker.errors import AccessDenied, BrokerError, ServiceUnavailable, ValidationError
 from broker.model.account import AccountId
 from broker.sessions.portal import OpenPortal
 

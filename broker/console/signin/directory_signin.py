@@ -138,11 +138,7 @@ class DirectorySignIn:
 
         async def prove(now: datetime) -> ProofResult:
             proof = await self._context.deps.directory_passwords.prove(
-                provider,
-                username,
-                password,
-                address=source_address(request),
-                now=now,
+                provider, username, password, address=source_address(request), now=now
             )
             found.append(proof)
             return proved_by(proof.identity)

@@ -19,12 +19,7 @@ from broker.actions.signin.signin_tokens import SigninGrant, use_of
 from broker.actions.sts.roles import credentials_shape
 from broker.console.console_session import ConsoleSession, SessionOrigin
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
-from broker.console.csrf import (
-    FIELD,
-    csrf_token,
-    require_csrf,
-    require_same_origin,
-)
+from broker.console.csrf import FIELD, csrf_token, require_csrf, require_same_origin
 from broker.console.end_session import end_session
 from broker.console.forms import Form, read_form
 from broker.console.password_progress import PasswordProgress
@@ -36,12 +31,7 @@ from broker.console.request_info import refuse_prefetch, unnoted
 from broker.console.sign_in_options import SignInOptions
 from broker.console.signin.password_login import PasswordLogins
 from broker.console.upstream_console import find_upstream_console
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    ServiceUnavailable,
-    ValidationError,
-)
+from broker.errors import AccessDenied, BrokerError, ServiceUnavailable, ValidationError
 from broker.model.caller import Caller
 from broker.model.proof_used import ProofUsed
 from broker.model.request import Door

@@ -275,9 +275,7 @@ def _require_nonce(found: object, expected: str) -> None:
 
 
 def _session_name(
-    claims: Mapping[str, Any],
-    identity: FederatedIdentity,
-    options: ProviderOptions,
+    claims: Mapping[str, Any], identity: FederatedIdentity, options: ProviderOptions
 ) -> str:
     """The role session name: from a claim that identifies the user, or the subject.
 

@@ -36,19 +36,12 @@ from broker.errors import (
     Throttling,
     ValidationError,
 )
-from broker.kinds.login_profiles import (
-    PasswordState,
-    password_mark,
-    password_state,
-)
+from broker.kinds.login_profiles import PasswordState, password_mark, password_state
 from broker.kinds.password_policy import LONGEST, requirements
 from broker.kinds.second_factors import list_factors
 from broker.model.caller import Caller
 from broker.model.request import Door
-from broker.proofs.attempts import (
-    WrongFactorError,
-    limit_of_factors,
-)
+from broker.proofs.attempts import WrongFactorError, limit_of_factors
 from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
 from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE
 from broker.stores.errors import StoreUnavailableError

@@ -163,11 +163,7 @@ class SamlAcs:
                     self._context.deps.fresh, _arns(choices)
                 ),
                 action=f"/saml/acs/{uuid}" if uuid else "/saml",
-                fields={
-                    "RelayState": relay,
-                    "SAMLResponse": response_text,
-                    "name": "",
-                },
+                fields={"RelayState": relay, "SAMLResponse": response_text, "name": ""},
             )
             return compressed(request, page)
         if len(choices) > 1:

@@ -239,11 +239,7 @@ class TokenEndpoint:
             session=grant.session,
             thumbprint=proof.thumbprint,
         )
-        return _Redemption(
-            resolved.caller,
-            family,
-            self._grants.use_of_code(code, now),
-        )
+        return _Redemption(resolved.caller, family, self._grants.use_of_code(code, now))
 
     async def _redeem_refresh_token(
         self, given: Mapping[str, Any], proof: DpopProof, now: datetime
