@@ -22,7 +22,8 @@ from broker.client import AsgiMiddleware, DecisionClient, Principal
 from broker.client.answers import Answer
 from broker.client.request import Request
 from broker.compose.services import Services
-from broker.edges.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
+from broker.edges.decisions import DecisionsEndpoint
+from broker.edges.doors import DECISIONS_PATH, FORWARD_PATH
 from broker.kinds.accounts import require_account
 from broker.kinds.resource_policies import put_resource_policy
 from tests.scenarios.installation import Installation, policy

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from broker.cli.checks import check_settings
+from broker.cli.checks import check_doors, check_settings
 from broker.cli.findings import Level
 from broker.compose.installation import Installation
 from broker.model.account import Account
@@ -37,6 +37,9 @@ async def announce(
         database=redact_url(settings.database),
         cache=redact_url(settings.redis_url) or "embedded",
         accounts=_named(accounts),
+    )
+    _log.info(
+        "entry points", state=[one.text for one in await check_doors(opened.stores)]
     )
     for finding in check_settings(settings):
         if finding.level is not Level.GOOD:

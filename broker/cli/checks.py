@@ -12,6 +12,7 @@ from sqlalchemy import text
 from broker.cli.findings import Finding, good, problem, warning
 from broker.cli.sealed_checks import check_sealed_values
 from broker.compose.storage import Stores
+from broker.edges.doors import DOORS
 from broker.kinds.outbound import find_outbound
 from broker.model.audit import AuditFilter
 from broker.model.entities import KeyStatus
@@ -289,6 +290,19 @@ async def check_accounts(stores: Stores) -> list[Finding]:
                 )
             )
     return found
+
+
+async def check_doors(stores: Stores) -> list[Finding]:
+    """Say what strangers can reach besides the pages and the API, and why."""
+    return [
+        good(
+            "entry points",
+            f"{door.name}: open, since there is {door.opened_by}"
+            if await door.is_used(stores.directory)
+            else f"{door.name}: closed until there is {door.opened_by}",
+        )
+        for door in DOORS
+    ]
 
 
 async def check_issuers(stores: Stores, clock: Clock) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 
 from fastapi import FastAPI
@@ -19,13 +19,12 @@ from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
 from broker.console.security_credentials.pages import SECURITY_CREDENTIALS
 from broker.console.static_files import STATIC
-from broker.edges import authzen, documentation, opa, roles_anywhere, scim, versitygw
+from broker.edges import documentation, doors, roles_anywhere
 from broker.edges.api import QUERY_BYTES_MAX, ApiEndpoint
 from broker.edges.asgi import App, Receive, Scope, Send, respond
-from broker.edges.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
+from broker.edges.doors import Doors
 from broker.edges.edge import AllowedHosts, Edge, host_name
 from broker.edges.health import health_routes, metrics_routes
-from broker.edges.issuers import issuer_routes
 from broker.edges.portal import assignments, tokens
 from broker.edges.proxies import TrustedProxies
 from broker.edges.query_api import QueryApi
@@ -101,10 +100,9 @@ class Broker:
             )
             if self._settings.directories_file is not None:
                 await self._stack.enter_async_context(services.leavers.watching())
-            self._app = compose(services, self._sign_in_links)
-            await self._stack.enter_async_context(
-                scim.loading(services.stores.directory)
-            )
+            doors_here = open_doors(services)
+            self._app = compose(services, self._sign_in_links, doors_here)
+            await self._stack.enter_async_context(doors_here.opening())
             if self._on_ready is not None:
                 await self._on_ready(services)
         except Exception as error:  # noqa: BLE001  # the server reports it and stops
@@ -132,9 +130,14 @@ def create_app(
     return Broker(settings, clock, sign_in_links=sign_in_links, on_ready=on_ready)
 
 
-def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
+def compose(
+    services: Services,
+    sign_in_links: tuple[SignInLink, ...],
+    doors_here: Doors | None = None,
+) -> App:
     """Everything that answers HTTP, over services that are open."""
     settings = services.settings
+    doors_here = doors_here or open_doors(services)
     api = ApiEndpoint(
         QueryApi(
             services.pipeline,
@@ -144,12 +147,15 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
                 services.registry,
                 lambda: load_target_service("cloudtrail"),
             ),
+            doors_here,
         )
     )
-    found = addresses(services)
+    found = doors_here.endpoints  # with what opens later
+    found.update({**addresses(services), API_PATH: api, _DOUBLED: api})
     return Edge(
         _route(
             found,
+            doors_here,
             _pages(services, sign_in_links),
             public_origin=settings.public_origin,
             public_name=settings.public_name,
@@ -159,54 +165,78 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
         clock=services.clock,
         public_origin=settings.public_origin,
         open_paths=PROBES,
-        open_below=(FORWARD_PATH, versitygw.PRIVATE_PATH),
-        data_paths=(
-            API_PATH,
-            DECISIONS_PATH,
-            FORWARD_PATH,
-            *authzen.DATA_PATHS,
-            *versitygw.DATA_PATHS,
-            opa.CEPH_PATH,
-            opa.MINIO_PATH,
-        ),
-        at={**found, API_PATH: api, _DOUBLED: api},
-        gateway=(f"{versitygw.PRIVATE_PATH}/", versitygw.SPOKEN),
+        open_below=(doors.FORWARD_PATH, doors.PRIVATE_PATH),
+        data_paths=(API_PATH, *doors.DATA_PATHS),
+        at=found,
+        gateway=(f"{doors.PRIVATE_PATH}/", doors.PRIVATE_HEADERS),
         hsts=settings.secure,
         observe=services.metrics.observe_request,
     )
 
 
 def addresses(services: Services) -> dict[str, App]:
-    """What answers at a path, or below the first part of one; pages apart."""
+    """What answers at a path, or below the first part of one; pages and doors apart."""
     return {
-        DECISIONS_PATH: DecisionsEndpoint(
-            services.pipeline,
-            services.registry.get("broker", "Authorize"),
+        **_portal_endpoints(services),
+        **_roles_anywhere(services, roles_anywhere.PATHS),
+    }
+
+
+def open_doors(services: Services) -> Doors:
+    """The doors, with what answers at them once they are open."""
+    return Doors(
+        services.stores.directory,
+        services.clock,
+        {
+            doors.DECISIONS: lambda: _decisions(services),
+            doors.SESSIONS: lambda: _roles_anywhere(services, doors.SESSIONS.paths),
+            doors.SCIM: lambda: _scim(services),
+            doors.ISSUERS: lambda: _issuers(services),
+        },
+    )
+
+
+# Imported inside: by then, the door has imported them.
+
+
+def _decisions(services: Services) -> Mapping[str, App]:
+    from broker.edges import authzen, decisions, opa, versitygw  # noqa: PLC0415
+
+    pipeline, registry = services.pipeline, services.registry
+    authorize = registry.get("broker", "Authorize")
+    return {
+        doors.DECISIONS_PATH: decisions.DecisionsEndpoint(
+            pipeline,
+            authorize,
             services=services.service_scheme,
             proxies=services.proxy_scheme,
         ),
-        authzen.ACCESS_PATH: authzen.AuthZenEndpoint(
-            services.pipeline, services.registry, services.bearer_scheme
+        doors.ACCESS_PATH: authzen.AuthZenEndpoint(
+            pipeline, registry, services.bearer_scheme
         ),
-        authzen.CONFIGURATION_PATH: authzen.configuration_endpoint(
+        doors.CONFIGURATION_PATH: authzen.configuration_endpoint(
             services.settings.public_origin
         ),
-        versitygw.PRIVATE_PATH: versitygw.GatewayEndpoint(
-            services.pipeline, services.registry, services.gateway_scheme
+        doors.PRIVATE_PATH: versitygw.GatewayEndpoint(
+            pipeline, registry, services.gateway_scheme
         ),
-        **opa.hook_endpoints(
-            services.pipeline,
-            services.registry.get("broker", "Authorize"),
-            services.store_scheme,
-        ),
-        **_portal_endpoints(services),
-        **_roles_anywhere_endpoints(services),
-        scim.PREFIX: scim.ScimEndpoint(
-            services.pipeline,
-            services.fresh,
-            public_origin=services.settings.public_origin,
-        ),
+        **opa.hook_endpoints(pipeline, authorize, services.store_scheme),
     }
+
+
+def _scim(services: Services) -> Mapping[str, App]:
+    from broker.edges.scim_api import ScimApi  # noqa: PLC0415
+
+    address = f"{services.settings.public_origin}{doors.SCIM_PATH}"
+    api = ScimApi(services.pipeline, services.fresh, address=address)
+    return {doors.SCIM_PATH: api.answer}
+
+
+def _issuers(services: Services) -> Mapping[str, App]:
+    from broker.edges.issuers import issuer_endpoint  # noqa: PLC0415
+
+    origin = services.settings.public_origin
+    return {doors.ISSUER_PATH: issuer_endpoint(services.fresh, services.clock, origin)}
 
 
 def _portal_endpoints(services: Services) -> dict[str, App]:
@@ -239,13 +269,13 @@ def _portal_endpoints(services: Services) -> dict[str, App]:
     }
 
 
-def _roles_anywhere_endpoints(services: Services) -> dict[str, App]:
+def _roles_anywhere(services: Services, paths: Iterable[str]) -> dict[str, App]:
     """IAM Roles Anywhere, by the first part of its paths."""
     api = roles_anywhere.RolesAnywhereApi(
         services.pipeline, services.registry, load_rest_service("rolesanywhere")
     ).api()
     endpoint = ApiEndpoint(api, cross_origin=False, methods=roles_anywhere.METHODS)
-    return dict.fromkeys(roles_anywhere.PATHS, endpoint)
+    return dict.fromkeys(paths, endpoint)
 
 
 def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:
@@ -261,13 +291,6 @@ def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI
         redoc_url=None,
     )
     pages.include_router(documentation.documentation_routes())
-    pages.include_router(
-        issuer_routes(
-            services.fresh,
-            services.clock,
-            public_origin=services.settings.public_origin,
-        )
-    )
     pages.include_router(
         health_routes(
             services.freshness,
@@ -333,7 +356,12 @@ def console_deps(
 
 
 def _route(
-    endpoints: Mapping[str, App], pages: App, *, public_origin: str, public_name: str
+    endpoints: Mapping[str, App],
+    doors_here: Doors,
+    pages: App,
+    *,
+    public_origin: str,
+    public_name: str,
 ) -> App:
     """The APIs and pages below their names, nothing else; the API at ``/`` is before.
 
@@ -345,8 +373,10 @@ def _route(
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        below = f"/{path[1:].partition('/')[0]}"
+        first = path[1:].partition("/")[0]
+        below = f"/{first}" if first else path
         endpoint = endpoints.get(below) or endpoints.get(path)
+        endpoint = endpoint or await doors_here.find(below, path)
         if endpoint is not None:
             await endpoint(scope, receive, send)
             return
@@ -359,7 +389,7 @@ def _route(
             await respond(send, 307, ((b"location", location),))
         elif len(scope["query_string"]) > QUERY_BYTES_MAX:
             await respond(send, 413)
-        elif path in PROBES or below in PAGES:
+        elif path in PROBES or (below in PAGES and not doors_here.knows(below, path)):
             await pages(scope, receive, send)
         else:
             headers = ((b"content-type", b"text/xml"),)

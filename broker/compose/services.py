@@ -53,7 +53,6 @@ from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
 from broker.compose.installation import Installation, open_installation
 from broker.edges.metrics import Metrics, shared_folder
-from broker.edges.opa import TOKEN_HEADERS
 from broker.errors import ServiceUnavailable
 from broker.kinds.mfa_codes import MfaCodes
 from broker.kinds.organisations import Organisations, read_organisations
@@ -428,7 +427,8 @@ def _build(
         service_scheme=ServiceScheme(fresh, signatures),
         proxy_scheme=ServiceScheme(fresh),
         bearer_scheme=ServiceScheme(fresh, bearers=(b"authorization",)),
-        store_scheme=ServiceScheme(fresh, bearers=TOKEN_HEADERS),
+        # MinIO sends its token in the first, Ceph in the second.
+        store_scheme=ServiceScheme(fresh, bearers=(b"authorization", b"x-auth-token")),
         gateway_scheme=SignedForScheme(
             signatures,
             SignedFor(service="iam", rules=SignatureRules(path_as_sent=True)),

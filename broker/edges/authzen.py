@@ -28,6 +28,7 @@ from broker.actions.decisions.question import (
 )
 from broker.actions.registry import Registry
 from broker.edges.asgi import App, Headers, Receive, Scope, Send, respond
+from broker.edges.doors import EVALUATION_PATH, EVALUATIONS_PATH, SEARCH_PATHS
 from broker.edges.json_requests import (
     JsonObject,
     perform_action,
@@ -41,23 +42,10 @@ from broker.model.raw import RawRequest
 from broker.pipeline import Pipeline
 from broker.proofs.scheme import Scheme
 
-ACCESS_PATH = "/access"
-CONFIGURATION_PATH = "/.well-known/authzen-configuration"
-
-_EVALUATION = "/access/v1/evaluation"
-_EVALUATIONS = "/access/v1/evaluations"
-_SEARCHES = tuple(
-    f"/access/v1/search/{one}" for one in ("subject", "resource", "action")
-)
-"""Removed in 0.2, which still says so."""
-
 _SEARCH_IS_GONE = (
     b"AuthZEN search was removed: list what you ask about (ListUsers, ListRoles,"
     b" ListResourcePolicies) and send it to /access/v1/evaluations."
 )
-
-DATA_PATHS = (CONFIGURATION_PATH, _EVALUATION, _EVALUATIONS, *_SEARCHES)
-"""What is answered here, never with a page."""
 
 _REQUEST_ID_MAX = 256
 _REQUEST_ID = b"x-request-id"
@@ -117,7 +105,7 @@ class AuthZenEndpoint:
         """Serve one HTTP request for a path below ``/access``."""
         headers: Headers = tuple(scope["headers"])
         echo = tuple(h for h in headers if h[0] == _REQUEST_ID)[:1]
-        if scope["path"] in _SEARCHES:
+        if scope["path"] in SEARCH_PATHS:
             await respond(send, _GONE, (_TEXT,), _SEARCH_IS_GONE)
             return
         try:
@@ -137,9 +125,9 @@ class AuthZenEndpoint:
 
     async def _answer(self, scope: Scope, raw: RawRequest) -> Mapping[str, Any]:
         path: str = scope["path"]
-        if path not in {_EVALUATION, _EVALUATIONS}:
+        if path not in {EVALUATION_PATH, EVALUATIONS_PATH}:
             raise NoSuchEntity(f"There is no API at {path[:200]}.")
-        reader = _BatchReader(is_batch=path == _EVALUATIONS)
+        reader = _BatchReader(is_batch=path == EVALUATIONS_PATH)
         result = await perform_action(
             self._pipeline,
             scope,
@@ -344,8 +332,8 @@ def configuration_endpoint(public_origin: str) -> App:
     body = orjson.dumps(
         {
             "policy_decision_point": public_origin,
-            "access_evaluation_endpoint": public_origin + _EVALUATION,
-            "access_evaluations_endpoint": public_origin + _EVALUATIONS,
+            "access_evaluation_endpoint": public_origin + EVALUATION_PATH,
+            "access_evaluations_endpoint": public_origin + EVALUATIONS_PATH,
         }
     )
 

@@ -29,6 +29,7 @@ from broker.actions.decisions.question import (
     check_names_one,
 )
 from broker.edges.asgi import Headers, Receive, Scope, Send, respond
+from broker.edges.doors import DECISIONS_PATH, FORWARD_PATH
 from broker.edges.json_requests import not_as_modelled, perform_action, receive_request
 from broker.errors import (
     AccessDenied,
@@ -45,10 +46,6 @@ from broker.proofs.scheme import Scheme
 from broker.protocols.enforcement import ClientRequest, RequestAmbiguous, read_forwarded
 from broker.protocols.enforcement.forwarded import is_address, last_address
 from broker.protocols.sigv4.errors import MISMATCH
-
-DECISIONS_PATH = "/decisions"
-FORWARD_PATH = "/decisions/forward"
-
 
 _JSON = (b"content-type", b"application/json")
 _CHALLENGE = (b"www-authenticate", b"AWS4-HMAC-SHA256")

@@ -126,8 +126,8 @@ class Edge:
     what comes through a socket of the machine is for no host.
     ``data_paths`` answer with data alone, never with a page, and do without the
     headers that only a page needs. ``at`` are applications found by their exact path
-    before ``app`` is asked. ``gateway`` is a path below which every answer has these
-    headers; through the private socket nothing else is served.
+    before ``app`` is asked. ``gateway`` is a path below which every answer is data and
+    has these headers; through the private socket nothing else is served.
     ``hsts`` is for installations whose public URL is https. ``observe`` is called after
     each request.
     """
@@ -160,7 +160,8 @@ class Edge:
         headers = (*_HEADERS, _HSTS) if hsts else _HEADERS
         self._page_headers = (*headers, *_PAGE_HEADERS)
         self._headers_at = dict.fromkeys(data_paths, headers)
-        self._below, self._spoken = gateway
+        self._below, spoken = gateway
+        self._spoken = (*headers, *spoken)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection. WebSockets are closed: nothing here has any."""
@@ -179,7 +180,7 @@ class Edge:
         headers = self._headers_at.get(path, self._page_headers)
         is_gateway = path.startswith(self._below) if self._below else False
         if is_gateway:
-            headers = (*headers, *self._spoken)
+            headers = self._spoken
         exchange = _Exchange(scope, receive, send, headers, client)
         state = scope["state"]
         try:

@@ -1,26 +1,33 @@
 """Accounts as issuers: their public discovery documents and keys."""
 
-from fastapi import APIRouter
-from starlette.responses import JSONResponse, Response
+import orjson
 
-from broker.kinds.outbound import Outbound, discovery, find_outbound, issuer_of, key_set
+from broker.edges.api import QUERY_BYTES_MAX
+from broker.edges.asgi import App, Receive, Scope, Send, respond
+from broker.edges.doors import ISSUER_PATH
+from broker.kinds.outbound import (
+    Outbound,
+    discovery,
+    find_outbound,
+    issuer_of,
+    key_set,
+)
 from broker.model.account import AccountId, parse_account_id
 from broker.runtime.clock import Clock
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.errors import StoreUnavailableError
 
-_CACHED = {"cache-control": "public, max-age=300"}
+_JSON = (b"content-type", b"application/json")
+_CACHED = (b"cache-control", b"public, max-age=300")
+_CONFIGURATION, _KEYS = "openid-configuration", "jwks.json"
 
 
-def issuer_routes(
-    fresh: FreshDirectory, clock: Clock, *, public_origin: str
-) -> APIRouter:
+def issuer_endpoint(fresh: FreshDirectory, clock: Clock, public_origin: str) -> App:
     """``/issuer/{account}/.well-known/…``; there once an account switched it on.
 
     Tokens outlive the switch, so the pages stay when it is switched off again.
     """
-    router = APIRouter()
 
     async def find(account: str) -> Outbound | None:
         try:
@@ -30,32 +37,31 @@ def issuer_routes(
         found = await fresh.find(ACCOUNT, number)
         return None if found is None else find_outbound(found)
 
-    def answer(content: dict[str, object] | None) -> Response:
-        if content is None:
-            return JSONResponse({"error": "not_found"}, 404)
-        return JSONResponse(content, headers=_CACHED)
-
-    @router.get("/issuer/{account}/.well-known/openid-configuration")
-    async def configuration(account: str) -> Response:
+    async def answer(scope: Scope, _receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(f"{ISSUER_PATH}/")
+        account, _, page = path.partition("/.well-known/")
+        if scope["method"] != "GET":
+            await respond(send, 405, ((b"allow", b"GET"),))
+            return
+        if len(scope["query_string"]) > QUERY_BYTES_MAX:
+            await respond(send, 413)
+            return
         try:
-            there = await find(account) is not None
+            known = page in {_CONFIGURATION, _KEYS}
+            outbound = await find(account) if known else None
         except StoreUnavailableError:
-            return _away()
-        issuer = issuer_of(public_origin, AccountId(account))
-        return answer(discovery(issuer) if there else None)
-
-    @router.get("/issuer/{account}/.well-known/jwks.json")
-    async def keys(account: str) -> Response:
-        try:
-            outbound = await find(account)
-        except StoreUnavailableError:
-            return _away()
+            body = orjson.dumps({"error": "temporarily_unavailable"})
+            await respond(send, 503, (_JSON,), body)
+            return
         if outbound is None:
-            return answer(None)
-        return answer(key_set(outbound.published(clock.now())))
+            body = orjson.dumps({"error": "not_found"})
+            await respond(send, 404, (_JSON,), body)
+            return
+        told = (
+            key_set(outbound.published(clock.now()))
+            if page == _KEYS
+            else discovery(issuer_of(public_origin, AccountId(account)))
+        )
+        await respond(send, 200, (_JSON, _CACHED), orjson.dumps(told))
 
-    return router
-
-
-def _away() -> Response:
-    return JSONResponse({"error": "temporarily_unavailable"}, 503)
+    return answer

@@ -18,6 +18,7 @@ from broker.actions.action import Action
 from broker.actions.decisions.authorize import ANSWERS, QUESTION
 from broker.actions.decisions.question import Batch, DecisionAnswer, Question
 from broker.edges.asgi import App, Receive, Scope, Send, respond
+from broker.edges.doors import CEPH_PATH, MINIO_PATH
 from broker.edges.json_requests import (
     JsonObject,
     perform_action,
@@ -30,13 +31,6 @@ from broker.pipeline import Pipeline
 from broker.proofs.scheme import Scheme
 from broker.protocols.enforcement import RequestAmbiguous
 from broker.protocols.enforcement.s3 import read_s3_request
-
-CEPH_PATH = "/v1/data/ceph/authz"
-MINIO_PATH = "/v1/data/minio/authz"
-
-TOKEN_HEADERS = (b"authorization", b"x-auth-token")
-"""MinIO sends its token in the first, Ceph in the second."""
-
 
 _JSON = (b"content-type", b"application/json")
 _OK, _UNAUTHORIZED, _NOT_ALLOWED = 200, 401, 405

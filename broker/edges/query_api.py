@@ -15,9 +15,11 @@ from typing import Any
 
 import structlog
 
+from broker.actions.action import Proof
 from broker.actions.refusals import wire_error
 from broker.actions.registry import Registry
 from broker.actions.unsupported import unsupported_action
+from broker.edges.doors import MACHINES, Doors
 from broker.edges.trail_api import TrailApi
 from broker.errors import AccessDenied, BrokerError, InternalFailure
 from broker.model.answer import JSON, XML, Answer
@@ -38,6 +40,7 @@ from broker.runtime.offload import LONG, offload
 _log = structlog.get_logger(__name__)
 
 SIGN_IN_PATH = "/signin"
+_OF_MACHINES = (Proof.JOIN_TOKEN, Proof.MACHINE_TOKEN, Proof.INSTANCE)
 _AS_JSON = ((b"content-type", JSON),)
 _AS_XML = ((b"content-type", XML),)
 
@@ -45,10 +48,13 @@ _AS_XML = ((b"content-type", XML),)
 class QueryApi:
     """Answers calls of STS, IAM and the broker's own API, and passes on the trail's."""
 
-    def __init__(self, pipeline: Pipeline, registry: Registry, trail: TrailApi) -> None:
+    def __init__(
+        self, pipeline: Pipeline, registry: Registry, trail: TrailApi, doors: Doors
+    ) -> None:
         self._pipeline = pipeline
         self._registry = registry
         self._trail = trail
+        self._doors = doors
 
     async def answer(self, raw: RawRequest, request_id: str) -> Answer:
         """One API call, from the wire to the wire. Never raises."""
@@ -64,8 +70,10 @@ class QueryApi:
                     return await self._trail.answer(raw, request_id)
                 return Answer.redirect(SIGN_IN_PATH)
             service = select_service(self._registry.services, query)
+            found = self._registry.find(service.name, query.action)
+            if found and found.proof in _OF_MACHINES:
+                await self._require_machines(query)
             name, namespace = query.action, service.namespace
-            found = self._registry.find(service.name, name)
             reader = service.reader(name) if found else dict
             action = found or unsupported_action(service.name, name)
             request = self._pipeline.receive(raw, request_id, Door.API)
@@ -89,6 +97,10 @@ class QueryApi:
             _log.exception("unexpected failure", request_id=request_id)
             error = InternalFailure()
         return _fault(error, name, request_id, None if as_json else namespace)
+
+    async def _require_machines(self, query: QueryCall) -> None:
+        if not await self._doors.is_open(MACHINES):
+            select_service((), query)  # refuses it as an unknown action
 
 
 def _parse_long(raw: RawRequest) -> tuple[RawRequest, QueryCall]:

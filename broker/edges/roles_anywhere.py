@@ -37,7 +37,6 @@ from broker.pipeline import Pipeline
 from broker.protocols.json_api import RestCall, RestService
 
 PATHS = (
-    "/sessions",
     "/trustanchors",
     "/trustanchor",
     "/profiles",
@@ -52,7 +51,7 @@ PATHS = (
     "/put-notifications-settings",
     "/reset-notifications-settings",
 )
-"""How its paths begin."""
+"""How its paths begin; the one of ``CreateSession`` is a door."""
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _SIGNED_BYTES_MAX = 450_000

@@ -26,6 +26,7 @@ from broker.actions.decisions.verdicts import DENIED
 from broker.actions.registry import Registry
 from broker.edges.asgi import Headers, Receive, Send, is_private, respond
 from broker.edges.asgi import Scope as AsgiScope
+from broker.edges.doors import PRIVATE_HEADERS
 from broker.edges.json_requests import (
     JsonObject,
     perform_action,
@@ -46,13 +47,8 @@ from broker.model.request import Given
 from broker.pipeline import Pipeline
 from broker.proofs.scheme import Scheme
 
-PRIVATE_PATH = "/private"
-
 _VERSION = 1
-_HEADER = b"x-vgw-private-protocol"
-SPOKEN: Headers = ((_HEADER, b"1"),)
-"""On every answer below the path."""
-
+((_HEADER, _),) = PRIVATE_HEADERS
 _NUMBER = re.compile(rb"[0-9]{1,4}")
 _BODY_BYTES_MAX = 3_500_000
 """S3's largest deletion: a thousand keys of 1,024 bytes, a third of which is escaped."""
@@ -327,5 +323,3 @@ _OPERATIONS: Mapping[str, _Operation] = {
         lambda result, _: {"invalid": result["Invalid"]},
     ),
 }
-DATA_PATHS = tuple(_OPERATIONS)
-"""What is answered here, never with a page."""

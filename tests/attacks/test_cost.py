@@ -22,6 +22,7 @@ import pytest
 from starlette.routing import BaseRoute, Mount, Route
 
 from broker.compose import app as composition
+from broker.edges.doors import DOORS
 from broker.proofs import upstream_client
 from broker.protocols.oidc.discovery import parse_discovery
 from broker.protocols.oidc.jwks import parse_jwks
@@ -37,6 +38,7 @@ from tests.support.axes import (
     narrow_session,
 )
 from tests.support.broker import ACCOUNT, Key, running_broker
+from tests.support.doors import open_doors
 from tests.support.oidc_issuer import serving
 from tests.support.servers import find_workers
 from tests.support.signin import open_world
@@ -89,7 +91,9 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             internal_issuers=f"127.0.0.1:{issuer.port}",
         ) as broker,
     ):
-        yield World(Installation(broker, issuer), Key("none", "none"))
+        world = World(Installation(broker, issuer), Key("none", "none"))
+        open_doors(broker)
+        yield world
 
 
 def status_of(world: World, make: Callable[[], Request]) -> int:
@@ -165,8 +169,9 @@ def _paths(routes: list[BaseRoute]) -> Iterator[str]:
 
 async def test_each_address_has_a_row(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
-        below = set(composition.addresses(world.services))
+        below = {*composition.addresses(world.services)}
         pages = set(_paths(composition._pages(world.services, ()).routes))
+    below |= {path for door in DOORS for path in door.paths}
     known = {address.rpartition(" ")[2] for address, _ in ADDRESSES}
     inside = {path for path in pages if path.startswith("/console/")}
     assert known & pages == pages - inside

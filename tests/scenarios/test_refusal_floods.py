@@ -14,6 +14,7 @@ import pytest
 from broker.audit.flood import RECORDS_PER_MINUTE
 from tests.support.broker import ACCOUNT, RunningBroker
 from tests.support.decisions import HOST
+from tests.support.doors import open_doors
 from tests.support.storage import STORAGES, broker_on
 
 WORKERS = 2
@@ -61,6 +62,7 @@ def broker(
         request.param, folder, workers=WORKERS, trusted_proxies="127.0.0.1/32"
     ) as made:
         made.create_account()
+        open_doors(made, "sessions of Roles Anywhere")
         made.command("services", "set", "orders", "--account", ACCOUNT, "--host", HOST)
         yield made
 

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from tests.support import versitygw
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.doors import open_doors
 from tests.support.machine_agent import broker_client
 from tests.support.unix_http import UnixConnection
 from tests.support.versitygw import DEFINITION, Gateway, Refused, allows
@@ -146,6 +147,8 @@ def test_the_socket_ends_with_the_broker(tmp_path: Path) -> None:
         folder.mkdir()
         with running_broker(folder, workers=workers, options=options) as broker:
             assert path.is_socket()
+            broker.create_account()
+            open_doors(broker, "decisions")
             with closing(UnixConnection(path)) as connection:
                 connection.request("POST", "/private/version", b"{}")
                 answer = connection.getresponse()

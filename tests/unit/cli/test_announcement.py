@@ -68,7 +68,8 @@ async def test_addresses_storage_and_accounts(
         trusted_proxies="10.0.0.0/8",
         host_aliases="STS.amazonaws.com",
     )
-    (line,) = lines
+    line, doors = lines
+    assert "decisions: closed until there is a registered service" in doors["state"]
     assert line["also_answers_as"] == ["sts.amazonaws.com"]
     assert line["sign_in"] == f"{url}/signin"
     assert line["listening"] == [f"http://127.0.0.1:{port}"]

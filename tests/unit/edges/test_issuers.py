@@ -3,10 +3,9 @@
 from typing import Any, cast
 
 import pytest
-from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from broker.edges.issuers import issuer_routes
+from broker.edges.issuers import issuer_endpoint
 from broker.runtime.clock import SystemClock
 
 
@@ -24,13 +23,8 @@ class Asked:
 def test_a_page_of_no_account_asks_no_database(page: str) -> None:
     """PostgreSQL takes no zero byte, which a path may have."""
     asked = Asked()
-    app = FastAPI()
-    app.include_router(
-        issuer_routes(
-            cast("Any", asked), SystemClock(), public_origin="https://broker.example"
-        )
-    )
-    client = TestClient(app)
+    origin = "https://broker.example"
+    client = TestClient(issuer_endpoint(cast("Any", asked), SystemClock(), origin))
     for account in ("%00", "111122223333%00", "1", "x" * 4000, "%D9%A1" * 12):
         answer = client.get(f"/issuer/{account}/.well-known/{page}")
         assert answer.status_code == 404, account

@@ -1,0 +1,186 @@
+"""The entry points that open when there is something behind them.
+
+Until something that uses one is registered anywhere in the installation, its addresses
+answer as unknown ones do. What answers is imported then, in a thread, before the first
+answer. A worker closes none again before it ends.
+"""
+
+import asyncio
+import importlib
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Table, select
+
+from broker.edges.asgi import App, Headers
+from broker.kinds.outbound import OPTION
+from broker.runtime.clock import Clock
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.errors import StoreUnavailableError
+from broker.stores.schema import (
+    ACCOUNTS,
+    INSTANCE_PROFILES,
+    INSTANCES,
+    JOIN_TOKENS,
+    SCIM_TOKENS,
+    SERVICES,
+    TRUST_ANCHORS,
+)
+
+DECISIONS_PATH = "/decisions"
+FORWARD_PATH = "/decisions/forward"
+ACCESS_PATH = "/access"
+CONFIGURATION_PATH = "/.well-known/authzen-configuration"
+EVALUATION_PATH = "/access/v1/evaluation"
+EVALUATIONS_PATH = "/access/v1/evaluations"
+SEARCH_PATHS = tuple(
+    f"/access/v1/search/{one}" for one in ("subject", "resource", "action")
+)
+"""Removed in 0.2, which still says so."""
+
+PRIVATE_PATH = "/private"
+PRIVATE_HEADERS: Headers = ((b"x-vgw-private-protocol", b"1"),)
+"""On every answer below the path."""
+
+CEPH_PATH = "/v1/data/ceph/authz"
+MINIO_PATH = "/v1/data/minio/authz"
+SESSIONS_PATH = "/sessions"
+SCIM_PATH = "/scim"
+ISSUER_PATH = "/issuer"
+DATA_PATHS = (
+    *(DECISIONS_PATH, FORWARD_PATH, CONFIGURATION_PATH, EVALUATION_PATH),
+    *(EVALUATIONS_PATH, *SEARCH_PATHS, CEPH_PATH, MINIO_PATH),
+)
+"""What is answered there with data, never with a page; so is all below the private path."""
+
+_LOOK_SECONDS = 0.25
+"""Strangers' requests have the database asked no more often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where it stands, what opens it, in which tables that is, and what answers."""
+
+    name: str
+    paths: tuple[str, ...]
+    opened_by: str
+    tables: tuple[Table, ...]
+    modules: tuple[str, ...] = ()
+    where: tuple[ColumnElement[bool], ...] = ()
+
+    async def is_used(self, directory: DirectoryReader) -> bool:
+        """Whether there is any of what opens it."""
+        for table in self.tables:
+            one = select(*table.primary_key).where(*self.where).limit(1)
+            if await directory.find_row(one) is not None:
+                return True
+        return False
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+DECISIONS = Door(
+    "decisions",
+    (
+        *(DECISIONS_PATH, ACCESS_PATH, CONFIGURATION_PATH, PRIVATE_PATH),
+        *(CEPH_PATH, MINIO_PATH),
+    ),
+    "a registered service",
+    (SERVICES,),
+    tuple(
+        f"broker.edges.{name}" for name in ("decisions", "authzen", "opa", "versitygw")
+    ),
+)
+SESSIONS = Door(
+    "sessions of Roles Anywhere", (SESSIONS_PATH,), "a trust anchor", (TRUST_ANCHORS,)
+)
+SCIM = Door(
+    "SCIM", (SCIM_PATH,), "a SCIM token", (SCIM_TOKENS,), ("broker.edges.scim_api",)
+)
+ISSUERS = Door(
+    "issuers",
+    (ISSUER_PATH,),
+    "an account that issues tokens",
+    (ACCOUNTS,),
+    ("broker.edges.issuers",),
+    where=(ACCOUNTS.c.options.contains(f'"{OPTION}"', autoescape=True),),
+)
+MACHINES = Door(
+    "machines",
+    (),
+    "an instance profile, a join token or a machine",
+    (INSTANCE_PROFILES, JOIN_TOKENS, INSTANCES),
+)
+DOORS = (DECISIONS, SESSIONS, SCIM, ISSUERS, MACHINES)
+
+
+class Doors:
+    """The doors of one worker; ``build`` makes what answers at the paths of each."""
+
+    def __init__(
+        self,
+        directory: DirectoryReader,
+        clock: Clock,
+        build: Mapping[Door, Callable[[], Mapping[str, App]]],
+    ) -> None:
+        self._directory = directory
+        self._monotonic = clock.monotonic
+        self._build = build
+        self._at = {path: door for door in DOORS for path in door.paths}
+        self.endpoints: dict[str, App] = {}
+        """What answers at a path, or below the first part of one, of open doors."""
+
+        self._opened: set[Door] = set()
+        self._looked: dict[Door, float] = {}
+        self._locks: defaultdict[Door, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def find(self, below: str, path: str) -> App | None:
+        """What answers at a path, or below a first part, if a door opens there now."""
+        door = self._at.get(below) or self._at.get(path)
+        if door is None or not await self.is_open(door):
+            return None
+        return self.endpoints.get(below) or self.endpoints.get(path)
+
+    def knows(self, below: str, path: str) -> bool:
+        """Whether a door stands there, open or not."""
+        return below in self._at or path in self._at
+
+    async def is_open(self, door: Door) -> bool:
+        """Whether it is, or opens now."""
+        if door in self._opened:
+            return True
+        async with self._locks[door]:
+            if door not in self._opened and await self._is_used(door):
+                for module in door.modules:
+                    await asyncio.to_thread(importlib.import_module, module)
+                if door in self._build:
+                    self.endpoints.update(self._build[door]())
+                self._opened.add(door)
+        return door in self._opened
+
+    async def _is_used(self, door: Door) -> bool:
+        now = self._monotonic()
+        if now - self._looked.get(door, now - _LOOK_SECONDS) < _LOOK_SECONDS:
+            return False
+        self._looked[door] = now
+        try:
+            return await door.is_used(self._directory)
+        except StoreUnavailableError:
+            return False  # nothing is registered meanwhile
+
+    @asynccontextmanager
+    async def opening(self) -> AsyncIterator[None]:
+        """Open in the background what is used already."""
+        task = asyncio.create_task(self._open_used(), name="doors")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _open_used(self) -> None:
+        for door in DOORS:
+            await self.is_open(door)
