@@ -11,7 +11,7 @@ import typer
 from broker.cli.findings import Finding, Level
 from broker.cli.operator import AccountArgument, system_user, with_installation
 from broker.cli.template_warnings import find_template_warnings
-from broker.cli.terminal import say
+from broker.cli.terminal import Progress, say
 from broker.errors import NoSuchEntity
 from broker.kinds.service_text import with_line
 from broker.kinds.template.apply import apply_template
@@ -70,6 +70,7 @@ def apply(
 ) -> None:
     """Make accounts match a file; applying it again changes nothing."""
     text = _read(file)
+    progress = Progress("Comparing" if dry_run else "Applying")
 
     async def work(
         installation: "Installation",
@@ -88,6 +89,7 @@ def apply(
             now=now,
             dry_run=dry_run,
             prune=prune,
+            tell=progress.tell,
         )
         probed: list[Finding] = []
         if not dry_run and any(_adds_provider(change) for change in changes):
@@ -102,8 +104,10 @@ def apply(
     try:
         warnings, changes, probed = with_installation(work)
     except TemplateError as error:
+        progress.end()
         say(f"broker: {file}: {with_line(text, error)}", err=True)
         raise typer.Exit(1) from error
+    took = f"{progress.end():.1f} s"
     for warning in warnings:
         say(f"? {warning}", colour=typer.colors.YELLOW, err=True)
     for change in changes:
@@ -115,9 +119,14 @@ def apply(
             say(f"  → {finding.remedy}", err=True)
     done = [change for change in changes if change.kind.is_done]
     if not done:
-        say("No changes.", err=True)
+        say(f"No changes ({took}).", err=True)
     elif dry_run:
-        say("Dry run: nothing was changed.", err=True)
+        say(
+            f"Dry run ({took}): nothing was changed. Applying takes up to twice as long.",
+            err=True,
+        )
+    else:
+        say(f"Done: {len(done):,} changes ({took}).", err=True)
 
 
 def _adds_provider(change: Change) -> bool:
@@ -133,10 +142,18 @@ def export(account_id: AccountArgument) -> None:
         found = await directory.find(ACCOUNT, account)
         if found is None:
             raise NoSuchEntity(f"There is no account {account}.")
+        count = 0
         async for text in export_account(directory, found):
-            say(*text.removesuffix("\n").split("\n"))
+            lines = text.removesuffix("\n").split("\n")
+            say(*lines)
+            count += len(lines)
+            progress.tell(count)
 
-    with_installation(work)
+    progress = Progress("Lines")
+    try:
+        with_installation(work)
+    finally:
+        progress.end()
 
 
 def _read(file: str) -> str:

@@ -7,10 +7,14 @@ escaped as in Python literals, and nothing is interpreted as markup.
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 import typer
 
+from broker.cli.times import format_duration
+
+_QUIET_SECONDS, _EVERY_SECONDS = 1.0, 0.2
 _MANY_ROWS = 1000
 """From this many rows on, `rich` is too slow to lay out the table."""
 
@@ -78,3 +82,36 @@ def ask(question: str) -> None:
     """Print a prompt on stderr, without a line break."""
     sys.stderr.write(plain(question))
     sys.stderr.flush()
+
+
+class Progress:
+    """A line on stderr that says how far work is which takes more than a second.
+
+    Only a terminal shows it.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._began = time.monotonic()
+        self._next = self._began + _QUIET_SECONDS
+        self._is_shown = False
+
+    def tell(self, done: int, of: int = 0) -> None:
+        """Show how much is done, and of how much if that is known."""
+        now = time.monotonic()
+        if now < self._next or not sys.stderr.isatty():
+            return
+        self._next, self._is_shown = now + _EVERY_SECONDS, True
+        text = f"{self._what}: {done:,}"
+        if of >= done > 0:
+            left = (now - self._began) / done * (of - done)
+            text += f" of {of:,}, about {format_duration(left)} left"
+        sys.stderr.write(f"\r{plain(text)}\x1b[K")
+        sys.stderr.flush()
+
+    def end(self) -> float:
+        """Remove the line; how many seconds it took."""
+        if self._is_shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+        return time.monotonic() - self._began

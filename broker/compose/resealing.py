@@ -211,6 +211,7 @@ class Resealer:
         with suppress(SealBrokenError):  # `broker doctor` tells of it
             result.changed += await keys.reseal()
         if result.changed:
+            _log.info("stored secrets were sealed again", changed=result.changed)
             return result  # other workers may still use what they read before
         self._done = set(old)
         self._needed |= over & {value.number for value in result.broken}

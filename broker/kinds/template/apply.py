@@ -9,7 +9,7 @@ Applying a template again changes nothing. If a run is interrupted between two a
 applying the template again completes it.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -48,10 +48,19 @@ class _Run:
     now: datetime
     prune: bool
     planned: frozenset[str]
+    tell: Callable[[int, int], None]
+    wanted: int
+    seen: int = 0
     changes: list[Change] = field(default_factory=list)
     pending: list[tuple[AccountTemplate, dict[str, tuple[str, str]]]] = field(
         default_factory=list
     )
+
+    def saw(self, step: "_Step") -> "_Step":
+        """Count a step, and tell of it."""
+        self.seen += 1
+        self.tell(self.seen, self.wanted)
+        return step
 
 
 async def apply_template(
@@ -63,13 +72,14 @@ async def apply_template(
     now: datetime,
     dry_run: bool = False,
     prune: bool = False,
+    tell: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> list[Change]:
     """Apply a template and return the changes, in order.
 
     ``operator`` is the system user's name, for the audit record. With ``dry_run``
     nothing is written. ``prune`` deletes entities that a section does not name, and
     removes inline policies and attachments; without it they are kept. Absent sections
-    are left alone.
+    are left alone. ``tell`` learns how many entities have been looked at, of how many.
 
     Raises:
         TemplateError: the template or a change is invalid; the account concerned is
@@ -84,6 +94,8 @@ async def apply_template(
         now=now.replace(microsecond=0),
         prune=prune,
         planned=planned_arns(accounts),
+        tell=tell,
+        wanted=sum(len(one.specs(kind) or ()) for one in accounts for kind in KINDS),
     )
     for template in accounts:
         if await directory.find(ACCOUNT, template.account) is None:
@@ -117,7 +129,7 @@ async def _compare_account(run: _Run, template: AccountTemplate) -> None:
     run.changes.extend(_account_changes(template, account))
     for kind in KINDS:
         for step in await _steps(run, template, kind, run.directory):
-            run.changes.extend(step.changes)
+            run.changes.extend(run.saw(step).changes)
 
 
 async def _change_account(run: _Run, template: AccountTemplate) -> None:
@@ -132,7 +144,7 @@ async def _change_account(run: _Run, template: AccountTemplate) -> None:
                 if step.after is None and step.before is not None:
                     removals.append(step)
                     continue
-                found.extend(step.changes)
+                found.extend(run.saw(step).changes)
                 await step.execute(work)
         # In reverse order: a policy can be deleted only once it is detached.
         for step in reversed(removals):

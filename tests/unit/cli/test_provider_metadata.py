@@ -127,7 +127,7 @@ def test_a_template_does_not_bring_the_older_metadata_back(
     newer = yaml.safe_load(cli("export", ACCOUNT))
     for words in (("apply", "-"), ("apply", "-", "--prune")):
         cli(*words, stdin=text)
-        assert "No changes." in cli.stderr
+        assert "No changes (" in cli.stderr
     assert yaml.safe_load(cli("export", ACCOUNT)) == newer
     (kept,) = newer["Accounts"][ACCOUNT]["SAMLProviders"]
     assert NEW.certificate_base64 in kept["SamlMetadataDocument"]
@@ -165,7 +165,7 @@ def test_a_template_outlives_the_certificate_it_began_with(
     )
     assert old != text
     cli("apply", "-", stdin=old)
-    assert "No changes." in cli.stderr
+    assert "No changes (" in cli.stderr
     # A new provider does not begin with it, and neither does one without the option.
     cli("apply", "-", stdin=old.replace("Name: Corp", "Name: New"), fails=True)
     assert "expired" in cli.stderr

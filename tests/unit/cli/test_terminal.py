@@ -12,7 +12,7 @@ import yaml
 
 from broker.cli.logs import configure_logs
 from broker.cli.operator import with_services
-from broker.cli.terminal import plain
+from broker.cli.terminal import Progress, plain
 from broker.compose.services import Services
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
@@ -161,3 +161,29 @@ def test_every_control_is_spelt_out(letter: str) -> None:
 @pytest.mark.parametrize("text", ["Zürich", "日本", "a [b] \\x1b", "…"])
 def test_letters_stay_as_they_are(text: str) -> None:
     assert plain(text) == text
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_long_work_says_how_far_it_is_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = iter((0.0, 0.5, 2.0, 2.1, 30.0, 31.0, *map(float, range(9))))
+    monkeypatch.setattr("time.monotonic", lambda: next(times))
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", screen := Terminal())
+        work = Progress("Applying")
+        for done in (1, 10, 11, 75):
+            work.tell(done, 100)
+        assert work.end() == 31
+    assert screen.getvalue() == (
+        "\rApplying: 10 of 100, about 18s left\x1b[K"
+        "\rApplying: 75 of 100, about 10s left\x1b[K\r\x1b[K"
+    )
+    work = Progress("Applying")
+    work.tell(50)
+    work.end()
+    assert capsys.readouterr().err == ""
