@@ -93,6 +93,37 @@ def test_systemd_accepts_the_unit(sample: Path, tmp_path: Path) -> None:
     assert problems == []
 
 
+def test_commands_run_as_the_service_does(tmp_path: Path) -> None:
+    for name in ("systemd-run", "sudo"):
+        fake = tmp_path / name
+        fake.write_text(f'#!/bin/sh\necho "{name}" "$@"\n')
+        fake.chmod(0o755)
+    (tmp_path / "id").symlink_to("/bin/echo")  # "-u": not root
+    path = f"{tmp_path}:{os.environ['PATH']}"
+
+    def run() -> str:
+        words = [SAMPLES / "systemd" / "broker", "audit", "--json", "a b"]
+        return subprocess.run(
+            words, env={"PATH": path}, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert run() == f"sudo -- {SAMPLES}/systemd/broker audit --json a b\n"
+    (tmp_path / "id").unlink()
+    (tmp_path / "id").write_text("#!/bin/sh\necho 0\n")
+    (tmp_path / "id").chmod(0o755)
+    told = run()
+    assert told.startswith("systemd-run --pipe ")
+    assert told.endswith(" /opt/broker/bin/broker audit --json a b\n")
+    unit = (SAMPLES / "systemd" / "broker.service").read_text()
+    for name, option in (
+        *(("User", "property=User"), ("Group", "property=Group")),
+        *(("EnvironmentFile", "property=EnvironmentFile"), ("Environment", "setenv")),
+        ("UMask", "property=UMask"),
+    ):
+        (value,) = re.findall(f"^{name}=(.*)$", unit, flags=re.MULTILINE)
+        assert f" --{option}={value} " in told
+
+
 @pytest.mark.parametrize("name", ["agent.toml", "sidecar.toml"])
 def test_the_agent_understands_its_samples(name: str) -> None:
     settings = load_settings(SAMPLES / "machines" / name)
