@@ -90,9 +90,9 @@ async def test_a_failed_migration_leaves_no_half_schema(
 ) -> None:
     upgrade = migrations._upgrade
 
-    def die_at_the_end(connection: object) -> None:
+    def die_at_the_end(connection: object, revision: str | None) -> None:
         monkeypatch.setattr(connection, "commit", lambda: 1 / 0)
-        upgrade(connection)  # type: ignore[arg-type] # it is one
+        upgrade(connection, revision)  # type: ignore[arg-type] # it is one
 
     monkeypatch.setattr(migrations, "_upgrade", die_at_the_end)
     with pytest.raises(ZeroDivisionError):

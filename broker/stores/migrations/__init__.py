@@ -6,9 +6,11 @@ would cost a start a quarter of a second.
 
 import asyncio
 import fcntl
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,9 @@ _LOCK_SUFFIX = "-migrate"
 _ADVISORY_LOCK = 0x62726F6B6572
 _MIGRATION_SECONDS = 600.0
 _QUERY = "SELECT version_num FROM alembic_version"
+
+
+_log = logging.getLogger(__name__)
 
 
 class SchemaRevisionError(OperatorError):
@@ -71,7 +76,8 @@ def _check_revision(revision: str, name: object) -> str:
     found = f"{name} is at revision {revision!r}"
     if revision > HEAD:
         raise SchemaRevisionError(
-            f"{found}, this broker knows {HEAD!r}: start the newer version"
+            f"{found}, and broker {version('federation-broker')} knows {HEAD!r}: start"
+            " the newer version that was started on it"
         )
     raise SchemaRevisionError(
         f"{found}, this broker upgrades from {_OLDEST!r}: start once the last commit"
@@ -110,7 +116,8 @@ def _migrate_sqlite(path: Path) -> None:
     from sqlalchemy import create_engine  # noqa: PLC0415  # off the start path
 
     with _hold_lock_file(path):
-        if _find_sqlite_revision(path) == HEAD:
+        found = _find_sqlite_revision(path)
+        if found == HEAD:
             return
         # Private to the owner; SQLite gives its side files the same mode.
         path.touch(mode=0o600)
@@ -125,7 +132,7 @@ def _migrate_sqlite(path: Path) -> None:
                 # Python's driver begins no transaction before DDL; a start that is
                 # killed half-way must leave no half schema behind.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-                _upgrade(connection)
+                _upgrade(connection, found)
         finally:
             engine.dispose()
 
@@ -158,13 +165,14 @@ async def _migrate_postgresql(location: PostgresqlLocation) -> None:
                     f"SELECT pg_advisory_lock({_ADVISORY_LOCK})"
                 )
                 await connection.commit()
-                if await _find_postgresql_revision(location) != HEAD:
-                    await connection.run_sync(_upgrade)
+                found = await _find_postgresql_revision(location)
+                if found != HEAD:
+                    await connection.run_sync(_upgrade, found)
     finally:
         await engine.dispose()
 
 
-def _upgrade(connection: "Connection") -> None:
+def _upgrade(connection: "Connection", revision: str | None) -> None:
     from alembic import command  # noqa: PLC0415  # off the start path
     from alembic.config import Config  # noqa: PLC0415  # off the start path
     from sqlalchemy import inspect  # noqa: PLC0415  # off the start path
@@ -172,6 +180,8 @@ def _upgrade(connection: "Connection") -> None:
 
     from broker.stores.schema import METADATA  # noqa: PLC0415  # off the start path
 
+    if revision is not None:  # else there is nothing that could take minutes
+        _log.warning("migrating the database from %s to %s", revision, HEAD)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")

@@ -1,10 +1,15 @@
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from broker.stores.migrations import SchemaRevisionError
+from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 
 def test_the_version_is_the_packages() -> None:
@@ -93,3 +98,21 @@ def test_standard_streams_may_be_closed() -> None:
         check=False,
     )
     assert closed.returncode == 0
+
+
+@pytest.mark.usefixtures("account")
+def test_a_folder_that_a_newer_version_opened_is_refused_by_name(
+    cli: CommandLine,
+) -> None:
+    database = cli.folder / "data" / "broker.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    content = database.read_bytes()
+    for words in (("init",), ("accounts",), ("export", ACCOUNT)):
+        with pytest.raises(SchemaRevisionError) as refused:
+            cli(*words)
+        assert str(refused.value).startswith(f"{database} is at revision '9999', and")
+        assert f"broker {version('federation-broker')} knows" in str(refused.value)
+    assert "start the newer version" in cli("doctor", fails=True)
+    assert database.read_bytes() == content
