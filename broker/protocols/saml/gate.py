@@ -7,6 +7,7 @@ namespaces are absolute, whose IDs are unique and whose text no comment divides.
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 
 from lxml import etree
 from lxml.etree import _Comment, _Element
@@ -106,11 +107,9 @@ def _check_text(text: str, limits: XmlLimits) -> None:
 
 
 def _check_tree(root: _Element, limits: XmlLimits) -> None:
-    nodes: list[_Element] = []
-    for node in root.iter():
-        nodes.append(node)
-        if len(nodes) > limits.elements:
-            raise SamlRejected(SamlReason.TOO_COMPLEX, "too many elements")
+    nodes = list(islice(root.iter(), limits.elements + 1))
+    if len(nodes) > limits.elements:
+        raise SamlRejected(SamlReason.TOO_COMPLEX, "too many elements")
     if _deeper_than(limits.depth)(root):
         raise SamlRejected(SamlReason.TOO_COMPLEX, "too deep")
     if len(list(root.iter(SIGNATURE))) > limits.signatures:
@@ -185,7 +184,7 @@ def children_of(element: _Element) -> dict[str, list[_Element]]:
 
 def children_named(element: _Element, tag: str) -> list[_Element]:
     """The child elements of one tag, in document order."""
-    return [child for child in element if child.tag == tag]
+    return list(element.iterchildren(tag))
 
 
 def text_of(element: _Element) -> str:
