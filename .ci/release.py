@@ -14,13 +14,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SECTIONS = (
     "Highlights",
+    "Security",
     "Upgrading",
     "Added",
     "Changed",
     "Deprecated",
     "Removed",
     "Fixed",
-    "Security",
 )
 """In this order; most are those of https://keepachangelog.com/en/1.1.0/."""
 

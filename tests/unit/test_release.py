@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -161,6 +162,13 @@ def test_this_changelog_can_be_released(project: Path) -> None:
         assert release.check(project, "0.1.0")  # nothing is unreleased
     else:
         release.prepare(project, "999.0.0", "2026-12-01")
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert release.check(ROOT, project["version"])
+    for file in release._VERSIONED:
+        assert project["version"] in (ROOT / file).read_text("utf-8")
 
 
 def test_checksums_are_those_of_sha256sum(tmp_path: Path) -> None:
