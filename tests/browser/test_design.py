@@ -165,3 +165,15 @@ async def test_a_role_takes_shape_while_one_types(scene: Scene) -> None:
     await page.reload()
     await expect(page.locator(".toast")).to_have_count(0)
     assert scene.complaints == []
+
+
+async def test_a_row_of_a_list_takes_one_line(scene: Scene) -> None:
+    """Also with paths, which may break elsewhere."""
+    await grant(scene.world, "*")
+    page = await scene.page()
+    await scene.arrive(page, pair("Admin"))
+    await page.goto(f"{scene.origin}/console/policies")
+    rows = page.locator(".lines tbody tr")
+    heights = await rows.evaluate_all("rows => rows.map(row => row.offsetHeight)")
+    assert len(heights) > 20
+    assert max(heights) < 50
