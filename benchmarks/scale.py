@@ -19,7 +19,7 @@ from typing import Any
 import asyncpg
 
 from benchmarks import requests
-from benchmarks.load import find_serving, installed, measure, resident_mb, restart
+from benchmarks.load import Row, find_serving, installed, measure, resident_mb, restart
 from broker.model.account import AccountId
 from broker.runtime.clock import SystemClock
 from broker.stores.cache.port import SessionRecord
@@ -39,7 +39,6 @@ _PAGE = 100
 
 _AT_ONCE = 2_000
 _PREFIX = "broker"
-Row = tuple[str, str]
 Values = tuple[Any, ...]
 
 _COLUMNS = {

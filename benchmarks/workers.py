@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks import requests
-from benchmarks.load import Server, find_serving, installed, resident_mb
+from benchmarks.load import Row, Server, find_serving, installed, resident_mb
 from tests.scenarios.installation import Installation
 from tests.support.broker import Key
 from tests.support.storage import STORAGES
@@ -16,7 +16,6 @@ from tests.support.storage import STORAGES
 WORKERS = (1, 2)
 _LIMIT_MB = 150
 _MOST_TIMES = 1.15
-Row = tuple[str, str]
 
 
 def run() -> list[Row]:

@@ -6,20 +6,17 @@ there.
 """
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks import requests
-from benchmarks.load import measure
+from benchmarks.load import Row, measure
 from tests.support.broker import RunningBroker
 from tests.support.storage import STORAGES, broker_on
 
 CLIENTS = 8
 CHANGES = 4000
 _TAGS = 40
-Row = tuple[str, str]
 
 
 def run() -> list[Row]:
@@ -27,7 +24,10 @@ def run() -> list[Row]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         for storage in STORAGES:
-            with _broker(Path(name) / storage, storage) as broker:
+            folder = Path(name) / storage
+            folder.mkdir()
+            settings = {"rate_limit": "0", "log_format": "json"}
+            with broker_on(storage, folder, fsync=True, **settings) as broker:
                 rows.append((f"{storage}: {CLIENTS} clients", _measure(broker)))
     return rows
 
@@ -73,12 +73,3 @@ def _lost(iam: Any, requests: int) -> int:
     tags = iam.list_user_tags(UserName="shared")["Tags"]
     made = requests // 2 - CLIENTS
     return max(0, made - len(names)) + (_TAGS - len(tags))
-
-
-@contextmanager
-def _broker(folder: Path, storage: str) -> Iterator[RunningBroker]:
-    folder.mkdir()
-    with broker_on(
-        storage, folder, fsync=True, rate_limit="0", log_format="json"
-    ) as broker:
-        yield broker
