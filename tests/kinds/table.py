@@ -20,6 +20,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.serialize import create_serializer
+from botocore.utils import percent_encode_sequence
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
@@ -165,9 +166,8 @@ class _World:
         made = _REST.serialize_to_request(given, model)
         request = AWSRequest(
             made["method"],
-            ORIGIN + made["url_path"],
+            f"{ORIGIN}{made['url_path']}?{percent_encode_sequence(made['query_string'])}",
             data=made["body"],
-            params=made["query_string"],
             headers=made["headers"],
         )
         SigV4Auth(

@@ -841,46 +841,6 @@ def test_an_anchor_has_two_lists_at_most(world: World) -> None:
     world.api.delete_trust_anchor(trustAnchorId=second["trustAnchorId"])
 
 
-def test_lists_tags_and_what_is_not_there(world: World) -> None:
-    arn = world.anchor["trustAnchorArn"]
-    world.api.tag_resource(resourceArn=arn, tags=[{"key": "team", "value": "blue"}])
-    assert world.api.list_tags_for_resource(resourceArn=arn)["tags"] == [
-        {"key": "team", "value": "blue"}
-    ]
-    world.api.untag_resource(resourceArn=arn, tagKeys=["team"])
-    assert world.api.list_tags_for_resource(resourceArn=arn)["tags"] == []
-    other = world.api.create_trust_anchor(name="other", source=world.anchor["source"])
-    found, token = [], {}
-    while True:
-        page = world.api.list_trust_anchors(pageSize=1, **token)
-        (one,) = page["trustAnchors"]
-        found.append(one["trustAnchorArn"])
-        if "nextToken" not in page:
-            break
-        token = {"nextToken": page["nextToken"]}
-    assert arn in found
-    assert len(set(found)) == len(found) >= 2
-    world.api.delete_trust_anchor(trustAnchorId=other["trustAnchor"]["trustAnchorId"])
-    for size in (0, 101):
-        with pytest.raises(ClientError, match="pageSize"):
-            world.api.list_trust_anchors(pageSize=size)
-    missing = "00000000-0000-4000-8000-000000000000"
-    for call in (
-        lambda: world.api.get_trust_anchor(trustAnchorId=missing),
-        lambda: world.api.get_profile(profileId=missing),
-        lambda: world.api.get_crl(crlId=missing),
-    ):
-        with pytest.raises(ClientError) as gone:
-            call()
-        assert gone.value.response["Error"]["Code"] == "ResourceNotFoundException"
-    with pytest.raises(ClientError, match="not supported"):
-        world.api.list_subjects()
-    with pytest.raises(ClientError, match="aliasName is not supported"):
-        world.api.update_profile(
-            profileId=world.profile["profileId"], aliasName="machines"
-        )
-
-
 @pytest.mark.parametrize(
     "pem",
     [

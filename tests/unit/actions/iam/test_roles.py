@@ -21,16 +21,6 @@ def shown_principal(role: dict[str, str]) -> object:
     return document["Statement"][0]["Principal"]["AWS"]
 
 
-async def test_documents_are_percent_encoded_by_rfc_3986(iam: Iam) -> None:
-    text = trust().replace(" ", "\n ")
-    created = await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=text)
-    encoded = created["Role"]["AssumeRolePolicyDocument"]
-    assert "+" not in encoded
-    assert "%20" in encoded
-    assert "%2A" in encoded
-    assert unquote(encoded) == text
-
-
 async def test_an_update_leaves_what_it_does_not_name(iam: Iam) -> None:
     await iam(
         "CreateRole",
