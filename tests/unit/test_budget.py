@@ -7,6 +7,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 _SLACK = 0.04
 _NOISE = 0.01
@@ -15,6 +17,7 @@ _OTHER_INTERPRETERS = 1.3
 """Byte codes are those of Python 3.11; others have more of them, or fewer."""
 
 
+@pytest.mark.timeout(600)
 def test_calls_are_within_the_budget() -> None:
     bounds = tomllib.loads((ROOT / "benchmarks" / "budget.toml").read_text("utf-8"))
     command = [sys.executable, "-P", "-m", "benchmarks.budget"]
