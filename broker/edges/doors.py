@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 
 from sqlalchemy import ColumnElement, Table, select
 
@@ -56,11 +57,11 @@ DATA_PATHS = (
 """What is answered there with data, never with a page; so is all below the private path."""
 
 _LOOK_SECONDS = 0.25
-"""Strangers' requests have the database asked no more often."""
+"""Strangers' requests have the database asked no more often: they wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class EntryPoint:
     """Where it stands, what opens it, in which tables that is, and what answers."""
 
     name: str
@@ -82,7 +83,7 @@ class Door:
         return hash(self.name)
 
 
-DECISIONS = Door(
+DECISIONS = EntryPoint(
     "decisions",
     (
         *(DECISIONS_PATH, ACCESS_PATH, CONFIGURATION_PATH, PRIVATE_PATH),
@@ -94,13 +95,13 @@ DECISIONS = Door(
         f"broker.edges.{name}" for name in ("decisions", "authzen", "opa", "versitygw")
     ),
 )
-SESSIONS = Door(
+SESSIONS = EntryPoint(
     "sessions of Roles Anywhere", (SESSIONS_PATH,), "a trust anchor", (TRUST_ANCHORS,)
 )
-SCIM = Door(
+SCIM = EntryPoint(
     "SCIM", (SCIM_PATH,), "a SCIM token", (SCIM_TOKENS,), ("broker.edges.scim_api",)
 )
-ISSUERS = Door(
+ISSUERS = EntryPoint(
     "issuers",
     (ISSUER_PATH,),
     "an account that issues tokens",
@@ -108,7 +109,7 @@ ISSUERS = Door(
     ("broker.edges.issuers",),
     where=(ACCOUNTS.c.options.contains(f'"{OPTION}"', autoescape=True),),
 )
-MACHINES = Door(
+MACHINES = EntryPoint(
     "machines",
     (),
     "an instance profile, a join token or a machine",
@@ -124,7 +125,7 @@ class Doors:
         self,
         directory: DirectoryReader,
         clock: Clock,
-        build: Mapping[Door, Callable[[], Mapping[str, App]]],
+        build: Mapping[EntryPoint, Callable[[], Mapping[str, App]]],
     ) -> None:
         self._directory = directory
         self._monotonic = clock.monotonic
@@ -133,9 +134,9 @@ class Doors:
         self.endpoints: dict[str, App] = {}
         """What answers at a path, or below the first part of one, of open doors."""
 
-        self._opened: set[Door] = set()
-        self._looked: dict[Door, float] = {}
-        self._locks: defaultdict[Door, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._opened: set[EntryPoint] = set()
+        self._looked: dict[EntryPoint, float] = {}
+        self._locks: defaultdict[EntryPoint, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def find(self, below: str, path: str) -> App | None:
         """What answers at a path, or below a first part, if a door opens there now."""
@@ -148,12 +149,18 @@ class Doors:
         """Whether a door stands there, open or not."""
         return below in self._at or path in self._at
 
-    async def is_open(self, door: Door) -> bool:
+    async def is_open(self, door: EntryPoint) -> bool:
         """Whether it is, or opens now."""
         if door in self._opened:
             return True
+        asked = self._monotonic()
         async with self._locks[door]:
-            if door not in self._opened and await self._is_used(door):
+            # A look that began after the question answers it as well.
+            if door in self._opened or self._looked.get(door, -inf) > asked:
+                return door in self._opened
+            await asyncio.sleep(self._looked.get(door, -inf) + _LOOK_SECONDS - asked)
+            self._looked[door] = self._monotonic()
+            if await self._is_used(door):
                 for module in door.modules:
                     await asyncio.to_thread(importlib.import_module, module)
                 if door in self._build:
@@ -161,11 +168,7 @@ class Doors:
                 self._opened.add(door)
         return door in self._opened
 
-    async def _is_used(self, door: Door) -> bool:
-        now = self._monotonic()
-        if now - self._looked.get(door, now - _LOOK_SECONDS) < _LOOK_SECONDS:
-            return False
-        self._looked[door] = now
+    async def _is_used(self, door: EntryPoint) -> bool:
         try:
             return await door.is_used(self._directory)
         except StoreUnavailableError:
