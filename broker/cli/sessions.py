@@ -29,7 +29,6 @@ from broker.cli.upstream_limits import (
     words_on_upstreams,
 )
 from broker.cli.upstream_reasons import UpstreamFailed
-from broker.compose.services import Services
 from broker.errors import BrokerError, NoSuchEntity
 from broker.kinds.upstreams import require_upstream
 from broker.model.account import (
@@ -62,6 +61,9 @@ from broker.stores.directory.port import DirectoryReader
 from broker.stores.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
+    from broker.compose.services import Services
+
+if TYPE_CHECKING:
     from broker.compose.installation import Installation
 
 
@@ -74,7 +76,7 @@ def end_older_sessions(
         UpstreamFailed: some do not; the others do.
     """
 
-    async def work(services: Services) -> None:
+    async def work(services: "Services") -> None:
         directory = services.stores.directory
         known = await require_known(directory, account)
         left, failed = set(roles), list[BrokerError]()
