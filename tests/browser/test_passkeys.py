@@ -145,7 +145,7 @@ async def test_without_a_script_an_app_does_instead(scene: Scene) -> None:
     await page.goto(f"{scene.origin}{SECURITY}/mfa/app")
     await page.click("#create_button")
     await expect(page.locator("img.qr")).not_to_have_js_property("naturalWidth", 0)
-    await page.click("summary")
+    await page.click("main summary")
     seed = (await page.inner_text("#seed")).strip()
     now = int(scene.world.clock.now().timestamp())
     await page.fill("[name=first_code]", oath_code(seed, now - 30))

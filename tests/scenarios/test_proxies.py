@@ -19,6 +19,7 @@ import pytest
 
 from tests.support.broker import ACCOUNT, REGION, Key, RunningBroker, running_broker
 from tests.support.certificates import server_certificate
+from tests.support.doors import open_doors
 from tests.support.servers import find_free_port
 from tests.support.versitygw import Gateway
 
@@ -208,6 +209,7 @@ def world(
         host = ("--host", "orders.example.com")
         broker.command("services", "set", "orders", "--account", ACCOUNT, *host)
         made = broker.command("services", "token", "orders", "--account", ACCOUNT)
+        open_doors(broker, "SCIM")
         broker.start()
         place = Place(folder, port, broker.port)
         token = json.loads(made)["Token"]

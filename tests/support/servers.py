@@ -18,12 +18,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 from tests.support.kept import UNTIL_THE_END
 
 _READY_SECONDS = 30
 _UNPRIVILEGED = ("postgres", "nobody")
+
+_PORT_PAIRS = 1_100
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw9").removeprefix("gw")) % 10
+_FIRST_PORT = 10_000 + 2 * _PORT_PAIRS * _WORKER
+_TURNS = count(secrets.randbelow(_PORT_PAIRS))
 
 
 class Server(ABC):
@@ -335,13 +341,13 @@ def _fresh_cluster(binaries: Path) -> Path:
 
 
 def find_free_port() -> int:
-    """A loopback port that is free, with the next one.
+    """A loopback port that is free, with the next one, and that no other caller gets.
 
     It is below those that the kernel gives to outgoing connections, one of which could
-    have it before the server does.
+    have it before the server does. Each process of a run has a range of its own.
     """
     while True:
-        port = 10_000 + 10 * secrets.randbelow(2_000)
+        port = _FIRST_PORT + 2 * (next(_TURNS) % _PORT_PAIRS)
         with contextlib.suppress(OSError), ExitStack() as probes:
             for candidate in (port, port + 1):
                 probe = probes.enter_context(socket.socket())

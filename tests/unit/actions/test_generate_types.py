@@ -29,7 +29,7 @@ def test_models_are_loaded_without_their_documentation(name: str) -> None:
 
 def test_the_types_are_for_type_checking_only() -> None:
     code = (
-        "import sys, broker.app;"
+        "import sys, broker.compose.app;"
         "sys.exit(any(name.startswith('broker.model.types') for name in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from broker.protocols.enforcement import (
+    ActionOnResource,
     CompiledService,
     DefinitionRejected,
-    Target,
     parse_definition,
 )
 
@@ -46,9 +46,9 @@ def compiled(definition: dict[str, Any] = ORDERS) -> CompiledService:
 @pytest.mark.parametrize(
     ("method", "path", "target"),
     [
-        ("GET", "/orders", Target("orders:ListOrders", "*")),
-        ("GET", "/orders/7", Target("orders:GetOrder", f"{ARN}order/7")),
-        ("HEAD", "/orders/7", Target("orders:GetOrder", f"{ARN}order/7")),
+        ("GET", "/orders", ActionOnResource("orders:ListOrders", "*")),
+        ("GET", "/orders/7", ActionOnResource("orders:GetOrder", f"{ARN}order/7")),
+        ("HEAD", "/orders/7", ActionOnResource("orders:GetOrder", f"{ARN}order/7")),
         ("PUT", "/orders/7", None),
         ("GET", "/orders/", None),
         ("GET", "/orders/7/", None),
@@ -57,18 +57,20 @@ def compiled(definition: dict[str, Any] = ORDERS) -> CompiledService:
         (
             "DELETE",
             "/orders/7/files/a/{id}",
-            Target("orders:GetFile", f"{ARN}order/7/a/{{id}}"),
+            ActionOnResource("orders:GetFile", f"{ARN}order/7/a/{{id}}"),
         ),
         ("GET", "/", None),
     ],
 )
-def test_routes_map_requests(method: str, path: str, target: Target | None) -> None:
+def test_routes_map_requests(
+    method: str, path: str, target: ActionOnResource | None
+) -> None:
     assert compiled().find_target(method, path) == target
 
 
 def test_a_service_that_says_nothing_counts_as_execute_api() -> None:
     service = compiled({})
-    assert service.find_target("GET", "/pets/1") == Target(
+    assert service.find_target("GET", "/pets/1") == ActionOnResource(
         "execute-api:Invoke",
         f"arn:aws:execute-api:us-east-1:{ACCOUNT}:orders/$default/GET/pets/1",
     )
