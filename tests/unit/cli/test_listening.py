@@ -6,7 +6,6 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,10 @@ from tests.support.servers import find_free_port
 @pytest.fixture
 def taken() -> Iterator[int]:
     """A port that is in use; the one below it is not."""
-    with ExitStack() as held:
-        while True:
-            used = held.enter_context(socket.socket())
-            used.bind(("127.0.0.1", 0))
-            used.listen()
-            port: int = used.getsockname()[1]
-            with socket.socket() as below, suppress(OSError):
-                below.bind(("127.0.0.1", port - 1))
-                break
-        yield port
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", find_free_port() + 1))
+        used.listen()
+        yield used.getsockname()[1]
 
 
 def test_every_address_of_a_host_is_listened_on() -> None:
