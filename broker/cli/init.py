@@ -212,7 +212,7 @@ def _tell(
         "",
         "  3. Add your identity provider and a first role, in the console under Identity"
         " providers,",
-        "     or from a file (docs/recipes has the steps for Keycloak and others):",
+        "     or from a file (the documentation has a recipe for Keycloak and others):",
         "",
         "       broker apply FILE",
     )

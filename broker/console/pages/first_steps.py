@@ -83,7 +83,7 @@ async def _read(visit: Visit, *, backed_up: bool) -> tuple[FirstStep, ...]:
         FirstStep(
             "provider",
             "Add an identity provider",
-            "Where people and workloads of the account sign in.",
+            "It signs in the people and workloads that use the account.",
             "/console/providers",
             "recipes/index.html",
             bool(summary["Providers"] or directories["LDAPProviders"]),
@@ -101,7 +101,7 @@ async def _read(visit: Visit, *, backed_up: bool) -> tuple[FirstStep, ...]:
             "Sign in once with the provider",
             "If it is refused, Diagnose shows each check.",
             "/console/providers/diagnose",
-            "clients.html",
+            "guide/getting-started.html",
             any("-provider/" in name for name in sign_ins),
         ),
         FirstStep(
@@ -110,7 +110,7 @@ async def _read(visit: Visit, *, backed_up: bool) -> tuple[FirstStep, ...]:
             "Attach AdministratorAccess to two users, groups or roles, so that losing one"
             " does not lock you out.",
             f"/console/policies/policy?arn={_ADMINISTRATOR}#used",
-            "operating.html",
+            "operating/passwords.html",
             administrators >= _ENOUGH,
         ),
         FirstStep(
