@@ -47,7 +47,7 @@ def take_sockets(
     for number in range(int(count)):
         os.set_inheritable(_FIRST + number, False)  # noqa: FBT003  # the library's
         listener = socket.socket(fileno=_FIRST + number)
-        listener.setblocking(False)  # noqa: FBT003  # likewise
+        listener.setblocking(False)  # noqa: FBT003  # one flag, as above
         found[names[number] if number < len(names) else ""].append(listener)
     return found
 

@@ -1,7 +1,7 @@
 """Authenticates registered services, directories and new machines by bearer tokens.
 
 A proxy's subrequest carries its client's ``Authorization``, so a service's token has
-its own header. Doors where nobody else's proof can stand in a header of the protocol's
+its own header. Doors where no other proof can stand in a header of the protocol's
 take it there too, and no request with two. A directory's token is of one provider in
 one account, and both are where it leads: nothing in a request names another. Every
 fault of a token gets the same answer.

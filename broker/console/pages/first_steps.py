@@ -1,7 +1,7 @@
 """What a new administrator has left to do, until it is done or put away.
 
 A step is done by what the account has, and only those who may see all of that are led.
-Nobody but the operator knows whether there is a backup, so that step is ticked off.
+Only the operator knows whether there is a backup, so that step is ticked off.
 """
 
 from dataclasses import dataclass
