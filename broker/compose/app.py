@@ -17,7 +17,6 @@ from broker.compose.resealing import resealing
 from broker.compose.services import PAGES, Services, open_services
 from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
-from broker.console.security_credentials.pages import SECURITY_CREDENTIALS
 from broker.console.static_files import STATIC
 from broker.edges import documentation, doors, roles_anywhere
 from broker.edges.api import QUERY_BYTES_MAX, ApiEndpoint
@@ -283,7 +282,7 @@ def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI
         routes=[
             *console_routes(
                 console_deps(services, sign_in_links),
-                (*ADMINISTRATION, *SECURITY_CREDENTIALS),
+                ADMINISTRATION,
             )
         ],
         openapi_url=None,

@@ -1,12 +1,9 @@
-"""What AWS's SDKs and tools need to use this broker instead of AWS: the one place.
+"""The credentials of a session, and the settings of a client, in the forms that people paste."""
 
-A client that has only part of it sends its identity token to AWS: Go's credential chain
-ignores ``AWS_ENDPOINT_URL`` for STS, Java without ``AWS_REGION`` calls AWS whatever the
-endpoint is. Documentation and samples are compared with this; ``docs/clients.md`` lists
-the SDKs.
-"""
-
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 SERVICES = {
     "sts": "",
@@ -33,3 +30,39 @@ def services_section(name: str, origin: str) -> str:
         for service, path in SERVICES.items()
     )
     return "\n".join((f"[services {name}]", *parts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialsView:
+    """Temporary credentials to show on a page."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+    expiration: datetime
+
+    def variables(self) -> Mapping[str, str]:
+        """The environment variables of a program that uses them."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_SESSION_TOKEN": self.session_token,
+        }
+
+    def process_output(self) -> str:
+        """The output of a ``credential_process``.
+
+        Source: AWS SDKs and Tools Reference Guide, "Process credential provider".
+        """
+        return json.dumps(
+            {
+                "Version": 1,
+                "AccessKeyId": self.access_key_id,
+                "SecretAccessKey": self.secret_access_key,
+                "SessionToken": self.session_token,
+                "Expiration": self.expiration.astimezone(UTC).strftime(
+                    "%Y-%m-%dT%H:%M:%SZ"
+                ),
+            },
+            indent=2,
+        )

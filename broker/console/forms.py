@@ -2,13 +2,20 @@
 
 A parameter that is sent twice, or in both query and body, is refused when it is read;
 parameters that no page reads are ignored.
+
+A form that was submitted after its session ended, or after its user signed in as someone
+else in another tab, is kept to be sent again: only forms from our own pages, and never
+passwords, codes, private keys or pasted proofs.
 """
 
 import asyncio
+import re
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
+from broker.console.csrf import FIELD
 from broker.errors import MalformedInput, RequestEntityTooLarge, ValidationError
 
 BODY_BYTES_MAX = 32 * 1024
@@ -117,3 +124,38 @@ async def _read_body(request: Request, body_max: int) -> bytes:
     except TimeoutError as error:
         raise MalformedInput("The form did not arrive in time.") from error
     return b"".join(chunks)
+
+
+_SECRET = re.compile(
+    r"password|secret|token|code\b|\bpin\b|\bpem\b|\bproof\b", re.IGNORECASE
+)
+_SHOWN_MAX = 300
+
+
+@dataclass(frozen=True, slots=True)
+class KeptForm:
+    """A form's action and its fields, except for secrets."""
+
+    action: str
+    fields: tuple[tuple[str, str], ...]
+
+    @property
+    def shown(self) -> tuple[tuple[str, str], ...]:
+        """The non-empty fields for display, with readable names and bounded values."""
+        return tuple(
+            (name.replace("_", " "), value[:_SHOWN_MAX])
+            for name, value in self.fields
+            if value.strip()
+        )
+
+
+def keep_form(request: Request, form: Form) -> KeptForm:
+    """Keep a form's fields, except for secrets and the CSRF token."""
+    return KeptForm(
+        request.url.path,
+        tuple(
+            (name, value)
+            for name, value in form.pairs()
+            if name != FIELD and not _SECRET.search(name)
+        ),
+    )

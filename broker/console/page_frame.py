@@ -16,9 +16,9 @@ from broker.console.forms import (
     LONG_BODY_BYTES_MAX,
     LONG_FIELDS_MAX,
     Form,
+    keep_form,
     read_form,
 )
-from broker.console.kept_form import keep_form
 from broker.console.navigation import ACTIONS, MenuSection, menu
 from broker.console.rendering import page_status, see_other
 from broker.console.request_info import note, raw_request

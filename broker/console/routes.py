@@ -13,6 +13,8 @@ from broker.console.page_frame import PageFrame
 from broker.console.pages import (
     audit_log,
     home,
+    own_credentials,
+    own_devices,
     permissions,
     search,
     sessions,
@@ -63,6 +65,8 @@ _OWN_PAGES = (
     *sessions.PAGES,
     *audit_log.PAGES,
     *search.PAGES,
+    *own_credentials.PAGES,
+    *own_devices.PAGES,
 )
 
 

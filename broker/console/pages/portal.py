@@ -17,11 +17,11 @@ from broker.actions.sts.roles import find_role
 from broker.console.console_session import ConsoleSession
 from broker.console.context import HOME
 from broker.console.pages.switch_role import (
+    SwitchableRoles,
     require_original,
     role_arn_of,
     session_name_of,
 )
-from broker.console.pages.switchable_roles import SwitchableRoles
 from broker.console.recent_roles import FavouriteRoles, name_of_session
 from broker.console.visit import Visit, address
 from broker.model.account import AccountId

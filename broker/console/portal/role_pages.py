@@ -8,9 +8,9 @@ from typing import Any
 
 from starlette.responses import Response
 
+from broker.console.client_settings import CredentialsView
 from broker.console.console_session import ConsoleSession, EndedSession, SessionOrigin
 from broker.console.context import HOME, ConsoleContext
-from broker.console.credentials_view import CredentialsView
 from broker.console.end_session import end_session
 from broker.console.login_method import LoginMethod
 from broker.console.portal.places import PORTAL

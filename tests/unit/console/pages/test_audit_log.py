@@ -289,7 +289,7 @@ async def test_a_long_log_is_exported_page_by_page_up_to_a_bound(
     for _ in range(6):
         await browser.get(AUDIT, params={"decision": "denied"})
     await asyncio.sleep(1.2)
-    export = "broker.console.pages.audit_export"
+    export = "broker.console.pages.audit_log"
     monkeypatch.setattr(f"{export}.RESULTS_MAX", 3)
     monkeypatch.setattr(f"{export}.RECORDS_MAX", 7)
     asked = {"format": "json", **ALL}

@@ -1,14 +1,19 @@
-"""The user's own MFA devices: authenticator apps and hardware tokens."""
+"""The user's own MFA devices: authenticator apps, hardware tokens and passkeys."""
 
 import base64
 import re
 
 from starlette.responses import Response
 
-from broker.console.security_credentials.overview import device_kind
-from broker.console.security_credentials.own import HOME, OwnCredentials
-from broker.console.visit import Visit, go
-from broker.errors import AccessDenied, EntityAlreadyExists
+from broker.actions.signin.passkeys import NO_PARTY
+from broker.console.pages.own_credentials import (
+    HOME,
+    OwnCredentials,
+    device_kind,
+    routes,
+)
+from broker.console.visit import BOTH, GET, POST, Visit, go
+from broker.errors import AccessDenied, EntityAlreadyExists, ValidationError
 from broker.kinds.passkeys import is_passkey
 from broker.model.arn import iam_arn
 from broker.protocols.webauthn import find_relying_party
@@ -18,10 +23,17 @@ APP = "/console/security/mfa/app"
 TOKEN = "/console/security/mfa/token"  # noqa: S105  # an address
 RESYNC = "/console/security/mfa/resync"
 REMOVE = "/console/security/mfa/remove"
+PASSKEY = "/console/security/mfa/passkey"
 
 _SEED = re.compile(r"[A-Z2-7]{16,128}")
 _PICTURE = re.compile(r"[A-Za-z0-9+/]{1,8000}={0,2}")
+_ASSIGNED = "The MFA device was assigned. You will be asked for it when you sign in."
+_UNASSIGNED = (
+    "The MFA device was unassigned. It still exists, because you are not"
+    " allowed to delete it (iam:DeleteVirtualMFADevice)."
+)
 _PICTURES = "img-src 'self'"
+_NO_SCRIPT = "The browser sent no passkey response. Passkeys need JavaScript."
 
 
 async def choose(own: OwnCredentials) -> Response:
@@ -67,7 +79,7 @@ async def enable_app(own: OwnCredentials) -> Response:
     with visit.attempt():
         await _prove(own, "EnableMFADevice", serial)
     if visit.refusal is None:
-        return go(HOME, done="device")
+        return own.visit.done(_ASSIGNED, HOME)
     return await _show_seed(
         own,
         serial=serial[:256],
@@ -78,12 +90,14 @@ async def enable_app(own: OwnCredentials) -> Response:
 
 async def token(own: OwnCredentials) -> Response:
     """``/console/security/mfa/token``: a hardware token, by serial number and codes."""
-    return await _with_codes(own, "mfa_token.html", "EnableMFADevice", "device")
+    return await _with_codes(own, "mfa_token.html", "EnableMFADevice", _ASSIGNED)
 
 
 async def resync(own: OwnCredentials) -> Response:
     """``/console/security/mfa/resync``: resync a device with two codes."""
-    return await _with_codes(own, "mfa_resync.html", "ResyncMFADevice", "resynced")
+    return await _with_codes(
+        own, "mfa_resync.html", "ResyncMFADevice", "The device was resynced."
+    )
 
 
 async def remove(own: OwnCredentials) -> Response:
@@ -99,8 +113,8 @@ async def remove(own: OwnCredentials) -> Response:
         try:
             await visit.iam("DeleteVirtualMFADevice", SerialNumber=serial)
         except AccessDenied:
-            return go(HOME, done="device-kept")
-    return go(HOME, done="device-gone")
+            return visit.done(_UNASSIGNED, HOME)
+    return visit.done("The MFA device was removed.", HOME)
 
 
 async def _with_codes(
@@ -110,7 +124,7 @@ async def _with_codes(
     if own.visit.posted:
         with own.visit.attempt():
             await _prove(own, action, serial)
-            return go(HOME, done=done)
+            return own.visit.done(done, HOME)
     return await own.show(template, serial=serial[:256])
 
 
@@ -147,3 +161,45 @@ async def _show_seed(
 
 def _serial(visit: Visit, name: str) -> str:
     return iam_arn(visit.who.session.account, f"mfa/{name}")
+
+
+async def passkey(own: OwnCredentials) -> Response:
+    """``/console/security/mfa/passkey``: GET starts a registration, POST ends it."""
+    visit = own.visit
+    if find_relying_party(visit.frame.context.deps.public_origin) is None:
+        return await own.show("mfa_no_passkeys.html", problem=NO_PARTY)
+    name = visit.text("name")
+    if visit.posted:
+        with visit.attempt():
+            credential = visit.text("credential")
+            if not credential:
+                raise ValidationError(_NO_SCRIPT)
+            await visit.perform(
+                "signin",
+                "RegisterPasskey",
+                DeviceName=name,
+                Ceremony=visit.text("ceremony"),
+                Credential=credential,
+            )
+            return own.visit.done(_ASSIGNED, HOME)
+    # A challenge can be answered once, so every page gets a new one.
+    created = await visit.perform("signin", "CreatePasskeyOptions")
+    return await own.show(
+        "mfa_passkey.html",
+        name=name[:64],
+        options=created["Options"],
+        ceremony=created["Ceremony"],
+    )
+
+
+PAGES = routes(
+    (
+        (NEW, GET, choose),
+        (APP, BOTH, app),
+        (f"{APP}/enable", POST, enable_app),
+        (TOKEN, BOTH, token),
+        (RESYNC, BOTH, resync),
+        (REMOVE, BOTH, remove),
+        (PASSKEY, BOTH, passkey),
+    )
+)
