@@ -73,7 +73,8 @@ async def test_dana_signs_in_adds_a_device_and_changes_her_password(
     await page.fill("[name=new_password]", NEW)
     await page.fill("[name=new_password_again]", NEW)
     await page.click("#change_button")
-    await expect(page).to_have_url(f"{demo.broker}/console/security?done=password")
+    await expect(page).to_have_url(f"{demo.broker}/console/security")
+    await expect(page.get_by_role("status").first).to_contain_text("was changed")
 
     await submit(page, "#signout_button")
     await page.goto(f"{demo.broker}/signin/demo")
