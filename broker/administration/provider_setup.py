@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.console.sign_in_options import SignInOption
+from broker.console.sign_out import SIGNED_OUT
 from broker.console.signin.oidc_logout import BACK_CHANNEL, FRONT_CHANNEL
 from broker.console.signin.oidc_signin import CALLBACK
-from broker.console.signin.saml_metadata import PER_PROVIDER
-from broker.console.signin.sign_out import SIGNED_OUT
+from broker.console.signin.saml_requests import PER_PROVIDER
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.proofs.diagnosis import LASSO_ADVICE
 from broker.proofs.federated import SamlExpectations

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from broker.console.login_method import LoginMethod
+from broker.console.pending_login import LoginMethod
 from broker.console.provider_logins import ProviderLogins, login_end_mark
 from broker.errors import ExpiredToken, InvalidClientTokenId
 from broker.model.account import find_account_of_key_id, parse_account_id

@@ -10,16 +10,13 @@ from starlette.requests import Request
 from broker.actions.action import Action, Call
 from broker.actions.signin.begin_limits import BeginLimits
 from broker.console.console_session import ConsoleSession, ConsoleSessions, EndedSession
-from broker.console.cookies import SessionCookie
+from broker.console.cookies import Flash, KnownBrowsers, SessionCookie
 from broker.console.csrf import FIELD, require_csrf
 from broker.console.deps import ConsoleDeps
 from broker.console.destinations import Destinations
-from broker.console.flash import Flash
 from broker.console.forms import Form
-from broker.console.known_browsers import KnownBrowsers
 from broker.console.login_requests import LoginRequests
-from broker.console.login_states import LoginStates
-from broker.console.password_progress import PasswordProgressStore
+from broker.console.login_states import LoginStates, PasswordProgressStore
 from broker.console.provider_logins import ProviderLogins
 from broker.console.rendering import Pages
 from broker.console.request_info import note, raw_request, request_id

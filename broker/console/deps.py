@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from broker.actions.portal.logins import PortalLogins
+from broker.actions.portal.grants import PortalLogins
 from broker.actions.registry import Registry
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts.upstream_mint import UpstreamMinter

@@ -4,12 +4,16 @@ The identity provider's answer must come back in the same browser, and only once
 
 Source: RFC 9700 4.7; SAML 2.0 Profiles 4.1.5 (unsolicited responses have no such
 binding).
+
+The state of a password sign-in between its steps is one of them: it stays on the
+server, and the pages carry only a handle, which each step uses up.
 """
 
 import hashlib
 import hmac
 from collections.abc import Mapping
-from datetime import timedelta
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
@@ -19,8 +23,11 @@ from broker.console.cookies import SessionCookie
 from broker.console.deps import ConsoleDeps
 from broker.console.rendering import see_other
 from broker.errors import ValidationError
+from broker.model.account import AccountId
+from broker.model.arn import iam_arn
 from broker.runtime.entropy import new_handle
 from broker.sessions.handles import Handles
+from broker.sessions.one_time_use import OneTimeUse, one_time_use
 
 LIFE = timedelta(minutes=10)
 """For the user to sign in at their identity provider."""
@@ -102,3 +109,108 @@ class LoginStates:
 
 def _digest(browser: str) -> str:
     return hashlib.sha256(browser.encode("utf-8", "replace")).hexdigest()
+
+
+PASSWORD_LIFE = timedelta(minutes=10)
+"""From the password to the end of the sign-in, however many steps it takes."""
+
+_KEY = "password"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordProgress:
+    """A user who has given the right password and is not signed in yet.
+
+    ``place`` is the account as the address named it. ``holder`` is the user's unique
+    id, or the account number for the root user, whose ``name`` is empty. ``mark``
+    identifies the password that was used; ``began`` and ``mfa_at`` are in seconds
+    since the epoch; ``factor`` is the serial number of the second factor. ``kept``
+    holds the data of each kind of second factor between a page and its answer.
+    ``id`` stays the same through all steps.
+    """
+
+    place: str
+    account: AccountId
+    holder: str
+    name: str
+    arn: str
+    mark: int
+    began: int
+    destination: str = ""
+    remember: bool = False
+    mfa_at: int | None = None
+    factor: str = ""
+    wrong: int = 0
+    kept: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    id: str = field(default_factory=new_handle, repr=False)
+
+    @property
+    def use(self) -> OneTimeUse:
+        """What the mint uses up: a sign-in is good for one console session."""
+        began = datetime.fromtimestamp(self.began, UTC)
+        return one_time_use("password-sign-in", self.id, until=began + PASSWORD_LIFE)
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this is the account's root user."""
+        return self.holder == self.account
+
+    def keeping(self, kind: str, kept: Mapping[str, Any]) -> "PasswordProgress":
+        """Return a copy with the data of one kind of second factor."""
+        return replace(self, kept={**self.kept, kind: kept})
+
+
+def root_arn(account: AccountId) -> str:
+    """The root user's ARN."""
+    return iam_arn(account, "root")
+
+
+class PasswordProgressStore:
+    """Stores `PasswordProgress` under handles bound to the browser."""
+
+    def __init__(self, deps: ConsoleDeps, login_states: LoginStates) -> None:
+        self._clock = deps.clock
+        self._states = login_states
+
+    async def put(self, request: Request, pending: PasswordProgress) -> str:
+        """Store the state; return a handle that this browser can use once."""
+        browser = self._states.browser_of(request)
+        return await self._states.put(browser, {_KEY: asdict(pending)})
+
+    async def finish(self, request: Request, handle: str) -> PasswordProgress:
+        """Read and remove the state under a handle of this browser.
+
+        Raises:
+            ValidationError: There is none, or the sign-in took too long.
+        """
+        return self._read(await self._states.finish(request, handle))
+
+    async def require(self, request: Request, handle: str) -> PasswordProgress:
+        """Like `finish`, but the handle stays valid."""
+        return self._read(await self._states.require(request, handle))
+
+    async def reopen(
+        self, request: Request, handle: str, pending: PasswordProgress
+    ) -> None:
+        """Store the state again under its handle, after a step that failed."""
+        browser = self._states.browser_of(request)
+        await self._states.reopen(browser, handle, {_KEY: asdict(pending)})
+
+    async def forget(self, handle: str) -> None:
+        """Remove the state once the session is minted."""
+        await self._states.forget(handle)
+
+    def _read(self, value: dict[str, Any]) -> PasswordProgress:
+        if _KEY not in value:
+            raise ValidationError(NOT_OPEN, detail="another kind of sign-in")
+        pending = PasswordProgress(**value[_KEY])
+        if (
+            self._clock.now()
+            > _from_timestamp(pending.began, self._clock.now()) + PASSWORD_LIFE
+        ):
+            raise ValidationError(NOT_OPEN, detail="the sign-in took too long")
+        return pending
+
+
+def _from_timestamp(seconds: int, like: datetime) -> datetime:
+    return datetime.fromtimestamp(seconds, like.tzinfo)

@@ -1,10 +1,23 @@
-"""A verified proof between its verification and the session that it opens."""
+"""How someone signs in, and the verified proof before the session that it opens."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 
-from broker.console.login_method import LoginMethod
+
+class LoginMethod(StrEnum):
+    """The kind of sign-in; the values are stored with sessions and must not change."""
+
+    SAML = "saml"
+    OIDC = "oidc"
+    FEDERATION = "federation"
+    PASSWORD = "password"  # noqa: S105  # a method's name
+    LDAP = "ldap"
+    SWITCH_ROLE = "switch"
+    TERMINAL = "login"
+    PORTAL = "portal"
+
 
 SIGN_IN_MAX = timedelta(minutes=30)
 """An upper bound on the time from starting an OIDC sign-in to its mint."""

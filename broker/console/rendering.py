@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from broker.console.client_settings import client_variables, services_section
-from broker.console.login_method import LoginMethod
+from broker.console.pending_login import LoginMethod
 from broker.console.request_info import note, request_id
 from broker.console.static_files import StaticFiles
 from broker.errors import BrokerError, InternalFailure, Throttling

@@ -8,7 +8,6 @@ from starlette.routing import Route
 
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.deps import ConsoleDeps
-from broker.console.login_method import LoginMethod
 from broker.console.page_frame import PageFrame
 from broker.console.pages import (
     audit_log,
@@ -21,33 +20,36 @@ from broker.console.pages import (
     switch_role,
     try_it,
 )
-from broker.console.portal.routes import add_portal
+from broker.console.pending_login import LoginMethod
+from broker.console.portal import consents, start_page
+from broker.console.portal.consents import Consents
+from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PortalSignIns
+from broker.console.portal.start_page import RolePages, StartPage
+from broker.console.portal.visits import PortalVisits
 from broker.console.rendering import Handler, see_other
+from broker.console.sign_out import SIGNED_OUT, SignOut
 from broker.console.signin import (
-    first_password,
     oidc_logout,
     oidc_signin,
+    password_signin,
     password_steps,
     role_offer,
     saml_logout,
-    saml_metadata,
+    saml_requests,
 )
-from broker.console.signin.account_page import SignIn
+from broker.console.signin.account_page import ProviderStart, SignIn
 from broker.console.signin.directory_signin import DirectorySignIn
 from broker.console.signin.federation import Federation
-from broker.console.signin.first_password import FirstPasswordPage
 from broker.console.signin.login_completion import CONTINUE, LoginCompletion
 from broker.console.signin.oidc_logout import OidcLogout
 from broker.console.signin.oidc_signin import OidcSignIn
-from broker.console.signin.password_signin import PasswordSignIn
+from broker.console.signin.password_signin import FirstPasswordPage, PasswordSignIn
 from broker.console.signin.password_steps import PasswordSteps
-from broker.console.signin.provider_start import ProviderStart
 from broker.console.signin.role_offer import RoleOffer
 from broker.console.signin.saml_acs import SamlAcs
 from broker.console.signin.saml_logout import SamlLogout
-from broker.console.signin.saml_metadata import SamlMetadata
-from broker.console.signin.sign_out import SIGNED_OUT, SignOut
+from broker.console.signin.saml_requests import SamlMetadata
 from broker.console.static_files import STATIC
 from broker.console.terminals import command_line, token_endpoint
 from broker.console.terminals.command_line import CommandLine
@@ -116,8 +118,8 @@ def console_routes(
     _add_providers(context, completion, add)
     add("/signin/{account}", ["GET"], guarded(sign_in.account_page))
     _add_passwords(context, sign_in, PasswordSteps(context, completion), add)
-    add(saml_metadata.GLOBAL, ["GET"], guarded(metadata.overall))
-    add(saml_metadata.PER_PROVIDER, ["GET"], guarded(metadata.of_provider))
+    add(saml_requests.GLOBAL, ["GET"], guarded(metadata.overall))
+    add(saml_requests.PER_PROVIDER, ["GET"], guarded(metadata.of_provider))
     add_portal(context, PortalSignIns(context), add)
     _add_command_line(context, add)
     _add_framed(context, (*_OWN_PAGES, *more_pages), add)
@@ -156,7 +158,7 @@ def _add_providers(
     add(oidc_logout.BACK_CHANNEL, ["POST"], logout.back_channel)
     add(oidc_logout.FRONT_CHANNEL, ["GET"], guarded(logout.front_channel))
     add(oidc_logout.THERE, ["GET"], guarded(logout.there, door=LoginMethod.OIDC))
-    add(role_offer.ROLE, ["POST"], guarded(offer.choose, door=LoginMethod.OIDC))
+    add(role_offer.CHOOSE, ["POST"], guarded(offer.choose, door=LoginMethod.OIDC))
     add(
         "/signin/{account}/with/{provider}",
         ["GET"],
@@ -184,7 +186,7 @@ def _add_passwords(
     first = FirstPasswordPage(context, sign_in, steps)
     for method, handler in (("GET", first.page), ("POST", first.choose)):
         add(
-            first_password.PATH,
+            password_signin.FIRST_PASSWORD,
             [method],
             context.pages.guarded(handler, door=LoginMethod.PASSWORD),
         )
@@ -215,3 +217,35 @@ def _add_framed(
     for page in all_pages:
         handler = context.pages.guarded(page.handler(frame))
         add(page.path, list(page.methods), handler)
+
+
+def add_portal(
+    context: ConsoleContext,
+    sign_ins: PortalSignIns,
+    add: Callable[[str, list[str], Handler], None],
+) -> None:
+    """Add them; those with a fixed name come before an account's."""
+    visits = PortalVisits(context, sign_ins)
+    consent = Consents(context, sign_ins, visits)
+    start = StartPage(context, sign_ins, visits)
+    role = RolePages(context, visits)
+    for path, method, handler in (
+        (consents.AUTHORIZE, "GET", consent.authorize),
+        (consents.CONSENT, "GET", consent.consent),
+        (consents.CONSENT, "POST", consent.answer_client),
+        (consents.DEVICE, "GET", consent.device),
+        (consents.DEVICE, "POST", consent.answer_device),
+        (PORTAL, "GET", start.begin),
+        (f"{PORTAL}/", "GET", start.begin),
+        (consents.CONSENT, "HEAD", start.nowhere),
+        (consents.DEVICE, "HEAD", start.nowhere),
+        (start_page.START, "HEAD", start.resolve),
+        (start_page.START, "GET", visits.page(start.show)),
+        (start_page.SIGN_OUT, "POST", start.sign_out),
+        (start_page.FAVOURITES, "POST", visits.page(start.mark_favourite)),
+        (start_page.ROLE, "GET", visits.page(role.show)),
+        (start_page.CREDENTIALS, "POST", visits.page(role.show_credentials)),
+        (start_page.CONSOLE, "POST", visits.page(role.open_console)),
+        (f"{start_page.START}/{{rest:path}}", "GET", start.nowhere),
+    ):
+        add(path, [method], context.pages.guarded(handler, door=LoginMethod.TERMINAL))

@@ -13,7 +13,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.signin.get_signin_token import require_duration
+from broker.actions.signin.signin_tokens import require_duration
 from broker.actions.sts.upstream_mint import UpstreamRole
 from broker.console.context import ConsoleContext
 from broker.console.deps import ConsoleDeps

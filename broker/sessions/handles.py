@@ -3,6 +3,8 @@
 The store sees a handle as its SHA-256 and the value sealed for that very digest, so
 that a dump is useless and no entry can be moved to another's place. The expiry is
 sealed with it, so a store that keeps an entry too long does no harm either.
+
+Sealed texts are values that their bearers keep, so that nothing is stored for them.
 """
 
 import hashlib
@@ -13,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from broker.errors import ServiceUnavailable
+from broker.protocols.oidc import base64url
 from broker.runtime.entropy import new_handle
 from broker.sessions.vault import SealBrokenError, Vault
 from broker.stores.cache.port import HandleStore
@@ -137,3 +140,41 @@ class Handles:
 
 def _digest(handle: str) -> bytes:
     return hashlib.sha256(handle.encode("utf-8", "surrogatepass")).digest()
+
+
+TEXT_MAX = 8192
+_TEXT = "text"
+_TEXT_END = "expires"
+
+
+class SealedTexts:
+    """Texts of one ``purpose``: no other opens them.
+
+    They are sealed with a storage key, and end with it at the latest.
+    """
+
+    def __init__(self, vault: Vault, purpose: str) -> None:
+        self._vault = vault
+        self._purpose = purpose
+
+    def seal(self, value: Mapping[str, object], expires_at: datetime) -> str:
+        """A value that JSON can hold, as URL-safe text.
+
+        Raises:
+            ServiceUnavailable: there is no key to seal with.
+        """
+        kept = {**value, _TEXT_END: int(expires_at.timestamp())}
+        plain = json.dumps(kept, separators=(",", ":")).encode("ascii")
+        return base64url.encode(self._vault.seal(self._purpose, "", "", _TEXT, plain))
+
+    def find_opened(self, text: str, now: datetime) -> dict[str, Any] | None:
+        """The value; None when it is none of ours, or has expired."""
+        if len(text) > TEXT_MAX:
+            return None
+        try:
+            sealed = base64url.decode(text)
+            plain = self._vault.open_sealed(self._purpose, "", "", _TEXT, sealed)
+        except (ValueError, SealBrokenError):
+            return None
+        value: dict[str, Any] = json.loads(plain)
+        return value if now.timestamp() < value.pop(_TEXT_END) else None

@@ -18,9 +18,8 @@ from broker.model.principal import Principal, PrincipalType
 from broker.model.session import Session
 from broker.runtime.bounded import BoundedCache
 from broker.sessions.ends import has_ended
-from broker.sessions.handles import Handles
+from broker.sessions.handles import Handles, SealedTexts
 from broker.sessions.resolve import ResolvedSession, Resolver
-from broker.sessions.sealed_text import SealedTexts
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import HandleStore
 from broker.stores.directory.port import Finder

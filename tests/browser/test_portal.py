@@ -8,7 +8,7 @@ import httpx2 as httpx
 import pytest
 from playwright.async_api import Error, Page, expect
 
-from broker.actions.portal import assignment_search
+from broker.actions.portal import assignments
 from broker.kinds.organisations import parse_organisations
 from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.browser.test_accessibility import looked_at, needs_axe, require_none
@@ -34,7 +34,7 @@ windows = pytest.mark.parametrize(
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow machine decides about no fewer roles."""
-    monkeypatch.setattr(assignment_search, "_SECONDS_MAX", 60)
+    monkeypatch.setattr(assignments, "_SECONDS_MAX", 60)
 
 
 async def register(scene: Scene, **more: Any) -> dict[str, Any]:

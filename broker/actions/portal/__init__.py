@@ -5,13 +5,10 @@ named as AWS's log of calls names them.
 """
 
 from broker.actions.action import Action
-from broker.actions.portal.account_names import AccountNames
-from broker.actions.portal.assignment_search import AssignmentSearch
-from broker.actions.portal.assignments import Assignments
-from broker.actions.portal.authenticate import authenticate
+from broker.actions.portal.assignments import Assignments, AssignmentSearch
 from broker.actions.portal.get_role_credentials import GetRoleCredentials
-from broker.actions.portal.role_choices import RoleChoices
-from broker.actions.portal.tokens import LOGOUT, create_token
+from broker.actions.portal.role_choices import AccountNames, RoleChoices
+from broker.actions.portal.sign_ins import LOGOUT, authenticate, create_token
 from broker.actions.sts.role_mint import RoleMinter
 from broker.kinds.organisations import Organisations
 from broker.permit.gather import PolicyLibrary

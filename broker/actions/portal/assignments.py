@@ -1,21 +1,32 @@
-"""``ListAccounts`` and ``ListAccountRoles``: the roles that a person may take.
+"""``ListAccounts``, ``ListAccountRoles``, ``ListAssignments``: the roles that a person may take.
 
 Of those that the sign-in named (an assertion's pairs, a token's claim, ``GroupRoles``),
 or that an IAM user's policies may let in, the ones whose trust policy lets this person
 in now. Each is decided as the request for its credentials will be.
 
+``ListAssignments`` is the portal's page. Only the roles of one page are decided about, so
+that the work is bounded however many there are: a search, and the place to go on from,
+say which.
+
 Source: botocore's sso model.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
-from broker.actions.portal.account_names import AccountNames
-from broker.actions.portal.role_choices import RoleChoices
+from broker.actions.portal.role_choices import (
+    AccountNames,
+    Choosing,
+    RoleChoices,
+    begin_choosing,
+)
 from broker.errors import ValidationError
 from broker.model.account import AccountId
+from broker.model.entities import Role
+from broker.model.page import PageRequest
 from broker.sessions.portal import OpenPortal
 
 _PAGE = 100
@@ -84,3 +95,150 @@ def _page(
     end = start + given.get("maxResults", _PAGE)
     more = str(end) if end < len(whole) else None
     return {member: whole[start:end], "nextToken": more}
+
+
+ROLES_MAX = 50
+"""In one answer, or a few more of an IAM user's own account."""
+
+_LOOKED_MAX = 200
+_SECONDS_MAX = 1.0
+_SEARCH_CALLS = 2
+_OWN = "own:"
+_SEARCH_PLACE = re.compile(rf"[0-9]{{1,6}}|{_OWN}[!-~]{{0,128}}", re.ASCII)
+
+
+class ListAssignmentsRequest(TypedDict):
+    """``First`` are ARNs to look at first, if there is a role among them to take.
+
+    ``Text`` is a part of a role's ARN or of its account's name; ``Start`` is the
+    ``Next`` of the answer before.
+    """
+
+    First: tuple[str, ...]
+    Text: str
+    Start: str
+    SignIn: OpenPortal
+
+
+@dataclass(slots=True)
+class _Found:
+    """A search under way; ``taken`` are roles that are known to be open."""
+
+    choosing: Choosing
+    text: str
+    taken: Collection[str]
+    roles: list[Role] = field(default_factory=list)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the page has what it can hold, or enough was looked at."""
+        return len(self.roles) >= ROLES_MAX or self.choosing.is_over
+
+
+class AssignmentSearch:
+    """The handler, with what it needs."""
+
+    def __init__(self, choices: RoleChoices, names: AccountNames) -> None:
+        self._choices = choices
+        self._names = names
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="sso",
+            name="ListAssignments",
+            needs=needs_nothing,
+            handle=self._handle,
+            audited=("Text",),
+            calls=_SEARCH_CALLS,
+        )
+
+    async def _handle(
+        self, given: ListAssignmentsRequest, call: Call
+    ) -> Mapping[str, Any]:
+        """``First`` and ``Roles``, and ``Next``: where to go on, or empty.
+
+        ``Names`` has the names of their accounts.
+        """
+        portal, text = given["SignIn"], given["Text"].lower()
+        start = given["Start"] if _SEARCH_PLACE.fullmatch(given["Start"]) else "0"
+        choosing = begin_choosing(portal, call, _LOOKED_MAX, _SECONDS_MAX)
+        first = []
+        for arn in dict.fromkeys(given["First"] if start == "0" else ()):
+            role = await self._choices.find_named(arn) if text in arn.lower() else None
+            if role is not None and await self._choices.lets_in(role, choosing):
+                first.append(role)
+        found = _Found(choosing, text, {role.arn for role in first})
+        arns = await self._list_arns(portal, call)
+        following = ""
+        if not start.startswith(_OWN):
+            following = await self._add_named(found, arns, int(start))
+            start = _OWN
+        if not portal.roles and not following:
+            named = {arn for arn, _ in arns}
+            following = await self._add_own(found, call, named, start)
+        roles = found.roles
+        accounts = {role.account for role in (*first, *roles)}
+        return {
+            "First": first,
+            "Roles": roles,
+            "Next": following,
+            "Names": {one: await self._names.get(portal, one) for one in accounts},
+        }
+
+    async def _add_named(
+        self, found: _Found, arns: Sequence[tuple[str, str]], start: int
+    ) -> str:
+        """Add named roles from a place on; returns where to go on, or nothing."""
+        for place in range(start, len(arns)):
+            arn, name = arns[place]
+            if found.text not in arn.lower() and found.text not in name.lower():
+                continue
+            if found.is_full:
+                return str(place)
+            await self._add(found, await self._choices.find_named(arn))
+        return ""
+
+    async def _add_own(
+        self, found: _Found, call: Call, named: Collection[str], start: str
+    ) -> str:
+        """The same with the other roles of an IAM user's account, in whole pages."""
+        own_name = await self._names.get(found.choosing.portal, call.account)
+        is_whole = found.text in call.account or found.text in own_name.lower()
+        marker: str | None = start.removeprefix(_OWN) or None
+        while not found.is_full:
+            page = await self._choices.read_own(
+                call, "" if is_whole else found.text, PageRequest(marker, ROLES_MAX)
+            )
+            for role in page.items:
+                if role.arn not in named:
+                    await self._add(found, role)
+            marker = page.marker
+            if marker is None:
+                return ""
+        return f"{_OWN}{marker or ''}"
+
+    async def _add(self, found: _Found, role: Role | None) -> None:
+        if role is not None and (
+            role.arn in found.taken or await self._choices.lets_in(role, found.choosing)
+        ):
+            found.roles.append(role)
+
+    async def _list_arns(self, portal: OpenPortal, call: Call) -> list[tuple[str, str]]:
+        """The roles that are named, each with its account's name, in that order."""
+        if not portal.roles:
+            arns = await self._choices.list_own_arns(call)
+            return [
+                (arn, await self._names.get(portal, AccountId(arn.split(":")[4])))
+                for arn in arns
+            ]
+        accounts = [
+            (await self._names.get(portal, account), account)
+            for account in portal.roles.accounts
+        ]
+        accounts.sort(key=lambda named: (named[0].lower(), named[1]))
+        return [
+            (arn, name)
+            for name, account in accounts
+            for arn, _ in portal.roles.list_of(account)
+        ]

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from broker.errors import AccessDenied
-from broker.sessions.sealed_text import SealedTexts
+from broker.sessions.handles import SealedTexts
 from broker.sessions.vault import Vault
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"

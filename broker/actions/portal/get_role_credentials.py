@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call
-from broker.actions.portal.role_choices import RoleChoices
-from broker.actions.portal.role_permissions import (
+from broker.actions.portal.role_choices import (
+    RoleChoices,
     role_permissions,
     session_kind_of,
     session_name_of,

@@ -6,10 +6,11 @@ Source: RFC 8628.
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from broker.actions.portal.clients import Clients
 from broker.runtime.entropy import new_handle, random_bytes
-from broker.sessions.handles import Handles
+from broker.sessions.grants import Grants
+from broker.sessions.handles import Handles, SealedTexts
 from broker.sessions.one_time_use import OneTimeUse, one_time_use
-from broker.sessions.sealed_text import SealedTexts
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache, HandleStore
 
@@ -120,3 +121,21 @@ def _new_user_code() -> str:
         number, letter = divmod(number, len(_LETTERS))
         letters += _LETTERS[letter]
     return f"{letters[:_HALF]}-{letters[_HALF:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class PortalLogins:
+    """Where clients register, and what they are given."""
+
+    clients: Clients
+    grants: Grants
+    devices: DeviceRequests
+
+
+def portal_logins(cache: Cache, handles: HandleStore, vault: Vault) -> PortalLogins:
+    """Those of an installation."""
+    return PortalLogins(
+        Clients(vault),
+        Grants(handles, vault, "portal-login"),
+        DeviceRequests(cache, handles, vault),
+    )

@@ -3,6 +3,7 @@
 The candidates are those that the sign-in named (an assertion's pairs, a token's claim,
 ``GroupRoles``), or that an IAM user's policies may let in. Each is decided as the
 request for its credentials will be.
+What must be allowed is the action for how the person signed in.
 """
 
 import asyncio
@@ -12,9 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from broker.actions.action import Call
-from broker.actions.portal.role_permissions import role_permissions
-from broker.actions.sts.federated_roles import RESERVED_ROLES
-from broker.actions.sts.roles import find_role
+from broker.actions.sts.federated_roles import RESERVED_ROLES, identity_tags
+from broker.actions.sts.roles import find_role, role_needs
 from broker.errors import AccessDenied, ValidationError
 from broker.kinds.organisations import Organisations
 from broker.model.account import AccountId, parse_account_id
@@ -22,14 +22,19 @@ from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.page import Page, PageRequest, read_pages
+from broker.model.principal import PrincipalType
+from broker.model.session import SessionKind
 from broker.permit.context import Context, call_context
 from broker.permit.gather import PolicyLibrary
 from broker.permit.guard import Guard
 from broker.permit.named_roles import named_roles
+from broker.permit.need import Need
 from broker.proofs.federated import federated_caller
 from broker.sessions.portal import OpenPortal
+from broker.sessions.tags import NO_TAGS
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import (
+    ACCOUNT,
     LDAP_PROVIDER,
     OIDC_PROVIDER,
     ROLE,
@@ -37,6 +42,66 @@ from broker.stores.directory.kinds import (
 )
 from broker.stores.directory.roles import list_roles_with
 from broker.stores.errors import InvalidMarkerError
+
+
+class AccountNames:
+    """Finds an account's name: its organisation's, its alias, or else its number."""
+
+    def __init__(self, fresh: FreshDirectory, organisations: Organisations) -> None:
+        self._fresh = fresh
+        self._organisations = organisations
+
+    async def get(self, portal: OpenPortal, number: AccountId) -> str:
+        """The name that the sign-in's person sees; the account need not exist."""
+        organisation = self._organisations.find(portal.organisation)
+        member = organisation and organisation.members.get(number)
+        if member and member.display_name:
+            return member.display_name
+        account = await self._fresh.find(ACCOUNT, number)
+        return (account.alias if account else None) or number
+
+
+_KINDS = {
+    PrincipalType.SAML: SessionKind.SAML,
+    PrincipalType.WEB_IDENTITY: SessionKind.WEB_IDENTITY,
+    PrincipalType.LDAP: SessionKind.LDAP,
+}
+
+
+def role_permissions(portal: OpenPortal, role: Role) -> tuple[Need, ...]:
+    """What a role's trust policy, and an IAM user's own policies, must allow."""
+    found = portal.roles.find(role.account, role.name)
+    if found is None:
+        given = {"RoleArn": role.arn, "RoleSessionName": portal.session.name}
+        return role_needs(
+            f"sts:{SessionKind.ASSUME_ROLE.value}",
+            given,
+            role,
+            tags=NO_TAGS,
+            source_identity=None,
+            context={},
+            calling=portal.session,
+        )
+    identity = found[1]
+    return role_needs(
+        f"sts:{session_kind_of(identity).value}",
+        {"RoleArn": role.arn, "RoleSessionName": session_name_of(identity)},
+        role,
+        tags=identity_tags(identity),
+        source_identity=identity.source_identity,
+        context={},
+    )
+
+
+def session_kind_of(identity: FederatedIdentity) -> SessionKind:
+    """The kind of session that such a proof opens."""
+    return _KINDS[identity.principal.type]
+
+
+def session_name_of(identity: FederatedIdentity) -> str:
+    """The role session name: the person's."""
+    return identity.session_name or identity.subject
+
 
 _PAGE = 100
 _LOOKED_MAX = 2000

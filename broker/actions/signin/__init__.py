@@ -5,19 +5,23 @@ The service ``signin`` has no Query API; its actions are called by the console.
 
 from broker.actions.action import Action
 from broker.actions.signin.command_line import get_console_credentials
-from broker.actions.signin.console_login import console_login
-from broker.actions.signin.create_console_link import create_console_link
+from broker.actions.signin.console_login import (
+    PasswordLogin,
+    console_login,
+    proof_check_actions,
+)
 from broker.actions.signin.ends import END_SIGN_INS, end_console_sessions
-from broker.actions.signin.get_signin_token import get_signin_token
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.overviews import LIST_SERVICE_OVERVIEWS, LIST_USER_OVERVIEWS
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.own_roles import OwnRoles
-from broker.actions.signin.password_login import PasswordLogin
-from broker.actions.signin.proof_checks import proof_check_actions
 from broker.actions.signin.role_overviews import LIST_ROLE_OVERVIEWS, RoleAssumers
 from broker.actions.signin.search_entities import SEARCH_ENTITIES
-from broker.actions.signin.signin_tokens import SigninTokens
+from broker.actions.signin.signin_tokens import (
+    SigninTokens,
+    create_console_link,
+    get_signin_token,
+)
 from broker.actions.sts.derived_mint import DerivedMinter
 from broker.sessions.issue import SessionIssuer
 from broker.stores.cache.port import Cache

@@ -2,17 +2,21 @@
 
 The permission is ``iam:EnableMFADevice`` on oneself, with ``iam:RegisterSecurityKey``
 as in AWS's two steps. Neither AWS nor the broker has an API for it.
+
+Challenges for signing in are part of the sign-in (`broker.console.login_states`).
 """
 
+import base64
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, Needs
 from broker.actions.iam import targets as on
 from broker.actions.iam.factors import require_shown_factor
 from broker.actions.iam.holders import require_caller
-from broker.actions.signin.passkey_ceremonies import Ceremony, PasskeyCeremonies
 from broker.errors import InvalidUserType, ValidationError
 from broker.kinds.accounts import require_account
 from broker.kinds.passkeys import (
@@ -23,6 +27,7 @@ from broker.kinds.passkeys import (
     register_passkey,
     require_room,
 )
+from broker.model.account import AccountId
 from broker.model.principal import PrincipalType
 from broker.model.request import Given
 from broker.model.session import SessionKind
@@ -34,7 +39,55 @@ from broker.protocols.webauthn import (
     registration_options,
     verify_registration,
 )
+from broker.runtime.entropy import random_bytes
+from broker.sessions.handles import Handles
+from broker.sessions.vault import Vault
+from broker.stores.cache.port import Cache
 from broker.stores.directory.kinds import PASSKEY
+
+LIFE = timedelta(minutes=5)
+_CHALLENGE_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceremony:
+    """Who may answer a challenge: a user (for root the account's id) in one browser.
+
+    ``session`` is any text that only this browser's session has.
+    """
+
+    account: AccountId
+    holder: str
+    session: str = field(repr=False)
+
+
+class PasskeyCeremonies:
+    """Challenges in the cache; methods raise ``ServiceUnavailable`` without it."""
+
+    def __init__(self, cache: Cache, vault: Vault) -> None:
+        self._handles = Handles(cache, vault, "passkey")
+
+    async def begin(self, ceremony: Ceremony, now: datetime) -> tuple[str, bytes]:
+        """Create a challenge; return its handle and the challenge."""
+        challenge = random_bytes(_CHALLENGE_BYTES)
+        value = {
+            "for": _digest(ceremony),
+            "challenge": base64.b64encode(challenge).decode("ascii"),
+        }
+        return await self._handles.put(value, now + LIFE), challenge
+
+    async def finish(self, handle: str, ceremony: Ceremony) -> bytes | None:
+        """Use up a challenge; None for a handle that is used up or someone else's."""
+        value = await self._handles.take(handle)
+        if value is None or value["for"] != _digest(ceremony):
+            return None
+        return base64.b64decode(value["challenge"])
+
+
+def _digest(ceremony: Ceremony) -> str:
+    parts = (ceremony.account, ceremony.holder, ceremony.session)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
 
 NO_PARTY = "Passkeys need the broker to be reached by https and a domain's name (or as http://localhost)."
 _TOO_LATE = "This page was open for too long, or was used before. Start again."

@@ -7,11 +7,10 @@ from datetime import datetime
 
 from starlette.responses import Response
 
-from broker.actions.signin.create_console_link import LINK_SECONDS, may_be_linked
+from broker.actions.signin.signin_tokens import LINK_SECONDS, may_be_linked
 from broker.console.client_settings import CredentialsView
 from broker.console.console_session import ConsoleSession
 from broker.console.context import HOME
-from broker.console.login_method import LoginMethod
 from broker.console.page_frame import role_name
 from broker.console.pages.first_steps import find_steps, put_away
 from broker.console.pages.portal import RoleFinder, mark_favourite
@@ -21,6 +20,7 @@ from broker.console.pages.switch_role import (
     require_original,
     role_arn_of,
 )
+from broker.console.pending_login import LoginMethod
 from broker.console.request_info import raw_request
 from broker.console.upstream_console import endpoint_of
 from broker.console.visit import POST, PageRoute, Visit, address

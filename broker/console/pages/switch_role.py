@@ -19,8 +19,8 @@ from starlette.responses import Response
 
 from broker.console.console_session import ConsoleSession
 from broker.console.context import HOME
-from broker.console.login_method import LoginMethod
 from broker.console.page_frame import PageFrame
+from broker.console.pending_login import LoginMethod
 from broker.console.recent_roles import RecentRoles, name_of_session
 from broker.console.upstream_console import find_upstream_console
 from broker.console.visit import BOTH, POST, PageRoute, Visit, go

@@ -37,9 +37,8 @@ from broker.proofs.attempts import limit_of_address
 from broker.proofs.portal import PortalScheme
 from broker.protocols.oidc import pkce
 from broker.sessions.grants import Code
-from broker.sessions.handles import Handles
+from broker.sessions.handles import Handles, SealedTexts
 from broker.sessions.portal import OpenPortal
-from broker.sessions.sealed_text import SealedTexts
 
 AUTHORIZE = "/authorize"
 CONSENT = f"{PORTAL}/authorize"

@@ -16,10 +16,13 @@ from broker.console.console_session import ConsoleSession
 from broker.console.context import ConsoleContext
 from broker.console.cookies import SessionCookie
 from broker.console.destinations import is_at_or_below
-from broker.console.login_method import LoginMethod
-from broker.console.pending_login import SIGN_IN_MAX, PendingLogin
-from broker.console.portal.organisation_proofs import OrganisationProofs
-from broker.console.portal.places import PORTAL, PortalPlace, PortalPlaces
+from broker.console.pending_login import SIGN_IN_MAX, LoginMethod, PendingLogin
+from broker.console.portal.places import (
+    PORTAL,
+    OrganisationProofs,
+    PortalPlace,
+    PortalPlaces,
+)
 from broker.console.provider_logins import ProviderLogin, login_end_mark
 from broker.console.rendering import see_other
 from broker.console.request_info import unnoted

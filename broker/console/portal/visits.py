@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.portal.account_names import AccountNames
 from broker.actions.portal.clients import profile_start_url
+from broker.actions.portal.role_choices import AccountNames
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.forms import Form, read_form

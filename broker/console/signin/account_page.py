@@ -1,7 +1,7 @@
-"""``/signin``: the account chooser, an account's sign-in page, and the sign-out page."""
+"""``/signin``: the account chooser, an account's page, where a provider's sign-in begins, sign-out."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -9,15 +9,26 @@ from starlette.responses import Response
 
 from broker.console.console_session import ConsoleSession
 from broker.console.context import SIGN_IN, ConsoleContext
+from broker.console.cookies import KnownBrowser
 from broker.console.csrf import csrf_token
 from broker.console.deps import SignInLink
 from broker.console.forms import read_form
 from broker.console.rendering import see_other
-from broker.console.request_info import ACCOUNT_PLACE, require_place
+from broker.console.request_info import (
+    ACCOUNT_PLACE,
+    refuse_prefetch,
+    require_place,
+    source_address,
+)
 from broker.console.sign_in_options import SignInOption, SignInOptions
+from broker.console.signin.directory_signin import DirectorySignIn
 from broker.console.signin.oidc_logout import THERE
+from broker.console.signin.oidc_signin import OidcSignIn
+from broker.console.signin.saml_requests import SamlRequests
+from broker.errors import NoSuchEntity
 from broker.kinds.organisations import Organisation
 from broker.model.account import Account
+from broker.model.entities import LdapProvider, SamlProvider
 from broker.stores.directory.kinds import ACCOUNT
 
 _NO_PLACE = (
@@ -201,3 +212,48 @@ def _link(option: SignInOption, last: str, destination: str) -> SignInLink:
 
 def _with(path: str, destination: str) -> str:
     return f"{path}?{urlencode({'Destination': destination})}" if destination else path
+
+
+class ProviderStart:
+    """Sends the browser to the provider, or shows a directory's form."""
+
+    def __init__(
+        self, context: ConsoleContext, oidc: OidcSignIn, directory: DirectorySignIn
+    ) -> None:
+        self._context = context
+        self._options = SignInOptions(context)
+        self._saml = SamlRequests(context)
+        self._oidc = oidc
+        self._directory = directory
+
+    async def begin(self, request: Request) -> Response:
+        """``/signin/{account}/with/{provider}``: to the identity provider, or its form."""
+        refuse_prefetch(request)
+        form = await read_form(request)
+        account = require_place(request)
+        option = await self._options.find(account, request.path_params["provider"])
+        if option is None:
+            raise NoSuchEntity("There is no such page.")
+        destination = form.find("Destination") or ""
+        destination = self._context.destinations.find_safe(destination) or ""
+        if not isinstance(option.provider, LdapProvider):
+            await self._context.begin_limits.require(source_address(request))
+        if isinstance(option.provider, SamlProvider):
+            response = await self._saml.begin(request, option.provider, destination)
+        elif isinstance(option.provider, LdapProvider):
+            response = await self._directory.show(request, option, destination)
+        else:
+            response = await self._oidc.begin(request, option.provider, destination)
+        self._remember(request, response, account, option)
+        return response
+
+    def _remember(
+        self, request: Request, response: Response, account: str, option: SignInOption
+    ) -> None:
+        known = self._context.known.find(request)
+        # Links carry the account's number, people type its alias: same account.
+        if known is not None and account in {known.place, known.account}:
+            known = replace(known, way=option.id)
+        else:
+            known = KnownBrowser(place=account, way=option.id)
+        self._context.known.remember(response, known)

@@ -13,8 +13,7 @@ from starlette.responses import Response
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
-from broker.console.login_method import LoginMethod
-from broker.console.pending_login import PendingLogin
+from broker.console.pending_login import LoginMethod, PendingLogin
 from broker.console.portal.places import PortalPlaces
 from broker.console.portal.sign_ins import leads_to_portal, to_portal
 from broker.console.rendering import status_of, words_of
@@ -22,8 +21,7 @@ from broker.console.request_info import note, require_place, source_address
 from broker.console.sign_in_options import SignInOption, SignInOptions
 from broker.console.signin.login_completion import LoginCompletion
 from broker.console.signin.password_steps import require_own_form
-from broker.console.signin.role_descriptions import OFFERED_MAX
-from broker.console.signin.role_offer import RoleOffer
+from broker.console.signin.role_offer import OFFERED_MAX, RoleOffer
 from broker.errors import (
     AccessDenied,
     IdpCommunicationError,

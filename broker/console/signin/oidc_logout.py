@@ -22,7 +22,7 @@ from broker.console.provider_logins import OpenLogin, login_end_mark, logout_mar
 from broker.console.rendering import allow_redirect
 from broker.console.request_info import note, refuse_prefetch
 from broker.console.sign_in_options import SignInOptions
-from broker.console.signin.sign_out import SIGNED_OUT
+from broker.console.sign_out import SIGNED_OUT
 from broker.errors import (
     BrokerError,
     IdpCommunicationError,

@@ -18,14 +18,12 @@ from starlette.responses import Response
 
 from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
-from broker.console.login_method import LoginMethod
-from broker.console.pending_login import PendingLogin
+from broker.console.pending_login import LoginMethod, PendingLogin
 from broker.console.portal.places import PortalPlaces
 from broker.console.portal.sign_ins import leads_to_portal, to_portal
 from broker.console.request_info import note, refuse_prefetch
 from broker.console.signin.login_completion import LoginCompletion
-from broker.console.signin.role_descriptions import OFFERED_MAX
-from broker.console.signin.role_offer import RoleOffer
+from broker.console.signin.role_offer import OFFERED_MAX, RoleOffer
 from broker.errors import (
     AccessDenied,
     BrokerError,

@@ -15,14 +15,11 @@ from starlette.responses import Response
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.forms import Form, read_form
-from broker.console.login_method import LoginMethod
-from broker.console.login_states import NOT_OPEN
-from broker.console.password_progress import PasswordProgress
-from broker.console.pending_login import PendingLogin
+from broker.console.login_states import NOT_OPEN, PasswordProgress
+from broker.console.pending_login import LoginMethod, PendingLogin
 from broker.console.rendering import see_other, status_of, words_of
 from broker.console.request_info import require_place
-from broker.console.signin.login_completion import LoginCompletion
-from broker.console.signin.password_login import pending_caller
+from broker.console.signin.login_completion import LoginCompletion, pending_caller
 from broker.console.signin.second_factor import (
     FactorOffer,
     RefusedFactor,

@@ -1,6 +1,6 @@
 """The choice of a role after a provider's proof, if it gives several."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -16,14 +16,39 @@ from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PICKS_PORTAL, to_portal
 from broker.console.recent_roles import RecentRoles, name_of
 from broker.console.signin.login_completion import LoginCompletion
-from broker.console.signin.role_descriptions import find_descriptions
 from broker.errors import AccessDenied, ValidationError
+from broker.model.account import parse_account_id
 from broker.model.arn import Arn
 from broker.model.federated import FederatedIdentity
 from broker.sessions.handles import Handles
-from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.kinds import ACCOUNT, ROLE
 
-ROLE = "/signin/oidc/role"
+OFFERED_MAX = 60
+"""Of so many roles the descriptions are read, and the offer is kept for the home page."""
+
+
+async def find_descriptions(
+    fresh: FreshDirectory, role_arns: Iterable[str]
+) -> Mapping[str, str]:
+    """The descriptions by ARN, of the first roles; those without any are left out.
+
+    Raises:
+        ServiceUnavailable: The roles cannot be read.
+    """
+    found: dict[str, str] = {}
+    for arn in list(dict.fromkeys(role_arns))[:OFFERED_MAX]:
+        try:
+            account = parse_account_id(Arn.parse(arn).account)
+        except ValueError:
+            continue
+        role = await fresh.named(ROLE, account, arn.rpartition("/")[2])
+        if role is not None and role.arn == arn and role.description:
+            found[arn] = role.description
+    return found
+
+
+CHOOSE = "/signin/oidc/role"
 _CHOOSING = timedelta(minutes=5)
 
 
@@ -69,7 +94,7 @@ class RoleOffer:
             who=session_name,
             provider=identity.provider_arn.partition("/")[2],
             abouts=await find_descriptions(self._context.deps.fresh, tuple(logins)),
-            action=ROLE,
+            action=CHOOSE,
             fields={"handle": handle},
         )
 

@@ -17,23 +17,24 @@ from operator import itemgetter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.signin.proof_checks import NO_ROLE
+from broker.actions.signin.console_login import NO_ROLE
 from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
-from broker.console.login_method import LoginMethod
-from broker.console.pending_login import PendingLogin
-from broker.console.portal.organisation_proofs import OrganisationProofs
-from broker.console.portal.places import PORTAL, PortalPlaces
+from broker.console.pending_login import LoginMethod, PendingLogin
+from broker.console.portal.places import PORTAL, OrganisationProofs, PortalPlaces
 from broker.console.portal.sign_ins import PICKS_PORTAL, leads_to_portal
 from broker.console.recent_roles import RecentRoles, name_of
 from broker.console.rendering import compressed
 from broker.console.request_info import note
 from broker.console.sign_in_options import SignInOptions
 from broker.console.signin.login_completion import LoginCompletion
-from broker.console.signin.role_descriptions import OFFERED_MAX, find_descriptions
+from broker.console.signin.role_offer import OFFERED_MAX, find_descriptions
 from broker.console.signin.saml_logout import find_login
-from broker.console.signin.saml_metadata import find_provider_of_path
-from broker.console.signin.saml_requests import OpenRequest, SamlRequests
+from broker.console.signin.saml_requests import (
+    OpenRequest,
+    SamlRequests,
+    find_provider_of_path,
+)
 from broker.errors import (
     AccessDenied,
     BrokerError,

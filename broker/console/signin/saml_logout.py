@@ -19,9 +19,8 @@ from broker.console.forms import Form, read_form
 from broker.console.provider_logins import OpenLogin, logout_mark
 from broker.console.rendering import see_other
 from broker.console.request_info import note, refuse_prefetch
-from broker.console.signin.saml_metadata import find_provider_of_path
-from broker.console.signin.saml_requests import request_key
-from broker.console.signin.sign_out import SIGNED_OUT
+from broker.console.sign_out import SIGNED_OUT
+from broker.console.signin.saml_requests import find_provider_of_path, request_key
 from broker.errors import (
     BrokerError,
     InvalidIdentityToken,

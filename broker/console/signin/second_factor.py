@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form
-from broker.console.password_progress import PasswordProgress
+from broker.console.login_states import PasswordProgress
 from broker.protocols.webauthn import (
     WebauthnReason,
     WebauthnRejected,

@@ -2,7 +2,12 @@
 
 Requests, responses and errors are JSON in the shape that AWS's clients expect.
 
-Source: botocore's signin model; RFC 7636 4.6; RFC 9449 5 and 11.1; RFC 9700 4.14.2.
+AWS's CLI reads the session's ARN from the ID token and verifies nothing. It is an
+unsecured JWT, which means something only to the client that requested it over this
+connection: there is not a key whose signature could make it a proof somewhere else.
+
+Source: botocore's signin model; RFC 7636 4.6; RFC 9449 5 and 11.1; RFC 9700 4.14.2;
+OpenID Connect Core 1.0, 2 and 3.1.3.7; RFC 7519 6.1; AWS CLI 2, customizations/login.
 """
 
 import asyncio
@@ -17,11 +22,10 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from broker.actions.signin.command_line_grants import CommandLineGrants, LentSession
+from broker.actions.signin.command_line import CommandLineGrants, LentSession
 from broker.console.context import ConsoleContext
 from broker.console.login_requests import CROSS_DEVICE, SAME_DEVICE
 from broker.console.request_info import note
-from broker.console.terminals.id_token import id_token
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -38,8 +42,9 @@ from broker.model.account import find_account_of_key_id
 from broker.model.caller import Caller
 from broker.model.proof_used import ProofUsed
 from broker.model.request import Door
-from broker.protocols.oidc import pkce
+from broker.protocols.oidc import base64url, pkce
 from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
+from broker.protocols.shapes.documents import dump
 from broker.protocols.strict_json import parse_object
 from broker.sessions.ends import has_ended
 from broker.sessions.grants import Family
@@ -336,3 +341,18 @@ async def _read_body(request: Request) -> Mapping[str, Any]:
         return parse_object(body)
     except (ValueError, RecursionError) as error:
         raise MalformedInput("The body is not a JSON object.") from error
+
+
+def id_token(
+    *, issuer: str, subject: str, audience: str, now: datetime, expires_at: datetime
+) -> str:
+    """The token; ``subject`` is the ARN of who logged in."""
+    claims = {
+        "iss": issuer,
+        "sub": subject,
+        "aud": audience,
+        "iat": int(now.timestamp()),
+        "exp": int(expires_at.timestamp()),
+    }
+    parts = (dump({"alg": "none", "typ": "JWT"}), dump(claims), b"")
+    return ".".join(map(base64url.encode, parts))

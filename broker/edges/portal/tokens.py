@@ -20,8 +20,7 @@ from broker.actions.portal.clients import (
     read_client,
     read_start_url,
 )
-from broker.actions.portal.grants import DEVICE_LIFE, DeviceRequest
-from broker.actions.portal.logins import PortalLogins
+from broker.actions.portal.grants import DEVICE_LIFE, DeviceRequest, PortalLogins
 from broker.actions.registry import Registry
 from broker.actions.signin.begin_limits import BeginLimits
 from broker.edges.rest_api import RestApi

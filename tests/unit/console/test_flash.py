@@ -4,7 +4,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.console.flash import Flash
+from broker.console.cookies import Flash
 
 SESSION = "s" * 43
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from broker.compose.storage import open_stores
-from broker.sessions.handles import Handles
+from broker.sessions.handles import TEXT_MAX, Handles, SealedTexts
 from broker.sessions.keyring import Keyring
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
+from tests.support.signin import open_world
 from tests.support.tables import lay_tables_at
 
 VALUE = {"a": "b", "n": 1, "nothing": None}
@@ -90,3 +91,19 @@ async def test_any_text_is_a_handle_of_nothing(
     handles = Handles(cache, vault, "x")
     assert await handles.find(handle) is None
     assert await handles.take(handle) is None
+
+
+@pytest.mark.parametrize(("characters", "opens"), [(5900, True), (6200, False)])
+async def test_no_text_longer_than_the_bound_is_opened(
+    tmp_path: Path, characters: int, opens: bool
+) -> None:
+    async with open_world(tmp_path) as world:
+        now = world.clock.now()
+        texts = SealedTexts(world.services.vault, "a purpose")
+        text = texts.seal({"x": "y" * characters}, now + timedelta(hours=1))
+        assert (len(text) <= TEXT_MAX) is opens
+        assert (texts.find_opened(text, now) is not None) is opens
+        if opens:
+            other = SealedTexts(world.services.vault, "another")
+            assert other.find_opened(text, now) is None
+            assert texts.find_opened(text, now + timedelta(hours=1)) is None

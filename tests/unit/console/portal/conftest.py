@@ -1,9 +1,9 @@
 import pytest
 
-from broker.actions.portal import assignment_search
+from broker.actions.portal import assignments
 
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow machine decides about no fewer roles."""
-    monkeypatch.setattr(assignment_search, "_SECONDS_MAX", 60)
+    monkeypatch.setattr(assignments, "_SECONDS_MAX", 60)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from lxml import html
 
-from broker.actions.portal import assignment_search
+from broker.actions.portal import assignments
 from broker.actions.portal.clients import profile_start_url
 from broker.console.recent_roles import FAVOURITES_MAX
 from broker.errors import ExpiredToken
@@ -107,7 +107,7 @@ async def test_many_roles_come_page_by_page_and_only_those_are_decided_about(
     while path:
         judged = 0
         page = await person.browser.get(path)
-        assert judged <= assignment_search.ROLES_MAX
+        assert judged <= assignments.ROLES_MAX
         seen += listed(page)
         following = html.fromstring(page.text).xpath("//a[@rel='next']/@href")
         path, pages = (following[0] if following else ""), pages + 1
@@ -116,14 +116,14 @@ async def test_many_roles_come_page_by_page_and_only_those_are_decided_about(
     assert seen[1:] == [
         role_arn(f"Team-{n:02}", one) for one in accounts for n in range(20)
     ]
-    monkeypatch.setattr(assignment_search, "_LOOKED_MAX", 7)
+    monkeypatch.setattr(assignments, "_LOOKED_MAX", 7)
     assert len(listed(await person.browser.get(START))) == 7
 
 
 async def test_the_search_is_over_when_its_time_is(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assignment_search, "_SECONDS_MAX", -1)
+    monkeypatch.setattr(assignments, "_SECONDS_MAX", -1)
     page = await (await arrived(world)).browser.get(START)
     assert listed(page) == []
     assert "More roles" in page.text
@@ -173,7 +173,7 @@ async def test_a_users_own_roles_come_page_by_page(
 ) -> None:
     """Those that a policy names, then those of the account that trust the user."""
     use_cheap_hashes(monkeypatch)
-    monkeypatch.setattr(assignment_search, "ROLES_MAX", 2)
+    monkeypatch.setattr(assignments, "ROLES_MAX", 2)
     policy = may_assume(role_arn("Reader", OTHER), role_arn("Gone"), "*")
     await trust_user(world, await create_user(world, policy=policy), ACCOUNT, OTHER)
     expected = [role_arn("Reader", OTHER)]

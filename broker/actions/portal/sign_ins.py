@@ -1,11 +1,8 @@
-"""``Authenticate``: a proof becomes a sign-in to the access portal, its own mint.
+"""The sign-in to the access portal: it begins, is exchanged for tokens, and ends."""
 
-The sign-in spends the proof; the credentials that are made from it do not. It is kept
-for the browser first: if that fails, the proof is still good.
-"""
-
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.sts.derived_mint import require_session
@@ -13,11 +10,21 @@ from broker.actions.sts.proof_marks import proof_marks
 from broker.errors import AccessDenied, ExpiredFederationToken
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import PrincipalType
+from broker.model.request import Given
 from broker.model.session import Session, SessionKind
-from broker.sessions.issue import MintOrder, SessionIssuer, new_access_key_id
+from broker.sessions.issue import (
+    MintOrder,
+    SessionIssuer,
+    commit_once,
+    new_access_key_id,
+)
 from broker.sessions.lineage import descend, lineage_of_proof, new_mint_id
+from broker.sessions.portal import OpenPortal
+from broker.sessions.record import describe_session
+from broker.sessions.revoke import revoke_session
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.ledger.port import Ledger
 
 LIFE = timedelta(hours=8)
 """Of a sign-in, as AWS has it by default; an assertion may ask for less."""
@@ -118,3 +125,60 @@ def _of_user(call: Call) -> Session:
         mfa_at=session.mfa_at,
         lineage=descend(session),
     )
+
+
+class TokenRequest(TypedDict):
+    """Which client exchanges what kind of grant."""
+
+    ClientName: str
+    GrantType: str
+
+
+def create_token(ledger: Ledger) -> tuple[Action, ...]:
+    """The handlers, with what they need."""
+
+    async def spend(_given: TokenRequest, call: Call) -> Mapping[str, Any]:
+        await commit_once(ledger, call.record.complete(), call.mark)
+        call.record.committed = True
+        return {}
+
+    return tuple(
+        Action(
+            service="sso-oauth",
+            name=name,
+            needs=needs_nothing,
+            handle=handle,
+            audited=("SessionName", "ClientName", "GrantType", "Answer", "Address"),
+        )
+        for name, handle in (("CreateToken", spend), ("Authorize", _agree))
+    )
+
+
+async def _agree(_given: Given, _call: Call) -> Mapping[str, Any]:
+    return {}
+
+
+class PortalLogoutRequest(TypedDict):
+    """The sign-in that ends."""
+
+    SignIn: OpenPortal
+
+
+async def _log_out(given: PortalLogoutRequest, call: Call) -> None:
+    session = given["SignIn"].session
+    await revoke_session(
+        call.change,
+        describe_session(session, call.caller.principal.arn),
+        now=call.now,
+        reason="signed out of the access portal",
+    )
+
+
+LOGOUT = Action(
+    service="sso",
+    name="Logout",
+    needs=needs_nothing,
+    handle=_log_out,
+    writes=True,
+    calls=0,
+)

@@ -1,13 +1,49 @@
-"""Signing out: the session's end is recorded and the cookie cleared."""
+"""Signing out: a console session ends, durably and with an audit record."""
+
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.console_session import ConsoleSession
 from broker.console.context import ConsoleContext
-from broker.console.end_session import end_session
 from broker.console.forms import read_form
 from broker.console.rendering import see_other
+from broker.model.caller import Caller
+from broker.model.request import Door
+
+
+async def end_session(
+    context: ConsoleContext, request: Request, who: ConsoleSession
+) -> None:
+    """End a session, the session it was switched from, and the login behind them.
+
+    Raises:
+        ServiceUnavailable: A store is unavailable; what has not ended yet goes on.
+    """
+    original = await context.sessions.find_original(who, context.deps.clock.now())
+    if isinstance(original, ConsoleSession):
+        await _end(context, request, original)
+    await _end(context, request, who)
+    if who.origin.login:
+        await context.logins.forget(who.origin.login)
+    await context.sessions.forget(who)
+
+
+async def _end(context: ConsoleContext, request: Request, who: ConsoleSession) -> None:
+    async def prove(_now: datetime) -> Caller:
+        return who.caller
+
+    # The console changes things by POST only, but AWS's sign-out links are GETs.
+    door = Door.CONSOLE if request.method == "POST" else Door.FEDERATION
+    await context.perform(
+        request,
+        door,
+        ("signin", "ConsoleLogout"),
+        prove,
+        lambda: {"Marks": who.end_marks, "ExpiresAt": who.session.expires_at},
+    )
+
 
 SIGNED_OUT = "/signin/signed-out"
 _ONWARD = ("/console", "/signin", "/federation")
