@@ -19,6 +19,7 @@ from broker.policy import (
     parse_policy,
 )
 from tests.support.iam import ACCOUNT
+from tests.support.rows import rows
 
 BASE = "arn:aws:iam::aws:policy"
 KIND = PolicyKind.IDENTITY
@@ -52,57 +53,7 @@ def allows(name: str, action: str, resource: str = "*") -> bool:
     ).allowed
 
 
-@pytest.mark.parametrize(
-    ("name", "allowed", "denied"),
-    [
-        ("AdministratorAccess", ["iam:CreateUser", "s3:PutObject"], []),
-        ("PowerUserAccess", ["s3:PutObject", "iam:ListRoles"], ["iam:CreateUser"]),
-        (
-            "ReadOnlyAccess",
-            ["iam:GetRole", "s3:GetObject", "ec2:DescribeInstances", "dynamodb:Query"],
-            ["s3:PutObject", "iam:CreateUser", "secretsmanager:GetSecretValue"],
-        ),
-        (
-            "SecurityAudit",
-            ["iam:ListUsers", "s3:GetBucketPolicy", "kms:GetKeyPolicy"],
-            ["s3:GetObject", "dynamodb:Query", "iam:CreateUser"],
-        ),
-        (
-            "job-function/ViewOnlyAccess",
-            ["ec2:DescribeInstances", "s3:ListAllMyBuckets"],
-            ["s3:GetObject", "iam:GetRole"],
-        ),
-        ("IAMFullAccess", ["iam:CreateUser"], ["s3:GetObject"]),
-        ("IAMReadOnlyAccess", ["iam:GetUser", "iam:ListRoles"], ["iam:CreateUser"]),
-        ("AmazonS3FullAccess", ["s3:PutObject"], ["ec2:RunInstances"]),
-        ("AmazonS3ReadOnlyAccess", ["s3:GetObject"], ["s3:PutObject"]),
-        ("AmazonEC2FullAccess", ["ec2:RunInstances"], ["s3:GetObject"]),
-        ("AmazonEC2ReadOnlyAccess", ["ec2:DescribeVpcs"], ["ec2:RunInstances"]),
-        ("AmazonDynamoDBFullAccess", ["dynamodb:PutItem"], ["iam:PassRole"]),
-        ("AmazonDynamoDBReadOnlyAccess", ["dynamodb:Query"], ["dynamodb:PutItem"]),
-        ("AmazonSQSFullAccess", ["sqs:SendMessage"], ["sns:Publish"]),
-        ("AmazonSQSReadOnlyAccess", ["sqs:ListQueues"], ["sqs:ReceiveMessage"]),
-        ("AmazonSNSFullAccess", ["sns:Publish"], ["sqs:SendMessage"]),
-        ("AmazonSNSReadOnlyAccess", ["sns:ListTopics"], ["sns:Publish"]),
-        ("AWSLambda_FullAccess", ["lambda:CreateFunction"], ["iam:PassRole"]),
-        ("AWSLambda_ReadOnlyAccess", ["lambda:GetFunction"], ["lambda:InvokeFunction"]),
-        ("job-function/Billing", ["budgets:ModifyBudget"], ["s3:GetObject"]),
-        (
-            "AWSBillingReadOnlyAccess",
-            ["ce:GetDimensionValues"],
-            ["ce:DeleteAnomalyMonitor"],
-        ),
-        ("job-function/SupportUser", ["support:CreateCase"], ["ec2:RunInstances"]),
-        ("job-function/SystemAdministrator", ["ec2:RunInstances"], ["iam:CreateUser"]),
-        (
-            "job-function/DatabaseAdministrator",
-            ["rds:CreateDBInstance"],
-            ["ec2:RunInstances"],
-        ),
-        ("job-function/NetworkAdministrator", ["ec2:CreateVpc"], ["ec2:RunInstances"]),
-        ("job-function/DataScientist", ["redshift:CreateCluster"], ["iam:CreateUser"]),
-    ],
-)
+@rows("name, allowed, denied")
 def test_a_policy_grants_what_it_is_for(
     name: str, allowed: list[str], denied: list[str]
 ) -> None:
@@ -141,24 +92,7 @@ def test_all_of_them_can_be_read_and_are_named_as_aws_names_them() -> None:
     assert first == ["AdministratorAccess", "PowerUserAccess", "ReadOnlyAccess"]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "AWSLambdaExecute",
-        "AmazonEKSClusterPolicy",
-        "AmazonEKSWorkerNodePolicy",
-        "AmazonEKS_CNI_Policy",
-        "AmazonEC2ContainerRegistryReadOnly",
-        "AmazonSSMManagedInstanceCore",
-        "CloudWatchAgentServerPolicy",
-        "CloudWatchFullAccess",
-        "service-role/AmazonECSTaskExecutionRolePolicy",
-        "service-role/AWSLambdaBasicExecutionRole",
-        "service-role/AWSLambdaVPCAccessExecutionRole",
-        "service-role/AmazonEC2RoleforSSM",
-        "AmazonRDSFullAccess",
-    ],
-)
+@rows("name")
 def test_what_plays_and_modules_attach_is_there(name: str) -> None:
     assert find_aws_managed(f"{BASE}/{name}") is not None
 

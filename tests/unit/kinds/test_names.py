@@ -9,7 +9,8 @@ from broker.kinds.names import (
     parse_policy_arn,
     parse_provider_arn,
 )
-from tests.support.iam import ACCOUNT, OTHER
+from tests.support.iam import ACCOUNT
+from tests.support.rows import rows
 
 
 @pytest.mark.parametrize(
@@ -41,15 +42,7 @@ def test_what_is_no_policy_is_refused_with_the_callers_error() -> None:
         parse_policy_arn(arn, InvalidInput)
 
 
-@pytest.mark.parametrize(
-    "arn",
-    [
-        f"arn:aws:iam::{OTHER}:saml-provider/S",
-        f"arn:aws:iam::{ACCOUNT}:oidc-provider/S",
-        f"arn:aws:iam::{ACCOUNT}:saml-provider/",
-        "S",
-    ],
-)
+@rows("arn")
 def test_a_provider_is_named_by_an_arn_of_its_account(arn: str) -> None:
     with pytest.raises(InvalidInput, match="Invalid ARN"):
         parse_provider_arn(arn, ACCOUNT, "saml-provider")

@@ -15,6 +15,7 @@ from broker.model.account import Account
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from tests.support.iam import ACCOUNT, NOW, Iam
+from tests.support.rows import rows
 
 GOOD = "Correct-Horse-7"
 
@@ -29,20 +30,7 @@ def account(**policy: Any) -> Account:
     )
 
 
-@pytest.mark.parametrize(
-    ("policy", "password", "missing"),
-    [
-        ({"MinimumPasswordLength": 9}, "a" * 8, "minimum length of 9"),
-        ({"RequireSymbols": True}, "abcdef", "at least one symbol"),
-        ({"RequireNumbers": True}, "abcdef", "at least one number"),
-        ({"RequireUppercaseCharacters": True}, "abcdef", "one uppercase letter"),
-        ({"RequireLowercaseCharacters": True}, "ABCDEF", "one lowercase letter"),
-        ({"MinimumPasswordLength": 6}, "a" * 129, "maximum length of 128"),
-        ({"RequireSymbols": False}, "abcde", "minimum length of 6"),
-        ({}, "Abcde-7", "minimum length of 8"),
-        ({}, "abcdefg1", "at least three of"),
-    ],
-)
+@rows("policy, password, missing")
 def test_what_a_policy_asks_for_is_named(
     policy: dict[str, Any], password: str, missing: str
 ) -> None:

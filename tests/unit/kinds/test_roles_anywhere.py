@@ -11,6 +11,7 @@ from broker.kinds.roles_anywhere import Regional, id_of
 from broker.kinds.trust_anchors import TRUST_ANCHORS
 from tests.support.certificates import issue
 from tests.support.iam import ACCOUNT, NOW, Iam, set_quotas
+from tests.support.rows import rows
 
 PEM = issue("Corp Root", is_authority=True).pem
 
@@ -34,32 +35,13 @@ async def test_quotas_are_of_all_regions_together(iam: Iam) -> None:
             await make(iam, of, given, "eu-west-1")
 
 
-@pytest.mark.parametrize(
-    ("field", "specifiers"),
-    [
-        ("x509Serial", ["CN"]),
-        ("", ["CN"]),
-        ("x509Subject", []),
-        ("x509Subject", ["CN", "DNS"]),
-        ("x509SAN", ["CN"]),
-    ],
-)
+@rows("field, specifiers")
 def test_a_mapping_that_cannot_be(field: str, specifiers: list[str]) -> None:
     with pytest.raises(ValidationError):
         check_mapping(field, specifiers)
 
 
-@pytest.mark.parametrize(
-    ("changed", "found"),
-    [
-        (("", ""), "1-a"),
-        ((ACCOUNT, "999999999999"), ""),
-        (("us-east-1", "eu-west-1"), ""),
-        (("profile/", "trust-anchor/"), ""),
-        (("rolesanywhere", "iam"), ""),
-        (("arn:aws:", "arn:aws-cn:"), ""),
-    ],
-)
+@rows("changed, found")
 def test_an_arn_names_what_is_here(changed: tuple[str, str], found: str) -> None:
     arn = f"arn:aws:rolesanywhere:us-east-1:{ACCOUNT}:profile/1-a".replace(*changed)
     assert id_of(arn, "profile", ACCOUNT, "us-east-1") == found

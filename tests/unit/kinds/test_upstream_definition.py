@@ -12,6 +12,7 @@ from broker.kinds.upstream_definition import (
     parse_upstream,
 )
 from broker.kinds.upstreams import checked_definition
+from tests.support.rows import rows
 
 AWS = "arn:aws:iam::999988887777:role"
 GOOD = {"Endpoint": "https://sts.example", "Roles": {"ReadOnly": f"{AWS}/Auditor"}}
@@ -87,15 +88,7 @@ def test_what_a_definition_may_not_say(members: dict[str, object], said: str) ->
         parse_upstream(json.dumps({**GOOD, **members}))
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://sts.eu-west-1.amazonaws.com",
-        "https://sts.example:65535/a/b~c",
-        "http://[::1]:8443/",
-        "https://10.0.0.1:1",
-    ],
-)
+@rows("url")
 def test_where_an_upstream_may_be(url: str) -> None:
     members = {"Endpoint": url, "SignIn": url, "Console": f"{url.rstrip('/')}/?a=b#c"}
     assert parse_upstream(json.dumps({**GOOD, **members})).endpoint == url

@@ -6,16 +6,10 @@ from broker.model.account import (
     format_access_key_id,
     parse_account_id,
 )
+from tests.support.rows import rows
 
 
-@pytest.mark.parametrize(
-    ("key_id", "account"),
-    [
-        ("ASIAQNZGKIQY56JQ7WML", "029608264753"),
-        ("ASIAY34FZKBOKMUTVV7A", "609629065308"),
-        ("ASIARZPUZDIKAAAACAQD", "123456789012"),
-    ],
-)
+@rows("key_id, account")
 def test_published_key_ids_carry_their_account(key_id: str, account: str) -> None:
     assert find_account_of_key_id(key_id) == account
 

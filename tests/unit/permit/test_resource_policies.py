@@ -27,6 +27,7 @@ from broker.stores.directory.policies import attach_policy
 from tests.authorization.callers import ADMINISTRATOR, NOW, open_installation
 from tests.authorization.inputs import ACCOUNT, OTHER
 from tests.support.decisions import ORDERS
+from tests.support.rows import of_file
 from tests.unit.permit.test_guard import caller, set_controls
 
 HERE = AccountId(ACCOUNT)
@@ -100,26 +101,7 @@ DENY = {"Principal": "*", "Effect": "Deny"}
 ELSEWHERE = {"Principal": "*", "Resource": "arn:aws:orders:*:*:order/*/other"}
 
 
-CASES: tuple[tuple[str, tuple[Mapping[str, Any], ...], str], ...] = (
-    (ADMIN, (), "allowed by identity-based policy"),
-    (NOBODY, (), "implicit identity-based policy"),
-    (NOBODY, (BY_NAME,), "allowed by resource-based policy"),
-    (NOBODY, (ANYONE,), "allowed by resource-based policy"),
-    (NOBODY, (BY_ACCOUNT,), "implicit identity-based policy"),
-    (NOBODY, (ELSEWHERE,), "implicit identity-based policy"),
-    (ADMIN, (DENY,), "explicit resource-based policy"),
-    (NOBODY, (BY_NAME, DENY), "explicit resource-based policy"),
-    (STRANGER, (), "implicit resource-based policy"),
-    (STRANGER, (BY_ACCOUNT,), "implicit resource-based policy"),
-    (STRANGER, (OTHER_ACCOUNT,), "allowed by identity-based policy"),
-    (STRANGER, (OTHER_NAME,), "allowed by identity-based policy"),
-    (STRANGER, (OTHER_NAME, DENY), "explicit resource-based policy"),
-    (ROLE, (DENY,), "explicit resource-based policy"),
-    (ROLE, (), "allowed by identity-based policy"),
-    (BOUNDED, (), "implicit permissions boundary"),
-    (BOUNDED, (BY_ACCOUNT,), "implicit permissions boundary"),
-    (BOUNDED, (ANYONE,), "allowed by resource-based policy"),
-)
+CASES = tuple(of_file(__file__, "CASES"))
 
 
 async def test_evaluation(services: Services) -> None:

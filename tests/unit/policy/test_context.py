@@ -3,63 +3,10 @@
 import pytest
 
 from broker.policy import CONTEXT_KEYS, KeySource, KeyType, find_context_key
+from tests.support.rows import rows
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "aws:PrincipalArn",
-        "aws:PrincipalAccount",
-        "aws:PrincipalTag/x",
-        "aws:PrincipalType",
-        "aws:userid",
-        "aws:username",
-        "aws:SourceIp",
-        "aws:SecureTransport",
-        "aws:CurrentTime",
-        "aws:EpochTime",
-        "aws:TokenIssueTime",
-        "aws:MultiFactorAuthPresent",
-        "aws:MultiFactorAuthAge",
-        "aws:FederatedProvider",
-        "aws:SourceIdentity",
-        "aws:RequestedRegion",
-        "aws:RequestTag/x",
-        "aws:TagKeys",
-        "aws:ResourceTag/x",
-        "aws:UserAgent",
-        "aws:Referer",
-        "aws:ViaAWSService",
-        "sts:ExternalId",
-        "sts:RoleSessionName",
-        "sts:SourceIdentity",
-        "sts:TransitiveTagKeys",
-        "sts:DurationSeconds",
-        "sts:AWSServiceName",
-        "sts:TaskPolicyArn",
-        "sts:RequestContext/x",
-        "sts:RequestContextProviders",
-        "sts:RoleAuthorizedByIdp",
-        "sts:IdentityTokenAudience",
-        "sts:SigningAlgorithm",
-        "saml:aud",
-        "saml:iss",
-        "saml:sub",
-        "saml:sub_type",
-        "saml:namequalifier",
-        "saml:doc",
-        "saml:cn",
-        "saml:edupersonaffiliation",
-        "saml:eduorgwhitepagesuri",
-        "iam:PolicyARN",
-        "iam:PermissionsBoundary",
-        "iam:PassedToService",
-        "iam:ResourceTag/x",
-        "idp.example.com/a:aud",
-        "127.0.0.1:8097/x:sub",
-        "accounts.google.com:oaud",
-    ],
-)
+@rows("name")
 def test_knows_the_key_in_any_case(name: str) -> None:
     found = find_context_key(name)
     assert found is not None

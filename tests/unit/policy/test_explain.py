@@ -20,6 +20,7 @@ from broker.policy import (
     explain,
     parse_policy,
 )
+from tests.support.rows import rows
 
 ACCOUNT = AccountId("111122223333")
 BOB = Principal.user(ACCOUNT, user_id="AIDABOBBOBBOBBOBBOBBO", path="/", name="bob")
@@ -155,19 +156,7 @@ def test_the_statement_that_fails_latest_is_the_closest() -> None:
     assert found.closest.statement.sid == "Nearer"
 
 
-@pytest.mark.parametrize(
-    ("statement", "words"),
-    [
-        (
-            {"Action": "s3:*", "Resource": "arn:aws:s3:::x"},
-            'its Resource "arn:aws:s3:::x" does not cover arn:aws:s3:::b/k',
-        ),
-        (
-            {"Action": "s3:*", "NotResource": "arn:aws:s3:::b/*"},
-            'its NotResource "arn:aws:s3:::b/*" leaves arn:aws:s3:::b/k out',
-        ),
-    ],
-)
+@rows("statement, words")
 def test_a_resource_that_fails_is_quoted(statement: Any, words: str) -> None:
     found = explained(ApplicablePolicies(identity=policies(statement)))
     assert found.closest is not None

@@ -13,6 +13,7 @@ from broker.policy import (
     parse_policy,
 )
 from broker.policy.shared_issuers import REQUIRED_KEYS
+from tests.support.rows import rows
 
 COGNITO = "cognito-identity.amazonaws.com"
 AUD = f"{COGNITO}:aud"
@@ -52,18 +53,7 @@ def test_a_bound_tenant_passes(condition: Any) -> None:
     check(COGNITO, condition)
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [
-        {"StringEqualsIfExists": {AUD: "pool"}},
-        {"StringNotEquals": {AUD: "pool"}},
-        {"Null": {AUD: "false"}},
-        {"StringEquals": {AUD: "*"}},
-        {"StringLike": {AUD: ["pool", "*"]}},
-        {"StringEquals": {f"{COGNITO}:sub": "x"}},
-        {"ForAnyValue:StringLike": {f"{COGNITO}:amr": "authenticated"}},
-    ],
-)
+@rows("condition")
 def test_an_unbound_tenant_is_refused_with_the_recorded_text(condition: Any) -> None:
     with pytest.raises(PolicyRejected) as caught:
         check(COGNITO, condition)
@@ -95,27 +85,12 @@ def test_every_shared_issuer_is_guarded_by_its_provider_arn(issuer: str) -> None
         assert REQUIRED_KEYS[issuer] in caught.value.message
 
 
-@pytest.mark.parametrize(
-    "elements",
-    [
-        {"Effect": "Deny"},
-        {"Action": "sts:TagSession"},
-        {"Action": ["sts:AssumeRole", "sts:AssumeRoleWithSAML"]},
-    ],
-)
+@rows("elements")
 def test_other_statements_are_not_checked(elements: Any) -> None:
     check(COGNITO, None, **elements)
 
 
-@pytest.mark.parametrize(
-    "elements",
-    [
-        {"Action": "sts:*"},
-        {"Action": "sts:assumerolewithwebidentity"},
-        {"Action": ["sts:TagSession", "sts:AssumeRole*"]},
-        {"NotAction": "sts:AssumeRole"},
-    ],
-)
+@rows("elements")
 def test_every_way_to_allow_the_action_is_checked(elements: Any) -> None:
     statement = {"Effect": "Allow", "Principal": {"Federated": COGNITO}} | elements
     text = json.dumps({"Version": "2012-10-17", "Statement": statement})

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from broker.policy.wildcard import compile_wildcard, find_literal, find_prefix, tokenize
 from tests.support.effort import cpu_at_most
+from tests.support.rows import rows
 
 
 def by_definition(pattern: str, text: str) -> bool:
@@ -89,18 +90,7 @@ def test_no_pattern_makes_matching_slow(pattern: str, text: str) -> None:
         matches(text)
 
 
-@pytest.mark.parametrize(
-    ("pattern", "literal", "prefix"),
-    [
-        ("abc", "abc", None),
-        ("", "", None),
-        ("abc*", None, "abc"),
-        ("*", None, ""),
-        ("a*c*", None, None),
-        ("a?*", None, None),
-        ("*a", None, None),
-    ],
-)
+@rows("pattern, literal, prefix")
 def test_knows_the_simple_patterns(
     pattern: str, literal: str | None, prefix: str | None
 ) -> None:

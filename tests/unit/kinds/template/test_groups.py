@@ -12,6 +12,7 @@ from broker.kinds.template.kind import TemplateContext
 from broker.stores.directory import kinds
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, Iam, policy
+from tests.support.rows import cases
 
 SURROUNDINGS = TemplateContext(is_internal=lambda *_: False)
 READ_ONLY = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
@@ -82,19 +83,7 @@ async def test_a_password_policy_is_applied_completed_and_exported(iam: Iam) -> 
     assert await iam("GetAccountPasswordPolicy")
 
 
-@pytest.mark.parametrize(
-    ("sections", "place"),
-    [
-        ({"PasswordPolicy": {"MinimumPasswordLength": 5}}, "MinimumPasswordLength"),
-        ({"PasswordPolicy": {"RequireSymbols": "yes"}}, "RequireSymbols"),
-        ({"PasswordPolicy": {"Other": 1}}, "Other"),
-        ({"Groups": [{"GroupName": "G", "PermissionsBoundary": READ_ONLY}]}, "Groups"),
-        (
-            {"Users": [{"UserName": "u", "Groups": ["None"]}]},
-            r"Users\[0\].Groups.None: ",
-        ),
-    ],
-)
+@cases("sections, place")
 async def test_what_cannot_be_is_refused_with_its_place(
     iam: Iam, sections: dict[str, Any], place: str
 ) -> None:

@@ -17,6 +17,7 @@ from broker.stores.directory.kinds import LDAP_PROVIDER
 from tests.support.directory_world import write_directories
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, Iam
+from tests.support.rows import of_file
 
 CORP = {
     "Name": "corp",
@@ -82,24 +83,7 @@ async def test_a_provider_is_made_exported_changed_and_stays(
     assert after.arn in revocations.not_before_ms
 
 
-WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "no such directory": ({"Directory": "crop"}, "did you mean corp"),
-    "an unknown option": ({"Broker": {"Signin": True}}, "did you mean SignIn"),
-    "an option of others": ({"Broker": {"GroupAttribute": "x"}}, "not an option"),
-    "no truth": ({"Broker": {"SignIn": "perhaps"}}, "true or false"),
-    "no table": ({"Broker": {"GroupRoles": ["x"]}}, "GroupRoles"),
-    "no role": ({"Broker": {"GroupRoles": {"staff": ["x"]}}}, "not a role's ARN"),
-    "capitals": ({"Name": "Corp"}, "lower-case"),
-    "a host's name": ({"Name": "accounts.google.com"}, "lower-case"),
-    "a port": ({"Name": "localhost:8080"}, "lower-case"),
-    "a slash": ({"Name": "a/b"}, "lower-case"),
-    "AWS's own keys": ({"Name": "aws"}, "condition keys of AWS begin so"),
-    "keys of SAML": ({"Name": "saml"}, "condition keys of AWS begin so"),
-    "keys of STS": ({"Name": "sts"}, "condition keys of AWS begin so"),
-    "a service's keys": ({"Name": "s3"}, "condition keys of AWS begin so"),
-    "no name": ({"Name": ""}, "Name"),
-    "too long a name": ({"Name": "x" * 64}, "lower-case"),
-}
+WRONG = of_file(__file__, "WRONG")
 
 
 @pytest.mark.parametrize("case", WRONG)

@@ -31,6 +31,7 @@ from broker.policy.catalogue.reduce import (
     packed_policies,
     policies_notice,
 )
+from tests.support.rows import rows
 
 
 def document(*statements: str) -> PolicyDocument:
@@ -118,27 +119,7 @@ def test_a_star_alone_is_every_action() -> None:
     assert len(expand_action("*")) == len(expand_action("*:*")) > 20_000
 
 
-@pytest.mark.parametrize(
-    ("action", "arn", "template"),
-    [
-        (
-            "s3:GetObject",
-            "arn:aws:s3:::b/k/l",
-            "arn:${Partition}:s3:::${BucketName}/${ObjectName}",
-        ),
-        ("s3:ListBucket", "arn:aws:s3:::b", "arn:${Partition}:s3:::${BucketName}"),
-        (
-            "amplify:TagResource",
-            "arn:aws:amplify:eu-west-3:123456789012:apps/a/branches/b",
-            (
-                "arn:${Partition}:amplify:${Region}:${Account}:apps/${AppId}"
-                "/branches/${BranchName}"
-            ),
-        ),
-        ("s3:ListBucket", "arn:aws:iam::123456789012:user/u", None),
-        ("s3:Nope", "arn:aws:s3:::b", None),
-    ],
-)
+@rows("action, arn, template")
 def test_an_arn_belongs_to_one_of_its_actions_resource_types(
     action: str, arn: str, template: str | None
 ) -> None:

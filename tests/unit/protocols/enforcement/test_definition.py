@@ -9,28 +9,10 @@ from broker.protocols.enforcement import (
     DefinitionRejected,
     parse_definition,
 )
+from tests.support.rows import of_file
 
 ACCOUNT = "111122223333"
-ORDERS: dict[str, Any] = {
-    "Scopes": ["orders"],
-    "Region": "eu-west-1",
-    "ResourceTypes": {"order": "order/{id}", "file": "order/{id}/{rest}"},
-    "Actions": {
-        "GetOrder": {"AccessLevel": "Read", "ResourceTypes": ["order"]},
-        "ListOrders": {"AccessLevel": "List"},
-        "GetFile": {"AccessLevel": "Read", "ResourceTypes": ["file", "order"]},
-    },
-    "ConditionKeys": {"orders:Priority": "String", "aws:ResourceTag/*": "String"},
-    "Routes": [
-        {"Methods": ["GET"], "Path": "/orders", "Action": "ListOrders"},
-        {"Methods": ["GET", "HEAD"], "Path": "/orders/{id}", "Action": "GetOrder"},
-        {
-            "Path": "/orders/{id}/files/{rest+}",
-            "Action": "GetFile",
-            "ResourceType": "file",
-        },
-    ],
-}
+ORDERS: dict[str, Any] = of_file(__file__, "ORDERS")
 ARN = f"arn:aws:orders:eu-west-1:{ACCOUNT}:"
 
 

@@ -7,90 +7,11 @@ import pytest
 import yaml
 
 from broker.protocols.enforcement.s3 import _VERSIONED, read_s3_request
+from tests.support.rows import of_file
 from tests.support.versitygw import SAMPLE
 
-_SAME = {
-    # operations whose action has another name
-    "CompleteMultipartUpload": "PutObject",
-    "CreateMultipartUpload": "PutObject",
-    "UploadPart": "PutObject",
-    "UploadPartCopy": "PutObject",
-    "CopyObject": "PutObject",
-    "HeadObject": "GetObject",
-    "HeadBucket": "ListBucket",
-    "ListBuckets": "ListAllMyBuckets",
-    "ListDirectoryBuckets": "ListAllMyBuckets",  # differs by its host alone
-    "ListObjects": "ListBucket",
-    "ListObjectsV2": "ListBucket",
-    "ListObjectVersions": "ListBucketVersions",
-    "ListMultipartUploads": "ListBucketMultipartUploads",
-    "ListParts": "ListMultipartUploadParts",
-    "GetBucketCors": "GetBucketCORS",
-    "PutBucketCors": "PutBucketCORS",
-    "DeleteBucketCors": "PutBucketCORS",
-    "DeleteBucketTagging": "PutBucketTagging",
-    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
-    "DeleteBucketEncryption": "PutEncryptionConfiguration",
-    "DeleteBucketReplication": "PutReplicationConfiguration",
-    "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
-    "DeleteBucketOwnershipControls": "PutBucketOwnershipControls",
-    "GetBucketLifecycle": "GetLifecycleConfiguration",
-    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
-    "PutBucketLifecycle": "PutLifecycleConfiguration",
-    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
-    "GetBucketNotificationConfiguration": "GetBucketNotification",
-    "PutBucketNotificationConfiguration": "PutBucketNotification",
-    "GetBucketEncryption": "GetEncryptionConfiguration",
-    "PutBucketEncryption": "PutEncryptionConfiguration",
-    "GetBucketReplication": "GetReplicationConfiguration",
-    "PutBucketReplication": "PutReplicationConfiguration",
-    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
-    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
-    "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
-    "PutObjectLockConfiguration": "PutBucketObjectLockConfiguration",
-}
-_LEFT_OUT = {
-    "CreateBucketMetadataConfiguration",
-    "CreateBucketMetadataTableConfiguration",
-    "CreateSession",
-    "DeleteBucketAnalyticsConfiguration",
-    "DeleteBucketIntelligentTieringConfiguration",
-    "DeleteBucketInventoryConfiguration",
-    "DeleteBucketMetadataConfiguration",
-    "DeleteBucketMetadataTableConfiguration",
-    "DeleteBucketMetricsConfiguration",
-    "DeleteObjectAnnotation",
-    "DeleteObjects",
-    "GetBucketAbac",
-    "GetBucketAccelerateConfiguration",
-    "GetBucketAnalyticsConfiguration",
-    "GetBucketIntelligentTieringConfiguration",
-    "GetBucketInventoryConfiguration",
-    "GetBucketMetadataConfiguration",
-    "GetBucketMetadataTableConfiguration",
-    "GetBucketMetricsConfiguration",
-    "GetObjectAnnotation",
-    "GetObjectTorrent",
-    "ListBucketAnalyticsConfigurations",
-    "ListBucketIntelligentTieringConfigurations",
-    "ListBucketInventoryConfigurations",
-    "ListBucketMetricsConfigurations",
-    "ListObjectAnnotations",
-    "PutBucketAbac",
-    "PutBucketAccelerateConfiguration",
-    "PutBucketAnalyticsConfiguration",
-    "PutBucketIntelligentTieringConfiguration",
-    "PutBucketInventoryConfiguration",
-    "PutBucketMetricsConfiguration",
-    "PutObjectAnnotation",
-    "RenameObject",
-    "SelectObjectContent",
-    "UpdateBucketMetadataAnnotationTableConfiguration",
-    "UpdateBucketMetadataInventoryTableConfiguration",
-    "UpdateBucketMetadataJournalTableConfiguration",
-    "UpdateObjectEncryption",
-    "WriteGetObjectResponse",
-}
+_SAME = of_file(__file__, "_SAME")
+_LEFT_OUT = set(of_file(__file__, "_LEFT_OUT"))
 """Refused: what the stores do not have, and what has its objects in the body."""
 
 

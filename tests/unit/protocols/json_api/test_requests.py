@@ -10,61 +10,10 @@ from hypothesis import strategies as st
 from broker.protocols.json_api import RestService, TargetService
 from broker.protocols.shapes.violations import InputReason, InputRejected
 from tests.support.raw import raw_request
+from tests.support.rows import of_file
 
-SHAPES: dict[str, Any] = {
-    "In": {
-        "type": "structure",
-        "required": ["name"],
-        "members": {
-            "name": {"shape": "Name", "location": "uri", "locationName": "name"},
-            "size": {
-                "shape": "Size",
-                "location": "querystring",
-                "locationName": "max_size",
-            },
-            "tags": {"shape": "Names", "location": "querystring"},
-            "flag": {"shape": "Flag", "location": "header", "locationName": "X-Flag"},
-            "when": {"shape": "When"},
-            "data": {"shape": "Data"},
-            "ratio": {"shape": "Ratio"},
-            "kept": {"shape": "Names"},
-            "map": {"shape": "Map"},
-            "one": {"shape": "One", "locationName": "only"},
-        },
-    },
-    "One": {
-        "type": "structure",
-        "union": True,
-        "members": {"a": {"shape": "Name"}, "b": {"shape": "Size"}},
-    },
-    "Name": {"type": "string", "min": 1, "max": 8},
-    "Size": {"type": "integer", "min": 1, "max": 100},
-    "Names": {"type": "list", "member": {"shape": "Name"}, "max": 2},
-    "Map": {"type": "map", "key": {"shape": "Name"}, "value": {"shape": "Size"}},
-    "Flag": {"type": "boolean"},
-    "When": {"type": "timestamp"},
-    "Data": {"type": "blob"},
-    "Ratio": {"type": "double"},
-}
-MODEL: Any = {
-    "metadata": {"apiVersion": "1", "endpointPrefix": "x", "protocol": "rest-json"},
-    "operations": {
-        "Put": {
-            "name": "Put",
-            "http": {"method": "POST", "requestUri": "/things/{name}"},
-            "input": {"shape": "In"},
-        },
-        "PutFixed": {
-            "name": "PutFixed",
-            "http": {"method": "POST", "requestUri": "/things/it"},
-        },
-        "PutAsked": {
-            "name": "PutAsked",
-            "http": {"method": "POST", "requestUri": "/things/it?asked=t"},
-        },
-    },
-    "shapes": SHAPES,
-}
+SHAPES: dict[str, Any] = of_file(__file__, "SHAPES")
+MODEL: Any = of_file(__file__, "MODEL")
 SERVICE = RestService("x", MODEL)
 MALFORMED, INVALID = InputReason.MALFORMED_INPUT, InputReason.VALIDATION_ERROR
 

@@ -2,21 +2,9 @@ import pytest
 
 from broker.protocols.oidc.aws_claims import CHARACTERS_MAX, VALUES_MAX, read_values
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from tests.support.rows import of_file
 
-CLAIMS = {
-    "text": "a",
-    "empty": "",
-    "yes": True,
-    "no": False,
-    "number": 12,
-    "whole": 12.0,
-    "half": 0.5,
-    "many": ["a", "b"],
-    "none": [],
-    "null": None,
-    "oidc.example/project-id": "p",
-    "google": {"organization_number": 7, "deep": {"er": "x"}},
-}
+CLAIMS = of_file(__file__, "CLAIMS")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from broker.protocols.oidc.jwks import KeySet as OurKeySet
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from tests.support.certificates import of_version_2
 from tests.support.oidc_issuer import b64, jwk_of, make_key, octets
+from tests.support.rows import rows
 
 RSA = make_key("RS256")
 OTHER = make_key("RS256", 1)
@@ -208,22 +209,7 @@ def test_the_small_order_points_of_ed25519_are_known() -> None:
     assert not is_small_order(make_key("EdDSA").public_key().public_bytes_raw())
 
 
-@pytest.mark.parametrize(
-    ("name", "phrase"),
-    [
-        ("RSA with e = 1", "exponent is even or 1"),
-        ("RSA with even e", "exponent is even or 1"),
-        ("RSA of 1024 bits", "1024 bits, 2048 to 8192"),
-        ("n that is not a string", "n is missing"),
-        ("n with padding", "n is not base64url"),
-        ("an alg that is not a string", "alg is not a string"),
-        ("x5c that is not an array", "x5c is not an array"),
-        ("x5c of numbers", "x5c is not an array"),
-        ("a curve that is a list", "crv is not P-256"),
-        ("x5c of another key", "x5c holds another key"),
-        ("for encryption", "use is not sig"),
-    ],
-)
+@rows("name, phrase")
 def test_the_operator_reads_why_a_key_was_skipped(name: str, phrase: str) -> None:
     [why] = parse(SKIPPED[name]).skipped
     assert phrase in why

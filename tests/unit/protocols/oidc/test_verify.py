@@ -11,19 +11,9 @@ from broker.protocols.oidc.token import parse_token
 from broker.protocols.oidc.verify import VerifyOptions, verify_token
 from tests.support.oidc_issuer import OidcIssuer, make_key
 from tests.support.oidc_verdict import accepted, reason_of, refused
+from tests.support.rows import of_file
 
-ALGORITHMS = [
-    "RS256",
-    "RS384",
-    "RS512",
-    "PS256",
-    "PS384",
-    "PS512",
-    "ES256",
-    "ES384",
-    "ES512",
-    "EdDSA",
-]
+ALGORITHMS = of_file(__file__, "ALGORITHMS")
 JOSERFC_NAMES = {"EdDSA": "Ed25519"}  # RFC 9864 retires the old name
 
 

@@ -5,6 +5,7 @@ import pytest
 from broker.actions.models import load_service_model
 from broker.protocols.query import InputReason, InputRejected, Service
 from broker.protocols.shapes.model import ServiceModel
+from tests.support.rows import of_file, rows
 
 STS = Service(load_service_model("sts"))
 IAM = Service(load_service_model("iam"))
@@ -12,45 +13,7 @@ ROLE = {"RoleArn": "arn:aws:iam::123456789012:role/r", "RoleSessionName": "s1"}
 
 SECRET = "S3CR3T\x00\x7f"
 
-EVERY_TYPE: ServiceModel = {
-    "metadata": {
-        "apiVersion": "1",
-        "endpointPrefix": "x",
-        "protocol": "query",
-        "xmlNamespace": "urn:x",
-    },
-    "operations": {"Do": {"name": "Do", "input": {"shape": "Input"}}},
-    "shapes": {
-        "Input": {
-            "type": "structure",
-            "members": {
-                "Blob": {"shape": "Blob"},
-                "Flag": {"shape": "Flag"},
-                "Long": {"shape": "Long"},
-                "Map": {"shape": "Map"},
-                "Text": {"shape": "Text"},
-                "Time": {"shape": "Time"},
-                "Union": {"shape": "Union"},
-            },
-        },
-        "Blob": {"type": "blob"},
-        "Flag": {"type": "boolean"},
-        "Long": {"type": "long"},
-        "Map": {
-            "type": "map",
-            "key": {"shape": "Text"},
-            "value": {"shape": "Text"},
-            "max": 2,
-        },
-        "Text": {"type": "string"},
-        "Time": {"type": "timestamp"},
-        "Union": {
-            "type": "structure",
-            "union": True,
-            "members": {"A": {"shape": "Text"}, "B": {"shape": "Text"}},
-        },
-    },
-}
+EVERY_TYPE: ServiceModel = of_file(__file__, "EVERY_TYPE")
 read_every_type = Service(EVERY_TYPE).reader("Do")
 
 
@@ -162,26 +125,7 @@ def test_values_are_read_as_their_type(given: dict, read: dict) -> None:
     assert read_every_type(given) == read
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"Flag": ""},
-        {"Flag": "TRUE"},
-        {"Flag": "2"},
-        {"Blob": "A"},
-        {"Blob": "AP8=\n"},
-        {"Blob": "\N{GRINNING FACE}"},
-        {"Long": "9223372036854775808"},
-        {"Time": "soon"},
-        {"Time": "0001-01-01T00:00:00+23:00"},
-        {"Map": "x"},
-        {"Map.entry.1.value": "v"},
-        {"Map.entry.1": "v"},
-        {"Map.member.1.key": "v"},
-        {"Map.entry.1.key.x": "v"},
-        {"Union": "x"},
-    ],
-)
+@rows("given")
 def test_what_cannot_be_read_as_its_type_is_malformed(given: dict) -> None:
     with pytest.raises(InputRejected) as refusal:
         read_every_type(given)

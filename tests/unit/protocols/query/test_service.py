@@ -4,6 +4,7 @@ from broker import errors
 from broker.actions.models import load_service_model
 from broker.protocols.query import InputReason, InputRejected, QueryCall, Service
 from broker.protocols.query.service import select_service
+from tests.support.rows import rows
 
 STS = Service(load_service_model("sts"))
 IAM = Service(load_service_model("iam"))
@@ -18,28 +19,7 @@ def test_version_and_action_select_the_service() -> None:
     assert select_service((STS, IAM), call("ListUsers", "2010-05-08")) is IAM
 
 
-@pytest.mark.parametrize(
-    ("action", "version", "message"),
-    [
-        (
-            "NoSuchAction",
-            "2011-06-15",
-            "Could not find operation NoSuchAction for version 2011-06-15",
-        ),
-        (
-            "AssumeRole",
-            None,
-            "Could not find operation AssumeRole for version NO_VERSION_SPECIFIED",
-        ),
-        ("AssumeRole", "", "Could not find operation AssumeRole for version "),
-        ("", "2011-06-15", "Could not find operation  for version 2011-06-15"),
-        (
-            "AssumeRole",
-            "2010-05-08",
-            "Could not find operation AssumeRole for version 2010-05-08",
-        ),
-    ],
-)
+@rows("action, version, message")
 def test_what_no_service_has_is_an_invalid_action(
     action: str, version: str | None, message: str
 ) -> None:

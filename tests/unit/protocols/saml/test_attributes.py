@@ -6,20 +6,13 @@ from lxml import etree
 from broker.model.federated import RolePair
 from broker.protocols.saml.attributes import parse_role_pair, read_attributes
 from broker.protocols.saml.errors import SamlReason, SamlRejected
+from tests.support.rows import rows
 from tests.support.saml_idp import assertion_xml
 
 PROVIDER = "arn:aws:iam::111122223333:saml-provider/Corp_1.x-y"
 
 
-@pytest.mark.parametrize(
-    "role",
-    [
-        "arn:aws:iam::111122223333:role/Reader",
-        "arn:aws:iam::111122223333:role/a/b+c/Reader_+=.@-",
-        "arn:aws:iam::000000000000:role/" + "x" * 64,
-        "arn:aws-us-gov:iam::111122223333:role/Reader",
-    ],
-)
+@rows("role")
 def test_both_orders_give_the_same_pair(role: str) -> None:
     expected = RolePair(role, PROVIDER)
     assert parse_role_pair(f"{role},{PROVIDER}") == expected

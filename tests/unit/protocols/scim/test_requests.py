@@ -25,41 +25,11 @@ from broker.protocols.scim.resources import (
     ScimRejected,
     User,
 )
+from tests.support.rows import of_file, rows
 from tests.support.scim import ENTERPRISE, GROUP, PATCH_OP, USER
 
-ENTRA_USER = {
-    "schemas": [USER, ENTERPRISE],
-    "externalId": "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef",
-    "userName": "Test_User_ab6490ee-1e48-479e-a20b-2d77186b5dd1",
-    "active": True,
-    "emails": [
-        {
-            "primary": True,
-            "type": "work",
-            "value": "Test_User_fd0ea19b-0777-472c-9f96-4f70d2226f2e@testuser.com",
-        }
-    ],
-    "meta": {"resourceType": "User"},
-    "name": {
-        "formatted": "givenName familyName",
-        "familyName": "familyName",
-        "givenName": "givenName",
-    },
-    "roles": [],
-    ENTERPRISE: {"department": "bookkeeping"},
-}
-OKTA_USER = {
-    "schemas": [USER],
-    "userName": "test.user@okta.local",
-    "name": {"givenName": "Test", "familyName": "User"},
-    "emails": [{"primary": True, "value": "test.user@okta.local", "type": "work"}],
-    "displayName": "Test User",
-    "locale": "en-US",
-    "externalId": "00ujl29u0le5T6Aj10h7",
-    "groups": [],
-    "password": "1mz050nq",
-    "active": True,
-}
+ENTRA_USER = of_file(__file__, "ENTRA_USER")
+OKTA_USER = of_file(__file__, "OKTA_USER")
 
 
 def encoded(value: object) -> bytes:
@@ -102,19 +72,7 @@ def test_active_may_be_a_text(given: object, active: bool | None) -> None:
     assert user.active is active
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("id", "SCMUX"),
-        ("ID", "SCMUX"),
-        ("id", 5),
-        ("meta", {"version": "9"}),
-        ("meta", "today"),
-        ("groups", []),
-        ("groups", "all"),
-        ("password", []),
-    ],
-)
+@rows("name, value")
 def test_what_only_the_broker_sets_is_not_taken_from_a_client(
     name: str, value: object
 ) -> None:
@@ -183,17 +141,7 @@ def test_the_address_that_counts() -> None:
     assert address({"type": "work"}, home) == "h"
 
 
-@pytest.mark.parametrize(
-    "operation",
-    [
-        {"op": "Replace", "path": "active", "value": "False"},
-        {"op": "replace", "path": "active", "value": False},
-        {"op": "replace", "value": {"active": False}},
-        {"op": "Add", "path": "active", "value": "False"},
-        {"op": "replace", "path": f"{USER}:active", "value": False},
-        {"op": "replace", "value": {"Active": "false"}},
-    ],
-)
+@rows("operation")
 def test_ways_to_deactivate(operation: dict[str, Any]) -> None:
     user = patched(User(user_name="a", active=True), operation)
     assert user.active is False

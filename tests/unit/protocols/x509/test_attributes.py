@@ -11,6 +11,7 @@ from broker.protocols.x509 import (
     read_attributes,
 )
 from tests.support.certificates import issue, name_of
+from tests.support.rows import rows
 
 _SAN = x509.SubjectAlternativeName(
     [
@@ -47,17 +48,7 @@ def test_by_default_every_attribute_is_one() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("mappings", "found"),
-    [
-        ({}, {}),
-        ({"x509Subject": ["CN"]}, {"x509Subject/CN": "web-1"}),
-        ({"x509Subject": ["UID"]}, {}),
-        ({"x509SAN": ["URI"]}, {"x509SAN/URI": "spiffe://corp/web"}),
-        ({"x509SAN": ["Name/CN"]}, {"x509SAN/Name/CN": "inner"}),
-        ({"x509SAN": ["Name/OU"]}, {}),
-    ],
-)
+@rows("mappings, found")
 def test_mappings_say_which(
     mappings: dict[str, list[str]], found: dict[str, str]
 ) -> None:
