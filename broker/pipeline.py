@@ -22,13 +22,14 @@ The edges, and what they bring:
     console click      `console`: the cookie proves the caller of an ordinary IAM action
     command line       `console`: a code or refresh token proves the caller
 
-Which error wins follows from that order. Calls that came together take the costly
-steps together: *prove* for all of them, then *permit*, *do* and *answer*. The audit
-record is opened before the work and written last, or together with the call's own
-effect.
+Which error wins follows from that order. Calls that came together take each stage
+together: *prove* for all of them, then *permit*, *do* and *answer*; one that has to wait
+lets the others go on, and goes on itself when it can. The audit record is opened before
+the work and written last, or together with the call's own effect.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -40,13 +41,12 @@ from broker.audit.writer import Auditor
 from broker.model.raw import RawRequest
 from broker.model.request import CodeOf, Door, Given, RequestContext
 from broker.permit.guard import Guard, reason
-from broker.permit.need import Need
 from broker.permit.rates import CALL_UNITS, RateLimits
 from broker.proofs.endpoints import Endpoints
 from broker.proofs.scheme import ProofRefused, Scheme
-from broker.runtime.batches import join_batch
+from broker.runtime.batches import NEXT_TURN
 from broker.runtime.clock import Clock
-from broker.runtime.offload import offload_long
+from broker.runtime.offload import LONG, offload
 from broker.stores.directory.port import Directory
 
 Result = Mapping[str, Any]
@@ -83,6 +83,8 @@ class Pipeline:
         self._directory = directory
         self._endpoints = endpoints
         self._clock = clock
+        self._stages = (self._prove, self._permit, self._do)
+        """Those of the list above that are the same for every door."""
 
     def receive(
         self,
@@ -121,11 +123,21 @@ class Pipeline:
         """
         record = AuditEntry.of(request, f"{action.service}:{action.name}")
         record.is_counted = action.counted
+        call = Call(
+            request=request,
+            now=request.now,
+            action=action,
+            read=read,
+            proof=proof,
+            directory=self._directory,
+            record=record,
+            rates=self.rates,
+            region=request.region,
+        )
         try:
-            scheme = proof or self.schemes[action.proof]
-            call, given = await self._prove(request, action, read, scheme, record)
-            needs = await self._permit(action, given, call)
-            result = await self._do(action, given, call, needs)
+            for stage in self._stages:
+                await NEXT_TURN
+                await stage(call)
         except REFUSALS as error:
             refusal = wire_error(error)
             await self._auditor.fail(record, refusal)
@@ -133,70 +145,55 @@ class Pipeline:
         except BaseException as error:
             await self._auditor.fail(record, error)
             raise
-        if not record.committed:
-            await self._auditor.append(record)
-        await join_batch()
-        return result
+        await NEXT_TURN
+        return call.result
 
-    async def _prove(
-        self,
-        request: RequestContext,
-        action: Action,
-        read: Callable[[], Given],
-        scheme: Scheme,
-        record: AuditEntry,
-    ) -> tuple[Call, Given]:
-        async def read_input() -> Given:
-            given = await offload_long(
-                len(request.raw.body), read, proved=not action.proof.is_parameter
-            )
-            record.parameters = audited_parameters(given, action.audited)
-            return given
-
-        await join_batch()
+    async def _prove(self, call: Call) -> None:
+        """Who calls, by the action's scheme or the door's own; the input is read."""
+        action, request, record = call.action, call.request, call.record
+        scheme = call.proof or self.schemes[action.proof]
         try:
-            proved, given = await scheme.prove(
-                request, action.service, action.name, read_input
+            proved, call.given = await scheme.prove(
+                request, action.service, action.name, partial(self._read, call)
             )
         except ProofRefused as refused:
             self._note_refused(request, record, refused)
             raise refused.error from refused.error.__cause__
-        await join_batch()
-        record.region = region = proved.region or request.region
-        record.name_caller(proved.caller)
+        caller = call.caller = proved.caller
+        call.identity, call.keep = proved.identity, proved.keep
+        call.one_time_use = proved.one_time_use
+        region = record.region = call.region = proved.region or call.region
+        record.name_caller(caller)
         if proved.shown:
             record.parameters = {**record.parameters, **proved.shown}
         if proved.identity is None:
             service, name = action.service, action.name
-            self._uses.note_call(request, region, proved.caller, service, name)
+            self._uses.note_call(request, region, caller, service, name)
         else:
             self._uses.note_accepted(request, proved.identity)
-        call = Call(
-            request=request,
-            region=region,
-            caller=proved.caller,
-            directory=self._directory,
-            record=record,
-            identity=proved.identity,
-            one_time_use=proved.one_time_use,
-            keep=proved.keep,
-            rates=self.rates,
-        )
-        return call, given
 
-    async def _permit(
-        self, action: Action, given: Given, call: Call
-    ) -> tuple[Need, ...]:
+    async def _read(self, call: Call) -> Given:
+        """The input; the record shows what the action lists of it."""
+        action = call.action
+        if len(call.request.raw.body) > LONG:
+            given = await offload(call.read, proved=not action.proof.is_parameter)
+        else:
+            given = call.read()
+        call.record.parameters = audited_parameters(given, action.audited)
+        return given
+
+    async def _permit(self, call: Call) -> None:
+        """The rate of the account, then every permission that the action needs."""
+        action, record = call.action, call.record
         if action.counted:
             await call.charge(REQUEST_UNITS + len(call.request.raw.body) // UNIT_BYTES)
         elif action.calls:
             units = action.calls * CALL_UNITS
             await self.rates.charge(call.account, action.service, units)
-        needs = await action.needs(given, call)
-        record = call.record
+        needs = call.needs = await action.needs(call.given, call)
         if not needs:
             record.decision = "allowed"
-            return needs
+            return
         record.resources = tuple(dict.fromkeys(map(_RESOURCE, needs)))
         decisions = await self._guard.require(
             call.caller,
@@ -207,23 +204,22 @@ class Pipeline:
             charge=None if action.service == "sts" else call.charge,
         )
         record.decision, record.reason = "allowed", reason(decisions)
-        await join_batch()
-        return needs
 
-    async def _do(
-        self, action: Action, given: Given, call: Call, needs: tuple[Need, ...]
-    ) -> Result:
-        call.needs = needs
+    async def _do(self, call: Call) -> None:
+        """The work, together with its record where it writes."""
+        action, given = call.action, call.given
         if action.prepare is not None:
             call.prepared = await action.prepare(given, call)
-        if not action.writes:
-            return await action.handle(given, call) or {}
-        async with self._directory.change(call.account) as change:
-            call.directory = call.opened = change
-            result = await action.handle(given, call) or {}
-            await change.record(call.record.complete())
-        call.record.committed = True
-        return result
+        if action.writes:
+            async with self._directory.change(call.account) as change:
+                call.directory = call.opened = change
+                call.result = await action.handle(given, call) or {}
+                await change.record(call.record.complete())
+            call.record.committed = True
+        else:
+            call.result = await action.handle(given, call) or {}
+            if not call.record.committed:
+                await self._auditor.append(call.record)
 
     def _note_refused(
         self, request: RequestContext, record: AuditEntry, refused: ProofRefused

@@ -19,6 +19,7 @@ from broker.model.federated import FederatedIdentity
 from broker.model.request import Given, RequestContext
 from broker.permit.need import Need
 from broker.permit.rates import RateLimits
+from broker.proofs.scheme import Scheme
 from broker.sessions.issue import KeepCredentials
 from broker.sessions.one_time_use import OneTimeUse
 from broker.stores.audit_rows import ReplayMark
@@ -45,32 +46,34 @@ class Proof(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """A proved call, as an action's declared steps see it; the pipeline fills it in.
+    """One call: what the pipeline's stages find out, and an action's declared steps see.
 
-    ``request`` is how it came in, and ``region`` the one that its proof names, or else
-    the request's. Reads go through ``directory``: inside an action that ``writes`` that
-    is its transaction. ``record`` is the audit record in the making, which a mint
-    completes. ``needs`` are the permissions that were given, and ``prepared`` is what
-    ``prepare`` returned: both are there for ``handle`` alone.
+    ``request`` is how it came in, ``now`` its time, and ``read`` reads its input. Reads
+    go through ``directory``: inside an action that ``writes`` that is its transaction.
+    ``record`` is the audit record in the making, which a mint completes. The proof gives
+    ``given``, ``caller`` and what follows it; ``region`` is the one that it names, or
+    else the request's. ``needs`` are the permissions that were given, and ``prepared``
+    is what ``prepare`` returned: both are there for ``handle`` alone.
     """
 
     request: RequestContext
-    region: str
-    caller: Caller
+    now: datetime
+    action: "Action"
     directory: DirectoryReader
     record: AuditEntry
     rates: RateLimits
+    region: str
+    read: Callable[[], Given] = dict
+    proof: Scheme | None = None
+    given: Given = field(default_factory=dict)
+    caller: Caller = None  # type: ignore[assignment] # not before the proof
     identity: FederatedIdentity | None = None
     one_time_use: OneTimeUse | None = None
     keep: KeepCredentials | None = None
     needs: tuple[Need, ...] = ()
     prepared: object = None
     opened: DirectoryChange | None = None
-
-    @property
-    def now(self) -> datetime:
-        """The call's one ``now``."""
-        return self.request.now
+    result: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def account(self) -> AccountId:

@@ -40,7 +40,7 @@ from broker.protocols.sigv4 import (
     verify_signature,
     verify_time,
 )
-from broker.runtime.batches import join_batch
+from broker.runtime.batches import NEXT_TURN
 from broker.runtime.bounded import BoundedCache
 
 SIGNING_KEYS_MAX = 4096
@@ -234,7 +234,7 @@ class SignatureScheme:
             verify_scope(
                 signed, regions=wanted.regions, service=wanted.service, also=wanted.also
             )
-            await join_batch()
+            await NEXT_TURN
             key_id, token = signed.access_key_id, signed.session_token
             try:
                 key = await self.resolve(key_id, token, now)

@@ -1,8 +1,8 @@
 """Lets calls that came together take the costly steps together, and ends lone ones."""
 
 import asyncio
-import types
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 
 class ClientGoneError(asyncio.CancelledError):
@@ -19,11 +19,16 @@ def check_wanted(has_left: Callable[[], bool] | None) -> None:
         raise ClientGoneError
 
 
-@types.coroutine
-def join_batch() -> Generator[None, None, None]:
-    """Let the calls that came with this one get as far.
+class _NextTurn:
+    """Awaited, it lets the calls that came with this one get as far.
 
-    What a step's code and data bring into the processor's caches then serves all of
-    them: a call takes a quarter less time than one that runs through alone.
+    What a stage's code and data bring into the processor's caches then serves all of
+    them: a call takes a quarter less time than one that runs through alone. With 64
+    together it takes as long as with 32, so that there is no most.
     """
-    yield  # what asyncio.sleep(0) comes to, without its four calls
+
+    # What asyncio.sleep(0) comes to, without a frame of Python.
+    __await__ = partial(iter, (None,))
+
+
+NEXT_TURN: Awaitable[None] = _NextTurn()

@@ -124,12 +124,14 @@ async def _nothing(_given: Given, _call: Call) -> Mapping[str, Any]:
     return {}
 
 
-def _call(services: Services, kind: Kind) -> Call:
+def _call(services: Services, action: Action, kind: Kind) -> Call:
     request = services.pipeline.receive(_RAW, "table", Door.API)
     caller = federated_caller(kind.identity) if kind.identity else kind.caller
     assert caller is not None
     return Call(
         request=request,
+        now=request.now,
+        action=action,
         region=request.region,
         caller=caller,
         directory=services.stores.directory,
@@ -147,7 +149,7 @@ async def needs_of(services: Services, action: Action) -> tuple[Need, ...]:
         if kind.title not in _ASKED.get(action.proof, _SIGNED):
             continue
         try:
-            return await action.needs(given, _call(services, kind))
+            return await action.needs(given, _call(services, action, kind))
         except BrokerError as error:
             refusals.append(str(error))
     raise MadeUpInputRefusedError(f"{_name(action)}: {' / '.join(refusals)}")

@@ -83,7 +83,7 @@ class Iam:
 
     async def __call__(self, name: str, **given: Any) -> Any:
         action = self.actions[name]
-        call = self._call()
+        call = self._call(action)
         await action.needs(given, call)
         if action.prepare is not None:
             call.prepared = await action.prepare(given, call)
@@ -100,14 +100,16 @@ class Iam:
 
     async def needs(self, name: str, **given: Any) -> tuple[Need, ...]:
         """Every permission that a call needs."""
-        return await self.actions[name].needs(given, self._call())
+        return await self.actions[name].needs(given, self._call(self.actions[name]))
 
-    def _call(self) -> Call:
+    def _call(self, action: Action) -> Call:
         request = RequestContext(
             request_id="r", raw=RAW, door=self.door, now=self.now, region="us-east-1"
         )
         return Call(
             request=request,
+            now=request.now,
+            action=action,
             region=request.region,
             record=AuditEntry.of(request, ""),
             rates=UNLIMITED,

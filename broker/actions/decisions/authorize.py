@@ -65,7 +65,7 @@ from broker.protocols.enforcement import (
 from broker.protocols.enforcement.forwarded import check_overrides
 from broker.protocols.enforcement.mapping import ANY_RESOURCE
 from broker.protocols.sigv4.errors import MISMATCH
-from broker.runtime.batches import check_wanted, join_batch
+from broker.runtime.batches import NEXT_TURN, check_wanted
 from broker.stores.directory import kinds
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -335,7 +335,7 @@ class Authorizer:
         """Who acts; proved once in a batch."""
         if question.request is not None or question.ambiguous:
             found = await self._prove(ready, question, call)
-            await join_batch()
+            await NEXT_TURN
             return found
         key = (
             question.access_key_id,
@@ -347,7 +347,7 @@ class Authorizer:
         if known is None:
             known = await self._prove(ready, question, call)
             work.subjects[key] = known
-            await join_batch()
+            await NEXT_TURN
         return known
 
     async def find_ready(self, service: str, call: Call) -> ReadyService:
