@@ -239,19 +239,18 @@ def read_directories(path: Path) -> "DirectoriesFile":
         ValueError: it cannot be read, or a line for what is wrong.
     """
     # Imported here: it is needed only with such a file.
-    from broker.kinds.template.errors import TemplateError  # noqa: PLC0415
-    from broker.kinds.template.yaml_text import load_yaml  # noqa: PLC0415
+    from broker.kinds.template import yaml_text  # noqa: PLC0415
     from broker.proofs.ldap.directories import parse_directories  # noqa: PLC0415
 
     try:
         if path.stat().st_size > _DIRECTORIES_BYTES_MAX:
             raise ValueError(f"{path} is longer than {_DIRECTORIES_BYTES_MAX} bytes")
         return parse_directories(
-            load_yaml(path.read_text(encoding="utf-8")), path.parent
+            yaml_text.load_yaml(path.read_text(encoding="utf-8")), path.parent
         )
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (TemplateError, UnicodeDecodeError) as error:
+    except (yaml_text.TemplateError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
 
 

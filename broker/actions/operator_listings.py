@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Call
 from broker.actions.decisions.declare import everything, read
-from broker.kinds.ldap_providers import LDAP_PROVIDERS
+from broker.kinds.providers import LDAP_PROVIDERS
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED
 from broker.proofs.provider_options import shown_options
 from broker.stores.directory.kinds import UPSTREAM

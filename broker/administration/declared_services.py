@@ -9,7 +9,7 @@ from broker.actions.signin.overviews import ServiceOverview
 from broker.administration.listing import read_part
 from broker.console.pages.service_views import LIST_SERVICES, read_service_views
 from broker.console.visit import Visit
-from broker.kinds.service_entries import service_entry
+from broker.kinds.registered_services import service_entry
 from broker.policy.catalogue import ServiceEntry
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from broker.administration.reading import list_all
 from broker.console.visit import Visit
-from broker.kinds.aws_managed import aws_managed_arns, find_aws_managed
+from broker.kinds.managed_policies import aws_managed_arns, find_aws_managed
 
 
 class FoundPolicies:

@@ -24,7 +24,7 @@ from broker.administration.roles import ONE, policy_arn, session_seconds
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
-from broker.kinds.aws_managed import aws_managed_arns
+from broker.kinds.managed_policies import aws_managed_arns
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
 
 NEW = "/console/roles/new"

@@ -11,10 +11,12 @@ from broker.administration.buttons import Button, Buttons, Value, kept, typed
 from broker.administration.listing import PagePart, read_part
 from broker.console.visit import BOTH, GET, PageRoute, Visit
 from broker.errors import ValidationError
-from broker.kinds.certificate_profiles import DURATION_SECONDS
-from broker.kinds.revocation_lists import list_expiries
-from broker.kinds.roles_anywhere import Expiry
-from broker.kinds.trust_anchors import anchor_expiries
+from broker.kinds.roles_anywhere import (
+    DURATION_SECONDS,
+    Expiry,
+    anchor_expiries,
+    list_expiries,
+)
 
 SERVICE = "rolesanywhere"
 HERE = "roles-anywhere"

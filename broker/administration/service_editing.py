@@ -12,9 +12,15 @@ from broker.console.context import Precondition
 from broker.console.forms import newlines
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ConcurrentModification
-from broker.kinds.registered_services import require_service
-from broker.kinds.service_text import find_places, read_definition, write_definition
-from broker.kinds.template.errors import TemplateError
+from broker.kinds.registered_services import (
+    require_service,
+)
+from broker.kinds.template.yaml_text import (
+    TemplateError,
+    find_places,
+    read_definition,
+    write_definition,
+)
 from broker.policy.places import Span, TextPosition
 from broker.protocols.enforcement import DefinitionRejected, parse_new_definition
 from broker.runtime.offload import offload

@@ -18,7 +18,7 @@ from broker.console.pages.service_views import ServiceView, view_service, view_s
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.kinds.bearer_tokens import SERVICE_TOKENS
-from broker.kinds.service_text import write_definition
+from broker.kinds.template.yaml_text import write_definition
 from broker.protocols.enforcement.mapping import EXECUTE_API
 
 SERVICE = "broker"

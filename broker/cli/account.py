@@ -68,7 +68,7 @@ def accounts(
     ] = False,
 ) -> None:
     """List the accounts, and the administrators who have no password yet."""
-    from broker.kinds.first_administrator import list_waiting  # noqa: PLC0415
+    from broker.kinds.sign_in_links import list_waiting  # noqa: PLC0415
     from broker.stores.directory.accounts import list_accounts  # noqa: PLC0415
 
     async def work(installation: "Installation") -> list[dict[str, Any]]:

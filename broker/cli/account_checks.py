@@ -9,8 +9,7 @@ from broker.kinds.organisations import (
     OrganisationsFileError,
     read_organisations,
 )
-from broker.kinds.revocation_lists import list_expiries
-from broker.kinds.trust_anchors import anchor_expiries
+from broker.kinds.roles_anywhere import anchor_expiries, list_expiries
 from broker.proofs.provider_options import ProviderOptions, find_provider
 from broker.runtime.clock import Clock
 from broker.settings import Settings

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import typer
 
-from broker.kinds.service_text import read_definition
-from broker.kinds.template.errors import TemplateError
+from broker.kinds.template.yaml_text import TemplateError, read_definition
 from broker.protocols.enforcement.definition import DEFINITION_CHARACTERS_MAX
 
 

@@ -12,7 +12,7 @@ from broker.cli.terminal import say, say_json
 from broker.cli.times import format_time
 from broker.cli.upstream_reasons import explain_upstream
 from broker.errors import BrokerError, NoSuchEntity
-from broker.kinds.service_entries import service_entries
+from broker.kinds.registered_services import service_entries
 from broker.model.account import TEMPORARY_KEY_PREFIX, AccountId
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.permit.gather import PolicyLibrary

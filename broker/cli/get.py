@@ -10,9 +10,8 @@ from broker.cli.operator import AccountOption, with_services
 from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say, say_json, say_table
 from broker.errors import NoSuchEntity
-from broker.kinds.template.kind import without_empty
-from broker.kinds.template.kinds import KINDS
-from broker.kinds.template.section import Section
+from broker.kinds.template.reader import KINDS
+from broker.kinds.template.section import Section, without_empty
 from broker.model.entities import LdapProvider, SamlProvider
 from broker.policy import DIRECTORY_KEYS, known_claims
 from broker.proofs.provider_options import Provider, shown_options

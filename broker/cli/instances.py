@@ -16,7 +16,7 @@ from broker.cli.terminal import say, say_json, say_table
 from broker.compose.services import Services
 from broker.kinds import instances as rules
 from broker.kinds.bearer_tokens import JOIN_TOKENS, Owner, owning_profile
-from broker.kinds.instance_profiles import require_instance_profile
+from broker.kinds.instances import require_instance_profile
 from broker.model.account import AccountId
 from broker.model.machines import Instance
 from broker.model.page import PageRequest

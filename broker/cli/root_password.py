@@ -17,13 +17,13 @@ from broker.cli.operator import (
     with_installation,
 )
 from broker.cli.terminal import say
-from broker.kinds.passwords import Passwords
-from broker.kinds.root_password import (
+from broker.kinds.login_profiles import (
     end_root_sign_in,
+    list_factors,
     prepare_root_password,
     set_root_password,
 )
-from broker.kinds.second_factors import list_factors
+from broker.kinds.passwords import Passwords
 from broker.model.account import AccountId
 
 if TYPE_CHECKING:

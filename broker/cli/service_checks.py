@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from broker.cli.findings import Finding, good, warning
 from broker.compose.storage import Stores
 from broker.kinds.bearer_tokens import SERVICE_TOKENS, owning_service
-from broker.kinds.service_entries import service_entries
+from broker.kinds.registered_services import service_entries
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, Outcome
 from broker.model.page import PageRequest

@@ -13,12 +13,10 @@ from broker.cli.operator import AccountArgument, system_user, with_installation
 from broker.cli.template_warnings import find_template_warnings
 from broker.cli.terminal import Progress, say
 from broker.errors import NoSuchEntity
-from broker.kinds.service_text import with_line
-from broker.kinds.template.apply import apply_template
-from broker.kinds.template.changes import Change, ChangeKind
-from broker.kinds.template.errors import TemplateError
-from broker.kinds.template.export import export_account
-from broker.kinds.template.kind import TemplateContext
+from broker.kinds.template.apply import Change, ChangeKind, apply_template
+from broker.kinds.template.reader import export_account
+from broker.kinds.template.section import TemplateContext
+from broker.kinds.template.yaml_text import TemplateError, with_line
 from broker.model.account import AccountId
 from broker.proofs.addresses import AddressRules
 from broker.proofs.provider_options import check_template_options

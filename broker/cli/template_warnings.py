@@ -5,15 +5,14 @@ from datetime import datetime
 
 from broker.cli.trust_checks import find_open_roles
 from broker.kinds.control_policies import ControlKind
-from broker.kinds.service_entries import service_entries
+from broker.kinds.registered_services import service_entries
 from broker.kinds.template.definitions import RESOURCE_POLICIES, SERVICES
-from broker.kinds.template.kind import TemplateContext
-from broker.kinds.template.kinds import KINDS
 from broker.kinds.template.managed_policies import MANAGED_POLICIES
 from broker.kinds.template.owned import POLICIES
 from broker.kinds.template.providers import OIDC_PROVIDERS
-from broker.kinds.template.reader import AccountTemplate, parse_template
+from broker.kinds.template.reader import KINDS, AccountTemplate, parse_template
 from broker.kinds.template.roles import ROLES, TRUST
+from broker.kinds.template.section import TemplateContext
 from broker.model.arn import iam_arn
 from broker.policy import PolicyKind, parse_policy
 from broker.policy.catalogue import ServiceEntry, unknown_names

@@ -20,7 +20,7 @@ import structlog
 from broker.compose.installation import Installation
 from broker.errors import ServiceUnavailable
 from broker.kinds.outbound import find_outbound, reseal, with_outbound
-from broker.kinds.saml_providers import SAML_KEY_SEAL
+from broker.kinds.providers import SAML_KEY_SEAL
 from broker.model.account import Account, AccountId
 from broker.model.credentials import (
     MFA_SEAL,

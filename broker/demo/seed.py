@@ -15,7 +15,7 @@ from broker.compose.services import Services
 from broker.demo.people import ACCOUNT, PORTAL_USER, console_password
 from broker.kinds.access_keys import create_access_key
 from broker.kinds.template.apply import apply_template
-from broker.kinds.template.kind import TemplateContext
+from broker.kinds.template.section import TemplateContext
 from broker.model.entities import KeyStatus
 from broker.model.secret import Secret
 from broker.proofs.addresses import AddressRules

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from broker.kinds.password_policy import expires_at
+from broker.kinds.passwords import expires_at
 from broker.model.account import Account
 from broker.model.arn import iam_arn
 from broker.model.credentials import CredentialStatus, UserCredential

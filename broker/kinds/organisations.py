@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from broker.errors import OperatorError
-from broker.kinds.template.errors import TemplateError
-from broker.kinds.template.yaml_text import load_yaml
+from broker.kinds.template.yaml_text import TemplateError, load_yaml
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import iam_arn
 

@@ -10,10 +10,9 @@ from broker.errors import (
     NoSuchEntity,
     PolicyNotAttachable,
 )
-from broker.kinds.aws_managed import SERVICE_ROLE_POLICIES
 from broker.kinds.documents import checked_document
 from broker.kinds.limits import Quota, require_inline_within, require_within
-from broker.kinds.managed_policies import find_managed_policy
+from broker.kinds.managed_policies import SERVICE_ROLE_POLICIES, find_managed_policy
 from broker.kinds.names import parse_policy_arn
 from broker.model.account import Account, AccountId
 from broker.model.entities import Group, InlinePolicy, Role, User

@@ -2,20 +2,25 @@
 
 The queue is bounded, so that a flood of guesses is refused rather than filling memory.
 The plain password is never stored or shown.
+
+Password rules: the account's password policy, or AWS's default.
+
+Source: IAM User Guide, "Setting an account password policy for IAM users".
 """
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from datetime import datetime, timedelta
+from typing import Final, Protocol, TypeVar
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from broker.errors import Throttling
-from broker.model.account import AccountId
+from broker.errors import NoSuchEntity, PasswordPolicyViolation, Throttling
+from broker.model.account import Account, AccountId
 from broker.model.entities import PASSWORD_SEAL, LoginProfile
 from broker.model.sealing import Sealer
 from broker.runtime.entropy import random_bytes
@@ -126,3 +131,160 @@ def _verify(hashed: str, password: str) -> bool:
         return _HASHER.verify(hashed, password)
     except (VerificationError, InvalidHashError):
         return False
+
+
+PasswordPolicy = Mapping[str, int | bool]
+
+LONGEST = 128
+DEFAULT_LENGTH = 8
+LEAST_LENGTH = 6
+"""The minimum of a policy without ``MinimumPasswordLength``."""
+
+_DEFAULT_CLASSES = 3
+_SYMBOLS: Final = frozenset("!@#$%^&*()_+-=[]{}|'")
+
+
+FLAGS = (
+    "RequireSymbols",
+    "RequireNumbers",
+    "RequireUppercaseCharacters",
+    "RequireLowercaseCharacters",
+    "AllowUsersToChangePassword",
+)
+
+
+def complete_policy(given: PasswordPolicy) -> PasswordPolicy:
+    """A policy as stored: omitted members have their defaults."""
+    policy: dict[str, int | bool] = {
+        "MinimumPasswordLength": given.get("MinimumPasswordLength", LEAST_LENGTH),
+        **{flag: bool(given.get(flag, False)) for flag in FLAGS},
+    }
+    for member in ("MaxPasswordAge", "PasswordReusePrevention", "HardExpiry"):
+        if member in given:
+            policy[member] = given[member]
+    return policy
+
+
+def require_policy(account: Account) -> PasswordPolicy:
+    """The account's own password policy.
+
+    Raises:
+        NoSuchEntity: it has none.
+    """
+    if account.password_policy is None:
+        raise NoSuchEntity(
+            f"The Password Policy with domain name {account.account_id} cannot be found."
+        )
+    return account.password_policy
+
+
+def users_may_change(account: Account) -> bool:
+    """Whether users may change their own passwords without any other permission."""
+    return bool((account.password_policy or {}).get("AllowUsersToChangePassword"))
+
+
+def reuse_prevention(account: Account) -> int:
+    """How many of a user's last passwords may not be reused."""
+    return int((account.password_policy or {}).get("PasswordReusePrevention", 0))
+
+
+def expires_at(account: Account, profile: LoginProfile) -> datetime | None:
+    """When a password has to be changed; None for never."""
+    days = int((account.password_policy or {}).get("MaxPasswordAge", 0))
+    return profile.changed_at + timedelta(days=days) if days else None
+
+
+def is_hard_expiry(account: Account) -> bool:
+    """Whether only an administrator can replace a password that has expired."""
+    return bool((account.password_policy or {}).get("HardExpiry"))
+
+
+def requirements(account: Account) -> tuple[str, ...]:
+    """The rules for a new password, one line each, for people."""
+    policy = account.password_policy
+    if policy is None:
+        return (
+            f"At least {DEFAULT_LENGTH} characters, at most {LONGEST}",
+            "At least three of uppercase letters, lowercase letters, numbers and symbols",
+            "Not the name of the account or user",
+        )
+    least = int(policy.get("MinimumPasswordLength", LEAST_LENGTH))
+    lines = [f"At least {least} characters, at most {LONGEST}"]
+    lines += [
+        f"At least one {noun}" for member, noun, _ in _CLASSES if policy.get(member)
+    ]
+    forbidden = reuse_prevention(account)
+    if forbidden:
+        lines.append(f"None of your last {forbidden} passwords")
+    return tuple(lines)
+
+
+def check_password(account: Account, user_name: str, password: str) -> None:
+    """Check a new password against the policy.
+
+    Raises:
+        PasswordPolicyViolation: naming all that is missing, never the password.
+    """
+    policy = account.password_policy
+    missing = (
+        _default_missing(account, user_name, password)
+        if policy is None
+        else _missing(policy, password)
+    )
+    if len(password) > LONGEST:
+        missing.append(f"Password should have a maximum length of {LONGEST}")
+    if missing:
+        raise PasswordPolicyViolation(", ".join(missing))
+
+
+def _missing(policy: PasswordPolicy, password: str) -> list[str]:
+    least = int(policy.get("MinimumPasswordLength", LEAST_LENGTH))
+    found = []
+    if len(password) < least:
+        found.append(f"Password should have a minimum length of {least}")
+    for member, noun, has in _CLASSES:
+        if policy.get(member) and not has(password):
+            found.append(f"Password should have at least one {noun}")
+    return found
+
+
+def _default_missing(account: Account, user_name: str, password: str) -> list[str]:
+    found = []
+    if len(password) < DEFAULT_LENGTH:
+        found.append(f"Password should have a minimum length of {DEFAULT_LENGTH}")
+    classes = sum(
+        has(password) for has in (_has_upper, _has_lower, _has_digit, _has_symbol)
+    )
+    if classes < _DEFAULT_CLASSES:
+        found.append(
+            "Password should have at least three of uppercase letters, lowercase"
+            " letters, numbers and symbols"
+        )
+    own_names = {user_name.lower(), (account.alias or account.account_id).lower()}
+    if password.lower() in own_names:
+        found.append("Password should not be the name of the account or user")
+    return found
+
+
+def _has_upper(text: str) -> bool:
+    return any("A" <= char <= "Z" for char in text)
+
+
+def _has_lower(text: str) -> bool:
+    return any("a" <= char <= "z" for char in text)
+
+
+def _has_digit(text: str) -> bool:
+    return any("0" <= char <= "9" for char in text)
+
+
+def _has_symbol(text: str) -> bool:
+    return any(char in _SYMBOLS for char in text)
+
+
+_CLASSES: Final = (
+    ("RequireUppercaseCharacters", "uppercase letter", _has_upper),
+    ("RequireLowercaseCharacters", "lowercase letter", _has_lower),
+    ("RequireNumbers", "number", _has_digit),
+    ("RequireSymbols", "symbol", _has_symbol),
+)

@@ -1,27 +1,55 @@
-"""What the kinds of IAM Roles Anywhere share: they are in a region, and have ids."""
+"""The kinds of IAM Roles Anywhere: they are in a region, and have ids.
+
+Trust anchors are certificate authorities whose certificates may open roles; profiles say
+which roles, and with what; revocation lists are those of trust anchors.
+
+Source: IAM Roles Anywhere API reference and User Guide; botocore's model.
+"""
+
+from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from broker.errors import NoSuchEntity
-from broker.kinds.kind import Rules
-from broker.kinds.tags import KeyCase, checked_tags
+from broker.errors import NoSuchEntity, UnsupportedOperation, ValidationError, about
+from broker.kinds.documents import checked_document
+from broker.kinds.kind import Rules, Work
+from broker.kinds.limits import Quota
+from broker.kinds.managed_policies import find_managed_policy
+from broker.kinds.names import KeyCase, checked_tags
 from broker.model.account import AccountId
+from broker.model.arn import Arn
 from broker.model.roles_anywhere import (
     CertificateList,
     CertificateProfile,
     TrustAnchor,
     rolesanywhere_arn,
 )
+from broker.policy import PolicyKind
+from broker.protocols.x509 import (
+    DEFAULT_MAPPINGS,
+    SAN_SPECIFIERS,
+    SPECIFIERS,
+    CertificateRejected,
+    parse_anchors,
+    parse_revocation_lists,
+)
 from broker.runtime.entropy import random_bytes
+from broker.runtime.offload import offload_long
 from broker.stores.directory.entity_tables import Entity
+from broker.stores.directory.kinds import (
+    CERTIFICATE_LIST,
+    CERTIFICATE_PROFILE,
+    TRUST_ANCHOR,
+)
 from broker.stores.directory.port import DirectoryReader
 
 if TYPE_CHECKING:
     from broker.model.types import rolesanywhere as types
+
 
 SERVICE_PRINCIPAL = "rolesanywhere.amazonaws.com"
 
@@ -86,7 +114,7 @@ async def require_regional(
     return found
 
 
-def given_tags(tags: "Sequence[types.Tag]") -> dict[str, str]:
+def given_tags(tags: Sequence[types.Tag]) -> dict[str, str]:
     """The tags of a request.
 
     Raises:
@@ -98,3 +126,379 @@ def given_tags(tags: "Sequence[types.Tag]") -> dict[str, str]:
 def new_id() -> str:
     """A new random id."""
     return str(uuid.UUID(bytes=random_bytes(_UUID_BYTES), version=4))
+
+
+BUNDLE = "CERTIFICATE_BUNDLE"
+
+
+async def _make_anchor(
+    given: types.CreateTrustAnchorRequest, work: Work
+) -> TrustAnchor:
+    return TrustAnchor(
+        account=work.account,
+        anchor_id=new_id(),
+        region=work.region,
+        name=given["name"],
+        certificates=await _certificates(given["source"]),
+        enabled=given.get("enabled", False),
+        created_at=work.now,
+        updated_at=work.now,
+        tags=given_tags(given.get("tags", ())),
+    )
+
+
+async def _change_anchor(
+    found: TrustAnchor, given: types.UpdateTrustAnchorRequest, work: Work
+) -> TrustAnchor:
+    source = given.get("source")
+    return replace(
+        found,
+        name=given.get("name", found.name),
+        certificates=await _certificates(source) if source else found.certificates,
+        updated_at=work.now,
+    )
+
+
+def _anchor_view(found: TrustAnchor) -> types.TrustAnchorDetail:
+    return {
+        "trustAnchorId": found.anchor_id,
+        "trustAnchorArn": found.arn,
+        "name": found.name,
+        "source": {
+            "sourceType": BUNDLE,
+            "sourceData": {"x509CertificateData": found.certificates},
+        },
+        "enabled": found.enabled,
+        "createdAt": found.created_at,
+        "updatedAt": found.updated_at,
+    }
+
+
+async def _certificates(source: types.Source) -> str:
+    if source.get("sourceType", BUNDLE) != BUNDLE:
+        raise UnsupportedOperation(
+            f"The source {source['sourceType']} is not supported, only {BUNDLE}."
+        )
+    with about("source.sourceData.x509CertificateData"):
+        pem = source.get("sourceData", {}).get("x509CertificateData")
+        if not pem:
+            raise ValidationError("Give x509CertificateData.")
+        await offload_long(len(pem), lambda: check_certificates(pem))
+    return pem
+
+
+def check_certificates(pem: str) -> None:
+    """Judge the certificates of a trust anchor.
+
+    Raises:
+        ValidationError: one is none of a certificate authority, or proves too little.
+    """
+    try:
+        parse_anchors(pem)
+    except CertificateRejected as error:
+        raise ValidationError(error.message, detail=error.detail) from error
+
+
+def anchor_expiries(certificates: str) -> tuple[Expiry, ...]:
+    """When each certificate of a trust anchor ends."""
+    return tuple(
+        Expiry(one.subject.rfc4514_string(), one.not_valid_after_utc)
+        for one in parse_anchors(certificates).certificates
+    )
+
+
+TRUST_ANCHORS = Regional(
+    kind=TRUST_ANCHOR,
+    quota=Quota.TRUST_ANCHORS,
+    make=_make_anchor,
+    change=_change_anchor,
+    view=_anchor_view,
+    resource="trust-anchor",
+    member="trustAnchor",
+    operations=(
+        "CreateTrustAnchor",
+        "GetTrustAnchor",
+        "ListTrustAnchors",
+        "UpdateTrustAnchor",
+        "EnableTrustAnchor",
+        "DisableTrustAnchor",
+        "DeleteTrustAnchor",
+    ),
+    refused=("aliasName", "crlDpRevocationEnabled", "notificationSettings"),
+)
+
+
+DURATION_SECONDS = 3600
+_CHARACTERS_MAX = 2048
+_MANAGED_POLICIES_MAX = 10
+
+
+async def _make_profile(
+    given: types.CreateProfileRequest, work: Work
+) -> CertificateProfile:
+    plain = CertificateProfile(
+        account=work.account,
+        profile_id=new_id(),
+        region=work.region,
+        name=given["name"],
+        role_arns=(),
+        managed_policy_arns=(),
+        session_policy=None,
+        duration_seconds=DURATION_SECONDS,
+        accepts_session_name=False,
+        attribute_mappings=DEFAULT_MAPPINGS,
+        enabled=given.get("enabled", False),
+        created_by=work.by,
+        created_at=work.now,
+        updated_at=work.now,
+        tags=given_tags(given.get("tags", ())),
+    )
+    return await _change_profile(plain, given, work)
+
+
+async def _change_profile(
+    found: CertificateProfile,
+    given: types.CreateProfileRequest | types.UpdateProfileRequest,
+    work: Work,
+) -> CertificateProfile:
+    arns = given.get("managedPolicyArns", found.managed_policy_arns)
+    wanted = replace(
+        found,
+        name=given.get("name", found.name),
+        role_arns=tuple(dict.fromkeys(given.get("roleArns", found.role_arns))),
+        managed_policy_arns=tuple(dict.fromkeys(arns)),
+        session_policy=given.get("sessionPolicy", found.session_policy) or None,
+        duration_seconds=given.get("durationSeconds", found.duration_seconds),
+        accepts_session_name=given.get(
+            "acceptRoleSessionName", found.accepts_session_name
+        ),
+        updated_at=work.now,
+    )
+    await _check_profile(wanted, work)
+    return wanted
+
+
+def _profile_view(found: CertificateProfile) -> types.ProfileDetail:
+    view: types.ProfileDetail = {
+        "profileId": found.profile_id,
+        "profileArn": found.arn,
+        "name": found.name,
+        "requireInstanceProperties": False,
+        "enabled": found.enabled,
+        "createdBy": found.created_by,
+        "roleArns": list(found.role_arns),
+        "managedPolicyArns": list(found.managed_policy_arns),
+        "createdAt": found.created_at,
+        "updatedAt": found.updated_at,
+        "durationSeconds": found.duration_seconds,
+        "acceptRoleSessionName": found.accepts_session_name,
+        "attributeMappings": [
+            {
+                "certificateField": field,
+                "mappingRules": [{"specifier": one} for one in specifiers],
+            }
+            for field, specifiers in found.attribute_mappings.items()
+        ],
+    }
+    if found.session_policy:
+        view["sessionPolicy"] = found.session_policy
+    return view
+
+
+async def _check_profile(profile: CertificateProfile, work: Work) -> None:
+    for role in profile.role_arns:
+        with about(f"roleArns.{role}"):
+            _check_role(role, profile.account)
+    text, arns = profile.session_policy, profile.managed_policy_arns
+    if len(arns) > _MANAGED_POLICIES_MAX:
+        raise ValidationError(
+            f"A profile can have at most {_MANAGED_POLICIES_MAX} managed policies."
+        )
+    if len(text or "") + sum(map(len, arns)) > _CHARACTERS_MAX:
+        raise ValidationError(
+            "The session policy and the ARNs of managed policies can have"
+            f" {_CHARACTERS_MAX} characters together."
+        )
+    if text:
+        with about("sessionPolicy"):
+            checked_document(text, PolicyKind.SESSION)
+    for arn in arns:
+        with about(f"managedPolicyArns.{arn}"):
+            if await find_managed_policy(work.change, profile.account, arn) is None:
+                raise ValidationError(f"The policy {arn} does not exist.")
+
+
+def _check_role(role: str, account: AccountId) -> None:
+    try:
+        parsed = Arn.parse(role)
+    except ValueError as error:
+        raise ValidationError(f"{role} is invalid") from error
+    if parsed.account != account or not parsed.resource.startswith("role/"):
+        raise ValidationError(f"{role} is not a role of this account.")
+
+
+def with_mapping(
+    profile: CertificateProfile, field: str, specifiers: Sequence[str]
+) -> CertificateProfile:
+    """The profile with these rules for a field of the certificate, and no others.
+
+    Raises:
+        ValidationError: see `check_mapping`.
+    """
+    check_mapping(field, specifiers)
+    mapped = {**profile.attribute_mappings, field: tuple(dict.fromkeys(specifiers))}
+    return replace(profile, attribute_mappings=dict(sorted(mapped.items())))
+
+
+def check_mapping(field: str, specifiers: Sequence[str]) -> None:
+    """Judge the mapping rules of a field of the certificate.
+
+    Raises:
+        ValidationError: the field or a specifier is unknown, or there is none.
+    """
+    if field not in DEFAULT_MAPPINGS:
+        raise ValidationError(
+            f"{field[:60]} is not a field; known are {', '.join(DEFAULT_MAPPINGS)}."
+        )
+    known = SAN_SPECIFIERS if field == "x509SAN" else SPECIFIERS
+    for one in specifiers:
+        if one not in known:
+            raise ValidationError(
+                f"{one[:60]} is not a specifier of {field}; known are"
+                f" {', '.join(sorted(known))}."
+            )
+    if not specifiers:
+        raise ValidationError("Give at least one mapping rule.")
+
+
+def without_mapping(
+    profile: CertificateProfile, field: str, specifiers: Collection[str]
+) -> CertificateProfile:
+    """The profile without these rules of a field; without any, if none is named."""
+    mapped = dict(profile.attribute_mappings)
+    kept = [
+        one for one in mapped.pop(field, ()) if specifiers and one not in specifiers
+    ]
+    if kept:
+        mapped[field] = tuple(kept)
+    return replace(profile, attribute_mappings=dict(sorted(mapped.items())))
+
+
+PROFILES = Regional(
+    kind=CERTIFICATE_PROFILE,
+    quota=Quota.CERTIFICATE_PROFILES,
+    make=_make_profile,
+    change=_change_profile,
+    view=_profile_view,
+    resource="profile",
+    member="profile",
+    operations=(
+        "CreateProfile",
+        "GetProfile",
+        "ListProfiles",
+        "UpdateProfile",
+        "EnableProfile",
+        "DisableProfile",
+        "DeleteProfile",
+    ),
+    refused=("aliasName", "tipConfiguration", "requireInstanceProperties"),
+)
+
+
+async def _make_list(given: types.ImportCrlRequest, work: Work) -> CertificateList:
+    anchor = await _checked_anchor(given["crlData"], given["trustAnchorArn"], work)
+    return CertificateList(
+        account=work.account,
+        list_id=new_id(),
+        anchor_id=anchor.anchor_id,
+        region=work.region,
+        name=given["name"],
+        data=given["crlData"],
+        enabled=given.get("enabled", False),
+        created_at=work.now,
+        updated_at=work.now,
+        tags=given_tags(given.get("tags", ())),
+    )
+
+
+async def _change_list(
+    found: CertificateList, given: types.UpdateCrlRequest, work: Work
+) -> CertificateList:
+    data = given.get("crlData")
+    if data is not None:
+        await _checked_anchor(data, found.anchor_id, work)
+    return replace(
+        found,
+        name=given.get("name", found.name),
+        data=found.data if data is None else data,
+        updated_at=work.now,
+    )
+
+
+def _list_view(found: CertificateList) -> types.CrlDetail:
+    return {
+        "crlId": found.list_id,
+        "crlArn": found.arn,
+        "name": found.name,
+        "enabled": found.enabled,
+        "crlData": found.data,
+        "trustAnchorArn": rolesanywhere_arn(
+            found.region, found.account, TRUST_ANCHORS.resource, found.anchor_id
+        ),
+        "createdAt": found.created_at,
+        "updatedAt": found.updated_at,
+    }
+
+
+async def _checked_anchor(data: bytes, named: str, work: Work) -> TrustAnchor:
+    """The anchor of lists: one by its own certificate must be signed by it."""
+    anchor: TrustAnchor = await require_regional(
+        TRUST_ANCHORS, work.change, work.account, work.region, named
+    )
+    with about("crlData"):
+        await offload_long(len(data), lambda: _check_lists(data, anchor))
+    return anchor
+
+
+def _check_lists(data: bytes, anchor: TrustAnchor) -> None:
+    try:
+        lists = parse_revocation_lists(data)
+        anchors = parse_anchors(anchor.certificates).certificates
+    except CertificateRejected as error:
+        raise ValidationError(error.message, detail=error.detail) from error
+    for found in lists:
+        named = [one for one in anchors if one.subject == found.issuer]
+        if named and not any(map(found.is_signed_by, named)):
+            raise ValidationError(
+                "The revocation list is not signed with the trust anchor's certificate."
+            )
+
+
+def list_expiries(data: bytes) -> tuple[Expiry, ...]:
+    """When the list after each of these revocation lists is due."""
+    return tuple(
+        Expiry(one.issuer.rfc4514_string(), one.expires_at, revoked=len(one.serials))
+        for one in parse_revocation_lists(data)
+    )
+
+
+REVOCATION_LISTS = Regional(
+    kind=CERTIFICATE_LIST,
+    quota=Quota.CERTIFICATE_LISTS,
+    counted_by=("anchor_id",),
+    make=_make_list,
+    change=_change_list,
+    view=_list_view,
+    resource="crl",
+    member="crl",
+    operations=(
+        "ImportCrl",
+        "GetCrl",
+        "ListCrls",
+        "UpdateCrl",
+        "EnableCrl",
+        "DisableCrl",
+        "DeleteCrl",
+    ),
+    refused=("aliasName",),
+)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from broker.kinds.kind import Named, Work, renaming
 from broker.kinds.limits import Quota
-from broker.kinds.names import check_path
-from broker.kinds.public_keys import parse_certificate, parse_chain, require_key_pair
-from broker.kinds.tags import KeyCase, given_tags
+from broker.kinds.names import KeyCase, check_path, given_tags
+from broker.kinds.user_credentials import (
+    parse_certificate,
+    parse_chain,
+    require_key_pair,
+)
 from broker.model.credentials import SERVER_KEY_SEAL, ServerCertificate
 from broker.model.sealing import Sealer
 from broker.runtime.entropy import new_unique_id

@@ -1,4 +1,4 @@
-"""Users."""
+"""Users, and the groups they are in."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ from typing import TYPE_CHECKING
 
 from broker.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, about
 from broker.kinds.kind import Named, Work, renaming
-from broker.kinds.limits import Quota
-from broker.kinds.names import check_path
+from broker.kinds.limits import Quota, require_within
+from broker.kinds.names import KeyCase, check_path, given_tags
 from broker.kinds.owners import checked_boundary, require_no_policies
-from broker.kinds.tags import KeyCase, given_tags
 from broker.kinds.user_credentials import require_no_credentials
-from broker.model.entities import User
+from broker.model.account import Account
+from broker.model.entities import Group, User
+from broker.model.page import PageRequest
 from broker.runtime.entropy import new_unique_id
-from broker.stores.directory.groups import list_user_groups
-from broker.stores.directory.kinds import ACCESS_KEY, LOGIN_PROFILE, USER
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.groups import (
+    add_member,
+    list_group_users,
+    list_user_groups,
+)
+from broker.stores.directory.kinds import ACCESS_KEY, GROUP, LOGIN_PROFILE, USER
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
+
 
 _MISSING = "The user with name {} cannot be found."
 _TAKEN = "User with name {0.name} already exists."
@@ -67,7 +73,7 @@ def _view(found: User) -> types.User:
     }
 
 
-async def check_removal(user: User, directory: DirectoryReader) -> None:
+async def _check_user(user: User, directory: DirectoryReader) -> None:
     """Refuse to remove a user that has something.
 
     Raises:
@@ -91,7 +97,7 @@ USERS = Named(
     make=_make,
     change=_change,
     view=_view,
-    check_removal=check_removal,
+    check_removal=_check_user,
     missing=_MISSING,
     taken=_TAKEN,
     name="UserName",
@@ -106,3 +112,73 @@ require_user = USERS.require
 def missing_user(name: str) -> NoSuchEntity:
     """The error for a user who is not there."""
     return NoSuchEntity(_MISSING.format(name))
+
+
+async def _make_group(given: types.CreateGroupRequest, work: Work) -> Group:
+    group = Group(
+        account=work.account,
+        group_id=new_unique_id("AGPA"),
+        name=given["GroupName"],
+        path=check_path(given.get("Path", "/")),
+        created_at=work.now,
+    )
+    if await work.change.named(GROUP, work.account, group.name) is not None:
+        raise EntityAlreadyExists(GROUPS.taken.format(group))
+    return group
+
+
+def _group_view(found: Group) -> types.Group:
+    return {
+        "Path": found.path,
+        "GroupName": found.name,
+        "GroupId": found.group_id,
+        "Arn": found.arn,
+        "CreateDate": found.created_at,
+    }
+
+
+async def _check_group(group: Group, directory: DirectoryReader) -> None:
+    """Refuse to remove a group that has something.
+
+    Raises:
+        DeleteConflict: it still has users or policies.
+    """
+    one = PageRequest(None, 1)
+    if (await list_group_users(directory, group.account, group.group_id, one)).items:
+        raise DeleteConflict(
+            "Cannot delete entity, must remove users from group first."
+        )
+    await require_no_policies(directory, group)
+
+
+GROUPS = Named(
+    kind=GROUP,
+    quota=Quota.GROUPS,
+    make=_make_group,
+    change=renaming("NewGroupName"),
+    view=_group_view,
+    check_removal=_check_group,
+    missing="The group with name {} cannot be found.",
+    taken="Group with name {0.name} already exists.",
+    name="GroupName",
+    resource="group",
+    one="Group",
+    many="Groups",
+    shown="group",
+)
+require_group = GROUPS.require
+
+
+async def add_user(
+    change: DirectoryChange, account: Account, group: Group, user: User
+) -> None:
+    """Put a user into a group; one that is in it stays.
+
+    Raises:
+        LimitExceeded: the user is in as many groups as it may be.
+    """
+    groups = await list_user_groups(change, user.account, user.user_id)
+    if group in groups:
+        return
+    require_within(account, Quota.GROUPS_PER_USER, len(groups) + 1)
+    await add_member(change, user.account, group.group_id, user.user_id)

@@ -28,7 +28,7 @@ class UpstreamOrigin:
 class Upstream:
     """An upstream of an account; ``definition`` is its JSON text.
 
-    What a definition says stands in `broker.kinds.upstream_definition`. Where the
+    What a definition says stands in `broker.kinds.upstreams`. Where the
     broker has a key pair there, ``access_key_id`` names it and ``sealed_secret`` holds
     the secret, sealed.
     """

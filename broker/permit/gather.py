@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from broker.errors import AccessDenied
-from broker.kinds.account_options import accepts_unlisted_policies
-from broker.kinds.aws_managed import find_aws_managed, unlisted_policy
+from broker.kinds.accounts import accepts_unlisted_policies
 from broker.kinds.control_policies import FULL_ACCESS, ControlKind, control_policies
+from broker.kinds.managed_policies import find_aws_managed, unlisted_policy
 from broker.kinds.resource_policies import PolicyHolders
 from broker.model.account import AccountId
 from broker.model.arn import Arn

@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from broker.errors import BrokerError, InvalidIdentityToken, ValidationError
-from broker.kinds.saml_providers import SAML_KEY_SEAL
+from broker.kinds.providers import SAML_KEY_SEAL
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.caller import Caller

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.compose.services import Services, open_services
-from broker.kinds.account_options import ROOT_MANAGED_BY
+from broker.kinds.accounts import ROOT_MANAGED_BY
 from broker.kinds.control_policies import ControlKind, ControlPolicy, option_value
 from broker.kinds.roles_anywhere import SERVICE_PRINCIPAL
 from broker.model.account import Account, AccountId

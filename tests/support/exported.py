@@ -1,6 +1,6 @@
 """An account's template in one piece."""
 
-from broker.kinds.template.export import export_account
+from broker.kinds.template.reader import export_account
 from broker.model.account import Account
 from broker.stores.directory.port import DirectoryReader
 

@@ -9,9 +9,8 @@ import httpx2 as httpx
 
 from broker.kinds import bearer_tokens as tokens
 from broker.kinds import registered_services
-from broker.kinds.account_options import PROVIDER_OPTIONS
-from broker.kinds.accounts import create_root_key, require_account
-from broker.kinds.instance_profiles import require_instance_profile
+from broker.kinds.accounts import PROVIDER_OPTIONS, create_root_key, require_account
+from broker.kinds.instances import require_instance_profile
 from broker.kinds.resource_policies import put_resource_policy
 from broker.model.entities import LdapProvider
 from broker.model.machines import Instance

@@ -9,9 +9,13 @@ import pytest
 from argon2 import PasswordHasher, Type
 
 from broker.kinds import mfa_devices, passwords
-from broker.kinds.login_profiles import create_login_profile, prepare_password
+from broker.kinds.login_profiles import (
+    create_login_profile,
+    prepare_password,
+    prepare_root_password,
+    set_root_password,
+)
 from broker.kinds.passwords import Passwords
-from broker.kinds.root_password import prepare_root_password, set_root_password
 from broker.model.entities import InlinePolicy, User
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import USER

@@ -14,7 +14,7 @@ from broker.actions.iam.paging import (
 )
 from broker.kinds import resource_policies as policies
 from broker.kinds.accounts import require_account
-from broker.kinds.trust import shown_trust_policies
+from broker.kinds.documents import shown_trust_policies
 from broker.model.registered import ResourcePolicy
 from broker.model.request import Given
 from broker.stores.directory.kinds import RESOURCE_POLICY

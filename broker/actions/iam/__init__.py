@@ -28,8 +28,8 @@ from broker.actions.iam.simulation import SIMULATION
 from broker.actions.iam.tags import TAGS
 from broker.actions.iam.user_credentials import user_credential_actions
 from broker.actions.iam.users import USERS
-from broker.kinds.oidc_providers import IsInternal
 from broker.kinds.passwords import PasswordSealer
+from broker.kinds.providers import IsInternal
 from broker.proofs.attempts import Attempts
 
 

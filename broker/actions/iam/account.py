@@ -19,14 +19,14 @@ from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.errors import InvalidInput
 from broker.kinds import accounts
-from broker.kinds.account_options import (
+from broker.kinds.accounts import (
     ALWAYS_ON,
     DISABLED_REGIONS,
     disabled_regions,
     is_region_name,
+    require_account,
     switch_regions,
 )
-from broker.kinds.accounts import require_account
 from broker.model.account import Account
 from broker.model.request import Given
 from broker.stores.directory.accounts import update_account

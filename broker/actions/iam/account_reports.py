@@ -10,8 +10,7 @@ from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, change, read
 from broker.errors import AccessDenied, ReportExpired, ReportNotPresent
-from broker.kinds.account_options import TOKEN_VERSION
-from broker.kinds.accounts import require_account
+from broker.kinds.accounts import TOKEN_VERSION, require_account
 from broker.kinds.credential_report import (
     REPORT_ID,
     VALID_FOR,

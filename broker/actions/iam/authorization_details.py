@@ -17,10 +17,10 @@ from broker.actions.iam.declare import read
 from broker.actions.iam.last_used import role_last_used
 from broker.actions.iam.paging import page_request, stored_page, truncation
 from broker.errors import ValidationError
-from broker.kinds.instance_profiles import instance_profile_view
+from broker.kinds.documents import shown_trust_policies
+from broker.kinds.instances import instance_profile_view
 from broker.kinds.managed_policies import list_used_aws_managed, list_versions
 from broker.kinds.names import parse_policy_arn
-from broker.kinds.trust import shown_trust_policies
 from broker.model.account import AccountId
 from broker.model.entities import Group, InlinePolicy, ManagedPolicy, Role, User
 from broker.model.page import Page, PageRequest

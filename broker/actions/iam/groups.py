@@ -11,7 +11,7 @@ from broker.actions.iam.declare import change, read
 from broker.actions.iam.last_used import password_last_used
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
 from broker.actions.iam.plain import Plain
-from broker.kinds import groups
+from broker.kinds import users
 from broker.kinds.accounts import require_account
 from broker.kinds.users import require_user
 from broker.model.entities import Group, User
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 async def _get_group(
     given: types.GetGroupRequest, call: Call
 ) -> types.GetGroupResponse:
-    group = await groups.require_group(call.directory, call.account, given["GroupName"])
+    group = await users.require_group(call.directory, call.account, given["GroupName"])
     page = await stored_page(
         list_group_users(
             call.directory, call.account, group.group_id, page_request(given)
@@ -39,7 +39,7 @@ async def _get_group(
         call.directory, call.account, [user.user_id for user in page.items]
     )
     return {
-        "Group": groups.GROUPS.view(group),
+        "Group": users.GROUPS.view(group),
         "Users": [
             views.listed_user(user, used.get(user.user_id)) for user in page.items
         ],
@@ -54,14 +54,14 @@ async def _list_groups_for_user(
     found = await list_user_groups(call.directory, call.account, user.user_id)
     page = cut(found, lambda group: group.name.lower(), page_request(given))
     return {
-        "Groups": [groups.GROUPS.view(group) for group in page.items],
+        "Groups": [users.GROUPS.view(group) for group in page.items],
         **truncation(page),
     }
 
 
 async def _add_user(given: types.AddUserToGroupRequest, call: Call) -> None:
     user, group = await _user_and_group(given, call)
-    await groups.add_user(
+    await users.add_user(
         call.change, await require_account(call.change, call.account), group, user
     )
 
@@ -75,11 +75,11 @@ async def _remove_user(given: types.RemoveUserFromGroupRequest, call: Call) -> N
 async def _user_and_group(given: Given, call: Call) -> tuple[User, Group]:
     """Both must be there; AWS looks for the user first."""
     user = await require_user(call.change, call.account, given["UserName"])
-    group = await groups.require_group(call.change, call.account, given["GroupName"])
+    group = await users.require_group(call.change, call.account, given["GroupName"])
     return user, group
 
 
-_PLAIN = Plain(groups.GROUPS)
+_PLAIN = Plain(users.GROUPS)
 
 GROUPS = (
     change("CreateGroup", _PLAIN.create, on.new("group", "GroupName")),
@@ -90,7 +90,7 @@ GROUPS = (
         "UpdateGroup",
         _PLAIN.update,
         on.group,
-        also=on.renamed(groups.GROUPS, "NewGroupName"),
+        also=on.renamed(users.GROUPS, "NewGroupName"),
     ),
     change("DeleteGroup", _PLAIN.delete, on.group),
     change("AddUserToGroup", _add_user, on.group),

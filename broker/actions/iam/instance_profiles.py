@@ -9,9 +9,9 @@ from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import Target, change, read
 from broker.actions.iam.plain import Answer, Plain
-from broker.kinds import instance_profiles
+from broker.kinds import instances
+from broker.kinds.documents import shown_trust_policies
 from broker.kinds.roles import require_role
-from broker.kinds.trust import shown_trust_policies
 from broker.model.machines import InstanceProfile
 from broker.model.request import Given
 from broker.permit.need import Need
@@ -47,7 +47,7 @@ async def _view(found: InstanceProfile, call: Call) -> dict[str, Any]:
         if role is not None:
             (shown,) = await shown_trust_policies(call.directory, [role.trust_policy])
             roles.append(views.contained_role(role, shown))
-    return {**instance_profiles.instance_profile_view(found, roles)}
+    return {**instances.instance_profile_view(found, roles)}
 
 
 async def _views(found: Sequence[InstanceProfile], call: Call) -> list[dict[str, Any]]:
@@ -62,17 +62,17 @@ async def _list_for_role(given: Given, call: Call) -> Answer:
 async def _add_role(given: Given, call: Call) -> None:
     profile = await _PLAIN.find(given, call)
     role = await require_role(call.change, call.account, given["RoleName"])
-    await instance_profiles.add_role(call.change, profile, role)
+    await instances.add_role(call.change, profile, role)
 
 
 async def _remove_role(given: Given, call: Call) -> None:
     profile = await _PLAIN.find(given, call)
     role = await require_role(call.change, call.account, given["RoleName"])
-    await instance_profiles.remove_role(call.change, profile, role)
+    await instances.remove_role(call.change, profile, role)
 
 
-_PLAIN = Plain(instance_profiles.INSTANCE_PROFILES, _views)
-_ON = on.named(instance_profiles.INSTANCE_PROFILES)
+_PLAIN = Plain(instances.INSTANCE_PROFILES, _views)
+_ON = on.named(instances.INSTANCE_PROFILES)
 
 INSTANCE_PROFILES = (
     change(

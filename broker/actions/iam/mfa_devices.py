@@ -19,8 +19,8 @@ from broker.actions.iam.paging import cut, page_request, stored_page, truncation
 from broker.errors import InvalidAuthenticationCode, ServiceUnavailable
 from broker.kinds import mfa_devices
 from broker.kinds.accounts import require_account
+from broker.kinds.names import KeyCase, given_tags
 from broker.kinds.passkeys import is_passkey, require_passkey_of
-from broker.kinds.tags import KeyCase, given_tags
 from broker.model.account import Account
 from broker.model.arn import iam_arn
 from broker.model.credentials import MfaDevice, Passkey

@@ -10,7 +10,7 @@ from broker.actions.iam.declare import change, read
 from broker.actions.iam.plain import Plain
 from broker.errors import InvalidInput, NoSuchEntity
 from broker.kinds import kind as rules
-from broker.kinds.oidc_providers import OIDC_PROVIDERS, IsInternal, with_issuers
+from broker.kinds.providers import OIDC_PROVIDERS, IsInternal, with_issuers
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types

@@ -20,7 +20,7 @@ from broker.errors import (
     NoSuchEntity,
     OrganizationNotFound,
 )
-from broker.kinds.oidc_providers import OIDC_PROVIDERS, require_oidc_provider
+from broker.kinds.providers import OIDC_PROVIDERS, require_oidc_provider
 from broker.model.arn import iam_arn
 from broker.model.request import Given
 

@@ -23,15 +23,16 @@ from broker.errors import (
 )
 from broker.kinds import login_profiles
 from broker.kinds.accounts import require_account
-from broker.kinds.password_policy import (
+from broker.kinds.login_profiles import end_root_sign_in, require_root_password
+from broker.kinds.passwords import (
     LEAST_LENGTH,
+    Passwords,
+    PasswordSealer,
     complete_policy,
     require_policy,
     users_may_change,
 )
-from broker.kinds.password_policy import PasswordPolicy as PasswordPolicyMembers
-from broker.kinds.passwords import Passwords, PasswordSealer
-from broker.kinds.root_password import end_root_sign_in, require_root_password
+from broker.kinds.passwords import PasswordPolicy as PasswordPolicyMembers
 from broker.model import entities
 from broker.model.principal import PrincipalType
 from broker.model.request import Given

@@ -12,8 +12,11 @@ from broker.actions.iam.declare import change, read
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
 from broker.kinds import managed_policies
 from broker.kinds.accounts import require_account
-from broker.kinds.aws_managed import aws_managed_arns, require_aws_managed
-from broker.kinds.managed_policies import require_managed_policy
+from broker.kinds.managed_policies import (
+    aws_managed_arns,
+    require_aws_managed,
+    require_managed_policy,
+)
 from broker.kinds.names import AWS_MANAGED
 from broker.kinds.owners import Owner, kind_of
 from broker.model.entities import Group, ManagedPolicy, Role, User
@@ -73,8 +76,9 @@ async def _list_policies(
 
 async def _delete_policy(given: types.DeletePolicyRequest, call: Call) -> None:
     policy = await _own(given, call)
-    await managed_policies.check_removal(policy, call.change)
-    await call.change.remove(managed_policies.MANAGED_POLICIES.kind, policy)
+    rules = managed_policies.MANAGED_POLICIES
+    await rules.check_removal(policy, call.change)
+    await call.change.remove(rules.kind, policy)
 
 
 async def _create_version(

@@ -14,8 +14,8 @@ from broker.actions.iam.last_used import role_last_used
 from broker.actions.iam.plain import Plain
 from broker.kinds import roles
 from broker.kinds.accounts import require_account
+from broker.kinds.documents import shown_trust_policies
 from broker.kinds.kind import create
-from broker.kinds.trust import shown_trust_policies
 from broker.model.entities import Role
 from broker.stores.directory.kinds import ROLE
 

@@ -11,7 +11,7 @@ from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.plain import Plain
 from broker.kinds import kind as rules
-from broker.kinds import saml_providers
+from broker.kinds import providers
 from broker.model.sealing import Sealer
 from broker.runtime.offload import offload_long
 
@@ -27,7 +27,7 @@ def saml_provider_actions(
     ``sealer`` keeps decryption keys; ``http_hosts`` are the ``host[:port]`` whose
     endpoints in metadata may be plain http.
     """
-    plain = Plain(saml_providers.saml_providers(sealer))
+    plain = Plain(providers.saml_providers(sealer))
 
     async def create(
         given: types.CreateSAMLProviderRequest, call: Call
@@ -48,7 +48,7 @@ def saml_provider_actions(
     async def check(text: str, options: Mapping[str, object], now: datetime) -> None:
         await offload_long(
             len(text),
-            lambda: saml_providers.check_metadata(text, options, http_hosts, now),
+            lambda: providers.check_metadata(text, options, http_hosts, now),
         )
 
     async def check_new(given: types.CreateSAMLProviderRequest, call: Call) -> None:
@@ -104,4 +104,4 @@ async def _list_providers(
     }
 
 
-_PLAIN = Plain(saml_providers.SAML_PROVIDERS)
+_PLAIN = Plain(providers.SAML_PROVIDERS)

@@ -8,10 +8,9 @@ from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import ActionTarget, Context, change, read
-from broker.kinds import service_linked_roles
+from broker.kinds import roles
 from broker.kinds.accounts import require_account
-from broker.kinds.roles import require_role
-from broker.kinds.service_linked_roles import require_modifiable
+from broker.kinds.roles import require_modifiable, require_role
 from broker.model.arn import iam_arn
 from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask
 from broker.model.request import Given
@@ -62,7 +61,7 @@ def _describes(action: Action, given: Given) -> bool:
 
 
 async def _create(given: Given, call: Call) -> dict[str, Any]:
-    role = await service_linked_roles.create_linked_role(
+    role = await roles.create_linked_role(
         call.change,
         await require_account(call.change, call.account),
         service=given["AWSServiceName"],
@@ -75,14 +74,12 @@ async def _create(given: Given, call: Call) -> dict[str, Any]:
 
 async def _delete(given: Given, call: Call) -> dict[str, Any]:
     role = await require_role(call.change, call.account, given["RoleName"])
-    task = await service_linked_roles.delete_linked_role(
-        call.change, role, now=call.now
-    )
+    task = await roles.delete_linked_role(call.change, role, now=call.now)
     return {"DeletionTaskId": task.task_id}
 
 
 async def _status(given: Given, call: Call) -> dict[str, Any]:
-    task = await service_linked_roles.require_deletion_task(
+    task = await roles.require_deletion_task(
         call.directory, call.account, given["DeletionTaskId"]
     )
     answer: dict[str, Any] = {"Status": task.status}
@@ -93,12 +90,10 @@ async def _status(given: Given, call: Call) -> dict[str, Any]:
 
 async def _usage(task: DeletionTask, call: Call) -> dict[str, Any]:
     """Where the role is still used, which is why it was not deleted."""
-    role = await call.directory.named(
-        ROLE, call.account, service_linked_roles.role_of_task(task)
-    )
+    role = await call.directory.named(ROLE, call.account, roles.role_of_task(task))
     if role is None:
         return {}
-    regions = await service_linked_roles.usage_of(call.directory, role, now=call.now)
+    regions = await roles.usage_of(call.directory, role, now=call.now)
     return {
         "RoleUsageList": [
             {"Region": region, "Resources": [role.arn]} for region in sorted(regions)
@@ -106,15 +101,15 @@ async def _usage(task: DeletionTask, call: Call) -> dict[str, Any]:
     }
 
 
-_UNKNOWN_SERVICE = service_linked_roles.LinkedService("*", "")
+_UNKNOWN_SERVICE = roles.LinkedService("*", "")
 
 
 async def _new_role(given: Given, call: Call) -> ActionTarget:
     service = given["AWSServiceName"]
     # What is refused later still has an ARN for the policies to decide about.
     key = service.partition(".amazonaws.com")[0]
-    linked = service_linked_roles.linked_services().get(key, _UNKNOWN_SERVICE)
-    name = service_linked_roles.linked_role_name(linked, given.get("CustomSuffix"))
+    linked = roles.linked_services().get(key, _UNKNOWN_SERVICE)
+    name = roles.linked_role_name(linked, given.get("CustomSuffix"))
     path = f"role{SERVICE_ROLE_PATH}{service}/{name}"
     return ActionTarget(iam_arn(call.account, path))
 

@@ -13,7 +13,7 @@ from broker.actions.iam.declare import Target, change, read
 from broker.actions.iam.mfa_devices import mfa_device
 from broker.actions.iam.owners import Answer
 from broker.actions.iam.paging import cut, page_request, truncation
-from broker.kinds.instance_profiles import INSTANCE_PROFILES
+from broker.kinds.instances import INSTANCE_PROFILES
 from broker.kinds.kind import Named
 from broker.kinds.managed_policies import (
     MANAGED_POLICIES,
@@ -21,11 +21,10 @@ from broker.kinds.managed_policies import (
     require_own_policy,
 )
 from broker.kinds.mfa_devices import MFA_DEVICES
-from broker.kinds.oidc_providers import OIDC_PROVIDERS
+from broker.kinds.names import KeyCase, given_tags, with_tags, without_tags
+from broker.kinds.providers import OIDC_PROVIDERS, SAML_PROVIDERS
 from broker.kinds.roles import ROLES
-from broker.kinds.saml_providers import SAML_PROVIDERS
 from broker.kinds.server_certificates import SERVER_CERTIFICATES
-from broker.kinds.tags import KeyCase, given_tags, with_tags, without_tags
 from broker.kinds.users import USERS
 from broker.model.account import AccountId
 from broker.model.request import Given

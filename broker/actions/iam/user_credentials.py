@@ -14,7 +14,7 @@ from broker.actions.iam.paging import cut, page_request, truncation
 from broker.errors import UnrecognizedPublicKeyEncoding
 from broker.kinds import user_credentials
 from broker.kinds.accounts import require_account
-from broker.kinds.public_keys import parse_ssh_key, pem_form, ssh_form
+from broker.kinds.user_credentials import parse_ssh_key, pem_form, ssh_form
 from broker.kinds.users import require_user
 from broker.model.credentials import CredentialKind, UserCredential
 from broker.model.page import Page

@@ -17,7 +17,7 @@ from broker.actions.decisions.tokens import create_token
 from broker.actions.iam.paging import page_request, stored_page, truncation
 from broker.kinds import instances as rules
 from broker.kinds.bearer_tokens import JOIN_TOKENS, Owner, owning_profile, view
-from broker.kinds.instance_profiles import require_instance_profile
+from broker.kinds.instances import require_instance_profile
 from broker.model.arn import iam_arn
 from broker.model.lineage import lineage_row
 from broker.model.machines import Instance, InstanceProfile, instance_arn

@@ -9,8 +9,7 @@ from broker.actions.roles_anywhere.create_session import create_session
 from broker.actions.roles_anywhere.plain import TAGS, plain
 from broker.actions.roles_anywhere.profiles import PROFILES
 from broker.actions.sts.role_mint import RoleMinter
-from broker.kinds.revocation_lists import REVOCATION_LISTS
-from broker.kinds.trust_anchors import TRUST_ANCHORS
+from broker.kinds.roles_anywhere import REVOCATION_LISTS, TRUST_ANCHORS
 from broker.stores.directory.fresh import FreshDirectory
 
 

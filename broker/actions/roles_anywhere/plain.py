@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 from broker.actions.action import Action, Call, Handle
 from broker.errors import NoSuchEntity, UnsupportedOperation, ValidationError
 from broker.kinds import kind as rules
-from broker.kinds.certificate_profiles import PROFILES
-from broker.kinds.revocation_lists import REVOCATION_LISTS
-from broker.kinds.roles_anywhere import Regional, given_tags, require_regional
-from broker.kinds.tags import KeyCase, tag_pairs, with_tags, without_tags
-from broker.kinds.trust_anchors import TRUST_ANCHORS
+from broker.kinds.names import KeyCase, tag_pairs, with_tags, without_tags
+from broker.kinds.roles_anywhere import (
+    PROFILES,
+    REVOCATION_LISTS,
+    TRUST_ANCHORS,
+    Regional,
+    given_tags,
+    require_regional,
+)
 from broker.model.request import Given
 from broker.model.roles_anywhere import rolesanywhere_arn
 from broker.permit.context import Context, tag_context

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from broker.actions.action import Action, Call
 from broker.actions.roles_anywhere.plain import change, named, plain, write
 from broker.errors import NoSuchEntity
-from broker.kinds import certificate_profiles as rules
+from broker.kinds import roles_anywhere as rules
 from broker.kinds.roles_anywhere import SERVICE_PRINCIPAL, require_regional
 from broker.model.request import Given
 from broker.model.roles_anywhere import CertificateProfile

@@ -24,12 +24,12 @@ from broker.kinds.login_profiles import (
     PasswordState,
     PreparedPassword,
     create_login_profile,
+    list_factors,
     password_mark,
     password_state,
     prepare_password,
 )
 from broker.kinds.passwords import Passwords
-from broker.kinds.second_factors import list_factors
 from broker.kinds.sign_in_links import end_link, require_linked_user
 from broker.model.principal import PrincipalType
 from broker.model.request import Door, Given

@@ -17,9 +17,13 @@ from typing import Any, NotRequired, TypedDict
 from broker.actions.action import Action, Call
 from broker.actions.iam.targets import named
 from broker.errors import AccessDenied, InvalidInput, ValidationError
-from broker.kinds.account_options import may_set_provider_options
-from broker.kinds.oidc_providers import OIDC_PROVIDERS, require_oidc_provider
-from broker.kinds.saml_providers import SAML_PROVIDERS, require_saml_provider
+from broker.kinds.accounts import may_set_provider_options
+from broker.kinds.providers import (
+    OIDC_PROVIDERS,
+    SAML_PROVIDERS,
+    require_oidc_provider,
+    require_saml_provider,
+)
 from broker.model.arn import iam_arn
 from broker.model.entities import OidcProvider, Role, SamlProvider
 from broker.model.sealing import Sealer

@@ -15,9 +15,9 @@ from broker.actions.action import Action, Call
 from broker.actions.iam.last_used import role_last_used
 from broker.actions.iam.paging import stored_page
 from broker.errors import AccessDenied
+from broker.kinds.documents import shown_trust_policies
 from broker.kinds.names import find_named_resource
 from broker.kinds.roles import require_role
-from broker.kinds.trust import shown_trust_policies
 from broker.model.arn import iam_arn
 from broker.model.caller import Caller
 from broker.model.entities import Role

@@ -16,8 +16,8 @@ from broker.actions.sts.callers import refuse_user_sessions
 from broker.actions.sts.regions import require_region, require_regional
 from broker.actions.sts.roles import credentials_shape, token_shape
 from broker.errors import AccessDenied, ExpiredToken, ValidationError
-from broker.kinds.account_options import root_manager
-from broker.kinds.aws_managed import find_aws_managed
+from broker.kinds.accounts import root_manager
+from broker.kinds.managed_policies import find_aws_managed
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import Arn, iam_arn
 from broker.model.principal import PrincipalType

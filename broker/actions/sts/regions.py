@@ -7,7 +7,7 @@ Source: IAM User Guide, "Manage AWS STS in an AWS Region".
 
 from broker.actions.action import Call
 from broker.errors import InvalidAction, RegionDisabled
-from broker.kinds.account_options import disabled_regions
+from broker.kinds.accounts import disabled_regions
 from broker.model.account import Account
 
 

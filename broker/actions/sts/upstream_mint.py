@@ -24,7 +24,7 @@ from broker.errors import (
     ValidationError,
 )
 from broker.kinds.outbound import Algorithm, find_outbound, issuer_of, sign
-from broker.kinds.upstream_definition import (
+from broker.kinds.upstreams import (
     UpstreamDefinition,
     UpstreamRejected,
     find_upstream_role,

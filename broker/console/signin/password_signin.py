@@ -37,9 +37,9 @@ from broker.kinds.login_profiles import (
     password_mark,
     require_login_profile,
     verify_password,
+    verify_root_password,
 )
-from broker.kinds.password_policy import LONGEST, requirements
-from broker.kinds.root_password import verify_root_password
+from broker.kinds.passwords import LONGEST, requirements
 from broker.kinds.sign_in_links import LINK_ENDED, require_linked_user
 from broker.model.account import Account
 from broker.model.caller import Caller

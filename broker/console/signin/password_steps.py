@@ -33,9 +33,13 @@ from broker.errors import (
     Throttling,
     ValidationError,
 )
-from broker.kinds.login_profiles import PasswordState, password_mark, password_state
-from broker.kinds.password_policy import LONGEST, requirements
-from broker.kinds.second_factors import list_factors
+from broker.kinds.login_profiles import (
+    PasswordState,
+    list_factors,
+    password_mark,
+    password_state,
+)
+from broker.kinds.passwords import LONGEST, requirements
 from broker.model.caller import Caller
 from broker.model.request import Door
 from broker.proofs.attempts import WrongFactorError, limit_of_factors

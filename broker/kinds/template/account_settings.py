@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from broker.errors import InvalidInput
-from broker.kinds.account_options import (
+from broker.kinds.accounts import (
     ALWAYS_ON,
     DISABLED_REGIONS,
     PROVIDER_OPTIONS,
@@ -30,16 +30,16 @@ from broker.kinds.outbound import (
     first_keys,
     with_outbound,
 )
-from broker.kinds.password_policy import (
+from broker.kinds.passwords import (
     FLAGS,
     LEAST_LENGTH,
     LONGEST,
     PasswordPolicy,
     complete_policy,
 )
-from broker.kinds.template.errors import TemplateError
-from broker.kinds.template.kind import AccountWork
 from broker.kinds.template.properties import Properties
+from broker.kinds.template.section import AccountWork
+from broker.kinds.template.yaml_text import TemplateError
 from broker.model.account import Account, parse_account_id
 from broker.stores.directory.kinds import ACCOUNT
 

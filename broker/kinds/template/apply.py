@@ -9,10 +9,19 @@ Applying a template again changes nothing. If a run is interrupted between two a
 applying the template again completes it.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
 from broker.errors import BrokerError, about
 from broker.kinds.accounts import (
@@ -23,19 +32,96 @@ from broker.kinds.accounts import (
 )
 from broker.kinds.control_policies import ControlPolicy, control_policies, option_value
 from broker.kinds.template.account_settings import settings_of, with_settings
-from broker.kinds.template.changes import Change, ChangeKind, differences, shown
-from broker.kinds.template.errors import TemplateError, at_place
-from broker.kinds.template.kind import AccountWork, TemplateContext
-from broker.kinds.template.kinds import KINDS
-from broker.kinds.template.reader import AccountTemplate, parse_template, planned_arns
+from broker.kinds.template.reader import (
+    KINDS,
+    AccountTemplate,
+    parse_template,
+    planned_arns,
+)
 from broker.kinds.template.roles import set_pending_trust
-from broker.kinds.template.section import Described, Members, Section
-from broker.model.account import Account
+from broker.kinds.template.section import (
+    AccountWork,
+    Described,
+    Members,
+    Section,
+    TemplateContext,
+)
+from broker.kinds.template.yaml_text import TemplateError, at_place
+from broker.model.account import Account, AccountId
 from broker.model.audit import AuditRecord
 from broker.runtime.entropy import new_request_id
 from broker.stores.directory.accounts import update_account
 from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.directory.port import Directory, DirectoryReader
+
+_SHOWN_CHARACTERS = 60
+
+
+class ChangeKind(StrEnum):
+    """What happens to an entity; the value is the mark it is printed with."""
+
+    CREATE = "+"
+    UPDATE = "~"
+    DELETE = "-"
+    KEEP = "!"
+    """It is not in the template, and is kept because ``--prune`` was not given."""
+
+    CALL = "*"
+    """It is in the template but contains a secret, so an API call must create it."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the change is made, rather than only reported."""
+        return self not in {ChangeKind.KEEP, ChangeKind.CALL}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between the template and what is there."""
+
+    account: AccountId
+    kind: ChangeKind
+    entity: str
+    details: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The change, then each detail."""
+        line = f"{self.kind} {self.account} {self.entity}"
+        if self.kind is ChangeKind.KEEP:
+            line += " is not in the template; --prune would delete it"
+        return (line, *(f"    {detail}" for detail in self.details))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """A description of how two descriptions of one kind differ."""
+    return tuple(_differences("", before, after, list(after)))
+
+
+def _differences(
+    within: str, old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str]
+) -> Iterator[str]:
+    for name in names:
+        before, after = old.get(name), new.get(name)
+        place = f"{within}{name}"
+        if isinstance(before, dict) and isinstance(after, dict):
+            among = sorted(before.keys() | after.keys())
+            yield from _differences(f"{place}.", before, after, among)
+        elif before != after:
+            yield f"{place}: {shown(before)} -> {shown(after)}"
+
+
+def shown(value: object) -> str:
+    """A value on one line, truncated if it is long."""
+    if value is None:
+        return "nothing"
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if len(text) > _SHOWN_CHARACTERS:
+        return f"{text[:_SHOWN_CHARACTERS]}… ({len(text)} characters)"
+    return text or "nothing"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,15 +9,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from broker.kinds.documents import shown_trust_policies, with_root_arns
 from broker.kinds.kind import Rules
 from broker.kinds.registered_services import normalize_definition, put_service
 from broker.kinds.resource_policies import put_resource_policy
-from broker.kinds.template.documents import read_document
-from broker.kinds.template.errors import at_place
-from broker.kinds.template.kind import AccountReading, AccountWork
-from broker.kinds.template.properties import Properties, compact, normal_document
-from broker.kinds.template.section import Members, Section
-from broker.kinds.trust import shown_trust_policies, with_root_arns
+from broker.kinds.template.properties import (
+    Properties,
+    compact,
+    normal_document,
+    read_document,
+)
+from broker.kinds.template.section import AccountReading, AccountWork, Members, Section
+from broker.kinds.template.yaml_text import at_place
 from broker.kinds.upstreams import checked_definition, put_upstream
 from broker.model.account import Account
 from broker.model.registered import ResourcePolicy

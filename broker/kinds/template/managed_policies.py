@@ -10,10 +10,8 @@ from dataclasses import replace
 
 from broker.kinds import managed_policies as rules
 from broker.kinds.limits import Quota, quota
-from broker.kinds.template.documents import read_document
-from broker.kinds.template.kind import AccountWork
-from broker.kinds.template.properties import Properties, normal_document
-from broker.kinds.template.section import Described, Members, Section
+from broker.kinds.template.properties import Properties, normal_document, read_document
+from broker.kinds.template.section import AccountWork, Described, Members, Section
 from broker.model.entities import ManagedPolicy
 from broker.policy import PolicyKind
 from broker.stores.directory.policies import insert_policy_version
@@ -69,7 +67,7 @@ async def _clear(work: AccountWork, there: Described) -> None:
         if version.version_id != policy.default_version.version_id:
             await rules.delete_version(work.change, policy, version.version_id)
     found = await rules.require_own_policy(work.change, policy.account, policy.arn)
-    await rules.check_removal(found, work.change)
+    await rules.MANAGED_POLICIES.check_removal(found, work.change)
 
 
 MANAGED_POLICIES = Section(

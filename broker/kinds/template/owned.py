@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from broker.kinds.names import KeyCase
 from broker.kinds.owners import (
     Owner,
     attach_policy,
@@ -15,12 +16,9 @@ from broker.kinds.owners import (
     owner_id,
     put_inline_policy,
 )
-from broker.kinds.tags import KeyCase
-from broker.kinds.template.documents import read_document
-from broker.kinds.template.errors import TemplateError, at_place
-from broker.kinds.template.kind import AccountWork
-from broker.kinds.template.properties import Properties, normal_document
-from broker.kinds.template.section import Described, Members
+from broker.kinds.template.properties import Properties, normal_document, read_document
+from broker.kinds.template.section import AccountWork, Described, Members
+from broker.kinds.template.yaml_text import TemplateError, at_place
 from broker.policy import PolicyKind
 from broker.stores.directory.policies import (
     list_attachments_of,

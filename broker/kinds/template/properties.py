@@ -4,9 +4,10 @@ import json
 import re
 from typing import Any
 
-from broker.kinds.tags import KeyCase, checked_tags
-from broker.kinds.template.errors import TemplateError, at_place
-from broker.policy import PolicyRejected, load_document
+from broker.kinds.documents import checked_document
+from broker.kinds.names import KeyCase, checked_tags
+from broker.kinds.template.yaml_text import TemplateError, at_place
+from broker.policy import PolicyKind, PolicyRejected, load_document
 from broker.runtime.spelling import find_similar, suggest
 
 _NAME = r"[A-Za-z0-9_+=,.@-]{1,%d}"
@@ -198,3 +199,17 @@ def normal_document(text: str) -> str:
         return compact(load_document(text))
     except (PolicyRejected, ValueError, RecursionError):
         return text
+
+
+def read_document(
+    properties: Properties, name: str, kind: PolicyKind, *, managed: bool = False
+) -> str:
+    """A policy document that the engine accepts; ``managed`` for managed policies.
+
+    Raises:
+        TemplateError: it is absent or invalid.
+    """
+    text = properties.document(name)
+    with at_place(f"{properties.place}.{name}"):
+        checked_document(text, kind, managed=managed)
+    return text

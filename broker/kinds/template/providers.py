@@ -10,20 +10,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from broker.errors import BrokerError
-from broker.kinds.ldap_providers import LDAP_PROVIDERS as LDAP_RULES
-from broker.kinds.ldap_providers import checked_name
-from broker.kinds.oidc_providers import OIDC_PROVIDERS as OIDC_RULES
-from broker.kinds.oidc_providers import (
+from broker.kinds.providers import LDAP_PROVIDERS as LDAP_RULES
+from broker.kinds.providers import OIDC_PROVIDERS as OIDC_RULES
+from broker.kinds.providers import SAML_PROVIDERS as SAML_RULES
+from broker.kinds.providers import (
+    check_metadata,
     checked_issuer_url,
+    checked_name,
     checked_thumbprints,
     with_issuers,
 )
-from broker.kinds.saml_providers import SAML_PROVIDERS as SAML_RULES
-from broker.kinds.saml_providers import check_metadata
-from broker.kinds.template.errors import TemplateError, at_place
-from broker.kinds.template.kind import AccountReading, AccountWork
 from broker.kinds.template.properties import Properties
-from broker.kinds.template.section import Members, Section
+from broker.kinds.template.section import AccountReading, AccountWork, Members, Section
+from broker.kinds.template.yaml_text import TemplateError, at_place
 from broker.model.entities import (
     EncryptionMode,
     LdapProvider,

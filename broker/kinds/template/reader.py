@@ -1,6 +1,7 @@
 """Parses a template into the wanted state of each account."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,24 +9,62 @@ from broker.kinds.control_policies import (
     ControlKind,
     ControlPolicy,
     check_control_policies,
+    control_policies,
 )
 from broker.kinds.limits import DEFAULTS
-from broker.kinds.password_policy import PasswordPolicy
+from broker.kinds.passwords import PasswordPolicy
 from broker.kinds.template.account_settings import (
     Settings,
     read_password_policy,
     read_settings,
+    shown_settings,
 )
-from broker.kinds.template.errors import TemplateError
-from broker.kinds.template.kind import AccountReading, TemplateContext
-from broker.kinds.template.kinds import KINDS
+from broker.kinds.template.definitions import RESOURCE_POLICIES, SERVICES, UPSTREAMS
+from broker.kinds.template.made_by_calls import SERVER_CERTIFICATES, VIRTUAL_MFA_DEVICES
+from broker.kinds.template.managed_policies import MANAGED_POLICIES
 from broker.kinds.template.properties import Properties
-from broker.kinds.template.roles import ROLES
-from broker.kinds.template.section import Described, Section
-from broker.kinds.template.users import USERS
-from broker.kinds.template.yaml_text import load_yaml
-from broker.model.account import AccountId, parse_account_id
+from broker.kinds.template.providers import (
+    LDAP_PROVIDERS,
+    OIDC_PROVIDERS,
+    SAML_PROVIDERS,
+)
+from broker.kinds.template.roles import INSTANCE_PROFILES, ROLES
+from broker.kinds.template.roles_anywhere import (
+    CRL_SECTION,
+    PROFILE_SECTION,
+    TRUST_ANCHOR_SECTION,
+)
+from broker.kinds.template.section import (
+    AccountReading,
+    Described,
+    Section,
+    TemplateContext,
+    without_empty,
+)
+from broker.kinds.template.users import GROUPS, USERS
+from broker.kinds.template.yaml_text import TemplateError, dump_yaml, load_yaml
+from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import iam_arn
+from broker.stores.directory.port import DirectoryReader
+
+KINDS: tuple[Section, ...] = (
+    SAML_PROVIDERS,
+    OIDC_PROVIDERS,
+    LDAP_PROVIDERS,
+    MANAGED_POLICIES,
+    GROUPS,
+    USERS,
+    ROLES,
+    INSTANCE_PROFILES,
+    SERVER_CERTIFICATES,
+    VIRTUAL_MFA_DEVICES,
+    SERVICES,
+    UPSTREAMS,
+    RESOURCE_POLICIES,
+    TRUST_ANCHOR_SECTION,
+    PROFILE_SECTION,
+    CRL_SECTION,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,3 +202,53 @@ def _read_controls(
     except ValueError as error:
         raise TemplateError(f"{broker.place}.{control}", str(error)) from error
     return tuple(found)
+
+
+_PAGE = 1000
+"""Entities of one part of the text."""
+
+_Part = tuple[str, object]
+"""The name of a member of the account, and its value or some of its items."""
+
+
+async def export_account(
+    directory: DirectoryReader, account: Account
+) -> AsyncIterator[str]:
+    """The account's template, without any secret; applying it changes nothing.
+
+    It comes in parts, for accounts with very many entities.
+    """
+    before = ""
+    async for name, value in _parts(directory, account):
+        text = dump_yaml({"Accounts": {account.account_id: {name: value}}})
+        # The lines that are there already: of the file, the account and the member.
+        there = 0 if not before else 3 if name == before else 2
+        yield text.split("\n", there)[there]
+        before = name
+    if not before:
+        yield dump_yaml({"Accounts": {account.account_id: {}}})
+
+
+async def _parts(directory: DirectoryReader, account: Account) -> AsyncIterator[_Part]:
+    if account.alias is not None:
+        yield "Alias", account.alias
+    if account.password_policy is not None:
+        yield "PasswordPolicy", dict(account.password_policy)
+    for kind in KINDS:
+        async for specs in kind.distinct(directory, account.account_id):
+            for start in range(0, len(specs), _PAGE):
+                some = specs[start : start + _PAGE]
+                yield kind.section, [without_empty(kind.show(spec)) for spec in some]
+    broker: dict[str, object] = {}
+    if account.quotas:
+        broker["Quotas"] = dict(sorted(account.quotas.items()))
+    broker |= shown_settings(account)
+    for control in ControlKind:
+        policies = control_policies(account, control)
+        if policies:
+            broker[control] = [
+                {"PolicyName": policy.name, "PolicyDocument": json.loads(policy.text)}
+                for policy in policies
+            ]
+    if broker:
+        yield "Broker", {str(name): value for name, value in broker.items()}

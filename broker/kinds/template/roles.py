@@ -10,14 +10,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from broker.kinds import roles
-from broker.kinds.service_linked_roles import is_service_linked
-from broker.kinds.template.documents import read_document
-from broker.kinds.template.errors import at_place
-from broker.kinds.template.kind import AccountWork, shown_tags
+from broker.kinds.documents import (
+    UnknownPrincipal,
+    shown_trust_policies,
+    stored_trust_policy,
+    with_root_arns,
+)
+from broker.kinds.instances import INSTANCE_PROFILES as RULES
+from broker.kinds.roles import is_service_linked, require_role
 from broker.kinds.template.owned import (
     BOUNDED,
     POLICIES,
     adopt_names,
+    as_present,
     clear_owned,
     finish_bounded,
     further_owned,
@@ -26,16 +31,24 @@ from broker.kinds.template.owned import (
     show_policies,
     write_owned,
 )
-from broker.kinds.template.properties import Properties, compact, normal_document
-from broker.kinds.template.section import Described, Members, Section
-from broker.kinds.trust import (
-    UnknownPrincipal,
-    shown_trust_policies,
-    stored_trust_policy,
-    with_root_arns,
+from broker.kinds.template.properties import (
+    Properties,
+    compact,
+    normal_document,
+    read_document,
 )
+from broker.kinds.template.section import (
+    AccountWork,
+    Described,
+    Members,
+    Section,
+    shown_tags,
+)
+from broker.kinds.template.yaml_text import at_place
 from broker.model.entities import Role
+from broker.model.machines import InstanceProfile
 from broker.policy import PolicyKind
+from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.port import DirectoryReader
 
 TRUST, _SECONDS = "AssumeRolePolicyDocument", "MaxSessionDuration"
@@ -113,7 +126,7 @@ async def set_pending_trust(work: AccountWork, name: str, trust_policy: str) -> 
 
 async def _clear(work: AccountWork, there: Described) -> None:
     await clear_owned(work, there)
-    await roles.check_removal(there.found, work.change)
+    await roles.ROLES.check_removal(there.found, work.change)
 
 
 ROLES = Section(
@@ -139,4 +152,47 @@ ROLES = Section(
     constant=("RoleName", "Path"),
     adopt=adopt_names,
     keep=keep_owned,
+)
+
+
+async def _roles_in(
+    page: Sequence[InstanceProfile], directory: DirectoryReader
+) -> list[Members]:
+    found = [
+        await directory.find(ROLE, one.account, one.role_id) if one.role_id else None
+        for one in page
+    ]
+    return [{"Roles": () if role is None else (role.name,)} for role in found]
+
+
+def _adopt_profile(before: Members, after: Members) -> Members:
+    """The role's name has no case."""
+    return {**after, "Roles": tuple(map(as_present(before["Roles"]), after["Roles"]))}
+
+
+async def _put_role(
+    one: InstanceProfile, _before: Members, wanted: Members, work: AccountWork
+) -> InstanceProfile:
+    with at_place("Roles"):
+        roles = [
+            await require_role(work.change, one.account, name)
+            for name in wanted["Roles"]
+        ]
+    return replace(one, role_id=roles[0].role_id if roles else None)
+
+
+INSTANCE_PROFILES = Section(
+    section="InstanceProfiles",
+    of=RULES,
+    name="InstanceProfileName",
+    reads={
+        "InstanceProfileName": Properties.name,
+        "Path": Properties.path,
+        "Roles": lambda properties, name: properties.one_at_most(name, "role"),
+        "Tags": Properties.tags,
+    },
+    further=_roles_in,
+    finish=_put_role,
+    constant=("InstanceProfileName", "Path"),
+    adopt=_adopt_profile,
 )

@@ -14,15 +14,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from broker.kinds.certificate_profiles import DURATION_SECONDS, PROFILES, check_mapping
-from broker.kinds.revocation_lists import REVOCATION_LISTS
-from broker.kinds.roles_anywhere import Regional
-from broker.kinds.template.documents import read_document
-from broker.kinds.template.errors import TemplateError, at_place
-from broker.kinds.template.kind import AccountReading, AccountWork
-from broker.kinds.template.properties import Properties, normal_document
-from broker.kinds.template.section import Members, Section
-from broker.kinds.trust_anchors import BUNDLE, TRUST_ANCHORS, check_certificates
+from broker.kinds.roles_anywhere import (
+    BUNDLE,
+    DURATION_SECONDS,
+    PROFILES,
+    REVOCATION_LISTS,
+    TRUST_ANCHORS,
+    Regional,
+    check_certificates,
+    check_mapping,
+)
+from broker.kinds.template.properties import Properties, normal_document, read_document
+from broker.kinds.template.section import AccountReading, AccountWork, Members, Section
+from broker.kinds.template.yaml_text import TemplateError, at_place
 from broker.model.roles_anywhere import CertificateList, CertificateProfile, TrustAnchor
 from broker.policy import PolicyKind
 from broker.protocols.x509 import DEFAULT_MAPPINGS

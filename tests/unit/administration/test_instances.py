@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lxml import html
 
-from broker.kinds.instance_profiles import INSTANCE_PROFILES, add_role
+from broker.kinds.instances import INSTANCE_PROFILES, add_role
 from broker.kinds.kind import Work, create
 from broker.kinds.roles import ROLES
 from tests.support.administrator import Administrator, enter, grant

@@ -11,7 +11,7 @@ from broker.cli.sealed_checks import check_sealed_values
 from broker.cli.terminal import say_table
 from broker.compose.resealing import sealed_values
 from broker.compose.services import Services
-from broker.kinds.template.export import export_account
+from broker.kinds.template.reader import export_account
 from broker.model.entities import PASSWORD_SEAL, LoginProfile, User
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import LOGIN_PROFILE, USER

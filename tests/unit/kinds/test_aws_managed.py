@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from broker.kinds.aws_managed import (
+from broker.kinds.managed_policies import (
     aws_managed_arns,
     find_aws_managed,
     unlisted_policy,

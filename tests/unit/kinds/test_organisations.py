@@ -9,7 +9,7 @@ from broker.kinds.organisations import (
     parse_organisations,
     read_organisations,
 )
-from broker.kinds.template.errors import TemplateError
+from broker.kinds.template.yaml_text import TemplateError
 from broker.model.account import AccountId
 
 MINE, OTHERS = AccountId("011122223333"), AccountId("444455556666")

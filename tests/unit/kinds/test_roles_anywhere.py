@@ -5,10 +5,14 @@ from typing import Any
 import pytest
 
 from broker.errors import LimitExceeded, ValidationError
-from broker.kinds.certificate_profiles import PROFILES, check_mapping
 from broker.kinds.kind import Work, create
-from broker.kinds.roles_anywhere import Regional, id_of
-from broker.kinds.trust_anchors import TRUST_ANCHORS
+from broker.kinds.roles_anywhere import (
+    PROFILES,
+    TRUST_ANCHORS,
+    Regional,
+    check_mapping,
+    id_of,
+)
 from tests.support.certificates import issue
 from tests.support.iam import ACCOUNT, NOW, Iam, set_quotas
 from tests.support.rows import rows

@@ -10,7 +10,7 @@ import pytest
 
 from broker.compose.services import Services
 from broker.errors import AccessDenied, ValidationError
-from broker.kinds.account_options import UNLISTED_POLICIES
+from broker.kinds.accounts import UNLISTED_POLICIES
 from broker.kinds.control_policies import ControlKind, ControlPolicy, option_value
 from broker.model.account import AccountId
 from broker.model.caller import Caller

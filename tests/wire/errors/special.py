@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
-from broker.kinds.account_options import DISABLED_REGIONS
+from broker.kinds.accounts import DISABLED_REGIONS
 from broker.model.account import AccountId
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account

@@ -12,7 +12,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from broker.kinds.account_options import ROOT_MANAGED_BY
+from broker.kinds.accounts import ROOT_MANAGED_BY
 from broker.model.account import AccountId
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account

@@ -13,8 +13,8 @@ from broker.errors import (
     NoSuchEntity,
     ValidationError,
 )
-from broker.kinds.account_options import UNLISTED_POLICIES
-from broker.kinds.aws_managed import aws_managed_arns
+from broker.kinds.accounts import UNLISTED_POLICIES
+from broker.kinds.managed_policies import aws_managed_arns
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
 from tests.support.iam import ACCOUNT, Iam, policy, set_quotas, trust

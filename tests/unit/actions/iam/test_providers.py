@@ -15,7 +15,7 @@ from broker.errors import (
     ValidationError,
 )
 from broker.kinds.limits import Quota
-from broker.kinds.saml_providers import SAML_KEY_SEAL
+from broker.kinds.providers import SAML_KEY_SEAL
 from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
 from tests.support.iam import ACCOUNT, NOW, Iam, set_quotas
 from tests.support.saml_idp import metadata_xml

@@ -10,7 +10,7 @@ from broker.errors import (
     MalformedPolicyDocument,
     UnsupportedOperation,
 )
-from broker.kinds.trust import shown_trust_policies
+from broker.kinds.documents import shown_trust_policies
 from broker.policy import PolicyKind, parse_policy
 from broker.stores.directory.kinds import ROLE
 from tests.support.iam import ACCOUNT, OTHER, Iam, policy, trust

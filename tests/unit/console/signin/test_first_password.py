@@ -6,8 +6,7 @@ import httpx2 as httpx
 import pytest
 
 from broker.errors import EntityAlreadyExists
-from broker.kinds.first_administrator import make_administrator
-from broker.kinds.sign_in_links import LIFE
+from broker.kinds.sign_in_links import LIFE, make_administrator
 from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from tests.support.passwords import PASSWORD, SAME, send_password, use_cheap_hashes
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of

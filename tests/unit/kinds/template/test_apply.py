@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from broker.kinds.template.apply import apply_template
-from broker.kinds.template.changes import Change, ChangeKind
-from broker.kinds.template.errors import TemplateError
-from broker.kinds.template.kind import TemplateContext
+from broker.kinds.template.apply import Change, ChangeKind, apply_template
+from broker.kinds.template.section import TemplateContext
+from broker.kinds.template.yaml_text import TemplateError
 from broker.model.account import AccountId
 from broker.model.entities import EncryptionMode
 from broker.policy import PolicyKind, parse_policy

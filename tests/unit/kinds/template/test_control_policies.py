@@ -7,10 +7,9 @@ import pytest
 import yaml
 
 from broker.kinds.control_policies import ControlKind, control_policies
-from broker.kinds.template.apply import apply_template
-from broker.kinds.template.changes import Change
-from broker.kinds.template.errors import TemplateError
-from broker.kinds.template.kind import TemplateContext
+from broker.kinds.template.apply import Change, apply_template
+from broker.kinds.template.section import TemplateContext
+from broker.kinds.template.yaml_text import TemplateError
 from broker.stores.directory import kinds
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, Iam

@@ -7,9 +7,8 @@ import pytest
 import yaml
 
 from broker.cli.template import template_context
-from broker.kinds.template.apply import apply_template
-from broker.kinds.template.changes import Change
-from broker.kinds.template.errors import TemplateError
+from broker.kinds.template.apply import Change, apply_template
+from broker.kinds.template.yaml_text import TemplateError
 from broker.proofs.addresses import parse_internal_issuers
 from broker.settings import Settings
 from broker.stores.directory import kinds

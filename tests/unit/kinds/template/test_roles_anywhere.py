@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from broker.kinds.template.apply import apply_template
-from broker.kinds.template.changes import Change
-from broker.kinds.template.errors import TemplateError
-from broker.kinds.template.kind import TemplateContext
+from broker.kinds.template.apply import Change, apply_template
+from broker.kinds.template.section import TemplateContext
+from broker.kinds.template.yaml_text import TemplateError
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import (
     CERTIFICATE_LIST,

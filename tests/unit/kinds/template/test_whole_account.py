@@ -11,12 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from broker.kinds.account_options import ROOT_MANAGED_BY
+from broker.kinds.accounts import ROOT_MANAGED_BY
 from broker.kinds.outbound import find_outbound
-from broker.kinds.template.apply import apply_template
-from broker.kinds.template.changes import Change
-from broker.kinds.template.errors import TemplateError
-from broker.kinds.template.kind import TemplateContext
+from broker.kinds.template.apply import Change, apply_template
+from broker.kinds.template.section import TemplateContext
+from broker.kinds.template.yaml_text import TemplateError
 from broker.model.account import AccountId
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import MFA_DEVICE, OIDC_PROVIDER, USER

@@ -1,28 +1,36 @@
-"""SAML providers: metadata, encryption mode and decryption keys.
-
-Source: botocore's IAM model; IAM User Guide, id_roles_providers_create_saml; recorded
-answers (REC-S saml, saml-validation, federation).
-"""
+"""Identity providers of an account: SAML, OpenID Connect, LDAP."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from broker.errors import (
     EntityAlreadyExists,
     InvalidInput,
     LimitExceeded,
     ValidationError,
+    about,
 )
-from broker.kinds.kind import Named, Work
-from broker.kinds.limits import Quota
-from broker.kinds.tags import KeyCase, given_tags, tag_pairs
-from broker.model.entities import EncryptionMode, SamlPrivateKey, SamlProvider
+from broker.kinds.accounts import require_account
+from broker.kinds.kind import Named, Rules, Work
+from broker.kinds.limits import Quota, require_within
+from broker.kinds.names import KeyCase, given_tags, tag_pairs
+from broker.model.account import AccountId
+from broker.model.entities import (
+    EncryptionMode,
+    LdapProvider,
+    OidcProvider,
+    SamlPrivateKey,
+    SamlProvider,
+)
 from broker.model.sealing import Sealer
+from broker.policy import CONTEXT_KEYS
+from broker.policy.catalogue import find_service
 from broker.protocols.saml.errors import (
     MetadataReason,
     MetadataRejected,
@@ -31,10 +39,11 @@ from broker.protocols.saml.errors import (
 from broker.protocols.saml.keys import parse_private_key
 from broker.protocols.saml.metadata import parse_metadata
 from broker.runtime.entropy import new_provider_id
-from broker.stores.directory.kinds import SAML_PROVIDER
+from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
+
 
 SAML_KEY_SEAL = ("saml-private-key", "pem")
 """Purpose and column that a decryption key is sealed for; the entity is its id."""
@@ -56,7 +65,7 @@ _KEYS_MAX = 2
 _VALID_YEARS = 100
 
 
-def _view(found: SamlProvider) -> types.GetSAMLProviderResponse:
+def _saml_view(found: SamlProvider) -> types.GetSAMLProviderResponse:
     return {
         "SAMLProviderUUID": found.uuid,
         "SAMLMetadataDocument": found.metadata,
@@ -113,7 +122,7 @@ def saml_providers(sealer: Sealer | None) -> Named[SamlProvider]:
         quota=None,
         make=make,
         change=change,
-        view=_view,
+        view=_saml_view,
         missing="Manifest not found for arn {}",
         taken="Provider with name {0.name} already exists.",
         name="SAMLProviderArn",
@@ -261,3 +270,212 @@ def _valid_until(now: datetime) -> datetime:
     except ValueError:
         # 29 February, where the year a century later is not a leap year.
         return now.replace(year=now.year + _VALID_YEARS, day=28)
+
+
+IsInternal = Callable[[AccountId, str, int], bool]
+"""Whether the operator lists exactly this host and port for the account."""
+
+_FORM = "Write the issuer as its tokens name it in iss, such as https://idp.example.com/realm."
+_THUMBPRINTS_MAX = 5
+_HTTPS_PORT = 443
+_PLAIN_PORT = 80
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()+,;=:@%-]*)*")
+
+
+async def _change_oidc(
+    found: OidcProvider, given: Mapping[str, Any], work: Work
+) -> OidcProvider:
+    """With other client ids (duplicates removed) and thumbprints, where given."""
+    clients = tuple(dict.fromkeys(given.get("ClientIDList", found.client_ids)))
+    if len(clients) > len(found.client_ids):
+        account = await require_account(work.change, work.account)
+        with about("ClientIDList"):
+            require_within(account, Quota.CLIENT_IDS, len(clients))
+    thumbprints = checked_thumbprints(given.get("ThumbprintList", found.thumbprints))
+    return replace(found, client_ids=clients, thumbprints=thumbprints)
+
+
+def _oidc_view(found: OidcProvider) -> types.GetOpenIDConnectProviderResponse:
+    return {
+        "Url": found.host_and_path,
+        "ClientIDList": list(found.client_ids),
+        "ThumbprintList": list(found.thumbprints),
+        "CreateDate": found.created_at,
+        "Tags": [{"Key": k, "Value": v} for k, v in tag_pairs(found.tags)],
+    }
+
+
+OIDC_PROVIDERS = Named(
+    kind=OIDC_PROVIDER,
+    quota=Quota.OIDC_PROVIDERS,
+    change=_change_oidc,
+    view=_oidc_view,
+    missing="OpenIDConnect Provider not found for arn {}",
+    taken="Provider with url {0.url} already exists.",
+    name="OpenIDConnectProviderArn",
+    resource="oidc-provider",
+    one="",
+    many="OpenIDConnectProviderList",
+    by_arn=True,
+)
+require_oidc_provider = OIDC_PROVIDERS.require
+
+
+def with_issuers(is_internal: IsInternal) -> Named[OidcProvider]:
+    """The kind where providers are made; their unique ids are new at every creation."""
+
+    async def make(
+        given: types.CreateOpenIDConnectProviderRequest, work: Work
+    ) -> OidcProvider:
+        tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
+        url = given["Url"]
+        plain = OidcProvider(
+            account=work.account,
+            unique_id=new_provider_id("OIDCP"),
+            url=checked_issuer_url(url, work.account, is_internal),
+            client_ids=(),
+            thumbprints=(),
+            created_at=work.now,
+            tags=tags,
+        )
+        made = await _change_oidc(plain, given, work)
+        # An issuer without a dot: its condition keys would be those of a directory.
+        at = (work.account, made.host_and_path)
+        if await work.change.named(OIDC_PROVIDER, *at) or await work.change.named(
+            LDAP_PROVIDER, *at
+        ):
+            raise EntityAlreadyExists(f"Provider with url {url} already exists.")
+        return made
+
+    return replace(OIDC_PROVIDERS, make=make)
+
+
+def checked_thumbprints(thumbprints: Iterable[str]) -> tuple[str, ...]:
+    """The thumbprints as stored: lower-case, in their order.
+
+    Raises:
+        InvalidInput: there are more than five.
+    """
+    checked = tuple(thumbprint.lower() for thumbprint in thumbprints)
+    if len(checked) > _THUMBPRINTS_MAX:
+        raise InvalidInput(
+            f"Thumbprint list must contain fewer than {_THUMBPRINTS_MAX} entries."
+        )
+    return checked
+
+
+def checked_issuer_url(url: str, account: AccountId, is_internal: IsInternal) -> str:
+    """The issuer as stored and as tokens must name it.
+
+    Plain http, and ports other than 443, are for internal issuers only. An explicit
+    ``:443`` is dropped; a trailing slash is kept.
+
+    Raises:
+        ValidationError: that is not an issuer's URL.
+        InvalidInput: it has a query or a fragment.
+    """
+    parts, port = _split(url)
+    if "?" in url or "#" in url:
+        raise InvalidInput("Unknown")
+    host = parts.hostname or ""
+    effective = port or (_HTTPS_PORT if parts.scheme == "https" else _PLAIN_PORT)
+    is_public_form = parts.scheme == "https" and effective == _HTTPS_PORT
+    if not is_public_form and not is_internal(account, host, effective):
+        raise _invalid_url(
+            "Issuers with plain http or a port are for the operator to allow: set"
+            f" BROKER_INTERNAL_ISSUERS={_written(host)}:{effective} (it takes a list) and"
+            " restart the broker."
+        )
+    authority = parts.netloc
+    if parts.scheme == "https" and port == _HTTPS_PORT:
+        authority = authority.removesuffix(f":{_HTTPS_PORT}")
+    return f"{parts.scheme}://{authority}{parts.path}"
+
+
+def _split(url: str) -> tuple[SplitResult, int | None]:
+    if not url.isascii() or not url.isprintable():
+        raise _invalid_url()
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise _invalid_url() from error
+    authority = parts.netloc if port is None else parts.netloc.rpartition(":")[0]
+    if (
+        parts.scheme not in {"https", "http"}
+        or not url.startswith(f"{parts.scheme}://")
+        or not _HOST.fullmatch(authority)
+        or not _PATH.fullmatch(parts.path)
+    ):
+        raise _invalid_url()
+    return parts, port
+
+
+def _written(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _invalid_url(advice: str = _FORM) -> ValidationError:
+    return ValidationError("Invalid Open ID Connect Provider URL", advice=advice)
+
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
+_KEY_PREFIXES = frozenset(name.partition(":")[0] for name in CONTEXT_KEYS)
+
+
+def checked_name(name: str) -> str:
+    """A name that condition keys can begin with.
+
+    Not one that other keys begin with: ``aws:username`` must never be a directory's
+    word. Issuers have a dot or a port, which no name has.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name!r:.80} is not a name of an LDAP provider: lower-case letters, digits"
+            " and hyphens, a letter first"
+        )
+    if name in _KEY_PREFIXES or find_service(name) is not None:
+        raise InvalidInput(
+            f"{name!r} cannot name an LDAP provider: condition keys of AWS begin so"
+        )
+    return name
+
+
+async def _make_ldap(given: Mapping[str, Any], work: Work) -> LdapProvider:
+    provider = LdapProvider(
+        account=work.account,
+        unique_id=new_provider_id("LDAPP"),
+        name=checked_name(given["Name"]),
+        directory=given["Directory"],
+        created_at=work.now,
+    )
+    at = (work.account, provider.name)
+    # An issuer without a dot may have the name.
+    if await work.change.named(LDAP_PROVIDER, *at) or await work.change.named(
+        OIDC_PROVIDER, *at
+    ):
+        raise EntityAlreadyExists(LDAP_PROVIDERS.taken.format(provider))
+    return provider
+
+
+def _ldap_view(found: LdapProvider) -> dict[str, Any]:
+    return {
+        "Arn": found.arn,
+        "Name": found.name,
+        "ProviderId": found.unique_id,
+        "Directory": found.directory,
+        "CreateDate": found.created_at,
+    }
+
+
+LDAP_PROVIDERS = Rules(
+    kind=LDAP_PROVIDER,
+    quota=Quota.LDAP_PROVIDERS,
+    make=_make_ldap,
+    view=_ldap_view,
+    taken="Provider with name {0.name} already exists.",
+)
