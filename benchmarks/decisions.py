@@ -22,7 +22,7 @@ from broker.client import AsgiMiddleware, DecisionClient, Principal
 from broker.client.answers import Answer
 from broker.client.request import Request
 from broker.compose.services import Services
-from broker.edges.decisions import DecisionsEndpoint
+from broker.edges.decisions import decisions_endpoint
 from broker.edges.doors import DECISIONS_PATH, FORWARD_PATH
 from broker.kinds.accounts import require_account
 from broker.kinds.resource_policies import put_resource_policy
@@ -109,7 +109,7 @@ def _questions(
     service: AskingService, alice: Key, services: Services
 ) -> tuple[Ask, Ask, Ask]:
     """A subrequest, a question about one request, and one about a hundred things."""
-    endpoint = DecisionsEndpoint(
+    endpoint = decisions_endpoint(
         services.pipeline,
         services.registry.get("broker", "Authorize"),
         services=services.service_scheme,

@@ -204,19 +204,19 @@ def _decisions(services: Services) -> Mapping[str, App]:
     pipeline, registry = services.pipeline, services.registry
     authorize = registry.get("broker", "Authorize")
     return {
-        doors.DECISIONS_PATH: decisions.DecisionsEndpoint(
+        doors.DECISIONS_PATH: decisions.decisions_endpoint(
             pipeline,
             authorize,
             services=services.service_scheme,
             proxies=services.proxy_scheme,
         ),
-        doors.ACCESS_PATH: authzen.AuthZenEndpoint(
-            pipeline, registry, services.bearer_scheme
+        doors.ACCESS_PATH: authzen.authzen_endpoint(
+            pipeline, authorize, services.bearer_scheme
         ),
         doors.CONFIGURATION_PATH: authzen.configuration_endpoint(
             services.settings.public_origin
         ),
-        doors.PRIVATE_PATH: versitygw.GatewayEndpoint(
+        doors.PRIVATE_PATH: versitygw.gateway_endpoint(
             pipeline, registry, services.gateway_scheme
         ),
         **opa.hook_endpoints(pipeline, authorize, services.store_scheme),
@@ -224,11 +224,11 @@ def _decisions(services: Services) -> Mapping[str, App]:
 
 
 def _scim(services: Services) -> Mapping[str, App]:
-    from broker.edges.scim_api import ScimApi  # noqa: PLC0415
+    from broker.edges.scim_api import scim_endpoint  # noqa: PLC0415
 
     address = f"{services.settings.public_origin}{doors.SCIM_PATH}"
-    api = ScimApi(services.pipeline, services.fresh, address=address)
-    return {doors.SCIM_PATH: api.answer}
+    endpoint = scim_endpoint(services.pipeline, services.fresh, address=address)
+    return {doors.SCIM_PATH: endpoint}
 
 
 def _issuers(services: Services) -> Mapping[str, App]:

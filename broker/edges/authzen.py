@@ -13,11 +13,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import Field, StringConstraints
 
+from broker.actions.action import Action
 from broker.actions.decisions.authorize import ANSWERS, QUESTION
 from broker.actions.decisions.foreign import ANY_TYPE
 from broker.actions.decisions.question import (
@@ -26,35 +28,42 @@ from broker.actions.decisions.question import (
     DecisionAnswer,
     Question,
 )
-from broker.actions.registry import Registry
 from broker.edges.asgi import App, Headers, Receive, Scope, Send, respond
 from broker.edges.doors import EVALUATION_PATH, EVALUATIONS_PATH, SEARCH_PATHS
-from broker.edges.json_requests import (
+from broker.edges.endpoint import (
+    JSON,
+    Endpoint,
     JsonObject,
-    perform_action,
+    Operation,
+    Response,
     read_json,
     read_model,
-    receive_request,
 )
 from broker.errors import BrokerError, NoSuchEntity, ProofError
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.raw import RawRequest
-from broker.pipeline import Pipeline
+from broker.model.request import Given
+from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
-
-_SEARCH_IS_GONE = (
-    b"AuthZEN search was removed: list what you ask about (ListUsers, ListRoles,"
-    b" ListResourcePolicies) and send it to /access/v1/evaluations."
-)
 
 _REQUEST_ID_MAX = 256
 _REQUEST_ID = b"x-request-id"
-_JSON = (b"content-type", b"application/json")
 _CACHED = (b"cache-control", b"public, max-age=300")
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _CHALLENGE = (b"www-authenticate", b"Bearer")
 _KEYS_MAX = 100
-_OK, _BAD, _UNAUTHORIZED, _GONE = 200, 400, 401, 410
+_OK, _BAD, _UNAUTHORIZED = 200, 400, 401
+_SEARCH_IS_GONE: Response = (
+    410,
+    (_TEXT,),
+    (
+        b"AuthZEN search was removed: list what you ask about (ListUsers, ListRoles,"
+        b" ListResourcePolicies) and send it to /access/v1/evaluations."
+    ),
+)
+_READER = "Reader"
+"""Of what is read, the member that knows the places of what could not be read."""
+
 _ACCESS_KEY = re.compile(r"[A-Z0-9]{16,128}")
 _UNTIL = {
     "execute_all": None,
@@ -91,55 +100,61 @@ class _Options(JsonObject):
     ] = "execute_all"
 
 
-class AuthZenEndpoint:
-    """Answers below ``/access/v1``; runs behind `broker.edges.edge.Edge`."""
+def authzen_endpoint(
+    pipeline: Pipeline, authorize: Action, services: Scheme
+) -> Endpoint:
+    """Answers below ``/access/v1``."""
+    operations = {
+        path: Operation(authorize, services, partial(_read, is_batch=is_batch), _show)
+        for path, is_batch in ((EVALUATION_PATH, False), (EVALUATIONS_PATH, True))
+    }
 
-    def __init__(
-        self, pipeline: Pipeline, registry: Registry, services: Scheme
-    ) -> None:
-        self._pipeline = pipeline
-        self._authorize = registry.get("broker", "Authorize")
-        self._services = services
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request for a path below ``/access``."""
-        headers: Headers = tuple(scope["headers"])
-        echo = tuple(h for h in headers if h[0] == _REQUEST_ID)[:1]
-        if scope["path"] in SEARCH_PATHS:
-            await respond(send, _GONE, (_TEXT,), _SEARCH_IS_GONE)
-            return
-        try:
-            if sum(len(value) for _, value in echo) > _REQUEST_ID_MAX:
-                echo = ()
-                raise InvalidQuestion(
-                    f"X-Request-ID has more than {_REQUEST_ID_MAX} characters."
-                )
-            if scope["method"] != "POST":
-                raise InvalidQuestion("Requests are sent by POST.")
-            raw = await receive_request(scope, receive)
-            described = await self._answer(scope, raw)
-        except BrokerError as error:
-            await _refuse(scope, send, error, echo)
-            return
-        await respond(send, _OK, (_JSON, *echo), orjson.dumps(described))
-
-    async def _answer(self, scope: Scope, raw: RawRequest) -> Mapping[str, Any]:
+    def find(scope: Scope) -> Operation | Response:
         path: str = scope["path"]
-        if path not in {EVALUATION_PATH, EVALUATIONS_PATH}:
+        if path in SEARCH_PATHS:
+            return _SEARCH_IS_GONE
+        if sum(len(value) for _, value in _request_id(scope)) > _REQUEST_ID_MAX:
+            raise InvalidQuestion(
+                f"X-Request-ID has more than {_REQUEST_ID_MAX} characters."
+            )
+        if scope["method"] != "POST":
+            raise InvalidQuestion("Requests are sent by POST.")
+        if path not in operations:
             raise NoSuchEntity(f"There is no API at {path[:200]}.")
-        reader = _BatchReader(is_batch=path == EVALUATIONS_PATH)
-        result = await perform_action(
-            self._pipeline,
-            scope,
-            raw,
-            self._authorize,
-            lambda: {QUESTION: reader.read(raw)},
-            scheme=self._services,
-        )
-        given: list[DecisionAnswer] = result[ANSWERS]
-        if reader.unreadable is None:
-            return _describe(given[0])
-        return {"evaluations": reader.describe(given)}
+        return operations[path]
+
+    return Endpoint(pipeline, find, _refuse)
+
+
+def _read(raw: RawRequest, *, is_batch: bool) -> Given:
+    reader = _BatchReader(is_batch=is_batch)
+    return {QUESTION: reader.read(raw), _READER: reader}
+
+
+def _show(scope: Scope, given: Given, result: Result) -> Response:
+    reader: _BatchReader = given[_READER]
+    answers: list[DecisionAnswer] = result[ANSWERS]
+    described: dict[str, Any] = (
+        _describe(answers[0])
+        if reader.unreadable is None
+        else {"evaluations": reader.describe(answers)}
+    )
+    return _OK, (JSON, *_request_id(scope)), orjson.dumps(described)
+
+
+def _refuse(scope: Scope, _given: Given, error: BrokerError) -> Response:
+    sent = _request_id(scope)
+    if sum(len(value) for _, value in sent) > _REQUEST_ID_MAX:
+        sent = ()
+    status, headers = error.status, (_TEXT, *sent)
+    if isinstance(error, ProofError):
+        status, headers = _UNAUTHORIZED, (*headers, _CHALLENGE)
+    return status, headers, error.words.encode()
+
+
+def _request_id(scope: Scope) -> Headers:
+    """The header that goes back as it came."""
+    return tuple(h for h in scope["headers"] if h[0] == _REQUEST_ID)[:1]
 
 
 class _BatchReader:
@@ -319,14 +334,6 @@ def _values(value: object) -> tuple[str, ...]:
     return ()
 
 
-async def _refuse(scope: Scope, send: Send, error: BrokerError, echo: Headers) -> None:
-    scope["state"]["line"]["error_code"] = error.code
-    status, headers = error.status, (_TEXT, *echo)
-    if isinstance(error, ProofError):
-        status, headers = _UNAUTHORIZED, (*headers, _CHALLENGE)
-    await respond(send, status, headers, error.words.encode())
-
-
 def configuration_endpoint(public_origin: str) -> App:
     """Answers ``GET /.well-known/authzen-configuration``."""
     body = orjson.dumps(
@@ -341,6 +348,6 @@ def configuration_endpoint(public_origin: str) -> App:
         if scope["method"] not in {"GET", "HEAD"}:
             await respond(send, 405, ((b"allow", b"GET, HEAD"),))
             return
-        await respond(send, _OK, (_JSON, _CACHED), body)
+        await respond(send, _OK, (JSON, _CACHED), body)
 
     return answer

@@ -12,13 +12,12 @@ Source: nginx, ``ngx_http_auth_request_module``; Caddy, ``forward_auth``; Traefi
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from broker.actions.action import Action
 from broker.actions.decisions.authorize import ANSWER, QUESTION
@@ -28,9 +27,16 @@ from broker.actions.decisions.question import (
     Question,
     check_names_one,
 )
-from broker.edges.asgi import Headers, Receive, Scope, Send, respond
+from broker.edges.asgi import Headers, Scope
 from broker.edges.doors import DECISIONS_PATH, FORWARD_PATH
-from broker.edges.json_requests import not_as_modelled, perform_action, receive_request
+from broker.edges.endpoint import (
+    JSON,
+    Endpoint,
+    Operation,
+    Response,
+    read_json,
+    read_model,
+)
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -41,15 +47,17 @@ from broker.errors import (
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.caller import Caller
 from broker.model.raw import RawRequest
-from broker.pipeline import Pipeline
+from broker.model.request import Given
+from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
 from broker.protocols.enforcement import ClientRequest, RequestAmbiguous, read_forwarded
 from broker.protocols.enforcement.forwarded import is_address, last_address
 from broker.protocols.sigv4.errors import MISMATCH
 
-_JSON = (b"content-type", b"application/json")
 _CHALLENGE = (b"www-authenticate", b"AWS4-HMAC-SHA256")
 _OK, _UNAUTHORIZED, _FORBIDDEN = 200, 401, 403
+_ONLY_POST: Response = 405, ((b"allow", b"POST"),), b""
+_NOT_FOUND: Response = 404, (), b""
 _PARTIAL = b"x-envoy-auth-partial-body"
 """Whether the body is cut, in a word of Envoy's (``allow_partial_message``)."""
 
@@ -60,6 +68,8 @@ _VALUES = 4096
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 _Value = Annotated[str, StringConstraints(max_length=65_536)]
+# JSON has no tuples, which a strict model demands.
+_Header = Annotated[tuple[_Text, _Value], Field(strict=False)]
 # A default that is a list would be copied deeply for each question.
 _Names = Annotated[list[_Text], Field(default_factory=list, max_length=DECISIONS_MAX)]
 
@@ -76,7 +86,7 @@ class _Credentials(_Part):
 class _Request(_Part):
     Method: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{1,20}$")]
     Target: Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
-    Headers: Annotated[list[tuple[_Text, _Value]], Field(max_length=_HEADERS_MAX)]
+    Headers: Annotated[list[_Header], Field(max_length=_HEADERS_MAX)]
     Body: str | None = None
     BodySha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = (
         None
@@ -100,103 +110,65 @@ class _Question(_Part):
     ]
 
 
-class DecisionsEndpoint:
-    """Answers what registered services ask; runs behind `broker.edges.edge.Edge`."""
+def decisions_endpoint(
+    pipeline: Pipeline, action: Action, *, services: Scheme, proxies: Scheme
+) -> Endpoint:
+    """Answers what registered services ask, at and below ``/decisions``."""
+    asked = Operation(
+        action, services, lambda raw: {QUESTION: read_question(raw.body)}, _show
+    )
+    described = Operation(
+        action, proxies, lambda raw: {QUESTION: _read_described(raw)}, _show_to_proxy
+    )
+    passed_on = Operation(
+        action, proxies, lambda raw: {QUESTION: _read_passed_on(raw)}, _show_to_proxy
+    )
 
-    def __init__(
-        self, pipeline: Pipeline, action: Action, *, services: Scheme, proxies: Scheme
-    ) -> None:
-        self._pipeline = pipeline
-        self._action = action
-        self._services = services
-        self._proxies = proxies
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request for a path below ``/decisions``."""
+    def find(scope: Scope) -> Operation | Response:
         path: str = scope["path"]
-        if path == DECISIONS_PATH and scope["method"] != "POST":
-            await respond(send, 405, ((b"allow", b"POST"),))
-            return
-        if path not in {DECISIONS_PATH, FORWARD_PATH} and not path.startswith(
-            f"{FORWARD_PATH}/"
-        ):
-            await respond(send, 404)
-            return
-        try:
-            raw = await receive_request(scope, receive)
-        except BrokerError as error:
-            await _refuse(scope, send, error)
-            return
         if path == DECISIONS_PATH:
-            await self._answer(scope, send, raw)
-        else:
-            await self._forward(scope, send, raw)
+            return asked if scope["method"] == "POST" else _ONLY_POST
+        if path == FORWARD_PATH:
+            return described
+        return passed_on if path.startswith(f"{FORWARD_PATH}/") else _NOT_FOUND
 
-    async def _answer(self, scope: Scope, send: Send, raw: RawRequest) -> None:
-        try:
-            answer = await self._ask(
-                scope, raw, lambda: read_question(raw.body), self._services
-            )
-        except BrokerError as error:
-            await _refuse(scope, send, error)
-            return
-        described = {
-            "RequestId": scope["state"]["request_id"],
-            "Allowed": answer.allowed,
-            "Decisions": [
-                {"Action": d.action, "Resource": d.resource, "Allowed": d.allowed}
-                for d in answer.decisions
-            ],
+    # Never 401, which would ask the proxy's client for the proxy's own token.
+    return Endpoint(pipeline, find, lambda _scope, _given, error: _refuse(error))
+
+
+def _show(scope: Scope, _given: Given, result: Result) -> Response:
+    answer: DecisionAnswer = result[ANSWER]
+    described = {
+        "RequestId": scope["state"]["request_id"],
+        "Allowed": answer.allowed,
+        "Decisions": [
+            {"Action": d.action, "Resource": d.resource, "Allowed": d.allowed}
+            for d in answer.decisions
+        ],
+    }
+    if answer.caller is not None:
+        described["Principal"] = describe_principal(answer.caller)
+    if answer.payload:
+        described["ContentSha256"] = answer.payload
+    if answer.refusal is not None:
+        described["Refusal"] = {
+            "Code": answer.refusal.code,
+            "Message": answer.refusal.words,
         }
-        if answer.caller is not None:
-            described["Principal"] = describe_principal(answer.caller)
-        if answer.payload:
-            described["ContentSha256"] = answer.payload
-        if answer.refusal is not None:
-            described["Refusal"] = {
-                "Code": answer.refusal.code,
-                "Message": answer.refusal.words,
-            }
-        await respond(send, _OK, (_JSON,), orjson.dumps(described))
+    return _OK, (JSON,), orjson.dumps(described)
 
-    async def _forward(self, scope: Scope, send: Send, raw: RawRequest) -> None:
-        below = scope["path"] != FORWARD_PATH
-        read = _read_passed_on if below else _read_described
-        try:
-            answer = await self._ask(scope, raw, lambda: read(raw), self._proxies)
-        except BrokerError as error:
-            # Never 401, which would ask the proxy's client for the proxy's own token.
-            await _refuse(scope, send, error)
-            return
-        if answer.allowed and answer.caller is not None:
-            await respond(send, _OK, _principal_headers(answer, answer.caller))
-            return
-        refusal = answer.refusal or _denial(answer)
-        if isinstance(refusal, InvalidClientTokenId):
-            # Which access keys there are is not the business of a proxy's clients.
-            refusal = SignatureDoesNotMatch(MISMATCH)
-        unproved = isinstance(refusal, ProofError)
-        await _refuse(
-            scope, send, refusal, status=_UNAUTHORIZED if unproved else _FORBIDDEN
-        )
 
-    async def _ask(
-        self,
-        scope: Scope,
-        raw: RawRequest,
-        read: Callable[[], Question],
-        scheme: Scheme,
-    ) -> DecisionAnswer:
-        result = await perform_action(
-            self._pipeline,
-            scope,
-            raw,
-            self._action,
-            lambda: {QUESTION: read()},
-            scheme=scheme,
-        )
-        answer: DecisionAnswer = result[ANSWER]
-        return answer
+def _show_to_proxy(scope: Scope, _given: Given, result: Result) -> Response:
+    answer: DecisionAnswer = result[ANSWER]
+    if answer.allowed and answer.caller is not None:
+        return _OK, _principal_headers(answer, answer.caller), b""
+    refusal = answer.refusal or _denial(answer)
+    if isinstance(refusal, InvalidClientTokenId):
+        # Which access keys there are is not the business of a proxy's clients.
+        refusal = SignatureDoesNotMatch(MISMATCH)
+    scope["state"]["line"]["error_code"] = refusal.code
+    unproved = isinstance(refusal, ProofError)
+    return _refuse(refusal, _UNAUTHORIZED if unproved else _FORBIDDEN)
 
 
 def read_question(body: bytes) -> Question:
@@ -205,10 +177,7 @@ def read_question(body: bytes) -> Question:
     Raises:
         ValidationError: it is not a question; the text names the place.
     """
-    try:
-        given = _Question.model_validate_json(body)
-    except ValidationError as error:
-        raise not_as_modelled(error) from None
+    given = read_model(_Question, read_json(body))
     credentials = given.Credentials
     for resource in given.Resources:
         check_names_one(resource)
@@ -354,12 +323,9 @@ def _denial(answer: DecisionAnswer) -> BrokerError:
     )
 
 
-async def _refuse(
-    scope: Scope, send: Send, error: BrokerError, *, status: int = 0
-) -> None:
-    scope["state"]["line"]["error_code"] = error.code
+def _refuse(error: BrokerError, status: int = 0) -> Response:
     status = status or error.status
-    headers: Headers = (_JSON, (b"x-amzn-errortype", error.code.encode()))
+    headers: Headers = (JSON, (b"x-amzn-errortype", error.code.encode()))
     if status == _UNAUTHORIZED:
         headers = (*headers, _CHALLENGE)
-    await respond(send, status, headers, orjson.dumps({"message": error.words}))
+    return status, headers, orjson.dumps({"message": error.words})

@@ -17,23 +17,28 @@ from pydantic import Field, StringConstraints
 from broker.actions.action import Action
 from broker.actions.decisions.authorize import ANSWERS, QUESTION
 from broker.actions.decisions.question import Batch, DecisionAnswer, Question
-from broker.edges.asgi import App, Receive, Scope, Send, respond
+from broker.edges.asgi import Scope
 from broker.edges.doors import CEPH_PATH, MINIO_PATH
-from broker.edges.json_requests import (
+from broker.edges.endpoint import (
+    JSON,
+    Endpoint,
+    Find,
     JsonObject,
-    perform_action,
+    Operation,
+    Response,
     read_json,
     read_model,
-    receive_request,
 )
 from broker.errors import BrokerError, ProofError
-from broker.pipeline import Pipeline
+from broker.model.raw import RawRequest
+from broker.model.request import Given
+from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
 from broker.protocols.enforcement import RequestAmbiguous
 from broker.protocols.enforcement.s3 import read_s3_request
 
-_JSON = (b"content-type", b"application/json")
-_OK, _UNAUTHORIZED, _NOT_ALLOWED = 200, 401, 405
+_OK, _UNAUTHORIZED = 200, 401
+_ONLY_POST: Response = 405, ((b"allow", b"POST"),), b""
 _NEW_BUCKET = re.compile(r"/([^/:*?]{1,255})/?")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 
@@ -162,64 +167,43 @@ def read_minio(body: bytes) -> Question:
     )
 
 
-class HookEndpoint:
-    """Answers one of the hooks; runs behind `broker.edges.edge.Edge`."""
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        authorize: Action,
-        stores: Scheme,
-        read: Callable[[bytes], Question],
-    ) -> None:
-        self._pipeline = pipeline
-        self._authorize = authorize
-        self._stores = stores
-        self._read = read
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request. Whatever is not ``true`` is a refusal to a store."""
-        if scope["method"] != "POST":
-            await respond(send, _NOT_ALLOWED, ((b"allow", b"POST"),))
-            return
-        try:
-            allowed = await self._ask(scope, receive)
-        except BrokerError as error:
-            scope["state"]["line"]["error_code"] = error.code
-            status = _UNAUTHORIZED if isinstance(error, ProofError) else error.status
-            body = {"result": False, "code": error.code, "message": error.words}
-            await respond(send, status, (_JSON,), orjson.dumps(body))
-            return
-        await respond(send, _OK, (_JSON,), orjson.dumps({"result": allowed}))
-
-    async def _ask(self, scope: Scope, receive: Receive) -> bool:
-        raw = await receive_request(scope, receive)
-        result = await perform_action(
-            self._pipeline,
-            scope,
-            raw,
-            self._authorize,
-            lambda: {QUESTION: Batch(questions=(self._question(raw.body),))},
-            scheme=self._stores,
-        )
-        answers: list[DecisionAnswer] = result[ANSWERS]
-        return answers[0].allowed
-
-    def _question(self, body: bytes) -> Question:
-        try:
-            return self._read(body)
-        except RequestAmbiguous as error:
-            return Question(ambiguous=str(error))
-
-
 def hook_endpoints(
     pipeline: Pipeline, authorize: Action, stores: Scheme
-) -> dict[str, App]:
-    """The endpoints by their paths."""
+) -> dict[str, Endpoint]:
+    """What answers the hooks, by their paths."""
     return {
-        path: HookEndpoint(pipeline, authorize, stores, read)
+        path: Endpoint(
+            pipeline, _found(Operation(authorize, stores, _asked(read), _show)), _refuse
+        )
         for path, read in ((CEPH_PATH, read_ceph), (MINIO_PATH, read_minio))
     }
+
+
+def _found(hook: Operation) -> Find:
+    return lambda scope: hook if scope["method"] == "POST" else _ONLY_POST
+
+
+def _asked(read: Callable[[bytes], Question]) -> Callable[[RawRequest], Given]:
+    def ask(raw: RawRequest) -> Given:
+        try:
+            question = read(raw.body)
+        except RequestAmbiguous as error:
+            question = Question(ambiguous=str(error))
+        return {QUESTION: Batch(questions=(question,))}
+
+    return ask
+
+
+def _show(_scope: Scope, _given: Given, result: Result) -> Response:
+    answers: list[DecisionAnswer] = result[ANSWERS]
+    return _OK, (JSON,), orjson.dumps({"result": answers[0].allowed})
+
+
+def _refuse(_scope: Scope, _given: Given, error: BrokerError) -> Response:
+    """Whatever is not ``true`` is a refusal to a store."""
+    status = _UNAUTHORIZED if isinstance(error, ProofError) else error.status
+    body = {"result": False, "code": error.code, "message": error.words}
+    return status, (JSON,), orjson.dumps(body)
 
 
 def _principal(name: str) -> str:

@@ -10,8 +10,8 @@ Source: versity/versitygw, ``iamapi/private`` and ``auth/iam_standalone.go``.
 
 import base64
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -24,15 +24,17 @@ from broker.actions.decisions.gateway import GATEWAY_SERVICE, NAMES_MAX, KnownKe
 from broker.actions.decisions.question import Batch, DecisionAnswer, Question
 from broker.actions.decisions.verdicts import DENIED
 from broker.actions.registry import Registry
-from broker.edges.asgi import Headers, Receive, Send, is_private, respond
 from broker.edges.asgi import Scope as AsgiScope
+from broker.edges.asgi import is_private
 from broker.edges.doors import PRIVATE_HEADERS
-from broker.edges.json_requests import (
+from broker.edges.endpoint import (
+    JSON,
+    Endpoint,
     JsonObject,
-    perform_action,
+    Operation,
+    Response,
     read_json,
     read_model,
-    receive_request,
 )
 from broker.errors import (
     AccessDenied,
@@ -43,8 +45,9 @@ from broker.errors import (
     NoSuchEntity,
 )
 from broker.errors import ValidationError as InvalidQuestion
+from broker.model.raw import RawRequest
 from broker.model.request import Given
-from broker.pipeline import Pipeline
+from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
 
 _VERSION = 1
@@ -56,7 +59,6 @@ _BODY_BYTES_MAX = 3_500_000
 _DECISIONS_MAX = 2000
 """A deletion of a thousand objects asks for two actions on each."""
 
-_JSON = (b"content-type", b"application/json")
 _OK = 200
 
 
@@ -98,71 +100,61 @@ class _Principals(JsonObject):
     principals: Annotated[list[str], Field(max_length=NAMES_MAX)]
 
 
-Result = Mapping[str, Any]
+_Describe = Callable[[Result, Any], Mapping[str, Any]]
+_ASKED = "Asked"
+"""Of what is read, the member that is the body."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Operation:
-    """One path: the action that it means, its body, and the way there and back."""
+def gateway_endpoint(
+    pipeline: Pipeline, registry: Registry, scheme: Scheme
+) -> Endpoint:
+    """Answers a gateway, below ``/private``."""
+    operations = {
+        path: Operation(
+            registry.get("broker", action),
+            scheme,
+            partial(_read, body, want),
+            partial(_show, describe),
+            body_bytes_max=_BODY_BYTES_MAX,
+        )
+        for path, (action, body, want, describe) in _OPERATIONS.items()
+    }
 
-    action: str
-    body: type[JsonObject]
-    want: Callable[[Any], Given]
-    describe: Callable[[Result, Any], Mapping[str, Any]]
-
-
-class GatewayEndpoint:
-    """Answers a gateway; runs behind `broker.edges.edge.Edge`."""
-
-    def __init__(self, pipeline: Pipeline, registry: Registry, scheme: Scheme) -> None:
-        self._pipeline = pipeline
-        self._registry = registry
-        self._scheme = scheme
-
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request for a path below ``/private``."""
-        headers: Headers = tuple(scope["headers"])
-        try:
-            answer = await self._answer(scope, receive, headers)
-        except BrokerError as error:
-            scope["state"]["line"]["error_code"] = error.code
-            code = _code(error)
-            named = {"code": code} if code else {}
-            body = orjson.dumps({"error": error.words, **named})
-            await respond(send, error.status, (_JSON,), body)
-            return
-        await respond(send, _OK, (_JSON,), orjson.dumps(answer))
-
-    async def _answer(
-        self, scope: AsgiScope, receive: Receive, headers: Headers
-    ) -> Mapping[str, Any]:
+    def find(scope: AsgiScope) -> Operation:
         if not (is_private(scope) or scope["state"]["secure"]):
             raise AccessDenied(
                 "This protocol is available only over the private socket or TLS."
             )
-        operation = _OPERATIONS.get(scope["path"])
-        if operation is None or scope["method"] != "POST":
+        path: str = scope["path"]
+        if path not in operations or scope["method"] != "POST":
             raise NoSuchEntity("There is no such operation.")
-        if operation is not _VERSION_OPERATION:
-            _check_version(headers)
-        raw = await receive_request(scope, receive, _BODY_BYTES_MAX)
-        action = self._registry.get("broker", operation.action)
-        asked: JsonObject | None = None
+        if path != _VERSION_PATH:
+            _check_version(scope["headers"])
+        return operations[path]
 
-        def read() -> Given:
-            nonlocal asked
-            asked = read_model(operation.body, read_json(raw.body))
-            return operation.want(asked)
+    return Endpoint(pipeline, find, _refuse)
 
-        try:
-            result = await perform_action(
-                self._pipeline, scope, raw, action, read, scheme=self._scheme
-            )
-        except (InvalidClientTokenId, ExpiredToken) as error:
-            if isinstance(asked, _Derive):
-                raise _refused_key(asked, error) from error
-            raise  # the gateway's own key
-        return operation.describe(result, asked)
+
+def _read(
+    body: type[JsonObject], want: Callable[[Any], Given], raw: RawRequest
+) -> Given:
+    asked = read_model(body, read_json(raw.body))
+    return {**want(asked), _ASKED: asked}
+
+
+def _show(describe: _Describe, _: AsgiScope, given: Given, result: Result) -> Response:
+    return _OK, (JSON,), orjson.dumps(describe(result, given[_ASKED]))
+
+
+def _refuse(scope: AsgiScope, given: Given, error: BrokerError) -> Response:
+    asked = given.get(_ASKED)  # else it is about the gateway's own key
+    is_of_key = isinstance(error, InvalidClientTokenId | ExpiredToken)
+    if is_of_key and isinstance(asked, _Derive | _Evaluate):
+        error = _refused_key(asked)
+        scope["state"]["line"]["error_code"] = error.code
+    code = _code(error)
+    named = {"code": code} if code else {}
+    return error.status, (JSON,), orjson.dumps({"error": error.words, **named})
 
 
 class _NoSuchIdentity(AccessDenied):
@@ -177,7 +169,7 @@ class _ProtocolMismatch(InvalidQuestion):
     """The gateway speaks no version that is spoken here."""
 
 
-def _check_version(headers: Headers) -> None:
+def _check_version(headers: Iterable[tuple[bytes, bytes]]) -> None:
     named = [value for name, value in headers if name == _HEADER]
     if len(named) != 1 or not _NUMBER.fullmatch(named[0]) or int(named[0]) < _VERSION:
         raise _ProtocolMismatch(
@@ -197,19 +189,14 @@ def _code(error: BrokerError) -> str:
     return "BadRequest" if isinstance(error, InvalidQuestion) else ""
 
 
-def _refused_key(asked: _Derive | _Evaluate, error: BrokerError) -> AccessDenied:
+def _refused_key(asked: _Derive | _Evaluate) -> AccessDenied:
     """Of the access key and its token, the one that is wrong.
 
     A session's key without its token is no identity, as in the gateway's own IAM.
     """
     if asked.session_token:
-        return _InvalidToken(
-            "The session token is invalid, or for another access key.",
-            detail=error.detail,
-        )
-    return _NoSuchIdentity(
-        "There is no identity with this access key.", detail=error.detail
-    )
+        return _InvalidToken("The session token is invalid, or for another access key.")
+    return _NoSuchIdentity("There is no identity with this access key.")
 
 
 def _describe_version(result: Result, _: _Nothing) -> Mapping[str, Any]:
@@ -257,11 +244,8 @@ def _decisions_wanted(asked: _Evaluate) -> Given:
 def _describe_decisions(result: Result, asked: _Evaluate) -> Mapping[str, Any]:
     answers: list[DecisionAnswer] = result[ANSWERS]
     (answer,) = answers
-    refusal = answer.refusal
-    if refusal is not None and isinstance(refusal, InvalidClientTokenId | ExpiredToken):
-        raise _refused_key(asked, refusal)
-    if refusal is not None or answer.caller is None:
-        raise refusal or InternalFailure
+    if answer.refusal is not None or answer.caller is None:
+        raise answer.refusal or InternalFailure
     by_action = [
         answer.decisions[at : at + len(asked.resources)]
         for at in range(0, len(answer.decisions), len(asked.resources))
@@ -299,27 +283,34 @@ def _describe_keys(result: Result, _: _Keys) -> Mapping[str, Any]:
     }
 
 
-_VERSION_OPERATION = _Operation(
-    "GetGatewayProtocol", _Nothing, lambda _: {}, _describe_version
-)
-_OPERATIONS: Mapping[str, _Operation] = {
-    "/private/version": _VERSION_OPERATION,
-    "/private/derive-signing-key": _Operation(
-        "DeriveSigningKey", _Derive, _key_wanted, _describe_key
+_VERSION_PATH = "/private/version"
+_OPERATIONS: Mapping[
+    str, tuple[str, type[JsonObject], Callable[[Any], Given], _Describe]
+] = {
+    _VERSION_PATH: ("GetGatewayProtocol", _Nothing, lambda _: {}, _describe_version),
+    "/private/derive-signing-key": (
+        "DeriveSigningKey",
+        _Derive,
+        _key_wanted,
+        _describe_key,
     ),
-    "/private/evaluate-policy": _Operation(
-        "Authorize", _Evaluate, _decisions_wanted, _describe_decisions
+    "/private/evaluate-policy": (
+        "Authorize",
+        _Evaluate,
+        _decisions_wanted,
+        _describe_decisions,
     ),
-    "/private/resolve-identity": _Operation(
+    "/private/resolve-identity": (
         "ResolveAccessKeys",
         _Keys,
         lambda asked: {"AccessKeyIds": asked.access_key_ids},
         _describe_keys,
     ),
-    "/private/resolve-principals": _Operation(
+    "/private/resolve-principals": (
         "ResolvePrincipals",
         _Principals,
         lambda asked: {"Principals": asked.principals},
         lambda result, _: {"invalid": result["Invalid"]},
     ),
 }
+"""By path: the action that it means, its body, and the way there and back."""

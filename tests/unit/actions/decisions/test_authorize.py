@@ -517,12 +517,23 @@ async def test_condition_keys_are_the_services_and_the_requests(
         assert says in reply.body
 
 
+LISTING = {
+    "Principal": "arn:aws:iam::111122223333:user/alice",
+    "Actions": ["orders:ListOrders"],
+}
+
+
+async def test_a_question_of_a_principal_is_answered(service: AskingService) -> None:
+    assert (await service.post(LISTING)).status == 200
+
+
 @pytest.mark.parametrize(
     "question",
     [
         b"",
         b"{",
         b"[]",
+        b'{"Service":"","Service":"",' + json.dumps(LISTING).encode()[1:],
         {"Unknown": 1},
         {},
         {"Principal": "arn:aws:iam::111122223333:user/alice"},

@@ -1,0 +1,156 @@
+"""The endpoint of every protocol that is not AWS's own: what they share.
+
+A protocol brings a function that finds the operation of a request, one that renders an
+error, and for each operation how it is read and how its result is rendered. Receiving,
+bounds, the pipeline and what nobody foresaw are the same for all.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from broker.actions.action import Action
+from broker.edges.api import QUERY_BYTES_MAX
+from broker.edges.asgi import Headers, Receive, Scope, Send, respond
+from broker.edges.bodies import BODY_BYTES_MAX, TooLargeError, has_left, receive_raw
+from broker.errors import BrokerError, InternalFailure, RequestEntityTooLarge
+from broker.errors import ValidationError as InvalidQuestion
+from broker.model.raw import RawRequest
+from broker.model.request import Door, Given
+from broker.pipeline import Pipeline, Result
+from broker.proofs.scheme import Scheme
+from broker.protocols.strict_json import parse_object
+
+_log = structlog.get_logger(__name__)
+
+JSON = (b"content-type", b"application/json")
+
+Response = tuple[int, Headers, bytes]
+"""Status, headers and body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a request asks for.
+
+    ``show`` gets the action's result and what ``read`` returned. The endpoint holds the
+    request to ``body_bytes_max`` and ``query_bytes_max``.
+    """
+
+    action: Action
+    scheme: Scheme
+    read: Callable[[RawRequest], Given]
+    show: Callable[[Scope, Given, Result], Response]
+    door: Door = Door.DECISIONS
+    body_bytes_max: int = BODY_BYTES_MAX
+    query_bytes_max: int = QUERY_BYTES_MAX
+
+
+Find = Callable[[Scope], Operation | Response]
+"""What is asked for, or the response to what is not served."""
+
+Refuse = Callable[[Scope, Given, BrokerError], Response]
+"""An error in the protocol's form. What was read is empty if it was not read."""
+
+
+class Endpoint:
+    """Answers in one protocol; runs behind `broker.edges.edge.Edge`."""
+
+    def __init__(self, pipeline: Pipeline, find: Find, refuse: Refuse) -> None:
+        self._pipeline = pipeline
+        self._find = find
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        state = scope["state"]
+        given: Given = {}
+        try:
+            found = self._find(scope)
+            if isinstance(found, tuple):
+                await respond(send, *found)
+                return
+            raw = await _receive(scope, receive, found)
+            state["line"]["action"] = found.action.name
+            request = self._pipeline.receive(
+                raw,
+                state["request_id"],
+                found.door,
+                has_left=partial(has_left, receive),
+            )
+
+            def read() -> Given:
+                nonlocal given
+                given = found.read(raw)
+                return given
+
+            result = await self._pipeline.perform(
+                request, found.action, read, found.scheme
+            )
+            response = found.show(scope, given, result)
+        except BrokerError as error:
+            state["line"]["error_code"] = error.code
+            response = self._refuse(scope, given, error)
+        except Exception:  # noqa: BLE001  # the one place where anything may end
+            _log.exception("unexpected failure", request_id=state["request_id"])
+            state["line"]["error_code"] = InternalFailure.code
+            response = self._refuse(scope, given, InternalFailure())
+        await respond(send, *response)
+
+
+async def _receive(scope: Scope, receive: Receive, wanted: Operation) -> RawRequest:
+    """The request with its body.
+
+    Raises:
+        ClientGoneError: the client went away.
+        RequestEntityTooLarge: the query or the body is longer.
+    """
+    if len(scope["query_string"]) > wanted.query_bytes_max:
+        raise RequestEntityTooLarge(
+            f"The query is longer than {wanted.query_bytes_max} bytes."
+        )
+    try:
+        return await receive_raw(scope, receive, wanted.body_bytes_max)
+    except TooLargeError:
+        raise RequestEntityTooLarge(
+            f"The body is longer than {wanted.body_bytes_max} bytes."
+        ) from None
+
+
+class JsonObject(BaseModel):
+    """A JSON object of a protocol that ignores what it does not know."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """The body, which is one JSON object without a name that is there twice.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    try:
+        return parse_object(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidQuestion(f"The body is not a JSON object: {error}.") from None
+
+
+def read_model(model: type[Model], given: object) -> Model:
+    """An object as the model has it.
+
+    Raises:
+        ValidationError: it is none; the text names the place.
+    """
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "The body"
+        raise InvalidQuestion(f"{place}: {first['msg']}.") from None
