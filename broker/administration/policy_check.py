@@ -56,7 +56,7 @@ Judge = Callable[[str, PolicyKind], PolicyDocument]
 """Parses a policy, or raises `PolicyRejected`."""
 
 
-def check_text(
+def inspect_text(
     text: str,
     kind: PolicyKind,
     judge: Judge = validated_document,

@@ -19,7 +19,7 @@ from broker.administration.action_picker import (
     read_picker,
     view_picker,
 )
-from broker.administration.policy_check import CheckedPolicy, Problem, check_text
+from broker.administration.policy_check import CheckedPolicy, Problem, inspect_text
 from broker.administration.policy_draft import (
     ANYONE,
     PRINCIPAL_TYPES,
@@ -124,7 +124,7 @@ class PolicyEditor:
     def check(self) -> CheckedPolicy:
         """Check the text against the grammar."""
         judge = partial(validated_document, managed=self.managed)
-        return check_text(self.policy(), self.kind, judge, self.declared)
+        return inspect_text(self.policy(), self.kind, judge, self.declared)
 
     def summary(self) -> tuple[ServiceSummary, ...]:
         """The policy's permissions by service; empty when it cannot be parsed."""

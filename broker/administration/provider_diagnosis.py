@@ -12,7 +12,7 @@ from broker.actions.signin.identity_providers import PROOF_CHARACTERS_MAX
 from broker.administration import providers
 from broker.administration.proof_issuer import find_provider_arn
 from broker.administration.provider_page import expectations_of
-from broker.administration.providers import ProviderRow, find_rows
+from broker.administration.providers import ProviderRow, list_rows
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, ValidationError
 from broker.proofs.diagnosis import State, is_good
@@ -76,7 +76,7 @@ def _time(text: str) -> dict[str, datetime]:
 async def _choices(visit: Visit) -> list[ProviderRow]:
     """The providers to choose from; empty if they may not be listed."""
     try:
-        rows, _ = await find_rows(visit)
+        rows, _ = await list_rows(visit)
     except AccessDenied:
         return []
     return rows[:_CHOICES_MAX]

@@ -49,7 +49,7 @@ class ProviderRow:
         return _KINDS[self.kind]
 
 
-async def find_rows(visit: Visit) -> tuple[list[ProviderRow], list[str]]:
+async def list_rows(visit: Visit) -> tuple[list[ProviderRow], list[str]]:
     """List the account's SAML and OpenID Connect providers, and why some are missing.
 
     Raises:
@@ -111,7 +111,7 @@ async def _healths(visit: Visit, kind: str) -> Mapping[str, ProviderHealth]:
 async def _read(visit: Visit, _query: Query) -> Found:
     directories = await read_part(visit, "ListLDAPProviders", service="broker")
     try:
-        rows, refused = await find_rows(visit)
+        rows, refused = await list_rows(visit)
     except AccessDenied as error:
         if directories.refused:
             raise

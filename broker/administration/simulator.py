@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from broker.administration.action_picker import ActionPicker, read_picker, view_picker
 from broker.administration.declared_services import read_declared
-from broker.administration.policy_check import Problem, check_text
+from broker.administration.policy_check import Problem, inspect_text
 from broker.administration.policy_texts import PolicyTexts, read_texts
 from broker.administration.simulated_answers import SimulationRow, make_rows
 from broker.console.forms import Form, newlines
@@ -205,7 +205,7 @@ def _find_problem(simulation: SimulationForm) -> Problem | None:
     for name, (text, kind) in kinds.items():
         if not text.strip():
             continue
-        problem = check_text(text, kind, parse_policy).problem
+        problem = inspect_text(text, kind, parse_policy).problem
         if problem is not None:
             return replace(problem, message=f"{name}: {problem.message}")
     return None

@@ -42,7 +42,7 @@ async def described_tokens(
 async def change_tokens(  # noqa: PLR0917  # as the options stand
     of: TokenRules[Any],
     opened: "Installation | Services",
-    find_owner: Callable[[DirectoryChange], Awaitable[Owner]],
+    get_owner: Callable[[DirectoryChange], Awaitable[Owner]],
     account: str,
     lasts: int,
     addresses: list[str] | None,
@@ -51,7 +51,7 @@ async def change_tokens(  # noqa: PLR0917  # as the options stand
     """Make a token and show it this once, or ``revoke`` the one of this id."""
     async with opened.stores.directory.change(AccountId(account)) as change:
         known = await require_known(change, AccountId(account))
-        owner = await find_owner(change)
+        owner = await get_owner(change)
         resources: list[str] = [owner.arn]
         shown: dict[str, Any] = {of.of: owner.name, "TokenId": revoke}
         if revoke:

@@ -78,7 +78,7 @@ def console_url(
     """
     broker = endpoint or os.environ.get("BROKER_PUBLIC_URL")
     base = find_endpoint(broker or configured_endpoint(profile), os.environ)
-    token = fetch_signin_token(base, find_key(profile), duration)
+    token = fetch_signin_token(base, get_key(profile), duration)
     link = login_link(base, token, destination or default_destination(base), issuer)
     say(link)
     if open_it:
@@ -153,7 +153,7 @@ def default_destination(base: str) -> str:
     return f"{base}/console/"
 
 
-def find_key(profile: str | None) -> TemporaryKey:
+def get_key(profile: str | None) -> TemporaryKey:
     """Find the credentials that AWS's tools would use.
 
     Raises:

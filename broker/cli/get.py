@@ -7,7 +7,7 @@ import typer
 
 from broker.administration.provider_setup import oidc_setup, saml_setup
 from broker.cli.operator import AccountOption, with_services
-from broker.cli.providers import find_account, require_provider
+from broker.cli.providers import read_account, require_provider
 from broker.cli.terminal import say, say_json, say_table
 from broker.errors import NoSuchEntity
 from broker.kinds.template.reader import KINDS
@@ -47,7 +47,7 @@ def get(
     async def work(services: "Services") -> list[dict[str, Any]]:
         if kind.lower().rstrip("s") in {"provider", *_PROVIDERS} and name:
             return [await _describe_provider(services, name)]
-        return await _describe(services, _find_kind(kind), name, account_id)
+        return await _describe(services, _get_kind(kind), name, account_id)
 
     found = with_services(work)
     if as_json:
@@ -61,7 +61,7 @@ def get(
         say_table(("Account", "Name"), rows)
 
 
-def _find_kind(text: str) -> Section:
+def _get_kind(text: str) -> Section:
     sections = {kind.section.lower(): kind for kind in KINDS}
     for written in (text.lower(), f"{text.lower()}s"):
         if written in sections:
@@ -102,7 +102,7 @@ def _say_one(found: Mapping[str, Any]) -> None:
 
 async def _describe_provider(services: "Services", arn: str) -> dict[str, Any]:
     provider: Provider = await require_provider(
-        services.stores.directory, find_account(arn), arn
+        services.stores.directory, read_account(arn), arn
     )
     origin = services.settings.public_origin
     found = {"Arn": provider.arn, "Options": shown_options(provider.options)}

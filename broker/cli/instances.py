@@ -96,13 +96,13 @@ def join_token(
 ) -> None:
     """Create a token with which one machine can register, and print it once."""
 
-    async def find_owner(change: DirectoryChange) -> Owner:
+    async def get_owner(change: DirectoryChange) -> Owner:
         found = await require_instance_profile(change, AccountId(account), profile)
         return owning_profile(found, created_by=_OPERATOR)
 
     async def work(services: Services) -> dict[str, str]:
         return await change_tokens(
-            JOIN_TOKENS, services, find_owner, account, seconds, address
+            JOIN_TOKENS, services, get_owner, account, seconds, address
         )
 
     say_json(with_services(work))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.cli.operator import with_services
-from broker.cli.providers import find_account, require_provider
+from broker.cli.providers import read_account, require_provider
 from broker.cli.terminal import say
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.proofs.issuer_keys import IssuerUnreachableError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def refresh(arn: Annotated[str, typer.Argument(metavar="ARN")]) -> None:
     """Fetch a provider's metadata (SAML) or keys now, and show the result."""
-    account = find_account(arn)
+    account = read_account(arn)
 
     async def work(services: "Services") -> Mapping[str, object]:
         provider = await require_provider(services.stores.directory, account, arn)

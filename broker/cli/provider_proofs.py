@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.cli.operator import with_services
-from broker.cli.providers import find_account, require_provider
+from broker.cli.providers import read_account, require_provider
 from broker.cli.terminal import say, say_json
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.model.secret import Secret
@@ -66,7 +66,7 @@ def try_proof(  # noqa: PLR0917  # options, which the command line names
 
     async def work(services: "Services") -> DryRunResult:
         provider = await require_provider(
-            services.stores.directory, find_account(arn), arn
+            services.stores.directory, read_account(arn), arn
         )
         if isinstance(provider, LdapProvider):
             return await _try_directory(services, provider, user, password)

@@ -6,7 +6,7 @@ import typer
 
 from broker.cli import bearer_tokens as tokens
 from broker.cli.operator import with_installation
-from broker.cli.providers import find_account, require_provider
+from broker.cli.providers import read_account, require_provider
 from broker.cli.terminal import say_json
 from broker.kinds.bearer_tokens import SCIM_TOKENS, Owner, owning_provider
 from broker.proofs.option_types import SUBJECTS
@@ -22,7 +22,7 @@ ArnArgument = Annotated[str, typer.Argument(metavar="ARN", help="The provider.")
 
 def scim(arn: ArnArgument) -> None:
     """Show a provider's SCIM address, tokens, and how many people and groups it has."""
-    account = find_account(arn)
+    account = read_account(arn)
 
     async def work(installation: "Installation") -> dict[str, Any]:
         directory = installation.stores.directory
@@ -49,9 +49,9 @@ def scim_token(
     revoke: tokens.RevokeOption = "",
 ) -> None:
     """Create a SCIM token for a provider's directory, and print it once."""
-    account = find_account(arn)
+    account = read_account(arn)
 
-    async def find_owner(change: DirectoryChange) -> Owner:
+    async def get_owner(change: DirectoryChange) -> Owner:
         provider = await require_provider(change, account, arn)
         if not revoke:
             _require_switched_on(provider)
@@ -59,7 +59,7 @@ def scim_token(
 
     async def work(installation: "Installation") -> dict[str, str]:
         made = await tokens.change_tokens(
-            SCIM_TOKENS, installation, find_owner, account, days, address, revoke
+            SCIM_TOKENS, installation, get_owner, account, days, address, revoke
         )
         address_shown = f"{installation.settings.public_origin}/scim/v2/{account}"
         return made if revoke else {"Address": address_shown, **made}

@@ -113,7 +113,7 @@ def configure(
     ],
 ) -> None:
     """Set a provider's operator-only options."""
-    account = find_account(arn)
+    account = read_account(arn)
 
     async def work(installation: "Installation") -> Mapping[str, object]:
         async with installation.stores.directory.change(account) as change:
@@ -181,7 +181,7 @@ async def require_provider(
     return provider
 
 
-def find_account(arn: str) -> AccountId:
+def read_account(arn: str) -> AccountId:
     """Parse the account in a provider's ARN.
 
     Raises:

@@ -137,13 +137,13 @@ def token(
 ) -> None:
     """Create a token for a service or its proxy, and print it once."""
 
-    async def find_owner(change: DirectoryChange) -> Owner:
+    async def get_owner(change: DirectoryChange) -> Owner:
         found = await rules.require_service(change, AccountId(account), name)
         return owning_service(found)
 
     async def work(services: Services) -> dict[str, str]:
         return await tokens.change_tokens(
-            SERVICE_TOKENS, services, find_owner, account, days, address, revoke
+            SERVICE_TOKENS, services, get_owner, account, days, address, revoke
         )
 
     say_json(with_services(work))

@@ -27,7 +27,7 @@ from broker.edges.health import health_routes, metrics_routes
 from broker.edges.portal import assignments, tokens
 from broker.edges.proxies import TrustedProxies
 from broker.edges.query_api import QueryApi
-from broker.edges.refusals import answer_refusal, find_client, other_service
+from broker.edges.refusals import answer_refusal, identify_client, other_service
 from broker.edges.trail_api import TrailApi
 from broker.kinds.mfa_codes import MfaCodes
 from broker.kinds.passkeys import PasskeyProofs
@@ -379,7 +379,7 @@ def _route(
         if endpoint is not None:
             await endpoint(scope, receive, send)
             return
-        client = find_client(scope)
+        client = identify_client(scope)
         if client.means_another_service:
             await answer_refusal(scope, send, other_service(client), client)
         elif _is_for_people(scope) and _host(scope) != public_name:

@@ -13,7 +13,7 @@ from typing import Protocol
 from broker.edges.asgi import Headers, Receive, Scope, Send, respond
 from broker.edges.bodies import BODY_BYTES_MAX, TooLargeError, receive_raw
 from broker.edges.deadlines import Deadlines
-from broker.edges.refusals import answer_refusal, find_client, other_service
+from broker.edges.refusals import answer_refusal, identify_client, other_service
 from broker.model.answer import Answer
 from broker.model.raw import RawRequest
 
@@ -98,7 +98,7 @@ class ApiEndpoint:
             return
         answer = await self._answers.answer(raw, request_id)
         if answer.status == _FOUND or answer.error_code == "InvalidAction":
-            client = find_client(scope)
+            client = identify_client(scope)
             if client.means_another_service:
                 await answer_refusal(scope, send, other_service(client), client)
                 return
@@ -132,7 +132,7 @@ class ApiEndpoint:
 
 async def _respond_without_action(scope: Scope, send: Send, common: Headers) -> None:
     names = {name for name, _ in scope["headers"]}
-    client = find_client(scope)
+    client = identify_client(scope)
     if (
         scope["method"] == "OPTIONS"
         and b"origin" in names

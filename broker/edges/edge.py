@@ -32,7 +32,7 @@ from broker.edges.refusals import (
     STOPPING,
     Refusal,
     answer_refusal,
-    find_client,
+    identify_client,
     other_host,
 )
 from broker.model.raw import name_headers
@@ -174,7 +174,7 @@ class Edge:
         began = self._clock.monotonic()
         path: str = scope["path"]
         peer = scope.get("client")
-        client = self._proxies.find_client(
+        client = self._proxies.identify_client(
             peer[0] if peer else "", scope.get("scheme", "http"), scope["headers"]
         )
         headers = self._headers_at.get(path, self._page_headers)
@@ -294,4 +294,6 @@ class _Exchange:
     async def refuse(self, refusal: Refusal) -> None:
         """Answer with it."""
         self.scope["state"].pop("refusal", None)
-        await answer_refusal(self.scope, self.send, refusal, find_client(self.scope))
+        await answer_refusal(
+            self.scope, self.send, refusal, identify_client(self.scope)
+        )

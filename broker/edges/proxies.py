@@ -31,7 +31,7 @@ class TrustedProxies:
         self._networks = tuple(ip_network(network) for network in networks)
         self._is_trusted = lru_cache(_CACHED_ADDRESSES)(self._contains)
 
-    def find_client(
+    def identify_client(
         self, peer: str, scheme: str, headers: Iterable[tuple[bytes, bytes]]
     ) -> Client:
         """The rightmost address that is not a trusted proxy's.

@@ -108,7 +108,7 @@ FAILURE = Refusal(
 STOPPING = Refusal(503, "ServiceUnavailable", "The broker is stopping.")
 
 
-def find_client(scope: Scope) -> ClientDialect:
+def identify_client(scope: Scope) -> ClientDialect:
     """Who sent a request, as far as its head says."""
     headers = dict(scope["headers"])
     query: bytes = scope["query_string"]

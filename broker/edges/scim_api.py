@@ -168,7 +168,7 @@ def scim_endpoint(
             *scope["path"].split("/", 5),
             *[""] * 5,
         ][:6]
-        found = _find_row(scope["path"], method, version, kind, rest)
+        found = _get_row(scope["path"], method, version, kind, rest)
         if isinstance(found, tuple):
             return found
         row, base = found, f"{address}/{_VERSION}/{account}"
@@ -200,7 +200,7 @@ def scim_endpoint(
     return Endpoint(pipeline, find, _refuse)
 
 
-def _find_row(
+def _get_row(
     path: str, method: str, version: str, kind: str, rest: str
 ) -> _Row | Response:
     """What a path and a method ask for, or the answer that there is no such thing."""

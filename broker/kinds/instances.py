@@ -18,7 +18,7 @@ from broker.errors import (
 )
 from broker.kinds.kind import Named, Work, finder, require_room
 from broker.kinds.limits import Quota
-from broker.kinds.names import KeyCase, check_path, given_tags
+from broker.kinds.names import KeyCase, given_tags, require_path
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.entities import Role
@@ -41,7 +41,7 @@ async def _make(
         account=work.account,
         profile_id=new_unique_id("AIPA"),
         name=given["InstanceProfileName"],
-        path=check_path(given.get("Path", "/")),
+        path=require_path(given.get("Path", "/")),
         created_at=work.now,
         tags=tags,
     )

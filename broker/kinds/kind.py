@@ -12,7 +12,7 @@ from typing import Any, Generic
 from broker.errors import EntityAlreadyExists, NoSuchEntity
 from broker.kinds.accounts import require_account
 from broker.kinds.limits import Quota, require_within
-from broker.kinds.names import check_path, parse_provider_arn
+from broker.kinds.names import parse_provider_arn, require_path
 from broker.model.account import Account, AccountId
 from broker.stores.directory.entity_tables import Entity
 from broker.stores.directory.kind import Kind
@@ -177,7 +177,7 @@ def renaming(member: str) -> Change[Any]:
     """The ``change`` of a kind that can have a new path, and a new name in ``member``."""
 
     async def change(found: Any, given: Any, _work: Work) -> Any:  # noqa: ANN401  # any kind with a name and a path
-        path = check_path(given["NewPath"]) if "NewPath" in given else found.path
+        path = require_path(given["NewPath"]) if "NewPath" in given else found.path
         return replace(found, name=given.get(member, found.name), path=path)
 
     return change

@@ -150,7 +150,7 @@ async def prepare_password(
     else:
         known = passwords.open(before)
         forbidden = (known.current, *known.former)[: reuse_prevention(account)]
-        if await passwords.find_match(forbidden, password):
+        if await passwords.matches_any(forbidden, password):
             raise PasswordPolicyViolation(
                 "Password should not be one of the last"
                 f" {reuse_prevention(account)} passwords"

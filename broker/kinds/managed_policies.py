@@ -23,9 +23,9 @@ from broker.kinds.limits import Quota, require_version_room, require_within
 from broker.kinds.names import (
     AWS_MANAGED,
     KeyCase,
-    check_path,
     given_tags,
     parse_policy_arn,
+    require_path,
 )
 from broker.model.account import Account, AccountId
 from broker.model.entities import ManagedPolicy, PolicyVersion
@@ -138,7 +138,7 @@ async def count_uses(
 
 async def _make(given: types.CreatePolicyRequest, work: Work) -> ManagedPolicy:
     tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
-    path, document = check_path(given.get("Path", "/")), given["PolicyDocument"]
+    path, document = require_path(given.get("Path", "/")), given["PolicyDocument"]
     check_document(await require_account(work.change, work.account), document)
     policy = ManagedPolicy(
         account=work.account,

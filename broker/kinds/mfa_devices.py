@@ -16,7 +16,7 @@ from broker.kinds.kind import Named, insert
 from broker.kinds.kind import require_room as require_room_in
 from broker.kinds.limits import Quota
 from broker.kinds.mfa_codes import judge_pair, open_seed
-from broker.kinds.names import check_path
+from broker.kinds.names import require_path
 from broker.kinds.passkeys import MISSING_DEVICE, missing_device, require_room
 from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
@@ -80,7 +80,7 @@ async def create_virtual_device(
         EntityAlreadyExists: path and name are taken.
         LimitExceeded: the account has too many devices.
     """
-    check_path(path)
+    require_path(path)
     await require_room_in(change, account, MFA_DEVICE, Quota.MFA_DEVICES)
     seed = random_bytes(_SEED_BYTES)
     device = _sealed_device(

@@ -25,7 +25,7 @@ AWS_MANAGED = AccountId("aws")
 """What stands for the account in the ARN of a policy that AWS manages."""
 
 
-def check_path(path: str) -> str:
+def require_path(path: str) -> str:
     """The path, which must not have an empty part.
 
     Its alphabet is the model's business.

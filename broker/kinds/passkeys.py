@@ -71,7 +71,7 @@ def as_credential(passkey: Passkey) -> Credential:
     )
 
 
-def check_passkey_name(name: str) -> str:
+def require_passkey_name(name: str) -> str:
     """The name, if it is one that MFA devices may have.
 
     Raises:
@@ -115,7 +115,7 @@ async def register_passkey(
     """
     number = account.account_id
     holder = number if user is None else user.user_id
-    check_passkey_name(name)
+    require_passkey_name(name)
     await require_room(change, account, holder)
     owner = "root" if user is None else f"user/{user.name}"
     passkey = Passkey(

@@ -94,7 +94,7 @@ class Passwords:
             return False
         return await self._run(lambda: _verify(hashed, password))
 
-    async def find_match(self, hashes: tuple[str, ...], password: str) -> bool:
+    async def matches_any(self, hashes: tuple[str, ...], password: str) -> bool:
         """Whether a password has one of these hashes."""
         for hashed in hashes:
             if await self.matches(hashed, password):

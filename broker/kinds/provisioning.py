@@ -115,7 +115,7 @@ async def create_user(
     _check_document(fields)
     counts = await provisioning_counts(change, of.account_id, of.provider_id)
     require_within(of.account, Quota.SCIM_USERS, counts.users + 1)
-    before = await _check_subject(change, of, fields, "")
+    before = await _require_subject(change, of, fields, "")
     active = fields.active is not False
     ends = [one.not_before for one in before if one.not_before is not None]
     if not active:
@@ -168,7 +168,7 @@ async def update_user(
     )
     if replace(after, not_before=before.not_before) == before:
         return before
-    await _check_subject(change, of, fields, before.user_id)
+    await _require_subject(change, of, fields, before.user_id)
     after = replace(after, version=before.version + 1, updated_at=now)
     try:
         await update_provisioned_user(change, after)
@@ -293,7 +293,7 @@ async def members_of(
     )
 
 
-async def _check_subject(
+async def _require_subject(
     change: DirectoryChange, of: ProvisioningSource, fields: UserFields, user_id: str
 ) -> Sequence[ProvisionedUser]:
     """Refuse a second person for one proof; returns those that had the value before."""

@@ -44,7 +44,7 @@ async def put_resource_policy(
             not exist, or has a statement that can never apply.
         LimitExceeded: it is too large, or there are too many.
     """
-    service = await check_resource(change, account.account_id, arn)
+    service = await require_resource(change, account.account_id, arn)
     # Check the size first: only a document that is too large takes long to parse.
     require_within(account, Quota.RESOURCE_POLICY_SIZE, policy_size(text))
     _check_applies(checked_document(text, PolicyKind.RESOURCE), service, arn)
@@ -63,7 +63,7 @@ async def put_resource_policy(
     )
 
 
-async def check_resource(
+async def require_resource(
     directory: DirectoryReader, account: AccountId, arn: str
 ) -> RegisteredService:
     """The registered service whose resource an ARN names.

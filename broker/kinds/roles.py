@@ -34,7 +34,7 @@ from broker.kinds.instances import require_in_no_profile
 from broker.kinds.kind import Named, Work, require_room
 from broker.kinds.limits import Quota
 from broker.kinds.managed_policies import SERVICE_ROLE_POLICIES
-from broker.kinds.names import KeyCase, check_path, given_tags
+from broker.kinds.names import KeyCase, given_tags, require_path
 from broker.kinds.owners import checked_boundary, require_no_policies
 from broker.model.account import Account, AccountId
 from broker.model.entities import Role
@@ -272,7 +272,7 @@ async def _make(given: types.CreateRoleRequest, work: Work) -> Role:
         account=work.account,
         role_id=new_unique_id("AROA"),
         name=given["RoleName"],
-        path=check_path(given.get("Path", "/")),
+        path=require_path(given.get("Path", "/")),
         trust_policy="",
         created_at=work.now,
         description=given.get("Description") or None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from broker.kinds.kind import Named, Work, renaming
 from broker.kinds.limits import Quota
-from broker.kinds.names import KeyCase, check_path, given_tags
+from broker.kinds.names import KeyCase, given_tags, require_path
 from broker.kinds.user_credentials import (
     parse_certificate,
     parse_chain,
@@ -54,7 +54,7 @@ def with_private_keys(sealer: Sealer) -> Named[ServerCertificate]:
         given: types.UploadServerCertificateRequest, work: Work
     ) -> ServerCertificate:
         tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
-        path = check_path(given.get("Path", "/"))
+        path = require_path(given.get("Path", "/"))
         certificate = parse_certificate(given["CertificateBody"])
         require_key_pair(certificate, given["PrivateKey"])
         chain = given.get("CertificateChain")

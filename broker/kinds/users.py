@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from broker.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, about
 from broker.kinds.kind import Named, Work, renaming
 from broker.kinds.limits import Quota, require_within
-from broker.kinds.names import KeyCase, check_path, given_tags
+from broker.kinds.names import KeyCase, given_tags, require_path
 from broker.kinds.owners import checked_boundary, require_no_policies
 from broker.kinds.user_credentials import require_no_credentials
 from broker.model.account import Account
@@ -37,7 +37,7 @@ async def _make(given: types.CreateUserRequest, work: Work) -> User:
         account=work.account,
         user_id=new_unique_id("AIDA"),
         name=given["UserName"],
-        path=check_path(given.get("Path", "/")),
+        path=require_path(given.get("Path", "/")),
         created_at=work.now,
         tags=tags,
         boundary_arn=boundary_arn,
@@ -119,7 +119,7 @@ async def _make_group(given: types.CreateGroupRequest, work: Work) -> Group:
         account=work.account,
         group_id=new_unique_id("AGPA"),
         name=given["GroupName"],
-        path=check_path(given.get("Path", "/")),
+        path=require_path(given.get("Path", "/")),
         created_at=work.now,
     )
     if await work.change.named(GROUP, work.account, group.name) is not None:

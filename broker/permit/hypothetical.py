@@ -86,7 +86,7 @@ class Hypotheses:
             NoSuchEntity: there is no such principal.
             AccessDenied: a policy that applies cannot be read.
         """
-        caller = await self.find_caller(hypothesis.principal)
+        caller = await self.get_caller(hypothesis.principal)
         need = await self._need(hypothesis, caller)
         return await self.judge_as(caller, need, region=region, now=now)
 
@@ -130,7 +130,7 @@ class Hypotheses:
         context = call_context(caller, raw, region=region, now=now)
         return await self._guard.judge(caller, need, context, charge=charge)
 
-    async def find_caller(self, text: str) -> Caller:
+    async def get_caller(self, text: str) -> Caller:
         """Who a principal's ARN names, without a session's own policies and tags.
 
         Raises:

@@ -16,7 +16,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from broker.policy.conditions.values import check_boolean, find_instant, find_number
+from broker.policy.conditions.values import (
+    describe_boolean_fault,
+    find_instant,
+    find_number,
+)
 
 
 class KeyType(StrEnum):
@@ -289,7 +293,7 @@ _TESTS: Mapping[KeyType, Callable[[str], bool]] = {
         value.startswith("arn:") and value.count(":") >= _ARN_COLONS
     ),
     KeyType.BINARY: _is_base64,
-    KeyType.BOOLEAN: lambda value: check_boolean(value) is None,
+    KeyType.BOOLEAN: lambda value: describe_boolean_fault(value) is None,
     KeyType.DATE: lambda value: find_instant(value) is not None,
     KeyType.IP: _is_address,
     KeyType.NUMERIC: lambda value: find_number(value) is not None,

@@ -17,7 +17,7 @@ from typing import NamedTuple, NoReturn
 
 from broker.policy.arn_pattern import is_everything
 from broker.policy.conditions import Operator, parse_operator
-from broker.policy.conditions.values import check_boolean
+from broker.policy.conditions.values import describe_boolean_fault
 from broker.policy.document import (
     VERSION_2008,
     VERSION_2012,
@@ -649,7 +649,7 @@ class _StatementReader:
                     element=place,
                 )
             family = operator.family
-            check = check_boolean if family is None else family.check
+            check = describe_boolean_fault if family is None else family.check
             for key, value in keys.items():
                 self.check_key(key, place)
                 key_place = _ConditionPlace(operator_text, key)

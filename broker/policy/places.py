@@ -150,10 +150,10 @@ def _find(text: str, error: PolicyRejected) -> tuple[int, int] | None:
     if match is None:
         return _find_at_top(text, top, error)
     at = _statement_at(text, top, int(match[1]) - 1)
-    return None if at is None else _find_in_statement(text, at, match[2], error)
+    return None if at is None else _locate_in_statement(text, at, match[2], error)
 
 
-def _find_in_statement(
+def _locate_in_statement(
     text: str, at: int, named: str | None, error: PolicyRejected
 ) -> tuple[int, int]:
     if named is not None:

@@ -156,9 +156,9 @@ class _Chunk:
             if self.stands_at(text, found - offset):
                 return found - offset
             low = found + 1
-        return self._find_by_bits(text, low - offset, end)
+        return self._search_by_bits(text, low - offset, end)
 
-    def _find_by_bits(self, text: str, start: int, end: int) -> int:
+    def _search_by_bits(self, text: str, start: int, end: int) -> int:
         """The same with bit sets, one bit for each position: never quadratic.
 
         ``a?a?a?b`` against a long run of ``a`` fails late at every position; a naive

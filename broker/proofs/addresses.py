@@ -157,7 +157,7 @@ class AddressRules:
         """Whether this account may reach networks that other accounts may not."""
         return any(owner == account for owner, _ in self._networks)
 
-    def check_target(
+    def require_target(
         self, account: AccountId | None, scheme: str, host: str, port: int | None
     ) -> Destination:
         """The target of a URL.
@@ -176,7 +176,7 @@ class AddressRules:
             )
         return target
 
-    def check_addresses(
+    def require_addresses(
         self, account: AccountId | None, target: Destination, addresses: Sequence[str]
     ) -> tuple[Address, ...]:
         """The addresses to connect to, when every resolved one is permitted.

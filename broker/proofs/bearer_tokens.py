@@ -82,7 +82,7 @@ class ServiceScheme:
         secret = shown[0][1].decode("latin-1")
         if shown[0][0] in self._bearers and secret[: len(_BEARER)].lower() == _BEARER:
             secret = secret[len(_BEARER) :].strip()
-        token = await _find_remembered(SERVICE_TOKENS, secret, request, self._fresh)
+        token = await _get_remembered(SERVICE_TOKENS, secret, request, self._fresh)
         owner = await self._fresh.find(SERVICE, token.account, token.owner_id)
         if owner is None:
             _refuse(
@@ -117,7 +117,7 @@ class ScimScheme:
         secret = text[len(_BEARER) :].strip()
         if SCIM_TOKENS.find_account(secret) != self._account:
             _refuse("not the form of a SCIM token, or one of another account")
-        token = await _find_remembered(SCIM_TOKENS, secret, request, self._fresh)
+        token = await _get_remembered(SCIM_TOKENS, secret, request, self._fresh)
         provider = await find_provider(self._fresh, token.account, token.provider_arn)
         if provider is None or provider.unique_id != token.owner_id:
             _refuse(f"the provider of the SCIM token {token.token_id} no longer exists")
@@ -170,7 +170,7 @@ class JoinTokenScheme:
         return ProofResult(caller=Caller(principal=principal)), given
 
 
-async def _find_remembered(
+async def _get_remembered(
     of: TokenRules[Token], secret: str, request: RequestContext, fresh: FreshDirectory
 ) -> Token:
     account = of.find_account(secret)

@@ -168,7 +168,7 @@ class CodeFlow:
     def _check(self, provider: OidcProvider, url: str, name: str) -> None:
         try:
             parts = urlsplit(url)
-            self._outbound.rules.check_target(
+            self._outbound.rules.require_target(
                 provider.account, parts.scheme, parts.hostname or "", parts.port
             )
         except (ValueError, AddressRefusedError) as error:

@@ -107,7 +107,7 @@ class LdapScheme:
         """
         given = dict(await read())
         password = Secret(given.pop("LDAPPassword"))
-        provider = await self._find_provider(given.get("RoleArn"))
+        provider = await self._get_provider(given.get("RoleArn"))
         proof = await self._passwords.prove(
             provider,
             given.pop("LDAPUsername"),
@@ -117,7 +117,7 @@ class LdapScheme:
         )
         return proved_by(proof.identity), given
 
-    async def _find_provider(self, role_arn: str | None) -> LdapProvider:
+    async def _get_provider(self, role_arn: str | None) -> LdapProvider:
         account = account_of_arn(role_arn, "role/") if role_arn else None
         for arn in self._providers:
             found = await self._prover.find_by_arn(arn)

@@ -178,8 +178,8 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
         if url.userinfo:
             raise AddressRefusedError("a URL with a user name is not followed")
         host = url.raw_host.decode("ascii")
-        target = self._rules.check_target(self._account, url.scheme, host, url.port)
-        addresses = self._rules.check_addresses(
+        target = self._rules.require_target(self._account, url.scheme, host, url.port)
+        addresses = self._rules.require_addresses(
             self._account, target, await self._resolve(target.host, target.port)
         )
         for address in addresses[:-1]:
@@ -201,7 +201,7 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
         except httpx2.ConnectError as error:
             if not self._thumbprints or not _is_distrust(error):
                 raise
-        pinned = await self._find_pinned_trust(target, address)
+        pinned = await self._get_pinned_trust(target, address)
         return await self._ask(request, target, address, deadline, pinned)
 
     async def _ask(
@@ -252,7 +252,7 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
     async def _end(self, connections: httpx2.AsyncHTTPTransport) -> None:
         await connections.aclose()
 
-    async def _find_pinned_trust(
+    async def _get_pinned_trust(
         self, target: Destination, address: Address
     ) -> ssl.SSLContext:
         """Trust only the served certificate that matches a thumbprint.

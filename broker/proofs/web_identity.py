@@ -134,7 +134,7 @@ class WebIdentityProver:
             _refuse_legacy(provider_id)
         try:
             unverified = parse_token(token)
-            provider = await self._find_provider(account, unverified.issuer)
+            provider = await self._get_provider(account, unverified.issuer)
             options = _options_of(provider)
             rules = options.oidc
             check_algorithm(unverified, rules)
@@ -188,7 +188,7 @@ class WebIdentityProver:
         except IssuerUnreachableError as error:
             raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
 
-    async def _find_provider(self, account: AccountId, issuer: str) -> OidcProvider:
+    async def _get_provider(self, account: AccountId, issuer: str) -> OidcProvider:
         scheme, separator, rest = issuer.partition("://")
         # The built-in Google issuer has a form without scheme, which cannot be
         # registered.

@@ -93,7 +93,7 @@ async def test_a_person_with_groups_of_both_kinds(
         assert (found.username, found.groups) == ("ann", ("all", "staff"))
         assert (await prove(people, "bob")).groups == ("all",)
         assert list((await prove(people, "crowded")).groups) == CROWD
-        again = await people.find_current(found.subject, datetime.now(UTC))
+        again = await people.get_current(found.subject, datetime.now(UTC))
         assert again == found
 
 
@@ -134,5 +134,5 @@ async def test_who_leaves_is_over_and_who_is_locked_is_not(
         server.modify(dn_of("leaves"), "add: nsAccountLock", "nsAccountLock: true")
         over = await people.find_over(list(subjects.values()), datetime.now(UTC))
         assert over == {subjects["leaves"]: "account disabled"}
-        guessed = await people.find_current(subjects["guessed"], datetime.now(UTC))
+        guessed = await people.get_current(subjects["guessed"], datetime.now(UTC))
         assert guessed.username == "guessed"

@@ -90,7 +90,7 @@ async def test_a_person_with_groups_in_groups(
         assert found.username == "ann"
         assert found.groups == ("all", "staff", "world")
         assert found.attributes == {"Department": "Sales"}
-        again = await people.find_current(found.subject, datetime.now(UTC))
+        again = await people.get_current(found.subject, datetime.now(UTC))
         assert again == found
     async with directory_of(samba, tmp_path, NestedGroups=False, **more) as people:
         assert (await prove(people, "ann")).groups == ("staff",)
@@ -163,5 +163,5 @@ async def test_who_leaves_is_over_and_who_is_locked_is_not(
         samba.delete(f"CN=leaves,{USERS}")
         over = await people.find_over(list(subjects.values()), datetime.now(UTC))
         assert over == {subjects["leaves"]: "no longer in the directory"}
-        guessed = await people.find_current(subjects["guessed"], datetime.now(UTC))
+        guessed = await people.get_current(subjects["guessed"], datetime.now(UTC))
         assert guessed.username == "guessed"

@@ -51,3 +51,22 @@ def test_no_two_classes_have_one_name() -> None:
             ):
                 assert name not in found, f"{name} is in {place} and {found[name]}"
                 found[name] = place
+
+
+def test_a_verb_promises_what_the_function_returns() -> None:
+    """The grammar of CONTRIBUTING.md, as far as an annotation shows it."""
+    function = re.compile(
+        r"^ *(?:async )?def _*((find|get|check|verify|require)_\w+)\(.*?\) -> (.+?):$",
+        re.MULTILINE | re.DOTALL,
+    )
+    some = re.compile(r"None|^str$|^(?!tuple)\w+\[|^tuple\[.*\.\.\.\]$", re.DOTALL)
+    broken = {
+        f"{path.relative_to(ROOT)}: {name} -> {returned}"
+        for path in (ROOT / "broker").rglob("*.py")
+        for name, verb, returned in function.findall(path.read_text("utf-8"))
+        if (verb == "find" and not some.search(returned))
+        or (verb == "get" and "None" in returned)
+        or (verb == "check" and returned != "None" and "Finding" not in returned)
+        or (verb in {"verify", "require"} and returned == "bool")
+    }
+    assert broken == set()

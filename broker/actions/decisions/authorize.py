@@ -223,9 +223,9 @@ class Authorizer:
     async def _handle(self, given: Given, call: Call) -> Mapping[str, Any]:
         asked: Question | Batch = given[QUESTION]
         if isinstance(asked, Batch):
-            ready = await self.find_ready(asked.service, call)
+            ready = await self.get_ready(asked.service, call)
             return {ANSWERS: await self.decide(ready, asked, call)}
-        ready = await self.find_ready(asked.service, call)
+        ready = await self.get_ready(asked.service, call)
         check_size((asked,))
         check_question(ready.compiled, asked)
         work = _Work(call, self._turns)
@@ -298,7 +298,7 @@ class Authorizer:
         """Who acts, and what they may do."""
         subject: _Subject | None = None
         try:
-            subject = await self._find_subject(ready, question, call, work)
+            subject = await self._get_subject(ready, question, call, work)
             targets = _targets(ready.compiled, question, subject)
             context = _context(subject, question, call)
         except ServiceUnavailable:
@@ -329,7 +329,7 @@ class Authorizer:
             decisions=tuple(one.decision for one in judged),
         )
 
-    async def _find_subject(
+    async def _get_subject(
         self, ready: ReadyService, question: Question, call: Call, work: _Work
     ) -> _Subject:
         """Who acts; proved once in a batch."""
@@ -350,7 +350,7 @@ class Authorizer:
             await NEXT_TURN
         return known
 
-    async def find_ready(self, service: str, call: Call) -> ReadyService:
+    async def get_ready(self, service: str, call: Call) -> ReadyService:
         """The service that is asked for.
 
         Raises:
@@ -398,7 +398,7 @@ class Authorizer:
             ) from error
         if account != call.account:
             raise ValidationError("Principals of other accounts must authenticate.")
-        caller = await self._hypotheses.find_caller(question.principal)
+        caller = await self._hypotheses.get_caller(question.principal)
         if ":assumed-role/" in question.principal or not caller.principal.unique_id:
             raise ValidationError(
                 "What a session may do stands in its token: pass its credentials, or"

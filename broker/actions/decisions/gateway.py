@@ -104,14 +104,14 @@ class GatewayActions:
         )
 
     async def _describe(self, _given: Given, call: Call) -> Mapping[str, Any]:
-        ready = await self._authorizer.find_ready(GATEWAY_SERVICE, call)
+        ready = await self._authorizer.get_ready(GATEWAY_SERVICE, call)
         return {"Account": ready.service.account}
 
     async def _derive(self, given: Given, call: Call) -> Mapping[str, Any]:
         scope: Scope = given["Scope"]
         access_key_id: str = given["AccessKeyId"]
         token: str | None = given["SessionToken"]
-        ready = await self._authorizer.find_ready(GATEWAY_SERVICE, call)
+        ready = await self._authorizer.get_ready(GATEWAY_SERVICE, call)
         compiled = ready.compiled
         if scope.service not in compiled.scopes or scope.service in RESERVED:
             raise ValidationError(
@@ -166,12 +166,12 @@ class GatewayActions:
         await self._log.keep(entry)
 
     async def _resolve_keys(self, given: Given, call: Call) -> Mapping[str, Any]:
-        ready = await self._authorizer.find_ready(GATEWAY_SERVICE, call)
+        ready = await self._authorizer.get_ready(GATEWAY_SERVICE, call)
         account = ready.service.account
         asked: list[str] = given["AccessKeyIds"]
-        return {"Keys": [await self._find_key(one, account, call) for one in asked]}
+        return {"Keys": [await self._get_key(one, account, call) for one in asked]}
 
-    async def _find_key(self, key_id: str, account: AccountId, call: Call) -> KnownKey:
+    async def _get_key(self, key_id: str, account: AccountId, call: Call) -> KnownKey:
         if key_id.startswith(TEMPORARY_KEY_PREFIX):
             record = await self._cache.find_session(key_id)
             if (
@@ -190,7 +190,7 @@ class GatewayActions:
         return KnownKey(principal_arn=key.caller.principal.arn)
 
     async def _resolve_principals(self, given: Given, call: Call) -> Mapping[str, Any]:
-        ready = await self._authorizer.find_ready(GATEWAY_SERVICE, call)
+        ready = await self._authorizer.get_ready(GATEWAY_SERVICE, call)
         account = ready.service.account
         asked: list[str] = given["Principals"]
         return {

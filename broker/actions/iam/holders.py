@@ -59,7 +59,7 @@ async def require_caller(call: Call, directory: DirectoryReader) -> User:
     return user
 
 
-async def find_holder(given: Given, call: Call, directory: DirectoryReader) -> Holder:
+async def get_holder(given: Given, call: Call, directory: DirectoryReader) -> Holder:
     """The same user or root, as a holder of credentials."""
     user = await find_user(given, call, directory)
     return Holder(call.account if user is None else user.user_id, user)

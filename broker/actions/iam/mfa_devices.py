@@ -14,7 +14,7 @@ from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import ActionTarget, change, read
 from broker.actions.iam.factors import require_shown_factor
-from broker.actions.iam.holders import find_holder, read_holder
+from broker.actions.iam.holders import get_holder, read_holder
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
 from broker.errors import InvalidAuthenticationCode, ServiceUnavailable
 from broker.kinds import mfa_devices
@@ -46,7 +46,7 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
         # writer. Other errors come first; the transaction then reports wrong codes.
         serial = given["SerialNumber"]
         device = await call.directory.named(MFA_DEVICE, call.account, serial)
-        named = await find_holder(given, call, call.directory)
+        named = await get_holder(given, call, call.directory)
         if device is None or device.user_id not in {None, named.holder_id}:
             # The call will be refused; its codes must not lock out the device's owner.
             return
@@ -81,7 +81,7 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
         return {"VirtualMFADevice": view}
 
     async def enable(given: Given, call: Call) -> None:
-        holder = await find_holder(given, call, call.change)
+        holder = await get_holder(given, call, call.change)
         await require_shown_factor(holder.holder_id, call)
         device = await _require(given, call)
         with _seeds():
@@ -147,7 +147,7 @@ async def _require(given: Given, call: Call) -> MfaDevice:
 
 
 async def _require_own(given: Given, call: Call) -> MfaDevice:
-    holder = await find_holder(given, call, call.directory)
+    holder = await get_holder(given, call, call.directory)
     return await mfa_devices.require_mfa_device_of(
         call.directory, call.account, given["SerialNumber"], holder.holder_id
     )
@@ -157,7 +157,7 @@ async def _require_passkey(given: Given, call: Call) -> Passkey:
     serial = given["SerialNumber"]
     found = await call.directory.named(PASSKEY, call.account, serial)
     if "UserName" in given or found is None:
-        holder = await find_holder(given, call, call.directory)
+        holder = await get_holder(given, call, call.directory)
         return await require_passkey_of(
             call.directory, call.account, serial, holder.holder_id
         )
@@ -165,7 +165,7 @@ async def _require_passkey(given: Given, call: Call) -> Passkey:
 
 
 async def _deactivate(given: Given, call: Call) -> None:
-    holder = await find_holder(given, call, call.change)
+    holder = await get_holder(given, call, call.change)
     await require_shown_factor(holder.holder_id, call)
     if is_passkey(given["SerialNumber"]):
         await call.change.remove(
@@ -198,7 +198,7 @@ async def _get(given: Given, call: Call) -> dict[str, Any]:
 
 
 async def _list_devices(given: Given, call: Call) -> dict[str, Any]:
-    holder = await find_holder(given, call, call.directory)
+    holder = await get_holder(given, call, call.directory)
     devices: list[MfaDevice | Passkey] = [
         *await call.directory.all_of(
             MFA_DEVICE, call.account, user_id=holder.holder_id

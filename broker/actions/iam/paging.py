@@ -84,7 +84,7 @@ def cut(
     ordered = sorted(items, key=key)
     start = 0
     if request.marker is not None:
-        start = _find_start([key(item) for item in ordered], request.marker)
+        start = _get_start([key(item) for item in ordered], request.marker)
     shown = ordered[start : start + request.limit]
     more = start + request.limit < len(ordered)
     return Page(tuple(shown), _make_marker(key(shown[-1])) if more else None)
@@ -103,7 +103,7 @@ def _make_marker(key: str) -> str:
     return base64.urlsafe_b64encode(mark).decode("ascii")
 
 
-def _find_start(keys: list[str], marker: str) -> int:
+def _get_start(keys: list[str], marker: str) -> int:
     """Where the page after a marker begins.
 
     The marker's own item is found by its digest. If it was deleted meanwhile, the part

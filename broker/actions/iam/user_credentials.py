@@ -9,7 +9,7 @@ from typing import Any
 from broker.actions.action import Action, Call, Handle
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, Context, change, read
-from broker.actions.iam.holders import Holder, find_holder, read_holder
+from broker.actions.iam.holders import Holder, get_holder, read_holder
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.errors import UnrecognizedPublicKeyEncoding
 from broker.kinds import user_credentials
@@ -79,7 +79,7 @@ def user_credential_actions(sealer: Sealer) -> tuple[Action, ...]:
 
 
 async def _upload_certificate(given: Given, call: Call) -> dict[str, Any]:
-    holder = await find_holder(given, call, call.change)
+    holder = await get_holder(given, call, call.change)
     made = await user_credentials.upload_certificate(
         call.change,
         await require_account(call.change, call.account),
@@ -101,7 +101,7 @@ async def _list_certificates(given: Given, call: Call) -> dict[str, Any]:
 async def _page(
     kind: CredentialKind, given: Given, call: Call
 ) -> tuple[Holder, Page[UserCredential]]:
-    holder = await find_holder(given, call, call.directory)
+    holder = await get_holder(given, call, call.directory)
     where = {"kind": kind, "user_id": holder.holder_id}
     found = await call.directory.all_of(USER_CREDENTIAL, call.account, **where)
     return holder, cut(found, _id_of, page_request(given))
@@ -155,7 +155,7 @@ async def _list_services(given: Given, call: Call) -> dict[str, Any]:
         service = user_credentials.require_service(service)
     where: dict[str, object] = {"kind": CredentialKind.SERVICE_SPECIFIC}
     if not given.get("AllUsers"):
-        holder = await find_holder(given, call, call.directory)
+        holder = await get_holder(given, call, call.directory)
         where["user_id"] = holder.holder_id
     found = await call.directory.all_of(USER_CREDENTIAL, call.account, **where)
     page = cut(
@@ -227,7 +227,7 @@ async def _require(
     named: _Named, given: Given, call: Call, directory: DirectoryReader
 ) -> tuple[UserCredential, Holder]:
     kind, parameter = named
-    holder = await find_holder(given, call, directory)
+    holder = await get_holder(given, call, directory)
     credential = await user_credentials.require_credential(
         directory,
         await require_account(directory, call.account),

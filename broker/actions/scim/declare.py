@@ -97,7 +97,7 @@ class Terms:
         )
 
 
-async def find_terms(given: Given, call: Call) -> Terms:
+async def get_terms(given: Given, call: Call) -> Terms:
     """The directory of the call's token.
 
     Raises:
@@ -243,7 +243,7 @@ def _action(name: str, handle: Handle, *, writes: bool) -> Action:
 
 
 async def _discover(given: Given, call: Call) -> None:
-    await find_terms(given, call)
+    await get_terms(given, call)
 
 
 DISCOVER = read("GetServiceProviderConfig", _discover)

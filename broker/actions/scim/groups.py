@@ -21,7 +21,7 @@ from broker.actions.scim.declare import (
     check_version,
     end_all_sessions,
     end_sessions_of,
-    find_terms,
+    get_terms,
     list_memberships,
     note,
     read,
@@ -51,7 +51,7 @@ _REASON = "the person was removed from a group"
 
 
 async def _create(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await find_terms(given, call)
+    terms = await get_terms(given, call)
     wanted: Group = given[RESOURCE]
     group = await provisioning.create_group(
         call.change,
@@ -66,13 +66,13 @@ async def _create(given: Given, call: Call) -> Mapping[str, Any]:
 
 
 async def _get(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await find_terms(given, call)
+    terms = await get_terms(given, call)
     group = await provisioning.require_group(call.directory, terms.directory, given[ID])
     return await _one(given, call, group)
 
 
 async def _list(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await find_terms(given, call)
+    terms = await get_terms(given, call)
     listing: Listing = given[LISTING]
     found, total = await list_provisioned_groups(call.directory, terms.query(listing))
     members: dict[str, list[Membership]] = {}
@@ -99,7 +99,7 @@ async def _patch(given: Given, call: Call) -> Mapping[str, Any]:
 
 
 async def _delete(given: Given, call: Call) -> None:
-    terms = await find_terms(given, call)
+    terms = await get_terms(given, call)
     group = await provisioning.require_group(call.change, terms.directory, given[ID])
     check_version(given, group.version)
     note(call, DisplayName=group.name)
@@ -112,7 +112,7 @@ async def _delete(given: Given, call: Call) -> None:
 async def _change(
     given: Given, call: Call, wanted: Group | GroupPatch, changes: MemberChanges
 ) -> Mapping[str, Any]:
-    terms = await find_terms(given, call)
+    terms = await get_terms(given, call)
     before = await provisioning.require_group(call.change, terms.directory, given[ID])
     check_version(given, before.version)
     named = wanted if isinstance(wanted, Group) else _patched(before, wanted)

@@ -21,7 +21,7 @@ from broker.actions.scim.declare import (
     check_version,
     end_person,
     end_sessions_of,
-    find_terms,
+    get_terms,
     list_memberships,
     note,
     read,
@@ -40,7 +40,7 @@ from broker.stores.directory.provisioning import list_provisioned_users
 
 
 async def _create(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await find_terms(given, call)
+    terms = await get_terms(given, call)
     user = await provisioning.create_user(
         call.change,
         terms.directory,
@@ -55,13 +55,13 @@ async def _create(given: Given, call: Call) -> Mapping[str, Any]:
 
 
 async def _get(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await find_terms(given, call)
+    terms = await get_terms(given, call)
     user = await provisioning.require_user(call.directory, terms.directory, given[ID])
     return await _one(given, call, user)
 
 
 async def _list(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await find_terms(given, call)
+    terms = await get_terms(given, call)
     listing: Listing = given[LISTING]
     found, total = await list_provisioned_users(call.directory, terms.query(listing))
     groups: dict[str, list[Membership]] = {}
@@ -77,14 +77,14 @@ async def _list(given: Given, call: Call) -> Mapping[str, Any]:
 
 
 async def _put(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await find_terms(given, call)
+    terms = await get_terms(given, call)
     before = await provisioning.require_user(call.change, terms.directory, given[ID])
     check_version(given, before.version)
     return await _update(given, call, terms, before, given[RESOURCE])
 
 
 async def _patch(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await find_terms(given, call)
+    terms = await get_terms(given, call)
     before = await provisioning.require_user(call.change, terms.directory, given[ID])
     check_version(given, before.version)
     patch: PatchOp[User] = given[PATCH]
@@ -98,7 +98,7 @@ async def _patch(given: Given, call: Call) -> Mapping[str, Any]:
 
 
 async def _delete(given: Given, call: Call) -> None:
-    terms = await find_terms(given, call)
+    terms = await get_terms(given, call)
     user = await provisioning.require_user(call.change, terms.directory, given[ID])
     check_version(given, user.version)
     note(call, UserName=user.user_name)

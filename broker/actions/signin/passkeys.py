@@ -21,10 +21,10 @@ from broker.errors import InvalidUserType, ValidationError
 from broker.kinds.accounts import require_account
 from broker.kinds.passkeys import (
     as_credential,
-    check_passkey_name,
     passkey_handle,
     ready_for_passkeys,
     register_passkey,
+    require_passkey_name,
     require_room,
 )
 from broker.model.account import AccountId
@@ -167,7 +167,7 @@ class Passkeys:
     async def _verify(self, given: RegisterPasskeyRequest, call: Call) -> _Registration:
         party = self._require_party()
         await ready_for_passkeys()
-        name = check_passkey_name(given["DeviceName"])
+        name = require_passkey_name(given["DeviceName"])
         challenge = await self._ceremonies.finish(given["Ceremony"], _ceremony(call))
         if challenge is None:
             raise ValidationError(_TOO_LATE, detail="no such ceremony of this session")

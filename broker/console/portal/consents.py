@@ -105,7 +105,7 @@ class Consents:
     async def consent(self, request: Request) -> Response:
         """``GET /portal/authorize``."""
         refuse_prefetch(request)
-        asked = await self._find_waiting(request)
+        asked = await self._get_waiting(request)
         portal = await self._visits.find(request, asked.place)
         if portal is None:
             return await self._visits.to_sign_in(request, asked.place, CONSENT)
@@ -128,7 +128,7 @@ class Consents:
     async def answer_client(self, request: Request) -> Response:
         """``POST /portal/authorize``."""
         form = await read_form(request)
-        asked = await self._find_waiting(request)
+        asked = await self._get_waiting(request)
         portal = await self._require(request, form, asked.place)
         # Another login may have been opened in this browser since the page was shown.
         if form.find("challenge") != asked.challenge:
@@ -267,7 +267,7 @@ class Consents:
         except NoSuchEntity:
             return None
 
-    async def _find_waiting(self, request: Request) -> ConsentRequest:
+    async def _get_waiting(self, request: Request) -> ConsentRequest:
         handle = self._cookie.find(request)
         value = await self._waiting.find(handle) if handle else None
         if value is None:

@@ -89,7 +89,7 @@ class OidcLogout:
         """``GET`` by the user's browser, in a frame of the provider's page."""
         refuse_prefetch(request)
         form = await read_form(request)
-        provider = await self._find_provider(request)
+        provider = await self._get_provider(request)
         issuer, session_id = form.find("iss"), form.find("sid")
         page = HTMLResponse(
             "<!doctype html><title>Signed out</title>",
@@ -187,7 +187,7 @@ class OidcLogout:
             BrokerError: The token is not a valid one of this provider, or was used.
         """
         form = await read_form(request)
-        provider = await self._find_provider(request)
+        provider = await self._get_provider(request)
         client_id = ProviderOptions.parse(provider.options).client_id
         logins, notice = self._context.logins, _LogoutNotice()
 
@@ -270,7 +270,7 @@ class OidcLogout:
             return None
         return who.origin.login if session_id in {None, login.session_id} else None
 
-    async def _find_provider(self, request: Request) -> OidcProvider:
+    async def _get_provider(self, request: Request) -> OidcProvider:
         option = await self._options.find(
             request.path_params["account"], request.path_params["provider"]
         )

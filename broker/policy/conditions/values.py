@@ -152,7 +152,7 @@ DATE_GREATER_THAN_EQUALS = comparing(find_instant, _NO_DATE, operator.ge)
 BOOLEANS = frozenset({"true", "false"})
 
 
-def check_boolean(text: str) -> str | None:
+def describe_boolean_fault(text: str) -> str | None:
     """What is wrong with a Boolean written in a policy."""
     return None if text.lower() in BOOLEANS else 'is neither "true" nor "false"'
 
@@ -167,7 +167,7 @@ def _compile_boolean(values: tuple[str, ...], _negated: bool, _: bool) -> ValueT
     return matches
 
 
-BOOL = OperatorFamily(_compile_boolean, check_boolean)
+BOOL = OperatorFamily(_compile_boolean, describe_boolean_fault)
 
 
 def _find_bytes(text: str) -> bytes | None:
@@ -177,7 +177,7 @@ def _find_bytes(text: str) -> bytes | None:
         return None
 
 
-def _check_binary(text: str) -> str | None:
+def _describe_binary_fault(text: str) -> str | None:
     return "is not base64" if _find_bytes(text) is None else None
 
 
@@ -192,4 +192,4 @@ def _compile_binary(values: tuple[str, ...], _negated: bool, _: bool) -> ValueTe
     return matches
 
 
-BINARY_EQUALS = OperatorFamily(_compile_binary, _check_binary)
+BINARY_EQUALS = OperatorFamily(_compile_binary, _describe_binary_fault)

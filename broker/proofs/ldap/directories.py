@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_pascal
 
-from broker.protocols.ldap.filters import check_filter, is_attribute
+from broker.protocols.ldap.filters import is_attribute, require_filter
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
 _PROVIDER_ARN = re.compile(
@@ -121,11 +121,11 @@ def _attribute(name: str) -> str:
 
 
 def _person_filter(template: str) -> str:
-    return check_filter(template, _USERNAME)
+    return require_filter(template, _USERNAME)
 
 
 def _group_filter(template: str) -> str:
-    return check_filter(template, _MEMBER)
+    return require_filter(template, _MEMBER)
 
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
@@ -204,7 +204,7 @@ class LdapDirectory(_Section):
         return {**names, **given}
 
     @model_validator(mode="after")
-    def _check_tls(self) -> Self:
+    def _require_tls(self) -> Self:
         for server in self.servers:
             if server.scheme == "ldaps":
                 if self.start_tls:

@@ -128,7 +128,7 @@ class LdapDryRun:
     ) -> None:
         try:
             subject = self._people.subject_of(entry)
-            person = await self._people.find_current(subject, now, signs_in=True)
+            person = await self._people.get_current(subject, now, signs_in=True)
         except PersonRefusedError as error:
             self._fail(_OPEN, str(error))
             return

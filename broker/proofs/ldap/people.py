@@ -119,7 +119,7 @@ class LdapPeople:
             found = await self.try_password(entry, password)
         # Read again, after the bind: it may have lifted a lock whose time was over.
         subject = self.subject_of(found)
-        return await self.find_current(subject, now, signs_in=True)
+        return await self.get_current(subject, now, signs_in=True)
 
     async def try_password(self, entry: Entry | None, password: Secret) -> Entry:
         """The entry, once a bind as the person succeeded.
@@ -156,7 +156,7 @@ class LdapPeople:
             lambda connection: self._find_by_name(connection, username)
         )
 
-    async def find_current(
+    async def get_current(
         self, subject: str, now: datetime, *, signs_in: bool = False
     ) -> Person:
         """The person of a subject as the directory has them now.
@@ -270,7 +270,7 @@ class LdapPeople:
             )
         return found[0] if found else None
 
-    async def _find_entry(self, connection: LdapConnection, subject: str) -> Entry:
+    async def _get_entry(self, connection: LdapConnection, subject: str) -> Entry:
         attribute = self._directory.subject
         try:
             value = subject_value(subject, attribute)
@@ -293,7 +293,7 @@ class LdapPeople:
         self, connection: LdapConnection, subject: str, now: datetime, *, signs_in: bool
     ) -> Person:
         directory = self._directory
-        entry = await self._find_entry(connection, subject)
+        entry = await self._get_entry(connection, subject)
         state = state_of_entry(entry, now)
         if state.is_over or (signs_in and state is not AccountState.GOOD):
             raise PersonRefusedError(state, entry.dn)

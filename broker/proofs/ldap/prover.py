@@ -155,7 +155,7 @@ class LdapProver:
             raise IdpRejectedClaim(_NO_PROVIDER, detail=provider_arn)
         people = self.people_of(provider)
         try:
-            person = await people.find_current(subject, now)
+            person = await people.get_current(subject, now)
         except (PersonRefusedError, LdapUnavailableError) as error:
             if isinstance(error, PersonRefusedError) and error.is_over:
                 # What they opened before ends, too, without waiting for its turn.

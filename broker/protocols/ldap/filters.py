@@ -20,7 +20,7 @@ def escape(value: bytes) -> str:
     )
 
 
-def check_filter(template: str, places: frozenset[str]) -> str:
+def require_filter(template: str, places: frozenset[str]) -> str:
     """The template, if it is a filter that has at least one of the places.
 
     Raises:

@@ -65,12 +65,12 @@ def read_tags(claims: Mapping[str, Any]) -> ClaimedTags:
         nested = claims[TAGS_CLAIM]
         if not isinstance(nested, dict):
             raise _bad_tags("the claim is not an object")
-        return _check_tags(
+        return _require_tags(
             _read_nested(nested.get("principal_tags", {})),
             nested.get("transitive_tag_keys", []),
         )
     if flat or TRANSITIVE_KEYS_CLAIM in claims:
-        return _check_tags(flat, claims.get(TRANSITIVE_KEYS_CLAIM, []))
+        return _require_tags(flat, claims.get(TRANSITIVE_KEYS_CLAIM, []))
     return _NO_TAGS
 
 
@@ -120,7 +120,7 @@ def _read_nested(value: object) -> dict[str, object]:
     return tags
 
 
-def _check_tags(raw: Mapping[str, object], transitive: object) -> ClaimedTags:
+def _require_tags(raw: Mapping[str, object], transitive: object) -> ClaimedTags:
     if len(raw) > TAGS_MAX:
         raise _bad_tags(f"{len(raw)} tags, at most {TAGS_MAX} are accepted")
     tags: dict[str, str] = {}

@@ -99,7 +99,7 @@ def read_audience(
     return audiences[0], ()
 
 
-def check_times(
+def require_times(
     claims: Mapping[str, Any],
     *,
     now: datetime,

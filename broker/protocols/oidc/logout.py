@@ -81,7 +81,7 @@ def verify_logout(
     standard_claims.require_claims(claims, required)
     standard_claims.check_issuer(claims, issuer)
     profile = options.aws_profile
-    issued_at, expires_at, good_until = standard_claims.check_times(
+    issued_at, expires_at, good_until = standard_claims.require_times(
         _with_expiry(claims), now=now, skew=skew, aws_profile=profile
     )
     if expires_at - issued_at > LIFETIME_MAX.total_seconds():

@@ -114,7 +114,7 @@ def verify_token(
     standard_claims.check_issuer(claims, issuer)
     profile = options.aws_profile
     subject = standard_claims.read_subject(claims, aws_profile=profile)
-    issued_at, expires_at, good_until = standard_claims.check_times(
+    issued_at, expires_at, good_until = standard_claims.require_times(
         claims, now=now, skew=skew, aws_profile=profile
     )
     audience, replaced_audience = standard_claims.read_audience(

@@ -105,7 +105,7 @@ def check_issue_instant(
         )
 
 
-def check_conditions(
+def require_conditions(
     assertion: _Element, *, expected: AssertionExpectations
 ) -> datetime | None:
     """Refuse an assertion whose Conditions do not hold; returns their NotOnOrAfter.
@@ -125,7 +125,7 @@ def check_conditions(
         raise SamlRejected(SamlReason.STRUCTURE, f"{len(found)} Conditions, not one")
     conditions = found[0]
     is_strict = expected.options.profile is Profile.STRICT
-    not_on_or_after = _check_window(conditions, "Conditions", expected)
+    not_on_or_after = _require_window(conditions, "Conditions", expected)
     restrictions, once = 0, set(_ONCE)
     for condition in conditions:
         if condition.tag == AUDIENCE_RESTRICTION:
@@ -147,7 +147,7 @@ def check_conditions(
     return not_on_or_after
 
 
-def find_confirmation(
+def require_confirmation(
     subject: _Element, *, expected: AssertionExpectations
 ) -> Confirmation:
     """The first bearer confirmation that holds.
@@ -168,7 +168,7 @@ def find_confirmation(
         if confirmation.get("Method") != BEARER:
             continue
         try:
-            return _check_confirmation(confirmation, expected)
+            return _require_confirmation(confirmation, expected)
         except SamlRejected as error:
             first_error = first_error or error
     raise first_error or SamlRejected(
@@ -222,7 +222,7 @@ def find_session_end(
     return earliest
 
 
-def _check_confirmation(
+def _require_confirmation(
     confirmation: _Element, expected: AssertionExpectations
 ) -> Confirmation:
     found = children_named(confirmation, SUBJECT_CONFIRMATION_DATA)
@@ -240,7 +240,7 @@ def _check_confirmation(
             f"Recipient is {recipient[:200]!r}, expected one of "
             f"{sorted(expected.recipients)}",
         )
-    not_on_or_after = _check_window(data, "SubjectConfirmationData", expected)
+    not_on_or_after = _require_window(data, "SubjectConfirmationData", expected)
     if not_on_or_after is None:
         raise SamlRejected(
             SamlReason.CONFIRMATION, "SubjectConfirmationData has no NotOnOrAfter"
@@ -271,7 +271,7 @@ def check_in_response_to(
         )
 
 
-def _check_window(
+def _require_window(
     element: _Element, where: str, expected: AssertionExpectations
 ) -> datetime | None:
     not_before = element.get("NotBefore")

@@ -123,7 +123,7 @@ def _open(document: str, keys: Sequence[DecryptionKey]) -> bytes | None:
 
 
 def _rebuild(encrypted: _Element, policy: AlgorithmPolicy, *, is_signed: bool) -> str:
-    data, encrypted_key = _find_parts(encrypted)
+    data, encrypted_key = _get_parts(encrypted)
     cipher = _only(data, _ENCRYPTION_METHOD).get("Algorithm") or ""
     if not policy.allows_cipher(cipher):
         raise _not_allowed(f"content encryption {cipher[:120]!r} is not on the list")
@@ -139,7 +139,7 @@ def _rebuild(encrypted: _Element, policy: AlgorithmPolicy, *, is_signed: bool) -
     )
 
 
-def _find_parts(encrypted: _Element) -> tuple[_Element, _Element]:
+def _get_parts(encrypted: _Element) -> tuple[_Element, _Element]:
     """EncryptedData and its one EncryptedKey, inside KeyInfo or beside it."""
     if any(child.tag not in {_ENCRYPTED_DATA, _ENCRYPTED_KEY} for child in encrypted):
         raise _failed("unexpected content of EncryptedAssertion")

@@ -310,7 +310,7 @@ def _read(
             f"Destination is {(root.get('Destination') or '')[:200]!r}, expected"
             f" {expected.destination!r}",
         )
-    issued, good_until = _check_times(root, expected)
+    issued, good_until = _require_times(root, expected)
     return LogoutRequest(
         request_id=require_id(root),
         issuer=descriptor.entity_id,
@@ -321,7 +321,7 @@ def _read(
     )
 
 
-def _check_times(
+def _require_times(
     root: _Element, expected: LogoutExpectations
 ) -> tuple[datetime, datetime]:
     """When the request was issued, and after when it is refused."""

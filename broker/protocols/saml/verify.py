@@ -20,12 +20,12 @@ from broker.protocols.saml.conditions import (
     LIFETIME_MAX,
     AssertionExpectations,
     Profile,
-    check_conditions,
     check_in_response_to,
     check_issue_instant,
     check_lifetime,
-    find_confirmation,
     find_session_end,
+    require_conditions,
+    require_confirmation,
 )
 from broker.protocols.saml.decryption import decrypt_assertion
 from broker.protocols.saml.errors import SamlReason, SamlRejected
@@ -314,9 +314,9 @@ def _read(
     check_issue_instant(issued, expected=expected, where="Assertion IssueInstant")
     subject = _only_subject(assertion)
     name_id, name_format = _read_name_id(subject)
-    confirmation = find_confirmation(subject, expected=expected)
+    confirmation = require_confirmation(subject, expected=expected)
     limits = [confirmation.not_on_or_after]
-    conditions_end = check_conditions(assertion, expected=expected)
+    conditions_end = require_conditions(assertion, expected=expected)
     if conditions_end is not None:
         limits.append(conditions_end)
     check_lifetime(issued, max(limits), expected=expected)

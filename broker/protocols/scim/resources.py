@@ -58,13 +58,13 @@ def is_text(value: str) -> bool:
     return _NOT_TEXT.search(value) is None
 
 
-def _check_text(value: str) -> str:
+def _require_text(value: str) -> str:
     if not is_text(value):
         raise ValueError("NUL is not allowed")
     return value
 
 
-_Text = Annotated[str, AfterValidator(_check_text)]
+_Text = Annotated[str, AfterValidator(_require_text)]
 Short = Annotated[_Text, StringConstraints(max_length=TEXT_MAX)]
 Named = Annotated[_Text, StringConstraints(min_length=1, max_length=TEXT_MAX)]
 

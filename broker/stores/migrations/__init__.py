@@ -70,7 +70,7 @@ async def find_revision(location: DatabaseLocation) -> str | None:
     return await _find_postgresql_revision(location)
 
 
-def _check_revision(revision: str, name: object) -> str:
+def _require_revision(revision: str, name: object) -> str:
     if _OLDEST <= revision <= HEAD:
         return revision
     found = f"{name} is at revision {revision!r}"
@@ -97,7 +97,7 @@ def _find_sqlite_revision(path: Path) -> str | None:
         raise StoreUnavailableError(f"cannot open {path}: {error}") from error
     except sqlite3.DatabaseError as error:
         raise StoreUnavailableError(f"{path} is not a database: {error}") from error
-    return None if row is None else _check_revision(row[0], path)
+    return None if row is None else _require_revision(row[0], path)
 
 
 async def _find_postgresql_revision(location: PostgresqlLocation) -> str | None:
@@ -109,7 +109,7 @@ async def _find_postgresql_revision(location: PostgresqlLocation) -> str | None:
             revision = await connection.fetchval(_QUERY)
         finally:
             await connection.close(timeout=1)
-    return None if revision is None else _check_revision(revision, "the database")
+    return None if revision is None else _require_revision(revision, "the database")
 
 
 def _migrate_sqlite(path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from broker.administration.policy_check import check_text
+from broker.administration.policy_check import inspect_text
 from broker.policy import PolicyKind
 
 HOME = "111122223333"
@@ -17,7 +17,7 @@ def advice(
     kind: PolicyKind, *statements: dict[str, Any], version: str = "2012-10-17"
 ) -> list[tuple[str, int | None]]:
     text = json.dumps({"Version": version, "Statement": list(statements)})
-    checked = check_text(text, kind)
+    checked = inspect_text(text, kind)
     assert checked.problem is None
     return [(finding.text, finding.statement) for finding in checked.findings]
 

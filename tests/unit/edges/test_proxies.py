@@ -31,7 +31,7 @@ def forwarded(*values: str) -> list[tuple[bytes, bytes]]:
 def test_the_client_is_the_rightmost_hop_that_is_no_trusted_proxy(
     peer: str, headers: list, address: str
 ) -> None:
-    assert PROXIES.find_client(peer, "http", headers).address == address
+    assert PROXIES.identify_client(peer, "http", headers).address == address
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,11 @@ def test_only_a_trusted_proxy_says_whether_the_transport_was_secure(
     peer: str, scheme: str, proto: bytes | None, *, secure: bool
 ) -> None:
     headers = [(b"x-forwarded-proto", proto)] if proto is not None else []
-    assert PROXIES.find_client(peer, scheme, headers).secure is secure
+    assert PROXIES.identify_client(peer, scheme, headers).secure is secure
 
 
 def test_no_one_is_trusted_by_default() -> None:
-    client = TrustedProxies().find_client("127.0.0.1", "http", forwarded("1.2.3.4"))
+    client = TrustedProxies().identify_client("127.0.0.1", "http", forwarded("1.2.3.4"))
     assert client == Client("127.0.0.1", secure=False)
 
 

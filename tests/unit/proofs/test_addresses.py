@@ -24,8 +24,8 @@ def reaches(
 ) -> bool:
     checker = rules(text)
     try:
-        target = checker.check_target(account, *url)
-        checker.check_addresses(account, target, addresses)
+        target = checker.require_target(account, *url)
+        checker.require_addresses(account, target, addresses)
     except AddressRefusedError:
         return False
     return True
@@ -149,7 +149,7 @@ def test_a_network_permits_https_only_and_all_addresses_must_be_inside() -> None
 
 def test_a_network_does_not_open_plain_http_to_who_made_a_target_himself() -> None:
     with pytest.raises(AddressRefusedError):
-        rules("10.0.0.0/8").check_addresses(
+        rules("10.0.0.0/8").require_addresses(
             ONE, Destination("http", "idp.example", 80), ["10.1.2.3"]
         )
 

@@ -111,7 +111,7 @@ async def test_a_person_is_found_and_proved(
         assert found.dn == dn_of("ann")
         assert found.groups == ("all", "circle", "staff", "world")
         assert found.attributes == {"Email": "ann@example.com"}
-        again = await people.find_current(found.subject, datetime.now(UTC))
+        again = await people.get_current(found.subject, datetime.now(UTC))
         assert again == found
 
 

@@ -506,7 +506,7 @@ async def test_many_at_once_are_served_by_few_connections(
             await people.authenticate("ann", Secret(PASSWORD), datetime.now(UTC))
         ).subject
         found = await asyncio.gather(
-            *(people.find_current(subject, datetime.now(UTC)) for _ in range(60))
+            *(people.get_current(subject, datetime.now(UTC)) for _ in range(60))
         )
         assert {one.username for one in found} == {"ann"}
 
@@ -593,7 +593,7 @@ async def test_pages_without_end_are_left_at_the_bound(
         directory_of(slapd, tmp_path, server, **plain) as people,
     ):
         with pytest.raises(LdapUnavailableError, match="more than 1000 groups"):
-            await people.find_current("ann", datetime.now(UTC))
+            await people.get_current("ann", datetime.now(UTC))
     assert len(asked) == 11
 
 

@@ -9,10 +9,10 @@ from sansldap import FilterEquality, FilterExtensibleMatch, LDAPFilter
 
 from broker.protocols.ldap.accounts import Entry, read_subject, subject_value
 from broker.protocols.ldap.filters import (
-    check_filter,
     equals,
     fill_filter,
     is_attribute,
+    require_filter,
 )
 
 PLACES = frozenset({"username"})
@@ -41,7 +41,7 @@ def test_a_rule_keeps_its_place() -> None:
 )
 def test_what_is_no_filter_with_its_places_is_refused(template: str) -> None:
     with pytest.raises(ValueError, match="filter"):
-        check_filter(template, PLACES)
+        require_filter(template, PLACES)
 
 
 def test_a_name_is_no_filter() -> None:
