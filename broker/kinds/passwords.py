@@ -227,42 +227,44 @@ def check_password(account: Account, user_name: str, password: str) -> None:
     """
     policy = account.password_policy
     missing = (
-        _default_missing(account, user_name, password)
-        if policy is None
-        else _missing(policy, password)
+        _default_missing(password) if policy is None else _missing(policy, password)
     )
     if len(password) > LONGEST:
-        missing.append(f"Password should have a maximum length of {LONGEST}")
+        missing.append(f"a maximum length of {LONGEST}")
+    texts = []
     if missing:
-        raise PasswordPolicyViolation(", ".join(missing))
+        *most, last = missing
+        listed = f"{', '.join(most)} and {last}" if most else last
+        texts.append(f"Password should have {listed}")
+    own_names = {user_name.lower(), (account.alias or account.account_id).lower()}
+    if policy is None and password.lower() in own_names:
+        texts.append("Password should not be the name of the account or user")
+    if texts:
+        raise PasswordPolicyViolation(". ".join(texts))
 
 
 def _missing(policy: PasswordPolicy, password: str) -> list[str]:
     least = int(policy.get("MinimumPasswordLength", LEAST_LENGTH))
     found = []
     if len(password) < least:
-        found.append(f"Password should have a minimum length of {least}")
+        found.append(f"a minimum length of {least}")
     for member, noun, has in _CLASSES:
         if policy.get(member) and not has(password):
-            found.append(f"Password should have at least one {noun}")
+            found.append(f"at least one {noun}")
     return found
 
 
-def _default_missing(account: Account, user_name: str, password: str) -> list[str]:
+def _default_missing(password: str) -> list[str]:
     found = []
     if len(password) < DEFAULT_LENGTH:
-        found.append(f"Password should have a minimum length of {DEFAULT_LENGTH}")
+        found.append(f"a minimum length of {DEFAULT_LENGTH}")
     classes = sum(
         has(password) for has in (_has_upper, _has_lower, _has_digit, _has_symbol)
     )
     if classes < _DEFAULT_CLASSES:
         found.append(
-            "Password should have at least three of uppercase letters, lowercase"
-            " letters, numbers and symbols"
+            "at least three of uppercase letters, lowercase letters, numbers and symbols"
         )
-    own_names = {user_name.lower(), (account.alias or account.account_id).lower()}
-    if password.lower() in own_names:
-        found.append("Password should not be the name of the account or user")
     return found
 
 

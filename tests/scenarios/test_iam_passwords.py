@@ -62,8 +62,7 @@ def test_a_policy_is_replaced_as_a_whole_and_enforced(iam: Any) -> None:
     )
     assert (status, code) == (400, "PasswordPolicyViolation")
     assert message == (
-        "Password should have a minimum length of 10, "
-        "Password should have at least one number"
+        "Password should have a minimum length of 10 and at least one number"
     )
     iam.delete_account_password_policy()
     assert refused(iam.delete_account_password_policy).code == "NoSuchEntity"
