@@ -393,7 +393,7 @@ async def _describe(
     principal = request.principal.arn
     lines = [
         (
-            f"{word}: {principal} {'may' if decision.allowed else 'may not'}"
+            f"{word}: {principal} {'can' if decision.allowed else 'cannot'} perform"
             f" {request.action} on {request.resource}."
         ),
         f"Why: {why}",
@@ -420,7 +420,9 @@ async def _describe(
 def _list_policies(judged: Judgement) -> list[str]:
     """The policies that were evaluated."""
     return [
-        f"{kind.value} ({', '.join(label for label, _ in found.policies) or 'none'})"
+        ", ".join(label for label, _ in found.policies)
+        if kind is PolicyType.TRUST
+        else f"{kind.value} ({', '.join(label for label, _ in found.policies) or 'none'})"
         for kind, found in _layers(judged)
     ] or ["no policy, since none applies"]
 

@@ -189,7 +189,9 @@ class PolicyLibrary:
         text = role.trust_policy
 
         async def load() -> PolicySet:
-            return _compile([(role.arn, text)], PolicyKind.TRUST)
+            return _compile(
+                [(f"the trust policy of {role.arn}", text)], PolicyKind.TRUST
+            )
 
         return await self._fresh.memo.keep(
             role.account, ("trust", role.role_id, hash(text)), load

@@ -240,10 +240,7 @@ def _denial(caller: Caller, need: Need, decision: Decision | None) -> str:
 
 def reason(decisions: Iterable[Decision]) -> str:
     """What allowed a call, for its audit record."""
-    allowed_by = [
-        f"{decision.policy_type}: {', '.join(map(str, decision.statements))}"
-        if decision.statements
-        else str(decision.policy_type)
+    return "; ".join(
+        " and ".join(map(str, decision.statements)) or decision.policy_type.value
         for decision in decisions
-    ]
-    return "; ".join(allowed_by)
+    )

@@ -119,15 +119,15 @@ def test_a_missing_parameter_is_named_with_where_it_comes_from(
 ) -> None:
     assert ann
     lines = asked(broker, "sts:AssumeRole", ROLE)
-    assert lines.startswith(f"Denied: {ANN} may not sts:AssumeRole on {ROLE}.\n")
+    assert lines.startswith(f"Denied: {ANN} cannot perform sts:AssumeRole on {ROLE}.\n")
     assert 'asks for sts:ExternalId "x" and the request has no sts:ExternalId' in lines
     assert (
         "To do: sts:ExternalId comes from a parameter of the call: AssumeRole with"
         " ExternalId." in lines
     )
     lines = asked(broker, "sts:AssumeRole", ROLE, "--context", "sts:ExternalId=x")
-    assert lines.startswith(f"Allowed: {ANN} may sts:AssumeRole on {ROLE}.\n")
-    assert f"role trust policy ({ROLE}); identity-based policy (inline:Read)" in lines
+    assert lines.startswith(f"Allowed: {ANN} can perform sts:AssumeRole on {ROLE}.\n")
+    assert f"the trust policy of {ROLE}; identity-based policy (inline:Read)" in lines
 
 
 def test_an_explicit_deny_points_at_its_statement(
