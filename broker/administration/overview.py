@@ -15,8 +15,8 @@ from broker.administration.service_decisions import count_by_service
 from broker.administration.services import ONE as SERVICE
 from broker.console.over_time import (
     REFUSALS,
-    bucket_start,
     count_over_time,
+    counted_since,
     largest,
     sum_by_name,
 )
@@ -41,7 +41,7 @@ Number = tuple[int, str, str]
 async def _page(visit: Visit) -> Response:
     """``GET /console/overview``: each part by its own permission."""
     now = visit.deps.clock.now()
-    since = bucket_start(now - timedelta(days=_DAYS), _BUCKET_HOURS)
+    since = await counted_since(visit, timedelta(days=_DAYS), _BUCKET_HOURS)
     activity = await read_part(
         visit,
         "GetActivity",

@@ -68,7 +68,7 @@ async def read_decisions(visit: Visit, view: ServiceView) -> dict[str, Any]:
     since = bucket_start(visit.now - timedelta(hours=HOURS), 1)
     counted = count_over_time(
         part.found["Activity"],
-        since,
+        max(since, view.service["CreateDate"]),
         visit.now,
         1,
         passed_as=PASSED,

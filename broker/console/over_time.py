@@ -9,7 +9,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from broker.console.visit import Visit
 from broker.model.audit import ActivityCounts, HourlyCount, Outcome, RecordKind
+from broker.stores.directory.kinds import ACCOUNT
 
 SIGN_INS: AbstractSet[str] = frozenset({RecordKind.SIGN_IN})
 REFUSALS: AbstractSet[str] = frozenset({Outcome.DENIED, Outcome.REFUSED})
@@ -76,6 +78,13 @@ def bucket_start(at: datetime, hours: int) -> datetime:
     return datetime.fromtimestamp(begun, at.tzinfo)
 
 
+async def counted_since(visit: Visit, length: timedelta, hours: int) -> datetime:
+    """When counts of a time until now begin: not before there was the account."""
+    account = await visit.deps.fresh.find(ACCOUNT, visit.who.session.account)
+    since = bucket_start(visit.now - length, hours)
+    return max(since, account.created_at) if account else since
+
+
 def count_over_time(
     activity: ActivityCounts,
     since: datetime,
@@ -110,7 +119,7 @@ def count_over_time(
         ),
         passed=course(passed),
         refused=course(refused),
-        begins=start,
+        begins=max(start, since),
         middle=newer[0],
         counted_until=activity.counted_until,
     )

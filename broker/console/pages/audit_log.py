@@ -9,7 +9,7 @@ from starlette.responses import Response, StreamingResponse
 
 from broker.actions.signin.lookup_events import RESULTS_MAX
 from broker.audit.export import COLUMNS, csv_lines, csv_row, record_members
-from broker.console.over_time import OverTime, bucket_start, count_over_time
+from broker.console.over_time import OverTime, count_over_time, counted_since
 from broker.console.pages.audit_filters import (
     AUDIT,
     EXPORT,
@@ -136,7 +136,7 @@ async def _count(visit: Visit, filters: AuditFilters, now: datetime) -> OverTime
     span = filters.counted
     if span is None:
         return None
-    since = bucket_start(now - span.length, span.bucket_hours)
+    since = await counted_since(visit, span.length, span.bucket_hours)
     result = await visit.perform(
         "signin", "GetActivity", StartTime=since, BucketHours=span.bucket_hours
     )

@@ -4,6 +4,7 @@ A step is done by what the account has, and only those who may see all of that a
 Only the operator knows whether there is a backup, so that step is ticked off.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,7 +19,9 @@ from broker.model.audit import RecordKind
 
 _ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 _NEEDED = (
-    "iam:GetAccountSummary",
+    "iam:ListSAMLProviders",
+    "iam:ListOpenIDConnectProviders",
+    "iam:ListRoles",
     "iam:ListEntitiesForPolicy",
     "cloudtrail:LookupEvents",
 )
@@ -26,6 +29,7 @@ _HIDDEN, _BACKUP = "all", "backup"
 _LIFE = timedelta(days=365)
 _LOOKED = timedelta(days=30)
 _ENOUGH = 2
+_PROVIDERS_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +66,28 @@ async def put_away(visit: Visit) -> Response:
     return visit.done("Saved.", HOME)
 
 
+async def _any_trusted(visit: Visit, providers: Sequence[str]) -> bool:
+    """Whether a role trusts one of the providers; a few stand for many."""
+    for arn in providers[:_PROVIDERS_MAX]:
+        found = await visit.perform("signin", "ListTrustingRoles", ProviderArn=arn)
+        if found["Roles"]:
+            return True
+    return False
+
+
 def _put_away(visit: Visit) -> ListOfUser:
     return ListOfUser(visit.deps, "first-steps", _LIFE)
 
 
 async def _read(visit: Visit, *, backed_up: bool) -> tuple[FirstStep, ...]:
-    summary = (await visit.iam("GetAccountSummary"))["SummaryMap"]
+    saml = await visit.iam("ListSAMLProviders")
+    oidc = await visit.iam("ListOpenIDConnectProviders")
     directories = await visit.perform("broker", "ListLDAPProviders")
+    providers = [
+        *saml["SAMLProviderList"],
+        *oidc["OpenIDConnectProviderList"],
+        *directories["LDAPProviders"],
+    ]
     held = await visit.iam(
         "ListEntitiesForPolicy", PolicyArn=_ADMINISTRATOR, MaxItems=_ENOUGH
     )
@@ -86,15 +105,15 @@ async def _read(visit: Visit, *, backed_up: bool) -> tuple[FirstStep, ...]:
             "It signs in the people and workloads that use the account.",
             "/console/providers",
             "recipes/index.html",
-            bool(summary["Providers"] or directories["LDAPProviders"]),
+            bool(providers),
         ),
         FirstStep(
             "role",
-            "Create a role",
-            "What those who sign in may do. Its trust policy names the provider.",
+            "Create a role that trusts the provider",
+            "Its policies say what those who sign in can do.",
             "/console/roles/new",
             "recipes/index.html",
-            bool(summary["Roles"]),
+            await _any_trusted(visit, [one["Arn"] for one in providers]),
         ),
         FirstStep(
             "sign-in",

@@ -61,7 +61,7 @@ def test_every_count_is_in_one_half_and_in_its_stretch() -> None:
     found = count_over_time(activity, SINCE, NOW, 1)
     assert found.passed == Course(before=7, since=5)
     assert found.refused == Course(before=0, since=9)
-    assert (found.passed.total, found.begins, found.middle) == (12, hour(24), hour(12))
+    assert (found.passed.total, found.begins, found.middle) == (12, SINCE, hour(12))
     assert found.stretches == (
         Stretch(hour(24), hour(23), 3, 0),
         Stretch(hour(13), hour(12), 4, 0),

@@ -1,14 +1,19 @@
 """What a new administrator is led to on the home page, and until when."""
 
+import json
+from dataclasses import replace
+
 from lxml import html
 
 from broker.proofs.refusals import name_reason
+from broker.stores.directory.kinds import ROLE as ROLES
 from tests.support.administrator import Administrator, enter, grant
-from tests.support.signin import SignInWorld
+from tests.support.signin import ACCOUNT, SignInWorld
 
 HOME, STEPS, ROLE = "/console/", "/console/first-steps", "/console/roles/role"
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 SIGN_IN = "Sign in once with the provider"
+TRUST = "Create a role that trusts the provider"
 SECOND = "Appoint a second administrator"
 BACKUP = "Back up the database and the master key"
 
@@ -53,5 +58,16 @@ async def test_the_steps_are_put_away_for_one_person(world: SignInWorld) -> None
 
 
 async def test_who_may_not_see_the_account_is_not_led(world: SignInWorld) -> None:
-    await grant(world, "iam:GetAccountSummary", "iam:ListEntitiesForPolicy")
+    await grant(world, "iam:ListRoles", "iam:ListEntitiesForPolicy")
     assert await left(await enter(world)) == []
+
+
+async def test_only_a_role_that_trusts_a_provider_counts(world: SignInWorld) -> None:
+    await grant(world, "*")
+    admin = await enter(world)
+    anyone = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "*"}}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": anyone})
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        for role in await change.all_of(ROLES, ACCOUNT):
+            await change.update(ROLES, replace(role, trust_policy=trust))
+    assert TRUST in await left(admin)
