@@ -18,32 +18,18 @@ from broker.errors import AccessDenied
 PATH = "/console/search"
 _HERE = "search"
 _TEXT_MAX = 128
+_PROVIDERS, _RESOURCES = "/console/providers", "/console/resource-policies"
+_PRINT = "fingerprint-pattern"
 _PAGES_OF = {
     "role": ("/console/roles/role?name=", "Role", "id-card"),
     "user": ("/console/users/user?name=", "User", "user"),
     "group": ("/console/groups/group?name=", "Group", "users"),
     "policy": ("/console/policies/policy?arn=", "Policy", "file-text"),
-    "saml-provider": (
-        "/console/providers/provider?arn=",
-        "SAML provider",
-        "fingerprint-pattern",
-    ),
-    "oidc-provider": (
-        "/console/providers/provider?arn=",
-        "OpenID Connect provider",
-        "fingerprint-pattern",
-    ),
-    "ldap-provider": (
-        "/console/providers/provider?arn=",
-        "Directory",
-        "fingerprint-pattern",
-    ),
+    "saml-provider": (f"{_PROVIDERS}/provider?arn=", "SAML provider", _PRINT),
+    "oidc-provider": (f"{_PROVIDERS}/provider?arn=", "OpenID Connect provider", _PRINT),
+    "ldap-provider": (f"{_PROVIDERS}/provider?arn=", "Directory", _PRINT),
     "service": ("/console/services/service?name=", "Service", "plug"),
-    "resource-policy": (
-        "/console/resource-policies/edit?arn=",
-        "Resource policy",
-        "layers",
-    ),
+    "resource-policy": (f"{_RESOURCES}/edit?arn=", "Resource policy", "layers"),
 }
 _BY_NAME = frozenset({"role", "user", "group", "service"})
 _MORE_PAGES = (
@@ -51,23 +37,14 @@ _MORE_PAGES = (
     ("New user", "/console/users/new", "iam:CreateUser"),
     ("New group", "/console/groups/new", "iam:CreateGroup"),
     ("New policy", "/console/policies/new", "iam:CreatePolicy"),
-    ("New SAML provider", "/console/providers/new/saml", "iam:CreateSAMLProvider"),
+    ("New SAML provider", f"{_PROVIDERS}/new/saml", "iam:CreateSAMLProvider"),
     (
-        "New OpenID Connect provider",
-        "/console/providers/new/oidc",
+        *("New OpenID Connect provider", f"{_PROVIDERS}/new/oidc"),
         "iam:CreateOpenIDConnectProvider",
     ),
     ("New service", "/console/services/new", "broker:PutService"),
-    (
-        "New resource policy",
-        "/console/resource-policies/new",
-        "broker:PutResourcePolicy",
-    ),
-    (
-        "Diagnose a refused sign-in",
-        "/console/providers/diagnose",
-        "iam:ListSAMLProviders",
-    ),
+    ("New resource policy", f"{_RESOURCES}/new", "broker:PutResourcePolicy"),
+    ("Diagnose a refused sign-in", f"{_PROVIDERS}/diagnose", "iam:ListSAMLProviders"),
     ("Change my password", "/console/security/password", "iam:ChangePassword"),
 )
 """Pages that are not in the menu."""

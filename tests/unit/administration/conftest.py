@@ -1,20 +1,11 @@
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from tests.support.administrator import Administrator, enter, grant
-from tests.support.signin import SignInWorld, open_world
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
-    async with open_world(tmp_path) as world:
-        yield world
+from tests.support.signin import SignInWorld
 
 
 @pytest.fixture
 async def admin(world: SignInWorld) -> Administrator:
-    """Somebody who may do everything in IAM."""
+    """An administrator who may do everything in IAM."""
     await grant(world, "iam:*")
     return await enter(world)
