@@ -11,6 +11,7 @@ import pytest
 from tests.support.broker import Key
 from tests.support.decisions import ACCOUNT, AskingService
 from tests.support.in_process import ORIGIN, in_process
+from tests.support.rows import of_file
 from tests.support.versitygw import DEFINITION, Gateway
 
 ODD: list[object] = [
@@ -51,23 +52,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
         }
     },
 }
-PRIVATE: dict[str, dict[str, Any]] = {
-    "derive-signing-key": {
-        "accessKeyId": "AKIARZPUZDIKAAAACAQD",
-        "sessionToken": "x",
-        "date": "20260101",
-        "region": "us-east-1",
-        "service": "s3",
-    },
-    "evaluate-policy": {
-        "accessKeyId": "AKIARZPUZDIKAAAACAQD",
-        "actions": ["s3:GetObject"],
-        "resources": ["arn:aws:s3:::secret/1"],
-        "condition": {"aws:SourceIp": ["10.0.0.1"]},
-    },
-    "resolve-identity": {"accessKeyIds": ["AKIARZPUZDIKAAAACAQD"]},
-    "resolve-principals": {"principals": [f"arn:aws:iam::{ACCOUNT}:user/alice"]},
-}
+PRIVATE: dict[str, dict[str, Any]] = of_file(__file__, "PRIVATE")
 
 
 def variants(body: object) -> Iterator[object]:

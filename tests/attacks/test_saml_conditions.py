@@ -10,6 +10,7 @@ from broker.protocols.saml.conditions import Profile, SamlOptions
 from broker.protocols.saml.errors import SamlReason as R
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.metadata import parse_metadata
+from tests.support.rows import rows
 from tests.support.saml_check import SKEW, idp, reason, verify
 from tests.support.saml_idp import (
     ACS,
@@ -316,23 +317,7 @@ def test_the_profile_aws_takes_what_the_live_service_took(
     assert reason(response, options=AWS_PROFILE) is None
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "conditions expired",
-        "confirmation expired",
-        "no limit",
-        "issued long ago",
-        "no recipient",
-        "other recipient",
-        "no authn statement",
-        "no conditions",
-        "no format",
-        "other issuer",
-        "session over",
-        "other destination",
-    ],
-)
+@rows("name")
 def test_the_profile_aws_keeps_the_rest(name: str) -> None:
     knobs, expected_reason = SIGNED_REFUSALS[name]
     assert reason(build_response(**knobs), options=AWS_PROFILE) is expected_reason
@@ -348,17 +333,7 @@ def test_the_profile_aws_keeps_signatures_and_takes_one_confirmation() -> None:
     assert reason(two, options=AWS_PROFILE) is R.CONFIRMATION
 
 
-@pytest.mark.parametrize(
-    ("response_says", "assertion_says", "accepted"),
-    [
-        ("_req", "_req", True),
-        (None, None, False),
-        ("_req", None, False),
-        (None, "_req", False),
-        ("_req", "_other", False),
-        ("_other", "_req", False),
-    ],
-)
+@rows("response_says, assertion_says, accepted")
 def test_an_open_request_must_be_answered_in_both_places(
     response_says: str | None, assertion_says: str | None, *, accepted: bool
 ) -> None:

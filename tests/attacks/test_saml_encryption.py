@@ -16,13 +16,13 @@ from broker.protocols.saml.conditions import SamlOptions
 from broker.protocols.saml.errors import SamlReason as R
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.keys import DecryptionKey, parse_private_key
+from tests.support.rows import cases
 from tests.support.saml_check import reason, verify
 from tests.support.saml_idp import (
     DS,
     MORE,
     NS,
     SAML,
-    SHA256,
     XENC,
     XENC11,
     assertion_xml,
@@ -49,24 +49,7 @@ def _encrypted(**knobs: Any) -> str:
 
 
 @pytest.mark.parametrize("cipher", ["aes128-gcm", "aes256-gcm"])
-@pytest.mark.parametrize(
-    "transport",
-    [
-        {},
-        {"digest": DS + "sha1"},
-        {"digest": SHA256},
-        {
-            "transport": XENC11 + "rsa-oaep",
-            "digest": SHA256,
-            "mgf": XENC11 + "mgf1sha256",
-        },
-        {
-            "transport": XENC11 + "rsa-oaep",
-            "digest": DS + "sha1",
-            "mgf": XENC11 + "mgf1sha1",
-        },
-    ],
-)
+@cases("transport")
 @pytest.mark.parametrize("sign", ["assertion", "response", "both"])
 def test_oaep_with_gcm_is_accepted(
     cipher: str, transport: dict[str, str], sign: str, key: DecryptionKey
@@ -307,15 +290,7 @@ def test_a_swapped_ciphertext_breaks_the_response_signature(key: DecryptionKey) 
     assert reason(encode(root), decryption_keys=(key,)) is R.SIGNATURE_INVALID
 
 
-@pytest.mark.parametrize(
-    "encryption",
-    [
-        {"transport": XENC + "rsa-1_5"},
-        {"cipher": XENC + "aes256-cbc"},
-        {"cipher": XENC + "aes128-cbc"},
-        {"cipher": XENC + "tripledes-cbc"},
-    ],
-)
+@cases("encryption")
 def test_weak_encryption_is_refused_before_any_key_is_used(
     encryption: dict[str, str], key: DecryptionKey
 ) -> None:
@@ -348,28 +323,7 @@ def _changed(old: str, new: str) -> str:
     return encode(text.replace(old, new, 1))
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        # A reference, to be fetched.
-        (
-            "<xenc:CipherData><xenc:CipherValue>",
-            (
-                '<xenc:CipherData><xenc:CipherReference URI="http://127.0.0.1:9/"/>'
-                "<xenc:CipherValue>"
-            ),
-        ),
-        (f'Type="{XENC}Element"', f'Type="{XENC}Content"'),
-        ("</saml:EncryptedAssertion>", "<x/></saml:EncryptedAssertion>"),
-        (
-            "</ds:KeyInfo>",
-            (
-                '<xenc:EncryptedKey xmlns:xenc="http://www.w3.org/2001/04/xmlenc#"/>'
-                "</ds:KeyInfo>"
-            ),
-        ),
-    ],
-)
+@cases("old, new")
 def test_odd_shapes_of_encryption_are_refused(
     old: str, new: str, key: DecryptionKey
 ) -> None:

@@ -11,6 +11,7 @@ from lxml import etree
 from broker.protocols.saml.errors import SamlReason as R
 from broker.protocols.saml.peek import peek_response
 from tests.support.effort import cpu_at_most
+from tests.support.rows import cases, of_file
 from tests.support.saml_check import reason, verify
 from tests.support.saml_idp import (
     DS,
@@ -70,17 +71,7 @@ def test_comments_between_elements_do_no_harm() -> None:
     assert reason(encode(commented)) is None
 
 
-_ENTITIES = {
-    "entity": '<!DOCTYPE r [<!ENTITY e "admin">]>',
-    "laughs": '<!DOCTYPE r [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>',
-    "external": '<!DOCTYPE r [<!ENTITY e SYSTEM "file:///etc/passwd">]>',
-    "http": '<!DOCTYPE r [<!ENTITY e SYSTEM "http://127.0.0.1:9/">]>',
-    "subset": '<!DOCTYPE r SYSTEM "http://127.0.0.1:9/x.dtd">',
-    "parameter": '<!DOCTYPE r [<!ENTITY % p SYSTEM "file:///etc/passwd"> %p;]>',
-    "attlist": "<!DOCTYPE r [<!ATTLIST r ID ID #IMPLIED>]>",
-    "bare": "<!DOCTYPE r>",
-    "public": "<!DOCTYPE r PUBLIC '-//\"<!--' '-->\"'>",
-}
+_ENTITIES = of_file(__file__, "_ENTITIES")
 
 
 @pytest.mark.parametrize("doctype", _ENTITIES.values(), ids=_ENTITIES.keys())
@@ -299,16 +290,7 @@ def test_saml_1_1_versions_are_refused() -> None:
     assert reason(build_response(version="1.1")) is R.STRUCTURE
 
 
-@pytest.mark.parametrize(
-    "status",
-    [
-        None,
-        "",
-        "urn:oasis:names:tc:SAML:2.0:status:Responder",
-        "urn:oasis:names:tc:SAML:2.0:status:success",
-        "urn:oasis:names:tc:SAML:2.0:status:Success ",
-    ],
-)
+@cases("status")
 @pytest.mark.parametrize("sign", ["assertion", "both"])
 def test_any_status_but_success_is_refused(status: str | None, sign: str) -> None:
     """SAML-27: whatever else the Response carries."""

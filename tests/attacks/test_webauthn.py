@@ -34,6 +34,7 @@ from tests.support.authenticator import (
     unb64,
 )
 from tests.support.effort import examples
+from tests.support.rows import rows
 
 ORIGIN = "https://broker.example"
 PARTY = RelyingParty("broker.example", ORIGIN)
@@ -277,20 +278,7 @@ def test_a_mutant_of_a_registration_is_refused_or_the_same_key(
     assert made.credential_id == MADE.credentials[0].credential_id
 
 
-@pytest.mark.parametrize(
-    ("origin", "rp_id"),
-    [
-        ("https://broker.example", "broker.example"),
-        ("https://Broker.example:443", "broker.example"),
-        ("https://broker.example:8443", "broker.example"),
-        ("http://localhost:4566", "localhost"),
-        ("http://broker.localhost:4566", "broker.localhost"),
-        ("http://127.0.0.1:4566", None),
-        ("https://192.0.2.7", None),
-        ("https://[2001:db8::1]", None),
-        ("http://broker.example", None),
-    ],
-)
+@rows("origin, rp_id")
 def test_passkeys_need_a_domain_and_a_secure_context(
     origin: str, rp_id: str | None
 ) -> None:

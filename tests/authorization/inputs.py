@@ -19,6 +19,7 @@ from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
 from broker.sessions.portal import NamedRoles, OpenPortal
 from broker.sessions.resolve import ResolvedSession
+from tests.support.rows import of_file
 from tests.support.saml_idp import metadata_xml
 
 ACCOUNT = "111122223333"
@@ -136,19 +137,7 @@ CERTIFICATE_PROFILE = CertificateProfile(
     updated_at=datetime.now(UTC),
 )
 
-OPTIONAL = frozenset(
-    {
-        "PermissionsBoundary",
-        "Policy",
-        "PolicyArn",
-        "RoleName",
-        "Tags",
-        "TagKeys",
-        "UserName",
-        "roleArns",
-        "tags",
-    }
-)
+OPTIONAL = frozenset(of_file(__file__, "OPTIONAL"))
 """Members that are sent although they need not be: they bring condition keys."""
 
 

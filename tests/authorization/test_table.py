@@ -20,38 +20,12 @@ from tests.authorization.table import (
     make_table,
     needs_of,
 )
+from tests.support.rows import of_file
 
 FREE = {"sts:GetCallerIdentity", "sts:GetSessionToken"}
 """What AWS lets everybody do who has an access key."""
 
-GATHERING = {
-    "broker:GetInstanceCredentials",
-    "broker:GetGatewayProtocol",
-    "broker:ResolveAccessKeys",
-    "broker:ResolvePrincipals",
-    "signin:GetActivity",
-    "signin:GetProvisioning",
-    "signin:ListBroadPolicies",
-    "signin:ListEndingCredentials",
-    "signin:ListUnusedRoles",
-    "signin:CheckProvider",
-    "signin:CreatePasskeyOptions",
-    "signin:DiagnoseProof",
-    "signin:GetProviderHealth",
-    "signin:GetProviderOptions",
-    "signin:ListProviderHealth",
-    "signin:ListTrustingRoles",
-    "signin:ListRoleAssumers",
-    "signin:ListRoleOverviews",
-    "signin:ListServiceOverviews",
-    "signin:ListUserOverviews",
-    "signin:ProbeProvider",
-    "signin:RegisterPasskey",
-    "signin:SearchEntities",
-    "signin:SetProviderOptions",
-    "rolesanywhere:CreateSession",
-    "sso:GetRoleCredentials",
-}
+GATHERING = set(of_file(__file__, "GATHERING"))
 """What needs the permissions of the API's actions that it stands for."""
 
 MODELLED = {

@@ -27,6 +27,7 @@ from broker.policy import (
     compile_policies,
     parse_policy,
 )
+from tests.support.rows import of_file
 
 NODE = Path(__file__).parent.parent / "node"
 PROGRAM = shutil.which("node")
@@ -156,82 +157,7 @@ def ours(one: Simulation) -> str:
     return "ExplicitlyDenied" if decision.explicit_deny else "ImplicitlyDenied"
 
 
-OPERATORS = {
-    "aws:username": (
-        [
-            "StringEquals",
-            "StringNotEquals",
-            "StringLike",
-            "StringNotLike",
-            "StringEqualsIgnoreCase",
-            "StringNotEqualsIgnoreCase",
-        ],
-        [
-            "bob",
-            "BOB",
-            "b*",
-            "?ob",
-            "eve",
-            "${aws:PrincipalTag/team}",
-            "${aws:PrincipalTag/none, 'bob'}",
-            "${aws:PrincipalTag/none}",
-            "*",
-        ],
-        ["bob", "eve", "b*", "red", ""],
-    ),
-    "aws:PrincipalTag/team": (
-        ["StringEquals", "StringNotEquals", "StringLike", "StringNotLike"],
-        ["red", "r*", "Red", "*", "${aws:username}"],
-        ["red", "blue", "*", "bob"],
-    ),
-    "aws:MultiFactorAuthAge": (
-        [
-            "NumericEquals",
-            "NumericNotEquals",
-            "NumericLessThan",
-            "NumericLessThanEquals",
-            "NumericGreaterThan",
-            "NumericGreaterThanEquals",
-        ],
-        ["5", "10", "100", "5.0", "-1"],
-        ["5", "9", "10", "100", "x"],
-    ),
-    "aws:CurrentTime": (
-        [
-            "DateEquals",
-            "DateNotEquals",
-            "DateLessThan",
-            "DateLessThanEquals",
-            "DateGreaterThan",
-            "DateGreaterThanEquals",
-        ],
-        ["2026-01-31T12:00:00Z", "2026-01-31", "2025-01-01T00:00:00Z"],
-        ["2026-01-31T12:00:00Z", "2026-01-31T00:00:00Z", "2027-01-01T00:00:00Z"],
-    ),
-    "aws:SecureTransport": (["Bool"], ["true", "false"], ["true", "false"]),
-    "aws:SourceIp": (
-        ["IpAddress", "NotIpAddress"],
-        ["10.0.0.0/8", "203.0.113.7", "203.0.113.9/24"],
-        ["10.1.2.3", "203.0.113.7", "203.0.114.7", "10.0.0.0"],
-    ),
-    "aws:PrincipalArn": (
-        ["ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike"],
-        [BOB.arn, "arn:aws:iam::*:user/*", "arn:*:iam::*:role/?", "arn:aws:iam*:x:y:z"],
-        [BOB.arn, ROLE, "arn:aws:iam::1:user/a:b"],
-    ),
-    "aws:CalledVia": (
-        [
-            "ForAnyValue:StringEquals",
-            "ForAllValues:StringEquals",
-            "ForAnyValue:StringLike",
-            "ForAllValues:StringNotEquals",
-            "ForAnyValue:StringNotEquals",
-            "ForAllValues:StringLike",
-        ],
-        ["a", "b", "a*", "c"],
-        [["a"], ["a", "b"], ["ab", "c"], ["d"]],
-    ),
-}
+OPERATORS = of_file(__file__, "OPERATORS")
 
 
 def with_default(text: str) -> str:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.support import saml_idp
 from tests.support.broker import RunningBroker, running_broker
 from tests.support.effort import examples
+from tests.support.rows import of_file
 
 FORM = "application/x-www-form-urlencoded"
 BOUNDED = settings(
@@ -23,36 +24,8 @@ BOUNDED = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-ACTIONS = [
-    "AssumeRole",
-    "AssumeRoleWithSAML",
-    "AssumeRoleWithWebIdentity",
-    "GetCallerIdentity",
-    "CreateRole",
-    "ListUsers",
-    "Nothing",
-    "",
-]
-NAMES = [
-    "RoleArn",
-    "PrincipalArn",
-    "SAMLAssertion",
-    "WebIdentityToken",
-    "RoleSessionName",
-    "Policy",
-    "DurationSeconds",
-    "Tags.member.1.Key",
-    "Tags.member.99999999999999999999.Value",
-    "PolicyArns.member.1.arn",
-    "Session",
-    "SigninToken",
-    "Destination",
-    "Issuer",
-    "SessionDuration",
-    "SAMLResponse",
-    "RelayState",
-    "roleIndex",
-]
+ACTIONS = of_file(__file__, "ACTIONS")
+NAMES = of_file(__file__, "NAMES")
 NASTY = st.sampled_from(
     [
         "",

@@ -16,6 +16,7 @@ from broker.protocols.oidc.token import parse_token
 from broker.protocols.oidc.verify import verify_token
 from tests.support.effort import examples
 from tests.support.oidc_issuer import OidcIssuer, b64, jwk_of, make_key
+from tests.support.rows import of_file
 
 ISSUER = OidcIssuer("https://idp.example")
 ISSUER.add_key("ec", "ES256")
@@ -80,23 +81,7 @@ def test_any_header_and_payload_are_refused_or_read(
         parse_token(".".join([*parts, "AAAA"]))
 
 
-ALL_CLAIMS = [
-    "iss",
-    "sub",
-    "aud",
-    "azp",
-    "exp",
-    "iat",
-    "nbf",
-    "jti",
-    "amr",
-    "email",
-    "https://aws.amazon.com/tags",
-    "https://aws.amazon.com/tags/principal_tags/K",
-    "https://aws.amazon.com/tags/transitive_tag_keys",
-    "https://aws.amazon.com/source_identity",
-    "https://aws.amazon.com/roles",
-]
+ALL_CLAIMS = of_file(__file__, "ALL_CLAIMS")
 
 
 @settings(max_examples=examples(60), deadline=None)

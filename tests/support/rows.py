@@ -6,13 +6,16 @@ row must leave those as they were; ``@cases`` is for tests where it cannot, and 
 item of each row.
 
 Without values, the rows are those under the test's name in the YAML file beside its
-module: a list of rows, or a mapping of their names to them.
+module: a list of rows, or a mapping of their names to them. There, ``!bytes text`` is
+bytes, by Latin-1, ``!join [a, [b, 99], c]`` a text in which b stands 99 times,
+``!tuple [a, b]`` a tuple, and ``!name Reason.EXPIRED`` what the module calls so.
 """
 
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +27,51 @@ wanted = ""
 """``--row``: what the name of a row must contain. ``tests/conftest.py`` sets it."""
 
 
+class _Loader(yaml.CSafeLoader):
+    """Reads what the module's docstring says."""
+
+
+def _join(loader: _Loader, node: yaml.SequenceNode) -> str:
+    parts = loader.construct_sequence(node, deep=True)
+    return "".join(p if isinstance(p, str) else p[0] * p[1] for p in parts)
+
+
+@dataclass(frozen=True)
+class _Name:
+    text: str
+
+
+_Loader.add_constructor("!join", _join)
+_Loader.add_constructor("!bytes", lambda _, node: node.value.encode("latin-1"))
+_Loader.add_constructor("!name", lambda _, node: _Name(node.value))
+_Loader.add_constructor(
+    "!tuple", lambda loader, node: tuple(loader.construct_sequence(node, deep=True))
+)
+
+
 @functools.cache
 def _read(module: str) -> Any:
-    return yaml.load(Path(module).with_suffix(".yaml").read_bytes(), yaml.CSafeLoader)
+    return yaml.load(Path(module).with_suffix(".yaml").read_bytes(), _Loader)
 
 
-def of_file(module: str, name: str) -> Any:
+def of_file(module: str, name: str, names: dict[str, Any] | None = None) -> Any:
     """What stands under the name in the YAML file beside the module."""
-    return _read(module)[name]
+    return _resolve(_read(module)[name], names or {})
+
+
+def _resolve(value: Any, names: dict[str, Any]) -> Any:
+    if isinstance(value, _Name):
+        first, *rest = value.text.split(".")
+        return functools.reduce(getattr, rest, names[first])
+    if isinstance(value, list | tuple):
+        return type(value)(_resolve(member, names) for member in value)
+    if isinstance(value, dict):
+        return {key: _resolve(member, names) for key, member in value.items()}
+    return value
 
 
 def _rows_of(test: Callable[..., Any], *, is_single: bool) -> Iterable[Any]:
-    listed = of_file(test.__code__.co_filename, test.__name__)
+    listed = of_file(test.__code__.co_filename, test.__name__, test.__globals__)
     if isinstance(listed, list):
         return listed
     return [

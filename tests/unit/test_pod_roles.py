@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.support.admission import (
@@ -130,32 +129,7 @@ def test_other_service_accounts_of_the_namespace_do_not_count() -> None:
     assert MUTATING.mutations(unnamed, service_account("default", case["account"]))
 
 
-@pytest.mark.parametrize(
-    ("annotations", "named"),
-    [
-        ({}, []),
-        ({"role-arn": ROLE}, []),
-        ({"role-arn": "arn:aws-us-gov:iam::123456789012:role/path/to/R"}, []),
-        ({"role-arn": ""}, ["role-arn"]),
-        ({"role-arn": "Reports"}, ["role-arn"]),
-        ({"role-arn": "arn:aws:iam::123456789012:user/Reports"}, ["role-arn"]),
-        ({"role-arn": f"{ROLE} "}, ["role-arn"]),
-        ({"role-arn": "arn:aws:iam::12345678901:role/Reports"}, ["role-arn"]),
-        ({"token-expiration": "600"}, []),
-        ({"token-expiration": "599"}, ["token-expiration"]),
-        ({"token-expiration": "soon"}, ["token-expiration"]),
-        ({"token-expiration": ""}, ["token-expiration"]),
-        ({"token-expiration": "9" * 10}, ["token-expiration"]),
-        ({"sts-regional-endpoints": " True"}, []),
-        ({"sts-regional-endpoints": "false"}, []),
-        ({"sts-regional-endpoints": "yes"}, ["sts-regional-endpoints"]),
-        (
-            {"role-arn": "R", "token-expiration": "1h", "sts-regional-endpoints": "x"},
-            ["role-arn", "token-expiration", "sts-regional-endpoints"],
-        ),
-    ],
-    ids=str,
-)
+@rows("annotations, named", ids=str)
 def test_who_writes_an_unusable_annotation_is_warned(
     annotations: Mapping[str, str], named: list[str]
 ) -> None:

@@ -14,6 +14,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from tests.support.rows import cases
+
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 release = SimpleNamespace(**runpy.run_path(str(ROOT / ".ci" / "release.py")))
@@ -112,16 +114,7 @@ def test_a_release_candidate_comes_before_its_release(project: Path) -> None:
     release.prepare(project, "0.2.0", "2026-12-02")
 
 
-@pytest.mark.parametrize(
-    ("version", "why"),
-    [
-        ("0.1.0", "does not come after"),
-        ("0.0.9", "does not come after"),
-        ("0.1.0-rc.1", "does not come after"),
-        ("v0.2.0", "is not a version"),
-        ("", "is not a version"),
-    ],
-)
+@cases("version, why")
 def test_a_version_that_does_not_come_next_is_refused(
     project: Path, version: str, why: str
 ) -> None:
@@ -202,14 +195,7 @@ def program(folder: str, name: str) -> str:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("zizmor", "--offline", "--quiet"),
-        ("check-jsonschema", "--builtin-schema", "vendor.github-workflows"),
-    ],
-    ids=lambda command: command[0],
-)
+@cases("command", ids=lambda command: command[0])
 def test_workflows_are_sound(command: tuple[str, ...]) -> None:
     name, *words = command
     done = subprocess.run(

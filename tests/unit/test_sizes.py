@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
+from tests.support.rows import rows
 
 sizes = SimpleNamespace(
     **runpy.run_path(str(Path(__file__).parents[2] / ".ci" / "sizes.py"))
@@ -13,16 +13,7 @@ sizes = SimpleNamespace(
 BOUNDS = "# Of the agent.\nagent = 3_000\nmodules = 20\n"
 
 
-@pytest.mark.parametrize(
-    ("agent", "told"),
-    [
-        (2_750, ""),
-        (3_000, ""),
-        (3_001, "agent is 3001, above its bound of 3000"),
-        (2_749, "agent is 2749, far below its bound of 3000: run `make sizes`"),
-        (0, "agent is 0, far below"),
-    ],
-)
+@rows("agent, told")
 def test_a_count_is_close_below_its_bound(agent: int, told: str) -> None:
     found = list(sizes.check(BOUNDS, Counter(agent=agent, modules=20), []))
     assert len(found) == bool(told)
@@ -34,15 +25,7 @@ def test_a_package_without_a_bound_is_refused() -> None:
     assert found == ["agent has no bound: add `agent = 7  # WHY` to sizes.toml"]
 
 
-@pytest.mark.parametrize(
-    ("line", "is_refused"),
-    [
-        ("agent = 3_000", False),
-        ("agent = 3_001", True),
-        ("agent = 3_001  # another kind of proof", False),
-        ("agent = 3_001  # the first reason", True),
-    ],
-)
+@rows("line, is_refused")
 def test_a_raised_bound_needs_a_reason_of_its_own(line: str, is_refused: bool) -> None:
     earlier = ["agent = 3_000  # the first reason\n"]
     found = list(sizes.check(f"{line}\n", Counter(agent=2_999), earlier))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import rows
 from tests.support.walk import Step, Walk, matches, read_steps, walking
 
 PAGE = """# A page
@@ -89,17 +90,6 @@ def test_the_first_difference_fails(
         here.do([Step("x.md:1", command=command, expected=expected)])
 
 
-@pytest.mark.parametrize(
-    ("expected", "printed", "same"),
-    [
-        ("one", "one", True),
-        ("one", "one more", False),
-        ("one …", "one more", True),
-        ("one\n…\nfour", "one\ntwo\nthree\nfour", True),
-        ("one\n…", "one\ntwo", True),
-        ("one\n…\nfour", "one\ntwo", False),
-        ("a.c", "abc", False),
-    ],
-)
+@rows("expected, printed, same")
 def test_outputs_are_compared(expected: str, printed: str, same: bool) -> None:
     assert matches(expected, printed) is same

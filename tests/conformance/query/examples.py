@@ -6,42 +6,11 @@ the code under test.
 
 from datetime import UTC, datetime
 
+from tests.support.rows import of_file
+
 TEXT = "a <b> & \"c\" 'd' ]]> \t\n\r é \N{GRINNING FACE}  end "
-BY_PATTERN = {
-    r"((/[A-Za-z0-9\.,\+@=_-]+)*)/": "/division/team/",
-    r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)": "/path/to/",
-    r"/[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*/": "/a b/",
-    r"[\d]*": "123456",
-    r"[\d]+": "1234567890",
-    r"\d{12}": "000123456789",
-    r"\u002F[\u0021-\u007F]*": "/path/",
-    r"v[1-9][0-9]*(\.[A-Za-z0-9-]*)?": "v12",
-    r"^[A-Za-z][A-Za-z0-9/_-]*$": "Some/Type_1",
-    r"^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$": "my-alias-1",
-    r"^http(s?)://[a-zA-Z0-9._/-]*(\?[a-zA-Z0-9._=&-]*)?(#[a-zA-Z0-9._/-]*)?$": (
-        "https://example.com/a?b=c&d=e#f"
-    ),
-    r"^o-[0-9a-z]{10,32}\/r-[0-9a-z]{4,32}[0-9a-z-\/]*": "o-a1b2c3d4e5/r-ab12/ou-1",
-    r"^o-[a-z0-9]{10,32}$": "o-a1b2c3d4e5",
-    r"^p-[0-9a-zA-Z_]{8,128}$": "p-12345678",
-    r"[A-Z0-9]+": "AKIA2EXAMPLE",
-}
-BY_FIRST_CLASS = (
-    (
-        r"[\u0009\u000A\u000D\u0020-\u007E\u0085",
-        "\tarn:aws:iam::1:x\r\n é+%&=\U00010400",
-    ),
-    (r"[\u0009\u000A\u000D\u0020-\u007E\u00A1-", '{"a": "é &+%=\n"}'),
-    (
-        r"[\u0009\u000A\u000D\u0020-\u00FF]",
-        '{"Version": "2012-10-17", "ÿ": "&+%=\r\n"}',
-    ),
-    (r"[\u0020-\u00FF]", " aÿ+%&= "),
-    (
-        r"[\p{L}\p{Z}\p{N}_.:/=+\-@",
-        "Ключ 值 \N{ROMAN NUMERAL FOUR}+=@\N{NO-BREAK SPACE}",
-    ),
-)
+BY_PATTERN = of_file(__file__, "BY_PATTERN")
+BY_FIRST_CLASS = tuple(of_file(__file__, "BY_FIRST_CLASS"))
 
 
 def example(  # noqa: PLR0911  # one for each type

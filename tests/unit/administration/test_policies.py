@@ -12,6 +12,7 @@ from broker.stores.directory.kinds import MANAGED_POLICY, USER
 from broker.stores.directory.policies import list_policy_versions
 from tests.support.administrator import SAME, Administrator, enter, grant
 from tests.support.controls import follow, press
+from tests.support.rows import cases
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
 
 LIST, NEW = "/console/policies", "/console/policies/new"
@@ -128,29 +129,7 @@ async def test_what_the_form_cannot_say_is_kept_and_shown(admin: Administrator) 
     assert json.loads(area.text)["Statement"] == [odd]
 
 
-@pytest.mark.parametrize(
-    ("text", "place", "marked"),
-    [
-        ('{\n "Statement": [\n', "Line 3, column 1", ""),
-        (
-            (
-                '{"Version": "2012-10-17", "Statement": {"Effect": "Allow",'
-                '\n "Action": "GetObject"}}'
-            ),
-            "Line 2, column 12, statement 1",
-            '"GetObject"',
-        ),
-        ('{"Version": "2011", "Statement": []}', "Line 1, column 13", '"2011"'),
-        (
-            (
-                '{"Version": "2008-10-17",\n "Statement": {"Effect": "Allow",'
-                ' "Action": "*", "Resource": "*"}}'
-            ),
-            "Line 1, column 13",
-            '"2008-10-17"',
-        ),
-    ],
-)
+@cases("text, place, marked")
 async def test_a_mistake_is_shown_where_it_is_and_nothing_is_lost(
     admin: Administrator, text: str, place: str, marked: str
 ) -> None:

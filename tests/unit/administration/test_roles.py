@@ -17,6 +17,7 @@ from broker.stores.directory.policies import delete_inline_policy, put_inline_po
 from broker.stores.uses import UseBuffer
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.controls import follow, press
+from tests.support.rows import cases
 from tests.support.signin import (
     ACCOUNT,
     OTHER,
@@ -144,22 +145,7 @@ async def test_a_role_for_tokens_needs_an_audience(admin: Administrator) -> None
     }
 
 
-@pytest.mark.parametrize(
-    ("trusted", "typed", "principal", "condition"),
-    [
-        (
-            "account",
-            {"external_id": "x", "mfa": "1"},
-            {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
-            {
-                "StringEquals": {"sts:ExternalId": "x"},
-                "Bool": {"aws:MultiFactorAuthPresent": "true"},
-            },
-        ),
-        ("account", {"account": OTHER}, {"AWS": f"arn:aws:iam::{OTHER}:root"}, None),
-        ("service", {"service": "ec2"}, {"Service": "ec2.amazonaws.com"}, None),
-    ],
-)
+@cases("trusted, typed, principal, condition")
 async def test_a_role_for_others(
     admin: Administrator, trusted: str, typed: Any, principal: Any, condition: Any
 ) -> None:
@@ -209,17 +195,7 @@ async def test_what_could_not_be_attached_is_said(admin: Administrator) -> None:
     await stored(admin, "Half")
 
 
-@pytest.mark.parametrize(
-    "typed",
-    [
-        {"minutes": "10"},
-        {"minutes": "x"},
-        {"tags": "novalue"},
-        {"name": "a b"},
-        {"boundary": "Missing"},
-        {"service": ""},
-    ],
-)
+@cases("typed")
 async def test_what_is_wrong_is_said_and_nothing_typed_is_lost(
     admin: Administrator, typed: dict[str, str]
 ) -> None:
@@ -555,14 +531,7 @@ async def test_what_a_role_may_do_by_service(admin: Administrator) -> None:
     assert len(summary.content) < PAGE_BYTES_MAX
 
 
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        ({"kind": "role", "name": "Missing"}, 404),
-        ({"kind": "role", "name": ""}, 400),
-        ({"kind": "thing", "name": "Brief"}, 400),
-    ],
-)
+@cases("query, status")
 async def test_a_summary_of_no_one(
     admin: Administrator, query: dict[str, str], status: int
 ) -> None:

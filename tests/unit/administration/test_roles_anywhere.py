@@ -5,6 +5,7 @@ from lxml import html
 
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.certificates import Issued, issue
+from tests.support.rows import cases
 from tests.support.signin import ACCOUNT, SignInWorld, role_arn, text_of
 
 LIST = "/console/roles-anywhere"
@@ -158,18 +159,7 @@ async def test_a_profile_from_its_making_to_its_end(admin: Administrator) -> Non
     assert "There is no profile yet" in text_of(page)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("duration", "soon"),
-        ("duration", "899"),
-        ("duration", "9" * 15),
-        ("roles", "arn:aws:iam::999999999999:role/Other"),
-        ("roles", "Reader"),
-        ("policy", "{"),
-        ("name", "a/b"),
-    ],
-)
+@cases("name, value")
 async def test_a_profile_that_cannot_be_is_refused(
     admin: Administrator, name: str, value: str
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from broker.administration.trust_words import trust_lines
 from broker.policy import PolicyKind, parse_policy
+from tests.support.rows import rows
 
 HOME = "111122223333"
 
@@ -22,32 +23,7 @@ def lines(principal: object, **more: object) -> list[tuple[str, tuple[str, ...]]
     return [(line.who, line.conditions) for line in trust_lines(document, HOME)]
 
 
-@pytest.mark.parametrize(
-    ("principal", "who"),
-    [
-        ("*", "Anyone with any AWS account"),
-        ({"AWS": HOME}, "Users and roles of this account, if their own policies"),
-        ({"AWS": "arn:aws:iam::444455556666:root"}, "of account 444455556666, if"),
-        ({"AWS": f"arn:aws:iam::{HOME}:user/team/bob"}, "The user team/bob"),
-        ({"AWS": "arn:aws:iam::444455556666:role/ci"}, "role ci of account 444455556"),
-        ({"AWS": f"arn:aws:sts::{HOME}:assumed-role/ci/one"}, "The session ci/one"),
-        ({"AWS": "AROAREADERREADERREADE"}, "A deleted user or role"),
-        (
-            {"Federated": f"arn:aws:iam::{HOME}:saml-provider/Corp"},
-            "through Corp (SAML)",
-        ),
-        (
-            {"Federated": f"arn:aws:iam::{HOME}:oidc-provider/ci.example.com/x"},
-            "Anyone with a token from ci.example.com/x",
-        ),
-        (
-            {"Federated": f"arn:aws:iam::{HOME}:oidc-provider/ci.example.com:8443"},
-            "Anyone with a token from ci.example.com:8443",
-        ),
-        ({"Federated": "accounts.google.com"}, "a token from accounts.google.com"),
-        ({"Service": "ec2.amazonaws.com"}, "The service ec2"),
-    ],
-)
+@rows("principal, who")
 def test_each_kind_of_principal_has_its_words(principal: object, who: str) -> None:
     ((said, _),) = lines(principal)
     assert who in said

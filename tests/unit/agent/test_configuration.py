@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from broker.agent.configuration import Address, ConfigurationError, load_settings
+from tests.support.rows import cases
 
 RIGHT = """
 endpoint = "https://broker.example.com"
@@ -159,18 +160,7 @@ def test_a_certificate(tmp_path: Path) -> None:
     assert not identity.is_instance
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "said"),
-    [
-        ('private_key_file = "/m.key"', "", "private_key_file is missing"),
-        ("profile_arn", "#", "profile_arn is missing"),
-        ("trust_anchor_arn", "#", "trust_anchor_arn is missing"),
-        ("role_arn", "#", "needs role_arn"),
-        ("trust-anchor/", "profile/", "not the ARN of a trust anchor"),
-        ("certificate_file", "join_token_file", "belongs to certificate_file"),
-        ('"/m.pem"', '"/m.pem"\njoin_token_file = "/j"', "exactly one"),
-    ],
-)
+@cases("before, after, said")
 def test_what_a_certificate_needs(
     tmp_path: Path, before: str, after: str, said: str
 ) -> None:

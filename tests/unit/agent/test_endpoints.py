@@ -18,6 +18,7 @@ from broker.agent.container import ContainerEndpoint, ensure_token
 from broker.agent.credentials import V1, V2, Credentials, Grant
 from broker.agent.http_server import Answer, Server, bind
 from broker.agent.metadata import Metadata
+from tests.support.rows import cases, of_file
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 INSTANCE = "arn:aws:ec2:eu-west-3:111122223333:instance/i-0123456789abcdef0"
@@ -171,21 +172,7 @@ async def test_paths_of_an_instance(metadata: Client) -> None:
     assert document["accountId"] == "111122223333"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        f"{ROLE}x",
-        f"{ROLE[:-3]}db",
-        "/latest/user-data",
-        "/latest/meta-data/network",
-        "/latest/meta-data/../meta-data/instance-id",
-        "/latest//meta-data/instance-id/x",
-        "/latestx/meta-data/instance-id",
-        "/latest/meta-data/iam/security-credentialsweb",
-        "/latest/meta-data/iam/security-credentialsweb/x",
-        "/latest/dynamic/instance-identity/signature",
-    ],
-)
+@cases("path")
 async def test_what_is_not_there(metadata: Client, path: str) -> None:
     status, text = await metadata.get(path)
     assert status == 404
@@ -257,29 +244,8 @@ async def test_a_name_counts_for_credentials_that_come_late(kept: Kept) -> None:
         assert (status, "secret" in text) == (404, False)
 
 
-STRANGERS = [
-    "X-Forwarded-For: 192.0.2.1",
-    "x-forwarded-for:",
-    "Forwarded: for=192.0.2.1",
-    "Via: 1.1 proxy",
-    "Origin: http://127.0.0.1",
-    "Origin: null",
-    "Referer: http://127.0.0.1/",
-    "Sec-Fetch-Site: none",
-    "Sec-Fetch-Mode: navigate",
-    'Sec-CH-UA: "x"',
-    "Expect: 100-continue",
-]
-HOSTS = [
-    "attacker.example",
-    "169.254.169.254.attacker.example",
-    "127.0.0.1.nip.io",
-    "0.0.0.0",
-    "[::1]",
-    "127.1",
-    "2852039166",
-    "user@127.0.0.1",
-]
+STRANGERS = of_file(__file__, "STRANGERS")
+HOSTS = of_file(__file__, "HOSTS")
 
 
 @pytest.mark.parametrize("header", STRANGERS)

@@ -2,11 +2,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from broker.audit.trail import trail_event, user_name
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
+from tests.support.rows import rows
 
 ACCOUNT = AccountId("111122223333")
 IAM = f"arn:aws:iam::{ACCOUNT}"
@@ -24,39 +23,7 @@ def event(**changed: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("arn", "type_", "more"),
-    [
-        (f"{IAM}:root", "Root", {"accountId": ACCOUNT}),
-        (f"{IAM}:user/team/ann", "IAMUser", {"userName": "ann"}),
-        (
-            f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/ann",
-            "AssumedRole",
-            {
-                "sessionContext": {
-                    "sessionIssuer": {
-                        "type": "Role",
-                        "principalId": "AROAEXAMPLE",
-                        "accountId": ACCOUNT,
-                        "userName": "Reader",
-                    }
-                }
-            },
-        ),
-        (f"arn:aws:sts::{ACCOUNT}:federated-user/ann", "FederatedUser", {}),
-        (
-            f"{IAM}:saml-provider/Corp",
-            "SAMLUser",
-            {"identityProvider": f"{IAM}:saml-provider/Corp"},
-        ),
-        (
-            f"{IAM}:oidc-provider/idp.example/x",
-            "WebIdentityUser",
-            {"identityProvider": f"{IAM}:oidc-provider/idp.example/x"},
-        ),
-        ("", "Unknown", {}),
-    ],
-)
+@rows("arn, type_, more")
 def test_callers_are_the_kinds_of_awss_log(
     arn: str, type_: str, more: dict[str, Any]
 ) -> None:

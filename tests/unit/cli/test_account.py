@@ -6,6 +6,7 @@ import pytest
 
 from broker.errors import BrokerError
 from tests.support.deleted_meanwhile import delete_first
+from tests.support.rows import cases
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 
@@ -79,14 +80,7 @@ def test_an_account_that_is_no_issuer_has_no_keys_to_rotate(cli: CommandLine) ->
 
 
 @pytest.mark.usefixtures("account")
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("root-key", "999999999999", "--new"),
-        ("delete", "999999999999", "--yes"),
-        ("rotate-issuer-keys", "999999999999"),
-    ],
-)
+@cases("words")
 def test_an_account_that_is_not_there_is_named(
     cli: CommandLine, words: tuple[str, ...]
 ) -> None:
@@ -95,15 +89,7 @@ def test_an_account_that_is_not_there_is_named(
 
 
 @pytest.mark.usefixtures("account")
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("account", "root-key", ACCOUNT, "--new"),
-        ("account", "delete", ACCOUNT, "--yes"),
-        ("services", "set", "orders", "--account", ACCOUNT, "--host", "a.example.com"),
-        ("upstreams", "set", "aws", "--no-key", "--account", ACCOUNT),
-    ],
-)
+@cases("words")
 def test_an_account_that_is_deleted_meanwhile_gets_nothing_new(
     cli: CommandLine, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:

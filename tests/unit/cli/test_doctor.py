@@ -10,6 +10,7 @@ import pytest
 from broker.cli.findings import Finding, problem, warning
 from tests.support.certificates import Issued, issue
 from tests.support.oidc_issuer import OidcIssuer
+from tests.support.rows import cases
 from tests.support.saml_idp import metadata_xml
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
@@ -244,16 +245,7 @@ def test_providers_are_looked_at(cli: CommandLine) -> None:
     assert any("its keys cannot be read" in text for text in found["problem"])
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        ["Profile=aws"],
-        ["AllowSha1=true", "AllowCbc=true", "LegacyRsa=true"],
-        ["Audiences=urn:a", "Recipients=https://a.example/saml"],
-        ["MintPerDoor=true", "ExchangeTwice=true"],
-        ["ScimSubject=userName", "ScimUnknown=allow"],
-    ],
-)
+@cases("settings")
 def test_exceptions_are_told_with_how_to_remove_them_and_nothing_else(
     cli: CommandLine, settings: list[str]
 ) -> None:
@@ -400,18 +392,7 @@ Accounts:
 AWS = "https://signin.aws.amazon.com/saml"
 
 
-@pytest.mark.parametrize(
-    ("operator", "value", "fits"),
-    [
-        ("StringEquals", AWS, False),
-        ("StringEquals", "http://127.0.0.1:8080/saml", True),
-        ("StringEqualsIgnoreCase", "HTTP://127.0.0.1:8080/saml", True),
-        ("StringLike", "https://*.signin.aws.amazon.com/saml", False),
-        ("StringLike", "http://127.0.0.1:*/saml/acs/*", True),
-        ("ForAnyValue:StringEquals", AWS, False),
-        ("StringNotEquals", AWS, True),
-    ],
-)
+@cases("operator, value, fits")
 def test_a_trust_policy_that_no_response_here_matches_is_told(
     cli: CommandLine, operator: str, value: str, fits: bool
 ) -> None:
@@ -459,21 +440,7 @@ Accounts:
 OPEN = "only GroupRoles keeps arn:aws:iam::123456789012:role/team/Operator"
 
 
-@pytest.mark.parametrize(
-    ("condition", "is_open"),
-    [
-        ({}, True),
-        ({"StringEquals": {"IdP.example/realm:aud": "app"}}, True),
-        ({"StringNotEquals": {"IdP.example/realm:sub": "mallory"}}, True),
-        ({"StringEquals": {"IdP.example/realm:sub": "ana"}}, False),
-        ({"StringEquals": {"IdP.example/realm:aud": "another"}}, False),
-        ({"Bool": {"sts:RoleAuthorizedByIdp": "true"}}, False),
-        (
-            {"ForAnyValue:StringEquals": {"IdP.example/realm:groups": "/operators"}},
-            False,
-        ),
-    ],
-)
+@cases("condition, is_open")
 def test_a_mapped_role_that_its_trust_policy_leaves_open_is_told(
     cli: CommandLine, condition: dict[str, Any], *, is_open: bool
 ) -> None:

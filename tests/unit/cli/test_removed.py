@@ -8,25 +8,15 @@ import pytest
 from botocore.exceptions import CredentialRetrievalError
 from botocore.session import Session
 
+from tests.support.rows import rows
+
 REPORT = (
     "import atexit, sys; atexit.register(lambda: print(*sys.modules));"
     "sys.argv[0] = 'broker'; from broker.__main__ import run; run()"
 )
 
 
-@pytest.mark.parametrize(
-    ("words", "instead"),
-    [
-        ("login", "aws sso login"),
-        ("login --process --profile work", "aws sso login"),
-        ("login --remote --endpoint https://broker.example.com", "aws sso login"),
-        ("login --login-session --region eu-west-1 --help", "aws sso login"),
-        ("webhook --sts-endpoint https://x", "samples/kubernetes/pod-roles.yaml"),
-        ("agent pods --config /etc/broker-agent.toml", "Give pods a token"),
-        ("account manage-root 111122223333 --by 123456789012", "RootManagedBy"),
-        ("mfa deactivate 111122223333 X", "aws iam deactivate-mfa-device"),
-    ],
-)
+@rows("words, instead")
 def test_one_line_says_what_to_use(words: str, instead: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", REPORT, *words.split()],

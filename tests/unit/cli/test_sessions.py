@@ -15,6 +15,7 @@ from broker.runtime.entropy import new_request_id
 from broker.settings import load_settings
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory import kinds
+from tests.support.rows import cases
 from tests.support.servers import find_free_port
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
@@ -113,15 +114,7 @@ def test_live_sessions_are_listed_with_where_they_came_from(cli: CommandLine) ->
     assert "9m" in table
 
 
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("--principal", f"*/Deploy/{KEY}"),
-        ("--principal", f"arn:aws:sts::{ACCOUNT}:assumed-role/Deploy/{KEY}"),
-        ("--source-identity", "ana"),
-        ("--source-identity", "a?a"),
-    ],
-)
+@cases("option, value")
 def test_a_listing_is_narrowed(cli: CommandLine, option: str, value: str) -> None:
     cached(KEY, "AROAEXAMPLE", "ana")
     cached(OTHER_KEY, "AROAEXAMPLE", "ben")
@@ -197,16 +190,7 @@ def test_one_revoked_session_leaves_the_others(cli: CommandLine) -> None:
     assert cli.json("sessions", "show", OTHER_KEY)["state"] == "live"
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        f"arn:aws:iam::{ACCOUNT}:role/Nobody",
-        f"arn:aws:iam::{ACCOUNT}:role/other/path/Deploy",
-        f"arn:aws:iam::{ACCOUNT}:user/Nobody",
-        f"arn:aws:iam::{ACCOUNT}:oidc-provider/nowhere.example",
-        f"arn:aws:sts::{ACCOUNT}:assumed-role/Deploy/x",
-    ],
-)
+@cases("target")
 def test_anyone_who_is_not_there_has_no_sessions_to_end(
     cli: CommandLine, target: str
 ) -> None:

@@ -1,10 +1,10 @@
 from typing import Any
 
-import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.cookies import SessionCookie
+from tests.support.rows import rows
 
 VALUE = "a" * 43
 
@@ -53,19 +53,7 @@ def test_the_value_is_found_among_others() -> None:
     assert cookie.find(request("a=b", f"__Host-broker-session={VALUE}")) == VALUE
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        (),
-        ("a=b",),
-        (f"broker-session={VALUE}",),
-        (f"__Host-broker-session={VALUE}; __Host-broker-session={'b' * 43}",),
-        (f"__Host-broker-session={VALUE}", f"__Host-broker-session={VALUE}"),
-        (f"__Host-broker-session={VALUE}a",),
-        ("__Host-broker-session=",),
-        (f"x__Host-broker-session={VALUE}",),
-    ],
-)
+@rows("given")
 def test_an_unclear_cookie_is_none(given: tuple[str, ...]) -> None:
     """A neighbour host can add a second one; nobody can say which is ours."""
     assert SessionCookie(secure=True).find(request(*given)) is None

@@ -1,30 +1,14 @@
 import pytest
 
 from broker.console.destinations import LONGEST, Destinations
+from tests.support.rows import rows
 
 RULE = Destinations(
     "https://broker.example.com", ["https://apps.example.com", "http://127.0.0.1:9000"]
 )
 
 
-@pytest.mark.parametrize(
-    ("given", "safe"),
-    [
-        ("/console/", "/console/"),
-        ("/console", "/console"),
-        ("/console?next=1#top", "/console?next=1#top"),
-        ("/console/roles?q=%20a", "/console/roles?q=%20a"),
-        ("https://broker.example.com/console/a", "/console/a"),
-        ("https://BROKER.example.com:443/console/", "/console/"),
-        ("https://apps.example.com", "https://apps.example.com"),
-        (
-            "https://apps.example.com/a/../b?c=//d",
-            "https://apps.example.com/a/../b?c=//d",
-        ),
-        ("https://apps.example.com:443/x", "https://apps.example.com:443/x"),
-        ("http://127.0.0.1:9000/x", "http://127.0.0.1:9000/x"),
-    ],
-)
+@rows("given, safe")
 def test_the_console_and_listed_origins_are_safe(given: str, safe: str) -> None:
     assert RULE.find_safe(given) == safe
 
@@ -122,38 +106,12 @@ BEHIND_AWS = Destinations(
 )
 
 
-@pytest.mark.parametrize(
-    ("given", "safe"),
-    [
-        ("https://console.aws.amazon.com/", "/console/"),
-        ("https://console.aws.amazon.com:443/x?a=b#c", "/console/"),
-        ("https://us-gov-west-1.console.aws.amazon.com/iam", "/console/overview"),
-        ("https://console.aws.amazon.com/iamv2/home#/roles", "/console/overview"),
-        ("https://console.aws.amazon.com/iamx/home", "/console/"),
-        ("https://console.aws.amazon.com/../signin", "/console/"),
-        ("https://signin.aws.amazon.com/console/roles", "/console/roles"),
-    ],
-)
+@rows("given, safe")
 def test_awss_console_is_ours_with_its_sign_in_host(given: str, safe: str) -> None:
     assert BEHIND_AWS.find_safe(given) == safe
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        "http://console.aws.amazon.com/",
-        "https://console.aws.amazon.com:8443/",
-        "https://evil.console.aws.amazon.com/",
-        "https://console.aws.amazon.com.evil.example/",
-        "https://console.aws.amazon.com@evil.example/",
-        "https://evil.example/https://console.aws.amazon.com/",
-        "https://s3.console.aws.amazon.com.evil.example/",
-        "https://eu-west-1.signin.aws.amazon.com/console/",
-        "https://signin.aws.amazon.com/signin",
-        "https://signin.aws.amazon.com//evil.example",
-        "http://signin.aws.amazon.com/console/",
-    ],
-)
+@rows("given")
 def test_what_only_looks_like_awss_console_is_not(given: str) -> None:
     assert BEHIND_AWS.find_safe(given) is None
 

@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from broker.console.over_time import (
     Course,
     Stretch,
@@ -13,6 +11,7 @@ from broker.console.over_time import (
     sum_by_name,
 )
 from broker.model.audit import ActivityCounts, HourlyCount, Outcome, RecordKind
+from tests.support.rows import rows
 
 NOW = datetime(2026, 11, 30, 12, 20, tzinfo=UTC)
 SINCE = NOW - timedelta(hours=24)
@@ -32,18 +31,7 @@ def counts(*found: tuple[int, str, str, int]) -> ActivityCounts:
     )
 
 
-@pytest.mark.parametrize(
-    ("before", "since", "trend"),
-    [
-        (0, 0, "steady"),
-        (0, 1, "rising"),
-        (1, 0, "falling"),
-        (100, 125, "steady"),
-        (100, 126, "rising"),
-        (125, 100, "steady"),
-        (126, 100, "falling"),
-    ],
-)
+@rows("before, since, trend")
 def test_a_trend_is_more_than_a_quarter(before: int, since: int, trend: str) -> None:
     assert Course(before, since).trend == trend
 

@@ -16,6 +16,7 @@ from broker.edges.api import ApiEndpoint
 from broker.edges.asgi import Receive, Scope, Send, respond
 from broker.edges.bounds import Limits, Watch
 from broker.edges.connection import BoundedConnection
+from tests.support.rows import cases
 from tests.unit.edges.conftest import Recorder, edge, serving
 
 FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
@@ -179,15 +180,7 @@ def test_fields_behind_a_body_are_no_headers(server: str, seen: Recorder) -> Non
     }
 
 
-@pytest.mark.parametrize(
-    ("begun", "dripping"),
-    [
-        ("", False),
-        ("POST /", False),
-        ("POST /", True),
-        ("POST / HTTP/1.1\r\nHost: a\r\nX: ", True),
-    ],
-)
+@cases("begun, dripping")
 def test_a_head_that_is_never_whole_is_not_waited_for(
     recorder: Recorder, begun: str, *, dripping: bool
 ) -> None:
@@ -364,34 +357,7 @@ def test_anyone_who_goes_away_leaves_nothing_behind(recorder: Recorder) -> None:
             assert read(client).status == 200
 
 
-@pytest.mark.parametrize(
-    ("start", "status"),
-    [
-        ("OPTIONS * HTTP/1.1", 405),
-        ("GET * HTTP/1.1", 400),
-        ("GET http://{}/ HTTP/1.1", 200),
-        ("GET HTTP://{}?Action=A HTTP/1.1", 400),
-        ("GET http://{} HTTP/1.1", 200),
-        ("GET http://other.example/ HTTP/1.1", 400),
-        ("GET http://broker.example@{}/ HTTP/1.1", 400),
-        ("GET nowhere HTTP/1.1", 400),
-        ("GET ?Action=A HTTP/1.1", 400),
-        ("CONNECT {} HTTP/1.1", 400),
-        ("CONNECT / HTTP/1.1", 400),
-        ("CONNECT http://{}/ HTTP/1.1", 400),
-        ("GET //a:b@c/d HTTP/1.1", 200),
-        ("GET /\u0663 HTTP/1.1", 400),
-        ("GET / HTTP/3.7", 400),
-        ("GET / HTTP/1.1\r\nHost: broker.example", 421),
-        ("POST / HTTP/1.1\r\nContent-Length: \u0663", 400),
-        ("POST / HTTP/1.1\r\nContent-Length: -1", 400),
-        ("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2", 400),
-        ("POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked", 400),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip", 400),
-        ("\x16\x03\x01\x02", 400),
-        ("G\x00T / HTTP/1.1", 400),
-    ],
-)
+@cases("start, status")
 def test_every_target_and_framing_has_a_whole_answer(
     server: str, start: str, status: int
 ) -> None:
@@ -409,16 +375,7 @@ def test_every_target_and_framing_has_a_whole_answer(
         assert "?" not in line["path"]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        "zz\r\n",
-        "1\r\nab\r\n",
-        "-1\r\n",
-        "ffffffffffffffffff\r\n",
-        "1;" + "\x00" + "\r\n",
-    ],
-)
+@cases("body")
 def test_a_broken_body_has_a_whole_answer(
     server: str, seen: Recorder, body: str
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from broker.edges.documentation import documentation_routes, find_start
+from tests.support.rows import cases
 
 
 def client(site: Path) -> httpx.AsyncClient:
@@ -31,14 +32,7 @@ async def test_docs_leads_to_the_site(site: Path) -> None:
     assert (response.status_code, response.headers["location"]) == (307, "/docs/")
 
 
-@pytest.mark.parametrize(
-    ("path", "media_type"),
-    [
-        ("/docs/", "text/html; charset=utf-8"),
-        ("/docs/index.html", "text/html; charset=utf-8"),
-        ("/docs/_static/site.css", "text/css; charset=utf-8"),
-    ],
-)
+@cases("path, media_type")
 async def test_files_are_served_without_inline_code(
     site: Path, path: str, media_type: str
 ) -> None:
@@ -49,14 +43,7 @@ async def test_files_are_served_without_inline_code(
     assert "unsafe" not in policy
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/docs/no-such.html",
-        "/docs/..%2fsecret.html",
-        "/docs/_static/%2e%2e/%2e%2e/secret.html",
-    ],
-)
+@cases("path")
 async def test_nothing_else_is(site: Path, path: str) -> None:
     response = await client(site).get(path)
     assert response.status_code == 404

@@ -13,23 +13,10 @@ from broker.stores.directory.readings import TOKENS
 from tests.support.decisions import ACCOUNT, AskingService
 from tests.support.in_process import ORIGIN, Reply, in_process
 from tests.support.lost_readings import lose
+from tests.support.rows import of_file
 from tests.support.versitygw import DEFINITION
 
-_STATEMENTS: list[dict[str, Any]] = [
-    {
-        "Effect": "Allow",
-        "Action": ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"],
-        "Resource": "arn:aws:s3:::reports/*",
-    },
-    {
-        "Effect": "Allow",
-        "Action": "s3:ListBucket",
-        "Resource": "arn:aws:s3:::reports",
-        "Condition": {"StringLike": {"s3:prefix": "2026/*"}},
-    },
-    {"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"},
-    {"Effect": "Deny", "Action": "s3:*", "Resource": "arn:aws:s3:::reports/secret/*"},
-]
+_STATEMENTS: list[dict[str, Any]] = of_file(__file__, "_STATEMENTS")
 POLICY = {"Version": "2012-10-17", "Statement": _STATEMENTS}
 
 

@@ -10,6 +10,7 @@ from broker.proofs.saml import wire_error
 from broker.proofs.web_identity import translate
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.protocols.saml.errors import SamlReason, SamlRejected
+from tests.support.rows import rows
 
 SAML = "sts:AssumeRoleWithSAML"
 TOKEN = "sts:AssumeRoleWithWebIdentity"
@@ -48,37 +49,7 @@ def test_every_reason_of_openid_connect_too(reason: OidcReason) -> None:
         assert found.advice
 
 
-@pytest.mark.parametrize(
-    ("action", "code", "detail", "title"),
-    [
-        (SAML, "InvalidIdentityToken", "replay: another mint", "not been used before"),
-        (SAML, "AccessDenied", "", "trust policy"),
-        (SAML, "InvalidIdentityToken", "there is no provider arn:x", "registered"),
-        (
-            SAML,
-            "InvalidIdentityToken",
-            "the assertion does not list x",
-            "gives access to a role",
-        ),
-        (SAML, "ValidationError", "1 validation error", "request is complete"),
-        (SAML, "InvalidIdentityToken", "RoleSessionName is bad", "attributes"),
-        (
-            "signin:ListRolesWithWebIdentity",
-            "IDPRejectedClaim",
-            "the token endpoint refused: invalid_client: ",
-            "accepts the broker as its client",
-        ),
-        (TOKEN, "AccessDenied", "GroupRoles maps none", "gives access to a role"),
-        (TOKEN, "IDPCommunicationError", "issuer: no answer", "keys can be fetched"),
-        (TOKEN, "InvalidIdentityToken", "account 1 has no provider for 'x'", "keys"),
-        (
-            "signin:ListRolesWithWebIdentity",
-            "IDPRejectedClaim",
-            "access_denied",
-            "person",
-        ),
-    ],
-)
+@rows("action, code, detail, title")
 def test_other_refusals(action: str, code: str, detail: str, title: str) -> None:
     found = explain_refusal(record(action, code, detail, "the reason"))
     assert found is not None

@@ -20,6 +20,7 @@ from broker.proofs.saml import WIRE_ERRORS, wire_error
 from broker.proofs.saml_context import ATTRIBUTE_KEYS, SINGLE_VALUED
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.keys import parse_private_key
+from tests.support.rows import rows
 from tests.support.saml_idp import (
     ACCOUNT,
     ACS,
@@ -106,23 +107,7 @@ def test_the_name_qualifier_is_the_models_example() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name_format", "subject_type", "sub_type"),
-    [
-        ("urn:oasis:names:tc:SAML:2.0:nameid-format:persistent", "persistent", None),
-        ("urn:oasis:names:tc:SAML:2.0:nameid-format:transient", "transient", None),
-        (
-            "urn:oasis:names:tc:SAML:2.0:nameid-format:kerberos",
-            "kerberos",
-            "urn:oasis:names:tc:SAML:2.0:nameid-format:kerberos",
-        ),
-        (
-            "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress",
-            "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress",
-            None,
-        ),
-    ],
-)
+@rows("name_format, subject_type, sub_type")
 def test_formats_are_shortened_as_aws_does(
     name_format: str, subject_type: str, sub_type: str | None
 ) -> None:

@@ -36,6 +36,7 @@ from broker.proofs.upstream_client import (
 )
 from tests.support.broker import ACCOUNT
 from tests.support.certificates import issue
+from tests.support.rows import of_file, rows
 
 Refused, Unreachable, Unclear = (
     UpstreamRefusedError,
@@ -99,30 +100,7 @@ BOMB = "<!DOCTYPE a [<!ENTITY a 'aaaaaaaaaa'>" + "".join(
 )
 
 # Source: AWS STS API reference, each operation's errors and "Common error types".
-REFUSALS = (
-    ("AccessDenied", 403),
-    ("AccessDeniedException", 400),
-    ("ExpiredToken", 403),
-    ("ExpiredTokenException", 400),
-    ("IDPCommunicationError", 400),
-    ("IDPRejectedClaim", 403),
-    ("IncompleteSignature", 400),
-    ("InvalidAction", 400),
-    ("InvalidClientTokenId", 403),
-    ("InvalidIdentityToken", 400),
-    ("InvalidParameterValue", 400),
-    ("MalformedPolicyDocument", 400),
-    ("MissingAuthenticationToken", 403),
-    ("MissingParameter", 400),
-    ("NotAuthorized", 400),
-    ("OptInRequired", 403),
-    ("PackedPolicyTooLarge", 400),
-    ("RegionDisabledException", 403),
-    ("RequestExpired", 400),
-    ("SignatureDoesNotMatch", 403),
-    ("Throttling", 400),
-    ("ValidationError", 400),
-)
+REFUSALS = tuple(of_file(__file__, "REFUSALS"))
 
 ANSWERS: dict[str, tuple[bytes, type[Exception]]] = {
     **{code: (fault(code, status), Refused) for code, status in REFUSALS},
@@ -417,19 +395,7 @@ async def test_only_answers_that_name_their_session_come_by_a_kept_connection() 
         await upstream.close()
 
 
-@pytest.mark.parametrize(
-    ("role", "arn"),
-    [
-        ("arn:aws:iam::1:role/ReadOnly", "arn:aws:sts::1:assumed-role/ReadOnly/t"),
-        ("arn:aws:iam::1:role/a/b/Read", "arn:aws:sts::1:assumed-role/Read/t"),
-        ("arn:aws-cn:iam::1:role/Read", "arn:aws-cn:sts::1:assumed-role/Read/t"),
-        ("arn:aws:iam::1:role/read", "arn:aws:sts::1:assumed-role/Read/t"),
-        # radosgw keeps the path, and has no accounts by default
-        ("arn:aws:iam:::role/a/Read", "arn:aws:sts:::assumed-role/a/Read/t"),
-        # SeaweedFS
-        ("arn:aws:iam::role/Read", "arn:aws:sts::assumed-role/Read/t"),
-    ],
-)
+@rows("role, arn")
 async def test_the_session_of_a_role_is_known_by_its_arn(role: str, arn: str) -> None:
     user = f"<AssumedRoleUser><Arn>{arn}</Arn></AssumedRoleUser>"
     async with serving(says(whole(granted(user=user)))) as there:

@@ -29,6 +29,7 @@ from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.stores.directory.kind import Kind
 from tests.support.oidc_issuer import OidcIssuer, serving
 from tests.support.provisioned import NO_DIRECTORY, People, person
+from tests.support.rows import cases
 
 ONE, TWO = AccountId("111111111111"), AccountId("222222222222")
 ROLE = f"arn:aws:iam::{ONE}:role/Deploy"
@@ -220,14 +221,7 @@ async def test_an_issuer_without_provider_in_this_account_is_named(
     )
 
 
-@pytest.mark.parametrize(
-    "issuer",
-    [
-        "http://Idp.example/Tenant",
-        "https://idp.example/Tenant",
-        "https://Idp.example/tenant",
-    ],
-)
+@cases("issuer")
 async def test_a_directory_that_finds_by_looser_rules_is_not_followed(
     prover: WebIdentityProver, providers: Providers, issuer: str
 ) -> None:
@@ -389,17 +383,7 @@ async def test_legacy_providers_are_answered_as_at_aws(
     assert error.message == message
 
 
-@pytest.mark.parametrize(
-    "issuer",
-    [
-        "accounts.google.com",
-        "https://accounts.google.com",
-        "https://cognito-identity.amazonaws.com",
-        "https://",
-        "",
-        "://x",
-    ],
-)
+@cases("issuer")
 async def test_an_issuer_that_no_one_configured_is_refused(
     prover: WebIdentityProver, issuer: str
 ) -> None:

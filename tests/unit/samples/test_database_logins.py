@@ -19,6 +19,7 @@ from samples.protected.postgresql.database_logins import (
     read_login,
 )
 from tests.support.fake_broker import FakeBroker, decided
+from tests.support.rows import cases
 
 RESOURCE = "arn:aws:rds-db:us-east-1:111122223333:dbuser:orders"
 DATABASE = Database(frozenset({"db.example.com:5432"}), RESOURCE)
@@ -114,20 +115,7 @@ ARGUMENTS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("--listen", "0.0.0.0:389"),
-        ("--listen", "192.0.2.1:389"),
-        ("--listen", "localhost"),
-        ("--broker", "broker.example.com"),
-        ("--database", "db.example.com"),
-        ("--resource", "orders"),
-        ("--ca-file", "/nowhere"),
-        ("--token-file", "/nowhere"),
-        ("--token-file", "/dev/null"),
-    ],
-)
+@cases("name, value")
 def test_arguments_are_checked(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

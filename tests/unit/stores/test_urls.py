@@ -13,17 +13,10 @@ from broker.stores.urls import (
     parse_redis_url,
     redact_url,
 )
+from tests.support.rows import rows
 
 
-@pytest.mark.parametrize(
-    ("url", "path"),
-    [
-        ("sqlite:///broker.db", "broker.db"),
-        ("sqlite:////var/lib/broker.db", "/var/lib/broker.db"),
-        ("/var/lib/broker.db", "/var/lib/broker.db"),
-        ("./data/broker.db", "data/broker.db"),
-    ],
-)
+@rows("url, path")
 def test_a_file_is_given_as_a_url_or_a_path(url: str, path: str) -> None:
     assert parse_database_url(url) == SqliteLocation(Path(path))
 
@@ -81,38 +74,13 @@ def test_each_way_to_reach_redis_is_read(url: str, expected: RedisLocation) -> N
     assert parse_redis_url(url) == expected
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "localhost:6379",
-        "http://u:hunter2@r",
-        "redis+other://u:hunter2@r",
-        "redis://u:hunter2@r:port",
-        "redis://u:hunter2@r/name",
-        "redis://u:hunter2@",
-        "redis+sentinel://u:hunter2@a,b",
-        "redis://u:hunter2@[r",
-    ],
-)
+@rows("url")
 def test_another_cache_is_refused_without_showing_a_secret(url: str) -> None:
     with pytest.raises(StoreUrlError) as caught:
         parse_redis_url(url)
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://r:1/0", "redis://r:1/0"),
-        ("redis://u:hunter2@r:1/0", "redis://…@r:1/0"),
-        ("redis+sentinel://:hunter2@a,b/n", "redis+sentinel://…@a,b/n"),
-        ("postgresql://u:hunt@er2@h/d", "postgresql://…@h/d"),
-        (
-            "postgresql://h/d?password=hunter2&sslmode=require",
-            "postgresql://h/d?password=…&sslmode=require",
-        ),
-    ],
-)
+@rows("url, shown")
 def test_an_address_is_shown_without_user_and_password(url: str, shown: str) -> None:
     assert redact_url(url) == shown

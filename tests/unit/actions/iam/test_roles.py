@@ -14,6 +14,7 @@ from broker.kinds.documents import shown_trust_policies
 from broker.policy import PolicyKind, parse_policy
 from broker.stores.directory.kinds import ROLE
 from tests.support.iam import ACCOUNT, OTHER, Iam, policy, trust
+from tests.support.rows import cases
 
 
 def shown_principal(role: dict[str, str]) -> object:
@@ -91,21 +92,7 @@ async def test_a_number_in_a_trust_policy_keeps_its_digits(iam: Iam) -> None:
         assert stored.conditions[0].values == ("1.10",)
 
 
-@pytest.mark.parametrize(
-    "principal",
-    [
-        f"arn:aws:iam::{ACCOUNT}:user/nobody",
-        f"arn:aws:iam::{ACCOUNT}:role/nobody",
-        f"arn:aws:iam::{OTHER}:role/nobody",
-        "arn:aws:iam::999999999999:root",
-        "999999999999",
-        f"arn:aws:iam::{ACCOUNT}:user/wrong/path/ann",
-        f"arn:aws:iam::{ACCOUNT}:user/ANN",
-        f"arn:aws:iam::{ACCOUNT}:role/Other",
-        f"arn:aws:iam::{ACCOUNT}:role/p/OTHER",
-        "AIDAAAAAAAAAAAAAAAAAA",
-    ],
-)
+@cases("principal")
 async def test_a_principal_that_does_not_exist_is_refused(
     iam: Iam, principal: str
 ) -> None:

@@ -10,6 +10,7 @@ from broker.kinds.roles import linked_services
 from broker.stores.directory.policies import count_used_policies
 from broker.stores.uses import UseBuffer
 from tests.support.iam import ACCOUNT, Iam
+from tests.support.rows import cases, of_file
 
 ROLE = "AWSServiceRoleForAutoScaling"
 
@@ -40,21 +41,7 @@ async def test_a_role_in_use_stays_and_the_task_says_where_it_is_used(iam: Iam) 
     assert await delete(iam) == {"Status": "SUCCEEDED"}
 
 
-@pytest.mark.parametrize(
-    ("service", "described"),
-    [
-        ("rds", "Allows Amazon RDS to manage AWS resources on your behalf"),
-        ("ssm", "Provides access to AWS Resources managed or used by Amazon SSM."),
-        (
-            "sso",
-            (
-                "Service-linked role used by AWS SSO to manage AWS resources, including"
-                " IAM roles, policies and SAML IdP on your behalf."
-            ),
-        ),
-        ("acm", None),
-    ],
-)
+@cases("service, described")
 async def test_a_role_is_described_as_aws_does(
     iam: Iam, service: str, described: str | None
 ) -> None:
@@ -82,22 +69,7 @@ async def test_the_description_can_be_changed_by_either_operation(iam: Iam) -> N
         await iam("UpdateRole", RoleName=ROLE, Description="x", MaxSessionDuration=7200)
 
 
-RECORDED = [
-    ("acm", "CertificateManager", "CertificateManagerServiceRolePolicy"),
-    ("docdb-elastic", "DocDB-Elastic", "AmazonDocDB-ElasticServiceRolePolicy"),
-    ("ecr", "ECRTemplate", "ECRTemplateServiceRolePolicy"),
-    ("eks-nodegroup", "AmazonEKSNodegroup", "AWSServiceRoleForAmazonEKSNodegroup"),
-    ("lex", "LexBots", "AmazonLexBotPolicy"),
-    ("m2", "AWSM2", "AWSM2ServicePolicy"),
-    ("ops.apigateway", "APIGateway", "APIGatewayServiceRolePolicy"),
-    (
-        "pullthroughcache.ecr",
-        "ECRPullThroughCache",
-        "AWSECRPullThroughCache_ServiceRolePolicy",
-    ),
-    ("repository.sync.codeconnections", "GitSync", "AWSGitSyncServiceRolePolicy"),
-    ("sso", "SSO", "AWSSSOServiceRolePolicy"),
-]
+RECORDED = of_file(__file__, "RECORDED")
 """From localstack/localstack, test_service_role_lifecycle (recorded from AWS)."""
 
 NEWER_THAN_THE_CATALOGUE = {"AmazonLexBotPolicy"}

@@ -24,6 +24,7 @@ from tests.support.broker import Key
 from tests.support.calls import perform, told
 from tests.support.in_process import in_process
 from tests.support.machines import ACCOUNT, TRUST, Fleet, Machine, public_text
+from tests.support.rows import cases
 
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role"
 
@@ -235,24 +236,7 @@ async def test_two_machines_never_share_a_key(fleet: Fleet) -> None:
     assert (await twin.join(await fleet.token())).code == "InvalidPublicKey"
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"iss": "arn:aws:ec2:us-east-1:111122223333:instance/i-00000000000000000"},
-        {"sub": None},
-        {"aud": "broker:GetInstanceAssociation"},
-        {"aud": ["broker:GetInstanceCredentials"]},
-        {"jti": None},
-        {"jti": "short"},
-        {"jti": "x" * 65},
-        {"jti": 7 * 10**20},
-        {"iat": None},
-        {"iat": "now"},
-        {"iat": True},
-        {"iat": 10**400},
-        {"iat": -(10**400)},
-    ],
-)
+@cases("changed")
 async def test_a_proof_with_other_claims(fleet: Fleet, changed: dict[str, Any]) -> None:
     machine = await fleet.machine()
     try:
@@ -532,15 +516,7 @@ async def test_a_provider_that_was_deleted_just_now_admits_nothing(
     assert await vouch(nodes, vouched(provider_id="OIDCPNEXT"))
 
 
-@pytest.mark.parametrize(
-    "arn",
-    [
-        f"arn:aws:s3::{ACCOUNT}:instance-profile/nodes",
-        f"arn:aws:iam::{ACCOUNT}:role/nodes",
-        "arn:aws:iam::none:instance-profile/nodes",
-        "instance-profile/nodes-of-nobody",
-    ],
-)
+@cases("arn")
 async def test_what_is_no_instance_profiles_arn(fleet: Fleet, arn: str) -> None:
     reply = await fleet.broker.call(
         "broker",

@@ -38,6 +38,7 @@ from tests.support.passwords import (
     use_cheap_hashes,
 )
 from tests.support.portal import Person, Terminal, logged_in
+from tests.support.rows import rows
 from tests.support.signin import (
     ACCOUNT,
     OTHER,
@@ -516,19 +517,7 @@ async def test_a_list_decides_about_so_many_roles_and_so_long(
     assert len(accounts.json()["accountList"]) == max(0, value)
 
 
-@pytest.mark.parametrize(
-    ("typed", "read"),
-    [
-        ("bcdf ghjk", "BCDF-GHJK"),
-        (" b-c-d-f-g-h-j-k ", "BCDF-GHJK"),
-        ("BCDFGHJ", ""),
-        ("BCDFGHJKL", ""),
-        ("BCDFGHJKBCDFGHJK", ""),
-        ("." * 24 + "BCDFGHJK", "BCDF-GHJK"),
-        ("." * 25 + "BCDFGHJK", ""),
-        ("", ""),
-    ],
-)
+@rows("typed, read")
 def test_a_user_code_has_eight_letters_however_it_is_typed(
     typed: str, read: str
 ) -> None:

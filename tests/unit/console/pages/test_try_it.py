@@ -11,6 +11,7 @@ from broker.kinds.accounts import require_account
 from broker.kinds.resource_policies import put_resource_policy
 from tests.support.administrator import SAME, Administrator, enter, grant
 from tests.support.furnished import API, ORDERS
+from tests.support.rows import cases
 from tests.support.signin import ACCOUNT, SignInWorld, role_arn, text_of
 
 TRY, REQUEST = "/console/try", "/console/try#answer"
@@ -50,16 +51,7 @@ async def test_a_request_is_mapped_and_decided(registered: SignInWorld) -> None:
     assert ":api/$default/PUT/x/y" in api
 
 
-@pytest.mark.parametrize(
-    ("path", "said"),
-    [
-        ("/other", "No route of the service matches"),
-        ("/orders//7", "empty segment"),
-        ("/orders/%2e%2e/7", "dot segment"),
-        ("/orders/a b", "must be percent-encoded"),
-        ("orders", "does not begin with a slash"),
-    ],
-)
+@cases("path, said")
 async def test_what_means_nothing_is_refused_whoever_asks(
     registered: SignInWorld, path: str, said: str
 ) -> None:
@@ -110,15 +102,7 @@ async def test_somebody_else_takes_the_permission_to_simulate(
     assert "iam:SimulatePrincipalPolicy" in text_of(answer)
 
 
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
-        ({"principal": "Reader"}, "Enter the principal as the ARN"),
-        ({"principal": f"arn:aws:iam::{ACCOUNT}:group/a"}, "Enter the principal"),
-        ({"method": "get"}, "Choose the request"),
-        ({"service": "store"}, "There is no service store"),
-    ],
-)
+@cases("typed, said")
 async def test_what_cannot_be_asked_is_said(
     registered: SignInWorld, typed: dict[str, str], said: str
 ) -> None:

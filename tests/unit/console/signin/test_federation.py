@@ -8,6 +8,7 @@ import pytest
 from lxml import html
 
 from broker.model.session import SessionKind
+from tests.support.rows import cases
 from tests.support.signin import (
     APPS,
     SignInWorld,
@@ -145,15 +146,7 @@ async def test_a_federation_token_console_is_its_users(world: SignInWorld) -> No
     assert await console_ends(world) == pytest.approx(HOUR, abs=3)
 
 
-@pytest.mark.parametrize(
-    ("asked", "order", "lasts"),
-    [
-        (None, {"duration_seconds": 1800}, 1800),
-        ("900", {}, 900),
-        ("5400", {}, 5400),
-        ("43200", {}, 7200),
-    ],
-)
+@cases("asked, order, lasts")
 async def test_how_long_the_console_lasts(
     world: SignInWorld, asked: str | None, order: dict[str, Any], lasts: int
 ) -> None:
@@ -271,16 +264,7 @@ async def test_what_are_no_credentials_is_refused(
     assert (await ask(world, session)).status_code == 400
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"sessionKey": "x" * 40},
-        {"sessionKey": "é" * 40},
-        {"sessionToken": ""},
-        {"sessionToken": "AQAB"},
-        {"sessionId": "ASIARTX3GSDSVX4NDFBD"},
-    ],
-)
+@cases("changed")
 async def test_all_three_credentials_must_be_right(
     world: SignInWorld, changed: dict[str, str]
 ) -> None:
