@@ -36,10 +36,10 @@ from typing import Any
 from broker.actions.action import Action, Call, Proof
 from broker.actions.refusals import REFUSALS, wire_error
 from broker.audit.entry import AuditEntry, audited_parameters
-from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
 from broker.model.raw import RawRequest
 from broker.model.request import CodeOf, Door, Given, RequestContext
+from broker.model.uses import ACCEPTED, PROOFS, REFUSED
 from broker.permit.guard import Guard, reason
 from broker.permit.rates import CALL_UNITS, RateLimits
 from broker.proofs.endpoints import Endpoints
@@ -48,6 +48,7 @@ from broker.runtime.batches import NEXT_TURN
 from broker.runtime.clock import Clock
 from broker.runtime.offload import LONG, offload
 from broker.stores.directory.port import Directory
+from broker.stores.uses import UseBuffer
 
 Result = Mapping[str, Any]
 
@@ -70,7 +71,7 @@ class Pipeline:
         rates: RateLimits,
         guard: Guard,
         auditor: Auditor,
-        uses: UseRecorder,
+        uses: UseBuffer,
         directory: Directory,
         endpoints: Endpoints,
         clock: Clock,
@@ -83,8 +84,7 @@ class Pipeline:
         self._directory = directory
         self._endpoints = endpoints
         self._clock = clock
-        self._stages = (self._prove, self._permit, self._do)
-        """Those of the list above that are the same for every door."""
+        self._stages = (self._prove, self._permit, self._do)  # the same for every door
 
     def receive(
         self,
@@ -166,20 +166,21 @@ class Pipeline:
         record.name_caller(caller)
         if proved.shown:
             record.parameters = {**record.parameters, **proved.shown}
-        if proved.identity is None:
-            service, name = action.service, action.name
-            self._uses.note_call(request, region, caller, service, name)
+        uses, now, of = self._uses, call.now, proved.identity
+        if of is None:
+            uses.note_call(caller, action.service, action.name, now, region)
         else:
-            self._uses.note_accepted(request, proved.identity)
+            at = now, request.region
+            uses.note(of.account, of.provider_id, PROOFS, ACCEPTED, *at)
 
     async def _read(self, call: Call) -> Given:
         """The input; the record shows what the action lists of it."""
-        action = call.action
         if len(call.request.raw.body) > LONG:
-            given = await offload(call.read, proved=not action.proof.is_parameter)
+            is_proved = not call.action.proof.is_parameter
+            given = await offload(call.read, proved=is_proved)
         else:
             given = call.read()
-        call.record.parameters = audited_parameters(given, action.audited)
+        call.record.parameters = audited_parameters(given, call.action.audited)
         return given
 
     async def _permit(self, call: Call) -> None:
@@ -233,4 +234,5 @@ class Pipeline:
         if refused.arn:
             record.add_resource(refused.arn)
         if refused.provider_id:
-            self._uses.note_refused(request, refused.account, refused.provider_id)
+            of, at = refused.provider_id, (request.now, request.region)
+            self._uses.note(refused.account, of, PROOFS, REFUSED, *at)

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 
+import structlog
+
 from broker.errors import (
     BrokerError,
+    InternalFailure,
     InvalidAction,
     MalformedInput,
     MalformedQueryString,
@@ -11,6 +14,8 @@ from broker.errors import (
 )
 from broker.protocols.query import InputReason, InputRejected
 from broker.stores.errors import StoreFailedError, refusal_of
+
+_log = structlog.get_logger(__name__)
 
 REFUSALS = (InputRejected, StoreFailedError)
 
@@ -22,8 +27,13 @@ _ERRORS: Mapping[InputReason, type[BrokerError]] = {
 }
 
 
-def wire_error(refusal: InputRejected | StoreFailedError) -> BrokerError:
-    """The error that the client receives."""
-    if isinstance(refusal, InputRejected):
-        return _ERRORS[refusal.reason](refusal.message)
-    return refusal_of(refusal)
+def wire_error(error: Exception, request_id: str = "") -> BrokerError:
+    """The error that the client receives. What is no refusal is logged."""
+    if isinstance(error, BrokerError):
+        return error
+    if isinstance(error, InputRejected):
+        return _ERRORS[error.reason](error.message)
+    if isinstance(error, StoreFailedError):
+        return refusal_of(error)
+    _log.error("unexpected failure", request_id=request_id, exc_info=error)
+    return InternalFailure()

@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -19,10 +20,10 @@ from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
 from broker.console.static_files import STATIC
 from broker.edges import documentation, doors, roles_anywhere
-from broker.edges.api import QUERY_BYTES_MAX, ApiEndpoint
+from broker.edges.api import QUERY_BYTES_MAX, AnyEndpoint, ApiEndpoint
 from broker.edges.asgi import App, Receive, Scope, Send, respond
 from broker.edges.doors import Doors
-from broker.edges.edge import AllowedHosts, Edge, host_name
+from broker.edges.edge import AllowedHosts, Edge, Route, host_name
 from broker.edges.health import health_routes, metrics_routes
 from broker.edges.portal import assignments, tokens
 from broker.edges.proxies import TrustedProxies
@@ -147,7 +148,7 @@ def compose(
                 lambda: load_target_service("cloudtrail"),
             ),
             doors_here,
-        )
+        ).answer
     )
     found = doors_here.endpoints  # with what opens later
     found.update({**addresses(services), API_PATH: api, _DOUBLED: api})
@@ -173,7 +174,7 @@ def compose(
     )
 
 
-def addresses(services: Services) -> dict[str, App]:
+def addresses(services: Services) -> dict[str, AnyEndpoint]:
     """What answers at a path, or below the first part of one; pages and doors apart."""
     return {
         **_portal_endpoints(services),
@@ -198,7 +199,7 @@ def open_doors(services: Services) -> Doors:
 # Imported inside: by then, the door has imported them.
 
 
-def _decisions(services: Services) -> Mapping[str, App]:
+def _decisions(services: Services) -> Mapping[str, AnyEndpoint]:
     from broker.edges import authzen, decisions, opa, versitygw  # noqa: PLC0415
 
     pipeline, registry = services.pipeline, services.registry
@@ -223,7 +224,7 @@ def _decisions(services: Services) -> Mapping[str, App]:
     }
 
 
-def _scim(services: Services) -> Mapping[str, App]:
+def _scim(services: Services) -> Mapping[str, AnyEndpoint]:
     from broker.edges.scim_api import scim_endpoint  # noqa: PLC0415
 
     address = f"{services.settings.public_origin}{doors.SCIM_PATH}"
@@ -231,14 +232,14 @@ def _scim(services: Services) -> Mapping[str, App]:
     return {doors.SCIM_PATH: endpoint}
 
 
-def _issuers(services: Services) -> Mapping[str, App]:
+def _issuers(services: Services) -> Mapping[str, AnyEndpoint]:
     from broker.edges.issuers import issuer_endpoint  # noqa: PLC0415
 
     origin = services.settings.public_origin
     return {doors.ISSUER_PATH: issuer_endpoint(services.fresh, services.clock, origin)}
 
 
-def _portal_endpoints(services: Services) -> dict[str, App]:
+def _portal_endpoints(services: Services) -> dict[str, AnyEndpoint]:
     """The access portal's services, by the first part of their paths.
 
     They stand at the root, too, where clients with one endpoint for all services ask.
@@ -263,17 +264,19 @@ def _portal_endpoints(services: Services) -> dict[str, App]:
     return {
         path: endpoint
         for prefix, api in apis.items()
-        for endpoint in (ApiEndpoint(api, cross_origin=False),)
+        for endpoint in (ApiEndpoint(api.answer, cross_origin=False),)
         for path in (prefix, *api.paths)
     }
 
 
-def _roles_anywhere(services: Services, paths: Iterable[str]) -> dict[str, App]:
+def _roles_anywhere(services: Services, paths: Iterable[str]) -> dict[str, AnyEndpoint]:
     """IAM Roles Anywhere, by the first part of its paths."""
     api = roles_anywhere.RolesAnywhereApi(
         services.pipeline, services.registry, load_rest_service("rolesanywhere")
     ).api()
-    endpoint = ApiEndpoint(api, cross_origin=False, methods=roles_anywhere.METHODS)
+    endpoint = ApiEndpoint(
+        api.answer, cross_origin=False, methods=roles_anywhere.METHODS
+    )
     return dict.fromkeys(paths, endpoint)
 
 
@@ -355,14 +358,14 @@ def console_deps(
 
 
 def _route(
-    endpoints: Mapping[str, App],
+    endpoints: Mapping[str, AnyEndpoint],
     doors_here: Doors,
     pages: App,
     *,
     public_origin: str,
     public_name: str,
-) -> App:
-    """The APIs and pages below their names, nothing else; the API at ``/`` is before.
+) -> Route:
+    """The APIs and pages below their names, nothing else.
 
     Pages for people are served at the public origin, to which their cookies and forms
     are bound: requests to other names of the broker are redirected there.
@@ -370,15 +373,17 @@ def _route(
     Source: recorded STS answers (REC-A).
     """
 
-    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+    async def route(scope: Scope) -> AnyEndpoint:
         path: str = scope["path"]
         first = path[1:].partition("/")[0]
         below = f"/{first}" if first else path
         endpoint = endpoints.get(below) or endpoints.get(path)
         endpoint = endpoint or await doors_here.find(below, path)
-        if endpoint is not None:
-            await endpoint(scope, receive, send)
-            return
+        return endpoint or partial(answer, path, below)
+
+    async def answer(
+        path: str, below: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         client = identify_client(scope)
         if client.means_another_service:
             await answer_refusal(scope, send, other_service(client), client)

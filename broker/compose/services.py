@@ -47,7 +47,6 @@ from broker.actions.sts.derived_mint import DerivedMinter
 from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.upstream_mint import UpstreamMinter
 from broker.audit.decisions import DecisionLog
-from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
 from broker.compose.installation import Installation, open_installation
 from broker.edges.metrics import Metrics, shared_folder
@@ -269,7 +268,6 @@ def _build(
     rates = RateLimits(stores.cache, clock, calls_per_second=settings.rate_limit)
     attempts = Attempts(stores.cache, clock)
     regions = None if "*" in settings.regions else frozenset(settings.regions)
-    use_recorder = UseRecorder(uses)
     endpoints = Endpoints(settings.public_host, settings.home_region, regions)
     signatures = SignatureScheme(LongTermKeys(fresh, vault), resolver, endpoints)
     decisions = DecisionLog(auditor, clock, metrics.observe_decision)
@@ -278,7 +276,7 @@ def _build(
         guard,
         Hypotheses(fresh, guard),
         signatures,
-        uses=use_recorder,
+        uses=uses,
         log=decisions,
         home_region=settings.home_region,
     )
@@ -380,7 +378,7 @@ def _build(
         rates=rates,
         guard=guard,
         auditor=auditor,
-        uses=use_recorder,
+        uses=uses,
         directory=stores.directory,
         endpoints=endpoints,
         clock=clock,

@@ -1,16 +1,16 @@
-"""The endpoint of an API, as a plain ASGI callable; of Query at ``/`` first of all.
+"""The endpoint of an API: what it takes of a request, and sends of an answer.
 
-Reads the request within its limits and sends the pipeline's answer. A framework adds
-nothing for forms and XML, and this is the hot path.
+`broker.edges.edge` calls it, of Query at ``/`` before it looks for anything else. A
+framework adds nothing for forms and XML, and this is the hot path.
 
 Source: recorded STS answers (REC-A, REC-L).
 """
 
+from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from typing import Protocol
 
-from broker.edges.asgi import Headers, Receive, Scope, Send, respond
+from broker.edges.asgi import App, Headers, Receive, Scope, Send, respond
 from broker.edges.bodies import BODY_BYTES_MAX, TooLargeError, receive_raw
 from broker.edges.deadlines import Deadlines
 from broker.edges.refusals import answer_refusal, identify_client, other_service
@@ -24,7 +24,6 @@ LINGER_BYTES_MAX = 10 * BODY_BYTES_MAX
 LINGER_SECONDS_MAX = 3
 """Body read after a refusal, and for how long: less than a shutdown waits."""
 
-_FOUND = 302
 _BAD_REQUEST = 400
 _METHOD_NOT_ALLOWED = 405
 _CONTENT_TOO_LARGE = 413
@@ -50,16 +49,12 @@ _PREFLIGHT: Headers = (
 )
 
 
-class Answers(Protocol):
-    """What the endpoint asks of the pipeline."""
-
-    async def answer(self, raw: RawRequest, request_id: str) -> Answer:
-        """One call's answer; never raises."""
-        ...
+Answers = Callable[[RawRequest, str], Awaitable[Answer]]
+"""One call's answer, by its request and the request's id; never raises."""
 
 
 class ApiEndpoint:
-    """Answers the requests of an API; runs behind `broker.edges.edge.Edge`.
+    """Where the requests of an API arrive.
 
     ``cross_origin`` lets pages of other sites read the answers.
     """
@@ -71,42 +66,32 @@ class ApiEndpoint:
         cross_origin: bool = True,
         methods: AbstractSet[str] = METHODS,
     ) -> None:
-        self._answers = answers
+        self.answer = answers
         self._methods = methods
-        self._cross_origin = cross_origin
+        self.cross_origin = _CROSS_ORIGIN if cross_origin else ()
         self._lingering = Deadlines(LINGER_SECONDS_MAX)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request."""
-        state = scope["state"]
-        request_id: str = state["request_id"]
-        common: Headers = ()
-        method: str = scope["method"]
-        query: bytes = scope["query_string"]
-        if self._cross_origin and b"origin" in state["named"]:
-            common += _CROSS_ORIGIN
-        if method not in self._methods:
+    async def receive(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> RawRequest | None:
+        """The whole request; None if it is answered already, as it is no call.
+
+        Raises:
+            ClientGoneError: the client went away.
+        """
+        is_of_api = scope["method"] in self._methods
+        status = _BAD_REQUEST
+        if is_of_api and len(scope["query_string"]) <= QUERY_BYTES_MAX:
+            try:
+                return await receive_raw(scope, receive)
+            except TooLargeError:
+                status = _CONTENT_TOO_LARGE
+        common = self.cross_origin if b"origin" in scope["state"]["named"] else ()
+        if is_of_api:
+            await self._refuse(receive, send, status, common)
+        else:
             await _respond_without_action(scope, send, common)
-            return
-        if len(query) > QUERY_BYTES_MAX:
-            await self._refuse(receive, send, _BAD_REQUEST, common)
-            return
-        try:
-            raw = await receive_raw(scope, receive)
-        except TooLargeError:
-            await self._refuse(receive, send, _CONTENT_TOO_LARGE, common)
-            return
-        answer = await self._answers.answer(raw, request_id)
-        if answer.status == _FOUND or answer.error_code == "InvalidAction":
-            client = identify_client(scope)
-            if client.means_another_service:
-                await answer_refusal(scope, send, other_service(client), client)
-                return
-        if answer.action:
-            state["line"]["action"] = answer.action
-        if answer.error_code:
-            state["line"]["error_code"] = answer.error_code
-        await respond(send, answer.status, (*answer.headers, *common), answer.body)
+        return None
 
     async def _refuse(
         self, receive: Receive, send: Send, status: int, common: Headers
@@ -143,3 +128,7 @@ async def _respond_without_action(scope: Scope, send: Send, common: Headers) -> 
         await answer_refusal(scope, send, other_service(client), client)
     else:
         await respond(send, _METHOD_NOT_ALLOWED, (*common, (b"allow", _ALLOWED)))
+
+
+AnyEndpoint = App | ApiEndpoint
+"""What answers at a path."""

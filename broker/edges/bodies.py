@@ -9,6 +9,9 @@ from broker.runtime.batches import ClientGoneError
 BODY_BYTES_MAX = 1_000_000
 """Unless an endpoint has a smaller bound."""
 
+_DIGITS_MAX = 20
+"""Of a length, which is too much if it has them all."""
+
 
 class TooLargeError(Exception):
     """The body is longer than the endpoint accepts."""
@@ -25,7 +28,8 @@ async def receive_raw(
     """
     state = scope["state"]
     named: Mapping[bytes, bytes] = state["named"]
-    if _declares_too_much(named.get(b"content-length", b""), bytes_max):
+    declared = named.get(b"content-length", b"").lstrip(b"0")[:_DIGITS_MAX]
+    if declared.isdigit() and int(declared) > bytes_max:
         raise TooLargeError
     message = await receive()
     body: bytes | bytearray = _chunk(message, bytes_max)
@@ -34,6 +38,8 @@ async def receive_raw(
         while message.get("more_body"):
             message = await receive()
             body += _chunk(message, bytes_max - len(body))
+    if "refusal" in state:
+        raise ClientGoneError  # which is answered
     raw = RawRequest(
         method=scope["method"],
         raw_path=scope["raw_path"],
@@ -60,13 +66,6 @@ def has_left(receive: Receive) -> bool:
     finally:
         step.close()
     return False
-
-
-def _declares_too_much(content_length: bytes, bytes_max: int) -> bool:
-    digits = content_length.lstrip(b"0")
-    return len(digits) > len(str(bytes_max)) or (
-        digits.isdigit() and int(digits) > bytes_max
-    )
 
 
 def _chunk(message: Message, bytes_max: int) -> bytes:

@@ -15,7 +15,8 @@ from math import inf
 
 from sqlalchemy import ColumnElement, Table, select
 
-from broker.edges.asgi import App, Headers
+from broker.edges.api import AnyEndpoint
+from broker.edges.asgi import Headers
 from broker.kinds.outbound import OPTION
 from broker.runtime.clock import Clock
 from broker.stores.directory.port import DirectoryReader
@@ -125,20 +126,20 @@ class Doors:
         self,
         directory: DirectoryReader,
         clock: Clock,
-        build: Mapping[EntryPoint, Callable[[], Mapping[str, App]]],
+        build: Mapping[EntryPoint, Callable[[], Mapping[str, AnyEndpoint]]],
     ) -> None:
         self._directory = directory
         self._monotonic = clock.monotonic
         self._build = build
         self._at = {path: door for door in DOORS for path in door.paths}
-        self.endpoints: dict[str, App] = {}
+        self.endpoints: dict[str, AnyEndpoint] = {}
         """What answers at a path, or below the first part of one, of open doors."""
 
         self._opened: set[EntryPoint] = set()
         self._looked: dict[EntryPoint, float] = {}
         self._locks: defaultdict[EntryPoint, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def find(self, below: str, path: str) -> App | None:
+    async def find(self, below: str, path: str) -> AnyEndpoint | None:
         """What answers at a path, or below a first part, if a door opens there now."""
         door = self._at.get(below) or self._at.get(path)
         if door is None or not await self.is_open(door):

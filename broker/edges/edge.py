@@ -10,13 +10,13 @@ facts that they may add to the canonical log line. The line holds the path, neve
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 
 import structlog
 
+from broker.edges.api import AnyEndpoint, ApiEndpoint
 from broker.edges.asgi import (
-    App,
     Headers,
     Message,
     Receive,
@@ -25,7 +25,7 @@ from broker.edges.asgi import (
     is_private,
     respond,
 )
-from broker.edges.proxies import Client, TrustedProxies
+from broker.edges.proxies import TrustedProxies
 from broker.edges.refusals import (
     FAILURE,
     HEADS,
@@ -34,7 +34,9 @@ from broker.edges.refusals import (
     answer_refusal,
     identify_client,
     other_host,
+    other_service,
 )
+from broker.model.answer import Answer
 from broker.model.raw import name_headers
 from broker.runtime.batches import ClientGoneError
 from broker.runtime.clock import Clock
@@ -57,10 +59,13 @@ _RETRY_AFTER = (b"retry-after", b"1")
 """Seconds; a store that is away is retried within that time."""
 _REQUEST_ID = b"x-amzn-requestid"
 _DISCONNECTED: Message = {"type": "http.disconnect"}
-_NOT_FOUND, _CLIENT_GONE = 404, 499
+_FOUND, _NOT_FOUND, _CLIENT_GONE = 302, 404, 499
 _CACHED_HOSTS = 1024
 _HOST_BYTES_MAX = 300
 """A name has at most 253 characters (RFC 1035, 2.3.4), and a port."""
+
+Route = Callable[[Scope], Awaitable[AnyEndpoint]]
+"""What answers a request, by its path; there is always something."""
 
 Observe = Callable[[str, dict[str, object], int, float], None]
 """Takes a request's path, line, status and duration in seconds."""
@@ -119,22 +124,22 @@ def host_name(header: bytes) -> str | None:
 
 
 class Edge:
-    """Wraps the whole application.
+    """Answers every request, by an endpoint or by itself.
 
-    ``open_paths`` answer whatever the Host header says: probes come by address.
-    Whatever is ``open_below`` one does, too: proxies pass on their clients' hosts, and
-    what comes through a socket of the machine is for no host.
+    ``at`` are endpoints by their exact path, those of most calls among them; ``route``
+    finds any other. ``open_paths`` answer whatever the Host header says: probes come by
+    address. Whatever is ``open_below`` one does, too: proxies pass on their clients'
+    hosts, and what comes through a socket of the machine is for no host.
     ``data_paths`` answer with data alone, never with a page, and do without the
-    headers that only a page needs. ``at`` are applications found by their exact path
-    before ``app`` is asked. ``gateway`` is a path below which every answer is data and
-    has these headers; through the private socket nothing else is served.
+    headers that only a page needs. ``gateway`` is a path below which every answer is
+    data and has these headers; through the private socket nothing else is served.
     ``hsts`` is for installations whose public URL is https. ``observe`` is called after
     each request.
     """
 
     def __init__(
         self,
-        app: App,
+        route: Route,
         *,
         hosts: AllowedHosts,
         proxies: TrustedProxies,
@@ -143,16 +148,16 @@ class Edge:
         open_paths: Collection[str] = ("/healthz", "/readyz", "/metrics"),
         open_below: tuple[str, ...] = (),
         data_paths: Collection[str] = (),
-        at: Mapping[str, App] | None = None,
+        at: Mapping[str, AnyEndpoint] | None = None,
         gateway: tuple[str, Headers] = ("", ()),
         hsts: bool = False,
         observe: Observe | None = None,
     ) -> None:
-        self._app = app
+        self._route = route
         self._at = at or {}
         self._hosts = hosts
         self._proxies = proxies
-        self._clock = clock
+        self._monotonic = clock.monotonic
         self._open_paths = frozenset((*open_paths, *open_below))
         self._open_below = tuple(f"{path}/" for path in open_below)
         self._observe = observe
@@ -164,48 +169,58 @@ class Edge:
         self._spoken = (*headers, *spoken)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection. WebSockets are closed: nothing here has any."""
-        if scope["type"] == "websocket":
+        """Serve one HTTP request. WebSockets are closed: nothing here has any."""
+        if scope["type"] != "http":
             await send({"type": "websocket.close"})
             return
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        began = self._clock.monotonic()
+        began = self._monotonic()
         path: str = scope["path"]
-        peer = scope.get("client")
-        client = self._proxies.identify_client(
+        headers = self._headers_at.get(path) or self._page_headers
+        if self._below and path.startswith(self._below):
+            headers = self._spoken
+        exchange = _Exchange(scope, receive, send, headers)
+        state, peer = exchange.state, scope.get("client")
+        state["source_ip"], state["secure"] = self._proxies.identify_client(
             peer[0] if peer else "", scope.get("scheme", "http"), scope["headers"]
         )
-        headers = self._headers_at.get(path, self._page_headers)
-        is_gateway = path.startswith(self._below) if self._below else False
-        if is_gateway:
-            headers = self._spoken
-        exchange = _Exchange(scope, receive, send, headers, client)
-        state = scope["state"]
         try:
-            if "refusal" in state:
-                pass
-            elif not peer and not is_gateway and is_private(scope):
-                await respond(exchange.send, _NOT_FOUND)
-            elif self._is_ours(path, state["named"].get(b"host", b"")):
-                app = self._at.get(path, self._app)
-                try:  # noqa: SIM105  # the other way takes two frames
-                    await app(scope, exchange.receive, exchange.send)
-                except ClientGoneError:
-                    pass  # refused below
-            else:
-                await exchange.refuse(self._other_host)
+            try:
+                if "refusal" not in state:
+                    endpoint = self._choose(scope, path) or await self._route(scope)
+                    if not isinstance(endpoint, ApiEndpoint):
+                        await endpoint(scope, exchange.receive, exchange.send)
+                    elif raw := await endpoint.receive(scope, receive, exchange.send):
+                        answer = await endpoint.answer(raw, state["request_id"])
+                        await exchange.answer(answer, endpoint.cross_origin)
+            except ClientGoneError:
+                pass  # refused below
             if "refusal" in state and not exchange.status:
                 await exchange.refuse(HEADS[state["refusal"]])
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # answered
             await exchange.fail(error)
         finally:
-            self._finish(exchange, self._clock.monotonic() - began)
+            self._finish(exchange, self._monotonic() - began)
+
+    def _choose(self, scope: Scope, path: str) -> AnyEndpoint | None:
+        """What answers; None if it is to be found first."""
+        is_gateway = self._below and path.startswith(self._below)
+        if not scope.get("client") and not is_gateway and is_private(scope):
+            return _answer_nothing
+        # Of two hosts, which are one value here, neither is a name.
+        if not (
+            self._hosts.accept(scope["state"]["named"].get(b"host", b""))
+            or path in self._open_paths
+            or path.startswith(self._open_below)
+        ):
+            return self._refuse_host
+        return self._at.get(path)
+
+    async def _refuse_host(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        await answer_refusal(scope, send, self._other_host, identify_client(scope))
 
     def _finish(self, exchange: "_Exchange", seconds: float) -> None:
         scope, status = exchange.scope, exchange.status or _CLIENT_GONE
-        state = scope["state"]
+        state = exchange.state
         path: bytes = scope.get("raw_path") or b""
         if self._observe is not None:
             self._observe(scope["path"], state["line"], status, seconds)
@@ -220,69 +235,84 @@ class Edge:
             **state["line"],
         )
 
-    def _is_ours(self, path: str, host: bytes) -> bool:
-        # Of two hosts, which are one value here, neither is a name.
-        return (
-            self._hosts.accept(host)
-            or path in self._open_paths
-            or path.startswith(self._open_below)
-        )
+
+async def _answer_nothing(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await respond(send, _NOT_FOUND)
 
 
 class _Exchange:
     """One request and its answer, which gets the headers of every answer."""
 
-    __slots__ = ("_headers", "_receive", "_send", "scope", "status")
+    __slots__ = ("_headers", "_receive", "_send", "scope", "state", "status")
 
     def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        headers: Headers,
-        client: Client,
+        self, scope: Scope, receive: Receive, send: Send, headers: Headers
     ) -> None:
         self.scope = scope
         self.status = 0
         self._receive = receive
         self._send = send
         self._headers = headers
-        state = scope.setdefault("state", {})
+        self.state = state = scope.setdefault("state", {})
         state["request_id"] = new_request_id()
-        state["source_ip"], state["secure"] = client
         state["line"] = {}
         state["named"] = name_headers(scope["headers"])
 
     async def receive(self) -> Message:
         """As the server's; a request that is being refused has no more to come."""
         message = await self._receive()
-        return _DISCONNECTED if "refusal" in self.scope["state"] else message
+        return _DISCONNECTED if "refusal" in self.state else message
 
     async def send(self, message: Message) -> None:
         """As the server's, unless the request is being refused."""
-        state = self.scope["state"]
         if message["type"] == "http.response.start":
-            if "refusal" in state:
+            if "refusal" in self.state:
                 return
-            self.status = message["status"]
-            headers, added = message.get("headers", ()), self._headers
-            if self.status == _UNAVAILABLE:
-                added = (*added, _RETRY_AFTER)
+            headers = message.get("headers", ())
             sent = dict(headers)
+            added = self._added(message["status"])
             if not sent.keys().isdisjoint(dict(added)):
                 added = tuple(header for header in added if header[0] not in sent)
-            request_id = state["request_id"].encode()
-            message["headers"] = [*headers, *added, (_REQUEST_ID, request_id)]
+            message["headers"] = [*headers, *added]
         elif not self.status:
             return
         await self._send(message)
+
+    async def answer(self, answer: Answer, cross_origin: Headers) -> None:
+        """Send a call's answer, which has none of the headers that every answer gets."""
+        scope, state = self.scope, self.state
+        if answer.status == _FOUND or answer.error_code == "InvalidAction":
+            client = identify_client(scope)
+            if client.means_another_service:
+                await self.refuse(other_service(client))
+                return
+        line = state["line"]
+        if answer.action:
+            line["action"] = answer.action
+        if answer.error_code:
+            line["error_code"] = answer.error_code
+        if "refusal" in state:
+            return
+        length = (b"content-length", b"%d" % len(answer.body))
+        headers = [*answer.headers, length, *self._added(answer.status)]
+        if b"origin" in state["named"]:
+            headers += cross_origin
+        start = {"type": "http.response.start", "status": answer.status}
+        await self._send({**start, "headers": headers})
+        await self._send({"type": "http.response.body", "body": answer.body})
+
+    def _added(self, status: int) -> Headers:
+        """The headers of every answer, which begins with them."""
+        self.status = status
+        added = (*self._headers, (_REQUEST_ID, self.state["request_id"].encode()))
+        return added if status != _UNAVAILABLE else (*added, _RETRY_AFTER)
 
     async def fail(self, error: BaseException) -> None:
         """Answer a failure of ours, or an end before the answer."""
         if not isinstance(error, asyncio.CancelledError):
             _log.error(
                 "unexpected failure",
-                request_id=self.scope["state"]["request_id"],
+                request_id=self.state["request_id"],
                 exc_info=error,
             )
         if self.status:
@@ -293,7 +323,6 @@ class _Exchange:
 
     async def refuse(self, refusal: Refusal) -> None:
         """Answer with it."""
-        self.scope["state"].pop("refusal", None)
-        await answer_refusal(
-            self.scope, self.send, refusal, identify_client(self.scope)
-        )
+        self.state.pop("refusal", None)
+        scope = self.scope
+        await answer_refusal(scope, self.send, refusal, identify_client(scope))

@@ -10,22 +10,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from broker.actions.action import Action
+from broker.actions.refusals import wire_error
 from broker.edges.api import QUERY_BYTES_MAX
 from broker.edges.asgi import Headers, Receive, Scope, Send, respond
 from broker.edges.bodies import BODY_BYTES_MAX, TooLargeError, has_left, receive_raw
-from broker.errors import BrokerError, InternalFailure, RequestEntityTooLarge
+from broker.errors import BrokerError, RequestEntityTooLarge
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.raw import RawRequest
 from broker.model.request import Door, Given
 from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
 from broker.protocols.strict_json import parse_object
-
-_log = structlog.get_logger(__name__)
 
 JSON = (b"content-type", b"application/json")
 
@@ -92,13 +90,10 @@ class Endpoint:
                 request, found.action, read, found.scheme
             )
             response = found.show(scope, given, result)
-        except BrokerError as error:
+        except Exception as failure:  # noqa: BLE001  # where anything may end
+            error = wire_error(failure, state["request_id"])
             state["line"]["error_code"] = error.code
             response = self._refuse(scope, given, error)
-        except Exception:  # noqa: BLE001  # the one place where anything may end
-            _log.exception("unexpected failure", request_id=state["request_id"])
-            state["line"]["error_code"] = InternalFailure.code
-            response = self._refuse(scope, given, InternalFailure())
         await respond(send, *response)
 
 

@@ -9,27 +9,29 @@ A request that cannot be parsed, or names no action, leaves a log line and no re
 """
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import structlog
 
-from broker.actions.action import Proof
+from broker.actions.action import Action, Proof
 from broker.actions.refusals import wire_error
 from broker.actions.registry import Registry
 from broker.actions.unsupported import unsupported_action
 from broker.edges.doors import MACHINES, Doors
 from broker.edges.trail_api import TrailApi
-from broker.errors import AccessDenied, BrokerError, InternalFailure
+from broker.errors import AccessDenied, BrokerError
 from broker.model.answer import JSON, XML, Answer
 from broker.model.raw import RawRequest
-from broker.model.request import Door
+from broker.model.request import Door, Given
+from broker.model.struct import struct
 from broker.pipeline import Pipeline
 from broker.protocols.query import (
     FAULT_NAMESPACE,
-    InputRejected,
     QueryCall,
+    Service,
     parse_call,
     render_fault,
     render_json_fault,
@@ -45,6 +47,16 @@ _AS_JSON = ((b"content-type", JSON),)
 _AS_XML = ((b"content-type", XML),)
 
 
+@struct
+class _Operation:
+    """An operation that calls name, and how its requests and answers are written."""
+
+    name: str
+    action: Action
+    read: Callable[[Mapping[str, str]], Given]
+    service: Service
+
+
 class QueryApi:
     """Answers calls of STS, IAM and the broker's own API, and passes on the trail's."""
 
@@ -55,6 +67,8 @@ class QueryApi:
         self._registry = registry
         self._trail = trail
         self._doors = doors
+        self._known: dict[tuple[str | None, str | None], _Operation] = {}
+        """Those that were called, by version and name."""
 
     async def answer(self, raw: RawRequest, request_id: str) -> Answer:
         """One API call, from the wire to the wire. Never raises."""
@@ -65,42 +79,48 @@ class QueryApi:
             else:
                 query = parse_call(raw)
             as_json = query.wants_json
-            if query.action is None:
-                if self._trail.serves(raw):
-                    return await self._trail.answer(raw, request_id)
-                return Answer.redirect(SIGN_IN_PATH)
-            service = select_service(self._registry.services, query)
-            found = self._registry.find(service.name, query.action)
-            if found and found.proof in _OF_MACHINES:
-                await self._require_machines(query)
-            name, namespace = query.action, service.namespace
-            reader = service.reader(name) if found else dict
-            action = found or unsupported_action(service.name, name)
+            called = self._known.get((query.version, query.action))
+            if called is None:
+                if query.action is None:
+                    if self._trail.serves(raw):
+                        return await self._trail.answer(raw, request_id)
+                    return Answer.redirect(SIGN_IN_PATH)
+                called = await self._find(query)
+            action, service = called.action, called.service
+            name, namespace = called.name, service.namespace
             request = self._pipeline.receive(raw, request_id, Door.API)
             result = await self._pipeline.perform(
-                request, action, partial(reader, query.params)
+                request, action, partial(called.read, query.params)
             )
             render = partial(
                 service.renderer(name, as_json=as_json), result, request_id
             )
+            is_long = action.lists and action.is_long(result)
             return Answer(
                 status=200,
                 headers=_AS_JSON if as_json else _AS_XML,
-                body=await offload(render) if action.is_long(result) else render(),
+                body=await offload(render) if is_long else render(),
                 action=name,
             )
-        except (BrokerError, InputRejected) as refused:
-            error = (
-                wire_error(refused) if isinstance(refused, InputRejected) else refused
-            )
-        except Exception:  # noqa: BLE001  # the one place where anything may end
-            _log.exception("unexpected failure", request_id=request_id)
-            error = InternalFailure()
+        except Exception as failure:  # noqa: BLE001  # where anything may end
+            error = wire_error(failure, request_id)
         return _fault(error, name, request_id, None if as_json else namespace)
 
-    async def _require_machines(self, query: QueryCall) -> None:
-        if not await self._doors.is_open(MACHINES):
+    async def _find(self, query: QueryCall) -> _Operation:
+        """The operation; those of machines are unknown until there are any."""
+        service = select_service(self._registry.services, query)
+        name = query.action or ""
+        action = self._registry.find(service.name, name)
+        of_machines = action is not None and action.proof in _OF_MACHINES
+        if of_machines and not await self._doors.is_open(MACHINES):
             select_service((), query)  # refuses it as an unknown action
+        called = self._known[query.version, name] = _Operation(
+            name=name,
+            action=action or unsupported_action(service.name, name),
+            read=service.reader(name) if action else dict,
+            service=service,
+        )
+        return called
 
 
 def _parse_long(raw: RawRequest) -> tuple[RawRequest, QueryCall]:

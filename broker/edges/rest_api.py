@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from broker.actions.refusals import REFUSALS, wire_error
+from broker.actions.refusals import wire_error
 from broker.errors import (
     BrokerError,
     InternalFailure,
@@ -75,13 +75,8 @@ class RestApi:
                 body=self._service.render(operation, result),
                 action=operation,
             )
-        except BrokerError as error:
-            return self._refusal(error, operation)
-        except REFUSALS as refusal:
-            return self._refusal(wire_error(refusal), operation)
-        except Exception:  # noqa: BLE001  # the one place where anything may end
-            _log.exception("unexpected failure", request_id=request_id)
-            return self._refusal(InternalFailure(), operation)
+        except Exception as error:  # noqa: BLE001  # the one place where anything may end
+            return self._refusal(wire_error(error, request_id), operation)
 
     def _refusal(self, error: BrokerError, operation: str) -> Answer:
         fault = self._fault(error)

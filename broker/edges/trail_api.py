@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from broker.actions.refusals import REFUSALS, wire_error
+from broker.actions.refusals import wire_error
 from broker.actions.registry import Registry
 from broker.actions.unsupported import unsupported_action
 from broker.audit.trail import (
@@ -108,13 +108,8 @@ class TrailApi:
                 body=self._service.render(operation, result),
                 action=operation,
             )
-        except BrokerError as error:
-            return self._refusal(error)
-        except REFUSALS as refusal:
-            return self._refusal(wire_error(refusal))
-        except Exception:  # noqa: BLE001  # the one place where anything may end
-            _log.exception("unexpected failure", request_id=request_id)
-            return self._refusal(InternalFailure())
+        except Exception as error:  # noqa: BLE001  # the one place where anything may end
+            return self._refusal(wire_error(error, request_id))
 
     async def _perform(
         self, raw: RawRequest, request_id: str, operation: str

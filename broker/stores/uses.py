@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from broker.model.account import AccountId
+from broker.model.caller import Caller
 from broker.stores.database import Database
 from broker.stores.directory.statements import insert_into
 from broker.stores.errors import ConflictError, StoreUnavailableError
@@ -52,6 +53,16 @@ class UseBuffer:
         key = (account, subject, service, action)
         if len(self._noted) < NOTED_MAX or key in self._noted:
             self._noted[key] = (at, region)
+
+    def note_call(
+        self, caller: Caller, service: str, action: str, at: datetime, region: str
+    ) -> None:
+        """Note that a principal used an action, and perhaps a long-term key for it."""
+        account, unique_id = caller.account, caller.principal.unique_id
+        if unique_id:
+            self.note(account, unique_id, service, action, at, region)
+        if caller.session is None and caller.access_key_id:
+            self.note(account, caller.access_key_id, service, "", at, region)
 
     @asynccontextmanager
     async def flushing(

@@ -28,7 +28,6 @@ from broker.actions.decisions.ready import ReadyService, prepare_service
 from broker.actions.decisions.verdicts import split
 from broker.audit.decisions import DecisionLog
 from broker.audit.entry import AuditEntry
-from broker.audit.uses import UseRecorder
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -68,6 +67,7 @@ from broker.protocols.sigv4.errors import MISMATCH
 from broker.runtime.batches import NEXT_TURN, check_wanted
 from broker.stores.directory import kinds
 from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.uses import UseBuffer
 
 QUESTION = "Question"
 ANSWER = "Answer"
@@ -196,7 +196,7 @@ class Authorizer:
         hypotheses: Hypotheses,
         signatures: SignatureScheme,
         *,
-        uses: UseRecorder,
+        uses: UseBuffer,
         log: DecisionLog,
         home_region: str,
     ) -> None:
@@ -523,7 +523,7 @@ class Authorizer:
             if subject.is_proved and use not in used:
                 used.add(use)
                 prefix, _, name = decision.action.partition(":")
-                self._uses.note_call(call.request, subject.region, who, prefix, name)
+                self._uses.note_call(who, prefix, name, call.now, subject.region)
             self._log.count(
                 ready.service, Outcome.ALLOWED if decision.allowed else Outcome.DENIED
             )

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 import uvicorn
 
-from broker.edges.api import ApiEndpoint
-from broker.edges.asgi import App
+from broker.edges.api import AnyEndpoint, ApiEndpoint
+from broker.edges.asgi import App, Scope
 from broker.edges.connection import BoundedConnection
 from broker.edges.edge import AllowedHosts, Edge
 from broker.edges.proxies import TrustedProxies
@@ -51,23 +51,31 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def app(recorder: Recorder) -> Edge:
-    return edge(ApiEndpoint(recorder))
+    return edge(ApiEndpoint(recorder.answer))
 
 
-def edge(app: App) -> Edge:
+def edge(
+    app: AnyEndpoint,
+    hosts: tuple[str, ...] = ("broker.example", "127.0.0.1", "::1"),
+    proxies: tuple[str, ...] = ("10.0.0.0/8",),
+    *,
+    hsts: bool = False,
+) -> Edge:
+    async def route(_scope: Scope) -> AnyEndpoint:
+        return app
+
     return Edge(
-        app,
-        hosts=AllowedHosts(
-            ["broker.example", "127.0.0.1", "::1"], below="broker.example"
-        ),
-        proxies=TrustedProxies(["10.0.0.0/8"]),
+        route,
+        hosts=AllowedHosts(hosts, below="broker.example"),
+        proxies=TrustedProxies(proxies),
         clock=SystemClock(),
         public_origin="https://broker.example",
+        hsts=hsts,
     )
 
 
 @pytest.fixture
-def make_edge() -> Callable[[App], Edge]:
+def make_edge() -> Callable[[AnyEndpoint], Edge]:
     return edge
 
 

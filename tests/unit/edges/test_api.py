@@ -215,7 +215,7 @@ async def test_a_refusal_is_not_held_up_for_ever(
     recorder: Any, make_edge: Any, monkeypatch: pytest.MonkeyPatch, endless: str
 ) -> None:
     monkeypatch.setattr("broker.edges.api.LINGER_SECONDS_MAX", 0.01)
-    app = make_edge(ApiEndpoint(recorder))
+    app = make_edge(ApiEndpoint(recorder.answer))
     read = 0
 
     async def receive() -> dict:

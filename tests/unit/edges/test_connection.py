@@ -51,7 +51,7 @@ def connected(server: str, text: str | bytes = b"") -> Iterator[socket.socket]:
 def shared() -> Iterator[tuple[str, Recorder]]:
     """A server with the limits that it has in earnest."""
     recorder = Recorder()
-    with bounded(ApiEndpoint(recorder)) as address:
+    with bounded(ApiEndpoint(recorder.answer)) as address:
         yield address, recorder
 
 
@@ -185,7 +185,7 @@ def test_a_head_that_is_never_whole_is_not_waited_for(
     recorder: Recorder, begun: str, *, dripping: bool
 ) -> None:
     with (
-        bounded(ApiEndpoint(recorder), head_seconds=0.1) as server,
+        bounded(ApiEndpoint(recorder.answer), head_seconds=0.1) as server,
         connected(server, begun) as client,
     ):
         client.settimeout(0.02 if dripping else LONG)
@@ -201,7 +201,7 @@ def test_a_head_that_is_never_whole_is_not_waited_for(
 
 def test_a_second_head_has_its_time_from_its_first_byte(recorder: Recorder) -> None:
     with (
-        bounded(ApiEndpoint(recorder), head_seconds=0.5) as server,
+        bounded(ApiEndpoint(recorder.answer), head_seconds=0.5) as server,
         connected(server, head(server, "Content-Length: 0") + "\r\n") as client,
     ):
         assert read(client).body == b"<ok/>\n"
@@ -225,7 +225,7 @@ async def a_page(_scope: Scope, receive: Receive, send: Send) -> None:
 def test_a_body_that_is_never_whole_is_not_waited_for(
     recorder: Recorder, app: str, framing: str
 ) -> None:
-    inner = ApiEndpoint(recorder) if app == "api" else a_page
+    inner = ApiEndpoint(recorder.answer) if app == "api" else a_page
     with (
         capture_logs() as lines,
         bounded(inner, body_seconds=0.1) as server,
@@ -241,7 +241,7 @@ def test_a_body_that_is_never_whole_is_not_waited_for(
 def test_a_body_that_no_one_reads_is_not_endless(recorder: Recorder) -> None:
     """Sent although it was answered long before."""
     with (
-        bounded(ApiEndpoint(recorder), body_bytes=1_000_000) as server,
+        bounded(ApiEndpoint(recorder.answer), body_bytes=1_000_000) as server,
         connected(
             server, head(server, "Content-Length: 999999999", start="PUT / HTTP/1.1")
         ) as client,
@@ -254,7 +254,10 @@ def test_a_body_that_no_one_reads_is_not_endless(recorder: Recorder) -> None:
 
 
 def test_anyone_who_waits_longest_makes_room(recorder: Recorder) -> None:
-    with bounded(ApiEndpoint(recorder), connections=5) as server, ExitStack() as stack:
+    with (
+        bounded(ApiEndpoint(recorder.answer), connections=5) as server,
+        ExitStack() as stack,
+    ):
         half = [stack.enter_context(connected(server, head(server))) for _ in range(12)]
         for _ in range(3):
             assert is_answered(server)
@@ -265,7 +268,10 @@ def test_anyone_who_waits_longest_makes_room(recorder: Recorder) -> None:
 
 
 def test_idle_connections_make_room_and_busy_ones_do_not(recorder: Recorder) -> None:
-    with bounded(ApiEndpoint(recorder), connections=2) as server, ExitStack() as stack:
+    with (
+        bounded(ApiEndpoint(recorder.answer), connections=2) as server,
+        ExitStack() as stack,
+    ):
         text = head(server, "Content-Length: 8") + "\r\n"
         idle = stack.enter_context(connected(server, text + "Action=A"))
         assert read(idle).body
@@ -281,7 +287,10 @@ def test_idle_connections_make_room_and_busy_ones_do_not(recorder: Recorder) -> 
 
 
 def test_slow_bodies_make_room_too(recorder: Recorder) -> None:
-    with bounded(ApiEndpoint(recorder), connections=2) as server, ExitStack() as stack:
+    with (
+        bounded(ApiEndpoint(recorder.answer), connections=2) as server,
+        ExitStack() as stack,
+    ):
         text = head(server, "Content-Length: 8") + "\r\n"
         slow = [stack.enter_context(begun(server)) for _ in range(2)]
         with connected(server, text + "Action=A") as client:
@@ -305,7 +314,7 @@ def test_unfinished_bodies_have_a_bound_and_the_signed_ones_their_own(
     limits = {"free_body_bytes": 1000, "unsigned_bytes": 300_000, "head_bytes": 20_000}
     with (
         capture_logs() as lines,
-        bounded(ApiEndpoint(recorder), **limits) as server,
+        bounded(ApiEndpoint(recorder.answer), **limits) as server,
         ExitStack() as stack,
     ):
         held = [
@@ -335,7 +344,7 @@ def test_a_body_that_takes_long_gives_way_to_one_that_comes_at_once(
     limits = {"free_body_bytes": 1000, "unsigned_bytes": 200_000, "head_bytes": 20_000}
     with (
         capture_logs() as lines,
-        bounded(ApiEndpoint(recorder), **limits) as server,
+        bounded(ApiEndpoint(recorder.answer), **limits) as server,
         connected(server, upload(server, 150_000)) as slow,
     ):
         time.sleep(1.1)
@@ -348,7 +357,7 @@ def test_a_body_that_takes_long_gives_way_to_one_that_comes_at_once(
 
 def test_anyone_who_goes_away_leaves_nothing_behind(recorder: Recorder) -> None:
     limits = {"free_body_bytes": 1000, "unsigned_bytes": 200_000, "head_bytes": 20_000}
-    with bounded(ApiEndpoint(recorder), **limits) as server:
+    with bounded(ApiEndpoint(recorder.answer), **limits) as server:
         for _ in range(4):
             with connected(server, upload(server, 150_000)):
                 time.sleep(0.1)

@@ -7,21 +7,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from broker.edges.asgi import Receive, Scope, Send, respond
-from broker.edges.edge import AllowedHosts, Edge
-from broker.edges.proxies import TrustedProxies
+from broker.edges.edge import AllowedHosts
 from broker.model.answer import Answer
-from broker.runtime.clock import SystemClock
-
-
-def edge(app: Callable, *, hsts: bool = False) -> Edge:
-    return Edge(
-        app,
-        hosts=AllowedHosts(["broker.example"]),
-        proxies=TrustedProxies(["192.0.2.0/24"]),
-        clock=SystemClock(),
-        public_origin="https://broker.example",
-        hsts=hsts,
-    )
+from tests.unit.edges.conftest import edge
 
 
 async def page(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -117,10 +105,13 @@ async def test_anyone_who_is_told_that_something_is_away_is_told_when_to_come_ag
 
 
 async def test_an_answer_that_says_itself_when_to_come_again_is_left_alone(
-    ask: Callable, recorder: Any
+    ask: Callable,
 ) -> None:
-    recorder.given = Answer(status=503, headers=((b"retry-after", b"30"),), body=b"")
-    assert (await ask("POST")).headers[b"retry-after"] == b"30"
+    async def busy(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await respond(send, 503, ((b"retry-after", b"30"),))
+
+    answer = await ask("POST", through=edge(busy))
+    assert answer.headers[b"retry-after"] == b"30"
 
 
 async def test_a_public_https_broker_asks_for_strict_transport(ask: Callable) -> None:
@@ -218,7 +209,7 @@ async def test_the_client_behind_a_trusted_proxy_is_found(ask: Callable) -> None
         await respond(send, 200)
 
     headers = ((b"x-forwarded-for", b"198.51.100.7"), (b"x-forwarded-proto", b"https"))
-    await ask("GET", headers=headers, through=edge(look))
+    await ask("GET", headers=headers, through=edge(look, proxies=("192.0.2.1",)))
     assert (seen["source_ip"], seen["secure"]) == ("198.51.100.7", True)
 
 
@@ -228,19 +219,14 @@ async def test_a_long_path_is_logged_in_part(ask: Callable) -> None:
     assert len(lines[0]["path"]) == 256
 
 
-async def test_websockets_are_closed_and_lifespans_passed_on() -> None:
+async def test_websockets_are_closed() -> None:
     sent: list[dict] = []
-    passed: list[str] = []
 
     async def send(message: dict) -> None:
         sent.append(message)
 
-    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
-        passed.append(scope["type"])
-
     async def receive() -> dict:
         return {}
 
-    for type_ in ("websocket", "lifespan"):
-        await edge(app)({"type": type_}, receive, send)
-    assert (sent, passed) == ([{"type": "websocket.close"}], ["lifespan"])
+    await edge(page)({"type": "websocket"}, receive, send)
+    assert sent == [{"type": "websocket.close"}]

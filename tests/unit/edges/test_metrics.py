@@ -1,5 +1,6 @@
 import ipaddress
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -7,13 +8,11 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from broker.edges.edge import AllowedHosts, Edge
 from broker.edges.health import health_routes, metrics_routes
 from broker.edges.metrics import Metrics
-from broker.edges.proxies import TrustedProxies
-from broker.runtime.clock import SystemClock
 from broker.stores.errors import StoreUnavailableError
 from tests.support.rows import cases
+from tests.unit.edges.conftest import edge
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -120,7 +119,7 @@ class Ledger:
         self.is_behind = is_behind
 
 
-Client = Callable[..., TestClient]
+Client = Callable[..., closing[TestClient]]
 
 
 @pytest.fixture
@@ -135,7 +134,7 @@ def client() -> Client:
         peer: str = "127.0.0.1",
         allowed: str = "",
         proxies: tuple[str, ...] = (),
-    ) -> TestClient:
+    ) -> closing[TestClient]:
         app = FastAPI()
         stores = (freshness or Freshness(), cache or Cache())
         app.include_router(health_routes(*stores, ledger or Ledger(), stale_seconds=60))
@@ -143,14 +142,7 @@ def client() -> Client:
         app.include_router(
             metrics_routes(Metrics(), *stores, allowed=networks, stale_seconds=60)
         )
-        edge = Edge(
-            app,
-            hosts=AllowedHosts(()),
-            proxies=TrustedProxies(proxies),
-            clock=SystemClock(),
-            public_origin="https://broker.example",
-        )
-        return TestClient(edge, client=(peer, 1))
+        return closing(TestClient(edge(app, (), proxies), client=(peer, 1)))
 
     return make
 
