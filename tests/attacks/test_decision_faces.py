@@ -25,33 +25,7 @@ EVALUATION: dict[str, Any] = {
     "resource": {"type": "aws", "id": "arn:aws:s3:::secret/1"},
     "context": {"aws:SourceIp": "10.0.0.1", "s3:prefix": ["a"]},
 }
-QUESTIONS: dict[str, dict[str, Any]] = {
-    "/access/v1/evaluation": EVALUATION,
-    "/access/v1/evaluations": {
-        **EVALUATION,
-        "evaluations": [{}, {"resource": {"type": "aws", "id": "arn:aws:s3:::a"}}],
-        "options": {"evaluations_semantic": "execute_all"},
-    },
-    "/v1/data/ceph/authz": {
-        "input": {
-            "method": "GET",
-            "decoded_uri": "/secret/1",
-            "params": "versionId=1",
-            "object_name": "1",
-            "user_info": {"user_id": "alice"},
-            "bucket_info": {"bucket": {"name": "secret", "tenant": ""}},
-        }
-    },
-    "/v1/data/minio/authz": {
-        "input": {
-            "account": "alice",
-            "action": "s3:GetObject",
-            "bucket": "secret",
-            "object": "1",
-            "conditions": {"SourceIp": ["10.0.0.1"], "Prefix": ["a"]},
-        }
-    },
-}
+QUESTIONS: dict[str, dict[str, Any]] = of_file(__file__, "QUESTIONS")
 PRIVATE: dict[str, dict[str, Any]] = of_file(__file__, "PRIVATE")
 
 

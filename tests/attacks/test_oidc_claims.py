@@ -65,22 +65,7 @@ def test_gen_01_markup_in_a_subject_is_carried_as_text() -> None:
     )
 
 
-RAW_TIMES = [
-    "1e400",
-    "-1e400",
-    "9" * 4000,
-    "1e308",
-    "-1",
-    "-0.5",
-    "true",
-    "null",
-    '"1900000000"',
-    '"soon"',
-    "[1900000000]",
-    "{}",
-    "1e15",
-    "3000000000000",
-]
+RAW_TIMES = of_file(__file__, "RAW_TIMES")
 
 
 @pytest.mark.parametrize("raw", RAW_TIMES)

@@ -33,6 +33,7 @@ from tests.support.portal import (
     challenge,
     logged_in,
 )
+from tests.support.rows import of_file
 from tests.support.signin import (
     ACCOUNT,
     ORIGIN,
@@ -186,41 +187,7 @@ async def test_a_code_is_spent_by_its_first_use_and_by_a_thief(
     assert error_of(await terminal.redeem(late)) == "InvalidGrantException"
 
 
-AUTHORIZE = {
-    "https": {"redirect_uri": "https://127.0.0.1:1/oauth/callback"},
-    "another host": {"redirect_uri": "http://evil.example/oauth/callback"},
-    "a host that looks alike": {
-        "redirect_uri": "http://127.0.0.1.evil.example/oauth/callback"
-    },
-    "a host behind a user name": {
-        "redirect_uri": "http://127.0.0.1:1@evil.example/oauth/callback"
-    },
-    "another name of the host": {"redirect_uri": "http://localhost:1/oauth/callback"},
-    "the address in numbers": {"redirect_uri": "http://2130706433:1/oauth/callback"},
-    "another path": {"redirect_uri": "http://127.0.0.1:1/other"},
-    "a longer path": {"redirect_uri": "http://127.0.0.1:1/oauth/callback/x"},
-    "a way up": {"redirect_uri": "http://127.0.0.1:1/x/../oauth/callback"},
-    "an encoded way": {"redirect_uri": "http://127.0.0.1:1/oauth%2Fcallback"},
-    "a query": {"redirect_uri": "http://127.0.0.1:1/oauth/callback?x=y"},
-    "a fragment": {"redirect_uri": "http://127.0.0.1:1/oauth/callback#x"},
-    "a port that is none": {"redirect_uri": "http://127.0.0.1:99999/oauth/callback"},
-    "port zero": {"redirect_uri": "http://127.0.0.1:0/oauth/callback"},
-    "a script": {"redirect_uri": "javascript:alert(1)"},
-    "a line break": {"redirect_uri": f"{LISTENING}\r\nset-cookie: a=b"},
-    "no address": {"redirect_uri": None},
-    "plain PKCE": {"code_challenge_method": "plain"},
-    "no PKCE method": {"code_challenge_method": None},
-    "no PKCE": {"code_challenge": None},
-    "a short challenge": {"code_challenge": "short"},
-    "a token at once": {"response_type": "token"},
-    "no state": {"state": None},
-    "a state with a line break": {"state": "a\r\nb"},
-    "a long state": {"state": "s" * 513},
-    "an unknown client": {"client_id": "client"},
-    "no client": {"client_id": None},
-    "another scope": {"scopes": "sso:admin"},
-    "a scope besides": {"scopes": "sso:account:access sso:admin"},
-}
+AUTHORIZE = of_file(__file__, "AUTHORIZE")
 
 
 async def test_nobody_is_sent_where_a_client_did_not_register(
@@ -266,65 +233,7 @@ async def test_an_address_begins_only_so_many_logins_a_second(
     assert codes == [303] * PER_ADDRESS_BEGUN + [429] * 2
 
 
-REGISTRATIONS: dict[str, tuple[dict[str, Any], str]] = {
-    "confidential": ({"clientType": "confidential"}, "InvalidClientMetadataException"),
-    "no name": ({"clientName": ""}, "InvalidClientMetadataException"),
-    "a name with markup's end": (
-        {"clientName": "a\nb"},
-        "InvalidClientMetadataException",
-    ),
-    "a long name": ({"clientName": "n" * 129}, "InvalidClientMetadataException"),
-    "another scope": ({"scopes": ["sso:admin"]}, "InvalidScopeException"),
-    "passwords": ({"grantTypes": ["password"]}, "UnsupportedGrantTypeException"),
-    "an address elsewhere": (
-        {"redirectUris": ["https://evil.example/"]},
-        "InvalidRedirectUriException",
-    ),
-    "many addresses": (
-        {"redirectUris": [f"http://127.0.0.1/{n}" for n in range(6)]},
-        "InvalidRedirectUriException",
-    ),
-    "no address": ({"redirectUris": []}, "InvalidClientMetadataException"),
-    "no start URL": ({"issuerUrl": ""}, "InvalidClientMetadataException"),
-    "a start URL elsewhere": (
-        {"issuerUrl": "https://evil.example/portal/111122223333"},
-        "InvalidRequestException",
-    ),
-    "a start URL that is none": ({"issuerUrl": ACCOUNT}, "InvalidRequestException"),
-    "a long address": (
-        {"redirectUris": [f"http://127.0.0.1/{'x' * 512}"]},
-        "InvalidRedirectUriException",
-    ),
-    "a start URL on AWS's other pages": (
-        {"issuerUrl": "https://example.awsapps.com/console"},
-        "InvalidRequestException",
-    ),
-    "a start URL at a host of that name": (
-        {"issuerUrl": "https://example.awsapps.com.evil.example/start"},
-        "InvalidRequestException",
-    ),
-    "a start URL of AWS's without TLS": (
-        {"issuerUrl": "http://example.awsapps.com/start"},
-        "InvalidRequestException",
-    ),
-    "a start URL of AWS's without a name": (
-        {"issuerUrl": "https://.awsapps.com/start"},
-        "InvalidRequestException",
-    ),
-    "a start URL of AWS's with two names": (
-        {"issuerUrl": "https://example.corp.awsapps.com/start"},
-        "InvalidRequestException",
-    ),
-    "a start URL of no account": (
-        {"issuerUrl": f"{ORIGIN}/portal/../console"},
-        "InvalidRequestException",
-    ),
-    "what is not honoured": (
-        {"entitledApplicationArn": "arn:aws:sso::1:x"},
-        "InvalidRequestException",
-    ),
-    "no JSON object": ({"scopes": "sso:account:access"}, "InvalidRequestException"),
-}
+REGISTRATIONS = of_file(__file__, "REGISTRATIONS")
 
 
 async def test_registrations_beyond_a_public_client_are_refused(

@@ -24,6 +24,7 @@ from broker.protocols.sigv4 import (
     verify_signature,
     verify_time,
 )
+from tests.support.rows import rows
 from tests.support.sigv4 import (
     BODY,
     GET_URL,
@@ -80,18 +81,7 @@ def _refused(raw: RawRequest) -> SigV4Rejected:
 # STS-01: canonical form
 
 
-@pytest.mark.parametrize(
-    ("signed_path", "sent_path"),
-    [
-        ("/a%2Fb", b"/a/b"),
-        ("/a/b", b"/a%2Fb"),
-        ("/a%2Fb", b"/a%2fb"),
-        ("/a%20b", b"/a%2520b"),
-        ("/a+b", b"/a%20b"),
-        ("/a", b"/a/"),
-        ("/a", b"/a/%2e%2e/a"),
-    ],
-)
+@rows("signed_path, sent_path")
 def test_a_path_counts_as_it_was_sent(signed_path: str, sent_path: bytes) -> None:
     raw = sign("https://h" + signed_path)
     verify(raw)
@@ -103,34 +93,14 @@ def test_paths_that_mean_the_root_are_signed_as_the_root(path: bytes) -> None:
     verify(replace(sign(), raw_path=path))
 
 
-@pytest.mark.parametrize(
-    ("signed_query", "sent_query"),
-    [
-        ("a=x%20y", b"a=x+y"),
-        ("a=1&b=2", b"b=2&a=1"),
-        ("a=%2F", b"a=%2f"),
-        ("a=", b"a"),
-        ("a=~", b"a=%7E"),
-    ],
-)
+@rows("signed_query, sent_query")
 def test_spellings_that_mean_the_same_are_signed_alike(
     signed_query: str, sent_query: bytes
 ) -> None:
     verify(replace(sign(f"{URL}?{signed_query}"), query=sent_query))
 
 
-@pytest.mark.parametrize(
-    ("signed_query", "sent_query"),
-    [
-        ("a=x%2By", b"a=x+y"),
-        ("a=x%20y", b"a=x%2By"),
-        ("a=1&a=2", b"a=1"),
-        ("a=1", b"a=1&a=1"),
-        ("a=1%26b%3D2", b"a=1&b=2"),
-        ("a=1", b"A=1"),
-        ("a=%252F", b"a=%2F"),
-    ],
-)
+@rows("signed_query, sent_query")
 def test_spellings_that_mean_something_else_are_refused(
     signed_query: str, sent_query: bytes
 ) -> None:

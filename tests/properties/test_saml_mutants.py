@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from broker.protocols.saml.errors import MetadataRejected, SamlRejected
 from broker.protocols.saml.metadata import parse_metadata
 from tests.support.effort import cpu_at_most, examples
+from tests.support.rows import of_file
 from tests.support.saml_check import verify
 from tests.support.saml_idp import NOW, build_response, metadata_xml
 
@@ -17,21 +18,7 @@ SIGNED = [
 ]
 GOOD = verify(base64.b64encode(SIGNED[0]).decode())
 METADATA = metadata_xml()
-PIECES = [
-    b"",
-    b"<!-- -->",
-    b"<?x?>",
-    b"<saml:Assertion>",
-    b"</saml:Assertion>",
-    b'ID="_a1"',
-    b"&#x41;",
-    b"\x00",
-    b"<ds:Signature>",
-    b"admin",
-    b'xmlns=""',
-    b"/",
-    b">",
-]
+PIECES = of_file(__file__, "PIECES")
 
 
 @settings(max_examples=examples(150), deadline=None)

@@ -8,7 +8,8 @@ item of each row.
 Without values, the rows are those under the test's name in the YAML file beside its
 module: a list of rows, or a mapping of their names to them. There, ``!bytes text`` is
 bytes, by Latin-1, ``!join [a, [b, 99], c]`` a text in which b stands 99 times,
-``!tuple [a, b]`` a tuple, and ``!name Reason.EXPIRED`` what the module calls so.
+``!tuple [a, b]`` a tuple, and ``!name Reason.EXPIRED`` what the module calls so, or
+the class of an error.
 """
 
 import functools
@@ -22,6 +23,8 @@ from typing import Any
 import pytest
 import yaml
 from _pytest.mark import ParameterSet
+
+from broker import errors
 
 wanted = ""
 """``--row``: what the name of a row must contain. ``tests/conftest.py`` sets it."""
@@ -62,7 +65,8 @@ def of_file(module: str, name: str, names: dict[str, Any] | None = None) -> Any:
 def _resolve(value: Any, names: dict[str, Any]) -> Any:
     if isinstance(value, _Name):
         first, *rest = value.text.split(".")
-        return functools.reduce(getattr, rest, names[first])
+        owner = names[first] if first in names else getattr(errors, first)
+        return functools.reduce(getattr, rest, owner)
     if isinstance(value, list | tuple):
         return type(value)(_resolve(member, names) for member in value)
     if isinstance(value, dict):

@@ -3,10 +3,9 @@
 import json
 from typing import Any
 
-import pytest
-
 from broker.administration.policy_check import inspect_text
 from broker.policy import PolicyKind
+from tests.support.rows import rows
 
 HOME = "111122223333"
 SAML = f"arn:aws:iam::{HOME}:saml-provider/Corp"
@@ -30,40 +29,12 @@ def trust(principal: Any, action: str, **more: Any) -> dict[str, Any]:
     return {"Effect": "Allow", "Principal": principal, "Action": action, **more}
 
 
-@pytest.mark.parametrize(
-    ("statement", "said"),
-    [
-        (allow("*"), "all actions on all resources"),
-        (allow(["s3:*", "sqs:*"]), "full access to s3, sqs on all resources"),
-        (allow("iam:PassRole"), "iam:PassRole on all roles"),
-        (allow("s3:GetObjetc"), "is not an action of Amazon S3"),
-        ({"Effect": "Deny", "Action": "*", "Resource": "*"}, "only Deny statements"),
-        (
-            {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"},
-            "Allow with NotAction",
-        ),
-        (
-            {
-                "Effect": "Allow",
-                "Action": "s3:GetObject",
-                "NotResource": "arn:aws:s3:::a",
-            },
-            "Allow with NotResource",
-        ),
-    ],
-)
+@rows("statement, said")
 def test_what_gives_much_or_nothing_is_said(statement: Any, said: str) -> None:
     assert said in " ".join(text for text, _ in advice(PolicyKind.IDENTITY, statement))
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        allow("s3:GetObject"),
-        allow("s3:*", "arn:aws:s3:::files/*"),
-        allow("s3:*", Condition={"Bool": {"aws:SecureTransport": "true"}}),
-    ],
-)
+@rows("statement")
 def test_what_is_narrow_needs_no_advice(statement: Any) -> None:
     assert advice(PolicyKind.IDENTITY, statement) == []
 
@@ -78,26 +49,7 @@ def test_the_old_version_has_no_variables() -> None:
     assert "plain text" in found[0][0]
 
 
-@pytest.mark.parametrize(
-    ("statement", "said"),
-    [
-        (trust({"AWS": "*"}, "sts:AssumeRole"), ["any principal of any account"]),
-        (
-            trust({"Federated": OIDC}, "sts:AssumeRoleWithWebIdentity"),
-            ["(aud)", "(sub)"],
-        ),
-        (
-            trust(
-                {"Federated": OIDC},
-                "sts:AssumeRoleWithWebIdentity",
-                Condition={"StringEquals": {"ci.example.com:aud": "app"}},
-            ),
-            ["(sub)"],
-        ),
-        (trust({"Federated": SAML}, "sts:AssumeRoleWithSAML"), []),
-        (trust({"AWS": HOME}, "sts:AssumeRole"), []),
-    ],
-)
+@rows("statement, said")
 def test_trust_that_is_too_wide_is_said(statement: Any, said: list[str]) -> None:
     found = advice(PolicyKind.TRUST, statement)
     assert len(found) == len(said)

@@ -12,6 +12,7 @@ from broker.kinds.accounts import require_account
 from broker.policy import PolicyKind
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.furnished import ORDERS
+from tests.support.rows import cases
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
 
 LIST, NEW = "/console/resource-policies", "/console/resource-policies/new"
@@ -129,19 +130,7 @@ async def test_the_form_keeps_what_a_statement_says(admin: Administrator) -> Non
     assert json.loads(field(shown, "text")) == json.loads(text)
 
 
-@pytest.mark.parametrize(
-    ("arn", "text", "said"),
-    [
-        ("arn:of:no:resource:at:all-", document(statement()), "is not of the"),
-        (f"{ORDER}*", document(statement()), "without wildcards"),
-        (ORDER.replace("orders", "store"), document(statement()), "no registered"),
-        (ORDER.replace(ACCOUNT, "9" * 12), document(statement()), "is not of the"),
-        (ORDER, document(statement(Principal={"AWS": f"{ANN}a"})), "principal"),
-        (ORDER, document(statement(Action=[])), "action"),
-        (ORDER, "{", "JSON"),
-        ("orders/order/number/7", document(statement()), "is not an ARN"),
-    ],
-)
+@cases("arn, text, said")
 async def test_what_is_refused_is_kept_with_the_reason(
     admin: Administrator, arn: str, text: str, said: str
 ) -> None:

@@ -13,6 +13,7 @@ from broker.model.audit import AuditRecord
 from broker.proofs.refusals import name_reason
 from broker.runtime.entropy import new_request_id
 from tests.support.administrator import Administrator, enter, grant
+from tests.support.rows import of_file
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
 
 LIST, NEW = "/console/services", "/console/services/new"
@@ -111,25 +112,7 @@ async def test_an_empty_definition_counts_as_execute_api(admin: Administrator) -
     assert "execute-api:Invoke" in text_of(await admin.see(LIST))
 
 
-WRONG = [
-    ("Routes: [{Path: /a, Action: Gone}]", "there is no action Gone", "Line 1, column 10"),
-    ("Actions:\n  A: {AccessLevel: Sometimes}\n  B: {}", "AccessLevel", "Line 2, column 7"),
-    ("Actions:\n  A: {AccessLevel: Sometimes}\n  B: {}", "Field required", "Line 3"),
-    ("ConditionKeys:\n  other:Key: String", "begin with orders:", "Line 2, column 3"),
-    ("ConditionKeys:\n  no key: String", "match pattern", "Line 2, column 3"),
-    ("Hosts: [a\nb: c", "but got", "Line 2"),
-    ("Hosts: []\nHosts: []", "comes twice", "Line 2"),
-    ("Scopes: [a]\nHosts: []", "is required: the values of the Host header", "Line 2"),
-    ("", "is required: the values of the Host header", ""),
-    ("Hosts: [a]\nSignature:\n  Payloads: [STREAMING-AWS4-HMAC-SHA256-PAYLOAD]",
-     "the chunks of such a body are not verified", "Line 3"),
-    ("- a", "should be an object", ""),
-    ("a: &a [x]\nb: *a", "Aliases", "Line 2"),
-    ("Stage: !!binary aGk=", "value that JSON cannot express", ""),
-    (f"SampleEvery: {'9' * 5000}", "too many digits", ""),
-    (f"Stage: {'a' * 65_536}", "longer than 65536", ""),
-    ("{" * 5000, "not YAML", ""),
-]  # fmt: skip
+WRONG = of_file(__file__, "WRONG")
 
 
 @pytest.mark.parametrize(("definition", "said", "place"), WRONG)

@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from broker.administration.trust_words import trust_lines
 from broker.policy import PolicyKind, parse_policy
 from tests.support.rows import rows
@@ -29,18 +27,7 @@ def test_each_kind_of_principal_has_its_words(principal: object, who: str) -> No
     assert who in said
 
 
-@pytest.mark.parametrize(
-    ("condition", "words"),
-    [
-        ({"Bool": {"aws:MultiFactorAuthPresent": True}}, "Present is true"),
-        ({"StringLike": {"a:sub": ["x*", "y*"]}}, "a:sub is like x* or y*"),
-        ({"Null": {"aws:SourceIp": "true"}}, "aws:SourceIp is absent"),
-        ({"Null": {"aws:SourceIp": "false"}}, "aws:SourceIp is present"),
-        ({"StringEqualsIfExists": {"a:b": "c"}}, "a:b is c (or is absent)"),
-        ({"ForAnyValue:StringEquals": {"a:b": "c"}}, "a value of a:b is c"),
-        ({"StringEquals": {"a:b": list("cdefgh")}}, "c or d or e or f or 2 more"),
-    ],
-)
+@rows("condition, words")
 def test_conditions_have_words(condition: object, words: str) -> None:
     ((_, said),) = lines({"AWS": HOME}, Condition=condition)
     assert words in said[0]
@@ -52,16 +39,7 @@ def test_every_principal_is_a_line() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("actions", "brings"),
-    [
-        ({"Action": "sts:AssumeRole"}, ()),
-        ({"Action": ["sts:AssumeRole", "STS:TagSession"]}, ("session tags",)),
-        ({"Action": "sts:Set*"}, ("a source identity",)),
-        ({"Action": "sts:*"}, ("session tags", "a source identity")),
-        ({"NotAction": "sts:TagSession"}, ("a source identity",)),
-    ],
-)
+@rows("actions, brings")
 def test_what_sessions_may_bring_is_told(
     actions: dict[str, object], brings: tuple[str, ...]
 ) -> None:

@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 
-import pytest
 from lxml import html
 
 from broker.model.page import PageRequest
 from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from broker.stores.directory.overviews import list_user_overviews
 from tests.support.administrator import Administrator, enter, grant
+from tests.support.rows import cases
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
 
 USERS, NEW = "/console/users", "/console/users/new"
@@ -86,18 +86,7 @@ async def test_a_step_that_fails_leaves_the_user_and_says_so(
     assert names_on(await admin.see(USERS)) == ["carla"]
 
 
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
-        ({"name": "a/b"}, "userName"),
-        ({"name": ""}, "userName"),
-        ({"name": "x" * 65}, "userName"),
-        ({"name": "<b>\u202e"}, "userName"),
-        ({"name": "carla", "path": "dev"}, "path"),
-        ({"name": "carla", "tags": "no equals"}, "key=value"),
-        ({"name": "carla", "tags": "\n".join(f"k{n}=v" for n in range(51))}, "50"),
-    ],
-)
+@cases("typed, said")
 async def test_what_was_typed_is_kept_with_the_reason(
     admin: Administrator, typed: dict[str, str], said: str
 ) -> None:

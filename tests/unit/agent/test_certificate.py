@@ -13,6 +13,7 @@ from broker.agent.certificate import CertificateIdentity, load_certificate
 from broker.agent.configuration import AgentSettings, IdentitySettings
 from broker.agent.identity import IdentityUnusableError
 from tests.support.certificates import Issued, issue, of_version_2, rsa_key, to_pem
+from tests.support.rows import cases
 
 ROOT = issue("Corp Root", is_authority=True)
 ANCHOR = "arn:aws:rolesanywhere:eu-west-1:111122223333:trust-anchor/1-a"
@@ -104,19 +105,7 @@ def test_credentials(tmp_path: Path) -> None:
     assert ask(tmp_path, 201, "", body) == "ASIAEXAMPLE"
 
 
-@pytest.mark.parametrize(
-    ("status", "kind", "body"),
-    [
-        (201, "", {}),
-        (201, "", {"credentialSet": []}),
-        (201, "", b"<html>"),
-        (201, "", []),
-        (403, "AccessDeniedException", b"<html>"),
-        (429, "ThrottlingException", {"message": "later"}),
-        (500, "InternalServerException", {"message": "sorry"}),
-        (503, "", {}),
-    ],
-)
+@cases("status, kind, body")
 def test_what_is_worth_another_try(
     tmp_path: Path, status: int, kind: str, body: object
 ) -> None:
@@ -124,16 +113,7 @@ def test_what_is_worth_another_try(
         ask(tmp_path, status, kind, body)
 
 
-@pytest.mark.parametrize(
-    ("kind", "code"),
-    [
-        ("AccessDeniedException", "AccessDeniedException"),
-        ("AccessDeniedException:http://internal.amazon.com/", "AccessDeniedException"),
-        ("", "403"),
-        ("<b>", "403"),
-        ("x" * 101, "403"),
-    ],
-)
+@cases("kind, code")
 def test_a_refusal_has_a_name(tmp_path: Path, kind: str, code: str) -> None:
     with pytest.raises(BrokerRefusedError, match="no such role") as refused:
         ask(tmp_path, 403, kind, {"message": "no such role"})

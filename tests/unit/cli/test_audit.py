@@ -11,6 +11,7 @@ from broker.compose.installation import Installation
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, AuditRecord, RecordKind
 from broker.runtime.entropy import new_request_id
+from tests.support.rows import cases
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 OTHER = "222222222222"
@@ -38,24 +39,7 @@ def test_records_come_newest_first_as_json_lines(cli: CommandLine) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("words", "count"),
-    [
-        (("--account", OTHER), 2),
-        (("--action", "broker:CreateAccount"), 2),
-        (("--account", OTHER, "--action", "broker:CreateAccount"), 1),
-        (("--decision", "allowed"), 3),
-        (("--decision", "denied"), 0),
-        (("--caller", "operator:nobody-of-this-name"), 0),
-        (("--key", "AKIAIOSFODNN7EXAMPLE"), 0),
-        (("--provider", "arn:aws:iam::123456789012:saml-provider/Corp"), 0),
-        (("--source-identity", "alice"), 0),
-        (("--session-name", "alice"), 0),
-        (("--since", "1h"), 3),
-        (("--until", "1h"), 0),
-        (("--limit", "2"), 2),
-    ],
-)
+@cases("words, count")
 def test_every_filter_narrows(
     cli: CommandLine, words: tuple[str, ...], count: int
 ) -> None:
@@ -103,16 +87,7 @@ def test_a_spreadsheet_gets_a_line_for_each_record(cli: CommandLine) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("words", "count"),
-    [
-        (("--kind", "change"), 3),
-        (("--kind", "read", "--kind", "sign-in"), 0),
-        (("--kind", "read", "--kind", "change"), 3),
-        (("--decision", "denied", "--decision", "allowed"), 3),
-        (("--account", OTHER, "--kind", "change"), 2),
-    ],
-)
+@cases("words, count")
 def test_kinds_and_outcomes_can_be_repeated(
     cli: CommandLine, words: tuple[str, ...], count: int
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from broker.cli.listening import ListenError, listen, private_socket
+from tests.support.rows import rows
 from tests.support.servers import find_free_port
 
 
@@ -49,18 +50,7 @@ def test_a_port_that_was_just_let_go_is_taken_over() -> None:
     second.close()
 
 
-@pytest.mark.parametrize(
-    ("host", "says"),
-    [
-        ("nowhere.invalid", "'nowhere.invalid' is not an address of this machine"),
-        ("192.0.2.1", "'192.0.2.1' is not an address of this machine"),
-        (
-            "a" * 300,
-            "is not an address of this machine; use for example --host 127.0.0.1",
-        ),
-        ("", "not an address"),
-    ],
-)
+@rows("host, says")
 def test_a_host_that_is_not_here_is_named(host: str, says: str) -> None:
     with pytest.raises(ListenError, match=says):
         listen(host, find_free_port())

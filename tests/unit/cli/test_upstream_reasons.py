@@ -1,10 +1,8 @@
-import json
 from datetime import UTC, datetime
-
-import pytest
 
 from broker.cli.upstream_reasons import explain_upstream
 from broker.model.audit import AuditRecord, Outcome
+from tests.support.rows import rows
 
 ROLE = "arn:aws:iam::123456789012:role/Reader"
 
@@ -22,33 +20,7 @@ def record(code: str, detail: str, *resources: str) -> AuditRecord:
     )
 
 
-@pytest.mark.parametrize(
-    ("code", "detail", "there", "to_do"),
-    [
-        (
-            "UpstreamRefused",
-            json.dumps({"Code": "SignatureDoesNotMatch", "Message": "expired"}),
-            "SignatureDoesNotMatch: expired",
-            "clocks",
-        ),
-        (
-            "UpstreamRefused",
-            json.dumps({"Code": "NoSuchEntity", "Message": ""}),
-            "NoSuchEntity",
-            "documentation",
-        ),
-        (
-            "UpstreamRefused",
-            json.dumps({"Code": "InvalidIdentityToken", "Message": "no keys"}),
-            "InvalidIdentityToken: no keys",
-            "/issuer/",
-        ),
-        ("UpstreamUnavailable", "no route", "no route", "upstreams test"),
-        ("UpstreamOutcomeUnknown", "it answered 502", "it answered 502", "own log"),
-        ("UpstreamOutcomeUnknown", "[]", "[]", "own log"),
-        ("UpstreamUnavailable", "", "nothing is known.", "upstreams test"),
-    ],
-)
+@rows("code, detail, there, to_do")
 def test_both_sides_are_told(code: str, detail: str, there: str, to_do: str) -> None:
     lines, found = explain_upstream(record(code, detail, ROLE))
     assert ROLE in lines[0]

@@ -15,6 +15,7 @@ from broker.client.answers import Refusal
 from broker.client.request import AmbiguousRequest, Request
 from broker.protocols.sigv4.errors import MISMATCH
 from tests.support.fake_broker import FakeBroker, decided
+from tests.support.rows import cases
 from tests.support.servers import find_free_port
 from tests.support.tls import tls_before
 
@@ -79,18 +80,7 @@ def test_the_time_counts_from_the_question(broker: FakeBroker) -> None:
     assert len(broker.questions) == 2
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"method": "PUT"},
-        {"target": b"/orders/8"},
-        {"headers": ((b"host", b"x"), (b"referer", b"y"))},
-        {"body_sha256": "0" * 64},
-        {"source_ip": "203.0.113.8"},
-        {"secure": False},
-    ],
-    ids=lambda changed: next(iter(changed)),
-)
+@cases("changed", ids=lambda changed: next(iter(changed)))
 def test_only_the_same_request_is_held(
     broker: FakeBroker, changed: dict[str, Any]
 ) -> None:

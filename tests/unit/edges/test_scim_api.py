@@ -230,18 +230,7 @@ async def test_the_attribute_of_proofs_is_one_persons(world: SignInWorld) -> Non
     assert (await corp.send("PUT", f"/Users/{bob}", json=body)).status_code == 409
 
 
-@pytest.mark.parametrize(
-    ("name", "path", "body"),
-    [
-        (Quota.SCIM_USERS, "/Users", {"schemas": [USER], "userName": "bob"}),
-        (Quota.SCIM_GROUPS, "/Groups", {"schemas": [GROUP], "displayName": "B"}),
-        (
-            Quota.SCIM_MEMBERS,
-            "/Groups",
-            {"schemas": [GROUP], "displayName": "B", "members": "two"},
-        ),
-    ],
-)
+@cases("name, path, body")
 async def test_quotas(
     world: SignInWorld, corp: InProcess, name: Quota, path: str, body: dict[str, Any]
 ) -> None:
@@ -259,25 +248,7 @@ async def test_quotas(
     assert total == len(users if kind == "Users" else [1]), "nothing is half-written"
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        ("GET", "/ServiceProviderConfig", 200),
-        ("GET", "/ResourceTypes", 200),
-        ("GET", "/ResourceTypes/Group", 200),
-        ("GET", f"/Schemas/{USER}", 200),
-        ("GET", "/Schemas/urn:x", 404),
-        ("GET", "/ServiceProviderConfig/x", 404),
-        ("GET", "/Bulk", 404),
-        ("POST", "/Bulk", 405),
-        ("POST", "/.search", 501),
-        ("POST", "/Users/.search", 501),
-        ("DELETE", "/Users", 405),
-        ("POST", "/Users/SCMU1", 405),
-        ("GET", "/Users/SCMU1/groups", 404),
-        ("GET", "/Users/" + "a" * 600, 404),
-    ],
-)
+@cases("method, path, status")
 async def test_other_addresses(
     corp: InProcess, method: str, path: str, status: int
 ) -> None:

@@ -23,6 +23,7 @@ from tests.support.broker import Key
 from tests.support.decisions import ACCOUNT, HERE, REGION, AskingService
 from tests.support.in_process import ORIGIN, in_process
 from tests.support.lost_readings import lose
+from tests.support.rows import of_file
 from tests.support.versitygw import DEFINITION, Gateway, Mismatch, Refused, allows
 from tests.unit.actions.decisions.test_records import records
 
@@ -668,36 +669,7 @@ async def test_nothing_is_told_in_the_clear(world: World) -> None:
     assert "TLS" in caught.value.text
 
 
-_UNREADABLE: list[tuple[str, object]] = [
-    ("version", b"[]"),
-    ("derive-signing-key", b"not json"),
-    ("derive-signing-key", b"{}"),
-    ("derive-signing-key", b'{"accessKeyId": "a", "accessKeyId": "b"}'),
-    ("evaluate-policy", {"accessKeyId": "a", "actions": [], "resources": ["x"]}),
-    ("evaluate-policy", {"accessKeyId": "a", "actions": ["x"], "resources": []}),
-    (
-        "evaluate-policy",
-        {"accessKeyId": "a", "actions": ["s3:X"], "resources": [OBJECT]},
-    ),
-    (
-        "evaluate-policy",
-        {
-            "accessKeyId": "a",
-            "actions": ["s3:GetObject"],
-            "resources": ["arn:aws:iam::1:user/x"],
-        },
-    ),
-    (
-        "evaluate-policy",
-        {
-            "accessKeyId": "a",
-            "actions": ["s3:GetObject", "s3:PutObject"],
-            "resources": [OBJECT] * 1001,
-        },
-    ),
-    ("resolve-principals", {"principals": "x"}),
-    ("resolve-principals", {"principals": ["x"] * 501}),
-]
+_UNREADABLE = of_file(__file__, "_UNREADABLE")
 
 
 async def test_what_cannot_be_read_is_a_bad_request(world: World) -> None:

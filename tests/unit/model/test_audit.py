@@ -1,10 +1,9 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 from broker.model.audit import COUNT_FAILURES, AuditRecord, Outcome, RecordKind, kind_of
 from tests.support.in_process import in_process
+from tests.support.rows import rows
 
 _REPORTS = {"iam:GenerateCredentialReport", "iam:GenerateServiceLastAccessedDetails"}
 """They write, but nothing that anyone configures."""
@@ -15,40 +14,14 @@ def record(**members: object) -> AuditRecord:
     return AuditRecord(**given)  # type: ignore[arg-type]  # a test's own
 
 
-@pytest.mark.parametrize(
-    ("decision", "error_code", "outcome"),
-    [
-        ("allowed", "", Outcome.ALLOWED),
-        ("denied", "AccessDenied", Outcome.DENIED),
-        ("refused", "InvalidIdentityToken", Outcome.REFUSED),
-        ("error", "NoSuchEntity", Outcome.ERROR),
-        ("", "", Outcome.ALLOWED),
-        ("", "NoSuchEntity", Outcome.ERROR),
-    ],
-)
+@rows("decision, error_code, outcome")
 def test_every_record_has_an_outcome(
     decision: str, error_code: str, outcome: Outcome
 ) -> None:
     assert record(decision=decision, error_code=error_code).outcome is outcome
 
 
-@pytest.mark.parametrize(
-    ("action", "outcome", "provider", "kind"),
-    [
-        ("sts:AssumeRoleWithSAML", "allowed", True, RecordKind.SIGN_IN),
-        ("sts:AssumeRoleWithWebIdentity", "refused", False, RecordKind.SIGN_IN),
-        ("signin:ConsoleLogin", "allowed", False, RecordKind.SIGN_IN),
-        ("signin:ConsoleLogin", "allowed", True, RecordKind.CREDENTIALS),
-        ("signin:ListRolesWithSAML", "allowed", False, RecordKind.READ),
-        ("signin:ListRolesWithSAML", "refused", False, RecordKind.SIGN_IN),
-        ("signin:CheckPassword", "refused", False, RecordKind.SIGN_IN),
-        (COUNT_FAILURES, "refused", False, RecordKind.SIGN_IN),
-        ("sts:AssumeRole", "denied", False, RecordKind.CREDENTIALS),
-        ("iam:CreateUser", "allowed", False, RecordKind.CHANGE),
-        ("iam:GetUser", "denied", False, RecordKind.READ),
-        ("broker:CreateAccount", "allowed", False, RecordKind.CHANGE),
-    ],
-)
+@rows("action, outcome, provider, kind")
 def test_what_a_call_is_about(
     action: str, outcome: str, provider: bool, kind: RecordKind
 ) -> None:

@@ -14,6 +14,7 @@ from broker.permit.context import call_context, resource_context
 from broker.policy import find_context_key
 from broker.policy.context import KeyType
 from tests.support.raw import raw_request
+from tests.support.rows import of_file, rows
 
 ACCOUNT = AccountId("123456789012")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -77,58 +78,10 @@ CALLERS = {
     "task": replace(ROLE, session=replace(SESSION, kind=SessionKind.ROOT_TASK)),
 }
 
-ALWAYS = {
-    "aws:sourceip": ("203.0.113.9",),
-    "aws:securetransport": ("true",),
-    "aws:currenttime": ("2026-03-01T12:00:00Z",),
-    "aws:epochtime": ("1772366400",),
-    "aws:requestedregion": ("eu-west-3",),
-    "aws:viaawsservice": ("false",),
-    "aws:useragent": ("boto3",),
-    "aws:referer": ("https://a.example/",),
-    "aws:principalaccount": (ACCOUNT,),
-}
+ALWAYS = of_file(__file__, "ALWAYS")
 ISSUED_AT = {"aws:tokenissuetime": ("2026-03-01T11:58:30Z",)}
 SIGNED = {"aws:principalisawsservice": ("false",)}
-OWN = {
-    "root": {
-        **SIGNED,
-        "aws:principaltype": ("Account",),
-        "aws:userid": (ACCOUNT,),
-        "aws:principalarn": (f"arn:aws:iam::{ACCOUNT}:root",),
-    },
-    "user": {
-        **SIGNED,
-        "aws:principaltype": ("User",),
-        "aws:userid": ("AIDAX",),
-        "aws:username": ("ann",),
-        "aws:principalarn": (f"arn:aws:iam::{ACCOUNT}:user/t/ann",),
-        "aws:principaltag/team": ("blue",),
-    },
-    "role": {
-        **SIGNED,
-        **ISSUED_AT,
-        "aws:principaltype": ("AssumedRole",),
-        "aws:userid": ("AROAX:job",),
-        "aws:principalarn": (f"arn:aws:iam::{ACCOUNT}:role/p/R",),
-        "aws:multifactorauthpresent": ("false",),
-        "aws:sourceidentity": ("ann",),
-        "aws:federatedprovider": (f"arn:aws:iam::{ACCOUNT}:oidc-provider/i.example",),
-        "i.example:sub": ("subject",),
-    },
-    "federated": {
-        **SIGNED,
-        **ISSUED_AT,
-        "aws:principaltype": ("FederatedUser",),
-        "aws:userid": (f"{ACCOUNT}:bob",),
-        "aws:principalarn": (f"arn:aws:sts::{ACCOUNT}:federated-user/bob",),
-    },
-    "unsigned": {
-        "aws:principaltype": ("User",),
-        "aws:userid": (f"arn:aws:iam::{ACCOUNT}:saml-provider/Corp",),
-        "saml:aud": ("https://signin.aws.amazon.com/saml",),
-    },
-}
+OWN = of_file(__file__, "OWN")
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -167,14 +120,7 @@ def test_every_key_stands_in_the_table_with_values_of_its_type(name: str) -> Non
             assert all(value.isdigit() for value in values)
 
 
-@pytest.mark.parametrize(
-    ("resource", "there"),
-    [
-        (f"arn:aws:iam::{ACCOUNT}:role/R", True),
-        ("*", False),
-        ("arn:aws:iam::aws:policy/ReadOnlyAccess", False),
-    ],
-)
+@rows("resource, there")
 def test_a_resource_brings_its_owner(resource: str, *, there: bool) -> None:
     expected = {"aws:resourceaccount": (ACCOUNT,)} if there else {}
     assert resource_context(resource, ACCOUNT) == expected

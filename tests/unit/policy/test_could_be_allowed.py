@@ -10,6 +10,7 @@ from broker.policy import (
     could_be_allowed,
     parse_policy,
 )
+from tests.support.rows import rows
 
 MFA = {"aws:multifactorauthpresent": ("true",)}
 
@@ -42,76 +43,7 @@ MY_TEAM = "${aws:PrincipalTag/team}"
 RED = {"aws:principaltag/team": ("red",)}
 
 
-@pytest.mark.parametrize(
-    ("statements", "context", "expected"),
-    [
-        ([allow("iam:List*")], {}, True),
-        ([allow("iam:ListUsers", ONE_USER)], {}, True),
-        ([allow("iam:GetUser")], {}, False),
-        ([allow("iam:ListUsers", **WITH_MFA)], {}, False),
-        ([allow("iam:ListUsers", **WITH_MFA)], MFA, True),
-        ([allow("*"), {**allow("iam:*"), "Effect": "Deny"}], {}, False),
-        ([allow("*"), {**allow("iam:*", ONE_USER), "Effect": "Deny"}], {}, True),
-        ([allow("*"), {**allow("iam:*", **WITH_MFA), "Effect": "Deny"}], {}, True),
-        ([allow("*"), {**allow("iam:*", **WITH_MFA), "Effect": "Deny"}], MFA, False),
-        # What a Deny leaves out may be allowed still.
-        ([allow("*"), deny_outside(ONE_USER)], {}, True),
-        ([allow("*"), deny_outside(OWN_USER)], ANN, True),
-        # A variable without a value leaves nothing out, and makes negation hold.
-        ([allow("*"), deny_outside(OWN_USER)], {}, False),
-        ([allow("*"), deny_outside([OWN_USER, ONE_USER])], {}, True),
-        (
-            [allow("*"), deny_outside("arn:aws:iam::*:user/${iam:ResourceTag/x}")],
-            {},
-            True,
-        ),
-        (
-            [allow("*", **condition("StringNotEquals", "aws:userid", MY_TEAM))],
-            {"aws:userid": ("x",)},
-            True,
-        ),
-        (
-            [
-                allow("*"),
-                {
-                    **allow("iam:*"),
-                    "Effect": "Deny",
-                    **condition("StringNotEquals", "aws:userid", MY_TEAM),
-                },
-            ],
-            {"aws:userid": ("x",)},
-            False,
-        ),
-        # What a call or its resource brings may be anything.
-        ([allow("*", **condition("StringEquals", TEAM, MY_TEAM))], RED, True),
-        ([allow("*", **condition("StringEquals", "aws:userid", MY_TEAM))], RED, False),
-        ([allow("*", **condition("StringEquals", "s3:prefix", "x"))], {}, True),
-        (
-            [
-                allow("*"),
-                {
-                    **allow("iam:*"),
-                    "Effect": "Deny",
-                    **condition("StringNotEquals", TEAM, "x"),
-                },
-            ],
-            {},
-            True,
-        ),
-        (
-            [
-                allow("*"),
-                {
-                    **allow("iam:*"),
-                    "Effect": "Deny",
-                    **condition("StringNotEquals", "aws:userid", "${iam:PolicyARN}"),
-                },
-            ],
-            {"aws:userid": ("x",)},
-            True,
-        ),
-    ],
-)
+@rows("statements, context, expected")
 def test_an_action_is_conceivable_when_some_resource_would_allow_it(
     statements: list[dict[str, object]],
     context: dict[str, tuple[str, ...]],

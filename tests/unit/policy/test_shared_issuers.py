@@ -32,23 +32,7 @@ def check(federated: str, condition: Any = None, **elements: Any) -> None:
     check_shared_issuers(parse_policy(text, PolicyKind.TRUST))
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [
-        {"StringEquals": {AUD: "pool"}},
-        {"StringLike": {AUD: "pool*"}},
-        {"StringEqualsIgnoreCase": {AUD: "pool"}},
-        {"ForAnyValue:StringEquals": {AUD: "pool"}},
-        {"ForAllValues:StringLike": {AUD: "pool"}},
-        {"StringEquals": {AUD.upper(): "pool"}},
-        {"StringLike": {AUD: "**"}},
-        {"StringLike": {AUD: "?"}},
-        {"StringLike": {AUD: "*?"}},
-        {"StringEquals": {AUD: ""}},
-        {"StringEquals": {AUD: []}},
-        {"Null": {AUD: "false"}, "StringEquals": {AUD: "pool"}},
-    ],
-)
+@rows("condition")
 def test_a_bound_tenant_passes(condition: Any) -> None:
     check(COGNITO, condition)
 

@@ -22,6 +22,7 @@ from broker.protocols.oidc.rejection import IssuerRejected, OidcReason, OidcReje
 from broker.protocols.oidc.verify import verify_token
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from tests.support.oidc_issuer import OidcIssuer, jwk_of, make_key
+from tests.support.rows import rows
 
 ISSUER = OidcIssuer("https://idp.example")
 
@@ -51,28 +52,7 @@ def test_every_oidc_reason_fails_one_check(reason: OidcReason) -> None:
     assert failed.found == "aud is x"
 
 
-@pytest.mark.parametrize(
-    ("reason", "advice"),
-    [
-        (SamlReason.UNSIGNED, "signing of assertions"),
-        (SamlReason.ALGORITHM_NOT_ALLOWED, "AES-GCM"),
-        (SamlReason.ALGORITHM_NOT_ALLOWED, "AllowSha1"),
-        (SamlReason.SIGNATURE_INVALID, "new metadata"),
-        (SamlReason.DECRYPTION_FAILED, "SP metadata"),
-        (SamlReason.ENCRYPTION_REQUIRED, "encrypted"),
-        (SamlReason.METADATA_UNUSABLE, "LegacyRsa"),
-        (SamlReason.METADATA_EXPIRED, "MetadataUrl"),
-        (SamlReason.LIFETIME_TOO_LONG, "a day or less"),
-        (SamlReason.TIMESTAMP, "UTC"),
-        (SamlReason.CONFIRMATION, "bearer"),
-        (SamlReason.TOO_LARGE, "fewer roles"),
-        (OidcReason.UNKNOWN_KEY, "StaticJwks"),
-        (OidcReason.BAD_DISCOVERY, "jwks_uri"),
-        (OidcReason.MISSING_CLAIM, "OneTimeUse"),
-        (OidcReason.BAD_TIMESTAMP, "numbers"),
-        (OidcReason.NO_AUTHORIZED_PARTY, "azp"),
-    ],
-)
+@rows("reason, advice")
 def test_the_advice_is_for_what_was_found(
     reason: SamlReason | OidcReason, advice: str
 ) -> None:
@@ -188,16 +168,7 @@ def test_the_only_key_of_a_static_set_serves_a_token_without_a_kid() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("found", "advice"),
-    [
-        ("content encryption '…#aes128-cbc' is not on the list", "Lasso"),
-        ("AES-CBC without a signature of the Response over it", "whole Response"),
-        ("digest '…#sha1' is not on the list", "AllowSha1"),
-        ("canonicalisation '…' is not on the list", "exclusive canonicalisation"),
-        ("second transform '…' is not on the list", "exclusive canonicalisation"),
-    ],
-)
+@rows("found, advice")
 def test_encryption_that_lasso_uses_is_explained(found: str, advice: str) -> None:
     cause = SamlRejected(SamlReason.ALGORITHM_NOT_ALLOWED, found)
     error = wire_error(cause)

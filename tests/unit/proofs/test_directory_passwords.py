@@ -11,7 +11,8 @@ from lxml import etree
 
 from broker.proofs.attempts import WINDOW
 from tests.support.directory_world import PROVIDER, directory_world
-from tests.support.signin import ACCOUNT, OTHER, SignInWorld, role_arn
+from tests.support.rows import of_file
+from tests.support.signin import ACCOUNT, SignInWorld, role_arn
 from tests.support.slapd import PASSWORD, Slapd, dn_of, group, person, start_slapd
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
@@ -92,26 +93,7 @@ async def test_of_several_roles_one_must_be_named(slapd: Slapd, tmp_path: Path) 
         assert "assumed-role/Boss/bob" in named.text
 
 
-REFUSED: dict[str, tuple[dict[str, str], int, str]] = {
-    "a wrong password": ({"LDAPPassword": "x"}, 403, "IDPRejectedClaim"),
-    "an empty password": ({"LDAPPassword": ""}, 400, "ValidationError"),
-    "nobody": ({"LDAPUsername": "nobody"}, 403, "IDPRejectedClaim"),
-    "an injection": ({"LDAPUsername": "*"}, 403, "IDPRejectedClaim"),
-    "no role": ({"LDAPUsername": "cid"}, 403, "AccessDenied"),
-    "a role that trusts others": ({"RoleArn": role_arn("Reader")}, 403, "AccessDenied"),
-    "a role of a group that the person is not in": (
-        {"RoleArn": role_arn("Boss")},
-        403,
-        "AccessDenied",
-    ),
-    "a role of another account": (
-        {"RoleArn": role_arn("Reader", OTHER)},
-        400,
-        "InvalidIdentityToken",
-    ),
-    "no role at all": ({"RoleArn": "arn:aws:iam::x:role/y"}, 400, "ValidationError"),
-    "a long password": ({"LDAPPassword": "x" * 513}, 400, "ValidationError"),
-}
+REFUSED = of_file(__file__, "REFUSED")
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from broker.proofs.addresses import AddressRules, parse_internal_issuers
 from broker.proofs.outbound import FetchFailedError, OutboundClient
 from tests.support.oidc_issuer import IssuerServer, make_key, send, serving
+from tests.support.rows import cases
 from tests.support.watched import Watch
 
 _FOR_GOOD = 10_000
@@ -238,19 +239,7 @@ def two_lengths(handler: BaseHTTPRequestHandler) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        dripping,
-        endless,
-        slow,
-        dripping_head,
-        endless_head,
-        cut_off,
-        no_http,
-        two_lengths,
-    ],
-)
+@cases("answer")
 async def test_a_hostile_answer_ends_in_time_and_size(
     server: IssuerServer, answer: Any
 ) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from broker.errors import (
-    AccessDenied,
     BrokerError,
     ExpiredFederationToken,
     IdpCommunicationError,
@@ -355,26 +354,7 @@ async def test_an_expired_token_has_its_own_code(
     assert str(error.message).startswith("Token expired: current date/time ")
 
 
-@pytest.mark.parametrize(
-    ("provider_id", "kind", "message"),
-    [
-        (
-            "www.amazon.com",
-            InvalidIdentityToken,
-            "Provided Token is not a Login With Amazon token",
-        ),
-        (
-            "graph.facebook.com",
-            IdpRejectedClaim,
-            "The identity provider (IdP) reported that authentication failed.",
-        ),
-        (
-            "accounts.example.com",
-            AccessDenied,
-            "Not authorized to perform sts:AssumeRoleWithWebIdentity",
-        ),
-    ],
-)
+@cases("provider_id, kind, message")
 async def test_legacy_providers_are_answered_as_at_aws(
     prover: WebIdentityProver, provider_id: str, kind: type, message: str | None
 ) -> None:

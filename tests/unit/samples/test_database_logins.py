@@ -5,7 +5,6 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
@@ -18,8 +17,8 @@ from samples.protected.postgresql.database_logins import (
     main,
     read_login,
 )
-from tests.support.fake_broker import FakeBroker, decided
-from tests.support.rows import cases
+from tests.support.fake_broker import FakeBroker
+from tests.support.rows import cases, of_file
 
 RESOURCE = "arn:aws:rds-db:us-east-1:111122223333:dbuser:orders"
 DATABASE = Database(frozenset({"db.example.com:5432"}), RESOURCE)
@@ -56,32 +55,7 @@ def test_a_users_name_is_compared_decoded(name: str) -> None:
         assert question["Resources"] == [f"{RESOURCE}/{name}"]
 
 
-REFUSED = {
-    "no token": ("reader", "secret"),
-    "no query": ("reader", "db.example.com:5432/?"),
-    "another port": ("reader", TOKEN.replace("5432", "5433")),
-    "no port": ("reader", TOKEN.replace(":5432", "")),
-    "with credentials": ("reader", f"a@{TOKEN}"),
-    "a scheme": ("reader", f"https://{TOKEN}"),
-    "another path": ("reader", TOKEN.replace("/?", "/a?")),
-    "two slashes": ("reader", TOKEN.replace("/?", "//?")),
-    "a space": ("reader", f"{TOKEN} "),
-    "a line": ("reader", f"{TOKEN}\nx"),
-    "too long": ("reader", f"{TOKEN}&X-Amz-A={'x' * 16_384}"),
-    "another user": ("writer", TOKEN),
-    "another case": ("Reader", TOKEN),
-    "no user": ("", TOKEN.replace("reader", "")),
-    "two users": ("reader", f"{TOKEN}&DBUser=writer"),
-    "the user twice": ("reader", f"{TOKEN}&DBUser=reader"),
-    "no action": ("reader", TOKEN.replace("Action=connect&", "")),
-    "another action": ("reader", TOKEN.replace("=connect", "=Connect")),
-    "a field more": ("reader", f"{TOKEN}&a=b"),
-    "many fields": ("reader", TOKEN + "&X-Amz-A=b" * 20),
-    "not UTF-8": ("reader", f"{TOKEN}&X-Amz-A=%ff"),
-    "a slash": ("a/reader", TOKEN.replace("=reader", "=a%2Freader")),
-    "a control character": ("a\0", TOKEN.replace("=reader", "=a%00")),
-    "a long name": ("x" * 64, TOKEN.replace("reader", "x" * 64)),
-}
+REFUSED = of_file(__file__, "REFUSED")
 
 
 @pytest.mark.parametrize(("user", "token"), REFUSED.values(), ids=REFUSED)
@@ -167,18 +141,7 @@ async def exchange_or_nothing(port: int, sent: bytes) -> bytes:
     return b""
 
 
-ANSWERS: dict[str, tuple[int, Any, int]] = {
-    "yes": (200, decided(), 0),
-    "no": (200, decided(allowed=False), 49),
-    "not proved": (200, decided(allowed=False, Refusal=REFUSAL), 49),
-    "unread": (400, {}, 49),
-    "no token": (403, {}, 52),
-    "away": (503, {}, 52),
-    "nonsense": (200, decided(Allowed="yes"), 49),
-    "no principal": (200, decided(Principal=None), 49),
-    "of another body": (200, decided(ContentSha256="0" * 64), 52),
-    "no JSON": (200, b"yes", 52),
-}
+ANSWERS = of_file(__file__, "ANSWERS")
 
 
 @pytest.mark.parametrize("name", ANSWERS)

@@ -11,6 +11,7 @@ from samples.protected.postgresql.database_logins import (
     SimpleBind,
     receive_bind,
 )
+from tests.support.rows import of_file
 
 # As PostgreSQL 15 with libldap 2.5 sent it.
 SENT = bytes.fromhex("301602010160110201030405616c6963658005") + b"hello"
@@ -58,28 +59,7 @@ def test_what_libldap_sends_is_read() -> None:
     assert received(bind(password=long)).password == long
 
 
-MALFORMED = {
-    "a larger message": b"\x30\x83" + (MESSAGE_BYTES_MAX + 1).to_bytes(3, "big"),
-    "a message of 4 GB": b"\x30\x84\xff\xff\xff\xff",
-    "a length of five octets": b"\x30\x85\x00\x00\x00\x00\x16" + SENT[2:],
-    "an indefinite length": b"\x30\x80" + SENT[2:] + b"\x00\x00",
-    "no sequence": b"\x31" + SENT[1:],
-    "no LDAP": b"GET / HTTP/1.1\r\n\r\n",
-    "an empty message": b"\x30\x00",
-    "no number": element(0x30, SENT[5:]),
-    "an empty number": bind(message_id=b""),
-    "a negative number": bind(message_id=b"\xff"),
-    "a long number": bind(message_id=b"\x01" * 5),
-    "version 2": bind(version=b"\x02"),
-    "SASL": bind(simple=0xA3),
-    "an unbind": element(0x30, b"\x02\x01\x02\x42\x00"),
-    "a search": bind(op=0x63),
-    "controls": bind(after=element(0xA0, b"")),
-    "more in the bind": bind(inside=b"\x04\x00"),
-    "an element longer than the message": element(0x30, SENT[2:-1]),
-    "an element of indefinite length": element(0x30, b"\x02\x80\x01\x00\x00"),
-    "a length cut": element(0x30, b"\x02\x82\x01"),
-}
+MALFORMED = of_file(__file__, "MALFORMED")
 
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)

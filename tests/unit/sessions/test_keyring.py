@@ -20,6 +20,7 @@ from broker.sessions.keyring import (
 )
 from broker.sessions.keys import KeyringError, Wrapper, rewrap
 from tests.support.iam import make_keyring, read_keys, revoke_key, rotate_keys
+from tests.support.rows import cases
 from tests.unit.sessions.conftest import FakeClock
 
 
@@ -83,17 +84,7 @@ def test_the_file_may_be_read_only(keyring: Keyring, mode: int) -> None:
     assert read_masters(keyring.path) == keyring.masters
 
 
-@pytest.mark.parametrize(
-    ("owner", "mode", "says"),
-    [
-        (0, 0o440, ""),
-        (0, 0o640, ""),
-        (0, 0o444, "chmod 600"),
-        (0, 0o460, "chmod 600"),
-        (10001, 0o440, "chmod 600"),
-        (65534, 0o600, "chown 10001"),
-    ],
-)
+@cases("owner, mode, says")
 def test_root_may_lend_the_file_through_a_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, mode: int, says: str
 ) -> None:
@@ -124,21 +115,7 @@ def spoilt(**members: Any) -> str:
     return json.dumps({**good, **members})
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{",
-        "[]",
-        "null",
-        spoilt(format=3),
-        spoilt(master_keys=[]),
-        spoilt(master_keys={}),
-        spoilt(master_keys=[1]),
-        spoilt(master_keys=[{"id": "a1"}]),
-        spoilt(master_keys=[{"id": "a1", "secret": "AAAA"}]),
-        spoilt(master_keys=[{"id": "a1", "secret": "!"}]),
-    ],
-)
+@cases("text")
 def test_a_spoilt_file_is_refused_with_advice(keyring: Keyring, text: str) -> None:
     keyring.path.write_text(text)
     with pytest.raises(KeyringError, match="restore it from your backup") as caught:

@@ -6,6 +6,7 @@ import pytest
 from broker.errors import ExpiredFederationToken, ValidationError
 from broker.model.session import SessionKind
 from broker.sessions.limits import console_duration, session_duration
+from tests.support.rows import rows
 
 NOW = datetime(2026, 9, 11, 12, tzinfo=UTC)
 ROLE_MAX = (
@@ -65,33 +66,7 @@ def test_a_session_lasts_as_long_as_the_rules_say(
     assert session_duration(kind, requested, now=NOW, **circumstances) == seconds
 
 
-@pytest.mark.parametrize(
-    ("kind", "requested", "circumstances", "text"),
-    [
-        (ROLE, 899, {}, LEAST.format(899, 900)),
-        (ROLE, -1, {}, LEAST.format(-1, 900)),
-        (ROLE, 43_201, {}, MOST.format(43_201, 43_200)),
-        (SAML, 899, {}, LEAST.format(899, 900)),
-        (WEB, 43_201, {"role_max": 43_200}, MOST.format(43_201, 43_200)),
-        (FEDERATION, 129_601, {}, MOST.format(129_601, 129_600)),
-        (FEDERATION, 899, {"is_root": True}, LEAST.format(899, 900)),
-        (SESSION, 129_601, {"is_root": True}, MOST.format(129_601, 129_600)),
-        (ROOT, 901, {}, MOST.format(901, 900)),
-        (ROOT, -1, {}, LEAST.format(-1, 0)),
-        (ROLE, 3601, {}, ROLE_MAX),
-        (SAML, 3601, {}, ROLE_MAX),
-        (WEB, 3601, {}, ROLE_MAX),
-        (ROLE, 3601, {"chained": True, "role_max": 43_200}, CHAIN),
-        # The order of checks: range, role maximum, chaining.
-        (
-            ROLE,
-            43_201,
-            {"chained": True, "role_max": 3600},
-            MOST.format(43_201, 43_200),
-        ),
-        (ROLE, 7200, {"chained": True, "role_max": 3600}, ROLE_MAX),
-    ],
-)
+@rows("kind, requested, circumstances, text")
 def test_a_longer_or_shorter_request_is_refused_in_awss_words(
     kind: SessionKind, requested: int, circumstances: dict[str, Any], text: str
 ) -> None:

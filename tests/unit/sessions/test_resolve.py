@@ -27,6 +27,7 @@ from broker.stores.directory.port import DirectoryChange, Finder
 from broker.stores.errors import StoreUnavailableError
 from tests.support.deleted_meanwhile import delete_account
 from tests.support.iam import revoke_key
+from tests.support.rows import cases
 from tests.unit.sessions.conftest import ACCOUNT, KEY, ROLE, SALT, USER, World
 
 OF_A_USER = {
@@ -59,20 +60,7 @@ async def assert_refused(world: World, minted: MintResult, why: str) -> None:
     assert why in caught.value.detail
 
 
-@pytest.mark.parametrize(
-    ("order", "arn", "userid"),
-    [
-        (
-            {},
-            "arn:aws:sts::123456789012:assumed-role/Deploy/job",
-            f"{ROLE.role_id}:job",
-        ),
-        (OF_A_USER, USER.arn, USER.user_id),
-        (FEDERATED, "arn:aws:sts::123456789012:federated-user/bob", "123456789012:bob"),
-        (OF_ROOT, "arn:aws:iam::123456789012:root", "123456789012"),
-        (ROOT_TASK, "arn:aws:iam::123456789012:root", "123456789012"),
-    ],
-)
+@cases("order, arn, userid")
 async def test_a_session_acts_as_what_it_was_made_for(
     world: World, order: dict[str, object], arn: str, userid: str
 ) -> None:
@@ -293,16 +281,7 @@ async def test_one_session_can_be_revoked(world: World) -> None:
     assert await world.resolve(two)
 
 
-@pytest.mark.parametrize(
-    ("order", "target"),
-    [
-        ({}, ROLE.role_id),
-        ({}, ACCOUNT),
-        (OF_A_USER, USER.user_id),
-        (FEDERATED, USER.user_id),
-        (BY_PROVIDER, "SAMLSPABCDEFGHIJKLMNOP"),
-    ],
-)
+@cases("order, target")
 async def test_a_mark_ends_what_was_issued_before_it_and_nothing_else(
     world: World, order: dict[str, object], target: str
 ) -> None:

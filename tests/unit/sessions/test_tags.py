@@ -15,6 +15,7 @@ from broker.sessions.tags import (
     principal_tags,
     require_session_tags,
 )
+from tests.support.rows import rows
 
 DUPLICATE = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
 CONFLICT = "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session."
@@ -33,19 +34,7 @@ def test_without_tags_there_are_none() -> None:
     assert require_session_tags(()) == NO_TAGS
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("k", ""),
-        ("K" * 128, "v" * 256),
-        ("a b_.:/=+-@", "a b_.:/=+-@"),
-        ("Größe", "groß"),
-        ("部門", "技術　部"),  # an ideographic space is \p{Z}
-        ("num²", "Ⅻ"),
-        ("awsome", "aws:x"),
-        ("my-aws:key", "v"),
-    ],
-)
+@rows("key, value")
 def test_allowed_tags_are_kept_as_given(key: str, value: str) -> None:
     assert require_session_tags([(key, value)]).tags == {key: value}
 
@@ -156,15 +145,7 @@ def test_nothing_is_inherited_from_a_user() -> None:
     assert inherit_tags(passed, None) == passed
 
 
-@pytest.mark.parametrize(
-    ("own", "session_tags", "seen"),
-    [
-        ({}, {}, {}),
-        ({"A": "1"}, {}, {"A": "1"}),
-        ({}, {"A": "1"}, {"A": "1"}),
-        ({"A": "1", "b": "2"}, {"B": "3"}, {"A": "1", "B": "3"}),
-    ],
-)
+@rows("own, session_tags, seen")
 def test_a_sessions_tag_replaces_the_entitys(
     own: Mapping[str, str], session_tags: Mapping[str, str], seen: Mapping[str, str]
 ) -> None:

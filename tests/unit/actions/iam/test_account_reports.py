@@ -8,18 +8,11 @@ from broker.errors import InvalidClientTokenId
 from broker.kinds.limits import Quota
 from tests.support.certificates import server_certificate
 from tests.support.deleted_meanwhile import delete_first
-from tests.support.iam import ACCOUNT, NOW, Iam, policy, set_quotas
+from tests.support.iam import NOW, Iam, policy, set_quotas
+from tests.support.rows import cases
 
 
-@pytest.mark.parametrize(
-    ("name", "quota"),
-    [
-        ("UsersQuota", Quota.USERS),
-        ("SigningCertificatesPerUserQuota", Quota.SIGNING_CERTIFICATES_PER_USER),
-        ("ServerCertificatesQuota", Quota.SERVER_CERTIFICATES),
-        ("InstanceProfilesQuota", Quota.INSTANCE_PROFILES),
-    ],
-)
+@cases("name, quota")
 async def test_the_summary_shows_the_accounts_own_quotas(
     iam: Iam, name: str, quota: Quota
 ) -> None:
@@ -64,16 +57,7 @@ async def test_the_summary_counts_policies_that_someone_has(iam: Iam) -> None:
     assert await used() == 2
 
 
-@pytest.mark.parametrize(
-    ("name", "given"),
-    [
-        ("GenerateCredentialReport", {}),
-        (
-            "GenerateServiceLastAccessedDetails",
-            {"Arn": f"arn:aws:iam::{ACCOUNT}:user/U"},
-        ),
-    ],
-)
+@cases("name, given")
 async def test_a_report_on_an_account_that_is_deleted_meanwhile_is_not_kept(
     iam: Iam, monkeypatch: pytest.MonkeyPatch, name: str, given: dict[str, Any]
 ) -> None:

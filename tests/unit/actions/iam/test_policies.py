@@ -18,6 +18,7 @@ from broker.kinds.managed_policies import aws_managed_arns
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
 from tests.support.iam import ACCOUNT, Iam, policy, set_quotas, trust
+from tests.support.rows import cases
 
 AWS = "arn:aws:iam::aws:policy"
 USAGES = ("Policy", "Boundary")
@@ -208,24 +209,7 @@ async def test_a_list_of_everything_has_all_that_aws_manages(iam: Iam) -> None:
     assert (names[0], names[-1]) == ("AdministratorAccess", "A")
 
 
-@pytest.mark.parametrize(
-    ("operation", "given"),
-    [
-        ("AttachRolePolicy", {"RoleName": "R"}),
-        ("AttachUserPolicy", {"UserName": "U"}),
-        ("AttachGroupPolicy", {"GroupName": "G"}),
-        ("DetachRolePolicy", {"RoleName": "R"}),
-        ("DetachUserPolicy", {"UserName": "U"}),
-        ("DetachGroupPolicy", {"GroupName": "G"}),
-        ("GetPolicy", {}),
-        ("GetPolicyVersion", {"VersionId": "v1"}),
-        ("ListPolicyVersions", {}),
-        ("ListEntitiesForPolicy", {}),
-        ("CreatePolicyVersion", {"PolicyDocument": policy()}),
-        ("DeletePolicy", {}),
-        ("TagPolicy", {"Tags": [{"Key": "k", "Value": "v"}]}),
-    ],
-)
+@cases("operation, given")
 async def test_what_is_no_arn_is_refused_as_recorded_from_aws(
     iam: Iam, operation: str, given: dict[str, object]
 ) -> None:

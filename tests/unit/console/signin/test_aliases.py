@@ -8,6 +8,7 @@ import httpx2 as httpx
 import pytest
 
 from broker.model.session import SessionKind
+from tests.support.rows import cases
 from tests.support.signin import (
     COOKIE,
     ORIGIN,
@@ -83,19 +84,7 @@ def as_granted(service: str) -> str:
     return f"https://eu-west-1.console.aws.amazon.com/{service}/home?region=eu-west-1"
 
 
-@pytest.mark.parametrize(
-    ("destination", "page"),
-    [
-        ("https://console.aws.amazon.com/", "/console/"),  # saml2aws
-        ("https://console.aws.amazon.com", "/console/"),  # aws-sso-util
-        (as_granted("console"), "/console/"),  # aws-vault's, too
-        (as_granted("iam"), "/console/overview"),
-        (as_granted("cloudtrail"), "/console/audit"),
-        (as_granted("rolesanywhere"), "/console/roles-anywhere"),
-        (as_granted("s3"), "/console/"),
-        ("/console/home", "/console/home"),
-    ],
-)
+@cases("destination, page")
 async def test_a_link_to_awss_console_opens_this_one(
     world: SignInWorld, browser: httpx.AsyncClient, destination: str, page: str
 ) -> None:

@@ -82,18 +82,7 @@ async def test_a_token_may_be_asked_for_and_used_by_post(world: SignInWorld) -> 
     assert (await browser.get("/console/")).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("kind", "order", "plain", "with_duration"),
-    [
-        (SessionKind.ASSUME_ROLE, {}, 200, 200),
-        (SessionKind.ASSUME_ROLE, {"chain_depth": 1}, 200, 400),
-        (SessionKind.SAML, {}, 200, 200),
-        (SessionKind.WEB_IDENTITY, {}, 200, 200),
-        (SessionKind.FEDERATION_TOKEN, {}, 200, 400),
-        (SessionKind.SESSION_TOKEN, {}, 400, 400),
-        (SessionKind.ROOT_TASK, {}, 400, 400),
-    ],
-)
+@cases("kind, order, plain, with_duration")
 async def test_which_credentials_open_a_console(
     world: SignInWorld,
     kind: SessionKind,

@@ -23,6 +23,7 @@ from broker.stores.directory.sql import SqlDirectory
 from tests.support.deleted_meanwhile import delete_account
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, policy, trust
+from tests.support.rows import cases, of_file
 from tests.support.saml_idp import metadata_xml
 
 SAMPLE = Path(__file__).parents[4] / "samples" / "account.yaml"
@@ -338,87 +339,7 @@ async def test_an_alias_and_quotas_that_are_not_named_stay(iam: Iam) -> None:
 ROLE = {"RoleName": "R", "AssumeRolePolicyDocument": trust()}
 
 
-@pytest.mark.parametrize(
-    ("sections", "message"),
-    [
-        ({"Rolls": []}, r"Accounts\.123456789012\.Rolls: there is no such property"),
-        ({"Roles": {}}, r"Roles: must be a list"),
-        (
-            {"Roles": [{"RoleName": "R"}]},
-            r"Roles\[0\]\.AssumeRolePolicyDocument: must be",
-        ),
-        ({"Roles": [{**ROLE, "Path": "x"}]}, r"Path: must begin and end"),
-        ({"Roles": [{**ROLE, "Path": "/a//"}]}, r"Path: must begin and end"),
-        ({"Roles": [{**ROLE, "RoleName": "a b"}]}, r"RoleName: must be 1 to 64"),
-        ({"Roles": [{**ROLE, "MaxSessionDuration": 60}]}, "between 3600 and 43200"),
-        ({"Roles": [{**ROLE, "MaxSessionDuration": True}]}, "a whole number"),
-        ({"Roles": [{**ROLE, "Nme": 1}]}, r"Roles\[0\]\.Nme: there is no such"),
-        ({"Roles": [{**ROLE, "Tag": []}]}, r"no such property; did you mean Tags\?"),
-        (
-            {
-                "Roles": [
-                    {**{k: ROLE[k] for k in ROLE if k != "RoleName"}, "RolName": 1}
-                ]
-            },
-            r"RoleName: is missing: RolName is not a property, did you mean RoleName\?",
-        ),
-        ({"Roles": [ROLE, {**ROLE, "RoleName": "r"}]}, "this role comes twice"),
-        ({"Roles": [{**ROLE, "Tags": [{"Key": "a"}] * 2}]}, "Duplicate tag keys"),
-        (
-            {"Roles": [{**ROLE, "AssumeRolePolicyDocument": policy()}]},
-            r"Roles\[0\]\.AssumeRolePolicyDocument: AssumeRole policy may only",
-        ),
-        ({"Roles": [{**ROLE, "AssumeRolePolicyDocument": "{"}]}, "invalid Json"),
-        (
-            {"Users": [{"UserName": "u", "Policies": [{"PolicyName": "p"}]}]},
-            r"Policies\[0\]\.PolicyDocument: must be a policy document",
-        ),
-        ({"OIDCProviders": [{"Url": "http://x"}]}, "Invalid Open ID Connect"),
-        (
-            {"SAMLProviders": [{"Name": "S", "SamlMetadataDocument": "x"}]},
-            "Could not parse metadata",
-        ),
-        ({"Broker": {"Quotas": {"Rolls": 1}}}, r"Quotas\.Rolls: there is no such"),
-        ({"Broker": {"Quota": {}}}, r"Broker\.Quota: there is no such"),
-        ({"Alias": 5}, "Alias: must be a text"),
-        (
-            {
-                "Users": [
-                    {
-                        "UserName": "u",
-                        "Policies": 2
-                        * [{"PolicyName": "p", "PolicyDocument": policy()}],
-                    }
-                ]
-            },
-            "p comes twice",
-        ),
-        (
-            {
-                "ManagedPolicies": [
-                    {
-                        "ManagedPolicyName": "P",
-                        "PolicyDocument": policy().replace("2012", "2008"),
-                    }
-                ]
-            },
-            "PolicyDocument: Policy document must be version 2012-10-17 or greater.",
-        ),
-        (
-            {
-                "Roles": [
-                    {
-                        "RoleName": "R",
-                        "AssumeRolePolicyDocument": trust().replace(
-                            "sts:AssumeRole", "sts:BecomeRole"
-                        ),
-                    }
-                ]
-            },
-            "AssumeRolePolicyDocument: Trust Policy statement actions can only be",
-        ),
-    ],
-)
+@cases("sections, message")
 async def test_a_mistake_is_named_with_its_place(
     iam: Iam, sections: dict[str, object], message: str
 ) -> None:
@@ -447,33 +368,7 @@ async def test_what_is_no_template_is_refused(
         await apply(iam, text)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "message"),
-    [
-        (
-            {"Roles": [ROLE]},
-            {"Roles": [{**ROLE, "Path": "/p/"}]},
-            r"Path: / of a role cannot become /p/",
-        ),
-        (
-            {
-                "ManagedPolicies": [
-                    {"ManagedPolicyName": "P", "PolicyDocument": policy()}
-                ]
-            },
-            {
-                "ManagedPolicies": [
-                    {
-                        "ManagedPolicyName": "P",
-                        "PolicyDocument": policy(),
-                        "Description": "d",
-                    }
-                ]
-            },
-            "Description: ",
-        ),
-    ],
-)
+@cases("first, second, message")
 async def test_what_cannot_change_says_so(
     iam: Iam, first: dict[str, object], second: dict[str, object], message: str
 ) -> None:
@@ -589,18 +484,7 @@ async def test_calls_and_a_template_set_up_the_same_account(iam: Iam) -> None:
 
 
 READ, WRITE = policy(), policy().replace("GetObject", "PutObject")
-SPELLED: Any = {
-    "Groups": [{"GroupName": "Dev", "Policies": [{"PolicyName": "In"}]}],
-    "Roles": [
-        {
-            "RoleName": "R",
-            "AssumeRolePolicyDocument": trust({"Service": "ec2.amazonaws.com"}),
-            "Policies": [{"PolicyName": "In"}],
-        }
-    ],
-    "Users": [{"UserName": "U", "Policies": [{"PolicyName": "In"}], "Groups": ["Dev"]}],
-    "InstanceProfiles": [{"InstanceProfileName": "W", "Roles": ["R"]}],
-}
+SPELLED: Any = of_file(__file__, "SPELLED")
 
 
 def spelled(spelling: Callable[[str], str], document: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from broker.proofs.ldap.directories import DirectoryKind, parse_directories
 from broker.settings import SettingsError, load_settings
+from tests.support.rows import of_file
 
 
 @pytest.fixture
@@ -44,40 +45,7 @@ def test_the_defaults_follow_from_the_kind(folder: Path) -> None:
         assert found.groups_below == "dc=example"
 
 
-WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "no TLS": ({"Servers": ["ldap://ldap.example.com"]}, "without TLS"),
-    "no TLS to others": (
-        {"Servers": ["ldap://10.0.0.1"], "AllowPlaintext": True},
-        "this computer only",
-    ),
-    "one of two without TLS": (
-        {"Servers": ["ldaps://a", "ldap://b"], "AllowPlaintext": True},
-        "without TLS",
-    ),
-    "TLS twice": ({"StartTLS": True}, "has TLS already"),
-    "another scheme": ({"Servers": ["https://a"]}, "write ldaps://"),
-    "a path": ({"Servers": ["ldaps://a/dc=x"]}, "write ldaps://"),
-    "a port that is none": ({"Servers": ["ldaps://a:99999"]}, "write ldaps://"),
-    "no port at all": ({"Servers": ["ldaps://a:0"]}, "write ldaps://"),
-    "a name in it": ({"Servers": ["ldaps://me@a"]}, "write ldaps://"),
-    "no server": ({"Servers": []}, "at least 1"),
-    "too many servers": (
-        {"Servers": [f"ldaps://a{n}" for n in range(11)]},
-        "at most 10",
-    ),
-    "no kind": ({"Kind": None}, "Kind"),
-    "another kind": ({"Kind": "eDirectory"}, "ActiveDirectory"),
-    "no base": ({"Base": ""}, "at least 1 character"),
-    "no bind name": ({"BindDN": ""}, "at least 1 character"),
-    "no password file": ({"BindPasswordFile": "nowhere"}, "there is no file"),
-    "no CA file": ({"CaFile": "nowhere"}, "there is no file"),
-    "a secret in it": ({"BindPassword": "x"}, "Extra inputs"),
-    "no place": ({"Filter": "(uid=x)"}, "{username}"),
-    "no filter": ({"Filter": "(uid={username}"}, "is not a filter"),
-    "another place": ({"GroupFilter": "(member={user})"}, "{dn} or {username}"),
-    "no attribute": ({"Subject": "entry UUID"}, "not a name of an attribute"),
-    "no time": ({"TimeoutSeconds": 0}, "0.2"),
-}
+WRONG = of_file(__file__, "WRONG")
 
 
 @pytest.mark.parametrize("case", WRONG)

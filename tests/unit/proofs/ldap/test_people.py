@@ -20,6 +20,7 @@ from broker.proofs.ldap.people import (
 from broker.proofs.ldap.servers import LdapServers
 from broker.protocols.ldap.accounts import AccountState
 from tests.support.directory_world import describe, people_of, prove
+from tests.support.rows import of_file
 from tests.support.slapd import (
     GROUPS,
     PASSWORD,
@@ -203,34 +204,7 @@ async def test_names_that_the_directory_takes_for_one_are_one_person(
         assert (found.username, found.dn) == ("ann", dn_of("ann"))
 
 
-UNFIT: dict[str, tuple[str, dict[str, str], type[Exception], str]] = {
-    "no subject": (
-        "ann",
-        {"Subject": "employeeNumber"},
-        LdapUnavailableError,
-        "has no",
-    ),
-    "two of one subject": (
-        "joe",
-        {"Subject": "employeeNumber"},
-        PersonRefusedError,
-        "2 entries",
-    ),
-    "an endless subject": (
-        "max",
-        {"Subject": "description"},
-        LdapUnavailableError,
-        "more than 256 characters",
-    ),
-    "an endless name": (
-        "max",
-        {"Username": "description"},
-        PersonRefusedError,
-        "more than 256 characters",
-    ),
-    "no name": ("ann", {"Username": "employeeNumber"}, PersonRefusedError, "has no"),
-    "groups in groups without end": ("hal", {}, LdapUnavailableError, "10 deep"),
-}
+UNFIT = of_file(__file__, "UNFIT", globals())
 
 
 @pytest.mark.parametrize("case", UNFIT)

@@ -27,6 +27,7 @@ from broker.proofs.ldap.connection import Dialler, LdapUnavailableError
 from broker.proofs.ldap.people import LdapPeople, PersonRefusedError
 from broker.protocols.ldap.accounts import AccountState
 from tests.support.directory_world import describe, people_of, prove
+from tests.support.rows import cases
 from tests.support.slapd import (
     PASSWORD,
     Slapd,
@@ -383,14 +384,7 @@ async def _injects(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     await reader.read(65536)
 
 
-@pytest.mark.parametrize(
-    ("serve", "words"),
-    [
-        pytest.param(_strips, "refused StartTLS", id="strips"),
-        pytest.param(_injects, "refused StartTLS", id="injects"),
-        pytest.param(_endless, "sends too much", id="sends without end"),
-    ],
-)
+@cases("serve, words")
 async def test_nothing_is_said_without_tls(
     slapd: Slapd, tmp_path: Path, serve: Serve, words: str
 ) -> None:
@@ -524,18 +518,7 @@ async def test_too_many_who_wait_for_one_that_hangs_are_sent_away(
     assert sum("too many requests are waiting" in str(one) for one in results) == 36
 
 
-@pytest.mark.parametrize(
-    ("name", "password"),
-    [
-        ("", PASSWORD),
-        ("a" * 257, PASSWORD),
-        ("an\x00n", PASSWORD),
-        ("ann\n", PASSWORD),
-        ("ann", ""),
-        ("ann", "x" * 513),
-        ("ann", f"{PASSWORD}\x00"),
-    ],
-)
+@cases("name, password")
 async def test_what_cannot_be_right_asks_no_server(
     slapd: Slapd, tmp_path: Path, name: str, password: str
 ) -> None:

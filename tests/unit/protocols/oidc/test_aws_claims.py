@@ -11,6 +11,7 @@ from broker.protocols.oidc.aws_claims import (
     read_tags,
 )
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from tests.support.rows import of_file
 
 ROLE = "arn:aws:iam::123456789012:role/path/Deploy"
 OTHER = "arn:aws:iam::123456789012:role/Read"
@@ -42,37 +43,7 @@ def test_without_the_claims_there_are_no_tags() -> None:
     assert read_tags({TAGS_CLAIM: {}}).tags == {}
 
 
-BAD_TAGS = {
-    "a bare string": nested({"Team": "red"}),
-    "a bare string of one letter": nested({"Team": "r"}),
-    "two values": nested({"Team": ["red", "blue"]}),
-    "no value": nested({"Team": []}),
-    "a number": nested({"Team": [1]}),
-    "null": nested({"Team": [None]}),
-    "tags a list": nested([]),
-    "the claim a string": {TAGS_CLAIM: "Team=red"},
-    "the claim null": {TAGS_CLAIM: None},
-    "an empty key": nested({"": ["x"]}),
-    "a long key": nested({"k" * 129: ["x"]}),
-    "a long value": nested({"k": ["x" * 257]}),
-    "a reserved key": nested({"aws:Team": ["x"]}),
-    "a reserved key in capitals": nested({"AWS:Team": ["x"]}),
-    "a foreign character": nested({"k": ["a<b"]}),
-    "a line end": nested({"k": ["a\nb"]}),
-    "a line end at the end": nested({"k": ["a\n"]}),
-    "51 tags": nested({f"k{n}": ["x"] for n in range(51)}),
-    "keys equal but for case": nested({"Team": ["a"], "team": ["b"]}),
-    "a transitive key without tag": nested({"k": ["v"]}, transitive_tag_keys=["x"]),
-    "transitive keys a string": nested({"k": ["v"]}, transitive_tag_keys="k"),
-    "a transitive key of a number": nested({"k": ["v"]}, transitive_tag_keys=[1]),
-    "a flat array": {f"{PRINCIPAL_TAG_PREFIX}k": ["v"]},
-    "flat transitive keys alone": {TRANSITIVE_KEYS_CLAIM: ["k"]},
-    "both forms": {**nested({"a": ["b"]}), f"{PRINCIPAL_TAG_PREFIX}c": "d"},
-    "both forms of transitive keys": {
-        **nested({"a": ["b"]}),
-        TRANSITIVE_KEYS_CLAIM: ["a"],
-    },
-}
+BAD_TAGS = of_file(__file__, "BAD_TAGS")
 
 
 @pytest.mark.parametrize("claims", BAD_TAGS.values(), ids=BAD_TAGS)

@@ -2,32 +2,12 @@ import pytest
 
 from broker.protocols.oidc.aws_claims import CHARACTERS_MAX, VALUES_MAX, read_values
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
-from tests.support.rows import of_file
+from tests.support.rows import of_file, rows
 
 CLAIMS = of_file(__file__, "CLAIMS")
 
 
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("text", ("a",)),
-        ("empty", ("",)),
-        ("yes", ("true",)),
-        ("no", ("false",)),
-        ("number", ("12",)),
-        ("whole", ("12",)),
-        ("half", ("0.5",)),
-        ("many", ("a", "b")),
-        ("none", ()),
-        ("null", ()),
-        ("missing", ()),
-        ("oidc.example/project-id", ("p",)),
-        ("google/organization_number", ("7",)),
-        ("google/deep/er", ("x",)),
-        ("google/nothing", ()),
-        ("text/under", ()),
-    ],
-)
+@rows("name, values")
 def test_a_claim_has_the_values_of_a_key(name: str, values: tuple[str, ...]) -> None:
     assert read_values(CLAIMS, name) == values
 

@@ -7,6 +7,7 @@ from broker.model.raw import RawRequest
 from broker.protocols.query.call import PARAMETERS_MAX, parse_call
 from broker.protocols.shapes.violations import InputReason, InputRejected
 from tests.support.raw import raw_request
+from tests.support.rows import rows
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 
@@ -89,19 +90,7 @@ def test_a_parameter_has_one_place_and_one_value(request_: RawRequest) -> None:
     assert "more than once" in str(refusal.value.message)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"N=%",
-        b"N=%4",
-        b"N=%zz",
-        b"%G0=1",
-        b"N=%ff",
-        b"N=%FF=",
-        b"N=\xff",
-        b"N=%ed%a0%80",
-    ],
-)
+@rows("text")
 def test_broken_escapes_and_broken_utf8_are_malformed(text: bytes) -> None:
     for request in (get(text), post(text)):
         with pytest.raises(InputRejected) as refusal:
@@ -134,15 +123,7 @@ def test_escapes_cost_no_more_memory_than_their_text() -> None:
     assert peak < 8 * len(body)
 
 
-@pytest.mark.parametrize(
-    ("accept", "wanted"),
-    [
-        (b"application/json", True),
-        (b"application/json; charset=utf-8, text/xml", True),
-        (b"*/*", False),
-        (b"text/html, application/json", False),
-    ],
-)
+@rows("accept, wanted")
 def test_json_is_an_answer_for_those_who_prefer_it(
     accept: bytes, *, wanted: bool
 ) -> None:

@@ -132,23 +132,7 @@ def test_what_cannot_be_read_as_its_type_is_malformed(given: dict) -> None:
     assert refusal.value.reason is InputReason.MALFORMED_INPUT
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"Union.A": "1", "Union.B": "2"},
-        {"Union.C": "1"},
-        {
-            f"Map.entry.{n}.{part}": text
-            for n in (1, 2)
-            for part, text in (("key", "same"), ("value", str(n)))
-        },
-        {
-            f"Map.entry.{n}.{part}": str(n)
-            for n in (1, 2, 3)
-            for part in ("key", "value")
-        },
-    ],
-)
+@rows("given")
 def test_unions_and_maps_have_their_rules(given: dict) -> None:
     with pytest.raises(InputRejected) as refusal:
         read_every_type(given)

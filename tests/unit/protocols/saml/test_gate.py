@@ -7,6 +7,7 @@ import pytest
 from broker.protocols.saml.errors import SamlReason as R
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.gate import parse_strictly
+from tests.support.rows import rows
 
 
 def _reason(text: str) -> R | None:
@@ -39,23 +40,6 @@ def test_a_bound_is_taken_and_one_more_is_not(
     assert _reason(build(limit + 1)) is R.TOO_COMPLEX
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("<r><?pi x?><a/></r>", R.SPLIT_TEXT),
-        ("<r>text<!-- --></r>", R.SPLIT_TEXT),
-        ("<r><!-- -->text</r>", R.SPLIT_TEXT),
-        ("<r><!-- --><a/>\n<!-- --></r>", None),
-        ("<!-- --><r/><!-- -->", None),
-        ('<r><a xml:id="x"/></r>', R.IDS),
-        ('<r ID="x"><a Id="x"/></r>', R.IDS),
-        ('<r ID="x"><a id="y" void="x" Uid="x"/></r>', None),
-        ('<r xmlns="urn:a" xmlns:b="https://b"/>', None),
-        ('<r xmlns="urn:a"><a xmlns=""/></r>', None),
-        ("<r xmlns='b'/>", R.NAMESPACE),
-        ('<r xmlns:b = "../b"/>', R.NAMESPACE),
-        ('<r xmlns:b="&#x75;rn:b"/>', R.NAMESPACE),
-    ],
-)
+@rows("text, expected")
 def test_shapes_are_judged(text: str, expected: R | None) -> None:
     assert _reason(text) is expected

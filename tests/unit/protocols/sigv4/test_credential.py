@@ -7,6 +7,7 @@ import pytest
 from broker.model.raw import RawRequest
 from broker.protocols.sigv4 import SignatureReason, SigV4Rejected, parse_signed
 from tests.support.raw import raw_request
+from tests.support.rows import of_file
 from tests.support.sigv4 import edited, presign, sign
 
 SCOPE = "AKIARZPUZDIKAAAACAQD/20240101/us-east-1/sts/aws4_request"
@@ -42,46 +43,7 @@ def test_another_scheme_is_no_signature(text: str) -> None:
     assert _refused(_with_authorization(text)).reason is SignatureReason.UNSIGNED
 
 
-AUTHORIZATIONS = [
-    ("AWS4-HMAC-SHA1 Credential=a", "Unsupported AWS 'algorithm': 'AWS4-HMAC-SHA1'"),
-    (
-        "AWS4-ECDSA-P256-SHA256 Credential=a",
-        "Unsupported AWS 'algorithm': 'AWS4-ECDSA-P256-SHA256'",
-    ),
-    (
-        f"AWS4-HMAC-SHA256 SignedHeaders=host, Signature=0, X={SCOPE}",
-        "The request signature does not conform to AWS standards.",
-    ),
-    (
-        (
-            f"AWS4-HMAC-SHA256 Credential={SCOPE}, SignedHeaders=host, Signature=0, "
-            "Signature=1"
-        ),
-        "The request signature does not conform to AWS standards.",
-    ),
-    (
-        "AWS4-HMAC-SHA256 Credential, SignedHeaders=host, Signature=0",
-        (
-            "Invalid key=value pair (missing equal-sign) in Authorization header "
-            "(hashed with SHA-256 and encoded with Base64): '"
-        ),
-    ),
-    (
-        "AWS4-HMAC-SHA256 SignedHeaders=host",
-        (
-            "Authorization header requires 'Credential' parameter. "
-            "Authorization header requires 'Signature' parameter. "
-            "(Hashed with SHA-256 and encoded with Base64) Authorization="
-        ),
-    ),
-    (
-        "AWS4-HMAC-SHA256 Credential=a/b/c, SignedHeaders=host;x-amz-date, Signature=0",
-        (
-            "Credential must have exactly 5 slash-delimited elements, e.g. "
-            "keyid/date/region/service/term, got 'a/b/c'"
-        ),
-    ),
-]
+AUTHORIZATIONS = of_file(__file__, "AUTHORIZATIONS")
 
 
 @pytest.mark.parametrize(("text", "message"), AUTHORIZATIONS)

@@ -12,6 +12,7 @@ from broker.protocols.sigv4 import (
     verify_scope,
     verify_time,
 )
+from tests.support.rows import rows
 
 AT = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 SIGNED = SignedRequest(
@@ -42,21 +43,7 @@ DATE = (
 )
 
 
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        ({"region": "us-east-1"}, REGION),
-        ({"service": "iam"}, SERVICE),
-        ({"region": "us-east-1", "service": "s3"}, REGION + SERVICE),
-        ({"terminator": "x"}, TERMINATOR),
-        ({"date": "20240507"}, DATE),
-        (
-            {"region": "", "service": "", "terminator": "x", "date": "20240507"},
-            REGION + SERVICE + TERMINATOR + DATE,
-        ),
-        ({"region": "EU-WEST-3"}, REGION),
-    ],
-)
+@rows("change, text")
 def test_every_wrong_part_of_the_scope_is_named_in_order(
     change: dict[str, str], text: str
 ) -> None:
