@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support import rows as support
-from tests.support.rows import rows
+from tests.support.rows import cases, of_file, rows
 
 
 @rows("number,expected", [(1, 1), (2, 3), (4, 5), (6, 6)], ids=["a", "b", "bc", "d"])
@@ -30,3 +30,11 @@ def test_rows_that_are_not_there_are_no_success(
     monkeypatch.setattr(support, "wanted", "x")
     with pytest.raises(pytest.skip.Exception):
         compare()
+
+
+@cases("read, expected")
+def test_a_row_of_the_file_is_read_as_the_module_means_it(
+    read: object, expected: str
+) -> None:
+    assert repr(read) == expected
+    assert of_file(__file__, "names", {"support": support}) == [support.rows]

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from broker.edges.health import health_routes, metrics_routes
 from broker.edges.metrics import Metrics
 from broker.stores.errors import StoreUnavailableError
-from tests.support.rows import cases
+from tests.support.rows import cases, rows
 from tests.unit.edges.conftest import edge
 
 
@@ -28,23 +28,7 @@ def count(metrics: Metrics, name: str, **labels: str) -> float:
     return samples(metrics).get((name, frozenset(labels.items())), 0.0)
 
 
-@pytest.mark.parametrize(
-    ("path", "line", "status", "labels"),
-    [
-        ("/", {"action": "GetCallerIdentity"}, 200, ("GetCallerIdentity", "ok")),
-        (
-            "/",
-            {"action": "AssumeRole", "error_code": "AccessDenied"},
-            403,
-            ("AssumeRole", "AccessDenied"),
-        ),
-        ("/signin/example", {}, 200, ("signin", "ok")),
-        ("/console/", {}, 303, ("console", "ok")),
-        ("/console/", {}, 503, ("console", "503")),
-        ("/wp-admin/setup.php", {}, 404, ("other", "404")),
-        ("/", {}, 302, ("other", "ok")),
-    ],
-)
+@rows("path, line, status, labels")
 def test_requests_are_counted_by_action_or_page_and_outcome(
     path: str, line: dict[str, object], status: int, labels: tuple[str, str]
 ) -> None:
