@@ -120,6 +120,7 @@ class ListPage:
             asked=any(query.filters.values()),
             sorting=query.sorting if found.sortable else None,
             pages=page,
+            paths=any(_path(row) != "/" for row in rows),
             cut=found.cut,
             **{**found.more, **more},
         )
@@ -167,6 +168,11 @@ class ListPage:
             deleted=len(picked) - len(failed),
             failed=failed,
         )
+
+
+def _path(row: Any) -> str:  # noqa: ANN401  # what a list's rows are
+    is_model = isinstance(row, Mapping)
+    return str(row.get("Path", "/") if is_model else getattr(row, "path", "/"))
 
 
 def whole_list(action: str, member: str) -> Read:

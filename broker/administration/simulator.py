@@ -124,7 +124,7 @@ def _begin(visit: Visit) -> SimulationForm:
     kind, _, path = visit.text("principal")[:2048].rpartition(":")[2].partition("/")
     return SimulationForm(
         kind=kind if kind in KINDS else "role",
-        name=path.rpartition("/")[2],
+        name=path,
         policies=(),
         boundary="",
         actions=_lines(visit.form, "action")[:1],

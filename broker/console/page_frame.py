@@ -42,7 +42,7 @@ class PageFrame:
         self.context = context
         deps = context.deps
         self._menu_permissions = MenuPermissions(PolicyLibrary(deps.fresh))
-        self._options = SignInOptions(context)
+        self.options = SignInOptions(context)
 
     async def enter(
         self, request: Request, *, long: bool = False
@@ -152,6 +152,8 @@ class PageFrame:
             own_name=own_name(who),
             alias=account.alias if account else None,
             session_origin=who.origin,
+            provider_label=session.provider_arn
+            and await self.options.label_of(session.provider_arn),
             renew_link=await self._renew_link(who),
             expires=datetime.fromtimestamp(session.expires_at, UTC),
             seconds_left=max(0, int(session.expires_at - now.timestamp())),
@@ -167,7 +169,7 @@ class PageFrame:
         if link is None:
             provider_arn = who.session.provider_arn
             link = (
-                await self._options.start_path(provider_arn)
+                await self.options.start_path(provider_arn)
                 if provider_arn
                 else f"{SIGN_IN}/{who.session.account}"
             )

@@ -5,6 +5,7 @@ Only those that the operator enables: with ``SignIn`` for a SAML or LDAP provide
 exists.
 """
 
+import contextlib
 from dataclasses import dataclass
 
 import structlog
@@ -122,6 +123,16 @@ class SignInOptions:
         if provider is None or not _is_offered(provider):
             return f"{SIGN_IN}/{account}"
         return SignInOption(provider).url
+
+    async def label_of(self, provider_arn: str) -> str:
+        """What people call a provider: its display name, or else its own name."""
+        arn = Arn.parse(provider_arn)
+        account = parse_account_id(arn.account)
+        provider = await find_provider(self._fresh, account, provider_arn)
+        with contextlib.suppress(ValueError):  # options that cannot be read
+            if provider is not None:
+                return SignInOption(provider).label
+        return arn.resource.partition("/")[2]
 
     async def find(self, account: str, provider_id: str) -> SignInOption | None:
         """One of an account's options, by the provider's id."""

@@ -63,6 +63,7 @@ class TablePage(Generic[Row]):
     rows: Sequence[Row]
     total: int
     place: str
+    number: str
     previous: str = ""
     next: str = ""
 
@@ -101,6 +102,7 @@ def place_page(
         rows,
         total,
         f"{start + 1:,} to {end:,} of {total:,}" if total > size else f"{total:,}",
+        f"Page {page + 1:,} of {-(-total // size):,}" if total > size else "",
         link(page - 1) if page else "",
         link(page + 1) if end < total else "",
     )

@@ -129,6 +129,7 @@ class FirstAdministrator:
     user: User
     token: Secret
     is_new_account: bool
+    had_link: bool
 
 
 async def list_waiting(directory: DirectoryReader, account: Account) -> list[User]:
@@ -176,13 +177,15 @@ async def make_administrator(
         place = account.alias or account_id
         raise EntityAlreadyExists(
             f"Account {account_id} is set up: {user.name} has a password and signs in at"
-            f" /signin/{place}. For another administrator, pass --user NAME; for another"
-            " account, pass --account with a new number."
+            f" /signin/{place}, where Security credentials has their access keys. For another"
+            " administrator, pass --user NAME; for another account, pass --account with a"
+            " new number."
         )
     await attach_policy(change, account, user, ADMINISTRATOR_ACCESS)
+    had_link = user.user_id in linked_users(account)
     account, token = issue_link(account, user, now=now)
     await update_account(change, account)
-    return FirstAdministrator(account, user, token, is_new)
+    return FirstAdministrator(account, user, token, is_new, had_link)
 
 
 async def _require(change: DirectoryChange, account_id: AccountId) -> Account:

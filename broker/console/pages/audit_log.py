@@ -26,6 +26,9 @@ from broker.proofs.refusals import explain_refusal
 _SHOWN_MAX = 4000
 _LISTED_MAX = 50
 _AS = {"user": "IAM user", "federated-user": "federated user", "instance": "instance"}
+_INTERNAL = {"mint_id", "lineage"}
+"""Of what was issued: only revocations read them. *Live sessions* shows the chain."""
+
 _TIMES = {"issued_at_ms": 1000, "expires_at": 1}
 _LABELS = {
     "access_key_id": "Access key",
@@ -39,13 +42,11 @@ _LABELS = {
     "source_identity": "Source identity",
     "parent_key_id": "From the access key",
     "provider_id": "Provider ID",
-    "mint_id": "Issue ID",
     "tags": "Session tag",
     "transitive_keys": "Transitive tag",
     "policy_arns": "Session policy",
     "policies": "Session policy",
     "chain_depth": "Chained roles",
-    "lineage": "Made from",
     "upstream": "Upstream",
 }
 
@@ -77,11 +78,12 @@ async def _one(visit: Visit, result: Mapping[str, Any]) -> Response:
             {
                 "record": record,
                 "refusal": explain_refusal(record),
-                "who": _who(record),
+                "who": await _who(visit, record),
                 # Each of several decisions may have the same reason.
                 "why": "; ".join(
                     dict.fromkeys((record.detail or record.reason).split("; "))
                 ),
+                "simulator": _simulator(record),
                 "parameters": _rows(record.parameters),
                 "issued": _rows(record.session or {}),
             }
@@ -148,7 +150,24 @@ def _address(**filters: str) -> str:
     return address(AUDIT, **filters)
 
 
-def _who(record: AuditRecord) -> tuple[str, str, str]:
+def _simulator(record: AuditRecord) -> str:
+    """Where a call that policies denied can be tried again; empty for any other."""
+    kind, _, rest = record.caller_arn.split(":", 5)[-1].partition("/")
+    name = rest.partition("/")[0] if kind == "assumed-role" else rest
+    kind = "role" if kind == "assumed-role" else kind
+    is_own = record.action.startswith("signin:")  # of a page: no policy names it
+    if record.outcome is not Outcome.DENIED or kind not in {"role", "user"} or is_own:
+        return ""
+    account = record.caller_arn.split(":")[4]
+    return address(
+        "/console/simulator",
+        principal=f"arn:aws:iam::{account}:{kind}/{name}",
+        action=record.action,
+        resource=record.resources[-1] if record.resources else "",
+    )
+
+
+async def _who(visit: Visit, record: AuditRecord) -> tuple[str, str, str]:
     """Who called, as people say it: a name, as what, and the ARN."""
     issued = record.session or {}
     arn = record.caller_arn
@@ -162,7 +181,8 @@ def _who(record: AuditRecord) -> tuple[str, str, str]:
         how = f"with the role {holder}"
     else:
         how, name = _AS.get(kind, ""), name or ("Root user" if kind == "root" else "")
-    provider = str(issued.get("provider_arn") or "").split(":", 5)[-1]
+    provider_arn = str(issued.get("provider_arn") or "")
+    provider = provider_arn and await visit.frame.options.label_of(provider_arn)
     said = record.source_identity or issued.get("source_identity")
     more = [how] if how else []
     more += [f"signed in with {provider}"] if provider else []
@@ -175,6 +195,8 @@ def _rows(values: Mapping[str, object]) -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = []
     for name, value in values.items():
         label = _LABELS.get(name, name)
+        if name in _INTERNAL:
+            continue
         if name in _TIMES and isinstance(value, int):
             rows.append((label, datetime.fromtimestamp(value / _TIMES[name], UTC)))
         elif isinstance(value, Mapping):

@@ -168,7 +168,8 @@ class PortalVisits:
             place=visit.place,
             place_name=await self._name_of_place(visit),
             name=portal.session.name,
-            provider_arn=portal.session.provider_arn,
+            provider_label=portal.session.provider_arn
+            and await self._options.label_of(portal.session.provider_arn),
             ends_at=portal.ends_at,
             seconds_left=max(0, int(left)),
             origin=deps.public_origin,

@@ -159,7 +159,7 @@ class SamlAcs:
                 blocks=await self._blocks(choices, recent),
                 last=next((arn for arn in recent if _offers(choices, arn)), ""),
                 who=choices[0].identity.session_name or choices[0].identity.subject,
-                provider=choices[0].identity.provider_arn.rpartition("/")[2],
+                provider=await self._options.label_of(choices[0].identity.provider_arn),
                 abouts=await find_descriptions(
                     self._context.deps.fresh, _arns(choices)
                 ),

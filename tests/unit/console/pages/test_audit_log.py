@@ -2,17 +2,16 @@
 
 import asyncio
 import csv
-import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from lxml import html
 
-from broker.model.entities import InlinePolicy
 from broker.proofs.refusals import name_reason
-from broker.stores.directory.kinds import ROLE
-from broker.stores.directory.policies import put_inline_policy
+from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.administrator import enter, grant
 from tests.support.saml_idp import key_pair
 from tests.support.signin import ACCOUNT, OTHER, SignInWorld, pair, text_of
@@ -23,24 +22,7 @@ PAGE_BYTES_MAX = 60_000
 
 
 async def auditor(world: SignInWorld) -> Any:
-    role = await world.services.fresh.named(ROLE, ACCOUNT, "Admin")
-    assert role is not None
-    statement = {
-        "Effect": "Allow",
-        "Action": "cloudtrail:LookupEvents",
-        "Resource": "*",
-    }
-    document = {"Version": "2012-10-17", "Statement": statement}
-    async with world.services.stores.directory.change(ACCOUNT) as change:
-        await put_inline_policy(
-            change,
-            InlinePolicy(
-                account=ACCOUNT,
-                owner_id=role.role_id,
-                name="Given",
-                document=json.dumps(document),
-            ),
-        )
+    await grant(world, "cloudtrail:LookupEvents")
     browser = world.browser()
     await world.sign_in(browser, pair("Admin"))
     return browser
@@ -315,6 +297,11 @@ async def test_a_record_says_who_as_a_person_and_what_was_issued(
     world: SignInWorld,
 ) -> None:
     await grant(world, "*")
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
+        assert provider is not None
+        shown = replace(provider, options={"DisplayName": "Example workforce"})
+        await change.update(SAML_PROVIDER, shown)
     admin = await enter(world)
     record = await world.recorded("sts:AssumeRoleWithSAML")
     page = await admin.see("/console/audit", event=record.event_id)
@@ -325,10 +312,24 @@ async def test_a_record_says_who_as_a_person_and_what_was_issued(
         for fact in html.fromstring(page.text).xpath("//dl/div")
     }
     assert facts["Who"].startswith("alice@example.com, with the role Admin, signed in")
-    assert "saml-provider/Corp" in facts["Who"]
+    assert "signed in with Example workforce" in facts["Who"]
     assert facts["Access key"].startswith("ASIA")
     assert facts["Expires"].endswith("UTC")
     assert "{" not in text_of(page).partition("Credentials issued")[2]
+    assert "Example workforce (SAML)" in text_of(await admin.see("/console/"))
+
+
+async def test_a_denied_call_can_be_tried_in_the_simulator(world: SignInWorld) -> None:
+    denied = await enter(world, "Brief")
+    assert (await denied.browser.get("/console/users")).status_code == 403
+    record = await world.recorded("iam:ListUsers")
+    await grant(world, "*")
+    page = await (await enter(world)).see("/console/audit", event=record.event_id)
+    assert "No identity-based policy allows iam:ListUsers" in text_of(page)
+    (link,) = html.fromstring(page.text).xpath("//a[contains(., 'simulator')]/@href")
+    query = dict(parse_qsl(urlsplit(link).query))
+    assert query["principal"] == f"arn:aws:iam::{ACCOUNT}:role/Brief"
+    assert query["action"] == "iam:ListUsers"
 
 
 async def test_the_log_says_what_it_shows(world: SignInWorld) -> None:
