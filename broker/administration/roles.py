@@ -1,7 +1,7 @@
 """*Roles*: the list, with when each was last used, and the page of one role."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC
 from operator import itemgetter
 from urllib.parse import unquote
 
@@ -120,7 +120,6 @@ async def _page(visit: Visit) -> Response:
         profiles=await read_part(visit, "ListInstanceProfilesForRole", RoleName=name),
         sessions=await _live_sessions(visit, role["RoleId"]),
         shown_sessions=_SHOWN_SESSIONS,
-        at=_at,
         policy_page=POLICY,
         values=kept(visit, "policy", "tags", "boundary", "description", "minutes"),
         boundary=role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""),
@@ -283,10 +282,6 @@ def _trust_lines(text: str, visit: Visit) -> tuple[TrustLine, ...]:
     except PolicyRejected:
         return ()
     return trust_lines(document, visit.who.session.account)
-
-
-def _at(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 PAGES = (_LIST.route(), PageRoute(ONE, HERE, _page, BOTH), PageRoute(WHO, HERE, _who))

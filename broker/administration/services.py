@@ -14,7 +14,7 @@ from broker.administration.service_decisions import (
     read_activity,
     read_decisions,
 )
-from broker.console.pages.service_views import ServiceView, view_service, view_services
+from broker.console.pages.service_views import ServiceView, view_service
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.kinds.bearer_tokens import SERVICE_TOKENS
@@ -39,7 +39,7 @@ async def _read(visit: Visit, _query: Query) -> Found:
     activity = await read_activity(visit) if listed else PagePart(None)
     overviews = await read_overviews(visit) if listed else ()
     return Found(
-        view_services(visit, listed),
+        [view_service(visit, service) for service in listed],
         more={
             "counts": count_by_service(activity),
             "counted": activity.found is not None,

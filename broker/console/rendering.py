@@ -7,6 +7,8 @@ scripts, images and requests from and to this origin only, and nothing inline.
 import gzip
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -57,6 +59,7 @@ class Pages:
         )
         self._environment.globals["static"] = self.files.url
         self._environment.globals["documentation"] = documentation
+        self._environment.globals["at"] = partial(datetime.fromtimestamp, tz=UTC)
         self._environment.globals["client_variables"] = client_variables
         self._environment.globals["services_section"] = services_section
         self._environment.filters["parted"] = parted

@@ -32,11 +32,40 @@ _ENOUGH = 2
 _PROVIDERS_MAX = 8
 
 
+_STEPS = (
+    (
+        "Add an identity provider",
+        "It signs in the people and workloads that use the account.",
+        *("/console/providers", "recipes/index.html"),
+    ),
+    (
+        "Create a role that trusts the provider",
+        "Its policies say what those who sign in can do.",
+        *("/console/roles/new", "recipes/index.html"),
+    ),
+    (
+        "Sign in once with the provider",
+        "If it is refused, Diagnose shows each check.",
+        *("/console/providers/diagnose", "guide/getting-started.html"),
+    ),
+    (
+        "Appoint a second administrator",
+        "Attach AdministratorAccess to two users, groups or roles.",
+        f"/console/policies/policy?arn={_ADMINISTRATOR}#used",
+        "operating/passwords.html",
+    ),
+    (
+        "Back up the database and the master key",
+        "Each is useless without the other. Store them in different places.",
+        *("", "running/backup.html"),
+    ),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class FirstStep:
     """A step: the page where one does it, if the broker sees that, and its recipe."""
 
-    name: str
     title: str
     about: str
     page: str
@@ -98,46 +127,13 @@ async def _read(visit: Visit, *, backed_up: bool) -> tuple[FirstStep, ...]:
     administrators = sum(
         len(held[f"Policy{noun}s"]) for noun in ("User", "Group", "Role")
     )
-    return (
-        FirstStep(
-            "provider",
-            "Add an identity provider",
-            "It signs in the people and workloads that use the account.",
-            "/console/providers",
-            "recipes/index.html",
-            bool(providers),
-        ),
-        FirstStep(
-            "role",
-            "Create a role that trusts the provider",
-            "Its policies say what those who sign in can do.",
-            "/console/roles/new",
-            "recipes/index.html",
-            await _any_trusted(visit, [one["Arn"] for one in providers]),
-        ),
-        FirstStep(
-            "sign-in",
-            "Sign in once with the provider",
-            "If it is refused, Diagnose shows each check.",
-            "/console/providers/diagnose",
-            "guide/getting-started.html",
-            any("-provider/" in name for name in sign_ins),
-        ),
-        FirstStep(
-            "administrator",
-            "Appoint a second administrator",
-            "Attach AdministratorAccess to two users, groups or roles, so that losing one"
-            " does not lock you out.",
-            f"/console/policies/policy?arn={_ADMINISTRATOR}#used",
-            "operating/passwords.html",
-            administrators >= _ENOUGH,
-        ),
-        FirstStep(
-            _BACKUP,
-            "Back up the database and the master key",
-            "Each is useless without the other. Store them in different places.",
-            "",
-            "running/backup.html",
-            backed_up,
-        ),
+    done = (
+        bool(providers),
+        await _any_trusted(visit, [one["Arn"] for one in providers]),
+        any("-provider/" in name for name in sign_ins),
+        administrators >= _ENOUGH,
+        backed_up,
+    )
+    return tuple(
+        FirstStep(*texts, is_done) for texts, is_done in zip(_STEPS, done, strict=True)
     )

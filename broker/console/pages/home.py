@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from starlette.responses import Response
@@ -28,19 +27,6 @@ from broker.model.arn import Arn
 from broker.model.principal import PrincipalType
 
 _NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class LinkView:
-    """A link that opens the console elsewhere, and when that session ends."""
-
-    url: str = field(repr=False)
-    ends_at: datetime
-
-
-async def _page(visit: Visit) -> Response:
-    """``GET /console/``."""
-    return await _show(visit)
 
 
 async def _credentials(visit: Visit) -> Response:
@@ -90,10 +76,10 @@ async def _link(visit: Visit) -> Response:
         Destination=HOME,
         SigninToken=result["SigninToken"],
     )
-    return await _show(visit, link=LinkView(url, result["Expiration"]))
+    return await _show(visit, link={"url": url, "ends_at": result["Expiration"]})
 
 
-async def _show(visit: Visit, link: LinkView | None = None) -> Response:
+async def _show(visit: Visit, link: Mapping[str, object] | None = None) -> Response:
     who = visit.who
     original = await SwitchableRoles(visit.frame).find_original(who)
     return await visit.show(
@@ -145,7 +131,7 @@ def _view(credentials: Mapping[str, object]) -> CredentialsView:
 
 
 PAGES = (
-    PageRoute(HOME, "home", _page),
+    PageRoute(HOME, "home", _show),
     PageRoute("/console/credentials", "home", _credentials, POST),
     PageRoute("/console/portal/credentials", "home", _role_credentials, POST),
     PageRoute("/console/favourites", "home", mark_favourite, POST),

@@ -1,6 +1,6 @@
 """Registered services as pages show them: with their definitions read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,13 +61,6 @@ def view_service(visit: Visit, service: Mapping[str, Any]) -> ServiceView:
     )
 
 
-def view_services(
-    visit: Visit, services: Iterable[Mapping[str, Any]]
-) -> list[ServiceView]:
-    """The same for several."""
-    return [view_service(visit, service) for service in services]
-
-
 async def read_service_views(visit: Visit) -> list[ServiceView]:
     """All of the account's services; none if the caller may not list them.
 
@@ -82,4 +75,4 @@ async def read_service_views(visit: Visit) -> list[ServiceView]:
         listed = await visit.perform("broker", "ListServices")
     except AccessDenied:  # only under conditions that do not hold now
         return []
-    return view_services(visit, listed["Services"])
+    return [view_service(visit, service) for service in listed["Services"]]

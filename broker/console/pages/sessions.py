@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -27,17 +27,8 @@ _NAMED_MAX = 20
 _KEY_CHARACTERS = 128
 
 
-async def _own(visit: Visit) -> Response:
-    """``/console/sessions``: the user's own; a POST ends some."""
-    return await _answer(visit, "Own", OWN)
-
-
-async def _all(visit: Visit) -> Response:
-    """``/console/sessions/all``: all of the account's; a POST ends some."""
-    return await _answer(visit, "", ALL)
-
-
-async def _answer(visit: Visit, whose: str, path: str) -> Response:
+async def _answer(whose: str, path: str, visit: Visit) -> Response:
+    """The page of the user's own, or of all of the account's; a POST ends some."""
     if visit.posted and visit.text("sure"):
         return await _end(visit, whose, path)
     if visit.posted:
@@ -60,7 +51,6 @@ async def _list(
         is_all=path == ALL,
         search=search,
         whole=result.get("Whole", True),
-        at=_at,
         pages=cut_page(branches, visit.text("page"), path, SHOWN_MAX, q=search),
     )
 
@@ -83,7 +73,6 @@ async def _ask(visit: Visit, records: Sequence[SessionRecord], path: str) -> Res
         below_count=len(below),
         upstreams=sorted(upstreams),
         is_own=any(record.access_key_id == own for record in (*chosen, *below)),
-        at=_at,
     )
 
 
@@ -108,7 +97,7 @@ async def _end(visit: Visit, whose: str, path: str) -> Response:
         raise refused
     if visit.who.session.access_key_id in ended:
         return go(HOME)
-    text = _count_words(len(ended))
+    text = f"{len(ended)} session{'' if len(ended) == 1 else 's'} ended"
     if refused is not None:
         text = f"{text}; {len(picked) - len(ended)} could not be: {refused.words}"
     return visit.done(text, path)
@@ -119,17 +108,9 @@ def _picked(visit: Visit) -> list[str]:
     return list(dict.fromkeys(one[:_KEY_CHARACTERS] for one in values))[:SHOWN_MAX]
 
 
-def _count_words(count: int) -> str:
-    return "1 session ended" if count == 1 else f"{count} sessions ended"
-
-
-def _at(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 PAGES = (
-    PageRoute(OWN, "sessions", _own, BOTH),
-    PageRoute(ALL, "all-sessions", _all, BOTH),
+    PageRoute(OWN, "sessions", partial(_answer, "Own", OWN), BOTH),
+    PageRoute(ALL, "all-sessions", partial(_answer, "", ALL), BOTH),
 )
 
 
