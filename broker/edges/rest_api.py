@@ -32,6 +32,19 @@ Operation = Callable[[RestCall, str], Awaitable[Mapping[str, Any]]]
 _JSON = (b"content-type", b"application/json")
 
 
+def naming(names: Mapping[type[BrokerError], str], otherwise: str = "") -> CodeOf:
+    """How a service names errors; one in its own words has its ``name``."""
+
+    def name_fault(error: BrokerError) -> str:
+        own: str = getattr(error, "name", "")
+        return own or next(
+            (name for kind, name in names.items() if isinstance(error, kind)),
+            otherwise or error.code,
+        )
+
+    return name_fault
+
+
 class RestApi:
     """Answers calls below a prefix, and at the same paths without it."""
 

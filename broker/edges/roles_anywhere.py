@@ -11,10 +11,9 @@ from typing import Any
 
 from broker.actions.registry import Registry
 from broker.actions.unsupported import unsupported_action
-from broker.edges.rest_api import RestApi
+from broker.edges.rest_api import RestApi, naming
 from broker.errors import (
     AccessDenied,
-    BrokerError,
     ExpiredToken,
     IncompleteSignature,
     InternalFailure,
@@ -60,24 +59,27 @@ _SIGNED_BYTES_MAX = 450_000
 _CREATE_SESSION = "CreateSession"
 _ARNS = ("profileArn", "roleArn", "trustAnchorArn")
 
-_NAMES: Mapping[type[BrokerError], str] = {
-    AccessDenied: "AccessDeniedException",
-    ExpiredToken: "ExpiredTokenException",
-    IncompleteSignature: "IncompleteSignatureException",
-    InternalFailure: "InternalServerException",
-    InvalidClientTokenId: "UnrecognizedClientException",
-    InvalidIdentityToken: "AccessDeniedException",
-    LimitExceeded: "ServiceQuotaExceededException",
-    MissingAuthenticationToken: "MissingAuthenticationTokenException",
-    NoSuchEntity: "ResourceNotFoundException",
-    ServiceUnavailable: "ServiceUnavailableException",
-    SignatureDoesNotMatch: "InvalidSignatureException",
-    Throttling: "ThrottlingException",
-    UnsupportedOperation: "UnsupportedOperationException",
-    UpstreamOutcomeUnknown: UpstreamOutcomeUnknown.code,
-    UpstreamRefused: UpstreamRefused.code,
-    UpstreamUnavailable: "ServiceUnavailableException",
-}
+_fault_name = naming(
+    {
+        AccessDenied: "AccessDeniedException",
+        ExpiredToken: "ExpiredTokenException",
+        IncompleteSignature: "IncompleteSignatureException",
+        InternalFailure: "InternalServerException",
+        InvalidClientTokenId: "UnrecognizedClientException",
+        InvalidIdentityToken: "AccessDeniedException",
+        LimitExceeded: "ServiceQuotaExceededException",
+        MissingAuthenticationToken: "MissingAuthenticationTokenException",
+        NoSuchEntity: "ResourceNotFoundException",
+        ServiceUnavailable: "ServiceUnavailableException",
+        SignatureDoesNotMatch: "InvalidSignatureException",
+        Throttling: "ThrottlingException",
+        UnsupportedOperation: "UnsupportedOperationException",
+        UpstreamOutcomeUnknown: UpstreamOutcomeUnknown.code,
+        UpstreamRefused: UpstreamRefused.code,
+        UpstreamUnavailable: "ServiceUnavailableException",
+    },
+    "ValidationException",
+)
 
 
 class RolesAnywhereApi:
@@ -131,10 +133,3 @@ def _with_arns(given: Given) -> Given:
             raise ValidationError(f"Give {name} once, in the query or in the body.")
         result.setdefault(name, in_query)
     return result
-
-
-def _fault_name(error: BrokerError) -> str:
-    for kind, name in _NAMES.items():
-        if isinstance(error, kind):
-            return name
-    return "ValidationException"

@@ -9,6 +9,7 @@ Source: RFC 7644, 3.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType
 
 import orjson
 
@@ -97,63 +98,35 @@ class _Row:
     status: int = _OK
 
 
-_ROWS: Mapping[str, tuple[Mapping[str, _Row], Mapping[str, _Row]]] = {
-    "Users": (
-        {
-            "GET": _Row(
-                users.LIST, lambda raw, _: {LISTING: read_listing(raw.query, User)}
-            ),
-            "POST": _Row(
-                users.CREATE, lambda raw, _: {RESOURCE: read_user(raw.body)}, _CREATED
-            ),
-        },
-        {
-            "GET": _Row(
-                users.GET, lambda raw, _: {LISTING: read_listing(raw.query, User)}
-            ),
-            "PUT": _Row(
-                users.PUT, lambda raw, _: {RESOURCE: read_user(raw.body, replaces=True)}
-            ),
-            "PATCH": _Row(
-                users.PATCH_ONE,
-                lambda raw, id_: {
-                    PATCH: read_user_patch(raw.body, id_),
-                    LISTING: read_listing(raw.query, User),
-                },
-            ),
-            "DELETE": _Row(users.DELETE, lambda _raw, _: {}, _NO_CONTENT),
-        },
-    ),
-    "Groups": (
-        {
-            "GET": _Row(
-                groups.LIST, lambda raw, _: {LISTING: read_listing(raw.query, Group)}
-            ),
-            "POST": _Row(
-                groups.CREATE, lambda raw, _: {RESOURCE: read_group(raw.body)}, _CREATED
-            ),
-        },
-        {
-            "GET": _Row(
-                groups.GET, lambda raw, _: {LISTING: read_listing(raw.query, Group)}
-            ),
-            "PUT": _Row(
-                groups.PUT,
-                lambda raw, _: {RESOURCE: read_group(raw.body, replaces=True)},
-            ),
-            "PATCH": _Row(
-                groups.PATCH_ONE,
-                lambda raw, id_: {
-                    PATCH: read_group_patch(raw.body, id_),
-                    LISTING: read_listing(raw.query, Group),
-                },
-            ),
-            "DELETE": _Row(groups.DELETE, lambda _raw, _: {}, _NO_CONTENT),
-        },
-    ),
-}
-"""The operations of a kind of resource, by method; on all, and on one."""
+def _rows(
+    of: ModuleType,
+    kind: type[User | Group],
+    read: Callable[..., object],
+    read_patch: Callable[..., object],
+) -> tuple[Mapping[str, _Row], Mapping[str, _Row]]:
+    """The operations of a kind of resource, by method: on all, and on one."""
 
+    def listing(raw: RawRequest, _: str) -> Given:
+        return {LISTING: read_listing(raw.query, kind)}
+
+    def patch(raw: RawRequest, id_: str) -> Given:
+        return {PATCH: read_patch(raw.body, id_), **listing(raw, id_)}
+
+    return {
+        "GET": _Row(of.LIST, listing),
+        "POST": _Row(of.CREATE, lambda raw, _: {RESOURCE: read(raw.body)}, _CREATED),
+    }, {
+        "GET": _Row(of.GET, listing),
+        "PUT": _Row(of.PUT, lambda raw, _: {RESOURCE: read(raw.body, replaces=True)}),
+        "PATCH": _Row(of.PATCH_ONE, patch),
+        "DELETE": _Row(of.DELETE, lambda _raw, _: {}, _NO_CONTENT),
+    }
+
+
+_ROWS = {
+    "Users": _rows(users, User, read_user, read_user_patch),
+    "Groups": _rows(groups, Group, read_group, read_group_patch),
+}
 _DISCOVERY = _Row(DISCOVER, lambda _raw, _: {})
 
 

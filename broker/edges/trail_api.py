@@ -21,6 +21,7 @@ from broker.audit.trail import (
     trail_event,
     user_name,
 )
+from broker.edges.rest_api import naming
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -49,20 +50,22 @@ _OPERATION = "LookupEvents"
 _MOST = 50
 _MEDIA_TYPE = (b"content-type", b"application/x-amz-json-1.1")
 
-_NAMES: Mapping[type[BrokerError], str] = {
-    AccessDenied: "AccessDeniedException",
-    ExpiredToken: "ExpiredTokenException",
-    InternalFailure: "InternalFailure",
-    InvalidAction: "UnknownOperationException",
-    InvalidClientTokenId: "UnrecognizedClientException",
-    MalformedInput: "SerializationException",
-    MissingAuthenticationToken: "MissingAuthenticationTokenException",
-    ServiceUnavailable: "ServiceUnavailable",
-    SignatureDoesNotMatch: "InvalidSignatureException",
-    Throttling: "ThrottlingException",
-    UnsupportedOperation: "UnsupportedOperationException",
-    ValidationError: "ValidationException",
-}
+_fault_name = naming(
+    {
+        AccessDenied: "AccessDeniedException",
+        ExpiredToken: "ExpiredTokenException",
+        InternalFailure: "InternalFailure",
+        InvalidAction: "UnknownOperationException",
+        InvalidClientTokenId: "UnrecognizedClientException",
+        MalformedInput: "SerializationException",
+        MissingAuthenticationToken: "MissingAuthenticationTokenException",
+        ServiceUnavailable: "ServiceUnavailable",
+        SignatureDoesNotMatch: "InvalidSignatureException",
+        Throttling: "ThrottlingException",
+        UnsupportedOperation: "UnsupportedOperationException",
+        ValidationError: "ValidationException",
+    },
+)
 
 
 class LookupRefused(ValidationError):
@@ -194,15 +197,6 @@ class TrailApi:
             body=fault.render_typed(error.words),
             error_code=name,
         )
-
-
-def _fault_name(error: BrokerError) -> str:
-    if isinstance(error, LookupRefused):
-        return error.name
-    for kind, name in _NAMES.items():
-        if isinstance(error, kind):
-            return name
-    return error.code
 
 
 def _event(record: AuditRecord) -> dict[str, object]:

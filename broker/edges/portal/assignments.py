@@ -8,10 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from broker.actions.registry import Registry
-from broker.edges.rest_api import RestApi
+from broker.edges.rest_api import RestApi, naming
 from broker.errors import (
     AccessDenied,
-    BrokerError,
     ExpiredToken,
     InternalFailure,
     InvalidClientTokenId,
@@ -38,18 +37,21 @@ _NOT_SENT = (
 )
 _OPERATIONS = ("ListAccounts", "ListAccountRoles", "GetRoleCredentials", "Logout")
 
-_NAMES: Mapping[type[BrokerError], str] = {
-    InvalidClientTokenId: "UnauthorizedException",
-    AccessDenied: "ForbiddenException",
-    NoSuchEntity: "ResourceNotFoundException",
-    Throttling: "TooManyRequestsException",
-    ExpiredToken: "UnauthorizedException",
-    ServiceUnavailable: "ServiceUnavailableException",
-    InternalFailure: "InternalServerException",
-    UpstreamOutcomeUnknown: UpstreamOutcomeUnknown.code,
-    UpstreamRefused: UpstreamRefused.code,
-    UpstreamUnavailable: UpstreamUnavailable.code,
-}
+_fault_name = naming(
+    {
+        InvalidClientTokenId: "UnauthorizedException",
+        AccessDenied: "ForbiddenException",
+        NoSuchEntity: "ResourceNotFoundException",
+        Throttling: "TooManyRequestsException",
+        ExpiredToken: "UnauthorizedException",
+        ServiceUnavailable: "ServiceUnavailableException",
+        InternalFailure: "InternalServerException",
+        UpstreamOutcomeUnknown: UpstreamOutcomeUnknown.code,
+        UpstreamRefused: UpstreamRefused.code,
+        UpstreamUnavailable: UpstreamUnavailable.code,
+    },
+    "InvalidRequestException",
+)
 
 
 class PortalApi:
@@ -98,10 +100,3 @@ class PortalApi:
         if call.operation == "Logout":
             await self._sessions.forget(found[0].handle)
         return result
-
-
-def _fault_name(error: BrokerError) -> str:
-    for kind, name in _NAMES.items():
-        if isinstance(error, kind):
-            return name
-    return "InvalidRequestException"

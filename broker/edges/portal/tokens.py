@@ -23,10 +23,9 @@ from broker.actions.portal.clients import (
 from broker.actions.portal.grants import DEVICE_LIFE, DeviceRequest, PortalLogins
 from broker.actions.registry import Registry
 from broker.actions.signin.begin_limits import BeginLimits
-from broker.edges.rest_api import RestApi
+from broker.edges.rest_api import RestApi, naming
 from broker.errors import (
     AccessDenied,
-    BrokerError,
     ExpiredToken,
     InternalFailure,
     InvalidClientTokenId,
@@ -62,14 +61,17 @@ _AGENT_MAX = 100
 _GRANT = "InvalidGrantException"
 _UNHONOURED = ("entitledApplicationArn", "scope")
 
-_NAMES: Mapping[type[BrokerError], str] = {
-    ExpiredToken: _GRANT,
-    InvalidClientTokenId: _GRANT,
-    Throttling: "SlowDownException",
-    AccessDenied: "AccessDeniedException",
-    ServiceUnavailable: "InternalServerException",
-    InternalFailure: "InternalServerException",
-}
+_fault_name = naming(
+    {
+        ExpiredToken: _GRANT,
+        InvalidClientTokenId: _GRANT,
+        Throttling: "SlowDownException",
+        AccessDenied: "AccessDeniedException",
+        ServiceUnavailable: "InternalServerException",
+        InternalFailure: "InternalServerException",
+    },
+    "InvalidRequestException",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,12 +342,3 @@ def _refused(detail: str) -> GrantRefused:
         "The grant is not valid, was used before, or has expired.",
         detail=detail,
     )
-
-
-def _fault_name(error: BrokerError) -> str:
-    if isinstance(error, GrantRefused):
-        return error.name
-    for kind, name in _NAMES.items():
-        if isinstance(error, kind):
-            return name
-    return "InvalidRequestException"
