@@ -85,6 +85,7 @@ class Pipeline:
         self._endpoints = endpoints
         self._clock = clock
         self._stages = (self._prove, self._permit, self._do)  # the same for every door
+        self._prepared = (self._prove, self._permit, self._prepare, self._do)
 
     def receive(
         self,
@@ -135,7 +136,7 @@ class Pipeline:
             region=request.region,
         )
         try:
-            for stage in self._stages:
+            for stage in self._stages if action.prepare is None else self._prepared:
                 await NEXT_TURN
                 await stage(call)
         except REFUSALS as error:
@@ -170,14 +171,12 @@ class Pipeline:
         if of is None:
             uses.note_call(caller, action.service, action.name, now, region)
         else:
-            at = now, request.region
-            uses.note(of.account, of.provider_id, PROOFS, ACCEPTED, *at)
+            uses.note(of.account, of.provider_id, PROOFS, ACCEPTED, now, request.region)
 
     async def _read(self, call: Call) -> Given:
         """The input; the record shows what the action lists of it."""
         if len(call.request.raw.body) > LONG:
-            is_proved = not call.action.proof.is_parameter
-            given = await offload(call.read, proved=is_proved)
+            given = await offload(call.read, proved=not call.action.proof.is_parameter)
         else:
             given = call.read()
         call.record.parameters = audited_parameters(given, call.action.audited)
@@ -206,11 +205,12 @@ class Pipeline:
         )
         record.decision, record.reason = "allowed", reason(decisions)
 
+    async def _prepare(self, call: Call) -> None:
+        call.prepared = await call.action.prepare(call.given, call)  # type: ignore[misc]
+
     async def _do(self, call: Call) -> None:
         """The work, together with its record where it writes."""
         action, given = call.action, call.given
-        if action.prepare is not None:
-            call.prepared = await action.prepare(given, call)
         if action.writes:
             async with self._directory.change(call.account) as change:
                 call.directory = call.opened = change

@@ -20,7 +20,7 @@ import orjson
 from pydantic import Field, StringConstraints
 
 from broker.actions.action import Action
-from broker.actions.decisions.authorize import ANSWERS, QUESTION
+from broker.actions.decisions.authorize import ANSWERS, QUESTIONS
 from broker.actions.decisions.foreign import ANY_TYPE
 from broker.actions.decisions.question import (
     DECISIONS_MAX,
@@ -128,7 +128,7 @@ def authzen_endpoint(
 
 def _read(raw: RawRequest, *, is_batch: bool) -> Given:
     reader = _BatchReader(is_batch=is_batch)
-    return {QUESTION: reader.read(raw), _READER: reader}
+    return {QUESTIONS: reader.read(raw), _READER: reader}
 
 
 def _show(scope: Scope, given: Given, result: Result) -> Response:

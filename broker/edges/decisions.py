@@ -20,9 +20,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from broker.actions.action import Action
-from broker.actions.decisions.authorize import ANSWER, QUESTION
+from broker.actions.decisions.authorize import ANSWERS, QUESTIONS
 from broker.actions.decisions.question import (
     DECISIONS_MAX,
+    Batch,
     DecisionAnswer,
     Question,
     check_names_one,
@@ -114,15 +115,9 @@ def decisions_endpoint(
     pipeline: Pipeline, action: Action, *, services: Scheme, proxies: Scheme
 ) -> Endpoint:
     """Answers what registered services ask, at and below ``/decisions``."""
-    asked = Operation(
-        action, services, lambda raw: {QUESTION: read_question(raw.body)}, _show
-    )
-    described = Operation(
-        action, proxies, lambda raw: {QUESTION: _read_described(raw)}, _show_to_proxy
-    )
-    passed_on = Operation(
-        action, proxies, lambda raw: {QUESTION: _read_passed_on(raw)}, _show_to_proxy
-    )
+    asked = Operation(action, services, _read_asked, _show)
+    described = Operation(action, proxies, _read_described, _show_to_proxy)
+    passed_on = Operation(action, proxies, _read_passed_on, _show_to_proxy)
 
     def find(scope: Scope) -> Operation | Response:
         path: str = scope["path"]
@@ -137,7 +132,7 @@ def decisions_endpoint(
 
 
 def _show(scope: Scope, _given: Given, result: Result) -> Response:
-    answer: DecisionAnswer = result[ANSWER]
+    answer: DecisionAnswer = result[ANSWERS][0]
     described = {
         "RequestId": scope["state"]["request_id"],
         "Allowed": answer.allowed,
@@ -159,7 +154,7 @@ def _show(scope: Scope, _given: Given, result: Result) -> Response:
 
 
 def _show_to_proxy(scope: Scope, _given: Given, result: Result) -> Response:
-    answer: DecisionAnswer = result[ANSWER]
+    answer: DecisionAnswer = result[ANSWERS][0]
     if answer.allowed and answer.caller is not None:
         return _OK, _principal_headers(answer, answer.caller), b""
     refusal = answer.refusal or _denial(answer)
@@ -169,6 +164,14 @@ def _show_to_proxy(scope: Scope, _given: Given, result: Result) -> Response:
     scope["state"]["line"]["error_code"] = refusal.code
     unproved = isinstance(refusal, ProofError)
     return _refuse(refusal, _UNAUTHORIZED if unproved else _FORBIDDEN)
+
+
+def _asking(question: Question) -> Given:
+    return {QUESTIONS: Batch(questions=(question,), is_strict=True)}
+
+
+def _read_asked(raw: RawRequest) -> Given:
+    return _asking(read_question(raw.body))
 
 
 def read_question(body: bytes) -> Question:
@@ -230,36 +233,36 @@ def _body_sha256(given: _Request) -> str | None:
     return hashlib.sha256(body).hexdigest()
 
 
-def _read_described(raw: RawRequest) -> Question:
+def _read_described(raw: RawRequest) -> Given:
     """A proxy's subrequest: headers describe the request; the proxy keeps the body."""
     try:
-        return Question(request=read_forwarded(raw.headers))
+        return _asking(Question(request=read_forwarded(raw.headers)))
     except RequestAmbiguous as error:
-        return Question(ambiguous=str(error))
+        return _asking(Question(ambiguous=str(error)))
 
 
-def _read_passed_on(raw: RawRequest) -> Question:
+def _read_passed_on(raw: RawRequest) -> Given:
     """The request itself, below the path; with its body, if the proxy passes that on."""
     # Of several headers the last one is the proxy's; those before came to it.
     sent = dict(raw.headers)
     if sent.get(_PARTIAL, b"false").lower() != b"false":
-        return Question(ambiguous="The proxy passes on only a part of the body.")
+        part = "The proxy passes on only a part of the body."
+        return _asking(Question(ambiguous=part))
     try:
         source_ip = last_address(sent.get(b"x-forwarded-for", b""))
     except RequestAmbiguous as error:
-        return Question(ambiguous=str(error))
+        return _asking(Question(ambiguous=str(error)))
     scheme = sent.get(b"x-forwarded-proto")
-    return Question(
-        request=ClientRequest(
-            method=raw.method,
-            raw_path=raw.raw_path[len(FORWARD_PATH) :],
-            query=raw.query,
-            headers=raw.headers,
-            body_sha256=hashlib.sha256(raw.body).hexdigest() if raw.body else None,
-            source_ip=source_ip,
-            secure=None if scheme is None else scheme.lower() == b"https",
-        )
+    request = ClientRequest(
+        method=raw.method,
+        raw_path=raw.raw_path[len(FORWARD_PATH) :],
+        query=raw.query,
+        headers=raw.headers,
+        body_sha256=hashlib.sha256(raw.body).hexdigest() if raw.body else None,
+        source_ip=source_ip,
+        secure=None if scheme is None else scheme.lower() == b"https",
     )
+    return _asking(Question(request=request))
 
 
 def describe_principal(caller: Caller) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import orjson
 from pydantic import Field, StringConstraints
 
 from broker.actions.action import Action
-from broker.actions.decisions.authorize import ANSWERS, QUESTION
+from broker.actions.decisions.authorize import ANSWERS, QUESTIONS
 from broker.actions.decisions.question import Batch, DecisionAnswer, Question
 from broker.edges.asgi import Scope
 from broker.edges.doors import CEPH_PATH, MINIO_PATH
@@ -189,7 +189,7 @@ def _asked(read: Callable[[bytes], Question]) -> Callable[[RawRequest], Given]:
             question = read(raw.body)
         except RequestAmbiguous as error:
             question = Question(ambiguous=str(error))
-        return {QUESTION: Batch(questions=(question,))}
+        return {QUESTIONS: Batch(questions=(question,))}
 
     return ask
 

@@ -19,10 +19,15 @@ import orjson
 from pydantic import ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from broker.actions.decisions.authorize import ANSWERS, QUESTION
-from broker.actions.decisions.gateway import GATEWAY_SERVICE, NAMES_MAX, KnownKey, Scope
+from broker.actions.decisions.authorize import ANSWERS, QUESTIONS
+from broker.actions.decisions.gateway import (
+    GATEWAY_SERVICE,
+    NAMES_MAX,
+    KnownKey,
+    Scope,
+    split,
+)
 from broker.actions.decisions.question import Batch, DecisionAnswer, Question
-from broker.actions.decisions.verdicts import DENIED
 from broker.actions.registry import Registry
 from broker.edges.asgi import Scope as AsgiScope
 from broker.edges.asgi import is_private
@@ -238,7 +243,7 @@ def _decisions_wanted(asked: _Evaluate) -> Given:
         is_foreign=True,
         is_split=True,
     )
-    return {QUESTION: Batch(questions=(question,), decisions_max=_DECISIONS_MAX)}
+    return {QUESTIONS: Batch(questions=(question,), decisions_max=_DECISIONS_MAX)}
 
 
 def _describe_decisions(result: Result, asked: _Evaluate) -> Mapping[str, Any]:
@@ -251,7 +256,7 @@ def _describe_decisions(result: Result, asked: _Evaluate) -> Mapping[str, Any]:
         for at in range(0, len(answer.decisions), len(asked.resources))
     ]
     verdicts = [
-        [one.verdict or DENIED for one in row] for row in zip(*by_action, strict=True)
+        [split(one.judgement) for one in row] for row in zip(*by_action, strict=True)
     ]
     described: dict[str, Any] = {
         "decisions": [[one.own for one in row] for row in verdicts],

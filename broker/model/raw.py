@@ -11,7 +11,8 @@ class RawRequest:
     """One HTTP request: exact bytes, header order kept, nothing decoded.
 
     Header names are lower-case. ``source_ip`` and ``secure`` are what the edge
-    found out about the client, trusted proxies already taken into account.
+    found out about the client, trusted proxies already taken into account; None if it
+    is not known.
     ``body_sha256`` is the body's hash in hexadecimal, where it was computed ahead,
     and ``named`` what `name_headers` made of these headers, where it did.
     """
@@ -22,7 +23,7 @@ class RawRequest:
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
     source_ip: str
-    secure: bool
+    secure: bool | None
     body_sha256: str | None = None
     named: Mapping[bytes, bytes] | None = field(
         init=False, default=None, repr=False, compare=False

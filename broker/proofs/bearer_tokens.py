@@ -37,6 +37,9 @@ from broker.stores.directory.readings import TOKENS
 PROVIDER = "Provider"
 """The member of an action's input that holds the token's provider."""
 
+REGISTERED = "RegisteredService"
+"""The member of an action's input that holds the service whose token asks."""
+
 TOKEN_HEADER = b"x-broker-service-token"
 _BEARER = "bearer "
 
@@ -62,7 +65,7 @@ class ServiceScheme:
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
     ) -> tuple[ProofResult, Given]:
-        """The service that asks; then the question is read.
+        """The service that asks; then the question is read, and the service added.
 
         Raises:
             InvalidClientTokenId: there is no token, or it does not count.
@@ -89,7 +92,7 @@ class ServiceScheme:
                 f"the service of the service token {token.token_id} no longer exists"
             )
         caller = _caller(token.account, owner.name, token.token_id)
-        return ProofResult(caller=caller), await read()
+        return ProofResult(caller=caller), {**await read(), REGISTERED: owner}
 
 
 class ScimScheme:

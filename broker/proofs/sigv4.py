@@ -155,19 +155,6 @@ class SignedFor:
     rules: SignatureRules = STRICT
 
 
-@struct
-class VerifiedSignature:
-    """A request whose signature counts: who made it, for which region.
-
-    ``payload`` is what was signed of the body: its SHA-256 in hexadecimal, or what the
-    service's rules let stand for it.
-    """
-
-    caller: Caller
-    region: str
-    payload: str
-
-
 class SignatureScheme:
     """Proves the callers of signed requests, in either form."""
 
@@ -207,26 +194,20 @@ class SignatureScheme:
         if wanted is None or wanted.regions is not regions:
             wanted = self._own[service] = SignedFor(service=service, regions=regions)
         minimum = _MINIMUM_PRESIGNED_SECONDS.get((service, action), 0)
-        key, signed, _ = await self._verify(raw, wanted, request.now, minimum)
+        key, signed, _ = await self.verify(raw, wanted, request.now, minimum)
         return ProofResult(caller=key.caller, region=signed.region), await read()
 
     async def verify(
-        self, raw: RawRequest, wanted: SignedFor, now: datetime
-    ) -> VerifiedSignature:
-        """Who signed a request, which may have been forwarded by someone else.
+        self, raw: RawRequest, wanted: SignedFor, now: datetime, minimum: int = 0
+    ) -> tuple[LiveKey, SignedRequest, str]:
+        """The key, the signature taken apart, and what was signed of the body.
+
+        That is its SHA-256 in hexadecimal, or what the rules let stand for it. The
+        request may have been forwarded by someone else.
 
         Raises:
             BrokerError: as ``prove`` does.
         """
-        key, signed, payload = await self._verify(raw, wanted, now, 0)
-        return VerifiedSignature(
-            caller=key.caller, region=signed.region, payload=payload
-        )
-
-    async def _verify(
-        self, raw: RawRequest, wanted: SignedFor, now: datetime, minimum: int
-    ) -> tuple[LiveKey, SignedRequest, str]:
-        """The key, the signature taken apart, and what was signed of the body."""
         rules = wanted.rules
         try:
             signed = parse_signed(raw, rules)
@@ -295,6 +276,8 @@ class SignedForScheme:
         Raises:
             BrokerError: as `SignatureScheme.prove` does.
         """
-        found = await self._signatures.verify(request.raw, self._wanted, request.now)
-        proved = ProofResult(caller=found.caller, region=found.region)
+        key, signed, _ = await self._signatures.verify(
+            request.raw, self._wanted, request.now
+        )
+        proved = ProofResult(caller=key.caller, region=signed.region)
         return proved, await read()

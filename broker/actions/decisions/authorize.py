@@ -1,7 +1,7 @@
 """``broker:Authorize``: a registered service asks who acts, and whether they may.
 
-The one decision behind every protocol: verify, map, judge, note. The call itself needs
-``broker:Authorize`` on the service's ARN, or the service's token, which is that
+The one decision behind every protocol, in the stages of `_Decisions`. The call itself
+needs ``broker:Authorize`` on the service's ARN, or the service's token, which is that
 permission. It leaves no record of its own; the decisions are counted and some of them
 kept (`broker.audit.decisions`).
 """
@@ -9,23 +9,21 @@ kept (`broker.audit.decisions`).
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from broker.actions.action import Action, Call
 from broker.actions.decisions.declare import SERVICE
 from broker.actions.decisions.foreign import complete_question
 from broker.actions.decisions.question import (
+    UNSEEN,
     ActionDecision,
     Batch,
-    Circumstances,
     DecisionAnswer,
     Question,
     check_question,
     check_size,
 )
-from broker.actions.decisions.ready import ReadyService, prepare_service
-from broker.actions.decisions.verdicts import split
 from broker.audit.decisions import DecisionLog
 from broker.audit.entry import AuditEntry
 from broker.errors import (
@@ -44,38 +42,44 @@ from broker.model.arn import Arn
 from broker.model.audit import Outcome
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
-from broker.model.raw import RawRequest
-from broker.model.registered import service_arn
+from broker.model.registered import RegisteredService, service_arn
 from broker.model.request import Given
-from broker.model.struct import struct
 from broker.permit.context import Context, call_context
 from broker.permit.guard import Guard, Judgement, reason
 from broker.permit.hypothetical import Hypotheses, is_named
 from broker.permit.need import Need
 from broker.proofs.attempts import network_of
-from broker.proofs.sigv4 import SignatureScheme, VerifiedSignature
+from broker.proofs.bearer_tokens import REGISTERED
+from broker.proofs.sigv4 import SignatureScheme, SignedFor
 from broker.protocols.enforcement import (
+    SIGNED_CHUNKS,
     ActionOnResource,
     ClientRequest,
     CompiledService,
+    DefinitionRejected,
     RequestAmbiguous,
+    parse_definition,
     resource_path,
 )
 from broker.protocols.enforcement.forwarded import check_overrides
 from broker.protocols.enforcement.mapping import ANY_RESOURCE
+from broker.protocols.sigv4 import SignatureRules
 from broker.protocols.sigv4.errors import MISMATCH
-from broker.runtime.batches import NEXT_TURN, check_wanted
+from broker.runtime.batches import check_wanted
+from broker.runtime.bounded import BoundedCache
 from broker.stores.directory import kinds
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.uses import UseBuffer
 
-QUESTION = "Question"
-ANSWER = "Answer"
+QUESTIONS = "Questions"
 ANSWERS = "Answers"
-"""Members of the action's input, a `Question` or `Batch`, and of its output."""
+"""Members of the action's input, a `Batch`, and of its output."""
 
 QUERY_BYTES_MAX = 16 * 1024
 """As for the broker's own API."""
+
+_SERVICES_MAX = 1024
+"""How many a worker keeps ready."""
 
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
@@ -104,6 +108,19 @@ _DECISION_UNITS = 50
 """What the smallest decision takes."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadyService:
+    """A service, its compiled definition, and what requests for it are signed for.
+
+    ``without_body`` is for requests whose body is not known.
+    """
+
+    service: RegisteredService
+    compiled: CompiledService
+    signed_for: SignedFor
+    without_body: SignedFor
+
+
 @dataclass(slots=True)
 class _Subject:
     """Who acts, and what is known of their request.
@@ -115,75 +132,12 @@ class _Subject:
 
     caller: Caller
     region: str
-    raw: RawRequest
-    secure: bool | None
+    request: ClientRequest
     is_proved: bool
     payload: str = ""
     path: str = ""
     like: Judgement | None = None
     context: Context | None = None
-
-
-@struct
-class _Evaluation:
-    """A decision with what it rests on; ``detail`` is why it could not be judged."""
-
-    decision: ActionDecision
-    judgement: Judgement | None = None
-    detail: str = ""
-
-    def describe(self, entry: AuditEntry, why_kept: str) -> None:
-        """Say on its record what was decided, and why."""
-        entry.resources = (self.decision.resource,)
-        if self.decision.allowed and self.judgement is not None:
-            entry.decision = Outcome.ALLOWED
-            entry.reason = f"{reason((self.judgement.decision,))} ({why_kept})"
-            return
-        entry.decision, entry.error_code = Outcome.DENIED, AccessDenied.code
-        entry.detail = entry.reason = (
-            self.detail
-            if self.judgement is None
-            else self.judgement.explain().sentence()
-        )
-
-
-@dataclass(slots=True)
-class _Work:
-    """What the questions of a batch share: who acts, the outcome, and what it costs."""
-
-    call: Call
-    turns: asyncio.Lock
-    subjects: dict[tuple[object, ...], _Subject] = field(default_factory=dict)
-    judged: list[tuple[_Subject, _Evaluation]] = field(default_factory=list)
-    turn: int = _FIRST_UNITS
-    pauses: int = _PAUSES_MAX
-
-    async def charge(self, units: int = _DECISION_UNITS) -> None:
-        """Count work before it is done, and wait for our turn with what is much.
-
-        Of all that work long one has a turn at a time, and other calls in between. What
-        is too much for this second is done in the next ones, as long as that is bearable.
-
-        Raises:
-            ClientGoneError: the client has gone.
-            Throttling: it is too much.
-        """
-        while True:
-            try:
-                await self.call.charge(units)
-                break
-            except Throttling:
-                self.pauses -= 1
-                if not self.pauses:
-                    raise
-                await asyncio.sleep(_PAUSE_SECONDS)
-                check_wanted(self.call.request.has_left)
-        self.turn -= units
-        if self.turn < 0:
-            async with self.turns:
-                await asyncio.sleep(0)
-            check_wanted(self.call.request.has_left)
-            self.turn = _TURN_UNITS
 
 
 class Authorizer:
@@ -200,14 +154,15 @@ class Authorizer:
         log: DecisionLog,
         home_region: str,
     ) -> None:
+        self.guard = guard
+        self.hypotheses = hypotheses
+        self.signatures = signatures
+        self.uses = uses
+        self.log = log
+        self.turns = asyncio.Lock()
         self._fresh = fresh
-        self._guard = guard
-        self._hypotheses = hypotheses
-        self._signatures = signatures
-        self._uses = uses
-        self._log = log
         self._home_region = home_region
-        self._turns = asyncio.Lock()
+        self._ready = BoundedCache[str, ReadyService](_SERVICES_MAX)
 
     def action(self) -> Action:
         """The declaration. Its work counts, as it is done: not how often it is asked."""
@@ -215,74 +170,171 @@ class Authorizer:
             service=SERVICE,
             name="Authorize",
             needs=_needs,
+            prepare=self._prepare,
             handle=self._handle,
             calls=0,
             counted=True,
         )
 
-    async def _handle(self, given: Given, call: Call) -> Mapping[str, Any]:
-        asked: Question | Batch = given[QUESTION]
-        if isinstance(asked, Batch):
-            ready = await self.get_ready(asked.service, call)
-            return {ANSWERS: await self.decide(ready, asked, call)}
-        ready = await self.get_ready(asked.service, call)
-        check_size((asked,))
-        check_question(ready.compiled, asked)
-        work = _Work(call, self._turns)
-        answer = await self._answer(ready, asked, call, work)
-        await self._note(ready, work, call)
-        return {ANSWER: answer}
+    async def _prepare(self, given: Given, call: Call) -> "_Decisions":
+        """The service, and who acts in the first question.
 
-    async def decide(
-        self, ready: ReadyService, batch: Batch, call: Call
-    ) -> list[DecisionAnswer]:
+        Raises:
+            AccessDenied, NoSuchEntity: there is no such service for the caller.
+            ServiceUnavailable: what it takes to decide, or to record it, is away.
+            ValidationError: the batch asks too much.
+        """
+        batch: Batch = given[QUESTIONS]
+        ready = await self.get_ready(batch.service, call, given.get(REGISTERED))
+        check_size(batch.questions, batch.decisions_max)
+        decisions = _Decisions(self, ready, call, batch)
+        if batch.questions:
+            decisions.first = await decisions.prove(batch.questions[0])
+        return decisions
+
+    async def _handle(self, _given: Given, call: Call) -> Mapping[str, Any]:
+        decisions: _Decisions = call.prepared  # type: ignore[assignment]
+        return {ANSWERS: await decisions.answer()}
+
+    async def get_ready(
+        self, asked: str, call: Call, service: RegisteredService | None = None
+    ) -> ReadyService:
+        """The service that is asked for; ``service`` is that of the caller's token.
+
+        Raises:
+            AccessDenied: the caller's token is for another, or the definition is broken.
+            NoSuchEntity: there is none of that name.
+            ValidationError: it is not a name or ARN of a service.
+        """
+        account, name = _asked_service(asked, call)
+        if service is None:
+            service = await self._fresh.named(kinds.SERVICE, account, name)
+        if service is None:
+            raise NoSuchEntity(f"The service with name {name} cannot be found.")
+        ready = self._ready.get(service.service_id)
+        if ready is None or (ready.service is not service and ready.service != service):
+            ready = _prepare(service, self._home_region)
+            self._ready.put(service.service_id, ready)
+        return ready
+
+
+_Proved = tuple[Question, _Subject, list[ActionOnResource], Context]
+"""A question with who acts, what is asked about, and in which circumstances."""
+
+
+class _Decisions:
+    """The decisions of one call, each by the same stages.
+
+        prove     the question is the service's own to ask, and maps to actions and
+                  resources; who acts: by their signature, or as it says
+        judge     each action and resource, by the policies that apply
+        note      what was decided, together at the end
+
+    The pipeline takes the first question through them, and the others of a batch follow.
+    What they share is here: who acts, the outcome, and what it costs.
+    """
+
+    def __init__(
+        self, by: Authorizer, ready: ReadyService, call: Call, batch: Batch
+    ) -> None:
+        self.first: _Proved | DecisionAnswer = DecisionAnswer()
+        self._by = by
+        self._ready = ready
+        self._compiled = ready.compiled
+        self._call = call
+        self._batch = batch
+        self._subjects: dict[tuple[object, ...], _Subject] = {}
+        self._judged: list[tuple[_Subject, list[ActionDecision]]] = []
+        self._turn = _FIRST_UNITS
+        self._pauses = _PAUSES_MAX
+
+    async def answer(self) -> list[DecisionAnswer]:
         """An answer to each question, or to those until the batch ends.
 
         Raises:
             ServiceUnavailable: what it takes to decide, or to record it, is away.
-            ValidationError: the batch asks too much.
         """
-        check_size(batch.questions, batch.decisions_max)
-        work = _Work(call, self._turns)
         answers: list[DecisionAnswer] = []
-        for asked in batch.questions:
+        until = self._batch.until
+        for asked in self._batch.questions:
+            proved = self.first
             if answers:
-                await work.charge()
-            answer = await self._answer_checked(ready, asked, call, work)
+                await self.charge()
+                proved = await self.prove(asked)
+            answer = await self._judge(proved)
             answers.append(answer)
-            if batch.until is not None and answer.allowed is batch.until:
+            if until is not None and answer.allowed is until:
                 break
-        await self._note(ready, work, call)
+        await self._note()
         return answers
 
-    async def _answer_checked(
-        self, ready: ReadyService, asked: Question, call: Call, work: _Work
-    ) -> DecisionAnswer:
-        """The answer, which may be that it cannot be asked.
+    async def charge(self, units: int = _DECISION_UNITS) -> None:
+        """Count work before it is done, and wait for our turn with what is much.
 
-        Of several resources in foreign words each has its own.
+        Of all that work long one has a turn at a time, and other calls in between. What
+        is too much for this second is done in the next ones, as long as that is bearable.
+
+        Raises:
+            ClientGoneError: the client has gone.
+            Throttling: it is too much.
+        """
+        while True:
+            try:
+                await self._call.charge(units)
+                break
+            except Throttling:
+                self._pauses -= 1
+                if not self._pauses:
+                    raise
+                await asyncio.sleep(_PAUSE_SECONDS)
+                check_wanted(self._call.request.has_left)
+        self._turn -= units
+        if self._turn < 0:
+            async with self._by.turns:
+                await asyncio.sleep(0)
+            check_wanted(self._call.request.has_left)
+            self._turn = _TURN_UNITS
+
+    async def prove(self, asked: Question) -> _Proved | DecisionAnswer:
+        """Who acts in a question, or the answer that it cannot be decided.
+
+        Raises:
+            ServiceUnavailable: what it takes to prove it, or to record it, is away.
+            ValidationError: it cannot be asked, and with it the call.
         """
         question = asked
         try:
             if asked.is_foreign:
-                question = complete_question(ready.compiled, asked)
-            check_question(ready.compiled, question)
+                question = complete_question(self._compiled, asked)
+            check_question(self._compiled, question)
         except ValidationError as refusal:
+            if self._batch.is_strict:
+                raise
             if asked.is_foreign and len(asked.resources) > 1 and not asked.is_split:
-                return await self._answer_singly(ready, asked, call, work)
-            await self._note_refused(ready, question, call, refusal)
-            return DecisionAnswer(refusal=refusal)
-        return await self._answer(ready, question, call, work)
+                return await self._answer_singly(asked)
+            return await self._refuse(question, refusal)
+        subject: _Subject | None = None
+        try:
+            if question.ambiguous:
+                raise ValidationError(question.ambiguous)
+            if question.request is not None:
+                subject = await self._verify(question.request)
+            else:
+                subject = await self._get_subject(question)
+            targets = _targets(self._compiled, question, subject)
+            return question, subject, targets, _context(subject, question, self._call)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as refusal:
+            return await self._refuse(question, refusal, subject)
 
-    async def _answer_singly(
-        self, ready: ReadyService, asked: Question, call: Call, work: _Work
-    ) -> DecisionAnswer:
+    async def _answer_singly(self, asked: Question) -> DecisionAnswer:
+        """Of several resources in foreign words each has its own answer."""
         caller: Caller | None = None
         decisions: list[ActionDecision] = []
         for resource in asked.resources:
-            one = await self._answer_checked(
-                ready, replace(asked, resources=(resource,)), call, work
-            )
+            proved = await self.prove(replace(asked, resources=(resource,)))
+            one = await self._judge(proved)
             caller = caller or one.caller
             decisions += one.decisions or [
                 ActionDecision(
@@ -290,142 +342,37 @@ class Authorizer:
                 )
                 for action in asked.actions
             ]
-        return DecisionAnswer(caller=caller, decisions=tuple(decisions))
+        return DecisionAnswer(caller=caller, decisions=decisions)
 
-    async def _answer(
-        self, ready: ReadyService, question: Question, call: Call, work: _Work
-    ) -> DecisionAnswer:
-        """Who acts, and what they may do."""
-        subject: _Subject | None = None
-        try:
-            subject = await self._get_subject(ready, question, call, work)
-            targets = _targets(ready.compiled, question, subject)
-            context = _context(subject, question, call)
-        except ServiceUnavailable:
-            raise
-        except BrokerError as refusal:
-            await self._note_refused(ready, question, call, refusal, subject)
-            caller = None if subject is None else subject.caller
-            return DecisionAnswer(caller=caller, refusal=refusal)
-        judged: list[_Evaluation] = []
+    async def _judge(self, proved: _Proved | DecisionAnswer) -> DecisionAnswer:
+        """What they may do."""
+        if isinstance(proved, DecisionAnswer):
+            return proved
+        question, subject, targets, context = proved
+        decisions: list[ActionDecision] = []
         for target in targets:
-            if judged:
-                await work.charge()
-            one = await self._judge(
-                ready,
-                target,
-                subject,
-                context,
-                work,
-                is_split=question.is_split,
-                is_large=bool(question.context),
-            )
-            subject.like = subject.like or one.judgement
-            judged.append(one)
-        work.judged += [(subject, one) for one in judged]
+            if decisions:
+                await self.charge()
+            decisions.append(await self._decide(target, subject, context, question))
+        self._judged.append((subject, decisions))
         return DecisionAnswer(
-            caller=subject.caller,
-            payload=subject.payload,
-            decisions=tuple(one.decision for one in judged),
+            caller=subject.caller, payload=subject.payload, decisions=decisions
         )
 
-    async def _get_subject(
-        self, ready: ReadyService, question: Question, call: Call, work: _Work
-    ) -> _Subject:
-        """Who acts; proved once in a batch."""
-        if question.request is not None or question.ambiguous:
-            found = await self._prove(ready, question, call)
-            await NEXT_TURN
-            return found
-        key = (
-            question.access_key_id,
-            question.session_token,
-            question.principal,
-            question.circumstances,
-        )
-        known = work.subjects.get(key)
-        if known is None:
-            known = await self._prove(ready, question, call)
-            work.subjects[key] = known
-            await NEXT_TURN
-        return known
+    async def _get_subject(self, question: Question) -> _Subject:
+        """Who acts without a signed request; found once in a batch."""
+        seen = question.seen or UNSEEN
+        who = question.access_key_id, question.session_token, question.principal
+        key = (*who, seen.source_ip, seen.secure, seen.headers)
+        if key not in self._subjects:
+            find = self._resolve if question.access_key_id else self._get_named
+            self._subjects[key] = await find(question, seen)
+        return self._subjects[key]
 
-    async def get_ready(self, service: str, call: Call) -> ReadyService:
-        """The service that is asked for.
-
-        Raises:
-            AccessDenied: the caller's token is for another.
-            NoSuchEntity: there is none of that name.
-            ValidationError: it is not a name or ARN of a service.
-        """
-        account, name = _asked_service(service, call)
-
-        found = await self._fresh.named(kinds.SERVICE, account, name)
-        if found is None:
-            raise NoSuchEntity(f"The service with name {name} cannot be found.")
-
-        async def load() -> ReadyService:
-            return prepare_service(found, self._home_region)
-
-        return await self._fresh.memo.keep(account, ("ready-service", found), load)
-
-    async def _prove(
-        self, ready: ReadyService, question: Question, call: Call
-    ) -> _Subject:
-        if question.ambiguous:
-            raise ValidationError(question.ambiguous)
-        if question.request is not None:
-            return await self._verify(ready, question.request, call)
-        region, seen = ready.compiled.region, question.circumstances
-        if question.access_key_id:
-            key = await self._signatures.resolve(
-                question.access_key_id, question.session_token, call.now
-            )
-            # Access key IDs are not secret: they may not tell who is in other accounts.
-            if key.caller.session is None and (
-                key.caller.account != ready.service.account
-            ):
-                raise InvalidClientTokenId(detail="a key of another account, no proof")
-            # A gateway has verified the signature, with the key that it derived.
-            return _Subject(
-                key.caller, region, _raw(seen), seen.secure, question.is_split
-            )
-        try:
-            account = Arn.parse(question.principal).account
-        except ValueError as error:
-            raise ValidationError(
-                f"{question.principal[:200]} is not a principal's ARN."
-            ) from error
-        if account != call.account:
-            raise ValidationError("Principals of other accounts must authenticate.")
-        caller = await self._hypotheses.get_caller(question.principal)
-        if ":assumed-role/" in question.principal or not caller.principal.unique_id:
-            raise ValidationError(
-                "What a session may do stands in its token: pass its credentials, or"
-                " the request that it signed."
-            )
-        if not is_named(question.principal, caller.principal):
-            raise NoSuchEntity(
-                f"There is no principal {question.principal[:200]}.",
-                detail=f"the ARN is {caller.principal.principal_arn}",
-            )
-        return _Subject(caller, region, _raw(seen), seen.secure, is_proved=False)
-
-    async def _verify(
-        self, ready: ReadyService, request: ClientRequest, call: Call
-    ) -> _Subject:
-        hosts = ready.compiled.definition.hosts
-        raw = RawRequest(
-            method=request.method,
-            raw_path=request.raw_path,
-            query=request.query,
-            headers=request.headers,
-            body=b"",
-            source_ip=request.source_ip,
-            secure=bool(request.secure),
-            body_sha256=request.body_sha256,
-        )
-        if hosts and (raw.find_header(b"host") or "").lower() not in hosts:
+    async def _verify(self, request: ClientRequest) -> _Subject:
+        """The client's own signature, by the service's rules."""
+        hosts = self._compiled.definition.hosts
+        if hosts and (request.find_header(b"host") or "").lower() not in hosts:
             raise SignatureDoesNotMatch(
                 "The request is for another host.", detail="Host is not of the service"
             )
@@ -433,144 +380,237 @@ class Authorizer:
             raise ValidationError(f"The query is longer than {QUERY_BYTES_MAX} bytes.")
         try:
             path = resource_path(request.raw_path)
-            check_overrides(raw.method, raw.target, raw.headers)
+            check_overrides(request.method, request.target, request.headers)
         except RequestAmbiguous as error:
             raise ValidationError(str(error)) from error
-        verified = await self._verify_signature(ready, raw, request, call)
-        return _Subject(
-            verified.caller,
-            verified.region,
-            raw,
-            request.secure,
-            is_proved=True,
-            payload=verified.payload,
-            path=path,
-        )
-
-    async def _verify_signature(
-        self, ready: ReadyService, raw: RawRequest, request: ClientRequest, call: Call
-    ) -> VerifiedSignature:
-        if request.body_sha256 is not None:
-            return await self._signatures.verify(raw, ready.signed_for, call.now)
+        is_known = request.body_sha256 is not None
+        wanted = self._ready.signed_for if is_known else self._ready.without_body
         try:
-            verified = await self._signatures.verify(raw, ready.without_body, call.now)
+            key, signed, payload = await self._by.signatures.verify(
+                request, wanted, self._call.now
+            )
         except (SignatureDoesNotMatch, InvalidClientTokenId) as error:
             # The same for each key, or a client could tell which ones there are.
-            unproved = isinstance(error, InvalidClientTokenId)
-            if (unproved or error.message == MISMATCH) and _may_hide_a_body(request):
+            unproved = isinstance(error, InvalidClientTokenId) or (
+                error.message == MISMATCH
+            )
+            if unproved and not is_known and _may_hide_a_body(request):
                 raise SignatureDoesNotMatch(
                     _BODY_UNKNOWN, detail=error.detail
                 ) from None
             raise
         # Signed as empty, and yet there is or may be one: not the signer's.
-        if verified.payload == _EMPTY_SHA256 and (
+        if (not is_known and payload == _EMPTY_SHA256) and (
             request.content_length > 0
             or (request.content_length < 0 and _may_hide_a_body(request))
         ):
             raise SignatureDoesNotMatch(
                 _BODY_UNKNOWN, detail="a body that is not signed"
             )
-        return verified
+        return _Subject(key.caller, signed.region, request, True, payload, path)  # noqa: FBT003
 
-    async def _judge(
+    async def _resolve(self, question: Question, seen: ClientRequest) -> _Subject:
+        """Whose credentials these are."""
+        key = await self._by.signatures.resolve(
+            question.access_key_id, question.session_token, self._call.now
+        )
+        # Access key IDs are not secret: they may not tell who is in other accounts.
+        if key.caller.session is None and (
+            key.caller.account != self._ready.service.account
+        ):
+            raise InvalidClientTokenId(detail="a key of another account, no proof")
+        # A gateway has verified the signature, with the key that it derived.
+        is_proved = question.is_split
+        return _Subject(key.caller, self._compiled.region, seen, is_proved)
+
+    async def _get_named(self, question: Question, seen: ClientRequest) -> _Subject:
+        """The principal of an ARN."""
+        arn = question.principal
+        try:
+            account = Arn.parse(arn).account
+        except ValueError as error:
+            raise ValidationError(f"{arn[:200]} is not a principal's ARN.") from error
+        if account != self._call.account:
+            raise ValidationError("Principals of other accounts must authenticate.")
+        caller = await self._by.hypotheses.get_caller(arn)
+        if ":assumed-role/" in arn or not caller.principal.unique_id:
+            raise ValidationError(
+                "What a session may do stands in its token: pass its credentials, or"
+                " the request that it signed."
+            )
+        if not is_named(arn, caller.principal):
+            raise NoSuchEntity(
+                f"There is no principal {arn[:200]}.",
+                detail=f"the ARN is {caller.principal.principal_arn}",
+            )
+        return _Subject(caller, self._compiled.region, seen, is_proved=False)
+
+    async def _decide(
         self,
-        ready: ReadyService,
         target: ActionOnResource,
         subject: _Subject,
         context: Context,
-        work: _Work,
-        *,
-        is_split: bool,
-        is_large: bool,
-    ) -> _Evaluation:
+        question: Question,
+    ) -> ActionDecision:
+        action, resource = target
         need = Need(
-            action=target.action,
-            resource=target.resource,
-            account=ready.service.account,
+            action=action,
+            resource=resource,
+            account=self._ready.service.account,
             has_policy=True,
         )
-        judgement, detail = None, ""
         try:
-            judgement = await self._guard.judge(
+            judgement = await self._by.guard.judge(
                 subject.caller,
                 need,
                 context,
                 like=subject.like,
-                charge=work.charge,
-                is_large=is_large or len(target.resource) > _LONG_RESOURCE,
+                charge=self.charge,
+                is_large=bool(question.context) or len(resource) > _LONG_RESOURCE,
             )
-            if is_split:
-                await work.charge(_SPLIT_PASSES * judgement.work)
+            if question.is_split:
+                await self.charge(_SPLIT_PASSES * judgement.work)
         except AccessDenied as error:
             # A policy that cannot be read, or too much work.
-            detail = error.detail
-        decision = ActionDecision(
-            action=target.action,
-            resource=target.resource,
-            allowed=judgement is not None and judgement.decision.allowed,
-            verdict=split(judgement) if is_split else None,
+            return ActionDecision(
+                action=action, resource=resource, allowed=False, detail=error.detail
+            )
+        subject.like = subject.like or judgement
+        return ActionDecision(
+            action=action,
+            resource=resource,
+            allowed=judgement.decision.allowed,
+            judgement=judgement,
         )
-        return _Evaluation(decision=decision, judgement=judgement, detail=detail)
 
-    async def _note(self, ready: ReadyService, work: _Work, call: Call) -> None:
+    async def _note(self) -> None:
         """Count the decisions, and keep what must be kept; a batch by its actions."""
+        by, ready, call = self._by, self._ready, self._call
         kept: dict[tuple[str, str, bool], AuditEntry] = {}
         used: set[tuple[int, str]] = set()
-        for subject, one in work.judged:
+        for subject, decisions in self._judged:
             who = subject.caller
-            decision = one.decision
-            use = id(subject), decision.action
-            if subject.is_proved and use not in used:
-                used.add(use)
-                prefix, _, name = decision.action.partition(":")
-                self._uses.note_call(who, prefix, name, call.now, subject.region)
-            self._log.count(
-                ready.service, Outcome.ALLOWED if decision.allowed else Outcome.DENIED
-            )
-            same = who.principal.arn, decision.action, decision.allowed
-            if same in kept:
-                kept[same].add_resource(decision.resource)
-                continue
-            why = ""
-            if decision.allowed:
-                why = self._log.find_reason_to_keep(
-                    ready.service,
-                    f"{who.principal.arn} {who.access_key_id} {_network(subject)}",
-                    decision.action,
-                    call.now,
-                    ready.compiled.definition.sample_every,
+            for one in decisions:
+                action, allowed = one.action, one.allowed
+                if subject.is_proved and (id(subject), action) not in used:
+                    used.add((id(subject), action))
+                    prefix, _, name = action.partition(":")
+                    by.uses.note_call(who, prefix, name, call.now, subject.region)
+                by.log.count(
+                    ready.service, Outcome.ALLOWED if allowed else Outcome.DENIED
                 )
-                if not why:
+                same = who.principal.arn, action, allowed
+                if same in kept:
+                    kept[same].add_resource(one.resource)
                     continue
-            elif one.judgement is not None:
-                await work.charge(one.judgement.work)
-            entry = _entry(ready, subject, decision.action, call)
-            one.describe(entry, why)
-            kept[same] = entry
+                why = ""
+                if allowed:
+                    address = subject.request.source_ip
+                    network = network_of(address) if address else ""
+                    why = by.log.find_reason_to_keep(
+                        ready.service,
+                        f"{who.principal.arn} {who.access_key_id} {network}",
+                        action,
+                        call.now,
+                        ready.compiled.definition.sample_every,
+                    )
+                    if not why:
+                        continue
+                elif one.judgement is not None:
+                    await self.charge(one.judgement.work)
+                entry = self._entry(subject, action)
+                _describe(entry, one, why)
+                kept[same] = entry
         for entry in kept.values():
-            await self._log.keep(entry)
+            await by.log.keep(entry)
 
-    async def _note_refused(
+    async def _refuse(
         self,
-        ready: ReadyService,
         question: Question,
-        call: Call,
         refusal: BrokerError,
         subject: _Subject | None = None,
-    ) -> None:
-        """Keep a question that leads to no decision."""
-        self._log.count(ready.service, Outcome.REFUSED)
-        entry = _entry(ready, subject, f"{SERVICE}:Authorize", call)
+    ) -> DecisionAnswer:
+        """The answer to a question that leads to no decision, which is kept."""
+        self._by.log.count(self._ready.service, Outcome.REFUSED)
+        entry = self._entry(subject, f"{SERVICE}:Authorize")
         if question.request is not None:
             entry.source_ip = question.request.source_ip
-        entry.resources = (ready.service.arn,)
+        entry.resources = (self._ready.service.arn,)
         entry.decision = Outcome.ERROR
         if isinstance(refusal, ProofError):
             entry.decision = Outcome.REFUSED
             entry.access_key_id = refusal.access_key_id or entry.access_key_id
         entry.error_code = refusal.code
         entry.detail = entry.reason = refusal.detail or refusal.words
-        await self._log.keep(entry)
+        await self._by.log.keep(entry)
+        caller = None if subject is None else subject.caller
+        return DecisionAnswer(caller=caller, refusal=refusal)
+
+    def _entry(self, subject: _Subject | None, action: str) -> AuditEntry:
+        """A record of the service's account, about the principal."""
+        entry = AuditEntry.of(self._call.request, action)
+        entry.source_ip = entry.user_agent = ""
+        if subject is not None:
+            entry.name_caller(subject.caller)
+            if not subject.is_proved:
+                entry.access_key_id = ""
+                entry.parameters = {"NamedBy": self._call.caller.principal.arn}
+            entry.source_ip = subject.request.source_ip
+            entry.user_agent = subject.request.find_header(b"user-agent") or ""
+            entry.region = subject.region
+        entry.account = self._ready.service.account
+        return entry
+
+
+def _describe(entry: AuditEntry, one: ActionDecision, why_kept: str) -> None:
+    """Say on its record what was decided, and why."""
+    entry.resources = (one.resource,)
+    if one.allowed and one.judgement is not None:
+        entry.decision = Outcome.ALLOWED
+        entry.reason = f"{reason((one.judgement.decision,))} ({why_kept})"
+        return
+    entry.decision, entry.error_code = Outcome.DENIED, AccessDenied.code
+    entry.detail = entry.reason = (
+        one.detail if one.judgement is None else one.judgement.explain().sentence()
+    )
+
+
+def _prepare(service: RegisteredService, home_region: str) -> ReadyService:
+    """Make a stored service ready; ``home_region`` is for one that names no region.
+
+    Raises:
+        AccessDenied: its definition is broken.
+    """
+    try:
+        definition = parse_definition(service.definition, service.name)
+    except DefinitionRejected as error:
+        # It was checked when it was written, by the rules of that time.
+        raise AccessDenied(
+            detail=f"the definition of {service.arn} is broken: {error}"
+        ) from error
+    compiled = CompiledService(
+        definition, name=service.name, account=service.account, region=home_region
+    )
+    signature = definition.signature
+    rules = SignatureRules(
+        path_as_sent=signature.path == "AsSent",
+        payloads=frozenset(signature.payloads) - SIGNED_CHUNKS,
+        window_seconds=signature.window_seconds,
+        presigned_seconds_max=signature.presigned_seconds_max,
+    )
+    first, *others = compiled.scopes
+    signed_for = SignedFor(
+        service=first,
+        also=tuple(others),
+        regions=frozenset({compiled.region}),
+        rules=rules,
+    )
+    return ReadyService(
+        service,
+        compiled,
+        signed_for,
+        replace(signed_for, rules=replace(rules, believes_declared_hash=True)),
+    )
 
 
 def _may_hide_a_body(request: ClientRequest) -> bool:
@@ -601,8 +641,8 @@ def _asked_service(asked: str, call: Call) -> tuple[AccountId, str]:
 
 
 async def _needs(given: Given, call: Call) -> tuple[Need, ...]:
-    asked: Question | Batch = given[QUESTION]
-    return service_needs(asked.service, call)
+    batch: Batch = given[QUESTIONS]
+    return service_needs(batch.service, call)
 
 
 def service_needs(
@@ -669,31 +709,16 @@ def _combined(
     return [ActionOnResource(a, r) for a in actions for r in resources]
 
 
-def _raw(seen: Circumstances) -> RawRequest:
-    """A request of which only its circumstances are known."""
-    named = ((b"user-agent", seen.user_agent), (b"referer", seen.referer))
-    return RawRequest(
-        method="",
-        raw_path=b"",
-        query=b"",
-        headers=tuple(
-            (name, value.encode("utf-8", "replace")) for name, value in named if value
-        ),
-        body=b"",
-        source_ip=seen.source_ip,
-        secure=bool(seen.secure),
-    )
-
-
 def _context(subject: _Subject, question: Question, call: Call) -> Context:
     context = subject.context
     if context is None:
+        seen = subject.request
         context = call_context(
-            subject.caller, subject.raw, region=subject.region, now=call.now
+            subject.caller, seen, region=subject.region, now=call.now
         )
-        if not subject.raw.source_ip:
+        if not seen.source_ip:
             del context["aws:sourceip"]
-        if subject.secure is None:
+        if seen.secure is None:
             del context["aws:securetransport"]
         subject.context = context
     if not question.context:
@@ -702,27 +727,3 @@ def _context(subject: _Subject, question: Question, call: Call) -> Context:
     for key, values in question.context.items():
         context.setdefault(key.lower(), values)  # the broker's own keys stay
     return context
-
-
-def _network(subject: _Subject) -> str:
-    """Where a principal acts from, as first uses are told apart."""
-    address = subject.raw.source_ip
-    return network_of(address) if address else ""
-
-
-def _entry(
-    ready: ReadyService, subject: _Subject | None, action: str, call: Call
-) -> AuditEntry:
-    """A record of the service's account, about the principal."""
-    entry = AuditEntry.of(call.request, action)
-    entry.source_ip = entry.user_agent = ""
-    if subject is not None:
-        entry.name_caller(subject.caller)
-        if not subject.is_proved:
-            entry.access_key_id = ""
-            entry.parameters = {"NamedBy": call.caller.principal.arn}
-        entry.source_ip = subject.raw.source_ip
-        entry.user_agent = subject.raw.find_header(b"user-agent") or ""
-        entry.region = subject.region
-    entry.account = ready.service.account
-    return entry

@@ -10,9 +10,9 @@ above all keys about the principal: those are the broker's.
 import re
 from collections.abc import Mapping
 
-from broker.actions.decisions.question import Circumstances, Question, check_names_one
+from broker.actions.decisions.question import Question, check_names_one
 from broker.errors import ValidationError
-from broker.protocols.enforcement import CompiledService
+from broker.protocols.enforcement import ClientRequest, CompiledService
 from broker.protocols.enforcement.forwarded import is_address
 
 ANY_TYPE = "aws"
@@ -37,10 +37,10 @@ def complete_question(compiled: CompiledService, question: Question) -> Question
         if not _PRINCIPAL.fullmatch(principal):
             raise ValidationError(f"{principal[:200]} is not a user or role.")
         principal = f"arn:aws:iam::{compiled.account}:{principal}"
-    circumstances, context = question.circumstances, question.context
+    seen, context = question.seen, question.context
     if context:
         told = _told(compiled, context)
-        circumstances = _circumstances(told)
+        seen = _seen(told)
         context = {k: v for k, v in told.items() if compiled.may_bring(k)}
     kind = question.resource_type
     # Written out: `dataclasses.replace` takes three times as long, for each of a batch.
@@ -59,7 +59,7 @@ def complete_question(compiled: CompiledService, question: Question) -> Question
         ),
         resources=tuple([_resource(compiled, kind, one) for one in question.resources]),
         context=context,
-        circumstances=circumstances,
+        seen=seen,
         is_split=question.is_split,
     )
 
@@ -89,18 +89,24 @@ def _resource(compiled: CompiledService, kind: str, name: str) -> str:
     return found
 
 
-def _circumstances(told: Mapping[str, tuple[str, ...]]) -> Circumstances:
+def _seen(told: Mapping[str, tuple[str, ...]]) -> ClientRequest:
     source_ip = _single(told, "aws:sourceip")
     if source_ip and not is_address(source_ip):
         raise ValidationError("aws:SourceIp is not an address.")
     secure = _single(told, "aws:securetransport").lower()
     if secure and secure not in _BOOLEANS:
         raise ValidationError("aws:SecureTransport must be true or false.")
-    return Circumstances(
+    headers = (
+        (b"user-agent", _single(told, "aws:useragent")),
+        (b"referer", _single(told, "aws:referer")),
+    )
+    return ClientRequest(
+        method="",
+        raw_path=b"",
+        query=b"",
+        headers=tuple([(n, v.encode("utf-8", "replace")) for n, v in headers if v]),
         source_ip=source_ip,
         secure=_BOOLEANS.get(secure),
-        user_agent=_single(told, "aws:useragent"),
-        referer=_single(told, "aws:referer"),
     )
 
 

@@ -7,13 +7,13 @@ is done by actions and resources, or leaves that to the service's routes.
 Questions of other protocols (`is_foreign`) are completed first: see `foreign`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 
 from broker.errors import BrokerError, ValidationError
 from broker.model.caller import Caller
 from broker.model.struct import struct
+from broker.permit.guard import Judgement
 from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
 from broker.policy.context import DECLARED_TYPES, has_type
 from broker.protocols.enforcement import ClientRequest, CompiledService
@@ -25,20 +25,8 @@ KEY_CHARACTERS_MAX = 256
 """Of a condition key: the longest have a tag's key, of up to 128 characters."""
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What an enforcement point saw of a request that it does not pass on.
-
-    Empty, and ``secure`` None, for what it does not tell.
-    """
-
-    source_ip: str = ""
-    secure: bool | None = None
-    user_agent: str = ""
-    referer: str = ""
-
-
-UNSEEN = Circumstances()
+UNSEEN = ClientRequest(method="", raw_path=b"", query=b"", headers=())
+"""A request of which an enforcement point tells nothing."""
 
 
 @struct
@@ -48,8 +36,10 @@ class Question:
     ``service`` is a service's name or ARN, empty for the one whose token asks.
     ``context`` has the condition keys that the service brings, in its own spelling.
     ``ambiguous`` is why the request could be read in several ways: it is refused.
+    ``seen`` is what an enforcement point saw of a request that it does not pass on.
     ``is_foreign``: in the words of another protocol, with ``resource_type`` for what
-    kind of names ``resources`` are. ``is_split`` asks for a `Verdict` of each part.
+    kind of names ``resources`` are. ``is_split``: for an enforcement point with policies
+    of its own, which is told more than whether it is allowed (`gateway.split`).
     """
 
     service: str = ""
@@ -61,7 +51,7 @@ class Question:
     actions: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    circumstances: Circumstances = UNSEEN
+    seen: ClientRequest | None = None
     resource_type: str = ""
     is_foreign: bool = False
     is_split: bool = False
@@ -71,13 +61,15 @@ class Question:
 class Batch:
     """Questions to the same service, answered in order.
 
-    A question that cannot be asked is refused singly. ``until`` ends the batch with
-    the first answer that is so. All of it asks for ``decisions_max`` at most.
+    A question that cannot be asked is refused singly, or if ``is_strict`` with all.
+    ``until`` ends the batch with the first answer that is so. All of it asks for
+    ``decisions_max`` at most.
     """
 
     questions: tuple[Question, ...]
     until: bool | None = None
     decisions_max: int = DECISIONS_MAX
+    is_strict: bool = False
 
     @property
     def service(self) -> str:
@@ -85,32 +77,19 @@ class Batch:
         return self.questions[0].service if self.questions else ""
 
 
-Word = Literal["allow", "deny", "no_match"]
-
-
-@struct
-class Verdict:
-    """What the principal's own policies say, and what the session's policies do.
-
-    For an enforcement point with policies of its own. ``session`` is None if none
-    narrows the session.
-    """
-
-    own: Word
-    session: Word | None
-
-
 @struct
 class ActionDecision:
-    """The decision on one action and one resource.
+    """The decision on one action and one resource, with what it rests on.
 
-    ``refusal`` is why there is none: of a batch's resources, this cannot be asked about.
+    ``detail`` is why it could not be judged. ``refusal`` is why there is none: of a
+    batch's resources, this cannot be asked about.
     """
 
     action: str
     resource: str
     allowed: bool
-    verdict: Verdict | None = None
+    judgement: Judgement | None = None
+    detail: str = ""
     refusal: BrokerError | None = None
 
 
@@ -126,12 +105,15 @@ class DecisionAnswer:
     caller: Caller | None = None
     refusal: BrokerError | None = None
     payload: str = ""
-    decisions: tuple[ActionDecision, ...] = ()
+    decisions: Sequence[ActionDecision] = ()
 
     @property
     def allowed(self) -> bool:
         """Whether everything that was asked is allowed."""
-        return bool(self.decisions) and all(one.allowed for one in self.decisions)
+        for one in self.decisions:  # `all` would take three frames
+            if not one.allowed:
+                return False
+        return bool(self.decisions)
 
 
 def check_size(

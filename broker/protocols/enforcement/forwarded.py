@@ -23,6 +23,7 @@ import re
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
+from broker.model.raw import RawRequest
 from broker.model.struct import struct
 
 PATH_BYTES_MAX = 2048
@@ -111,7 +112,7 @@ _ADDRESS_LENGTH = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
 
 
 @struct
-class ClientRequest:
+class ClientRequest(RawRequest):
     """A client's request as an enforcement point received it.
 
     ``headers`` have lower-case names and ``host`` among them, and none of those in which
@@ -121,14 +122,10 @@ class ClientRequest:
     unknown. ``source_ip`` is empty and ``secure`` None when they are not known.
     """
 
-    method: str
-    raw_path: bytes
-    query: bytes
-    headers: Headers
-    body_sha256: str | None = None
-    content_length: int = -1
+    body: bytes = b""
     source_ip: str = ""
     secure: bool | None = None
+    content_length: int = -1
 
 
 def read_forwarded(headers: Headers) -> ClientRequest:
