@@ -19,13 +19,12 @@ from broker.compose.services import PAGES, Services, open_services
 from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
 from broker.console.static_files import STATIC
-from broker.edges import documentation, doors, roles_anywhere
+from broker.edges import documentation, doors, portal, roles_anywhere
 from broker.edges.api import QUERY_BYTES_MAX, AnyEndpoint, ApiEndpoint
 from broker.edges.asgi import App, Receive, Scope, Send, respond
 from broker.edges.doors import Doors
 from broker.edges.edge import AllowedHosts, Edge, Route, host_name
 from broker.edges.health import health_routes, metrics_routes
-from broker.edges.portal import assignments, tokens
 from broker.edges.proxies import TrustedProxies
 from broker.edges.query_api import QueryApi
 from broker.edges.refusals import answer_refusal, identify_client, other_service
@@ -246,10 +245,10 @@ def _portal_endpoints(services: Services) -> dict[str, AnyEndpoint]:
     """
     sessions = services.portal_sessions
     apis = {
-        assignments.PREFIX: assignments.PortalApi(
+        portal.PORTAL_PREFIX: portal.PortalApi(
             services.pipeline, services.registry, sessions, load_rest_service("sso")
         ).api(),
-        tokens.PREFIX: tokens.TokenApi(
+        portal.OIDC_PREFIX: portal.TokenApi(
             services.pipeline,
             services.registry,
             load_rest_service("sso-oidc"),

@@ -16,7 +16,7 @@ from broker.console.deps import ConsoleDeps
 from broker.console.destinations import Destinations
 from broker.console.forms import Form
 from broker.console.login_requests import LoginRequests
-from broker.console.login_states import LoginStates, PasswordProgressStore
+from broker.console.login_states import LoginStates
 from broker.console.provider_logins import ProviderLogins
 from broker.console.rendering import Pages
 from broker.console.request_info import note, raw_request, request_id
@@ -55,7 +55,6 @@ class ConsoleContext:
             deps.fresh,
         )
         self.login_states = LoginStates(deps)
-        self.pending = PasswordProgressStore(deps, self.login_states)
         self.known = KnownBrowsers(deps)
         self.begin_limits = BeginLimits(deps.pipeline.rates)
         self.login_requests = LoginRequests(deps, self.begin_limits)

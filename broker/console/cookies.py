@@ -4,12 +4,13 @@ Source: RFC 6265bis, "The __Host- Prefix".
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote, unquote
 
 from starlette.requests import Request
@@ -17,50 +18,42 @@ from starlette.responses import Response
 
 from broker.console.deps import ConsoleDeps
 from broker.errors import ServiceUnavailable
+from broker.sessions.handles import Handles
 from broker.sessions.vault import SealBrokenError
 
 _NAME = "broker-session"
 _HANDLE_LENGTH = 43
 
 
-def find_values(request: Request, name: str) -> list[str]:
-    """All values of a cookie, as they were sent.
+class Cookie:
+    """A cookie by its name; ``secure`` when the broker is served over https."""
 
-    ``request.cookies`` also takes quotation marks and escapes away, which takes Python
-    before 3.11.10 and 3.12.6 seconds for a long value (CVE-2024-7592).
-    """
-    prefix = f"{name}="
-    return [
-        part.strip().removeprefix(prefix)
-        for header in request.headers.getlist("cookie")
-        for part in header.split(";")
-        if part.strip().startswith(prefix)
-    ]
-
-
-class SessionCookie:
-    """A cookie that holds a handle; ``secure`` when the broker is served over https.
-
-    It has no expiry, so that the browser still sends it after the session has ended
-    and the page can say "your session has ended" rather than "sign in".
-    """
-
-    def __init__(self, *, secure: bool, name: str = _NAME) -> None:
+    def __init__(self, name: str, *, secure: bool) -> None:
         self.name = f"__Host-{name}" if secure else name
         self._secure = secure
 
-    def find(self, request: Request) -> str | None:
-        """Return the value; None when it is missing, sent twice or malformed."""
-        found = find_values(request, self.name)
-        if len(found) != 1 or len(found[0]) != _HANDLE_LENGTH:
-            return None
-        return found[0]
+    def values(self, request: Request) -> list[str]:
+        """All values, as they were sent.
 
-    def set(self, response: Response, value: str) -> None:
-        """Set the cookie."""
+        ``request.cookies`` also takes quotation marks and escapes away, which takes
+        Python before 3.11.10 and 3.12.6 seconds for a long value (CVE-2024-7592).
+        """
+        prefix = f"{self.name}="
+        return [
+            part.strip().removeprefix(prefix)
+            for header in request.headers.getlist("cookie")
+            for part in header.split(";")
+            if part.strip().startswith(prefix)
+        ]
+
+    def set(
+        self, response: Response, value: str, life: timedelta | None = None
+    ) -> None:
+        """Set it, for the browser's session if it has no ``life``."""
         response.set_cookie(
             self.name,
             value,
+            max_age=None if life is None else int(life.total_seconds()),
             path="/",
             secure=self._secure,
             httponly=True,
@@ -68,42 +61,90 @@ class SessionCookie:
         )
 
     def clear(self, response: Response) -> None:
-        """Clear the cookie."""
+        """Clear it."""
         response.delete_cookie(
             self.name, path="/", secure=self._secure, httponly=True, samesite="lax"
         )
 
 
-_FLASH_NAME = "broker-done"
+class SessionCookie(Cookie):
+    """A cookie that holds a handle.
+
+    It has no expiry, so that the browser still sends it after the session has ended
+    and the page can say "your session has ended" rather than "sign in".
+    """
+
+    def __init__(self, *, secure: bool, name: str = _NAME) -> None:
+        super().__init__(name, secure=secure)
+
+    def find(self, request: Request) -> str | None:
+        """Return the value; None when it is missing, sent twice or malformed."""
+        found = self.values(request)
+        if len(found) != 1 or len(found[0]) != _HANDLE_LENGTH:
+            return None
+        return found[0]
+
+
+class BrowserHandles:
+    """Values that wait for a browser, whose handle it has in a cookie of their own.
+
+    Every method but ``forget`` raises ``ServiceUnavailable`` without the cache.
+    """
+
+    def __init__(
+        self, deps: ConsoleDeps, cookie: str, space: str, life: timedelta
+    ) -> None:
+        self._clock = deps.clock
+        self._cookie = SessionCookie(secure=deps.secure, name=cookie)
+        self._handles = Handles(deps.cache, deps.vault, space)
+        self._life = life
+
+    async def put(self, response: Response, value: Mapping[str, object]) -> None:
+        """Keep a value for the browser that gets the response."""
+        handle = await self._handles.put(value, self._clock.now() + self._life)
+        self._cookie.set(response, handle)
+
+    async def find(self, request: Request) -> dict[str, Any] | None:
+        """The value, which stays."""
+        handle = self._cookie.find(request)
+        return await self._handles.find(handle) if handle else None
+
+    async def take(self, request: Request) -> dict[str, Any] | None:
+        """The value, removed: of two requests at once one gets it."""
+        handle = self._cookie.find(request)
+        return await self._handles.take(handle) if handle else None
+
+    def forget(self, response: Response) -> None:
+        """Clear the cookie."""
+        self._cookie.clear(response)
+
+
 _FLASH_PURPOSE = b"broker/1/console/done"
-_SECONDS = 60
+_FLASH_LIFE = timedelta(minutes=1)
 _TEXT_MAX = 160
 _VALUE_MAX = 2048
 
 
 class Flash:
-    """Sets and takes the message; ``secure`` when the broker is served over https."""
+    """A message that the next page shows once, after a redirect.
+
+    It travels in a cookie of its own, not in the address, where anyone could make the
+    broker say something: the cookie carries a code over its text that only holders of
+    the session's cookie could have made. It ends with the next page, or after a minute.
+    """
 
     def __init__(self, *, secure: bool) -> None:
-        self._name = f"__Host-{_FLASH_NAME}" if secure else _FLASH_NAME
-        self._secure = secure
+        self._cookie = Cookie("broker-done", secure=secure)
 
     def put(self, response: Response, text: str, session_cookie: str) -> None:
         """Have the session's next page show ``text``, cut to 160 characters."""
         text = text[:_TEXT_MAX]
-        response.set_cookie(
-            self._name,
-            f"{_code(text, session_cookie)}.{quote(text, safe='')}",
-            max_age=_SECONDS,
-            path="/",
-            secure=self._secure,
-            httponly=True,
-            samesite="lax",
-        )
+        value = f"{_code(text, session_cookie)}.{quote(text, safe='')}"
+        self._cookie.set(response, value, _FLASH_LIFE)
 
     def find(self, request: Request, session_cookie: str) -> str:
         """The message to show; empty without one, or when it is another session's."""
-        value = "".join(find_values(request, self._name)[-1:])[:_VALUE_MAX]
+        value = "".join(self._cookie.values(request)[-1:])[:_VALUE_MAX]
         code, _, quoted = value.partition(".")
         text = unquote(quoted)
         expected = _code(text, session_cookie)
@@ -112,10 +153,8 @@ class Flash:
 
     def clear(self, request: Request, response: Response) -> None:
         """Forget the message, if there is one."""
-        if find_values(request, self._name):
-            response.delete_cookie(
-                self._name, path="/", secure=self._secure, httponly=True, samesite="lax"
-            )
+        if self._cookie.values(request):
+            self._cookie.clear(response)
 
 
 def _code(text: str, session_cookie: str) -> str:
@@ -124,7 +163,6 @@ def _code(text: str, session_cookie: str) -> str:
     return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
 
 
-_KNOWN_NAME = "broker-known"
 _LIFE = timedelta(days=400)
 """Browsers cap a cookie's lifetime at 400 days (RFC 6265bis 5.5)."""
 
@@ -151,30 +189,28 @@ class KnownBrowser:
 
 
 class KnownBrowsers:
-    """Reads and writes the cookie."""
+    """The cookie that remembers a browser's account, user and sign-in option.
+
+    It is sealed, so that only a browser in which the user has signed in can present it:
+    `broker.proofs.attempts` counts such browsers separately. It proves nothing else.
+    """
 
     def __init__(self, deps: ConsoleDeps) -> None:
         self._vault = deps.vault
-        self._secure = deps.secure
-        self._name = f"__Host-{_KNOWN_NAME}" if deps.secure else _KNOWN_NAME
+        self._cookie = Cookie("broker-known", secure=deps.secure)
+        self.forget = self._cookie.clear
 
     def find(self, request: Request) -> KnownBrowser | None:
         """Read the cookie; None when it is missing or not ours."""
         # Padding has it sent in quotation marks.
-        text = "".join(find_values(request, self._name)[-1:]).strip('"')
+        text = "".join(self._cookie.values(request)[-1:]).strip('"')
         if not 0 < len(text) <= _LONGEST:
             return None
         try:
             sealed = base64.urlsafe_b64decode(text.encode("ascii"))
             plain = self._vault.open_sealed(*_KNOWN_PURPOSE, sealed)
             return KnownBrowser(**json.loads(plain))
-        except (
-            ValueError,
-            TypeError,
-            binascii.Error,
-            SealBrokenError,
-            ServiceUnavailable,
-        ):
+        except (ValueError, TypeError, SealBrokenError, ServiceUnavailable):
             return None
 
     def remember(self, response: Response, known: KnownBrowser) -> None:
@@ -184,18 +220,5 @@ class KnownBrowsers:
             sealed = self._vault.seal(*_KNOWN_PURPOSE, plain)
         except ServiceUnavailable:  # signing in works without it
             return
-        response.set_cookie(
-            self._name,
-            base64.urlsafe_b64encode(sealed).decode("ascii"),
-            max_age=int(_LIFE.total_seconds()),
-            path="/",
-            secure=self._secure,
-            httponly=True,
-            samesite="lax",
-        )
-
-    def forget(self, response: Response) -> None:
-        """Clear the cookie."""
-        response.delete_cookie(
-            self._name, path="/", secure=self._secure, httponly=True, samesite="lax"
-        )
+        text = base64.urlsafe_b64encode(sealed).decode("ascii")
+        self._cookie.set(response, text, _LIFE)

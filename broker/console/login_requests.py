@@ -1,31 +1,29 @@
-"""Command-line login requests that await the user's consent.
+"""Logins of clients on this computer that await the user's consent.
 
 Source: RFC 6749 4.1.1; RFC 7636; RFC 8252 7.3; botocore's signin model.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.signin.begin_limits import BeginLimits
-from broker.console.cookies import SessionCookie
+from broker.console.cookies import BrowserHandles
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form
+from broker.console.rendering import see_other
 from broker.console.request_info import source_address
 from broker.errors import ValidationError
 from broker.protocols.oidc import pkce
-from broker.sessions.handles import Handles
 
 SAME_DEVICE = "arn:aws:signin:::devtools/same-device"
 CROSS_DEVICE = "arn:aws:signin:::devtools/cross-device"
+GONE = "This login is no longer open. Start it again in your terminal."
 _LIFE = timedelta(minutes=10)
-_COOKIE = "broker-login"
 _CONFIRMATION = "/v1/sessions/confirmation"
 _LOOPBACK = re.compile(
     r"http://(?:127\.0\.0\.1|\[::1\]):([0-9]{1,5})(?:/[A-Za-z0-9._~-]+)*/?"
@@ -37,20 +35,25 @@ _METHODS = frozenset({"S256", "SHA-256"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRequest:
-    """A login that awaits consent."""
+    """A login that awaits consent.
+
+    ``client_name`` and ``place`` are those of a client of the access portal.
+    """
 
     client_id: str
     redirect_uri: str
     challenge: str
     state: str
+    client_name: str = ""
+    place: str = ""
 
     @property
     def on_this_device(self) -> bool:
         """Whether the browser can redirect to the terminal's loopback address."""
-        return self.client_id == SAME_DEVICE
+        return self.client_id != CROSS_DEVICE
 
     @property
-    def loopback_origin(self) -> str:
+    def origin(self) -> str:
         """The origin that receives the code."""
         parts = urlsplit(self.redirect_uri)
         return f"{parts.scheme}://{parts.netloc}"
@@ -58,6 +61,17 @@ class LoginRequest:
     def answer_url(self, **answer: str) -> str:
         """The redirect URI with an answer and the state."""
         return f"{self.redirect_uri}?{urlencode({**answer, 'state': self.state})}"
+
+    def check_shown(self, form: Form) -> None:
+        """Check that a form was shown for this request.
+
+        Another login may have been opened in this browser since.
+
+        Raises:
+            ValidationError: It was not.
+        """
+        if form.find("challenge") != self.challenge:
+            raise ValidationError(GONE)
 
 
 def read_login_request(form: Form, public_origin: str) -> LoginRequest:
@@ -77,58 +91,90 @@ def read_login_request(form: Form, public_origin: str) -> LoginRequest:
         fits = match is not None and 0 < int(match[1]) <= _HIGHEST_PORT
     if not fits:
         raise ValidationError("The redirect_uri is not allowed for this client.")
-    if form.require("response_type") != "code":
-        raise ValidationError("The response_type must be code.")
-    if form.require("code_challenge_method") not in _METHODS:
-        raise ValidationError("The code_challenge_method must be S256.")
+    check_code_flow(form, _METHODS)
     challenge, state = form.require("code_challenge"), form.require("state")
-    if not pkce.is_challenge(challenge) or not _STATE.fullmatch(state):
-        raise ValidationError("The code_challenge or the state is not well-formed.")
+    check_challenge(challenge, state)
     return LoginRequest(
         client_id=client_id, redirect_uri=redirect_uri, challenge=challenge, state=state
     )
 
 
+def check_code_flow(form: Form, methods: frozenset[str] = frozenset({"S256"})) -> None:
+    """Check that a code is asked for, with a challenge of one of these methods.
+
+    Raises:
+        ValidationError: It is not.
+    """
+    if form.require("response_type") != "code":
+        raise ValidationError("The response_type must be code.")
+    if form.require("code_challenge_method") not in methods:
+        raise ValidationError("The code_challenge_method must be S256.")
+
+
+def check_challenge(challenge: str, state: str) -> None:
+    """Check what binds an answer to its request.
+
+    Raises:
+        ValidationError: It is malformed.
+    """
+    if not pkce.is_challenge(challenge) or not _STATE.fullmatch(state):
+        raise ValidationError("The code_challenge or the state is not well-formed.")
+
+
 class LoginRequests:
-    """Stores login requests for the browser that will answer them."""
+    """Login requests of one kind, each for the browser that will answer it."""
 
-    def __init__(self, deps: ConsoleDeps, limits: BeginLimits) -> None:
-        self._clock = deps.clock
+    def __init__(
+        self,
+        deps: ConsoleDeps,
+        limits: BeginLimits,
+        cookie: str = "broker-login",
+        space: str = "login-request",
+    ) -> None:
         self._limits = limits
-        self._cookie = SessionCookie(secure=deps.secure, name=_COOKIE)
-        self._handles = Handles(deps.cache, deps.vault, "login-request")
+        self._waiting = BrowserHandles(deps, cookie, space, _LIFE)
 
-    async def put(self, request: Request, login_request: LoginRequest) -> str:
-        """Store a request; return its handle.
+    async def begin(self, request: Request, asked: LoginRequest, page: str) -> Response:
+        """Redirect to the page that asks this browser's user.
 
         Raises:
             Throttling: This address, or all together, sent too many.
             ServiceUnavailable: The cache is unavailable.
         """
         await self._limits.require(source_address(request))
-        return await self._handles.put(asdict(login_request), self._clock.now() + _LIFE)
+        response = see_other(page)
+        await self._waiting.put(response, asdict(asked))
+        return response
 
     async def find(self, request: Request) -> LoginRequest | None:
         """Find the request that this browser is to answer."""
-        handle = self._cookie.find(request)
-        return _read(await self._handles.find(handle)) if handle else None
+        value = await self._waiting.find(request)
+        if value is None:
+            return None
+        # A worker of another version may store more than these, or fewer.
+        known = {one.name for one in fields(LoginRequest)} & value.keys()
+        return LoginRequest(**{name: value[name] for name in known})
 
-    async def finish(self, request: Request) -> LoginRequest | None:
-        """Read and remove the request that this browser answers."""
-        handle = self._cookie.find(request)
-        return _read(await self._handles.take(handle)) if handle else None
+    async def require(self, request: Request) -> LoginRequest:
+        """Like `find`.
 
-    def remember(self, response: Response, handle: str) -> None:
-        """Set the cookie of the request that the browser is to answer."""
-        self._cookie.set(response, handle)
+        Raises:
+            ValidationError: There is none.
+        """
+        asked = await self.find(request)
+        if asked is None:
+            raise ValidationError(GONE)
+        return asked
 
-    def forget(self, response: Response) -> None:
-        """Clear the cookie."""
-        self._cookie.clear(response)
+    async def finish(self, request: Request, answer: Response) -> Response:
+        """Remove the request and clear its cookie, with what answers the client.
 
+        The last step, so that one that failed can be repeated.
 
-def _read(value: Mapping[str, Any] | None) -> LoginRequest | None:
-    if value is None:
-        return None
-    # A worker of an earlier version stores more than these.
-    return LoginRequest(**{one.name: value[one.name] for one in fields(LoginRequest)})
+        Raises:
+            ValidationError: It was answered before; of two presses one counts.
+        """
+        if await self._waiting.take(request) is None:
+            raise ValidationError(GONE)
+        self._waiting.forget(answer)
+        return answer

@@ -85,9 +85,10 @@ class LoginStates:
         return self._require_browser(request, await self._handles.take(handle))
 
     async def reopen(
-        self, browser: str, handle: str, value: Mapping[str, object]
+        self, request: Request, handle: str, value: Mapping[str, object]
     ) -> None:
         """Store the state again under its handle, after a step that failed."""
+        browser = self.browser_of(request)
         await self._handles.replace(
             handle, {**value, _BROWSER: _digest(browser)}, self._clock.now() + LIFE
         )
@@ -155,6 +156,25 @@ class PasswordProgress:
         """Whether this is the account's root user."""
         return self.holder == self.account
 
+    @classmethod
+    def read(cls, state: Mapping[str, Any], now: datetime) -> "PasswordProgress":
+        """The progress in a state.
+
+        Raises:
+            ValidationError: There is none, or the sign-in took too long.
+        """
+        if _KEY not in state:
+            raise ValidationError(NOT_OPEN, detail="another kind of sign-in")
+        pending = cls(**state[_KEY])
+        if now > datetime.fromtimestamp(pending.began, UTC) + PASSWORD_LIFE:
+            raise ValidationError(NOT_OPEN, detail="the sign-in took too long")
+        return pending
+
+    @property
+    def state(self) -> Mapping[str, object]:
+        """The state that holds it."""
+        return {_KEY: asdict(self)}
+
     def keeping(self, kind: str, kept: Mapping[str, Any]) -> "PasswordProgress":
         """Return a copy with the data of one kind of second factor."""
         return replace(self, kept={**self.kept, kind: kept})
@@ -163,54 +183,3 @@ class PasswordProgress:
 def root_arn(account: AccountId) -> str:
     """The root user's ARN."""
     return iam_arn(account, "root")
-
-
-class PasswordProgressStore:
-    """Stores `PasswordProgress` under handles bound to the browser."""
-
-    def __init__(self, deps: ConsoleDeps, login_states: LoginStates) -> None:
-        self._clock = deps.clock
-        self._states = login_states
-
-    async def put(self, request: Request, pending: PasswordProgress) -> str:
-        """Store the state; return a handle that this browser can use once."""
-        browser = self._states.browser_of(request)
-        return await self._states.put(browser, {_KEY: asdict(pending)})
-
-    async def finish(self, request: Request, handle: str) -> PasswordProgress:
-        """Read and remove the state under a handle of this browser.
-
-        Raises:
-            ValidationError: There is none, or the sign-in took too long.
-        """
-        return self._read(await self._states.finish(request, handle))
-
-    async def require(self, request: Request, handle: str) -> PasswordProgress:
-        """Like `finish`, but the handle stays valid."""
-        return self._read(await self._states.require(request, handle))
-
-    async def reopen(
-        self, request: Request, handle: str, pending: PasswordProgress
-    ) -> None:
-        """Store the state again under its handle, after a step that failed."""
-        browser = self._states.browser_of(request)
-        await self._states.reopen(browser, handle, {_KEY: asdict(pending)})
-
-    async def forget(self, handle: str) -> None:
-        """Remove the state once the session is minted."""
-        await self._states.forget(handle)
-
-    def _read(self, value: dict[str, Any]) -> PasswordProgress:
-        if _KEY not in value:
-            raise ValidationError(NOT_OPEN, detail="another kind of sign-in")
-        pending = PasswordProgress(**value[_KEY])
-        if (
-            self._clock.now()
-            > _from_timestamp(pending.began, self._clock.now()) + PASSWORD_LIFE
-        ):
-            raise ValidationError(NOT_OPEN, detail="the sign-in took too long")
-        return pending
-
-
-def _from_timestamp(seconds: int, like: datetime) -> datetime:
-    return datetime.fromtimestamp(seconds, like.tzinfo)

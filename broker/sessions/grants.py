@@ -1,10 +1,9 @@
 """Authorization codes and refresh tokens: the same for all clients.
 
-A code is good once, within five minutes; so long it is kept, since one that comes back
-used ends what it led to. A refresh token is good once, too, and is
-answered with the next of its family; one that comes back used ends the family. What
-each leads to uses it up, in the ledger (`Grants.use_of_code`,
-`Grants.use_of_refresh_token`).
+A code is valid once, within five minutes; so long it is kept, since one that comes back
+used ends what it led to. A refresh token is valid once, too, and is answered with the
+next of its family; one that comes back used ends the family. What each leads to uses it
+up, in the ledger (`Redemption.use`).
 
 A refresh token is a sealed text that holds its family: nothing is kept for it. A code
 can also be taken back, so it is kept, as a handle.
@@ -12,9 +11,11 @@ can also be taken back, so it is kept, as a handle.
 Source: RFC 6749 4.1.2; RFC 9700 4.14.2.
 """
 
+import hmac
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from broker.protocols.oidc import pkce
 from broker.runtime.entropy import new_handle
 from broker.sessions.ends import end_mark
 from broker.sessions.handles import Handles, SealedTexts
@@ -51,11 +52,15 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True)
-class RefreshToken:
-    """One of a family's refresh tokens, used or not."""
+class Redemption:
+    """A code or refresh token of the client that has it: its session, and its one use."""
 
-    family: Family
-    serial: str = field(repr=False)
+    session: str = field(repr=False)
+    use: OneTimeUse
+
+
+class GrantRefusedError(Exception):
+    """A code or refresh token is not valid; the text says why, to operators alone."""
 
 
 class Grants:
@@ -74,14 +79,35 @@ class Grants:
         """A code for someone who agreed."""
         return await self._codes.put(asdict(grant), now + CODE_LIFE)
 
-    async def find_code(self, code: str) -> Code | None:
-        """What the code stands for, used or not."""
-        value = await self._codes.find(code)
-        return Code(**value) if value else None
+    async def redeem_code(
+        self,
+        code: str,
+        client_id: str,
+        *,
+        redirect_uri: str,
+        verifier: str,
+        now: datetime,
+    ) -> Redemption:
+        """What a code stands for, for the client that it was given to.
 
-    async def forget_code(self, code: str) -> None:
-        """The code is in wrong hands."""
-        await self._codes.forget(code)
+        Raises:
+            GrantRefusedError: There is no such code; or it is another client's, and no
+                longer valid: it was stolen, or the client is broken.
+        """
+        value = await self._codes.find(code)
+        if value is None:
+            raise GrantRefusedError("no such code")
+        grant = Code(**value)
+        if (
+            grant.client_id != client_id
+            or grant.redirect_uri != redirect_uri
+            or not pkce.is_verifier(verifier)
+            or not pkce.fits(verifier, grant.challenge)
+        ):
+            await self._codes.forget(code)
+            raise GrantRefusedError("the code belongs to another client or request")
+        use = one_time_use(f"{self._kind}-code", code, until=now + CODE_LIFE)
+        return Redemption(grant.session, use)
 
     def create_token(self, family: Family) -> str:
         """A refresh token of the family: its first, or the next."""
@@ -90,23 +116,30 @@ class Grants:
             datetime.fromtimestamp(family.ends_at, UTC),
         )
 
-    def find_token(self, token: str, now: datetime) -> RefreshToken | None:
-        """The refresh token, if it is one of this kind and its family's time is not over."""
+    def redeem_token(
+        self, token: str, client_id: str, now: datetime, *, thumbprint: str = ""
+    ) -> Redemption:
+        """What a refresh token stands for, for its client with its key.
+
+        A thief without the key must not be able to end the family.
+
+        Raises:
+            GrantRefusedError: It is none of this kind, its family's time is over, or it
+                is another client's or key's.
+        """
         value = self._tokens.find_opened(token, now)
         if value is None:
-            return None
+            raise GrantRefusedError("no such refresh token")
         serial = value.pop(_SERIAL)
-        return RefreshToken(Family(**value), serial)
+        family = Family(**value)
+        if family.client_id != client_id or not hmac.compare_digest(
+            family.thumbprint, thumbprint
+        ):
+            raise GrantRefusedError("the token belongs to another client or key")
+        ends_at = datetime.fromtimestamp(family.ends_at, UTC)
+        use = one_time_use(f"{self._kind}-refresh", serial, until=ends_at)
+        return Redemption(family.session, use)
 
-    def use_of_code(self, code: str, now: datetime) -> OneTimeUse:
-        """The one exchange that a code is good for."""
-        return one_time_use(f"{self._kind}-code", code, until=now + CODE_LIFE)
-
-    def use_of_refresh_token(self, token: RefreshToken) -> OneTimeUse:
-        """The one exchange that a refresh token is good for."""
-        ends_at = datetime.fromtimestamp(token.family.ends_at, UTC)
-        return one_time_use(f"{self._kind}-refresh", token.serial, until=ends_at)
-
-    def end_mark(self, family: Family) -> str:
-        """What marks the end of a family, in its session's account."""
-        return end_mark(self._kind, family.session)
+    def end_mark(self, session: str) -> str:
+        """What marks the end of a login, in its session's account."""
+        return end_mark(self._kind, session)

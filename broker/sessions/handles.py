@@ -9,8 +9,8 @@ Sealed texts are values that their bearers keep, so that nothing is stored for t
 
 import hashlib
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,17 @@ _COLUMN = "value"
 _END = "handle-expires-ms"
 
 
+_Read = Callable[[str, bytes], Awaitable[bytes | None]]
+
+
+@contextmanager
+def _store_at_hand() -> Iterator[None]:
+    try:
+        yield
+    except StoreUnavailableError as error:
+        raise ServiceUnavailable(detail=f"the store is away: {error}") from error
+
+
 class Handles:
     """Handles of one kind; ``space`` is the kind's place in the store.
 
@@ -41,68 +52,50 @@ class Handles:
     async def put(self, value: Mapping[str, object], expires_at: datetime) -> str:
         """A new handle of 256 random bits for a value that JSON can hold."""
         handle = new_handle()
-        try:
-            await self._store.put(
-                self._space,
-                *self._sealed(handle, value, expires_at),
-                expires_at=expires_at,
-            )
-        except StoreUnavailableError as error:
-            raise ServiceUnavailable(detail=f"no handle was made: {error}") from error
+        await self.replace(handle, value, expires_at)
         return handle
 
     async def claim(
         self, name: str, value: Mapping[str, object], expires_at: datetime
     ) -> bool:
         """Store a value under a given name; False when the name is taken."""
-        try:
+        with _store_at_hand():
             return await self._store.add(
                 self._space,
                 *self._sealed(name, value, expires_at),
                 expires_at=expires_at,
             )
-        except StoreUnavailableError as error:
-            raise ServiceUnavailable(detail=f"nothing was kept: {error}") from error
 
     async def replace(
         self, name: str, value: Mapping[str, object], expires_at: datetime
     ) -> None:
         """Store a value under a given name, replacing any other."""
-        try:
+        with _store_at_hand():
             await self._store.put(
                 self._space,
                 *self._sealed(name, value, expires_at),
                 expires_at=expires_at,
             )
-        except StoreUnavailableError as error:
-            raise ServiceUnavailable(detail=f"nothing was kept: {error}") from error
 
     async def find(self, handle: str) -> dict[str, Any] | None:
         """The value, which stays."""
-        if len(handle) > _HANDLE_MAX:
-            return None
-        digest = _digest(handle)
-        try:
-            return self._open(digest, await self._store.get(self._space, digest))
-        except StoreUnavailableError as error:
-            raise ServiceUnavailable(detail=f"the store is away: {error}") from error
+        return await self._read(self._store.get, handle)
 
     async def take(self, handle: str) -> dict[str, Any] | None:
         """The value, removed; at most one caller ever gets it."""
+        return await self._read(self._store.take, handle)
+
+    async def _read(self, read: _Read, handle: str) -> dict[str, Any] | None:
         if len(handle) > _HANDLE_MAX:
             return None
         digest = _digest(handle)
-        try:
-            return self._open(digest, await self._store.take(self._space, digest))
-        except StoreUnavailableError as error:
-            raise ServiceUnavailable(detail=f"the store is away: {error}") from error
+        with _store_at_hand():
+            return self._open(digest, await read(self._space, digest))
 
     async def drop(self, handle: str) -> None:
         """Forget the handle."""
-        try:
+        with _store_at_hand():
             await self._store.drop(self._space, _digest(handle))
-        except StoreUnavailableError as error:
-            raise ServiceUnavailable(detail=f"the store is away: {error}") from error
 
     async def forget(self, handle: str) -> None:
         """Forget a used handle on a best-effort basis, since it is invalid anyway."""

@@ -6,10 +6,8 @@ of a button: a link by itself lets nobody in.
 Source: RFC 8252 7.3; RFC 8628 3.3 and 5.4; botocore's SSOTokenFetcherAuth.
 """
 
-import re
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode, urlsplit
+from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,9 +21,15 @@ from broker.actions.portal.clients import (
 )
 from broker.actions.portal.grants import DEVICE_LIFE, DeviceRequest, read_user_code
 from broker.console.context import ConsoleContext
-from broker.console.cookies import SessionCookie
 from broker.console.csrf import FIELD, csrf_token, require_csrf, require_same_origin
 from broker.console.forms import Form, read_form
+from broker.console.login_requests import (
+    GONE,
+    LoginRequest,
+    LoginRequests,
+    check_challenge,
+    check_code_flow,
+)
 from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.portal.visits import PortalVisits
@@ -35,43 +39,16 @@ from broker.errors import NoSuchEntity, Throttling, ValidationError
 from broker.model.request import Door
 from broker.proofs.attempts import limit_of_address
 from broker.proofs.portal import PortalScheme
-from broker.protocols.oidc import pkce
 from broker.sessions.grants import Code
-from broker.sessions.handles import Handles, SealedTexts
+from broker.sessions.handles import SealedTexts
 from broker.sessions.portal import OpenPortal
 
 AUTHORIZE = "/authorize"
 CONSENT = f"{PORTAL}/authorize"
 DEVICE = f"{PORTAL}/device"
-_LIFE = timedelta(minutes=10)
-_COOKIE = "broker-portal-client"
 _KNOWN = "known"
-_STATE = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
-_GONE = "This login is no longer open. Start it again in your terminal."
 _NO_CODE = "This code is not known, was answered already, or has expired."
-_BAD = 400
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsentRequest:
-    """A client on this computer that awaits consent."""
-
-    client_id: str
-    client_name: str
-    place: str
-    redirect_uri: str
-    challenge: str
-    state: str
-
-    @property
-    def origin(self) -> str:
-        """The origin that receives the code."""
-        parts = urlsplit(self.redirect_uri)
-        return f"{parts.scheme}://{parts.netloc}"
-
-    def answer_url(self, **answer: str) -> str:
-        """The redirect URI with an answer and the state."""
-        return f"{self.redirect_uri}?{urlencode({**answer, 'state': self.state})}"
+_OK, _BAD = 200, 400
 
 
 class Consents:
@@ -87,52 +64,58 @@ class Consents:
         self._clients = deps.portal_logins.clients
         self._grants = deps.portal_logins.grants
         self._devices = deps.portal_logins.devices
-        self._waiting = Handles(deps.cache, deps.vault, "portal-client")
+        self._requests = LoginRequests(
+            deps, context.begin_limits, "broker-portal-client", "portal-client"
+        )
         self._known_codes = SealedTexts(deps.vault, "portal-known-code")
-        self._cookie = SessionCookie(secure=deps.secure, name=_COOKIE)
 
     async def authorize(self, request: Request) -> Response:
         """``GET /authorize``: a client sends the browser here."""
         refuse_prefetch(request)
-        form = await read_form(request)
-        asked = self._read(form)
-        await self._context.begin_limits.require(source_address(request))
-        handle = await self._waiting.put(asdict(asked), self._now() + _LIFE)
-        response = see_other(CONSENT)
-        self._cookie.set(response, handle)
-        return response
+        asked = self._read(await read_form(request))
+        return await self._requests.begin(request, asked, CONSENT)
 
     async def consent(self, request: Request) -> Response:
         """``GET /portal/authorize``."""
         refuse_prefetch(request)
-        asked = await self._get_waiting(request)
+        asked = await self._requests.require(request)
         portal = await self._visits.find(request, asked.place)
         if portal is None:
             return await self._visits.to_sign_in(request, asked.place, CONSENT)
-        page = self._context.pages.show(
+        page = self._show(
             request,
-            "portal_consent.html",
-            who=portal.resolved.caller.principal,
-            name=portal.session.name,
+            portal,
             client=asked.client_name,
             origin=asked.origin,
             action=CONSENT,
             fields={"challenge": asked.challenge},
             device=None,
-            csrf=csrf_token(portal.handle),
         )
         allow_redirect(page, asked.origin)
+        return page
+
+    def _show(
+        self, request: Request, portal: OpenPortal, **context: object
+    ) -> Response:
+        """The question, to the person who is signed in."""
+        page = self._context.pages.show(
+            request,
+            "portal_consent.html",
+            _OK,
+            who=portal.resolved.caller.principal,
+            name=portal.session.name,
+            csrf=csrf_token(portal.handle),
+            **context,
+        )
         self._sign_ins.remember(request, page, portal)
         return page
 
     async def answer_client(self, request: Request) -> Response:
         """``POST /portal/authorize``."""
         form = await read_form(request)
-        asked = await self._get_waiting(request)
+        asked = await self._requests.require(request)
         portal = await self._require(request, form, asked.place)
-        # Another login may have been opened in this browser since the page was shown.
-        if form.find("challenge") != asked.challenge:
-            raise ValidationError(_GONE)
+        asked.check_shown(form)
         is_allowed = form.find("answer") == "allow"
         await self._record(
             request, portal, asked.client_name, is_allowed, source_address(request)
@@ -149,12 +132,9 @@ class Consents:
                 self._now(),
             )
             answer = {"code": code}
-        # Last, so that a step that fails can be repeated; of two presses one counts.
-        if await self._waiting.take(self._cookie.find(request) or "") is None:
-            raise ValidationError(_GONE)
-        response = see_other(asked.answer_url(**answer))
-        self._cookie.clear(response)
-        return response
+        return await self._requests.finish(
+            request, see_other(asked.answer_url(**answer))
+        )
 
     async def device(self, request: Request) -> Response:
         """``GET /portal/device``: asks for the code, then for consent."""
@@ -185,11 +165,9 @@ class Consents:
             response = await self._visits.to_sign_in(request, asked.place, here)
             states.remember(response, browser)
             return response
-        page = self._context.pages.show(
+        return self._show(
             request,
-            "portal_consent.html",
-            who=portal.resolved.caller.principal,
-            name=portal.session.name,
+            portal,
             client=asked.client_name,
             origin="",
             action=DEVICE,
@@ -198,10 +176,7 @@ class Consents:
             asked_at=datetime.fromtimestamp(asked.asked_at, UTC),
             is_elsewhere=asked.address != source_address(request),
             address=source_address(request),
-            csrf=csrf_token(portal.handle),
         )
-        self._sign_ins.remember(request, page, portal)
-        return page
 
     async def answer_device(self, request: Request) -> Response:
         """``POST /portal/device``."""
@@ -228,7 +203,7 @@ class Consents:
         self,
         request: Request,
         problem: str = "",
-        status: int = 200,
+        status: int = _OK,
         *,
         user_code: str = "",
     ) -> Response:
@@ -267,13 +242,6 @@ class Consents:
         except NoSuchEntity:
             return None
 
-    async def _get_waiting(self, request: Request) -> ConsentRequest:
-        handle = self._cookie.find(request)
-        value = await self._waiting.find(handle) if handle else None
-        if value is None:
-            raise ValidationError(_GONE)
-        return ConsentRequest(**value)
-
     async def _require(self, request: Request, form: Form, place: str) -> OpenPortal:
         """The sign-in that the page was shown for.
 
@@ -282,7 +250,7 @@ class Consents:
         """
         portal = await self._visits.find(request, place)
         if portal is None:
-            raise ValidationError(_GONE)
+            raise ValidationError(GONE)
         origin = self._context.deps.public_origin
         require_csrf(request, form.find(FIELD), portal.handle, origin)
         return portal
@@ -312,7 +280,7 @@ class Consents:
             },
         )
 
-    def _read(self, form: Form) -> ConsentRequest:
+    def _read(self, form: Form) -> LoginRequest:
         """The parameters of ``/authorize``.
 
         Raises:
@@ -325,9 +293,8 @@ class Consents:
         _check_request(form, client)
         redirect_uri, state = form.require("redirect_uri"), form.require("state")
         challenge = form.require("code_challenge").rstrip("=")
-        if not pkce.is_challenge(challenge) or not _STATE.fullmatch(state):
-            raise ValidationError("The code_challenge or the state is not well-formed.")
-        return ConsentRequest(
+        check_challenge(challenge, state)
+        return LoginRequest(
             client_id=digest_of(client_id),
             client_name=client.name,
             place=client.place,
@@ -343,10 +310,7 @@ class Consents:
 def _check_request(form: Form, client: PortalClient) -> None:
     if not client.accepts(form.require("redirect_uri")):
         raise ValidationError("The redirect_uri is not one of this client's.")
-    if form.require("response_type") != "code":
-        raise ValidationError("The response_type must be code.")
-    if form.require("code_challenge_method") != "S256":
-        raise ValidationError("The code_challenge_method must be S256.")
+    check_code_flow(form)
     scopes = (form.find("scopes") or form.find("scope") or SCOPE).split()
     if not {SCOPES.get(name) for name in scopes} <= set(client.scopes or (SCOPE,)):
         raise ValidationError("The client did not register for these scopes.")

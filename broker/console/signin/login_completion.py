@@ -396,7 +396,8 @@ class PasswordLogins:
         found: list[PasswordProgress] = []
 
         async def prove(now: datetime) -> Caller:
-            pending = await self._context.pending.require(request, handle)
+            state = await self._context.login_states.require(request, handle)
+            pending = PasswordProgress.read(state, now)
             found.append(pending)
             given["PasswordMark"] = pending.mark
             given["MFAUsed"] = "No" if pending.mfa_at is None else "Yes"
@@ -415,7 +416,7 @@ class PasswordLogins:
             keep=keep,
         )
         pending = found[0]
-        await self._context.pending.forget(handle)
+        await self._context.login_states.forget(handle)
         deps.uses.note(
             pending.account,
             pending.holder,

@@ -98,7 +98,7 @@ class PasswordSteps:
     def __init__(self, context: ConsoleContext, completion: LoginCompletion) -> None:
         self._context = context
         self._completion = completion
-        self._pending = context.pending
+        self._states = context.login_states
         self._attempts = context.deps.attempts
         self._factors = {kind.name: kind for kind in second_factors(context.deps)}
 
@@ -115,7 +115,7 @@ class PasswordSteps:
                     destination=pending.destination,
                     session_arn=pending.arn,
                     issuer=f"{SIGN_IN}/{pending.place}",
-                    begun=await self._pending.put(request, pending),
+                    begun=await self._put(request, pending),
                 )
                 return await self._completion.confirm_or_sign_in(request, login)
 
@@ -281,6 +281,10 @@ class PasswordSteps:
             **await self._page_context(request, pending, problem),
         )
 
+    async def _put(self, request: Request, pending: PasswordProgress) -> str:
+        """Keep the progress; a handle that this browser can use once."""
+        return await self._states.put(self._states.browser_of(request), pending.state)
+
     async def _page_context(
         self, request: Request, pending: PasswordProgress, problem: str
     ) -> dict[str, object]:
@@ -289,8 +293,8 @@ class PasswordSteps:
             "account": pending.place,
             "name": pending.name,
             "problem": problem,
-            "handle": await self._pending.put(request, pending),
-            "csrf": csrf_token(self._context.login_states.browser_of(request)),
+            "handle": await self._put(request, pending),
+            "csrf": csrf_token(self._states.browser_of(request)),
         }
 
     @asynccontextmanager
@@ -309,7 +313,8 @@ class PasswordSteps:
         form = await read_form(request)
         place = require_place(request)
         require_own_form(self._context, request, form)
-        pending = await self._pending.finish(request, form.require("handle"))
+        handle, now = form.require("handle"), self._context.deps.clock.now()
+        pending = PasswordProgress.read(await self._states.finish(request, handle), now)
         if pending.place != place:
             raise ValidationError("This sign-in is to another account. Start again.")
         try:
@@ -318,7 +323,7 @@ class PasswordSteps:
             yield form, pending
         except (ServiceUnavailable, StoreUnavailableError):
             with suppress(ServiceUnavailable):
-                await self._pending.reopen(request, form.require("handle"), pending)
+                await self._states.reopen(request, handle, pending.state)
             raise
 
 

@@ -20,7 +20,6 @@ from broker.console.forms import read_form
 from broker.console.login_requests import LoginRequest, read_login_request
 from broker.console.rendering import allow_redirect, see_other
 from broker.console.request_info import refuse_prefetch, source_address
-from broker.errors import ValidationError
 from broker.model.caller import Caller
 from broker.model.request import Door
 from broker.model.secret import Secret
@@ -30,7 +29,6 @@ _NO_LONGER_HERE = 410
 _PUSH_REMOVED = (
     "`broker login` has been removed. Use `aws sso login`, or `aws login --remote`."
 )
-_GONE = "This login is no longer open. Start it again in your terminal."
 
 
 class CommandLine:
@@ -48,17 +46,12 @@ class CommandLine:
         """``GET /v1/authorize``: the browser opens the request."""
         refuse_prefetch(request)
         form = await read_form(request)
-        login_request = read_login_request(form, self._context.deps.public_origin)
-        handle = await self._requests.put(request, login_request)
-        response = see_other(LOGIN)
-        self._requests.remember(response, handle)
-        return response
+        asked = read_login_request(form, self._context.deps.public_origin)
+        return await self._requests.begin(request, asked, LOGIN)
 
     async def page(self, request: Request) -> Response:
         """``GET /console/login``: the consent page; without a session, sign-in first."""
-        login_request = await self._requests.find(request)
-        if login_request is None:
-            raise ValidationError(_GONE)
+        login_request = await self._requests.require(request)
         who = await self._context.find_session(request)
         if not isinstance(who, ConsoleSession):
             return see_other(SIGN_IN)
@@ -71,7 +64,7 @@ class CommandLine:
             csrf=csrf_token(who.cookie),
         )
         if login_request.on_this_device:
-            allow_redirect(page, login_request.loopback_origin)
+            allow_redirect(page, login_request.origin)
         return page
 
     async def answer(self, request: Request) -> Response:
@@ -81,36 +74,20 @@ class CommandLine:
         if not isinstance(who, ConsoleSession):
             return see_other(LOGIN)
         self._context.require_csrf(request, form, who)
-        current = await self._requests.find(request)
-        # Another login may have been opened in this browser since the page was shown.
-        if current is None or current.challenge != form.find("challenge"):
-            raise ValidationError(_GONE)
+        asked = await self._requests.require(request)
+        asked.check_shown(form)
         if form.find("answer") != "allow":
-            await self._finish(request)
-            return self._refuse(current)
-        code = await self._authorize(request, who, current)
-        # Last, so that a step that fails can be repeated; of two presses one counts.
-        await self._finish(request)
-        response = (
-            see_other(current.answer_url(code=code))
-            if current.on_this_device
-            else self._show_code(request, current, code)
+            answer = HOME
+            if asked.on_this_device:
+                answer = asked.answer_url(error="access_denied")
+            return await self._requests.finish(request, see_other(answer))
+        code = await self._authorize(request, who, asked)
+        return await self._requests.finish(
+            request,
+            see_other(asked.answer_url(code=code))
+            if asked.on_this_device
+            else self._show_code(request, asked, code),
         )
-        self._requests.forget(response)
-        return response
-
-    async def _finish(self, request: Request) -> None:
-        if await self._requests.finish(request) is None:
-            raise ValidationError(_GONE)
-
-    def _refuse(self, login_request: LoginRequest) -> Response:
-        response = see_other(
-            login_request.answer_url(error="access_denied")
-            if login_request.on_this_device
-            else HOME
-        )
-        self._requests.forget(response)
-        return response
 
     async def _authorize(
         self, request: Request, who: ConsoleSession, login_request: LoginRequest

@@ -12,7 +12,6 @@ OpenID Connect Core 1.0, 2 and 3.1.3.7; RFC 7519 6.1; AWS CLI 2, customizations/
 
 import asyncio
 import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +21,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from broker.actions.signin.command_line import CommandLineGrants, LentSession
+from broker.actions.signin.command_line import CommandLineGrants
 from broker.console.context import ConsoleContext
 from broker.console.login_requests import CROSS_DEVICE, SAME_DEVICE
 from broker.console.request_info import note
@@ -47,9 +46,8 @@ from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
 from broker.protocols.shapes.documents import dump
 from broker.protocols.strict_json import parse_object
 from broker.sessions.ends import has_ended
-from broker.sessions.grants import Family
+from broker.sessions.grants import Family, GrantRefusedError, Redemption
 from broker.sessions.one_time_use import OneTimeUse
-from broker.sessions.resolve import ResolvedSession
 from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusal_of
 
 PATH = "/v1/token"
@@ -75,7 +73,7 @@ class LoginRefused(AccessDenied):
 
 
 @dataclass(frozen=True, slots=True)
-class _Redemption:
+class _TerminalLogin:
     """A redeemed code or refresh token: its caller and its family."""
 
     caller: Caller
@@ -115,15 +113,26 @@ class TokenEndpoint:
             raise ValidationError("There is no such client.")
         if grant_type not in {"authorization_code", "refresh_token"}:
             raise ValidationError("There is no such grantType.")
-        found: list[_Redemption] = []
+        is_code = grant_type == "authorization_code"
+        refused = _code_refused if is_code else _expired
+        found: list[_TerminalLogin] = []
 
         async def prove(now: datetime) -> Caller:
-            if grant_type == "authorization_code":
-                redeemed = await self._redeem_code(given, proof, now)
-            else:
-                redeemed = await self._redeem_refresh_token(given, proof, now)
-            found.append(redeemed)
-            return redeemed.caller
+            try:
+                redeemed = (
+                    await self._redeem_code(given, now)
+                    if is_code
+                    else self._grants.redeem_token(
+                        _text(given, "refreshToken"),
+                        client_id,
+                        now,
+                        thumbprint=proof.thumbprint,
+                    )
+                )
+                found.append(await self._open(redeemed, client_id, proof, now))
+            except GrantRefusedError as error:
+                raise refused(str(error)) from error
+            return found[0].caller
 
         try:
             result = await self._context.perform(
@@ -136,14 +145,12 @@ class TokenEndpoint:
             )
         except ProofUsed as error:
             await self._end_login(request, found[0])
-            if grant_type == "authorization_code":
-                raise _code_refused("the code was already used") from error
-            raise _expired("the refresh token was already used") from error
+            raise refused("it was used before") from error
         credentials = result["Credentials"]
         now = self._context.deps.clock.now()
         left = credentials["Expiration"] - now
         told = {}
-        if grant_type == "authorization_code":
+        if is_code:
             told["idToken"] = id_token(
                 issuer=self._context.deps.public_origin,
                 subject=found[0].caller.principal.arn,
@@ -163,11 +170,11 @@ class TokenEndpoint:
             **told,
         }
 
-    async def _end_login(self, request: Request, redeemed: _Redemption) -> None:
+    async def _end_login(self, request: Request, login: _TerminalLogin) -> None:
         """End the whole login: a code or token that is used twice was stolen."""
 
         async def prove(_now: datetime) -> Caller:
-            return redeemed.caller
+            return login.caller
 
         await self._context.perform(
             request,
@@ -175,11 +182,11 @@ class TokenEndpoint:
             ("signin", "EndLogin"),
             prove,
             lambda: {
-                "Marks": [self._grants.end_mark(redeemed.family)],
-                "ExpiresAt": redeemed.family.ends_at,
+                "Marks": [self._grants.end_mark(login.family.session)],
+                "ExpiresAt": login.family.ends_at,
             },
         )
-        await self._grants.take_back(redeemed.family.session)
+        await self._grants.take_back(login.family.session)
 
     def _prove_key(self, request: Request) -> DpopProof:
         """Verify the sender's DPoP proof, without using it up."""
@@ -215,67 +222,44 @@ class TokenEndpoint:
         if not is_new:
             raise ValidationError("The DPoP proof was already used.")
 
-    async def _redeem_code(
-        self, given: Mapping[str, Any], proof: DpopProof, now: datetime
-    ) -> _Redemption:
+    async def _redeem_code(self, given: Mapping[str, Any], now: datetime) -> Redemption:
         verifier = _text(given, "codeVerifier")
         if not pkce.is_verifier(verifier):
             raise ValidationError("The codeVerifier is not well-formed.")
-        code, redirect_uri = _text(given, "code"), _text(given, "redirectUri")
-        grant = await self._grants.find_code(code)
-        if (
-            grant is None
-            or grant.client_id != given["clientId"]
-            or grant.redirect_uri != redirect_uri
-            or not pkce.fits(verifier, grant.challenge)
-        ):
-            if grant is not None:
-                await self._grants.forget_code(code)
-                raise _code_refused("the code belongs to another client")
-            raise _code_refused("no such code")
-        lent = await self._grants.find_session(grant.session)
-        if lent is None:
-            raise _code_refused("the login has ended")
-        await self._use_up(proof, now)
-        resolved = await self._resolve(lent, now)
-        family = Family(
-            client_id=grant.client_id,
-            ends_at=resolved.session.expires_at,
-            session=grant.session,
-            thumbprint=proof.thumbprint,
+        return await self._grants.redeem_code(
+            _text(given, "code"),
+            given["clientId"],
+            redirect_uri=_text(given, "redirectUri"),
+            verifier=verifier,
+            now=now,
         )
-        return _Redemption(resolved.caller, family, self._grants.use_of_code(code, now))
 
-    async def _redeem_refresh_token(
-        self, given: Mapping[str, Any], proof: DpopProof, now: datetime
-    ) -> _Redemption:
-        token = self._grants.find_token(_text(given, "refreshToken"), now)
-        if token is None:
-            raise _expired("no such token")
-        family = token.family
-        # A thief without the key must not be able to end the family.
-        if family.client_id != given["clientId"] or not hmac.compare_digest(
-            family.thumbprint, proof.thumbprint
-        ):
-            raise _expired("another client or key")
-        lent = await self._grants.find_session(family.session)
+    async def _open(
+        self, redeemed: Redemption, client_id: str, proof: DpopProof, now: datetime
+    ) -> _TerminalLogin:
+        """The session behind it, once the sender's proof is used up.
+
+        Raises:
+            GrantRefusedError: The login has ended.
+        """
+        lent = await self._grants.find_session(redeemed.session)
         if lent is None:
-            raise _expired("the login has ended")
+            raise GrantRefusedError("the login has ended")
         account = find_account_of_key_id(lent.access_key_id)
-        mark = self._grants.end_mark(family)
+        mark = self._grants.end_mark(redeemed.session)
         if account is None or await has_ended(self._context.deps.fresh, account, mark):
-            raise _expired("its family has ended")
+            raise GrantRefusedError("the login was ended")
         await self._use_up(proof, now)
-        return _Redemption(
-            (await self._resolve(lent, now)).caller,
-            family,
-            self._grants.use_of_refresh_token(token),
-        )
-
-    async def _resolve(self, lent: LentSession, now: datetime) -> ResolvedSession:
-        return await self._context.deps.resolver.resolve(
+        resolved = await self._context.deps.resolver.resolve(
             lent.access_key_id, lent.session_token, now
         )
+        family = Family(
+            client_id=client_id,
+            ends_at=resolved.session.expires_at,
+            session=redeemed.session,
+            thumbprint=proof.thumbprint,
+        )
+        return _TerminalLogin(resolved.caller, family, redeemed.use)
 
 
 def _code_refused(detail: str) -> LoginRefused:

@@ -1,6 +1,10 @@
-"""``/sso-oidc``: clients register, devices ask, codes become access tokens.
+"""The access portal's two services, ``/sso-oidc`` and ``/sso``: rest-json, unsigned.
 
-Source: botocore's sso-oidc model; RFC 6749; RFC 8628; RFC 7636; RFC 9700.
+Clients register, devices ask, codes become access tokens; these list the accounts and
+roles of a sign-in, and give credentials for them.
+
+Source: botocore's sso and sso-oidc models; recorded texts of AWS's clients; RFC 6749;
+RFC 8628; RFC 7636; RFC 9700.
 """
 
 from collections.abc import Mapping
@@ -29,8 +33,12 @@ from broker.errors import (
     ExpiredToken,
     InternalFailure,
     InvalidClientTokenId,
+    NoSuchEntity,
     ServiceUnavailable,
     Throttling,
+    UpstreamOutcomeUnknown,
+    UpstreamRefused,
+    UpstreamUnavailable,
 )
 from broker.model.proof_used import ProofUsed
 from broker.model.request import Door
@@ -38,14 +46,13 @@ from broker.pipeline import Pipeline
 from broker.proofs.portal import PortalScheme, portal_caller
 from broker.proofs.scheme import DoorProof, ProofResult
 from broker.protocols.json_api import RestCall, RestService
-from broker.protocols.oidc import pkce
 from broker.runtime.clock import Clock
-from broker.sessions.grants import Family
+from broker.sessions.grants import Family, GrantRefusedError
 from broker.sessions.one_time_use import OneTimeUse
 from broker.sessions.portal import OpenPortal, PortalSessions
 from broker.stores.ledger.port import Ledger
 
-PREFIX = "/sso-oidc"
+OIDC_PREFIX = "/sso-oidc"
 DEVICE_PAGE = "/portal/device"
 POLLS_A_SECOND = 2
 """By one device: AWS's clients begin with two in a row, and wait after that."""
@@ -61,7 +68,7 @@ _AGENT_MAX = 100
 _GRANT = "InvalidGrantException"
 _UNHONOURED = ("entitledApplicationArn", "scope")
 
-_fault_name = naming(
+_token_fault = naming(
     {
         ExpiredToken: _GRANT,
         InvalidClientTokenId: _GRANT,
@@ -117,7 +124,7 @@ class TokenApi:
             "StartDeviceAuthorization": self._begin_device,
             "CreateToken": self._create_token,
         }
-        return RestApi(self._service, PREFIX, operations, _fault_name)
+        return RestApi(self._service, OIDC_PREFIX, operations, _token_fault)
 
     async def _register(self, call: RestCall, _request_id: str) -> Mapping[str, Any]:
         given: Mapping[str, Any] = self._read(call)
@@ -137,7 +144,7 @@ class TokenApi:
             "clientSecret": made.client_secret,
             "clientIdIssuedAt": made.issued_at,
             "clientSecretExpiresAt": made.expires_at,
-            "tokenEndpoint": f"{self._origin}{PREFIX}/token",
+            "tokenEndpoint": f"{self._origin}{OIDC_PREFIX}/token",
             "authorizationEndpoint": f"{self._origin}/authorize",
         }
 
@@ -216,7 +223,7 @@ class TokenApi:
             )
 
         await self._pipeline.perform(
-            self._pipeline.receive(call.raw, request_id, Door.PORTAL, _fault_name),
+            self._pipeline.receive(call.raw, request_id, Door.PORTAL, _token_fault),
             self._registry.get("sso-oauth", "CreateToken"),
             lambda: {
                 "SessionName": exchange.portal.session.name,
@@ -249,21 +256,18 @@ class TokenApi:
     async def _exchange_code(
         self, given: Mapping[str, Any], now: datetime
     ) -> _Exchange:
-        code, verifier = given.get("code", ""), given.get("codeVerifier", "")
-        grant = await self._grants.find_code(code)
-        if grant is None:
-            raise _refused("no such code")
-        if (
-            grant.client_id != digest_of(given["clientId"])
-            or grant.redirect_uri != given.get("redirectUri")
-            or not pkce.is_verifier(verifier)
-            or not pkce.fits(verifier, grant.challenge)
-        ):
-            # It was stolen, or the client is broken: either way it is no good any more.
-            await self._grants.forget_code(code)
-            raise _refused("the code belongs to another client or request")
-        portal = await self._open(grant.session, now)
-        return _Exchange(portal=portal, use=self._grants.use_of_code(code, now))
+        try:
+            redeemed = await self._grants.redeem_code(
+                given.get("code", ""),
+                digest_of(given["clientId"]),
+                redirect_uri=given.get("redirectUri", ""),
+                verifier=given.get("codeVerifier", ""),
+                now=now,
+            )
+        except GrantRefusedError as error:
+            raise _refused(str(error)) from error
+        portal = await self._open(redeemed.session, now)
+        return _Exchange(portal=portal, use=redeemed.use)
 
     async def _exchange_device_code(
         self, given: Mapping[str, Any], now: datetime
@@ -295,12 +299,15 @@ class TokenApi:
     async def _exchange_refresh_token(
         self, given: Mapping[str, Any], now: datetime
     ) -> _Exchange:
-        token = self._grants.find_token(given.get("refreshToken", ""), now)
-        if token is None or token.family.client_id != digest_of(given["clientId"]):
-            raise _refused("no such refresh token of this client")
-        portal = await self._open(token.family.session, now)
+        try:
+            redeemed = self._grants.redeem_token(
+                given.get("refreshToken", ""), digest_of(given["clientId"]), now
+            )
+        except GrantRefusedError as error:
+            raise _refused(str(error)) from error
+        portal = await self._open(redeemed.session, now)
         await portal.require_current(now)
-        return _Exchange(portal=portal, use=self._grants.use_of_refresh_token(token))
+        return _Exchange(portal=portal, use=redeemed.use)
 
     async def _was_stolen(self, error: ProofUsed, now: datetime) -> bool:
         """Whether a refresh token was used before by no command that runs beside this."""
@@ -314,7 +321,7 @@ class TokenApi:
             return portal
 
         await self._pipeline.perform(
-            self._pipeline.receive(call.raw, request_id, Door.PORTAL, _fault_name),
+            self._pipeline.receive(call.raw, request_id, Door.PORTAL, _token_fault),
             self._registry.get("sso", "Logout"),
             dict,
             PortalScheme(find),
@@ -342,3 +349,78 @@ def _refused(detail: str) -> GrantRefused:
         "The grant is not valid, was used before, or has expired.",
         detail=detail,
     )
+
+
+PORTAL_PREFIX = "/sso"
+_SERVICE = "sso"
+_TOKEN = b"x-amz-sso_bearer_token"
+_OVER = "Session token not found or invalid"
+_NOT_SENT = (
+    "the request has no header x-amz-sso_bearer_token; a proxy may drop it (nginx does"
+    " without underscores_in_headers on)"
+)
+_OPERATIONS = ("ListAccounts", "ListAccountRoles", "GetRoleCredentials", "Logout")
+
+_portal_fault = naming(
+    {
+        InvalidClientTokenId: "UnauthorizedException",
+        AccessDenied: "ForbiddenException",
+        NoSuchEntity: "ResourceNotFoundException",
+        Throttling: "TooManyRequestsException",
+        ExpiredToken: "UnauthorizedException",
+        ServiceUnavailable: "ServiceUnavailableException",
+        InternalFailure: "InternalServerException",
+        UpstreamOutcomeUnknown: UpstreamOutcomeUnknown.code,
+        UpstreamRefused: UpstreamRefused.code,
+        UpstreamUnavailable: UpstreamUnavailable.code,
+    },
+    "InvalidRequestException",
+)
+
+
+class PortalApi:
+    """The portal's operations."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        registry: Registry,
+        sessions: PortalSessions,
+        service: RestService,
+    ) -> None:
+        self._pipeline = pipeline
+        self._registry = registry
+        self._sessions = sessions
+        self._service = service
+
+    def api(self) -> RestApi:
+        """What answers below ``/sso``."""
+        operations = dict.fromkeys(_OPERATIONS, self._perform)
+        return RestApi(self._service, PORTAL_PREFIX, operations, _portal_fault)
+
+    async def _perform(self, call: RestCall, request_id: str) -> Mapping[str, Any]:
+        token = call.raw.find_header(_TOKEN) or ""
+        found: list[OpenPortal] = []
+
+        async def find(now: datetime) -> OpenPortal | None:
+            if not token:
+                raise InvalidClientTokenId(_OVER, detail=_NOT_SENT)
+            try:
+                portal = await self._sessions.find_by_token(token, now)
+            except ExpiredToken as error:
+                raise InvalidClientTokenId(_OVER, detail=error.detail) from error
+            if portal is None:
+                raise InvalidClientTokenId(_OVER, detail="no such access token")
+            found.append(portal)
+            return portal
+
+        reader = self._service.reader(call.operation)
+        result = await self._pipeline.perform(
+            self._pipeline.receive(call.raw, request_id, Door.PORTAL, _portal_fault),
+            self._registry.get(_SERVICE, call.operation),
+            lambda: reader(call),
+            PortalScheme(find),
+        )
+        if call.operation == "Logout":
+            await self._sessions.forget(found[0].handle)
+        return result

@@ -1,1 +1,0 @@
-"""The access portal's two services, ``/sso-oidc`` and ``/sso``: rest-json, unsigned."""
