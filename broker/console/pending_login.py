@@ -1,9 +1,11 @@
 """How someone signs in, and the verified proof before the session that it opens."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+from broker.sessions.one_time_use import OneTimeUse, one_time_use
 
 
 class LoginMethod(StrEnum):
@@ -59,3 +61,10 @@ class PendingLogin:
     provider_arns: tuple[str, ...] = ()
     provider_id: str = ""
     subject: str = ""
+
+    def use(self, now: datetime) -> OneTimeUse | None:
+        """What the sign-in uses up whose proof itself may come again."""
+        if self.door not in {LoginMethod.OIDC, LoginMethod.LDAP}:
+            return None
+        until = now + SIGN_IN_MAX
+        return one_time_use(f"{self.door}-sign-in", self.state, until=until)

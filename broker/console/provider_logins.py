@@ -11,7 +11,7 @@ Profiles 4.4.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -80,16 +80,28 @@ class OpenLogin:
     expires_at: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logout:
+    """A verified logout request of a provider.
+
+    ``names`` are pairs of session id and subject whose logins it ends; of a provider
+    that has ``reused`` session ids, those that began before. ``use_id`` is the
+    request's own id, accepted until ``good_until``. Times are in seconds since 1970.
+    """
+
+    provider_id: str
+    client_id: str
+    names: Sequence[tuple[str | None, str | None]]
+    issued_at: float
+    use_id: str
+    good_until: float
+    subject: str = ""
+    reused: bool = False
+
+
 def login_end_mark(handle: str) -> str:
     """The revocation mark of a login's end, in its provider's account."""
     return end_mark("oidc-login", handle)
-
-
-def logout_mark(
-    provider_id: str, client_id: str, *, session_id: str | None, subject: str | None
-) -> str:
-    """The revocation mark of a logout, so that sign-ins under way end with it."""
-    return f"oidc-logout/{_logout_name(provider_id, client_id, session_id, subject)}"
 
 
 def _logout_name(
@@ -98,6 +110,14 @@ def _logout_name(
     if session_id is not None:
         return login_name(provider_id, client_id, "sid", session_id)
     return login_name(provider_id, client_id, "sub", subject or "")
+
+
+def _name_in(logout: Logout, session_id: str | None, subject: str | None) -> str:
+    return _logout_name(logout.provider_id, logout.client_id, session_id, subject)
+
+
+def _use_name(logout: Logout) -> str:
+    return _digest("jti", logout.provider_id, logout.use_id)
 
 
 def account_of_provider(arn: str) -> AccountId:
@@ -169,12 +189,20 @@ class ProviderLogins:
                 return True
         return False
 
-    def logout_until(
-        self, *, session_id: str | None, issued_at: float, reused: bool = False
-    ) -> float:
+    def end_marks(self, logout: Logout) -> list[dict[str, object]]:
+        """The revocation marks of a logout, so that sign-ins under way end with it."""
+        return [
+            {
+                "Mark": f"oidc-logout/{_name_in(logout, *name)}",
+                "Until": self._until(logout, name[0]),
+            }
+            for name in logout.names
+        ]
+
+    def _until(self, logout: Logout, session_id: str | None) -> float:
         """The latest sign-in that a logout ends, in seconds since the epoch."""
-        if session_id is None or reused:
-            return issued_at
+        if session_id is None or logout.reused:
+            return logout.issued_at
         # A session id is never used again, so any sign-in under way is covered.
         return self._clock.now().timestamp() + _PENDING.total_seconds()
 
@@ -254,41 +282,43 @@ class ProviderLogins:
             )
         return found
 
-    async def record_logout(
-        self,
-        provider_id: str,
-        client_id: str,
-        *,
-        session_id: str | None,
-        subject: str | None,
-        issued_at: float,
-        reused: bool = False,
+    async def end_all(self, logout: Logout) -> list[OpenLogin]:
+        """Find what a logout ends, and record it, so that no sign-in under way outlives it."""
+        found: dict[str, OpenLogin] = {}
+        for session_id, subject in logout.names:
+            await self._record(logout, session_id, subject)
+            for one in await self.find(
+                logout.provider_id,
+                logout.client_id,
+                session_id=session_id,
+                subject=subject,
+                until=logout.issued_at,
+                reused=logout.reused,
+            ):
+                found[one.handle] = one
+        return list(found.values())
+
+    async def _record(
+        self, logout: Logout, session_id: str | None, subject: str | None
     ) -> None:
-        """Record a logout, so that sign-ins under way do not outlive it."""
-        at = self.logout_until(
-            session_id=session_id, issued_at=issued_at, reused=reused
+        at, name = (
+            self._until(logout, session_id),
+            _name_in(logout, session_id, subject),
         )
-        name = _logout_name(provider_id, client_id, session_id, subject)
         until = self._clock.now() + _PENDING
         if not await self._logouts.claim(name, {"at": at}, until):
             known = await self._logouts.find(name)
             if known is None or known["at"] < at:
-                await self._logouts.drop(name)
-                await self._logouts.claim(name, {"at": at}, until)
+                await self._logouts.replace(name, {"at": at}, until)
 
-    async def was_used(self, provider_id: str, token_id: str) -> bool:
-        """Whether a logout token was already used."""
-        return (
-            await self._logouts.find(_digest("jti", provider_id, token_id)) is not None
-        )
+    async def was_used(self, logout: Logout) -> bool:
+        """Whether a logout request was already used."""
+        return await self._logouts.find(_use_name(logout)) is not None
 
-    async def use_up(self, provider_id: str, token_id: str, until: float) -> None:
-        """Mark a logout token as used, ``until`` it expires (seconds since epoch)."""
-        await self._logouts.claim(
-            _digest("jti", provider_id, token_id),
-            {},
-            datetime.fromtimestamp(until, UTC),
-        )
+    async def use_up(self, logout: Logout) -> None:
+        """Mark a logout request as used, until it expires."""
+        until = datetime.fromtimestamp(logout.good_until, UTC)
+        await self._logouts.claim(_use_name(logout), {}, until)
 
     async def _claim(
         self, name: str, handle: str, login: ProviderLogin, expires_at: datetime

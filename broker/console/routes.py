@@ -150,8 +150,8 @@ def _add_providers(
     """Sign-in at OpenID Connect providers and with directories."""
     guarded = context.pages.guarded
     offer = RoleOffer(context, completion)
-    oidc = OidcSignIn(context, completion, offer)
-    directory = DirectorySignIn(context, completion, offer)
+    oidc = OidcSignIn(context, offer)
+    directory = DirectorySignIn(context, offer)
     begin = ProviderStart(context, oidc, directory)
     logout = OidcLogout(context)
     add(oidc_signin.CALLBACK, ["GET"], guarded(oidc.callback, door=LoginMethod.OIDC))

@@ -14,9 +14,9 @@ from starlette.responses import Response
 
 from broker.console.console_session import ConsoleSession
 from broker.console.context import ConsoleContext
-from broker.console.cookies import SessionCookie
+from broker.console.cookies import BrowserHandles, SessionCookie
 from broker.console.destinations import is_at_or_below
-from broker.console.pending_login import SIGN_IN_MAX, LoginMethod, PendingLogin
+from broker.console.pending_login import LoginMethod, PendingLogin
 from broker.console.portal.places import (
     PORTAL,
     OrganisationProofs,
@@ -44,18 +44,12 @@ from broker.proofs.federated_schemes import proved_by
 from broker.proofs.group_roles import offered_roles
 from broker.proofs.portal import PortalScheme
 from broker.proofs.scheme import DoorProof, ProofResult
-from broker.sessions.handles import Handles
-from broker.sessions.one_time_use import one_time_use
 from broker.sessions.portal import OpenPortal, PortalIdentity, PortalSignIn
 from broker.stores.directory.kinds import OIDC_PROVIDER
 
 _COOKIE = "broker-portal"
-_WAITING_COOKIE = "broker-portal-waiting"
 _WAITING_LIFE = timedelta(minutes=10)
 _SIGN_IN = ("sso", "Authenticate")
-_ONE_TIME_USES = {LoginMethod.OIDC: "oidc-sign-in", LoginMethod.LDAP: "ldap-sign-in"}
-"""What a sign-in uses up whose proof itself may come again."""
-
 _ROLES_MAX = 5000
 
 
@@ -131,8 +125,9 @@ class PortalSignIns:
         deps = context.deps
         self._context = context
         self._cookie = SessionCookie(secure=deps.secure, name=_COOKIE)
-        self._waiting_cookie = SessionCookie(secure=deps.secure, name=_WAITING_COOKIE)
-        self._waiting = Handles(deps.cache, deps.vault, "portal-waiting")
+        self._waiting = BrowserHandles(
+            deps, "broker-portal-waiting", "portal-waiting", _WAITING_LIFE
+        )
         self._sessions = deps.portal_sessions
         self._places = PortalPlaces(context)
         self._proofs = OrganisationProofs(context)
@@ -142,17 +137,14 @@ class PortalSignIns:
 
         A sign-in that starts at the identity provider does not know the destination.
         """
-        value = {"destination": destination}
-        handle = await self._waiting.put(value, self._now() + _WAITING_LIFE)
-        self._waiting_cookie.set(response, handle)
+        await self._waiting.put(response, {"destination": destination})
 
     async def redirected(self, request: Request, pending: PendingLogin) -> PendingLogin:
         """The same login, to the portal if that is what the browser waits for."""
-        handle = self._waiting_cookie.find(request)
         is_settled = pending.portal and not pending.any_portal
-        if handle is None or not pending.provider_arn or is_settled:
+        if not pending.provider_arn or is_settled:
             return pending
-        value = await self._waiting.find(handle)
+        value = await self._waiting.find(request)
         if value is None:
             return pending
         return replace(
@@ -236,13 +228,7 @@ class PortalSignIns:
                     "Your identity provider gives you no role in this organisation."
                 )
             proved = proved_by(found[0].identity)
-            kind = _ONE_TIME_USES.get(pending.door)
-            if kind is None:
-                return proved
-            until = now + SIGN_IN_MAX
-            return replace(
-                proved, one_time_use=one_time_use(kind, pending.state, until=until)
-            )
+            return replace(proved, one_time_use=pending.use(now))
 
         handle = await self._open(
             request, prove, lambda: _opening_of(found, pending, organisation)
@@ -251,7 +237,7 @@ class PortalSignIns:
             await self._context.login_states.forget(pending.request_id[1:])
         response = see_other(pending.destination)
         self._cookie.set(response, handle)
-        self._waiting_cookie.clear(response)
+        self._waiting.forget(response)
         return response
 
     def remember(

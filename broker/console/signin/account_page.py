@@ -1,7 +1,7 @@
 """``/signin``: the account chooser, an account's page, where a provider's sign-in begins, sign-out."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -41,13 +41,17 @@ _OK, _BAD = 200, 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInForm:
-    """The fields of an account's sign-in page, as shown or as submitted."""
+    """The fields of an account's sign-in page, as shown or as submitted.
+
+    The page never shows the ``password`` again.
+    """
 
     place: str
     destination: str = ""
     is_root: bool = False
     name: str = ""
     remember: bool = True
+    password: str = field(default="", repr=False)
 
 
 class SignIn:

@@ -15,13 +15,11 @@ from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
 from broker.console.pending_login import LoginMethod, PendingLogin
 from broker.console.portal.places import PortalPlaces
-from broker.console.portal.sign_ins import leads_to_portal, to_portal
 from broker.console.rendering import status_of, words_of
 from broker.console.request_info import note, require_place, source_address
 from broker.console.sign_in_options import SignInOption, SignInOptions
-from broker.console.signin.login_completion import LoginCompletion
 from broker.console.signin.password_steps import require_own_form
-from broker.console.signin.role_offer import OFFERED_MAX, RoleOffer
+from broker.console.signin.role_offer import RoleOffer
 from broker.errors import (
     AccessDenied,
     IdpCommunicationError,
@@ -29,9 +27,7 @@ from broker.errors import (
     NoSuchEntity,
     Throttling,
 )
-from broker.model.arn import sts_arn
 from broker.model.entities import LdapProvider
-from broker.model.federated import FederatedIdentity
 from broker.model.request import Door
 from broker.model.secret import Secret
 from broker.proofs.federated_schemes import proved_by
@@ -48,11 +44,8 @@ _UNREACHED = 503
 class DirectorySignIn:
     """The page of a directory's provider."""
 
-    def __init__(
-        self, context: ConsoleContext, completion: LoginCompletion, offer: RoleOffer
-    ) -> None:
+    def __init__(self, context: ConsoleContext, offer: RoleOffer) -> None:
         self._context = context
-        self._completion = completion
         self._offer = offer
         self._options = SignInOptions(context)
         self._places = PortalPlaces(context)
@@ -165,38 +158,15 @@ class DirectorySignIn:
         proof: LdapProof,
         destination: str,
     ) -> Response:
-        identity, roles = proof.identity, proof.roles
-        logins = {
-            arn: _pending(provider, identity, arn, destination, roles) for arn in roles
-        }
-        if leads_to_portal(destination):
-            login = _pending(provider, identity, "", destination, roles)
-            return await self._completion.redirect(to_portal(login, destination))
-        if len(logins) == 1:
-            return await self._completion.redirect(*logins.values())
-        return await self._offer.ask(
-            request, identity, identity.session_name or "", logins
+        identity = proof.identity
+        login = PendingLogin(
+            door=LoginMethod.LDAP,
+            destination=destination,
+            provider_arn=provider.arn,
+            provider_arns=(provider.arn,),
+            provider_id=provider.unique_id,
+            subject=identity.subject,
+            session_name=identity.session_name or "",
+            state=new_handle(),
         )
-
-
-def _pending(
-    provider: LdapProvider,
-    identity: FederatedIdentity,
-    role_arn: str,
-    destination: str,
-    roles: tuple[str, ...],
-) -> PendingLogin:
-    session = f"{role_arn.rpartition('/')[2]}/{identity.session_name}"
-    return PendingLogin(
-        door=LoginMethod.LDAP,
-        destination=destination,
-        session_arn=sts_arn(provider.account, f"assumed-role/{session}"),
-        role_arn=role_arn,
-        provider_arn=provider.arn,
-        provider_arns=(provider.arn,),
-        provider_id=provider.unique_id,
-        subject=identity.subject,
-        session_name=identity.session_name or "",
-        state=new_handle(),
-        offered=roles[:OFFERED_MAX] if len(roles) > 1 else (),
-    )
+        return await self._offer.go_on(request, identity, proof.roles, login)

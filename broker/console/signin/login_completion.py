@@ -6,10 +6,11 @@ good for one mint, which spends it in the ledger; the session is kept for the br
 before that. When a store is unavailable, handle and proof stay usable.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,12 +20,19 @@ from starlette.responses import Response
 from broker.actions.signin.signin_tokens import SigninGrant, use_of
 from broker.actions.sts.roles import credentials_shape
 from broker.console.console_session import ConsoleSession, SessionOrigin
-from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
+from broker.console.context import (
+    HOME,
+    LOGIN,
+    SIGN_IN,
+    CallerProof,
+    ConsoleContext,
+    FindOneTimeUse,
+)
 from broker.console.cookies import KnownBrowser
 from broker.console.csrf import FIELD, csrf_token, require_csrf, require_same_origin
 from broker.console.forms import Form, read_form
 from broker.console.login_states import PasswordProgress
-from broker.console.pending_login import SIGN_IN_MAX, PendingLogin
+from broker.console.pending_login import PendingLogin
 from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.provider_logins import ProviderLogin
 from broker.console.rendering import see_other
@@ -37,18 +45,17 @@ from broker.kinds.credential_report import PASSWORD_USE
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.proof_used import ProofUsed
-from broker.model.request import Door
+from broker.model.request import Door, Given
 from broker.model.session import TemporaryCredentials
 from broker.proofs.federated_schemes import proved_by
-from broker.proofs.scheme import DoorProof, ProofResult
+from broker.proofs.scheme import DoorProof, ProofResult, Scheme
 from broker.runtime.entropy import new_handle
 from broker.sessions.handles import Handles
-from broker.sessions.issue import KeepCredentials
-from broker.sessions.one_time_use import one_time_use
 from broker.stores.directory.kinds import USER
 from broker.stores.directory.port import DirectoryReader
 
 CONTINUE = "/signin/continue"
+_CONSOLE_LOGIN = ("signin", "ConsoleLogin")
 PARKED_LIFE = timedelta(seconds=60)
 CONFIRMATION_LIFE = timedelta(minutes=5)
 """For the user to confirm; the proof itself may expire earlier."""
@@ -59,12 +66,40 @@ USED_UP = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Replaced:
+    """The session, by its cookie, that a login replaces; ``asks`` if it must be told."""
+
+    cookie: str = field(repr=False)
+    name: str
+    asks: bool
+
+
+async def _nothing() -> None:
+    """What a mint that leaves nothing behind forgets."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mint:
+    """The mint of a console session: its action, and the proof that this uses up.
+
+    ``forget`` drops what the proof came from; ``progress`` has a password's steps.
+    """
+
+    door: Door
+    action: tuple[str, str]
+    given: Given
+    proof: CallerProof | Scheme | None = None
+    use: FindOneTimeUse | None = None
+    forget: Callable[[], Awaitable[None]] = _nothing
+    progress: Sequence[PasswordProgress] = ()
+
+
 class LoginCompletion:
     """Turns pending logins into console sessions."""
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
-        self._passwords = PasswordLogins(context)
         self._options = SignInOptions(context)
         self._portal = PortalSignIns(context)
         self._handles = Handles(context.deps.cache, context.deps.vault, "arrival")
@@ -110,58 +145,82 @@ class LoginCompletion:
         self, request: Request, pending: PendingLogin, status: int = 303
     ) -> Response:
         """Sign in, or ask first when the browser is signed in as someone else."""
+        replaced = await self._find_replaced(request, pending)
+        if replaced is None or not replaced.asks:
+            return await self.sign_in(request, pending, status)
+        return self._context.pages.show(
+            request,
+            "switch.html",
+            current=replaced.name,
+            coming=pending.session_name if pending.portal else pending.session_arn,
+            stay=pending.destination if pending.portal else HOME,
+            terminals=pending.portal,
+            handle=await self.park(pending, CONFIRMATION_LIFE),
+            csrf=csrf_token(replaced.cookie),
+        )
+
+    async def _find_replaced(
+        self, request: Request, pending: PendingLogin
+    ) -> _Replaced | None:
         if pending.portal:
             old = await self._portal.find_replaced(request, pending)
             if old is None:
-                return await self.sign_in(request, pending, status)
-            return self._context.pages.show(
-                request,
-                "switch.html",
-                current=old.session.name,
-                coming=pending.session_name,
-                stay=pending.destination,
-                terminals=True,
-                handle=await self.park(pending, CONFIRMATION_LIFE),
-                csrf=csrf_token(old.handle),
-            )
+                return None
+            return _Replaced(old.handle, old.session.name, asks=True)
         who = await self._context.find_session(request)
-        if isinstance(who, ConsoleSession) and who.principal.arn != pending.session_arn:
-            handle = await self.park(pending, CONFIRMATION_LIFE)
-            return self._context.pages.show(
-                request,
-                "switch.html",
-                current=who.principal.arn,
-                coming=pending.session_arn,
-                stay=HOME,
-                terminals=False,
-                handle=handle,
-                csrf=csrf_token(who.cookie),
-            )
-        return await self.sign_in(request, pending, status)
+        if not isinstance(who, ConsoleSession):
+            return None
+        name = who.principal.arn
+        return _Replaced(who.cookie, name, asks=name != pending.session_arn)
 
     async def sign_in(
         self, request: Request, pending: PendingLogin, status: int = 303
     ) -> Response:
-        """Mint the console session and set a new cookie for it.
+        """Mint the session and set a new cookie for it.
 
         It is kept before the proof is spent: if that fails, nothing is used up.
+
+        Raises:
+            ValidationError: The sign-in token or sign-in was already used.
         """
-        if pending.portal:
-            return await self._open_portal(request, pending)
+        try:
+            if pending.portal:
+                return await self._portal.sign_in(request, pending)
+            return await self._open_console(request, pending, status)
+        except ProofUsed as error:
+            if pending.response and not pending.portal:
+                raise
+            raise ValidationError(USED_UP, detail=error.detail) from error
+
+    async def _open_console(
+        self, request: Request, pending: PendingLogin, status: int
+    ) -> Response:
         context = self._context
         # A command-line login that led here still waits for an answer.
         waiting = await context.login_requests.find(request)
+        mint = await self._find_mint(request, pending)
         cookies: list[str] = []
 
         async def keep(credentials: TemporaryCredentials) -> None:
             cookies.append(await self._keep(pending, credentials_shape(credentials)))
 
         try:
-            result, progress = await self._mint(request, pending, keep)
+            result = await context.perform(
+                request,
+                mint.door,
+                mint.action,
+                mint.proof,
+                lambda: mint.given,
+                one_time_use=mint.use,
+                keep=keep,
+            )
         except Exception:
             for cookie in cookies:
                 await context.sessions.discard(cookie)
             raise
+        await mint.forget()
+        for progress in mint.progress:
+            self._note(request, progress)
         if not cookies:
             # An upstream minted.
             credentials = result["Credentials"]
@@ -173,8 +232,8 @@ class LoginCompletion:
         onward = LOGIN if waiting else (pending.destination or HOME)
         response = see_other(onward, status)
         context.cookie.set(response, cookies[0])
-        if progress is not None:
-            self._passwords.remember(request, response, progress)
+        for progress in mint.progress:
+            self._remember(request, response, progress)
         return response
 
     async def _keep(self, pending: PendingLogin, credentials: Mapping[str, Any]) -> str:
@@ -203,21 +262,10 @@ class LoginCompletion:
         Raises:
             AccessDenied: The form is of another site or another session.
         """
-        if pending.portal:
-            old = await self._portal.find_replaced(request, pending)
-            if old is not None:
-                origin = self._context.deps.public_origin
-                require_csrf(request, form.find(FIELD), old.handle, origin)
-            return
-        who = await self._context.find_session(request)
-        if isinstance(who, ConsoleSession):
-            self._context.require_csrf(request, form, who)
-
-    async def _open_portal(self, request: Request, pending: PendingLogin) -> Response:
-        try:
-            return await self._portal.sign_in(request, pending)
-        except ProofUsed as error:
-            raise ValidationError(USED_UP, detail=error.detail) from error
+        replaced = await self._find_replaced(request, pending)
+        if replaced is not None:
+            origin = self._context.deps.public_origin
+            require_csrf(request, form.find(FIELD), replaced.cookie, origin)
 
     async def _end_replaced(self, request: Request) -> None:
         """End the session whose cookie the new one replaces."""
@@ -227,77 +275,44 @@ class LoginCompletion:
             if isinstance(replaced, ConsoleSession):
                 await end_session(self._context, request, replaced)
 
-    async def _mint(
-        self, request: Request, pending: PendingLogin, keep: KeepCredentials
-    ) -> tuple[Mapping[str, Any], PasswordProgress | None]:
-        """Mint the console session, using up the proof.
-
-        Raises:
-            ValidationError: The sign-in token or sign-in was already used.
-        """
-        if not (
-            pending.begun or pending.signin_token or pending.token or pending.subject
-        ):
-            return await self._assume(request, pending, keep), None
-        try:
-            if pending.subject:
-                return await self._ask_directory(request, pending, keep), None
-            if pending.begun:
-                return await self._passwords.login(request, pending.begun, keep)
-            if pending.signin_token:
-                return await self._login(request, pending, keep), None
-            return await self._exchange(request, pending, keep), None
-        except ProofUsed as error:
-            raise ValidationError(USED_UP, detail=error.detail) from error
-
-    async def _assume(
-        self, request: Request, pending: PendingLogin, keep: KeepCredentials
-    ) -> Mapping[str, Any]:
-        given = {
-            "RoleArn": pending.role_arn,
-            "PrincipalArn": pending.provider_arn,
-            "SAMLAssertion": pending.response,
-        }
-        scheme = self._context.deps.assertion_scheme
-        login_states, start = self._context.login_states, pending.request_id[1:]
-        if start:
-            await login_states.require(request, start)
+    async def _find_mint(self, request: Request, pending: PendingLogin) -> _Mint:
+        """The mint that a proof leads to, by what it is."""
+        if pending.subject:
+            return self._of_person(pending)
+        if pending.begun:
+            return self._of_password(request, pending.begun)
+        if pending.signin_token:
+            return self._of_signin_token(pending.signin_token)
+        if pending.token:
+            return _Mint(
+                Door.SIGN_IN,
+                ("sts", "AssumeRoleWithWebIdentity"),
+                {
+                    "RoleArn": pending.role_arn,
+                    "RoleSessionName": pending.session_name,
+                    "WebIdentityToken": pending.token,
+                },
+                use=lambda: pending.use(self._now()),
+            )
+        scheme, forget = self._context.deps.assertion_scheme, _nothing
+        if pending.request_id:
+            states, start = self._context.login_states, pending.request_id[1:]
+            await states.require(request, start)
             scheme = scheme.answering(pending.request_id)
-        result = await self._context.perform(
-            request,
+            forget = partial(states.forget, start)
+        return _Mint(
             Door.SAML,
             ("sts", "AssumeRoleWithSAML"),
-            scheme,
-            lambda: given,
-            keep=keep,
-        )
-        if start:
-            await login_states.forget(start)
-        return result
-
-    async def _exchange(
-        self, request: Request, pending: PendingLogin, keep: KeepCredentials
-    ) -> Mapping[str, Any]:
-        given = {
-            "RoleArn": pending.role_arn,
-            "RoleSessionName": pending.session_name,
-            "WebIdentityToken": pending.token,
-        }
-        return await self._context.perform(
-            request,
-            Door.SIGN_IN,
-            ("sts", "AssumeRoleWithWebIdentity"),
-            None,
-            lambda: given,
-            one_time_use=lambda: one_time_use(
-                "oidc-sign-in", pending.state, until=self._now() + SIGN_IN_MAX
-            ),
-            keep=keep,
+            {
+                "RoleArn": pending.role_arn,
+                "PrincipalArn": pending.provider_arn,
+                "SAMLAssertion": pending.response,
+            },
+            proof=scheme,
+            forget=forget,
         )
 
-    async def _ask_directory(
-        self, request: Request, pending: PendingLogin, keep: KeepCredentials
-    ) -> Mapping[str, Any]:
+    def _of_person(self, pending: PendingLogin) -> _Mint:
         async def prove(now: datetime) -> ProofResult:
             proof = await self._context.deps.ldap.renew_subject(
                 pending.provider_arn, pending.provider_id, pending.subject, now
@@ -308,24 +323,42 @@ class LoginCompletion:
                 )
             return proved_by(proof.identity)
 
-        return await self._context.perform(
-            request,
+        return _Mint(
             Door.SIGN_IN,
             ("sts", "AssumeRoleWithLDAPIdentity"),
-            DoorProof(prove),
-            lambda: {"RoleArn": pending.role_arn},
-            one_time_use=lambda: one_time_use(
-                "ldap-sign-in", pending.state, until=self._now() + SIGN_IN_MAX
-            ),
-            keep=keep,
+            {"RoleArn": pending.role_arn},
+            proof=DoorProof(prove),
+            use=lambda: pending.use(self._now()),
         )
 
-    async def _login(
-        self, request: Request, pending: PendingLogin, keep: KeepCredentials
-    ) -> Mapping[str, Any]:
-        given: dict[str, int] = {}
+    def _of_password(self, request: Request, handle: str) -> _Mint:
+        given: dict[str, Any] = {}
+        found: list[PasswordProgress] = []
+        states = self._context.login_states
 
-        tokens, token = self._context.deps.tokens, pending.signin_token
+        async def prove(now: datetime) -> Caller:
+            pending = PasswordProgress.read(await states.require(request, handle), now)
+            found.append(pending)
+            given["PasswordMark"] = pending.mark
+            given["MFAUsed"] = "No" if pending.mfa_at is None else "Yes"
+            if pending.mfa_at is not None:
+                given["MFAAt"] = pending.mfa_at
+                given["MFAIdentifier"] = pending.factor
+            return await pending_caller(self._context.deps.directory, pending, now)
+
+        return _Mint(
+            Door.SIGN_IN,
+            _CONSOLE_LOGIN,
+            given,
+            proof=prove,
+            use=lambda: found[0].use,
+            forget=partial(states.forget, handle),
+            progress=found,
+        )
+
+    def _of_signin_token(self, token: str) -> _Mint:
+        given: dict[str, int] = {}
+        tokens = self._context.deps.tokens
 
         async def redeem(now: datetime) -> Caller:
             grant = await tokens.find(token)
@@ -334,17 +367,48 @@ class LoginCompletion:
                 given["SessionDuration"] = grant.duration_seconds
             return caller
 
-        result = await self._context.perform(
-            request,
+        return _Mint(
             Door.FEDERATION,
-            ("signin", "ConsoleLogin"),
-            redeem,
-            lambda: given,
-            one_time_use=lambda: use_of(token, self._now()),
-            keep=keep,
+            _CONSOLE_LOGIN,
+            given,
+            proof=redeem,
+            use=lambda: use_of(token, self._now()),
+            forget=partial(tokens.forget, token),
         )
-        await tokens.forget(token)
-        return result
+
+    def _note(self, request: Request, pending: PasswordProgress) -> None:
+        """Record that the password was used."""
+        deps = self._context.deps
+        deps.uses.note(
+            pending.account,
+            pending.holder,
+            *PASSWORD_USE,
+            deps.clock.now(),
+            deps.endpoints.find_region(raw_request(request)),
+        )
+        if pending.is_root:
+            _log.warning("root user signed in", account=pending.account)
+
+    def _remember(
+        self, request: Request, response: Response, pending: PasswordProgress
+    ) -> None:
+        """Remember the user in the browser if they asked for it; else forget them."""
+        known = self._context.known
+        if not pending.remember:
+            known.forget(response)
+            return
+        before = known.find(request)
+        known.remember(
+            response,
+            KnownBrowser(
+                place=pending.place,
+                name=pending.name,
+                account=pending.account,
+                user_id=pending.holder,
+                way=before.way if before and before.place == pending.place else "",
+                id=new_handle(),
+            ),
+        )
 
     async def caller_of(self, grant: SigninGrant | None, now: datetime) -> Caller:
         """Resolve the caller of a sign-in token.
@@ -372,82 +436,6 @@ class LoginCompletion:
 
 
 _log = structlog.get_logger(__name__)
-
-
-class PasswordLogins:
-    """Mints the console session of a password sign-in that passed all its steps."""
-
-    def __init__(self, context: ConsoleContext) -> None:
-        self._context = context
-
-    async def login(
-        self, request: Request, handle: str, keep: KeepCredentials
-    ) -> tuple[Mapping[str, Any], PasswordProgress]:
-        """Use up a sign-in and mint its console session, which ``keep`` keeps first.
-
-        Raises:
-            ValidationError: It is not open, or another browser started it.
-            ProofUsed: It was already used.
-            ServiceUnavailable: A store is unavailable; the sign-in stays open.
-            AccessDenied: The user, password or factor is no longer valid.
-        """
-        deps = self._context.deps
-        given: dict[str, Any] = {}
-        found: list[PasswordProgress] = []
-
-        async def prove(now: datetime) -> Caller:
-            state = await self._context.login_states.require(request, handle)
-            pending = PasswordProgress.read(state, now)
-            found.append(pending)
-            given["PasswordMark"] = pending.mark
-            given["MFAUsed"] = "No" if pending.mfa_at is None else "Yes"
-            if pending.mfa_at is not None:
-                given["MFAAt"] = pending.mfa_at
-                given["MFAIdentifier"] = pending.factor
-            return await pending_caller(deps.directory, pending, now)
-
-        result = await self._context.perform(
-            request,
-            Door.SIGN_IN,
-            ("signin", "ConsoleLogin"),
-            prove,
-            lambda: given,
-            one_time_use=lambda: found[0].use,
-            keep=keep,
-        )
-        pending = found[0]
-        await self._context.login_states.forget(handle)
-        deps.uses.note(
-            pending.account,
-            pending.holder,
-            *PASSWORD_USE,
-            deps.clock.now(),
-            deps.endpoints.find_region(raw_request(request)),
-        )
-        if pending.is_root:
-            _log.warning("root user signed in", account=pending.account)
-        return result, pending
-
-    def remember(
-        self, request: Request, response: Response, pending: PasswordProgress
-    ) -> None:
-        """Remember the user in the browser if they asked for it; else forget them."""
-        known = self._context.known
-        if not pending.remember:
-            known.forget(response)
-            return
-        before = known.find(request)
-        known.remember(
-            response,
-            KnownBrowser(
-                place=pending.place,
-                name=pending.name,
-                account=pending.account,
-                user_id=pending.holder,
-                way=before.way if before and before.place == pending.place else "",
-                id=new_handle(),
-            ),
-        )
 
 
 async def pending_caller(

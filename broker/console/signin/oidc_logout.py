@@ -17,12 +17,12 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from broker.console.console_session import ConsoleSession, EndedSession
 from broker.console.context import CallerProof, ConsoleContext
-from broker.console.forms import Form, read_form
-from broker.console.provider_logins import OpenLogin, login_end_mark, logout_mark
+from broker.console.forms import read_form
+from broker.console.provider_logins import Logout, login_end_mark
 from broker.console.rendering import allow_redirect
 from broker.console.request_info import note, refuse_prefetch
 from broker.console.sign_in_options import SignInOptions
-from broker.console.sign_out import SIGNED_OUT
+from broker.console.sign_out import SIGNED_OUT, end_by_provider
 from broker.errors import (
     BrokerError,
     IdpCommunicationError,
@@ -37,11 +37,8 @@ from broker.model.caller import Caller
 from broker.model.entities import OidcProvider
 from broker.model.principal import Principal, PrincipalType
 from broker.model.request import Door
-from broker.proofs.claimed_providers import ClaimedProvider
 from broker.proofs.code_flow import CodeFlowFailedError
 from broker.proofs.provider_options import ProviderOptions
-from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
-from broker.protocols.oidc.logout import LogoutToken
 from broker.sessions.keys import SESSION_MAX
 from broker.stores.directory.kinds import OIDC_PROVIDER
 from broker.stores.errors import StoreFailedError
@@ -53,13 +50,6 @@ _NO_STORE = {"cache-control": "no-store"}
 _OK, _BAD, _UNAVAILABLE = 200, 400, 503
 _USED = "The logout token was already used."
 _TOO_OLD = "This sign-out link has expired. Sign out at your identity provider instead."
-
-
-class _LogoutNotice:
-    """A verified logout token and the logins that it ends."""
-
-    token: LogoutToken
-    logins: list[OpenLogin]
 
 
 class OidcLogout:
@@ -89,7 +79,7 @@ class OidcLogout:
         """``GET`` by the user's browser, in a frame of the provider's page."""
         refuse_prefetch(request)
         form = await read_form(request)
-        provider = await self._get_provider(request)
+        provider = await self._find_provider(request)
         issuer, session_id = form.find("iss"), form.find("sid")
         page = HTMLResponse(
             "<!doctype html><title>Signed out</title>",
@@ -187,76 +177,24 @@ class OidcLogout:
             BrokerError: The token is not a valid one of this provider, or was used.
         """
         form = await read_form(request)
-        provider = await self._get_provider(request)
-        client_id = ProviderOptions.parse(provider.options).client_id
-        logins, notice = self._context.logins, _LogoutNotice()
+        provider = await self._find_provider(request)
 
-        async def prove(now: datetime) -> ProofResult:
-            try:
-                token = await self._verify(form, provider, now)
-            except BrokerError as error:
-                claimed = ClaimedProvider(provider.account, provider)
-                raise ProofRefused.of(error, claimed) from error
-            notice.token = token
-            await logins.record_logout(
-                provider.unique_id,
-                client_id,
-                session_id=token.session_id,
-                subject=token.subject,
+        async def verify(now: datetime) -> Logout:
+            token = await self._context.deps.web_identity.prove_logout(
+                form.require("logout_token"), provider, now=now
+            )
+            return Logout(
+                provider_id=provider.unique_id,
+                client_id=ProviderOptions.parse(provider.options).client_id,
+                names=[(token.session_id, token.subject)],
                 issued_at=token.issued_at,
+                use_id=token.token_id,
+                good_until=token.good_until,
+                subject=token.subject or "",
             )
-            notice.logins = await logins.find(
-                provider.unique_id,
-                client_id,
-                session_id=token.session_id,
-                subject=token.subject,
-                until=token.issued_at,
-            )
-            subject = token.subject
-            if not subject and notice.logins:
-                subject = notice.logins[0].login.subject
-            return ProofResult(caller=_caller_of(provider, subject or ""))
 
-        await self._context.perform(
-            request,
-            Door.SIGN_IN,
-            ("signin", "EndConsoleSessions"),
-            DoorProof(prove),
-            lambda: self._ends(provider, client_id, notice),
-        )
-        for one in notice.logins:
-            await logins.forget(one.handle)
-        token = notice.token
-        await logins.use_up(provider.unique_id, token.token_id, token.good_until)
-
-    async def _verify(
-        self, form: Form, provider: OidcProvider, now: datetime
-    ) -> LogoutToken:
-        token = await self._context.deps.web_identity.prove_logout(
-            form.require("logout_token"), provider, now=now
-        )
-        if await self._context.logins.was_used(provider.unique_id, token.token_id):
-            raise InvalidIdentityToken(_USED)
-        return token
-
-    def _ends(
-        self, provider: OidcProvider, client_id: str, notice: _LogoutNotice
-    ) -> dict[str, object]:
-        """The action's parameters: known logins, and a mark for those under way."""
-        token = notice.token
-        mark = logout_mark(
-            provider.unique_id,
-            client_id,
-            session_id=token.session_id,
-            subject=token.subject,
-        )
-        until = self._context.logins.logout_until(
-            session_id=token.session_id, issued_at=token.issued_at
-        )
-        return {
-            "AccessKeyIds": [one.access_key_id for one in notice.logins],
-            "EndMarks": [{"Mark": mark, "Until": until}],
-        }
+        used = InvalidIdentityToken(_USED)
+        await end_by_provider(self._context, request, provider, verify, used)
 
     async def _find_current_login(
         self, request: Request, provider: OidcProvider, session_id: str | None
@@ -270,7 +208,7 @@ class OidcLogout:
             return None
         return who.origin.login if session_id in {None, login.session_id} else None
 
-    async def _get_provider(self, request: Request) -> OidcProvider:
+    async def _find_provider(self, request: Request) -> OidcProvider:
         option = await self._options.find(
             request.path_params["account"], request.path_params["provider"]
         )
@@ -279,21 +217,17 @@ class OidcLogout:
         return option.provider
 
 
-def _caller_of(provider: OidcProvider, subject: str) -> Caller:
-    """The provider as caller, for one of its subjects or for none."""
-    return Caller(
-        principal=Principal.from_provider(
+def _proof_of(provider: OidcProvider) -> CallerProof:
+    """The provider as caller, for none of its subjects."""
+
+    async def prove(_now: datetime) -> Caller:
+        principal = Principal.from_provider(
             PrincipalType.WEB_IDENTITY,
             provider.account,
             provider=provider.arn,
-            subject=subject,
+            subject="",
         )
-    )
-
-
-def _proof_of(provider: OidcProvider) -> CallerProof:
-    async def prove(_now: datetime) -> Caller:
-        return _caller_of(provider, "")
+        return Caller(principal=principal)
 
     return prove
 

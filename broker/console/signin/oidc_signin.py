@@ -20,10 +20,8 @@ from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.pending_login import LoginMethod, PendingLogin
 from broker.console.portal.places import PortalPlaces
-from broker.console.portal.sign_ins import leads_to_portal, to_portal
 from broker.console.request_info import note, refuse_prefetch
-from broker.console.signin.login_completion import LoginCompletion
-from broker.console.signin.role_offer import OFFERED_MAX, RoleOffer
+from broker.console.signin.role_offer import RoleOffer
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -34,7 +32,6 @@ from broker.errors import (
     ValidationError,
 )
 from broker.model.account import AccountId, parse_account_id
-from broker.model.arn import sts_arn
 from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Door
@@ -74,11 +71,8 @@ class VerifiedLogin:
 class OidcSignIn:
     """The code flow's pages."""
 
-    def __init__(
-        self, context: ConsoleContext, completion: LoginCompletion, offer: RoleOffer
-    ) -> None:
+    def __init__(self, context: ConsoleContext, offer: RoleOffer) -> None:
         self._context = context
-        self._completion = completion
         self._places = PortalPlaces(context)
         self._offer = offer
 
@@ -135,20 +129,20 @@ class OidcSignIn:
             raise
         # The code is spent by now, so the result is kept where it can be retried if
         # a store is unavailable.
-        destination = login_state["destination"]
-        logins = {
-            arn: _pending_login(proved, arn, destination, state)
-            for arn in proved.role_arns
-        }
-        if leads_to_portal(destination):
-            login = _pending_login(proved, "", destination, state)
-            response = await self._completion.redirect(to_portal(login, destination))
-        elif len(logins) == 1:
-            response = await self._completion.redirect(*logins.values())
-        else:
-            response = await self._offer.ask(
-                request, proved.identity, proved.session_name, logins
-            )
+        response = await self._offer.go_on(
+            request,
+            proved.identity,
+            proved.role_arns,
+            PendingLogin(
+                door=LoginMethod.OIDC,
+                destination=login_state["destination"],
+                token=proved.token,
+                session_name=proved.session_name,
+                login=dict(proved.login),
+                issuer=proved.identity.issuer,
+                state=state,
+            ),
+        )
         await login_states.forget(state)
         return response
 
@@ -310,25 +304,3 @@ def _login(
         "issued_at": float(claims["iat"]),
         "can_end": can_end,
     }
-
-
-def _pending_login(
-    proved: VerifiedLogin, role_arn: str, destination: str, state: str
-) -> PendingLogin:
-    session = f"{_role_name(role_arn)}/{proved.session_name}"
-    return PendingLogin(
-        door=LoginMethod.OIDC,
-        destination=destination,
-        session_arn=sts_arn(proved.identity.account, f"assumed-role/{session}"),
-        role_arn=role_arn,
-        token=proved.token,
-        session_name=proved.session_name,
-        login=dict(proved.login),
-        issuer=proved.identity.issuer,
-        state=state,
-        offered=proved.role_arns[:OFFERED_MAX] if len(proved.role_arns) > 1 else (),
-    )
-
-
-def _role_name(arn: str) -> str:
-    return arn.rpartition("/")[2]

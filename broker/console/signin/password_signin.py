@@ -14,7 +14,6 @@ link and goes on as after any right password.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from starlette.requests import Request
@@ -70,18 +69,6 @@ _EXPIRED = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PasswordForm:
-    """The submitted form of an account's sign-in page."""
-
-    place: str
-    name: str
-    password: str = field(repr=False)
-    is_root: bool
-    remember: bool
-    destination: str
-
-
 Verified = tuple[str, str, LoginProfile, PasswordState]
 """User name (empty for root), ARN, login profile, and the password's state."""
 
@@ -119,24 +106,18 @@ class PasswordSignIn:
         except (AccessDenied, Throttling) as error:
             return await self._sign_in.show(
                 request,
-                SignInForm(
-                    place=fields.place,
-                    destination=fields.destination,
-                    is_root=fields.is_root,
-                    name=fields.name,
-                    remember=fields.remember,
-                ),
+                fields,
                 problem=words_of(error),
                 status=status_of(error),
             )
         return await self._steps.next(request, check.pending)
 
-    def _read(self, request: Request, form: Form) -> PasswordForm:
+    def _read(self, request: Request, form: Form) -> SignInForm:
         place = require_place(request)
         destination = form.find("Destination") or ""
         is_root = form.find("kind") == _ROOT
         name = "" if is_root else (form.find("username") or "").strip()
-        return PasswordForm(
+        return SignInForm(
             place=place,
             name=name[:_NAME_MAX],
             password=form.find("password") or "",
@@ -148,7 +129,7 @@ class PasswordSignIn:
     def _limits(
         self,
         request: Request,
-        fields: PasswordForm,
+        fields: SignInForm,
         account: Account | None,
         user: User | None,
     ) -> list[Limit]:
@@ -181,7 +162,7 @@ class _PasswordScheme:
     def __init__(
         self,
         deps: ConsoleDeps,
-        fields: PasswordForm,
+        fields: SignInForm,
         account: Account | None,
         limits: Callable[[User | None], Sequence[Limit]],
     ) -> None:

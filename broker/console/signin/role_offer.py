@@ -1,7 +1,7 @@
 """The choice of a role after a provider's proof, if it gives several."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,12 +13,12 @@ from broker.console.csrf import require_same_origin
 from broker.console.forms import read_form
 from broker.console.pending_login import PendingLogin
 from broker.console.portal.places import PORTAL
-from broker.console.portal.sign_ins import PICKS_PORTAL, to_portal
+from broker.console.portal.sign_ins import PICKS_PORTAL, leads_to_portal, to_portal
 from broker.console.recent_roles import RecentRoles, name_of
 from broker.console.signin.login_completion import LoginCompletion
 from broker.errors import AccessDenied, ValidationError
-from broker.model.account import parse_account_id
-from broker.model.arn import Arn
+from broker.model.account import AccountId, parse_account_id
+from broker.model.arn import Arn, sts_arn
 from broker.model.federated import FederatedIdentity
 from broker.sessions.handles import Handles
 from broker.stores.directory.fresh import FreshDirectory
@@ -52,6 +52,12 @@ CHOOSE = "/signin/oidc/role"
 _CHOOSING = timedelta(minutes=5)
 
 
+def session_arn(account: AccountId, role_arn: str, session_name: str | None) -> str:
+    """The ARN of the session of a role that a proof opens."""
+    role = role_arn.rpartition("/")[2]
+    return sts_arn(account, f"assumed-role/{role}/{session_name}")
+
+
 class RoleOffer:
     """Asks for a role, and signs in with it."""
 
@@ -61,7 +67,35 @@ class RoleOffer:
         self._choices = Handles(context.deps.cache, context.deps.vault, "oidc-choice")
         self._recent = RecentRoles(context.deps)
 
-    async def ask(
+    async def go_on(
+        self,
+        request: Request,
+        identity: FederatedIdentity,
+        roles: Sequence[str],
+        login: PendingLogin,
+    ) -> Response:
+        """Go on with a proof: to the portal, with its only role, or ask for one.
+
+        ``login`` is the proof, for no role yet.
+        """
+        if leads_to_portal(login.destination):
+            login = to_portal(login, login.destination)
+            return await self._completion.redirect(login)
+        offered = tuple(roles[:OFFERED_MAX]) if len(roles) > 1 else ()
+        logins = {
+            arn: replace(
+                login,
+                role_arn=arn,
+                session_arn=session_arn(identity.account, arn, login.session_name),
+                offered=offered,
+            )
+            for arn in roles
+        }
+        if len(logins) == 1:
+            return await self._completion.redirect(*logins.values())
+        return await self._ask(request, identity, login.session_name, logins)
+
+    async def _ask(
         self,
         request: Request,
         identity: FederatedIdentity,

@@ -28,7 +28,7 @@ from broker.console.rendering import compressed
 from broker.console.request_info import note
 from broker.console.sign_in_options import SignInOptions
 from broker.console.signin.login_completion import LoginCompletion
-from broker.console.signin.role_offer import OFFERED_MAX, find_descriptions
+from broker.console.signin.role_offer import OFFERED_MAX, find_descriptions, session_arn
 from broker.console.signin.saml_logout import find_login
 from broker.console.signin.saml_requests import (
     OpenRequest,
@@ -42,7 +42,7 @@ from broker.errors import (
     ServiceUnavailable,
 )
 from broker.model.account import AccountId, parse_account_id
-from broker.model.arn import Arn, sts_arn
+from broker.model.arn import Arn
 from broker.model.federated import FederatedIdentity, RolePair
 from broker.model.request import Door
 from broker.proofs.claimed_providers import ClaimedProvider
@@ -73,8 +73,8 @@ class RoleChoice:
     @property
     def session_arn(self) -> str:
         """The ARN of the session it would open."""
-        session = f"{self.name}/{self.identity.session_name}"
-        return sts_arn(self.identity.account, f"assumed-role/{session}")
+        found = self.identity
+        return session_arn(found.account, self.pair.role_arn, found.session_name)
 
 
 @dataclass(slots=True)

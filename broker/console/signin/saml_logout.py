@@ -16,25 +16,19 @@ from starlette.responses import Response
 
 from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
-from broker.console.provider_logins import OpenLogin, logout_mark
+from broker.console.provider_logins import Logout
 from broker.console.rendering import see_other
 from broker.console.request_info import note, refuse_prefetch
-from broker.console.sign_out import SIGNED_OUT
+from broker.console.sign_out import SIGNED_OUT, end_by_provider
 from broker.console.signin.saml_requests import find_provider_of_path, request_key
 from broker.errors import (
-    BrokerError,
     InvalidIdentityToken,
     NoSuchEntity,
     ValidationError,
 )
-from broker.model.caller import Caller
 from broker.model.entities import SamlProvider
 from broker.model.federated import FederatedIdentity
-from broker.model.principal import Principal, PrincipalType
-from broker.model.request import Door
-from broker.proofs.claimed_providers import ClaimedProvider
 from broker.proofs.provider_options import ProviderOptions
-from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
 from broker.protocols.saml.authn_request import redirect_url
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.logout import (
@@ -84,13 +78,25 @@ class SamlLogout:
             raise ValidationError("The parameter RelayState is too long.")
         metadata = await deps.federated.metadata_of(provider)
         who = await self._context.find_session(request)
-        message, found = await self._end(request, form, provider, metadata)
-        for one in found:
-            await self._context.logins.forget(one.handle)
-        await self._context.logins.use_up(
-            provider.uuid, message.request_id, message.good_until.timestamp()
-        )
-        onward = await self._answer_url(message, metadata, relay)
+        messages: list[LogoutRequest] = []
+
+        async def verify(_now: datetime) -> Logout:
+            message = self._verify(request, form, provider, metadata)
+            messages.append(message)
+            return Logout(
+                provider_id=provider.uuid,
+                client_id=message.issuer,
+                names=_names(message),
+                issued_at=message.issued_at.timestamp(),
+                use_id=message.request_id,
+                good_until=message.good_until.timestamp(),
+                subject=message.name_id,
+                reused=True,
+            )
+
+        used = InvalidIdentityToken(_USED, detail="replay: a used LogoutRequest")
+        found = await end_by_provider(self._context, request, provider, verify, used)
+        onward = await self._answer_url(messages[0], metadata, relay)
         response = see_other(onward)
         # Some providers send it in a frame, which must be able to go back to them.
         response.headers["content-security-policy"] = (
@@ -99,51 +105,6 @@ class SamlLogout:
         if who is not None and who.origin.login in {one.handle for one in found}:
             self._context.cookie.clear(response)
         return response
-
-    async def _end(
-        self,
-        request: Request,
-        form: Form,
-        provider: SamlProvider,
-        metadata: IdpMetadata,
-    ) -> tuple[LogoutRequest, list[OpenLogin]]:
-        """End the logins that the request names; return both."""
-        messages: list[LogoutRequest] = []
-        found: list[OpenLogin] = []
-
-        async def prove(_now: datetime) -> ProofResult:
-            try:
-                verified = self._verify(request, form, provider, metadata)
-                if await self._context.logins.was_used(
-                    provider.uuid, verified.request_id
-                ):
-                    raise InvalidIdentityToken(
-                        _USED, detail="replay: a used LogoutRequest"
-                    )
-            except BrokerError as error:
-                claimed = ClaimedProvider(provider.account, provider)
-                raise ProofRefused.of(error, claimed) from error
-            messages.append(verified)
-            found.extend(await self._find(provider, verified))
-            principal = Principal.from_provider(
-                PrincipalType.SAML,
-                provider.account,
-                provider=provider.arn,
-                subject=verified.name_id,
-            )
-            return ProofResult(caller=Caller(principal=principal))
-
-        await self._context.perform(
-            request,
-            Door.SAML,
-            ("signin", "EndConsoleSessions"),
-            DoorProof(prove),
-            lambda: {
-                "AccessKeyIds": [one.access_key_id for one in found],
-                "EndMarks": _logout_marks(provider, messages[0]),
-            },
-        )
-        return messages[0], found
 
     def _verify(
         self,
@@ -170,32 +131,6 @@ class SamlLogout:
             )
         except SamlRejected as rejected:
             raise InvalidIdentityToken(_REFUSED, detail=str(rejected)) from rejected
-
-    async def _find(
-        self, provider: SamlProvider, message: LogoutRequest
-    ) -> list[OpenLogin]:
-        """Find the logins that the request names, and record it for those under way."""
-        logins, until = self._context.logins, message.issued_at.timestamp()
-        found: dict[str, OpenLogin] = {}
-        for session_id, subject in _names(message):
-            await logins.record_logout(
-                provider.uuid,
-                message.issuer,
-                session_id=session_id,
-                subject=subject,
-                issued_at=until,
-                reused=True,
-            )
-            for one in await logins.find(
-                provider.uuid,
-                message.issuer,
-                session_id=session_id,
-                subject=subject,
-                until=until,
-                reused=True,
-            ):
-                found[one.handle] = one
-        return list(found.values())
 
     async def _answer_url(
         self, request: LogoutRequest, metadata: IdpMetadata, relay: str
@@ -224,21 +159,6 @@ class SamlLogout:
         return redirect_url(
             location, message, key.private_key, relay, field="SAMLResponse"
         )
-
-
-def _logout_marks(
-    provider: SamlProvider, request: LogoutRequest
-) -> list[dict[str, object]]:
-    """The marks that end sign-ins which are still under way."""
-    return [
-        {
-            "Mark": logout_mark(
-                provider.uuid, request.issuer, session_id=session_id, subject=subject
-            ),
-            "Until": request.issued_at.timestamp(),
-        }
-        for session_id, subject in _names(request)
-    ]
 
 
 def _origin(url: str) -> str:
