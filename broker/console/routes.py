@@ -1,6 +1,6 @@
 """The console's routes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -72,6 +72,10 @@ _OWN_PAGES = (
 )
 
 
+_Row = tuple[str, str, Handler, LoginMethod | None]
+"""A path, its methods, what answers, and whose words its errors have."""
+
+
 def console_routes(
     deps: ConsoleDeps, more_pages: Iterable[PageRoute] = ()
 ) -> list[Route]:
@@ -82,154 +86,102 @@ def console_routes(
     Stands behind `broker.edges.edge.Edge`, whose facts of the request it reads.
     """
     context = ConsoleContext(deps)
-    completion = LoginCompletion(context)
-    sign_out = SignOut(context)
-    sign_in = SignIn(context)
-    metadata = SamlMetadata(context)
-    acs = SamlAcs(context, completion)
-    endpoint = Federation(context, completion, sign_out)
+    frame = PageFrame(context)
     guarded = context.pages.guarded
     routes: list[Route] = []
-
-    async def to_sign_in(_request: Request) -> Response:
-        """``GET /saml``, when the role page is reloaded."""
-        return see_other(SIGN_IN)
-
-    def add(path: str, methods: list[str], handler: Handler) -> None:
-        route = Route(path, handler, methods=methods)
-        route.methods = set(methods)  # without the HEAD that it adds to GET
-        routes.append(route)
-
-    saml = guarded(acs.post, door=LoginMethod.SAML)
-    add("/saml", ["POST"], saml)
-    add("/saml/acs/{uuid}", ["POST"], saml)
-    add("/saml", ["GET"], to_sign_in)
-    slo = guarded(SamlLogout(context).answer, door=LoginMethod.SAML)
-    add(saml_logout.PATH, ["GET", "POST"], slo)
-    add(
-        "/federation",
-        ["GET", "POST"],
-        guarded(endpoint.answer, door=LoginMethod.FEDERATION),
-    )
-    add("/oauth", ["GET"], guarded(endpoint.log_out, door=LoginMethod.FEDERATION))
-    add(CONTINUE, ["GET", "POST"], guarded(completion.resume, door=LoginMethod.SAML))
-    add(SIGNED_OUT, ["GET"], guarded(sign_in.signed_out))
-    add(SIGN_IN, ["GET"], guarded(sign_in.begin_page))
-    _add_providers(context, completion, add)
-    add("/signin/{account}", ["GET"], guarded(sign_in.account_page))
-    _add_passwords(context, sign_in, PasswordSteps(context, completion), add)
-    add(saml_requests.GLOBAL, ["GET"], guarded(metadata.overall))
-    add(saml_requests.PER_PROVIDER, ["GET"], guarded(metadata.of_provider))
-    add_portal(context, PortalSignIns(context), add)
-    _add_command_line(context, add)
-    _add_framed(context, (*_OWN_PAGES, *more_pages), add)
-    add("/console/sign-out", ["POST"], guarded(sign_out.post))
 
     async def static(request: Request) -> Response:
         return context.pages.files.answer(request, request.path_params["name"])
 
-    async def to_home(_request: Request) -> Response:
-        return see_other(HOME, _MOVED)
+    def add(path: str, methods: Iterable[str], handler: Handler) -> None:
+        route = Route(path, handler, methods=list(methods))
+        route.methods = set(methods)  # without the HEAD that it adds to GET
+        routes.append(route)
 
+    # These answer in forms of their own, also what fails.
+    add(oidc_logout.BACK_CHANNEL, ["POST"], OidcLogout(context).back_channel)
+    add(token_endpoint.PATH, ["POST"], TokenEndpoint(context).answer)
     add(f"{STATIC}{{name:path}}", ["GET", "HEAD"], static)
     for path in ("/console", "/console/home", "/console/accounts"):
-        add(path, ["GET"], to_home)
-    _add_framed(context, (PageRoute("/console/{rest:path}", "", _nowhere),), add)
+        add(path, ["GET"], _to_home)
+    for path, methods, handler, door in (*_sign_in(context), *_portal(context)):
+        add(path, methods.split(), guarded(handler, door=door))
+    nowhere = PageRoute("/console/{rest:path}", "", _nowhere)
+    for page in (*_OWN_PAGES, *more_pages, nowhere):
+        add(page.path, page.methods, guarded(page.handler(frame)))
     return routes
+
+
+async def _to_sign_in(_request: Request) -> Response:
+    """``GET /saml``, when the role page is reloaded."""
+    return see_other(SIGN_IN)
+
+
+async def _to_home(_request: Request) -> Response:
+    return see_other(HOME, _MOVED)
 
 
 async def _nowhere(_visit: Visit) -> Response:
     raise NoSuchEntity("There is no page at this address.")
 
 
-def _add_providers(
-    context: ConsoleContext,
-    completion: LoginCompletion,
-    add: Callable[[str, list[str], Handler], None],
-) -> None:
-    """Sign-in at OpenID Connect providers and with directories."""
-    guarded = context.pages.guarded
+def _sign_in(context: ConsoleContext) -> Iterable[_Row]:
+    """Signing in and out, in the browser and for terminals."""
+    completion, sign_in = LoginCompletion(context), SignIn(context)
+    sign_out, metadata = SignOut(context), SamlMetadata(context)
+    acs = SamlAcs(context, completion)
+    endpoint = Federation(context, completion, sign_out)
     offer = RoleOffer(context, completion)
-    oidc = OidcSignIn(context, offer)
-    directory = DirectorySignIn(context, offer)
-    begin = ProviderStart(context, oidc, directory)
-    logout = OidcLogout(context)
-    add(oidc_signin.CALLBACK, ["GET"], guarded(oidc.callback, door=LoginMethod.OIDC))
-    add(oidc_logout.BACK_CHANNEL, ["POST"], logout.back_channel)
-    add(oidc_logout.FRONT_CHANNEL, ["GET"], guarded(logout.front_channel))
-    add(oidc_logout.THERE, ["GET"], guarded(logout.there, door=LoginMethod.OIDC))
-    add(role_offer.CHOOSE, ["POST"], guarded(offer.choose, door=LoginMethod.OIDC))
-    add(
-        "/signin/{account}/with/{provider}",
-        ["GET"],
-        guarded(begin.begin, door=LoginMethod.OIDC),
-    )
-    add(
-        "/signin/{account}/with/{provider}",
-        ["POST"],
-        guarded(directory.password, door=LoginMethod.LDAP),
-    )
-
-
-def _add_passwords(
-    context: ConsoleContext,
-    sign_in: SignIn,
-    steps: PasswordSteps,
-    add: Callable[[str, list[str], Handler], None],
-) -> None:
-    for path, handler in (
-        ("/signin/{account}", PasswordSignIn(context, sign_in, steps).password),
-        (password_steps.FACTOR, steps.factor),
-        (password_steps.CHANGE, steps.change),
-    ):
-        add(path, ["POST"], context.pages.guarded(handler, door=LoginMethod.PASSWORD))
+    oidc, directory = OidcSignIn(context, offer), DirectorySignIn(context, offer)
+    begin, logout = ProviderStart(context, oidc, directory), OidcLogout(context)
+    steps, terminal = PasswordSteps(context, completion), CommandLine(context)
     first = FirstPasswordPage(context, sign_in, steps)
-    for method, handler in (("GET", first.page), ("POST", first.choose)):
-        add(
-            password_signin.FIRST_PASSWORD,
-            [method],
-            context.pages.guarded(handler, door=LoginMethod.PASSWORD),
-        )
-    for path in (password_steps.FACTOR, password_steps.CHANGE):
-        add(path, ["GET"], context.pages.guarded(steps.again))
+    password = PasswordSignIn(context, sign_in, steps)
+    saml, federation = LoginMethod.SAML, LoginMethod.FEDERATION
+    by_oidc, by_password = LoginMethod.OIDC, LoginMethod.PASSWORD
+    provider, account = "/signin/{account}/with/{provider}", "/signin/{account}"
+    return (
+        ("/saml", "POST", acs.post, saml),
+        ("/saml/acs/{uuid}", "POST", acs.post, saml),
+        ("/saml", "GET", _to_sign_in, saml),
+        (saml_logout.PATH, "GET POST", SamlLogout(context).answer, saml),
+        ("/federation", "GET POST", endpoint.answer, federation),
+        ("/oauth", "GET", endpoint.log_out, federation),
+        (CONTINUE, "GET POST", completion.resume, saml),
+        (SIGNED_OUT, "GET", sign_in.signed_out, None),
+        (SIGN_IN, "GET", sign_in.begin_page, None),
+        (oidc_signin.CALLBACK, "GET", oidc.callback, by_oidc),
+        (oidc_logout.FRONT_CHANNEL, "GET", logout.front_channel, None),
+        (oidc_logout.THERE, "GET", logout.there, by_oidc),
+        (role_offer.CHOOSE, "POST", offer.choose, by_oidc),
+        (provider, "GET", begin.begin, by_oidc),
+        (provider, "POST", directory.password, LoginMethod.LDAP),
+        (account, "GET", sign_in.account_page, None),
+        (account, "POST", password.password, by_password),
+        (password_steps.FACTOR, "POST", steps.factor, by_password),
+        (password_steps.CHANGE, "POST", steps.change, by_password),
+        (password_steps.FACTOR, "GET", steps.again, None),
+        (password_steps.CHANGE, "GET", steps.again, None),
+        (password_signin.FIRST_PASSWORD, "GET", first.page, by_password),
+        (password_signin.FIRST_PASSWORD, "POST", first.choose, by_password),
+        (saml_requests.GLOBAL, "GET", metadata.overall, None),
+        (saml_requests.PER_PROVIDER, "GET", metadata.of_provider, None),
+        (command_line.AUTHORIZE, "GET", terminal.authorize, LoginMethod.TERMINAL),
+        (command_line.AUTHORIZE, "POST", terminal.push, LoginMethod.TERMINAL),
+        (LOGIN, "GET", terminal.page, LoginMethod.TERMINAL),
+        (LOGIN, "POST", terminal.answer, LoginMethod.TERMINAL),
+        ("/console/sign-out", "POST", sign_out.post, None),
+    )
 
 
-def _add_command_line(
-    context: ConsoleContext, add: Callable[[str, list[str], Handler], None]
-) -> None:
-    terminal = CommandLine(context)
-    for path, method, handler in (
-        (command_line.AUTHORIZE, "GET", terminal.authorize),
-        (command_line.AUTHORIZE, "POST", terminal.push),
-        (LOGIN, "GET", terminal.page),
-        (LOGIN, "POST", terminal.answer),
-    ):
-        add(path, [method], context.pages.guarded(handler, door=LoginMethod.TERMINAL))
-    add(token_endpoint.PATH, ["POST"], TokenEndpoint(context).answer)
-
-
-def _add_framed(
-    context: ConsoleContext,
-    all_pages: Iterable[PageRoute],
-    add: Callable[[str, list[str], Handler], None],
-) -> None:
-    frame = PageFrame(context)
-    for page in all_pages:
-        handler = context.pages.guarded(page.handler(frame))
-        add(page.path, list(page.methods), handler)
-
-
-def add_portal(
-    context: ConsoleContext,
-    sign_ins: PortalSignIns,
-    add: Callable[[str, list[str], Handler], None],
-) -> None:
-    """Add them; those with a fixed name come before an account's."""
+def _portal(context: ConsoleContext) -> Iterable[_Row]:
+    """The access portal's pages; those with a fixed name come before an account's."""
+    sign_ins = PortalSignIns(context)
     visits = PortalVisits(context, sign_ins)
     consent = Consents(context, sign_ins, visits)
     start = StartPage(context, sign_ins, visits)
     role = RolePages(context, visits)
-    for path, method, handler in (
+    rows = (
         (consents.AUTHORIZE, "GET", consent.authorize),
         (consents.CONSENT, "GET", consent.consent),
         (consents.CONSENT, "POST", consent.answer_client),
@@ -247,5 +199,5 @@ def add_portal(
         (start_page.CREDENTIALS, "POST", visits.page(role.show_credentials)),
         (start_page.CONSOLE, "POST", visits.page(role.open_console)),
         (f"{start_page.START}/{{rest:path}}", "GET", start.nowhere),
-    ):
-        add(path, [method], context.pages.guarded(handler, door=LoginMethod.TERMINAL))
+    )
+    return ((*row, LoginMethod.TERMINAL) for row in rows)
