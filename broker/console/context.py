@@ -70,6 +70,10 @@ class ConsoleContext:
             self.cookie.find(request), self.deps.clock.now()
         )
 
+    def destination_of(self, form: Form) -> str:
+        """Where a sign-in is to lead, if we may send a browser there; or empty."""
+        return self.destinations.find_safe(form.find("Destination") or "") or ""
+
     def require_csrf(self, request: Request, form: Form, who: ConsoleSession) -> None:
         """Require that a form carries this session's CSRF token.
 

@@ -64,7 +64,7 @@ class SignIn:
     async def begin_page(self, request: Request) -> Response:
         """``/signin``: ask for the account, or go to the one this browser used last."""
         form = await read_form(request)
-        destination = self._destination(form.find("Destination"))
+        destination = self._context.destination_of(form)
         account = form.find("account")
         if account is not None:
             place = _place(account)
@@ -95,15 +95,16 @@ class SignIn:
         form = await read_form(request)
         organisation = self._context.deps.organisations.find(place)
         if organisation is not None:
-            destination = self._destination(form.find("Destination"))
-            return await self._show_organisation(request, organisation, destination)
+            return await self._show_organisation(
+                request, organisation, self._context.destination_of(form)
+            )
         known = self._context.known.find(request)
         known = known if known is not None and known.place == place else None
         return await self.show(
             request,
             SignInForm(
                 place=place,
-                destination=self._destination(form.find("Destination")),
+                destination=self._context.destination_of(form),
                 is_root=form.find("kind") == "root",
                 name=known.name if known else "",
             ),
@@ -188,9 +189,6 @@ class SignIn:
         number = await self._options.find_number(place)
         return None if number is None else await directory.find(ACCOUNT, number)
 
-    def _destination(self, given: str | None) -> str:
-        return self._context.destinations.find_safe(given or "") or ""
-
     @property
     def _endpoints(self) -> dict[str, str]:
         """The URLs that an identity provider's administrator needs."""
@@ -238,8 +236,7 @@ class ProviderStart:
         option = await self._options.find(account, request.path_params["provider"])
         if option is None:
             raise NoSuchEntity("There is no such page.")
-        destination = form.find("Destination") or ""
-        destination = self._context.destinations.find_safe(destination) or ""
+        destination = self._context.destination_of(form)
         if not isinstance(option.provider, LdapProvider):
             await self._context.begin_limits.require(source_address(request))
         if isinstance(option.provider, SamlProvider):

@@ -97,9 +97,7 @@ class DirectorySignIn:
         provider = option.provider if option is not None else None
         if option is None or not isinstance(provider, LdapProvider):
             raise NoSuchEntity("There is no such page.")
-        destination = (
-            self._context.destinations.find_safe(form.find("Destination") or "") or ""
-        )
+        destination = self._context.destination_of(form)
         try:
             proof = await self._list(request, provider, form, destination)
         except (IdpRejectedClaim, Throttling, AccessDenied) as error:

@@ -62,7 +62,6 @@ class Federation:
         self._context = context
         self._completion = completion
         self._sign_out = sign_out
-        self._upstreams = UpstreamLogins(context)
 
     async def answer(self, request: Request) -> Response:
         """GET or POST, by ``Action``."""
@@ -151,7 +150,7 @@ class Federation:
         issuer = (form.find("Issuer") or "")[:_ISSUER_MAX]
         grant = await deps.tokens.find(token)
         if grant is not None and grant.role_arn:
-            return await self._upstreams.login(request, token, grant, wanted, issuer)
+            return await self._login_upstream(request, token, grant, wanted, issuer)
         destination = self._context.destinations.find_safe(wanted)
         if destination is None:
             raise ValidationError(
@@ -178,43 +177,7 @@ class Federation:
             return await self._completion.redirect(login)
         return await self._completion.confirm_or_sign_in(request, login, _FOUND)
 
-
-def _read_session(text: str) -> tuple[str, str, str]:
-    """Parse ``Session`` into its session id, key and token.
-
-    Raises:
-        ValidationError: It is not a JSON object with those three strings.
-    """
-    found: dict[str, Any] = {}
-    if len(text) <= _SESSION_MAX:
-        try:
-            found = parse_object(text.encode("utf-8", "surrogatepass"))
-        except ValueError as error:
-            raise ValidationError(
-                _BAD_CREDENTIALS, detail="not a JSON object"
-            ) from error
-    values = [found.get(name) for name in ("sessionId", "sessionKey", "sessionToken")]
-    texts = [value for value in values if isinstance(value, str) and value]
-    if len(texts) != len(values):
-        raise ValidationError(
-            _BAD_CREDENTIALS, detail="sessionId, sessionKey or sessionToken is missing"
-        )
-    return texts[0], texts[1], texts[2]
-
-
-def _read_duration(text: str) -> int:
-    if len(text) > _DURATION_MAX or not (text.isascii() and text.isdigit()):
-        raise ValidationError(_INCORRECT, detail="SessionDuration is not a number")
-    return int(text)
-
-
-class UpstreamLogins:
-    """Sends the sign-ins of such sessions to the upstream."""
-
-    def __init__(self, context: ConsoleContext) -> None:
-        self._context = context
-
-    async def login(
+    async def _login_upstream(
         self,
         request: Request,
         token: str,
@@ -269,6 +232,35 @@ class UpstreamLogins:
             )
         except ProofUsed as error:
             raise ValidationError(USED_UP, detail=error.detail) from error
+
+
+def _read_session(text: str) -> tuple[str, str, str]:
+    """Parse ``Session`` into its session id, key and token.
+
+    Raises:
+        ValidationError: It is not a JSON object with those three strings.
+    """
+    found: dict[str, Any] = {}
+    if len(text) <= _SESSION_MAX:
+        try:
+            found = parse_object(text.encode("utf-8", "surrogatepass"))
+        except ValueError as error:
+            raise ValidationError(
+                _BAD_CREDENTIALS, detail="not a JSON object"
+            ) from error
+    values = [found.get(name) for name in ("sessionId", "sessionKey", "sessionToken")]
+    texts = [value for value in values if isinstance(value, str) and value]
+    if len(texts) != len(values):
+        raise ValidationError(
+            _BAD_CREDENTIALS, detail="sessionId, sessionKey or sessionToken is missing"
+        )
+    return texts[0], texts[1], texts[2]
+
+
+def _read_duration(text: str) -> int:
+    if len(text) > _DURATION_MAX or not (text.isascii() and text.isdigit()):
+        raise ValidationError(_INCORRECT, detail="SessionDuration is not a number")
+    return int(text)
 
 
 def _origin(url: str) -> str:

@@ -7,9 +7,8 @@ Source: OpenID Connect Core 3.1; RFC 9700; RFC 9207 (iss).
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -57,15 +56,8 @@ _REFUSED = "Your identity provider refused the sign-in."
 _UNREACHABLE = "Your identity provider cannot be reached or used right now. Try again."
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedLogin:
-    """A verified ID token, the identity in it, and the roles it may assume."""
-
-    identity: FederatedIdentity
-    token: str
-    session_name: str
-    role_arns: tuple[str, ...]
-    login: Mapping[str, Any]
+Verified = tuple[FederatedIdentity, Sequence[str], PendingLogin]
+"""The identity in a verified ID token, the roles it may assume, and the login."""
 
 
 class OidcSignIn:
@@ -122,69 +114,46 @@ class OidcSignIn:
         if "oidc" not in login_state:
             raise ValidationError("This response belongs to another kind of sign-in.")
         try:
-            proved = await self._list(request, form, login_state)
+            verified = await self._list(request, form, login_state)
         except BrokerError as error:
             if not isinstance(error, ServiceUnavailable | IdpCommunicationError):
                 await login_states.forget(state)
             raise
         # The code is spent by now, so the result is kept where it can be retried if
         # a store is unavailable.
-        response = await self._offer.go_on(
-            request,
-            proved.identity,
-            proved.role_arns,
-            PendingLogin(
-                door=LoginMethod.OIDC,
-                destination=login_state["destination"],
-                token=proved.token,
-                session_name=proved.session_name,
-                login=dict(proved.login),
-                issuer=proved.identity.issuer,
-                state=state,
-            ),
-        )
+        response = await self._offer.go_on(request, *verified)
         await login_states.forget(state)
         return response
 
     async def _list(
         self, request: Request, form: Form, login_state: dict[str, Any]
-    ) -> VerifiedLogin:
+    ) -> Verified:
         """Verify the provider's answer and list the roles it gives.
 
         Raises:
             BrokerError: The answer is not valid, or gives no role.
         """
         account = parse_account_id(login_state["account"])
-        found: list[VerifiedLogin] = []
+        found: list[Verified] = []
 
         async def prove(_now: datetime) -> ProofResult:
             try:
-                login = await self._finish(form, account, login_state)
+                verified = await self._prove(form, account, login_state)
             except BrokerError as error:
                 raise await self._refused(
                     error, account, login_state["oidc"]
                 ) from error
-            found.append(login)
-            return proved_by(login.identity)
+            found.append(verified)
+            return proved_by(verified[0])
 
         await self._context.perform(
             request,
             Door.SIGN_IN,
             ("signin", "ListRolesWithWebIdentity"),
             DoorProof(prove),
-            lambda: {"RoleArns": found[0].role_arns},
+            lambda: {"RoleArns": found[0][1]},
         )
         return found[0]
-
-    async def _finish(
-        self, form: Form, account: AccountId, login_state: dict[str, Any]
-    ) -> VerifiedLogin:
-        error = form.find("error")
-        if error is not None:
-            said = f"{error} {form.find('error_description') or ''}".strip()
-            raise IdpRejectedClaim(_REFUSED, detail=said[:_REASON_MAX])
-        code = form.require("code")
-        return await self._prove(account, login_state, code, form.find("iss"))
 
     async def _refused(
         self, error: BrokerError, account: AccountId, host_and_path: str
@@ -202,12 +171,13 @@ class OidcSignIn:
         return f"{self._context.deps.public_origin}{CALLBACK}"
 
     async def _prove(
-        self,
-        account: AccountId,
-        login_state: dict[str, Any],
-        code: str,
-        issuer: str | None,
-    ) -> VerifiedLogin:
+        self, form: Form, account: AccountId, login_state: dict[str, Any]
+    ) -> Verified:
+        refused = form.find("error")
+        if refused is not None:
+            said = f"{refused} {form.find('error_description') or ''}".strip()
+            raise IdpRejectedClaim(_REFUSED, detail=said[:_REASON_MAX])
+        code, issuer = form.require("code"), form.find("iss")
         deps = self._context.deps
         provider = await deps.fresh.named(OIDC_PROVIDER, account, login_state["oidc"])
         if provider is None or provider.unique_id != login_state["id"]:
@@ -240,10 +210,16 @@ class OidcSignIn:
         if not roles and not self._places.organisation_of(login_state["destination"]):
             raise AccessDenied(_NO_ROLE)
         can_end = await deps.code_flow.can_end(provider)
-        login = _login(identity, claims, can_end=can_end)
-        return VerifiedLogin(
-            identity, token, _session_name(claims, identity, options), roles, login
+        login = PendingLogin(
+            door=LoginMethod.OIDC,
+            destination=login_state["destination"],
+            token=token,
+            session_name=_session_name(claims, identity, options),
+            login=_login(identity, claims, can_end=can_end),
+            issuer=identity.issuer,
+            state=form.require("state"),
         )
+        return identity, roles, login
 
 
 def _require_client(

@@ -114,7 +114,6 @@ class PasswordSignIn:
 
     def _read(self, request: Request, form: Form) -> SignInForm:
         place = require_place(request)
-        destination = form.find("Destination") or ""
         is_root = form.find("kind") == _ROOT
         name = "" if is_root else (form.find("username") or "").strip()
         return SignInForm(
@@ -123,7 +122,7 @@ class PasswordSignIn:
             password=form.find("password") or "",
             is_root=is_root,
             remember=form.find("remember") == "yes",
-            destination=self._context.destinations.find_safe(destination) or "",
+            destination=self._context.destination_of(form),
         )
 
     def _limits(

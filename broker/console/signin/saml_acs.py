@@ -10,7 +10,7 @@ Versent/saml2aws reads.
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
 
@@ -81,22 +81,27 @@ class RoleChoice:
 class _Attempt:
     """A posted response, and the provider that it is from or claims to be from.
 
-    ``first`` is what the first provider says that verified it.
+    Once it is proved: the request that it ``answered``, what the ``first`` provider says
+    that verified it, and the roles that it gives.
     """
 
-    response_text: str
+    response: str
     uuid: str | None
     relay: str = ""
     provider_arn: str = ""
-    first: FederatedIdentity | None = None
-
-
-@dataclass(slots=True)
-class _ListedRoles:
-    """The roles that a response gives, and the request that it answers."""
-
     answered: OpenRequest | None = None
+    first: FederatedIdentity | None = None
     choices: tuple[RoleChoice, ...] = ()
+
+    def login(self, login: dict[str, object], destination: str) -> PendingLogin:
+        """The proof, for no role yet."""
+        return PendingLogin(
+            door=LoginMethod.SAML,
+            destination=destination,
+            response=self.response,
+            request_id=self.answered.request_id if self.answered else "",
+            login=login,
+        )
 
 
 class SamlAcs:
@@ -139,70 +144,59 @@ class SamlAcs:
     async def _answer(
         self, request: Request, form: Form, attempt: _Attempt
     ) -> Response:
-        response_text, uuid = attempt.response_text, attempt.uuid
-        answered, choices = await self._list(request, attempt)
-        relay = attempt.relay
-        destination = self._find_destination(attempt, answered)
+        await self._list(request, attempt)
+        choices = attempt.choices
+        destination = self._find_destination(attempt) or ""
         picked = form.find("pick") == PICKS_PORTAL
-        if picked and not leads_to_portal(destination or ""):
+        if picked and not leads_to_portal(destination):
             destination = f"{PORTAL}/{choices[0].identity.account}"
-        if destination is not None and leads_to_portal(destination):
-            return await self._to_portal(
-                attempt, answered, choices, destination, is_any=picked
-            )
+        if leads_to_portal(destination):
+            return await self._to_portal(attempt, destination, is_any=picked)
         chosen = _choose(choices, form, is_browser=_is_browser(request))
         if chosen is None:
             recent = await self._recent.find(name_of(one.identity) for one in choices)
+            first, arns = choices[0].identity, _arns(choices)
             page = self._context.pages.show(
                 request,
                 "roles.html",
                 blocks=await self._blocks(choices, recent),
-                last=next((arn for arn in recent if _offers(choices, arn)), ""),
-                who=choices[0].identity.session_name or choices[0].identity.subject,
-                provider=await self._options.label_of(choices[0].identity.provider_arn),
-                abouts=await find_descriptions(
-                    self._context.deps.fresh, _arns(choices)
-                ),
-                action=f"/saml/acs/{uuid}" if uuid else "/saml",
-                fields={"RelayState": relay, "SAMLResponse": response_text, "name": ""},
+                last=next((arn for arn in recent if arn in arns), ""),
+                who=first.session_name or first.subject,
+                provider=await self._options.label_of(first.provider_arn),
+                abouts=await find_descriptions(self._context.deps.fresh, arns),
+                action=f"/saml/acs/{attempt.uuid}" if attempt.uuid else "/saml",
+                fields={
+                    "RelayState": attempt.relay,
+                    "SAMLResponse": attempt.response,
+                    "name": "",
+                },
             )
             return compressed(request, page)
         if len(choices) > 1:
             who = name_of(chosen.identity)
             await self._recent.remember(who, chosen.pair.role_arn)
+        login = await find_login(self._context, chosen.identity)
         return await self._completion.redirect(
-            PendingLogin(
-                door=LoginMethod.SAML,
-                destination=destination or "",
+            replace(
+                attempt.login(login, destination),
                 session_arn=chosen.session_arn,
-                response=response_text,
                 role_arn=chosen.pair.role_arn,
                 provider_arn=chosen.pair.provider_arn,
-                request_id=answered.request_id if answered else "",
-                login=await find_login(self._context, chosen.identity),
                 offered=_arns(choices)[:OFFERED_MAX] if len(choices) > 1 else (),
             )
         )
 
     async def _to_portal(
-        self,
-        attempt: _Attempt,
-        answered: OpenRequest | None,
-        choices: tuple[RoleChoice, ...],
-        destination: str,
-        *,
-        is_any: bool,
+        self, attempt: _Attempt, destination: str, *, is_any: bool
     ) -> Response:
         """Sign in to the portal, where the role is chosen."""
+        choices = attempt.choices
         first = attempt.first or choices[0].identity
+        login = await find_login(self._context, first)
         return await self._completion.redirect(
-            PendingLogin(
-                door=LoginMethod.SAML,
-                destination=destination,
-                response=attempt.response_text,
+            replace(
+                attempt.login(login, destination),
                 provider_arn=first.provider_arn,
-                request_id=answered.request_id if answered else "",
-                login=await find_login(self._context, first),
                 session_name=first.session_name or first.subject,
                 provider_id=first.provider_id,
                 portal=True,
@@ -213,48 +207,39 @@ class SamlAcs:
             )
         )
 
-    async def _list(
-        self, request: Request, attempt: _Attempt
-    ) -> tuple[OpenRequest | None, tuple[RoleChoice, ...]]:
-        """Return the request that the response answers and the roles that it gives.
+    async def _list(self, request: Request, attempt: _Attempt) -> None:
+        """Find the request that the response answers, and the roles that it gives.
 
         Raises:
             InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: It is
                 refused, or gives no role.
         """
-        listed = _ListedRoles()
 
         async def prove(now: datetime) -> ProofResult:
-            return await self._prove(attempt, listed, now)
+            return await self._prove(attempt, now)
 
         await self._context.perform(
             request,
             Door.SAML,
             ("signin", "ListRolesWithSAML"),
             DoorProof(prove),
-            lambda: {"RoleArns": [choice.pair.role_arn for choice in listed.choices]},
+            lambda: {"RoleArns": _arns(attempt.choices)},
         )
-        return listed.answered, listed.choices
 
-    async def _prove(
-        self, attempt: _Attempt, listed: _ListedRoles, now: datetime
-    ) -> ProofResult:
-        response_text, uuid = attempt.response_text, attempt.uuid
+    async def _prove(self, attempt: _Attempt, now: datetime) -> ProofResult:
         peeked: UnverifiedResponse | None = None
         try:
-            peeked = _peek(response_text)
-            listed.answered = await self._requests.find_answered(peeked.in_response_to)
-            identities = await self._verify(attempt, peeked, listed.answered, now)
+            peeked = _peek(attempt.response)
+            attempt.answered = await self._requests.find_answered(peeked.in_response_to)
+            identities = await self._verify(attempt, peeked, now)
         except BrokerError as error:
-            claimed = await self._find_claimed(
-                response_text, peeked, uuid, listed.answered
-            )
+            claimed = await self._find_claimed(attempt, peeked)
             if claimed is None:
                 raise
             if claimed.provider is not None:
                 attempt.provider_arn = claimed.provider.arn
             raise ProofRefused.of(error, claimed) from error
-        listed.choices = tuple(
+        attempt.choices = tuple(
             {
                 pair.role_arn: RoleChoice(pair, identity)
                 for identity in reversed(identities)
@@ -262,7 +247,7 @@ class SamlAcs:
             }.values()
         )[::-1]
         attempt.first = identities[0]
-        first = listed.choices[0].identity if listed.choices else identities[0]
+        first = attempt.choices[0].identity if attempt.choices else identities[0]
         attempt.provider_arn = first.provider_arn
         return proved_by(first)
 
@@ -270,7 +255,6 @@ class SamlAcs:
         self,
         attempt: _Attempt,
         peeked: UnverifiedResponse,
-        answered: OpenRequest | None,
         now: datetime,
     ) -> list[FederatedIdentity]:
         """Verify the response with each nominated provider.
@@ -281,7 +265,8 @@ class SamlAcs:
             InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: No
                 provider accepts it; this is the first one's reason.
         """
-        response_text, uuid = attempt.response_text, attempt.uuid
+        response_text, uuid = attempt.response, attempt.uuid
+        answered = attempt.answered
         identities: list[FederatedIdentity] = []
         first: BrokerError | None = None
         candidates = await self._nominate(peeked, uuid)
@@ -309,7 +294,7 @@ class SamlAcs:
             except BrokerError as error:
                 first = first or error
         organisation = self._places.organisation_of(
-            self._find_destination(attempt, answered) or ""
+            self._find_destination(attempt) or ""
         )
         if organisation is not None and (identities or answered is None):
             identities += await self._proofs.verify_response(
@@ -326,33 +311,28 @@ class SamlAcs:
             )
         return identities
 
-    def _find_destination(
-        self, attempt: _Attempt, answered: OpenRequest | None
-    ) -> str | None:
+    def _find_destination(self, attempt: _Attempt) -> str | None:
+        answered = attempt.answered
         return self._context.destinations.find_safe(
             answered.destination if answered else attempt.relay
         )
 
     async def _find_claimed(
-        self,
-        response_text: str,
-        peeked: UnverifiedResponse | None,
-        uuid: str | None,
-        answered: OpenRequest | None,
+        self, attempt: _Attempt, peeked: UnverifiedResponse | None
     ) -> ClaimedProvider | None:
         """The provider that a refused response claims to be from."""
         claimed_providers = self._context.deps.claimed_providers
         candidates: list[tuple[AccountId, str]] = []
-        if answered is not None:
-            candidates = [(answered.account, answered.provider_arn)]
-        elif peeked is not None or uuid is not None:
+        if attempt.answered is not None:
+            candidates = [(attempt.answered.account, attempt.answered.provider_arn)]
+        elif peeked is not None or attempt.uuid is not None:
             with suppress(BrokerError, StoreUnavailableError):
-                candidates = await self._nominate(peeked, uuid)
+                candidates = await self._nominate(peeked, attempt.uuid)
         for _, provider_arn in candidates:
             claimed = await claimed_providers.of_saml_provider(provider_arn)
             if claimed is not None:
                 return claimed
-        return await claimed_providers.of_response(response_text)
+        return await claimed_providers.of_response(attempt.response)
 
     async def _nominate(
         self, peeked: UnverifiedResponse | None, uuid: str | None
@@ -407,10 +387,6 @@ def _providers(pairs: Iterable[RolePair]) -> list[tuple[AccountId, str]]:
         if role.account == account:
             found[pair.provider_arn] = account
     return [(account, arn) for arn, account in found.items()]
-
-
-def _offers(choices: tuple[RoleChoice, ...], role_arn: str) -> bool:
-    return any(choice.pair.role_arn == role_arn for choice in choices)
 
 
 def _arns(choices: Iterable[RoleChoice]) -> tuple[str, ...]:
