@@ -5,7 +5,7 @@ named as AWS's log of calls names them.
 """
 
 from broker.actions.action import Action
-from broker.actions.portal.assignments import Assignments, AssignmentSearch
+from broker.actions.portal.assignments import Assignments
 from broker.actions.portal.get_role_credentials import GetRoleCredentials
 from broker.actions.portal.role_choices import AccountNames, RoleChoices
 from broker.actions.portal.sign_ins import LOGOUT, authenticate, create_token
@@ -34,7 +34,6 @@ def portal_actions(
     return (
         authenticate(fresh, issuer),
         *Assignments(choices, names).actions(),
-        AssignmentSearch(choices, names).action(),
         GetRoleCredentials(choices, minter, fresh).action(),
         LOGOUT,
         *create_token(ledger),

@@ -44,59 +44,6 @@ class AssignmentsRequest(TypedDict):
     SignIn: OpenPortal
 
 
-class Assignments:
-    """The handlers, with what they need."""
-
-    def __init__(self, choices: RoleChoices, names: AccountNames) -> None:
-        self._choices = choices
-        self._names = names
-
-    def actions(self) -> tuple[Action, ...]:
-        """The declarations."""
-        return tuple(
-            Action(
-                service="sso",
-                name=name,
-                needs=needs_nothing,
-                handle=handle,
-                audited=("accountId",),
-                calls=_CALLS,
-            )
-            for name, handle in (
-                ("ListAccounts", self._accounts),
-                ("ListAccountRoles", self._roles),
-            )
-        )
-
-    async def _accounts(
-        self, given: AssignmentsRequest, call: Call
-    ) -> Mapping[str, Any]:
-        portal = given["SignIn"]
-        accounts = [
-            {"accountId": number, "accountName": await self._names.get(portal, number)}
-            for number in await self._choices.list_accounts(portal, call)
-        ]
-        return _page("accountList", accounts, given)
-
-    async def _roles(self, given: AssignmentsRequest, call: Call) -> Mapping[str, Any]:
-        account = AccountId(given.get("accountId", ""))
-        roles = await self._choices.list_allowed(given["SignIn"], call, account)
-        listed = [{"roleName": role.name, "accountId": account} for role in roles]
-        return _page("roleList", listed, given)
-
-
-def _page(
-    member: str, whole: list[dict[str, str]], given: AssignmentsRequest
-) -> Mapping[str, Any]:
-    token = given.get("nextToken", "") or "0"
-    if not _PLACE.fullmatch(token) or int(token) > len(whole):
-        raise ValidationError("There is no such place in this list.")
-    start = int(token)
-    end = start + given.get("maxResults", _PAGE)
-    more = str(end) if end < len(whole) else None
-    return {member: whole[start:end], "nextToken": more}
-
-
 ROLES_MAX = 50
 """In one answer, or a few more of an IAM user's own account."""
 
@@ -135,25 +82,48 @@ class _Found:
         return len(self.roles) >= ROLES_MAX or self.choosing.is_over
 
 
-class AssignmentSearch:
-    """The handler, with what it needs."""
+class Assignments:
+    """The handlers, with what they need."""
 
     def __init__(self, choices: RoleChoices, names: AccountNames) -> None:
         self._choices = choices
         self._names = names
 
-    def action(self) -> Action:
-        """The declaration."""
-        return Action(
-            service="sso",
-            name="ListAssignments",
-            needs=needs_nothing,
-            handle=self._handle,
-            audited=("Text",),
-            calls=_SEARCH_CALLS,
+    def actions(self) -> tuple[Action, ...]:
+        """The declarations."""
+        return tuple(
+            Action(
+                service="sso",
+                name=name,
+                needs=needs_nothing,
+                handle=handle,
+                audited=audited,
+                calls=calls,
+            )
+            for name, handle, audited, calls in (
+                ("ListAccounts", self._accounts, ("accountId",), _CALLS),
+                ("ListAccountRoles", self._roles, ("accountId",), _CALLS),
+                ("ListAssignments", self._search, ("Text",), _SEARCH_CALLS),
+            )
         )
 
-    async def _handle(
+    async def _accounts(
+        self, given: AssignmentsRequest, call: Call
+    ) -> Mapping[str, Any]:
+        portal = given["SignIn"]
+        accounts = [
+            {"accountId": number, "accountName": await self._names.get(portal, number)}
+            for number in await self._choices.list_accounts(portal, call)
+        ]
+        return _page("accountList", accounts, given)
+
+    async def _roles(self, given: AssignmentsRequest, call: Call) -> Mapping[str, Any]:
+        account = AccountId(given.get("accountId", ""))
+        roles = await self._choices.list_allowed(given["SignIn"], call, account)
+        listed = [{"roleName": role.name, "accountId": account} for role in roles]
+        return _page("roleList", listed, given)
+
+    async def _search(
         self, given: ListAssignmentsRequest, call: Call
     ) -> Mapping[str, Any]:
         """``First`` and ``Roles``, and ``Next``: where to go on, or empty.
@@ -242,3 +212,15 @@ class AssignmentSearch:
             for name, account in accounts
             for arn, _ in portal.roles.list_of(account)
         ]
+
+
+def _page(
+    member: str, whole: list[dict[str, str]], given: AssignmentsRequest
+) -> Mapping[str, Any]:
+    token = given.get("nextToken", "") or "0"
+    if not _PLACE.fullmatch(token) or int(token) > len(whole):
+        raise ValidationError("There is no such place in this list.")
+    start = int(token)
+    end = start + given.get("maxResults", _PAGE)
+    more = str(end) if end < len(whole) else None
+    return {member: whole[start:end], "nextToken": more}
