@@ -74,20 +74,20 @@ class ConsoleContext:
         """Where a sign-in is to lead, if we may send a browser there; or empty."""
         return self.destinations.find_safe(form.find("Destination") or "") or ""
 
-    def require_csrf(self, request: Request, form: Form, who: ConsoleSession) -> None:
-        """Require that a form carries this session's CSRF token.
+    def require_csrf(self, request: Request, form: Form, cookie: str) -> None:
+        """Require that a form carries the CSRF token of the session with this cookie.
 
         Raises:
             AccessDenied: It does not, or another site sent it.
         """
-        require_csrf(request, form.find(FIELD), who.cookie, self.deps.public_origin)
+        require_csrf(request, form.find(FIELD), cookie, self.deps.public_origin)
 
     async def perform(
         self,
         request: Request,
         door: Door,
         action: tuple[str, str],
-        proof: CallerProof | Scheme | None,
+        proof: Caller | CallerProof | Scheme | None,
         read: Callable[[], Given],
         *,
         first: Precondition | None = None,
@@ -96,7 +96,8 @@ class ConsoleContext:
     ) -> Mapping[str, Any]:
         """Perform an action through the pipeline, with the given proof.
 
-        Without ``proof`` the action's own scheme applies, as at the API. ``first``
+        Without ``proof`` the action's own scheme applies, as at the API; a caller was
+        proved before, by a cookie. ``first``
         runs inside the action's transaction, before its work. ``one_time_use`` is
         called after the proof and says what the mint uses up; before that, ``keep`` is
         called with the mint's credentials, and stops it by raising.
@@ -113,6 +114,8 @@ class ConsoleContext:
         if first is not None:
             found = _preceded(found, first)
         pipeline = self.deps.pipeline
+        if isinstance(proof, Caller):
+            proof = _known(proof)
         scheme = DoorProof(_proved(proof)) if callable(proof) else proof
         if one_time_use is not None or keep is not None:
             scheme = _MintingScheme(
@@ -142,6 +145,13 @@ class _MintingScheme:
         proved, given = await self._scheme.prove(request, service, action, read)
         use = self._one_time_use() if self._one_time_use else proved.one_time_use
         return replace(proved, one_time_use=use, keep=self._keep), given
+
+
+def _known(caller: Caller) -> CallerProof:
+    async def prove(_now: datetime) -> Caller:
+        return caller
+
+    return prove
 
 
 def _proved(prove: CallerProof) -> Callable[[datetime], Awaitable[ProofResult]]:

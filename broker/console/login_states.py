@@ -20,7 +20,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.cookies import SessionCookie
+from broker.console.csrf import FIELD, require_csrf
 from broker.console.deps import ConsoleDeps
+from broker.console.forms import Form
 from broker.console.rendering import see_other
 from broker.errors import ValidationError
 from broker.model.account import AccountId
@@ -45,12 +47,22 @@ class LoginStates:
 
     def __init__(self, deps: ConsoleDeps) -> None:
         self._clock = deps.clock
+        self._origin = deps.public_origin
         self._cookie = SessionCookie(secure=deps.secure, name=_COOKIE)
         self._handles = Handles(deps.cache, deps.vault, "sign-in")
 
     def browser_of(self, request: Request) -> str:
         """The random id in the browser's cookie, or a new one."""
         return self._cookie.find(request) or new_handle()
+
+    def require_own_form(self, request: Request, form: Form) -> None:
+        """Require that a form comes from a page of ours that this browser loaded.
+
+        Raises:
+            AccessDenied: It was sent from another site, or without the browser's cookie.
+        """
+        browser = self.browser_of(request)
+        require_csrf(request, form.find(FIELD), browser, self._origin)
 
     async def put(self, browser: str, value: Mapping[str, object]) -> str:
         """Store the state of a sign-in that this browser starts; return its handle."""

@@ -24,7 +24,6 @@ from broker.console.rendering import page_status, see_other
 from broker.console.request_info import note, raw_request
 from broker.console.sign_in_options import SignInOptions
 from broker.errors import AccessDenied, BrokerError, NoSuchEntity
-from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
 from broker.model.request import Door
 from broker.permit.gather import PolicyLibrary
@@ -109,16 +108,12 @@ class PageFrame:
         Raises:
             BrokerError: The action failed; the failure is audited.
         """
-
-        async def prove(_now: datetime) -> Caller:
-            return who.caller
-
         registry = self.context.deps.registry
         return await self.context.perform(
             request,
             Door.CONSOLE,
             action,
-            prove,
+            who.caller,
             lambda: registry.read(*action, given),
             first=first,
         )

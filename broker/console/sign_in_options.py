@@ -33,8 +33,6 @@ class SignInOption:
     @property
     def id(self) -> str:
         """The provider's id in the URL."""
-        if isinstance(self.provider, SamlProvider):
-            return self.provider.uuid
         return self.provider.unique_id
 
     @property

@@ -41,16 +41,13 @@ async def end_session(
 
 
 async def _end(context: ConsoleContext, request: Request, who: ConsoleSession) -> None:
-    async def prove(_now: datetime) -> Caller:
-        return who.caller
-
     # The console changes things by POST only, but AWS's sign-out links are GETs.
     door = Door.CONSOLE if request.method == "POST" else Door.FEDERATION
     await context.perform(
         request,
         door,
         ("signin", "ConsoleLogout"),
-        prove,
+        who.caller,
         lambda: {"Marks": who.end_marks, "ExpiresAt": who.session.expires_at},
     )
 
@@ -70,7 +67,7 @@ class SignOut:
         form = await read_form(request)
         who = await self._context.find_session(request)
         if isinstance(who, ConsoleSession):
-            self._context.require_csrf(request, form, who)
+            self._context.require_csrf(request, form, who.cookie)
         return await self.leave(request, "")
 
     async def leave(self, request: Request, onward: str) -> Response:

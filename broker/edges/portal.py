@@ -316,15 +316,11 @@ class TokenApi:
 
     async def _end(self, call: RestCall, request_id: str, portal: OpenPortal) -> None:
         """End the whole sign-in: a code or refresh token that comes back was stolen."""
-
-        async def find(_now: datetime) -> OpenPortal:
-            return portal
-
         await self._pipeline.perform(
             self._pipeline.receive(call.raw, request_id, Door.PORTAL, _token_fault),
             self._registry.get("sso", "Logout"),
             dict,
-            PortalScheme(find),
+            PortalScheme(portal),
         )
 
     async def _open(self, handle: str, now: datetime) -> OpenPortal:

@@ -30,15 +30,13 @@ from broker.permit.guard import Guard
 from broker.permit.named_roles import named_roles
 from broker.permit.need import Need
 from broker.proofs.federated import federated_caller
+from broker.proofs.provider_options import find_provider
 from broker.sessions.portal import OpenPortal
 from broker.sessions.tags import NO_TAGS
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import (
     ACCOUNT,
-    LDAP_PROVIDER,
-    OIDC_PROVIDER,
     ROLE,
-    SAML_PROVIDER,
 )
 from broker.stores.directory.roles import list_roles_with
 from broker.stores.errors import InvalidMarkerError
@@ -311,18 +309,9 @@ class RoleChoices:
 
     async def _is_registered(self, identity: FederatedIdentity) -> bool:
         """Whether the provider that proved the person is still there."""
-        account = identity.account
-        _, _, saml_name = identity.provider_arn.partition(":saml-provider/")
-        if saml_name:
-            saml = await self._fresh.named(SAML_PROVIDER, account, saml_name)
-            return saml is not None and saml.uuid == identity.provider_id
-        _, _, ldap_name = identity.provider_arn.partition(":ldap-provider/")
-        if ldap_name:
-            ldap = await self._fresh.named(LDAP_PROVIDER, account, ldap_name)
-            return ldap is not None and ldap.unique_id == identity.provider_id
-        _, _, path = identity.provider_arn.partition(":oidc-provider/")
-        oidc = await self._fresh.named(OIDC_PROVIDER, account, path)
-        return oidc is not None and oidc.unique_id == identity.provider_id
+        arn = identity.provider_arn
+        found = await find_provider(self._fresh, identity.account, arn)
+        return found is not None and found.unique_id == identity.provider_id
 
 
 def _context(caller: Caller, provider_arn: str, choosing: Choosing) -> Context:

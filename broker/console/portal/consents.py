@@ -21,7 +21,7 @@ from broker.actions.portal.clients import (
 )
 from broker.actions.portal.grants import DEVICE_LIFE, DeviceRequest, read_user_code
 from broker.console.context import ConsoleContext
-from broker.console.csrf import FIELD, csrf_token, require_csrf, require_same_origin
+from broker.console.csrf import csrf_token, require_same_origin
 from broker.console.forms import Form, read_form
 from broker.console.login_requests import (
     GONE,
@@ -251,8 +251,7 @@ class Consents:
         portal = await self._visits.find(request, place)
         if portal is None:
             raise ValidationError(GONE)
-        origin = self._context.deps.public_origin
-        require_csrf(request, form.find(FIELD), portal.handle, origin)
+        self._context.require_csrf(request, form, portal.handle)
         return portal
 
     async def _record(
@@ -263,15 +262,12 @@ class Consents:
         is_allowed: bool,  # noqa: FBT001  # named by its only callers
         address: str,
     ) -> None:
-        async def find(_now: datetime) -> OpenPortal:
-            return portal
-
         answer = "allow" if is_allowed else "deny"
         await self._context.perform(
             request,
             Door.PORTAL,
             ("sso-oauth", "Authorize"),
-            PortalScheme(find),
+            PortalScheme(portal),
             lambda: {
                 "SessionName": portal.session.name,
                 "ClientName": client,

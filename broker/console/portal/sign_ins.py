@@ -293,11 +293,8 @@ class PortalSignIns:
         return kept[0]
 
     async def _end(self, request: Request, portal: OpenPortal) -> None:
-        async def find(_now: datetime) -> OpenPortal:
-            return portal
-
         await self._context.perform(
-            request, Door.PORTAL, ("sso", "Logout"), PortalScheme(find), dict
+            request, Door.PORTAL, ("sso", "Logout"), PortalScheme(portal), dict
         )
         await self._sessions.forget(portal.handle)
 

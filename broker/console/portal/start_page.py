@@ -21,7 +21,7 @@ from broker.actions.portal.clients import aws_start_url
 from broker.console.client_settings import CredentialsView
 from broker.console.console_session import ConsoleSession, EndedSession, SessionOrigin
 from broker.console.context import HOME, SIGN_IN, ConsoleContext
-from broker.console.csrf import FIELD, require_csrf, require_same_origin
+from broker.console.csrf import require_same_origin
 from broker.console.forms import read_form
 from broker.console.pending_login import LoginMethod
 from broker.console.portal.places import PORTAL
@@ -136,11 +136,10 @@ class StartPage:
         """``POST /portal/{account}/sign-out``."""
         place = require_place(request)
         form = await read_form(request)
-        origin = self._context.deps.public_origin
-        require_same_origin(request, origin)
+        require_same_origin(request, self._context.deps.public_origin)
         portal = await self._sign_ins.find(request)
         if portal is not None:
-            require_csrf(request, form.find(FIELD), portal.handle, origin)
+            self._context.require_csrf(request, form, portal.handle)
         page = self._context.pages.show(
             request, "portal_signed_out.html", start=START.format(account=place)
         )
@@ -154,7 +153,7 @@ class StartPage:
             visit.request,
             Door.PORTAL,
             ("sso", "ListAssignments"),
-            PortalScheme(visit.find),
+            PortalScheme(visit.portal),
             lambda: {"First": first, "Text": search, "Start": start},
         )
 
@@ -278,7 +277,7 @@ class RolePages:
             visit.request,
             Door.PORTAL,
             ("sso", "GetRoleCredentials"),
-            PortalScheme(visit.find),
+            PortalScheme(visit.portal),
             lambda: {"roleName": role.name, "accountId": role.account},
         )
         person = name_of_person(visit.portal.session)

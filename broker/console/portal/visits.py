@@ -3,7 +3,6 @@
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -12,7 +11,7 @@ from starlette.responses import Response
 from broker.actions.portal.clients import profile_start_url
 from broker.actions.portal.role_choices import AccountNames
 from broker.console.context import SIGN_IN, ConsoleContext
-from broker.console.csrf import FIELD, csrf_token, require_csrf
+from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
 from broker.console.portal.places import PLACE, PORTAL, PortalPlaces, place_of
 from broker.console.portal.sign_ins import PortalSignIns
@@ -51,10 +50,6 @@ class PortalVisit:
     def start(self) -> str:
         """The path of the start page."""
         return f"{PORTAL}/{self.place}"
-
-    async def find(self, _now: datetime) -> OpenPortal:
-        """The sign-in, for the scheme that proves the call."""
-        return self.portal
 
 
 Page = Callable[[PortalVisit], Awaitable[Response]]
@@ -150,8 +145,7 @@ class PortalVisits:
                 return see_other(url)
             return await self.to_sign_in(request, place, destination)
         if request.method == "POST":
-            origin = self._context.deps.public_origin
-            require_csrf(request, form.find(FIELD), portal.handle, origin)
+            self._context.require_csrf(request, form, portal.handle)
         return PortalVisit(request, place, form, portal)
 
     async def show(

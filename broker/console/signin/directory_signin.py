@@ -18,7 +18,6 @@ from broker.console.portal.places import PortalPlaces
 from broker.console.rendering import status_of, words_of
 from broker.console.request_info import note, require_place, source_address
 from broker.console.sign_in_options import SignInOption, SignInOptions
-from broker.console.signin.password_steps import require_own_form
 from broker.console.signin.role_offer import RoleOffer
 from broker.errors import (
     AccessDenied,
@@ -90,7 +89,7 @@ class DirectorySignIn:
         """``POST /signin/{account}/with/{provider}``."""
         form = await read_form(request)
         note(request, action="ListRolesWithLDAPIdentity")
-        require_own_form(self._context, request, form)
+        self._context.login_states.require_own_form(request, form)
         option = await self._options.find(
             require_place(request), request.path_params["provider"]
         )

@@ -218,15 +218,12 @@ class Federation:
     async def _redeem(
         self, request: Request, token: str, session: UpstreamSession
     ) -> None:
-        async def prove(_now: datetime) -> Caller:
-            return session.caller()
-
         try:
             await self._context.perform(
                 request,
                 Door.FEDERATION,
                 ("signin", "ConsoleLogin"),
-                prove,
+                session.caller(),
                 lambda: {"Upstream": session.engine.upstream.name},
                 one_time_use=lambda: use_of(token, self._context.deps.clock.now()),
             )

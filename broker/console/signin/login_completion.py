@@ -29,7 +29,7 @@ from broker.console.context import (
     FindOneTimeUse,
 )
 from broker.console.cookies import KnownBrowser
-from broker.console.csrf import FIELD, csrf_token, require_csrf, require_same_origin
+from broker.console.csrf import csrf_token, require_same_origin
 from broker.console.forms import Form, read_form
 from broker.console.login_states import PasswordProgress
 from broker.console.pending_login import PendingLogin
@@ -198,7 +198,7 @@ class LoginCompletion:
         context = self._context
         # A command-line login that led here still waits for an answer.
         waiting = await context.login_requests.find(request)
-        mint = await self._find_mint(request, pending)
+        mint = await self._get_mint(request, pending)
         cookies: list[str] = []
 
         async def keep(credentials: TemporaryCredentials) -> None:
@@ -264,8 +264,7 @@ class LoginCompletion:
         """
         replaced = await self._find_replaced(request, pending)
         if replaced is not None:
-            origin = self._context.deps.public_origin
-            require_csrf(request, form.find(FIELD), replaced.cookie, origin)
+            self._context.require_csrf(request, form, replaced.cookie)
 
     async def _end_replaced(self, request: Request) -> None:
         """End the session whose cookie the new one replaces."""
@@ -275,7 +274,7 @@ class LoginCompletion:
             if isinstance(replaced, ConsoleSession):
                 await end_session(self._context, request, replaced)
 
-    async def _find_mint(self, request: Request, pending: PendingLogin) -> _Mint:
+    async def _get_mint(self, request: Request, pending: PendingLogin) -> _Mint:
         """The mint that a proof leads to, by what it is."""
         if pending.subject:
             return self._of_person(pending)

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from broker.console.console_session import ConsoleSession, EndedSession
-from broker.console.context import CallerProof, ConsoleContext
+from broker.console.context import ConsoleContext
 from broker.console.forms import read_form
 from broker.console.provider_logins import Logout, login_end_mark
 from broker.console.rendering import allow_redirect
@@ -79,7 +79,7 @@ class OidcLogout:
         """``GET`` by the user's browser, in a frame of the provider's page."""
         refuse_prefetch(request)
         form = await read_form(request)
-        provider = await self._find_provider(request)
+        provider = await self._get_provider(request)
         issuer, session_id = form.find("iss"), form.find("sid")
         page = HTMLResponse(
             "<!doctype html><title>Signed out</title>",
@@ -113,11 +113,17 @@ class OidcLogout:
     ) -> None:
         """End logins, but nothing that was made from them."""
         longest = self._context.deps.clock.now() + SESSION_MAX
+        principal = Principal.from_provider(
+            PrincipalType.WEB_IDENTITY,
+            provider.account,
+            provider=provider.arn,
+            subject="",
+        )
         await self._context.perform(
             request,
             Door.SIGN_IN,
             ("signin", "FrontChannelLogout"),
-            _proof_of(provider),
+            Caller(principal=principal),
             lambda: {
                 "Marks": [login_end_mark(handle) for handle in handles],
                 "ExpiresAt": int(longest.timestamp()),
@@ -177,7 +183,7 @@ class OidcLogout:
             BrokerError: The token is not a valid one of this provider, or was used.
         """
         form = await read_form(request)
-        provider = await self._find_provider(request)
+        provider = await self._get_provider(request)
 
         async def verify(now: datetime) -> Logout:
             token = await self._context.deps.web_identity.prove_logout(
@@ -208,28 +214,13 @@ class OidcLogout:
             return None
         return who.origin.login if session_id in {None, login.session_id} else None
 
-    async def _find_provider(self, request: Request) -> OidcProvider:
+    async def _get_provider(self, request: Request) -> OidcProvider:
         option = await self._options.find(
             request.path_params["account"], request.path_params["provider"]
         )
         if option is None or not isinstance(option.provider, OidcProvider):
             raise NoSuchEntity("There is no such page.")
         return option.provider
-
-
-def _proof_of(provider: OidcProvider) -> CallerProof:
-    """The provider as caller, for none of its subjects."""
-
-    async def prove(_now: datetime) -> Caller:
-        principal = Principal.from_provider(
-            PrincipalType.WEB_IDENTITY,
-            provider.account,
-            provider=provider.arn,
-            subject="",
-        )
-        return Caller(principal=principal)
-
-    return prove
 
 
 def _origin(url: str) -> str:

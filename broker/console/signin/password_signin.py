@@ -28,7 +28,7 @@ from broker.console.rendering import status_of, words_of
 from broker.console.request_info import require_place, source_address
 from broker.console.signin.account_page import SignIn, SignInForm
 from broker.console.signin.login_completion import pending_caller
-from broker.console.signin.password_steps import PasswordSteps, require_own_form
+from broker.console.signin.password_steps import PasswordSteps
 from broker.errors import AccessDenied, PasswordPolicyViolation, Throttling
 from broker.kinds.login_profiles import (
     NO_ACCOUNT,
@@ -88,7 +88,7 @@ class PasswordSignIn:
         """``POST /signin/{account}``."""
         form = await read_form(request)
         fields = self._read(request, form)
-        require_own_form(self._context, request, form)
+        self._context.login_states.require_own_form(request, form)
         account = await self._sign_in.find_account(fields.place)
 
         def limits(user: User | None) -> list[Limit]:
@@ -282,7 +282,7 @@ class FirstPasswordPage:
     async def choose(self, request: Request) -> Response:
         """``POST``: set the password and go on to sign in."""
         form = await read_form(request)
-        require_own_form(self._context, request, form)
+        self._context.login_states.require_own_form(request, form)
         async with self._attempts.one(_limits(request)):
             account, user = await self._require(request, form)
         problem, status = await self._set(request, form, account)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.context import SIGN_IN, ConsoleContext
-from broker.console.csrf import FIELD, csrf_token, require_csrf
+from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
 from broker.console.login_states import NOT_OPEN, PasswordProgress
 from broker.console.pending_login import LoginMethod, PendingLogin
@@ -312,7 +312,7 @@ class PasswordSteps:
         """
         form = await read_form(request)
         place = require_place(request)
-        require_own_form(self._context, request, form)
+        self._states.require_own_form(request, form)
         handle, now = form.require("handle"), self._context.deps.clock.now()
         pending = PasswordProgress.read(await self._states.finish(request, handle), now)
         if pending.place != place:
@@ -325,16 +325,6 @@ class PasswordSteps:
             with suppress(ServiceUnavailable):
                 await self._states.reopen(request, handle, pending.state)
             raise
-
-
-def require_own_form(context: ConsoleContext, request: Request, form: Form) -> None:
-    """Require that a form comes from a page of ours that this browser loaded.
-
-    Raises:
-        AccessDenied: It was sent from another site, or without the browser's cookie.
-    """
-    browser = context.login_states.browser_of(request)
-    require_csrf(request, form.find(FIELD), browser, context.deps.public_origin)
 
 
 def _count_wrong(pending: PasswordProgress) -> PasswordProgress:

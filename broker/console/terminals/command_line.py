@@ -7,7 +7,6 @@ Source: botocore's signin model.
 """
 
 import base64
-from datetime import datetime
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -20,7 +19,6 @@ from broker.console.forms import read_form
 from broker.console.login_requests import LoginRequest, read_login_request
 from broker.console.rendering import allow_redirect, see_other
 from broker.console.request_info import refuse_prefetch, source_address
-from broker.model.caller import Caller
 from broker.model.request import Door
 from broker.model.secret import Secret
 
@@ -73,7 +71,7 @@ class CommandLine:
         who = await self._context.find_session(request)
         if not isinstance(who, ConsoleSession):
             return see_other(LOGIN)
-        self._context.require_csrf(request, form, who)
+        self._context.require_csrf(request, form, who.cookie)
         asked = await self._requests.require(request)
         asked.check_shown(form)
         if form.find("answer") != "allow":
@@ -92,15 +90,12 @@ class CommandLine:
     async def _authorize(
         self, request: Request, who: ConsoleSession, login_request: LoginRequest
     ) -> str:
-        async def prove(_now: datetime) -> Caller:
-            return who.caller
-
         token = await self._context.sessions.find_token(who.cookie)
         result = await self._context.perform(
             request,
             Door.CONSOLE,
             ("signin", "AuthorizeOAuth2Access"),
-            prove,
+            who.caller,
             lambda: {
                 "ClientId": login_request.client_id,
                 "RedirectUri": login_request.redirect_uri,

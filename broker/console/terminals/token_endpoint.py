@@ -172,15 +172,11 @@ class TokenEndpoint:
 
     async def _end_login(self, request: Request, login: _TerminalLogin) -> None:
         """End the whole login: a code or token that is used twice was stolen."""
-
-        async def prove(_now: datetime) -> Caller:
-            return login.caller
-
         await self._context.perform(
             request,
             Door.SIGN_IN,
             ("signin", "EndLogin"),
-            prove,
+            login.caller,
             lambda: {
                 "Marks": [self._grants.end_mark(login.family.session)],
                 "ExpiresAt": login.family.ends_at,
