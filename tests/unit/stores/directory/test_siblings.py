@@ -14,7 +14,7 @@ from broker.stores.directory.readings import PEOPLE, REVOKED
 from broker.stores.directory.siblings import telling_siblings
 from broker.stores.errors import StoreUnavailableError
 from tests.support.waiting import until
-from tests.unit.stores.test_freshness import (
+from tests.unit.stores.directory.test_freshness import (
     ACCOUNT,
     OTHER,
     SteppingClock,
