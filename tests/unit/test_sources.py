@@ -70,3 +70,19 @@ def test_a_verb_promises_what_the_function_returns() -> None:
         or (verb in {"verify", "require"} and returned == "bool")
     }
     assert broken == set()
+
+
+def test_a_unit_test_stands_where_its_module_does() -> None:
+    """Otherwise it is about the package of its folder, from which it imports."""
+    unit = ROOT / "tests/unit"
+    for path in sorted(unit.rglob("test_*.py")):
+        folder, name = path.parent.relative_to(unit), path.stem.removeprefix("test_")
+        package = ROOT / "broker" / folder
+        assert package.is_dir() or folder.name == "samples", f"{path}: no such package"
+        if (package / f"{name}.py").exists() or (package / name).is_dir():
+            continue
+        text = path.read_text("utf-8")
+        own = f"from {'.'.join(('broker', *folder.parts))}"
+        modules = re.findall(rf"^from (broker\.[\w.]+\.{name}) import", text, re.MULTILINE)
+        if not folder.parts or own not in text:
+            assert not modules, f"{path}: is not where {modules[0]} is tested"
