@@ -11,6 +11,7 @@ from broker.stores.directory.kinds import PASSKEY
 from tests.browser.test_accessibility import looked_at, needs_axe
 from tests.support.browser import PHONE, Scene, open_scene, submit
 from tests.support.passwords import PASSWORD, create_user
+from tests.support.rows import cases
 from tests.support.signin import ACCOUNT, SignInWorld
 from tests.support.totp import oath_code
 
@@ -69,26 +70,7 @@ async def passkeys(world: SignInWorld) -> list[int]:
     return [passkey.sign_count for passkey in found]
 
 
-@pytest.mark.parametrize(
-    "authenticator",
-    [
-        {},
-        {
-            "transport": "usb",
-            "hasResidentKey": False,
-            "hasUserVerification": False,
-            "isUserVerified": False,
-        },
-        {
-            "protocol": "u2f",
-            "transport": "usb",
-            "hasResidentKey": False,
-            "hasUserVerification": False,
-            "isUserVerified": False,
-        },
-    ],
-    ids=["passkey", "security key", "U2F key"],
-)
+@cases("authenticator")
 async def test_a_passkey_is_registered_and_signs_in(
     scene: Scene, authenticator: dict[str, object]
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import of_file
 from tests.support.walk import Walk, read_steps, walking
 
 ROOT = Path(__file__).parents[2]
@@ -84,22 +85,7 @@ def test_the_recipe(here: Walk) -> None:
     assert "support:RefundOrder" in here.run("broker audit --json")
 
 
-HOSTILE = {
-    "another tool": call("delete_everything"),
-    "no input": {"id": "1", "name": "read_ticket"},
-    "input missing": call("read_ticket"),
-    "another ticket": call("read_ticket", ticket="8"),
-    "a path": call("read_ticket", ticket="7/../8"),
-    "an encoded path": call("read_ticket", ticket="7%2F..%2F8"),
-    "a query": call("read_ticket", ticket="8?ticket=7"),
-    "all": call("read_ticket", ticket="*"),
-    "nothing": call("read_ticket", ticket=""),
-    "a ticket below": call("read_ticket", ticket="7/comments"),
-    "a refund": call("refund_order", order="7"),
-    "a refund by another path": call(
-        "comment_on_ticket", ticket="../orders/7/refunds#"
-    ),
-}
+HOSTILE = of_file(__file__, "HOSTILE")
 
 
 def test_whatever_the_model_says_stays_within_the_task(here: Walk) -> None:

@@ -11,6 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.rows import cases
 from tests.support.servers import find_free_port
 from tests.support.tls import leading_to, tls_before
 
@@ -67,19 +68,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield World(broker, broker.create_account(), proxy, authority)
 
 
-@pytest.mark.parametrize(
-    ("service", "region", "config", "host"),
-    [
-        ("sts", "eu-west-1", {}, "sts.eu-west-1.amazonaws.com"),
-        (
-            "sts",
-            "us-east-1",
-            {"use_fips_endpoint": True},
-            "sts-fips.us-east-1.amazonaws.com",
-        ),
-        ("iam", "eu-west-1", {}, "iam.amazonaws.com"),
-    ],
-)
+@cases("service, region, config, host")
 def test_a_client_without_an_endpoint_is_served(
     world: World, service: str, region: str, config: dict[str, Any], host: str
 ) -> None:

@@ -14,23 +14,12 @@ from tests.support.broker import running_broker
 from tests.support.ceph import Gateway, radosgw
 from tests.support.machine_agent import broker_client
 from tests.support.programs import program
+from tests.support.rows import of_file
 from tests.support.versitygw import DEFINITION
 
 pytestmark = [pytest.mark.long, program("Ceph", "radosgw")]
 
-_STATEMENTS: list[dict[str, Any]] = [
-    {
-        "Effect": "Allow",
-        "Action": "s3:*",
-        "Resource": ["arn:aws:s3:::reports", "arn:aws:s3:::reports/*"],
-    },
-    {"Effect": "Deny", "Action": "s3:*", "Resource": "arn:aws:s3:::reports/secret/*"},
-    {
-        "Effect": "Deny",
-        "Action": ["s3:PutBucketPolicy", "s3:DeleteBucket"],
-        "Resource": "*",
-    },
-]
+_STATEMENTS: list[dict[str, Any]] = of_file(__file__, "_STATEMENTS")
 
 
 def make_user(gateway: Gateway, name: str) -> Any:

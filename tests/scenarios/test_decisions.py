@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from tests.scenarios.installation import ADMIN, Installation, policy
 from tests.support.broker import ACCOUNT, Key
 from tests.support.decisions import HOST, Signed, sign
+from tests.support.rows import cases
 
 API = f"arn:aws:execute-api:us-east-1:{ACCOUNT}:orders/$default"
 _SECONDS = 30
@@ -98,20 +99,7 @@ def forwarded(
         return error.code, error.headers["x-amzn-errortype"], error.read()
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        {"method": "GET"},
-        {"method": "DELETE"},
-        {"method": "PUT"},
-        {"method": "PUT", "s3": True},
-        {"method": "PUT", "body": b"x"},
-        {"method": "PUT", "body": b"x", "s3": True},
-        {"method": "POST", "presigned_seconds": 60},
-        {"method": "GET", "region": "eu-west-1"},
-    ],
-    ids=str,
-)
+@cases("sent", ids=str)
 def test_a_proxys_client_cannot_tell_which_access_keys_exist(
     installation: Installation, token: str, sent: dict[str, Any]
 ) -> None:

@@ -15,6 +15,7 @@ from broker.stores import database, postgresql_engine
 from broker.stores.postgresql_engine import PostgresqlEngine
 from tests.support.console_pages import NO_PAGES, OUTSIDE, addresses_inside
 from tests.support.furnished import PASSWORD, furnish
+from tests.support.rows import of_file
 from tests.support.servers import (
     PostgresqlServer,
     RedisServer,
@@ -27,16 +28,7 @@ from tests.support.signin import ACCOUNT, SignInWorld, open_world
 
 SAME = {"sec-fetch-site": "same-origin"}
 UUID = f"SAMLSP{ACCOUNT}AAAA"
-ALSO = (
-    "/",
-    "/healthz",
-    "/metrics",
-    f"/signin/{ACCOUNT}/with/{UUID}",
-    f"/signin/{ACCOUNT}/with/{UUID}/frontchannel-logout",
-    f"/static/saml/{UUID}/saml-metadata.xml",
-    f"/issuer/{ACCOUNT}/.well-known/openid-configuration",
-    f"/issuer/{ACCOUNT}/.well-known/jwks.json",
-)
+ALSO = tuple(of_file(__file__, "ALSO"))
 """Addresses besides those of the console's pages."""
 
 PASSWORDS = {"kind": "user", "username": "dana", "password": PASSWORD}
@@ -78,17 +70,7 @@ class Doors:
         return answers
 
 
-BARE_POSTS = (
-    "/?Action=GetCallerIdentity&Version=2011-06-15",
-    "/saml",
-    f"/saml/acs/{UUID}",
-    "/federation?Action=getSigninToken",
-    f"/signin/{ACCOUNT}/with/{UUID}/backchannel-logout",
-    "/signin/oidc/role",
-    "/v1/authorize",
-    "/v1/token",
-    "/console/login",
-)
+BARE_POSTS = tuple(of_file(__file__, "BARE_POSTS"))
 
 
 @pytest.fixture

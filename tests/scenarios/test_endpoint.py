@@ -16,6 +16,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from tests.support.broker import Key, RunningBroker, running_broker
+from tests.support.rows import cases
 
 ALIAS = "sts.amazonaws.com"
 SERVED = (
@@ -189,20 +190,7 @@ def test_aliases_and_loopback_names_are_the_broker(broker: RunningBroker) -> Non
     }
 
 
-@pytest.mark.parametrize(
-    ("host", "path", "to"),
-    [
-        ("localhost", "/signin", True),
-        ("signin.aws.amazon.com", "/signin/123456789012?a=b", True),
-        ("signin.aws.amazon.com", "/console/", True),
-        ("signin.aws.amazon.com", "/federation?Action=nothing", False),
-        ("signin.aws.amazon.com", "/federation?Action=getSigninToken", False),
-        ("signin.aws.amazon.com", "/federation?SigninToken=a&Action=login", True),
-        ("signin.aws.amazon.com", "/federation?Action=logout&redirect_uri=b", True),
-        ("signin.aws.amazon.com", "/federation?XAction=login", False),
-        ("127.0.0.1", "/signin", False),
-    ],
-)
+@cases("host, path, to")
 def test_pages_are_shown_at_the_public_address_alone(
     broker: RunningBroker, host: str, path: str, *, to: bool
 ) -> None:
@@ -258,17 +246,7 @@ def test_a_post_without_content_type_is_read_by_its_query(
     assert signed(broker, root, host, "us-east-1") == (302, "")
 
 
-@pytest.mark.parametrize(
-    ("host", "region", "status"),
-    [
-        ("localhost", "eu-west-3", 200),
-        (ALIAS, "us-east-1", 200),
-        (ALIAS, "eu-west-3", 403),
-        ("sts.eu-west-3.amazonaws.com", "eu-west-3", 200),
-        ("sts.eu-west-3.amazonaws.com", "us-east-1", 403),
-        ("signin.aws.amazon.com", "eu-west-3", 200),
-    ],
-)
+@cases("host, region, status")
 def test_aws_names_have_their_regions(
     broker: RunningBroker, root: Key, host: str, region: str, status: int
 ) -> None:

@@ -19,6 +19,7 @@ from broker.compose.services import Services
 from broker.model.audit import COUNT_FAILURES, AuditRecord
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.policies import policy
+from tests.support.rows import cases
 from tests.support.saml_idp import metadata_xml
 
 BASE = f"arn:aws:iam::{ACCOUNT}"
@@ -289,18 +290,7 @@ def test_json_holds_the_same(broker: RunningBroker, ann: Key) -> None:
     assert found["to_do"]
 
 
-@pytest.mark.parametrize(
-    ("words", "wrong"),
-    [
-        ((), "pass an event ID, or --principal and --action"),
-        (("e", "--action", "sts:AssumeRole"), "pass an event ID, or"),
-        (("--principal", ANN, "--action", "AssumeRole"), "needs a service"),
-        (
-            ("--principal", ANN, "--action", "s3:Get", "--context", "x"),
-            "x is not a condition key with a value",
-        ),
-    ],
-)
+@cases("words, wrong")
 def test_what_cannot_be_asked_is_refused(
     broker: RunningBroker, words: tuple[str, ...], wrong: str
 ) -> None:
@@ -309,23 +299,7 @@ def test_what_cannot_be_asked_is_refused(
     assert wrong in " ".join(done.output.replace("│", " ").split())
 
 
-@pytest.mark.parametrize(
-    ("words", "wrong"),
-    [
-        (("00000000-0000-0000-0000-000000000000",), "There is no audit record"),
-        (("--principal", "ann", "--action", "s3:Get"), "ann is not a principal"),
-        (("--principal", f"{BASE}:user/bob", "--action", "s3:Get"), "no user bob"),
-        (("--principal", f"{BASE}:role/bob", "--action", "s3:Get"), "no role bob"),
-        (
-            ("--principal", f"{BASE}:user/gone/ann", "--action", "s3:Get"),
-            "no principal",
-        ),
-        (
-            ("--principal", ANN.replace("iam", "sts"), "--action", "s3:Get"),
-            "no principal",
-        ),
-    ],
-)
+@cases("words, wrong")
 @pytest.mark.usefixtures("ann")
 def test_what_is_not_there_is_said_so(
     broker: RunningBroker, words: tuple[str, ...], wrong: str

@@ -9,6 +9,7 @@ import pytest
 from tests.support.broker import ACCOUNT
 from tests.support.identity_providers import browsing
 from tests.support.oidc_world import SECRET, OidcWorld, oidc_world, sign_in
+from tests.support.rows import cases
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +42,7 @@ def test_a_wrong_client_secret_is_no_outage(world: OidcWorld) -> None:
     assert "the token endpoint refused: invalid_client" in told
 
 
-@pytest.mark.parametrize(
-    ("answer", "status", "says"),
-    [
-        (
-            {"error": "access_denied", "error_description": "not in the team"},
-            403,
-            "access_denied not in the team",
-        ),
-        ({"code": "made-up"}, 403, "the token endpoint refused: invalid_grant"),
-        ({"code": "made-up", "iss": "https://other.example"}, 400, "other.example"),
-    ],
-)
+@cases("answer, status, says")
 def test_the_record_stands_with_the_provider(
     world: OidcWorld, answer: dict[str, str], status: int, says: str
 ) -> None:

@@ -20,6 +20,7 @@ from botocore.credentials import Credentials
 from broker.actions.models import load_service_model
 from tests.kinds.table import REQUESTS
 from tests.support.broker import REGION, Key, RunningBroker
+from tests.support.rows import of_file
 
 TESTS = Path(__file__).parents[1]
 OPERATIONS = tuple(
@@ -31,25 +32,7 @@ AWAITED = re.compile(r"await\s+[\w.]+")
 REFUSED: Mapping[str, str] = {}
 """Operations that are answered with ``UnsupportedOperation``, and why."""
 
-OUTSIDE_ORGANIZATION = (
-    "AcceptDelegationRequest",
-    "AcquireRole",
-    "AssociateDelegationRequest",
-    "CreateDelegationRequest",
-    "DisableOrganizationsRootCredentialsManagement",
-    "DisableOrganizationsRootSessions",
-    "EnableOrganizationsRootCredentialsManagement",
-    "EnableOrganizationsRootSessions",
-    "GenerateOrganizationsAccessReport",
-    "GetDelegationRequest",
-    "GetHumanReadableSummary",
-    "GetOrganizationsAccessReport",
-    "GetRoleTemplateVersion",
-    "ListOrganizationsFeatures",
-    "RejectDelegationRequest",
-    "SendDelegationToken",
-    "UpdateDelegationRequest",
-)
+OUTSIDE_ORGANIZATION = tuple(of_file(__file__, "OUTSIDE_ORGANIZATION"))
 """Operations that are answered with their documented error: nothing is there."""
 
 

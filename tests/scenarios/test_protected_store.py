@@ -29,32 +29,12 @@ from tests.scenarios.test_protected import PROGRAMS, REGION, Place, nginx, runni
 from tests.support.aws_cli import aws_cli_2
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.certificates import server_certificate
+from tests.support.rows import of_file
 from tests.support.servers import find_free_port
 
 BUCKET = "reports"
 KEYS = ("2026/plain.txt", "a b+c/ü (1).txt", "~user/$x&y=z,@!'*.txt", "semi:colon")
-DEFINITION = {
-    "Scopes": ["s3"],
-    "Hosts": ["store.example.com"],
-    "ResourceTypes": {
-        "bucket": "arn:aws:store:::{bucket}",
-        "object": "arn:aws:store:::{bucket}/{key}",
-    },
-    "Actions": {
-        "List": {"AccessLevel": "List", "ResourceTypes": ["bucket"]},
-        "Get": {"AccessLevel": "Read", "ResourceTypes": ["object"]},
-        "Put": {"AccessLevel": "Write", "ResourceTypes": ["object"]},
-    },
-    "Routes": [
-        {"Methods": ["GET", "HEAD"], "Path": "/{bucket}", "Action": "List"},
-        {"Methods": ["GET", "HEAD"], "Path": "/{bucket}/{key+}", "Action": "Get"},
-        {"Methods": ["PUT"], "Path": "/{bucket}/{key+}", "Action": "Put"},
-    ],
-    "Signature": {
-        "Path": "AsSent",
-        "Payloads": ["UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"],
-    },
-}
+DEFINITION = of_file(__file__, "DEFINITION")
 
 
 class _Store(ThreadingHTTPServer):

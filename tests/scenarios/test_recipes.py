@@ -28,6 +28,7 @@ from tests.support.identity_providers import NODE, Browser, browsing
 from tests.support.lemonldap import lemonldap
 from tests.support.oidc_issuer import OidcIssuer
 from tests.support.programs import program
+from tests.support.rows import of_file
 from tests.support.servers import find_free_port
 from tests.support.signin import text_of
 from tests.support.walk import Walk, read_steps, walking
@@ -92,30 +93,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
 ACCOUNT_ROLES = "arn:aws:iam::123456789012:role"
 PROVIDERS = "arn:aws:iam::123456789012:oidc-provider"
 
-GITHUB = {
-    "sub": "repo:example/shop:ref:refs/heads/main",
-    "aud": "sts.amazonaws.com",
-    "ref": "refs/heads/main",
-    "repository": "example/shop",
-    "repository_id": "74",
-    "repository_owner": "example",
-    "repository_owner_id": "65",
-    "run_id": "9876",
-    "workflow": "deploy",
-    "event_name": "push",
-    "runner_environment": "github-hosted",
-    "job_workflow_ref": "example/shop/.github/workflows/deploy.yml@refs/heads/main",
-}
-GITLAB = {
-    "sub": "project_path:shop/app:ref_type:branch:ref:main",
-    "project_path": "shop/app",
-    "ref": "main",
-    "ref_type": "branch",
-    "ref_protected": "true",
-    "environment": "production",
-    "pipeline_source": "push",
-    "job_id": "302",
-}
+GITHUB = of_file(__file__, "GITHUB")
+GITLAB = of_file(__file__, "GITLAB")
 POD = {
     "sub": "system:serviceaccount:shop:reports",
     "aud": ["sts.amazonaws.com"],

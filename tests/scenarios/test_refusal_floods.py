@@ -15,6 +15,7 @@ from broker.audit.flood import RECORDS_PER_MINUTE
 from tests.support.broker import ACCOUNT, RunningBroker
 from tests.support.decisions import HOST
 from tests.support.doors import open_doors
+from tests.support.rows import of_file
 from tests.support.storage import STORAGES, broker_on
 
 WORKERS = 2
@@ -34,23 +35,7 @@ def form(**given: str) -> str:
     return urlencode(given)
 
 
-DOORS: dict[str, tuple[str, str, dict[str, str]]] = {
-    "decision": ("/decisions", "{}", {"X-Broker-Service-Token": "unknown"}),
-    "proxy": ("/decisions/forward", "", {"X-Broker-Service-Token": "unknown"}),
-    "AuthZEN": ("/access/v1/evaluation", "{}", {"Authorization": "Bearer unknown"}),
-    "web identity": (
-        "/",
-        form(
-            Action="AssumeRoleWithWebIdentity",
-            Version="2011-06-15",
-            RoleArn=f"arn:aws:iam::{ACCOUNT}:role/One",
-            RoleSessionName="one",
-            WebIdentityToken="a.b.c",
-        ),
-        FORM,
-    ),
-    "certificate": ("/sessions", "{}", {"Authorization": SIGNED}),
-}
+DOORS = of_file(__file__, "DOORS")
 
 
 @pytest.fixture(scope="module", params=STORAGES)

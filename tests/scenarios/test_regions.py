@@ -15,6 +15,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from tests.support.broker import Key, RunningBroker, running_broker
+from tests.support.rows import cases
 
 
 @pytest.fixture(scope="module")
@@ -74,19 +75,7 @@ TASK = "arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy"
 INFO = "GetAccessKeyInfo&AccessKeyId=ASIARZPUZDIKAAAACAQD"
 
 
-@pytest.mark.parametrize(
-    ("host", "region", "status"),
-    [
-        ("127.0.0.1", "eu-west-3", 200),
-        ("127.0.0.1", "us-east-1", 200),
-        ("127.0.0.1", "ap-east-1", 403),
-        ("sts.eu-west-3.127.0.0.1", "eu-west-3", 200),
-        ("sts.eu-west-3.127.0.0.1", "us-east-1", 403),
-        ("sts.ap-east-1.127.0.0.1", "ap-east-1", 403),
-        ("sts.127.0.0.1", "us-east-1", 200),
-        ("sts.127.0.0.1", "eu-west-3", 403),
-    ],
-)
+@cases("host, region, status")
 def test_a_host_takes_its_own_region(
     broker: RunningBroker, root: Key, host: str, region: str, status: int
 ) -> None:
@@ -95,16 +84,7 @@ def test_a_host_takes_its_own_region(
     assert ("SignatureDoesNotMatch" in text) == (status == 403)
 
 
-@pytest.mark.parametrize(
-    ("host", "region", "status"),
-    [
-        ("127.0.0.1", "eu-west-3", 200),
-        ("sts.eu-west-3.127.0.0.1", "eu-west-3", 200),
-        ("127.0.0.1", "us-east-1", 403),
-        ("sts.us-east-1.127.0.0.1", "us-east-1", 403),
-        ("sts.127.0.0.1", "us-east-1", 403),
-    ],
-)
+@cases("host, region, status")
 def test_policies_see_the_region_that_was_asked(
     broker: RunningBroker, alice: Key, host: str, region: str, status: int
 ) -> None:
@@ -113,14 +93,7 @@ def test_policies_see_the_region_that_was_asked(
     assert ("AccessDenied" in text) == (status == 403)
 
 
-@pytest.mark.parametrize(
-    "action",
-    [
-        "GetScopedCredentials&DurationSeconds=60",
-        "GetWebIdentityToken&Audience.member.1=a&SigningAlgorithm=RS256",
-        f"AssumeRoot&TargetPrincipal=210987654321&TaskPolicyArn.arn={TASK}",
-    ],
-)
+@cases("action")
 def test_some_operations_are_at_regional_endpoints_only(
     broker: RunningBroker, root: Key, action: str
 ) -> None:

@@ -27,6 +27,7 @@ from tests.support.certificates import (
 )
 from tests.support.machine_agent import until
 from tests.support.roles_anywhere import create_session, sign
+from tests.support.rows import cases
 from tests.support.servers import find_free_port
 from tests.support.tls import tls_before
 
@@ -146,17 +147,7 @@ def test_a_certificate_opens_the_role(world: World, key: Any) -> None:
     assert timedelta(minutes=55) < ends - datetime.now(UTC) <= timedelta(hours=1)
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        "leaf",
-        "leaf, leaf",
-        "leaf, machines",
-        "machines, leaf",
-        "leaf, machines, root",
-        "leaf, leaf, machines, machines, root, root, leaf",
-    ],
-)
+@cases("sent")
 def test_a_key_store_sends_more_than_the_intermediates(world: World, sent: str) -> None:
     """As AWS's helper does for PKCS #12, PKCS #11 and Windows' store."""
     known = {"machines": world.intermediate, "root": world.root}
@@ -255,21 +246,7 @@ def test_a_spoiled_certificate_opens_nothing(
 
 
 @pytest.mark.parametrize("member", ["trustAnchorArn", "profileArn"])
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        (ACCOUNT, "999999999999"),
-        (REGION, "eu-west-1"),
-        (REGION, ""),
-        ("arn:aws:", "arn:aws-cn:"),
-        ("rolesanywhere", "iam"),
-        ("/", "/0"),
-        ("/", "/../"),
-        ("/", ""),
-        ("arn:", ""),
-        (":", "\0"),
-    ],
-)
+@cases("old, new")
 def test_the_arns_are_taken_literally(
     world: World, member: str, old: str, new: str
 ) -> None:
@@ -281,15 +258,7 @@ def test_the_arns_are_taken_literally(
     }
 
 
-@pytest.mark.parametrize(
-    ("member", "kind", "other"),
-    [
-        ("trustAnchorArn", "trust-anchor", "profile"),
-        ("profileArn", "profile", "trust-anchor"),
-        ("trustAnchorArn", "rolesanywhere", "iam"),
-        ("profileArn", "rolesanywhere", "iam"),
-    ],
-)
+@cases("member, kind, other")
 def test_the_arn_of_something_else_is_invalid(
     world: World, member: str, kind: str, other: str
 ) -> None:

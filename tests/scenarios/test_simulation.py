@@ -10,6 +10,7 @@ import pytest
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.policies import allow, policy, statement
 from tests.support.refusals import refused
+from tests.support.rows import cases
 
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 OTHER_ROOT = "arn:aws:iam::444455556666:root"
@@ -333,34 +334,7 @@ def test_missing_context_values_are_those_of_statements_about_the_action(
     assert (result["EvalDecision"], result["MissingContextValues"]) == ("allowed", [])
 
 
-@pytest.mark.parametrize(
-    ("operator", "value", "key_type", "values"),
-    [
-        ("StringEquals", "a", "string", ["a"]),
-        ("ForAllValues:StringEquals", ["a", "b"], "stringList", ["a", "b"]),
-        ("NumericLessThan", "7", "numeric", ["6.5"]),
-        ("ForAnyValue:NumericEquals", "7", "numericList", ["6", "7"]),
-        ("Bool", "true", "boolean", ["true"]),
-        ("ForAnyValue:Bool", "true", "booleanList", ["false", "true"]),
-        ("IpAddress", "2001:db8::/32", "ip", ["2001:db8::1"]),
-        (
-            "ForAnyValue:IpAddress",
-            "203.0.113.0/24",
-            "ipList",
-            ["10.0.0.1", "203.0.113.7"],
-        ),
-        ("BinaryEquals", "QmluYXJ5", "binary", ["QmluYXJ5"]),
-        ("ForAnyValue:BinaryEquals", "QQ==", "binaryList", ["Qg==", "QQ=="]),
-        ("DateLessThan", "2026-01-01T00:00:00Z", "date", ["2025-12-31"]),
-        ("ForAnyValue:DateEquals", "2026-01-01T00:00:00Z", "dateList", ["1767225600"]),
-        (
-            "ArnLike",
-            "arn:aws:iam::*:role/x",
-            "string",
-            [f"arn:aws:iam::{ACCOUNT}:role/x"],
-        ),
-    ],
-)
+@cases("operator, value, key_type, values")
 def test_context_entries_of_every_type(
     iam: Any, operator: str, value: object, key_type: str, values: list[str]
 ) -> None:
@@ -471,39 +445,7 @@ def test_a_role_s_policies_see_its_tags(iam: Any) -> None:
     assert decisions(results) == ["allowed"]
 
 
-@pytest.mark.parametrize(
-    ("exclusion", "expected"),
-    [
-        ({"PolicyType": "inline"}, ["implicitDeny", "allowed", "allowed"]),
-        ({"PolicyType": "user-managed"}, ["allowed", "implicitDeny", "allowed"]),
-        ({"PolicyType": "aws-managed"}, ["allowed", "allowed", "implicitDeny"]),
-        (
-            {"PolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/R?a*"},
-            ["allowed", "implicitDeny", "allowed"],
-        ),
-        (
-            {
-                "InlinePolicyIdentifier": {
-                    "PolicyName": "Own",
-                    "AttachmentType": "user",
-                    "AttachmentName": "ann",
-                }
-            },
-            ["implicitDeny", "allowed", "allowed"],
-        ),
-        (
-            {
-                "InlinePolicyIdentifier": {
-                    "PolicyName": "Own",
-                    "AttachmentType": "role",
-                    "AttachmentName": "ann",
-                }
-            },
-            ["allowed", "allowed", "allowed"],
-        ),
-        ({"PolicyType": "rcp"}, ["allowed", "allowed", "allowed"]),
-    ],
-)
+@cases("exclusion, expected")
 def test_excluded_policies_do_not_count(
     iam: Any, exclusion: dict[str, Any], expected: list[str]
 ) -> None:
@@ -579,66 +521,7 @@ def test_a_trust_policy_is_simulated_as_one(iam: Any) -> None:
 ALLOW = [allow("s3:*")]
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"PolicyInputList": ["{"]}, "PolicyInputList.1: This policy contains invalid"),
-        ({"ActionNames": ["s3:Get*"]}, "Invalid Action Name: s3:Get* must be"),
-        ({"ActionNames": ["GetObject"]}, "Invalid Action Name: GetObject must be"),
-        (
-            {"ResourceArns": ["14a050d4-021e"]},
-            "ResourceNames are not in a valid ARN format: 14a050d4-021e.",
-        ),
-        (
-            {"ResourceOwner": "123456789012"},
-            "'123456789012' is not a valid as a Resource Owner.",
-        ),
-        (
-            {"CallerArn": f"arn:aws:sts::{ACCOUNT}:assumed-role/r/s"},
-            (
-                f"Invalid Entity Arn: arn:aws:sts::{ACCOUNT}:assumed-role/r/s does not"
-                " clearly define entity type and name."
-            ),
-        ),
-        (
-            {"ResourcePolicy": allow("s3:*", Principal="*")},
-            "CallerArn is required if you include a ResourcePolicy.",
-        ),
-        (
-            {"ResourcePolicy": allow("s3:*", Principal="*"), "CallerArn": WORKER},
-            "Simulation of resource-based policies is supported for IAM users only",
-        ),
-        (
-            {"PermissionsBoundaryPolicyInputList": ALLOW * 2},
-            "PermissionsBoundaryPolicyInputList can have one member only.",
-        ),
-        (
-            {"ContextEntries": [entry("aws:SourceIp", "ip", "localhost")]},
-            "The value 'localhost' of the context key aws:SourceIp is not of type ip.",
-        ),
-        (
-            {"ContextEntries": [entry("aws:TagKeys", "string", "a", "b")]},
-            (
-                "The context key aws:TagKeys of type string has 2 values; write the type"
-                " stringList."
-            ),
-        ),
-        (
-            {
-                "ContextEntries": [
-                    entry("a:key", "string", "b"),
-                    entry("A:KEY", "string"),
-                ]
-            },
-            "The context key A:KEY comes twice.",
-        ),
-        ({"ResourceHandlingOption": "EC2-Nope"}, "EC2-Nope is not a ResourceHandling"),
-        (
-            {"ResourceHandlingOption": "EC2-VPC-EBS"},
-            "EC2-VPC-EBS needs the ARN of one instance in ResourceArns.",
-        ),
-    ],
-)
+@cases("given, message")
 def test_what_does_not_fit_is_refused_by_name(
     iam: Any, given: dict[str, Any], message: str
 ) -> None:
@@ -758,29 +641,14 @@ def test_the_context_of_a_simulation_is_bounded(
     assert (code, found) == ("InvalidInput", message)
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        f"arn:aws:iam::{ACCOUNT}:user/nobody",
-        f"arn:aws:iam::{ACCOUNT}:user/gone/ann",
-        f"arn:aws:iam::{ACCOUNT}:group/nobodies",
-        "arn:aws:iam::999999999999:user/ann",
-    ],
-)
+@cases("source")
 def test_a_principal_that_is_not_there_is_said_so(iam: Any, source: str) -> None:
     assert refused(principal, iam, ["s3:Go"], source).code == "NoSuchEntity"
     keys = iam.get_context_keys_for_principal_policy
     assert refused(keys, PolicySourceArn=source).code == "NoSuchEntity"
 
 
-@pytest.mark.parametrize(
-    "exclusion",
-    [
-        {"PolicyArn": "arn:aws:iam::aws:policy/*a*"},
-        {"PolicyArn": "arn:aws:iam::*:policy/ReadOnly"},
-        {"PolicyArn": "arn:aws:iam::aws:role/ReadOnly"},
-    ],
-)
+@cases("exclusion")
 def test_a_malformed_exclusion_is_refused(iam: Any, exclusion: dict[str, Any]) -> None:
     given = {"PolicyExclusionList": [exclusion]}
     assert refused(principal, iam, ["s3:Go"], **given).code == "InvalidInput"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.support.decisions import ACCOUNT, REGION
+from tests.support.rows import of_file
 
 RECORD = f"arn:aws:records:{REGION}:{ACCOUNT}:record/"
 DEFINITION: Mapping[str, Any] = {
@@ -78,35 +79,7 @@ def _properties(given: Mapping[str, object] | None) -> dict[str, object]:
 
 
 ARCHIVED = {"status": "archived"}
-DECISIONS: list[tuple[dict[str, Any], bool]] = [
-    (evaluation("alice", "read", "record-1"), True),
-    (evaluation("alice", "write", "record-1"), True),
-    (evaluation("bob", "read", "record-1"), True),
-    (evaluation("bob", "write", "record-1"), False),
-    (evaluation("alice", "write", "record-2", what=ARCHIVED), False),
-    (
-        evaluation("bob", "write", "record-2", who={"role": "admin"}, what=ARCHIVED),
-        True,
-    ),
-    # What a request says of its subject is not what counts.
-    (
-        evaluation("alice", "write", "record-2", who={"role": "admin"}, what=ARCHIVED),
-        False,
-    ),
-    (evaluation("alice", "delete", "record-1", how={"soft": True}), True),
-    (evaluation("alice", "delete", "record-1", how={"soft": False}), False),
-    (
-        {
-            **evaluation("alice", "read", "record-1"),
-            "context": {"time": "2025-06-27T18:03-07:00", "ip": "192.168.1.1"},
-            "unknown": [1],
-        },
-        True,
-    ),
-    (evaluation("nobody", "read", "record-1"), False),
-    (evaluation("alice", "unknown", "record-1"), False),
-    (evaluation("alice", "read", "other/record-1"), False),
-]
+DECISIONS = of_file(__file__, "DECISIONS")
 """Evaluations of the scenario, in its order, with a few of our own."""
 
 MALFORMED: list[object] = [

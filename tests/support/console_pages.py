@@ -7,107 +7,16 @@ walk all pages say which one is missing.
 from broker.administration.pages import ADMINISTRATION
 from broker.compose import app as composition
 from broker.console.routes import console_routes
-from tests.support.furnished import (
-    ANCHOR,
-    CERTIFICATE_PROFILE,
-    DIRECTORY,
-    INSTANCE,
-    ORDER,
-    POLICY,
-)
-from tests.support.signin import ACCOUNT, SignInWorld, provider_arn, role_arn
+from tests.support.rows import of_file
+from tests.support.signin import ACCOUNT, SignInWorld
 
 _USER = f"arn:aws:iam::{ACCOUNT}:user/dana"
 _OIDC = f"arn:aws:iam::{ACCOUNT}:oidc-provider/issuer.example.com/tenant"
 
-OUTSIDE = {
-    "/signin": ["/signin", "/signin?account=Not+an+account"],
-    "/signin/{account}": [
-        f"/signin/{ACCOUNT}",
-        "/signin/example",
-        "/signin/example?kind=root",
-        "/signin/nobody",
-    ],
-    "/signin/{account}/first-password": [
-        "/signin/example/first-password",
-        "/signin/nobody/first-password?token=no",
-    ],
-    "/signin/signed-out": ["/signin/signed-out"],
-    "/oauth": ["/oauth?Action=login"],
-    "/federation": ["/federation?Action=login&SigninToken=no&Destination=/console/"],
-    "/saml/slo/{uuid}": [f"/saml/slo/SAMLSP{ACCOUNT}AAAA", "/saml/slo/nobody"],
-    "/v1/authorize": ["/v1/authorize"],
-    "/authorize": ["/authorize?client_id=no"],
-    "/portal/authorize": ["/portal/authorize"],
-    "/portal/device": ["/portal/device", "/portal/device?user_code=no"],
-    "/portal/{account}/{rest:path}": [f"/portal/{ACCOUNT}/nowhere"],
-    "/console/login": ["/console/login"],
-    "/console/{rest:path}": ["/console/nowhere"],
-}
+OUTSIDE = of_file(__file__, "OUTSIDE")
 """Addresses of the pages of nobody, by route."""
 
-EXAMPLES: dict[str, list[str]] = {
-    "/console/audit": [
-        "/console/audit",
-        "/console/audit?view=refused&range=24h",
-        "/console/audit?since=never",
-    ],
-    "/console/instances/instance": [f"/console/instances/instance?id={INSTANCE}"],
-    "/console/roles-anywhere/anchor": [f"/console/roles-anywhere/anchor?id={ANCHOR}"],
-    "/console/roles-anywhere/profile": [
-        f"/console/roles-anywhere/profile?id={CERTIFICATE_PROFILE}"
-    ],
-    "/console/services/service": [
-        f"/console/services/service?name={name}" for name in ("orders", "api")
-    ],
-    "/console/resource-policies": [
-        "/console/resource-policies",
-        "/console/resource-policies?q=nothing",
-    ],
-    "/console/resource-policies/edit": [f"/console/resource-policies/edit?arn={ORDER}"],
-    "/console/try": ["/console/try", "/console/try?service=api"],
-    "/console/services/edit": ["/console/services/edit?name=orders"],
-    "/console/policies": ["/console/policies", "/console/policies?q=nothing"],
-    "/console/policies/policy": [f"/console/policies/policy?arn={POLICY}"],
-    "/console/policies/edit": [f"/console/policies/edit?arn={POLICY}"],
-    "/console/roles": ["/console/roles", "/console/roles?q=nothing"],
-    "/console/roles/role": ["/console/roles/role?name=Reader"],
-    "/console/roles/who": ["/console/roles/who?name=Reader"],
-    "/console/roles/trust": ["/console/roles/trust?name=Reader"],
-    "/console/inline": ["/console/inline?kind=role&name=Admin&policy=Everything"],
-    "/console/summary": [
-        "/console/summary?kind=role&name=Admin",
-        "/console/summary?kind=user&name=dana",
-    ],
-    "/console/users": ["/console/users", "/console/users?q=nothing"],
-    "/console/groups/group": ["/console/groups/group?name=Finance"],
-    "/console/groups/delete": ["/console/groups/delete?name=Finance"],
-    "/console/access": [
-        f"/console/access?arn={role_arn('Reader')}",
-        f"/console/access?arn={_USER}",
-    ],
-    "/console/providers/provider": [
-        f"/console/providers/provider?arn={arn}"
-        for arn in (provider_arn(), _OIDC, DIRECTORY)
-    ],
-    "/console/providers/options": [
-        f"/console/providers/options?arn={arn}" for arn in (provider_arn(), _OIDC)
-    ],
-    "/console/providers/scim": [
-        f"/console/providers/scim?arn={provider_arn()}",
-        f"/console/providers/scim?arn={provider_arn()}&q=nobody&state=inactive&page=9",
-        f"/console/providers/scim?arn={_OIDC}",
-    ],
-    "/console/providers/diagnose": [
-        f"/console/providers/diagnose?arn={arn}" for arn in (provider_arn(), _OIDC)
-    ],
-    "/console/security/upload": [
-        f"/console/security/upload?kind={kind}" for kind in ("ssh-key", "certificate")
-    ],
-    "/console/security/remove": ["/console/security/remove?kind=access-key&id=AKIA"],
-    "/console/security/mfa/remove": ["/console/security/mfa/remove?serial=GAHT12345"],
-    "/console/security/mfa/resync": ["/console/security/mfa/resync?serial=GAHT12345"],
-}
+EXAMPLES: dict[str, list[str]] = of_file(__file__, "EXAMPLES")
 """Addresses by route, where the route itself is none or not enough."""
 
 for _page in ("user", "groups", "tags", "credentials", "delete", "permissions"):
@@ -118,29 +27,7 @@ for _kind, _name in (("users", "dana"), ("groups", "Finance")):
             f"/console/{_kind}/{_page}?name={_name}"
         ]
 
-NO_PAGES = {
-    "/console/home",  # leads to Home
-    "/console/accounts",
-    "/portal",
-    "/portal/",
-    "/portal/{account}",
-    "/portal/{account}/role",
-    "/saml",
-    "/signin/continue",
-    "/signin/oidc/callback",
-    "/signin/{account}/with/{provider}",
-    "/signin/{account}/with/{provider}/frontchannel-logout",
-    "/signin/{account}/factor",
-    "/signin/{account}/new-password",
-    "/signin/sign-out-there",
-    "/static/saml-metadata.xml",
-    "/static/saml/{uuid}/saml-metadata.xml",
-    "/console",
-    "/console/audit/export",
-    "/console/credential-report/download",
-    "/console/providers/metadata",
-    "/console/static/{name:path}",
-}
+NO_PAGES = set(of_file(__file__, "NO_PAGES"))
 """Routes that answer with a redirect, a file, or only in the middle of something."""
 
 OWN = "/console/security"

@@ -17,27 +17,14 @@ from broker.model.account import AccountId
 from broker.stores.directory.port import DirectoryChange
 from tests.support.broker import Key
 from tests.support.in_process import ORIGIN, InProcess, Reply
+from tests.support.rows import of_file
 
 ACCOUNT = "111122223333"
 HERE = AccountId(ACCOUNT)
 HOST = "orders.example.com"
 URL = f"https://{HOST}"
 REGION = "us-east-1"
-ORDERS: Mapping[str, Any] = {
-    "Hosts": [HOST],
-    "ResourceTypes": {"order": "order/{id}"},
-    "Actions": {
-        "ListOrders": {"AccessLevel": "List"},
-        "GetOrder": {"AccessLevel": "Read", "ResourceTypes": ["order"]},
-        "PutOrder": {"AccessLevel": "Write", "ResourceTypes": ["order"]},
-    },
-    "ConditionKeys": {"orders:Priority": "String", "aws:ResourceTag/*": "String"},
-    "Routes": [
-        {"Methods": ["GET"], "Path": "/orders", "Action": "ListOrders"},
-        {"Methods": ["GET"], "Path": "/orders/{id}", "Action": "GetOrder"},
-        {"Methods": ["PUT"], "Path": "/orders/{id}", "Action": "PutOrder"},
-    ],
-}
+ORDERS: Mapping[str, Any] = of_file(__file__, "ORDERS")
 ORDER = f"arn:aws:orders:{REGION}:{ACCOUNT}:order/"
 READER = {
     "Version": "2012-10-17",

@@ -17,25 +17,14 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.private_dns import PrivateDns
+from tests.support.rows import of_file
 
 PREFIX = "k8s-aws-v1."
 HEADER = "x-k8s-aws-id"
 _LONGEST = 4096
 _EXPIRATION = timedelta(minutes=15)
 _HOSTS = re.compile(r"sts(?:-fips)?(?:\.[a-z]{2}(?:-[a-z]+)+-[0-9])?\.amazonaws\.com")
-_PARAMETERS = frozenset(
-    {
-        "action",
-        "version",
-        "x-amz-algorithm",
-        "x-amz-credential",
-        "x-amz-date",
-        "x-amz-expires",
-        "x-amz-security-token",
-        "x-amz-signature",
-        "x-amz-signedheaders",
-    }
-)
+_PARAMETERS = frozenset(of_file(__file__, "_PARAMETERS"))
 _ROLE_SESSION = re.compile(r"arn:aws:sts::([0-9]{12}):assumed-role/([^/]+)/.+")
 
 

@@ -83,6 +83,8 @@ def test_a_unit_test_stands_where_its_module_does() -> None:
             continue
         text = path.read_text("utf-8")
         own = f"from {'.'.join(('broker', *folder.parts))}"
-        modules = re.findall(rf"^from (broker\.[\w.]+\.{name}) import", text, re.MULTILINE)
+        modules = re.findall(
+            rf"^from (broker\.[\w.]+\.{name}) import", text, re.MULTILINE
+        )
         if not folder.parts or own not in text:
             assert not modules, f"{path}: is not where {modules[0]} is tested"

@@ -13,6 +13,7 @@ import pytest
 from broker.cli.console_url import default_destination, find_endpoint
 from broker.errors import ValidationError
 from tests.support.broker import Key, RunningBroker, running_broker
+from tests.support.rows import rows
 
 POLICY = (
     '{"Version":"2012-10-17","Statement":'
@@ -157,18 +158,6 @@ def test_the_environment_names_the_broker() -> None:
     assert find_endpoint(None, environment) == "https://broker.example.org"
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "console"),
-    [
-        ("https://signin.aws.amazon.com", "https://console.aws.amazon.com/"),
-        ("https://eu-west-3.signin.aws.amazon.com", "https://console.aws.amazon.com/"),
-        ("https://signin.amazonaws.cn", "https://console.amazonaws.cn/"),
-        (
-            "https://signin.amazonaws-us-gov.com",
-            "https://console.amazonaws-us-gov.com/",
-        ),
-        ("https://broker.example.org", "https://broker.example.org/console/"),
-    ],
-)
+@rows("endpoint, console")
 def test_each_endpoint_has_its_own_console(endpoint: str, console: str) -> None:
     assert default_destination(endpoint) == console
