@@ -111,7 +111,6 @@ def _fork_workers(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it ends with the supervisor
     configure = load()
-    gc.collect()
     gc.freeze()  # a collection would copy the pages that workers share
     workers: dict[ForkProcess, Connection] = {}
     watched = [control]
