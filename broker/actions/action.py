@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 from broker.audit.entry import AuditEntry
 from broker.kinds.kind import Work
 from broker.model.account import AccountId
@@ -44,8 +46,7 @@ class Proof(StrEnum):
         return self is not Proof.SIGNATURE
 
 
-@dataclass(slots=True, kw_only=True)
-class Call:
+class Call(Struct, kw_only=True):
     """One call: what the pipeline's stages find out, and an action's declared steps see.
 
     ``request`` is how it came in, ``now`` its time, and ``read`` reads its input. Reads
@@ -65,7 +66,7 @@ class Call:
     region: str
     read: Callable[[], Given] = dict
     proof: Scheme | None = None
-    given: Given = field(default_factory=dict)
+    given: Given = {}
     caller: Caller = None  # type: ignore[assignment] # not before the proof
     identity: FederatedIdentity | None = None
     one_time_use: OneTimeUse | None = None
@@ -73,7 +74,7 @@ class Call:
     needs: tuple[Need, ...] = ()
     prepared: object = None
     opened: DirectoryChange | None = None
-    result: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = {}
 
     @property
     def account(self) -> AccountId:

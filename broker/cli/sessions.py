@@ -6,13 +6,14 @@ audit record, and revocations are stored in the database.
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import to_builtins
 
 from broker.cli.operator import (
     AccountArgument,
@@ -419,7 +420,7 @@ async def _live_sessions(
 
 
 def _described(record: SessionRecord) -> dict[str, object]:
-    described = {**asdict(record), "tags": dict(record.tags)}
+    described = to_builtins(record)
     del described["upstream"]
     return {**described, **_upstream_of(record)}
 

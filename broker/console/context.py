@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from msgspec import structs
 from starlette.requests import Request
 
 from broker.actions.action import Action, Call
@@ -144,7 +145,7 @@ class _MintingScheme:
         """Prove with the wrapped scheme, and add what the mint does."""
         proved, given = await self._scheme.prove(request, service, action, read)
         use = self._one_time_use() if self._one_time_use else proved.one_time_use
-        return replace(proved, one_time_use=use, keep=self._keep), given
+        return structs.replace(proved, one_time_use=use, keep=self._keep), given
 
 
 def _known(caller: Caller) -> CallerProof:

@@ -12,11 +12,11 @@ Source: OpenID AuthZEN, "Authorization API 1.0", final.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import orjson
+from msgspec.structs import replace
 from pydantic import Field, StringConstraints
 
 from broker.actions.action import Action

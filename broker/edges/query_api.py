@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
 from broker.actions.action import Action, Proof
 from broker.actions.refusals import wire_error
@@ -26,7 +27,6 @@ from broker.errors import AccessDenied, BrokerError
 from broker.model.answer import JSON, XML, Answer
 from broker.model.raw import RawRequest
 from broker.model.request import Door, Given
-from broker.model.struct import struct
 from broker.pipeline import Pipeline
 from broker.protocols.query import (
     FAULT_NAMESPACE,
@@ -47,8 +47,7 @@ _AS_JSON = ((b"content-type", JSON),)
 _AS_XML = ((b"content-type", XML),)
 
 
-@struct
-class _Operation:
+class _Operation(Struct, frozen=True, kw_only=True):
     """An operation that calls name, and how its requests and answers are written."""
 
     name: str

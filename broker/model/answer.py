@@ -1,9 +1,8 @@
 """The response to one call."""
 
-from dataclasses import field
 from typing import Self
 
-from broker.model.struct import struct
+from msgspec import Struct
 
 XML = b"text/xml"
 """The content type of XML answers, exactly as recorded (REC-A)."""
@@ -12,17 +11,18 @@ JSON = b"application/json"
 """The content type of JSON answers."""
 
 
-@struct
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """An HTTP answer; the edge adds the headers that every answer has.
 
     ``headers`` have lower-case names. ``action`` (a known operation's name) and
     ``error_code`` (empty on success) are for the canonical log line.
     """
 
+    __repr__ = object.__repr__
+
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes = field(repr=False)
+    body: bytes
     action: str = ""
     error_code: str = ""
 

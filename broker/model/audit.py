@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from broker.model.account import AccountId
-from broker.model.struct import struct
 
 CONSOLE_LOGIN = "signin:ConsoleLogin"
 PORTAL_SIGN_IN = "sso:Authenticate"
@@ -217,8 +218,7 @@ DECISION_MEASURES = {
 """The measure of each outcome of decisions for registered services."""
 
 
-@struct
-class HourlyCount:
+class HourlyCount(Struct, frozen=True, kw_only=True):
     """How many calls of one kind began within an hour, or a longer stretch of hours.
 
     ``measure`` is ``sign-in`` for those that succeeded, by provider (empty for none);
@@ -232,8 +232,7 @@ class HourlyCount:
     count: int
 
 
-@struct
-class ActivityCounts:
+class ActivityCounts(Struct, frozen=True, kw_only=True):
     """Counts of an account; ``counted_until`` is the newest record that is in them."""
 
     counted_until: datetime | None

@@ -1,16 +1,15 @@
 """A proved caller: the principal together with how it was proved."""
 
 from collections.abc import Mapping
-from dataclasses import field
+
+from msgspec import Struct
 
 from broker.model.account import AccountId
 from broker.model.principal import Principal
 from broker.model.session import Session
-from broker.model.struct import struct
 
 
-@struct
-class Caller:
+class Caller(Struct, frozen=True, kw_only=True):
     """Who is calling, after the proof was accepted.
 
     ``session`` is set when temporary credentials (or a console session) prove the
@@ -23,8 +22,8 @@ class Caller:
     principal: Principal
     access_key_id: str = ""
     session: Session | None = None
-    principal_tags: Mapping[str, str] = field(default_factory=dict)
-    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    principal_tags: Mapping[str, str] = {}
+    context: Mapping[str, tuple[str, ...]] = {}
     closed_roles: frozenset[str] = frozenset()
 
     @property

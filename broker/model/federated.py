@@ -1,13 +1,14 @@
 """The content of a verified SAML assertion or web identity token."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
+
 from broker.model.account import AccountId
 from broker.model.principal import Principal
-from broker.model.struct import struct
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,7 @@ class RolePair:
     provider_arn: str
 
 
-@struct
-class FederatedIdentity:
+class FederatedIdentity(Struct, frozen=True, kw_only=True):
     """A verified SAML assertion or web identity token, in AWS's terms.
 
     ``provider_id`` is the provider's own unique id, new at every creation.
@@ -42,6 +42,8 @@ class FederatedIdentity:
     those that it gives to other groups only: no trust policy opens these.
     """
 
+    __repr__ = object.__repr__
+
     principal: Principal
     account: AccountId
     provider_arn: str
@@ -54,20 +56,20 @@ class FederatedIdentity:
     session_name: str | None = None
     role_pairs: tuple[RolePair, ...] = ()
     allowed_roles: frozenset[str] | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
     transitive_keys: frozenset[str] = frozenset()
     source_identity: str | None = None
     session_duration_seconds: int | None = None
     session_ends_at: datetime | None = None
     session_index: str = ""
     issued_at: datetime | None = None
-    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    session_context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    context: Mapping[str, tuple[str, ...]] = {}
+    session_context: Mapping[str, tuple[str, ...]] = {}
     replay_id: tuple[str, ...] | None = None
     usable_until: datetime | None = None
     once_per_door: bool = False
     once_for_all_roles: bool = False
-    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    claims: Mapping[str, Any] = {}
     second_use_until: datetime | None = None
     token_id: str = ""
     sealed_lineage: str = ""

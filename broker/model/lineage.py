@@ -9,15 +9,15 @@ from binascii import b2a_base64
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from broker.model.account import AccountId, find_account_of_key_id
-from broker.model.struct import struct
 
 _DIGEST_BYTES = 16
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
-@struct
-class Ancestor:
+class Ancestor(Struct, frozen=True, kw_only=True):
     """A session that another one was made from.
 
     ``mint_id`` is 128 random bits as text; empty for a session whose token is of
@@ -37,8 +37,7 @@ class Ancestor:
         return self.mint_id or self.access_key_id
 
 
-@struct
-class FoldedAncestors:
+class FoldedAncestors(Struct, frozen=True, kw_only=True):
     """Ancestors of one principal that a long chain no longer names one by one.
 
     The oldest of them was issued at ``first_ms``.
@@ -49,8 +48,7 @@ class FoldedAncestors:
     first_ms: int
 
 
-@struct
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """What a chain of sessions began with: a long-term key, a password or a provider.
 
     ``account`` is empty where it is the session's own. ``principal_id`` is the unique
@@ -73,8 +71,7 @@ class Origin:
     targets: tuple[str, ...] = ()
 
 
-@struct
-class Lineage:
+class Lineage(Struct, frozen=True, kw_only=True):
     """The sessions behind a session, oldest first, and what the first began with.
 
     The first is always there; of a long chain the ones after it are ``folded``: known
@@ -88,16 +85,11 @@ class Lineage:
     folded_until_ms: int = 0
 
 
-_UNKNOWN = Lineage(origin=Origin())
+NO_LINEAGE = Lineage(origin=Origin())
+"""Of a session that began by itself, of unknown origin."""
 
 
-def no_lineage() -> Lineage:
-    """For a session that began by itself, of unknown origin."""
-    return _UNKNOWN
-
-
-@struct
-class Trace:
+class Trace(Struct, frozen=True, kw_only=True):
     """What of a session and its lineage lies in one account, ready to look up.
 
     ``since_ms`` is the oldest of it. ``key_ids`` are those of all sessions,
@@ -189,7 +181,7 @@ def read_lineage(row: Sequence[Any]) -> Lineage:
         ValueError: the row is of a form that this version does not know.
     """
     if not row:
-        return _UNKNOWN
+        return NO_LINEAGE
     if len(row) > len(_EMPTY):
         raise ValueError("the lineage is of a newer version")
     whole = [*row, *_EMPTY[len(row) :]]

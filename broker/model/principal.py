@@ -3,9 +3,10 @@
 from enum import StrEnum
 from typing import Self
 
+from msgspec import Struct
+
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn, sts_arn
-from broker.model.struct import struct
 
 EC2 = "ec2.amazonaws.com"
 """The service principal that takes up roles for machines."""
@@ -39,8 +40,7 @@ _FEDERATED = frozenset(
 )
 
 
-@struct
-class Principal:
+class Principal(Struct, frozen=True, kw_only=True):
     """One acting principal.
 
     ``arn`` is the caller's ARN (the session's for a session). ``principal_arn`` is

@@ -1,12 +1,10 @@
 """A request exactly as it came over the wire, the way SigV4 needs it."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import field
-
-from broker.model.struct import struct
+from dataclasses import dataclass, field
 
 
-@struct
+@dataclass(slots=True, kw_only=True)
 class RawRequest:
     """One HTTP request: exact bytes, header order kept, nothing decoded.
 
@@ -38,7 +36,7 @@ class RawRequest:
         """A header's value (lower-case name), as Latin-1; None without it."""
         named = self.named
         if named is None:
-            named = self.named = name_headers(self.headers)  # type: ignore[misc] # derived
+            named = self.named = name_headers(self.headers)
         found = named.get(name)
         return None if found is None else found.decode("latin-1")
 

@@ -5,9 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 from broker.errors import BrokerError
 from broker.model.raw import RawRequest
-from broker.model.struct import struct
 
 Given = Mapping[str, Any]
 """An operation's input, read and validated from its model's shape."""
@@ -29,8 +30,7 @@ class Door(StrEnum):
     SCIM = "scim"
 
 
-@struct
-class RequestContext:
+class RequestContext(Struct, frozen=True, kw_only=True):
     """What is known of every request, whatever it asks for.
 
     ``request_id`` is also the audit record's id; ``now`` is the one that the whole

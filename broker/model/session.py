@@ -1,14 +1,15 @@
 """A temporary session and the credentials that prove it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from broker.model.account import AccountId
-from broker.model.lineage import Lineage, no_lineage
+from broker.model.lineage import NO_LINEAGE, Lineage
 from broker.model.secret import Secret
-from broker.model.struct import struct
 
 
 class SessionKind(StrEnum):
@@ -56,8 +57,7 @@ class SessionPolicies:
     policy_arns: tuple[str, ...]
 
 
-@struct
-class Session:
+class Session(Struct, frozen=True, kw_only=True):
     """What a session token holds: everything but the policies of its principal.
 
     ``principal_id`` is the role's or user's unique id, or the account's number for
@@ -82,22 +82,21 @@ class Session:
     issued_at_ms: int
     expires_at: int
     policies: tuple[SessionPolicies, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
     transitive_keys: frozenset[str] = frozenset()
     source_identity: str | None = None
     provider_arn: str | None = None
     provider_id: str = ""
-    identity_context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    identity_context: Mapping[str, tuple[str, ...]] = {}
     mfa_at: int | None = None
     chain_depth: int = 0
     ends_by: int | None = None
     scope_count: int = 0
     mint_id: str = ""
-    lineage: Lineage = field(default_factory=no_lineage)
+    lineage: Lineage = NO_LINEAGE
 
 
-@struct
-class TemporaryCredentials:
+class TemporaryCredentials(Struct, frozen=True, kw_only=True):
     """The four members of ``Credentials`` in an STS answer."""
 
     access_key_id: str

@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
+from msgspec import Struct
+
 from broker.errors import AccessDenied
 from broker.kinds.control_policies import ControlKind
 from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.principal import PrincipalType
 from broker.model.raw import RawRequest
-from broker.model.struct import struct
 from broker.permit.context import Context, call_context, resource_context
 from broker.permit.gather import ACCOUNT_SETTING, PolicyLibrary
 from broker.permit.messages import MessageSealer, authorization_message
@@ -34,8 +35,7 @@ Charge = Callable[[int], Awaitable[None]]
 _UNSIGNED = frozenset(kind for kind in PrincipalType if kind.is_federated)
 
 
-@struct
-class Judgement:
+class Judgement(Struct, frozen=True, kw_only=True):
     """One need decided, with everything that the decision rests on.
 
     ``resource_type`` is what kind of policy ``applicable.resource`` is, and ``work``

@@ -1,15 +1,14 @@
 """A permission that a call needs."""
 
 from collections.abc import Mapping
-from dataclasses import field
+
+from msgspec import Struct
 
 from broker.model.account import AccountId
 from broker.model.entities import Role
-from broker.model.struct import struct
 
 
-@struct
-class Trust:
+class Trust(Struct, frozen=True, kw_only=True):
     """The role whose trust policy must allow; None when there is no such role.
 
     A missing role is refused with the same message as a refused trust.
@@ -18,8 +17,7 @@ class Trust:
     role: Role | None
 
 
-@struct
-class Need:
+class Need(Struct, frozen=True, kw_only=True):
     """One action on one resource, with the condition keys the call brings for it.
 
     ``context`` has lower-case key names; a key that is absent is absent. ``account``
@@ -33,7 +31,7 @@ class Need:
     action: str
     resource: str
     account: AccountId
-    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    context: Mapping[str, tuple[str, ...]] = {}
     trust: Trust | None = None
     granted: bool = False
     has_policy: bool = False

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from broker.model.struct import struct
+from msgspec import Struct
 
 
 class PolicyType(StrEnum):
@@ -37,8 +37,7 @@ class StatementRef:
         return f"statement {self.index + 1}{name} of {self.policy}"
 
 
-@struct
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """Allowed or not, by which type of policy, by which statements.
 
     For an allowed request ``statements`` are those that grant it (one of each layer

@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from broker.model.principal import Principal, PrincipalType
-from broker.model.struct import struct
 from broker.policy.compiled import Candidates, CompiledStatement, PolicySet
 from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.principal import PrincipalGrant
@@ -40,8 +41,7 @@ class AccessRequest(NamedTuple):
     context: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
-@struct
-class ApplicablePolicies:
+class ApplicablePolicies(Struct, frozen=True, kw_only=True):
     """The policies that apply to a request; None means "no policy of this type".
 
     ``identity`` is None for callers that cannot have identity policies (unsigned and

@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from msgspec import Struct
+
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -35,7 +37,6 @@ from broker.model.roles_anywhere import (
     TrustAnchor,
     rolesanywhere_arn,
 )
-from broker.model.struct import struct
 from broker.model.tag_text import is_tag_value
 from broker.proofs.endpoints import Endpoints
 from broker.proofs.federated import federated_caller
@@ -93,8 +94,7 @@ _ERRORS = {
 }
 
 
-@struct
-class ValidatedPath:
+class ValidatedPath(Struct, frozen=True, kw_only=True):
     """What a request presented, and the path that leads from it to a trust anchor."""
 
     presented: PresentedCertificates

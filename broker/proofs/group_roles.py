@@ -6,7 +6,9 @@ decides. Only roles in the provider's own account count.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from broker.model.account import AccountId
 from broker.model.arn import Arn

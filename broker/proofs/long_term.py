@@ -5,6 +5,8 @@ again, so that neither a deactivated access key nor a revoked storage key surviv
 cache.
 """
 
+from msgspec import Struct
+
 from broker.errors import InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import find_account_of_key_id
 from broker.model.caller import Caller
@@ -12,7 +14,6 @@ from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus, User
 from broker.model.principal import Principal
 from broker.model.sealing import Opener
 from broker.model.secret import Secret
-from broker.model.struct import struct
 from broker.runtime.bounded import BoundedCache
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.kinds import ACCESS_KEY, USER
@@ -25,8 +26,7 @@ CALLERS_MAX = 4096
 _PREFIX = "AKIA"
 
 
-@struct
-class ResolvedKey:
+class ResolvedKey(Struct, frozen=True, kw_only=True):
     """An active access key: its secret and its owner."""
 
     secret: Secret

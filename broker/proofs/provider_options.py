@@ -23,7 +23,6 @@ from broker.model.entities import (
 )
 from broker.model.provisioned import ProvisionedUser
 from broker.model.sealing import Sealer
-from broker.model.struct import struct
 from broker.proofs import option_types as types
 from broker.proofs.group_roles import GroupRoles
 from broker.runtime.spelling import suggest
@@ -131,7 +130,7 @@ class ScimOptions:
         }[self.subject]
 
 
-@struct
+@dataclass(slots=True, kw_only=True)
 class ProviderOptions:
     """What a provider's operator has set, in the terms of the code."""
 

@@ -6,9 +6,10 @@ whether it may be assumed, and the ledger whether the assertion was used before.
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
+
+from msgspec.structs import replace
 
 from broker.errors import (
     BrokerError,

@@ -8,9 +8,10 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
+from msgspec import Struct
+
 from broker.errors import InvalidIdentityToken
 from broker.model.federated import RolePair
-from broker.model.struct import struct
 from broker.protocols.saml.attributes import (
     PRINCIPAL_TAG,
     ROLE,
@@ -34,8 +35,7 @@ _TAG_PUNCTUATION = frozenset("_.:/=+-@")
 _RESERVED = "aws:"
 
 
-@struct
-class SamlClaims:
+class SamlClaims(Struct, frozen=True, kw_only=True):
     """The AWS attributes, read and checked. ``role_pairs`` may be empty."""
 
     role_pairs: tuple[RolePair, ...]

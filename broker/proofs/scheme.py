@@ -1,16 +1,16 @@
 """The interface of authentication schemes."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import field
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from broker.errors import BrokerError
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Given, RequestContext
-from broker.model.struct import struct
 from broker.proofs.claimed_providers import ClaimedProvider
 from broker.sessions.issue import KeepCredentials
 from broker.sessions.one_time_use import OneTimeUse
@@ -19,8 +19,7 @@ Read = Callable[[], Awaitable[Given]]
 """Reads the action's input, or refuses it."""
 
 
-@struct
-class ProofResult:
+class ProofResult(Struct, frozen=True, kw_only=True):
     """The authenticated caller, and how the caller was proved.
 
     ``region`` is the one that was signed for; empty when the proof names none.
@@ -34,7 +33,7 @@ class ProofResult:
     identity: FederatedIdentity | None = None
     one_time_use: OneTimeUse | None = None
     keep: KeepCredentials | None = None
-    shown: Mapping[str, object] = field(default_factory=dict)
+    shown: Mapping[str, object] = {}
 
 
 class ProofRefused(Exception):

@@ -6,9 +6,10 @@ directory's groups count instead of the proof's.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from broker.errors import IdpRejectedClaim
 from broker.model.account import AccountId

@@ -12,6 +12,8 @@ from datetime import datetime
 from hmac import HMAC
 from typing import Protocol
 
+from msgspec import Struct
+
 from broker.errors import (
     BrokerError,
     IncompleteSignature,
@@ -24,7 +26,6 @@ from broker.model.caller import Caller
 from broker.model.raw import RawRequest
 from broker.model.request import Given, RequestContext
 from broker.model.secret import Secret
-from broker.model.struct import struct
 from broker.proofs.endpoints import Endpoints
 from broker.proofs.scheme import ProofResult, Read
 from broker.protocols.sigv4 import (
@@ -142,8 +143,7 @@ class SigningKeys:
         return payload
 
 
-@struct
-class SignedFor:
+class SignedFor(Struct, frozen=True, kw_only=True):
     """What a signed request must be signed for: a service, where, and by which rules.
 
     ``also`` are further names of the service; ``regions`` None stands for all.

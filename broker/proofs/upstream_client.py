@@ -16,7 +16,6 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -25,11 +24,12 @@ from urllib.parse import urlencode, urlsplit
 from xml.parsers.expat import ParserCreate
 
 import httpx2
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.model.account import AccountId
 from broker.model.revocation import OLDER_SESSIONS
 from broker.model.secret import Secret
-from broker.model.struct import struct
 from broker.proofs.outbound import OutboundClient
 
 UPSTREAM_SECONDS = 10.0
@@ -83,8 +83,7 @@ class UpstreamUnclearError(Exception):
     """The request was sent; whether the upstream minted is unknown."""
 
 
-@struct
-class UpstreamCredentials:
+class UpstreamCredentials(Struct, frozen=True, kw_only=True):
     """What an upstream minted; ``arn`` is the principal there.
 
     ``seconds_ahead`` is how far its clock is ahead of the broker's, if that is known.
@@ -100,13 +99,14 @@ class UpstreamCredentials:
     seconds_ahead: float = 0
 
 
-@struct
-class KeyPair:
+class KeyPair(Struct, frozen=True, kw_only=True):
     """What requests to an upstream are signed with."""
+
+    __repr__ = object.__repr__
 
     access_key_id: str
     secret_access_key: Secret
-    session_token: str = field(default="", repr=False)
+    session_token: str = ""
 
 
 class UpstreamClient:

@@ -6,9 +6,10 @@ durable write; no one gets credentials before it.
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import field
 from datetime import UTC, datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from broker.errors import ServiceUnavailable
 from broker.model.account import (
@@ -20,7 +21,6 @@ from broker.model.account import (
 from broker.model.audit import AuditRecord
 from broker.model.proof_used import ProofUsed
 from broker.model.session import Session, TemporaryCredentials
-from broker.model.struct import struct
 from broker.runtime.entropy import random_bits
 from broker.sessions.packed import packed_policy_size
 from broker.sessions.record import SessionIndex, audit_session, describe_session
@@ -52,8 +52,7 @@ class CallRecord(Protocol):
         ...
 
 
-@struct
-class MintOrder:
+class MintOrder(Struct, frozen=True, kw_only=True):
     """A session to be made; everything in it has been authorized.
 
     ``account_salt`` is its account's ``session_salt``, and ``principal_arn`` its own
@@ -61,15 +60,16 @@ class MintOrder:
     ``MinimumSessionTokenSize``.
     """
 
+    __repr__ = object.__repr__
+
     session: Session
-    account_salt: bytes = field(repr=False)
+    account_salt: bytes
     principal_arn: str
     now: datetime
     least_token_characters: int = 0
 
 
-@struct
-class MintResult:
+class MintResult(Struct, frozen=True, kw_only=True):
     """The result of a mint."""
 
     credentials: TemporaryCredentials

@@ -5,7 +5,9 @@ the proof stays spent: at most one set of credentials comes from it.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import AccessDenied, BrokerError, UpstreamOutcomeUnknown
 from broker.model.account import find_account_of_key_id
@@ -13,7 +15,6 @@ from broker.model.audit import AuditFilter
 from broker.model.page import PageRequest
 from broker.model.proof_used import ProofUsed
 from broker.model.session import Session, TemporaryCredentials
-from broker.model.struct import struct
 from broker.model.upstream import UpstreamOrigin
 from broker.sessions.issue import CallRecord, MintResult
 from broker.sessions.lineage import find_end, trace
@@ -40,8 +41,7 @@ class NothingMintedError(Exception):
         self.error = error
 
 
-@struct
-class UpstreamMint:
+class UpstreamMint(Struct, frozen=True, kw_only=True):
     """What an upstream minted.
 
     ``principal_arn`` is the session here that it stands for, and ``upstream`` the name

@@ -12,9 +12,10 @@ from the same beginning.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from broker.model.account import (
     TEMPORARY_KEY_PREFIX,

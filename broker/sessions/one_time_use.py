@@ -6,7 +6,8 @@ restored from an older copy would make it valid again. A failed mint uses nothin
 
 from datetime import datetime, timedelta
 
-from broker.model.struct import struct
+from msgspec import Struct
+
 from broker.sessions.issue import replay_key
 from broker.stores.audit_rows import ReplayMark
 
@@ -14,8 +15,7 @@ _MARGIN = timedelta(hours=1)
 """Marks outlive what they mark by this much, so that clock skew cannot matter."""
 
 
-@struct
-class OneTimeUse:
+class OneTimeUse(Struct, frozen=True, kw_only=True):
     """The single use of something that is invalid after ``until``."""
 
     key: bytes

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
-from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -48,12 +47,10 @@ def describe_session(
 
 
 _RECORDED = tuple(
-    member.name
-    for member in fields(SessionRecord)
-    if member.name not in {"tags", "lineage", "upstream"}
+    name
+    for name in SessionRecord.__struct_fields__
+    if name not in {"tags", "lineage", "upstream"}
 )
-
-
 _RECORD = attrgetter(*_RECORDED)
 
 

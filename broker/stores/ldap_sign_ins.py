@@ -5,13 +5,13 @@ about again.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import datetime, timedelta
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import and_, delete, or_, select, tuple_, update
 
 from broker.model.account import AccountId
-from broker.model.struct import struct
 from broker.stores.database import Database
 from broker.stores.directory.statements import insert_into
 from broker.stores.schema import LDAP_SIGN_INS
@@ -24,8 +24,7 @@ _RENEWED_AFTER = timedelta(hours=1)
 _C = LDAP_SIGN_INS.c
 
 
-@struct
-class LdapSignIn:
+class LdapSignIn(Struct, frozen=True, kw_only=True):
     """A person of a directory; ``provider`` is the name of the account's provider."""
 
     account: AccountId

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from broker.compose.services import Services, open_services
 from broker.kinds.accounts import ROOT_MANAGED_BY
 from broker.kinds.control_policies import ControlKind, ControlPolicy, option_value
@@ -330,7 +332,7 @@ def _outside(kind: PrincipalType, provider: str) -> FederatedIdentity:
     )
 
 
-_CERTIFICATE = replace(
+_CERTIFICATE = structs.replace(
     _outside(PrincipalType.SERVICE, ANCHOR),
     principal=Principal.aws_service(
         AccountId(ACCOUNT), service=SERVICE_PRINCIPAL, arn=ANCHOR, name="CN=ann"

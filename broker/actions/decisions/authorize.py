@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from broker.actions.action import Action, Call
 from broker.actions.decisions.declare import SERVICE
 from broker.actions.decisions.foreign import complete_question
@@ -333,7 +335,7 @@ class _Decisions:
         caller: Caller | None = None
         decisions: list[ActionDecision] = []
         for resource in asked.resources:
-            proved = await self.prove(replace(asked, resources=(resource,)))
+            proved = await self.prove(structs.replace(asked, resources=(resource,)))
             one = await self._judge(proved)
             caller = caller or one.caller
             decisions += one.decisions or [
@@ -609,7 +611,7 @@ def _prepare(service: RegisteredService, home_region: str) -> ReadyService:
         service,
         compiled,
         signed_for,
-        replace(signed_for, rules=replace(rules, believes_declared_hash=True)),
+        structs.replace(signed_for, rules=replace(rules, believes_declared_hash=True)),
     )
 
 

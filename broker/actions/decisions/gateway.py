@@ -12,9 +12,11 @@ Each worker records the first derivation a day of the same key.
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Call
 from broker.actions.decisions.authorize import Authorizer, service_needs
@@ -26,7 +28,6 @@ from broker.model.account import TEMPORARY_KEY_PREFIX, AccountId, find_account_o
 from broker.model.principal import PrincipalType
 from broker.model.registered import RegisteredService
 from broker.model.request import Given
-from broker.model.struct import struct
 from broker.permit.guard import Judgement
 from broker.permit.need import Need
 from broker.policy import (
@@ -60,8 +61,7 @@ _SESSION_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
 _FEDERATED_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,32}")
 
 
-@struct
-class Scope:
+class Scope(Struct, frozen=True, kw_only=True):
     """What a signing key is for: a day (``20261127``), a region and a service."""
 
     date: str
@@ -69,8 +69,7 @@ class Scope:
     service: str
 
 
-@struct
-class KnownKey:
+class KnownKey(Struct, frozen=True, kw_only=True):
     """The owner of an access key; ``principal_arn`` is empty if there is none."""
 
     principal_arn: str = ""
@@ -80,8 +79,7 @@ class KnownKey:
 Word = Literal["allow", "deny", "no_match"]
 
 
-@struct
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """What the principal's own policies say, and what the session's policies do.
 
     An enforcement point with policies of its own combines three answers: an explicit

@@ -8,11 +8,11 @@ Questions of other protocols (`is_foreign`) are completed first: see `foreign`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+
+from msgspec import Struct
 
 from broker.errors import BrokerError, ValidationError
 from broker.model.caller import Caller
-from broker.model.struct import struct
 from broker.permit.guard import Judgement
 from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
 from broker.policy.context import DECLARED_TYPES, has_type
@@ -29,8 +29,7 @@ UNSEEN = ClientRequest(method="", raw_path=b"", query=b"", headers=())
 """A request of which an enforcement point tells nothing."""
 
 
-@struct
-class Question:
+class Question(Struct, frozen=True, kw_only=True):
     """May the principal do ``actions`` to ``resources``?
 
     ``service`` is a service's name or ARN, empty for the one whose token asks.
@@ -42,23 +41,24 @@ class Question:
     of its own, which is told more than whether it is allowed (`gateway.split`).
     """
 
+    __repr__ = object.__repr__
+
     service: str = ""
     request: ClientRequest | None = None
     ambiguous: str = ""
     access_key_id: str = ""
-    session_token: str | None = field(default=None, repr=False)
+    session_token: str | None = None
     principal: str = ""
     actions: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
-    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    context: Mapping[str, tuple[str, ...]] = {}
     seen: ClientRequest | None = None
     resource_type: str = ""
     is_foreign: bool = False
     is_split: bool = False
 
 
-@struct
-class Batch:
+class Batch(Struct, frozen=True, kw_only=True):
     """Questions to the same service, answered in order.
 
     A question that cannot be asked is refused singly, or if ``is_strict`` with all.
@@ -77,8 +77,7 @@ class Batch:
         return self.questions[0].service if self.questions else ""
 
 
-@struct
-class ActionDecision:
+class ActionDecision(Struct, frozen=True, kw_only=True):
     """The decision on one action and one resource, with what it rests on.
 
     ``detail`` is why it could not be judged. ``refusal`` is why there is none: of a
@@ -93,8 +92,7 @@ class ActionDecision:
     refusal: BrokerError | None = None
 
 
-@struct
-class DecisionAnswer:
+class DecisionAnswer(Struct, frozen=True, kw_only=True):
     """Who it was, and what they may do.
 
     ``refusal`` is why the principal is not proved, and there is no caller, or why the

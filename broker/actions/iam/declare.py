@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import structs
+
 from broker.actions.action import Action, Call, Handle, Prepare
 from broker.actions.iam.paging import with_own_markers
 from broker.errors import InvalidClientTokenId, UnsupportedOperation
@@ -102,7 +104,7 @@ def granted_if(setting: Setting, action: Action) -> Action:
             return found
         if not await setting(call):
             return found
-        return tuple(replace(need, granted=True) for need in found)
+        return tuple(structs.replace(need, granted=True) for need in found)
 
     return replace(action, needs=needs)
 
@@ -129,10 +131,14 @@ def _needs(
         needed = [need]
         further = None if also is None else also(given, call, target)
         if further is not None:
-            needed.append(replace(need, resource=further.arn, shown=further.shown))
+            needed.append(
+                structs.replace(need, resource=further.arn, shown=further.shown)
+            )
         if tags and tagging != name:
             tagged = {**target.context, **tags}
-            needed.append(replace(need, action=f"iam:{tagging}", context=tagged))
+            needed.append(
+                structs.replace(need, action=f"iam:{tagging}", context=tagged)
+            )
         return tuple(needed)
 
     return needs
@@ -159,9 +165,7 @@ def _in_whole_seconds(handle: Handle) -> Handle:
 
     async def run(given: Given, call: Call) -> Mapping[str, Any] | None:
         now = call.now.replace(microsecond=0)
-        return await handle(
-            given, replace(call, request=replace(call.request, now=now))
-        )
+        return await handle(given, structs.replace(call, now=now))
 
     return run
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import structs
+
 from broker.actions.iam.simulated_policies import (
     BOUNDARY_POLICY,
     IAM_POLICY,
@@ -92,7 +94,9 @@ class Setting:
             closest = replace(closest, statement=self._named(closest.statement))
         return Explanation(
             explanation.request,
-            replace(decision, statements=tuple(map(self._named, decision.statements))),
+            structs.replace(
+                decision, statements=tuple(map(self._named, decision.statements))
+            ),
             closest,
         ).sentence()
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from msgspec import structs
+
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, Target, read
@@ -284,9 +286,11 @@ def _question(
     resource: str,
     budget: _Budget,
 ) -> _Question:
-    applicable = replace(applicable, resource_account=setting.owner_of(resource))
+    applicable = structs.replace(
+        applicable, resource_account=setting.owner_of(resource)
+    )
     if resource in setting.held_by:
-        applicable = replace(applicable, resource=setting.held_by[resource])
+        applicable = structs.replace(applicable, resource=setting.held_by[resource])
     trust = (
         action.lower().startswith("sts:assumerole") and applicable.resource is not None
     )

@@ -8,9 +8,10 @@ Source: botocore's sso model.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypedDict
+
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Call
 from broker.actions.portal.role_choices import (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_user_sessions
 from broker.actions.sts.regions import require_region, require_regional
-from broker.actions.sts.roles import credentials_shape, token_shape
+from broker.actions.sts.roles import minted_shape
 from broker.errors import AccessDenied, ExpiredToken, ValidationError
 from broker.kinds.accounts import root_manager
 from broker.kinds.managed_policies import find_aws_managed
@@ -105,8 +105,7 @@ def assume_root(fresh: FreshDirectory, issuer: SessionIssuer) -> Action:
             call.record,
         )
         answer: dict[str, Any] = {
-            "Credentials": credentials_shape(minted.credentials),
-            **token_shape(minted.credentials),
+            **minted_shape(minted.credentials),
         }
         if source_identity is not None:
             answer["SourceIdentity"] = source_identity

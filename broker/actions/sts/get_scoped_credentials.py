@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from broker.actions.action import Action, Call
 from broker.actions.sts.derived_mint import DerivedMinter, Narrowing
 from broker.actions.sts.regions import require_regional
-from broker.actions.sts.roles import credentials_shape, token_shape
+from broker.actions.sts.roles import minted_shape
 from broker.actions.sts.session_policies import read_session_policies
 from broker.errors import (
     AccessDenied,
@@ -70,10 +70,9 @@ def get_scoped_credentials(minter: DerivedMinter) -> Action:
         )
         principal = call.caller.principal
         answer: dict[str, Any] = {
-            "Credentials": credentials_shape(minted.credentials),
+            **minted_shape(minted.credentials),
             "SessionInfo": {"ScopedSessionId": principal.userid, "Arn": principal.arn},
             "ScopedPoliciesCount": minted.session.scope_count,
-            **token_shape(minted.credentials),
         }
         if session.source_identity is not None:
             answer["SourceIdentity"] = session.source_identity

@@ -7,7 +7,8 @@ opens ends with whatever the token came from, and nothing opens when that has en
 
 import json
 from base64 import b64decode, b64encode
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from broker.actions.action import Call
 from broker.errors import ExpiredFederationToken, ServiceUnavailable
@@ -78,14 +79,9 @@ class OwnTokens:
         if why:
             raise ExpiredFederationToken(_OVER, detail=why)
         origin = lineage.origin
-        return replace(
-            lineage,
-            origin=replace(
-                origin,
-                account=origin.account or account,
-                began_ms=origin.began_ms or issued_at_ms,
-            ),
-        )
+        whose, began_ms = origin.account or account, origin.began_ms or issued_at_ms
+        began = replace(origin, account=whose, began_ms=began_ms)
+        return replace(lineage, origin=began)
 
     def _open(
         self, account: AccountId, identity: FederatedIdentity

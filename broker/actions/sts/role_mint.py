@@ -1,29 +1,27 @@
 """The last step of every way to assume a role: rules of life, then the mint."""
 
 from collections.abc import Mapping
-from dataclasses import field
 from datetime import datetime
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from broker.actions.action import Call
 from broker.actions.sts.proof_marks import proof_marks
 from broker.actions.sts.regions import require_region
 from broker.actions.sts.roles import (
     assumed_role_user,
-    credentials_shape,
-    refuse_unhonoured,
-    token_shape,
+    minted_shape,
 )
 from broker.actions.sts.session_policies import read_session_policies
 from broker.actions.sts.upstream_mint import UpstreamMinter, UpstreamOrder
-from broker.errors import AccessDenied
+from broker.errors import AccessDenied, UnsupportedOperation
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage
 from broker.model.request import Door
 from broker.model.session import Session, SessionKind
-from broker.model.struct import struct
 from broker.sessions.issue import (
     MintOrder,
     MintResult,
@@ -38,8 +36,7 @@ from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT
 
 
-@struct
-class RoleRequest:
+class RoleRequest(Struct, frozen=True, kw_only=True):
     """A permitted request for a role's session.
 
     ``ends_at`` is the last instant of the sign-in that it is made from, if any.
@@ -59,7 +56,7 @@ class RoleRequest:
     mfa_at: int | None = None
     ends_at: datetime | None = None
     seconds: int | None = None
-    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    context: Mapping[str, tuple[str, ...]] = {}
 
 
 class RoleMinter:
@@ -88,7 +85,10 @@ class RoleMinter:
             InvalidIdentityToken: the proof was spent before.
             ServiceUnavailable: the database is away; nothing is spent.
         """
-        refuse_unhonoured(given)
+        if given.get("ProvidedContexts"):
+            raise UnsupportedOperation(
+                "The parameter ProvidedContexts is not supported."
+            )
         role, identity, calling = request.role, request.identity, request.calling
         now, proof = call.now, identity or calling
         account = await self._fresh.find(ACCOUNT, role.account)
@@ -165,9 +165,8 @@ class RoleMinter:
                 keep=call.keep,
             )
         shared: dict[str, Any] = {
-            "Credentials": credentials_shape(minted.credentials),
+            **minted_shape(minted.credentials),
             "AssumedRoleUser": user,
-            **token_shape(minted.credentials),
         }
         if request.source_identity is not None:
             shared["SourceIdentity"] = request.source_identity

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from broker.errors import UnsupportedOperation
 from broker.model.account import AccountId
 from broker.model.arn import sts_arn
 from broker.model.entities import Role
@@ -16,7 +15,6 @@ from broker.sessions.tags import SessionTags
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ROLE
 
-_UNHONOURED = ("ProvidedContexts",)
 _PER_CENT = 100
 
 
@@ -68,17 +66,6 @@ def role_needs(
     return tuple(needs)
 
 
-def refuse_unhonoured(given: Mapping[str, Any]) -> None:
-    """Refuse members that the model has and the broker does not honour, by name.
-
-    Raises:
-        UnsupportedOperation: one was sent.
-    """
-    for name in _UNHONOURED:
-        if given.get(name):
-            raise UnsupportedOperation(f"The parameter {name} is not supported.")
-
-
 def assumed_role_user(
     account: AccountId, role: Role, session_name: str
 ) -> dict[str, str]:
@@ -99,10 +86,12 @@ def credentials_shape(credentials: TemporaryCredentials) -> dict[str, Any]:
     }
 
 
-def token_shape(credentials: TemporaryCredentials) -> dict[str, int]:
-    """The token's size in bytes, and per cent of what a token may have."""
-    size = len(credentials.session_token.reveal())
+def minted_shape(credentials: TemporaryCredentials) -> dict[str, Any]:
+    """The same, and the token's size: in bytes, and per cent of what one may have."""
+    shape = credentials_shape(credentials)
+    size = len(shape["SessionToken"])
     return {
+        "Credentials": shape,
         "SessionTokenUtilization": -(-_PER_CENT * size // TOKEN_CHARACTERS_MAX),
         "SessionTokenSize": size,
     }

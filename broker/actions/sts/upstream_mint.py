@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from msgspec import Struct
+
 from broker.actions.sts.roles import assumed_role_user
 from broker.errors import (
     BrokerError,
@@ -38,7 +40,6 @@ from broker.model.revocation import deny_older_sessions
 from broker.model.sealing import Opener
 from broker.model.secret import Secret
 from broker.model.session import TemporaryCredentials
-from broker.model.struct import struct
 from broker.model.upstream import UPSTREAM_SEAL, Upstream
 from broker.proofs.ambient import AmbientCredentialsError
 from broker.proofs.session_name import shorten
@@ -82,8 +83,7 @@ class Ambient(Protocol):
         ...
 
 
-@struct
-class UpstreamRole:
+class UpstreamRole(Struct, frozen=True, kw_only=True):
     """The upstream of a role, and the role there (empty for federation tokens)."""
 
     upstream: Upstream
@@ -91,8 +91,7 @@ class UpstreamRole:
     role_arn: str
 
 
-@struct
-class UpstreamOrder:
+class UpstreamOrder(Struct, frozen=True, kw_only=True):
     """A permitted request for a session, as the upstream is asked for it.
 
     ``subject`` is whom a token is about, and ``principal_arn`` the session here.

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_sessions
 from broker.actions.sts.regions import require_region
-from broker.actions.sts.roles import credentials_shape, token_shape
+from broker.actions.sts.roles import minted_shape
 from broker.actions.sts.session_policies import read_session_policies
 from broker.errors import AccessDenied
 from broker.model.arn import sts_arn
 from broker.model.principal import PrincipalType
 from broker.model.session import Session, SessionKind, SessionPolicies
-from broker.model.struct import struct
 from broker.permit.context import tag_context
 from broker.permit.need import Need
 from broker.proofs.mfa import MfaVerifier
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
     from broker.model.types import sts as types
 
 
-@struct
-class UserRequest:
+class UserRequest(Struct, frozen=True, kw_only=True):
     """A permitted request for a session that the caller's own key makes."""
 
     kind: SessionKind
@@ -96,8 +96,7 @@ class UserMinter:
         )
         minted = await self._issuer.issue(order, call.record)
         return minted, {
-            "Credentials": credentials_shape(minted.credentials),
-            **token_shape(minted.credentials),
+            **minted_shape(minted.credentials),
         }
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -228,7 +229,7 @@ class PortalSignIns:
                     "Your identity provider gives you no role in this organisation."
                 )
             proved = proved_by(found[0].identity)
-            return replace(proved, one_time_use=pending.use(now))
+            return structs.replace(proved, one_time_use=pending.use(now))
 
         handle = await self._open(
             request, prove, lambda: _opening_of(found, pending, organisation)
@@ -406,7 +407,8 @@ class PortalSignIns:
             )
         return [
             PortalIdentity(
-                identity=replace(one, session_name=pending.session_name), roles=roles
+                identity=structs.replace(one, session_name=pending.session_name),
+                roles=roles,
             )
             for one, roles in found
         ]

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime
 
+from msgspec import Struct
+
 from broker.errors import (
     ExpiredToken,
     IdpCommunicationError,
@@ -17,7 +19,6 @@ from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.model.secret import Secret
 from broker.model.session import Session
-from broker.model.struct import struct
 from broker.proofs.ldap.connection import LdapUnavailableError
 from broker.proofs.ldap.people import Attempt, LdapPeople, Person, PersonRefusedError
 from broker.proofs.provider_options import ProviderOptions
@@ -33,8 +34,7 @@ _UNREACHABLE = "The directory cannot be reached right now. Try again."
 _NO_PROVIDER = "Specified provider doesn't exist."
 
 
-@struct
-class LdapProof:
+class LdapProof(Struct, frozen=True, kw_only=True):
     """What a directory says of a person."""
 
     person: Person

@@ -20,11 +20,11 @@ Source: RFC 3986, 2.1, 3.3 and 6.2; CWE-22, CWE-436.
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from broker.model.raw import RawRequest
-from broker.model.struct import struct
 
 PATH_BYTES_MAX = 2048
 
@@ -111,7 +111,7 @@ _METHOD_LENGTH = 20
 _ADDRESS_LENGTH = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
 
 
-@struct
+@dataclass(slots=True, kw_only=True)
 class ClientRequest(RawRequest):
     """A client's request as an enforcement point received it.
 

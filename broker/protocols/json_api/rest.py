@@ -5,11 +5,11 @@ Source: Smithy, "HTTP binding traits" and "AWS REST JSON 1 protocol".
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
 from urllib.parse import parse_qsl, unquote
 
+from msgspec import Struct
+
 from broker.model.raw import RawRequest
-from broker.model.struct import struct
 from broker.protocols.json_api.documents import (
     JsonFault,
     compile_document,
@@ -39,21 +39,21 @@ _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _LABEL = re.compile(r"\{([A-Za-z]+)\}")
 
 
-@struct
-class RestCall:
+class RestCall(Struct, frozen=True, kw_only=True):
     """What is asked: decoded, but not yet held to the operation's model."""
 
+    __repr__ = object.__repr__
+
     operation: str
-    raw: RawRequest = field(repr=False)
+    raw: RawRequest
     labels: Mapping[str, str]
-    query: Mapping[str, list[str]] = field(repr=False)
+    query: Mapping[str, list[str]]
 
 
 RestReader = Callable[[RestCall], Mapping[str, object]]
 
 
-@struct
-class _Route:
+class _Route(Struct, frozen=True, kw_only=True):
     operation: str
     path: re.Pattern[str]
     query: frozenset[tuple[str, str]]

@@ -8,11 +8,11 @@ Source: RFC 7515 sections 4, 5.2 and 7.1; RFC 7519; RFC 8725.
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import field
 from functools import lru_cache
 from typing import Any, NoReturn
 
-from broker.model.struct import struct
+from msgspec import Struct
+
 from broker.protocols import strict_json
 from broker.protocols.oidc import base64url
 from broker.protocols.oidc import claims as standard_claims
@@ -36,20 +36,21 @@ _REFUSED_PARAMETERS = frozenset({"crit", "b64", "zip", "cty", "enc"})
 _NOT_A_JWT = "the token is not a valid JWT"
 
 
-@struct
-class UnverifiedToken:
+class UnverifiedToken(Struct, frozen=True, kw_only=True):
     """A well-formed token, not yet verified.
 
     ``issuer`` may only be used to *nominate* a provider. Keys in the header (``jwk``,
     ``jku``, ``x5u``, ``x5c``) are never looked at.
     """
 
+    __repr__ = object.__repr__
+
     issuer: str
     kid: str | None
     algorithm: str
-    unverified_claims: Mapping[str, Any] = field(repr=False)
-    signing_input: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
+    unverified_claims: Mapping[str, Any]
+    signing_input: bytes
+    signature: bytes
 
 
 def parse_token(text: str, *, types: AbstractSet[str] = _TYPES) -> UnverifiedToken:

@@ -7,11 +7,12 @@ Source: OpenID Connect Core 3.1.3.7; RFC 7515 5.2; RFC 8725.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from broker.model.struct import struct
+from msgspec import Struct
+
 from broker.protocols.oidc import aws_claims
 from broker.protocols.oidc import claims as standard_claims
 from broker.protocols.oidc.algorithms import ALGORITHM_NAMES, ALGORITHMS
@@ -40,14 +41,15 @@ class VerifyOptions:
 STRICT = VerifyOptions()
 
 
-@struct
-class VerifiedToken:
+class VerifiedToken(Struct, frozen=True, kw_only=True):
     """A token whose signature, issuer, audience and times hold.
 
     ``audience`` is the registered client id that matched; ``replaced_audience`` the
     raw ``aud`` when ``azp`` took its place. Times are seconds since the epoch;
     after ``good_until`` no clock takes the token. ``claims`` are all claims of the token, for rules of the operator's own.
     """
+
+    __repr__ = object.__repr__
 
     issuer: str
     subject: str
@@ -62,7 +64,7 @@ class VerifiedToken:
     session_tags: aws_claims.ClaimedTags
     source_identity: str | None
     allowed_roles: frozenset[str] | None
-    claims: Mapping[str, Any] = field(repr=False)
+    claims: Mapping[str, Any]
 
 
 def check_algorithm(token: UnverifiedToken, options: VerifyOptions) -> None:

@@ -12,11 +12,11 @@ and held to the model, like everything that comes over the wire.
 import base64
 from binascii import a2b_qp
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
 from datetime import datetime
 
+from msgspec import Struct
+
 from broker.model.raw import RawRequest
-from broker.model.struct import struct
 from broker.protocols.shapes.violations import InputReason, InputRejected
 
 PARAMETERS_MAX = 3000
@@ -33,8 +33,7 @@ _QUOTED = bytes.maketrans(b"%=+", b"=" + _IN_NO_TEXT + b" ")
 _EQUALS = bytes.maketrans(_IN_NO_TEXT, b"=")
 
 
-@struct
-class QueryCall:
+class QueryCall(Struct, frozen=True, kw_only=True):
     """What is asked. Values are decoded, nothing is checked against a model yet.
 
     ``action`` is None when the request asks for no action at all: a browser that
@@ -42,9 +41,11 @@ class QueryCall:
     ``Action`` and ``Version`` nor the ``X-Amz-…`` parameters of a presigned request.
     """
 
+    __repr__ = object.__repr__
+
     action: str | None
     version: str | None
-    params: Mapping[str, str] = field(repr=False)
+    params: Mapping[str, str]
     wants_json: bool
 
 

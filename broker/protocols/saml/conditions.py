@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from lxml.etree import _Element
+from msgspec import Struct
 
-from broker.model.struct import struct
 from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.gate import children_named, text_of
@@ -47,8 +47,7 @@ class SamlOptions:
     algorithms: AlgorithmPolicy = field(default_factory=AlgorithmPolicy)
 
 
-@struct
-class AssertionExpectations:
+class AssertionExpectations(Struct, frozen=True, kw_only=True):
     """Our names, the time, and what the provider is allowed.
 
     ``recipients`` also bounds a Destination. ``in_response_to`` holds the ids of
@@ -64,7 +63,7 @@ class AssertionExpectations:
     decryption_keys: tuple[DecryptionKey, ...] = ()
     encryption_required: bool = False
     in_response_to: AbstractSet[str] = frozenset()
-    options: SamlOptions = field(default_factory=SamlOptions)
+    options: SamlOptions = SamlOptions()
 
 
 _ONCE = frozenset({ONE_TIME_USE, PROXY_RESTRICTION})
@@ -77,8 +76,7 @@ LIFETIME_MAX = timedelta(days=1)
 """From IssueInstant to any NotOnOrAfter; an honest one is minutes to hours."""
 
 
-@struct
-class Confirmation:
+class Confirmation(Struct, frozen=True, kw_only=True):
     """The bearer confirmation that was accepted."""
 
     recipient: str

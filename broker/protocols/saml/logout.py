@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from lxml.etree import _Element
+from msgspec import Struct
 
-from broker.model.struct import struct
 from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.gate import (
@@ -86,8 +86,7 @@ _HASHES: Mapping[str, Callable[[], hashes.HashAlgorithm]] = {
 """By signature method; which of them count is the provider's `AlgorithmPolicy`'s."""
 
 
-@struct
-class LogoutRequest:
+class LogoutRequest(Struct, frozen=True, kw_only=True):
     """The sessions to end: a NameID's, by session index or all of them.
 
     After ``good_until`` the request is refused whatever the clock skew.
@@ -101,8 +100,7 @@ class LogoutRequest:
     good_until: datetime
 
 
-@struct
-class LogoutExpectations:
+class LogoutExpectations(Struct, frozen=True, kw_only=True):
     """Our own address for these requests, the time, and what the provider may use."""
 
     destination: str

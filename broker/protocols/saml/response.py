@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from lxml.etree import _Element
+from msgspec import Struct
 
-from broker.model.struct import struct
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.gate import children_of, require_id, text_of
 from broker.protocols.saml.names import (
@@ -29,8 +29,7 @@ _CHILDREN = frozenset({ISSUER, SIGNATURE, EXTENSIONS, STATUS, *_ASSERTIONS})
 _SHOWN_MAX = 200
 
 
-@struct
-class Envelope:
+class Envelope(Struct, frozen=True, kw_only=True):
     """A Response's parts, unverified; ``assertion`` may be encrypted."""
 
     root: _Element

@@ -14,8 +14,8 @@ from hashlib import new as new_digest
 import xmlsec
 from lxml import etree
 from lxml.etree import _Element
+from msgspec import Struct
 
-from broker.model.struct import struct
 from broker.protocols.saml.algorithms import (
     CANONICALISATIONS,
     ENVELOPED,
@@ -59,8 +59,7 @@ _PARSER = etree.XMLParser(
 )
 
 
-@struct
-class _SignedInfo:
+class _SignedInfo(Struct, frozen=True, kw_only=True):
     """What a Signature of the one permitted form says about itself."""
 
     family: KeyFamily

@@ -12,13 +12,13 @@ parameters of another case.
 import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import field
 from datetime import datetime
 from functools import lru_cache
 from typing import NoReturn
 
+from msgspec import Struct
+
 from broker.model.raw import RawRequest
-from broker.model.struct import struct
 from broker.protocols.sigv4.canonical import (
     Pair,
     canonical_headers,
@@ -78,8 +78,7 @@ _TOKEN = r"[a-z0-9!#$%&'*+.^_`|~-]+"  # noqa: S105  # RFC 9110's word for a name
 _SIGNED_HEADERS = re.compile(f"{_TOKEN}(?:;{_TOKEN})*")
 
 
-@struct
-class SignedRequest:
+class SignedRequest(Struct, frozen=True, kw_only=True):
     """A request's signature taken apart; nothing in it is proved yet.
 
     ``access_key_id`` is a certificate's serial number if its key signed. ``date`` to
@@ -90,21 +89,23 @@ class SignedRequest:
     ``canonical_head`` is the canonical request up to the body's hash.
     """
 
+    __repr__ = object.__repr__
+
     algorithm: str
     access_key_id: str
     date: str
     region: str
     service: str
     terminator: str
-    session_token: str | None = field(repr=False)
+    session_token: str | None
     signed_headers: tuple[str, ...]
-    signature: str = field(repr=False)
+    signature: str
     presigned: bool
     timestamp: str
     signed_at: datetime
     expires_seconds: int | None
     content_sha256: str | None
-    canonical_head: bytes = field(repr=False)
+    canonical_head: bytes
 
     @property
     def scope(self) -> str:

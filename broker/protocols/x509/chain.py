@@ -26,8 +26,8 @@ from cryptography.x509.verification import (
     Store,
     VerificationError,
 )
+from msgspec import Struct
 
-from broker.model.struct import struct
 from broker.protocols.x509.errors import UNREADABLE, CertificateRejected
 
 CHAIN_MAX = 5
@@ -73,8 +73,7 @@ _END_ENTITY_POLICY = ExtensionPolicy.permit_all().require_present(
 )
 
 
-@struct
-class Anchors:
+class Anchors(Struct, frozen=True, kw_only=True):
     """The certificates of a trust anchor, each of them fit to be one."""
 
     certificates: tuple[x509.Certificate, ...]
@@ -82,8 +81,7 @@ class Anchors:
     store: Store
 
 
-@struct
-class VerifiedChain:
+class VerifiedChain(Struct, frozen=True, kw_only=True):
     """A validated path, the end entity first and an anchor last."""
 
     certificates: tuple[x509.Certificate, ...]

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePub
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
+from msgspec import Struct
 
-from broker.model.struct import struct
 from broker.protocols.x509.chain import CHAIN_MAX, Anchors, require_sound_key
 from broker.protocols.x509.errors import UNREADABLE, CertificateRejected
 
@@ -30,8 +30,7 @@ _ECDSA = ECDSA(SHA256())
 _SHA256 = SHA256()
 
 
-@struct
-class PresentedCertificates:
+class PresentedCertificates(Struct, frozen=True, kw_only=True):
     """An end-entity certificate and the intermediate ones; nothing is verified yet."""
 
     unverified_leaf: x509.Certificate

@@ -5,13 +5,12 @@ Source: RFC 5280, 5 and 6.3.
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import field
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from msgspec import Struct
 
-from broker.model.struct import struct
 from broker.protocols.x509.attributes import serial_number
 from broker.protocols.x509.chain import VerifiedChain
 from broker.protocols.x509.errors import UNREADABLE, CertificateRejected
@@ -36,15 +35,16 @@ _UNDERSTOOD = frozenset(
 )
 
 
-@struct
-class RevocationList:
+class RevocationList(Struct, frozen=True, kw_only=True):
     """A list, with the serial numbers that it revokes; its signature is not checked."""
+
+    __repr__ = object.__repr__
 
     unverified: x509.CertificateRevocationList
     issuer: x509.Name
     serials: frozenset[int]
     expires_at: datetime | None
-    _signers: dict[x509.Certificate, bool] = field(default_factory=dict, repr=False)
+    _signers: dict[x509.Certificate, bool] = {}
     """What was found out about certificates: a long list takes milliseconds."""
 
     def is_signed_by(self, issuer: x509.Certificate) -> bool:

@@ -8,19 +8,18 @@ works again within a second of its return.
 """
 
 from collections.abc import Mapping
-from dataclasses import field
 from datetime import datetime
 from typing import Protocol
 
+from msgspec import Struct
+
 from broker.model.account import AccountId
-from broker.model.lineage import Lineage, no_lineage
+from broker.model.lineage import NO_LINEAGE, Lineage
 from broker.model.page import Page, PageRequest
-from broker.model.struct import struct
 from broker.model.upstream import UpstreamOrigin
 
 
-@struct
-class SessionRecord:
+class SessionRecord(Struct, frozen=True, kw_only=True):
     """A live session in the cache: metadata for look-up and listing.
 
     ``provider_id``, ``mint_id`` and ``lineage`` are as in ``Session``. ``upstream`` is
@@ -37,10 +36,10 @@ class SessionRecord:
     provider_arn: str = ""
     source_identity: str = ""
     parent_key_id: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
     provider_id: str = ""
     mint_id: str = ""
-    lineage: Lineage = field(default_factory=no_lineage)
+    lineage: Lineage = NO_LINEAGE
     upstream: UpstreamOrigin | None = None
 
 

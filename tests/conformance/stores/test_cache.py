@@ -1,11 +1,11 @@
 """What the cache's port promises."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from broker.model.account import AccountId
 from broker.model.page import PageRequest
@@ -57,7 +57,7 @@ async def list_all(cache: Cache, account: AccountId, limit: int = 3) -> list[str
 async def test_a_session_reads_back_at_once_on_every_worker(
     cache: Cache, other_cache: Cache, clock: Any, upstream: UpstreamOrigin | None
 ) -> None:
-    record = replace(make_session(clock, "ASIA1"), upstream=upstream)
+    record = structs.replace(make_session(clock, "ASIA1"), upstream=upstream)
     await cache.put_session(record)
     assert await cache.find_session("ASIA1") == record
     async with asyncio.timeout(20):
@@ -72,7 +72,7 @@ async def test_a_session_put_again_is_replaced_and_a_dropped_one_is_gone(
 ) -> None:
     record = make_session(clock, "ASIA1")
     await cache.put_session(record)
-    await cache.put_session(replace(record, kind="other"))
+    await cache.put_session(structs.replace(record, kind="other"))
     found = await cache.find_session("ASIA1")
     assert found is not None
     assert found.kind == "other"
@@ -95,7 +95,7 @@ async def test_sessions_of_an_account_are_listed_once_each(
     cache: Cache, clock: Any
 ) -> None:
     records = [make_session(clock, f"ASIA{n:02d}", 60 + n * 1000) for n in range(40)]
-    other = replace(make_session(clock, "ASIAX"), account=OTHER)
+    other = structs.replace(make_session(clock, "ASIAX"), account=OTHER)
     await asyncio.gather(*(cache.put_session(r) for r in [*records, other]))
     seen = await list_all(cache, ACCOUNT)
     assert sorted(seen) == [r.access_key_id for r in records]

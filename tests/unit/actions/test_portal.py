@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from msgspec import structs
 
 from broker.actions.portal import role_choices
 from broker.actions.portal.grants import read_user_code
@@ -380,7 +381,7 @@ async def perform(
         kept.append(credentials)
 
     async def prove(_now: datetime) -> ProofResult:
-        return replace(proved, keep=keep)
+        return structs.replace(proved, keep=keep)
 
     raw = RawRequest(
         method="GET",

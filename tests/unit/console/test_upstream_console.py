@@ -1,10 +1,10 @@
 """Consoles of upstreams: how long their sessions may last."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
 from broker.console.upstream_console import UpstreamSession
 from broker.errors import ValidationError
@@ -48,7 +48,7 @@ def session(ends_by: int | None = None, made_from: str = "") -> UpstreamSession:
     )
     if made_from:
         lineage = Lineage(origin=record.lineage.origin, ancestors=(ancestor,))
-        record = replace(record, lineage=lineage)
+        record = structs.replace(record, lineage=lineage)
     return UpstreamSession(ROLE, cast("Any", None), record)
 
 

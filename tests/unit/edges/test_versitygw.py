@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from broker.cli.service_checks import check_services
 from broker.kinds.accounts import require_account
 from broker.kinds.control_policies import ControlKind, ControlPolicy, option_value
 from broker.kinds.resource_policies import put_resource_policy
-from broker.model.lineage import no_lineage
+from broker.model.lineage import NO_LINEAGE
 from broker.sessions.revoke import revoke_session
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
@@ -580,10 +581,12 @@ async def test_only_live_sessions_of_the_account_are_resolved(world: World) -> N
     await broker.services.stores.cache.put_session(record)  # the cache decides nothing
     assert await resolved() == [True, False, False]
     broker.clock.move(1000)
-    expired = replace(
-        record, access_key_id=sessions[0].access_key_id, lineage=no_lineage()
+    expired = structs.replace(
+        record,
+        access_key_id=sessions[0].access_key_id,
+        lineage=NO_LINEAGE,
+        expires_at=int(broker.clock.now().timestamp()) - 1,
     )
-    expired = replace(expired, expires_at=int(broker.clock.now().timestamp()) - 1)
     await broker.services.stores.cache.put_session(expired)
     assert await resolved() == [False, False, False]
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import structs
 
 from broker.errors import ValidationError
 from broker.model.account import AccountId
@@ -51,7 +52,7 @@ ROLE = Caller(
 )
 FEDERATED = Caller(
     principal=Principal.federated_user(ACCOUNT, name="bob", issuer=None),
-    session=replace(
+    session=structs.replace(
         SESSION,
         kind=SessionKind.FEDERATION_TOKEN,
         provider_arn=None,
@@ -68,14 +69,15 @@ UNSIGNED = Caller(
     ),
     context={"saml:aud": ("https://signin.aws.amazon.com/saml",)},
 )
+TASK = structs.replace(SESSION, kind=SessionKind.ROOT_TASK)
 CALLERS = {
     "root": ROOT,
     "user": USER,
     "role": ROLE,
-    "mfa": replace(ROLE, session=replace(SESSION, mfa_at=ISSUED)),
+    "mfa": structs.replace(ROLE, session=structs.replace(SESSION, mfa_at=ISSUED)),
     "federated": FEDERATED,
     "unsigned": UNSIGNED,
-    "task": replace(ROLE, session=replace(SESSION, kind=SessionKind.ROOT_TASK)),
+    "task": structs.replace(ROLE, session=TASK),
 }
 
 ALWAYS = of_file(__file__, "ALWAYS")

@@ -1,10 +1,10 @@
 """A simulation says what was decided, and what each type of policy says by itself."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from broker.model.account import AccountId
 from broker.model.principal import Principal
@@ -78,7 +78,7 @@ def test_a_boundary_ends_the_exemption_from_a_deny_in_what_is_shown_too() -> Non
     resource = policies(deny(NotPrincipal=spared), label="r", kind=PolicyKind.RESOURCE)
     free = ApplicablePolicies(identity=policies(allow()), resource=resource)
     assert run(free).outcome is SimulatedOutcome.ALLOWED
-    found = run(replace(free, boundary=policies(allow())))
+    found = run(structs.replace(free, boundary=policies(allow())))
     assert found.outcome is SimulatedOutcome.EXPLICIT_DENY
     assert shown(found) == ["r.0"]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from broker.errors import (
     BrokerError,
@@ -155,7 +156,7 @@ class World:
             identity_context={"idp:sub": ("alice",)},
             tags={"team": "red"},
         )
-        session = replace(session, **changes)  # type: ignore[arg-type]
+        session = structs.replace(session, **changes)  # type: ignore[arg-type]
         token, secret = self.sealer.seal(
             session, account_salt=SALT, now=datetime.now(UTC)
         )

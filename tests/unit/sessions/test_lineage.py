@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import ExpiredToken
 from broker.model.account import Account, AccountId, format_access_key_id
@@ -258,7 +259,7 @@ async def test_an_account_that_is_gone_counts_as_revoked(two: World) -> None:
 async def test_key_ids_that_collide_are_revoked_apart(world: World) -> None:
     """Key ids hold 39 random bits: nothing may follow from the id alone."""
     one, two = await world.mint(), await world.mint()
-    clash = dataclasses.replace(two.session, access_key_id=one.session.access_key_id)
+    clash = replace(two.session, access_key_id=one.session.access_key_id)
     token, _ = world.sealer.seal(clash, account_salt=SALT, now=world.clock.now())
     await revoke(world, one)
     assert not await is_live(world, one)
@@ -276,17 +277,15 @@ def test_subjects_are_told_apart_by_issuer_and_subject() -> None:
 def test_a_factor_counts_for_anyone_who_the_lineage_goes_back_to(
     session: Session,
 ) -> None:
-    shown = dataclasses.replace(session, mfa_at=1, lineage=by_key())
+    shown = replace(session, mfa_at=1, lineage=by_key())
     assert has_shown_mfa(shown, USER.user_id) is True
-    unshown = dataclasses.replace(session, lineage=by_key())
+    unshown = replace(session, lineage=by_key())
     assert has_shown_mfa(unshown, USER.user_id) is False
     for made, answer in ((shown, True), (unshown, False)):
-        after = dataclasses.replace(session, lineage=descend(made))
+        after = replace(session, lineage=descend(made))
         assert has_shown_mfa(after, USER.user_id) is answer
     assert has_shown_mfa(shown, "AIDASOMEBODYELSE") is None
-    own = dataclasses.replace(
-        session, kind=SessionKind.FEDERATION_TOKEN, principal_id=USER.user_id
-    )
+    own = replace(session, kind=SessionKind.FEDERATION_TOKEN, principal_id=USER.user_id)
     assert has_shown_mfa(own, USER.user_id) is False
 
 
@@ -340,7 +339,7 @@ async def test_an_old_token_ends_with_a_parent_that_has_a_mint_id(
     world: World, old_token: tuple[Session, str]
 ) -> None:
     session, token = old_token
-    parent = dataclasses.replace(
+    parent = replace(
         describe_session(session, "arn"), access_key_id=PARENT, mint_id="m" * 22
     )
     async with world.stores.directory.change(ACCOUNT) as change:

@@ -1,9 +1,9 @@
 import asyncio
-import dataclasses
 import json
 from typing import cast
 
 import pytest
+from msgspec import structs
 
 from broker.model.session import Session, SessionPolicies
 from broker.model.upstream import UpstreamOrigin
@@ -119,10 +119,9 @@ def test_the_audit_description_covers_the_cache_record(
 ) -> None:
     upstream = UpstreamOrigin(name="aws", endpoint="https://sts.example", ends_by=7)
     assert read_audited(audit_session(record, session)) == record
-    record = dataclasses.replace(record, upstream=upstream)
+    record = structs.replace(record, upstream=upstream)
     described = audit_session(record, session)
-    for member in dataclasses.fields(SessionRecord):
-        assert member.name in described
+    assert described.keys() > set(SessionRecord.__struct_fields__)
     assert read_audited(json.loads(json.dumps(described))) == record
     assert described["provider_id"] == session.provider_id
     assert described["transitive_keys"] == ["Team"]
@@ -131,10 +130,10 @@ def test_the_audit_description_covers_the_cache_record(
 def test_the_policies_of_a_session_are_recorded_within_a_bound(
     session: Session, record: SessionRecord
 ) -> None:
-    bare = dataclasses.replace(session, policies=())
+    bare = structs.replace(session, policies=())
     assert "policies" not in audit_session(record, bare)
     layers = [SessionPolicies(policy=str(n) * 3000, policy_arns=()) for n in range(6)]
     layers.append(SessionPolicies(policy=None, policy_arns=("arn",)))
-    narrowed = dataclasses.replace(session, policies=tuple(layers))
+    narrowed = structs.replace(session, policies=tuple(layers))
     texts = cast("list[str]", audit_session(record, narrowed)["policies"])
     assert [(text[0], len(text)) for text in texts] == [(n, 2048) for n in "5432"]

@@ -3,6 +3,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import AccountId, format_access_key_id
@@ -137,7 +138,7 @@ async def test_a_key_id_of_no_account_is_refused(world: World, key_id: str) -> N
 async def test_sessions_whose_key_ids_collide_stay_apart(world: World) -> None:
     """Key ids hold 39 random bits: nothing may follow from the id alone."""
     first = (await world.mint()).session
-    twin = dataclasses.replace(first, **OF_A_USER)  # type: ignore[arg-type]  # members
+    twin = structs.replace(first, **OF_A_USER)  # type: ignore[arg-type]  # members
     tokens = []
     for session in (first, twin):
         token, secret = world.sealer.seal(
@@ -338,7 +339,7 @@ async def test_a_record_in_the_cache_grants_nothing(
     minted = await world.mint()
     record = await world.stores.cache.find_session(minted.session.access_key_id)
     assert record is not None
-    forged = dataclasses.replace(record, access_key_id=session.access_key_id)
+    forged = structs.replace(record, access_key_id=session.access_key_id)
     await world.stores.cache.put_session(forged)
     with pytest.raises(InvalidClientTokenId):
         await world.resolver.resolve(

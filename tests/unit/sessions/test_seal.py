@@ -1,10 +1,10 @@
 import base64
-import dataclasses
 import hashlib
 import hmac
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import structs
 
 from broker.errors import InvalidClientTokenId, PackedPolicyTooLarge, ServiceUnavailable
 from broker.model.account import AccountId
@@ -205,7 +205,7 @@ def test_only_canonical_base64_is_a_token(seals: Seals, session: Session) -> Non
     """Bits that decoding ignores would give one token many texts."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     for extra in range(3):
-        longer = dataclasses.replace(session, name="app-session" + "x" * extra)
+        longer = structs.replace(session, name="app-session" + "x" * extra)
         token, _ = seals.seal(longer)
         if not token.endswith("="):
             continue
@@ -269,13 +269,13 @@ def test_a_token_longer_than_clients_carry_is_not_made(
     with pytest.raises(
         PackedPolicyTooLarge, match=r"^Serialized token too large for session$"
     ):
-        seals.seal(dataclasses.replace(session, tags=noise))
+        seals.seal(structs.replace(session, tags=noise))
 
 
 def test_the_longest_token_has_4096_characters(seals: Seals, session: Session) -> None:
     def noise(count: int) -> Session:
         text = "".join(hashlib.sha256(b"%d" % n).hexdigest() for n in range(count))
-        return dataclasses.replace(session, identity_context={"i:sub": (text,)})
+        return structs.replace(session, identity_context={"i:sub": (text,)})
 
     longest = ""
     for count in range(200):

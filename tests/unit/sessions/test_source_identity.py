@@ -1,6 +1,5 @@
-import dataclasses
-
 import pytest
+from msgspec import structs
 
 from broker.errors import ValidationError
 from broker.model.session import Session
@@ -11,7 +10,7 @@ ALREADY = "The source identity is already set for this assume role session"
 
 @pytest.fixture
 def calling(session: Session) -> Session:
-    return dataclasses.replace(session, source_identity="alice")
+    return structs.replace(session, source_identity="alice")
 
 
 @pytest.mark.parametrize("text", ["al", "a" * 64, "a_b+c=d,e.f@g-h"])

@@ -1,10 +1,10 @@
-import dataclasses
 import unicodedata
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from broker.errors import InvalidParameterValue, ValidationError
 from broker.model.session import Session
@@ -25,7 +25,7 @@ RESERVED = "Tag keys that begin with aws: are reserved for system use."
 
 @pytest.fixture
 def calling(session: Session) -> Session:
-    return dataclasses.replace(
+    return structs.replace(
         session, tags={"Team": "blue", "Cost": "7"}, transitive_keys=frozenset({"Team"})
     )
 
@@ -133,7 +133,7 @@ def test_only_transitive_tags_pass_down_a_chain_and_stay_transitive(
 def test_tags_pass_down_the_whole_chain(calling: Session) -> None:
     for _ in range(3):
         inherited = inherit_tags(NO_TAGS, calling)
-        calling = dataclasses.replace(
+        calling = structs.replace(
             calling, tags=inherited.tags, transitive_keys=inherited.transitive_keys
         )
     assert calling.tags == {"Team": "blue"}

@@ -5,10 +5,10 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from broker.model.account import AccountId
 from broker.model.page import PageRequest
@@ -77,7 +77,7 @@ async def test_a_record_put_again_while_it_is_being_written_is_the_later_one(
     tmp_path: Path,
 ) -> None:
     cache = await open_cache(tmp_path)
-    later = replace(make_session("ASIA1"), kind="other")
+    later = structs.replace(make_session("ASIA1"), kind="other")
     with held_up(tmp_path):
         await cache.put_session(make_session("ASIA1"))
         written = await hand_over(cache)

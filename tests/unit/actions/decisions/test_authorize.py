@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -823,7 +823,7 @@ async def test_a_service_overrides_no_key_of_an_identity(
     live = await resolver.resolve(
         session.access_key_id, session.session_token, service.broker.clock.now()
     )
-    live.session.identity_context = {"orders:priority": ("low",)}
+    cast("Any", live.session.identity_context)["orders:priority"] = ("low",)
     policy = {**READER, "Statement": {**READER["Statement"], "Condition": {}}}
     policy["Statement"]["Condition"] = {"StringEquals": {"orders:Priority": "high"}}
     await service.broker.ask(

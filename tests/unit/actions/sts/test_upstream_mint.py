@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import jwt
 import pytest
+from msgspec.structs import replace
 
 from broker.actions.sts.upstream_mint import UpstreamMinter, UpstreamOrder, UpstreamRole
 from broker.errors import (

@@ -2,12 +2,12 @@
 
 import json
 import random
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from lxml import html
+from msgspec import structs
 
 from broker.console.pages.sessions import DEPTH_MAX, grow, made_from
 from broker.model.account import AccountId
@@ -126,7 +126,7 @@ async def test_a_provider_at_a_port_is_shown_whole(world: SignInWorld) -> None:
     record = await cache.find_session(key)
     assert record is not None
     issuer = f"arn:aws:iam::{ACCOUNT}:oidc-provider/issuer.example.com:8443"
-    await cache.put_session(replace(record, provider_arn=issuer))
+    await cache.put_session(structs.replace(record, provider_arn=issuer))
     page = await browser.get(OWN)
     assert "oidc-provider/issuer.example.com:8443" in text_of(page)
     asked = await end(browser, OWN, key, sure="")

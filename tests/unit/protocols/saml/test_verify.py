@@ -1,7 +1,6 @@
 """The verifier's promises that are not about attacks: nomination, threads, what it returns."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import FrozenInstanceError
 from datetime import timedelta
 
 import pytest
@@ -38,7 +37,7 @@ def test_everything_comes_back() -> None:
     assert proved.in_response_to is None
     assert not proved.is_encrypted
     assert proved.attributes[AWS + "Role"] == (f"{ROLE_ARN},{PROVIDER_ARN}",)
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         proved.subject = "admin"  # type: ignore[misc]
 
 

@@ -1,9 +1,9 @@
 """Scope and time: the recorded texts and the exact edges."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from broker.protocols.sigv4 import (
     SignatureReason,
