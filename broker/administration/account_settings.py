@@ -38,12 +38,12 @@ _QUOTAS = (
     ("Policy versions in use", "PolicyVersionsInUse", "PolicyVersionsInUseQuota"),
     ("Instance profiles", "InstanceProfiles", "InstanceProfilesQuota"),
     ("Server certificates", "ServerCertificates", "ServerCertificatesQuota"),
-    ("Groups a user", "", "GroupsPerUserQuota"),
-    ("Attached policies a user", "", "AttachedPoliciesPerUserQuota"),
-    ("Attached policies a group", "", "AttachedPoliciesPerGroupQuota"),
-    ("Attached policies a role", "", "AttachedPoliciesPerRoleQuota"),
-    ("Access keys a user", "", "AccessKeysPerUserQuota"),
-    ("Versions a policy", "", "VersionsPerPolicyQuota"),
+    ("Groups per user", "", "GroupsPerUserQuota"),
+    ("Attached policies per user", "", "AttachedPoliciesPerUserQuota"),
+    ("Attached policies per group", "", "AttachedPoliciesPerGroupQuota"),
+    ("Attached policies per role", "", "AttachedPoliciesPerRoleQuota"),
+    ("Access keys per user", "", "AccessKeysPerUserQuota"),
+    ("Versions per policy", "", "VersionsPerPolicyQuota"),
     ("Characters of a policy", "", "PolicySizeQuota"),
     ("Characters of a trust policy", "", "AssumeRolePolicySizeQuota"),
 )
@@ -136,7 +136,7 @@ def _quota_rows(summary: Mapping[str, int] | None) -> list[tuple[str, int | None
 def _region(visit: Visit) -> str:
     region = visit.text("region")
     if not _REGION.fullmatch(region):
-        raise ValidationError("Write a region such as eu-central-1.")
+        raise ValidationError("Enter a region, for example eu-central-1.")
     return region
 
 

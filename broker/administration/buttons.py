@@ -103,7 +103,7 @@ def read_tags(text: str) -> list[dict[str, str]]:
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) > _TAGS_MAX:
-        raise ValidationError("These are more tags than an entity can have.")
+        raise ValidationError("An entity cannot have that many tags.")
     tags = []
     for line in lines:
         key, sign, value = line.partition("=")

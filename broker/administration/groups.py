@@ -100,7 +100,7 @@ _LIST = ListPage(
         "group",
         "GroupName",
         (
-            "Members lose what these groups give them, at once. The users stay.",
+            "Members lose the permissions of these groups at once. The users stay.",
             "Inline policies of the groups are deleted; managed policies are detached.",
             "This cannot be undone.",
         ),

@@ -112,7 +112,7 @@ def _by_provider(counted: Iterable[tuple[str, int]]) -> Iterable[Number]:
 
 def _reason_words(reason: str) -> str:
     if reason == COUNTED_ONLY:
-        return "In bursts, only counted"
+        return "Counted only, in bursts"
     return reason[:1].upper() + reason[1:]
 
 

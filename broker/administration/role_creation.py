@@ -208,7 +208,7 @@ async def _create(
     policies = [*chosen, *values["policies"].split()]
     arns = [policy_arn(one, visit) for one in dict.fromkeys(policies)]
     if len(arns) > _POLICIES_MAX:
-        raise ValidationError("These are more policies than a role can have.")
+        raise ValidationError("A role cannot have that many policies.")
     boundary = values["boundary"]
     created = await visit.iam(
         "CreateRole",

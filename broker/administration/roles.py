@@ -75,8 +75,8 @@ _LIST = ListPage(
         "RoleName",
         (
             (
-                "Each role goes with its inline policies; managed policies are detached,"
-                " and it is taken out of its instance profiles."
+                "Each role is deleted with its inline policies; managed policies are detached,"
+                " and it is removed from its instance profiles."
             ),
             "Sessions of these roles end at once.",
             (

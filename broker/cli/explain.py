@@ -424,7 +424,7 @@ def _list_policies(judged: Judgement) -> list[str]:
         if kind is PolicyType.TRUST
         else f"{kind.value} ({', '.join(label for label, _ in found.policies) or 'none'})"
         for kind, found in _layers(judged)
-    ] or ["no policy, since none applies"]
+    ] or ["no policy applies"]
 
 
 def _layers(judged: Judgement) -> Iterator[tuple[PolicyType, PolicySet]]:

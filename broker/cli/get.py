@@ -38,9 +38,9 @@ def get(
         bool, typer.Option("--json", help="One JSON object per line.")
     ] = False,
 ) -> None:
-    """Show what there is of a kind, or one of them.
+    """List the objects of a kind, or show one of them.
 
-    Of a provider, named by its ARN, that includes what to configure at the identity
+    For a provider, given by its ARN, this includes what to configure at the identity
     provider.
     """
 

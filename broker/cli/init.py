@@ -190,7 +190,7 @@ async def begin(opened: "Installation") -> None:
 def _which(made: "FirstAdministrator") -> str:
     account = made.account
     named = f"{account.account_id}" + (f" ({account.alias})" if account.alias else "")
-    done = "was created" if made.is_new_account else "exists already"
+    done = "was created" if made.is_new_account else "already exists"
     ended = " Their earlier link no longer works." if made.had_link else ""
     return f"Account {named} {done}; its administrator is {made.user.name}.{ended}"
 

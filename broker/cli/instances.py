@@ -161,7 +161,7 @@ def end(instance: IdArgument, account: AccountOption) -> None:
             known.arn,
             InstanceId=known.instance_id,
         )
-        return f"{known.instance_id} is ended."
+        return f"{known.instance_id} was ended."
 
     _change(instance, account, apply)
 

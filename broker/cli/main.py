@@ -42,7 +42,7 @@ COMMANDS = {
         "Print an account as YAML for `broker apply`, without secrets.",
     ),
     "get": CommandPlace(
-        "broker.cli.get", "get", "Show what there is of a kind, or one of them."
+        "broker.cli.get", "get", "List the objects of a kind, or show one of them."
     ),
     "audit": CommandPlace(
         "broker.cli.audit",

@@ -249,7 +249,9 @@ async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]
         else:
             found.append(
                 problem(
-                    arn, "none of its keys is usable", "check StaticJwks and the issuer"
+                    arn,
+                    "none of its keys can be used",
+                    "check StaticJwks and the issuer",
                 )
             )
     return found

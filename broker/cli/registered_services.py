@@ -115,7 +115,7 @@ def set_definition(
             if delete:
                 service = await rules.require_service(change, owner, name)
                 await change.remove(SERVICE, service)
-                action, said = "DeleteService", f"{service.arn} is deleted."
+                action, said = "DeleteService", f"{service.arn} was deleted."
             else:
                 now = services.clock.now().replace(microsecond=0)
                 service = await rules.put_service(change, known, name, text, now)

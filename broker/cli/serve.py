@@ -28,8 +28,8 @@ def serve(
         bool,
         typer.Option(
             "--init",
-            help="Do what `broker init` does if there is no account yet, and print the"
-            " administrator's sign-in link until it was used.",
+            help="Create an account, as `broker init` does, if there is none, and print the"
+            " administrator's sign-in link until it is used.",
         ),
     ] = False,
     socket_path: Annotated[

@@ -230,7 +230,7 @@ def revoke(
     target: Annotated[
         str,
         typer.Argument(
-            help="A session's access key ID, or what to end all sessions of: a long-term"
+            help="A session's access key ID; or, to end all sessions of one, a long-term"
             " access key ID, the ARN of a role, user or provider, or an account number."
         ),
     ] = "",

@@ -97,7 +97,7 @@ def set_upstream(  # noqa: PLR0917  # a command's options
             if delete:
                 await change.remove(UPSTREAM, found)
                 await _record(change, "DeleteUpstream", found)
-                return f"The upstream {name} is deleted."
+                return f"The upstream {name} was deleted."
             await rules.put_key_pair(
                 change,
                 found,

@@ -33,7 +33,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 _TEMPLATES = Path(__file__).parent / "templates"
 _SEE_OTHER, _FORBIDDEN, _TOO_MANY = 303, 403, 429
 _COMPRESSION = 5
-_PARTS = re.compile(r"([:/@])")
+_PARTS = re.compile(r"([:/@]+)")
 _PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 
 

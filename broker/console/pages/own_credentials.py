@@ -251,7 +251,7 @@ async def set_status(own: OwnCredentials) -> Response:
     await own.iam(
         f"Update{kind.noun}", **{kind.parameter: own.visit.text("id")}, Status=status
     )
-    return own.visit.done(f"The {kind.words} is {status.lower()} now.", kind.page)
+    return own.visit.done(f"The {kind.words} is now {status.lower()}.", kind.page)
 
 
 async def remove(own: OwnCredentials) -> Response:

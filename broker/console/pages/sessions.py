@@ -99,7 +99,7 @@ async def _end(visit: Visit, whose: str, path: str) -> Response:
         return go(HOME)
     text = f"{len(ended)} session{'' if len(ended) == 1 else 's'} ended"
     if refused is not None:
-        text = f"{text}; {len(picked) - len(ended)} could not be: {refused.words}"
+        text = f"{text}; {len(picked) - len(ended)} could not be ended: {refused.words}"
     return visit.done(text, path)
 
 

@@ -36,7 +36,9 @@ from broker.proofs.scheme import DoorProof, ProofResult
 from broker.runtime.entropy import new_handle
 from broker.stores.directory.kinds import ACCOUNT
 
-NO_ROLE = "You may not sign in here: none of your groups in the directory is mapped to a role."
+NO_ROLE = (
+    "You cannot sign in here: none of your groups in the directory is mapped to a role."
+)
 _UNREACHED = 503
 
 

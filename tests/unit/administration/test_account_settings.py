@@ -166,4 +166,4 @@ async def test_quotas_are_counted(admin: Administrator) -> None:
     }
     assert rows["Roles"] == ["3", "1000"]
     assert rows["Users"] == ["0", "5000"]
-    assert rows["Access keys a user"] == [None, "2"]
+    assert rows["Access keys per user"] == [None, "2"]

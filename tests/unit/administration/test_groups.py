@@ -74,7 +74,7 @@ async def test_deleting_a_group_leaves_its_members(admin: Administrator) -> None
     assert "Permissions boundary" not in text_of(page)
     page = await admin.see(DELETE, name="Readers")
     text = text_of(page)
-    assert "These users lose what the group grants them: ann" in text
+    assert "These users lose the group's permissions:ann" in text
     assert "The attachment of policy SecurityAudit" in text
     assert (await admin.send(page, DELETE, sure="reader")).status_code == 400
     listed = await admin.do(page, DELETE, sure="Readers")

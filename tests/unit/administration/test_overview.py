@@ -120,7 +120,7 @@ async def test_unused_roles_and_broad_policies_are_named(admin: Administrator) -
         )
     page = await admin.see(OVERVIEW)
     assert "Forgotten" in text_of_card(page, "unused")
-    assert "None of" in text_of_card(page, "broad")
+    assert "No policy allows everything" in text_of_card(page, "broad")
     async with admin.world.services.stores.directory.change(ACCOUNT) as change:
         await insert_policy(
             change,

@@ -50,7 +50,7 @@ def test_again_gives_another_link(cli: CommandLine) -> None:
     first, second = cli.json(*INIT, "--json"), cli.json(*INIT, "--json")
     assert first["SignInLink"] != second["SignInLink"]
     assert (second["AccountId"], second["UserName"]) == (ACCOUNT, "admin")
-    assert "exists already" in (again := cli(*INIT))
+    assert "already exists" in (again := cli(*INIT))
     assert "Their earlier link no longer works." in again
     assert "earlier link" not in cli("init", "--account", "210987654321")
     with pytest.raises(EntityAlreadyExists, match="has the alias example"):

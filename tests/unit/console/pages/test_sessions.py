@@ -114,7 +114,7 @@ async def test_credentials_of_a_session_are_its_own(world: SignInWorld) -> None:
     first, second = html.fromstring(page.text).xpath("//tbody/tr")
     assert "this one" in first.text_content()
     assert second.xpath(".//div[contains(@class, 'depth-1')]")
-    (made_from,) = second.xpath("./td[@data-label='Made from']")
+    (made_from,) = second.xpath("./td[@data-label='Created from']")
     assert made_from.text_content() == "assumed-role/Reader/alice@example.com"
 
 
@@ -214,10 +214,10 @@ async def test_nothing_ends_before_it_is_said_what_will(world: SignInWorld) -> N
     assert question.status_code == 200
     tree = html.fromstring(question.text)
     why = [cell.text for cell in tree.xpath("//td[@data-label='Why']")]
-    assert why == ["Selected", "Selected", "Made from a selected one"]
+    assert why == ["Selected", "Selected", "Created from a selected one"]
     text = text_of(question)
     assert "These 2 sessions end at once" in text
-    assert "1 that was made from them ends, too" in text
+    assert "1 session that was created from them ends, too" in text
     assert "you will be signed out" in text
     assert (await there.get("/console/")).status_code == 200
     # The page's own form ends them all.

@@ -486,7 +486,7 @@ async def test_other_sign_ins_of_a_user_are_listed_among_their_sessions(
     for browser, name in zip(browsers, ("ann", "ann", "bob"), strict=True):
         await send_password(browser, name)
     shown = await browsers[0].get("/console/sessions")
-    assert shown.text.count('data-label="Signed in by"') == 2
+    assert shown.text.count('data-label="Issued by"') == 2
     assert "bob" not in shown.text
 
 
