@@ -33,7 +33,7 @@ from tests.support.portal import (
     challenge,
     logged_in,
 )
-from tests.support.rows import of_file
+from tests.support.rows import cases, of_file
 from tests.support.signin import (
     ACCOUNT,
     ORIGIN,
@@ -808,13 +808,7 @@ async def test_oversized_requests_are_refused(world: SignInWorld) -> None:
     assert error_of(iam) == "InvalidRequestException"
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        *("code", "device", "assertion", "console", "link"),
-        *("consent", "device's consent", "login's consent"),
-    ],
-)
+@cases("kind")
 async def test_a_store_that_fails_uses_nothing_up(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:

@@ -168,17 +168,7 @@ def test_endpoints_that_are_not_https_are_refused(url: str) -> None:
     assert registered_before.descriptors[0].sso_endpoints == ()
 
 
-@pytest.mark.parametrize(
-    ("url", "http_hosts"),
-    [
-        ("https://idp.example.com/sso?x=y", ()),
-        ("http://127.0.0.1:8081/sso", ()),
-        ("http://localhost:8081/sso", ()),
-        ("http://[::1]:8081/sso", ()),
-        ("http://idp.internal/sso", ("idp.internal",)),
-        ("http://idp.internal:8080/sso", ("idp.internal:8080",)),
-    ],
-)
+@rows("url, http_hosts")
 def test_https_loopback_and_named_hosts_are_accepted(
     url: str, http_hosts: tuple[str, ...]
 ) -> None:

@@ -232,13 +232,7 @@ def test_a_url_that_declares_an_unsigned_payload_is_refused() -> None:
 # STS-03: scope, one place, one value
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"region": "us-east-1"}, "Credential should be scoped to a valid region. "),
-        ({"service": "iam"}, "Credential should be scoped to correct service: 'sts'. "),
-    ],
-)
+@rows("arguments, message")
 def test_another_scope_is_refused(arguments: Mapping[str, Any], message: str) -> None:
     signed = parse_signed(sign(**arguments))
     with pytest.raises(SigV4Rejected) as refused:

@@ -15,7 +15,7 @@ from broker.client.answers import Refusal
 from broker.client.request import AmbiguousRequest, Request
 from broker.protocols.sigv4.errors import MISMATCH
 from tests.support.fake_broker import FakeBroker, decided
-from tests.support.rows import cases
+from tests.support.rows import cases, rows
 from tests.support.servers import find_free_port
 from tests.support.tls import tls_before
 
@@ -115,13 +115,7 @@ def test_nothing_is_held_longer_than_a_revocation_may_take() -> None:
         DecisionClient("https://broker.example", "token", held_seconds=0.6)
 
 
-@pytest.mark.parametrize(
-    "origin",
-    [
-        *("broker.example", "ftp://x", "http://", "http://x/below", "http://u@x"),
-        "http://x?y",
-    ],
-)
+@rows("origin")
 def test_an_origin_is_an_origin(origin: str) -> None:
     with pytest.raises(ValueError, match="origin"):
         DecisionClient(origin, "token")

@@ -284,15 +284,7 @@ async def test_a_change_that_is_meant_for_another_version_is_refused(
             return
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *(f"/scim/v2/{ACCOUNT}/{end}" for end in ("Users/%00", "Groups/%00")),
-        f"/scim/v2/{ACCOUNT}/Schemas/{'a' * 600}",
-        f"/scim/v1/{ACCOUNT}/Users",
-        f"/scim/v2/{ACCOUNT}",
-    ],
-)
+@cases("path")
 async def test_an_address_that_cannot_be_asks_no_database(
     corp: InProcess, path: str
 ) -> None:

@@ -556,16 +556,7 @@ async def _unknown(_host: str, _port: int) -> Sequence[str]:
     raise socket.gaierror(-2, "Name or service not known")
 
 
-PLACES: dict[str, tuple[str, Any]] = {
-    "the metadata address": ("http://169.254.169.254/", None),
-    "a name of the metadata address": ("https://sts.example/", _metadata),
-    "a private address": ("https://10.0.0.1/", None),
-    "a name of a private address": ("https://sts.example/", _private),
-    "loopback": ("https://127.0.0.1:1/", None),
-    "a public address without TLS": ("http://sts.example/", _here),
-    "an unknown name": ("https://sts.example/", _unknown),
-    "a name that is not resolved in time": ("https://sts.example/", _never),
-}
+PLACES = of_file(__file__, "PLACES", globals())
 
 
 @pytest.mark.parametrize("case", PLACES)

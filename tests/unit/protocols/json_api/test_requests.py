@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from broker.protocols.json_api import RestService, TargetService
 from broker.protocols.shapes.violations import InputReason, InputRejected
 from tests.support.raw import raw_request
-from tests.support.rows import of_file
+from tests.support.rows import of_file, rows
 
 SHAPES: dict[str, Any] = of_file(__file__, "SHAPES")
 MODEL: Any = of_file(__file__, "MODEL")
@@ -45,15 +45,7 @@ def test_each_part_of_a_request_is_read() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("path", "query", "operation"),
-    [
-        ("/things/it", b"", "PutFixed"),
-        ("/things/it", b"asked=t", "PutAsked"),
-        ("/things/it", b"asked=f", "PutFixed"),
-        ("/things/other", b"asked=t", "Put"),
-    ],
-)
+@rows("path, query, operation")
 def test_the_most_particular_route_wins(
     path: str, query: bytes, operation: str
 ) -> None:

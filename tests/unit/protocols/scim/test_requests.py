@@ -258,13 +258,7 @@ def test_changes_of_members_that_are_refused(operation: dict[str, Any]) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "operation",
-    [
-        {"op": "replace", "value": {GROUP: {"members": []}}},
-        {"op": "add", "value": {GROUP: {"members": MEMBER}}},
-    ],
-)
+@rows("operation")
 def test_members_are_never_passed_over(operation: dict[str, Any]) -> None:
     """Somebody would stay in the group, and the directory would not learn of it."""
     read = read_group_patch(patch(operation))
