@@ -8,7 +8,6 @@ import asyncio
 import json
 import logging
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, TextIO, cast
@@ -47,10 +46,12 @@ def _logger_class(level: int) -> type[BindableLogger]:
             self, method: str, event: str, /, **values: object
         ) -> None:
             line: Any = {**self._context, **values, "event": event}
-            with suppress(structlog.DropEvent):
+            try:  # `suppress` takes three frames
                 for process in self._processors:
                     line = process(self._logger, method, line)
                 self._logger.write(line)
+            except structlog.DropEvent:
+                pass
 
     return cast("type[BindableLogger]", Logger)
 

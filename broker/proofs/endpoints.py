@@ -40,6 +40,8 @@ class Endpoints:
         self._public_host = public_host
         self._home_region = home_region
         self._regions = regions
+        self._located = lru_cache(_CACHED_HOSTS)(self._locate)
+        self._regions_of = lru_cache(_CACHED_HOSTS)(self._list_regions)
 
     def find_region(self, raw: RawRequest) -> str:
         """The region that serves a call whose proof names none.
@@ -50,7 +52,14 @@ class Endpoints:
 
     def locate(self, raw: RawRequest) -> tuple[str, bool]:
         """That region, and whether this is the global endpoint."""
-        fixed = self._find_fixed(raw)
+        return self._located(raw.find_header(b"host"))
+
+    def regions_at(self, raw: RawRequest) -> AbstractSet[str] | None:
+        """The regions that a request may be signed for; None for all."""
+        return self._regions_of(raw.find_header(b"host"))
+
+    def _locate(self, host: str | None) -> tuple[str, bool]:
+        fixed = find_fixed_region(host, self._public_host)
         if fixed == "":
             return GLOBAL_REGION, True
         regions = self._regions
@@ -58,20 +67,15 @@ class Endpoints:
             return self._home_region, False
         return fixed, False
 
-    def regions_at(self, raw: RawRequest) -> AbstractSet[str] | None:
-        """The regions that a request may be signed for; None for all."""
-        region = self._find_fixed(raw)
+    def _list_regions(self, host: str | None) -> AbstractSet[str] | None:
+        region = find_fixed_region(host, self._public_host)
         if region is None:
             return self._regions
         if not region:
             return {GLOBAL_REGION}
         return {region} if self._regions is None else self._regions & {region}
 
-    def _find_fixed(self, raw: RawRequest) -> str | None:
-        return find_fixed_region(raw.find_header(b"host"), self._public_host)
 
-
-@lru_cache(_CACHED_HOSTS)
 def find_fixed_region(host: str | None, public_host: str) -> str | None:
     """The region that a Host header fixes; empty for the global endpoint's name.
 

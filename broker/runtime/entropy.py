@@ -5,13 +5,12 @@ import io
 import os
 import time
 from collections.abc import Callable
+from struct import unpack
 
 _ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _UNIQUE_ID_LENGTH = 17
 _SHORT_ID_LENGTH = 16
 _POOL_BYTES = 4096
-_VERSION_AND_VARIANT = 7 << 76 | 2 << 62
-_FREE_BITS = ~(15 << 76 | 3 << 62)
 
 
 class _Pool:
@@ -80,9 +79,11 @@ def new_request_id() -> str:
     It finds the audit record. Ids of one moment are adjacent in the database's index;
     random ones would make every record write its own page.
     """
-    number = time.time_ns() // 1_000_000 << 80 | int.from_bytes(_POOL.take(10), "big")
-    text = f"{number & _FREE_BITS | _VERSION_AND_VARIANT:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    moment = time.time_ns() // 1_000_000
+    start, rest = unpack(">HQ", _POOL.take(10))
+    version, variant = 0x7000 | start & 0x0FFF, 0x8000 | rest >> 50
+    date, tail = moment >> 16, rest & 0xFFFF_FFFF_FFFF
+    return f"{date:08x}-{moment & 0xFFFF:04x}-{version:04x}-{variant:04x}-{tail:012x}"
 
 
 def _random_text(length: int) -> str:
