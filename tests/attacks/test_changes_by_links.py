@@ -4,14 +4,12 @@ A GET carries the session's cookie and no token, so nothing may come of it.
 """
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from broker.console.visit import Visit
 from tests.support.administrator import Administrator, enter, grant
-from tests.support.signin import ACCOUNT, OTHER, SignInWorld, open_world, provider_arn
+from tests.support.signin import ACCOUNT, OTHER, SignInWorld, provider_arn
 
 EVERYTHING = json.dumps(
     {
@@ -41,12 +39,6 @@ LINKS: tuple[tuple[str, dict[str, str]], ...] = (
         {"kind": "role", "name": "Reader", "policy": "Evil", "text": EVERYTHING},
     ),
 )
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
-    async with open_world(tmp_path) as world:
-        yield world
 
 
 @pytest.fixture

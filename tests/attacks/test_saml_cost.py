@@ -3,9 +3,7 @@
 import base64
 import time
 import uuid
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -30,17 +28,11 @@ from tests.support.saml_idp import (
     metadata_xml,
     sign_element,
 )
-from tests.support.signin import SignInWorld, open_world, pair, role_arn
+from tests.support.signin import SignInWorld, pair, role_arn
 
 ACCOUNTS = [AccountId(f"{number:012d}") for number in range(500, 520)]
 ECDSA = {"algorithm": "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256"}
 ROLES = [pair("Reader", account) for account in ACCOUNTS]
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
-    async with open_world(tmp_path) as world:
-        yield world
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ Rows SAML-32, STS-06 to STS-09, GEN-01 and GEN-02 of the threat checklist.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from tests.support.signin import (
     form_fields,
     get_signin_token,
     login_url,
-    open_world,
     pair,
     session_json,
     text_of,
@@ -36,12 +34,6 @@ from tests.support.signin import (
 SAME = {"sec-fetch-site": "same-origin"}
 CROSS = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
 MARKUP = "\"><script>alert(1)</script>'&amp;<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
-    async with open_world(tmp_path) as world:
-        yield world
 
 
 async def test_a_token_is_redeemed_once_even_in_a_race(world: SignInWorld) -> None:

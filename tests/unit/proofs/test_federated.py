@@ -1,8 +1,6 @@
 """What a provider's assertions are held to is remembered, and no longer than it holds."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from unittest.mock import AsyncMock
 
 import pytest
@@ -11,15 +9,9 @@ from broker.errors import InvalidIdentityToken
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.saml_idp import key_pair, metadata_xml
-from tests.support.signin import ACCOUNT, SignInWorld, open_world, provider_arn
+from tests.support.signin import ACCOUNT, SignInWorld, provider_arn
 
 _ELSEWHERE = "https://elsewhere.example/saml"
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
-    async with open_world(tmp_path) as world:
-        yield world
 
 
 async def test_changed_options_count_before_the_accounts_generation_is_known(

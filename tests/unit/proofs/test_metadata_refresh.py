@@ -44,12 +44,6 @@ def publisher() -> Iterator[Publisher]:
         yield running
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
-    async with open_world(tmp_path) as world:
-        yield world
-
-
 async def watched(world: SignInWorld, url: str, **options: object) -> SamlProvider:
     """The provider ``Corp`` with a MetadataUrl."""
     async with world.services.stores.directory.change(ACCOUNT) as change:

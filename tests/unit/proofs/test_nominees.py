@@ -1,8 +1,6 @@
 """A refused proof is on record in the account whose provider it was brought for."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,19 +20,12 @@ from tests.support.signin import (
     ACCOUNT,
     OTHER,
     SignInWorld,
-    open_world,
     pair,
     provider_arn,
     role_arn,
 )
 
 ISSUER = "https://issuer.example"
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
-    async with open_world(tmp_path) as world:
-        yield world
 
 
 async def call(world: SignInWorld, action: str, **given: str) -> int:

@@ -1,21 +1,12 @@
 """A proof is tried by the very rules of the doors, and nothing is spent."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from broker.proofs.diagnosis import State, is_good
 from broker.proofs.proof_dry_run import DryRunResult, ProofDryRun
 from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.saml_idp import key_pair
-from tests.support.signin import ACCOUNT, SignInWorld, open_world, role_arn
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
-    async with open_world(tmp_path) as world:
-        yield world
+from tests.support.signin import ACCOUNT, SignInWorld, role_arn
 
 
 async def tried(world: SignInWorld, response: str) -> DryRunResult:

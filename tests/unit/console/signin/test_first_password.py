@@ -8,16 +8,11 @@ import pytest
 from broker.errors import EntityAlreadyExists
 from broker.kinds.sign_in_links import LIFE, make_administrator
 from broker.stores.directory.kinds import LOGIN_PROFILE, USER
-from tests.support.passwords import PASSWORD, SAME, send_password, use_cheap_hashes
+from tests.support.passwords import PASSWORD, SAME, send_password
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
 
 PATH = "/signin/example/first-password"
 ENDED = "This sign-in link has been used, has expired or was replaced"
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_cheap_hashes(monkeypatch)
 
 
 async def issue(world: SignInWorld, name: str = "eve") -> str:

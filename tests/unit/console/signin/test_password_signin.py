@@ -35,7 +35,6 @@ from tests.support.passwords import (
     send_password,
     send_step,
     switch_root_on,
-    use_cheap_hashes,
 )
 from tests.support.signin import ACCOUNT, APPS, SignInWorld, form_fields, text_of
 
@@ -52,11 +51,6 @@ MAY_CHANGE = allow(
     "iam:ChangePassword", Resource="arn:aws:iam::*:user/staff/${aws:username}"
 )
 WITH_MFA = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_cheap_hashes(monkeypatch)
 
 
 async def set_policy(world: SignInWorld, **policy: int | bool) -> None:

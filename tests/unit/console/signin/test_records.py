@@ -1,23 +1,15 @@
 """What the pages of signing in leave on record, whatever became of it."""
 
-import pytest
-
 from broker.model.audit import Outcome
 from tests.support.passwords import (
     create_user,
     give_device,
     send_password,
     send_step,
-    use_cheap_hashes,
 )
 from tests.support.signin import ACCOUNT, SignInWorld
 
 REGION = "us-east-1"
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_cheap_hashes(monkeypatch)
 
 
 async def test_an_assertion_that_opens_roles(world: SignInWorld) -> None:
