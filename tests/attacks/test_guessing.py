@@ -139,7 +139,7 @@ async def test_codes_have_one_limit_at_every_door(
 
 
 @pytest.mark.parametrize("operation", ["EnableMFADevice", "ResyncMFADevice"])
-async def test_nobody_locks_out_others_with_codes_for_their_devices(
+async def test_wrong_codes_do_not_lock_out_a_devices_owner(
     broker: InProcess, root: Key, ann: Key, operation: str
 ) -> None:
     serial, seed = await enable_device(broker, root)

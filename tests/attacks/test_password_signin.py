@@ -399,7 +399,9 @@ async def send_step_as(
     return await browser.post(f"{PAGE}/{to}", data=typed, headers=SAME)
 
 
-async def test_a_step_of_one_account_is_none_of_another(world: SignInWorld) -> None:
+async def test_a_step_of_one_account_does_not_count_for_another(
+    world: SignInWorld,
+) -> None:
     user = await create_user(world)
     phone = await give_device(world, user.user_id)
     browser = world.browser()
@@ -438,7 +440,9 @@ async def test_a_sign_in_ends_after_ten_minutes_whatever_is_done(
         "A" * 3000,
     ],
 )
-async def test_a_forged_memory_is_none(world: SignInWorld, cookie: str) -> None:
+async def test_a_forged_cookie_of_known_users_is_ignored(
+    world: SignInWorld, cookie: str
+) -> None:
     raw = f"{KNOWN}={cookie}".encode()
     answer = await world.browser().get("/signin", headers={b"cookie": raw})  # type: ignore[dict-item]
     assert answer.status_code == 200

@@ -909,7 +909,7 @@ def fail_after(patch: pytest.MonkeyPatch, stores: Iterable[Any], most: int) -> N
 @pytest.mark.parametrize(
     "place", ["9" * 4301, "9" * 5000, "-1", "1.5", "²", "٣", "0x1"]
 )
-async def test_a_place_in_a_list_that_cannot_be_is_refused(
+async def test_an_impossible_page_marker_is_refused(
     world: SignInWorld, place: str
 ) -> None:
     """Python refuses to read numbers of more than 4,300 digits."""

@@ -32,7 +32,7 @@ def _with(name: str, *values: str) -> FederatedIdentity:
 
 
 @rows("value")
-def test_a_value_that_is_no_pair_refuses_the_response(value: str) -> None:
+def test_a_role_value_must_be_a_pair(value: str) -> None:
     """SAML-28: even beside a good one."""
     with pytest.raises(InvalidIdentityToken):
         _prove(role=value)

@@ -207,7 +207,7 @@ def test_an_elliptic_key_signs_a_query() -> None:
                 verify_redirected_logout(given, idp=EC_IDP, expected=expected())
 
 
-def test_another_message_of_the_provider_is_none() -> None:
+def test_another_message_of_the_provider_is_refused() -> None:
     xml = logout_request_xml(URL, now=NOW)
     other = xml.replace("LogoutRequest", "ManageNameIDRequest")
     assert both(other) == [SamlReason.STRUCTURE] * 2
@@ -246,7 +246,7 @@ def test_a_bomb_is_not_inflated() -> None:
 @pytest.mark.parametrize(
     "query", ["", "SAMLRequest", "SAMLRequest=%00", "SAMLRequest=é"]
 )
-def test_what_is_no_message_is_refused(query: str) -> None:
+def test_a_malformed_message_is_refused(query: str) -> None:
     with pytest.raises(SamlRejected):
         by_redirect(query)
     with pytest.raises(SamlRejected):

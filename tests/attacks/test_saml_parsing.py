@@ -223,7 +223,7 @@ _RAW = base64.b64decode(_GOOD)
         "\uff21" + _GOOD[1:],
     ],
 )
-def test_what_is_no_strict_base64_is_refused(text: str) -> None:
+def test_anything_but_strict_base64_is_refused(text: str) -> None:
     """SAML-22."""
     assert reason(text) is R.NOT_BASE64
 

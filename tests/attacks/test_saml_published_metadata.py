@@ -111,7 +111,7 @@ def test_any_of_several_pinned_certificates_will_do() -> None:
         signed_metadata(OLD, OLD).replace("https://idp.example.com/sso", "https://x.y"),
     ],
 )
-def test_a_document_that_no_one_vouches_for_is_refused(text: str) -> None:
+def test_an_unsigned_document_is_refused(text: str) -> None:
     assert refusal(text).reason is M.NOT_SIGNED
 
 
@@ -185,7 +185,7 @@ def test_durations(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "P", "PT", "-P1D", "1 day", "P99999Y", "PT1H1H"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_a_malformed_duration_is_refused(text: str) -> None:
     signed = signed_metadata(OLD, OLD, attributes=f' cacheDuration="{text}"')
     assert refusal(signed).reason is M.UNPARSABLE
 

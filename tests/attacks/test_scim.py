@@ -502,7 +502,7 @@ async def test_tokens_that_do_not_count(world: SignInWorld, corp: InProcess) -> 
     assert (await short.send("GET", "/Users")).status_code == 401
 
 
-async def test_a_token_of_a_deleted_provider_is_none(
+async def test_a_token_of_a_deleted_provider_is_refused(
     world: SignInWorld, corp: InProcess
 ) -> None:
     await corp.user("alice")
@@ -514,7 +514,7 @@ async def test_a_token_of_a_deleted_provider_is_none(
     assert (await corp.send("GET", "/Users")).status_code == 401
 
 
-async def test_a_token_of_an_earlier_provider_of_the_name_is_none(
+async def test_a_token_of_an_earlier_provider_of_the_same_name_is_refused(
     world: SignInWorld, corp: InProcess
 ) -> None:
     (token,) = await world.services.stores.directory.all_of(SCIM_TOKEN, ACCOUNT)

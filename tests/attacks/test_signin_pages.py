@@ -93,7 +93,7 @@ async def test_a_cookie_that_someone_else_planted_is_not_adopted(
 
 
 @pytest.mark.parametrize("cookie", ["x" * 43, "x", "é" * 43, "", '"' * 43])
-async def test_a_forged_cookie_is_no_ones(world: SignInWorld, cookie: str) -> None:
+async def test_a_forged_cookie_is_ignored(world: SignInWorld, cookie: str) -> None:
     raw = f"{COOKIE}={cookie}".encode()
     answer = await world.browser().get("/console/", headers={b"cookie": raw})  # type: ignore[dict-item]
     assert (answer.status_code, answer.headers["location"]) == (303, "/signin")
@@ -393,9 +393,7 @@ def assert_harmless(page: Any) -> None:
     "digits",
     ["\u0661" * 12, "\uff11" * 12, "\u00b2" * 12, "1" * 11 + "\u0661", "9" * 5000],
 )
-async def test_digits_that_are_none_find_no_account(
-    world: SignInWorld, digits: str
-) -> None:
+async def test_unusual_digits_find_no_account(world: SignInWorld, digits: str) -> None:
     """What other scripts count with, and more digits than Python reads."""
     browser = world.browser()
     place = f"/signin/{quote(digits)}"

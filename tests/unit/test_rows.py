@@ -24,7 +24,7 @@ def test_each_row_that_fails_is_shown(
     assert [note for e in raised.value.exceptions for note in e.__notes__] == failed
 
 
-def test_rows_that_are_not_there_are_no_success(
+def test_a_run_without_matching_rows_is_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(support, "wanted", "x")

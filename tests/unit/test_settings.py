@@ -49,7 +49,7 @@ def test_every_form_of_a_database_is_taken(url: str) -> None:
     assert load_settings(database_url=url).database == url
 
 
-def test_a_data_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+def test_an_unusable_data_folder_is_named(tmp_path: Path) -> None:
     occupied = tmp_path / "file"
     occupied.touch()
     for folder in (occupied, occupied / "below"):

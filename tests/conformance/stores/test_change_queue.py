@@ -180,7 +180,7 @@ async def test_when_all_fail_nothing_is_there(
     assert await generation_of(directory) == 0
 
 
-async def test_one_that_is_cancelled_takes_no_one_along(
+async def test_a_cancelled_change_does_not_cancel_others(
     crowd: Crowd, directory: SqlDirectory
 ) -> None:
     crowd.come("a")
@@ -265,7 +265,7 @@ async def test_a_transaction_takes_no_more_than_it_should(
     assert await names_of(directory, "abc") == "abc"
 
 
-async def test_an_old_transaction_takes_no_one_in(
+async def test_an_old_transaction_does_not_sign_in(
     crowd: Crowd, directory: SqlDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(change_queue, "OPEN_SECONDS_MAX", 0.0)

@@ -294,7 +294,7 @@ async def test_a_mint_whose_answer_was_lost_is_looked_up(
         await ledger.close()
 
 
-async def test_a_mint_that_no_one_was_told_of_leaves_its_proof_good(
+async def test_a_proof_stays_usable_if_its_mint_was_never_answered(
     own_postgresql: PostgresqlServer, own_ledger: Ledger, tmp_path: Path
 ) -> None:
     """The commit took place, and then the worker cannot look: a failover, say."""
@@ -323,7 +323,7 @@ async def test_a_mint_that_no_one_was_told_of_leaves_its_proof_good(
 
 
 @pytest.mark.parametrize("what", ["reserve", "release"])
-async def test_a_reservation_that_no_one_was_told_of_leaves_its_proof_good(
+async def test_a_proof_stays_usable_if_its_reservation_was_never_answered(
     own_postgresql: PostgresqlServer, own_ledger: Ledger, tmp_path: Path, what: str
 ) -> None:
     line, mark = Line(own_postgresql.port), make_mark(what)
@@ -463,7 +463,7 @@ async def test_a_mint_that_was_refused_cannot_come_true_later(
         await ledger.close()
 
 
-async def test_a_connection_that_was_cut_while_no_one_used_it_is_not_used_again(
+async def test_a_connection_that_was_cut_while_idle_is_not_used_again(
     own_postgresql: PostgresqlServer, clock: Any
 ) -> None:
     line = Line(own_postgresql.port)
@@ -642,7 +642,7 @@ async def test_mints_that_always_come_do_not_keep_the_spool_full(
     await ledger.close()
 
 
-async def test_a_spool_that_cannot_be_read_stops_no_mint(
+async def test_an_unreadable_spool_does_not_stop_a_mint(
     own_location: PostgresqlLocation, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Unreadable(Spool):

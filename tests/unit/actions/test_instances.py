@@ -508,7 +508,9 @@ async def test_a_provider_that_was_deleted_just_now_admits_nothing(
 
 
 @cases("arn")
-async def test_what_is_no_instance_profiles_arn(fleet: Fleet, arn: str) -> None:
+async def test_arns_of_other_kinds_than_instance_profiles(
+    fleet: Fleet, arn: str
+) -> None:
     reply = await fleet.broker.call(
         "broker",
         "RegisterInstanceWithWebIdentity",

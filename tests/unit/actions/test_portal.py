@@ -314,7 +314,9 @@ async def test_the_same_person_again_keeps_what_terminals_use(
     assert (await person.browser.get(f"/portal/{ACCOUNT}")).status_code == 303
 
 
-async def test_somebody_elses_sign_in_ends_the_one_before(world: SignInWorld) -> None:
+async def test_another_persons_sign_in_ends_the_session_before(
+    world: SignInWorld,
+) -> None:
     person, terminal, tokens = await logged_in(world)
     await person.sign_in(aws={"session_name": "bob@example.com"})
     answer = await terminal.role(tokens["accessToken"])

@@ -117,7 +117,7 @@ async def test_the_password_policy_is_told_in_plain_words(admin: Administrator) 
 
 
 @pytest.mark.parametrize("length", ["5", "129", "many", "-8", "", "9" * 9, "٨"])
-async def test_a_length_that_is_none_is_kept_and_refused(
+async def test_an_invalid_length_is_refused_and_kept_in_the_form(
     admin: Administrator, length: str
 ) -> None:
     form = await admin.see(PASSWORDS)

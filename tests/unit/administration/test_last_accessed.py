@@ -60,7 +60,7 @@ async def test_an_arn_of_something_else_is_refused(
     assert "is not a user, group, role or policy" in text_of(page)
 
 
-async def test_a_report_that_there_is_not_is_said(admin: Administrator) -> None:
+async def test_a_missing_report_is_said_to_be_missing(admin: Administrator) -> None:
     given = {"arn": role_arn("Admin"), "job": "0" * 36}
     page = await admin.browser.get(ACCESS, params=given)
     assert page.status_code == 404

@@ -178,7 +178,7 @@ async def test_a_saml_provider_is_made_from_metadata(
         ("{" + " " * 1000 + "}", "This is not XML"),
     ],
 )
-async def test_what_is_no_metadata_is_named(
+async def test_malformed_metadata_is_refused_with_the_reason(
     admin: Administrator, given: str, said: str
 ) -> None:
     path = f"{LIST}/new/saml"
@@ -508,7 +508,7 @@ class TestDiagnosis:
         assert "The proof is refused" in text
         assert f"the token is of {made.url}" in text
 
-    async def test_a_proof_of_no_one_here_says_whose_it_is(
+    async def test_a_proof_of_an_unknown_person_says_whose_it_is(
         self, frame: Administrator
     ) -> None:
         stranger = OidcIssuer("https://stranger.example")

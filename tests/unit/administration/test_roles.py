@@ -532,7 +532,7 @@ async def test_what_a_role_may_do_by_service(admin: Administrator) -> None:
 
 
 @cases("query, status")
-async def test_a_summary_of_no_one(
+async def test_a_summary_of_an_unknown_principal(
     admin: Administrator, query: dict[str, str], status: int
 ) -> None:
     page = await admin.browser.get("/console/summary", params=query)

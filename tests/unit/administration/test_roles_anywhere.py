@@ -104,7 +104,9 @@ async def test_what_is_out_of_date_is_said(admin: Administrator) -> None:
 
 
 @pytest.mark.parametrize("pem", ["", "none", "{leaf}", "{key}"])
-async def test_what_is_no_authority_is_refused(admin: Administrator, pem: str) -> None:
+async def test_a_certificate_that_is_not_an_authority_is_refused(
+    admin: Administrator, pem: str
+) -> None:
     leaf = authority(admin).issue("web-1", now=admin.world.clock.now())
     text = pem.format(leaf=leaf.pem, key=leaf.key_pem)
     page = await admin.send(
@@ -160,7 +162,7 @@ async def test_a_profile_from_its_making_to_its_end(admin: Administrator) -> Non
 
 
 @cases("name, value")
-async def test_a_profile_that_cannot_be_is_refused(
+async def test_an_impossible_profile_is_refused(
     admin: Administrator, name: str, value: str
 ) -> None:
     """What was typed is shown again."""

@@ -296,7 +296,7 @@ async def test_deleting_a_user_shows_and_takes_all_that_goes_with_it(
     assert await directory.all_of(ACCESS_KEY, ACCOUNT) == ()
 
 
-async def test_a_deletion_stops_where_one_may_not_go_on(
+async def test_a_deletion_stops_at_the_first_missing_permission(
     admin: Administrator, world: SignInWorld, carla: str
 ) -> None:
     page = await admin.see(DELETE, name=carla)
@@ -315,7 +315,7 @@ async def test_a_deletion_stops_where_one_may_not_go_on(
     assert left.password_changed_at is not None
 
 
-async def test_parts_that_one_may_not_see_are_named_and_the_rest_is_shown(
+async def test_parts_without_permission_are_named_and_the_rest_is_shown(
     admin: Administrator, world: SignInWorld, carla: str
 ) -> None:
     await grant(world, "iam:ListAccessKeys", "iam:GetLoginProfile", effect="Deny")
@@ -327,7 +327,7 @@ async def test_parts_that_one_may_not_see_are_named_and_the_rest_is_shown(
 
 
 @pytest.mark.parametrize("path", [CREDENTIALS, PERMISSIONS])
-async def test_a_deed_that_there_is_not_is_refused(
+async def test_an_unknown_command_of_a_form_is_refused(
     admin: Administrator, carla: str, path: str
 ) -> None:
     page = await admin.see(TAGS, name=carla)

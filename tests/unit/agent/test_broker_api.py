@@ -149,7 +149,7 @@ def test_a_token_is_pyjwts() -> None:
         (403, b'{"Error":' * 20_000, BrokerAwayError),
     ],
 )
-def test_what_is_no_answer(
+def test_malformed_answers(
     origin: str,
     handler: type[Handler],
     status: int,
@@ -168,7 +168,7 @@ def test_no_one_answers() -> None:
         BrokerApi("http://127.0.0.1:1", "eu-west-3").call("GetThing", {})
 
 
-def test_a_name_that_is_none() -> None:
+def test_an_invalid_host_name() -> None:
     with pytest.raises(BrokerAwayError):
         BrokerApi("http://broker..example", "eu-west-3").call("GetThing", {})
 

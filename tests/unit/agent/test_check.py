@@ -106,7 +106,7 @@ def test_a_damaged_state(config: Path, text: str) -> None:
     assert "delete it" in only
 
 
-def test_a_state_that_cannot_be_read(config: Path) -> None:
+def test_an_unreadable_state(config: Path) -> None:
     (config.parent / "instance.json").mkdir(mode=0o700)
     (only,) = faults(config)
     assert "instance.json cannot be read" in only

@@ -161,7 +161,7 @@ def test_a_key_that_another_token_admitted_is_given_up(
         ({}, {"PollSeconds": [1]}),
     ],
 )
-def test_what_is_no_answer_about_an_instance(
+def test_malformed_answers_about_an_instance(
     tmp_path: Path, broker: Broker, credentials: dict[str, Any], found: dict[str, Any]
 ) -> None:
     one = identity(tmp_path, broker)
@@ -270,7 +270,7 @@ def test_another_refusal_ends_nothing(tmp_path: Path, broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"PrivateKey": 7}', "[1]", "\xff"])
-def test_a_state_that_cannot_be_read(tmp_path: Path, broker: Broker, text: str) -> None:
+def test_an_unreadable_state(tmp_path: Path, broker: Broker, text: str) -> None:
     (tmp_path / "instance.json").write_text(text, encoding="latin-1")
     with pytest.raises(IdentityUnusableError, match="delete it"):
         identity(tmp_path, broker).get_grant()

@@ -16,14 +16,14 @@ def test_a_text_is_read_without_white_space_around_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b" \n", b"x" * 65_537, b"\xff"])
-def test_what_is_no_small_text_is_refused(tmp_path: Path, raw: bytes) -> None:
+def test_anything_but_a_short_text_is_refused(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "token"
     path.write_bytes(raw)
     with pytest.raises(ValueError):  # noqa: PT011  # that of Unicode has words of its own
         read_text(path)
 
 
-def test_a_file_is_replaced_and_nobody_else_reads_it(tmp_path: Path) -> None:
+def test_a_file_is_replaced_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_text("old")
     path.chmod(0o644)

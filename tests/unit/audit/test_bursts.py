@@ -73,6 +73,8 @@ async def test_no_other_request_is(ledger: Ledger) -> None:
         "ffffffff-ffff-7fff-bfff-ffffffffffff",
     ],
 )
-async def test_an_id_of_another_kind_is_none(ledger: Ledger, event_id: str) -> None:
+async def test_an_id_of_another_kind_is_not_found(
+    ledger: Ledger, event_id: str
+) -> None:
     await count(ledger, datetime.now(UTC), "event-1", more=3)
     assert await find_counted(ledger, event_id) is None

@@ -74,7 +74,9 @@ def test_an_account_is_deleted_only_with_yes_and_its_audit_stays(
 
 
 @pytest.mark.usefixtures("account")
-def test_an_account_that_is_no_issuer_has_no_keys_to_rotate(cli: CommandLine) -> None:
+def test_an_account_that_is_not_an_issuer_has_no_keys_to_rotate(
+    cli: CommandLine,
+) -> None:
     cli("account", "rotate-issuer-keys", ACCOUNT, fails=True)
     assert "has never enabled" in cli.stderr
 

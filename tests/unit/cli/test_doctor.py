@@ -216,7 +216,7 @@ def test_every_wrong_setting_is_named(
     assert "BROKER_AUDIT_DAYS" in text
 
 
-def test_a_variable_that_is_no_setting_is_told(
+def test_an_unknown_variable_is_reported(
     cli: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("BROKER_THING", "BROKER_PORT_80_TCP", "BROKER_SERVICE_HOST"):

@@ -83,7 +83,7 @@ def test_an_option_is_set_audited_and_taken_away(
         ("Corp", "Profile=aws", "not a provider's ARN"),
     ],
 )
-def test_what_makes_no_sense_is_refused_and_changes_nothing(
+def test_invalid_settings_are_refused_and_change_nothing(
     cli: CommandLine, arn: str, setting: str, says: str
 ) -> None:
     before = cli("providers", "list", "--json")

@@ -113,7 +113,7 @@ def test_what_is_wrong_is_told_with_its_line_and_place(
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b""])
-def test_a_file_that_is_no_template_is_refused(
+def test_a_file_that_is_not_a_template_is_refused(
     cli: CommandLine, content: bytes
 ) -> None:
     file = cli.folder / "template.yaml"

@@ -175,7 +175,7 @@ async def test_a_lifespan_is_the_applications(broker: FakeBroker) -> None:
     assert world.served[0]["type"] == "lifespan"
 
 
-async def test_half_a_request_is_none(broker: FakeBroker) -> None:
+async def test_half_a_request_is_not_answered(broker: FakeBroker) -> None:
     world = World(broker)
     sent: list[Any] = []
 

@@ -125,7 +125,7 @@ def test_an_origin_is_an_origin(origin: str) -> None:
     "token",
     ["", " \n", "sec\nret", "sec\0ret", "secr\N{LATIN SMALL LETTER E WITH ACUTE}t"],
 )
-def test_a_token_that_is_none_is_refused_and_not_shown(token: str) -> None:
+def test_an_invalid_token_is_refused_and_not_shown(token: str) -> None:
     with pytest.raises(ValueError, match="token") as refused:
         DecisionClient("https://broker.example", token)
     assert "sec" not in str(refused.value)
@@ -211,7 +211,7 @@ def test_anything_but_a_plain_yes_is_a_refusal(
         (200, b" " * 1_000_001),
     ],
 )
-def test_what_is_no_answer_lets_nothing_through(
+def test_a_malformed_answer_lets_nothing_through(
     broker: FakeBroker, status: int, reply: Any
 ) -> None:
     broker.status, broker.reply = status, reply

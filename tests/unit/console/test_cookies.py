@@ -54,6 +54,6 @@ def test_the_value_is_found_among_others() -> None:
 
 
 @rows("given")
-def test_an_unclear_cookie_is_none(given: tuple[str, ...]) -> None:
+def test_an_ambiguous_cookie_is_ignored(given: tuple[str, ...]) -> None:
     """A neighbour host can add a second one; nobody can say which is ours."""
     assert SessionCookie(secure=True).find(request(*given)) is None

@@ -127,7 +127,7 @@ async def test_a_prefetch_uses_nothing_up(world: SignInWorld) -> None:
         assert (await browser.get(url)).status_code in {302, 303, 200}
 
 
-async def test_probing_logout_ahead_of_time_signs_no_one_out(
+async def test_an_early_logout_request_signs_nobody_out(
     world: SignInWorld,
 ) -> None:
     browser = world.browser()

@@ -275,7 +275,7 @@ async def test_only_declared_keys_count(own: Face) -> None:
         assert not await own.decide({**asked, "context": wrong_seen})
 
 
-async def test_what_is_no_address_or_truth_is_refused(own: Face) -> None:
+async def test_malformed_addresses_and_flags_are_refused(own: Face) -> None:
     statement = {
         "Effect": "Allow",
         "Action": "records:*",

@@ -165,7 +165,7 @@ def test_an_endless_head_ends(server: str, endless: str) -> None:
     assert is_answered(server)
 
 
-def test_fields_behind_a_body_are_no_headers(server: str, seen: Recorder) -> None:
+def test_trailers_do_not_count_as_headers(server: str, seen: Recorder) -> None:
     text = head(server, "Transfer-Encoding: chunked") + (
         "\r\n8\r\nAction=A\r\n0\r\nX-Forwarded-For: 203.0.113.1\r\nX-B: c\r\n\r\n"
     )

@@ -34,7 +34,7 @@ async def test_unknown_hosts_are_refused(
     assert bool(recorder.asked) is accepted
 
 
-def test_what_is_no_name_is_not_remembered() -> None:
+def test_an_invalid_name_is_not_remembered() -> None:
     hosts = AllowedHosts(["broker.example"], below="broker.example")
     tracemalloc.start()
     try:

@@ -30,6 +30,6 @@ def test_no_one_is_trusted_by_default() -> None:
     assert client == Client("127.0.0.1", secure=False)
 
 
-def test_what_is_no_network_is_refused() -> None:
+def test_a_malformed_network_is_refused() -> None:
     with pytest.raises(ValueError, match="host bits set"):
         TrustedProxies(["10.0.0.1/8"])

@@ -285,7 +285,7 @@ async def test_a_change_that_is_meant_for_another_version_is_refused(
 
 
 @cases("path")
-async def test_an_address_that_cannot_be_asks_no_database(
+async def test_an_impossible_address_does_not_reach_the_database(
     corp: InProcess, path: str
 ) -> None:
     answer = await corp.http.get(path)

@@ -151,5 +151,5 @@ def test_an_unlisted_name_grants_and_denies_nothing(name: str) -> None:
         f"{BASE}/{'x/' * 1024}y",
     ],
 )
-def test_other_arns_are_no_unlisted_policies(arn: str) -> None:
+def test_other_arns_are_not_taken_for_unlisted_policies(arn: str) -> None:
     assert unlisted_policy(arn) is None

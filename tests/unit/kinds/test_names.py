@@ -34,7 +34,7 @@ def test_a_resource_with_a_path_is_taken_apart(
     assert find_named_resource(arn, "role") == expected
 
 
-def test_what_is_no_policy_is_refused_with_the_callers_error() -> None:
+def test_a_malformed_policy_is_refused_with_the_callers_error() -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:role/R"
     with pytest.raises(ValidationError, match="is not valid"):
         parse_policy_arn(arn)

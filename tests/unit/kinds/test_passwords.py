@@ -38,7 +38,9 @@ def test_what_a_policy_asks_for_is_named(
     assert password not in str(caught.value)
 
 
-def test_without_a_policy_the_names_of_account_and_user_are_no_passwords() -> None:
+def test_without_a_policy_the_names_of_account_and_user_are_refused_as_passwords() -> (
+    None
+):
     check_password(account(), "ann", GOOD)
     with pytest.raises(PasswordPolicyViolation, match="name of the account"):
         check_password(account(), GOOD.upper(), GOOD)

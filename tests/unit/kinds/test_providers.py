@@ -138,7 +138,7 @@ async def test_required_encryption_needs_a_key(
 
 
 @cases("url")
-async def test_what_is_no_issuers_url_is_refused(iam: Iam, url: str) -> None:
+async def test_a_malformed_issuer_url_is_refused(iam: Iam, url: str) -> None:
     with pytest.raises(ValidationError, match="Invalid Open ID Connect Provider URL"):
         await make_oidc(iam, url)
 

@@ -40,7 +40,7 @@ async def test_quotas_are_of_all_regions_together(iam: Iam) -> None:
 
 
 @rows("field, specifiers")
-def test_a_mapping_that_cannot_be(field: str, specifiers: list[str]) -> None:
+def test_an_impossible_mapping_is_refused(field: str, specifiers: list[str]) -> None:
     with pytest.raises(ValidationError):
         check_mapping(field, specifiers)
 

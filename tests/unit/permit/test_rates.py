@@ -100,7 +100,7 @@ async def test_without_the_cache_each_worker_holds_the_limit_alone(
     assert cache.asked == 1, "nobody waits for a cache that failed a moment ago"
 
 
-async def test_a_quiet_account_asks_no_one(clock: Clock) -> None:
+async def test_a_quiet_account_does_not_ask_the_cache(clock: Clock) -> None:
     cache = AwayCache()
     limits = RateLimits(cache, clock, calls_per_second=600)  # type: ignore[arg-type] # only hit is used
     assert await allowed(limits, ONE, 30) == 30

@@ -93,7 +93,7 @@ def test_a_network_does_not_open_plain_http_to_who_made_a_target_himself() -> No
         )
 
 
-def test_an_entry_of_one_account_is_none_of_another_s() -> None:
+def test_an_entry_of_one_account_is_not_found_in_another() -> None:
     for text, url in [
         ("111111111111=10.0.0.0/8", HTTPS),
         ("111111111111=idp.example:443", HTTPS),

@@ -55,7 +55,7 @@ async def test_variables(
     assert "hush" not in repr(keys)
 
 
-async def test_there_are_none_until_there_are(
+async def test_credentials_are_found_once_they_are_configured(
     config: Path, found: AmbientCredentials
 ) -> None:
     with pytest.raises(AmbientCredentialsError, match="has no AWS credentials"):

@@ -399,7 +399,7 @@ class TestState:
         assert ahead.is_due(now)
         assert not ahead.rests(now)
 
-    async def test_what_is_no_state_reads_as_none(
+    async def test_an_unreadable_state_is_read_as_none(
         self, world: SignInWorld, publisher: Publisher
     ) -> None:
         provider = await watched(world, publisher.url)

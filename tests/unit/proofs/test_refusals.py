@@ -62,5 +62,5 @@ def test_other_refusals(action: str, code: str, detail: str, title: str) -> None
     ("action", "code"),
     [(SAML, ""), ("iam:GetRole", "AccessDenied"), (TOKEN, "ServiceUnavailable")],
 )
-def test_what_is_no_refused_proof_is_not_explained(action: str, code: str) -> None:
+def test_only_refused_proofs_are_explained(action: str, code: str) -> None:
     assert explain_refusal(record(action, code)) is None

@@ -66,7 +66,7 @@ async def refusal(*given: Any, **more: Any) -> str:
     return refused.value.detail
 
 
-async def test_without_scim_nobody_is_asked() -> None:
+async def test_without_scim_no_directory_is_asked() -> None:
     people = People()
     admission = DirectoryAdmission(people)
     assert await admission.admit(identity(), None, AT) == identity()
@@ -104,7 +104,7 @@ async def test_unknown_people_may_be_allowed_and_have_no_groups() -> None:
     assert "was deleted" in await refusal(allowing, GONE)
 
 
-async def test_a_proof_that_names_nobody_is_of_nobody() -> None:
+async def test_a_proof_without_a_name_belongs_to_no_person() -> None:
     people = People([ALICE])
     admission = DirectoryAdmission(people)
     with pytest.raises(IdpRejectedClaim):

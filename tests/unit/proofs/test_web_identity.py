@@ -161,7 +161,7 @@ async def test_further_claims_are_keys_of_the_call_and_not_of_the_session(
     assert not [name for name in identity.context if "other" in name]
 
 
-async def test_a_claim_that_is_no_value_refuses_the_token(
+async def test_a_token_with_an_unusable_claim_is_refused(
     prover: WebIdentityProver, providers: Providers
 ) -> None:
     providers.register(ISSUER, ClaimKeys=["groups"])

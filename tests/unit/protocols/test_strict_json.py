@@ -31,7 +31,7 @@ from tests.support.effort import cpu_at_most
         b'{"a":' + b"9" * 5000 + b"}",
     ],
 )
-def test_what_is_no_plain_json_object_is_refused(text: bytes) -> None:
+def test_anything_but_a_plain_json_object_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
         parse_object(text)
 
@@ -55,7 +55,7 @@ def test_nesting_is_bounded_at_the_limit_exactly(opening: str) -> None:
         parse_object(nested(DEPTH_MAX + 1))
 
 
-def test_many_shallow_brackets_are_no_nesting() -> None:
+def test_many_shallow_brackets_do_not_count_as_nesting() -> None:
     assert len(parse_object(b'{"a":[' + b"[]," * 500 + b"[]]}")["a"]) == 501
 
 

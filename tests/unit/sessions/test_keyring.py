@@ -281,7 +281,9 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path, clock: FakeClock) -
         begin_keys(tmp_path / "no" / "keyring.json", clock.now(), None, ())
 
 
-def test_whoever_was_second_makes_nothing(keyring: Keyring, clock: FakeClock) -> None:
+def test_the_second_to_begin_keys_takes_those_there_are(
+    keyring: Keyring, clock: FakeClock
+) -> None:
     again = begin_keys(keyring.path, clock.now(), keyring.identity, keyring.keys)
     assert again == (keyring.identity, keyring.keys)
     settle_keyring(keyring.path, keyring.keys)

@@ -66,7 +66,7 @@ def test_any_changed_byte_breaks_the_seal(
 
 
 @pytest.mark.parametrize("message", ["", "A", "AAAA", "AQ==", "x\ny", "é", "A" * 500])
-def test_what_is_no_message_is_refused(
+def test_a_malformed_message_is_refused(
     messages: AuthorizationMessages, clock: FakeClock, message: str
 ) -> None:
     with pytest.raises(InvalidAuthorizationMessage):

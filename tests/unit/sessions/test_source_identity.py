@@ -31,6 +31,6 @@ def test_it_cannot_change(calling: Session, other: str) -> None:
     assert caught.value.message == ALREADY
 
 
-def test_without_one_there_is_none(session: Session) -> None:
+def test_a_source_identity_is_optional(session: Session) -> None:
     assert require_source_identity(None) is None
     assert require_source_identity(None, session) is None

@@ -30,7 +30,7 @@ def calling(session: Session) -> Session:
     )
 
 
-def test_without_tags_there_are_none() -> None:
+def test_tags_are_optional() -> None:
     assert require_session_tags(()) == NO_TAGS
 
 

@@ -104,7 +104,9 @@ async def test_a_failed_migration_leaves_no_half_schema(
     await migrate(location)
 
 
-async def test_a_file_that_is_no_database_is_refused(location: SqliteLocation) -> None:
+async def test_a_file_that_is_not_a_database_is_refused(
+    location: SqliteLocation,
+) -> None:
     await asyncio.to_thread(location.path.write_bytes, b"not a database" * 100)
     with pytest.raises(StoreUnavailableError, match="not a database"):
         await migrate(location)

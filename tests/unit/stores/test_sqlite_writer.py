@@ -106,7 +106,9 @@ async def test_a_failing_write_costs_its_neighbours_nothing(
     assert await writer.run(count) == 2
 
 
-async def test_a_caller_that_gives_up_disturbs_no_one(writer: SqliteWriter) -> None:
+async def test_a_caller_that_gives_up_does_not_disturb_others(
+    writer: SqliteWriter,
+) -> None:
     first = writer.mint(make_row("1"), make_mark(b"1", "1"))
     first.cancel()
     await writer.mint(make_row("2"), make_mark(b"2", "2"))
@@ -139,7 +141,7 @@ async def test_a_commit_that_failed_is_looked_up(
     assert await writer.run(count) == (3 if commits else 1)
 
 
-async def test_a_mint_that_no_one_was_told_of_leaves_its_proof_good(
+async def test_a_proof_stays_usable_if_its_mint_was_never_answered(
     writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its commit failed or not, and then the database cannot be read."""
@@ -173,7 +175,7 @@ async def test_rows_of_a_failed_commit_are_spooled_and_written_once(
     assert await writer.run(count) == 3
 
 
-async def test_a_spool_that_cannot_be_read_stops_no_one(path: Path) -> None:
+async def test_an_unreadable_spool_does_not_stop_the_broker(path: Path) -> None:
     class Unreadable(Spool):
         def rows(self) -> list[AuditRow]:
             raise OSError(errno.EIO, "Input/output error")

@@ -297,7 +297,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("what", TAMPERED)
-async def test_a_tampered_request_proves_no_one(
+async def test_a_tampered_request_does_not_verify(
     service: AskingService, alice: Key, what: str
 ) -> None:
     request = sign(alice)
@@ -583,7 +583,7 @@ async def test_a_question_of_a_principal_is_answered(service: AskingService) -> 
         },
     ],
 )
-async def test_a_question_that_cannot_be_is_refused(
+async def test_an_impossible_question_is_refused(
     service: AskingService, question: object
 ) -> None:
     reply = await service.post(question)

@@ -210,7 +210,7 @@ async def test_a_list_of_everything_has_all_that_aws_manages(iam: Iam) -> None:
 
 
 @cases("operation, given")
-async def test_what_is_no_arn_is_refused_as_recorded_from_aws(
+async def test_a_malformed_arn_is_refused_as_recorded_from_aws(
     iam: Iam, operation: str, given: dict[str, object]
 ) -> None:
     """Recorded for AttachRolePolicy (2026); one parameter, one rule.

@@ -32,7 +32,7 @@ async def test_a_region_is_switched_off_and_on_again(iam: Iam) -> None:
 @pytest.mark.parametrize(
     "region", ["us-east-1", "", "everywhere", "eu-west-3\n", "../x", "e" * 4000]
 )
-async def test_what_is_no_region_or_always_on_is_refused(iam: Iam, region: str) -> None:
+async def test_unknown_and_fixed_regions_are_refused(iam: Iam, region: str) -> None:
     with pytest.raises(InvalidInput):
         await switch(iam, region, active=False)
     assert await off(iam) == set()

@@ -41,7 +41,7 @@ def session(kind: SessionKind, mfa_at: int | None = None) -> Session:
     )
 
 
-async def test_a_caller_who_was_renamed_meanwhile_is_not_whoever_has_the_name(
+async def test_a_caller_renamed_during_the_call_is_found_by_id(
     iam: Iam,
 ) -> None:
     await iam("CreateUser", UserName="ann")

@@ -168,7 +168,7 @@ async def test_wrong_passwords_of_a_stranger_end_nothing_that_runs(
         )
 
 
-async def test_who_comes_back_signs_in_anew(slapd: Slapd, tmp_path: Path) -> None:
+async def test_a_returning_person_signs_in_again(slapd: Slapd, tmp_path: Path) -> None:
     async with opened(slapd, tmp_path, "expired") as (world, people):
         leave(slapd, "expired")
         world.clock.move(MINUTE)
@@ -256,7 +256,7 @@ async def test_a_directory_is_asked_once_for_all_accounts_that_trust_it(
         assert await is_open(people["stays"])
 
 
-async def test_a_provider_made_anew_ends_nothing_of_its_people(
+async def test_a_provider_that_is_created_again_ends_no_sessions(
     slapd: Slapd, tmp_path: Path
 ) -> None:
     """They have not signed in with it: what they opened ended with the one before."""

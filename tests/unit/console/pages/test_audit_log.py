@@ -119,7 +119,7 @@ async def test_records_are_found_by_when_they_were_made(world: SignInWorld) -> N
 @pytest.mark.parametrize(
     "time", ["yesterday", "2026-02-31T08:00", "0001-01-01T00:00+23:59", "<b>"]
 )
-async def test_a_time_that_is_none_is_said_and_nothing_typed_is_lost(
+async def test_an_invalid_time_is_named_and_the_form_is_kept(
     world: SignInWorld, time: str
 ) -> None:
     browser = await auditor(world)

@@ -199,7 +199,7 @@ async def test_a_refused_answer_leads_to_a_new_challenge(world: SignInWorld) -> 
     assert done.status_code == 303
 
 
-async def test_what_is_no_answer_is_refused(world: SignInWorld) -> None:
+async def test_a_malformed_answer_is_refused(world: SignInWorld) -> None:
     browser = await signed_in(world)
     page = await browser.get(PASSKEY)
     for credential in ("{}", "[]", "\x00", "x" * 24_001, ""):
@@ -323,7 +323,7 @@ async def test_an_app_and_a_passkey_are_offered_together(world: SignInWorld) -> 
     assert entered.status_code == 303
 
 
-async def test_a_wrong_answer_lets_no_one_in(world: SignInWorld) -> None:
+async def test_a_wrong_answer_does_not_sign_in(world: SignInWorld) -> None:
     _, authenticator = await person(world)
     knobs: dict[str, Any]
     for knobs in (
@@ -360,7 +360,9 @@ async def test_after_five_wrong_answers_the_sign_in_is_over(world: SignInWorld) 
     assert (await show(browser, last, answer)).status_code == 400
 
 
-async def test_an_answer_to_an_earlier_page_lets_no_one_in(world: SignInWorld) -> None:
+async def test_an_answer_to_an_earlier_page_does_not_sign_in(
+    world: SignInWorld,
+) -> None:
     _, authenticator = await person(world)
     browser = world.browser()
     first = await send_password(browser)
@@ -388,7 +390,7 @@ async def test_another_browser_cannot_go_on_with_the_sign_in(
     assert (await theirs.get("/console/")).status_code == 303
 
 
-async def test_anothers_passkey_lets_no_one_in(world: SignInWorld) -> None:
+async def test_another_persons_passkey_does_not_sign_in(world: SignInWorld) -> None:
     await person(world, "ann")
     _, theirs = await person(world, "bob")
     browser = world.browser()
@@ -427,7 +429,7 @@ async def test_without_a_script_the_text_says_so(world: SignInWorld) -> None:
     assert "Passkeys need JavaScript" in text_of(refused)
 
 
-async def test_a_removed_passkey_lets_no_one_in(world: SignInWorld) -> None:
+async def test_a_removed_passkey_does_not_sign_in(world: SignInWorld) -> None:
     _, authenticator = await person(world)
     browser = world.browser()
     page = await send_password(browser)

@@ -52,7 +52,7 @@ async def test_a_request_is_mapped_and_decided(registered: SignInWorld) -> None:
 
 
 @cases("path, said")
-async def test_what_means_nothing_is_refused_whoever_asks(
+async def test_a_meaningless_request_is_refused_for_any_caller(
     registered: SignInWorld, path: str, said: str
 ) -> None:
     await grant(registered, "*")

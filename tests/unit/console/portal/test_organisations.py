@@ -369,7 +369,7 @@ async def test_an_account_and_an_organisation_are_signed_in_to_each_by_itself(
     assert "bob@example.com" in (await person.browser.get(START)).text
 
 
-async def test_somebody_elses_sign_in_to_other_members_ends_the_one_before(
+async def test_another_persons_sign_in_elsewhere_ends_the_session_before(
     world: SignInWorld,
 ) -> None:
     deploy = f"{role_arn('Deploy', ONE)},arn:aws:iam::{ONE}:saml-provider/Corp"
@@ -495,7 +495,7 @@ def test_without_a_file_there_is_none() -> None:
     ],
     ids=["options", "metadata"],
 )
-async def test_a_provider_that_cannot_be_read_stops_no_other(
+async def test_an_unreadable_provider_does_not_stop_others(
     world: SignInWorld, broken: dict[str, Any]
 ) -> None:
     """A newer version's options, say, or keys that were taken with ``LegacyRsa``."""

@@ -282,7 +282,9 @@ async def test_the_aws_cli_is_told_which_of_awss_portals_it_is(
 
 
 @pytest.mark.parametrize("path", ["/portal/a.b", "/portal/device", f"{START}/role"])
-async def test_other_pages_are_no_portal_of_awss(world: SignInWorld, path: str) -> None:
+async def test_other_pages_are_not_taken_for_awss_portal(
+    world: SignInWorld, path: str
+) -> None:
     assert "location" not in (await world.browser().head(path)).headers
 
 

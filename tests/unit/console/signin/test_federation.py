@@ -247,7 +247,7 @@ async def test_other_actions_are_refused(world: SignInWorld, action: str) -> Non
         '{"sessionId": "é", "sessionKey": "é", "sessionToken": "é"}',
     ],
 )
-async def test_what_are_no_credentials_is_refused(
+async def test_malformed_credentials_are_refused(
     world: SignInWorld, session: str
 ) -> None:
     assert (await ask(world, session)).status_code == 400
@@ -298,7 +298,7 @@ async def test_a_used_link_leads_back_to_a_listed_issuer(world: SignInWorld) -> 
     ("issuer", "links"),
     [(f"{APPS}/login", [f"{APPS}/login"]), ("https://evil.example/", [])],
 )
-async def test_a_link_that_is_used_elsewhere_meanwhile_leads_back_likewise(
+async def test_a_link_used_in_another_tab_leads_back_too(
     world: SignInWorld, issuer: str, links: list[str]
 ) -> None:
     browser, other = world.browser(), world.browser()

@@ -238,7 +238,7 @@ BAD: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-async def test_what_is_no_logout_token_ends_nothing(scene: Scene, case: str) -> None:
+async def test_a_malformed_logout_token_ends_nothing(scene: Scene, case: str) -> None:
     provider = await scene.register()
     login = scene.login(provider)
     browser, _ = await scene.sign_in(login)

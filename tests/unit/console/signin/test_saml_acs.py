@@ -405,7 +405,7 @@ async def test_two_accounts_that_trust_one_provider_are_both_shown(
 
 
 @pytest.mark.parametrize("text", ["", "!!!", "PHg+", "A" * 100_001])
-async def test_what_is_no_response_is_refused(world: SignInWorld, text: str) -> None:
+async def test_a_malformed_response_is_refused(world: SignInWorld, text: str) -> None:
     answer = await world.browser().post("/saml", data={"SAMLResponse": text})
     assert answer.status_code == 400
     assert answer.headers["content-type"].startswith("text/html")

@@ -149,7 +149,9 @@ async def test_an_answer_to_the_request_signs_in_once(world: SignInWorld) -> Non
     assert "invalid SAML response" in text_of(again)
 
 
-async def test_an_answer_in_another_browser_signs_no_one_in(world: SignInWorld) -> None:
+async def test_an_answer_in_another_browser_does_not_sign_in(
+    world: SignInWorld,
+) -> None:
     request = await begin(world.browser())
     victim = world.browser()
     posted = await post(victim, answer(world, request.get("ID")))

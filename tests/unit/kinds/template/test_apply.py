@@ -361,7 +361,7 @@ async def test_a_mistake_is_named_with_its_place(
         ("[" * 5000, "not YAML|line"),
     ],
 )
-async def test_what_is_no_template_is_refused(
+async def test_a_malformed_template_is_refused(
     iam: Iam, text: str, message: str
 ) -> None:
     with pytest.raises(TemplateError, match=message):

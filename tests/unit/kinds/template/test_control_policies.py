@@ -101,7 +101,7 @@ async def test_an_export_holds_them(iam: Iam) -> None:
         ),
     ],
 )
-async def test_what_is_no_control_policy_is_refused(
+async def test_a_malformed_control_policy_is_refused(
     iam: Iam, kind: str, policies: list[object], wrong: str
 ) -> None:
     with pytest.raises(TemplateError) as caught:

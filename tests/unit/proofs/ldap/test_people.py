@@ -228,7 +228,7 @@ async def test_what_a_directory_says_of_a_person_is_bounded(
     assert found.attributes == {"Note": "d" * 257}
 
 
-async def test_one_persons_groups_keep_nobody_else_out(
+async def test_one_persons_groups_do_not_block_other_people(
     slapd: Slapd, tmp_path: Path
 ) -> None:
     """The servers answered: they are not avoided, and nobody else is refused."""

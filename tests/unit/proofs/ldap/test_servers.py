@@ -583,7 +583,7 @@ async def test_pages_without_end_are_left_at_the_bound(
 @pytest.mark.parametrize(
     "code", [LDAPResultCode.SIZE_LIMIT_EXCEEDED, LDAPResultCode.ADMIN_LIMIT_EXCEEDED]
 )
-async def test_a_list_that_is_too_long_for_its_server_keeps_nobody_else_out(
+async def test_a_list_beyond_its_servers_limit_does_not_block_other_people(
     slapd: Slapd, tmp_path: Path, code: LDAPResultCode
 ) -> None:
     def cuts_groups_off(session: LDAPServer, message: Any) -> None:

@@ -128,7 +128,7 @@ def test_a_definition_that_cannot_stand_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", "{" + " " * 70_000 + "}"])
-def test_what_is_no_definition_is_refused(text: str) -> None:
+def test_a_malformed_definition_is_refused(text: str) -> None:
     with pytest.raises(DefinitionRejected):
         parse_definition(text, "orders")
 

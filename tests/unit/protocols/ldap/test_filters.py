@@ -39,7 +39,7 @@ def test_a_rule_keeps_its_place() -> None:
     "template",
     ["", "uid", "(uid=x)", "(uid={username}", "(uid={dn})", "(uid={username}{other})"],
 )
-def test_what_is_no_filter_with_its_places_is_refused(template: str) -> None:
+def test_a_malformed_filter_is_refused(template: str) -> None:
     with pytest.raises(ValueError, match="filter"):
         require_filter(template, PLACES)
 
@@ -62,7 +62,7 @@ def test_a_guid_is_written_as_active_directory_does() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"short", bytes(17)])
-def test_what_is_no_guid_identifies_nobody(raw: bytes) -> None:
+def test_a_malformed_guid_identifies_nobody(raw: bytes) -> None:
     entry = Entry.of("cn=x", [("objectGUID", [raw])])
     assert not read_subject(entry, "objectGUID")
 
@@ -74,7 +74,7 @@ def test_guids_come_back(given_uuid: uuid.UUID) -> None:
     assert read_subject(entry, "objectGUID") == text
 
 
-def test_values_that_are_no_text_are_left_out() -> None:
+def test_values_other_than_text_are_left_out() -> None:
     entry = Entry.of("cn=x", [("cn", [b"\xff", b"a"]), ("cn;lang-de", [b"b"])])
     assert entry.texts("CN") == ("a", "b")
     assert not entry.text("sn")

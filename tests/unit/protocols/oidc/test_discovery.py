@@ -55,6 +55,6 @@ def test_a_document_that_does_not_fit_is_refused(changes: dict[str, object]) -> 
 @pytest.mark.parametrize(
     "data", [b"", b"<html>", b"[]", b"\xff", b'{"issuer":1,"issuer":2}']
 )
-def test_what_is_no_object_is_refused(data: bytes) -> None:
+def test_a_value_that_is_not_an_object_is_refused(data: bytes) -> None:
     with pytest.raises(OidcRejected):
         parse_discovery(data, ISSUER.url)

@@ -191,7 +191,7 @@ def test_more_than_a_hundred_keys_of_a_type_spoil_that_type_only() -> None:
         b'{"keys":[]}' + b" " * JWKS_BYTES_MAX,
     ],
 )
-def test_what_is_no_key_set_is_refused_whole(data: bytes) -> None:
+def test_a_malformed_key_set_is_refused_whole(data: bytes) -> None:
     with pytest.raises(OidcRejected) as caught:
         parse_jwks(data)
     assert caught.value.reason is OidcReason.BAD_KEY_SET

@@ -107,7 +107,7 @@ REFUSED: dict[str, tuple[dict[str, Any], OidcReason]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_logout_token_is_refused(case: str) -> None:
+def test_a_malformed_logout_token_is_refused(case: str) -> None:
     changes, expected = REFUSED[case]
     assert reason(logout_token(**changes)) is expected
 

@@ -42,7 +42,7 @@ def test_a_post_of_its_query_alone_needs_no_content_type() -> None:
 
 
 @pytest.mark.parametrize("headers", [(b"content-type", b"text/plain"), (b"x", b"y")])
-def test_a_post_that_is_no_form_asks_for_nothing(headers: tuple) -> None:
+def test_a_post_without_a_form_asks_for_nothing(headers: tuple) -> None:
     assert parse_call(post(b"Action=A", headers, query=b"Action=B")).action is None
 
 
@@ -56,7 +56,7 @@ def test_an_empty_action_is_an_action() -> None:
     assert parse_call(post(b"Action=&Version=")).action == ""
 
 
-def test_presigned_parameters_are_no_parameters_of_the_action() -> None:
+def test_presigned_parameters_do_not_reach_the_action() -> None:
     call = parse_call(
         get(
             b"Action=A&Version=1&N=v&X-Amz-Signature=s&x-amz-Date=d&X-Amz-Security-Token=t"

@@ -74,7 +74,7 @@ def test_empty_results_and_lists_are_there_and_empty() -> None:
     assert b"    <Users/>\n    <IsTruncated>false</IsTruncated>\n" in body
 
 
-def test_a_member_that_is_none_is_left_out() -> None:
+def test_a_member_of_value_none_is_left_out() -> None:
     body = STS.renderer("GetCallerIdentity")({"Arn": "a", "UserId": None}, "id")
     assert b"UserId" not in body
 

@@ -117,7 +117,7 @@ def test_what_only_the_broker_sets_is_not_taken_from_a_client(
         ),
     ],
 )
-def test_bodies_that_are_no_user(body: bytes, keyword: str) -> None:
+def test_bodies_that_are_not_a_user(body: bytes, keyword: str) -> None:
     assert rejection(read_user, body).scim_type == keyword
 
 

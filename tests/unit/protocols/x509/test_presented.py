@@ -92,7 +92,7 @@ def test_what_is_missing_or_too_much_is_said() -> None:
         LEAF.pem.encode(),
     ],
 )
-def test_what_is_no_certificate_is_refused(text: bytes) -> None:
+def test_a_malformed_certificate_is_refused(text: bytes) -> None:
     assert "cannot be read" in refusal(leaf=text)
     if b"," not in text:
         assert "cannot be read" in refusal(leaf=encoded(LEAF), chain=text)

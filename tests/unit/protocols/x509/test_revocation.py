@@ -175,7 +175,7 @@ def test_what_changes_nothing_is_read() -> None:
         signed(builder()).replace(b"Z\x17\r", b"Z\x16\r", 1),
     ],
 )
-def test_what_is_no_list_is_refused(data: bytes) -> None:
+def test_a_malformed_list_is_refused(data: bytes) -> None:
     with pytest.raises(CertificateRejected, match="cannot be read"):
         parse_revocation_lists(data)
 

@@ -91,7 +91,7 @@ async def test_guesses_are_not_told(siblings: list[Sibling]) -> None:
         assert await recall(sibling.memory, "k") == "first"
 
 
-async def test_a_sibling_that_is_gone_or_busy_stops_no_one(
+async def test_a_missing_or_busy_sibling_does_not_stop_others(
     siblings: list[Sibling], tmp_path: Path
 ) -> None:
     with socket(AF_UNIX, SOCK_DGRAM) as gone:
