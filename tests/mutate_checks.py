@@ -44,7 +44,7 @@ class Suite:
 
 
 SUITES = {
-    "json": Suite(PROTOCOLS, ("strict_json",), ("tests/unit/protocols",)),
+    "json": Suite(ROOT / "broker" / "model", ("strict_json",), ("tests/unit/model",)),
     "oidc": Suite(
         PROTOCOLS / "oidc",
         (

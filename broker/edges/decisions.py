@@ -171,20 +171,12 @@ def _asking(question: Question) -> Given:
 
 
 def _read_asked(raw: RawRequest) -> Given:
-    return _asking(read_question(raw.body))
-
-
-def read_question(body: bytes) -> Question:
-    """The body of ``POST /decisions``.
-
-    Raises:
-        ValidationError: it is not a question; the text names the place.
-    """
-    given = read_model(_Question, read_json(body))
+    """The body of ``POST /decisions``; an error names the place."""
+    given = read_model(_Question, read_json(raw.body))
     credentials = given.Credentials
     for resource in given.Resources:
         check_names_one(resource)
-    return Question(
+    question = Question(
         service=given.Service,
         request=None if given.Request is None else _client_request(given.Request),
         access_key_id="" if credentials is None else credentials.AccessKeyId,
@@ -192,16 +184,21 @@ def read_question(body: bytes) -> Question:
         principal=given.Principal,
         actions=tuple(given.Actions),
         resources=tuple(given.Resources),
-        context={key: tuple(values) for key, values in given.Context.items()},
+        context={key: tuple(values) for key, values in given.Context.items()}
+        if given.Context
+        else {},
     )
+    return _asking(question)
 
 
 def _client_request(given: _Request) -> ClientRequest:
     try:
         raw_path, _, query = given.Target.encode("latin-1").partition(b"?")
         headers = tuple(
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in given.Headers
+            [
+                (name.lower().encode("latin-1"), value.encode("latin-1"))
+                for name, value in given.Headers
+            ]
         )
     except UnicodeEncodeError:
         raise InvalidQuestion(

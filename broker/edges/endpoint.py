@@ -21,9 +21,9 @@ from broker.errors import BrokerError, RequestEntityTooLarge
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.raw import RawRequest
 from broker.model.request import Door, Given
+from broker.model.strict_json import parse_object
 from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
-from broker.protocols.strict_json import parse_object
 
 JSON = (b"content-type", b"application/json")
 

@@ -7,8 +7,9 @@ policy could read them (RFC 8259, section 6).
 import json
 import math
 import re
-from typing import Any, NoReturn
+from typing import Any
 
+from broker.model.strict_json import json_reader
 from broker.policy.errors import PolicyRejected, RejectionReason
 
 POLICY_CHARACTERS_MAX = 131_072
@@ -40,16 +41,8 @@ def parse_json(text: str) -> Json:
             f"at most {POLICY_CHARACTERS_MAX} can be read.",
         )
     try:
-        value: Json = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_int=_number,
-            parse_float=_number,
-            parse_constant=_refuse_constant,
-        )
-        if "\\u" in text or not text.isascii():
-            # A lone surrogate has no UTF-8 form, so it could not be stored.
-            json.dumps(value, ensure_ascii=False).encode()
+        text.encode()  # with a lone surrogate it could not be stored
+        value: Json = _read(text)
     except (ValueError, RecursionError) as error:
         raise PolicyRejected(RejectionReason.INVALID_JSON, INVALID_JSON_TEXT) from error
     return value
@@ -65,12 +58,7 @@ def load_document(text: str) -> Any:  # noqa: ANN401  # plain data
         PolicyRejected: an object has a key twice.
         ValueError, RecursionError: it is not JSON, or too deep.
     """
-    return json.loads(
-        text,
-        object_pairs_hook=_object,
-        parse_int=_plain_number,
-        parse_float=_plain_number,
-    )
+    return _read_plain(text)
 
 
 def _plain_number(text: str) -> int | float | str:
@@ -102,9 +90,8 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return found
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
+_read = json_reader(_object, number=_number, depth_max=None)
+_read_plain = json_reader(_object, number=_plain_number, depth_max=None)
 
 _SHOWN_CHARACTERS = 120
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
 
+from broker.model.strict_json import parse_object
 from broker.proofs.group_roles import read_table
-from broker.protocols.strict_json import parse_object
 
 T = TypeVar("T")
 

@@ -8,7 +8,6 @@ Source: W3C Web Authentication Level 3, 5.4, 5.5, 7.1 and 7.2.
 """
 
 import ipaddress
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
+
+from broker.model.strict_json import parse_object
 
 if TYPE_CHECKING:
     from webauthn.helpers.structs import PublicKeyCredentialDescriptor
@@ -246,17 +247,14 @@ def _parse(answer: str) -> dict[str, Any]:
     if len(answer) > ANSWER_CHARACTERS_MAX:
         raise WebauthnRejected(WebauthnReason.MALFORMED, "too long")
     try:
-        value = json.loads(answer)
+        return parse_object(answer.encode())
     except (ValueError, RecursionError) as error:
-        raise WebauthnRejected(WebauthnReason.MALFORMED, "no JSON") from error
-    if not isinstance(value, dict):
-        raise WebauthnRejected(WebauthnReason.MALFORMED, "no JSON object")
-    return value
+        raise WebauthnRejected(WebauthnReason.MALFORMED, "no JSON object") from error
 
 
 def _require_own_page(client_data: bytes) -> None:
     """Refuse an answer that was made in a frame on another site's page."""
-    value = json.loads(client_data)
+    value = parse_object(client_data)
     if value.get("crossOrigin", False) is not False or "topOrigin" in value:
         raise WebauthnRejected(WebauthnReason.FRAMED)
 

@@ -150,6 +150,14 @@ def test_a_credential_id_longer_than_the_standard_allows_is_refused() -> None:
         verify_registration(PARTY, json.dumps(value), challenge=CHALLENGE)
 
 
+def test_an_answer_in_which_a_name_stands_twice_is_refused() -> None:
+    answer = Authenticator(ORIGIN).create(creation())
+    verify_registration(PARTY, answer, challenge=CHALLENGE)
+    twice = answer.replace("{", '{"id": "", ', 1)
+    with refused(WebauthnReason.MALFORMED):
+        verify_registration(PARTY, twice, challenge=CHALLENGE)
+
+
 @rows("knobs, reason", ids=str)
 def test_an_answer_that_is_not_the_holders_is_refused(
     knobs: dict[str, Any], reason: WebauthnReason

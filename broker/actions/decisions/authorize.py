@@ -502,7 +502,7 @@ class _Decisions:
                     ready.service, Outcome.ALLOWED if allowed else Outcome.DENIED
                 )
                 same = who.principal.arn, action, allowed
-                if same in kept:
+                if kept and same in kept:
                     kept[same].add_resource(one.resource)
                     continue
                 why = ""
@@ -632,7 +632,7 @@ def _asked_service(asked: str, call: Call) -> tuple[AccountId, str]:
     """
     principal = call.caller.principal
     if principal.type is PrincipalType.SERVICE:
-        if asked not in {"", principal.arn, principal.service}:
+        if asked and asked not in {principal.arn, principal.service}:
             raise AccessDenied(detail=f"the token is not for {asked[:200]}")
         return principal.account, principal.service or ""
     text = asked if asked.startswith("arn:") else service_arn(call.account, asked)
@@ -643,6 +643,8 @@ def _asked_service(asked: str, call: Call) -> tuple[AccountId, str]:
 
 
 async def _needs(given: Given, call: Call) -> tuple[Need, ...]:
+    if call.caller.principal.type is PrincipalType.SERVICE:
+        return ()  # what `service_needs` says; the service is looked at in `get_ready`
     batch: Batch = given[QUESTIONS]
     return service_needs(batch.service, call)
 

@@ -10,6 +10,8 @@ above all keys about the principal: those are the broker's.
 import re
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from broker.actions.decisions.question import Question, check_names_one
 from broker.errors import ValidationError
 from broker.protocols.enforcement import ClientRequest, CompiledService
@@ -43,24 +45,16 @@ def complete_question(compiled: CompiledService, question: Question) -> Question
         seen = _seen(told)
         context = {k: v for k, v in told.items() if compiled.may_bring(k)}
     kind = question.resource_type
-    # Written out: `dataclasses.replace` takes three times as long, for each of a batch.
-    return Question(
-        service=question.service,
-        request=question.request,
-        ambiguous=question.ambiguous,
-        access_key_id=question.access_key_id,
-        session_token=question.session_token,
+    own = [a if ":" in a else f"{compiled.prefix}:{a}" for a in question.actions]
+    return replace(
+        question,
         principal=principal,
-        actions=tuple(
-            [
-                action if ":" in action else f"{compiled.prefix}:{action}"
-                for action in question.actions
-            ]
-        ),
+        actions=tuple(own),
         resources=tuple([_resource(compiled, kind, one) for one in question.resources]),
         context=context,
         seen=seen,
-        is_split=question.is_split,
+        resource_type="",
+        is_foreign=False,
     )
 
 

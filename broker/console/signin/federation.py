@@ -41,8 +41,8 @@ from broker.model.caller import Caller
 from broker.model.proof_used import ProofUsed
 from broker.model.request import Door
 from broker.model.secret import Secret
+from broker.model.strict_json import parse_object
 from broker.proofs.upstream_client import KeyPair
-from broker.protocols.strict_json import parse_object
 
 _BAD_CREDENTIALS = "Invalid credentials parameter"
 _INCORRECT = "The request sent by the client was syntactically incorrect."

@@ -41,10 +41,10 @@ from broker.model.account import find_account_of_key_id
 from broker.model.caller import Caller
 from broker.model.proof_used import ProofUsed
 from broker.model.request import Door
+from broker.model.strict_json import parse_object
 from broker.protocols.oidc import base64url, pkce
 from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
 from broker.protocols.shapes.documents import dump
-from broker.protocols.strict_json import parse_object
 from broker.sessions.ends import has_ended
 from broker.sessions.grants import Family, GrantRefusedError, Redemption
 from broker.sessions.one_time_use import OneTimeUse

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from broker.model.strict_json import parse_object
 from broker.protocols.shapes.constraints import size_violation
 from broker.protocols.shapes.documents import dump
 from broker.protocols.shapes.members import Read, compile_members, read_members
@@ -34,7 +35,6 @@ from broker.protocols.shapes.violations import (
     compile_integer_check,
     compile_string_check,
 )
-from broker.protocols.strict_json import parse_object
 
 _LAST_SECOND = 253_402_300_799
 """Of the year 9999."""

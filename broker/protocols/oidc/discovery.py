@@ -5,7 +5,7 @@ Source: OpenID Connect Discovery 1.0 sections 3 and 4.
 
 from dataclasses import dataclass
 
-from broker.protocols import strict_json
+from broker.model import strict_json
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 
 DISCOVERY_BYTES_MAX = 1 << 16

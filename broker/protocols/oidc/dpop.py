@@ -15,7 +15,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from broker.protocols import strict_json
+from broker.model import strict_json
 from broker.protocols.oidc import base64url
 from broker.protocols.oidc.algorithms import ALGORITHMS
 

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from broker.protocols import strict_json
+from broker.model import strict_json
 from broker.protocols.oidc import base64url
 from broker.protocols.oidc.algorithms import algorithms_of
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from msgspec import Struct
 
-from broker.protocols import strict_json
+from broker.model import strict_json
 from broker.protocols.oidc import base64url
 from broker.protocols.oidc import claims as standard_claims
 from broker.protocols.oidc.jwks import KID_CHARACTERS_MAX

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-import orjson
 from pydantic import ValidationError
 from scim2_models import (
     Context,
@@ -19,6 +18,7 @@ from scim2_models import (
     SCIMException,
 )
 
+from broker.model.strict_json import parse_value
 from broker.protocols.scim.filters import FilterCondition, read_filter
 from broker.protocols.scim.resources import (
     POLICY,
@@ -321,7 +321,7 @@ def _object(body: bytes) -> dict[str, Any]:
             f"The body has more than {_VALUES_MAX} values; send several.", "tooMany"
         )
     try:
-        given = orjson.loads(body)
+        given = parse_value(body)
     except ValueError:
         raise ScimRejected("The body is not JSON.", "invalidSyntax") from None
     if not isinstance(given, dict):

@@ -91,6 +91,7 @@ def test_what_only_the_broker_sets_is_not_taken_from_a_client(
         (b"{", "invalidSyntax"),
         (b"[]", "invalidSyntax"),
         (b"null", "invalidSyntax"),
+        (b'{"userName": "a", "userName": "b"}', "invalidSyntax"),
         (b"[" * 5000, "invalidSyntax"),
         (b'{"a":' * 5000, "invalidSyntax"),
         (encoded({"schemas": [USER]}), "invalidValue"),

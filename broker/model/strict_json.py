@@ -1,4 +1,4 @@
-"""JSON objects without the surprises of Python's ``json``.
+"""JSON without the surprises of Python's ``json``: all that comes from outside.
 
 Duplicate member names, ``NaN``, ``Infinity``, lone surrogates and deep nesting are
 refused; what comes out can be encoded again. Numbers may still be infinite (``1e400``):
@@ -23,13 +23,57 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 """A string that does not end is one, too: what follows it is not looked at again."""
 
 
+Pairs = list[tuple[str, Any]]
+
+
+def json_reader(
+    members: Callable[[Pairs], Any],
+    *,
+    number: Callable[[str], Any] | None = None,
+    depth_max: int | None = DEPTH_MAX,
+) -> Callable[[str], Any]:
+    """A reader of one JSON value; ``members`` makes objects, and ``number`` numbers.
+
+    It raises ValueError, and without ``depth_max`` RecursionError.
+    """
+    decode = json.JSONDecoder(
+        object_pairs_hook=members,
+        parse_constant=_refuse_constant,
+        parse_int=number,
+        parse_float=number,
+    ).raw_decode
+
+    def read(text: str) -> Any:  # noqa: ANN401  # plain data
+        if depth_max and text.count("[") + text.count("{") > depth_max:
+            _check_depth(text, depth_max)
+        text = text.strip(_WHITE_SPACE)
+        found, end = decode(text)
+        if end < len(text):
+            raise ValueError("something follows the object")
+        if "\\u" in text:
+            # A lone surrogate cannot be encoded, neither for a log nor for an answer.
+            json.dumps(found, ensure_ascii=False).encode("utf-8")
+        return found
+
+    return read
+
+
 def parse_object(data: bytes) -> JsonObject:
     """Read one JSON object in which no name is there twice.
 
     Raises:
         ValueError: anything else.
     """
-    return _parse(data, _DECODE_UNIQUE)
+    return _object(parse_value(data))
+
+
+def parse_value(data: bytes) -> Any:  # noqa: ANN401  # plain data
+    """Read one JSON value in which no name is there twice in an object.
+
+    Raises:
+        ValueError: anything else.
+    """
+    return _read_unique(data.decode("utf-8"))
 
 
 def parse_lenient_object(data: bytes) -> JsonObject:
@@ -40,46 +84,36 @@ def parse_lenient_object(data: bytes) -> JsonObject:
     Raises:
         ValueError: not a JSON object.
     """
-    return _parse(data, _DECODE_EMPTYING)
+    return _object(_read_emptying(data.decode("utf-8")))
 
 
-def _parse(data: bytes, decode: Callable[[str], tuple[Any, int]]) -> JsonObject:
-    text = data.decode("utf-8")
-    if text.count("[") + text.count("{") > DEPTH_MAX:
-        _check_depth(text)
-    text = text.strip(_WHITE_SPACE)
-    found, end = decode(text)
-    if end < len(text):
-        raise ValueError("something follows the object")
+def _object(found: object) -> JsonObject:
     if not isinstance(found, dict):
         # ValueError is the contract: the text is at fault, not the programmer
         raise ValueError("not a JSON object")  # noqa: TRY004
-    if "\\u" in text:
-        # A lone surrogate cannot be encoded, neither for a log nor for an answer.
-        json.dumps(found, ensure_ascii=False).encode("utf-8")
     return found
 
 
-def _check_depth(text: str) -> None:
+def _check_depth(text: str, depth_max: int) -> None:
     depth = 0
     for match in _STRING_OR_BRACKET.finditer(text):
         piece = match[0]
         if piece in "[{":
             depth += 1
-            if depth > DEPTH_MAX:
+            if depth > depth_max:
                 raise ValueError("nested too deeply")
         elif piece in "]}":
             depth -= 1
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> JsonObject:
+def _unique(pairs: Pairs) -> JsonObject:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name is there twice")
     return found
 
 
-def _emptying(pairs: list[tuple[str, Any]]) -> JsonObject:
+def _emptying(pairs: Pairs) -> JsonObject:
     found = dict(pairs)
     return found if len(found) == len(pairs) else {}
 
@@ -88,9 +122,5 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODE_UNIQUE = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_refuse_constant
-).raw_decode
-_DECODE_EMPTYING = json.JSONDecoder(
-    object_pairs_hook=_emptying, parse_constant=_refuse_constant
-).raw_decode
+_read_unique = json_reader(_unique)
+_read_emptying = json_reader(_emptying)

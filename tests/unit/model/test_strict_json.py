@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from broker.protocols.strict_json import DEPTH_MAX, parse_lenient_object, parse_object
+from broker.model.strict_json import DEPTH_MAX, parse_lenient_object, parse_object
 from tests.support.effort import cpu_at_most
 
 
