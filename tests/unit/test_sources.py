@@ -88,3 +88,13 @@ def test_a_unit_test_stands_where_its_module_does() -> None:
         )
         if not folder.parts or own not in text:
             assert not modules, f"{path}: is not where {modules[0]} is tested"
+
+
+def test_every_case_in_a_file_is_used_by_its_module() -> None:
+    for path in sorted((ROOT / "tests").rglob("*.yaml")):
+        module = path.with_suffix(".py")
+        if module.exists():
+            names = re.findall(r"^(\w+):", path.read_text("utf-8"), re.MULTILINE)
+            text = module.read_text("utf-8")
+            unused = {name for name in names if not re.search(rf"\b{name}\b", text)}
+            assert not unused, f"{path.relative_to(ROOT)}: {unused}"
