@@ -19,11 +19,9 @@ from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.session import Session
 from broker.runtime.entropy import new_handle
-from broker.sessions.ends import end_mark, has_ended
-from broker.sessions.handles import Handles
-from broker.sessions.resolve import ResolvedSession, Resolver
+from broker.sessions.ends import SessionHandles, end_mark
+from broker.sessions.resolve import ResolvedSession
 from broker.stores.cache.port import Cache
-from broker.stores.directory.port import Finder
 from broker.stores.errors import StoreUnavailableError
 
 _SEPARATOR = "/"
@@ -97,17 +95,13 @@ class ConsoleSessions:
 
     def __init__(
         self,
-        handles: Handles,
+        handles: SessionHandles,
         logins: ProviderLogins,
-        resolver: Resolver,
         cache: Cache,
-        directory: Finder,
     ) -> None:
         self._handles = handles
         self._logins = logins
-        self._resolver = resolver
         self._cache = cache
-        self._directory = directory
 
     async def open(
         self,
@@ -143,16 +137,16 @@ class ConsoleSessions:
         if record is None:
             return None
         origin = _origin(record)
+        marks = [
+            (parse_account_id(one.partition(_SEPARATOR)[0]), _end_mark(one))
+            for one in origin.ids
+        ]
         try:
-            resolved = await self._resolver.resolve(record["key"], record["token"], now)
+            resolved = await self._handles.resolve(record, now, *marks)
         except (ExpiredToken, InvalidClientTokenId):
             return EndedSession(origin)
         if origin.login and not await self._logins.is_open(origin.login):
             return EndedSession(origin)
-        for one in origin.ids:
-            account = parse_account_id(one.partition(_SEPARATOR)[0])
-            if await has_ended(self._directory, account, _end_mark(one)):
-                return EndedSession(origin)
         return ConsoleSession(cookie=cookie, resolved=resolved, origin=origin)
 
     async def find_original(

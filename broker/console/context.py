@@ -25,7 +25,7 @@ from broker.errors import AccessDenied
 from broker.model.caller import Caller
 from broker.model.request import Door, Given, RequestContext
 from broker.proofs.scheme import DoorProof, ProofResult, Read, Scheme
-from broker.sessions.handles import Handles
+from broker.sessions.ends import SessionHandles
 from broker.sessions.issue import KeepCredentials
 from broker.sessions.one_time_use import OneTimeUse
 
@@ -49,11 +49,11 @@ class ConsoleContext:
         self.flash = Flash(secure=deps.secure)
         self.logins = ProviderLogins(deps)
         self.sessions = ConsoleSessions(
-            Handles(deps.cache, deps.vault, "console"),
+            SessionHandles(
+                deps.cache, deps.vault, "console", deps.resolver, deps.fresh
+            ),
             self.logins,
-            deps.resolver,
             deps.cache,
-            deps.fresh,
         )
         self.login_states = LoginStates(deps)
         self.known = KnownBrowsers(deps)

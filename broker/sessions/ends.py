@@ -9,12 +9,17 @@ as they do after a sign-out.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
-from broker.errors import ServiceUnavailable
+from broker.errors import ExpiredToken, ServiceUnavailable
 from broker.model.account import AccountId
 from broker.model.revocation import Revocation
+from broker.sessions.handles import Handles
+from broker.sessions.resolve import ResolvedSession, Resolver
+from broker.sessions.vault import Vault
+from broker.stores.cache.port import HandleStore
 from broker.stores.directory.port import DirectoryChange, Finder
 from broker.stores.errors import StoreUnavailableError
 
@@ -81,3 +86,39 @@ async def has_ended(directory: Finder, account: AccountId, *marks: str) -> bool:
     except StoreUnavailableError as error:
         raise ServiceUnavailable(detail=f"the database is away: {error}") from error
     return not revocations.access_key_ids.isdisjoint(marks)
+
+
+class SessionHandles(Handles):
+    """The sessions of one kind that browsers hold the handles of, in their cookies.
+
+    Their credentials are never handed out. A value has the ``key`` and ``token`` of its
+    session, beside what its kind keeps; a handle of one ``space`` opens none of another.
+    """
+
+    def __init__(
+        self,
+        store: HandleStore,
+        vault: Vault,
+        space: str,
+        resolver: Resolver,
+        directory: Finder,
+    ) -> None:
+        super().__init__(store, vault, space)
+        self._resolver = resolver
+        self._directory = directory
+
+    async def resolve(
+        self, value: Mapping[str, Any], now: datetime, *marks: tuple[AccountId, str]
+    ) -> ResolvedSession:
+        """The session of a value, as live as any caller's.
+
+        Raises:
+            ExpiredToken, InvalidClientTokenId: It is over, one of the marks is set, or
+                its user or role is gone.
+            ServiceUnavailable: The directory is away.
+        """
+        resolved = await self._resolver.resolve(value["key"], value["token"], now)
+        for account, mark in marks:
+            if await has_ended(self._directory, account, mark):
+                raise ExpiredToken(detail=f"its end is marked: {mark}")
+        return resolved

@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
-from broker.errors import ExpiredToken
-from broker.model.account import AccountId
+from broker.model.account import AccountId, find_account_of_key_id
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
-from broker.model.session import Session
+from broker.model.session import Session, TemporaryCredentials
 from broker.runtime.bounded import BoundedCache
-from broker.sessions.ends import has_ended
-from broker.sessions.handles import Handles, SealedTexts
+from broker.sessions.ends import SessionHandles
+from broker.sessions.handles import SealedTexts
 from broker.sessions.resolve import ResolvedSession, Resolver
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import HandleStore
@@ -42,21 +42,6 @@ class PortalIdentity:
 
     identity: FederatedIdentity
     roles: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortalSignIn:
-    """A sign-in as it is kept. ``identities`` are none for an IAM user.
-
-    It ends with the ``end_marks`` in its account, too: a login at a provider has one.
-    ``organisation`` is the one that was signed in to; empty for an account.
-    """
-
-    access_key_id: str
-    session_token: str = field(repr=False)
-    identities: tuple[PortalIdentity, ...] = ()
-    end_marks: tuple[str, ...] = ()
-    organisation: str = ""
 
 
 class NamedRoles:
@@ -132,17 +117,8 @@ def _by_name(named: tuple[str, tuple[str, int]]) -> tuple[str, str]:
     return named[0].lower(), named[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _StoredSignIn:
-    """What is kept of a sign-in, read once: it never changes."""
-
-    access_key_id: str
-    session_token: str = field(repr=False)
-    end_marks: tuple[str, ...]
-    organisation: str
-    roles: NamedRoles
-    characters: int
-
+_Kept = tuple[Mapping[str, Any], NamedRoles, int]
+"""What is kept of a sign-in, read once, since it never changes; and how long it is."""
 
 Renew = Callable[[FederatedIdentity, datetime], Awaitable[FederatedIdentity]]
 """The person as the provider has them now, where it can be asked."""
@@ -228,27 +204,37 @@ class PortalSessions:
         renew: Renew = _as_before,
     ) -> None:
         self._renew = renew
-        self._handles = Handles(handles, vault, "portal")
+        self._handles = SessionHandles(handles, vault, "portal", resolver, directory)
         self._tokens = SealedTexts(vault, "portal-token")
-        self._resolver = resolver
-        self._directory = directory
-        self._remembered = BoundedCache[str, _StoredSignIn](
-            _REMEMBERED_MAX, _REMEMBERED_CHARACTERS, lambda one: one.characters
+        self._remembered = BoundedCache[str, _Kept](
+            _REMEMBERED_MAX, _REMEMBERED_CHARACTERS, itemgetter(2)
         )
 
-    async def open(self, sign_in: PortalSignIn, expires_at: datetime) -> str:
-        """Keep a sign-in; returns its handle."""
+    async def open(
+        self,
+        credentials: TemporaryCredentials,
+        identities: Sequence[PortalIdentity] = (),
+        *,
+        end_marks: Sequence[str] = (),
+        organisation: str = "",
+    ) -> str:
+        """Keep a sign-in; returns its handle.
+
+        ``identities`` are none for an IAM user. It ends with the ``end_marks`` in its
+        account, too: a login at a provider has one. ``organisation`` is the one that was
+        signed in to; empty for an account.
+        """
         value = {
-            "key": sign_in.access_key_id,
-            "token": sign_in.session_token,
-            "ends": sign_in.end_marks,
-            "organisation": sign_in.organisation,
-            "until": int(expires_at.timestamp()),
+            "key": credentials.access_key_id,
+            "token": credentials.session_token.reveal(),
+            "ends": end_marks,
+            "organisation": organisation,
+            "until": int(credentials.expiration.timestamp()),
             "identities": [
-                {**_row(one.identity), "roles": one.roles} for one in sign_in.identities
+                {**_row(one.identity), "roles": one.roles} for one in identities
             ],
         }
-        return await self._handles.put(value, expires_at)
+        return await self._handles.put(value, credentials.expiration)
 
     async def find(self, handle: str, now: datetime) -> OpenPortal | None:
         """The sign-in, if it was kept and its time is not over.
@@ -259,23 +245,18 @@ class PortalSessions:
         kept = await self._find_kept(handle)
         if kept is None:
             return None
-        resolved = await self._resolver.resolve(
-            kept.access_key_id, kept.session_token, now
-        )
-        account = resolved.session.account
-        if kept.end_marks and await has_ended(
-            self._directory, account, *kept.end_marks
-        ):
-            raise ExpiredToken(detail="the login at the provider has ended")
+        value, roles, _ = kept
+        account = find_account_of_key_id(value["key"])
+        marks = [(account, mark) for mark in value["ends"] if account is not None]
         return OpenPortal(
             handle=handle,
-            resolved=resolved,
-            roles=kept.roles,
-            organisation=kept.organisation,
+            resolved=await self._handles.resolve(value, now, *marks),
+            roles=roles,
+            organisation=value.get("organisation", ""),
             renew=self._renew,
         )
 
-    async def _find_kept(self, handle: str) -> _StoredSignIn | None:
+    async def _find_kept(self, handle: str) -> _Kept | None:
         found = self._remembered.get(handle)
         if found is not None:
             self._remembered.move_to_end(handle)
@@ -283,15 +264,8 @@ class PortalSessions:
         value = await self._handles.find(handle)
         if value is None:
             return None
-        ends_at = datetime.fromtimestamp(value["until"], UTC)
-        found = _StoredSignIn(
-            value["key"],
-            value["token"],
-            tuple(value["ends"]),
-            value.get("organisation", ""),
-            NamedRoles(value["identities"], ends_at),
-            characters=len(str(value)),
-        )
+        length, ends_at = len(str(value)), datetime.fromtimestamp(value["until"], UTC)
+        found = value, NamedRoles(value.pop("identities"), ends_at), length
         self._remembered.put(handle, found)
         return found
 

@@ -4,7 +4,9 @@ Rows SAML-32, STS-06 to STS-09, GEN-01 and GEN-02 of the threat checklist.
 """
 
 import asyncio
+import hashlib
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +18,7 @@ from broker.model.session import SessionKind
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
 from tests.support.effort import cpu_at_most
+from tests.support.portal import Person
 from tests.support.saml_idp import key_pair
 from tests.support.signin import (
     ACCOUNT,
@@ -31,6 +34,7 @@ from tests.support.signin import (
     text_of,
 )
 
+PORTAL, PORTAL_COOKIE = f"/portal/{ACCOUNT}", "broker-portal"
 SAME = {"sec-fetch-site": "same-origin"}
 CROSS = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
 MARKUP = "\"><script>alert(1)</script>'&amp;<img src=x onerror=alert(1)>"
@@ -90,6 +94,36 @@ async def test_a_cookie_that_someone_else_planted_is_not_adopted(
     assert planted not in entered.headers["set-cookie"]
     stale = await world.browser(cookies={COOKIE: planted}).get("/console/")
     assert stale.status_code == 303
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+async def test_a_cookie_of_the_console_or_the_portal_opens_no_page_of_the_other(
+    world: SignInWorld, is_moved: bool
+) -> None:
+    """Not even if someone moves what is stored under it to the other's place."""
+    services, person = world.services, Person(world)
+    at_console = (services.stores.cache, "console")
+    at_portal = (services.handles, "portal")
+    await person.sign_in()
+    await world.sign_in(person.browser)
+    console, portal = (person.browser.cookies[name] for name in (COOKIE, PORTAL_COOKIE))
+    for path in ("/console/", PORTAL):
+        assert (await person.browser.get(path)).status_code == 200
+    if is_moved:
+        until = world.clock.now() + timedelta(hours=1)
+        for handle, source, target in (
+            (console, at_console, at_portal),
+            (portal, at_portal, at_console),
+        ):
+            digest = hashlib.sha256(handle.encode()).digest()
+            kept = await source[0].get(source[1], digest)
+            assert kept is not None
+            await target[0].put(target[1], digest, kept, expires_at=until)
+    thief = world.browser(cookies={COOKIE: portal, PORTAL_COOKIE: console})
+    for path in ("/console/", PORTAL):
+        answer = await thief.get(path)
+        assert answer.status_code == 303, path
+        assert answer.headers["location"].startswith("/signin")
 
 
 @pytest.mark.parametrize("cookie", ["x" * 43, "x", "é" * 43, "", '"' * 43])

@@ -45,7 +45,7 @@ from broker.proofs.federated_schemes import proved_by
 from broker.proofs.group_roles import offered_roles
 from broker.proofs.portal import PortalScheme
 from broker.proofs.scheme import DoorProof, ProofResult
-from broker.sessions.portal import OpenPortal, PortalIdentity, PortalSignIn
+from broker.sessions.portal import OpenPortal, PortalIdentity
 from broker.stores.directory.kinds import OIDC_PROVIDER
 
 _COOKIE = "broker-portal"
@@ -310,14 +310,10 @@ class PortalSignIns:
             )
             marks = (login_end_mark(login),)
         return await self._sessions.open(
-            PortalSignIn(
-                access_key_id=credentials.access_key_id,
-                session_token=credentials.session_token.reveal(),
-                identities=opening.identities,
-                end_marks=marks,
-                organisation=opening.organisation,
-            ),
-            credentials.expiration,
+            credentials,
+            opening.identities,
+            end_marks=marks,
+            organisation=opening.organisation,
         )
 
     async def _prove_assertion(

@@ -10,7 +10,7 @@ import pytest
 from broker.errors import ExpiredToken
 from broker.model.session import SessionKind
 from broker.sessions.ends import end_for_good, end_mark
-from broker.sessions.portal import NamedRoles, PortalSignIn
+from broker.sessions.portal import NamedRoles
 from tests.support.signin import ACCOUNT, OTHER, SignInWorld, open_world, role_arn
 
 MARK = end_mark("oidc-login", "a login")
@@ -24,14 +24,7 @@ async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
 
 async def opened(world: SignInWorld, **more: Any) -> str:
     minted = (await world.mint(SessionKind.ASSUME_ROLE)).credentials
-    return await world.services.portal_sessions.open(
-        PortalSignIn(
-            access_key_id=minted.access_key_id,
-            session_token=minted.session_token.reveal(),
-            **more,
-        ),
-        minted.expiration,
-    )
+    return await world.services.portal_sessions.open(minted, **more)
 
 
 @pytest.mark.parametrize(("ended_in", "is_over"), [(ACCOUNT, True), (OTHER, False)])
