@@ -86,7 +86,7 @@ async def read_form(
     query: bytes = request.scope["query_string"]
     pairs = _parse(query, FIELDS_MAX)
     if request.method == "POST":
-        body = await _read_body(request, body_max)
+        body = await read_body(request, body_max)
         kind = request.headers.get("content-type", "").partition(";")[0]
         if body and kind.strip().lower() != _FORM:
             raise MalformedInput(f"The body must be {_FORM}.")
@@ -111,7 +111,12 @@ def _parse(encoded: bytes, fields_max: int) -> list[tuple[str, str]]:
     return [(name, value.replace("\0", "\ufffd")) for name, value in pairs]
 
 
-async def _read_body(request: Request, body_max: int) -> bytes:
+async def read_body(request: Request, body_max: int, what: str = "form") -> bytes:
+    """Read a body, and say what is too long or too late.
+
+    Raises:
+        RequestEntityTooLarge, MalformedInput: It is.
+    """
     chunks: list[bytes] = []
     size = 0
     try:
@@ -119,10 +124,10 @@ async def _read_body(request: Request, body_max: int) -> bytes:
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > body_max:
-                    raise RequestEntityTooLarge("The form is too long.")
+                    raise RequestEntityTooLarge(f"The {what} is too long.")
                 chunks.append(chunk)
     except TimeoutError as error:
-        raise MalformedInput("The form did not arrive in time.") from error
+        raise MalformedInput(f"The {what} did not arrive in time.") from error
     return b"".join(chunks)
 
 

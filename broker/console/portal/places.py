@@ -6,7 +6,7 @@ and for their roles only, so that no account's provider opens another one's role
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
@@ -115,13 +115,9 @@ class OrganisationProofs:
         """
         budget = SamlKeyBudget(peek_response(response).issuer)
         left_out = frozenset(besides)
-        found = []
-        for account, arn in organisation.saml_providers:
-            if arn in left_out:
-                continue
-            await asyncio.sleep(0)  # Each digests the document once more.
-            try:
-                identity = await self._deps.federated.prove_for_provider(
+        found = [
+            await _accepted(
+                self._deps.federated.prove_for_provider(
                     response,
                     account,
                     arn,
@@ -130,13 +126,11 @@ class OrganisationProofs:
                     key_budget=budget,
                     also_to=sent_to,
                 )
-            except ServiceUnavailable:
-                raise
-            except BrokerError:
-                continue
-            if identity.session_name is not None:
-                found.append(identity)
-        return found
+            )
+            for account, arn in organisation.saml_providers
+            if arn not in left_out
+        ]
+        return [one for one in found if one and one.session_name is not None]
 
     async def verify_token(
         self, organisation: Organisation, token: str, now: datetime, *, besides: str
@@ -150,21 +144,14 @@ class OrganisationProofs:
             ServiceUnavailable: a provider cannot be read.
         """
         issuer = besides.partition(_OIDC)[2]
-        found = []
-        for account, arn in organisation.oidc_providers:
-            if arn == besides or arn.partition(_OIDC)[2] != issuer:
-                continue
-            await asyncio.sleep(0)
-            try:
-                identity = await self._deps.web_identity.prove(
-                    token, account=account, now=now
-                )
-            except ServiceUnavailable:
-                raise
-            except BrokerError:
-                continue
-            found.append((identity, offered_roles(identity)))
-        return found
+        found = [
+            await _accepted(
+                self._deps.web_identity.prove(token, account=account, now=now)
+            )
+            for account, arn in organisation.oidc_providers
+            if arn != besides and arn.partition(_OIDC)[2] == issuer
+        ]
+        return [(one, offered_roles(one)) for one in found if one]
 
     async def vouch_elsewhere(
         self, organisation: Organisation, first: LdapProof, now: datetime
@@ -189,3 +176,16 @@ class OrganisationProofs:
             ):
                 found.append(await ldap.vouch(provider, first.person, now))
         return found
+
+
+async def _accepted(
+    proving: Awaitable[FederatedIdentity],
+) -> FederatedIdentity | None:
+    """What a provider proves; None if it does not accept the proof."""
+    await asyncio.sleep(0)  # Each digests the document once more.
+    try:
+        return await proving
+    except ServiceUnavailable:
+        raise
+    except BrokerError:
+        return None

@@ -89,7 +89,7 @@ class _CheckedFactor:
             self.pending = self.pending.keeping(kind.name, outcome.kept)
             refused = AccessDenied if outcome.was_used else WrongFactorError
             raise refused(outcome.text, detail=outcome.detail)
-        self.serial = outcome.serial
+        self.serial = outcome
 
 
 class PasswordSteps:

@@ -57,13 +57,6 @@ class FactorOffer:
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptedFactor:
-    """The factor was accepted; ``serial`` is the device's serial number."""
-
-    serial: str
-
-
-@dataclass(frozen=True, slots=True)
 class RefusedFactor:
     """The factor was refused: ``text`` is for the user, ``detail`` for the audit.
 
@@ -88,8 +81,8 @@ class SecondFactor(Protocol):
 
     async def check(
         self, pending: PasswordProgress, form: Form, now: datetime
-    ) -> AcceptedFactor | RefusedFactor:
-        """Check what the form sent, and use it up."""
+    ) -> str | RefusedFactor:
+        """Check what the form sent, and use it up; the device's serial number."""
         ...
 
 
@@ -119,7 +112,7 @@ class CodeFactor:
 
     async def check(
         self, pending: PasswordProgress, form: Form, now: datetime
-    ) -> AcceptedFactor | RefusedFactor:
+    ) -> str | RefusedFactor:
         """Spend one code, or two consecutive ones."""
         first, second = _code(form, "code"), _code(form, "code2")
         two = bool(pending.kept.get(self.name, {}).get("two")) or bool(second)
@@ -133,10 +126,10 @@ class CodeFactor:
                 return RefusedFactor(
                     _WRONG_PAIR, "no two consecutive codes", {"two": True}
                 )
-            return AcceptedFactor(serial)
+            return serial
         serial = await self._codes.accept_any(*who, first, now)
         if serial is not None:
-            return AcceptedFactor(serial)
+            return serial
         if await self._codes.are_drifted(*who, first, now):
             return RefusedFactor(
                 _DRIFTED, "the clock is off, or it is locked", {"two": True}
@@ -182,7 +175,7 @@ class PasskeyFactor:
 
     async def check(
         self, pending: PasswordProgress, form: Form, now: datetime
-    ) -> AcceptedFactor | RefusedFactor:
+    ) -> str | RefusedFactor:
         """Verify the authenticator's response to the challenge of this page."""
         challenge = pending.kept.get(self.name, {}).get("challenge")
         answer = form.find("credential") or ""
@@ -200,7 +193,7 @@ class PasskeyFactor:
         except WebauthnRejected as rejected:
             copied = rejected.reason is WebauthnReason.COUNT_WENT_BACK
             return RefusedFactor(_COPIED if copied else _REFUSED, str(rejected))
-        return AcceptedFactor(passkey.serial)
+        return passkey.serial
 
 
 def second_factors(deps: ConsoleDeps) -> tuple[SecondFactor, ...]:

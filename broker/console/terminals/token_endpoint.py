@@ -10,7 +10,6 @@ Source: botocore's signin model; RFC 7636 4.6; RFC 9449 5 and 11.1; RFC 9700 4.1
 OpenID Connect Core 1.0, 2 and 3.1.3.7; RFC 7519 6.1; AWS CLI 2, customizations/login.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 
 from broker.actions.signin.command_line import CommandLineGrants
 from broker.console.context import ConsoleContext
+from broker.console.forms import read_body
 from broker.console.login_requests import CROSS_DEVICE, SAME_DEVICE
 from broker.console.request_info import note
 from broker.errors import (
@@ -53,7 +53,6 @@ from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusa
 PATH = "/v1/token"
 _log = structlog.get_logger(__name__)
 _BODY_BYTES_MAX = 8192
-_BODY_SECONDS_MAX = 30
 _SKEW = timedelta(minutes=5)
 _MARGIN = timedelta(hours=1)
 """Keeps a proof marked as used for longer than it is accepted, if clocks jump."""
@@ -308,15 +307,7 @@ def _text(given: Mapping[str, Any], name: str) -> str:
 async def _read_body(request: Request) -> Mapping[str, Any]:
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise MalformedInput("The body must be application/json.")
-    body = b""
-    try:
-        async with asyncio.timeout(_BODY_SECONDS_MAX):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > _BODY_BYTES_MAX:
-                    raise RequestEntityTooLarge("The body is too long.")
-    except TimeoutError as error:
-        raise MalformedInput("The body did not arrive in time.") from error
+    body = await read_body(request, _BODY_BYTES_MAX, "body")
     try:
         return parse_object(body)
     except (ValueError, RecursionError) as error:
