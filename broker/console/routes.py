@@ -25,7 +25,7 @@ from broker.console.portal import consents, start_page
 from broker.console.portal.consents import Consents
 from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PortalSignIns
-from broker.console.portal.start_page import RolePages, StartPage
+from broker.console.portal.start_page import StartPage
 from broker.console.portal.visits import PortalVisits
 from broker.console.rendering import Handler, see_other
 from broker.console.sign_out import SIGNED_OUT, SignOut
@@ -180,7 +180,6 @@ def _portal(context: ConsoleContext) -> Iterable[_Row]:
     visits = PortalVisits(context, sign_ins)
     consent = Consents(context, sign_ins, visits)
     start = StartPage(context, sign_ins, visits)
-    role = RolePages(context, visits)
     rows = (
         (consents.AUTHORIZE, "GET", consent.authorize),
         (consents.CONSENT, "GET", consent.consent),
@@ -195,9 +194,9 @@ def _portal(context: ConsoleContext) -> Iterable[_Row]:
         (start_page.START, "GET", visits.page(start.show)),
         (start_page.SIGN_OUT, "POST", start.sign_out),
         (start_page.FAVOURITES, "POST", visits.page(start.mark_favourite)),
-        (start_page.ROLE, "GET", visits.page(role.show)),
-        (start_page.CREDENTIALS, "POST", visits.page(role.show_credentials)),
-        (start_page.CONSOLE, "POST", visits.page(role.open_console)),
+        (start_page.ROLE, "GET", visits.page(start.show_role)),
+        (start_page.CREDENTIALS, "POST", visits.page(start.show_credentials)),
+        (start_page.CONSOLE, "POST", visits.page(start.open_console)),
         (f"{start_page.START}/{{rest:path}}", "GET", start.nowhere),
     )
     return ((*row, LoginMethod.TERMINAL) for row in rows)

@@ -97,12 +97,6 @@ def _opening_of(
     )
 
 
-_Prove = Callable[
-    [Request, PendingLogin, datetime, Organisation | None],
-    Awaitable[list[PortalIdentity]],
-]
-
-
 PICKS_PORTAL = "portal"
 """What a role page sends instead of a role, to go to the portal."""
 
@@ -217,12 +211,15 @@ class PortalSignIns:
         organisation = self._places.organisation_of(pending.destination)
 
         async def prove(now: datetime) -> ProofResult:
-            prove_with: _Prove = self._prove_assertion
             if pending.token:
-                prove_with = self._prove_token
+                proved_ones = await self._prove_token(pending, now, organisation)
             elif pending.subject:
-                prove_with = self._ask_directory
-            proved_ones = await prove_with(request, pending, now, organisation)
+                proved_ones = await self._ask_directory(pending, now, organisation)
+            else:
+                start = pending.request_id[1:]
+                if start:
+                    await self._context.login_states.require(request, start)
+                proved_ones = await self._prove_assertion(pending, now, organisation)
             found.extend(_bounded(_admitted(proved_ones, organisation)))
             if not found:
                 raise AccessDenied(
@@ -317,20 +314,13 @@ class PortalSignIns:
         )
 
     async def _prove_assertion(
-        self,
-        request: Request,
-        pending: PendingLogin,
-        now: datetime,
-        organisation: Organisation | None,
+        self, pending: PendingLogin, now: datetime, organisation: Organisation | None
     ) -> list[PortalIdentity]:
         """Verify the assertion again, with each provider that accepted it.
 
         In an organisation it is also verified with those of the other members.
         """
-        answering: frozenset[str] = frozenset()
-        if pending.request_id:
-            await self._context.login_states.require(request, pending.request_id[1:])
-            answering = frozenset({pending.request_id})
+        answering = frozenset({pending.request_id} - {""})
         # Those of other members are asked below, where they may refuse it.
         arns = (pending.provider_arn,) if organisation else pending.provider_arns
         identities = []
@@ -362,11 +352,7 @@ class PortalSignIns:
         ]
 
     async def _ask_directory(
-        self,
-        _request: Request,
-        pending: PendingLogin,
-        now: datetime,
-        organisation: Organisation | None,
+        self, pending: PendingLogin, now: datetime, organisation: Organisation | None
     ) -> list[PortalIdentity]:
         """Ask the directory again; in an organisation, the answer applies to all members."""
         first = await self._context.deps.ldap.renew_subject(
@@ -378,11 +364,7 @@ class PortalSignIns:
         return [PortalIdentity(identity=one.identity, roles=one.roles) for one in found]
 
     async def _prove_token(
-        self,
-        _request: Request,
-        pending: PendingLogin,
-        now: datetime,
-        organisation: Organisation | None,
+        self, pending: PendingLogin, now: datetime, organisation: Organisation | None
     ) -> list[PortalIdentity]:
         """Verify the ID token again; in an organisation, with the other members', too."""
         deps = self._context.deps

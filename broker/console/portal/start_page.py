@@ -157,62 +157,14 @@ class StartPage:
             lambda: {"First": first, "Text": search, "Start": start},
         )
 
-
-def _blocks(
-    found: Mapping[str, Any], favourites: Iterable[str], recent: Iterable[str]
-) -> list[AccountRoles]:
-    """What comes first, then every account with its roles, by name."""
-    first: Mapping[str, Role] = {role.arn: role for role in found["First"]}
-    roles: list[Role] = found["Roles"]
-    names: Mapping[AccountId, str] = found["Names"]
-    marked = dict.fromkeys(arn for arn in favourites if arn in first)
-    blocks = []
-    if marked:
-        blocks.append(AccountRoles("Favourites", None, _all(first, marked)))
-    used = [arn for arn in recent if arn in first and arn not in marked]
-    if used and (found["Next"] or len(roles) > _FEW):
-        blocks.append(AccountRoles("Recently used", None, _all(first, used)))
-    roles.sort(key=lambda role: _order(role, names))
-    blocks += [
-        AccountRoles(names[account], account, tuple(group))
-        for account, group in groupby(roles, key=lambda role: role.account)
-    ]
-    return blocks
-
-
-def _all(found: Mapping[str, Role], arns: Iterable[str]) -> tuple[Role, ...]:
-    return tuple(found[arn] for arn in arns)
-
-
-def _order(
-    role: Role, names: Mapping[AccountId, str]
-) -> tuple[str, AccountId, str, str]:
-    name = names[role.account]
-    return name.lower(), role.account, role.name.lower(), role.name
-
-
-ROLE = f"{PORTAL}/{{account}}/role"
-CREDENTIALS = f"{PORTAL}/{{account}}/credentials"
-CONSOLE = f"{PORTAL}/{{account}}/console"
-_MILLISECONDS = 1000
-
-
-class RolePages:
-    """The pages of one role."""
-
-    def __init__(self, context: ConsoleContext, visits: PortalVisits) -> None:
-        self._context = context
-        self._visits = visits
-        self._recent = RecentRoles(context.deps)
-
-    async def show(self, visit: PortalVisit) -> Response:
+    async def show_role(self, visit: PortalVisit) -> Response:
         """``GET /portal/{account}/role``: a profile, and a way to credentials."""
-        return await self._show(visit, read_role(visit.form), None)
+        return await self._show_role(visit, read_role(visit.form), None)
 
     async def show_credentials(self, visit: PortalVisit) -> Response:
         """``POST /portal/{account}/credentials``: the same page with new credentials."""
         role = read_role(visit.form)
-        return await self._show(visit, role, await self._take(visit, role))
+        return await self._show_role(visit, role, await self._take(visit, role))
 
     async def open_console(self, visit: PortalVisit) -> Response:
         """``POST /portal/{account}/console``: the console, as the role.
@@ -290,7 +242,7 @@ class RolePages:
             expiration=datetime.fromtimestamp(found["expiration"] / _MILLISECONDS, UTC),
         )
 
-    async def _show(
+    async def _show_role(
         self, visit: PortalVisit, role: RoleName, credentials: CredentialsView | None
     ) -> Response:
         endpoint = ""
@@ -305,3 +257,42 @@ class RolePages:
             credentials=credentials,
             endpoint=endpoint,
         )
+
+
+def _blocks(
+    found: Mapping[str, Any], favourites: Iterable[str], recent: Iterable[str]
+) -> list[AccountRoles]:
+    """What comes first, then every account with its roles, by name."""
+    first: Mapping[str, Role] = {role.arn: role for role in found["First"]}
+    roles: list[Role] = found["Roles"]
+    names: Mapping[AccountId, str] = found["Names"]
+    marked = dict.fromkeys(arn for arn in favourites if arn in first)
+    blocks = []
+    if marked:
+        blocks.append(AccountRoles("Favourites", None, _all(first, marked)))
+    used = [arn for arn in recent if arn in first and arn not in marked]
+    if used and (found["Next"] or len(roles) > _FEW):
+        blocks.append(AccountRoles("Recently used", None, _all(first, used)))
+    roles.sort(key=lambda role: _order(role, names))
+    blocks += [
+        AccountRoles(names[account], account, tuple(group))
+        for account, group in groupby(roles, key=lambda role: role.account)
+    ]
+    return blocks
+
+
+def _all(found: Mapping[str, Role], arns: Iterable[str]) -> tuple[Role, ...]:
+    return tuple(found[arn] for arn in arns)
+
+
+def _order(
+    role: Role, names: Mapping[AccountId, str]
+) -> tuple[str, AccountId, str, str]:
+    name = names[role.account]
+    return name.lower(), role.account, role.name.lower(), role.name
+
+
+ROLE = f"{PORTAL}/{{account}}/role"
+CREDENTIALS = f"{PORTAL}/{{account}}/credentials"
+CONSOLE = f"{PORTAL}/{{account}}/console"
+_MILLISECONDS = 1000
