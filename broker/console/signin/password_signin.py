@@ -42,7 +42,7 @@ from broker.kinds.passwords import LONGEST, requirements
 from broker.kinds.sign_in_links import LINK_ENDED, require_linked_user
 from broker.model.account import Account
 from broker.model.caller import Caller
-from broker.model.entities import LoginProfile, User
+from broker.model.entities import User
 from broker.model.principal import Principal
 from broker.model.request import Door, Given, RequestContext
 from broker.proofs.attempts import (
@@ -67,10 +67,6 @@ _WRONG = (
 _EXPIRED = (
     "Your password has expired. Ask an administrator of the account to set a new one."
 )
-
-
-Verified = tuple[str, str, LoginProfile, PasswordState]
-"""User name (empty for root), ARN, login profile, and the password's state."""
 
 
 class PasswordSignIn:
@@ -201,57 +197,39 @@ class _PasswordScheme:
         return ProofResult(caller=caller), given
 
     async def _verify(self, now: datetime) -> PasswordProgress:
-        fields, account = self._fields, self._account
-        verify = self._verify_root if fields.is_root else self._verify_user
-        found = await verify(now)
-        if found is None or account is None:
+        deps, fields, account = self._deps, self._fields, self._account
+        # One that is too long to be right costs no extra work.
+        password = fields.password[: LONGEST + 1]
+        user, state = None, PasswordState.GOOD
+        if fields.is_root:
+            profile = await verify_root_password(
+                deps.passwords, deps.directory, account, password
+            )
+        else:
+            found = await verify_password(
+                deps.passwords, deps.directory, account, fields.name, password, now=now
+            )
+            profile = found.profile if found else None
+            if found is not None:
+                user, state = found.user, found.state
+        if profile is None or account is None:
             detail = "no such user, or a wrong password"
             if account is None:
                 detail = f"no account has the number or alias {fields.place}"
             raise AccessDenied(_WRONG, detail=detail)
-        name, arn, profile, state = found
         if state is PasswordState.HARD_EXPIRED:
             raise AccessDenied(_EXPIRED, detail="the password has expired for good")
         return PasswordProgress(
             place=fields.place,
             account=account.account_id,
             holder=profile.user_id,
-            name=name,
-            arn=arn,
+            name=user.name if user else "",
+            arn=user.arn if user else root_arn(profile.account),
             mark=password_mark(profile),
             began=int(now.timestamp()),
             destination=fields.destination,
             remember=fields.remember,
         )
-
-    async def _verify_user(self, now: datetime) -> Verified | None:
-        found = await verify_password(
-            self._deps.passwords,
-            self._deps.directory,
-            self._account,
-            self._fields.name,
-            _bounded(self._fields.password),
-            now=now,
-        )
-        if found is None:
-            return None
-        return found.user.name, found.user.arn, found.profile, found.state
-
-    async def _verify_root(self, _now: datetime) -> Verified | None:
-        profile = await verify_root_password(
-            self._deps.passwords,
-            self._deps.directory,
-            self._account,
-            _bounded(self._fields.password),
-        )
-        if profile is None:
-            return None
-        return "", root_arn(profile.account), profile, PasswordState.GOOD
-
-
-def _bounded(password: str) -> str:
-    """Cut a password that is too long to be right, so that it costs no extra work."""
-    return password[: LONGEST + 1]
 
 
 FIRST_PASSWORD = "/signin/{account}/first-password"  # noqa: S105  # a path
