@@ -7,12 +7,13 @@ from typing import Any
 
 from msgspec import structs
 from starlette.requests import Request
+from starlette.responses import Response
 
 from broker.actions.action import Action, Call
 from broker.actions.signin.begin_limits import BeginLimits
 from broker.console.console_session import ConsoleSession, ConsoleSessions, EndedSession
 from broker.console.cookies import Flash, KnownBrowsers, SessionCookie
-from broker.console.csrf import FIELD, require_csrf
+from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.deps import ConsoleDeps
 from broker.console.destinations import Destinations
 from broker.console.forms import Form
@@ -74,6 +75,17 @@ class ConsoleContext:
     def destination_of(self, form: Form) -> str:
         """Where a sign-in is to lead, if we may send a browser there; or empty."""
         return self.destinations.find_safe(form.find("Destination") or "") or ""
+
+    def show_form(
+        self, request: Request, template: str, status: int = 200, **context: object
+    ) -> Response:
+        """A page with a form for who is not signed in yet, bound to the browser."""
+        browser = self.login_states.browser_of(request)
+        page = self.pages.show(
+            request, template, status, csrf=csrf_token(browser), **context
+        )
+        self.login_states.remember(page, browser)
+        return page
 
     def require_csrf(self, request: Request, form: Form, cookie: str) -> None:
         """Require that a form carries the CSRF token of the session with this cookie.

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from broker.console.console_session import ConsoleSession
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.cookies import KnownBrowser
-from broker.console.csrf import csrf_token
 from broker.console.deps import SignInLink
 from broker.console.forms import read_form
 from broker.console.rendering import see_other
@@ -144,12 +143,11 @@ class SignIn:
         status: int = 200,
     ) -> Response:
         """Render an account's page; ``problem`` says why the last attempt failed."""
-        browser = self._context.login_states.browser_of(request)
         known = self._context.known.find(request)
         last = known.way if known and known.place == fields.place else ""
         options = await self._options.of_account(fields.place)
         who = await self._context.find_session(request)
-        page = self._context.pages.show(
+        return self._context.show_form(
             request,
             "signin_account.html",
             status,
@@ -164,11 +162,8 @@ class SignIn:
                 ),
                 *self._context.deps.sign_in_links,
             ),
-            csrf=csrf_token(browser),
             **self._endpoints,
         )
-        self._context.login_states.remember(page, browser)
-        return page
 
     async def signed_out(self, request: Request) -> Response:
         """The page after sign-out, with a link to sign out at the provider as well."""

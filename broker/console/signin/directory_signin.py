@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.context import SIGN_IN, ConsoleContext
-from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
 from broker.console.pending_login import LoginMethod, PendingLogin
 from broker.console.portal.places import PortalPlaces
@@ -66,9 +65,7 @@ class DirectorySignIn:
         number = option.provider.account
         account = await self._context.deps.fresh.find(ACCOUNT, number)
         organisation = self._places.organisation_of(destination)
-        states = self._context.login_states
-        browser = states.browser_of(request)
-        page = self._context.pages.show(
+        return self._context.show_form(
             request,
             "signin_directory.html",
             status,
@@ -82,10 +79,7 @@ class DirectorySignIn:
             longest_name=NAME_MAX,
             longest_password=PASSWORD_MAX,
             problem=problem,
-            csrf=csrf_token(browser),
         )
-        states.remember(page, browser)
-        return page
 
     async def password(self, request: Request) -> Response:
         """``POST /signin/{account}/with/{provider}``."""

@@ -20,7 +20,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.context import ConsoleContext
-from broker.console.csrf import csrf_token
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form, read_form
 from broker.console.login_states import PasswordProgress, root_arn
@@ -342,8 +341,7 @@ class FirstPasswordPage:
         problem: str = "",
         status: int = 200,
     ) -> Response:
-        browser = self._context.login_states.browser_of(request)
-        page = self._context.pages.show(
+        return self._context.show_form(
             request,
             "signin_first.html",
             status,
@@ -353,10 +351,7 @@ class FirstPasswordPage:
             requirements=requirements(account),
             action=FIRST_PASSWORD.format(account=require_place(request)),
             token=_token(form),
-            csrf=csrf_token(browser),
         )
-        self._context.login_states.remember(page, browser)
-        return page
 
 
 def _limits(request: Request) -> list[Limit]:

@@ -23,7 +23,6 @@ from broker.console.signin.login_completion import LoginCompletion, pending_call
 from broker.console.signin.second_factor import (
     FactorOffer,
     RefusedFactor,
-    SecondFactor,
     second_factors,
 )
 from broker.errors import (
@@ -70,28 +69,6 @@ class PasswordStep(Enum):
     ARRIVE = "arrive"
 
 
-class _CheckedFactor:
-    """The outcome of a second factor's check."""
-
-    def __init__(self, pending: PasswordProgress) -> None:
-        self.pending = pending
-        self.serial = ""
-
-    async def check(self, kind: SecondFactor, form: Form, now: datetime) -> None:
-        """Check the factor in the form and use it up.
-
-        Raises:
-            WrongFactorError: It is wrong.
-            AccessDenied: It was already used.
-        """
-        outcome = await kind.check(self.pending, form, now)
-        if isinstance(outcome, RefusedFactor):
-            self.pending = self.pending.keeping(kind.name, outcome.kept)
-            refused = AccessDenied if outcome.was_used else WrongFactorError
-            raise refused(outcome.text, detail=outcome.detail)
-        self.serial = outcome
-
-
 class PasswordSteps:
     """Runs the steps after the password."""
 
@@ -132,13 +109,23 @@ class PasswordSteps:
             raise ValidationError(_NO_KIND)
         now = self._context.deps.clock.now()
         limits = [limit_of_factors(pending.account, pending.holder)]
-        checked = _CheckedFactor(pending)
+        accepted: list[str] = []
+        kept = pending
+
+        async def check(now: datetime) -> str:
+            nonlocal kept
+            outcome = await kind.check(pending, form, now)
+            if isinstance(outcome, RefusedFactor):
+                kept = pending.keeping(kind.name, outcome.kept)
+                refused = AccessDenied if outcome.was_used else WrongFactorError
+                raise refused(outcome.text, detail=outcome.detail)
+            return outcome
 
         async def prove(now: datetime) -> ProofResult:
             caller = await pending_caller(self._context.deps.directory, pending, now)
             try:
                 async with self._attempts.one(limits, wrong=WrongFactorError):
-                    await checked.check(kind, form, now)
+                    accepted.append(await check(now))
             except (AccessDenied, Throttling) as error:
                 raise ProofRefused(
                     error, account=caller.account, caller=caller
@@ -151,21 +138,20 @@ class PasswordSteps:
                 Door.SIGN_IN,
                 ("signin", "CheckMfa"),
                 DoorProof(prove),
-                lambda: {"MFAIdentifier": checked.serial},
+                lambda: {"MFAIdentifier": accepted[0]},
             )
         except (AccessDenied, Throttling) as error:
-            pending = checked.pending
             if isinstance(error, WrongFactorError):
-                pending = _count_wrong(pending)
+                kept = _count_wrong(kept)
             return await self._factor_page(
-                request, pending, words_of(error), status_of(error)
+                request, kept, words_of(error), status_of(error)
             )
         return await self.next(
             request,
             replace(
-                checked.pending,
+                pending,
                 mfa_at=int(now.timestamp()),
-                factor=checked.serial,
+                factor=accepted[0],
                 kept={},
             ),
         )
