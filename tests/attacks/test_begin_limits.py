@@ -20,12 +20,13 @@ from broker.model.upstream import UpstreamOrigin
 from broker.proofs.upstream_client import KeyPair
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
+from tests.support import portal
 from tests.support.signin import ACCOUNT, SignInWorld, open_world
 from tests.unit.console.terminals.test_command_line import Terminal
 
 PROVIDER = f"SAMLSP{ACCOUNT}AAAA"
 SAML = f"/signin/{ACCOUNT}/with/{PROVIDER}"
-LOGIN = "/v1/authorize"
+LOGIN, AUTHORIZE = "/v1/authorize", "/authorize"
 
 
 @pytest.fixture
@@ -50,34 +51,40 @@ def from_address(world: SignInWorld, address: str) -> httpx.AsyncClient:
     return client
 
 
-async def begin(client: httpx.AsyncClient, terminal: Terminal | None) -> int:
-    if terminal is None:
-        return (await client.get(SAML)).status_code
-    return (await client.get(LOGIN, params=terminal.wanted())).status_code
+async def query_of(world: SignInWorld, path: str) -> dict[str, str]:
+    if path == LOGIN:
+        return Terminal(world, world.browser()).wanted()
+    if path == AUTHORIZE:
+        return (await portal.Terminal(world).register()).authorize_query()
+    return {}
 
 
 def kept(world: SignInWorld) -> int:
     path = world.services.settings.data_dir / "broker.db"
     with closing(sqlite3.connect(path)) as connection:
         (count,) = connection.execute(
-            "SELECT count(*) FROM cache_entries"
-            " WHERE space IN ('sign-in', 'login-request')"
+            "SELECT count(*) FROM cache_entries WHERE space IN"
+            " ('sign-in', 'login-request', 'portal-client', 'portal-waiting')"
         ).fetchone()
     return int(count)
 
 
-@pytest.mark.parametrize("at_a_terminal", [False, True])
-async def test_an_address_begins_only_so_many(
-    world: SignInWorld, at_a_terminal: bool
-) -> None:
-    terminal = Terminal(world, world.browser()) if at_a_terminal else None
+@pytest.mark.parametrize("path", [SAML, LOGIN, AUTHORIZE, f"/portal/{ACCOUNT}"])
+async def test_an_address_begins_only_so_many(world: SignInWorld, path: str) -> None:
+    query = await query_of(world, path)
+
+    async def begin(client: httpx.AsyncClient) -> int:
+        return (await client.get(path, params=query)).status_code
+
     flood = from_address(world, "2001:db8::1")
-    answers = [await begin(flood, terminal) for _ in range(PER_ADDRESS + 5)]
+    answers = [await begin(flood) for _ in range(PER_ADDRESS + 5)]
     assert answers == [303] * PER_ADDRESS + [429] * 5
     assert kept(world) == PER_ADDRESS
     neighbour = from_address(world, "2001:db8::2")  # of the same network
-    assert await begin(neighbour, terminal) == 429
-    assert await begin(from_address(world, "192.0.2.7"), terminal) == 303
+    assert await begin(neighbour) == 429
+    assert await begin(from_address(world, "192.0.2.7")) == 303
+    world.clock.move(1)
+    assert await begin(flood) == 303
 
 
 async def test_an_address_has_an_upstream_asked_only_so_often(
@@ -132,11 +139,14 @@ async def test_many_addresses_together_begin_only_so_many(
 ) -> None:
     monkeypatch.setattr(begin_limits, "OF_ALL", 20)
     crowd = [from_address(world, f"192.0.2.{number}") for number in range(5)]
-    answers = [await begin(client, None) for client in crowd for _ in range(8)]
+    answers = [
+        (await client.get(SAML)).status_code for client in crowd for _ in range(8)
+    ]
     # The first two take what there is for all; the next two a second each beyond.
     beyond = [303] * 2 + [429] * 6
     assert answers == [303] * 16 + [303] * 6 + [429] * 2 + beyond * 2
-    assert await begin(from_address(world, "192.0.2.99"), None) == 303
+    late = await from_address(world, "192.0.2.99").get(SAML)
+    assert late.status_code == 303
 
 
 async def test_proofs_without_anything_good_beside_them_leave_no_trace(

@@ -17,7 +17,6 @@ import pytest
 from lxml import html
 from starlette.requests import Request
 
-from broker.actions.signin.begin_limits import PER_ADDRESS as PER_ADDRESS_BEGUN
 from broker.console.portal.visits import PortalVisits
 from broker.errors import ExpiredToken
 from broker.model.session import SessionKind
@@ -216,21 +215,6 @@ async def test_nobody_is_sent_where_a_client_did_not_register(
         if answer.status_code != 400:
             taken[client_id] = answer.status_code
     assert taken == {}
-
-
-@pytest.mark.parametrize("path", ["/authorize", f"/portal/{ACCOUNT}"])
-async def test_an_address_begins_only_so_many_logins_a_second(
-    world: SignInWorld, path: str
-) -> None:
-    terminal = await Terminal(world).register()
-    world.clock.move(2)
-    query = terminal.authorize_query() if path == "/authorize" else {}
-    browser = world.browser()
-    codes = [
-        (await browser.get(path, params=query)).status_code
-        for _ in range(PER_ADDRESS_BEGUN + 2)
-    ]
-    assert codes == [303] * PER_ADDRESS_BEGUN + [429] * 2
 
 
 REGISTRATIONS = of_file(__file__, "REGISTRATIONS")

@@ -402,23 +402,6 @@ def handles_in(world: SignInWorld) -> list[tuple[str, bytes, bytes]]:
         return rows.fetchall()
 
 
-async def test_one_address_opens_no_flood_of_logins(
-    world: SignInWorld, terminal: Terminal
-) -> None:
-    world.clock.stop()
-    browser = world.browser()
-    answers = [
-        (await browser.get("/v1/authorize", params=terminal.wanted())).status_code
-        for _ in range(11)
-    ]
-    assert answers[:10] == [303] * 10
-    assert answers[10] >= 400
-    world.clock.move(1)
-    assert (
-        await browser.get("/v1/authorize", params=terminal.wanted())
-    ).status_code == 303
-
-
 async def test_a_session_that_was_revoked_is_not_renewed(
     world: SignInWorld, terminal: Terminal
 ) -> None:
