@@ -22,8 +22,8 @@ from broker.model.request import Given, RequestContext
 from broker.permit.need import Need
 from broker.permit.rates import RateLimits
 from broker.proofs.scheme import Scheme
+from broker.sessions.ends import OneTimeUse
 from broker.sessions.issue import KeepCredentials
-from broker.sessions.one_time_use import OneTimeUse
 from broker.stores.audit_rows import ReplayMark
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 

@@ -26,9 +26,8 @@ from broker.errors import AccessDenied
 from broker.model.caller import Caller
 from broker.model.request import Door, Given, RequestContext
 from broker.proofs.scheme import DoorProof, ProofResult, Read, Scheme
-from broker.sessions.ends import SessionHandles
+from broker.sessions.ends import OneTimeUse, SessionHandles
 from broker.sessions.issue import KeepCredentials
-from broker.sessions.one_time_use import OneTimeUse
 
 HOME = "/console/"
 LOGIN = "/console/login"

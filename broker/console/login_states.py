@@ -28,8 +28,8 @@ from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.runtime.entropy import new_handle
+from broker.sessions.ends import OneTimeUse, one_time_use
 from broker.sessions.handles import Handles
-from broker.sessions.one_time_use import OneTimeUse, one_time_use
 
 LIFE = timedelta(minutes=10)
 """For the user to sign in at their identity provider."""

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from broker.sessions.one_time_use import OneTimeUse, one_time_use
+from broker.sessions.ends import OneTimeUse, one_time_use
 
 
 class LoginMethod(StrEnum):

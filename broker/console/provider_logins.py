@@ -23,8 +23,7 @@ from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.runtime.entropy import new_handle
 from broker.sessions.ends import end_mark, has_ended
-from broker.sessions.handles import Handles
-from broker.stores.errors import StoreUnavailableError
+from broker.sessions.handles import Handles, store_at_hand
 
 LOGINS_MAX = 16
 """Per subject and per session id at one provider; one more ends the oldest."""
@@ -175,12 +174,8 @@ class ProviderLogins:
     async def _was_logged_out(self, login: ProviderLogin) -> bool:
         """Whether a logout came first: by the cache, or by the durable marks."""
         account = account_of_provider(login.provider_arn)
-        try:
+        with store_at_hand():
             marks = (await self._fresh.revocations(account)).not_before_ms
-        except StoreUnavailableError as error:
-            raise ServiceUnavailable(
-                detail=f"the database is unavailable: {error}"
-            ) from error
         for name in login.names:
             logout = await self._logouts.find(name)
             if logout is not None and login.issued_at <= logout["at"]:

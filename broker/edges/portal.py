@@ -47,8 +47,8 @@ from broker.proofs.portal import PortalScheme, portal_caller
 from broker.proofs.scheme import DoorProof, ProofResult
 from broker.protocols.json_api import RestCall, RestService
 from broker.runtime.clock import Clock
+from broker.sessions.ends import OneTimeUse
 from broker.sessions.grants import Family, GrantRefusedError
-from broker.sessions.one_time_use import OneTimeUse
 from broker.sessions.portal import OpenPortal, PortalSessions
 from broker.stores.ledger.port import Ledger
 

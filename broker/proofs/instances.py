@@ -28,7 +28,7 @@ from broker.model.request import Given, RequestContext
 from broker.proofs.federated import federated_caller
 from broker.proofs.scheme import ProofRefused, ProofResult, Read
 from broker.proofs.web_identity import WebIdentityProver
-from broker.sessions.one_time_use import one_time_use
+from broker.sessions.ends import one_time_use
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import INSTANCE
 

@@ -12,8 +12,8 @@ from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Given, RequestContext
 from broker.proofs.claimed_providers import ClaimedProvider
+from broker.sessions.ends import OneTimeUse
 from broker.sessions.issue import KeepCredentials
-from broker.sessions.one_time_use import OneTimeUse
 
 Read = Callable[[], Awaitable[Given]]
 """Reads the action's input, or refuses it."""

@@ -6,6 +6,10 @@ same goes for a terminal's login and one at an identity provider, which the data
 holds: dropping them may fail. Marks are stored and read like revocations: from memory,
 at most a second old. Only the named thing ends: sessions that were made from it go on,
 as they do after a sign-out.
+
+Things valid once are used up by the mint they lead to, in the mint's transaction.
+The cache may hold what such a thing stands for, never whether it was used: a cache
+restored from an older copy would make it valid again. A failed mint uses nothing up.
 """
 
 import hashlib
@@ -13,15 +17,18 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from broker.errors import ExpiredToken, ServiceUnavailable
+from msgspec import Struct
+
+from broker.errors import ExpiredToken
 from broker.model.account import AccountId
 from broker.model.revocation import Revocation
-from broker.sessions.handles import Handles
+from broker.sessions.handles import Handles, store_at_hand
+from broker.sessions.issue import replay_key
 from broker.sessions.resolve import ResolvedSession, Resolver
 from broker.sessions.vault import Vault
+from broker.stores.audit_rows import ReplayMark
 from broker.stores.cache.port import HandleStore
 from broker.stores.directory.port import DirectoryChange, Finder
-from broker.stores.errors import StoreUnavailableError
 
 _MARGIN = timedelta(hours=1)
 """Marks outlive what they end by this much, so that clock skew cannot matter."""
@@ -81,10 +88,8 @@ async def has_ended(directory: Finder, account: AccountId, *marks: str) -> bool:
     Raises:
         ServiceUnavailable: the directory is away.
     """
-    try:
+    with store_at_hand():
         revocations = await directory.revocations(account)
-    except StoreUnavailableError as error:
-        raise ServiceUnavailable(detail=f"the database is away: {error}") from error
     return not revocations.access_key_ids.isdisjoint(marks)
 
 
@@ -122,3 +127,21 @@ class SessionHandles(Handles):
             if await has_ended(self._directory, account, mark):
                 raise ExpiredToken(detail=f"its end is marked: {mark}")
         return resolved
+
+
+class OneTimeUse(Struct, frozen=True, kw_only=True):
+    """The single use of something that is invalid after ``until``."""
+
+    key: bytes
+    until: datetime
+
+    def mark(self, mint_id: str) -> ReplayMark:
+        """The mark of the mint that uses it up."""
+        return ReplayMark(
+            key=self.key, mint_id=mint_id, expires_at=self.until + _MARGIN
+        )
+
+
+def one_time_use(kind: str, *parts: str, until: datetime) -> OneTimeUse:
+    """The use of a thing of this kind, identified by ``parts``."""
+    return OneTimeUse(key=replay_key((kind, *parts)), until=until)

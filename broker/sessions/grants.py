@@ -17,9 +17,8 @@ from datetime import UTC, datetime, timedelta
 
 from broker.protocols.oidc import pkce
 from broker.runtime.entropy import new_handle
-from broker.sessions.ends import end_mark
+from broker.sessions.ends import OneTimeUse, end_mark, one_time_use
 from broker.sessions.handles import Handles, SealedTexts
-from broker.sessions.one_time_use import OneTimeUse, one_time_use
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import HandleStore
 

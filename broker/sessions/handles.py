@@ -3,8 +3,6 @@
 The store sees a handle as its SHA-256 and the value sealed for that very digest, so
 that a dump is useless and no entry can be moved to another's place. The expiry is
 sealed with it, so a store that keeps an entry too long does no harm either.
-
-Sealed texts are values that their bearers keep, so that nothing is stored for them.
 """
 
 import hashlib
@@ -31,7 +29,8 @@ _Read = Callable[[str, bytes], Awaitable[bytes | None]]
 
 
 @contextmanager
-def _store_at_hand() -> Iterator[None]:
+def store_at_hand() -> Iterator[None]:
+    """Raise ``ServiceUnavailable`` if what the block asks is away."""
     try:
         yield
     except StoreUnavailableError as error:
@@ -59,7 +58,7 @@ class Handles:
         self, name: str, value: Mapping[str, object], expires_at: datetime
     ) -> bool:
         """Store a value under a given name; False when the name is taken."""
-        with _store_at_hand():
+        with store_at_hand():
             return await self._store.add(
                 self._space,
                 *self._sealed(name, value, expires_at),
@@ -70,7 +69,7 @@ class Handles:
         self, name: str, value: Mapping[str, object], expires_at: datetime
     ) -> None:
         """Store a value under a given name, replacing any other."""
-        with _store_at_hand():
+        with store_at_hand():
             await self._store.put(
                 self._space,
                 *self._sealed(name, value, expires_at),
@@ -89,12 +88,12 @@ class Handles:
         if len(handle) > _HANDLE_MAX:
             return None
         digest = _digest(handle)
-        with _store_at_hand():
+        with store_at_hand():
             return self._open(digest, await read(self._space, digest))
 
     async def drop(self, handle: str) -> None:
         """Forget the handle."""
-        with _store_at_hand():
+        with store_at_hand():
             await self._store.drop(self._space, _digest(handle))
 
     async def forget(self, handle: str) -> None:
@@ -141,7 +140,7 @@ _TEXT_END = "expires"
 
 
 class SealedTexts:
-    """Texts of one ``purpose``: no other opens them.
+    """Texts of one ``purpose``, which no other opens: their bearers keep the value.
 
     They are sealed with a storage key, and end with it at the latest.
     """

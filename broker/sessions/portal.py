@@ -91,7 +91,9 @@ class NamedRoles:
                 for arn in row["roles"]:
                     named.setdefault(arn.rpartition("/")[2], (arn, number))
             self._index = {
-                account: dict(sorted(named.items(), key=_by_name))
+                account: {
+                    name: named[name] for name in sorted(sorted(named), key=str.lower)
+                }
                 for account, named in index.items()
             }
         return self._index
@@ -111,10 +113,6 @@ class NamedRoles:
             found = _read(self._rows[number], self._ends_at)
             self._identities[number] = found
         return found
-
-
-def _by_name(named: tuple[str, tuple[str, int]]) -> tuple[str, str]:
-    return named[0].lower(), named[0]
 
 
 _Kept = tuple[Mapping[str, Any], NamedRoles, int]

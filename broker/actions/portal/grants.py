@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from broker.actions.portal.clients import Clients
 from broker.runtime.entropy import new_handle, random_bytes
+from broker.sessions.ends import OneTimeUse, one_time_use
 from broker.sessions.grants import Grants
 from broker.sessions.handles import Handles, SealedTexts
-from broker.sessions.one_time_use import OneTimeUse, one_time_use
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache, HandleStore
 

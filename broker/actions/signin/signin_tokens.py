@@ -16,8 +16,8 @@ from broker.actions.sts.derived_mint import DerivedMinter, Narrowing, require_se
 from broker.errors import AccessDenied, ValidationError
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
+from broker.sessions.ends import OneTimeUse, one_time_use
 from broker.sessions.handles import Handles
-from broker.sessions.one_time_use import OneTimeUse, one_time_use
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
 

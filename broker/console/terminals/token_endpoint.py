@@ -45,9 +45,8 @@ from broker.model.strict_json import parse_object
 from broker.protocols.oidc import base64url, pkce
 from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
 from broker.protocols.shapes.documents import dump
-from broker.sessions.ends import has_ended
+from broker.sessions.ends import OneTimeUse, has_ended
 from broker.sessions.grants import Family, GrantRefusedError, Redemption
-from broker.sessions.one_time_use import OneTimeUse
 from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusal_of
 
 PATH = "/v1/token"
