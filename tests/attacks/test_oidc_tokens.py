@@ -192,7 +192,7 @@ SHAPES: dict[str, str] = {
 }
 
 
-@pytest.mark.parametrize("token", SHAPES.values(), ids=SHAPES)
+@rows("token", SHAPES.values(), ids=SHAPES)
 def test_oidc_09_and_16_a_text_of_another_shape(token: str) -> None:
     with cpu_at_most(0.1):
         assert reason_of(token, ISSUER) is NOT_A_JWT
@@ -215,7 +215,7 @@ USUAL_HEADER = {"alg": "RS256", "kid": "key-1", "typ": "JWT"}
 CLAIMS = json.dumps(ISSUER.claims())
 
 
-@pytest.mark.parametrize(
+@rows(
     "payload",
     [
         b"[]",

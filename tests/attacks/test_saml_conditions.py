@@ -40,7 +40,7 @@ def at(**delta: float) -> str:
 SIGNED_REFUSALS = of_file(__file__, "SIGNED_REFUSALS", globals())
 
 
-@pytest.mark.parametrize(
+@rows(
     ("knobs", "expected_reason"), SIGNED_REFUSALS.values(), ids=SIGNED_REFUSALS.keys()
 )
 def test_a_well_signed_response_is_refused(

@@ -152,7 +152,7 @@ CASES: dict[str, tuple[str, M, str]] = {
 }
 
 
-@pytest.mark.parametrize(("text", "kind", "message"), CASES.values(), ids=CASES.keys())
+@rows(("text", "kind", "message"), CASES.values(), ids=CASES.keys())
 def test_metadata_is_refused(text: str, kind: M, message: str) -> None:
     refusal = _refusal(text)
     assert refusal.reason is kind

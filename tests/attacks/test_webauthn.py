@@ -102,7 +102,7 @@ def test_the_options_name_site_user_and_what_is_known() -> None:
 NOT_VERIFIED = WebauthnReason.NOT_VERIFIED
 
 
-@pytest.mark.parametrize(
+@rows(
     ("knobs", "reason"),
     [
         ({"origin": "https://evil.example"}, NOT_VERIFIED),

@@ -18,6 +18,7 @@ from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
 from broker.settings import LogFormat
 from broker.stores.cache.port import SessionRecord
+from tests.support.rows import rows
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 HOSTILE = "a\x1b]0;t\x07\x9b2J\x7f\r\n\u202eb\u2028[red]c[/]"
@@ -151,9 +152,7 @@ def test_what_is_logged_for_a_person() -> None:
     assert stream.getvalue().count(SPELT) == 2
 
 
-@pytest.mark.parametrize(
-    "letter", [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))]
-)
+@rows("letter", [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))])
 def test_every_control_is_spelt_out(letter: str) -> None:
     assert plain(letter) == ascii(letter)[1:-1]
 

@@ -1,5 +1,3 @@
-import pytest
-
 from broker.console.destinations import LONGEST, Destinations
 from tests.support.rows import rows
 
@@ -13,7 +11,7 @@ def test_the_console_and_listed_origins_are_safe(given: str, safe: str) -> None:
     assert RULE.find_safe(given) == safe
 
 
-@pytest.mark.parametrize(
+@rows(
     "given",
     [
         "",

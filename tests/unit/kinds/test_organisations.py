@@ -11,6 +11,7 @@ from broker.kinds.organisations import (
 )
 from broker.kinds.template.yaml_text import TemplateError
 from broker.model.account import AccountId
+from tests.support.rows import rows
 
 MINE, OTHERS = AccountId("011122223333"), AccountId("444455556666")
 GOOD = """
@@ -121,7 +122,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("text", "told"), WRONG.values(), ids=WRONG)
+@rows(("text", "told"), WRONG.values(), ids=WRONG)
 def test_what_a_file_cannot_say(text: str, told: str) -> None:
     with pytest.raises((OrganisationsFileError, TemplateError), match=told):
         parse_organisations(text)

@@ -33,7 +33,7 @@ def test_an_upstream_that_names_a_role_comes_before_one_for_all_others() -> None
     assert find_upstream_role("Admin", only) is None
 
 
-@pytest.mark.parametrize(
+@rows(
     ("members", "said"),
     [
         ({"Roles": {"Admin": f"{AWS}/{{RoleName}}"}}, "belongs to the entry \\*"),

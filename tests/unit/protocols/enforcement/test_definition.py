@@ -9,7 +9,7 @@ from broker.protocols.enforcement import (
     DefinitionRejected,
     parse_definition,
 )
-from tests.support.rows import of_file
+from tests.support.rows import of_file, rows
 
 ACCOUNT = "111122223333"
 ORDERS: dict[str, Any] = of_file(__file__, "ORDERS")
@@ -65,7 +65,7 @@ def test_a_service_that_says_nothing_counts_as_execute_api() -> None:
     assert not service.owns_resource(f"arn:aws:execute-api:us-east-1:{ACCOUNT}:b/x")
 
 
-@pytest.mark.parametrize(
+@rows(
     ("change", "place"),
     [
         ({"Unknown": 1}, "Unknown"),

@@ -5,6 +5,7 @@ import pytest
 
 from broker.protocols.enforcement import RequestAmbiguous, resource_path
 from broker.protocols.enforcement.forwarded import PATH_BYTES_MAX
+from tests.support.rows import rows
 
 CASES = json.loads((Path(__file__).parent / "paths.json").read_text("utf-8"))
 
@@ -14,7 +15,7 @@ def test_a_path_is_decoded_once(raw: str, path: str) -> None:
     assert resource_path(raw.encode("latin-1")) == path
 
 
-@pytest.mark.parametrize(("raw", "why"), CASES["refused"].items())
+@rows(("raw", "why"), CASES["refused"].items())
 def test_what_can_be_read_in_two_ways_is_refused(raw: str, why: str) -> None:
     with pytest.raises(RequestAmbiguous, match=why):
         resource_path(raw.encode("latin-1"))

@@ -61,7 +61,7 @@ def test_other_paths_are_no_operation(path: str) -> None:
     assert refused.value.reason is InputReason.INVALID_ACTION
 
 
-@pytest.mark.parametrize(
+@rows(
     ("request_parts", "reason"),
     [
         ({"body": b"[]"}, MALFORMED),

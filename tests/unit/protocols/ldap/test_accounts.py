@@ -11,7 +11,7 @@ from broker.protocols.ldap.accounts import (
     state_of_bind,
     state_of_entry,
 )
-from tests.support.rows import of_file
+from tests.support.rows import of_file, rows
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 AD = (
@@ -27,7 +27,7 @@ EXPIRED = "2.16.840.1.113730.3.4.4"
 BINDS = of_file(__file__, "BINDS", globals())
 
 
-@pytest.mark.parametrize("case", BINDS)
+@rows("case", BINDS)
 def test_a_bind_tells_the_state(case: str) -> None:
     code, text, controls, state = BINDS[case]
     assert state_of_bind(code, text, controls) is state
@@ -51,7 +51,7 @@ DAY = (NOW - datetime.fromtimestamp(0, UTC)).days
 ENTRIES = of_file(__file__, "ENTRIES", globals())
 
 
-@pytest.mark.parametrize("case", ENTRIES)
+@rows("case", ENTRIES)
 def test_an_entry_tells_the_state(case: str) -> None:
     values, state = ENTRIES[case]
     entry = Entry.of(

@@ -11,7 +11,7 @@ from broker.protocols.oidc.aws_claims import (
     read_tags,
 )
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
-from tests.support.rows import of_file
+from tests.support.rows import of_file, rows
 
 ROLE = "arn:aws:iam::123456789012:role/path/Deploy"
 OTHER = "arn:aws:iam::123456789012:role/Read"
@@ -46,7 +46,7 @@ def test_without_the_claims_there_are_no_tags() -> None:
 BAD_TAGS = of_file(__file__, "BAD_TAGS")
 
 
-@pytest.mark.parametrize("claims", BAD_TAGS.values(), ids=BAD_TAGS)
+@rows("claims", BAD_TAGS.values(), ids=BAD_TAGS)
 def test_tags_of_another_shape_are_refused(claims: dict[str, object]) -> None:
     with pytest.raises(OidcRejected, match="not in correct format") as caught:
         read_tags(claims)

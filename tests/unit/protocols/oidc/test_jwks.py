@@ -149,7 +149,7 @@ SKIPPED = {
 }
 
 
-@pytest.mark.parametrize("jwk", SKIPPED.values(), ids=SKIPPED)
+@rows("jwk", SKIPPED.values(), ids=SKIPPED)
 def test_a_bad_key_is_skipped_and_the_good_one_serves(jwk: object) -> None:
     keys = parse(jwk, jwk_of(RSA, "good"))
     assert set(keys.keys) == {"good"}

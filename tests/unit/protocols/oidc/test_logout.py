@@ -13,6 +13,7 @@ from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.protocols.oidc.verify import VerifyOptions
 from tests.support.oidc_issuer import OidcIssuer, make_key
 from tests.support.oidc_verdict import SKEW, reason_of
+from tests.support.rows import rows
 
 ISSUER = OidcIssuer("https://idp.example/tenant")
 USUAL: dict[str, Any] = {"jti": "one", "sid": "s1", "events": {EVENT: {}}}
@@ -106,7 +107,7 @@ REFUSED: dict[str, tuple[dict[str, Any], OidcReason]] = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@rows("case", REFUSED)
 def test_a_malformed_logout_token_is_refused(case: str) -> None:
     changes, expected = REFUSED[case]
     assert reason(logout_token(**changes)) is expected

@@ -12,6 +12,7 @@ from broker.protocols.scim.filters import (
 )
 from broker.protocols.scim.requests import rejecting
 from broker.protocols.scim.resources import Group, ScimRejected, User
+from tests.support.rows import rows
 from tests.support.scim import ENTERPRISE, USER
 
 SUPPORTED: list[tuple[type[Resource[Any]], str, list[tuple[str, object]]]] = [
@@ -47,7 +48,7 @@ def test_supported_filters(
     assert found == tuple(FilterCondition(*one) for one in conditions)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@rows(
     "text",
     [
         'userName sw "b"',

@@ -4,6 +4,7 @@ import pytest
 
 from broker.actions.models import load_service_model
 from broker.protocols.shapes.constraints import compile_pattern, is_xml_text
+from tests.support.rows import rows
 
 SESSION_NAME = r"[\w+=,.@-]*"
 TAG_KEY = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+"
@@ -13,7 +14,7 @@ ARN = (
 )
 
 
-@pytest.mark.parametrize(
+@rows(
     ("pattern", "value", "matches"),
     [
         (SESSION_NAME, "a+=,.@-_Z9", True),
