@@ -15,6 +15,7 @@ from msgspec import Struct
 from broker.audit.entry import AuditEntry
 from broker.kinds.kind import Work
 from broker.model.account import AccountId
+from broker.model.arn import iam_arn
 from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
@@ -174,6 +175,40 @@ class Action:
     def is_long(self, result: Mapping[str, Any]) -> bool:
         """Whether rendering the answer would keep other calls waiting."""
         return self.lists and _size(result) > _LONG_ANSWER
+
+
+def console_action(
+    name: str,
+    needs: Needs,
+    handle: Handle,
+    *audited: str,
+    **more: Any,  # noqa: ANN401  # as in `Action`
+) -> Action:
+    """An operation of the sign-in service, which pages of the console call."""
+    return Action(
+        service="signin",
+        name=name,
+        needs=needs,
+        handle=handle,
+        audited=audited,
+        **more,
+    )
+
+
+def needing(*permissions: tuple[str, str]) -> Needs:
+    """Needs of a call: actions, and what the ARN of IAM ends with; empty for ``*``."""
+
+    async def needs(_given: Given, call: Call) -> tuple[Need, ...]:
+        return tuple(
+            Need(
+                action=action,
+                resource=iam_arn(call.account, below) if below else "*",
+                account=call.account,
+            )
+            for action, below in permissions
+        )
+
+    return needs
 
 
 _LONG_ANSWER = 200_000

@@ -26,9 +26,9 @@ from broker.policy.catalogue import (
     show_summary,
     unknown_names,
 )
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
 from broker.stores.directory.kinds import SERVICE
+from broker.stores.directory.readings import FreshDirectory
 
 if TYPE_CHECKING:
     from broker.compose.installation import Installation

@@ -19,7 +19,7 @@ from broker.runtime.clock import Clock
 from broker.settings import Settings
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import RESOURCE_POLICY, SERVICE
-from broker.stores.directory.risks import list_policy_texts
+from broker.stores.directory.overviews import list_policy_texts
 
 _POLICIES_MAX = 2000
 _SHOWN = 20

@@ -7,8 +7,7 @@ from broker.cli.trust_checks import find_open_roles
 from broker.kinds.control_policies import ControlKind
 from broker.kinds.registered_services import service_entries
 from broker.kinds.template.definitions import RESOURCE_POLICIES, SERVICES
-from broker.kinds.template.managed_policies import MANAGED_POLICIES
-from broker.kinds.template.owned import POLICIES
+from broker.kinds.template.owned import MANAGED_POLICIES, POLICIES
 from broker.kinds.template.providers import OIDC_PROVIDERS
 from broker.kinds.template.reader import KINDS, AccountTemplate, parse_template
 from broker.kinds.template.roles import ROLES, TRUST

@@ -15,7 +15,7 @@ from broker.actions.decisions import MANAGEMENT
 from broker.actions.decisions.authorize import Authorizer
 from broker.actions.decisions.gateway import GatewayActions
 from broker.actions.iam import iam_actions
-from broker.actions.iam.outbound_federation import outbound_federation_actions
+from broker.actions.iam.account import outbound_federation_actions
 from broker.actions.instances import instance_actions
 from broker.actions.models import (
     ServiceName,
@@ -30,17 +30,15 @@ from broker.actions.registry import Registry
 from broker.actions.roles_anywhere import roles_anywhere_actions
 from broker.actions.scim.administration import SCIM_ADMINISTRATION
 from broker.actions.signin import signin_actions
-from broker.actions.signin.account_risks import AccountRisks
 from broker.actions.signin.command_line import CommandLineGrants, command_line_actions
 from broker.actions.signin.console_login import first_password
 from broker.actions.signin.identity_providers import IdentityProviders
 from broker.actions.signin.leavers import Leavers
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.lookup_events import get_activity, lookup_events
-from broker.actions.signin.own_access import OwnAccess
-from broker.actions.signin.own_roles import OwnRoles
+from broker.actions.signin.overviews import AccountRisks, RoleAssumers
+from broker.actions.signin.own_access import OwnAccess, OwnRoles
 from broker.actions.signin.passkeys import PasskeyCeremonies, Passkeys
-from broker.actions.signin.role_overviews import RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
 from broker.actions.sts.derived_mint import DerivedMinter
@@ -98,9 +96,8 @@ from broker.sessions.resolve import Resolver
 from broker.sessions.seal import SessionSealer
 from broker.sessions.vault import SealBrokenError, Vault
 from broker.settings import Settings
-from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.directory.freshness import Freshness
-from broker.stores.directory.siblings import telling_siblings
+from broker.stores.directory.freshness import Freshness, telling_siblings
+from broker.stores.directory.readings import FreshDirectory
 from broker.stores.handle_table import HandleTable
 from broker.stores.ldap_sign_ins import LdapSignIns
 from broker.stores.ledger.observed import ObservedLedger

@@ -27,8 +27,8 @@ from broker.sessions.portal import PortalSessions
 from broker.sessions.resolve import Resolver
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.readings import FreshDirectory
 from broker.stores.handle_table import HandleTable
 from broker.stores.uses import UseBuffer
 

@@ -14,8 +14,8 @@ from broker.kinds.outbound import (
 )
 from broker.model.account import AccountId, parse_account_id
 from broker.runtime.clock import Clock
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.directory.readings import FreshDirectory
 from broker.stores.errors import StoreUnavailableError
 
 _JSON = (b"content-type", b"application/json")

@@ -56,7 +56,7 @@ from broker.protocols.scim.requests import (
     read_user_patch,
 )
 from broker.protocols.scim.resources import Group, ScimRejected, User
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.readings import FreshDirectory
 
 _JSON = (b"content-type", b"application/scim+json")
 _CHALLENGE = (b"www-authenticate", b"Bearer")

@@ -1,6 +1,5 @@
 """Long-term access keys of users, and of an account's root."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from broker.errors import NoSuchEntity, ServiceUnavailable
@@ -15,7 +14,7 @@ from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus
 from broker.model.sealing import Sealer
 from broker.model.secret import Secret
 from broker.runtime.entropy import new_secret_access_key, random_bits
-from broker.stores.directory.access_keys import find_access_key, insert_access_key
+from broker.stores.directory.identities import find_access_key, insert_access_key
 from broker.stores.directory.kinds import ACCESS_KEY
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.errors import AlreadyExistsError
@@ -99,10 +98,3 @@ async def require_access_key(
     if key is None or (key.account, key.user_id) != (account, user_id):
         raise NoSuchEntity(f"The Access Key with id {access_key_id} cannot be found.")
     return key
-
-
-async def set_key_status(
-    change: DirectoryChange, key: AccessKey, status: KeyStatus
-) -> None:
-    """Switch a key on or off."""
-    await change.update(ACCESS_KEY, replace(key, status=status))

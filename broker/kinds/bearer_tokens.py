@@ -22,9 +22,9 @@ from broker.model.registered import RegisteredService
 from broker.model.secret import Secret
 from broker.model.tokens import BearerToken, JoinToken, ScimToken
 from broker.runtime.entropy import new_handle, new_unique_id
+from broker.stores.directory.identities import delete_expired_tokens
 from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import JOIN_TOKEN, SCIM_TOKEN, SERVICE_TOKEN
-from broker.stores.directory.machines import delete_expired_tokens
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 ADDRESSES_MAX = 20

@@ -1,8 +1,12 @@
-"""Policy documents of requests: what is checked before one is stored, trust policies' roles apart."""
+"""Policy documents: what is checked before one is stored, and what it grants.
+
+A statement that allows some action of a service grants the service, whatever its
+resources and conditions are: the question is what an entity could have used at all.
+"""
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from broker.errors import MalformedPolicyDocument
@@ -21,6 +25,8 @@ from broker.policy import (
     policy_size,
 )
 from broker.policy.catalogue import service_prefixes
+from broker.policy.document import Effect
+from broker.policy.wildcard import compile_wildcard, tokenize
 from broker.stores.directory.kinds import ACCOUNT, ROLE, USER
 from broker.stores.directory.policies import find_owner_arns
 from broker.stores.directory.port import DirectoryReader, Finder
@@ -297,3 +303,39 @@ def _principal_elements(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
             principal = statement.get(element)
             if isinstance(principal, dict) and "AWS" in principal:
                 yield principal
+
+
+def granted_services(
+    documents: Iterable[PolicyDocument], services: Iterable[str]
+) -> tuple[str, ...]:
+    """Those of ``services`` (action prefixes) that a document allows something of."""
+    known = tuple(services)
+    found: set[str] = set()
+    for document in documents:
+        for statement in document.statements:
+            if statement.effect is not Effect.ALLOW:
+                continue
+            if statement.not_action:
+                found.update(set(known) - _wholly_named(statement.actions, known))
+            else:
+                for action in statement.actions:
+                    found.update(_named(action, known))
+    return tuple(service for service in known if service in found)
+
+
+def _named(action: str, services: Iterable[str]) -> Iterable[str]:
+    prefix, colon, _ = action.lower().partition(":")
+    if not colon:
+        return services if not prefix.strip("*") else ()
+    matches = compile_wildcard(tokenize(prefix))
+    return (service for service in services if matches(service))
+
+
+def _wholly_named(actions: Iterable[str], services: Iterable[str]) -> set[str]:
+    """Services of which ``NotAction`` leaves nothing."""
+    return {
+        service
+        for action in actions
+        if action.endswith(":*") or not action.strip("*")
+        for service in _named(action, services)
+    }

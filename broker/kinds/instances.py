@@ -25,8 +25,8 @@ from broker.model.entities import Role
 from broker.model.machines import Instance, InstanceProfile
 from broker.model.tokens import JoinToken
 from broker.runtime.entropy import new_instance_id, new_unique_id
+from broker.stores.directory.identities import find_instance_by_key
 from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN
-from broker.stores.directory.machines import find_instance_by_key
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 if TYPE_CHECKING:

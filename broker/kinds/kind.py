@@ -14,8 +14,7 @@ from broker.kinds.accounts import require_account
 from broker.kinds.limits import Quota, require_within
 from broker.kinds.names import parse_provider_arn, require_path
 from broker.model.account import Account, AccountId
-from broker.stores.directory.entity_tables import Entity
-from broker.stores.directory.kind import Kind
+from broker.stores.directory.kind import Entity, Kind
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.errors import AlreadyExistsError
 
@@ -174,10 +173,10 @@ def finder(
 
 
 def renaming(member: str) -> Change[Any]:
-    """The ``change`` of a kind that can have a new path, and a new name in ``member``."""
+    """The ``change`` of a kind with a new name in ``member``, and a path if it has one."""
 
-    async def change(found: Any, given: Any, _work: Work) -> Any:  # noqa: ANN401  # any kind with a name and a path
-        path = require_path(given["NewPath"]) if "NewPath" in given else found.path
-        return replace(found, name=given.get(member, found.name), path=path)
+    async def change(found: Any, given: Any, _work: Work) -> Any:  # noqa: ANN401  # any kind with a name
+        moved = {"path": require_path(given["NewPath"])} if "NewPath" in given else {}
+        return replace(found, name=given.get(member, found.name), **moved)
 
     return change

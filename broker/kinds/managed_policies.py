@@ -252,20 +252,6 @@ async def create_version(
     return version
 
 
-async def set_default_version(
-    change: DirectoryChange, policy: ManagedPolicy, version_id: str, *, now: datetime
-) -> None:
-    """Put a version in force.
-
-    Raises:
-        NoSuchEntity: there is no such version.
-    """
-    version = await require_version(change, policy, version_id)
-    await change.update(
-        MANAGED_POLICY, replace(policy, default_version=version, updated_at=now)
-    )
-
-
 async def delete_version(
     change: DirectoryChange, policy: ManagedPolicy, version_id: str
 ) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TypeVar
 
 from broker.errors import InvalidInput
 from broker.model.account import AccountId
@@ -28,6 +29,8 @@ from broker.model.sealing import Opener
 from broker.protocols.totp import find_step, totp_step
 from broker.stores.directory.kinds import MFA_DEVICE
 from broker.stores.directory.port import Directory
+
+_Answer = TypeVar("_Answer")
 
 WINDOW_STEPS = 1
 """Steps around the learned drift that a single code may be off."""
@@ -155,22 +158,7 @@ class MfaCodes:
         Raises:
             StoreUnavailableError: it cannot be told; nothing was spent.
         """
-        for _ in range(_ATTEMPTS):
-            device = await self._directory.named(MFA_DEVICE, account, serial)
-            if device is None or device.user_id != holder:
-                return False
-            counts, state = judge_code(
-                device.state,
-                open_seed(device, self._opener),
-                code,
-                period_seconds=device.period_seconds,
-                now=now,
-            )
-            if state == device.state:
-                return False
-            if await self._directory.replace_mfa_state(device, state):
-                return counts
-        return False
+        return await self.accept_any(account, (serial,), holder, code, now) is not None
 
     async def accept_any(
         self,
@@ -191,7 +179,7 @@ class MfaCodes:
         """
         for _ in range(_ATTEMPTS):
             judged = [
-                (device, *self._judge(device, code, now))
+                (device, *self._ask(judge_code, device, code, now))
                 for device in await self._held(account, serials, holder)
             ]
             right = next((one for one in judged if one[1]), None)
@@ -231,13 +219,7 @@ class MfaCodes:
             StoreUnavailableError: it cannot be told; nothing was spent.
         """
         for device in await self._held(account, serials, holder):
-            state = judge_pair(
-                device.state,
-                open_seed(device, self._opener),
-                codes,
-                period_seconds=device.period_seconds,
-                now=now,
-            )
+            state = self._ask(judge_pair, device, codes, now)
             if state is not None and await self._directory.replace_mfa_state(
                 device, state
             ):
@@ -254,7 +236,7 @@ class MfaCodes:
     ) -> bool:
         """Whether a code would be right for one of the devices at another time."""
         held = await self._held(account, serials, holder)
-        return self._is_any(is_code_of_another_time, held, code, now)
+        return any(self._ask(is_code_of_another_time, d, code, now) for d in held)
 
     async def is_used(
         self,
@@ -266,25 +248,7 @@ class MfaCodes:
     ) -> bool:
         """Whether a code is right for one of the devices, but was already used."""
         held = await self._held(account, serials, holder)
-        return self._is_any(is_used_code, held, code, now)
-
-    def _is_any(
-        self,
-        question: Callable[..., bool],
-        devices: Sequence[MfaDevice],
-        code: str,
-        now: datetime,
-    ) -> bool:
-        return any(
-            question(
-                device.state,
-                open_seed(device, self._opener),
-                code,
-                period_seconds=device.period_seconds,
-                now=now,
-            )
-            for device in devices
-        )
+        return any(self._ask(is_used_code, device, code, now) for device in held)
 
     async def _held(
         self, account: AccountId, serials: Sequence[str], holder: str
@@ -295,13 +259,17 @@ class MfaCodes:
         ]
         return [d for d in found if d is not None and d.user_id == holder]
 
-    def _judge(
-        self, device: MfaDevice, code: str, now: datetime
-    ) -> tuple[bool, MfaState]:
-        return judge_code(
+    def _ask(
+        self,
+        question: Callable[..., _Answer],
+        device: MfaDevice,
+        codes: str | tuple[str, str],
+        now: datetime,
+    ) -> _Answer:
+        return question(
             device.state,
             open_seed(device, self._opener),
-            code,
+            codes,
             period_seconds=device.period_seconds,
             now=now,
         )

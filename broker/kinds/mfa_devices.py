@@ -23,7 +23,7 @@ from broker.model.arn import iam_arn
 from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
 from broker.model.sealing import Opener, Sealer
 from broker.runtime.entropy import random_bytes
-from broker.stores.directory.credentials import replace_state
+from broker.stores.directory.identities import replace_state
 from broker.stores.directory.kinds import MFA_DEVICE
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
@@ -138,7 +138,7 @@ async def enable_device(
     if device.user_id is not None:
         raise EntityAlreadyExists("MFA Device is already in use.")
     await require_room(change, account, holder)
-    await _prove(change, device, codes, opener=opener, now=now)
+    await resync_device(change, device, codes, opener=opener, now=now)
     await change.update(MFA_DEVICE, replace(device, user_id=holder, enabled_at=now))
 
 
@@ -154,8 +154,15 @@ async def resync_device(
 
     Raises:
         InvalidAuthenticationCode: they are not two consecutive codes of it.
+        ConcurrentModification: one of them was just used.
     """
-    await _prove(change, device, codes, opener=opener, now=now)
+    state = require_codes(device, codes, opener=opener, now=now)
+    if await change.run(replace_state(device, state)) != 1:
+        raise ConcurrentModification(
+            "The request was rejected because multiple requests to change this"
+            " object were submitted simultaneously. Wait a few minutes and submit"
+            " your request again."
+        )
 
 
 async def deactivate_device(change: DirectoryChange, device: MfaDevice) -> None:
@@ -195,23 +202,6 @@ def require_codes(
     if state is None:
         raise InvalidAuthenticationCode("Authentication code for device is not valid.")
     return state
-
-
-async def _prove(
-    change: DirectoryChange,
-    device: MfaDevice,
-    codes: tuple[str, str],
-    *,
-    opener: Opener,
-    now: datetime,
-) -> None:
-    state = require_codes(device, codes, opener=opener, now=now)
-    if await change.run(replace_state(device, state)) != 1:
-        raise ConcurrentModification(
-            "The request was rejected because multiple requests to change this"
-            " object were submitted simultaneously. Wait a few minutes and submit"
-            " your request again."
-        )
 
 
 def _sealed_device(

@@ -112,18 +112,6 @@ def require_modifiable(role: Role) -> None:
         )
 
 
-def refuse_reserved_path(path: str) -> None:
-    """Refuse a path reserved for service roles.
-
-    Raises:
-        InvalidInput: only service-linked roles have it.
-    """
-    if path.startswith(SERVICE_ROLE_PATH):
-        raise InvalidInput(
-            f"The path {SERVICE_ROLE_PATH} is reserved for service-linked roles."
-        )
-
-
 def require_linked_service(service: str, suffix: str | None) -> LinkedService:
     """What is known of a service's own role.
 
@@ -223,11 +211,6 @@ async def usage_of(
     )
 
 
-def role_of_task(task: DeletionTask) -> str:
-    """The name of the role that a deletion task was for."""
-    return task.task_id.split("/")[-2]
-
-
 async def require_deletion_task(
     directory: DirectoryReader, account: AccountId, task_id: str
 ) -> DeletionTask:
@@ -282,7 +265,10 @@ async def _make(given: types.CreateRoleRequest, work: Work) -> Role:
         tags=tags,
         boundary_arn=boundary_arn,
     )
-    refuse_reserved_path(role.path)
+    if is_service_linked(role):
+        raise InvalidInput(
+            f"The path {SERVICE_ROLE_PATH} is reserved for service-linked roles."
+        )
     if await work.change.named(ROLE, work.account, role.name) is not None:
         raise EntityAlreadyExists(_TAKEN.format(role))
     await work.require_room(ROLE, Quota.ROLES)

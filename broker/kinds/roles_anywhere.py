@@ -39,7 +39,7 @@ from broker.protocols.x509 import (
 )
 from broker.runtime.entropy import random_bytes
 from broker.runtime.offload import offload_long
-from broker.stores.directory.entity_tables import Entity
+from broker.stores.directory.kind import Entity
 from broker.stores.directory.kinds import (
     CERTIFICATE_LIST,
     CERTIFICATE_PROFILE,
@@ -502,3 +502,5 @@ REVOCATION_LISTS = Regional(
     ),
     refused=("aliasName",),
 )
+
+KINDS = (TRUST_ANCHORS, PROFILES, REVOCATION_LISTS)

@@ -1,10 +1,13 @@
-"""Signing certificates, SSH public keys and service-specific credentials of users."""
+"""Certificates and keys: server certificates, and what users have besides a password."""
+
+from __future__ import annotations
 
 import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -28,12 +31,16 @@ from broker.errors import (
     NoSuchEntity,
     ValidationError,
 )
+from broker.kinds.kind import Named, Work, renaming
 from broker.kinds.limits import Quota, require_within
+from broker.kinds.names import KeyCase, given_tags, require_path
 from broker.model.account import Account
 from broker.model.credentials import (
+    SERVER_KEY_SEAL,
     SERVICE_PASSWORD_SEAL,
     CredentialKind,
     CredentialStatus,
+    ServerCertificate,
     UserCredential,
 )
 from broker.model.entities import User
@@ -41,8 +48,17 @@ from broker.model.sealing import Sealer
 from broker.model.secret import Secret
 from broker.protocols.x509.errors import UNREADABLE
 from broker.runtime.entropy import new_provider_id, new_unique_id, random_bytes
-from broker.stores.directory.kinds import MFA_DEVICE, PASSKEY, USER_CREDENTIAL
+from broker.stores.directory.kinds import (
+    MFA_DEVICE,
+    PASSKEY,
+    SERVER_CERTIFICATE,
+    USER_CREDENTIAL,
+)
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+if TYPE_CHECKING:
+    from broker.model.types import iam as types
+
 
 _RSA_BITS_MIN = 2048
 _RSA_BITS_MAX = 16384
@@ -412,3 +428,61 @@ def _with_secret(
         secret.encode("ascii"),
     )
     return replace(credential, sealed=sealed), Secret(secret)
+
+
+def _server_certificate_view(
+    found: ServerCertificate,
+) -> types.ServerCertificateMetadata:
+    return {
+        "Path": found.path,
+        "ServerCertificateName": found.name,
+        "ServerCertificateId": found.certificate_id,
+        "Arn": found.arn,
+        "UploadDate": found.uploaded_at,
+        "Expiration": found.expires_at,
+    }
+
+
+SERVER_CERTIFICATES = Named(
+    kind=SERVER_CERTIFICATE,
+    quota=Quota.SERVER_CERTIFICATES,
+    change=renaming("NewServerCertificateName"),
+    view=_server_certificate_view,
+    missing="The Server Certificate with name {} cannot be found.",
+    taken="The Server Certificate with name {0.name} already exists.",
+    name="ServerCertificateName",
+    resource="server-certificate",
+    one="ServerCertificateMetadata",
+    many="ServerCertificateMetadataList",
+)
+
+
+def with_private_keys(sealer: Sealer) -> Named[ServerCertificate]:
+    """The kind where certificates are made: ``sealer`` keeps their private keys."""
+
+    async def make(
+        given: types.UploadServerCertificateRequest, work: Work
+    ) -> ServerCertificate:
+        tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
+        path = require_path(given.get("Path", "/"))
+        certificate = parse_certificate(given["CertificateBody"])
+        require_key_pair(certificate, given["PrivateKey"])
+        chain = given.get("CertificateChain")
+        if chain is not None:
+            parse_chain(chain)
+        certificate_id, (purpose, column) = new_unique_id("ASCA"), SERVER_KEY_SEAL
+        key = given["PrivateKey"].encode("latin-1")
+        return ServerCertificate(
+            account=work.account,
+            certificate_id=certificate_id,
+            name=given["ServerCertificateName"],
+            path=path,
+            body=given["CertificateBody"],
+            chain=chain,
+            sealed_key=sealer.seal(purpose, work.account, certificate_id, column, key),
+            uploaded_at=work.now,
+            expires_at=certificate.not_valid_after_utc,
+            tags=tags,
+        )
+
+    return replace(SERVER_CERTIFICATES, make=make)

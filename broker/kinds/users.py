@@ -14,7 +14,7 @@ from broker.model.account import Account
 from broker.model.entities import Group, User
 from broker.model.page import PageRequest
 from broker.runtime.entropy import new_unique_id
-from broker.stores.directory.groups import (
+from broker.stores.directory.identities import (
     add_member,
     list_group_users,
     list_user_groups,

@@ -31,12 +31,12 @@ from broker.policy import (
     parse_policy,
 )
 from broker.policy.catalogue import AWS_MANAGED_PREFIX
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT, RESOURCE_POLICY, ROLE, USER
 from broker.stores.directory.readings import (
     GROUP_IDS,
     POLICIES_OF,
     RESOURCE_POLICY_ARNS,
+    FreshDirectory,
 )
 
 _NOTHING = compile_policies(())

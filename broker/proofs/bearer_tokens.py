@@ -28,11 +28,10 @@ from broker.model.request import Given, RequestContext
 from broker.proofs.provider_options import find_provider
 from broker.proofs.scheme import ProofRefused, ProofResult, Read, Scheme
 from broker.sessions.resolve import find_join_token_end
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.identities import find_join_token
 from broker.stores.directory.kinds import SERVICE
-from broker.stores.directory.machines import find_join_token
 from broker.stores.directory.port import DirectoryReader
-from broker.stores.directory.readings import TOKENS
+from broker.stores.directory.readings import TOKENS, FreshDirectory
 
 PROVIDER = "Provider"
 """The member of an action's input that holds the token's provider."""

@@ -73,9 +73,8 @@ from broker.protocols.x509 import (
 )
 from broker.runtime.bounded import BoundedCache
 from broker.runtime.offload import offload, offload_long
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import CERTIFICATE_PROFILE, TRUST_ANCHOR
-from broker.stores.directory.readings import LISTS_OF_ANCHOR
+from broker.stores.directory.readings import LISTS_OF_ANCHOR, FreshDirectory
 
 PROFILE = "Profile"
 """The member of the input that holds the `CertificateProfile`."""

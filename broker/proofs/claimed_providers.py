@@ -19,10 +19,10 @@ from broker.protocols.saml.metadata import parse_metadata
 from broker.protocols.saml.verify import find_unverified_issuer
 from broker.runtime.clock import Clock
 from broker.runtime.offload import offload_long
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.accounts import list_saml_providers_naming
 from broker.stores.directory.kinds import ACCOUNT, OIDC_PROVIDER, SAML_PROVIDER
 from broker.stores.directory.port import DirectoryReader
-from broker.stores.directory.providers import list_saml_providers_naming
+from broker.stores.directory.readings import FreshDirectory
 from broker.stores.errors import StoreUnavailableError
 
 _SEARCH_SECONDS = 2.0

@@ -30,8 +30,8 @@ from broker.protocols.saml.keys import DecryptionKey, parse_private_key
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 from broker.runtime.offload import offload_long
 from broker.sessions.vault import SealBrokenError
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import SAML_PROVIDER
+from broker.stores.directory.readings import FreshDirectory
 
 _log = structlog.get_logger(__name__)
 

@@ -29,8 +29,8 @@ from broker.proofs.federated import federated_caller
 from broker.proofs.scheme import ProofRefused, ProofResult, Read
 from broker.proofs.web_identity import WebIdentityProver
 from broker.sessions.ends import one_time_use
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import INSTANCE
+from broker.stores.directory.readings import FreshDirectory
 
 WINDOW = timedelta(minutes=5)
 """How far a proof's time may be from the broker's; as for signed requests."""

@@ -43,12 +43,12 @@ from broker.runtime.clock import Clock
 from broker.runtime.entropy import new_request_id
 from broker.runtime.offload import offload_long
 from broker.stores.cache.port import Cache
-from broker.stores.directory.kinds import SAML_PROVIDER
-from broker.stores.directory.port import Directory
-from broker.stores.directory.providers import (
+from broker.stores.directory.accounts import (
     find_saml_provider_by_uuid,
     list_published_saml_providers,
 )
+from broker.stores.directory.kinds import SAML_PROVIDER
+from broker.stores.directory.port import Directory
 from broker.stores.errors import ConflictError, StoreUnavailableError
 
 BYTES_MAX = 10_000_000

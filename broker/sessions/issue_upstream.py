@@ -26,9 +26,9 @@ from broker.sessions.record import (
 )
 from broker.stores.audit_rows import ReplayMark
 from broker.stores.cache.port import SessionRecord
-from broker.stores.directory.access_keys import find_access_key
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.identities import find_access_key
 from broker.stores.directory.kinds import ACCOUNT, ROLE
+from broker.stores.directory.readings import FreshDirectory
 from broker.stores.errors import ReplayedError, StoreUnavailableError, refusal_of
 from broker.stores.ledger.port import Ledger
 

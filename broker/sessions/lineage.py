@@ -39,8 +39,7 @@ from broker.model.revocation import Revocations
 from broker.model.session import Session, SessionKind
 from broker.runtime.entropy import random_bytes
 from broker.stores.cache.port import SessionRecord
-from broker.stores.directory.entity_tables import Entity
-from broker.stores.directory.kind import WHOLE, Remembered
+from broker.stores.directory.kind import WHOLE, Entity, Remembered
 from broker.stores.directory.kinds import ACCOUNT
 
 KEPT = 7

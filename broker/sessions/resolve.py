@@ -24,7 +24,7 @@ from broker.sessions.lineage import find_end, trace, trace_token
 from broker.sessions.record import SessionIndex, describe_session
 from broker.sessions.seal import OpenedSession, SessionSealer
 from broker.sessions.tags import principal_tags
-from broker.stores.directory import access_keys
+from broker.stores.directory import identities
 from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE, ROLE, USER
 from broker.stores.directory.port import Finder
 from broker.stores.errors import StoreUnavailableError
@@ -98,7 +98,7 @@ async def find_join_token_end(token: JoinToken, directory: Finder) -> str:
 
 
 async def _find_key_end(access_key_id: str, directory: Finder) -> str:
-    key = await access_keys.find_access_key(directory, access_key_id)
+    key = await identities.find_access_key(directory, access_key_id)
     if key is not None and key.status is KeyStatus.ACTIVE:
         return ""
     return f"key {access_key_id}, which made it, is deleted or inactive"

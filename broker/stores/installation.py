@@ -8,7 +8,7 @@ from sqlalchemy import delete, insert, select, update
 
 from broker.model.sealing import SealingKey, SealingKeys
 from broker.stores.database import Database, translate_errors
-from broker.stores.directory.entity_tables import (
+from broker.stores.directory.kind import (
     EntityTable,
     dump_mapping,
     load_mapping,

@@ -39,11 +39,7 @@ from broker.stores.directory.kinds import (
     SAML_PROVIDER,
     USER,
 )
-from broker.stores.directory.policies import (
-    attach_policy,
-    insert_policy,
-    put_inline_policy,
-)
+from broker.stores.directory.policies import attach_policy, put_inline_policy
 from tests.authorization.inputs import (
     ACCOUNT,
     ANCHOR,
@@ -58,6 +54,7 @@ from tests.authorization.inputs import (
     TAGS,
     TASK_POLICY,
 )
+from tests.support.policies import insert_policy
 from tests.support.saml_idp import metadata_xml
 from tests.support.tables import lay_tables
 

@@ -44,8 +44,8 @@ from broker.sessions.record import describe_session
 from broker.sessions.revoke import revoke_issued_before, revoke_session
 from broker.sessions.seal import SessionSealer
 from broker.stores.directory import kinds
-from broker.stores.directory.access_keys import insert_access_key
 from broker.stores.directory.accounts import insert_account
+from broker.stores.directory.identities import insert_access_key
 from broker.stores.directory.kinds import ACCESS_KEY, ROLE, USER
 from broker.stores.directory.policies import put_inline_policy
 from tests.support.calls import perform, told

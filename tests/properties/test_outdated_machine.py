@@ -25,11 +25,14 @@ from broker.model.provisioned import ProvisionedUser
 from broker.model.revocation import Revocation
 from broker.stores.database import Database
 from broker.stores.directory import kinds
-from broker.stores.directory.access_keys import find_access_key, insert_access_key
 from broker.stores.directory.accounts import insert_account
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import STALE_SECONDS, TRUST_SECONDS, Freshness
-from broker.stores.directory.groups import add_member, remove_member
+from broker.stores.directory.identities import (
+    add_member,
+    find_access_key,
+    insert_access_key,
+    remove_member,
+)
 from broker.stores.directory.kinds import (
     ACCESS_KEY,
     MANAGED_POLICY,
@@ -40,13 +43,12 @@ from broker.stores.directory.policies import (
     attach_policy,
     delete_inline_policy,
     detach_policy,
-    insert_policy,
     insert_policy_version,
     put_inline_policy,
 )
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.provisioning import update_provisioned_user
-from broker.stores.directory.readings import GROUP_IDS, POLICIES_OF
+from broker.stores.directory.readings import GROUP_IDS, POLICIES_OF, FreshDirectory
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.schema import CHANGES
@@ -61,6 +63,7 @@ from tests.conformance.stores.test_directory import (
 )
 from tests.conformance.stores.test_groups import make_group
 from tests.support.effort import examples
+from tests.support.policies import insert_policy
 from tests.support.tables import lay_tables_at
 from tests.support.waiting import until
 

@@ -8,8 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -218,17 +217,6 @@ def until(done: Callable[[], bool], seconds: float = 60) -> None:
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-@contextmanager
-def running_agent(folder: Path, endpoint: str, **given: Any) -> Iterator[RunningAgent]:
-    """An agent that has opened its endpoints."""
-    agent = RunningAgent(folder, endpoint, **given)
-    agent.start()
-    try:
-        yield agent
-    finally:
-        agent.stop()
 
 
 def joined(

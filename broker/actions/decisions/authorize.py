@@ -70,7 +70,7 @@ from broker.protocols.sigv4.errors import MISMATCH
 from broker.runtime.batches import check_wanted
 from broker.runtime.bounded import BoundedCache
 from broker.stores.directory import kinds
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.readings import FreshDirectory
 from broker.stores.uses import UseBuffer
 
 QUESTIONS = "Questions"

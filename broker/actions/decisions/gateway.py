@@ -43,8 +43,8 @@ from broker.protocols.enforcement import RESERVED
 from broker.protocols.sigv4 import derive_signing_key
 from broker.sessions.lineage import find_end, trace
 from broker.stores.cache.port import Cache
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ROLE, USER
+from broker.stores.directory.readings import FreshDirectory
 
 GATEWAY_SERVICE = "s3"
 """The service that gateways ask for: their actions are S3's, and so is the prefix."""

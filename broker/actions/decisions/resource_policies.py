@@ -8,7 +8,6 @@ from broker.actions.action import Call
 from broker.actions.decisions.declare import change, everything, named_resource, read
 from broker.actions.iam.paging import (
     page_request,
-    stored_page,
     truncation,
     with_own_markers,
 )
@@ -44,10 +43,8 @@ async def _get(
 async def _list(
     given: types.ListResourcePoliciesRequest, call: Call
 ) -> types.ListResourcePoliciesResponse:
-    page = await stored_page(
-        call.directory.page_of(
-            RESOURCE_POLICY, call.account, page_request(cast("Given", given))
-        )
+    page = await call.directory.page_of(
+        RESOURCE_POLICY, call.account, page_request(cast("Given", given))
     )
     return {
         "ResourcePolicies": [_entry(policy) for policy in page.items],

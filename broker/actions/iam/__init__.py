@@ -7,27 +7,33 @@ entities, `paging` how lists are paged. The rules themselves are in `broker.kind
 from collections.abc import Collection
 
 from broker.actions.action import Action
-from broker.actions.iam.access_keys import access_key_actions
-from broker.actions.iam.account import ACCOUNT_ALIASES, ACCOUNT_PROPERTIES, STS_REGIONS
-from broker.actions.iam.account_reports import ACCOUNT_REPORTS
+from broker.actions.iam.account import (
+    ACCOUNT_ALIASES,
+    ACCOUNT_PROPERTIES,
+    ACCOUNT_REPORTS,
+    STS_REGIONS,
+)
 from broker.actions.iam.authorization_details import AUTHORIZATION_DETAILS
-from broker.actions.iam.groups import GROUPS
-from broker.actions.iam.instance_profiles import INSTANCE_PROFILES
 from broker.actions.iam.last_accessed import LAST_ACCESSED
 from broker.actions.iam.mfa_devices import mfa_device_actions
-from broker.actions.iam.oidc_providers import oidc_provider_actions
 from broker.actions.iam.outside_organization import OUTSIDE_ORGANIZATION
 from broker.actions.iam.owners import OWNED_POLICIES
 from broker.actions.iam.passwords import password_actions
 from broker.actions.iam.policies import POLICIES, POLICY_ENTITIES
-from broker.actions.iam.roles import ROLES
-from broker.actions.iam.saml_providers import saml_provider_actions
-from broker.actions.iam.server_certificates import server_certificate_actions
-from broker.actions.iam.service_linked_roles import SERVICE_LINKED_ROLES, protecting
+from broker.actions.iam.providers import oidc_provider_actions, saml_provider_actions
+from broker.actions.iam.roles import (
+    INSTANCE_PROFILES,
+    ROLES,
+    SERVICE_LINKED_ROLES,
+    protecting,
+)
 from broker.actions.iam.simulation import SIMULATION
-from broker.actions.iam.tags import TAGS
-from broker.actions.iam.user_credentials import user_credential_actions
-from broker.actions.iam.users import USERS
+from broker.actions.iam.user_credentials import (
+    access_key_actions,
+    server_certificate_actions,
+    user_credential_actions,
+)
+from broker.actions.iam.users import GROUPS, USERS
 from broker.kinds.passwords import PasswordSealer
 from broker.kinds.providers import IsInternal
 from broker.proofs.attempts import Attempts
@@ -63,7 +69,6 @@ def iam_actions(
         *oidc_provider_actions(is_internal),
         *protecting(INSTANCE_PROFILES),
         *SERVICE_LINKED_ROLES,
-        *TAGS,
         *ACCOUNT_ALIASES,
         *SIMULATION,
         *ACCOUNT_REPORTS,

@@ -14,8 +14,8 @@ from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import read
-from broker.actions.iam.last_used import role_last_used
-from broker.actions.iam.paging import page_request, stored_page, truncation
+from broker.actions.iam.paging import page_request, truncation
+from broker.actions.iam.views import role_last_used
 from broker.errors import ValidationError
 from broker.kinds.documents import shown_trust_policies
 from broker.kinds.instances import instance_profile_view
@@ -24,9 +24,8 @@ from broker.kinds.names import parse_policy_arn
 from broker.model.account import AccountId
 from broker.model.entities import Group, InlinePolicy, ManagedPolicy, Role, User
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.groups import list_memberships
+from broker.stores.directory.identities import list_memberships, list_profiles_of_roles
 from broker.stores.directory.kinds import GROUP, MANAGED_POLICY, ROLE, USER
-from broker.stores.directory.machines import list_profiles_of_roles
 from broker.stores.directory.policies import (
     list_attachments_of,
     list_inline_policies_of,
@@ -82,7 +81,7 @@ class _PoliciesOfOwners:
 
 
 async def _users(call: Call, page: PageRequest, details: _Details) -> Page[User]:
-    found = await stored_page(call.directory.page_of(USER, call.account, page))
+    found = await call.directory.page_of(USER, call.account, page)
     ids = [user.user_id for user in found.items]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     groups = await list_memberships(call.directory, call.account, ids)
@@ -107,7 +106,7 @@ async def _users(call: Call, page: PageRequest, details: _Details) -> Page[User]
 
 
 async def _groups(call: Call, page: PageRequest, details: _Details) -> Page[Group]:
-    found = await stored_page(call.directory.page_of(GROUP, call.account, page))
+    found = await call.directory.page_of(GROUP, call.account, page)
     ids = [group.group_id for group in found.items]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     details.groups += [
@@ -126,7 +125,7 @@ async def _groups(call: Call, page: PageRequest, details: _Details) -> Page[Grou
 
 
 async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]:
-    found = await stored_page(call.directory.page_of(ROLE, call.account, page))
+    found = await call.directory.page_of(ROLE, call.account, page)
     ids = [role.role_id for role in found.items]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     used = await role_last_used(call.directory, call.account, ids)
@@ -160,9 +159,7 @@ async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]
 async def _own_policies(
     call: Call, page: PageRequest, details: _Details
 ) -> Page[ManagedPolicy]:
-    found = await stored_page(
-        call.directory.page_of(MANAGED_POLICY, call.account, page)
-    )
+    found = await call.directory.page_of(MANAGED_POLICY, call.account, page)
     for policy in found.items:
         details.policies.append(await _policy(call, policy))
     return found

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, change, read
-from broker.actions.iam.paging import cut, page_request, truncation
+from broker.actions.iam.paging import cut, listed, page_request, truncation
 from broker.errors import InvalidInput, NoSuchEntity
 from broker.kinds.accounts import require_account
-from broker.kinds.granted_services import granted_services
+from broker.kinds.documents import granted_services
 from broker.kinds.managed_policies import find_managed_policy, require_managed_policy
 from broker.kinds.names import find_named_resource, parse_policy_arn
 from broker.kinds.owners import Owner, kind_of, owner_id
@@ -35,7 +35,7 @@ from broker.model.uses import Report, Use
 from broker.policy import PolicyDocument, PolicyKind, parse_policy
 from broker.policy.catalogue import find_service, service_prefixes
 from broker.runtime.offload import offload
-from broker.stores.directory.groups import list_group_users, list_user_groups
+from broker.stores.directory.identities import list_group_users, list_user_groups
 from broker.stores.directory.kinds import REPORT, SERVICE
 from broker.stores.directory.policies import (
     find_owners,
@@ -108,13 +108,13 @@ async def _generate(
 
 async def _get_details(
     given: types.GetServiceLastAccessedDetailsRequest, call: Call
-) -> types.GetServiceLastAccessedDetailsResponse:
+) -> dict[str, Any]:
     report, body = await _require_job(given["JobId"], call)
     by_service: dict[str, list[list[Any]]] = {}
     for use in body["uses"]:
         by_service.setdefault(use[1], []).append(use)
     page = cut(list(body["services"]), str, page_request(given))
-    answer: types.GetServiceLastAccessedDetailsResponse = {
+    return {
         "JobStatus": "COMPLETED",
         "JobType": body["granularity"],
         "JobCreationDate": report.made_at,
@@ -122,16 +122,13 @@ async def _get_details(
         "ServicesLastAccessed": [
             _service(name, by_service.get(name, []), body) for name in page.items
         ],
+        **truncation(page),
     }
-    answer["IsTruncated"] = page.marker is not None
-    if page.marker is not None:
-        answer["Marker"] = page.marker
-    return answer
 
 
 async def _get_with_entities(
     given: types.GetServiceLastAccessedDetailsWithEntitiesRequest, call: Call
-) -> types.GetServiceLastAccessedDetailsWithEntitiesResponse:
+) -> dict[str, Any]:
     report, body = await _require_job(given["JobId"], call)
     service = given["ServiceNamespace"]
     if service not in body["services"]:
@@ -160,21 +157,18 @@ async def _get_with_entities(
         if unique_id in last:
             detail["LastAuthenticated"] = _from_timestamp(last[unique_id])
         details.append(detail)
-    answer: types.GetServiceLastAccessedDetailsWithEntitiesResponse = {
+    return {
         "JobStatus": "COMPLETED",
         "JobCreationDate": report.made_at,
         "JobCompletionDate": report.made_at,
         "EntityDetailsList": details,
+        **truncation(entities),
     }
-    answer["IsTruncated"] = entities.marker is not None
-    if entities.marker is not None:
-        answer["Marker"] = entities.marker
-    return answer
 
 
 async def _list_granting(
     given: types.ListPoliciesGrantingServiceAccessRequest, call: Call
-) -> types.ListPoliciesGrantingServiceAccessResponse:
+) -> dict[str, Any]:
     subject = await _require_subject(given["Arn"], call)
     if isinstance(subject, ManagedPolicy):
         raise InvalidInput(f"{given['Arn']} is not a user, group or role.")
@@ -184,14 +178,13 @@ async def _list_granting(
             raise InvalidInput(f"{service} is not a service namespace.")
     policies = await _held(subject, call)
     found = await offload(lambda: _granting_all(policies, services))
-    page = cut(services, str, page_request(given))
-    return {
-        "PoliciesGrantingServiceAccess": [
-            {"ServiceNamespace": service, "Policies": found[service]}
-            for service in page.items
-        ],
-        **truncation(page),
-    }
+    return listed(
+        "PoliciesGrantingServiceAccess",
+        services,
+        str,
+        given,
+        lambda service: {"ServiceNamespace": service, "Policies": found[service]},
+    )
 
 
 def _granting_all(

@@ -13,9 +13,9 @@ from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import ActionTarget, change, read
-from broker.actions.iam.factors import require_shown_factor
-from broker.actions.iam.holders import get_holder, read_holder
-from broker.actions.iam.paging import cut, page_request, stored_page, truncation
+from broker.actions.iam.paging import listed, page_request, truncation
+from broker.actions.iam.plain import Plain
+from broker.actions.iam.targets import get_holder, read_holder, require_shown_factor
 from broker.errors import InvalidAuthenticationCode, ServiceUnavailable
 from broker.kinds import mfa_devices
 from broker.kinds.accounts import require_account
@@ -28,7 +28,7 @@ from broker.model.request import Given
 from broker.model.sealing import SealerOpener
 from broker.proofs.attempts import Attempts, limit_of_factors
 from broker.sessions.vault import SealBrokenError
-from broker.stores.directory.credentials import list_virtual_mfa_devices
+from broker.stores.directory.identities import list_virtual_mfa_devices
 from broker.stores.directory.kinds import MFA_DEVICE, PASSKEY
 
 _PIXELS = 4
@@ -111,6 +111,9 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
         read("GetMFADevice", _get, _user_or_holder),
         read("ListMFADevices", _list_devices, on.user_or_self),
         read("ListVirtualMFADevices", _list_virtual, on.account),
+        *Plain(mfa_devices.MFA_DEVICES, target=mfa_device).operations(
+            "TagMFADevice", "UntagMFADevice", "ListMFADeviceTags"
+        ),
     )
 
 
@@ -205,26 +208,23 @@ async def _list_devices(given: Given, call: Call) -> dict[str, Any]:
         ),
         *await call.directory.all_of(PASSKEY, call.account, user_id=holder.holder_id),
     ]
-    page = cut(devices, lambda device: device.serial.lower(), page_request(given))
     # Root's devices are listed with the account's number, which names it everywhere.
     named = holder.named or {"UserName": call.account}
-    return {
-        "MFADevices": [
-            {**named, "SerialNumber": d.serial, "EnableDate": d.enabled_at}
-            for d in page.items
-        ],
-        **truncation(page),
-    }
+    return listed(
+        "MFADevices",
+        devices,
+        lambda device: device.serial.lower(),
+        given,
+        lambda d: {**named, "SerialNumber": d.serial, "EnableDate": d.enabled_at},
+    )
 
 
 async def _list_virtual(given: Given, call: Call) -> dict[str, Any]:
-    page = await stored_page(
-        list_virtual_mfa_devices(
-            call.directory,
-            call.account,
-            page_request(given),
-            assigned=_ASSIGNED[given.get("AssignmentStatus", "Any")],
-        )
+    page = await list_virtual_mfa_devices(
+        call.directory,
+        call.account,
+        page_request(given),
+        assigned=_ASSIGNED[given.get("AssignmentStatus", "Any")],
     )
     return {
         "VirtualMFADevices": [await _listed(device, call) for device in page.items],

@@ -10,12 +10,14 @@ from typing import Any
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import Keys, Target, change, read
-from broker.actions.iam.paging import cut, page_request, truncation
+from broker.actions.iam.paging import listed
 from broker.actions.iam.views import encoded
 from broker.kinds import owners
 from broker.kinds.accounts import require_account
 from broker.kinds.kind import Named
-from broker.kinds.names import parse_policy_arn
+from broker.kinds.names import (
+    parse_policy_arn,
+)
 from broker.kinds.roles import ROLES
 from broker.kinds.users import GROUPS, USERS
 from broker.model.request import Given
@@ -88,8 +90,8 @@ class OwnerOperations:
     async def _list_names(self, given: Given, call: Call) -> Answer:
         owner_id = owners.owner_id(await self._find(given, call))
         found = await list_inline_policies(call.directory, call.account, owner_id)
-        page = cut([policy.name for policy in found], str, page_request(given))
-        return {"PolicyNames": list(page.items), **truncation(page)}
+        names = [policy.name for policy in found]
+        return listed("PolicyNames", names, str, given, str)
 
     async def _delete(self, given: Given, call: Call) -> None:
         owner = await self._find(given, call)
@@ -112,18 +114,14 @@ class OwnerOperations:
         prefix = given.get("PathPrefix", "/")
         arns = await list_attachments(call.directory, call.account, owner_id)
         attached = [(parse_policy_arn(arn), arn) for arn in arns]
-        page = cut(
+        return listed(
+            "AttachedPolicies",
             [(p, arn) for p, arn in attached if p.path.startswith(prefix)],
             # An AWS-managed policy may have the name of one of the account's own.
             lambda item: f"{item[0].name.lower()}/{item[1]}",
-            page_request(given),
+            given,
+            lambda item: {"PolicyName": item[0].name, "PolicyArn": item[1]},
         )
-        return {
-            "AttachedPolicies": [
-                {"PolicyName": p.name, "PolicyArn": arn} for p, arn in page.items
-            ],
-            **truncation(page),
-        }
 
     async def _put_boundary(self, given: Given, call: Call) -> None:
         owner = await self._find(given, call)

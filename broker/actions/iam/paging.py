@@ -9,14 +9,13 @@ with the mark of its operation, and is good for no other.
 import base64
 import binascii
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict, TypeVar
 
 from broker.actions.action import Call, Handle
 from broker.errors import ValidationError
 from broker.model.page import Page, PageRequest
 from broker.model.request import Given
-from broker.stores.errors import InvalidMarkerError
 
 Item = TypeVar("Item")
 
@@ -61,18 +60,6 @@ def page_request(given: Given) -> PageRequest:
     return PageRequest(given.get("Marker"), given.get("MaxItems", _DEFAULT_ITEMS))
 
 
-async def stored_page(page: Awaitable[Page[Item]]) -> Page[Item]:
-    """A page of the directory.
-
-    Raises:
-        ValidationError: the marker is not one of this list's.
-    """
-    try:
-        return await page
-    except InvalidMarkerError as error:
-        raise _invalid_marker() from error
-
-
 def cut(
     items: Sequence[Item], key: Callable[[Item], str], request: PageRequest
 ) -> Page[Item]:
@@ -88,6 +75,18 @@ def cut(
     shown = ordered[start : start + request.limit]
     more = start + request.limit < len(ordered)
     return Page(tuple(shown), _make_marker(key(shown[-1])) if more else None)
+
+
+def listed(
+    many: str,
+    items: Sequence[Item],
+    key: Callable[[Item], str],
+    given: Given,
+    view: Callable[[Item], Any],
+) -> dict[str, Any]:
+    """The page that a request asks for of such a list, as the member ``many``."""
+    page = cut(items, key, page_request(given))
+    return {many: [view(one) for one in page.items], **truncation(page)}
 
 
 def truncation(page: Page[Item]) -> Truncation:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, change, granted_if, read
-from broker.actions.iam.holders import find_user, require_caller
+from broker.actions.iam.targets import find_user, require_caller
 from broker.errors import (
     EntityAlreadyExists,
     InvalidUserType,

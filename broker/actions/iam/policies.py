@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
-from broker.actions.iam.paging import cut, page_request, stored_page, truncation
+from broker.actions.iam.paging import cut, listed, page_request, truncation
+from broker.actions.iam.plain import Plain
 from broker.kinds import managed_policies
 from broker.kinds.accounts import require_account
 from broker.kinds.managed_policies import (
@@ -74,17 +77,10 @@ async def _list_policies(
     }
 
 
-async def _delete_policy(given: types.DeletePolicyRequest, call: Call) -> None:
-    policy = await _own(given, call)
-    rules = managed_policies.MANAGED_POLICIES
-    await rules.check_removal(policy, call.change)
-    await call.change.remove(rules.kind, policy)
-
-
 async def _create_version(
     given: types.CreatePolicyVersionRequest, call: Call
 ) -> types.CreatePolicyVersionResponse:
-    policy = await _own(given, call)
+    policy = await _PLAIN.find_own(given, call)
     make_default = given.get("SetAsDefault", False)
     version = await managed_policies.create_version(
         call.change,
@@ -122,29 +118,30 @@ async def _get_version(
 
 async def _list_versions(
     given: types.ListPolicyVersionsRequest, call: Call
-) -> types.ListPolicyVersionsResponse:
+) -> dict[str, Any]:
     policy = await managed_policies.require_managed_policy(
         call.directory, call.account, given["PolicyArn"]
     )
     versions = await managed_policies.list_versions(call.directory, policy)
     # Newest first: the order of a key that falls as the version's number rises.
-    page = cut(
+    return listed(
+        "Versions",
         versions,
         lambda version: f"{_HIGHEST - int(version.version_id[1:]):019d}",
-        page_request(given),
+        given,
+        partial(views.listed_version, policy),
     )
-    return {
-        "Versions": [views.listed_version(policy, version) for version in page.items],
-        **truncation(page),
-    }
 
 
 async def _set_default_version(
     given: types.SetDefaultPolicyVersionRequest, call: Call
 ) -> None:
     policy = await _own_version(given, call)
-    await managed_policies.set_default_version(
-        call.change, policy, given["VersionId"], now=call.now
+    version = await managed_policies.require_version(
+        call.change, policy, given["VersionId"]
+    )
+    await call.change.update(
+        MANAGED_POLICY, replace(policy, default_version=version, updated_at=call.now)
     )
 
 
@@ -153,10 +150,21 @@ async def _delete_version(given: types.DeletePolicyVersionRequest, call: Call) -
     await managed_policies.delete_version(call.change, policy, given["VersionId"])
 
 
-async def _own(given: Given, call: Call) -> ManagedPolicy:
-    return await managed_policies.require_own_policy(
-        call.change, call.account, given["PolicyArn"]
-    )
+class _Policies(Plain[ManagedPolicy]):
+    """Those of AWS can be read, too."""
+
+    async def find(self, given: Given, call: Call) -> ManagedPolicy:
+        return await require_managed_policy(
+            call.directory, call.account, given["PolicyArn"]
+        )
+
+    async def find_own(self, given: Given, call: Call) -> ManagedPolicy:
+        return await managed_policies.require_own_policy(
+            call.change, call.account, given["PolicyArn"]
+        )
+
+
+_PLAIN = _Policies(managed_policies.MANAGED_POLICIES, target=on.policy)
 
 
 async def _own_version(given: Given, call: Call) -> ManagedPolicy:
@@ -167,7 +175,7 @@ async def _own_version(given: Given, call: Call) -> ManagedPolicy:
         is None
     ):
         raise managed_policies.missing_version(arn, given["VersionId"])
-    return await _own(given, call)
+    return await _PLAIN.find_own(given, call)
 
 
 def _is_used(policy: ManagedPolicy, usage: str | None) -> bool:
@@ -203,7 +211,7 @@ async def _policies_page(
         after = None
     path = given.get("PathPrefix", "/")
     rest = PageRequest(after, request.limit - len(items))
-    own = await stored_page(
+    own = await (
         list_attached_policies(call.directory, call.account, path, rest)
         if given.get("OnlyAttached", False)
         else call.directory.page_of(MANAGED_POLICY, call.account, rest, under=path)
@@ -248,7 +256,7 @@ POLICIES = (
     change("CreatePolicy", _create_policy, on.new_policy),
     read("GetPolicy", _get_policy, on.policy),
     read("ListPolicies", _list_policies, on.policies),
-    change("DeletePolicy", _delete_policy, on.policy),
+    *_PLAIN.operations("DeletePolicy", "TagPolicy", "UntagPolicy", "ListPolicyTags"),
     change("CreatePolicyVersion", _create_version, on.policy),
     read("GetPolicyVersion", _get_version, on.policy),
     read("ListPolicyVersions", _list_versions, on.policy),

@@ -1,22 +1,28 @@
-"""Roles: ``CreateRole``, ``GetRole``, ``ListRoles``, updates, ``DeleteRole``."""
+"""Roles, those of services, and the instance profiles that hold one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from broker.actions.action import Call
+from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
-from broker.actions.iam.declare import change, read
-from broker.actions.iam.last_used import role_last_used
-from broker.actions.iam.plain import Plain
-from broker.kinds import roles
+from broker.actions.iam.declare import ActionTarget, Context, Target, change, read
+from broker.actions.iam.plain import Answer, Plain
+from broker.actions.iam.views import role_last_used
+from broker.kinds import instances, roles
 from broker.kinds.accounts import require_account
 from broker.kinds.documents import shown_trust_policies
 from broker.kinds.kind import create
+from broker.kinds.names import KeyCase
+from broker.kinds.roles import require_modifiable, require_role
+from broker.model.arn import iam_arn
 from broker.model.entities import Role
+from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask, InstanceProfile
+from broker.model.request import Given
+from broker.permit.need import Need
 from broker.stores.directory.kinds import ROLE
 
 if TYPE_CHECKING:
@@ -79,7 +85,7 @@ async def _update_trust(given: types.UpdateAssumeRolePolicyRequest, call: Call) 
     )
 
 
-_PLAIN = Plain(roles.ROLES, _views)
+_PLAIN = Plain(roles.ROLES, _views, case=KeyCase.INSENSITIVE)
 
 ROLES = (
     change(
@@ -90,7 +96,7 @@ ROLES = (
         unsupported=("MaxSigninSessionDuration",),
     ),
     read("GetRole", _get_role, on.role, on.boundary_held),
-    read("ListRoles", _PLAIN.list_all, on.all_of("role")),
+    *_PLAIN.operations("ListRoles", "TagRole", "UntagRole", "ListRoleTags"),
     change(
         "UpdateRole",
         _update_role,
@@ -103,4 +109,194 @@ ROLES = (
     ),
     change("UpdateAssumeRolePolicy", _update_trust, on.role, on.boundary_held),
     change("DeleteRole", _PLAIN.delete, on.role, on.boundary_held),
+)
+
+
+_PROTECTED = frozenset(
+    {
+        "AddRoleToInstanceProfile",
+        "AttachRolePolicy",
+        "DeleteRole",
+        "DeleteRolePermissionsBoundary",
+        "DeleteRolePolicy",
+        "DetachRolePolicy",
+        "PutRolePermissionsBoundary",
+        "PutRolePolicy",
+        "RemoveRoleFromInstanceProfile",
+        "UpdateAssumeRolePolicy",
+        "UpdateRole",
+    }
+)
+"""Operations whose model has ``UnmodifiableEntity``; descriptions may be changed.
+
+Source: IAM User Guide, "Update a service-linked role".
+"""
+
+
+def protecting(actions: Iterable[Action]) -> tuple[Action, ...]:
+    """The actions; those that would change a service's own role refuse it."""
+    return tuple(
+        _protecting(action) if action.name in _PROTECTED else action
+        for action in actions
+    )
+
+
+def _protecting(action: Action) -> Action:
+    async def handle(given: Given, call: Call) -> Any:  # noqa: ANN401  # as the action's
+        role = await call.directory.named(ROLE, call.account, given["RoleName"])
+        if role is not None and not _describes(action, given):
+            require_modifiable(role)
+        return await action.handle(given, call)
+
+    return replace(action, handle=handle)
+
+
+def _describes(action: Action, given: Given) -> bool:
+    """Whether a call leaves everything but the description as it is."""
+    return action.name == "UpdateRole" and "MaxSessionDuration" not in given
+
+
+async def _create(given: Given, call: Call) -> dict[str, Any]:
+    role = await roles.create_linked_role(
+        call.change,
+        await require_account(call.change, call.account),
+        service=given["AWSServiceName"],
+        suffix=given.get("CustomSuffix"),
+        description=given.get("Description"),
+        now=call.now,
+    )
+    return {"Role": views.described_role(role, role.trust_policy)}
+
+
+async def _delete(given: Given, call: Call) -> dict[str, Any]:
+    role = await require_role(call.change, call.account, given["RoleName"])
+    task = await roles.delete_linked_role(call.change, role, now=call.now)
+    return {"DeletionTaskId": task.task_id}
+
+
+async def _status(given: Given, call: Call) -> dict[str, Any]:
+    task = await roles.require_deletion_task(
+        call.directory, call.account, given["DeletionTaskId"]
+    )
+    answer: dict[str, Any] = {"Status": task.status}
+    if task.reason:
+        answer["Reason"] = {"Reason": task.reason, **await _usage(task, call)}
+    return answer
+
+
+async def _usage(task: DeletionTask, call: Call) -> dict[str, Any]:
+    """Where the role is still used, which is why it was not deleted."""
+    name = task.task_id.split("/")[-2]
+    role = await call.directory.named(ROLE, call.account, name)
+    if role is None:
+        return {}
+    regions = await roles.usage_of(call.directory, role, now=call.now)
+    return {
+        "RoleUsageList": [
+            {"Region": region, "Resources": [role.arn]} for region in sorted(regions)
+        ]
+    }
+
+
+_UNKNOWN_SERVICE = roles.LinkedService("*", "")
+
+
+async def _new_role(given: Given, call: Call) -> ActionTarget:
+    service = given["AWSServiceName"]
+    # What is refused later still has an ARN for the policies to decide about.
+    key = service.partition(".amazonaws.com")[0]
+    linked = roles.linked_services().get(key, _UNKNOWN_SERVICE)
+    name = roles.linked_role_name(linked, given.get("CustomSuffix"))
+    path = f"role{SERVICE_ROLE_PATH}{service}/{name}"
+    return ActionTarget(iam_arn(call.account, path))
+
+
+async def _task_role(given: Given, call: Call) -> ActionTarget:
+    path = given["DeletionTaskId"].removeprefix("task/").rpartition("/")[0]
+    return ActionTarget(iam_arn(call.account, f"role/{path}"))
+
+
+def linked_service(given: Given, _on: ActionTarget) -> Context:
+    """``iam:AWSServiceName``."""
+    return {"iam:awsservicename": (given["AWSServiceName"],)}
+
+
+SERVICE_LINKED_ROLES = (
+    change("CreateServiceLinkedRole", _create, _new_role, linked_service),
+    change("DeleteServiceLinkedRole", _delete, on.role),
+    read("GetServiceLinkedRoleDeletionStatus", _status, _task_role),
+)
+
+
+def passing(action: Action, role: Target, service: str) -> Action:
+    """The action, which then also needs permission to pass ``role`` to a service."""
+
+    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
+        own = await action.needs(given, call)
+        passed = await role(given, call)
+        return (
+            *own,
+            Need(
+                action="iam:PassRole",
+                resource=passed.arn,
+                account=call.account,
+                context={**passed.context, "iam:passedtoservice": (service,)},
+            ),
+        )
+
+    return replace(action, needs=needs)
+
+
+_MACHINES = "ec2.amazonaws.com"
+
+
+async def _profile_view(found: InstanceProfile, call: Call) -> dict[str, Any]:
+    roles = []
+    if found.role_id is not None:
+        role = await call.directory.find(ROLE, call.account, found.role_id)
+        if role is not None:
+            (shown,) = await shown_trust_policies(call.directory, [role.trust_policy])
+            roles.append(views.contained_role(role, shown))
+    return {**instances.instance_profile_view(found, roles)}
+
+
+async def _profile_views(
+    found: Sequence[InstanceProfile], call: Call
+) -> list[dict[str, Any]]:
+    return [await _profile_view(one, call) for one in found]
+
+
+async def _list_for_role(given: Given, call: Call) -> Answer:
+    role = await require_role(call.directory, call.account, given["RoleName"])
+    return await _PLAIN_PROFILES.list_all(given, call, role_id=role.role_id)
+
+
+async def _add_role(given: Given, call: Call) -> None:
+    profile = await _PLAIN_PROFILES.find(given, call)
+    role = await require_role(call.change, call.account, given["RoleName"])
+    await instances.add_role(call.change, profile, role)
+
+
+async def _remove_role(given: Given, call: Call) -> None:
+    profile = await _PLAIN_PROFILES.find(given, call)
+    role = await require_role(call.change, call.account, given["RoleName"])
+    await instances.remove_role(call.change, profile, role)
+
+
+_PLAIN_PROFILES = Plain(instances.INSTANCE_PROFILES, _profile_views)
+_ON = on.named(instances.INSTANCE_PROFILES)
+
+INSTANCE_PROFILES = (
+    *_PLAIN_PROFILES.operations(
+        "CreateInstanceProfile",
+        "GetInstanceProfile",
+        "ListInstanceProfiles",
+        "DeleteInstanceProfile",
+        "TagInstanceProfile",
+        "UntagInstanceProfile",
+        "ListInstanceProfileTags",
+    ),
+    read("ListInstanceProfilesForRole", _list_for_role, on.role),
+    passing(change("AddRoleToInstanceProfile", _add_role, _ON), on.role, _MACHINES),
+    change("RemoveRoleFromInstanceProfile", _remove_role, _ON),
 )

@@ -3,26 +3,35 @@
 The ARNs are those of the Service Authorization Reference, "Actions, resources, and
 condition keys for AWS Identity and Access Management". An entity that exists counts
 with its own path and case, whatever way the request writes its name.
+
+Holders of credentials: users, or the account's root.
+
+A caller who names no user is found by their unique id: another may have got their name
+since the request was permitted.
 """
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from broker.actions.action import Call
 from broker.actions.iam.declare import ActionTarget, Context, FurtherTarget, Target
-from broker.errors import BrokerError, ValidationError
+from broker.errors import AccessDenied, BrokerError, ValidationError
 from broker.kinds.kind import Named
 from broker.kinds.managed_policies import find_managed_policy
 from broker.kinds.providers import checked_issuer_url
 from broker.kinds.roles import ROLES
-from broker.kinds.users import GROUPS, USERS
+from broker.kinds.users import GROUPS, USERS, missing_user, require_user
+from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.entities import Role, User
 from broker.model.principal import PrincipalType
 from broker.model.request import Given
 from broker.permit.context import tag_context
+from broker.sessions.lineage import has_shown_mfa
+from broker.stores.directory.kinds import MFA_DEVICE, PASSKEY, USER
+from broker.stores.directory.port import DirectoryReader
 
 
 async def account(_given: Given, _call: Call) -> ActionTarget:
@@ -194,3 +203,93 @@ def renamed(of: Named[Any], parameter: str) -> FurtherTarget:
 def resource_tags(tags: Mapping[str, str]) -> Context:
     """``aws:ResourceTag/…`` of what has these tags."""
     return tag_context("aws:resourcetag", tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """``holder_id`` is the user's unique id, or the account's number for root."""
+
+    holder_id: str
+    user: User | None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """``UserName`` of an answer; root has none."""
+        return {} if self.user is None else {"UserName": self.user.name}
+
+
+async def find_user(
+    given: Given, call: Call, directory: DirectoryReader
+) -> User | None:
+    """The user that a request names, or who calls when it names none; None for root.
+
+    Raises:
+        NoSuchEntity: there is no such user.
+        ValidationError: the request names none, and the caller is neither.
+    """
+    name = own_name(given, call)
+    if name is None:
+        return None
+    if "UserName" in given:
+        return await require_user(directory, call.account, name)
+    return await require_caller(call, directory)
+
+
+async def require_caller(call: Call, directory: DirectoryReader) -> User:
+    """The user who calls.
+
+    Raises:
+        NoSuchEntity: the user was deleted meanwhile.
+    """
+    principal = call.caller.principal
+    user = await directory.find(USER, call.account, principal.unique_id)
+    if user is None:
+        raise missing_user(principal.username or "")
+    return user
+
+
+async def get_holder(given: Given, call: Call, directory: DirectoryReader) -> Holder:
+    """The same user or root, as a holder of credentials."""
+    user = await find_user(given, call, directory)
+    return Holder(call.account if user is None else user.user_id, user)
+
+
+async def read_holder(
+    directory: DirectoryReader, account: AccountId, holder_id: str
+) -> Holder:
+    """The holder of a stored credential."""
+    if holder_id == account:
+        return Holder(holder_id, None)
+    return Holder(holder_id, await directory.find(USER, account, holder_id))
+
+
+_NOT_SHOWN = (
+    "To complete this action, please ensure that you are authenticated with an MFA"
+    " device that is enabled for this user."
+)
+
+
+async def require_shown_factor(holder_id: str, call: Call) -> None:
+    """Require a second factor of callers who change their own.
+
+    The whole lineage of the call counts: a chain of sessions that began with the
+    holder's key or password must have shown one of the holder's factors somewhere,
+    whichever roles it passed through. Other callers need the permission alone, and
+    adding the first factor needs none.
+
+    Source: AWS security bulletin AWS-2023-001, which is about keys; the text was
+    recorded.
+
+    Raises:
+        AccessDenied: none was shown, and the holder has one.
+    """
+    caller = call.caller
+    if caller.session is not None:
+        is_unshown = has_shown_mfa(caller.session, holder_id) is False
+    else:
+        is_unshown = caller.principal.unique_id == holder_id
+    if is_unshown and (
+        await call.directory.count(MFA_DEVICE, call.account, user_id=holder_id)
+        or await call.directory.count(PASSKEY, call.account, user_id=holder_id)
+    ):
+        raise AccessDenied(_NOT_SHOWN)

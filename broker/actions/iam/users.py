@@ -1,22 +1,31 @@
-"""Users: ``CreateUser``, ``GetUser``, ``ListUsers``, ``UpdateUser``, ``DeleteUser``."""
+"""Users, groups, and who is in them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
-from broker.actions.iam.holders import find_user
-from broker.actions.iam.last_used import password_last_used
+from broker.actions.iam.paging import listed, page_request, truncation
 from broker.actions.iam.plain import Plain
+from broker.actions.iam.targets import find_user
+from broker.actions.iam.views import password_last_used
 from broker.kinds import users
 from broker.kinds.accounts import require_account
 from broker.kinds.kind import create
+from broker.kinds.names import KeyCase
+from broker.kinds.users import require_user
 from broker.model.arn import iam_arn
-from broker.model.entities import User
+from broker.model.entities import Group, User
+from broker.model.request import Given
+from broker.stores.directory.identities import (
+    list_group_users,
+    list_user_groups,
+    remove_member,
+)
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -53,17 +62,70 @@ async def _views(found: Sequence[User], call: Call) -> list[types.User]:
     return [views.listed_user(user, used.get(user.user_id)) for user in found]
 
 
-_PLAIN = Plain(users.USERS, _views)
+_PLAIN = Plain(users.USERS, _views, case=KeyCase.INSENSITIVE)
 
 USERS = (
     change("CreateUser", _create_user, on.new("user", "UserName"), on.boundary_asked),
     read("GetUser", _get_user, on.user_or_self),
-    read("ListUsers", _PLAIN.list_all, on.all_of("user")),
-    change(
-        "UpdateUser",
-        _PLAIN.update,
-        on.user,
-        also=on.renamed(users.USERS, "NewUserName"),
+    *_PLAIN.operations("ListUsers", "UpdateUser", "DeleteUser"),
+    *_PLAIN.operations("TagUser", "UntagUser", "ListUserTags"),
+)
+
+
+async def _get_group(
+    given: types.GetGroupRequest, call: Call
+) -> types.GetGroupResponse:
+    group = await users.require_group(call.directory, call.account, given["GroupName"])
+    page = await list_group_users(
+        call.directory, call.account, group.group_id, page_request(given)
+    )
+    used = await password_last_used(
+        call.directory, call.account, [user.user_id for user in page.items]
+    )
+    return {
+        "Group": users.GROUPS.view(group),
+        "Users": [
+            views.listed_user(user, used.get(user.user_id)) for user in page.items
+        ],
+        **truncation(page),
+    }
+
+
+async def _list_groups_for_user(
+    given: types.ListGroupsForUserRequest, call: Call
+) -> dict[str, Any]:
+    user = await require_user(call.directory, call.account, given["UserName"])
+    found = await list_user_groups(call.directory, call.account, user.user_id)
+    view = users.GROUPS.view
+    return listed("Groups", found, lambda group: group.name.lower(), given, view)
+
+
+async def _add_user(given: types.AddUserToGroupRequest, call: Call) -> None:
+    user, group = await _user_and_group(given, call)
+    await users.add_user(
+        call.change, await require_account(call.change, call.account), group, user
+    )
+
+
+async def _remove_user(given: types.RemoveUserFromGroupRequest, call: Call) -> None:
+    user, group = await _user_and_group(given, call)
+    # Removing a user who is not a member is not an error: the requested state holds.
+    await remove_member(call.change, call.account, group.group_id, user.user_id)
+
+
+async def _user_and_group(given: Given, call: Call) -> tuple[User, Group]:
+    """Both must be there; AWS looks for the user first."""
+    user = await require_user(call.change, call.account, given["UserName"])
+    group = await users.require_group(call.change, call.account, given["GroupName"])
+    return user, group
+
+
+GROUPS = (
+    *Plain(users.GROUPS).operations(
+        "CreateGroup", "ListGroups", "UpdateGroup", "DeleteGroup"
     ),
-    change("DeleteUser", _PLAIN.delete, on.user),
+    read("GetGroup", _get_group, on.group),
+    read("ListGroupsForUser", _list_groups_for_user, on.user),
+    change("AddUserToGroup", _add_user, on.group),
+    change("RemoveUserFromGroup", _remove_user, on.group),
 )

@@ -7,20 +7,25 @@ out tags and boundaries.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from broker.kinds.credential_report import PASSWORD_USE
 from broker.kinds.managed_policies import MANAGED_POLICIES
 from broker.kinds.names import tag_pairs
 from broker.kinds.roles import ROLES
 from broker.kinds.users import USERS
 from broker.model import entities
+from broker.model.account import AccountId
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.reports import list_uses
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
+
 
 _DOCUMENTS = 256
 """Kept encoded: the roles of an account have few trust policies among them."""
@@ -141,3 +146,24 @@ def _add_settings(view: types.Role, role: entities.Role) -> None:
     view["MaxSessionDuration"] = role.max_session_duration_seconds
     if role.description is not None:
         view["Description"] = role.description
+
+
+async def role_last_used(
+    directory: DirectoryReader, account: AccountId, role_ids: Collection[str]
+) -> dict[str, types.RoleLastUsed]:
+    """By role id; roles that were never used are left out."""
+    found: dict[str, types.RoleLastUsed] = {}
+    for use in await list_uses(directory, account, role_ids):
+        found.setdefault(use.subject, {"LastUsedDate": use.at, "Region": use.region})
+    return found
+
+
+async def password_last_used(
+    directory: DirectoryReader, account: AccountId, user_ids: Collection[str]
+) -> dict[str, datetime]:
+    """By user id; users that never signed in with a password are left out."""
+    return {
+        use.subject: use.at
+        for use in await list_uses(directory, account, user_ids)
+        if (use.service, use.action) == PASSWORD_USE
+    }

@@ -5,11 +5,10 @@ themselves.
 """
 
 from broker.actions.action import Action
-from broker.actions.instances.association import Associations
-from broker.actions.instances.machines import Machines
+from broker.actions.instances.machines import Associations, Machines
 from broker.actions.instances.management import INSTANCE_MANAGEMENT
 from broker.actions.sts.role_mint import RoleMinter
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.readings import FreshDirectory
 
 
 def instance_actions(fresh: FreshDirectory, minter: RoleMinter) -> tuple[Action, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from broker.actions.action import Action, Call, Proof, needs_nothing
-from broker.actions.instances.association import Association, Associations
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
 from broker.actions.sts.roles import role_needs
 from broker.errors import (
@@ -20,6 +21,8 @@ from broker.errors import (
 from broker.kinds import instances as rules
 from broker.kinds.accounts import require_account
 from broker.kinds.bearer_tokens import token_digest
+from broker.model.account import AccountId
+from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage, Origin, Trace, read_lineage, subject_digest
 from broker.model.machines import Instance, InstanceProfile
@@ -37,12 +40,13 @@ from broker.sessions.lineage import (
 )
 from broker.sessions.resolve import find_join_token_end
 from broker.sessions.tags import NO_TAGS
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.identities import find_instance_by_key, find_join_token
 from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, ROLE
-from broker.stores.directory.machines import find_instance_by_key, find_join_token
+from broker.stores.directory.readings import FreshDirectory
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
+
 
 CREDENTIAL_SECONDS = 6 * 3600
 """As EC2's; the role's ``MaxSessionDuration`` does not limit what a service takes up.
@@ -325,3 +329,70 @@ def _read_key(text: str) -> bytes:
 
 
 _NO_KEY = "PublicKey must be the 32 bytes of an Ed25519 public key, in base64."
+
+
+POLL_SECONDS = 2
+"""How often a machine asks whether its profile changed, at least."""
+
+_POLLS_PER_SECOND = 1000
+"""Of all machines of an account: with more machines each asks less often."""
+
+_ID_DIGITS = 17
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """A machine with its instance profile and the role in that, if any."""
+
+    instance: Instance
+    profile: InstanceProfile | None
+    role: Role | None
+
+    @property
+    def association_id(self) -> str:
+        """Another one after every change that the machine must know of."""
+        profile_id = self.profile.profile_id if self.profile else ""
+        role = f"{self.role.role_id} {self.role.arn}" if self.role else ""
+        text = f"{self.instance.arn} {profile_id} {role}"
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return f"iip-assoc-{digest[:_ID_DIGITS]}"
+
+
+class Associations:
+    """Looks them up in the worker's memory."""
+
+    def __init__(self, fresh: FreshDirectory) -> None:
+        self._fresh = fresh
+
+    async def find(self, instance: Instance) -> Association:
+        """The machine's association as it is now."""
+        profile, role = None, None
+        account = instance.account
+        if instance.profile_id is not None:
+            profile = await self._fresh.find(
+                INSTANCE_PROFILE, account, instance.profile_id
+            )
+        if profile is not None and profile.role_id is not None:
+            role = await self._fresh.find(ROLE, account, profile.role_id)
+        return Association(instance, profile, role)
+
+    async def shown(self, found: Association) -> types.InstanceAssociation:
+        """What the machine receives."""
+        instance = found.instance
+        view: types.InstanceAssociation = {
+            "InstanceId": instance.instance_id,
+            "InstanceArn": instance.arn,
+            "AssociationId": found.association_id,
+            "PollSeconds": await self._poll_seconds(instance.account),
+        }
+        if found.profile is not None:
+            view["InstanceProfileArn"] = found.profile.arn
+            view["InstanceProfileId"] = found.profile.profile_id
+        if found.role is not None:
+            view["RoleName"] = found.role.name
+            view["RoleArn"] = found.role.arn
+        return view
+
+    async def _poll_seconds(self, account: AccountId) -> int:
+        count = await self._fresh.count(INSTANCE, account)
+        return max(POLL_SECONDS, count // _POLLS_PER_SECOND)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from broker.actions.action import Call
 from broker.actions.decisions.declare import Further, change, everything, read
 from broker.actions.decisions.tokens import create_token
-from broker.actions.iam.paging import page_request, stored_page, truncation
+from broker.actions.iam.paging import page_request, truncation
 from broker.kinds import instances as rules
 from broker.kinds.bearer_tokens import JOIN_TOKENS, Owner, owning_profile, view
 from broker.kinds.instances import require_instance_profile
@@ -54,9 +54,7 @@ async def _create_token(
 async def _list_tokens(
     given: types.ListJoinTokensRequest, call: Call
 ) -> Mapping[str, Any]:
-    page = await stored_page(
-        call.directory.page_of(JOIN_TOKEN, call.account, page_request(given))
-    )
+    page = await call.directory.page_of(JOIN_TOKEN, call.account, page_request(given))
     profiles = await _profiles(call, [one.owner_id for one in page.items])
     return {
         "JoinTokens": [
@@ -80,8 +78,8 @@ async def _list(
             call.directory, call.account, given["InstanceProfileName"]
         )
         where["profile_id"] = profile.profile_id
-    page = await stored_page(
-        call.directory.page_of(INSTANCE, call.account, page_request(given), **where)
+    page = await call.directory.page_of(
+        INSTANCE, call.account, page_request(given), **where
     )
     answer: types.ListInstancesResponse = {
         "Instances": await _views(page.items, call),

@@ -14,7 +14,7 @@ from broker.kinds.organisations import Organisations
 from broker.permit.gather import PolicyLibrary
 from broker.permit.guard import Guard
 from broker.sessions.issue import SessionIssuer
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.readings import FreshDirectory
 from broker.stores.ledger.port import Ledger
 
 

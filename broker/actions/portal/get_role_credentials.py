@@ -29,7 +29,7 @@ from broker.permit.need import Need
 from broker.sessions.lineage import descend, descend_as, find_end, trace_token
 from broker.sessions.portal import OpenPortal
 from broker.sessions.tags import NO_TAGS
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.readings import FreshDirectory
 
 NO_ACCESS = "No access"
 _MILLISECONDS = 1000

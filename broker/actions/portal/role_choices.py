@@ -33,13 +33,12 @@ from broker.proofs.federated import federated_caller
 from broker.proofs.provider_options import find_provider
 from broker.sessions.portal import OpenPortal
 from broker.sessions.tags import NO_TAGS
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.identities import list_roles_with
 from broker.stores.directory.kinds import (
     ACCOUNT,
     ROLE,
 )
-from broker.stores.directory.roles import list_roles_with
-from broker.stores.errors import InvalidMarkerError
+from broker.stores.directory.readings import FreshDirectory
 
 
 class AccountNames:
@@ -261,7 +260,7 @@ class RoleChoices:
         """
         try:
             return await list_roles_with(call.directory, call.account, text, page)
-        except InvalidMarkerError as error:
+        except ValidationError as error:
             raise ValidationError("There is no such place in this list.") from error
 
     def _admits(

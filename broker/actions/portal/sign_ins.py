@@ -22,8 +22,8 @@ from broker.sessions.lineage import descend, lineage_of_proof, new_mint_id
 from broker.sessions.portal import OpenPortal
 from broker.sessions.record import describe_session
 from broker.sessions.revoke import revoke_session
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.directory.readings import FreshDirectory
 from broker.stores.ledger.port import Ledger
 
 LIFE = timedelta(hours=8)

@@ -19,7 +19,7 @@ from broker.model.roles_anywhere import CertificateProfile
 from broker.model.session import SessionKind
 from broker.permit.need import Need
 from broker.sessions.lineage import lineage_of_proof
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.readings import FreshDirectory
 
 _UNSUPPORTED = ("cert", "instanceProperties")
 

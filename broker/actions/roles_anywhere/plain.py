@@ -11,27 +11,28 @@ from broker.errors import NoSuchEntity, UnsupportedOperation, ValidationError
 from broker.kinds import kind as rules
 from broker.kinds.names import KeyCase, tag_pairs, with_tags, without_tags
 from broker.kinds.roles_anywhere import (
-    PROFILES,
-    REVOCATION_LISTS,
-    TRUST_ANCHORS,
+    KINDS,
+    SERVICE_PRINCIPAL,
     Regional,
     given_tags,
     require_regional,
+    with_mapping,
+    without_mapping,
 )
+from broker.kinds.roles_anywhere import PROFILES as KIND
 from broker.model.request import Given
-from broker.model.roles_anywhere import rolesanywhere_arn
+from broker.model.roles_anywhere import CertificateProfile, rolesanywhere_arn
 from broker.permit.context import Context, tag_context
 from broker.permit.need import Need
 
 if TYPE_CHECKING:
     from broker.model.types import rolesanywhere as types
 
+
 SERVICE = "rolesanywhere"
 PAGE_SIZE_MAX = 100
 
-_BY_RESOURCE: Mapping[str, Regional[Any]] = {
-    one.resource: one for one in (TRUST_ANCHORS, PROFILES, REVOCATION_LISTS)
-}
+_BY_RESOURCE: Mapping[str, Regional[Any]] = {one.resource: one for one in KINDS}
 Answer = Mapping[str, Any]
 
 
@@ -251,4 +252,83 @@ TAGS = (
     read("ListTagsForResource", _list_tags, _resource),
     change("TagResource", _tag, _resource),
     change("UntagResource", _untag, _resource),
+)
+
+
+Roles = Callable[[Given, Call], Awaitable[Sequence[str]]]
+"""The ARNs of the roles that a call hands to the service."""
+
+
+async def _put_mapping(
+    given: types.PutAttributeMappingRequest, call: Call
+) -> Mapping[str, Any]:
+    specifiers = [rule["specifier"] for rule in given["mappingRules"]]
+    found = await _require_profile(given, call)
+    wanted = with_mapping(found, given["certificateField"], specifiers)
+    return await write(KIND, wanted, call)
+
+
+async def _delete_mapping(
+    given: types.DeleteAttributeMappingRequest, call: Call
+) -> Mapping[str, Any]:
+    found, name = await _require_profile(given, call), given["certificateField"]
+    wanted = without_mapping(found, name, given.get("specifiers", ()))
+    return await write(KIND, wanted, call)
+
+
+async def _require_profile(given: Given, call: Call) -> CertificateProfile:
+    at = (call.directory, call.account, call.region)
+    found: CertificateProfile = await require_regional(KIND, *at, given["profileId"])
+    return found
+
+
+async def _given_roles(given: Given, _call: Call) -> Sequence[str]:
+    roles: Sequence[str] = given.get("roleArns", ())
+    return roles
+
+
+async def _roles_inside(given: Given, call: Call) -> Sequence[str]:
+    try:
+        return (await _require_profile(given, call)).role_arns
+    except NoSuchEntity:
+        return ()
+
+
+def _passing(action: Action, roles: Roles = _given_roles) -> Action:
+    """The action, which then needs permission to pass every one of the roles."""
+
+    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
+        own = await action.needs(given, call)
+        passed = {"iam:passedtoservice": (SERVICE_PRINCIPAL,)}
+        return (
+            *own,
+            *(
+                Need(
+                    action="iam:PassRole",
+                    resource=arn,
+                    account=call.account,
+                    context=passed,
+                )
+                for arn in dict.fromkeys(await roles(given, call))
+            ),
+        )
+
+    return replace(action, needs=needs)
+
+
+_create, _get, _list, _update, _enable, _disable, _delete = plain(KIND)
+_ON = named(KIND)
+
+PLAIN = (
+    *(action for of in KINDS if of is not KIND for action in plain(of)),
+    _passing(_create),
+    _get,
+    _list,
+    _passing(_update),
+    change("PutAttributeMapping", _put_mapping, _ON),
+    change("DeleteAttributeMapping", _delete_mapping, _ON),
+    _passing(_enable, _roles_inside),
+    _disable,
+    _delete,
+    *TAGS,
 )

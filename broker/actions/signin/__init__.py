@@ -10,12 +10,15 @@ from broker.actions.signin.console_login import (
     console_login,
     proof_check_actions,
 )
-from broker.actions.signin.ends import END_SIGN_INS, end_console_sessions
+from broker.actions.signin.leavers import END_SIGN_INS, end_console_sessions
 from broker.actions.signin.live_sessions import LiveSessions
-from broker.actions.signin.overviews import LIST_SERVICE_OVERVIEWS, LIST_USER_OVERVIEWS
-from broker.actions.signin.own_access import OwnAccess
-from broker.actions.signin.own_roles import OwnRoles
-from broker.actions.signin.role_overviews import LIST_ROLE_OVERVIEWS, RoleAssumers
+from broker.actions.signin.overviews import (
+    LIST_ROLE_OVERVIEWS,
+    LIST_SERVICE_OVERVIEWS,
+    LIST_USER_OVERVIEWS,
+    RoleAssumers,
+)
+from broker.actions.signin.own_access import OwnAccess, OwnRoles
 from broker.actions.signin.search_entities import SEARCH_ENTITIES
 from broker.actions.signin.signin_tokens import (
     SigninTokens,
@@ -25,7 +28,7 @@ from broker.actions.signin.signin_tokens import (
 from broker.actions.sts.derived_mint import DerivedMinter
 from broker.sessions.issue import SessionIssuer
 from broker.stores.cache.port import Cache
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.readings import FreshDirectory
 from broker.stores.ledger.port import Ledger
 
 

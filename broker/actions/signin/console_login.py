@@ -43,8 +43,8 @@ from broker.sessions.issue import (
 from broker.sessions.limits import session_duration
 from broker.sessions.lineage import lineage_from, new_mint_id
 from broker.stores.directory.accounts import update_account
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE, ROLE
+from broker.stores.directory.readings import FreshDirectory
 from broker.stores.ledger.port import Ledger
 
 _OVERTAKEN = "Something changed while you were signing in. Start again."

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NotRequired, TypedDict
 
-from broker.actions.action import Action, Call
+from broker.actions.action import Action, Call, Needs, console_action, needing
 from broker.actions.iam.targets import named
 from broker.errors import AccessDenied, InvalidInput, ValidationError
 from broker.kinds.accounts import may_set_provider_options
@@ -24,7 +24,6 @@ from broker.kinds.providers import (
     require_oidc_provider,
     require_saml_provider,
 )
-from broker.model.arn import iam_arn
 from broker.model.entities import OidcProvider, Role, SamlProvider
 from broker.model.sealing import Sealer
 from broker.permit.need import Need
@@ -43,10 +42,10 @@ from broker.proofs.provider_options import (
 )
 from broker.proofs.provider_probe import probe_oidc, probe_saml
 from broker.protocols.oidc.rejection import OidcRejected
+from broker.stores.directory.identities import list_roles_naming
 from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import ACCOUNT, OIDC_PROVIDER, SAML_PROVIDER
 from broker.stores.directory.reports import list_uses
-from broker.stores.directory.roles import list_roles_naming
 
 PROOF_CHARACTERS_MAX = 300_000
 
@@ -58,6 +57,7 @@ _UPDATE = {
     # IAM has no action to update such a provider as a whole.
     OIDC_KIND: "iam:UpdateOpenIDConnectProviderThumbprint",
 }
+_CHECK = {**_READ, SAML_KIND: "iam:UpdateSAMLProvider"}
 _SHOWN_CHARACTERS = 2048
 _TRUSTING_MAX = 30
 
@@ -112,62 +112,21 @@ class IdentityProviders:
 
     def actions(self) -> tuple[Action, ...]:
         """The declarations."""
+        on, read = ("ProviderArn",), _needing(_READ)
+        list_roles = needing(("iam:ListRoles", "role/"))
         return (
-            Action(
-                service="signin",
-                name="ListProviderHealth",
-                needs=_may_read_all,
-                handle=self._list,
-                audited=("Kind",),
-            ),
-            Action(
-                service="signin",
-                name="GetProviderHealth",
-                needs=_may_read,
-                handle=self._get,
-                audited=("ProviderArn",),
-            ),
-            Action(
-                service="signin",
-                name="ListTrustingRoles",
-                needs=_may_list_roles,
-                handle=_trusting_roles,
-                audited=("ProviderArn",),
-            ),
-            Action(
-                service="signin",
-                name="CheckProvider",
-                needs=_may_check,
-                handle=self._check,
-                audited=("ProviderArn",),
-            ),
-            Action(
-                service="signin",
-                name="ProbeProvider",
-                needs=_may_probe,
-                handle=self._probe,
-                audited=("ProviderArn",),
-            ),
-            Action(
-                service="signin",
-                name="DiagnoseProof",
-                needs=_may_read,
-                handle=self._diagnose,
-                audited=("ProviderArn", "At"),
-            ),
-            Action(
-                service="signin",
-                name="GetProviderOptions",
-                needs=_may_read,
-                handle=_get_options,
-                audited=("ProviderArn",),
-            ),
-            Action(
-                service="signin",
-                name="SetProviderOptions",
-                needs=_may_update,
-                handle=self._set_options,
-                audited=("ProviderArn",),
+            console_action("ListProviderHealth", _may_read_all, self._list, "Kind"),
+            console_action("GetProviderHealth", read, self._get, *on),
+            console_action("ListTrustingRoles", list_roles, _trusting_roles, *on),
+            console_action("CheckProvider", _needing(_CHECK), self._check, *on),
+            console_action("ProbeProvider", _may_probe, self._probe, *on),
+            console_action("DiagnoseProof", read, self._diagnose, *on, "At"),
+            console_action("GetProviderOptions", read, _get_options, *on),
+            console_action(
+                "SetProviderOptions",
+                _needing(_UPDATE),
+                self._set_options,
+                *on,
                 writes=True,
             ),
         )
@@ -345,25 +304,14 @@ def kind_of(arn: str) -> str:
     return OIDC_KIND if f":{OIDC_KIND}/" in arn else SAML_KIND
 
 
-async def _may_read(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
-    arn = given["ProviderArn"]
-    return await provider_needs(_READ[kind_of(arn)], arn, call)
+def _needing(actions: Mapping[str, str]) -> Needs:
+    """The permission for an action on the provider, by its kind."""
 
+    async def needs(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
+        arn = given["ProviderArn"]
+        return await provider_needs(actions[kind_of(arn)], arn, call)
 
-async def _may_update(given: SetProviderOptionsRequest, call: Call) -> tuple[Need, ...]:
-    arn = given["ProviderArn"]
-    return await provider_needs(_UPDATE[kind_of(arn)], arn, call)
-
-
-async def _may_list_roles(_given: ProviderRequest, call: Call) -> tuple[Need, ...]:
-    resource = iam_arn(call.account, "role/")
-    return (Need(action="iam:ListRoles", resource=resource, account=call.account),)
-
-
-async def _may_check(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
-    if kind_of(given["ProviderArn"]) == OIDC_KIND:
-        return await _may_read(given, call)
-    return await provider_needs("iam:UpdateSAMLProvider", given["ProviderArn"], call)
+    return needs
 
 
 async def _may_probe(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
@@ -391,8 +339,7 @@ async def _may_read_all(
     given: ListProviderHealthRequest, call: Call
 ) -> tuple[Need, ...]:
     kind = OIDC_KIND if given["Kind"] == OIDC_KIND else SAML_KIND
-    every = iam_arn(call.account, f"{kind}/*")
-    return (Need(action=_READ[kind], resource=every, account=call.account),)
+    return await needing((_READ[kind], f"{kind}/*"))(given, call)
 
 
 def _shown(options: Mapping[str, object]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
-from broker.actions.action import Action, Call, needs_nothing
+from broker.actions.action import Action, Call, console_action, needing, needs_nothing
 from broker.errors import NoSuchEntity
 from broker.model.page import PageRequest
 from broker.model.request import Given
@@ -46,37 +46,26 @@ class LiveSessions:
     def actions(self) -> tuple[Action, ...]:
         """The declarations."""
         return (
-            Action(
-                service="signin",
-                name="ListOwnSessions",
-                needs=needs_nothing,
-                handle=self._list_own,
-            ),
-            Action(
-                service="signin",
-                name="RevokeOwnSession",
-                needs=needs_nothing,
-                handle=_end,
+            console_action("ListOwnSessions", needs_nothing, self._list_own),
+            console_action(
+                "RevokeOwnSession",
+                needs_nothing,
+                _end,
+                "AccessKeyId",
                 prepare=self._choose_own,
                 writes=True,
-                audited=("AccessKeyId",),
                 calls=0,
             ),
-            Action(
-                service="signin",
-                name="ListSessions",
-                needs=_may_list,
-                handle=self._list,
-                audited=("Text",),
+            console_action(
+                "ListSessions", needing(("signin:ListSessions", "")), self._list, "Text"
             ),
-            Action(
-                service="signin",
-                name="RevokeSession",
-                needs=self._may_revoke,
-                handle=_end,
+            console_action(
+                "RevokeSession",
+                self._may_revoke,
+                _end,
+                "AccessKeyId",
                 prepare=self._find,
                 writes=True,
-                audited=("AccessKeyId",),
                 calls=0,
             ),
         )
@@ -201,10 +190,6 @@ async def _end(_given: Given, call: Call) -> None:
     await revoke_session(
         call.change, record, now=call.now, reason=f"by {call.caller.principal.arn}"
     )
-
-
-async def _may_list(_given: Given, call: Call) -> tuple[Need, ...]:
-    return (Need(action="signin:ListSessions", resource=_EVERY, account=call.account),)
 
 
 def _has_text(record: SessionRecord, text: str) -> bool:

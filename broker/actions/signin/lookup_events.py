@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NotRequired, TypedDict
 
-from broker.actions.action import Action, Call
+from broker.actions.action import Action, Call, console_action, needing
 from broker.audit.bursts import find_counted
 from broker.errors import ValidationError
 from broker.model.audit import AuditFilter, AuditRecord, Outcome, RecordKind
 from broker.model.page import PageRequest
-from broker.permit.need import Need
 from broker.stores.errors import InvalidMarkerError
 from broker.stores.ledger.port import Ledger
 
+_MAY_READ = needing(("cloudtrail:LookupEvents", ""))
 _PAGE = 40
 RESULTS_MAX = 500
 _LOOKS_MAX = 5
@@ -76,7 +76,7 @@ def lookup_events(ledger: Ledger) -> Action:
     return Action(
         service="cloudtrail",
         name="LookupEvents",
-        needs=_needs,
+        needs=_MAY_READ,
         handle=handle,
         audited=tuple(
             name for name in LookupEventsRequest.__annotations__ if name != "NextToken"
@@ -108,10 +108,6 @@ def _read_filter(given: LookupEventsRequest, call: Call) -> AuditFilter:
     )
 
 
-async def _needs(_given: LookupEventsRequest, call: Call) -> tuple[Need, ...]:
-    return (Need(action="cloudtrail:LookupEvents", resource="*", account=call.account),)
-
-
 class GetActivityRequest(TypedDict):
     """Since when, and the hours of one bucket."""
 
@@ -129,14 +125,4 @@ def get_activity(ledger: Ledger) -> Action:
             )
         }
 
-    return Action(
-        service="signin",
-        name="GetActivity",
-        needs=_may_read,
-        handle=handle,
-        audited=("StartTime", "BucketHours"),
-    )
-
-
-async def _may_read(_given: GetActivityRequest, call: Call) -> tuple[Need, ...]:
-    return (Need(action="cloudtrail:LookupEvents", resource="*", account=call.account),)
+    return console_action("GetActivity", _MAY_READ, handle, "StartTime", "BucketHours")

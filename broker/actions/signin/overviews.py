@@ -3,22 +3,68 @@
 ``ListUserOverviews`` is one call in place of the five for each user that the API would
 take, ``ListServiceOverviews`` in place of one for each service. They need the permission
 to list each of these things.
+
+``ListRoleOverviews`` and ``ListRoleAssumers``: the data of the role pages.
+
+The first is ``ListRoles`` with the last uses of ``GetRole``, in one call. The second
+finds the account's users and roles that may assume a role, by evaluating that request
+for each; it reads their policies, so it needs the permission to do so.
+
+What administrators should review: unused roles, broad policies, expiring keys.
+
+Each is a bounded look, not a report, and shows only the first findings. The permissions
+are those of the API actions that reveal the same.
 """
 
-from collections.abc import Mapping
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NotRequired, TypedDict
 
-from broker.actions.action import Action, Call
-from broker.actions.iam.paging import stored_page
+import orjson
+
+from broker.actions.action import Action, Call, console_action, needing
+from broker.actions.iam.views import role_last_used
+from broker.errors import AccessDenied
+from broker.kinds.documents import shown_trust_policies
+from broker.kinds.names import find_named_resource
+from broker.kinds.roles import require_role
+from broker.model.account import AccountId
 from broker.model.arn import iam_arn
-from broker.model.page import PageRequest
+from broker.model.caller import Caller
+from broker.model.entities import Role
+from broker.model.overview import EndingCredential
+from broker.model.page import PageRequest, read_pages
 from broker.model.registered import RegisteredService, service_arn
 from broker.model.request import Given
-from broker.permit.need import Need
-from broker.stores.directory.kinds import SERVICE, SERVICE_TOKEN
-from broker.stores.directory.overviews import list_user_overviews
+from broker.permit.context import tag_context
+from broker.permit.guard import Guard
+from broker.permit.hypothetical import Hypotheses, role_caller, user_caller
+from broker.permit.need import Need, Trust
+from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
+from broker.policy.breadth import Breadth, find_breadth
+from broker.policy.principal import find_account
+from broker.proofs.provider_health import certificate_ends
+from broker.runtime.bounded import BoundedCache
+from broker.stores.directory.identities import list_roles_with
+from broker.stores.directory.kinds import (
+    ROLE,
+    SAML_PROVIDER,
+    SERVICE,
+    SERVICE_TOKEN,
+    USER,
+)
+from broker.stores.directory.overviews import (
+    list_ending_credentials,
+    list_old_keys,
+    list_policy_texts,
+    list_unused_roles,
+    list_user_overviews,
+)
+from broker.stores.directory.port import Finder
 
 NEEDED = (
     "iam:ListUsers",
@@ -42,14 +88,12 @@ class ListUserOverviewsRequest(TypedDict):
 async def _list(given: ListUserOverviewsRequest, call: Call) -> Mapping[str, Any]:
     """``Users`` are `UserOverview`; ``Marker`` is None at the end."""
     request = PageRequest(given.get("Marker"), min(given["MaxItems"], _ITEMS_MAX))
-    page = await stored_page(
-        list_user_overviews(
-            call.directory,
-            call.account,
-            given["PathPrefix"],
-            given["NamePart"],
-            request,
-        )
+    page = await list_user_overviews(
+        call.directory,
+        call.account,
+        given["PathPrefix"],
+        given["NamePart"],
+        request,
     )
     return {"Users": page.items, "Marker": page.marker}
 
@@ -68,12 +112,8 @@ async def _needs(given: ListUserOverviewsRequest, call: Call) -> tuple[Need, ...
     )
 
 
-LIST_USER_OVERVIEWS = Action(
-    service="signin",
-    name="ListUserOverviews",
-    needs=_needs,
-    handle=_list,
-    audited=("PathPrefix", "NamePart", "Marker"),
+LIST_USER_OVERVIEWS = console_action(
+    "ListUserOverviews", _needs, _list, "PathPrefix", "NamePart", "Marker"
 )
 
 
@@ -116,9 +156,279 @@ async def _needs_of_services(_given: Given, call: Call) -> tuple[Need, ...]:
     )
 
 
-LIST_SERVICE_OVERVIEWS = Action(
-    service="signin",
-    name="ListServiceOverviews",
-    needs=_needs_of_services,
-    handle=_list_services,
+LIST_SERVICE_OVERVIEWS = console_action(
+    "ListServiceOverviews", _needs_of_services, _list_services
 )
+
+
+_PAGE = 100
+_LOOKED_MAX = 500
+_SECONDS_MAX = 1.0
+"""The time for evaluating principals; after it the answer is incomplete."""
+
+
+class ListRoleOverviewsRequest(TypedDict):
+    """The text that the roles' names or descriptions contain."""
+
+    NamePart: str
+    Marker: NotRequired[str]
+    MaxItems: int
+
+
+class ListRoleAssumersRequest(TypedDict):
+    """The role to assume."""
+
+    RoleName: str
+
+
+async def _list_roles(given: ListRoleOverviewsRequest, call: Call) -> Mapping[str, Any]:
+    """``Roles`` are pairs of a role and its last use; ``Marker`` is None at the end."""
+    size = min(given["MaxItems"], _ITEMS_MAX)
+    page = await list_roles_with(
+        call.directory,
+        call.account,
+        given["NamePart"],
+        PageRequest(given.get("Marker"), size),
+    )
+    uses = await role_last_used(
+        call.directory, call.account, [role.role_id for role in page.items]
+    )
+    return {
+        "Roles": [(role, uses.get(role.role_id, {})) for role in page.items],
+        "Marker": page.marker,
+    }
+
+
+_may_list_with_uses = needing(("iam:ListRoles", "role/"), ("iam:GetRole", "role/*"))
+"""The permissions to list roles with their last uses."""
+
+
+LIST_ROLE_OVERVIEWS = console_action(
+    "ListRoleOverviews", _may_list_with_uses, _list_roles, "NamePart", "Marker"
+)
+
+
+_may_read_report = needing(("iam:GetCredentialReport", ""))
+_may_read_everything = needing(("iam:GetAccountAuthorizationDetails", ""))
+
+
+class RoleAssumers:
+    """Who may assume a role."""
+
+    def __init__(self, directory: Finder, guard: Guard) -> None:
+        self._hypotheses = Hypotheses(directory, guard)
+
+    def action(self) -> Action:
+        """The declaration."""
+        return console_action(
+            "ListRoleAssumers", _may_read_everything, self._handle, "RoleName"
+        )
+
+    async def _handle(
+        self, given: ListRoleAssumersRequest, call: Call
+    ) -> Mapping[str, Any]:
+        """``Assumers`` are ARNs with reasons; ``Looked`` counts those examined.
+
+        ``Whole`` is False when there are more principals than that. Principals that the
+        trust policy cannot match are skipped. Conditions are decided without a request,
+        so principals that need MFA or a certain network are not listed.
+        """
+        role = await require_role(call.directory, call.account, given["RoleName"])
+        named = await _named_principals(role, call)
+        need = Need(
+            action="sts:AssumeRole",
+            resource=role.arn,
+            account=role.account,
+            context={
+                **tag_context("aws:resourcetag", role.tags),
+                **tag_context("iam:resourcetag", role.tags),
+            },
+            trust=Trust(role=role),
+        )
+        found: list[tuple[str, str]] = []
+        looked, whole = 0, True
+        ends = time.monotonic() + _SECONDS_MAX
+        listed = _principals(call) if named is None else _principals_by_arn(named, call)
+        async for arn, caller in listed:
+            if looked >= _LOOKED_MAX or time.monotonic() > ends:
+                whole = False
+                break
+            looked += 1
+            await asyncio.sleep(0)  # cached decisions are made without a pause
+            sentence = await self._find_reason(caller, need, call)
+            if sentence is not None:
+                found.append((arn, sentence))
+        return {"Assumers": found, "Looked": looked, "Whole": whole}
+
+    async def _find_reason(self, caller: Caller, need: Need, call: Call) -> str | None:
+        """Why the principal may assume the role; None when it may not."""
+        try:
+            judged = await self._hypotheses.judge_as(
+                caller, need, region=call.region, now=call.now, charge=call.charge
+            )
+        except AccessDenied:
+            return None
+        await call.charge(judged.work)
+        return judged.explain().sentence() if judged.decision.allowed else None
+
+
+async def _named_principals(role: Role, call: Call) -> tuple[str, ...] | None:
+    """The principals of the account that the trust policy names; None for any."""
+    (text,) = await shown_trust_policies(call.directory, [role.trust_policy])
+    try:
+        document = parse_policy(text, PolicyKind.TRUST)
+    except PolicyRejected:
+        return ()
+    named: list[str] = []
+    for statement in document.statements:
+        principals = statement.principals
+        if principals is None or statement.effect is Effect.DENY:
+            continue
+        if principals.anyone:
+            return None
+        for value in principals.aws:
+            if value == "*" or find_account(value) == call.account:
+                return None
+            named.append(value)
+    return tuple(dict.fromkeys(named))
+
+
+async def _principals_by_arn(
+    named: tuple[str, ...], call: Call
+) -> AsyncIterator[tuple[str, Caller]]:
+    """The users and roles of the account among these ARNs."""
+    for text in named:
+        user = find_named_resource(text, "user")
+        if user is not None and user.account == call.account:
+            found = await call.directory.named(USER, call.account, user.name)
+            if found is not None and found.arn == text:
+                yield text, user_caller(found)
+        role = find_named_resource(text, "role")
+        if role is not None and role.account == call.account:
+            holder = await call.directory.named(ROLE, call.account, role.name)
+            if holder is not None and holder.arn == text:
+                yield text, role_caller(holder)
+
+
+async def _principals(call: Call) -> AsyncIterator[tuple[str, Caller]]:
+    """The account's users, then its roles."""
+    list_users = partial(call.directory.page_of, USER, call.account)
+    async for users in read_pages(list_users, _PAGE):
+        for user in users:
+            yield user.arn, user_caller(user)
+    list_roles = partial(call.directory.page_of, ROLE, call.account)
+    async for roles in read_pages(list_roles, _PAGE):
+        for role in roles:
+            yield role.arn, role_caller(role)
+
+
+SHOWN_MAX = 50
+POLICIES_MAX = 500
+"""The number of policies that are read; an account may have more, mostly inline ones.
+"""
+
+_ACCOUNTS_KEPT = 64
+_PROVIDERS_MAX = 30
+
+
+class UnusedRolesRequest(TypedDict):
+    """For how long a role was not used."""
+
+    Days: int
+
+
+class RisksRequest(TypedDict):
+    """Within how many days something expires, and how old access keys are, in days."""
+
+    Days: int
+    KeyDays: int
+
+
+@dataclass(frozen=True, slots=True)
+class BroadPolicy:
+    """A policy that grants too much. ``owner`` is empty for a managed one."""
+
+    kind: str
+    name: str
+    owner: str
+    breadth: Breadth
+
+
+class AccountRisks:
+    """The handlers; broad policies are found once for each state of an account."""
+
+    def __init__(self) -> None:
+        self._broad = BoundedCache[AccountId, tuple[int, tuple[BroadPolicy, ...], int]](
+            _ACCOUNTS_KEPT
+        )
+
+    def actions(self) -> tuple[Action, ...]:
+        """The declarations."""
+        return (
+            console_action("ListUnusedRoles", _may_list_with_uses, _unused, "Days"),
+            console_action(
+                "ListEndingCredentials", _may_read_report, _ending, "Days", "KeyDays"
+            ),
+            console_action("ListBroadPolicies", _may_read_everything, self._list_broad),
+        )
+
+    async def _list_broad(self, _given: Given, call: Call) -> Mapping[str, Any]:
+        """``Policies`` that grant too much, of the ``Looked`` ones that were read."""
+        generation = (await call.directory.generations([call.account])).get(
+            call.account, 0
+        )
+        kept = self._broad.get(call.account)
+        if kept is None or kept[0] != generation:
+            texts = await list_policy_texts(call.directory, call.account, POLICIES_MAX)
+            found = tuple(
+                BroadPolicy(one.kind, one.name, one.owner, breadth)
+                for one in texts
+                if (breadth := find_breadth(orjson.loads(one.document))) is not None
+            )
+            kept = (generation, found, len(texts))
+            self._broad.put(call.account, kept)
+        _, found, looked = kept
+        return {
+            "Policies": found[:SHOWN_MAX],
+            "Count": len(found),
+            "Looked": looked,
+            "Whole": looked < POLICIES_MAX,
+        }
+
+
+async def _unused(given: UnusedRolesRequest, call: Call) -> Mapping[str, Any]:
+    """``Roles`` that were not used, of ``Total``; ``Whole`` if these are all."""
+    since = call.now - timedelta(days=given["Days"])
+    roles = await list_unused_roles(call.directory, call.account, since, SHOWN_MAX + 1)
+    return {
+        "Roles": roles[:SHOWN_MAX],
+        "Whole": len(roles) <= SHOWN_MAX,
+        "Total": await call.directory.count(ROLE, call.account),
+    }
+
+
+async def _ending(given: RisksRequest, call: Call) -> Mapping[str, Any]:
+    """``Ending`` credentials and certificates, the first first, and ``OldKeys``."""
+    before = call.now + timedelta(days=given["Days"])
+    directory, account = call.directory, call.account
+    found: list[EndingCredential] = list(
+        await list_ending_credentials(directory, account, before, SHOWN_MAX)
+    )
+    for provider in (await directory.all_of(SAML_PROVIDER, account))[:_PROVIDERS_MAX]:
+        found += (
+            EndingCredential("saml-provider", provider.arn, provider.name, ends_at)
+            for ends_at in await certificate_ends(provider.metadata)
+            if ends_at < before
+        )
+    keys = await list_old_keys(
+        directory, account, call.now - timedelta(days=given["KeyDays"]), SHOWN_MAX + 1
+    )
+    return {
+        "Ending": _first(found),
+        "OldKeys": keys[:SHOWN_MAX],
+        "WholeKeys": len(keys) <= SHOWN_MAX,
+    }
+
+
+def _first(found: Sequence[EndingCredential]) -> tuple[EndingCredential, ...]:
+    return tuple(sorted(found, key=lambda one: one.expires_at)[:SHOWN_MAX])

@@ -15,8 +15,7 @@ from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, Needs
 from broker.actions.iam import targets as on
-from broker.actions.iam.factors import require_shown_factor
-from broker.actions.iam.holders import require_caller
+from broker.actions.iam.targets import require_caller, require_shown_factor
 from broker.errors import InvalidUserType, ValidationError
 from broker.kinds.accounts import require_account
 from broker.kinds.passkeys import (

@@ -5,19 +5,20 @@ requested kind. Its work is bounded: a few hits of each kind, and where names ca
 searched in the store, the first pages of the list.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypedDict, TypeVar
+from typing import Any, Final, TypedDict
 
-from broker.actions.action import Action, Call
+from broker.actions.action import Call, console_action, needing
 from broker.errors import ValidationError
-from broker.model.arn import iam_arn
-from broker.model.page import Page, PageRequest
+from broker.model.page import PageRequest
 from broker.permit.need import Need
 from broker.policy.catalogue.managed_policies import (
     AWS_MANAGED_PREFIX,
     managed_policy_arns,
 )
+from broker.stores.directory.identities import list_roles_with
+from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import (
     GROUP,
     LDAP_PROVIDER,
@@ -28,7 +29,6 @@ from broker.stores.directory.kinds import (
 )
 from broker.stores.directory.overviews import list_user_overviews
 from broker.stores.directory.policies import resource_policy_arns
-from broker.stores.directory.roles import list_roles_with
 
 KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "role": ("iam:ListRoles", "role/"),
@@ -71,15 +71,7 @@ class Hit:
     about: str = ""
 
 
-class _NamedEntity(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def arn(self) -> str: ...
-
-
-_Item = TypeVar("_Item", bound=_NamedEntity)
+_Find = Callable[[str, Call], Awaitable[list[Hit]]]
 
 
 async def _search(given: SearchEntitiesRequest, call: Call) -> Mapping[str, Any]:
@@ -116,45 +108,17 @@ async def _users(text: str, call: Call) -> list[Hit]:
 
 
 async def _groups(text: str, call: Call) -> list[Hit]:
-    def read(page: PageRequest) -> Awaitable[Page[Any]]:
-        return call.directory.page_of(GROUP, call.account, page)
-
-    return [Hit("group", g.name, g.arn) async for g in _named(text, read)]
+    found = await _paged(GROUP, text, call)
+    return [Hit("group", one.name, one.arn) for one in found]
 
 
 async def _policies(text: str, call: Call) -> list[Hit]:
-    def read(page: PageRequest) -> Awaitable[Page[Any]]:
-        return call.directory.page_of(MANAGED_POLICY, call.account, page)
-
-    own = [
-        Hit("policy", p.name, p.arn, p.description or "")
-        async for p in _named(text, read)
-    ]
-    return own + [
+    own = await _paged(MANAGED_POLICY, text, call)
+    return [Hit("policy", p.name, p.arn, p.description or "") for p in own] + [
         Hit("policy", arn.rpartition("/")[2], arn, "Managed by AWS")
         for arn in managed_policy_arns()
         if text in arn.rpartition("/")[2].lower()
     ]
-
-
-async def _saml(text: str, call: Call) -> list[Hit]:
-    found = await call.directory.all_of(SAML_PROVIDER, call.account)
-    return _providers("saml-provider", text, found)
-
-
-async def _oidc(text: str, call: Call) -> list[Hit]:
-    found = await call.directory.all_of(OIDC_PROVIDER, call.account)
-    return _providers("oidc-provider", text, found)
-
-
-async def _ldap(text: str, call: Call) -> list[Hit]:
-    found = await call.directory.all_of(LDAP_PROVIDER, call.account)
-    return _providers("ldap-provider", text, found)
-
-
-async def _services(text: str, call: Call) -> list[Hit]:
-    found = await call.directory.all_of(SERVICE, call.account)
-    return [Hit("service", s.name, s.arn) for s in found if text in s.name]
 
 
 async def _resource_policies(text: str, call: Call) -> list[Hit]:
@@ -166,55 +130,47 @@ async def _resource_policies(text: str, call: Call) -> list[Hit]:
     ]
 
 
-def _providers(kind: str, text: str, found: Iterable[Any]) -> list[Hit]:
-    arns = (one.arn for one in found)
-    named = ((arn, arn.partition("/")[2]) for arn in arns)
-    return [Hit(kind, name, arn) for arn, name in named if text in name.lower()]
+def _whole(kind: str, of: Kind[Any]) -> _Find:
+    """Looks through all of a kind, whose names are in their ARNs."""
+
+    async def find(text: str, call: Call) -> list[Hit]:
+        found = await call.directory.all_of(of, call.account)
+        named = ((one.arn, one.arn.partition("/")[2]) for one in found)
+        return [Hit(kind, name, arn) for arn, name in named if text in name.lower()]
+
+    return find
 
 
-async def _named(
-    text: str, read: Callable[[PageRequest], Awaitable[Page[_Item]]]
-) -> AsyncIterator[_Item]:
+async def _paged(of: Kind[Any], text: str, call: Call) -> list[Any]:
     """Entities on the list's first pages whose names contain the text."""
+    found: list[Any] = []
     marker: str | None = None
     for _ in range(_PAGES_MAX):
-        page = await read(PageRequest(marker, _PAGE))
-        for item in page.items:
-            if text in item.name.lower():
-                yield item
+        page = await call.directory.page_of(
+            of, call.account, PageRequest(marker, _PAGE)
+        )
+        found += [one for one in page.items if text in one.name.lower()]
         marker = page.marker
         if marker is None:
-            return
+            break
+    return found
 
 
-_FINDERS: Mapping[str, Callable[[str, Call], Awaitable[list[Hit]]]] = {
+_FINDERS: Mapping[str, _Find] = {
     "role": _roles,
     "user": _users,
     "group": _groups,
     "policy": _policies,
-    "saml-provider": _saml,
-    "oidc-provider": _oidc,
-    "ldap-provider": _ldap,
-    "service": _services,
+    "saml-provider": _whole("saml-provider", SAML_PROVIDER),
+    "oidc-provider": _whole("oidc-provider", OIDC_PROVIDER),
+    "ldap-provider": _whole("ldap-provider", LDAP_PROVIDER),
+    "service": _whole("service", SERVICE),
     "resource-policy": _resource_policies,
 }
 
 
 async def _needs(given: SearchEntitiesRequest, call: Call) -> tuple[Need, ...]:
-    return tuple(
-        Need(
-            action=action,
-            resource=iam_arn(call.account, below) if below else "*",
-            account=call.account,
-        )
-        for action, below in (KINDS[kind] for kind in given["Kinds"])
-    )
+    return await needing(*(KINDS[kind] for kind in given["Kinds"]))(given, call)
 
 
-SEARCH_ENTITIES = Action(
-    service="signin",
-    name="SearchEntities",
-    needs=_needs,
-    handle=_search,
-    audited=("Text", "Kinds"),
-)
+SEARCH_ENTITIES = console_action("SearchEntities", _needs, _search, "Text", "Kinds")

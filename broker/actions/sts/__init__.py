@@ -23,7 +23,7 @@ from broker.proofs.mfa import MfaVerifier
 from broker.sessions.issue import SessionIssuer
 from broker.sessions.messages import AuthorizationMessages
 from broker.sessions.vault import Vault
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.readings import FreshDirectory
 
 
 def sts_actions(

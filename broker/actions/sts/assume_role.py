@@ -16,7 +16,7 @@ from broker.proofs.mfa import MfaVerifier
 from broker.sessions.lineage import lineage_from
 from broker.sessions.source_identity import require_source_identity
 from broker.sessions.tags import SessionTags, require_session_tags
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.readings import FreshDirectory
 
 if TYPE_CHECKING:
     from broker.model.types import sts as types

@@ -26,8 +26,8 @@ from broker.permit.need import Need
 from broker.sessions.issue import MintOrder, SessionIssuer, new_access_key_id
 from broker.sessions.limits import session_duration
 from broker.sessions.lineage import lineage_from, new_mint_id
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.directory.readings import FreshDirectory
 
 if TYPE_CHECKING:
     from broker.model.types import sts as types

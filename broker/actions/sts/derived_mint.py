@@ -14,8 +14,8 @@ from broker.sessions.issue import (
     new_access_key_id,
 )
 from broker.sessions.lineage import descend, new_mint_id
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.directory.readings import FreshDirectory
 
 _TIED_TO_A_KEY = frozenset(
     {SessionKind.FEDERATION_TOKEN, SessionKind.SESSION_TOKEN, SessionKind.ROOT_TASK}

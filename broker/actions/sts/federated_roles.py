@@ -24,7 +24,7 @@ from broker.model.session import SessionKind
 from broker.permit.need import Need
 from broker.sessions.lineage import lineage_of_proof
 from broker.sessions.tags import NO_TAGS, SessionTags, require_session_tags
-from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.readings import FreshDirectory
 
 if TYPE_CHECKING:
     from broker.model.types import sts as types

@@ -27,8 +27,8 @@ from broker.permit.context import tag_context
 from broker.permit.need import Need
 from broker.runtime.entropy import new_request_id
 from broker.sessions.vault import SealBrokenError
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.directory.readings import FreshDirectory
 
 if TYPE_CHECKING:
     from broker.model.types import sts as types

@@ -19,8 +19,8 @@ from broker.model.sealing import SealerOpener
 from broker.sessions.lineage import lineage_of_token
 from broker.sessions.resolve import find_token_end
 from broker.sessions.vault import SealBrokenError
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.directory.readings import FreshDirectory
 from broker.stores.errors import StoreUnavailableError
 
 LINEAGE_CLAIM = "broker_lineage"

@@ -32,8 +32,8 @@ from broker.sessions.issue_upstream import UpstreamIssuer
 from broker.sessions.limits import console_duration, session_duration
 from broker.sessions.lineage import new_mint_id
 from broker.sessions.tags import SessionTags, inherit_tags
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.directory.readings import FreshDirectory
 
 
 class RoleRequest(Struct, frozen=True, kw_only=True):

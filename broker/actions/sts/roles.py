@@ -12,8 +12,8 @@ from broker.permit.need import Need, Trust
 from broker.proofs.federated import account_of_arn
 from broker.sessions.seal import TOKEN_CHARACTERS_MAX
 from broker.sessions.tags import SessionTags
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ROLE
+from broker.stores.directory.readings import FreshDirectory
 
 _PER_CENT = 100
 

@@ -55,8 +55,8 @@ from broker.runtime.entropy import new_request_id
 from broker.sessions.issue_upstream import NothingMintedError, UpstreamMint
 from broker.sessions.tags import NO_TAGS, SessionTags
 from broker.sessions.vault import SealBrokenError
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import UPSTREAM
+from broker.stores.directory.readings import FreshDirectory
 
 _TOKEN_LIFE = timedelta(minutes=5)
 _TAGS_CLAIM = "https://aws.amazon.com/tags"

@@ -28,8 +28,8 @@ from broker.sessions.issue import (
 from broker.sessions.limits import session_duration
 from broker.sessions.lineage import lineage_from, new_mint_id
 from broker.sessions.tags import NO_TAGS, SessionTags, require_session_tags
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.directory.readings import FreshDirectory
 
 if TYPE_CHECKING:
     from broker.model.types import sts as types

@@ -21,8 +21,8 @@ from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn, sts_arn
 from broker.model.federated import FederatedIdentity
 from broker.sessions.handles import Handles
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import ACCOUNT, ROLE
+from broker.stores.directory.readings import FreshDirectory
 
 OFFERED_MAX = 60
 """Of so many roles the descriptions are read, and the offer is kept for the home page."""

@@ -26,8 +26,8 @@ from broker.protocols.saml.sp_metadata import (
     sp_metadata,
 )
 from broker.sessions.vault import SealBrokenError
+from broker.stores.directory.accounts import find_saml_provider_by_uuid
 from broker.stores.directory.port import DirectoryReader
-from broker.stores.directory.providers import find_saml_provider_by_uuid
 
 _NO_KEY = "Sign-in cannot start here right now. Start at your identity provider."
 _NO_ENDPOINT = (

@@ -8,11 +8,11 @@ change tags and a certificate's path, and delete.
 from collections.abc import Sequence
 
 from broker.kinds.mfa_devices import MFA_DEVICES
-from broker.kinds.server_certificates import SERVER_CERTIFICATES as CERTIFICATES
 from broker.kinds.template.owned import as_present
 from broker.kinds.template.properties import Properties
 from broker.kinds.template.section import AccountReading, AccountWork, Members, Section
 from broker.kinds.template.yaml_text import TemplateError, at_place
+from broker.kinds.user_credentials import SERVER_CERTIFICATES as CERTIFICATES
 from broker.kinds.user_credentials import parse_certificate, parse_chain
 from broker.model.credentials import MfaDevice, ServerCertificate
 from broker.stores.directory.kinds import USER

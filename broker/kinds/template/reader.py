@@ -21,7 +21,7 @@ from broker.kinds.template.account_settings import (
 )
 from broker.kinds.template.definitions import RESOURCE_POLICIES, SERVICES, UPSTREAMS
 from broker.kinds.template.made_by_calls import SERVER_CERTIFICATES, VIRTUAL_MFA_DEVICES
-from broker.kinds.template.managed_policies import MANAGED_POLICIES
+from broker.kinds.template.owned import MANAGED_POLICIES
 from broker.kinds.template.properties import Properties
 from broker.kinds.template.providers import (
     LDAP_PROVIDERS,
@@ -29,11 +29,7 @@ from broker.kinds.template.providers import (
     SAML_PROVIDERS,
 )
 from broker.kinds.template.roles import INSTANCE_PROFILES, ROLES
-from broker.kinds.template.roles_anywhere import (
-    CRL_SECTION,
-    PROFILE_SECTION,
-    TRUST_ANCHOR_SECTION,
-)
+from broker.kinds.template.roles_anywhere import ROLES_ANYWHERE
 from broker.kinds.template.section import (
     AccountReading,
     Described,
@@ -61,9 +57,7 @@ KINDS: tuple[Section, ...] = (
     SERVICES,
     UPSTREAMS,
     RESOURCE_POLICIES,
-    TRUST_ANCHOR_SECTION,
-    PROFILE_SECTION,
-    CRL_SECTION,
+    *ROLES_ANYWHERE,
 )
 
 

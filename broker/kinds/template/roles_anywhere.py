@@ -225,32 +225,32 @@ def _pem(data: bytes) -> str:
     return "\n".join([_BEGIN, *lines, _END])
 
 
-TRUST_ANCHOR_SECTION = _section(
-    "TrustAnchors", TRUST_ANCHORS, {"Source": _source}, _shown_source
-)
-PROFILE_SECTION = _section(
-    "Profiles",
-    PROFILES,
-    {
-        "RoleArns": Properties.distinct,
-        "ManagedPolicyArns": Properties.distinct,
-        "SessionPolicy": _policy,
-        "DurationSeconds": lambda properties, name: properties.integer(
-            name, DURATION_SECONDS, 900, 43_200
-        ),
-        "AcceptRoleSessionName": Properties.flag,
-        "AttributeMappings": _mappings,
-    },
-    _shown_policy,
-)
-CRL_SECTION = _section(
-    "Crls",
-    REVOCATION_LISTS,
-    {
-        "TrustAnchorName": _name,
-        "CrlData": lambda properties, name: _pem(properties.text(name).encode()),
-    },
-    _shown_list,
-    given=_given_list,
-    check=_check_list,
+ROLES_ANYWHERE = (
+    _section("TrustAnchors", TRUST_ANCHORS, {"Source": _source}, _shown_source),
+    _section(
+        "Profiles",
+        PROFILES,
+        {
+            "RoleArns": Properties.distinct,
+            "ManagedPolicyArns": Properties.distinct,
+            "SessionPolicy": _policy,
+            "DurationSeconds": lambda properties, name: properties.integer(
+                name, DURATION_SECONDS, 900, 43_200
+            ),
+            "AcceptRoleSessionName": Properties.flag,
+            "AttributeMappings": _mappings,
+        },
+        _shown_policy,
+    ),
+    _section(
+        "Crls",
+        REVOCATION_LISTS,
+        {
+            "TrustAnchorName": _name,
+            "CrlData": lambda properties, name: _pem(properties.text(name).encode()),
+        },
+        _shown_list,
+        given=_given_list,
+        check=_check_list,
+    ),
 )

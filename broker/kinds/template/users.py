@@ -39,8 +39,11 @@ from broker.kinds.user_credentials import (
 from broker.kinds.users import add_user, require_group
 from broker.model.credentials import CredentialKind, CredentialStatus, UserCredential
 from broker.model.entities import User
-from broker.stores.directory.credentials import list_credentials_of
-from broker.stores.directory.groups import list_memberships, remove_member
+from broker.stores.directory.identities import (
+    list_credentials_of,
+    list_memberships,
+    remove_member,
+)
 from broker.stores.directory.kinds import (
     ACCESS_KEY,
     LOGIN_PROFILE,

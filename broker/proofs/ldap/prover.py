@@ -23,8 +23,8 @@ from broker.proofs.ldap.connection import LdapUnavailableError
 from broker.proofs.ldap.people import Attempt, LdapPeople, Person, PersonRefusedError
 from broker.proofs.provider_options import ProviderOptions
 from broker.proofs.session_name import session_name
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.kinds import LDAP_PROVIDER
+from broker.stores.directory.readings import FreshDirectory
 from broker.stores.ldap_sign_ins import LdapSignIn, LdapSignIns
 
 WRONG = "Your authentication information is incorrect. Please try again."

@@ -1,14 +1,14 @@
-"""Accounts: their aliases, and all of them."""
+"""Accounts and their providers: by alias, by id, all of the installation."""
 
 from sqlalchemy import select
 
 from broker.model.account import Account
-from broker.stores.directory.entity_tables import Entity
-from broker.stores.directory.kind import Kind
-from broker.stores.directory.kinds import ACCOUNT
+from broker.model.entities import SamlProvider
+from broker.stores.directory.kind import Entity, Kind
+from broker.stores.directory.kinds import ACCOUNT, SAML_PROVIDER
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.errors import AlreadyExistsError
-from broker.stores.schema import ACCOUNTS
+from broker.stores.schema import ACCOUNTS, SAML_PROVIDERS
 
 
 async def find_account_by_alias(
@@ -58,3 +58,38 @@ async def update_account(change: DirectoryChange, account: Account) -> None:
         if taken is not None and taken.account_id != account.account_id:
             raise AlreadyExistsError("alias")
     await change.update(ACCOUNT, account)
+
+
+_NAMING_MAX = 20
+
+
+async def find_saml_provider_by_uuid(
+    directory: DirectoryReader, uuid: str
+) -> SamlProvider | None:
+    """A SAML provider of any account."""
+    return await directory.find_entity(SAML_PROVIDER.stored, uuid=uuid)
+
+
+async def list_published_saml_providers(
+    directory: DirectoryReader,
+) -> tuple[SamlProvider, ...]:
+    """Of all accounts, those whose options name a ``MetadataUrl``."""
+    return await directory.list_entities(
+        SAML_PROVIDER.stored,
+        select(SAML_PROVIDERS)
+        .where(SAML_PROVIDERS.c.options.contains('"MetadataUrl"', autoescape=True))
+        .order_by(SAML_PROVIDERS.c.uuid),
+    )
+
+
+async def list_saml_providers_naming(
+    directory: DirectoryReader, text: str
+) -> tuple[SamlProvider, ...]:
+    """Of all accounts, some whose metadata holds this text."""
+    return await directory.list_entities(
+        SAML_PROVIDER.stored,
+        select(SAML_PROVIDERS)
+        .where(SAML_PROVIDERS.c.metadata.contains(text, autoescape=True))
+        .order_by(SAML_PROVIDERS.c.uuid)
+        .limit(_NAMING_MAX),
+    )

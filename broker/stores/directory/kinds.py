@@ -19,17 +19,18 @@ from broker.model.tokens import BearerToken, JoinToken, ScimToken
 from broker.model.upstream import Upstream
 from broker.model.uses import Report
 from broker.stores import schema
-from broker.stores.directory.entity_tables import (
+from broker.stores.directory.kind import (
     AnyRow,
     ColumnFormat,
     Columns,
     EntityTable,
+    Kind,
+    Remembered,
     dump,
     dump_mapping,
     load_mapping,
     name_key,
 )
-from broker.stores.directory.kind import Kind, Remembered
 from broker.stores.times import from_micros, to_micros
 
 Token = TypeVar("Token", bound=BearerToken)

@@ -20,11 +20,15 @@ from broker.model.entities import (
     User,
 )
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.entity_tables import EntityTable, name_key
-from broker.stores.directory.kind import Kind
+from broker.stores.directory.kind import EntityTable, Kind, name_key
 from broker.stores.directory.kinds import GROUP, MANAGED_POLICY, ROLE, USER, count_uses
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
-from broker.stores.directory.statements import arn_key, under_path
+from broker.stores.directory.statements import (
+    arn_key,
+    grouped,
+    list_entities_of,
+    under_path,
+)
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import (
     ATTACHMENTS,
@@ -208,12 +212,6 @@ async def find_owner_arns(
     }
 
 
-async def insert_policy(change: DirectoryChange, policy: ManagedPolicy) -> None:
-    """With its first version."""
-    await change.insert(MANAGED_POLICY, policy)
-    await insert_policy_version(change, policy, policy.default_version)
-
-
 async def insert_policy_version(
     change: DirectoryChange, policy: ManagedPolicy, version: PolicyVersion
 ) -> None:
@@ -268,7 +266,8 @@ async def list_inline_policies_of(
     """Inline policies of several owners; those without any are left out."""
     columns = INLINE_POLICIES.c
     every = select(INLINE_POLICIES).where(columns.account == account)
-    return await directory.grouped(
+    return await grouped(
+        directory,
         every.order_by(columns.name),
         columns.owner_id,
         owner_ids,
@@ -282,7 +281,8 @@ async def list_attachments_of(
     """ARNs attached to several owners; those without any are left out."""
     columns = ATTACHMENTS.c
     every = select(columns.policy_arn).where(columns.account == account)
-    return await directory.grouped(
+    return await grouped(
+        directory,
         every.order_by(columns.name_key, columns.policy_arn),
         columns.owner_id,
         owner_ids,
@@ -298,8 +298,8 @@ async def find_owners(
     kinds: tuple[Kind[Any], ...] = (USER, ROLE, GROUP)
     for kind in kinds:
         every = select(kind.table).where(kind.table.c.account == account)
-        found += await directory.list_entities_of(
-            kind.stored, every, kind.table.c[kind.key], unique_ids
+        found += await list_entities_of(
+            directory, kind.stored, every, kind.table.c[kind.key], unique_ids
         )
     return tuple(found)
 

@@ -23,11 +23,15 @@ from broker.model.audit import AuditRecord
 from broker.model.credentials import MfaDevice, MfaState, Passkey
 from broker.model.page import Page, PageRequest
 from broker.model.revocation import Revocations
-from broker.stores.directory.entity_tables import AnyRow, Entity
-from broker.stores.directory.kind import WHOLE, Kind, Remembered
+from broker.stores.directory.kind import WHOLE, AnyRow, Entity, Kind, Remembered
 from broker.stores.directory.kinds import KINDS
-from broker.stores.directory.revocations import RevocationReads, RevocationWrites
-from broker.stores.directory.statements import has_nul, select_all, under_path
+from broker.stores.directory.statements import (
+    RevocationReads,
+    RevocationWrites,
+    has_nul,
+    select_all,
+    under_path,
+)
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import GENERATIONS
 
@@ -102,7 +106,7 @@ class DirectoryReader(RevocationReads, Protocol):
         """Some of those whose columns have these values, below a path.
 
         Raises:
-            InvalidMarkerError: the marker is none of ours.
+            ValidationError: the marker is none of ours.
         """
         columns = kind.table.c
         statement = kind.stored.selected.where(

@@ -15,7 +15,7 @@ from broker.model.provisioned import (
     ProvisionedUser,
     ProvisioningCounts,
 )
-from broker.stores.directory.entity_tables import EntityTable, name_key
+from broker.stores.directory.kind import EntityTable, name_key
 from broker.stores.directory.kinds import PROVISIONED_GROUP, PROVISIONED_USER
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.statements import batches
@@ -24,7 +24,6 @@ from broker.stores.schema import (
     PROVISIONED_GROUPS,
     PROVISIONED_MEMBERS,
     PROVISIONED_USERS,
-    SCIM_TOKENS,
 )
 from broker.stores.times import to_micros
 
@@ -263,12 +262,6 @@ async def provisioning_counts(
     return ProvisioningCounts(
         users=sum(by_state.values()), inactive=by_state.get(False, 0), groups=groups
     )
-
-
-async def has_scim_tokens(directory: DirectoryReader) -> bool:
-    """Whether any account has a token."""
-    one = select(SCIM_TOKENS.c.token_id).limit(1)
-    return await directory.find_row(one) is not None
 
 
 async def update_provisioned_user(

@@ -9,9 +9,10 @@ from sqlalchemy import LargeBinary, delete, func, select
 from broker.model.account import AccountId
 from broker.model.entities import LoginProfile
 from broker.model.uses import Report, Use
-from broker.stores.directory.entity_tables import EntityTable
+from broker.stores.directory.kind import EntityTable
 from broker.stores.directory.kinds import LOGIN_PROFILE, REPORT
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.statements import list_entities_of
 from broker.stores.schema import (
     ACCESS_KEYS,
     LOGIN_PROFILES,
@@ -44,8 +45,8 @@ async def list_login_profiles(
     columns = LOGIN_PROFILES.c
     # In a form in which SQLite does not go through the whole account for them.
     every = select(LOGIN_PROFILES).where(columns.account.concat("") == account)
-    return await directory.list_entities_of(
-        LOGIN_PROFILE.stored, every, columns.user_id, user_ids
+    return await list_entities_of(
+        directory, LOGIN_PROFILE.stored, every, columns.user_id, user_ids
     )
 
 
@@ -62,8 +63,8 @@ async def list_uses(
     )
     if subjects is None:
         return await directory.list_entities(_USE_TABLE, statement)
-    found = await directory.list_entities_of(
-        _USE_TABLE, statement, USES.c.subject, subjects
+    found = await list_entities_of(
+        directory, _USE_TABLE, statement, USES.c.subject, subjects
     )
     return tuple(sorted(found, key=lambda use: use.at, reverse=True))
 

@@ -18,8 +18,8 @@ from broker.model.credentials import MfaDevice, MfaState, Passkey
 from broker.runtime.clock import Clock
 from broker.stores.audit_rows import AUDIT_COLUMNS, encode_audit
 from broker.stores.database import Database, DatabaseConnection, translate_errors
-from broker.stores.directory.credentials import replace_state, replace_use
-from broker.stores.directory.entity_tables import AnyRow
+from broker.stores.directory.identities import replace_state, replace_use
+from broker.stores.directory.kind import AnyRow
 from broker.stores.directory.port import Directory, DirectoryChange
 from broker.stores.directory.readings import LOOKED_UP_BY, ROWS_MAX, ChangedRows
 from broker.stores.directory.statements import Parameters, insert_or_ignore

@@ -6,13 +6,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Table, bindparam, delete, func, select, update
+from sqlalchemy import Table, bindparam, delete, func, or_, select, update
 from sqlalchemy.sql import ColumnElement, Delete, Executable, Select, Update
 
+from broker.errors import ValidationError
+from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.entity_tables import AnyRow, Entity, EntityTable
-from broker.stores.directory.kind import Kind
-from broker.stores.errors import AlreadyExistsError, InvalidMarkerError
+from broker.model.revocation import REVOCATION_LIFE, Revocation, Revocations
+from broker.runtime.clock import Clock
+from broker.stores.directory.kind import AnyRow, Entity, EntityTable, Kind
+from broker.stores.errors import AlreadyExistsError
+from broker.stores.schema import INSTANCES, REVOCATIONS
+from broker.stores.times import to_micros
 
 Item = TypeVar("Item")
 Parameters = Mapping[str, object]
@@ -55,34 +60,6 @@ class Reads(Protocol):
         """The entities of all rows of a statement."""
         return tuple(map(stored.read, await self.rows(statement)))
 
-    async def list_entities_of(
-        self,
-        stored: EntityTable[Entity],
-        statement: Select[Any],
-        column: ColumnElement[str],
-        values: Collection[str],
-    ) -> tuple[Entity, ...]:
-        """The entities of the rows in which a column has one of these values."""
-        found: list[Entity] = []
-        for some in batches(values):
-            found += await self.list_entities(stored, statement.where(column.in_(some)))
-        return tuple(found)
-
-    async def grouped(
-        self,
-        statement: Select[Any],
-        column: ColumnElement[str],
-        values: Collection[str],
-        read: Callable[[AnyRow], Item],
-    ) -> Mapping[str, tuple[Item, ...]]:
-        """What rows hold, by the value that a column has; values without are left out."""
-        found: dict[str, list[Item]] = {}
-        for some in batches(values):
-            wanted = statement.add_columns(column.label("of_value"))
-            for row in await self.rows(wanted.where(column.in_(some))):
-                found.setdefault(row.of_value, []).append(read(row))
-        return {value: tuple(items) for value, items in found.items()}
-
     async def number(self, statement: Executable) -> int:
         """The number that a statement counts."""
         row = await self.find_row(statement)
@@ -98,7 +75,7 @@ class Reads(Protocol):
         """The rows after the page's marker, in the order of a unique column.
 
         Raises:
-            InvalidMarkerError: the marker is none of ours.
+            ValidationError: the marker is none of ours.
         """
         if page.marker is not None:
             statement = statement.where(order > _read_marker(page.marker))
@@ -110,6 +87,38 @@ class Reads(Protocol):
             tuple(read(row) for row in shown),
             _make_marker(shown[-1].page_key) if more else None,
         )
+
+
+async def list_entities_of(
+    directory: Reads,
+    stored: EntityTable[Entity],
+    statement: Select[Any],
+    column: ColumnElement[str],
+    values: Collection[str],
+) -> tuple[Entity, ...]:
+    """The entities of the rows in which a column has one of these values."""
+    found: list[Entity] = []
+    for some in batches(values):
+        found += await directory.list_entities(
+            stored, statement.where(column.in_(some))
+        )
+    return tuple(found)
+
+
+async def grouped(
+    directory: Reads,
+    statement: Select[Any],
+    column: ColumnElement[str],
+    values: Collection[str],
+    read: Callable[[AnyRow], Item],
+) -> Mapping[str, tuple[Item, ...]]:
+    """What rows hold, by the value that a column has; values without are left out."""
+    found: dict[str, list[Item]] = {}
+    for some in batches(values):
+        wanted = statement.add_columns(column.label("of_value"))
+        for row in await directory.rows(wanted.where(column.in_(some))):
+            found.setdefault(row.of_value, []).append(read(row))
+    return {value: tuple(items) for value, items in found.items()}
 
 
 class Writes(Reads, Protocol):
@@ -262,7 +271,112 @@ def _read_marker(marker: str) -> str:
         padded = marker + "=" * (-len(marker) % 4)
         key = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
-        raise InvalidMarkerError("the marker is not one of this list's") from error
+        raise ValidationError("Invalid Marker.") from error
     if NUL in key:
-        raise InvalidMarkerError("the marker is not one of this list's")
+        raise ValidationError("Invalid Marker.")
     return key
+
+
+_MICROSECONDS = 1000
+"""In a millisecond."""
+
+
+class RevocationReads(Reads, Protocol):
+    """What is revoked."""
+
+    _clock: Clock
+
+    async def revocations(self, account: AccountId) -> Revocations:
+        """Everything of the account that is revoked and not yet past its expiry."""
+        rows = await self.rows(
+            select(REVOCATIONS.c.target, REVOCATIONS.c.not_before_ms).where(
+                REVOCATIONS.c.account == account,
+                REVOCATIONS.c.expires_at > to_micros(self._clock.now()),
+            )
+        )
+        return Revocations.read((row.target, row.not_before_ms) for row in rows)
+
+
+class RevocationWrites(RevocationReads, Writes, Protocol):
+    """Revoking."""
+
+    async def revoke(self, revocation: Revocation) -> None:
+        """Durable; never undone by a cache's loss."""
+        where = (
+            REVOCATIONS.c.account == revocation.account,
+            REVOCATIONS.c.target == revocation.target,
+        )
+        not_before = revocation.not_before_ms
+        expires_at = to_micros(revocation.expires_at)
+        known = await self.find_row(select(REVOCATIONS).where(*where))
+        if known is not None:
+            # A later revocation may widen an earlier one, never narrow it.
+            if not_before is not None and known.not_before_ms is not None:
+                not_before = max(not_before, known.not_before_ms)
+            expires_at = max(expires_at, known.expires_at)
+            await self.run(delete(REVOCATIONS).where(*where))
+        await self.run(
+            REVOCATIONS.insert().values(
+                account=revocation.account,
+                target=revocation.target,
+                not_before_ms=not_before,
+                expires_at=expires_at,
+                reason=revocation.reason,
+            )
+        )
+        await self.run(
+            delete(REVOCATIONS).where(
+                REVOCATIONS.c.account == revocation.account,
+                REVOCATIONS.c.expires_at < to_micros(self._clock.now()),
+            )
+        )
+
+        if not_before is not None:
+            await self._delete_instances(
+                revocation.account, revocation.target, not_before
+            )
+
+    async def _delete_instances(
+        self, account: AccountId, target: str, not_before_ms: int
+    ) -> None:
+        """End the machines that a provider or a subject admitted before a time.
+
+        Their keys would outlive the mark.
+        """
+        await self.run(
+            delete(INSTANCES).where(
+                INSTANCES.c.account == account,
+                INSTANCES.c.registered_at < not_before_ms * _MICROSECONDS,
+                INSTANCES.c.provider_id != "",
+                or_(
+                    INSTANCES.c.registered_by == target,
+                    INSTANCES.c.provider_id == target,
+                    INSTANCES.c.subject == target,
+                ),
+            )
+        )
+
+    async def _end_vouched_for(
+        self, account: AccountId, provider_arn: str, provider_id: str
+    ) -> None:
+        """Leave marks that end the sessions of a deleted provider.
+
+        Another provider may get its ARN, but never its id: that is the target for what
+        is issued right now, or by a worker that does not know of the end yet.
+        """
+        now = self._clock.now()
+        expires_at = now + REVOCATION_LIFE
+        for target, not_before_ms in (
+            # The millisecond of the deletion itself counts as before it.
+            (provider_arn, int(now.timestamp() * 1000) + 1),
+            (provider_id, int(expires_at.timestamp() * 1000)),
+        ):
+            await self.revoke(
+                Revocation(
+                    account=account,
+                    target=target,
+                    not_before_ms=not_before_ms,
+                    expires_at=expires_at,
+                    reason="the provider was deleted",
+                )
+            )

@@ -13,7 +13,7 @@ from broker.model.credentials import (
     UserCredential,
 )
 from broker.stores.directory.accounts import insert_account
-from broker.stores.directory.credentials import (
+from broker.stores.directory.identities import (
     list_credentials_of,
 )
 from broker.stores.directory.kinds import (

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from broker.errors import ValidationError
 from broker.model.account import Account, AccountId, format_access_key_id
 from broker.model.audit import AuditRecord
 from broker.model.entities import (
@@ -24,12 +25,19 @@ from broker.model.entities import (
 from broker.model.page import PageRequest
 from broker.model.revocation import REVOCATION_LIFE, Revocation
 from broker.stores.directory import kinds
-from broker.stores.directory.access_keys import find_access_key, insert_access_key
 from broker.stores.directory.accounts import (
     find_account_by_alias,
+    find_saml_provider_by_uuid,
     insert_account,
     list_accounts,
+    list_published_saml_providers,
     update_account,
+)
+from broker.stores.directory.identities import (
+    find_access_key,
+    insert_access_key,
+    list_roles_naming,
+    list_roles_with,
 )
 from broker.stores.directory.kinds import (
     ACCESS_KEY,
@@ -47,7 +55,6 @@ from broker.stores.directory.policies import (
     delete_inline_policy,
     delete_policy_version,
     detach_policy,
-    insert_policy,
     insert_policy_version,
     list_attached_owners,
     list_attached_policies,
@@ -57,20 +64,15 @@ from broker.stores.directory.policies import (
     list_used_policy_arns,
     put_inline_policy,
 )
-from broker.stores.directory.providers import (
-    find_saml_provider_by_uuid,
-    list_published_saml_providers,
-)
-from broker.stores.directory.roles import list_roles_naming, list_roles_with
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import (
     AlreadyExistsError,
-    InvalidMarkerError,
     UnstorableTextError,
     refusal_of,
 )
 from broker.stores.ledger.port import Ledger
 from broker.stores.urls import DatabaseLocation, SqliteLocation
+from tests.support.policies import insert_policy
 
 ACCOUNT = AccountId("000000000001")
 OTHER = AccountId("000000000002")
@@ -301,7 +303,7 @@ async def test_pages_go_by_name_and_list_what_stays_exactly_once(
 
 async def test_a_marker_of_another_list_is_refused(directory: SqlDirectory) -> None:
     for marker in ("%%%", "é", "A", "/wA="):
-        with pytest.raises(InvalidMarkerError):
+        with pytest.raises(ValidationError, match="Invalid Marker"):
             await directory.page_of(ROLE, ACCOUNT, PageRequest(marker))
 
 

@@ -6,7 +6,7 @@ from broker.model.account import Account, AccountId
 from broker.model.entities import Group, User
 from broker.model.page import PageRequest
 from broker.stores.directory.accounts import insert_account
-from broker.stores.directory.groups import (
+from broker.stores.directory.identities import (
     add_member,
     list_group_users,
     list_memberships,

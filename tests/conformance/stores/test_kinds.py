@@ -20,18 +20,18 @@ from broker.model.account import Account, AccountId, format_access_key_id
 from broker.model.page import PageRequest
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import insert_account, update_account
-from broker.stores.directory.credentials import list_virtual_mfa_devices
-from broker.stores.directory.kind import Kind
-from broker.stores.directory.machines import (
+from broker.stores.directory.identities import (
     delete_expired_tokens,
     find_instance_by_key,
     find_join_token,
     list_profiles_of_roles,
+    list_virtual_mfa_devices,
 )
-from broker.stores.directory.policies import insert_policy, resource_policy_arns
-from broker.stores.directory.provisioning import has_scim_tokens
+from broker.stores.directory.kind import Kind
+from broker.stores.directory.policies import resource_policy_arns
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import AlreadyExistsError
+from tests.support.policies import insert_policy
 
 FIRST, SECOND = AccountId("111111111111"), AccountId("222222222222")
 AT = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
@@ -305,7 +305,6 @@ async def test_things_are_found_by_what_else_they_have(
         await insert(
             change, kinds.CERTIFICATE_LIST, several, of(kinds.CERTIFICATE_LIST, 2)
         )
-        assert not await has_scim_tokens(change)
         await insert(change, kinds.SCIM_TOKEN, token)
     roles = [profile.role_id, "none"]
     for account, is_there in ((FIRST, True), (SECOND, False)):
@@ -321,7 +320,6 @@ async def test_things_are_found_by_what_else_they_have(
             kinds.CERTIFICATE_LIST, account, anchor_id=several.anchor_id
         )
         assert of_anchor == ((several,) if is_there else ())
-    assert await has_scim_tokens(directory)
     for assigned, listed in ((True, (device,)), (False, ())):
         page = await list_virtual_mfa_devices(
             directory, FIRST, PageRequest(), assigned=assigned

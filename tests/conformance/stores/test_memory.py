@@ -25,11 +25,13 @@ from broker.model.revocation import Revocation
 from broker.model.roles_anywhere import CertificateProfile, TrustAnchor
 from broker.model.upstream import Upstream
 from broker.stores.directory import kinds, readings, sql
-from broker.stores.directory.access_keys import find_access_key, insert_access_key
 from broker.stores.directory.accounts import insert_account, update_account
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
-from broker.stores.directory.groups import add_member
+from broker.stores.directory.identities import (
+    add_member,
+    find_access_key,
+    insert_access_key,
+)
 from broker.stores.directory.kinds import (
     ACCESS_KEY,
     CERTIFICATE_LIST,
@@ -49,7 +51,6 @@ from broker.stores.directory.kinds import (
 )
 from broker.stores.directory.policies import (
     attach_policy,
-    insert_policy,
     insert_policy_version,
     put_inline_policy,
 )
@@ -65,6 +66,7 @@ from broker.stores.directory.readings import (
     POLICIES_OF,
     TOKENS,
     ChangedRows,
+    FreshDirectory,
 )
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.schema import ACCESS_KEYS
@@ -82,6 +84,7 @@ from tests.conformance.stores.test_directory import (
 )
 from tests.conformance.stores.test_groups import make_group
 from tests.conformance.stores.test_kinds import of
+from tests.support.policies import insert_policy
 from tests.support.provisioned import group, person
 
 USER = make_user("ann")

@@ -10,9 +10,8 @@ from broker.model.overview import KeyOverview, UserOverview
 from broker.model.page import PageRequest
 from broker.model.upstream import Upstream
 from broker.stores.database import Database
-from broker.stores.directory.access_keys import insert_access_key
 from broker.stores.directory.accounts import insert_account
-from broker.stores.directory.groups import add_member
+from broker.stores.directory.identities import add_member, insert_access_key
 from broker.stores.directory.kinds import (
     ACCESS_KEY,
     GROUP,

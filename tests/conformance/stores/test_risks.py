@@ -20,24 +20,25 @@ from broker.model.entities import (
     User,
 )
 from broker.stores.database import Database
-from broker.stores.directory.access_keys import insert_access_key
 from broker.stores.directory.accounts import insert_account
+from broker.stores.directory.identities import insert_access_key
 from broker.stores.directory.kinds import (
     ROLE,
     SERVER_CERTIFICATE,
     USER,
     USER_CREDENTIAL,
 )
-from broker.stores.directory.policies import insert_policy, put_inline_policy
-from broker.stores.directory.risks import (
+from broker.stores.directory.overviews import (
     list_ending_credentials,
     list_old_keys,
     list_policy_texts,
     list_unused_roles,
 )
+from broker.stores.directory.policies import put_inline_policy
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.urls import DatabaseLocation
 from broker.stores.uses import UseBuffer
+from tests.support.policies import insert_policy
 
 ACCOUNT = AccountId("000000000001")
 OTHER = AccountId("000000000002")

@@ -11,7 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from broker.actions.instances import association
+from broker.actions.instances import machines
 from broker.errors import AccessDenied, InvalidIdentityToken, InvalidPublicKey
 from broker.model.account import AccountId
 from broker.model.federated import FederatedIdentity
@@ -203,7 +203,7 @@ async def test_the_more_machines_the_less_often_each_asks(
 ) -> None:
     machine = await fleet.machine()
     assert (await machine.association())["PollSeconds"] == 2
-    monkeypatch.setattr(association, "_POLLS_PER_SECOND", 1)
+    monkeypatch.setattr(machines, "_POLLS_PER_SECOND", 1)
     for _ in range(4):
         await fleet.machine()
     assert (await machine.association())["PollSeconds"] == 5

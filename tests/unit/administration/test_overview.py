@@ -9,8 +9,8 @@ from lxml import html
 from broker.model.entities import ManagedPolicy, PolicyVersion, Role
 from broker.proofs.refusals import name_reason
 from broker.stores.directory.kinds import ROLE
-from broker.stores.directory.policies import insert_policy
 from tests.support.administrator import Administrator, enter, grant
+from tests.support.policies import insert_policy
 from tests.support.saml_idp import key_pair
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
 

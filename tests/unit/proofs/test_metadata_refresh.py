@@ -25,9 +25,9 @@ from broker.proofs.refresh_state import (
     after_success,
     read_state,
 )
+from broker.stores.directory.accounts import list_published_saml_providers
 from broker.stores.directory.kinds import SAML_PROVIDER
 from broker.stores.directory.port import DirectoryChange
-from broker.stores.directory.providers import list_published_saml_providers
 from broker.stores.errors import StoreUnavailableError
 from tests.support.saml_idp import KeyPair, key_pair, metadata_xml, saml_time
 from tests.support.saml_publisher import Publisher, publishing, signed_metadata

@@ -17,10 +17,10 @@ from broker.sessions.record import SessionIndex
 from broker.sessions.resolve import ResolvedSession, Resolver
 from broker.sessions.seal import SessionSealer
 from broker.stores.directory import kinds
-from broker.stores.directory.access_keys import insert_access_key
 from broker.stores.directory.accounts import insert_account
-from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
+from broker.stores.directory.identities import insert_access_key
+from broker.stores.directory.readings import FreshDirectory
 from tests.support.iam import make_keyring
 from tests.support.mints import mint_order
 from tests.support.tables import lay_tables_at

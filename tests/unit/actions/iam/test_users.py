@@ -14,7 +14,7 @@ from broker.model.entities import ACCESS_KEY_SEAL
 from broker.model.principal import Principal
 from broker.model.request import Door
 from broker.model.session import Session, SessionKind
-from broker.stores.directory.access_keys import find_access_key
+from broker.stores.directory.identities import find_access_key
 from broker.stores.directory.kinds import USER
 from tests.support.iam import ACCOUNT, NOW, Iam, policy
 

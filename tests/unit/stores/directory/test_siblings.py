@@ -9,9 +9,8 @@ from socket import AF_UNIX, SOCK_DGRAM, socket
 import pytest
 
 from broker.stores.directory import kinds
-from broker.stores.directory.freshness import Freshness
+from broker.stores.directory.freshness import Freshness, telling_siblings
 from broker.stores.directory.readings import PEOPLE, REVOKED
-from broker.stores.directory.siblings import telling_siblings
 from broker.stores.errors import StoreUnavailableError
 from tests.support.waiting import until
 from tests.unit.stores.directory.test_freshness import (
