@@ -27,7 +27,6 @@ RESET = "/console/security/services/reset"
 STATUS = "/console/security/status"
 REMOVE = "/console/security/remove"
 
-_STATUSES = frozenset({"Active", "Inactive"})
 _PERSONAL = frozenset({PrincipalType.USER, PrincipalType.ACCOUNT})
 
 OwnPage = Callable[["OwnCredentials"], Awaitable[Response]]
@@ -246,7 +245,7 @@ async def set_status(own: OwnCredentials) -> Response:
     """``POST /console/security/status``: activate or deactivate."""
     _, kind = _kind(own)
     status = own.visit.text("status")
-    if status not in _STATUSES:
+    if status not in {"Active", "Inactive"}:
         raise NoSuchEntity("There is no such status.")
     await own.iam(
         f"Update{kind.noun}", **{kind.parameter: own.visit.text("id")}, Status=status
@@ -284,10 +283,9 @@ async def _show_service_secret(own: OwnCredentials, made: dict[str, Any]) -> Res
 
 def _kind(own: OwnCredentials) -> tuple[str, CredentialPage]:
     name = own.visit.text("kind")
-    kind = KINDS.get(name)
-    if kind is None:
+    if name not in KINDS:
         raise NoSuchEntity("There is no such kind of credential.")
-    return name, kind
+    return name, KINDS[name]
 
 
 def routes(

@@ -175,7 +175,7 @@ class SignIn:
             request,
             "signed_out.html",
             there=f"{THERE}?{urlencode({'handle': handle})}" if login else None,
-            provider=login.provider_arn.partition("/")[2] if login else "",
+            provider=await self._options.label_of(login.provider_arn) if login else "",
         )
 
     async def find_account(self, place: str) -> Account | None:

@@ -15,6 +15,7 @@ from broker.console.pending_login import PendingLogin
 from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PICKS_PORTAL, leads_to_portal, to_portal
 from broker.console.recent_roles import RecentRoles, name_of
+from broker.console.sign_in_options import SignInOptions
 from broker.console.signin.login_completion import LoginCompletion
 from broker.errors import AccessDenied, ValidationError
 from broker.model.account import AccountId, parse_account_id
@@ -66,6 +67,7 @@ class RoleOffer:
         self._completion = completion
         self._choices = Handles(context.deps.cache, context.deps.vault, "oidc-choice")
         self._recent = RecentRoles(context.deps)
+        self._options = SignInOptions(context)
 
     async def go_on(
         self,
@@ -126,7 +128,7 @@ class RoleOffer:
             ],
             last=offered[0] if offered else "",
             who=session_name,
-            provider=identity.provider_arn.partition("/")[2],
+            provider=await self._options.label_of(identity.provider_arn),
             abouts=await find_descriptions(self._context.deps.fresh, tuple(logins)),
             action=CHOOSE,
             fields={"handle": handle},
