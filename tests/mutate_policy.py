@@ -121,15 +121,17 @@ def mutants(module: str) -> Iterator[tuple[str, ast.Module]]:
     source = (PACKAGE / f"{module}.py").read_text()
     numbered = Numbered()
     numbered.visit(ast.parse(source))
-    decorating = {
+    # Frozen and slotted classes decide nothing, nor do the texts of errors.
+    silent = {
         id(inner)
         for node in numbered.found
-        for decorator in getattr(node, "decorator_list", [])
-        for inner in ast.walk(decorator)
+        for part in getattr(node, "decorator_list", [])
+        + [node] * isinstance(node, ast.JoinedStr)
+        for inner in ast.walk(part)
     }
     for number, node in enumerate(numbered.found):
-        if id(node) in decorating:
-            continue  # frozen and slotted classes decide nothing
+        if id(node) in silent:
+            continue
         for variant in variants(node):
             tree = Replace(number, variant).visit(ast.parse(source))
             place = f"{module}.py:{getattr(node, 'lineno', 0)}"

@@ -5,7 +5,7 @@ Source: IAM User Guide, "Principal" and "NotPrincipal"; checklist POL-03, POL-04
 
 import re
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, auto
 
 from broker.model.principal import Principal, PrincipalType
 from broker.policy.document import Principals
@@ -43,10 +43,10 @@ class PrincipalGrant(IntEnum):
     session itself, and only an explicit Deny restricts it.
     """
 
-    NONE = 0
-    ACCOUNT = 1
-    ROLE = 2
-    DIRECT = 3
+    NONE = auto()
+    ACCOUNT = auto()
+    ROLE = auto()
+    DIRECT = auto()
 
 
 def find_account(value: str) -> str | None:

@@ -11,7 +11,7 @@ from broker.policy.variables import Context
 
 _MAPPED = 0xFFFF << 32
 _V4_BITS, _V6_BITS = 32, 128
-_LONGEST = 64
+_LONGEST = len("0000:0000:0000:0000:0000:ffff:255.255.255.255")
 _OCTETS = 4
 _HIGHEST_OCTET = 255
 

@@ -53,6 +53,14 @@ def test_finds_a_chunk_late_in_a_long_text(chunk: str, text: str) -> None:
     assert compile_wildcard(tokenize(pattern))(text) is by_definition(pattern, text)
 
 
+def test_finds_a_chunk_after_many_false_beginnings() -> None:
+    for pattern in ("*a?b*", "*a?bb*", "*a?b*c*"):
+        matches = compile_wildcard(tokenize(pattern))
+        for begin, end in product(("a", "xbb"), product("abc", repeat=4)):
+            text = 12 * begin + "".join(end)
+            assert matches(text) is by_definition(pattern, text), (pattern, text)
+
+
 @pytest.mark.parametrize("length", [33, 100, 2047, 2048, 2049, 2060, 7000, 9000])
 def test_finds_a_chunk_across_the_windows_of_the_search(length: int) -> None:
     matches = compile_wildcard(tokenize("*a?a?b*"))
