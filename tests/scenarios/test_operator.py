@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +19,7 @@ from broker.cli.main import app
 from broker.sessions.keys import SEALS_AFTER
 from tests.scenarios.installation import READER, Installation
 from tests.support.broker import ACCOUNT, Key, running_broker
+from tests.support.forked import run_forked
 from tests.support.oidc_issuer import serving
 
 _FOLLOWS_WITHIN_SECONDS = 3.0
@@ -237,18 +237,8 @@ def test_the_service_does_not_start_without_its_keyring(tmp_path: Path) -> None:
 
 
 def _serve(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "broker", "serve", "--port", "1"],
-        env={
-            "PATH": os.environ["PATH"],
-            "BROKER_DATA_DIR": str(folder / "data"),
-            **settings,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    given = {"PATH": os.environ["PATH"], "BROKER_DATA_DIR": str(folder / "data")}
+    return run_forked(("serve", "--port", "1"), {**given, **settings})
 
 
 def _use(operated: Installation, kind: str, number: str) -> str:

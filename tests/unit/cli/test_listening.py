@@ -3,14 +3,13 @@
 import os
 import socket
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from broker.cli.listening import ListenError, listen, private_socket
+from tests.support.forked import run_forked
 from tests.support.rows import rows
 from tests.support.servers import find_free_port
 
@@ -72,14 +71,11 @@ def test_a_forbidden_port_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_port_that_is_taken_is_told_in_one_sentence(
     tmp_path: Path, taken: int, words: list[str], less: int
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "broker", *words, "--port", str(taken - less)],
-        env={"PATH": os.environ["PATH"], "BROKER_DATA_DIR": str(tmp_path / "data")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "BROKER_DATA_DIR": str(tmp_path / "data"),
+    }
+    done = run_forked([*words, "--port", str(taken - less)], environment)
     assert done.returncode == 1
     host = "localhost" if less else "127.0.0.1"
     assert done.stderr == (
