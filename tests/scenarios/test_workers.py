@@ -22,6 +22,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         running_broker(
             tmp_path_factory.mktemp("broker"),
             workers=2,
+            forked=False,  # a start as an operator's
             internal_issuers=f"127.0.0.1:{issuer.port}",
         ) as broker,
     ):

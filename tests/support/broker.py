@@ -68,13 +68,10 @@ class RunningBroker:
     """More words for ``broker serve``."""
 
     forked: bool = True
-    """Whether one worker is forked with its imports done; benchmarks measure a real start.
+    """Whether it is forked with its imports done; benchmarks measure a real start."""
 
-    Where several share their numbers, the library must not be imported before.
-    """
-
-    program: tuple[str, ...] = ("-m", "broker")
-    """What Python runs where it is not forked; a test may put a lever before it."""
+    program: tuple[str, ...] = ()
+    """What Python runs instead of ``-m broker``; a test may put a lever before it."""
 
     process: Forked | subprocess.Popen[bytes] | None = None
 
@@ -116,12 +113,12 @@ class RunningBroker:
         words = ("serve", "--port", str(self.port), "--workers", str(self.workers))
         words += self.options
         log = self.folder / "broker.log"
-        if self.forked and self.workers == 1:
+        if self.forked and not self.program:
             self.process = Forked(words, self.environment, log=log, files=self.files)
         else:
             with log.open("ab") as file:
                 self.process = subprocess.Popen(
-                    [sys.executable, *self.program, *words],
+                    [sys.executable, *(self.program or ("-m", "broker")), *words],
                     env=self.environment,
                     stdout=file,
                     stderr=file,
@@ -194,13 +191,14 @@ class RunningBroker:
 
     def _is_ready(self) -> bool:
         assert self.process is not None
-        if self.workers > 1 and len(find_workers(self.process.pid)) < self.workers:
-            return False  # the first starts alone
         try:
             with urllib.request.urlopen(f"{self.url}/readyz", timeout=1) as answer:
-                return bool(answer.status == 200)
+                if answer.status != 200:
+                    return False
         except (urllib.error.URLError, OSError):
             return False
+        # The first starts alone.
+        return self.workers == 1 or len(find_workers(self.process.pid)) >= self.workers
 
 
 @contextmanager

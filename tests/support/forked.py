@@ -18,6 +18,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, cast
 
+from prometheus_client import values
+
 _COMMANDS = [
     *(
         "broker.compose.app",
@@ -144,6 +146,9 @@ def _run(
         stdout = cast("TextIOWrapper", sys.stdout)  # noqa: TID251  # what run prints to
         stdout.reconfigure(line_buffering=True)
     sys.argv = ["broker", *words]
+    if "--workers" in words and words[words.index("--workers") + 1] != "1":
+        # Chosen where it is imported, by a variable that `serve` sets before.
+        values.ValueClass = values.MultiProcessValue()
     from broker.cli.main import run
 
     run()
