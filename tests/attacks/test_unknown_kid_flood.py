@@ -66,7 +66,9 @@ class World:
             return sum(pool.map(shower, range(8)), Counter())
 
 
-@pytest.fixture(params=["embedded", "redis"], scope="module")
+@pytest.fixture(
+    params=[pytest.param("embedded", marks=pytest.mark.long), "redis"], scope="module"
+)
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:

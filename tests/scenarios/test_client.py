@@ -30,7 +30,7 @@ from tests.support.signers import OTHERS, SIGNERS, SignedRequest, Signer
 ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"
 API = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:orders/$default"
-_SECONDS = 30
+_SECONDS = 60
 
 
 @dataclass

@@ -38,7 +38,10 @@ def form(**given: str) -> str:
 DOORS = of_file(__file__, "DOORS")
 
 
-@pytest.fixture(scope="module", params=STORAGES)
+@pytest.fixture(
+    scope="module",
+    params=[STORAGES[0], pytest.param(STORAGES[1], marks=pytest.mark.long)],
+)
 def broker(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningBroker]:
