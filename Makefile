@@ -18,7 +18,7 @@ demo: ## Set everything up and start the demo broker on 127.0.0.1:8080, or PORT=
 test: ## Set everything up and run all checks
 	@.ci/setup test
 	@$(MAKE) --no-print-directory check
-	@.venv/bin/python -m pytest -n 3 --dist worksteal || { [ $$? = 1 ] && .ci/alone; }
+	@.venv/bin/python -m pytest -n 4 --dist worksteal || { [ $$? = 1 ] && .ci/alone; }
 
 quick: check ## Run the most telling checks, in half a minute
 	@.venv/bin/python -m pytest -q -n 2 --dist worksteal tests/unit/protocols tests/unit/policy tests/unit/model
