@@ -1,7 +1,6 @@
 """A call's audit record while the call is still running."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from broker.model.audit import AuditRecord, Outcome
 from broker.model.caller import Caller
@@ -13,8 +12,7 @@ _TEXT_MAX = 1024
 _LIST_MAX = 100
 
 
-@dataclass(slots=True, kw_only=True)
-class AuditEntry(AuditRecord):
+class AuditEntry(AuditRecord, kw_only=True):
     """Opened before the work, filled in during it, completed once.
 
     ``committed`` is set where the completed record is written together with the

@@ -175,9 +175,7 @@ class Edge:
             return
         began = self._monotonic()
         path: str = scope["path"]
-        headers = self._headers_at.get(path) or self._page_headers
-        if self._below and path.startswith(self._below):
-            headers = self._spoken
+        headers = self._headers_at.get(path) or self._headers_below(path)
         exchange = _Exchange(scope, receive, send, headers)
         state, peer = exchange.state, scope.get("client")
         state["source_ip"], state["secure"] = self._proxies.identify_client(
@@ -203,8 +201,8 @@ class Edge:
 
     def _choose(self, scope: Scope, path: str) -> AnyEndpoint | None:
         """What answers; None if it is to be found first."""
-        is_gateway = self._below and path.startswith(self._below)
-        if not scope.get("client") and not is_gateway and is_private(scope):
+        is_private_socket = not scope.get("client") and is_private(scope)
+        if is_private_socket and self._headers_below(path) is not self._spoken:
             return _answer_nothing
         # Of two hosts, which are one value here, neither is a name.
         if not (
@@ -214,6 +212,10 @@ class Edge:
         ):
             return self._refuse_host
         return self._at.get(path)
+
+    def _headers_below(self, path: str) -> Headers:
+        is_gateway = self._below and path.startswith(self._below)
+        return self._spoken if is_gateway else self._page_headers
 
     async def _refuse_host(self, scope: Scope, _receive: Receive, send: Send) -> None:
         await answer_refusal(scope, send, self._other_host, identify_client(scope))

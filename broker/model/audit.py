@@ -1,7 +1,7 @@
 """What happened: one record a call."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -58,8 +58,7 @@ class RecordKind(StrEnum):
     READ = "read"
 
 
-@dataclass(slots=True, kw_only=True)
-class AuditRecord:
+class AuditRecord(Struct, kw_only=True):
     """One call: who, what, decision and why. Holds no secret.
 
     ``event_id`` is the request id. ``account`` is the account acted in, empty when it
@@ -83,7 +82,7 @@ class AuditRecord:
     source_ip: str = ""
     user_agent: str = ""
     region: str = ""
-    parameters: Mapping[str, object] = field(default_factory=dict)
+    parameters: Mapping[str, object] = {}
     resources: tuple[str, ...] = ()
     decision: str = ""
     reason: str = ""

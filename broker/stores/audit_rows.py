@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import compress
 from operator import attrgetter
@@ -37,7 +37,7 @@ MARK_COLUMNS = ("key", "mint_id", "expires_at")
 _PROVIDER = re.compile(":(?:saml|oidc)-provider/")
 _IN_COLUMNS = frozenset({"event_id", "at", "account"})
 _BODY_FIELDS = tuple(
-    field.name for field in fields(AuditRecord) if field.name not in _IN_COLUMNS
+    name for name in AuditRecord.__struct_fields__ if name not in _IN_COLUMNS
 )
 _BODY = attrgetter(*_BODY_FIELDS)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from msgspec import structs
 
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, AuditRecord, Outcome, RecordKind
@@ -147,7 +148,7 @@ def test_records_of_a_moment_share_a_transaction(
 
 
 async def test_hostile_text_neither_fails_nor_is_lost(ledger: Ledger) -> None:
-    record = replace(
+    record = structs.replace(
         make_record("1"), action="a\0b\ud800", caller_arn="\0", user_agent="\udfff\0"
     )
     await ledger.mint(record, make_mark("a", "1"))
@@ -365,7 +366,7 @@ async def test_a_rare_record_is_found_a_window_at_a_time(
         at = AT + timedelta(seconds=n // 2)
         record = make_record(str(n), at)
         await ledger.mint(
-            replace(record, caller_arn="rare") if n == 3 else record, None
+            structs.replace(record, caller_arn="rare") if n == 3 else record, None
         )
     pages: list[list[str]] = []
     marker: str | None = None
@@ -478,7 +479,7 @@ async def test_a_faulty_record_is_lost_alone_and_logged_whole(
     ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     records = [make_record(f"r-{number}") for number in range(9)]
-    records[4] = replace(records[4], action="faulty", reason="a reason to find")
+    records[4] = structs.replace(records[4], action="faulty", reason="a reason to find")
     for record in records:
         await ledger.append(record)
     for record in records[:4] + records[5:]:
@@ -493,7 +494,7 @@ async def test_a_faulty_record_is_lost_alone_and_logged_whole(
 async def test_a_faulty_mint_is_refused_and_costs_no_record_and_no_later_mint(
     ledger: Ledger,
 ) -> None:
-    faulty = replace(make_record("faulty"), action="faulty")
+    faulty = structs.replace(make_record("faulty"), action="faulty")
     await ledger.append(make_record("record"))
     with pytest.raises(StoreUnavailableError):
         await ledger.mint(faulty, make_mark("a", "1"))
@@ -549,7 +550,7 @@ async def test_the_counts_agree_with_the_records(ledger: Ledger) -> None:
         at = AT + timedelta(minutes=20 * n)
         record = make_record(f"s{n}", at)
         await ledger.mint(record, None)
-        failed = replace(
+        failed = structs.replace(
             record,
             event_id=f"f{n}",
             session=None,
@@ -557,8 +558,12 @@ async def test_the_counts_agree_with_the_records(ledger: Ledger) -> None:
             error_code="Code" if n % 2 else "Other",
         )
         await ledger.append(failed)
-        await ledger.append(replace(record, event_id=f"r{n}", action="iam:GetUser"))
-    await ledger.mint(replace(make_record("other"), account=AccountId("9" * 12)), None)
+        await ledger.append(
+            structs.replace(record, event_id=f"r{n}", action="iam:GetUser")
+        )
+    await ledger.mint(
+        structs.replace(make_record("other"), account=AccountId("9" * 12)), None
+    )
     await wait_for(ledger, "r11")
     await count_all(ledger)
     expected: dict[tuple[datetime, str, str], int] = {}
@@ -598,7 +603,7 @@ async def test_a_portion_is_counted_once_by_anyone_who_counts(
 
 @pytest.mark.usefixtures("settled")
 async def test_counted_failures_count_as_many(ledger: Ledger) -> None:
-    record = replace(
+    record = structs.replace(
         make_record("c"),
         action="broker:CountFailures",
         decision="refused",
@@ -614,7 +619,7 @@ async def test_counted_failures_count_as_many(ledger: Ledger) -> None:
 async def test_the_numbers_of_decisions_are_added_up(ledger: Ledger) -> None:
     arn = f"arn:aws:broker::{ACCOUNT}:service/orders"
     for n, numbers in enumerate(({"Allowed": 40, "Denied": 2}, {"Allowed": 2}, {})):
-        record = replace(
+        record = structs.replace(
             make_record(f"d{n}"),
             action="broker:CountDecisions",
             decision="allowed",

@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from lxml import html
+from msgspec import structs
 
 from broker.model.audit import AuditRecord
 from broker.proofs.refusals import name_reason
@@ -275,7 +275,9 @@ async def test_a_gateway_that_is_refused_is_shown(
     )
     await world.services.stores.ledger.append(record)
     await world.services.stores.ledger.append(
-        replace(record, event_id=new_request_id(), error_code="", decision="allowed")
+        structs.replace(
+            record, event_id=new_request_id(), error_code="", decision="allowed"
+        )
     )
     rows: list[Any] = []
     while not rows:  # records are written behind the answers
