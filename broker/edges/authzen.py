@@ -21,8 +21,8 @@ from pydantic import Field, StringConstraints
 
 from broker.actions.action import Action
 from broker.actions.decisions.authorize import ANSWERS, QUESTIONS
-from broker.actions.decisions.foreign import ANY_TYPE
 from broker.actions.decisions.question import (
+    ANY_TYPE,
     DECISIONS_MAX,
     Batch,
     DecisionAnswer,

@@ -60,6 +60,7 @@ class ServiceScheme:
         self._fresh = fresh
         self._otherwise = otherwise
         self._bearers = frozenset(bearers)
+        self._named = self._bearers | {TOKEN_HEADER}
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
@@ -71,9 +72,7 @@ class ServiceScheme:
             StoreUnavailableError: the directory is away.
         """
         shown = [
-            (name, value)
-            for name, value in request.raw.headers
-            if name == TOKEN_HEADER or name in self._bearers
+            (name, value) for name, value in request.raw.headers if name in self._named
         ]
         if not shown and self._otherwise is not None:
             return await self._otherwise.prove(request, service, action, read)

@@ -16,7 +16,6 @@ from msgspec import structs
 
 from broker.actions.action import Action, Call
 from broker.actions.decisions.declare import SERVICE
-from broker.actions.decisions.foreign import complete_question
 from broker.actions.decisions.question import (
     UNSEEN,
     ActionDecision,
@@ -25,6 +24,7 @@ from broker.actions.decisions.question import (
     Question,
     check_question,
     check_size,
+    complete_question,
 )
 from broker.audit.decisions import DecisionLog
 from broker.audit.entry import AuditEntry

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.actions.action import Call
-from broker.actions.decisions.declare import change, everything, named_service, read
-from broker.actions.decisions.tokens import TokenOperations
+from broker.actions.decisions.declare import (
+    TokenOperations,
+    change,
+    everything,
+    named_service,
+    read,
+)
 from broker.kinds import registered_services as services
 from broker.kinds.accounts import require_account
 from broker.kinds.bearer_tokens import SERVICE_TOKENS, Owner, owning_service

@@ -12,8 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from broker.actions.action import Call
-from broker.actions.decisions.declare import Further, change, everything, read
-from broker.actions.decisions.tokens import create_token
+from broker.actions.decisions.declare import (
+    Further,
+    change,
+    create_token,
+    everything,
+    read,
+)
 from broker.actions.iam.paging import page_request, truncation
 from broker.kinds import instances as rules
 from broker.kinds.bearer_tokens import JOIN_TOKENS, Owner, owning_profile, view

@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from broker.actions.action import Action, Call
-from broker.actions.decisions.declare import change, named_provider, read
-from broker.actions.decisions.tokens import TokenOperations
+from broker.actions.decisions.declare import (
+    TokenOperations,
+    change,
+    named_provider,
+    read,
+)
 from broker.actions.signin.identity_providers import provider_needs, require_provider
 from broker.errors import InvalidInput, ValidationError
 from broker.kinds.bearer_tokens import SCIM_TOKENS, Owner, owning_provider
