@@ -38,7 +38,16 @@ def call_context(
         ValidationError: a header is longer than a condition key's value may be.
     """
     context: Context = dict(caller.context)
-    _add_caller(context, caller)
+    principal = caller.principal
+    context["aws:principalaccount"] = (principal.account,)
+    context["aws:principaltype"] = (_POLICY_TYPE[principal.type],)
+    context["aws:userid"] = (principal.userid,)
+    if principal.principal_arn:
+        context["aws:principalarn"] = (principal.principal_arn,)
+    if principal.type is PrincipalType.USER and principal.username:
+        context["aws:username"] = (principal.username,)
+    for key, value in caller.principal_tags.items():
+        context[f"aws:principaltag/{key.lower()}"] = (value,)
     if caller.session is not None:
         _add_session(context, caller, now)
     context["aws:sourceip"] = (raw.source_ip,)
@@ -48,20 +57,20 @@ def call_context(
     context["aws:epochtime"] = (str(seconds),)
     context["aws:requestedregion"] = (region,)
     context["aws:viaawsservice"] = ("false",)
-    if caller.principal.principal_arn:
+    if principal.principal_arn:
         # Signed calls only; unsigned ones and anonymous ones do not have it.
         context["aws:principalisawsservice"] = ("false",)
     for key, header in (("aws:useragent", b"user-agent"), ("aws:referer", b"referer")):
-        value = raw.find_header(header)
-        if not value:
+        text = raw.find_header(header)
+        if not text:
             continue
-        if len(value) > VALUE_CHARACTERS_MAX:
+        if len(text) > VALUE_CHARACTERS_MAX:
             # If it were left out or truncated, it could evade a Deny.
             raise ValidationError(
-                f"The header {header.decode()} has {len(value)} characters;"
+                f"The header {header.decode()} has {len(text)} characters;"
                 f" it can have {VALUE_CHARACTERS_MAX}."
             )
-        context[key] = (value,)
+        context[key] = (text,)
     return context
 
 
@@ -90,19 +99,6 @@ def resource_context(resource: str, account: str) -> Context:
     if resource == "*" or ":iam::aws:" in resource:
         return {}
     return {"aws:resourceaccount": (account,)}
-
-
-def _add_caller(context: Context, caller: Caller) -> None:
-    principal = caller.principal
-    context["aws:principalaccount"] = (principal.account,)
-    context["aws:principaltype"] = (_POLICY_TYPE[principal.type],)
-    context["aws:userid"] = (principal.userid,)
-    if principal.principal_arn:
-        context["aws:principalarn"] = (principal.principal_arn,)
-    if principal.type is PrincipalType.USER and principal.username:
-        context["aws:username"] = (principal.username,)
-    for key, value in caller.principal_tags.items():
-        context[f"aws:principaltag/{key.lower()}"] = (value,)
 
 
 def _add_session(context: Context, caller: Caller, now: datetime) -> None:

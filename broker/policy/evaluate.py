@@ -15,8 +15,6 @@ What could take too long to decide is not decided: ``TooMuchWork`` (`work`).
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -27,7 +25,7 @@ from broker.policy.principal import PrincipalGrant
 from broker.policy.work import SMALL_WORK, require_bounded
 
 
-class AccessRequest(NamedTuple):
+class AccessRequest(Struct, frozen=True):
     """One request: may ``principal`` do ``action`` to ``resource``?
 
     ``context`` maps lower-case condition keys to their values: dates in ISO 8601,
@@ -38,7 +36,7 @@ class AccessRequest(NamedTuple):
     action: str
     resource: str
     principal: Principal
-    context: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    context: Mapping[str, tuple[str, ...]] = {}
 
 
 class ApplicablePolicies(Struct, frozen=True, kw_only=True):
@@ -99,7 +97,7 @@ def matched_statements(
     return _matching(found.denies + found.allows, request, bounded=bounded)
 
 
-class _Verdict(NamedTuple):
+class _Verdict(Struct, frozen=True):
     """What one set says: the first Allow (if any) and how closely it names."""
 
     grant: PrincipalGrant
@@ -109,7 +107,7 @@ class _Verdict(NamedTuple):
 _SILENT = _Verdict(PrincipalGrant.NONE, ())
 
 
-class Prepared(NamedTuple):
+class Prepared(Struct, frozen=True):
     """A decision about to be made; ``work`` is what it takes at most, in units.
 
     ``layers`` have the statements whose action matches.
@@ -124,7 +122,8 @@ class Prepared(NamedTuple):
 
 def decide(prepared: Prepared) -> Decision:
     """Make the decision."""
-    request, applicable, resource_type, layers, _ = prepared
+    request, applicable = prepared.request, prepared.applicable
+    resource_type, layers = prepared.resource_type, prepared.layers
     bounded = applicable.boundary is not None
     for policy_type, found in layers:
         if found.denies and (refs := _matching(found.denies, request, bounded=bounded)):

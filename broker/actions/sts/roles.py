@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from broker.model.account import AccountId
 from broker.model.arn import sts_arn
 from broker.model.entities import Role
@@ -48,22 +50,23 @@ def role_needs(
     control actions taken with assumed roles" (role chaining).
     """
     arn: str = given["RoleArn"]
-    account = account_of_arn(arn, "role/")
     shared = {**context, **_passed(given, tags, source_identity)}
     if role is not None and role.tags:
         shared.update(tag_context("aws:resourcetag", role.tags))
         shared.update(tag_context("iam:resourcetag", role.tags))
-    actions = [operation]
+    need = Need(
+        action=operation,
+        resource=arn,
+        account=account_of_arn(arn, "role/"),
+        context=shared,
+        trust=Trust(role=role),
+    )
+    needs: tuple[Need, ...] = (need,)
     if tags.tags or (calling and calling.transitive_keys):
-        actions.append("sts:TagSession")
+        needs += (replace(need, action="sts:TagSession"),)
     if source_identity is not None or (calling and calling.source_identity):
-        actions.append("sts:SetSourceIdentity")
-    trust = Trust(role=role)
-    needs = [
-        Need(action=action, resource=arn, account=account, context=shared, trust=trust)
-        for action in actions
-    ]
-    return tuple(needs)
+        needs += (replace(need, action="sts:SetSourceIdentity"),)
+    return needs
 
 
 def assumed_role_user(

@@ -181,7 +181,7 @@ def read_values(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
 def _descend(claims: Mapping[str, Any], name: str) -> object:
     found: object = claims
     for step in name.split("/"):
-        if not isinstance(found, Mapping):
+        if not isinstance(found, dict):  # as JSON has it
             return None
         found = found.get(step)
     return found

@@ -5,7 +5,7 @@ after it returned, mark and record are durable together, and when it raised neit
 is there. Concurrent mints share one commit.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -34,7 +34,7 @@ class Ledger(Protocol):
         """
         ...
 
-    async def mint(self, record: AuditRecord, mark: ReplayMark | None) -> None:
+    def mint(self, record: AuditRecord, mark: ReplayMark | None) -> Awaitable[None]:
         """Make mark and record durable in one transaction.
 
         Raises:

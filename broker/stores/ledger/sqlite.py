@@ -89,10 +89,11 @@ class SqliteLedger:
     def is_behind(self) -> bool:
         return self._writer.is_behind
 
-    async def mint(self, record: AuditRecord, mark: ReplayMark | None) -> None:
-        await self._writer.mint(
-            encode_audit(record), None if mark is None else encode_mark(mark)
-        )
+    def mint(
+        self, record: AuditRecord, mark: ReplayMark | None
+    ) -> asyncio.Future[None]:
+        row = encode_audit(record)
+        return self._writer.mint(row, None if mark is None else encode_mark(mark))
 
     async def reserve(self, mark: ReplayMark) -> None:
         row = encode_mark(mark)
