@@ -26,7 +26,6 @@ _POLICY_TYPE: Mapping[PrincipalType, str] = {
     PrincipalType.WEB_IDENTITY: "User",
     PrincipalType.LDAP: "User",
 }
-_MILLISECONDS = 1000
 
 
 def call_context(
@@ -106,7 +105,7 @@ def _add_session(context: Context, caller: Caller, now: datetime) -> None:
     if session is None:
         return
     context.update(session.identity_context)
-    context["aws:tokenissuetime"] = (_iso(session.issued_at_ms // _MILLISECONDS),)
+    context["aws:tokenissuetime"] = (_iso(session.issued_at_ms // 1000),)
     if session.kind is SessionKind.ROOT_TASK:
         context["aws:assumedroot"] = ("true",)
     if session.provider_arn and ":rolesanywhere:" not in session.provider_arn:

@@ -15,7 +15,7 @@ from broker.model.raw import RawRequest
 from broker.permit.context import Context, call_context, resource_context
 from broker.permit.gather import ACCOUNT_SETTING, PolicyLibrary
 from broker.permit.messages import MessageSealer, authorization_message
-from broker.permit.need import Need
+from broker.permit.need import Need, Trust
 from broker.policy import (
     SMALL_WORK,
     AccessRequest,
@@ -82,6 +82,8 @@ class Guard:
             Throttling: the work is too much for whom it is charged to.
         """
         context: Context | None = None
+        trust: Trust | None = None
+        judged: Judgement | None = None
         decisions = []
         for need in needs:
             if context is None:
@@ -89,14 +91,17 @@ class Guard:
             try:
                 if need.trust is not None:
                     _require_open(caller, need.trust.role, need.resource)
-                judged = await self.judge(caller, need, context, charge=charge)
+                like = judged if trust is not None and need.trust is trust else None
+                judged = await self.judge(
+                    caller, need, context, like=like, charge=charge
+                )
             except AccessDenied as error:
                 raise AccessDenied(
                     _denial(caller, need, None),
                     detail=error.detail,
                     encoded=self._encoded(caller, need, None, context, now),
                 ) from error
-            decision = judged.decision
+            decision, trust = judged.decision, need.trust
             if not decision.allowed:
                 raise AccessDenied(
                     _denial(caller, need, decision),
@@ -132,8 +137,9 @@ class Guard:
     ) -> Judgement:
         """Decide one need, and refuse nothing.
 
-        ``like`` is a judgement of the same batch: the same caller's need for another
-        resource with a policy, of the same account. Its other policies apply again.
+        ``like`` is a judgement of the same caller's need for the same role, whose
+        policies all apply again, or of a batch: for another resource with a policy, of
+        the same account. Its other policies apply again.
         ``charge`` gets the work of a decision that is more than a small one; with long
         or many values (``is_large``), few policies can make it so.
 
@@ -145,6 +151,8 @@ class Guard:
         """
         if like is None:
             applicable = await self._applicable(caller, need)
+        elif need.trust is not None:
+            applicable = like.applicable
         else:
             resource = await self._library.resource(need.account, need.resource)
             applicable = replace(like.applicable, resource=resource)

@@ -183,6 +183,5 @@ def replay_key(parts: tuple[str, ...]) -> bytes:
 
 def new_access_key_id(account: AccountId) -> str:
     """An access key id for temporary credentials of the account."""
-    return format_access_key_id(
-        TEMPORARY_KEY_PREFIX, account, random_bits(KEY_ID_RANDOM_BITS)
-    )
+    bits = random_bits(KEY_ID_RANDOM_BITS)
+    return format_access_key_id(TEMPORARY_KEY_PREFIX, account, bits)

@@ -10,7 +10,6 @@ from broker.errors import ExpiredFederationToken, ValidationError
 from broker.model.session import SessionKind
 
 HOUR_SECONDS = 3600
-_AT_CONSOLE = (900, HOUR_SECONDS, 43_200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +101,9 @@ def console_duration(
         ValidationError: outside 900 to 43,200.
         ExpiredFederationToken: ``session_ends_at`` is past.
     """
-    least, default, most = _AT_CONSOLE
     if requested is not None:
-        _require_range(requested, _Range(least, default, most))
-    seconds = min(default if requested is None else requested, role_max)
+        _require_range(requested, _ROLE)
+    seconds = min(_ROLE.default if requested is None else requested, role_max)
     return _capped(seconds, now, session_ends_at)
 
 

@@ -85,10 +85,8 @@ class RoleMinter:
             InvalidIdentityToken: the proof was spent before.
             ServiceUnavailable: the database is away; nothing is spent.
         """
-        if given.get("ProvidedContexts"):
-            raise UnsupportedOperation(
-                "The parameter ProvidedContexts is not supported."
-            )
+        if given.get(name := "ProvidedContexts"):
+            raise UnsupportedOperation(f"The parameter {name} is not supported.")
         role, identity, calling = request.role, request.identity, request.calling
         now, proof = call.now, identity or calling
         account = await self._fresh.find(ACCOUNT, role.account)

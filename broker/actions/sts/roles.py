@@ -17,8 +17,6 @@ from broker.sessions.tags import SessionTags
 from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.readings import FreshDirectory
 
-_PER_CENT = 100
-
 
 async def find_role(fresh: FreshDirectory, role_arn: str) -> Role | None:
     """The role of exactly this ARN, path and case included.
@@ -95,7 +93,7 @@ def minted_shape(credentials: TemporaryCredentials) -> dict[str, Any]:
     size = len(shape["SessionToken"])
     return {
         "Credentials": shape,
-        "SessionTokenUtilization": -(-_PER_CENT * size // TOKEN_CHARACTERS_MAX),
+        "SessionTokenUtilization": -(-100 * size // TOKEN_CHARACTERS_MAX),
         "SessionTokenSize": size,
     }
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -89,9 +89,7 @@ class SqliteLedger:
     def is_behind(self) -> bool:
         return self._writer.is_behind
 
-    def mint(
-        self, record: AuditRecord, mark: ReplayMark | None
-    ) -> asyncio.Future[None]:
+    def mint(self, record: AuditRecord, mark: ReplayMark | None) -> Awaitable[None]:
         row = encode_audit(record)
         return self._writer.mint(row, None if mark is None else encode_mark(mark))
 
