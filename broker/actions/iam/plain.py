@@ -91,13 +91,13 @@ class Plain(Generic[Entity]):
 
     async def update(self, given: Given, call: Call) -> None:
         """Change one."""
-        found = await self.find_own(given, call)
+        found = await self.get_own(given, call)
         wanted = await self.of.change(found, given, call.work)
         await rules.update(self.of, wanted, call.work)
 
     async def delete(self, given: Given, call: Call) -> None:
         """Remove one that is not in use."""
-        found = await self.find_own(given, call)
+        found = await self.get_own(given, call)
         await self.of.check_removal(found, call.directory)
         await call.change.remove(self.of.kind, found)
 
@@ -106,18 +106,18 @@ class Plain(Generic[Entity]):
         name = given[self.of.name]
         return await self.of.require(call.directory, call.account, name)
 
-    async def find_own(self, given: Given, call: Call) -> Entity:
+    async def get_own(self, given: Given, call: Call) -> Entity:
         """The same, to be changed."""
         return await self.find(given, call)
 
     async def _tag(self, given: Given, call: Call) -> None:
         new = given_tags(given["Tags"], self.case)
-        found: Any = await self.find_own(given, call)
+        found: Any = await self.get_own(given, call)
         merged = with_tags(found.tags, new, self.case)
         await call.change.update(self.of.kind, replace(found, tags=merged))
 
     async def _untag(self, given: Given, call: Call) -> None:
-        found: Any = await self.find_own(given, call)
+        found: Any = await self.get_own(given, call)
         left = without_tags(found.tags, given["TagKeys"], self.case)
         await call.change.update(self.of.kind, replace(found, tags=left))
 

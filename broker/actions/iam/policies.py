@@ -80,7 +80,7 @@ async def _list_policies(
 async def _create_version(
     given: types.CreatePolicyVersionRequest, call: Call
 ) -> types.CreatePolicyVersionResponse:
-    policy = await _PLAIN.find_own(given, call)
+    policy = await _PLAIN.get_own(given, call)
     make_default = given.get("SetAsDefault", False)
     version = await managed_policies.create_version(
         call.change,
@@ -158,7 +158,7 @@ class _Policies(Plain[ManagedPolicy]):
             call.directory, call.account, given["PolicyArn"]
         )
 
-    async def find_own(self, given: Given, call: Call) -> ManagedPolicy:
+    async def get_own(self, given: Given, call: Call) -> ManagedPolicy:
         return await managed_policies.require_own_policy(
             call.change, call.account, given["PolicyArn"]
         )
@@ -175,7 +175,7 @@ async def _own_version(given: Given, call: Call) -> ManagedPolicy:
         is None
     ):
         raise managed_policies.missing_version(arn, given["VersionId"])
-    return await _PLAIN.find_own(given, call)
+    return await _PLAIN.get_own(given, call)
 
 
 def _is_used(policy: ManagedPolicy, usage: str | None) -> bool:
