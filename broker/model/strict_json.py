@@ -46,9 +46,8 @@ def json_reader(
     def read(text: str) -> Any:  # noqa: ANN401  # plain data
         if depth_max and text.count("[") + text.count("{") > depth_max:
             _check_depth(text, depth_max)
-        text = text.strip(_WHITE_SPACE)
-        found, end = decode(text)
-        if end < len(text):
+        found, end = decode(text, len(text) - len(text.lstrip(_WHITE_SPACE)))
+        if text[end:].strip(_WHITE_SPACE):
             raise ValueError("something follows the object")
         if "\\u" in text:
             # A lone surrogate cannot be encoded, neither for a log nor for an answer.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, cast
 
-from broker.actions.decisions.question import Question
+from broker.actions.decisions.question import Batch, Question
 from broker.actions.models import load_service_model
 from broker.model.account import AccountId
 from broker.model.caller import Caller
@@ -69,7 +69,9 @@ VALUES: Mapping[str, Any] = {
     "PrincipalArn": SAML,
     "ProviderArn": SAML,
     "ResourceArn": f"arn:aws:orders:us-east-1:{ACCOUNT}:order/1",
-    "Question": Question(service="orders", principal=f"{BASE}:user/target"),
+    "Questions": Batch(
+        questions=(Question(service="orders", principal=f"{BASE}:user/target"),)
+    ),
     "RoleArn": TARGET_ROLE,
     "RoleName": "Target",
     "RoleSessionName": "session",

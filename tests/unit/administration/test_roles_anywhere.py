@@ -36,7 +36,7 @@ async def make_anchor(admin: Administrator, by: Issued, name: str = "plant") -> 
 async def test_an_anchor_from_its_making_to_its_end(admin: Administrator) -> None:
     page = await admin.see(LIST)
     assert "There is no trust anchor yet" in text_of(page)
-    assert "for the region us-east-1." in text_of(page)
+    assert "Region: us-east-1" in text_of(page)
     here = await make_anchor(admin, authority(admin))
     page = await admin.see(here)
     assert "CN=Plant" in text_of(page)

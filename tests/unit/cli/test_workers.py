@@ -364,7 +364,7 @@ def test_workers_that_show_no_sign_of_life_do_not_hold_up_the_stop(
 
 
 def test_the_supervisor_imports_nothing_of_the_application(tmp_path: Path) -> None:
-    with running_broker(tmp_path, workers=2) as broker:
+    with running_broker(tmp_path, workers=2, forked=False) as broker:
         assert broker.process is not None
         mapped = {
             pid: "/xmlsec" in Path(f"/proc/{pid}/maps").read_text()
